@@ -1,0 +1,230 @@
+//! Many processes write to one pipe, some of them are killed, and nothing of the others is lost:
+//! `cargo run --release --example many_writers -- --writers 8 --messages 100000 --kill`
+//!
+//! `--pipe-size BYTES` asks for another size of the pipe. The exit status tells whether all was well.
+
+use std::collections::HashMap;
+use std::env;
+use std::error::Error;
+use std::process::{Child, Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use typed_pipe::wire::{Shared, Wire};
+use typed_pipe::{EndOfWriters, ErrorKind, PipeOptions, WriteEnd};
+
+/// The largest text of a message: 1 MiB.
+const LARGEST: u64 = 1 << 20;
+
+/// What a writer sends: the number of the process and of the message, and a text that both tell.
+#[derive(Serialize, Deserialize)]
+struct Message {
+    process: u64,
+    number: u64,
+    text: String,
+}
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["write", path, process, messages] => {
+            write(path, process.parse()?, messages.parse()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => supervise(&Options::parse(&arguments)?),
+    }
+}
+
+struct Options {
+    writers: u64,
+    messages: u64,
+    kill: bool,
+    pipe_size: Option<usize>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self, Box<dyn Error>> {
+        let mut options = Self { writers: 8, messages: 10_000, kill: false, pipe_size: None };
+        let mut rest = arguments.iter();
+        while let Some(option) = rest.next() {
+            let mut value = || rest.next().ok_or_else(|| format!("{option} wants a value"));
+            match option.as_str() {
+                "--writers" => options.writers = value()?.parse::<u64>()?.max(1),
+                "--messages" => options.messages = value()?.parse()?,
+                "--pipe-size" => options.pipe_size = Some(value()?.parse()?),
+                "--kill" => options.kill = true,
+                _ => return Err(format!("there is no option {option}").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn wire() -> Wire<Shared> {
+    Wire::default().with_framing(Shared::default().identified("many_writers 1"))
+}
+
+/// One of the many: sends its messages, and says that this was all.
+fn write(path: &str, process: u64, messages: u64) -> Result<(), Box<dyn Error>> {
+    let end = WriteEnd::at(path)?.open()?;
+    let mut sender = end.into_sender_with::<Message, _, _>(wire());
+    for number in 0..messages {
+        sender.send(&Message { process, number, text: text(process, number) })?;
+    }
+    sender.finish()?;
+    Ok(())
+}
+
+/// The text of a message, between 1 byte and 1 MiB, small ones more often.
+fn text(process: u64, number: u64) -> String {
+    let chance = mix(process << 32 | number);
+    let power = chance % 21;
+    let size = ((1 << power) + (chance >> 8) % (1 << power)).min(LARGEST);
+    let alphabet = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let letter = alphabet[usize::try_from(chance >> 40).unwrap_or(0) % alphabet.len()];
+    char::from(letter).to_string().repeat(usize::try_from(size).unwrap_or(1))
+}
+
+/// Spreads the bits of a number.
+fn mix(number: u64) -> u64 {
+    let mixed = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ mixed >> 31
+}
+
+/// A process that writes, as the supervisor sees it.
+struct Writer {
+    child: Child,
+    messages: u64,
+    /// How many have come, each the successor of the one before.
+    received: u64,
+    /// After so many it is killed.
+    doomed_at: Option<u64>,
+    killed: bool,
+}
+
+#[derive(Default)]
+struct Totals {
+    from_survivors: u64,
+    from_killed: u64,
+    killed: u64,
+    cut: u64,
+    bytes: u64,
+    faults: Vec<String>,
+}
+
+fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let mut pipe_options = PipeOptions::new();
+    if let Some(bytes) = options.pipe_size {
+        pipe_options = pipe_options.buffer_size(bytes);
+    }
+    let reader = pipe_options.temporary()?.into_reader();
+    let reader = reader.end_of_writers(EndOfWriters::NextWriter).open()?;
+    let path = reader.path().ok_or("a temporary pipe has a path")?.clone();
+    if let Ok(bytes) = reader.buffer_size() {
+        println!("the pipe holds {bytes} bytes");
+    }
+    let mut receiver = reader.into_receiver_with::<Message, _, _>(wire());
+
+    let start =
+        |process: u64, messages: u64, doomed_at: Option<u64>| -> Result<Writer, Box<dyn Error>> {
+            let child = Command::new(env::current_exe()?)
+                .arg("write")
+                .arg(&path)
+                .args([process.to_string(), messages.to_string()])
+                .spawn()?;
+            Ok(Writer { child, messages, received: 0, doomed_at, killed: false })
+        };
+    let mut writers = HashMap::new();
+    for process in 0..options.writers {
+        // The messages are shared out, and every second writer is to be killed on its way.
+        let more = u64::from(process < options.messages % options.writers);
+        let messages = options.messages / options.writers + more;
+        let doomed = options.kill && process % 2 == 0 && messages > 1;
+        let doomed_at =
+            doomed.then(|| mix(u64::from(std::process::id()) << 32 | process) % messages);
+        writers.insert(process, start(process, messages, doomed_at)?);
+    }
+
+    let mut next_process = options.writers;
+    let mut totals = Totals::default();
+    let since = Instant::now();
+    while writers.values().any(|writer| !writer.killed && writer.received < writer.messages) {
+        let message = match receiver.recv_timeout(Duration::from_secs(30)) {
+            Ok(message) => message,
+            Err(error) if error.kind() == ErrorKind::Lost => {
+                totals.cut += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        totals.bytes += u64::try_from(message.text.len())?;
+        let Some(writer) = writers.get_mut(&message.process) else {
+            totals.faults.push(format!("a message of process {}, which is none", message.process));
+            continue;
+        };
+        if message.number != writer.received
+            || message.text != text(message.process, message.number)
+        {
+            totals.faults.push(format!(
+                "process {}: message {} where {} was next",
+                message.process, message.number, writer.received
+            ));
+        }
+        writer.received += 1;
+        if writer.doomed_at.is_some_and(|doomed_at| writer.received > doomed_at) && !writer.killed {
+            writer.child.kill()?;
+            writer.child.wait()?;
+            writer.killed = true;
+            // Its successor sends what it had still to send.
+            let left = writer.messages - writer.received;
+            if left > 0 {
+                writers.insert(next_process, start(next_process, left, None)?);
+                next_process += 1;
+            }
+        }
+    }
+    // What the killed ones had in the pipe: the rest is cut off.
+    loop {
+        match receiver.recv_timeout(Duration::from_millis(100)) {
+            Ok(message) => match writers.get_mut(&message.process) {
+                Some(writer) if writer.killed && message.number == writer.received => {
+                    writer.received += 1
+                }
+                _ => totals.faults.push(format!("process {} sent too much", message.process)),
+            },
+            Err(error) if error.kind() == ErrorKind::Lost => totals.cut += 1,
+            Err(error) if error.kind() == ErrorKind::TimedOut => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let seconds = since.elapsed().as_secs_f64();
+    for (process, mut writer) in writers {
+        if writer.killed {
+            totals.killed += 1;
+            totals.from_killed += writer.received;
+            continue;
+        }
+        totals.from_survivors += writer.received;
+        if !writer.child.wait()?.success() {
+            totals.faults.push(format!("process {process} failed"));
+        }
+        if writer.received != writer.messages {
+            totals
+                .faults
+                .push(format!("process {process}: {} of {}", writer.received, writer.messages));
+        }
+    }
+    if totals.cut > totals.killed {
+        totals.faults.push(format!("{} messages cut off", totals.cut));
+    }
+    println!("{next_process} writers, {} of them killed and replaced", totals.killed);
+    println!("{} messages of writers that lived, in order, none missing", totals.from_survivors);
+    println!("{} messages of writers that were killed, in order", totals.from_killed);
+    println!("{} messages cut off by a kill, and told of", totals.cut);
+    println!("{:.1} MB in {seconds:.1} s", totals.bytes as f64 / 1e6);
+    for fault in &totals.faults {
+        println!("FAULT: {fault}");
+    }
+    Ok(if totals.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

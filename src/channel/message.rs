@@ -1,0 +1,143 @@
+//! What can be sent, what can be received, and over what.
+
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Codec;
+
+/// A type whose values can be sent: all that serde can serialize.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent",
+    label = "not a message",
+    note = "add `#[derive(serde::Serialize)]` to `{Self}`"
+)]
+pub trait Sendable: Serialize {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + ?Sized> Sendable for T {}
+
+/// A type whose values can be received: all that serde can deserialize without borrowing.
+///
+/// What borrows from the buffer is received with [`TypedReceiver::recv_ref`](crate::TypedReceiver::recv_ref).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be received",
+    label = "not an owned message",
+    note = "add `#[derive(serde::Deserialize)]` to `{Self}`"
+)]
+pub trait Receivable: DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> Receivable for T {}
+
+/// A message that has a borrowed form, which can be received without copying.
+///
+/// Both forms must have the same bytes on the wire: the same fields in the same order. For postcard and
+/// bincode, `String` and `&str` are the same, and so are `Vec<u8>` and `&[u8]`. The compiler cannot see that
+/// they are; a test can, with [`forms_agree`].
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::{Message, TypedReceiver, TypedSender};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Job {
+///     id: u64,
+///     command: String,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct JobRef<'a> {
+///     id: u64,
+///     command: &'a str,
+/// }
+///
+/// impl Message for Job {
+///     type Ref<'a> = JobRef<'a>;
+/// }
+///
+/// let mut bytes = Vec::new();
+/// TypedSender::new(&mut bytes).send(&Job { id: 1, command: "make".into() })?;
+/// let mut receiver = TypedReceiver::<Job, _>::new(bytes.as_slice());
+/// let JobRef { id, command } = receiver.recv_ref()?;
+/// assert_eq!((id, command), (1, "make"));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub trait Message {
+    /// The form that borrows from the buffer.
+    type Ref<'a>: Deserialize<'a>;
+}
+
+/// Whether the two forms of a message have the same bytes, for the tests of a program.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::wire::Postcard;
+/// use typed_pipe::{Message, forms_agree};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Job {
+///     id: u64,
+///     command: String,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct JobRef<'a> {
+///     command: &'a str, // in another order than in `Job`
+///     id: u64,
+/// }
+///
+/// impl Message for Job {
+///     type Ref<'a> = JobRef<'a>;
+/// }
+///
+/// assert!(!forms_agree(&Postcard, &Job { id: 1, command: "make".into() }));
+/// assert!(forms_agree(&Postcard, &String::from("the same")));
+/// ```
+pub fn forms_agree<T, C>(codec: &C, value: &T) -> bool
+where
+    T: Message + Serialize,
+    C: Codec,
+    for<'a> T::Ref<'a>: Serialize,
+{
+    let (mut owned, mut borrowed) = (Vec::new(), Vec::new());
+    let encoded = codec.encode(value, &mut owned);
+    let decoded = encoded.and_then(|()| codec.decode::<T::Ref<'_>>(&owned));
+    let again = decoded.and_then(|form| codec.encode(&form, &mut borrowed));
+    again.is_ok() && owned == borrowed
+}
+
+impl Message for String {
+    type Ref<'a> = &'a str;
+}
+
+impl Message for Vec<u8> {
+    type Ref<'a> = &'a [u8];
+}
+
+/// What a [`TypedReceiver`](crate::TypedReceiver) can read from: any [`io::Read`].
+///
+/// An end of a pipe is one when it is open for reading.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from",
+    label = "not open for reading",
+    note = "the end of a pipe is read from after `open()`, and if it is a `ReadEnd`"
+)]
+pub trait ByteSource: io::Read {}
+
+#[diagnostic::do_not_recommend]
+impl<R: io::Read + ?Sized> ByteSource for R {}
+
+/// What a [`TypedSender`](crate::TypedSender) can write to: any [`io::Write`].
+///
+/// An end of a pipe is one when it is open for writing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written to",
+    label = "not open for writing",
+    note = "the end of a pipe is written to after `open()`, and if it is a `WriteEnd`"
+)]
+pub trait ByteSink: io::Write {}
+
+#[diagnostic::do_not_recommend]
+impl<W: io::Write + ?Sized> ByteSink for W {}

@@ -1,0 +1,425 @@
+//! Receiving values.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::message::{ByteSource, Message, Receivable};
+use crate::end::ReadEnd;
+use crate::error::{Error, ErrorKind, FrameError, Operation};
+use crate::sys::Until;
+use crate::wait::{ReadWithin, within};
+use crate::wire::{Codec, Decoder, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId};
+
+/// Receives values of one type.
+///
+/// It is an iterator of results, which ends when the last writer has left between two messages. A message
+/// that does not decode is an error for that message alone: the next one can be received. When the bytes
+/// themselves are not in order, the place in the stream is lost: that error is
+/// [fatal](Error::is_fatal).
+///
+/// A receive that fails, because time ran out for instance, loses nothing: what has arrived of a message
+/// is kept, and the next receive goes on with it.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Pipe, TypedSender};
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let sender = thread::spawn(move || TypedSender::<String>::connect(path)?.send(&"hello".into()));
+///
+/// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+/// assert_eq!(receiver.recv()?, "hello");
+/// assert!(receiver.recv().unwrap_err().is_disconnected());
+/// # sender.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
+    io: R,
+    decoder: Decoder<F, C>,
+    path: Option<Arc<Path>>,
+    next_writer: bool,
+    stage: Stage,
+    last_end: Option<WritersEnd>,
+    message: PhantomData<fn() -> T>,
+}
+
+/// Where a receiver is in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Reading,
+    /// All writers have left, and it is being told what that means; whether it is noted how they left.
+    Ending {
+        noted: bool,
+    },
+    /// All of it is told. What comes now comes after the end.
+    Ended,
+    /// The place in the stream is lost. The next writer begins a new one, when these have left.
+    Skipping,
+}
+
+/// How the writers of a pipe ended: see [`TypedReceiver::last_end`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WritersEnd {
+    /// The last one said that this was all.
+    Finished,
+    /// The last one left between two messages, without a goodbye.
+    Vanished,
+    /// One left in the middle of a message, which is lost.
+    VanishedInMessage,
+}
+
+impl<T> TypedReceiver<T> {
+    /// Opens the reading end of the pipe at a path, as a client, and waits until there is such a pipe.
+    ///
+    /// ```no_run
+    /// use typed_pipe::TypedReceiver;
+    ///
+    /// for line in TypedReceiver::<String>::connect("/run/app/news")? {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(ReadEnd::at(path)?.open()?.into_receiver())
+    }
+
+    /// Opens the reading end of the pipe at a path, as a client, if there is such a pipe.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
+    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(ReadEnd::at(path)?.try_open()?.into_receiver())
+    }
+
+    /// Opens the reading end of the pipe at a path, as a client, and waits for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadEnd::at`](crate::End::at) and [`End::open_timeout`](crate::End::open_timeout).
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
+        Ok(ReadEnd::at(path)?.open_timeout(timeout)?.into_receiver())
+    }
+}
+
+impl<T, R: ByteSource> TypedReceiver<T, R> {
+    /// A receiver over anything that bytes can be read from, on the usual wire.
+    ///
+    /// It reads large pieces by itself: a buffered reader beneath it is of no use.
+    pub fn new(io: R) -> Self {
+        Self::with_wire(io, Wire::default())
+    }
+}
+
+impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
+    /// A receiver over anything that bytes can be read from, on a wire of choice.
+    ///
+    /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
+    /// path, and keeps to the end's [policy](crate::EndOfWriters).
+    pub fn with_wire(io: R, wire: Wire<F, C>) -> Self {
+        Self {
+            io,
+            decoder: Decoder::new(wire),
+            path: None,
+            next_writer: false,
+            stage: Stage::Reading,
+            last_end: None,
+            message: PhantomData,
+        }
+    }
+
+    pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
+        self.path = path;
+        self
+    }
+
+    pub(super) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
+        self.next_writer = next_writer;
+        self
+    }
+
+    /// Receives the next value, waiting until it is there.
+    ///
+    /// # Errors
+    ///
+    /// - [`Decode`](crate::ErrorKind::Decode): the bytes of the message are no value of the type. The next
+    ///   one can be received.
+    /// - [`Finished`](crate::ErrorKind::Finished), [`Disconnected`](crate::ErrorKind::Disconnected): the last
+    ///   writer has left, with a goodbye or without one, and all was received.
+    /// - [`Truncated`](crate::ErrorKind::Truncated): the last writer has left in the middle of a message.
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`Corrupt`](crate::ErrorKind::Corrupt): the bytes are not in
+    ///   order. Fatal; every later receive is [`Poisoned`](crate::ErrorKind::Poisoned).
+    /// - [`Lost`](crate::ErrorKind::Lost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
+    ///   [fatal](Error::is_fatal), on a [wire of many writers](Shared): a message or a writer is lost, and the
+    ///   others are not touched.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn recv(&mut self) -> Result<T, Error>
+    where
+        T: Receivable,
+    {
+        self.fill(|io, buf| io.read(buf))?;
+        self.message()
+    }
+
+    /// Receives the next value if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv), and [`NotReady`](crate::ErrorKind::NotReady).
+    pub fn try_recv(&mut self) -> Result<T, Error>
+    where
+        T: Receivable,
+        R: ReadWithin,
+    {
+        self.fill(|io, buf| io.read_until(buf, Until::Now))?;
+        self.message()
+    }
+
+    /// Receives the next value, waiting for some time at most.
+    ///
+    /// The time is for the whole message: one that comes in slow drops does not make it longer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, Error>
+    where
+        T: Receivable,
+        R: ReadWithin,
+    {
+        let until = within(timeout);
+        self.fill(|io, buf| io.read_until(buf, until))?;
+        self.message()
+    }
+
+    /// Receives the next value in its borrowed form, straight from the buffer.
+    ///
+    /// It must be dropped before the next receive:
+    ///
+    /// ```compile_fail,E0499
+    /// # fn two(receiver: &mut typed_pipe::TypedReceiver<String>) -> Result<(), typed_pipe::Error> {
+    /// let first = receiver.recv_ref()?;
+    /// let second = receiver.recv_ref()?;
+    /// println!("{first} {second}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv).
+    pub fn recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
+    where
+        T: Message,
+    {
+        self.fill(|io, buf| io.read(buf))?;
+        self.message()
+    }
+
+    /// How the writers ended the last time that all of them had left; `None` before.
+    ///
+    /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does.
+    pub fn last_end(&self) -> Option<WritersEnd> {
+        self.last_end
+    }
+
+    /// Receives the next value in its borrowed form if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_recv`](Self::try_recv).
+    pub fn try_recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
+    where
+        T: Message,
+        R: ReadWithin,
+    {
+        self.fill(|io, buf| io.read_until(buf, Until::Now))?;
+        self.message()
+    }
+
+    /// Receives the next value in its borrowed form, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<T::Ref<'_>, Error>
+    where
+        T: Message,
+        R: ReadWithin,
+    {
+        let until = within(timeout);
+        self.fill(|io, buf| io.read_until(buf, until))?;
+        self.message()
+    }
+
+    /// The bytes that were read, and belong to no message that was received.
+    pub fn buffered(&self) -> &[u8] {
+        self.decoder.buffered()
+    }
+
+    /// Gives back what it reads from. The [buffered](Self::buffered) bytes are lost.
+    pub fn into_inner(self) -> R {
+        self.io
+    }
+
+    /// What it reads from.
+    pub fn get_ref(&self) -> &R {
+        &self.io
+    }
+
+    /// The message that was found, owned or borrowed from the buffer.
+    fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
+        let path = self.path.as_ref();
+        self.decoder.message().map_err(|error| error.at(path))
+    }
+
+    /// Reads until there is a whole message.
+    fn fill(
+        &mut self,
+        mut read: impl FnMut(&mut R, &mut [u8]) -> io::Result<usize>,
+    ) -> Result<(), Error> {
+        loop {
+            if let Stage::Ending { noted } = self.stage {
+                self.tell_end(noted)?;
+            }
+            if self.stage != Stage::Skipping && self.step()? {
+                return Ok(());
+            }
+            match read(&mut self.io, self.decoder.spare()) {
+                Ok(0) => self.all_have_left(),
+                Ok(_) if self.stage == Stage::Skipping => {}
+                Ok(bytes) => {
+                    self.decoder.filled(bytes);
+                    self.stage = Stage::Reading;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(Error::new(Operation::Receive, error).at(self.path.as_ref()));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<bool, Error> {
+        self.decoder.step().map_err(|error| {
+            let survives = self.next_writer && error.is_fatal();
+            if survives {
+                self.stage = Stage::Skipping;
+            }
+            error.survived(survives).at(self.path.as_ref())
+        })
+    }
+
+    fn all_have_left(&mut self) {
+        self.stage = match self.stage {
+            Stage::Skipping => {
+                self.decoder.reset();
+                Stage::Reading
+            }
+            Stage::Reading => Stage::Ending { noted: false },
+            Stage::Ending { .. } | Stage::Ended => Stage::Ending { noted: true },
+        };
+    }
+
+    /// Tells of one thing that the end of the writers means. `Ok` where that is a pause before the next one.
+    fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
+        let end = self.decoder.end();
+        if !noted {
+            self.last_end = Some(match end.kind() {
+                ErrorKind::Finished => WritersEnd::Finished,
+                ErrorKind::Disconnected => WritersEnd::Vanished,
+                _ => WritersEnd::VanishedInMessage,
+            });
+        }
+        if end.kind() == ErrorKind::Lost {
+            // There may be more.
+            self.stage = Stage::Ending { noted: true };
+        } else if self.next_writer {
+            self.stage = Stage::Reading;
+            self.decoder.reset();
+            if end.is_end() {
+                return Ok(());
+            }
+        } else {
+            self.stage = Stage::Ended;
+            if !end.is_end() {
+                self.decoder.reset();
+            }
+        }
+        Err(end.at(self.path.as_ref()))
+    }
+}
+
+impl<T, R: ByteSource, C: Codec> TypedReceiver<T, R, Shared, C> {
+    /// Receives the next value with the writer that sent it, waiting until it is there.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let mut bytes = Vec::new(); // a FIFO, to which two processes write
+    /// for name in ["one", "two"] {
+    ///     TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send(name)?;
+    /// }
+    ///
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// let (one, name) = receiver.recv_from()?;
+    /// assert_eq!(name, "one");
+    /// let (two, name) = receiver.recv_from()?;
+    /// assert_eq!(name, "two");
+    /// assert_ne!(one, two);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv).
+    pub fn recv_from(&mut self) -> Result<(WriterId, T), Error>
+    where
+        T: Receivable,
+    {
+        let value = self.recv()?;
+        match self.last_writer() {
+            Some(writer) => Ok((writer, value)),
+            None => Err(Error::new(Operation::Receive, FrameError::OutOfBounds)),
+        }
+    }
+
+    /// The writer of the message that was received last, however it was received.
+    pub fn last_writer(&self) -> Option<WriterId> {
+        self.decoder.wire().framing().writer()
+    }
+}
+
+/// Ends when the last writer has left between two messages, with a goodbye or without one, or after a fatal
+/// error.
+impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedReceiver<T, R, F, C> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.recv() {
+            Err(error) if error.is_end() || error.kind() == ErrorKind::Poisoned => None,
+            received => Some(received),
+        }
+    }
+}
+
+impl<T, R: fmt::Debug, F, C> fmt::Debug for TypedReceiver<T, R, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedReceiver").field("io", &self.io).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,483 @@
+//! Sending values.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::message::{ByteSink, Message, Sendable};
+use super::outgoing::Outgoing;
+use crate::end::WriteEnd;
+use crate::error::{Error, Operation, TransitionError};
+use crate::sys::Until;
+use crate::wait::{WriteWithin, within};
+use crate::wire::{Codec, Encoder, Framing, LengthPrefixed, Postcard, Wire};
+
+/// Bytes that are collected before they are written: as many as a pipe usually holds.
+const BATCH: usize = 64 * 1024;
+
+/// Sends values of one type.
+///
+/// What [`send`](Self::send) has returned `Ok` for is in the pipe, in the hands of the kernel: a reader
+/// that has the pipe open will get it, even if this process ends. That the reader has taken it is more
+/// than a one-way pipe can tell.
+///
+/// Dropping a sender closes its end, at once: what was [fed](Self::feed) and not [flushed](Self::flush)
+/// is lost then, which the feature `tracing` tells of. [`finish`](Self::finish) says that this was all, and waits until it is taken.
+///
+/// ```
+/// use typed_pipe::{TypedReceiver, TypedSender};
+///
+/// let mut bytes = Vec::new(); // or the end of a pipe, a child's standard input, a socket
+/// let mut numbers = TypedSender::new(&mut bytes);
+/// numbers.send_all([1_u32, 1, 2, 3, 5])?;
+///
+/// let received: Result<Vec<u32>, _> = TypedReceiver::new(bytes.as_slice()).collect();
+/// assert_eq!(received?, [1, 1, 2, 3, 5]);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
+    io: E,
+    outgoing: Outgoing<F, C>,
+    /// Whether the last thing that was staged is the goodbye.
+    goodbye: bool,
+    message: PhantomData<fn(&T)>,
+}
+
+impl<T: ?Sized> TypedSender<T> {
+    /// Opens the writing end of the pipe at a path, as a client, and waits until somebody reads from it.
+    ///
+    /// ```no_run
+    /// use typed_pipe::TypedSender;
+    ///
+    /// let mut log = TypedSender::<str>::connect("/run/app/log")?;
+    /// log.send("started")?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(WriteEnd::at(path)?.open()?.into_sender())
+    }
+
+    /// Opens the writing end of the pipe at a path, as a client, if somebody reads from it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WriteEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
+    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(WriteEnd::at(path)?.try_open()?.into_sender())
+    }
+
+    /// Opens the writing end of the pipe at a path, as a client, and waits for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WriteEnd::at`](crate::End::at) and [`End::open_timeout`](crate::End::open_timeout).
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
+        Ok(WriteEnd::at(path)?.open_timeout(timeout)?.into_sender())
+    }
+}
+
+impl<T: ?Sized, E: ByteSink> TypedSender<T, E> {
+    /// A sender over anything that bytes can be written to, on the usual wire.
+    ///
+    /// It writes whole batches by itself: a buffered writer beneath it is of no use.
+    pub fn new(io: E) -> Self {
+        Self::with_wire(io, Wire::default())
+    }
+}
+
+impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+    /// A sender over anything that bytes can be written to, on a wire of choice.
+    ///
+    /// For the end of a pipe, [`into_sender_with`](crate::End::into_sender_with) does the same, and lets errors
+    /// name the path.
+    pub fn with_wire(io: E, wire: Wire<F, C>) -> Self {
+        let outgoing = Outgoing { encoder: Encoder::new(wire), path: None };
+        Self { io, outgoing, goodbye: false, message: PhantomData }
+    }
+
+    /// Tells the wire how many bytes one write puts into the pipe unmixed.
+    pub(super) fn unmixed(mut self, bytes: usize) -> Self {
+        self.outgoing.encoder.unmixed(bytes);
+        self
+    }
+
+    pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
+        self.outgoing.path = path;
+        self
+    }
+
+    /// Sends a value: encodes it, and writes it with all that was fed before.
+    ///
+    /// # Errors
+    ///
+    /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write
+    ///   the value, or it is larger than the limit of the wire. Nothing of it was sent; others can be.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    ///
+    /// After each, [`is_half_sent`](Error::is_half_sent) tells whether the message may be sent again.
+    pub fn send(&mut self, value: &T) -> Result<(), Error>
+    where
+        T: Sendable,
+    {
+        self.send_with(value, |io, bytes| io.write(bytes))
+    }
+
+    /// Sends a value if there is room for all of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or only for
+    /// a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
+    pub fn try_send(&mut self, value: &T) -> Result<(), Error>
+    where
+        T: Sendable,
+        E: WriteWithin,
+    {
+        self.send_with(value, |io, bytes| io.write_until(bytes, Until::Now))
+    }
+
+    /// Sends a value, waiting for some time at most.
+    ///
+    /// The time is for all of it: what was fed before, and what is left of a message that was half sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), and [`TimedOut`](crate::ErrorKind::TimedOut). If nothing of the message was
+    /// written it is withdrawn, and sending it again sends it once. If a part was written, the rest stays
+    /// in the sender and goes first next time, so that the stream is never torn;
+    /// [`is_half_sent`](Error::is_half_sent) tells which.
+    pub fn send_timeout(&mut self, value: &T, timeout: Duration) -> Result<(), Error>
+    where
+        T: Sendable,
+        E: WriteWithin,
+    {
+        let until = within(timeout);
+        self.send_with(value, |io, bytes| io.write_until(bytes, until))
+    }
+
+    /// Sends a value in its borrowed form.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub fn send_ref<'a>(&mut self, value: &T::Ref<'a>) -> Result<(), Error>
+    where
+        T: Message,
+        T::Ref<'a>: Serialize,
+    {
+        self.send_with(value, |io, bytes| io.write(bytes))
+    }
+
+    /// Sends a value in its borrowed form if there is room for all of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send`](Self::try_send).
+    pub fn try_send_ref<'a>(&mut self, value: &T::Ref<'a>) -> Result<(), Error>
+    where
+        T: Message,
+        T::Ref<'a>: Serialize,
+        E: WriteWithin,
+    {
+        self.send_with(value, |io, bytes| io.write_until(bytes, Until::Now))
+    }
+
+    /// Sends a value in its borrowed form, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_timeout`](Self::send_timeout).
+    pub fn send_ref_timeout<'a>(
+        &mut self,
+        value: &T::Ref<'a>,
+        timeout: Duration,
+    ) -> Result<(), Error>
+    where
+        T: Message,
+        T::Ref<'a>: Serialize,
+        E: WriteWithin,
+    {
+        let until = within(timeout);
+        self.send_with(value, |io, bytes| io.write_until(bytes, until))
+    }
+
+    /// Takes a value to be sent with others, in one piece of 64 KiB or more.
+    ///
+    /// It is sent when enough is collected, or by the next [`flush`](Self::flush) or [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send). All but `Encode` and `TooLarge` may be about values that were fed before, which
+    /// stay. This one does not, unless the error [says so](Error::is_half_sent): it may be fed again.
+    pub fn feed(&mut self, value: &T) -> Result<(), Error>
+    where
+        T: Sendable,
+    {
+        self.stage(value)?;
+        if self.outgoing.encoder.staged() < BATCH {
+            return Ok(());
+        }
+        self.write_or_withdraw(|io, bytes| io.write(bytes))
+    }
+
+    /// Sends what was fed.
+    ///
+    /// # Errors
+    ///
+    /// `Disconnected`, `Stopped` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.write_out(|io, bytes| io.write(bytes))
+    }
+
+    /// Sends what was fed, as far as there is room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Self::flush), and [`NotReady`](crate::ErrorKind::NotReady).
+    pub fn try_flush(&mut self) -> Result<(), Error>
+    where
+        E: WriteWithin,
+    {
+        self.write_out(|io, bytes| io.write_until(bytes, Until::Now))
+    }
+
+    /// Sends what was fed, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Self::flush), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn flush_timeout(&mut self, timeout: Duration) -> Result<(), Error>
+    where
+        E: WriteWithin,
+    {
+        let until = within(timeout);
+        self.write_out(|io, bytes| io.write_until(bytes, until))
+    }
+
+    /// Feeds all values, and flushes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send); the values after the one that failed are not taken.
+    pub fn send_all<V: Borrow<T>>(
+        &mut self,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<(), Error>
+    where
+        T: Sendable,
+    {
+        for value in values {
+            self.feed(value.borrow())?;
+        }
+        self.flush()
+    }
+
+    /// Says that this was all, and waits until it is taken.
+    ///
+    /// What was fed is sent first, then a goodbye, by which the receiver can tell a sender that has finished from
+    /// one that has vanished: its stream ends with [`Finished`](crate::ErrorKind::Finished). Then the end is closed.
+    ///
+    /// A one-way pipe has no way back, so that the receiver cannot confirm what it has done with the messages.
+    /// [`LastWords`] says what can be known. Where other writers fill the pipe faster than it is read, the moment
+    /// at which all is taken may be long in coming: [`finish_timeout`](Self::finish_timeout) is for that.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let sender = thread::spawn(move || -> Result<_, typed_pipe::Error> {
+    ///     let mut sender = TypedSender::<u32>::connect(path)?;
+    ///     sender.feed(&7)?;
+    ///     Ok(sender.finish()?)
+    /// });
+    ///
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+    /// assert_eq!(receiver.recv()?, 7);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
+    /// println!("last words: {:?}", sender.join().unwrap()?);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// In each the sender is given back, to try again: nothing is sent twice.
+    ///
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more, and not all was taken.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn finish(self) -> Result<LastWords, TransitionError<Self>>
+    where
+        E: WriteWithin,
+    {
+        self.finish_until(Until::Done)
+    }
+
+    /// Says that this was all, if there is room for it, and does not wait until it is taken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or not all
+    /// is taken yet.
+    pub fn try_finish(self) -> Result<LastWords, TransitionError<Self>>
+    where
+        E: WriteWithin,
+    {
+        self.finish_until(Until::Now)
+    }
+
+    /// Says that this was all, and waits for some time at most until it is taken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn finish_timeout(self, timeout: Duration) -> Result<LastWords, TransitionError<Self>>
+    where
+        E: WriteWithin,
+    {
+        self.finish_until(within(timeout))
+    }
+
+    fn finish_until(mut self, until: Until) -> Result<LastWords, TransitionError<Self>>
+    where
+        E: WriteWithin,
+    {
+        self.stage_goodbye();
+        let sent = self.write_out(|io, bytes| io.write_until(bytes, until));
+        let taken = sent.and_then(|()| {
+            let taken = self.io.wait_until_taken(until);
+            taken.map_err(|error| {
+                Error::new(Operation::Finish, error).at(self.outgoing.path.as_ref())
+            })
+        });
+        match taken {
+            Ok(true) => Ok(LastWords::Taken),
+            Ok(false) => Ok(LastWords::Sent),
+            Err(error) => Err(TransitionError::new(self, error)),
+        }
+    }
+
+    /// Says that this was all, and gives back what it writes to.
+    ///
+    /// This is [`finish`](Self::finish) for what has no deadlines, such as the standard input of a child: it does
+    /// not wait until anything is taken.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let mut sender = TypedSender::new(Vec::new());
+    /// sender.send(&7_u8)?;
+    /// let bytes = sender.say_goodbye()?;
+    ///
+    /// let mut receiver = TypedReceiver::<u8, _>::new(bytes.as_slice());
+    /// assert_eq!(receiver.recv()?, 7);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Self::flush). The sender is given back, to try again: nothing is sent twice.
+    pub fn say_goodbye(mut self) -> Result<E, TransitionError<Self>> {
+        self.stage_goodbye();
+        match self.flush() {
+            Ok(()) => Ok(self.io),
+            Err(error) => Err(TransitionError::new(self, error)),
+        }
+    }
+
+    fn stage_goodbye(&mut self) {
+        if !self.goodbye {
+            self.goodbye = self.outgoing.encoder.stage_goodbye();
+        }
+    }
+
+    /// How many bytes were fed and not sent yet.
+    pub fn pending(&self) -> usize {
+        self.outgoing.encoder.staged()
+    }
+
+    /// Gives back what it writes to. What was fed and not flushed is lost.
+    pub fn into_inner(self) -> E {
+        self.io
+    }
+
+    /// What it writes to.
+    pub fn get_ref(&self) -> &E {
+        &self.io
+    }
+
+    fn send_with(
+        &mut self,
+        value: &(impl Serialize + ?Sized),
+        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
+    ) -> Result<(), Error> {
+        self.stage(value)?;
+        self.write_or_withdraw(write)
+    }
+
+    /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
+    fn write_or_withdraw(
+        &mut self,
+        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
+    ) -> Result<(), Error> {
+        self.write_out(write).map_err(|error| {
+            let half_sent = !self.outgoing.encoder.withdraw();
+            error.half_sent(half_sent)
+        })
+    }
+
+    fn stage(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        self.goodbye = false;
+        self.outgoing.encoder.stage(value).map_err(|error| error.at(self.outgoing.path.as_ref()))
+    }
+
+    fn write_out(
+        &mut self,
+        mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
+    ) -> Result<(), Error> {
+        while self.outgoing.encoder.staged() > 0 {
+            let written = match write(&mut self.io, self.outgoing.encoder.pending()) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+                done => done,
+            };
+            match written {
+                Ok(bytes) => self.outgoing.encoder.advance(bytes),
+                Err(error) => {
+                    return Err(Error::new(Operation::Send, error).at(self.outgoing.path.as_ref()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: ?Sized, E: fmt::Debug, F, C> fmt::Debug for TypedSender<T, E, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedSender").field("io", &self.io).finish_non_exhaustive()
+    }
+}
+
+/// What is known of the messages of a sender that has [finished](TypedSender::finish).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LastWords {
+    /// The reader has taken all of them out of the pipe.
+    Taken,
+    /// They are in the hands of the kernel. This system tells no more.
+    Sent,
+}

@@ -1,0 +1,522 @@
+//! Ends of pipes: opened, read from, written to, closed.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Operation, TransitionError};
+use crate::path::PipePath;
+use crate::state::{Closed, Direction, Mode, Open, Read, Write};
+use crate::sys::{Raw, Until, Wait, Way};
+use crate::wait::half::{ReadWithin as _, WriteWithin as _};
+use crate::wait::{self, ReadWithin, Stop, WriteWithin, waiting, within};
+
+/// The end of a pipe that is read from.
+pub type ReadEnd<S = Open, P = PipePath> = End<Read, S, P>;
+
+/// The end of a pipe that is written to.
+pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
+
+/// One end of a pipe, in this process.
+///
+/// The parameters say all that matters: the direction `D` ([`Read`] or [`Write`]), the state `S`
+/// ([`Closed`] or [`Open`]), and what the end holds of its pipe, `P`:
+///
+/// | `P` | the end is that of | made by |
+/// |---|---|---|
+/// | [`PipePath`] | a client, who knows a path and no more | [`End::at`] |
+/// | [`Pipe<Allocated>`](crate::Pipe) | the owner of the pipe | [`Pipe::into_reader`](crate::Pipe::into_reader), [`into_writer`](crate::Pipe::into_writer) |
+/// | `&mut Pipe<Allocated>` | the owner, who keeps the pipe | [`Pipe::reader`](crate::Pipe::reader), [`writer`](crate::Pipe::writer) |
+/// | [`Unnamed`] | whoever made the handle | `TryFrom<OwnedFd>`, `TryFrom<OwnedHandle>` |
+///
+/// What a state or a direction does not have, does not compile:
+///
+/// ```compile_fail,E0599
+/// let end = typed_pipe::ReadEnd::at("/run/app/jobs")?;
+/// end.read(&mut [0; 8])?; // not open
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0599
+/// let mut end = typed_pipe::ReadEnd::at("/run/app/jobs")?.open()?;
+/// end.write(b"news")?; // the other direction
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0599
+/// let end = typed_pipe::WriteEnd::at("/run/app/jobs")?;
+/// end.close(); // not open
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0382
+/// let mut end = typed_pipe::WriteEnd::at("/run/app/jobs")?.open()?;
+/// end.close();
+/// end.write(b"news")?; // closed
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0599
+/// let end = typed_pipe::WriteEnd::at("/run/app/jobs")?;
+/// end.into_pipe().unlink()?; // a client owns no pipe
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it.
+///
+/// # Bytes or messages
+///
+/// An end moves bytes. [`into_sender`](End::into_sender) and [`into_receiver`](End::into_receiver) make
+/// it a channel of typed messages.
+pub struct End<D, S, P = PipePath> {
+    // In this order: the handle is closed before the name goes.
+    state: S,
+    held: P,
+    settings: Settings,
+    direction: PhantomData<D>,
+}
+
+/// What does not change when an end is opened and closed.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    stop: Option<Stop>,
+    end_of_writers: EndOfWriters,
+    any_owner: bool,
+}
+
+/// What a reading end takes the end of its writers for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndOfWriters {
+    /// The end of the stream: when the last writer has left, nothing more is read.
+    #[default]
+    EndOfStream,
+    /// A pause: the end waits for the next writer, without using the processor.
+    ///
+    /// Each time the last writer leaves, one read returns `Ok(0)`, and the next one waits. A
+    /// [`TypedReceiver`](crate::TypedReceiver) waits by itself. A message that was cut off is reported,
+    /// and the next writer begins a new one. That holds for writers one after the other: where the next one
+    /// is there before this end has seen the last one go, its bytes follow the cut message at once. The usual
+    /// wire then takes them for the rest of that message; a [`Checked`](crate::wire::Checked) one finds that
+    /// out, and the receiver begins anew when these writers have left; and a [`Shared`](crate::wire::Shared)
+    /// one keeps the writers apart.
+    NextWriter,
+}
+
+/// In place of a pipe: an end that was made of a handle.
+///
+/// It can be closed, and not be opened again.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Unnamed;
+
+/// What an end holds of its pipe.
+///
+/// This trait is sealed.
+pub trait Hold: half::Hold {}
+
+/// What an end holds of its pipe, if it can be opened with it.
+///
+/// This trait is sealed.
+pub trait Reopen: Hold + half::Reopen {}
+
+impl<D: Direction> End<D, Closed> {
+    /// The end of a pipe that another process owns, from its path.
+    ///
+    /// Nothing is opened yet. A client can open and close its end, and never make or remove the pipe.
+    ///
+    /// ```no_run
+    /// use std::io::Write;
+    /// use typed_pipe::WriteEnd;
+    ///
+    /// let mut end = WriteEnd::at("/run/app/log")?.open()?;
+    /// end.write_all(b"started\n")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
+    pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
+        PipePath::new(path).map(Self::from)
+    }
+
+    /// Opens the pipe whoever owns it.
+    ///
+    /// Unless this is said, only a pipe of this user or of the system's administrator is opened: in a
+    /// folder that others can write to, a pipe of another user may be a trap.
+    #[must_use]
+    pub fn trust_any_owner(mut self) -> Self {
+        self.settings.any_owner = true;
+        self
+    }
+}
+
+impl<D: Direction> From<PipePath> for End<D, Closed> {
+    fn from(path: PipePath) -> Self {
+        Self::holding(path)
+    }
+}
+
+impl<D: Direction, P: Hold> End<D, Closed, P> {
+    /// A closed end.
+    pub(crate) fn holding(held: P) -> Self {
+        Self {
+            state: Closed { _private: () },
+            held,
+            settings: Settings::default(),
+            direction: PhantomData,
+        }
+    }
+
+    /// Lets a token end whatever this end waits for, its opening included.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: &Stop) -> Self {
+        self.settings.stop = Some(stop.clone());
+        self
+    }
+
+    pub(crate) fn into_held(self) -> P {
+        self.held
+    }
+}
+
+impl<P: Hold> End<Read, Closed, P> {
+    /// Sets what the end of the writers is taken for.
+    #[must_use]
+    pub fn end_of_writers(mut self, policy: EndOfWriters) -> Self {
+        self.settings.end_of_writers = policy;
+        self
+    }
+}
+
+impl<D: Direction, P: Reopen> End<D, Closed, P> {
+    /// Opens the end, and waits as long as it takes.
+    ///
+    /// A writing end waits until there is a pipe of its name, and a process that reads from it. A reading
+    /// end waits until there is a pipe of its name; it does not wait for a writer: its first read does.
+    /// So it does not matter which process starts first. A name that leads to something else fails at
+    /// once; a pipe that takes the place of another one is noticed. [`try_open`](Self::try_open) does not
+    /// wait; [`open_timeout`](Self::open_timeout) waits for some time.
+    ///
+    /// # Errors
+    ///
+    /// In each the closed end is given back.
+    ///
+    /// - [`InUse`](crate::ErrorKind::InUse): another end reads from it. Two would take each other's bytes.
+    /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the name leads to something else, or to another pipe
+    ///   than the owner's.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to somebody else.
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not open it.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`stopped_by`](Self::stopped_by).
+    /// - [`Io`](crate::ErrorKind::Io): any other, such as too many open files.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// The FIFO is opened without waiting (`O_NONBLOCK`), without following a symbolic link, and never
+    /// created; the tries are 1 to 20 milliseconds apart.
+    ///
+    /// ## Windows
+    ///
+    /// The owner of the pipe is the server, which listens from the time the pipe is made. Its reading end
+    /// reads from any number of clients, and does not wait to be opened; its writing end writes to one
+    /// client, and waits for that.
+    ///
+    /// A client connects with `CreateFileW`, and nobody can act in its name (`SECURITY_IDENTIFICATION`). As
+    /// soon as the pipe is made, eight clients can connect, whether the owner has opened its end or not; what
+    /// it writes is kept for that end. The next waits until the owner reads; the tries are 1 to 20
+    /// milliseconds apart.
+    pub fn open(self) -> Result<End<D, Open, P>, TransitionError<Self>> {
+        self.open_until(Until::Done)
+    }
+
+    /// Opens the end if that takes no waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and:
+    ///
+    /// - [`NotFound`](crate::ErrorKind::NotFound): there is no pipe of this name.
+    /// - [`NotReady`](crate::ErrorKind::NotReady): nobody reads from it yet.
+    pub fn try_open(self) -> Result<End<D, Open, P>, TransitionError<Self>> {
+        self.open_until(Until::Now)
+    }
+
+    /// Opens the end, and waits for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn open_timeout(self, timeout: Duration) -> Result<End<D, Open, P>, TransitionError<Self>> {
+        self.open_until(within(timeout))
+    }
+
+    fn open_until(mut self, until: Until) -> Result<End<D, Open, P>, TransitionError<Self>> {
+        let wait = waiting(until, self.settings.stop.as_ref());
+        match self.held.open(D::WAY, self.settings.any_owner, wait) {
+            Ok(io) => Ok(End {
+                state: Open { io },
+                held: self.held,
+                settings: self.settings,
+                direction: PhantomData,
+            }),
+            Err(error) => {
+                let error = Error::new(D::OPENING, error).at(self.shared_path());
+                Err(TransitionError::new(self, error))
+            }
+        }
+    }
+}
+
+impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
+    /// Closes the end.
+    ///
+    /// This cannot fail. What was written stays in the pipe for a reader that has it open.
+    pub fn close(self) -> End<D, Closed, P> {
+        End {
+            state: Closed { _private: () },
+            held: self.held,
+            settings: self.settings,
+            direction: PhantomData,
+        }
+    }
+}
+
+impl<D: Direction, P: Hold> End<D, Open, P> {
+    /// The size of the pipe's buffer in bytes, as the system has it.
+    ///
+    /// It may be another than was asked for, and it is filled earlier when many small pieces lie in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// Known on Linux alone.
+    pub fn buffer_size(&self) -> Result<usize, Error> {
+        self.state.io.buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
+    }
+
+    pub(crate) fn io(&self) -> &Raw {
+        &self.state.io
+    }
+
+    pub(crate) fn into_io(self) -> Raw {
+        self.state.io
+    }
+
+    fn failed(&self, operation: Operation, error: io::Error) -> Error {
+        Error::new(operation, error).at(self.shared_path())
+    }
+}
+
+impl<D: Direction> End<D, Open, Unnamed> {
+    /// An open end of a handle that came from elsewhere.
+    pub(crate) fn unnamed(io: Raw) -> Self {
+        Self {
+            state: Open { io },
+            held: Unnamed,
+            settings: Settings::default(),
+            direction: PhantomData,
+        }
+    }
+}
+
+impl<D, S, P: Hold> End<D, S, P> {
+    /// The path of the pipe; `None` for an end that was made of a handle.
+    pub fn path(&self) -> Option<&PipePath> {
+        self.held.path()
+    }
+
+    pub(crate) fn held(&self) -> &P {
+        &self.held
+    }
+
+    pub(crate) fn shared_path(&self) -> Option<&Arc<Path>> {
+        self.path().map(PipePath::shared)
+    }
+}
+
+impl<P: Hold> End<Read, Open, P> {
+    /// Reads some bytes, waiting until there are any; `Ok(0)` when the last writer has left.
+    ///
+    /// The first read waits for the first writer. See [`EndOfWriters`] for what follows when the last
+    /// one has left.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        self.read_until(buf, Until::Done).map_err(|error| self.failed(Operation::Receive, error))
+    }
+
+    /// Reads the bytes that are there, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), and [`NotReady`](crate::ErrorKind::NotReady): there are none, or no
+    /// writer came yet.
+    pub fn try_read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        self.read_until(buf, Until::Now).map_err(|error| self.failed(Operation::Receive, error))
+    }
+
+    /// Reads some bytes, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn read_timeout(&mut self, buf: &mut [u8], timeout: Duration) -> Result<usize, Error> {
+        let read = self.read_until(buf, within(timeout));
+        read.map_err(|error| self.failed(Operation::Receive, error))
+    }
+
+    pub(crate) fn next_writer(&self) -> bool {
+        self.settings.end_of_writers == EndOfWriters::NextWriter
+    }
+
+    fn read_with(
+        &mut self,
+        room: bool,
+        until: Until,
+        read: impl FnOnce(&mut Raw, Wait<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let read = read(&mut self.state.io, waiting(until, self.settings.stop.as_ref()))?;
+        if read == 0 && room && self.next_writer() {
+            self.state.io.renew()?;
+        }
+        Ok(read)
+    }
+}
+
+impl<P: Hold> End<Write, Open, P> {
+    /// Writes some bytes, waiting until there is room; tells how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
+    /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.write_until(bytes, Until::Done).map_err(|error| self.failed(Operation::Send, error))
+    }
+
+    /// Writes what there is room for, without waiting; tells how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write), and [`NotReady`](crate::ErrorKind::NotReady): there is no room.
+    pub fn try_write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.write_until(bytes, Until::Now).map_err(|error| self.failed(Operation::Send, error))
+    }
+
+    /// Writes some bytes, waiting for some time at most; tells how many.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn write_timeout(&mut self, bytes: &[u8], timeout: Duration) -> Result<usize, Error> {
+        let written = self.write_until(bytes, within(timeout));
+        written.map_err(|error| self.failed(Operation::Send, error))
+    }
+}
+
+impl<P: Hold> ReadWithin for End<Read, Open, P> {}
+impl<P: Hold> wait::half::ReadWithin for End<Read, Open, P> {
+    fn read_until(&mut self, buf: &mut [u8], until: Until) -> io::Result<usize> {
+        let room = !buf.is_empty();
+        self.read_with(room, until, |io, wait| io.read(buf, wait))
+    }
+}
+
+impl<P: Hold> WriteWithin for End<Write, Open, P> {}
+impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
+    fn write_until(&mut self, bytes: &[u8], until: Until) -> io::Result<usize> {
+        self.state.io.write(bytes, waiting(until, self.settings.stop.as_ref()))
+    }
+
+    fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
+        self.state.io.wait_until_taken(waiting(until, self.settings.stop.as_ref()))
+    }
+}
+
+impl<P: Hold> io::Read for End<Read, Open, P> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_until(buf, Until::Done)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let room = bufs.iter().any(|buf| !buf.is_empty());
+        self.read_with(room, Until::Done, |io, wait| io.read_vectored(bufs, wait))
+    }
+}
+
+impl<P: Hold> io::Write for End<Write, Open, P> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_until(bytes, Until::Done)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.state.io.write_vectored(bufs, waiting(Until::Done, self.settings.stop.as_ref()))
+    }
+
+    /// Does nothing: what is written is in the pipe.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<D: Direction, P: Hold> fmt::Debug for End<D, Closed, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "End<{}, Closed>({:?})", D::NAME, self.path())
+    }
+}
+
+impl<D: Direction, M: Mode, P: Hold> fmt::Debug for End<D, Open<M>, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "End<{}, Open>({:?})", D::NAME, self.path())
+    }
+}
+
+impl Hold for PipePath {}
+impl half::Hold for PipePath {
+    fn path(&self) -> Option<&PipePath> {
+        Some(self)
+    }
+}
+
+impl Reopen for PipePath {}
+impl half::Reopen for PipePath {
+    fn open(&mut self, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Raw> {
+        Raw::open(self.as_path(), way, any_owner, wait)
+    }
+}
+
+impl Hold for Unnamed {}
+impl half::Hold for Unnamed {
+    fn path(&self) -> Option<&PipePath> {
+        None
+    }
+}
+
+/// The private halves of the traits: they seal them, and name what stays inside of the crate.
+pub(crate) mod half {
+    use std::io;
+
+    use crate::path::PipePath;
+    use crate::sys::{Raw, Wait, Way};
+
+    pub trait Hold {
+        fn path(&self) -> Option<&PipePath>;
+    }
+
+    pub trait Reopen {
+        fn open(&mut self, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Raw>;
+    }
+}

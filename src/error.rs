@@ -1,0 +1,706 @@
+//! What can go wrong, and what the caller can do about it.
+//!
+//! There is one error type, [`Error`]. It says which operation failed, on which path, why, and what
+//! helps; [`Error::kind`] is for programs. A transition between two states of a pipe or an end fails
+//! with a [`TransitionError`], which hands the old state back.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why an operation on a pipe, an end or a channel failed.
+///
+/// Its text names the operation, the path where there is one, the reason, and what to do. The error
+/// of the operating system or of the codec, where one lies beneath, is the
+/// [`source`](StdError::source): its text is not repeated here.
+///
+/// ```
+/// use typed_pipe::{ErrorKind, WriteEnd};
+///
+/// let missing = std::env::temp_dir().join("no-such-pipe");
+/// let error = WriteEnd::at(missing)?.try_open().unwrap_err();
+/// assert_eq!(error.error().kind(), ErrorKind::NotFound);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub struct Error(Box<Report>);
+
+/// What an [`Error`] says. It lies behind a pointer, so that results stay small.
+struct Report {
+    operation: Operation,
+    half_sent: bool,
+    survived: bool,
+    path: Option<Arc<Path>>,
+    cause: Cause,
+}
+
+impl Error {
+    pub(crate) fn new(operation: Operation, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        Self(Box::new(Report { operation, half_sent: false, survived: false, path: None, cause }))
+    }
+
+    /// Names the pipe that the operation was for.
+    pub(crate) fn at(mut self, path: Option<&Arc<Path>>) -> Self {
+        self.0.path = path.cloned();
+        self
+    }
+
+    /// Says that a part of the message is in the pipe already.
+    pub(crate) fn half_sent(mut self, half_sent: bool) -> Self {
+        self.0.half_sent = half_sent;
+        self
+    }
+
+    /// Says that the receiver goes on with the next writer.
+    pub(crate) fn survived(mut self, survived: bool) -> Self {
+        self.0.survived = survived;
+        self
+    }
+
+    /// What kind of failure this is, for programs to decide by.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.cause.kind()
+    }
+
+    /// What was being done.
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// The path of the pipe, where it has one.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// What is wrong with the bytes, or which message of which writer is lost, where that is the reason.
+    ///
+    /// ```
+    /// use typed_pipe::{FrameError, TypedReceiver};
+    ///
+    /// let cut = b"\0\0\0\x09\x01"; // a header that announces nine bytes, and one of them
+    /// let error = TypedReceiver::<String, _>::new(&cut[..]).recv().unwrap_err();
+    /// assert!(matches!(error.frame_error(), Some(FrameError::Truncated { got: 5 })));
+    /// ```
+    pub fn frame_error(&self) -> Option<&FrameError> {
+        match &self.0.cause {
+            Cause::Frame(error) | Cause::Lost(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the other side is gone without a goodbye: it closed its end, or its process ended, between two
+    /// messages.
+    ///
+    /// For a receiver this is a regular end of the stream, as [`is_end`](Self::is_end) says.
+    pub fn is_disconnected(&self) -> bool {
+        self.kind() == ErrorKind::Disconnected
+    }
+
+    /// Whether the stream has come to a regular end: the other side left between two messages, with a goodbye
+    /// ([`Finished`](ErrorKind::Finished)) or without one ([`Disconnected`](ErrorKind::Disconnected)).
+    pub fn is_end(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Disconnected | ErrorKind::Finished)
+    }
+
+    /// Whether a part of the message that could not be sent in time is in the pipe already.
+    ///
+    /// Then the rest of it is kept, and goes before anything else when the sender sends or flushes the next
+    /// time: the message must not be sent again. If this is false, nothing of the message was sent and
+    /// nothing is kept.
+    pub fn is_half_sent(&self) -> bool {
+        self.0.half_sent
+    }
+
+    /// Whether the channel can do nothing more: the other side is gone, or the place in the stream is lost.
+    ///
+    /// After any other error the next message can still be sent or received. A receiver that waits for the
+    /// [next writer](crate::EndOfWriters::NextWriter) never loses its place for good: it skips what the present
+    /// writers still send, and begins anew with the next one.
+    pub fn is_fatal(&self) -> bool {
+        // What one of several writers lost is its own loss, a value that was not encoded is not sent, and a
+        // receiver of next writers begins anew with the next one.
+        let spared = self.0.survived
+            || matches!(self.0.cause, Cause::Lost(_))
+            || self.0.operation == Operation::Encode;
+        !spared
+            && matches!(
+                self.kind(),
+                ErrorKind::Corrupt
+                    | ErrorKind::Disconnected
+                    | ErrorKind::Finished
+                    | ErrorKind::Poisoned
+                    | ErrorKind::TooLarge
+            )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}", self.0.operation)?;
+        match &self.0.path {
+            Some(path) => write!(f, " `{}`", path.display())?,
+            None => f.write_str(self.0.operation.object())?,
+        }
+        write!(f, ": {}", self.0.cause)?;
+        if self.0.half_sent && !self.is_fatal() {
+            f.write_str(" (a part of the message is sent; the rest goes first next time)")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind())
+            .field("operation", &self.0.operation)
+            .field("path", &self.0.path)
+            .field("cause", &self.0.cause)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.cause.source()
+    }
+}
+
+/// Keeps the kind; the [`Error`] itself is inside, as the payload.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match (error.kind(), &error.0.cause) {
+            (_, Cause::Io(_, source)) => source.kind(),
+            (ErrorKind::AlreadyExists, _) => io::ErrorKind::AlreadyExists,
+            (ErrorKind::Disconnected | ErrorKind::Finished, _) => io::ErrorKind::BrokenPipe,
+            (ErrorKind::InUse, _) => io::ErrorKind::ResourceBusy,
+            (ErrorKind::InvalidName | ErrorKind::WrongDirection, _) => io::ErrorKind::InvalidInput,
+            (ErrorKind::NotFound, _) => io::ErrorKind::NotFound,
+            (ErrorKind::NotReady, _) => io::ErrorKind::WouldBlock,
+            (ErrorKind::NotTrusted | ErrorKind::PermissionDenied, _) => {
+                io::ErrorKind::PermissionDenied
+            }
+            (ErrorKind::TimedOut, _) => io::ErrorKind::TimedOut,
+            (ErrorKind::Truncated, _) => io::ErrorKind::UnexpectedEof,
+            (
+                ErrorKind::Corrupt
+                | ErrorKind::Decode
+                | ErrorKind::Encode
+                | ErrorKind::Lost
+                | ErrorKind::Mismatch
+                | ErrorKind::Poisoned
+                | ErrorKind::TooLarge,
+                _,
+            ) => io::ErrorKind::InvalidData,
+            (ErrorKind::Unsupported, _) => io::ErrorKind::Unsupported,
+            // Not `Interrupted`, which is tried again.
+            (ErrorKind::Io | ErrorKind::NotAPipe | ErrorKind::Stopped, _) => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// The kind of an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The name is taken by something that no owner of this crate left behind.
+    AlreadyExists,
+    /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal.
+    Corrupt,
+    /// A whole message arrived, and its bytes are not a value of the type. The next one can be received.
+    Decode,
+    /// The other side is gone, between two messages: it left without a goodbye.
+    Disconnected,
+    /// The value cannot be written by this codec. Nothing of it was sent; the next one can be.
+    Encode,
+    /// The other side said that this was all, and then left.
+    Finished,
+    /// The pipe has a living owner, or another reader.
+    InUse,
+    /// The name is empty, too long, or has a part that no pipe name may have.
+    InvalidName,
+    /// Anything else that the operating system reports: see the source.
+    Io,
+    /// A message of one of several writers will never be whole. The others' are not touched.
+    Lost,
+    /// One of several writers speaks something else: another codec, or other messages. Its messages are
+    /// skipped; the others' are not touched.
+    Mismatch,
+    /// The name or the handle is not that of a pipe, or no longer of the same one.
+    NotAPipe,
+    /// There is no pipe of this name.
+    NotFound,
+    /// It cannot be done at this moment without waiting.
+    NotReady,
+    /// The pipe or its folder belongs to somebody else.
+    NotTrusted,
+    /// This user may not do that.
+    PermissionDenied,
+    /// An earlier fatal error lost the place in the stream.
+    Poisoned,
+    /// A [`Stop`](crate::Stop) ended the wait.
+    Stopped,
+    /// The deadline passed.
+    TimedOut,
+    /// A message is larger than the limit. On a wire of many writers, that message alone is lost.
+    TooLarge,
+    /// The stream ended inside a message: what had arrived of it is given up.
+    Truncated,
+    /// The system or the transport has no such thing.
+    Unsupported,
+    /// The handle is open in the other direction.
+    WrongDirection,
+}
+
+/// What was being done when an [`Error`] arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Giving a name to a pipe.
+    Name,
+    /// `mkfifo`: making the pipe.
+    Allocate,
+    /// `unlink`: removing the name.
+    Deallocate,
+    /// Opening the reading end.
+    OpenReader,
+    /// Opening the writing end.
+    OpenWriter,
+    /// Making a token that stops.
+    MakeStop,
+    /// Making an end of a handle that came from elsewhere.
+    Adopt,
+    /// Reading the size of the pipe's buffer.
+    MeasureBuffer,
+    /// Writing a value as bytes.
+    Encode,
+    /// Giving bytes to the pipe.
+    Send,
+    /// Saying that this was all.
+    Finish,
+    /// Taking a message from the pipe.
+    Receive,
+}
+
+impl Operation {
+    /// What it is done to, where that has no path.
+    fn object(self) -> &'static str {
+        match self {
+            Self::Name | Self::Allocate | Self::Deallocate | Self::MakeStop | Self::Adopt => "",
+            Self::OpenReader | Self::OpenWriter | Self::MeasureBuffer => " a pipe",
+            Self::Encode | Self::Send | Self::Finish | Self::Receive => " the other side",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "name a pipe",
+            Self::Allocate => "make the pipe",
+            Self::Deallocate => "remove the pipe",
+            Self::OpenReader => "open for reading",
+            Self::OpenWriter => "open for writing",
+            Self::MakeStop => "make a stop token",
+            Self::Adopt => "use the handle as an end",
+            Self::MeasureBuffer => "read the buffer size of",
+            Self::Encode => "encode a message for",
+            Self::Send => "send to",
+            Self::Finish => "finish sending to",
+            Self::Receive => "receive from",
+        })
+    }
+}
+
+/// A transition between two states that failed: the old state, and why.
+///
+/// `?` turns it into an [`Error`] or an [`io::Error`] and drops the state; [`into_parts`](Self::into_parts)
+/// keeps it, to try again.
+///
+/// ```no_run
+/// use std::thread::sleep;
+/// use std::time::Duration;
+/// use typed_pipe::WriteEnd;
+///
+/// let mut end = WriteEnd::at("/run/app/jobs")?;
+/// let end = loop {
+///     match end.try_open() {
+///         Ok(open) => break open,
+///         Err(failed) => end = failed.into_state(), // the closed end, as it was
+///     }
+///     sleep(Duration::from_secs(1));
+/// };
+/// end.into_sender::<str>().send("here I am")?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub struct TransitionError<S> {
+    state: S,
+    error: Error,
+}
+
+impl<S> TransitionError<S> {
+    pub(crate) fn new(state: S, error: Error) -> Self {
+        Self { state, error }
+    }
+
+    /// Why the transition failed.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// What kind of failure it was, as [`Error::kind`].
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
+    /// The state from before the transition.
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// Gives the state from before the transition back.
+    #[must_use = "dropping the state closes what it holds"]
+    pub fn into_state(self) -> S {
+        self.state
+    }
+
+    /// Gives back both the state from before the transition and the reason.
+    pub fn into_parts(self) -> (S, Error) {
+        (self.state, self.error)
+    }
+}
+
+impl<S> fmt::Debug for TransitionError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransitionError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Display for TransitionError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<S> StdError for TransitionError<S> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<S> From<TransitionError<S>> for Error {
+    fn from(failed: TransitionError<S>) -> Self {
+        failed.error
+    }
+}
+
+impl<S> From<TransitionError<S>> for io::Error {
+    fn from(failed: TransitionError<S>) -> Self {
+        failed.error.into()
+    }
+}
+
+/// Why a codec could not write a value, or read one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// What the codec's own library says.
+    #[error(transparent)]
+    Format(Box<dyn StdError + Send + Sync>),
+    /// A whole value was read, and bytes of the message are left over.
+    #[error("{bytes} bytes are left over after the value")]
+    Trailing {
+        /// How many bytes are left over.
+        bytes: usize,
+    },
+    /// The value is nested deeper than the receiver allows.
+    #[error("the value is nested more than {limit} levels deep")]
+    TooDeep {
+        /// The deepest nesting that is allowed.
+        limit: usize,
+    },
+}
+
+impl CodecError {
+    /// Wraps the error of the codec's own library.
+    pub fn format(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Format(error.into())
+    }
+}
+
+/// Why bytes are not frames, or a message is lost.
+///
+/// As an error of [`Framing::scan`](crate::wire::Framing::scan), it says that the place in the stream is lost, and
+/// that nothing more can be read from it. In a [`Step::Lost`](crate::wire::Step::Lost), it is about one message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The checksum in the frame is not that of its bytes.
+    #[error(
+        "the checksum is {found:#010x} where {computed:#010x} was computed: the bytes are damaged, or several writers were mixed"
+    )]
+    Checksum {
+        /// The checksum in the frame.
+        found: u32,
+        /// The checksum of what arrived.
+        computed: u32,
+    },
+    /// A header is not one that this framing knows.
+    #[error(
+        "the header {word:#010x} means nothing here: the sender uses another wire format, or a newer one"
+    )]
+    Header {
+        /// The header.
+        word: u32,
+    },
+    /// A message of one of several writers will never be whole.
+    #[error("a message of writer {writer:016x} is lost, {got} bytes into it: {reason}")]
+    Lost {
+        /// The writer.
+        writer: u64,
+        /// How many bytes of the message had arrived.
+        got: usize,
+        /// What happened to it.
+        reason: Loss,
+    },
+    /// One of several writers speaks something else than this receiver.
+    #[error("writer {writer:016x} speaks {}, and {} was expected; its messages are skipped", names.0, names.1)]
+    Mismatch {
+        /// The writer.
+        writer: u64,
+        /// The codec and the messages of the writer, and those of this receiver.
+        names: Box<(String, String)>,
+    },
+    /// The system gave no random number for a writer to be told from the others by.
+    #[error("the system gave no random number to tell this writer from the others by")]
+    NoIdentity,
+    /// A framing of the caller's own broke its contract: it claimed bytes that are not there.
+    #[error("the framing claims bytes that are not there")]
+    OutOfBounds,
+    /// An earlier error lost the place in the stream.
+    #[error("an earlier error lost the place in the stream; close this channel and open a new one")]
+    Poisoned,
+    /// The message is larger than the limit.
+    #[error(
+        "a message of {len} bytes is larger than the limit of {limit}; raise the limit on both sides, or send it in parts"
+    )]
+    TooLarge {
+        /// The length of the message in bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The stream ended inside a frame.
+    #[error(
+        "the stream ended inside a message, {got} bytes after its beginning: the sender ended in the middle of it"
+    )]
+    Truncated {
+        /// How many bytes of the frame had arrived.
+        got: usize,
+    },
+}
+
+/// What happens to a message of one of several writers that will never be whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Its writer began another one, introduced itself again, or said that this was all.
+    #[error("its writer gave it up")]
+    Abandoned,
+    /// A part of it did not come.
+    #[error("a part of it did not come")]
+    Gap,
+    /// It did not go on while much of other writers came.
+    #[error("it did not go on while much of other writers came")]
+    Idle,
+    /// Its writer, and all others, left.
+    #[error("its writer left in the middle of it")]
+    Left,
+    /// Its beginning did not come.
+    #[error("its beginning did not come")]
+    NoBeginning,
+    /// Others needed its room, or it needs more than there is for all unfinished messages.
+    #[error("there was no room for it among the unfinished messages")]
+    NoRoom,
+    /// Its writer has not introduced itself to this receiver.
+    #[error("its writer has not introduced itself to this receiver yet")]
+    Unknown,
+    /// Its parts are not as long as its beginning said.
+    #[error("its parts are not as long as it said")]
+    Uneven,
+}
+
+impl FrameError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Checksum { .. } | Self::Header { .. } | Self::OutOfBounds => ErrorKind::Corrupt,
+            Self::Lost { .. } => ErrorKind::Lost,
+            Self::Mismatch { .. } => ErrorKind::Mismatch,
+            Self::NoIdentity => ErrorKind::Io,
+            Self::Poisoned => ErrorKind::Poisoned,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Truncated { .. } => ErrorKind::Truncated,
+        }
+    }
+}
+
+/// What stands in the way of a pipe or a handle, and is not an error of the operating system.
+///
+/// `sys` speaks of it inside an [`io::Error`]; [`Cause`] takes it out again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[allow(dead_code, reason = "some are of one system alone")]
+pub(crate) enum Obstacle {
+    #[error(
+        "there is something of this name already; remove it, or allow its use with `PipeOptions::if_exists`"
+    )]
+    AlreadyExists,
+    #[error("its owner serves as many clients as it can now; wait for it with `open`")]
+    Busy,
+    #[error("another end reads from it; two would take each other's bytes")]
+    HasReader,
+    #[error("another process owns this pipe; choose another name, or end that process")]
+    InUse,
+    #[error("its name was removed, and nobody can come by it any more; make the pipe again")]
+    NameGone,
+    #[error("nobody reads from it; start the reader first, or wait for it with `open`")]
+    NoReader,
+    #[error("the reader has not taken all of it yet")]
+    NotTaken,
+    #[error("it is {0}, not a pipe")]
+    NotAPipe(&'static str),
+    #[error(
+        "the handle was not opened for overlapped operations; only calls that wait as long as it takes will do"
+    )]
+    NotOverlapped,
+    #[error("it belongs to user {owner}; allow that with `trust_any_owner` if it is meant to be")]
+    NotTrusted { owner: String },
+    #[error("the folder `{}` lets anybody replace the pipe; use a private folder", .0.display())]
+    UnsafeFolder(PathBuf),
+    #[error("another pipe has taken the place of this one under its name")]
+    Replaced,
+    #[error("the deadline passed, and {0}")]
+    TimedOut(&'static str),
+    #[error("the handle is not open for {0}")]
+    WrongDirection(&'static str),
+    #[error("it was stopped")]
+    Stopped,
+    #[error("this system has no such thing")]
+    Unsupported,
+}
+
+impl Obstacle {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::AlreadyExists => ErrorKind::AlreadyExists,
+            Self::HasReader | Self::InUse => ErrorKind::InUse,
+            Self::NameGone => ErrorKind::NotFound,
+            Self::Busy | Self::NoReader | Self::NotTaken => ErrorKind::NotReady,
+            Self::NotAPipe(_) | Self::Replaced => ErrorKind::NotAPipe,
+            Self::NotTrusted { .. } | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
+            Self::Stopped => ErrorKind::Stopped,
+            Self::TimedOut(_) => ErrorKind::TimedOut,
+            Self::WrongDirection(_) => ErrorKind::WrongDirection,
+            Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
+        }
+    }
+}
+
+impl From<Obstacle> for io::Error {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::other(obstacle)
+    }
+}
+
+/// Why a path cannot name a pipe.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[allow(dead_code, reason = "some are of one system alone")]
+pub(crate) enum NameError {
+    #[error("the name is empty")]
+    Empty,
+    #[error("the name has no last part that a pipe could have")]
+    NoFileName,
+    #[error("the name has a NUL character in it")]
+    Nul,
+    #[error(
+        "the name has a part `..`, or one of dots and spaces alone, which no pipe name may have"
+    )]
+    Parent,
+    #[error("the name is not one of this machine's pipes; leave the prefix out")]
+    Remote,
+    #[error("the name is {len} long; this system allows {limit}")]
+    TooLong { len: usize, limit: usize },
+}
+
+/// The reason inside an [`Error`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error(
+        "the bytes of the message are no value of the type; both sides must have the same type and codec"
+    )]
+    Decode(#[source] CodecError),
+    #[error("the other side left without a goodbye: it has closed its end, or its process ended")]
+    Disconnected,
+    #[error("the codec cannot write this value; nothing of it was sent")]
+    Encode(#[source] CodecError),
+    #[error("the other side said that this was all")]
+    Finished,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Io(&'static str, #[source] io::Error),
+    /// One writer's loss: the place in the stream is kept.
+    #[error(transparent)]
+    Lost(FrameError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
+}
+
+impl Cause {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Decode(_) => ErrorKind::Decode,
+            Self::Disconnected => ErrorKind::Disconnected,
+            Self::Encode(_) => ErrorKind::Encode,
+            Self::Finished => ErrorKind::Finished,
+            Self::Frame(error) | Self::Lost(error) => error.kind(),
+            Self::Io(_, source) => match source.kind() {
+                io::ErrorKind::BrokenPipe => ErrorKind::Disconnected,
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+                io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+                io::ErrorKind::Unsupported => ErrorKind::Unsupported,
+                io::ErrorKind::WouldBlock => ErrorKind::NotReady,
+                _ => ErrorKind::Io,
+            },
+            Self::Name(_) => ErrorKind::InvalidName,
+            Self::Obstacle(obstacle) => obstacle.kind(),
+        }
+    }
+}
+
+/// What `sys` or any `io::Read` or `io::Write` reports.
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        if let Some(obstacle) = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>()) {
+            return Self::Obstacle(obstacle.clone());
+        }
+        let advice = match error.kind() {
+            io::ErrorKind::BrokenPipe => "the other side has closed its end, or its process ended",
+            io::ErrorKind::NotFound => {
+                "there is no pipe of this name; its owner must make it first"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "this user may not; see the owner and the mode of the pipe and its folder"
+            }
+            io::ErrorKind::TimedOut => "the deadline passed",
+            io::ErrorKind::WouldBlock => "it cannot be done without waiting",
+            _ => "the system refused",
+        };
+        Self::Io(advice, error)
+    }
+}

@@ -1,0 +1,112 @@
+//! Named pipes whose misuse does not compile, and typed channels over them.
+//!
+//! Processes on one machine exchange serde values through the pipes of the system: FIFOs on Unix, named
+//! pipes on Windows. The states of a pipe and of its ends are types, so a program that uses them in the
+//! wrong order is refused by the compiler; what only shows at run time is an [`Error`] with a
+//! [kind](ErrorKind).
+//!
+//! ```
+//! use std::thread;
+//! use serde::{Deserialize, Serialize};
+//! use typed_pipe::{Pipe, TypedSender};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Job {
+//!     id: u64,
+//!     command: String,
+//! }
+//!
+//! let pipe = Pipe::temporary()?; // or `Pipe::new("/run/app/jobs")?.mkfifo()?`
+//! let path = pipe.path().clone(); // all that the other process must know
+//!
+//! // The other process, which here is a thread:
+//! let sender = thread::spawn(move || {
+//!     let mut sender = TypedSender::<Job>::connect(path)?;
+//!     sender.send(&Job { id: 1, command: "build".into() })
+//! });
+//!
+//! for job in pipe.into_reader().open()?.into_receiver::<Job>() {
+//!     let Job { id, command } = job?;
+//!     println!("{id}: {command}");
+//! }
+//! # sender.join().unwrap()?;
+//! # Ok::<(), typed_pipe::Error>(())
+//! ```
+//!
+//! # Three steps
+//!
+//! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::mkfifo`] or
+//!    [`Pipe::temporary`], and owns it; dropping it removes the name. [`PipeOptions`] has the rest.
+//! 2. An [`End`] is one side of it in one process: the owner's, from [`Pipe::into_reader`] and its like, or a
+//!    client's, from a path with [`End::at`]. It is opened, then bytes go through it, and it is closed. What
+//!    is an end of which process, and what each can do, is in a table there.
+//! 3. A [`TypedSender`] or a [`TypedReceiver`] makes an open end a channel of messages of one type.
+//!
+//! # Where to go next
+//!
+//! | for | see |
+//! |---|---|
+//! | the picture of all states, and what does not compile | [`Pipe`] |
+//! | what opening waits for | [`End::open`] |
+//! | the end of the stream, and readers that outlive their writers | [`EndOfWriters`] |
+//! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
+//! | ending a wait from another thread | [`Stop`] |
+//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
+//! | many writers on one pipe | [`wire::Shared`] |
+//! | receiving without copying | [`Message`] |
+//! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
+//! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |
+//! | names, and what stands in the way of two owners of one name | [`PipePath`], [`IfExists`] |
+//! | pipes that were inherited, and the standard streams | [`Unnamed`] |
+//!
+//! What differs between systems stands under a heading of its own at each item. The examples in the
+//! repository are whole programs of two processes.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `json`: the codec `wire::Json`.
+//! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
+//! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
+#![warn(missing_docs)]
+#![warn(
+    clippy::as_conversions,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::indexing_slicing,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::panic_in_result_fn,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+#![doc(test(attr(deny(warnings))))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod channel;
+mod end;
+mod error;
+mod handle;
+mod path;
+mod pipe;
+pub mod state;
+mod sys;
+mod wait;
+pub mod wire;
+
+pub use channel::{
+    ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
+    WritersEnd, forms_agree,
+};
+pub use end::{End, EndOfWriters, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
+pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
+pub use path::PipePath;
+pub use pipe::{Pipe, PipeOptions};
+pub use sys::IfExists;
+pub use wait::{ReadWithin, Stop, WriteWithin};
+
+/// The programs in the README are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

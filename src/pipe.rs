@@ -1,0 +1,450 @@
+//! Pipes: made, opened, removed.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, const_assert};
+
+use crate::end::{self, End, Hold, Reopen};
+use crate::error::{Error, Operation, TransitionError};
+use crate::path::PipePath;
+use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Open, Read, Write};
+use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
+
+/// A named pipe, as its owner has it.
+///
+/// The state `S` is [`Deallocated`] or [`Allocated`]:
+///
+/// ```text
+///                  mkfifo()                  into_reader(), into_writer()
+/// Pipe<Deallocated> ─────▶ Pipe<Allocated> ─────────────────────────▶ End<_, Closed, Pipe<Allocated>>
+///         ▲                  │        ▲                                   │ open()       ▲ close()
+///         └──── unlink() ────┘        └───────────── into_pipe() ─────────┤              │
+///                                                                         ▼              │
+///                                                      End<_, Open, Pipe<Allocated>> ────┘
+/// ```
+///
+/// What is not an arrow in this picture does not compile:
+///
+/// ```compile_fail,E0599
+/// let pipe = typed_pipe::Pipe::new("/run/app/jobs")?;
+/// pipe.into_reader(); // there is no pipe yet
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0599
+/// let pipe = typed_pipe::Pipe::new("/run/app/jobs")?.mkfifo()?;
+/// pipe.mkfifo()?; // there is one already
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0382
+/// let pipe = typed_pipe::Pipe::new("/run/app/jobs")?.mkfifo()?;
+/// pipe.unlink()?;
+/// pipe.into_reader(); // it is gone
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0505
+/// let mut pipe = typed_pipe::Pipe::new("/run/app/jobs")?.mkfifo()?;
+/// let end = pipe.open_reader()?;
+/// pipe.unlink()?; // while its end is open
+/// drop(end);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0499
+/// let mut pipe = typed_pipe::Pipe::new("/run/app/jobs")?.mkfifo()?;
+/// let first = pipe.open_reader()?;
+/// let second = pipe.open_reader()?; // two readers would steal from each other
+/// drop(first);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Ownership
+///
+/// An allocated pipe has one owner on this machine: a lock beside it, which the kernel lets go of when
+/// the owner's process ends, keeps others from making a pipe of the same name. Dropping an allocated
+/// pipe, or an end that holds one, removes the name, unless it leads to something else by then.
+/// A child process that was forked off removes nothing.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::thread;
+/// use typed_pipe::{Pipe, WriteEnd};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("words");
+/// let pipe = Pipe::new(name)?.mkfifo()?;
+/// let path = pipe.path().clone(); // all that a client must know
+/// let client = thread::spawn(move || WriteEnd::at(path)?.open()?.write_all(b"hello"));
+///
+/// let mut end = pipe.into_reader().open()?;
+/// let mut words = String::new();
+/// end.read_to_string(&mut words)?;
+/// assert_eq!(words, "hello");
+///
+/// let pipe = end.close().into_pipe().unlink()?; // and mkfifo() would make it again
+/// # client.join().unwrap()?;
+/// # drop(pipe);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Platform-specific behavior
+///
+/// ## Unix
+///
+/// The pipe is a FIFO. The lock is a file with the ending `.lock`; it is gone when the pipe is.
+///
+/// ## Windows
+///
+/// The pipe is `\\.\pipe\…`, for this user and this machine alone. There is no lock: the name dies with the
+/// last handle of either side, and is in use until then. An owner that reads gets each write of its
+/// clients whole, up to 1 MiB, however many write at once. Closing an end keeps what the other side has
+/// not read yet.
+pub struct Pipe<S: Lifecycle> {
+    state: S,
+    path: PipePath,
+    options: PipeOptions,
+}
+
+impl Pipe<Deallocated> {
+    /// A pipe of this name, not made yet.
+    ///
+    /// Options other than the usual ones come with [`PipeOptions`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, Error> {
+        PipeOptions::new().at(path)
+    }
+
+    /// Makes the pipe, and becomes its owner.
+    ///
+    /// # Errors
+    ///
+    /// In each the pipe that is not allocated is given back.
+    ///
+    /// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists): there is a pipe of this name that no owner left
+    ///   behind; see [`IfExists`].
+    /// - [`InUse`](crate::ErrorKind::InUse): another process, or another pipe of this one, is its owner.
+    /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is something else of this name.
+    /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such folder.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put another pipe in its place, or
+    ///   the pipe there belongs to somebody else.
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
+    /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
+    pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
+        match Node::create(self.path.as_path(), &self.options.settings) {
+            Ok(node) => Ok(self.with_state(Allocated { node: Box::new(node) })),
+            Err(error) => {
+                let error = Error::new(Operation::Allocate, error).at(Some(self.path.shared()));
+                Err(TransitionError::new(self, error))
+            }
+        }
+    }
+}
+
+impl Pipe<Allocated> {
+    /// Makes a pipe with a name that nobody can guess.
+    ///
+    /// It is for a program whose child learns the name as an argument. Should this process be killed, its name
+    /// stays behind, where nobody looks for it.
+    ///
+    /// ```
+    /// use typed_pipe::Pipe;
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// println!("write to {}", pipe.path());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`mkfifo`](Pipe::mkfifo), where they can be.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// The pipe lies in a folder of its own, with mode 0700, in the one for temporary files. The folder
+    /// goes with the pipe.
+    pub fn temporary() -> Result<Self, Error> {
+        PipeOptions::new().temporary()
+    }
+
+    /// Makes the pipe an end to read from. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
+    pub fn into_reader(self) -> End<Read, Closed, Self> {
+        End::holding(self)
+    }
+
+    /// Makes the pipe an end to write to. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
+    pub fn into_writer(self) -> End<Write, Closed, Self> {
+        End::holding(self)
+    }
+
+    /// An end to read from that borrows the pipe.
+    pub fn reader(&mut self) -> End<Read, Closed, &mut Self> {
+        End::holding(self)
+    }
+
+    /// An end to write to that borrows the pipe.
+    pub fn writer(&mut self) -> End<Write, Closed, &mut Self> {
+        End::holding(self)
+    }
+
+    /// Opens an end to read from that borrows the pipe.
+    ///
+    /// This is `reader().open()` with an error that does not borrow, and so may leave the function.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`End::open`].
+    pub fn open_reader(&mut self) -> Result<End<Read, Open, &mut Self>, Error> {
+        self.reader().open().map_err(Error::from)
+    }
+
+    /// Opens an end to write to that borrows the pipe, and waits for a reader.
+    ///
+    /// This is `writer().open()` with an error that does not borrow, and so may leave the function.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`End::open`].
+    pub fn open_writer(&mut self) -> Result<End<Write, Open, &mut Self>, Error> {
+        self.writer().open().map_err(Error::from)
+    }
+
+    /// Removes the name. Ends that clients have open stay connected.
+    ///
+    /// A name that is gone, or leads to another pipe by now, is left alone: that is no error.
+    ///
+    /// # Errors
+    ///
+    /// In each the allocated pipe is given back.
+    ///
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may no longer write to the folder.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// No further client can connect. The name itself dies with the last handle of either side.
+    pub fn unlink(mut self) -> Result<Pipe<Deallocated>, TransitionError<Self>> {
+        match self.state.node.remove() {
+            Ok(()) => Ok(self.with_state(Deallocated { _private: () })),
+            Err(error) => {
+                let error = Error::new(Operation::Deallocate, error).at(Some(self.path.shared()));
+                Err(TransitionError::new(self, error))
+            }
+        }
+    }
+
+    /// Gives up the pipe, and leaves its name where it is.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The name cannot stay: it dies with the last handle of either side.
+    pub fn persist(self) -> PipePath {
+        self.state.node.persist();
+        self.path
+    }
+
+    /// Whether the name is gone, or leads to something else: no further client will come this way.
+    pub fn is_orphaned(&self) -> bool {
+        self.state.node.is_orphaned()
+    }
+}
+
+impl<S: Lifecycle> Pipe<S> {
+    /// The path of the pipe, from which a client makes its end.
+    pub fn path(&self) -> &PipePath {
+        &self.path
+    }
+
+    fn with_state<T: Lifecycle>(self, state: T) -> Pipe<T> {
+        Pipe { state, path: self.path, options: self.options }
+    }
+}
+
+impl<S: Lifecycle> fmt::Debug for Pipe<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pipe<{}>({:?})", S::NAME, self.path)
+    }
+}
+
+impl<D: Direction> End<D, Closed, Pipe<Allocated>> {
+    /// Gives the pipe back.
+    pub fn into_pipe(self) -> Pipe<Allocated> {
+        self.into_held()
+    }
+}
+
+impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    pub fn is_orphaned(&self) -> bool {
+        self.held().is_orphaned()
+    }
+}
+
+impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    pub fn is_orphaned(&self) -> bool {
+        self.held().is_orphaned()
+    }
+}
+
+impl Hold for Pipe<Allocated> {}
+impl end::half::Hold for Pipe<Allocated> {
+    fn path(&self) -> Option<&PipePath> {
+        Some(&self.path)
+    }
+}
+
+impl Reopen for Pipe<Allocated> {}
+impl end::half::Reopen for Pipe<Allocated> {
+    fn open(&mut self, way: Way, _: bool, wait: Wait<'_>) -> io::Result<Raw> {
+        self.state.node.open(way, wait)
+    }
+}
+
+impl Hold for &mut Pipe<Allocated> {}
+impl end::half::Hold for &mut Pipe<Allocated> {
+    fn path(&self) -> Option<&PipePath> {
+        Some(&self.path)
+    }
+}
+
+impl Reopen for &mut Pipe<Allocated> {}
+impl end::half::Reopen for &mut Pipe<Allocated> {
+    fn open(&mut self, way: Way, _: bool, wait: Wait<'_>) -> io::Result<Raw> {
+        self.state.node.open(way, wait)
+    }
+}
+
+/// How a pipe is to be made.
+///
+/// ```
+/// use typed_pipe::{IfExists, PipeOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("jobs");
+/// let pipe = PipeOptions::new()
+///     .mode(0o660) // for this user's group too
+///     .if_exists(IfExists::Reuse)
+///     .buffer_size(1 << 20)
+///     .at(name)?
+///     .mkfifo()?;
+/// # drop(pipe);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PipeOptions {
+    settings: Settings,
+}
+
+impl PipeOptions {
+    /// The usual options: mode 0600, a private folder, and the name of an owner that died is taken over.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the permission bits of the name, whatever the umask of the process; 0600 unless set.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// Without a meaning: the pipe is for this user alone.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.settings.mode = mode & 0o777;
+        self
+    }
+
+    /// Sets what to do where the name exists.
+    #[must_use]
+    pub fn if_exists(mut self, policy: IfExists) -> Self {
+        self.settings.if_exists = policy;
+        self
+    }
+
+    /// Asks for a buffer of so many bytes, whenever an end of this owner is opened.
+    ///
+    /// The system rounds it, may give less, and forgets it when all ends are closed:
+    /// [`End::buffer_size`] tells what it is.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// Linux alone can set it.
+    #[must_use]
+    pub fn buffer_size(mut self, bytes: usize) -> Self {
+        self.settings.buffer_size = Some(bytes);
+        self
+    }
+
+    /// Makes the pipe in a folder where anybody could replace it.
+    ///
+    /// Unless this is said, a folder that everybody may write to is refused, if it has no sticky bit.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// Without a meaning: pipes lie in no folder.
+    #[must_use]
+    pub fn trust_any_folder(mut self) -> Self {
+        self.settings.any_folder = true;
+        self
+    }
+
+    /// A pipe of this name with these options, not made yet.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
+    pub fn at(self, path: impl AsRef<Path>) -> Result<Pipe<Deallocated>, Error> {
+        let path = PipePath::new(path)?;
+        Ok(Pipe { state: Deallocated { _private: () }, path, options: self })
+    }
+
+    /// Makes a pipe with these options and a name that nobody can guess, as [`Pipe::temporary`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pipe::mkfifo`], where they can be.
+    pub fn temporary(self) -> Result<Pipe<Allocated>, Error> {
+        match Node::temporary(&self.settings) {
+            Ok((path, node)) => Ok(Pipe {
+                state: Allocated { node: Box::new(node) },
+                path: PipePath::given(&path),
+                options: self,
+            }),
+            Err(error) => Err(Error::new(Operation::Allocate, error)),
+        }
+    }
+}
+
+// The states of pipes and ends are known to the compiler alone: they take no room beside their data.
+assert_eq_size!(Pipe<Deallocated>, (PipePath, PipeOptions));
+assert_eq_size!(Pipe<Allocated>, (Box<Node>, PipePath, PipeOptions));
+assert_eq_size!(End<Read, Closed>, End<Write, Closed>, (PipePath, End<Read, Closed, end::Unnamed>));
+assert_eq_size!(End<Read, Closed, &mut Pipe<Allocated>>, (usize, End<Read, Closed, end::Unnamed>));
+// Small enough to be returned with the state from before.
+const_assert!(size_of::<TransitionError<Pipe<Allocated>>>() <= 128);
+const_assert!(size_of::<Error>() == size_of::<usize>());
+
+assert_impl_all!(Pipe<Allocated>: Send, Sync);
+assert_impl_all!(End<Read, Open>: Send, Sync);
+assert_impl_all!(End<Write, Open, Pipe<Allocated>>: Send, Sync);
+assert_impl_all!(Error: Send, Sync, std::error::Error);
+assert_not_impl_any!(End<Read, Open>: Clone);
+assert_not_impl_any!(Pipe<Allocated>: Clone);

@@ -1,0 +1,138 @@
+//! FIFOs as files: made, looked at, opened, and never created by opening.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat,
+};
+use rustix::io::Errno;
+use rustix::process::{Uid, geteuid};
+
+use super::wait::pause;
+use crate::error::Obstacle;
+use crate::sys::{Wait, Way};
+
+/// Makes a FIFO in a folder. The umask may take bits from the mode.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn make(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
+    Ok(rustix::fs::mknodat(folder, name, FileType::Fifo, mode, 0)?)
+}
+
+#[cfg(target_vendor = "apple")]
+pub(super) use super::apple::make_fifo as make;
+
+/// What a name leads to, without following a link and without opening anything.
+pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
+    Ok(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Refuses what is not a FIFO.
+pub(super) fn expect_fifo(stat: &Stat) -> Result<(), Obstacle> {
+    Err(Obstacle::NotAPipe(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => return Ok(()),
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a folder",
+        FileType::Symlink => "a symbolic link",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    }))
+}
+
+/// Refuses what belongs to anybody but this user and root.
+pub(super) fn expect_trusted(stat: &Stat) -> Result<(), Obstacle> {
+    let owner = Uid::from_raw(stat.st_uid);
+    if owner == geteuid() || owner.is_root() {
+        return Ok(());
+    }
+    Err(Obstacle::NotTrusted { owner: stat.st_uid.to_string() })
+}
+
+/// Opens a FIFO, never waiting: a writing end that finds no reader is refused.
+///
+/// What the name leads to is looked at before, since opening a device may do something, and again on
+/// what was opened.
+pub(super) fn open(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    way: Way,
+    any_owner: bool,
+) -> io::Result<OwnedFd> {
+    expect_fifo(&look(folder, name)?)?;
+    let access = match way {
+        Way::In => OFlags::RDONLY,
+        Way::Out => OFlags::WRONLY,
+    };
+    let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let fd = match openat(folder, name, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::NXIO) => return Err(Obstacle::NoReader.into()),
+        Err(error) => return Err(error.into()),
+    };
+    let stat = fstat(&fd)?;
+    expect_fifo(&stat)?;
+    if !any_owner {
+        expect_trusted(&stat)?;
+    }
+    Ok(fd)
+}
+
+/// Refuses to read where another end reads: two readers would take each other's bytes.
+///
+/// It holds among readers of this crate, and where FIFOs can be locked, which is not everywhere.
+pub(super) fn claim_reading(fd: &OwnedFd, wait: Wait<'_>) -> io::Result<()> {
+    // A process that is being forked off holds what this one has open, until it becomes another program.
+    for milliseconds in [1, 4, 16, 0] {
+        match flock(fd, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {}
+            _ => return Ok(()),
+        }
+        match pause(Duration::from_millis(milliseconds), wait) {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
+                break;
+            }
+            done => done?,
+        }
+    }
+    Err(Obstacle::HasReader.into())
+}
+
+/// Whether a writer has the FIFO open, be it one that says nothing. Takes nothing out.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn has_writer(fd: &OwnedFd) -> io::Result<bool> {
+    use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
+    let (_read, copy) = pipe_with(PipeFlags::CLOEXEC)?;
+    match tee(fd, &copy, 1, SpliceFlags::NONBLOCK) {
+        Ok(0) => Ok(false),
+        Ok(_) | Err(Errno::AGAIN) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The other systems do not tell: there may be one.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn has_writer(_: &OwnedFd) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Opens the reading end of the same FIFO once more, with no memory of the writers that left.
+///
+/// The other descriptor stays open meanwhile, so that no writer finds the FIFO without a reader.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn reopen(fd: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(Some(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// On the other systems the writers that left are forgotten by the read that told of them.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn reopen(_: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    Ok(None)
+}

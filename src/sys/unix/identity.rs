@@ -1,0 +1,108 @@
+//! Which FIFO it is, whatever its name leads to by now.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::BorrowedFd;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, Stat};
+
+use super::fifo::{expect_fifo, look};
+
+/// The identity of a FIFO. While it is kept, no other file takes its number.
+#[derive(Debug)]
+pub(super) struct Identity {
+    stat: Stat,
+    keep: Keep,
+}
+
+impl Identity {
+    /// Takes the identity of the FIFO of this name.
+    pub(super) fn of(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
+        let (keep, stat) = Keep::hold(folder, name)?;
+        expect_fifo(&stat)?;
+        Ok(Self { stat, keep })
+    }
+
+    /// Whether this is what was looked at.
+    pub(super) fn is(&self, stat: &Stat) -> bool {
+        let same = (stat.st_dev, stat.st_ino) == (self.stat.st_dev, self.stat.st_ino);
+        same && self.keep.is(stat)
+    }
+
+    /// What it was when it was looked at first.
+    pub(super) fn stat(&self) -> &Stat {
+        &self.stat
+    }
+
+    /// Whether the name still leads to it.
+    pub(super) fn has(&self, folder: BorrowedFd<'_>, name: &OsStr) -> bool {
+        look(folder, name).is_ok_and(|stat| self.is(&stat))
+    }
+
+    /// Gives it its permission bits, which the umask has no part in.
+    pub(super) fn set_mode(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &OsStr,
+        mode: Mode,
+    ) -> io::Result<()> {
+        self.keep.set_mode(folder, name, mode)
+    }
+}
+
+/// A descriptor of the file itself, which is neither a reader nor a writer.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug)]
+struct Keep(OwnedFd);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Keep {
+    fn hold(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(Self, Stat)> {
+        use rustix::fs::{OFlags, fstat, openat};
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(folder, name, flags, Mode::empty())?;
+        let stat = fstat(&file)?;
+        Ok((Self(file), stat))
+    }
+
+    fn is(&self, _: &Stat) -> bool {
+        true
+    }
+
+    fn set_mode(&self, _: BorrowedFd<'_>, _: &OsStr, mode: Mode) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        // `fchmod` refuses such descriptors; the way through /proc leads to the same file.
+        Ok(rustix::fs::chmod(format!("/proc/self/fd/{}", self.0.as_raw_fd()), mode)?)
+    }
+}
+
+/// The time of birth, where nothing can keep the number from being given away again.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[derive(Debug)]
+struct Keep {
+    birth: (i64, i64),
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Keep {
+    fn hold(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(Self, Stat)> {
+        let stat = look(folder, name)?;
+        Ok((Self { birth: birth(&stat) }, stat))
+    }
+
+    fn is(&self, stat: &Stat) -> bool {
+        self.birth == birth(stat)
+    }
+
+    fn set_mode(&self, folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
+        use rustix::fs::AtFlags;
+        Ok(rustix::fs::chmodat(folder, name, mode, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn birth(stat: &Stat) -> (i64, i64) {
+    (stat.st_birthtime, stat.st_birthtime_nsec)
+}

@@ -1,0 +1,127 @@
+//! Writing to a pipe that nobody reads any more, without SIGPIPE.
+//!
+//! The runtime of Rust ignores that signal, so that a write tells of a reader that is gone. In a program
+//! whose `main` is not Rust's, such a write ends the process, or calls the program's own handler. Neither
+//! is this crate's to do: where the signal is not ignored, each write is done so that none is raised.
+#![allow(unsafe_code, reason = "masks and dispositions of signals have no safe wrapper")]
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+
+#[cfg(not(target_vendor = "apple"))]
+use rustix::io::Errno;
+use rustix::io::writev;
+
+/// Whether a write to a pipe without a reader would raise a signal in this process.
+pub(super) fn is_raised() -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null pointer for the new action only asks for the present one, which is written to
+    // `action`, a place of the right type.
+    let asked = unsafe { libc::sigaction(libc::SIGPIPE, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all zeros is a valid `sigaction`, and the call has at most overwritten it with another.
+    let action = unsafe { action.assume_init() };
+    asked != 0 || action.sa_sigaction != libc::SIG_IGN
+}
+
+/// Writes, and raises no signal.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn write_quietly(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    use rustix::io::{ReadWriteFlags, pwritev2};
+    /// `RWF_NOSIGNAL`, since Linux 6.18.
+    const NO_SIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
+    // An offset of -1 is the present position: a pipe has no other.
+    match pwritev2(fd, bufs, u64::MAX, NO_SIGNAL) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_masked(fd, bufs),
+        written => written,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(super) use write_masked as write_quietly;
+
+/// After [`quiet`] any write will do.
+#[cfg(target_vendor = "apple")]
+pub(super) fn write_quietly(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    writev(fd, bufs)
+}
+
+/// Only macOS can be told once for all writes.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn quiet(_: BorrowedFd<'_>) {}
+
+/// Tells the kernel once that writes to this pipe raise no signal.
+#[cfg(target_vendor = "apple")]
+pub(super) fn quiet(fd: BorrowedFd<'_>) {
+    use std::os::fd::AsRawFd;
+    /// `F_SETNOSIGPIPE`, as in `sys/fcntl.h`.
+    const SET_NO_SIGPIPE: libc::c_int = 73;
+    // SAFETY: the command takes an integer and touches no memory; the descriptor is open while borrowed.
+    // Where it fails, writes are as they were.
+    unsafe { libc::fcntl(fd.as_raw_fd(), SET_NO_SIGPIPE, 1) };
+}
+
+/// Writes with the signal blocked in this thread, and takes it back if the write has raised it.
+///
+/// One that was pending before stays: it is not ours.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn write_masked(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    let sigpipe = just_sigpipe();
+    let mut before = just_sigpipe();
+    let pending = is_pending();
+    // SAFETY: both point to sets that live over the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const sigpipe, &raw mut before) };
+    let written = writev(fd, bufs);
+    if written == Err(Errno::PIPE) && !pending {
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the set and the time live over the call; nobody asks for the details of the signal.
+        unsafe { libc::sigtimedwait(&raw const sigpipe, ptr::null_mut(), &raw const now) };
+    }
+    // SAFETY: `before` was written by the first call, and lives over this one.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    written
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn just_sigpipe() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: the pointer is to a place for a set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: the set was made empty above, which makes it a valid one.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE) };
+    // SAFETY: it was made a valid set by `sigemptyset`.
+    unsafe { set.assume_init() }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn is_pending() -> bool {
+    let mut set = just_sigpipe();
+    // SAFETY: the pointer is to a valid set, which the call overwrites with another.
+    unsafe { libc::sigpending(&raw mut set) };
+    // SAFETY: the set is valid, and only looked at.
+    unsafe { libc::sigismember(&raw const set, libc::SIGPIPE) == 1 }
+}
+
+#[cfg(all(test, not(target_vendor = "apple")))]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a23_both_ways_write_and_tell_of_a_reader_that_is_gone() {
+        type WriteQuietly = fn(BorrowedFd<'_>, &[IoSlice<'_>]) -> rustix::io::Result<usize>;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let ways: [WriteQuietly; 2] = [write_quietly, write_masked];
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let ways: [WriteQuietly; 1] = [write_masked];
+        for way in ways {
+            let (read, write) = rustix::pipe::pipe().unwrap();
+            assert_eq!(way(write.as_fd(), &[IoSlice::new(b"heard")]), Ok(5));
+            drop(read);
+            assert_eq!(way(write.as_fd(), &[IoSlice::new(b"unheard")]), Err(Errno::PIPE));
+            assert!(!is_pending());
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Waiting for a descriptor, a deadline, or a stop.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::error::Obstacle;
+use crate::sys::{Until, Wait};
+
+pub(crate) use event::Event;
+
+/// What a stop token sets: a descriptor that becomes readable once, and stays so.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod event {
+    use std::io;
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+    use rustix::event::{EventfdFlags, eventfd};
+
+    #[derive(Debug)]
+    pub(crate) struct Event(OwnedFd);
+
+    impl Event {
+        pub(crate) fn new() -> io::Result<Self> {
+            Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+        }
+
+        pub(crate) fn set(&self) {
+            // It can fail only where the counter is full, which is as readable as it gets.
+            let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+        }
+    }
+
+    impl AsFd for Event {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+}
+
+/// What a stop token sets: a descriptor that becomes readable once, and stays so.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod event {
+    use std::io::{self, Write};
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::UnixStream;
+
+    #[derive(Debug)]
+    pub(crate) struct Event {
+        readable: UnixStream,
+        writable: UnixStream,
+    }
+
+    impl Event {
+        pub(crate) fn new() -> io::Result<Self> {
+            let (readable, writable) = UnixStream::pair()?;
+            writable.set_nonblocking(true)?;
+            Ok(Self { readable, writable })
+        }
+
+        pub(crate) fn set(&self) {
+            // It can fail only where the buffer is full, which is as readable as it gets.
+            let _ = (&self.writable).write(&[1]);
+        }
+    }
+
+    impl AsFd for Event {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.readable.as_fd()
+        }
+    }
+}
+
+/// Waits until `fd` is ready for what is asked, or hung up. A stop that is set goes first.
+pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
+    let stop = wait.stop.map(AsFd::as_fd);
+    loop {
+        let time = remaining(wait.until)?;
+        match wait_once(fd, asked, stop, time.as_ref()) {
+            Ok((_, true)) => return Err(Obstacle::Stopped.into()),
+            Ok((true, false)) => return Ok(()),
+            Ok((false, false)) if is_over(wait.until) => return Err(out_of_time(wait.until)),
+            Ok((false, false)) => {}
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits once; tells whether the descriptor is ready, and whether the stop is set.
+fn wait_once(
+    fd: BorrowedFd<'_>,
+    asked: PollFlags,
+    stop: Option<BorrowedFd<'_>>,
+    time: Option<&Timespec>,
+) -> rustix::io::Result<(bool, bool)> {
+    #[cfg(target_vendor = "apple")]
+    if asked == PollFlags::IN {
+        return super::apple::select_readable(fd, stop, time);
+    }
+    let fd = PollFd::from_borrowed_fd(fd, asked);
+    let Some(stop) = stop else {
+        let mut fds = [fd];
+        return Ok((poll(&mut fds, time)? > 0, false));
+    };
+    let mut fds = [fd, PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+    poll(&mut fds, time)?;
+    let [fd, stop] = fds.map(|entry| !entry.revents().is_empty());
+    Ok((fd, stop))
+}
+
+/// Lets some time pass before another try; ends early where the wait itself ends.
+pub(super) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
+    let now = Instant::now();
+    let (time, last) = match wait.until {
+        Until::Now => return Err(io::ErrorKind::WouldBlock.into()),
+        Until::Deadline(end) => {
+            let left = end.saturating_duration_since(now);
+            (time.min(left), left.is_zero())
+        }
+        Until::Done => (time, false),
+    };
+    if last {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    let Some(stop) = wait.stop else {
+        std::thread::sleep(time);
+        return Ok(());
+    };
+    let until = now.checked_add(time).map_or(Until::Done, Until::Deadline);
+    match ready(stop.as_fd(), PollFlags::IN, Wait { until, stop: None }) {
+        Ok(()) => Err(Obstacle::Stopped.into()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// No single wait is longer: macOS refuses one of more than 24 days.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The time that `poll` may take; `None` is for ever.
+fn remaining(until: Until) -> io::Result<Option<Timespec>> {
+    let left = match until {
+        Until::Done => return Ok(None),
+        Until::Now => Duration::ZERO,
+        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
+    };
+    Timespec::try_from(left.min(LONGEST)).map(Some).map_err(io::Error::other)
+}
+
+fn is_over(until: Until) -> bool {
+    match until {
+        Until::Now => true,
+        Until::Done => false,
+        Until::Deadline(end) => Instant::now() >= end,
+    }
+}
+
+fn out_of_time(until: Until) -> io::Error {
+    match until {
+        Until::Now => io::ErrorKind::WouldBlock.into(),
+        Until::Done | Until::Deadline(_) => io::ErrorKind::TimedOut.into(),
+    }
+}

@@ -1,0 +1,133 @@
+//! Events, and waiting for them.
+#![allow(unsafe_code, reason = "the calls for events have no safe wrapper")]
+
+use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::ptr::null;
+use std::time::{Duration, Instant};
+
+use windows_sys::Win32::Foundation::{HANDLE, WAIT_FAILED, WAIT_OBJECT_0, WAIT_TIMEOUT};
+use windows_sys::Win32::System::Threading::{
+    CreateEventW, INFINITE, SetEvent, WaitForMultipleObjects, WaitForSingleObject,
+};
+
+use crate::error::Obstacle;
+use crate::sys::{Until, Wait};
+
+/// Something that is set in one place and waited for in another.
+#[derive(Debug)]
+pub struct Event(OwnedHandle);
+
+impl Event {
+    /// What a stop token sets: it stays set.
+    pub(crate) fn new() -> io::Result<Self> {
+        Self::create(true)
+    }
+
+    /// What the end of an operation sets: the wait that it ends unsets it.
+    pub(super) fn automatic() -> io::Result<Self> {
+        Self::create(false)
+    }
+
+    fn create(manual_reset: bool) -> io::Result<Self> {
+        // SAFETY: both pointers may be null: no attributes, hence not inheritable, and no name.
+        let event = unsafe { CreateEventW(null(), manual_reset.into(), 0, null()) };
+        if event.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the handle is valid, and nobody else has it.
+        Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
+    }
+
+    pub(crate) fn set(&self) {
+        // SAFETY: the handle is open as long as `self` lives. It fails for no open event.
+        unsafe { SetEvent(self.as_raw()) };
+    }
+
+    /// The handle, which is open as long as `self` lives.
+    pub(super) fn as_raw(&self) -> HANDLE {
+        self.0.as_raw_handle()
+    }
+
+    /// Waits until it is set, or the wait ends. A stop goes first, and a deadline that has passed.
+    pub(super) fn wait(&self, wait: Wait<'_>) -> io::Result<()> {
+        loop {
+            let time = remaining(wait.until)?;
+            match wait.stop {
+                Some(stop) => match wait_any([stop, self], time)? {
+                    Some(0) => return Err(Obstacle::Stopped.into()),
+                    Some(_) => return Ok(()),
+                    None => {}
+                },
+                None if self.wait_for(time)? => return Ok(()),
+                None => {}
+            }
+        }
+    }
+
+    /// Waits for so many milliseconds at most; tells whether it is set.
+    pub(super) fn wait_for(&self, time: u32) -> io::Result<bool> {
+        // SAFETY: the handle is open as long as `self` lives.
+        match unsafe { WaitForSingleObject(self.as_raw(), time) } {
+            WAIT_FAILED => Err(io::Error::last_os_error()),
+            WAIT_TIMEOUT => Ok(false),
+            _ => Ok(true),
+        }
+    }
+}
+
+impl From<Event> for OwnedHandle {
+    fn from(event: Event) -> Self {
+        event.0
+    }
+}
+
+/// Waits for either of two events; tells which. The first goes first.
+fn wait_any(events: [&Event; 2], time: u32) -> io::Result<Option<u32>> {
+    let handles = events.map(Event::as_raw);
+    // SAFETY: the array has two handles, and both are open as long as the events are borrowed.
+    match unsafe { WaitForMultipleObjects(2, handles.as_ptr(), 0, time) } {
+        WAIT_FAILED => Err(io::Error::last_os_error()),
+        WAIT_TIMEOUT => Ok(None),
+        event => Ok(Some(event - WAIT_OBJECT_0)),
+    }
+}
+
+/// Fails if the stop is set: a stop goes before what could be done at once.
+pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
+    match wait.stop {
+        Some(stop) if stop.wait_for(0)? => Err(Obstacle::Stopped.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The milliseconds that a single wait may take; an error where no time is left.
+pub(super) fn remaining(until: Until) -> io::Result<u32> {
+    match until {
+        Until::Done => Ok(INFINITE),
+        Until::Now => Err(io::ErrorKind::WouldBlock.into()),
+        Until::Deadline(end) => {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            // Rounded up, or the last millisecond would be waited for without rest.
+            let left = left.as_nanos().div_ceil(1_000_000);
+            Ok(u32::try_from(left).unwrap_or(INFINITE).min(INFINITE - 1))
+        }
+    }
+}
+
+/// Lets some time pass before another try; ends early where the wait itself ends.
+pub(super) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
+    let left = remaining(wait.until)?;
+    let time = u32::try_from(time.as_millis()).unwrap_or(left).min(left);
+    match wait.stop {
+        Some(stop) if stop.wait_for(time)? => Err(Obstacle::Stopped.into()),
+        Some(_) => Ok(()),
+        None => {
+            std::thread::sleep(Duration::from_millis(time.into()));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Instances of a pipe: each serves one client.
+#![allow(unsafe_code, reason = "making an instance has no safe wrapper")]
+
+use std::io;
+use std::mem;
+use std::os::windows::io::{FromRawHandle, OwnedHandle};
+use std::path::Path;
+use std::sync::Arc;
+
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_NO_DATA, ERROR_PIPE_BUSY, ERROR_PIPE_CONNECTED, ERROR_SUCCESS,
+    INVALID_HANDLE_VALUE,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX,
+};
+use windows_sys::Win32::System::Pipes::{
+    CreateNamedPipeW, PIPE_READMODE_MESSAGE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_MESSAGE,
+    PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
+};
+
+use super::event::Event;
+use super::name::wide;
+use super::overlapped::{Outcome, Overlapped};
+use super::security::Descriptor;
+use super::stream::quota;
+use super::{length, system_code, system_error};
+use crate::error::Obstacle;
+use crate::sys::{Settings, Wait};
+
+/// The bytes that may lie in a pipe each way, unless something else is asked for.
+const BUFFER: u32 = 65536;
+
+/// The least that may lie in a pipe: no less than what is written in one piece everywhere.
+const LEAST_BUFFER: u32 = 4096;
+
+/// How many instances listen at any time: so many clients may come before the owner looks.
+pub(super) const BACKLOG: usize = 8;
+
+/// The instances that listen, and how to make the next.
+#[derive(Debug)]
+pub(super) struct Listener {
+    name: Vec<u16>,
+    descriptor: Descriptor,
+    buffer: u32,
+    event: Arc<Event>,
+    /// Never empty.
+    instances: Vec<Instance>,
+}
+
+impl Listener {
+    /// Takes the name, which must be free, and listens.
+    pub(super) fn new(name: &Path, settings: &Settings) -> io::Result<Self> {
+        let name = wide(name.as_os_str());
+        let descriptor = Descriptor::for_this_user()?;
+        let buffer = settings.buffer_size.map_or(BUFFER, length).max(LEAST_BUFFER);
+        let event = Arc::new(Event::automatic()?);
+        let handle =
+            create(&name, &descriptor, buffer, FILE_FLAG_FIRST_PIPE_INSTANCE).map_err(taken)?;
+        let first = Instance::listening(handle, &event)?;
+        let mut listener = Self { name, descriptor, buffer, event, instances: vec![first] };
+        while listener.instances.len() < BACKLOG {
+            listener.instances.push(listener.another()?);
+        }
+        Ok(listener)
+    }
+
+    /// What is set when a client comes.
+    pub(super) fn event(&self) -> &Arc<Event> {
+        &self.event
+    }
+
+    /// Waits for a client, and hands out its instance.
+    pub(super) fn wait(&mut self, wait: Wait<'_>) -> io::Result<OwnedHandle> {
+        loop {
+            if let Some(client) = self.accept()? {
+                return Ok(client);
+            }
+            self.event.wait(wait)?;
+        }
+    }
+
+    /// Hands out an instance whose client is there, if one is.
+    ///
+    /// Another one listens before that, so that there is one of this name at any time.
+    pub(super) fn accept(&mut self) -> io::Result<Option<OwnedHandle>> {
+        for place in 0..self.instances.len() {
+            let Some(instance) = self.instances.get_mut(place) else { break };
+            if instance.is_connected()? {
+                let next = self.another()?;
+                let Some(instance) = self.instances.get_mut(place) else { break };
+                return Ok(Some(mem::replace(instance, next).pipe.into_handle()));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn buffer_size(&self) -> io::Result<usize> {
+        self.instances.first().map_or(Ok(0), |instance| quota(&instance.pipe))
+    }
+
+    fn another(&self) -> io::Result<Instance> {
+        Instance::listening(create(&self.name, &self.descriptor, self.buffer, 0)?, &self.event)
+    }
+}
+
+/// One instance, which waits for its client.
+#[derive(Debug)]
+struct Instance {
+    pipe: Overlapped,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Listening,
+    Connected,
+}
+
+impl Instance {
+    fn listening(handle: OwnedHandle, event: &Arc<Event>) -> io::Result<Self> {
+        let pipe = Overlapped::new(handle, Arc::clone(event), 0);
+        let mut instance = Self { pipe, state: State::Idle };
+        instance.is_connected()?;
+        Ok(instance)
+    }
+
+    fn is_connected(&mut self) -> io::Result<bool> {
+        loop {
+            let over = match self.state {
+                State::Connected => return Ok(true),
+                State::Listening => self.pipe.poll(),
+                State::Idle => self.pipe.connect(),
+            };
+            let Some(outcome) = over else {
+                self.state = State::Listening;
+                return Ok(false);
+            };
+            if has_come(outcome) {
+                self.state = State::Connected;
+                return Ok(true);
+            }
+            self.state = State::Idle;
+            // Where the thread that began to listen has ended, another one begins again.
+            if !outcome.is_cancelled() {
+                return Err(system_error(outcome.code));
+            }
+        }
+    }
+}
+
+/// Whether a client came: now, before it was waited for, or even left since. What the last one wrote can
+/// still be read.
+fn has_come(outcome: Outcome) -> bool {
+    matches!(outcome.code, ERROR_SUCCESS | ERROR_PIPE_CONNECTED | ERROR_NO_DATA)
+}
+
+/// Makes one more instance.
+///
+/// All go both ways, since all must be alike and the direction is not known yet: the types here, and the
+/// access rights of the clients, see to that. Messages keep each write of a client whole.
+fn create(
+    name: &[u16],
+    descriptor: &Descriptor,
+    buffer: u32,
+    first: u32,
+) -> io::Result<OwnedHandle> {
+    let attributes = descriptor.attributes();
+    // SAFETY: the name ends with NUL, and the attributes are good over the call.
+    let handle = unsafe {
+        CreateNamedPipeW(
+            name.as_ptr(),
+            PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | first,
+            PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
+            PIPE_UNLIMITED_INSTANCES,
+            buffer,
+            buffer,
+            0,
+            &raw const attributes,
+        )
+    };
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the handle is valid, and nobody else has it.
+    Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
+}
+
+/// Somebody has this name: with other rights, or because there may be no further instance.
+fn taken(error: io::Error) -> io::Error {
+    match system_code(&error) {
+        Some(ERROR_ACCESS_DENIED | ERROR_PIPE_BUSY) => Obstacle::InUse.into(),
+        _ => error,
+    }
+}

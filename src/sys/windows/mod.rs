@@ -1,0 +1,43 @@
+//! Named pipes of Windows.
+//!
+//! All handles are overlapped, since the system does one operation after the other on those that are
+//! not. No handle is inheritable.
+
+mod event;
+mod instance;
+mod name;
+mod node;
+mod overlapped;
+mod raw;
+mod security;
+mod stream;
+#[cfg(test)]
+mod testing;
+mod writers;
+
+use std::io;
+pub(crate) use std::os::windows::io::OwnedHandle as Handle;
+
+pub(crate) use event::Event;
+pub(crate) use name::resolve;
+pub(crate) use node::Node;
+pub(crate) use raw::Raw;
+
+/// What the system puts into a pipe by one `WriteFile` stays whole, whatever its size: this is the size that
+/// FIFOs have elsewhere.
+pub(crate) const ATOMIC_WRITE: usize = 4096;
+
+/// The error with this code of the system.
+fn system_error(code: u32) -> io::Error {
+    io::Error::from_raw_os_error(i32::from_ne_bytes(code.to_ne_bytes()))
+}
+
+/// The code of the system in an error.
+fn system_code(error: &io::Error) -> Option<u32> {
+    error.raw_os_error().map(|code| u32::from_ne_bytes(code.to_ne_bytes()))
+}
+
+/// A length as the system counts. What it cannot count is cut off.
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

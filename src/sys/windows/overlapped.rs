@@ -1,0 +1,345 @@
+//! Operations that go on beside the thread that began them.
+//!
+//! While one is in flight, the system writes to places whose addresses it was given. So everything it
+//! may touch outlives it here, however the operation ends: by itself, or cancelled.
+#![allow(unsafe_code, reason = "overlapped operations have no safe wrapper")]
+
+use std::fmt;
+use std::io;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, OwnedHandle};
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+
+use windows_sys::Win32::Foundation::{
+    ERROR_BROKEN_PIPE, ERROR_IO_INCOMPLETE, ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_NO_DATA,
+    ERROR_OPERATION_ABORTED, ERROR_PIPE_NOT_CONNECTED, ERROR_SUCCESS, GetLastError, HANDLE,
+};
+use windows_sys::Win32::Storage::FileSystem::{ReadFile, WriteFile};
+use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
+use windows_sys::Win32::System::Pipes::ConnectNamedPipe;
+use windows_sys::core::BOOL;
+
+use super::event::Event;
+use super::{length, system_error};
+use crate::sys::Wait;
+
+/// The milliseconds that a dropped operation may take to end. It takes none on a sound system.
+const GRACE: u32 = 1000;
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The code of the system.
+    pub(super) code: u32,
+    pub(super) bytes: usize,
+}
+
+impl Outcome {
+    /// Whether the other side has closed its end.
+    pub(super) fn is_end(self) -> bool {
+        matches!(self.code, ERROR_BROKEN_PIPE | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED)
+    }
+
+    /// Whether it was cancelled: by us, or because the thread that began it has ended.
+    pub(super) fn is_cancelled(self) -> bool {
+        self.code == ERROR_OPERATION_ABORTED
+    }
+
+    /// Whether there is more of the message than was asked for.
+    pub(super) fn has_more(self) -> bool {
+        self.code == ERROR_MORE_DATA
+    }
+
+    /// The bytes that were moved, or the error of the system.
+    pub(super) fn moved(self) -> io::Result<usize> {
+        match self.code {
+            ERROR_SUCCESS | ERROR_MORE_DATA => Ok(self.bytes),
+            // A write that was cancelled in its middle.
+            ERROR_OPERATION_ABORTED if self.bytes > 0 => Ok(self.bytes),
+            _ if self.is_end() => Err(io::ErrorKind::BrokenPipe.into()),
+            code => Err(system_error(code)),
+        }
+    }
+}
+
+/// A handle, with one operation at a time.
+#[derive(Debug)]
+pub(super) struct Overlapped {
+    // In this order: what is in flight ends before the handle is closed.
+    operation: Operation,
+    handle: OwnedHandle,
+}
+
+impl Overlapped {
+    /// The end of each operation sets `event`. What is read ahead goes to a buffer of `ahead` bytes.
+    pub(super) fn new(handle: OwnedHandle, event: Arc<Event>, ahead: usize) -> Self {
+        Self { operation: Operation::new(event, ahead), handle }
+    }
+
+    pub(super) fn into_handle(self) -> OwnedHandle {
+        self.handle
+    }
+
+    /// Begins to wait for a client of this instance.
+    pub(super) fn connect(&mut self) -> Option<Outcome> {
+        let handle = self.handle.as_raw_handle();
+        // SAFETY: the handle is open, and the place lives until the operation is over.
+        let call = |place| unsafe { ConnectNamedPipe(handle, place) };
+        // SAFETY: the operation touches the place alone, and the handle is closed after it.
+        unsafe { self.operation.begin(handle, call) }
+    }
+
+    /// Begins to read into the buffer of its own.
+    pub(super) fn read_ahead(&mut self) -> Option<Outcome> {
+        let handle = self.handle.as_raw_handle();
+        let buffer = self.operation.buffer();
+        let (start, len) = (buffer.cast(), length(buffer.len()));
+        // SAFETY: the handle is open; place and buffer live until the operation is over, and nobody looks
+        // at the buffer before.
+        let call = |place| unsafe { ReadFile(handle, start, len, null_mut(), place) };
+        // SAFETY: the buffer lives as long as the place, and the handle is closed after the operation.
+        unsafe { self.operation.begin(handle, call) }
+    }
+
+    /// How the operation in flight has ended, if it has.
+    pub(super) fn poll(&mut self) -> Option<Outcome> {
+        self.operation.poll()
+    }
+
+    /// What was read ahead, when no operation is in flight.
+    pub(super) fn buffer(&self) -> &[u8] {
+        if self.operation.in_flight.is_some() {
+            return &[];
+        }
+        // SAFETY: the place lives as long as the operation, and nobody writes to its buffer: that would
+        // take an operation in flight, hence `&mut self`.
+        unsafe { &*self.operation.buffer().cast_const() }
+    }
+
+    /// Reads into a buffer of the caller. It is over when this returns.
+    pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<Outcome> {
+        let handle = self.handle.as_raw_handle();
+        let (start, len) = (buf.as_mut_ptr(), length(buf.len()));
+        // SAFETY: the handle is open; place and buffer live until the operation is over.
+        let call = |place| unsafe { ReadFile(handle, start, len, null_mut(), place) };
+        // SAFETY: `finish` returns when the operation is over, within the borrow of `buf`; the handle is
+        // closed after that.
+        let begun = unsafe { self.operation.begin(handle, call) };
+        self.operation.finish(begun, wait)
+    }
+
+    /// Writes from a buffer of the caller. It is over when this returns.
+    pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<Outcome> {
+        let handle = self.handle.as_raw_handle();
+        let (start, len) = (buf.as_ptr(), length(buf.len()));
+        // SAFETY: the handle is open; place and buffer live until the operation is over.
+        let call = |place| unsafe { WriteFile(handle, start, len, null_mut(), place) };
+        // SAFETY: `finish` returns when the operation is over, within the borrow of `buf`; the handle is
+        // closed after that.
+        let begun = unsafe { self.operation.begin(handle, call) };
+        self.operation.finish(begun, wait)
+    }
+}
+
+impl AsHandle for Overlapped {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.handle.as_handle()
+    }
+}
+
+/// What the system writes to while an operation is in flight. It is reached by pointers alone.
+struct Place {
+    overlapped: OVERLAPPED,
+    buffer: Box<[u8]>,
+    /// The event lives as long as what sets it.
+    _event: Arc<Event>,
+}
+
+/// A place for one operation after the other, and the handle of the one in flight.
+struct Operation {
+    place: NonNull<Place>,
+    event: Arc<Event>,
+    in_flight: Option<HANDLE>,
+}
+
+// SAFETY: an operation may be waited for and cancelled by any thread: nothing here belongs to one.
+unsafe impl Send for Operation {}
+// SAFETY: a shared reference only reads, and only while the system does not write.
+unsafe impl Sync for Operation {}
+
+impl Operation {
+    fn new(event: Arc<Event>, buffer: usize) -> Self {
+        let place = Box::new(Place {
+            overlapped: OVERLAPPED::default(),
+            buffer: vec![0; buffer].into(),
+            _event: Arc::clone(&event),
+        });
+        Self { place: NonNull::from(Box::leak(place)), event, in_flight: None }
+    }
+
+    /// Begins an operation, with the call that is given. Tells how it ended, if it ended at once.
+    ///
+    /// # Safety
+    ///
+    /// The call begins one operation on `handle` with the place that it is given, and reports as the
+    /// system does. The handle stays open, and whatever else the operation touches lives, until the
+    /// operation is over or this is dropped.
+    unsafe fn begin(
+        &mut self,
+        handle: HANDLE,
+        call: impl FnOnce(*mut OVERLAPPED) -> BOOL,
+    ) -> Option<Outcome> {
+        if self.in_flight.is_some() {
+            // One at a time: the last one gives way.
+            self.cancel();
+            self.settle();
+        }
+        let fresh = OVERLAPPED { hEvent: self.event.as_raw(), ..OVERLAPPED::default() };
+        // SAFETY: nothing is in flight, so the place is ours alone.
+        unsafe { self.overlapped().write(fresh) };
+        if call(self.overlapped()) == 0 {
+            // SAFETY: it only reads a value of this thread.
+            match unsafe { GetLastError() } {
+                ERROR_IO_PENDING => {
+                    self.in_flight = Some(handle);
+                    return None;
+                }
+                ERROR_MORE_DATA => {}
+                code => return Some(Outcome { code, bytes: 0 }),
+            }
+        }
+        self.in_flight = Some(handle);
+        self.poll()
+    }
+
+    /// Waits until the operation is over. Where the wait ends first, the operation is cancelled; if it
+    /// was faster, what it did counts.
+    fn finish(&mut self, begun: Option<Outcome>, wait: Wait<'_>) -> io::Result<Outcome> {
+        if let Some(outcome) = begun {
+            return Ok(outcome);
+        }
+        loop {
+            if let Err(ended) = self.event.wait(wait) {
+                self.cancel();
+                let outcome = self.settle();
+                let in_vain = outcome.is_cancelled() && outcome.bytes == 0;
+                return if in_vain { Err(ended) } else { Ok(outcome) };
+            }
+            if let Some(outcome) = self.poll() {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// How the operation in flight ended, as the system wrote it down; `None` while it has not.
+    fn poll(&mut self) -> Option<Outcome> {
+        let handle = self.in_flight?;
+        let mut bytes = 0;
+        // SAFETY: the operation was begun with this handle and this place, and both are still there.
+        let done = unsafe { GetOverlappedResult(handle, self.overlapped(), &raw mut bytes, 0) };
+        let code = if done != 0 {
+            ERROR_SUCCESS
+        } else {
+            // SAFETY: it only reads a value of this thread.
+            unsafe { GetLastError() }
+        };
+        if code == ERROR_IO_INCOMPLETE {
+            return None;
+        }
+        self.in_flight = None;
+        Some(Outcome { code, bytes: usize::try_from(bytes).unwrap_or(usize::MAX) })
+    }
+
+    fn cancel(&self) {
+        if let Some(handle) = self.in_flight {
+            // SAFETY: the handle is open as long as the operation is in flight. It fails where the
+            // operation is over already.
+            unsafe { CancelIoEx(handle, self.overlapped()) };
+        }
+    }
+
+    /// Waits for the end of an operation that was cancelled.
+    fn settle(&mut self) -> Outcome {
+        loop {
+            if let Some(outcome) = self.poll() {
+                return outcome;
+            }
+            // Should the wait fail, the next look tells as well.
+            let _ = self.event.wait_for(GRACE);
+        }
+    }
+
+    fn overlapped(&self) -> *mut OVERLAPPED {
+        // SAFETY: the place lives as long as `self`; this is an address, no access.
+        unsafe { &raw mut (*self.place.as_ptr()).overlapped }
+    }
+
+    fn buffer(&self) -> *mut [u8] {
+        // SAFETY: the place lives as long as `self`, and nobody replaces the box in it.
+        let buffer = unsafe { &raw mut (*self.place.as_ptr()).buffer };
+        // SAFETY: as above; what the system may be writing is behind the box, not in it.
+        unsafe { &raw mut **buffer }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        self.cancel();
+        for _ in 0..GRACE {
+            if self.in_flight.is_none() || self.poll().is_some() {
+                break;
+            }
+            let _ = self.event.wait_for(1);
+        }
+        if self.in_flight.is_some() {
+            // Better to lose the memory than to hang, or to let the system write where it must not.
+            return;
+        }
+        // SAFETY: the place came from a box, and nothing that is in flight knows its address.
+        drop(unsafe { Box::from_raw(self.place.as_ptr()) });
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windows_sys::Win32::Foundation::{
+        ERROR_ACCESS_DENIED, ERROR_BAD_PIPE, ERROR_FILE_NOT_FOUND, ERROR_PIPE_BUSY,
+        ERROR_PIPE_CONNECTED, ERROR_SEM_TIMEOUT,
+    };
+
+    use super::*;
+
+    #[test]
+    fn c15_codes_of_the_system() {
+        let outcome = |code, bytes| Outcome { code, bytes };
+        for (code, kind) in [
+            (ERROR_ACCESS_DENIED, Some(io::ErrorKind::PermissionDenied)),
+            (ERROR_BROKEN_PIPE, Some(io::ErrorKind::BrokenPipe)),
+            (ERROR_FILE_NOT_FOUND, Some(io::ErrorKind::NotFound)),
+            (ERROR_NO_DATA, Some(io::ErrorKind::BrokenPipe)),
+            (ERROR_PIPE_NOT_CONNECTED, Some(io::ErrorKind::BrokenPipe)),
+            (ERROR_SEM_TIMEOUT, Some(io::ErrorKind::TimedOut)),
+            // These have no kind of their own.
+            (ERROR_BAD_PIPE, None),
+            (ERROR_OPERATION_ABORTED, None),
+            (ERROR_PIPE_BUSY, None),
+            (ERROR_PIPE_CONNECTED, None),
+        ] {
+            let error = outcome(code, 0).moved().unwrap_err();
+            match kind {
+                Some(kind) => assert_eq!(error.kind(), kind, "{code}"),
+                None => assert_eq!(super::super::system_code(&error), Some(code)),
+            }
+        }
+        assert_eq!(outcome(ERROR_SUCCESS, 3).moved().unwrap(), 3);
+        assert_eq!(outcome(ERROR_MORE_DATA, 3).moved().unwrap(), 3);
+        assert_eq!(outcome(ERROR_OPERATION_ABORTED, 3).moved().unwrap(), 3);
+        assert!(outcome(ERROR_MORE_DATA, 3).has_more());
+    }
+}

@@ -1,0 +1,610 @@
+//! One connected pipe: that of a client, of an owner who writes, or a handle from elsewhere.
+#![allow(unsafe_code, reason = "opening a pipe and asking about it have no safe wrapper")]
+
+use std::ffi::c_void;
+use std::io::{self, IoSlice};
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::path::Path;
+use std::ptr::{null, null_mut};
+use std::sync::Arc;
+
+use windows_sys::Wdk::Storage::FileSystem::{
+    FILE_ACCESS_INFORMATION, FILE_INFORMATION_CLASS, FILE_MODE_INFORMATION,
+    FILE_SYNCHRONOUS_IO_ALERT, FILE_SYNCHRONOUS_IO_NONALERT, FileAccessInformation,
+    FileModeInformation, NtQueryInformationFile,
+};
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_PIPE_BUSY, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Storage::FileSystem::{
+    CreateFileW, FILE_FLAG_OVERLAPPED, FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_TYPE_CHAR,
+    FILE_TYPE_DISK, FILE_TYPE_PIPE, FILE_WRITE_DATA, GetFileType, OPEN_EXISTING, READ_CONTROL,
+    SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT, SYNCHRONIZE,
+};
+use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
+use windows_sys::Win32::System::Pipes::GetNamedPipeInfo;
+
+use super::event::{Event, expect_no_stop, pause, remaining};
+use super::name::wide;
+use super::overlapped::Overlapped;
+use super::security::expect_trusted;
+use super::{length, system_code};
+use crate::error::Obstacle;
+use crate::sys::{Wait, Way, try_until};
+
+/// The most that one call moves. The system keeps what is written in memory that is scarce.
+const MOST: usize = 1 << 20;
+
+/// The most that several buffers are put together to, so as to be one write.
+const GATHERED: usize = 65536;
+
+/// A connected pipe.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pipe: Overlapped,
+    origin: Option<Origin>,
+    link: Link,
+    /// Whether only calls that wait for nothing else can be made: the handle is not overlapped.
+    plain_only: bool,
+    /// What can be written without being taken in parts.
+    quota: usize,
+    gathered: Vec<u8>,
+}
+
+/// Where a client's end came from, and where it finds the next writer.
+#[derive(Debug)]
+struct Origin {
+    name: Vec<u16>,
+    any_owner: bool,
+}
+
+/// What is known of the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Up,
+    Gone,
+    /// The next read looks for the next writer.
+    Awaited,
+}
+
+impl Stream {
+    /// The pipe of a handle that we have opened ourselves.
+    pub(super) fn new(handle: OwnedHandle) -> io::Result<Self> {
+        let pipe = Overlapped::new(handle, Arc::new(Event::automatic()?), 0);
+        let quota = quota(&pipe)?;
+        let (origin, link, gathered) = (None, Link::Up, Vec::new());
+        Ok(Self { pipe, origin, link, plain_only: false, quota, gathered })
+    }
+
+    /// Connects to a pipe as its client.
+    pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
+        let origin = Origin { name: wide(path.as_os_str()), any_owner };
+        let mut stream = Self::new(origin.connect(way, wait)?)?;
+        stream.origin = Some(origin);
+        Ok(stream)
+    }
+
+    /// Takes a handle from elsewhere.
+    pub(super) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
+        let examined = expect_pipe(handle.as_handle(), way)
+            .and_then(|plain_only| Ok((plain_only, quota(&handle)?, Event::automatic()?)));
+        match examined {
+            Ok((plain_only, quota, event)) => {
+                let pipe = Overlapped::new(handle, Arc::new(event), 0);
+                let (origin, link, gathered) = (None, Link::Up, Vec::new());
+                Ok(Self { pipe, origin, link, plain_only, quota, gathered })
+            }
+            Err(error) => Err((handle, error)),
+        }
+    }
+
+    pub(super) fn into_handle(self) -> OwnedHandle {
+        self.pipe.into_handle()
+    }
+
+    pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        if self.link == Link::Gone || buf.is_empty() {
+            return Ok(0);
+        }
+        self.expect_able(wait)?;
+        if let (Link::Awaited, Some(origin)) = (self.link, &self.origin) {
+            let fresh = Self::new(origin.connect(Way::In, wait)?)?;
+            *self = Self { origin: self.origin.take(), ..fresh };
+        }
+        let most = buf.len().min(MOST);
+        let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
+        loop {
+            expect_no_stop(wait)?;
+            let outcome = self.pipe.read(buf, wait)?;
+            if outcome.is_end() {
+                self.link = Link::Gone;
+                return Ok(0);
+            }
+            let bytes = outcome.moved()?;
+            if bytes > 0 {
+                return Ok(bytes);
+            }
+            // A message without bytes is nothing. Whoever sends them, over and over, cannot keep us
+            // beyond the deadline.
+            remaining(wait.until)?;
+        }
+    }
+
+    /// Writes from one buffer, in one call of the system.
+    ///
+    /// A write that is cancelled in its middle does not tell how much was taken. So one that may be
+    /// cancelled is no longer than the pipe's buffer: the system takes such a write whole or not at all.
+    pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
+        // A call without bytes would be a message without bytes, which some take for the end.
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.expect_able(wait)?;
+        expect_no_stop(wait)?;
+        let most = if wait.is_plain() { MOST } else { self.quota };
+        self.pipe.write(buf.get(..most).unwrap_or(buf), wait)?.moved()
+    }
+
+    /// Writes from several buffers, in one call of the system.
+    pub(super) fn write_vectored(
+        &mut self,
+        bufs: &[IoSlice<'_>],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        let mut some = bufs.iter().filter(|buf| !buf.is_empty());
+        match (some.next(), some.next()) {
+            (None, _) => return Ok(0),
+            (Some(only), None) => return self.write(only, wait),
+            _ => {}
+        }
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.clear();
+        for buf in bufs {
+            let room = GATHERED - gathered.len();
+            gathered.extend_from_slice(buf.get(..room).unwrap_or(buf));
+        }
+        let written = self.write(&gathered, wait);
+        self.gathered = gathered;
+        written
+    }
+
+    /// After the writer left: the next read connects to the next one.
+    ///
+    /// The handle goes at once, since it would keep the name from the next owner. The one in its place
+    /// is that of an event, which can be closed, and nothing else that one does with pipes.
+    pub(super) fn renew(&mut self) -> io::Result<()> {
+        if self.link == Link::Gone && self.origin.is_some() {
+            let event = Arc::new(Event::automatic()?);
+            self.pipe = Overlapped::new(Event::new()?.into(), event, 0);
+            self.link = Link::Awaited;
+        }
+        Ok(())
+    }
+
+    pub(super) fn buffer_size(&self) -> io::Result<usize> {
+        quota(&self.pipe)
+    }
+
+    fn expect_able(&self, wait: Wait<'_>) -> io::Result<()> {
+        if self.plain_only && !wait.is_plain() {
+            return Err(Obstacle::NotOverlapped.into());
+        }
+        Ok(())
+    }
+}
+
+impl AsHandle for Stream {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.pipe.as_handle()
+    }
+}
+
+impl Origin {
+    /// Tries to connect until there is an instance that is free, or the wait ends.
+    fn connect(&self, way: Way, wait: Wait<'_>) -> io::Result<OwnedHandle> {
+        try_until(wait, pause, || {
+            let handle = self.connect_now(way)?;
+            if !self.any_owner {
+                expect_trusted(handle.as_handle())?;
+            }
+            Ok(handle)
+        })
+    }
+
+    fn connect_now(&self, way: Way) -> io::Result<OwnedHandle> {
+        // Not GENERIC_WRITE: that is also the right to make instances.
+        let data = match way {
+            Way::In => FILE_READ_DATA,
+            Way::Out => FILE_WRITE_DATA,
+        };
+        let control = if self.any_owner { 0 } else { READ_CONTROL };
+        // SAFETY: the name ends with NUL, and the other pointers may be null.
+        let handle = unsafe {
+            CreateFileW(
+                self.name.as_ptr(),
+                data | control | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
+                0,
+                null(),
+                OPEN_EXISTING,
+                // Whoever has the pipe learns who we are, and cannot act in our name.
+                FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
+                null_mut(),
+            )
+        };
+        if handle != INVALID_HANDLE_VALUE {
+            // SAFETY: the handle is valid, and nobody else has it.
+            return Ok(unsafe { OwnedHandle::from_raw_handle(handle) });
+        }
+        let error = io::Error::last_os_error();
+        if system_code(&error) == Some(ERROR_PIPE_BUSY) {
+            return Err(Obstacle::Busy.into());
+        }
+        Err(error)
+    }
+}
+
+/// The size of the buffer of a pipe: the smaller one, if the two directions differ.
+pub(super) fn quota(pipe: &impl AsHandle) -> io::Result<usize> {
+    let handle = pipe.as_handle().as_raw_handle();
+    let (mut outward, mut inward) = (0, 0);
+    // SAFETY: the handle is open, and the sizes go to places of their type.
+    let done = unsafe {
+        GetNamedPipeInfo(handle, null_mut(), &raw mut outward, &raw mut inward, null_mut())
+    };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(outward.min(inward)).unwrap_or(usize::MAX).max(1))
+}
+
+/// Refuses what is not a pipe, or not open this way; tells whether it is not overlapped.
+fn expect_pipe(handle: BorrowedHandle<'_>, way: Way) -> io::Result<bool> {
+    // SAFETY: the handle is open.
+    let other = match unsafe { GetFileType(handle.as_raw_handle()) } {
+        FILE_TYPE_PIPE => None,
+        FILE_TYPE_DISK => Some("a file"),
+        FILE_TYPE_CHAR => Some("a console or another device"),
+        _ => Some("something else"),
+    };
+    if let Some(other) = other {
+        return Err(Obstacle::NotAPipe(other).into());
+    }
+    match quota(&handle) {
+        Err(error) if system_code(&error) != Some(ERROR_ACCESS_DENIED) => {
+            // The system takes sockets for pipes.
+            return Err(Obstacle::NotAPipe("a socket").into());
+        }
+        quota => quota?,
+    };
+    let mut access = FILE_ACCESS_INFORMATION::default();
+    // SAFETY: the place is of the type of this class.
+    unsafe { query(handle, FileAccessInformation, &mut access)? };
+    let (wanted, name) = match way {
+        Way::In => (FILE_READ_DATA, "reading"),
+        Way::Out => (FILE_WRITE_DATA, "writing"),
+    };
+    if access.AccessFlags & wanted == 0 {
+        return Err(Obstacle::WrongDirection(name).into());
+    }
+    let mut mode = FILE_MODE_INFORMATION::default();
+    // SAFETY: the place is of the type of this class.
+    unsafe { query(handle, FileModeInformation, &mut mode)? };
+    Ok(mode.Mode & (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT) != 0)
+}
+
+/// Asks the system about a handle.
+///
+/// # Safety
+///
+/// `T` is the type of what the class tells, and any bits are one.
+unsafe fn query<T>(
+    handle: BorrowedHandle<'_>,
+    class: FILE_INFORMATION_CLASS,
+    place: &mut T,
+) -> io::Result<()> {
+    let mut status = IO_STATUS_BLOCK::default();
+    let place: *mut T = place;
+    // SAFETY: the handle is open, and the place is as large as is said.
+    let code = unsafe {
+        NtQueryInformationFile(
+            handle.as_raw_handle(),
+            &raw mut status,
+            place.cast::<c_void>(),
+            length(size_of::<T>()),
+            class,
+        )
+    };
+    if code < 0 { Err(Obstacle::Unsupported.into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::super::instance::BACKLOG;
+    use super::super::testing::{
+        NOW, PLAIN, anonymous_pipe, pipe, read_bytes, reader, timely, within, writer,
+    };
+    use super::super::{Node, Raw};
+    use super::*;
+    use crate::sys::{Settings, Until};
+
+    #[test]
+    fn c14_client_before_server() {
+        timely(|| {
+            let (path, node) = pipe();
+            drop(node);
+            let error = Raw::open(&path, Way::Out, false, NOW).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            let error = Raw::open(&path, Way::Out, false, within(30)).unwrap_err();
+            assert!(error.to_string().contains("still no pipe of this name"), "{error}");
+            let client = {
+                let path = path.clone();
+                thread::spawn(move || writer(&path).write(b"first", PLAIN).unwrap())
+            };
+            thread::sleep(Duration::from_millis(100));
+            let mut node = Node::create(&path, &Settings::default()).unwrap();
+            let mut end = node.open(Way::In, NOW).unwrap();
+            assert_eq!(read_bytes(&mut end, 5), b"first");
+            client.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn c15_all_instances_busy() {
+        timely(|| {
+            let (path, _node) = pipe();
+            let _clients: [_; BACKLOG] = std::array::from_fn(|_| writer(&path));
+            let error = Raw::open(&path, Way::Out, false, NOW).unwrap_err();
+            assert!(error.to_string().contains("as many clients as it can"), "{error}");
+            let error = Raw::open(&path, Way::Out, false, within(30)).unwrap_err();
+            assert!(error.to_string().contains("the deadline passed"), "{error}");
+        });
+    }
+
+    #[test]
+    fn c7_a_pipe_of_this_user_is_trusted() {
+        let (path, _node) = pipe();
+        Raw::open(&path, Way::Out, false, NOW).unwrap();
+    }
+
+    /// A pipe with both its ends, of which the owner has the one or the other.
+    fn both_ends(owner_reads: bool) -> (Node, Raw, Raw) {
+        let (path, mut node) = pipe();
+        if owner_reads {
+            let from = node.open(Way::In, NOW).unwrap();
+            return (node, from, writer(&path));
+        }
+        let from = thread::spawn(move || reader(&path));
+        let to = node.open(Way::Out, within(10_000)).unwrap();
+        (node, from.join().unwrap(), to)
+    }
+
+    /// Deadlines race with the data: no byte is lost, and none comes twice.
+    #[test]
+    fn c20_timeouts_lose_nothing() {
+        const ROUNDS: u32 = 2000;
+        timely(|| {
+            for owner_reads in [true, false] {
+                let (_node, mut from, mut to) = both_ends(owner_reads);
+                let writing = thread::spawn(move || {
+                    for i in 0..ROUNDS {
+                        to.write(&i.to_be_bytes(), PLAIN).unwrap();
+                        for _ in 0..(i * 7919) % 3000 {
+                            std::hint::spin_loop();
+                        }
+                    }
+                });
+                let (mut got, mut late) = (Vec::new(), 0);
+                loop {
+                    let mut buf = [0; 16];
+                    let wait = match got.len() % 3 {
+                        0 => NOW,
+                        1 => Wait {
+                            until: Until::Deadline(Instant::now() + Duration::from_micros(20)),
+                            stop: None,
+                        },
+                        _ => within(1),
+                    };
+                    match from.read(&mut buf, wait) {
+                        Ok(0) => break,
+                        Ok(read) => got.extend_from_slice(&buf[..read]),
+                        Err(error) => {
+                            let kinds = [io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock];
+                            assert!(kinds.contains(&error.kind()), "{error}");
+                            late += 1;
+                        }
+                    }
+                }
+                writing.join().unwrap();
+                let want: Vec<u8> = (0..ROUNDS).flat_map(u32::to_be_bytes).collect();
+                assert!(got == want, "{} of {} bytes", got.len(), want.len());
+                eprintln!("{late} reads ended early");
+            }
+        });
+    }
+
+    /// Writes that are cancelled again and again, to a reader with a small buffer, arrive once and whole.
+    #[test]
+    fn c21_cancelled_writes_lose_nothing() {
+        timely(|| {
+            for owner_reads in [true, false] {
+                let (_node, mut from, mut to) = both_ends(owner_reads);
+                let data: Vec<u8> = (0..1_u32 << 18).flat_map(u32::to_be_bytes).collect();
+                let sent = data.clone();
+                let writing = thread::spawn(move || {
+                    let (mut at, mut cancelled) = (0, 0);
+                    while at < sent.len() {
+                        match to.write(&sent[at..], within(1)) {
+                            Ok(written) => at += written,
+                            Err(error) if error.kind() == io::ErrorKind::TimedOut => cancelled += 1,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    cancelled
+                });
+                let mut got = Vec::new();
+                loop {
+                    let mut buf = [0; 1000];
+                    match from.read(&mut buf, PLAIN).unwrap() {
+                        0 => break,
+                        read => got.extend_from_slice(&buf[..read]),
+                    }
+                    if got.len() % 50_000 < 1000 {
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                }
+                let cancelled = writing.join().unwrap();
+                assert!(got == data, "{} of {} bytes", got.len(), data.len());
+                eprintln!("{cancelled} writes cancelled");
+                assert!(cancelled > 0);
+            }
+        });
+    }
+
+    #[test]
+    fn c26_large_writes_to_a_small_reader() {
+        timely(|| {
+            let (path, mut node) = pipe();
+            let mut end = node.open(Way::In, NOW).unwrap();
+            let writing = thread::spawn(move || {
+                let mut end = writer(&path);
+                for byte in 0..4_u8 {
+                    assert_eq!(end.write(&vec![byte; MOST], PLAIN).unwrap(), MOST);
+                }
+            });
+            let mut count = [0; 4];
+            loop {
+                let mut buf = [0; 777];
+                match end.read(&mut buf, PLAIN).unwrap() {
+                    0 => break,
+                    read => buf[..read].iter().for_each(|byte| count[usize::from(*byte)] += 1),
+                }
+            }
+            writing.join().unwrap();
+            assert_eq!(count, [MOST; 4]);
+        });
+    }
+
+    #[test]
+    fn several_buffers_are_one_write() {
+        timely(|| {
+            let (path, mut node) = pipe();
+            let mut end = node.open(Way::In, NOW).unwrap();
+            let mut client = writer(&path);
+            let bufs = [&b"he"[..], b"", b"llo"].map(IoSlice::new);
+            assert_eq!(client.write_vectored(&bufs, PLAIN).unwrap(), 5);
+            assert_eq!(client.write_vectored(&bufs[1..2], PLAIN).unwrap(), 0);
+            let mut buf = [0; 64];
+            assert_eq!(end.read(&mut buf, PLAIN).unwrap(), 5);
+            assert_eq!(&buf[..5], b"hello");
+            let large = vec![7; GATHERED];
+            let bufs = [&b"head"[..], &large].map(IoSlice::new);
+            assert_eq!(client.write_vectored(&bufs, within(1000)).unwrap(), GATHERED);
+        });
+    }
+
+    #[test]
+    fn c24_the_other_side_is_gone() {
+        timely(|| {
+            let (path, mut node) = pipe();
+            let client = thread::spawn(move || reader(&path));
+            let mut end = node.open(Way::Out, within(10_000)).unwrap();
+            drop(client.join().unwrap());
+            let error = end.write(b"x", PLAIN).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        });
+    }
+
+    /// A client that reads finds the next writer, and the next owner too.
+    #[test]
+    fn c11_a_client_renews() {
+        timely(|| {
+            let (path, mut node) = pipe();
+            let client = {
+                let path = path.clone();
+                thread::spawn(move || {
+                    let mut end = reader(&path);
+                    let mut all = Vec::new();
+                    while all.len() < 3 {
+                        let bytes = read_bytes(&mut end, 9);
+                        all.extend_from_slice(&bytes);
+                        assert_eq!(end.read(&mut [0; 8], NOW).unwrap(), 0, "it stays");
+                        end.renew().unwrap();
+                    }
+                    all
+                })
+            };
+            for byte in [1, 2] {
+                let mut end = node.open(Way::Out, within(10_000)).unwrap();
+                end.write(&[byte], PLAIN).unwrap();
+            }
+            // Its handle does not keep the name from the next owner.
+            drop(node);
+            let mut node = loop {
+                match Node::create(&path, &Settings::default()) {
+                    Ok(node) => break node,
+                    Err(_) => thread::sleep(Duration::from_millis(1)),
+                }
+            };
+            let mut end = node.open(Way::Out, within(10_000)).unwrap();
+            end.write(&[3], PLAIN).unwrap();
+            drop(end);
+            assert_eq!(client.join().unwrap(), [1, 2, 3]);
+        });
+    }
+
+    #[test]
+    fn buffers_have_the_size_that_was_asked_for() {
+        timely(|| {
+            let settings = Settings { buffer_size: Some(10_000), ..Settings::default() };
+            let (path, mut node) = Node::temporary(&settings).unwrap();
+            assert_eq!(node.open(Way::In, NOW).unwrap().buffer_size().unwrap(), 10_000);
+            assert_eq!(writer(&path).buffer_size().unwrap(), 10_000);
+        });
+    }
+
+    #[test]
+    fn handles_from_elsewhere() {
+        timely(|| {
+            let mut child =
+                Command::new("cmd").args(["/c", "echo hi"]).stdout(Stdio::piped()).spawn().unwrap();
+            let handle: OwnedHandle = child.stdout.take().unwrap().into();
+            let (handle, error) = Raw::adopt(handle, Way::Out).unwrap_err();
+            assert!(error.to_string().contains("writing"), "{error}");
+            let mut end = Raw::adopt(handle, Way::In).unwrap();
+            assert_eq!(read_bytes_plainly(&mut end), b"hi\r\n");
+            child.wait().unwrap();
+            let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+            let (_, error) = Raw::adopt(file.into(), Way::In).unwrap_err();
+            assert!(error.to_string().contains("a file"), "{error}");
+        });
+    }
+
+    #[test]
+    fn c18_a_handle_that_is_not_overlapped() {
+        timely(|| {
+            let (from, to) = anonymous_pipe();
+            let mut from = Raw::adopt(from, Way::In).unwrap();
+            let mut to = Raw::adopt(to, Way::Out).unwrap();
+            assert_eq!(to.write(b"plain", PLAIN).unwrap(), 5);
+            let mut buf = [0; 8];
+            assert_eq!(from.read(&mut buf, PLAIN).unwrap(), 5);
+            let error = from.read(&mut buf, NOW).unwrap_err();
+            assert!(error.to_string().contains("overlapped"), "{error}");
+            drop(to);
+            assert_eq!(from.read(&mut buf, PLAIN).unwrap(), 0);
+        });
+    }
+
+    fn read_bytes_plainly(raw: &mut Raw) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buf = [0; 64];
+        loop {
+            match raw.read(&mut buf, PLAIN).unwrap() {
+                0 => return all,
+                read => all.extend_from_slice(&buf[..read]),
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The reading end of an owner: many writers, each with an instance of its own.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
+use std::sync::{Arc, Mutex};
+
+use super::event::{Event, expect_no_stop, remaining};
+use super::instance::Listener;
+use super::node::lock;
+use super::overlapped::{Outcome, Overlapped};
+use crate::sys::Wait;
+
+/// The bytes that are read ahead from each writer.
+const AHEAD: usize = 65536;
+
+/// The writers that are there, the one whose turn it is in front; further ones are let in at any read.
+#[derive(Debug)]
+pub(super) struct Writers {
+    writers: VecDeque<Writer>,
+    turnout: Turnout,
+    listener: Arc<Mutex<Listener>>,
+    /// What is set when there is something to do: a writer came, wrote, or left.
+    event: Arc<Event>,
+    /// What stands for a single handle, which a set has not. Nobody outside of the crate can ask for it.
+    stand_in: OwnedHandle,
+}
+
+/// What is known of the writers that were here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turnout {
+    Awaited,
+    Seen,
+    Gone,
+}
+
+impl Writers {
+    pub(super) fn new(listener: Arc<Mutex<Listener>>) -> io::Result<Self> {
+        let event = Arc::clone(lock(&listener).event());
+        let stand_in = Event::new()?.into();
+        Ok(Self { writers: VecDeque::new(), turnout: Turnout::Awaited, listener, event, stand_in })
+    }
+
+    /// Reads from any writer. A message is read to its end before that of another writer.
+    pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        if self.turnout == Turnout::Gone || buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            expect_no_stop(wait)?;
+            self.admit()?;
+            match self.look(buf) {
+                Look::Taken(bytes) => return Ok(bytes),
+                // Whoever sends nothing, over and over, cannot keep us beyond the deadline.
+                Look::Again => {
+                    remaining(wait.until)?;
+                }
+                Look::Quiet if self.has_ended()? => return Ok(0),
+                Look::Quiet => self.event.wait(wait)?,
+            }
+        }
+    }
+
+    /// After the last writer left: the next read waits for the next writer.
+    pub(super) fn renew(&mut self) {
+        if self.turnout == Turnout::Gone {
+            self.turnout = Turnout::Awaited;
+        }
+    }
+
+    pub(super) fn buffer_size(&self) -> io::Result<usize> {
+        lock(&self.listener).buffer_size()
+    }
+
+    pub(super) fn into_stand_in(self) -> OwnedHandle {
+        self.stand_in
+    }
+
+    /// Lets in the writers that came.
+    fn admit(&mut self) -> io::Result<()> {
+        let mut listener = lock(&self.listener);
+        while let Some(client) = listener.accept()? {
+            let pipe = Overlapped::new(client, Arc::clone(&self.event), AHEAD);
+            self.writers.push_back(Writer::new(pipe));
+            self.turnout = Turnout::Seen;
+        }
+        Ok(())
+    }
+
+    /// Looks at each writer once, and takes what the first of those that have something has.
+    fn look(&mut self, buf: &mut [u8]) -> Look {
+        let mut found = Look::Quiet;
+        for _ in 0..self.writers.len() {
+            let Some(mut writer) = self.writers.pop_front() else { break };
+            match writer.look() {
+                Progress::Bytes => {
+                    let bytes = writer.take(buf);
+                    if writer.is_between_messages() {
+                        self.writers.push_back(writer);
+                    } else {
+                        self.writers.push_front(writer);
+                    }
+                    return Look::Taken(bytes);
+                }
+                Progress::Nothing => self.writers.push_back(writer),
+                Progress::Empty => {
+                    self.writers.push_back(writer);
+                    found = Look::Again;
+                }
+                Progress::End => {}
+            }
+        }
+        found
+    }
+
+    /// Whether the last writer has left, and no other came meanwhile.
+    fn has_ended(&mut self) -> io::Result<bool> {
+        if self.turnout == Turnout::Seen && self.writers.is_empty() {
+            self.admit()?;
+            if self.writers.is_empty() {
+                self.turnout = Turnout::Gone;
+            }
+        }
+        Ok(self.turnout == Turnout::Gone)
+    }
+}
+
+impl AsHandle for Writers {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.stand_in.as_handle()
+    }
+}
+
+/// What a look at all writers found.
+enum Look {
+    Taken(usize),
+    Again,
+    Quiet,
+}
+
+/// One writer, of whom is always being read ahead.
+#[derive(Debug)]
+struct Writer {
+    pipe: Overlapped,
+    /// What was read ahead and not taken yet.
+    left: Range<usize>,
+    /// Whether the message goes on after that.
+    has_more: bool,
+    over: Option<Outcome>,
+}
+
+/// What a look at one writer found.
+enum Progress {
+    Bytes,
+    Empty,
+    Nothing,
+    End,
+}
+
+impl Writer {
+    fn new(pipe: Overlapped) -> Self {
+        let mut writer = Self { pipe, left: 0..0, has_more: false, over: None };
+        writer.read_ahead();
+        writer
+    }
+
+    fn look(&mut self) -> Progress {
+        if !self.left.is_empty() {
+            return Progress::Bytes;
+        }
+        loop {
+            let Some(outcome) = self.over.take().or_else(|| self.pipe.poll()) else {
+                // The rest of a message is there at once, unless its writer took it back.
+                self.has_more = false;
+                return Progress::Nothing;
+            };
+            self.has_more = outcome.has_more();
+            return match outcome.moved() {
+                Ok(0) => {
+                    self.read_ahead();
+                    Progress::Empty
+                }
+                Ok(bytes) => {
+                    self.left = 0..bytes;
+                    Progress::Bytes
+                }
+                // The thread that began to read has ended.
+                Err(_) if outcome.is_cancelled() => {
+                    self.read_ahead();
+                    continue;
+                }
+                // Whatever else goes wrong with one writer is its end, and nobody else's.
+                Err(_) => Progress::End,
+            };
+        }
+    }
+
+    /// Takes what there is and fits; reads on when nothing is left.
+    fn take(&mut self, buf: &mut [u8]) -> usize {
+        let ahead = self.pipe.buffer().get(self.left.clone()).unwrap_or_default();
+        let bytes = ahead.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..bytes), ahead.get(..bytes)) {
+            to.copy_from_slice(from);
+        }
+        self.left.start += bytes;
+        if self.left.is_empty() {
+            self.read_ahead();
+        }
+        bytes
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.left.is_empty() && !self.has_more
+    }
+
+    fn read_ahead(&mut self) {
+        self.over = self.pipe.read_ahead();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::super::testing::{NOW, PLAIN, pipe, read_bytes, timely, within, writer};
+    use super::super::{Event, Raw};
+    use crate::sys::{Until, Wait, Way};
+
+    #[test]
+    fn two_writers_at_once_and_the_last_one_ends_it() {
+        timely(|| {
+            let (path, mut node) = pipe();
+            let mut end = node.open(Way::In, NOW).unwrap();
+            let mut buf = [0; 64];
+            assert_eq!(end.read(&mut buf, NOW).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(end.read(&mut buf, within(20)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+            let mut first = writer(&path);
+            first.write(b"1", PLAIN).unwrap();
+            assert_eq!(read_bytes(&mut end, 1), b"1");
+            let mut second = writer(&path);
+            second.write(b"2", PLAIN).unwrap();
+            assert_eq!(read_bytes(&mut end, 1), b"2");
+            drop(first);
+            assert_eq!(end.read(&mut buf, within(50)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+            second.write(b"3", PLAIN).unwrap();
+            drop(second);
+            assert_eq!(read_bytes(&mut end, 1), b"3");
+            assert_eq!(end.read(&mut buf, PLAIN).unwrap(), 0);
+            assert_eq!(end.read(&mut buf, NOW).unwrap(), 0, "it stays");
+            let mut third = writer(&path);
+            third.write(b"4", PLAIN).unwrap();
+            assert_eq!(end.read(&mut buf, NOW).unwrap(), 0, "it stays");
+            end.renew().unwrap();
+            assert_eq!(read_bytes(&mut end, 1), b"4");
+            drop(third);
+            assert_eq!(end.read(&mut buf, PLAIN).unwrap(), 0);
+            end.renew().unwrap();
+            assert_eq!(end.read(&mut buf, NOW).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        });
+    }
+
+    /// More writers than handles that one call can wait for, each write whole, in any size of buffer.
+    #[test]
+    fn writes_of_many_writers_stay_whole() {
+        const WRITERS: u8 = 80;
+        timely(|| {
+            let (path, mut node) = pipe();
+            let mut end = node.open(Way::In, NOW).unwrap();
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|id| {
+                    let path = path.clone();
+                    thread::spawn(move || {
+                        let mut end = writer(&path);
+                        for len in [1, 63, 64, 65, 4000, 70_000, 200_000] {
+                            let mut message = vec![id; len + 5];
+                            message[1..5]
+                                .copy_from_slice(&u32::try_from(len).unwrap().to_be_bytes());
+                            assert_eq!(end.write(&message, PLAIN).unwrap(), message.len());
+                        }
+                    })
+                })
+                .collect();
+            let mut seen = 0;
+            while seen < usize::from(WRITERS) * 7 {
+                let head = read_bytes(&mut end, 5);
+                if head.is_empty() {
+                    end.renew().unwrap();
+                    continue;
+                }
+                let len = u32::from_be_bytes(head[1..5].try_into().unwrap());
+                let body = read_bytes(&mut end, usize::try_from(len).unwrap());
+                assert!(body.iter().all(|byte| *byte == head[0]), "torn");
+                seen += 1;
+            }
+            for writer in writers {
+                writer.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn c23_a_message_without_bytes_is_nothing() {
+        timely(|| {
+            let (path, mut node) = pipe();
+            let mut end = node.open(Way::In, NOW).unwrap();
+            let mut client = writer(&path);
+            super::super::testing::write_nothing(&client);
+            assert_eq!(end.read(&mut [0; 8], NOW).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            super::super::testing::write_nothing(&client);
+            assert_eq!(
+                end.read(&mut [0; 8], within(30)).unwrap_err().kind(),
+                io::ErrorKind::TimedOut
+            );
+            assert_eq!(client.write(b"", PLAIN).unwrap(), 0);
+            client.write(b"x", PLAIN).unwrap();
+            assert_eq!(read_bytes(&mut end, 1), b"x");
+        });
+    }
+
+    #[test]
+    fn a_stop_ends_a_read_and_loses_nothing() {
+        timely(|| {
+            let (path, mut node) = pipe();
+            let mut end = node.open(Way::In, NOW).unwrap();
+            let mut client: Raw = writer(&path);
+            let stop = Event::new().unwrap();
+            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            thread::scope(|scope| {
+                let end = &mut end;
+                let waiting = scope.spawn(move || end.read(&mut [0; 8], wait).unwrap_err());
+                thread::sleep(Duration::from_millis(50));
+                let begin = Instant::now();
+                stop.set();
+                let error = waiting.join().unwrap();
+                assert!(error.to_string().contains("stopped"), "{error}");
+                assert!(begin.elapsed() < Duration::from_secs(1));
+            });
+            client.write(b"late", PLAIN).unwrap();
+            let error = end.read(&mut [0; 8], wait).unwrap_err();
+            assert!(error.to_string().contains("stopped"), "a stop goes first: {error}");
+            assert_eq!(read_bytes(&mut end, 4), b"late");
+        });
+    }
+}

@@ -1,0 +1,123 @@
+//! Ending a wait: by a deadline, or by a stop.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Operation};
+use crate::sys::{Event, Until, Wait};
+
+/// A token that ends whatever waits on it, once and for good.
+///
+/// It is given to an end before it is opened, with [`End::stopped_by`](crate::End::stopped_by). Clones
+/// are the same token, and one token may be given to many ends. After [`stop`](Self::stop), every
+/// read and write of these ends, and every other operation that has to wait, a waiting `open` included, fails
+/// with [`ErrorKind::Stopped`](crate::ErrorKind::Stopped); nothing is lost by that: the end is as it was
+/// before. Messages that a receiver already holds are still delivered.
+///
+/// Operations of an end that has a token cost one more system call. Ends without one are not slowed down.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{ErrorKind, Pipe, Stop};
+///
+/// let stop = Stop::new()?;
+/// let mut pipe = Pipe::temporary()?;
+/// let mut end = pipe.reader().stopped_by(&stop).open().map_err(|failed| failed.into_parts().1)?;
+/// let ended = thread::scope(|scope| {
+///     let waiting = scope.spawn(move || end.read(&mut [0; 8])); // no writer ever comes
+///     stop.stop();
+///     waiting.join().unwrap().unwrap_err()
+/// });
+/// assert_eq!(ended.kind(), ErrorKind::Stopped);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Stop(Arc<Shared>);
+
+struct Shared {
+    event: Event,
+    stopped: AtomicBool,
+}
+
+impl Stop {
+    /// Makes a token that nothing has stopped yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
+    pub fn new() -> Result<Self, Error> {
+        let event = Event::new().map_err(|error| Error::new(Operation::MakeStop, error))?;
+        Ok(Self(Arc::new(Shared { event, stopped: AtomicBool::new(false) })))
+    }
+
+    /// Ends all that waits on this token, now and from now on.
+    pub fn stop(&self) {
+        self.0.stopped.store(true, Ordering::Release);
+        self.0.event.set();
+    }
+
+    /// Whether it was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.0.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn event(&self) -> &Event {
+        &self.0.event
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop").field("is_stopped", &self.is_stopped()).finish()
+    }
+}
+
+/// The wait of one operation, which a token may end.
+pub(crate) fn waiting(until: Until, stop: Option<&Stop>) -> Wait<'_> {
+    Wait { until, stop: stop.map(Stop::event) }
+}
+
+/// The end of a time that begins now. What is too far away to be told is never.
+pub(crate) fn within(time: Duration) -> Until {
+    Instant::now().checked_add(time).map_or(Until::Done, Until::Deadline)
+}
+
+/// Reading that can end at a deadline, or without waiting.
+///
+/// The reading ends of pipes can. This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot wait with a deadline",
+    label = "has no deadlines",
+    note = "use the operation without a deadline, or the end of a pipe"
+)]
+pub trait ReadWithin: half::ReadWithin {}
+
+/// Writing that can end at a deadline, or without waiting.
+///
+/// The writing ends of pipes can. This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot wait with a deadline",
+    label = "has no deadlines",
+    note = "use the operation without a deadline, or the end of a pipe"
+)]
+pub trait WriteWithin: half::WriteWithin {}
+
+/// The private halves of the traits: they seal them, and name what stays inside of the crate.
+pub(crate) mod half {
+    use std::io;
+
+    use crate::sys::Until;
+
+    pub trait ReadWithin {
+        fn read_until(&mut self, buf: &mut [u8], until: Until) -> io::Result<usize>;
+    }
+
+    pub trait WriteWithin {
+        fn write_until(&mut self, bytes: &[u8], until: Until) -> io::Result<usize>;
+
+        /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
+        fn wait_until_taken(&mut self, until: Until) -> io::Result<bool>;
+    }
+}

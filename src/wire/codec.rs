@@ -1,0 +1,189 @@
+use postcard::ser_flavors::Flavor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::CodecError;
+
+/// How a value is written as bytes, and read back.
+///
+/// This trait is open: a format with serde support becomes a codec in a few lines.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::CodecError;
+/// use typed_pipe::wire::{Codec, Encoder, Wire};
+///
+/// struct PrettyJson;
+///
+/// impl Codec for PrettyJson {
+///     fn name(&self) -> &str {
+///         "json"
+///     }
+///
+///     fn encode<T: Serialize + ?Sized>(&self, value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+///         serde_json::to_writer_pretty(out, value).map_err(CodecError::format)
+///     }
+///
+///     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
+///         serde_json::from_slice(bytes).map_err(CodecError::format)
+///     }
+/// }
+///
+/// let mut encoder = Encoder::new(Wire::default().with_codec(PrettyJson));
+/// encoder.stage(&[1, 2])?;
+/// assert_eq!(encoder.pending(), b"\0\0\0\x0c[\n  1,\n  2\n]");
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub trait Codec {
+    /// The name of the format: short, in lower case, and the same on both sides.
+    ///
+    /// A framing that introduces its writers, as [`Shared`](super::Shared) does, compares it.
+    fn name(&self) -> &str;
+
+    /// Appends the bytes of `value` to `out`, and leaves what is in `out` as it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`CodecError`] where the format cannot write the value. Whatever was appended is then
+    /// dropped by the caller.
+    fn encode<T: Serialize + ?Sized>(&self, value: &T, out: &mut Vec<u8>)
+    -> Result<(), CodecError>;
+
+    /// Reads one value from `bytes`, and takes all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError::Trailing`] where bytes are left over; another [`CodecError`] where the bytes are
+    /// no value of the type.
+    fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError>;
+}
+
+/// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, the default.
+///
+/// The bytes do not describe themselves, so both sides must have the same type. What depends on
+/// names or on looking ahead does not work in it: `skip_serializing_if`, `flatten`, `untagged` and
+/// tagged enums, sequences of unknown length, `serde_json::Value`.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a name for a format, without parameters")]
+pub struct Postcard;
+
+impl Codec for Postcard {
+    fn name(&self) -> &str {
+        "postcard"
+    }
+
+    fn encode<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        postcard::serialize_with_flavor(value, Appended(out)).map_err(CodecError::format)
+    }
+
+    fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
+        let mut deserializer = postcard::Deserializer::from_bytes(bytes);
+        let value = T::deserialize(&mut deserializer).map_err(CodecError::format)?;
+        all_taken(deserializer.finalize().map_err(CodecError::format)?)?;
+        Ok(value)
+    }
+}
+
+/// Refuses bytes that are left over.
+pub(super) fn all_taken(rest: &[u8]) -> Result<(), CodecError> {
+    match rest.len() {
+        0 => Ok(()),
+        bytes => Err(CodecError::Trailing { bytes }),
+    }
+}
+
+/// The end of a vector. Postcard's own flavours take the vector by value, or its bytes one by one.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appended<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Serializer;
+
+    use super::*;
+
+    fn encoded<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+        let mut out = vec![0xAA];
+        Postcard.encode(value, &mut out).unwrap();
+        assert_eq!(out.remove(0), 0xAA);
+        out
+    }
+
+    #[test]
+    fn golden_bytes() {
+        assert_eq!(encoded(&()), b"");
+        assert_eq!(encoded(&(7_u32, "hi")), b"\x07\x02hi");
+        assert_eq!(encoded(&(300_u16, -1_i32, true)), [0xAC, 0x02, 0x01, 0x01]);
+        assert_eq!(encoded("text"), b"\x04text");
+        assert_eq!(encoded(&1.0_f32), [0, 0, 0x80, 0x3F]);
+        assert_eq!(encoded(&Some(-2_i64)), [1, 3]);
+        assert_eq!(encoded(&BTreeMap::from([(1_u8, 'a')])), [1, 1, 1, b'a']);
+        assert_eq!(encoded(&u128::MAX).len(), 19);
+    }
+
+    #[test]
+    fn writes_what_postcard_itself_writes() {
+        let value =
+            (u64::MAX, vec![Some("a"), None], [0.5_f64; 3], i128::MIN, 'ß', Ok::<u8, ()>(3));
+        assert_eq!(encoded(&value), postcard::to_allocvec(&value).unwrap());
+    }
+
+    #[test]
+    fn d6_bytes_left_over_are_refused() {
+        assert_eq!(Postcard.decode::<u8>(&[7]).unwrap(), 7);
+        let trailing = Postcard.decode::<u8>(&[7, 1, 2, 3]);
+        assert!(matches!(trailing, Err(CodecError::Trailing { bytes: 3 })));
+    }
+
+    #[test]
+    fn too_few_bytes_and_wrong_ones_are_refused() {
+        assert!(matches!(Postcard.decode::<(u8, u8)>(&[7]), Err(CodecError::Format(_))));
+        assert!(matches!(Postcard.decode::<bool>(&[2]), Err(CodecError::Format(_))));
+        assert!(matches!(Postcard.decode::<&str>(&[1, 0xFF]), Err(CodecError::Format(_))));
+    }
+
+    #[test]
+    fn d1_a_hostile_length_inside_a_message_asks_for_no_memory() {
+        let length = encoded(&(1_u64 << 62));
+        assert!(Postcard.decode::<Vec<u64>>(&length).is_err());
+        assert!(Postcard.decode::<String>(&length).is_err());
+        assert!(Postcard.decode::<BTreeMap<u64, u64>>(&length).is_err());
+    }
+
+    #[test]
+    fn d9_what_has_no_length_cannot_be_written() {
+        struct Endless;
+
+        impl Serialize for Endless {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq((0..3).filter(|n| n % 2 == 0))
+            }
+        }
+
+        assert!(matches!(Postcard.encode(&Endless, &mut vec![]), Err(CodecError::Format(_))));
+    }
+}

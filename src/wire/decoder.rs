@@ -1,0 +1,717 @@
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+
+use super::slack::{ROOM, Slack};
+use super::{Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
+use crate::error::{Cause, CodecError, Error, FrameError, Operation};
+
+/// Turns the bytes that arrive into values.
+///
+/// It does no I/O: read into [`spare`](Self::spare), tell how much was [`filled`](Self::filled),
+/// [`step`](Self::step) to the next whole message, and take its value with
+/// [`message`](Self::message). The bytes may arrive in pieces of any size.
+///
+/// Its memory grows with what has arrived, and never because a length was announced.
+///
+/// ```
+/// use std::io::Read;
+/// use typed_pipe::Error;
+/// use typed_pipe::wire::{Decoder, Wire};
+///
+/// /// The whole of a blocking receiver.
+/// fn receive(decoder: &mut Decoder, input: &mut impl Read) -> Result<String, Error> {
+///     while !decoder.step()? {
+///         match input.read(decoder.spare()) {
+///             Ok(0) | Err(_) => return Err(decoder.end()),
+///             Ok(n) => decoder.filled(n),
+///         }
+///     }
+///     decoder.message()
+/// }
+///
+/// let mut decoder = Decoder::new(Wire::default());
+/// let mut input: &[u8] = b"\0\0\0\x03\x02hi\0\0\0\x01\0";
+/// assert_eq!(receive(&mut decoder, &mut input)?, "hi");
+/// assert_eq!(receive(&mut decoder, &mut input)?, "");
+/// assert!(receive(&mut decoder, &mut input).is_err_and(|error| error.is_disconnected()));
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Decoder<F = LengthPrefixed, C = Postcard> {
+    wire: Wire<F, C>,
+    /// Its length is the room there is; what lies outside `start..end` means nothing.
+    buffer: Vec<u8>,
+    /// Where the current frame begins, or the next one while there is none. `start <= end`.
+    start: usize,
+    /// Where what has arrived ends. `end <= buffer.len()`.
+    end: usize,
+    /// The bytes of the current frame, which lie wholly in `start..end`; 0 while there is none.
+    frame: usize,
+    /// Where the payload of the current frame lies in it: that stays right when the buffer moves.
+    payload: Range<usize>,
+    /// Whether the current message is in the framing instead.
+    assembled: bool,
+    /// How many bytes the unfinished frame at `start` has at least, as it said itself. A hint: it
+    /// bounds how far the buffer grows, and never makes it grow.
+    total: usize,
+    /// Whether the place in the stream is lost.
+    poisoned: bool,
+    /// Whether a goodbye came last.
+    finished: bool,
+    slack: Slack,
+}
+
+impl<F, C> Decoder<F, C> {
+    /// The wire that this decoder speaks.
+    #[must_use]
+    pub fn wire(&self) -> &Wire<F, C> {
+        &self.wire
+    }
+
+    /// Room for what arrives next: never empty, and normally 64 KiB.
+    ///
+    /// The current message stays as it is.
+    pub fn spare(&mut self) -> &mut [u8] {
+        let held = self.end - self.start;
+        let wanted = self.wanted();
+        let give_back = self.slack.note(held.max(self.total), self.buffer.len());
+        if give_back || self.is_short_of(wanted - held) {
+            // Moves the bytes of a frame once at most: from here on it begins at 0.
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, held);
+        }
+        if give_back {
+            self.buffer.truncate(wanted);
+            self.buffer.shrink_to_fit();
+        }
+        if self.is_short_of(wanted - held) {
+            self.buffer.reserve_exact(wanted - self.buffer.len());
+            self.buffer.resize(wanted, 0);
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Notes that the first `n` bytes of [`spare`](Self::spare) are filled with what arrived.
+    pub fn filled(&mut self, n: usize) {
+        self.end = self.end.saturating_add(n).min(self.buffer.len());
+    }
+
+    /// What has arrived behind the current message, or behind the last one if there is none.
+    #[must_use]
+    pub fn buffered(&self) -> &[u8] {
+        self.buffer.get(self.start + self.frame..self.end).unwrap_or_default()
+    }
+
+    /// Whether the last that came was a goodbye: the other side, or the last one of several, said that
+    /// this was all.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether the room is less than half of what it is to be: so it grows by a third at least, and
+    /// small pieces do not move or allocate each time.
+    fn is_short_of(&self, room: usize) -> bool {
+        self.buffer.len() - self.end < room.div_ceil(2)
+    }
+
+    /// How many bytes the buffer is to have from `start` on: more than it holds.
+    fn wanted(&self) -> usize {
+        let arrived = self.end - self.start - self.frame;
+        let most = arrived.saturating_mul(2).max(ROOM);
+        self.frame + if self.total > arrived { most.min(self.total.max(ROOM)) } else { most }
+    }
+}
+
+impl<F: Framing, C: Codec> Decoder<F, C> {
+    /// A decoder to which nothing has arrived.
+    #[must_use]
+    pub fn new(mut wire: Wire<F, C>) -> Self {
+        wire.framing.introduce(wire.codec.name());
+        Self {
+            wire,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            frame: 0,
+            payload: 0..0,
+            assembled: false,
+            total: 0,
+            poisoned: false,
+            finished: false,
+            slack: Slack::default(),
+        }
+    }
+
+    /// What it means that the stream ended here: the error that the receiver is to return.
+    ///
+    /// Between two messages, the regular end, it is [`Finished`](crate::ErrorKind::Finished) after a goodbye,
+    /// and [`Disconnected`](crate::ErrorKind::Disconnected) without one. It is
+    /// [`Truncated`](crate::ErrorKind::Truncated) inside a message, and
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) where the place in the stream was lost before. Step past all
+    /// whole messages first.
+    ///
+    /// On a wire of many writers it is [`Lost`](crate::ErrorKind::Lost) first, once for each message that the
+    /// end leaves unfinished: call this again after such an error.
+    #[must_use]
+    pub fn end(&mut self) -> Error {
+        let cause = match self.buffered().len() {
+            _ if self.poisoned => FrameError::Poisoned.into(),
+            arrived => match self.wire.framing.give_up() {
+                Some(lost) => Cause::Lost(lost),
+                None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
+                None if self.finished => Cause::Finished,
+                None => Cause::Disconnected,
+            },
+        };
+        Error::new(Operation::Receive, cause)
+    }
+
+    /// Forgets all that has arrived, and every error: a new stream begins here.
+    ///
+    /// That is so where the last writer of a FIFO has left, and the next one is awaited.
+    pub fn reset(&mut self) {
+        (self.start, self.end, self.frame, self.total) = (0, 0, 0, 0);
+        (self.poisoned, self.finished) = (false, false);
+        self.wire.framing.reset();
+    }
+
+    /// Leaves the current message and goes to the next whole one, and says whether it is there.
+    ///
+    /// Where it is not, more bytes must arrive.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) and [`TooLarge`](crate::ErrorKind::TooLarge) where the
+    /// bytes are no frames of this wire. The place in the stream is lost with that: every later call
+    /// fails with [`Poisoned`](crate::ErrorKind::Poisoned).
+    ///
+    /// On a wire of many writers also [`Lost`](crate::ErrorKind::Lost),
+    /// [`Mismatch`](crate::ErrorKind::Mismatch), and `TooLarge`, about one message or one writer: the decoder
+    /// stays usable then, and such errors are not [fatal](Error::is_fatal).
+    pub fn step(&mut self) -> Result<bool, Error> {
+        self.start += self.frame;
+        self.frame = 0;
+        self.scan().map_err(|cause| {
+            self.poisoned |= matches!(cause, Cause::Frame(_));
+            Error::new(Operation::Receive, cause)
+        })
+    }
+
+    /// The value of the current message: the one that the last [`step`](Self::step) found.
+    ///
+    /// It may borrow from this decoder. It can be called again, and reads the same message.
+    ///
+    /// # Errors
+    ///
+    /// [`Decode`](crate::ErrorKind::Decode) where the bytes of the message are no `T`, or where there
+    /// is no current message. The decoder stays usable, and the next message can be stepped to.
+    pub fn message<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
+        let value = match self.payload() {
+            Some(payload) => self.wire.codec.decode(payload),
+            None => Err(CodecError::format("no whole message has arrived")),
+        };
+        value.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error)))
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        let Range { start, end } = self.payload;
+        let payload = if self.assembled {
+            Some(self.wire.framing.assembled())
+        } else {
+            self.buffer.get(self.start + start..self.start + end)
+        };
+        payload.filter(|_| self.frame > 0)
+    }
+
+    fn scan(&mut self) -> Result<bool, Cause> {
+        if self.poisoned {
+            return Err(FrameError::Poisoned.into());
+        }
+        self.total = 0;
+        loop {
+            let bytes = self.buffer.get_mut(self.start..self.end).unwrap_or_default();
+            let arrived = bytes.len();
+            if arrived == 0 {
+                (self.start, self.end) = (0, 0);
+                return Ok(false);
+            }
+            match self.wire.framing.scan(bytes)? {
+                Step::More { total } => {
+                    self.total = total;
+                    return Ok(false);
+                }
+                Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
+                    self.start += bytes;
+                    self.finished = false;
+                }
+                Step::Goodbye { bytes } if (1..=arrived).contains(&bytes) => {
+                    self.start += bytes;
+                    self.finished = true;
+                }
+                Step::Message { payload, frame }
+                    if payload.start <= payload.end
+                        && payload.end <= frame
+                        && (1..=arrived).contains(&frame) =>
+                {
+                    (self.frame, self.payload) = (frame, payload);
+                    (self.assembled, self.finished) = (false, false);
+                    return Ok(true);
+                }
+                Step::Assembled { bytes } if (1..=arrived).contains(&bytes) => {
+                    self.frame = bytes;
+                    (self.assembled, self.finished) = (true, false);
+                    return Ok(true);
+                }
+                Step::Lost { bytes, error } if bytes <= arrived => {
+                    self.start += bytes;
+                    self.finished &= bytes == 0;
+                    return Err(Cause::Lost(*error));
+                }
+                _ => return Err(FrameError::OutOfBounds.into()),
+            }
+        }
+    }
+}
+
+impl<F, C> fmt::Debug for Decoder<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("buffered", &self.buffered().len())
+            .field("message", &(self.frame > 0))
+            .field("poisoned", &self.poisoned)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::collection::vec;
+    use proptest::prelude::{any, proptest};
+    use serde::Serialize;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::wire::{Checked, DepthLimit, Encoder};
+
+    type Value = (u64, String, Option<Vec<i16>>);
+
+    fn decoder() -> Decoder {
+        Decoder::new(Wire::default())
+    }
+
+    fn frames<F: Framing, C: Codec, T: Serialize>(wire: Wire<F, C>, values: &[T]) -> Vec<u8> {
+        let mut encoder = Encoder::new(wire);
+        values.iter().for_each(|value| encoder.stage(value).unwrap());
+        encoder.pending().to_vec()
+    }
+
+    /// Lets `bytes` arrive, all of them.
+    fn arrive<F, C>(decoder: &mut Decoder<F, C>, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = decoder.spare();
+            let n = spare.len().min(bytes.len());
+            spare[..n].copy_from_slice(&bytes[..n]);
+            decoder.filled(n);
+            bytes = &bytes[n..];
+        }
+    }
+
+    fn step_kind<F: Framing, C: Codec>(decoder: &mut Decoder<F, C>) -> ErrorKind {
+        let error = decoder.step().unwrap_err();
+        assert_eq!(error.operation(), Operation::Receive);
+        error.kind()
+    }
+
+    /// Sends `values` in pieces as long as `pieces` says, and expects the same values.
+    fn any_split<F, C>(wire: Wire<F, C>, values: &[Value], pieces: &[usize])
+    where
+        F: Framing + Clone,
+        C: Codec + Clone,
+    {
+        let bytes = frames(wire.clone(), values);
+        let mut bytes = &bytes[..];
+        let mut decoder = Decoder::new(wire);
+        let mut received: Vec<Value> = Vec::new();
+        let mut pieces = pieces.iter().cycle();
+        while !bytes.is_empty() {
+            let piece = (*pieces.next().unwrap()).min(bytes.len());
+            arrive(&mut decoder, &bytes[..piece]);
+            bytes = &bytes[piece..];
+            while decoder.step().unwrap() {
+                received.push(decoder.message().unwrap());
+            }
+        }
+        assert_eq!(received, values);
+        assert_eq!(decoder.end().kind(), ErrorKind::Disconnected);
+    }
+
+    /// Lets any bytes arrive: nothing may panic, and an error of the framing stays.
+    fn any_bytes<F: Framing, C: Codec>(wire: Wire<F, C>, bytes: &[u8], piece: usize) {
+        let mut decoder = Decoder::new(wire);
+        for piece in bytes.chunks(piece) {
+            arrive(&mut decoder, piece);
+            loop {
+                match decoder.step() {
+                    Ok(true) => {
+                        let _ = decoder.message::<Value>();
+                        let _ = decoder.message::<Vec<&str>>();
+                    }
+                    Ok(false) => break,
+                    Err(_) => {
+                        assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
+                        assert_eq!(decoder.end().kind(), ErrorKind::Poisoned);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Calls `$test` with each framing and each codec.
+    macro_rules! on_every_wire {
+        ($test:ident, $($argument:expr),*) => {
+            for checked in [false, true] {
+                macro_rules! with_codec {
+                    ($codec:expr) => {
+                        if checked {
+                            $test(Wire::new(Checked::default(), $codec), $($argument),*);
+                        } else {
+                            $test(Wire::new(LengthPrefixed::default(), $codec), $($argument),*);
+                        }
+                    };
+                }
+                with_codec!(Postcard);
+                with_codec!(DepthLimit::new(Postcard));
+                #[cfg(feature = "bincode")]
+                with_codec!(crate::wire::Bincode::new());
+                #[cfg(feature = "json")]
+                with_codec!(crate::wire::Json);
+            }
+        };
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_the_bytes_gives_the_same_messages(
+            values in vec(any::<Value>(), 0..8),
+            pieces in vec(1..200_usize, 1..5),
+        ) {
+            on_every_wire!(any_split, &values, &pieces);
+        }
+
+        #[test]
+        fn d26_any_bytes_are_read_without_a_panic(
+            bytes in vec(any::<u8>(), 0..200),
+            piece in 1..50_usize,
+        ) {
+            on_every_wire!(any_bytes, &bytes, piece);
+        }
+
+        /// Random bytes are rarely frames, so this frames them.
+        #[test]
+        fn d26_any_bytes_in_a_frame_are_read_without_a_panic(payload in vec(any::<u8>(), 0..200)) {
+            let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
+            frame.extend_from_slice(&payload);
+            frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+            on_every_wire!(any_bytes, &frame, 1000);
+        }
+    }
+
+    #[test]
+    fn d11_every_cut_is_told_apart_from_the_regular_end() {
+        fn cuts<F: Framing + Clone, C: Codec + Clone>(wire: Wire<F, C>) {
+            let first = frames(wire.clone(), &["one"]);
+            let bytes = frames(wire.clone(), &["one", "two"]);
+            for cut in 0..=bytes.len() {
+                let mut decoder = Decoder::new(wire.clone());
+                arrive(&mut decoder, &bytes[..cut]);
+                while decoder.step().unwrap() {
+                    decoder.message::<&str>().unwrap();
+                }
+                let end = decoder.end();
+                if cut % first.len() == 0 {
+                    assert_eq!(end.kind(), ErrorKind::Disconnected);
+                } else {
+                    assert_eq!(end.kind(), ErrorKind::Truncated);
+                    let got = format!("{} bytes after", cut % first.len());
+                    assert!(end.to_string().contains(&got), "{end}");
+                }
+            }
+        }
+        on_every_wire!(cuts,);
+    }
+
+    #[test]
+    fn d10_a_message_without_bytes_is_a_message() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0; 12]);
+        for _ in 0..3 {
+            assert!(decoder.step().unwrap());
+            decoder.message::<()>().unwrap();
+        }
+        assert!(!decoder.step().unwrap());
+        assert!(decoder.end().is_disconnected());
+    }
+
+    #[test]
+    fn a_message_can_be_read_again_and_borrowed() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, b"\0\0\0\x03\x02hi\0\0\0\x01\0");
+        assert!(decoder.step().unwrap());
+        assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+        assert_eq!(decoder.message::<String>().unwrap(), "hi");
+        assert_eq!(decoder.buffered(), b"\0\0\0\x01\0");
+        assert!(decoder.step().unwrap());
+        assert_eq!(decoder.message::<&str>().unwrap(), "");
+        assert_eq!(decoder.buffered(), b"");
+    }
+
+    #[test]
+    fn a_message_outlives_the_room_for_the_next_ones() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, b"\0\0\0\x01\0\0\0\0\x03\x02hi");
+        assert!(decoder.step().unwrap());
+        assert!(decoder.step().unwrap());
+        for _ in 0..5 {
+            arrive(&mut decoder, &[0; 100_000]);
+            assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+        }
+    }
+
+    #[test]
+    fn without_a_step_there_is_no_message() {
+        let mut decoder = decoder();
+        assert_eq!(decoder.message::<()>().unwrap_err().kind(), ErrorKind::Decode);
+        arrive(&mut decoder, &[0; 4]);
+        assert_eq!(decoder.message::<()>().unwrap_err().kind(), ErrorKind::Decode);
+        assert!(decoder.step().unwrap());
+        assert!(!decoder.step().unwrap());
+        assert_eq!(decoder.message::<()>().unwrap_err().kind(), ErrorKind::Decode);
+    }
+
+    #[test]
+    fn d12_a_decode_error_leaves_the_decoder_usable() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &frames(Wire::default(), &[(7_u8, 1_u8), (2, 2)]));
+        assert!(decoder.step().unwrap());
+        let error = decoder.message::<u8>().unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::Decode, Operation::Receive));
+        assert!(!error.is_fatal());
+        assert_eq!(decoder.message::<(bool, u8)>().unwrap_err().kind(), ErrorKind::Decode);
+        assert_eq!(decoder.message::<(u8, u8)>().unwrap(), (7, 1));
+        assert!(decoder.step().unwrap());
+        assert_eq!(decoder.message::<(u8, u8)>().unwrap(), (2, 2));
+    }
+
+    #[test]
+    fn d12_a_framing_error_poisons() {
+        let mut decoder = Decoder::new(Wire::default().with_framing(Checked::default()));
+        let mut bytes = frames(decoder.wire().clone(), &["one", "two", "three"]);
+        bytes[16] ^= 1;
+        arrive(&mut decoder, &bytes);
+        assert!(decoder.step().unwrap());
+        assert_eq!(decoder.message::<&str>().unwrap(), "one");
+        assert_eq!(step_kind(&mut decoder), ErrorKind::Corrupt);
+        assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
+        arrive(&mut decoder, &[0; 8]);
+        assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
+        assert!(decoder.message::<&str>().is_err());
+        assert!(decoder.end().is_fatal());
+    }
+
+    #[test]
+    fn d1_a_length_without_its_bytes_takes_no_memory() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0xFF; 5]);
+        assert_eq!(step_kind(&mut decoder), ErrorKind::Corrupt);
+
+        let mut decoder = Decoder::new(Wire::default());
+        arrive(&mut decoder, b"\0\x80\0\0\x01");
+        assert!(!decoder.step().unwrap());
+        assert!(!decoder.spare().is_empty());
+        assert!(decoder.buffer.capacity() <= ROOM);
+    }
+
+    #[test]
+    fn d2_memory_is_at_most_double_of_what_arrived() {
+        let bytes = frames(Wire::default(), &[vec![7_u8; 3 << 20]]);
+        let mut decoder = decoder();
+        let (mut grown, mut capacity) = (0, 0);
+        for piece in bytes.chunks(1000) {
+            assert!(!decoder.step().unwrap());
+            arrive(&mut decoder, piece);
+            let arrived = decoder.end - decoder.start;
+            assert!(decoder.buffer.capacity() <= (2 * arrived).max(ROOM));
+            grown += u32::from(decoder.buffer.capacity() != capacity);
+            capacity = decoder.buffer.capacity();
+        }
+        assert!(decoder.step().unwrap());
+        assert_eq!(decoder.buffer.capacity(), bytes.len(), "the need of the frame caps it");
+        assert!(grown < 20, "{grown}");
+    }
+
+    #[test]
+    fn one_big_message_does_not_hold_its_memory() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &frames(Wire::default(), &[vec![7_u8; 3 << 20]]));
+        assert!(decoder.step().unwrap());
+        arrive(&mut decoder, &[0; 4]);
+        let capacity = decoder.buffer.capacity();
+        assert_eq!(capacity, 4 << 20, "the current message needs no more");
+        assert!(decoder.step().unwrap());
+        for _ in 0..20 {
+            arrive(&mut decoder, &[0; 4]);
+            assert!(decoder.step().unwrap());
+        }
+        assert!(decoder.buffer.capacity() <= 2 * ROOM);
+    }
+
+    #[test]
+    fn the_steady_state_allocates_nothing() {
+        let mut decoder = decoder();
+        let big = frames(Wire::default(), &[vec![7_u8; 1 << 20], vec![]]);
+        let mut seen = None;
+        for _ in 0..20 {
+            for piece in big.chunks(50_000) {
+                arrive(&mut decoder, piece);
+                while decoder.step().unwrap() {}
+            }
+            let now = (decoder.buffer.as_ptr(), decoder.buffer.capacity());
+            assert_eq!(*seen.get_or_insert(now), now);
+        }
+    }
+
+    #[test]
+    fn there_is_always_room() {
+        let mut decoder = decoder();
+        for _ in 0..10 {
+            let all = decoder.spare().len();
+            assert!(all >= ROOM / 2, "{all}");
+            decoder.spare().fill(0);
+            decoder.filled(all);
+        }
+        decoder.filled(usize::MAX);
+        assert_eq!(decoder.end, decoder.buffer.len());
+    }
+
+    #[test]
+    fn a_new_stream_can_begin_after_any_end() {
+        let mut decoder = decoder();
+        for broken in [&b"\0\0\0\x03\x02h"[..], &[0xFF; 9], b"\0\0\0\x01\0", b""] {
+            arrive(&mut decoder, broken);
+            let _ = decoder.step();
+            decoder.reset();
+            assert!(decoder.end().is_disconnected());
+            assert!(decoder.message::<&str>().is_err());
+            arrive(&mut decoder, b"\0\0\0\x03\x02hi");
+            assert!(decoder.step().unwrap());
+            assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+        }
+    }
+
+    /// A framing that answers as it is told to.
+    struct Told(Step);
+
+    impl Framing for Told {
+        fn begin(&mut self, _: &mut Vec<u8>) {}
+        fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
+            Ok(())
+        }
+        fn scan(&mut self, _: &mut [u8]) -> Result<Step, FrameError> {
+            Ok(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn a_framing_that_claims_too_much_is_refused() {
+        #[expect(clippy::reversed_empty_ranges, reason = "the very mistake that is tested")]
+        let backwards = Step::Message { payload: 3..2, frame: 4 };
+        for told in [
+            backwards,
+            Step::Message { payload: 0..0, frame: 0 },
+            Step::Message { payload: 0..4, frame: 9 },
+            Step::Message { payload: 0..5, frame: 4 },
+            Step::Skip { bytes: 0 },
+            Step::Skip { bytes: 9 },
+            Step::Goodbye { bytes: 0 },
+            Step::Goodbye { bytes: 9 },
+            Step::Assembled { bytes: 0 },
+            Step::Assembled { bytes: 9 },
+            Step::Lost { bytes: 9, error: Box::new(FrameError::Poisoned) },
+        ] {
+            let mut decoder = Decoder::new(Wire::default().with_framing(Told(told)));
+            arrive(&mut decoder, &[0; 8]);
+            assert_eq!(step_kind(&mut decoder), ErrorKind::Corrupt);
+        }
+    }
+
+    #[test]
+    fn more_than_a_framing_needs_does_no_harm() {
+        for total in [0, 3, usize::MAX] {
+            let wire = Wire::default().with_framing(Told(Step::More { total }));
+            let mut decoder = Decoder::new(wire);
+            for n in 0..300 {
+                assert!(!decoder.step().unwrap());
+                arrive(&mut decoder, &vec![0; n * 10]);
+            }
+            assert!(decoder.buffer.capacity() <= 2 * decoder.end);
+        }
+    }
+
+    #[test]
+    fn skipped_bytes_are_no_message() {
+        let mut decoder = Decoder::new(Wire::default().with_framing(Told(Step::Skip { bytes: 2 })));
+        arrive(&mut decoder, &[0; 8]);
+        assert!(!decoder.step().unwrap());
+        assert!(decoder.end().is_disconnected());
+    }
+
+    #[test]
+    fn a_goodbye_finishes_until_something_comes() {
+        fn goodbye<F: Framing + Clone, C: Codec + Clone>(wire: Wire<F, C>) {
+            let mut encoder = Encoder::new(wire.clone());
+            encoder.stage("one").unwrap();
+            assert!(encoder.stage_goodbye());
+            let bytes = encoder.pending().to_vec();
+            let mut decoder = Decoder::new(wire);
+            for byte in &bytes {
+                assert!(!decoder.is_finished());
+                arrive(&mut decoder, &[*byte]);
+                while decoder.step().unwrap() {
+                    assert_eq!(decoder.message::<&str>().unwrap(), "one");
+                }
+            }
+            assert!(decoder.is_finished());
+            for _ in 0..2 {
+                let end = decoder.end();
+                assert_eq!(end.kind(), ErrorKind::Finished);
+                assert!(end.is_end() && end.is_fatal() && !end.is_disconnected());
+            }
+            arrive(&mut decoder, &bytes[..5]);
+            assert!(!decoder.step().unwrap());
+            assert_eq!(decoder.end().kind(), ErrorKind::Truncated);
+            arrive(&mut decoder, &bytes[5..]);
+            assert!(decoder.step().unwrap());
+            assert!(!decoder.is_finished());
+            assert!(!decoder.step().unwrap());
+            assert!(decoder.is_finished());
+            decoder.reset();
+            assert!(!decoder.is_finished() && decoder.end().is_disconnected());
+        }
+        on_every_wire!(goodbye,);
+    }
+
+    #[test]
+    fn debug_names_no_contents() {
+        fn is_short(value: impl Debug) {
+            assert!(format!("{value:?}").len() < 100);
+        }
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0; 1000]);
+        is_short(decoder);
+    }
+}

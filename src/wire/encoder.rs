@@ -1,0 +1,473 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use super::slack::{ROOM, Slack};
+use super::{Codec, Framing, LengthPrefixed, Postcard, Wire};
+use crate::error::{Cause, Error, FrameError, Operation};
+
+/// Turns values into the bytes to write, and keeps those that are not written yet.
+///
+/// It does no I/O: stage a value, write [`pending`](Self::pending), and tell how much of it was taken,
+/// until nothing is [`staged`](Self::staged).
+///
+/// ```
+/// use std::io::Write;
+/// use typed_pipe::wire::{Encoder, Wire};
+///
+/// let mut out = Vec::new();
+/// let mut encoder = Encoder::new(Wire::default());
+/// encoder.stage("hi")?;
+/// while encoder.staged() > 0 {
+///     let written = out.write(encoder.pending())?;
+///     encoder.advance(written);
+/// }
+/// assert_eq!(out, b"\0\0\0\x03\x02hi");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Encoder<F = LengthPrefixed, C = Postcard> {
+    wire: Wire<F, C>,
+    /// Whole frames; behind `committed`, what a `Serialize` left that panicked.
+    buffer: Vec<u8>,
+    /// How many bytes were advanced over. `sent <= committed`, and both are 0 when they are equal.
+    sent: usize,
+    /// Where the last staged frame begins, while nothing of it was advanced over; else `committed`.
+    /// `sent <= last <= committed`.
+    last: usize,
+    /// Where the whole frames end. `committed <= buffer.len()`.
+    committed: usize,
+    /// How much is left of a write that was taken in part. `sent + rest <= committed`.
+    rest: usize,
+    slack: Slack,
+}
+
+impl<F, C> Encoder<F, C> {
+    /// The wire that this encoder speaks.
+    #[must_use]
+    pub fn wire(&self) -> &Wire<F, C> {
+        &self.wire
+    }
+
+    /// How many bytes are staged and not written.
+    #[must_use]
+    pub fn staged(&self) -> usize {
+        self.committed - self.sent
+    }
+
+    /// Drops what is behind `committed`, and the rest with it where all of it was sent.
+    fn clear_uncommitted(&mut self) {
+        if self.sent == self.committed {
+            (self.sent, self.last, self.committed) = (0, 0, 0);
+        }
+        self.buffer.truncate(self.committed);
+    }
+
+    /// Drops the bytes that were sent, once they are most of the buffer: each byte moves once at most.
+    fn compact(&mut self) {
+        if self.sent >= ROOM && self.sent >= self.committed - self.sent {
+            self.buffer.drain(..self.sent.min(self.buffer.len()));
+            self.committed -= self.sent;
+            self.last -= self.sent;
+            self.sent = 0;
+        }
+    }
+}
+
+impl<F: Framing, C: Codec> Encoder<F, C> {
+    /// An encoder with nothing pending.
+    #[must_use]
+    pub fn new(mut wire: Wire<F, C>) -> Self {
+        wire.framing.introduce(wire.codec.name());
+        Self {
+            wire,
+            buffer: Vec::new(),
+            sent: 0,
+            last: 0,
+            committed: 0,
+            rest: 0,
+            slack: Slack::default(),
+        }
+    }
+
+    /// Tells the framing how many bytes one write puts into the pipe unmixed with those of other writers.
+    ///
+    /// That is the `PIPE_BUF` of the system for a FIFO. [`Shared`](super::Shared) heeds it.
+    pub fn unmixed(&mut self, bytes: usize) {
+        self.wire.framing.unmixed(bytes);
+    }
+
+    /// What the next single write is to be given.
+    ///
+    /// It is all that is staged, unless the framing wants smaller writes; and it is not empty while
+    /// something is staged.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        let staged = self.buffer.get(self.sent..self.committed).unwrap_or_default();
+        let next = match self.rest {
+            0 if staged.is_empty() => 0,
+            0 => self.wire.framing.next_write(staged).max(1),
+            rest => rest,
+        };
+        staged.get(..next).unwrap_or(staged)
+    }
+
+    /// Notes that the first `n` bytes of [`pending`](Self::pending) were written.
+    pub fn advance(&mut self, n: usize) {
+        let pending = self.pending().len();
+        let n = n.min(pending);
+        self.sent += n;
+        self.rest = if n == 0 { self.rest } else { pending - n };
+        if self.sent > self.last {
+            self.last = self.committed;
+        }
+        if self.sent == self.committed && self.sent > 0 {
+            let needed = self.committed;
+            self.clear_uncommitted();
+            if self.slack.note(needed, self.buffer.capacity()) {
+                self.buffer.shrink_to(ROOM);
+            }
+        }
+    }
+
+    /// Takes the last staged message back, and says whether it could.
+    ///
+    /// It can while nothing of that message was advanced over. Only the last one can be taken back: a
+    /// second call does nothing.
+    pub fn withdraw(&mut self) -> bool {
+        let untouched = self.last < self.committed;
+        if untouched {
+            self.wire.framing.taken_back();
+            self.committed = self.last;
+            self.rest = self.rest.min(self.staged());
+            self.clear_uncommitted();
+        }
+        untouched
+    }
+
+    /// Appends the frame of `value` to what is pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Encode`](crate::ErrorKind::Encode) where the codec cannot write the value, and
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) where its message is larger than the limit. Nothing
+    /// was staged then, what is pending is as it was, and the next value can be staged. The same holds
+    /// after a panic in the value's `Serialize`.
+    pub fn stage<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.clear_uncommitted();
+        self.compact();
+        match self.append(value) {
+            Ok(()) => {
+                self.last = self.committed;
+                self.committed = self.buffer.len();
+                Ok(())
+            }
+            Err(cause) => {
+                self.clear_uncommitted();
+                self.buffer.shrink_to(ROOM);
+                Err(Error::new(Operation::Encode, cause))
+            }
+        }
+    }
+
+    /// Appends the mark that says "this was all", and says whether the wire has one.
+    ///
+    /// It cannot be withdrawn. A message that is staged after it is a message as before.
+    pub fn stage_goodbye(&mut self) -> bool {
+        self.clear_uncommitted();
+        self.compact();
+        let has_one = self.wire.framing.goodbye(&mut self.buffer);
+        if has_one && self.buffer.len() > self.committed {
+            self.committed = self.buffer.len();
+            self.last = self.committed;
+        }
+        self.clear_uncommitted();
+        has_one
+    }
+
+    fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Cause> {
+        let Wire { framing, codec } = &mut self.wire;
+        framing.begin(&mut self.buffer);
+        codec.encode(value, &mut self.buffer).map_err(Cause::Encode)?;
+        framing.finish(&mut self.buffer, self.committed)?;
+        if self.buffer.len() < self.committed {
+            // A codec or framing of the caller's own has taken what is not its own.
+            framing.taken_back();
+            return Err(FrameError::OutOfBounds.into());
+        }
+        Ok(())
+    }
+}
+
+impl<F, C> fmt::Debug for Encoder<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("staged", &self.staged()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use proptest::collection::vec;
+    use proptest::prelude::{any, proptest};
+    use serde::ser::{Error as _, SerializeTuple};
+    use serde::{Serialize, Serializer};
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::wire::{Checked, Step};
+
+    /// Writes a little, and then fails.
+    struct Failing;
+
+    impl Serialize for Failing {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_tuple(2)?.serialize_element("left behind")?;
+            Err(S::Error::custom("it fails"))
+        }
+    }
+
+    /// Writes a little, and then panics.
+    struct Panicking;
+
+    impl Serialize for Panicking {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_tuple(2)?.serialize_element("left behind")?;
+            resume_unwind(Box::new("it panics"))
+        }
+    }
+
+    fn encoder() -> Encoder {
+        Encoder::new(Wire::default())
+    }
+
+    #[test]
+    fn stages_frame_behind_frame() {
+        let mut encoder = encoder();
+        assert_eq!(encoder.pending(), b"");
+        encoder.stage(&()).unwrap();
+        encoder.stage("hi").unwrap();
+        assert_eq!(encoder.pending(), b"\0\0\0\0\0\0\0\x03\x02hi");
+        encoder.advance(5);
+        assert_eq!(encoder.pending(), b"\0\0\x03\x02hi");
+        encoder.advance(usize::MAX);
+        assert_eq!(encoder.pending(), b"");
+    }
+
+    #[test]
+    fn d9_d24_a_serialize_that_fails_or_panics_leaves_nothing_behind() {
+        let mut encoder = Encoder::new(Wire::default().with_framing(Checked::default()));
+        encoder.stage("one").unwrap();
+        let one = encoder.pending().to_vec();
+
+        let error = encoder.stage(&Failing).unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::Encode, Operation::Encode));
+        assert_eq!(encoder.pending(), one);
+
+        let panicked = catch_unwind(AssertUnwindSafe(|| encoder.stage(&Panicking)));
+        assert!(panicked.is_err());
+        assert_eq!(encoder.pending(), one);
+
+        encoder.stage("one").unwrap();
+        assert_eq!(encoder.pending(), [one.clone(), one.clone()].concat());
+
+        assert!(catch_unwind(AssertUnwindSafe(|| encoder.stage(&Panicking))).is_err());
+        encoder.advance(2 * one.len());
+        encoder.stage("one").unwrap();
+        assert_eq!(encoder.pending(), one);
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_not_staged() {
+        let mut encoder =
+            Encoder::new(Wire::default().with_framing(LengthPrefixed::default().limit(4)));
+        encoder.stage("abc").unwrap();
+        let error = encoder.stage("abcd").unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::TooLarge, Operation::Encode));
+        assert!(!error.is_fatal());
+        encoder.stage("ABC").unwrap();
+        assert_eq!(encoder.pending(), b"\0\0\0\x04\x03abc\0\0\0\x04\x03ABC");
+    }
+
+    #[test]
+    fn withdraws_the_last_message_until_it_is_begun() {
+        let mut encoder = encoder();
+        assert!(!encoder.withdraw(), "nothing was staged");
+
+        encoder.stage("a").unwrap();
+        assert!(encoder.withdraw());
+        assert_eq!(encoder.pending(), b"");
+        assert!(!encoder.withdraw());
+
+        encoder.stage("a").unwrap();
+        encoder.stage("b").unwrap();
+        encoder.advance(3);
+        assert!(encoder.withdraw(), "the first one is begun, the second is not");
+        assert_eq!(encoder.pending(), b"\x02\x01a");
+        assert!(!encoder.withdraw(), "only the last one");
+
+        encoder.stage("b").unwrap();
+        encoder.advance(3);
+        assert!(encoder.withdraw(), "the first one is written to its end");
+        assert_eq!(encoder.pending(), b"");
+
+        encoder.stage("c").unwrap();
+        encoder.advance(1);
+        assert!(!encoder.withdraw(), "it is begun");
+        encoder.advance(5);
+        assert!(!encoder.withdraw(), "it is written");
+
+        encoder.stage("d").unwrap();
+        encoder.stage(&Failing).unwrap_err();
+        assert!(encoder.withdraw(), "a value that failed is no message");
+        assert_eq!(encoder.pending(), b"");
+    }
+
+    #[test]
+    fn one_big_message_does_not_hold_its_memory() {
+        let mut encoder = encoder();
+        encoder.stage(&vec![7_u8; 4 << 20]).unwrap();
+        encoder.advance(usize::MAX);
+        for _ in 0..20 {
+            encoder.stage("small").unwrap();
+            encoder.advance(usize::MAX);
+        }
+        assert!(encoder.buffer.capacity() <= ROOM);
+    }
+
+    #[test]
+    fn a_message_that_is_not_staged_holds_no_memory() {
+        let mut encoder = encoder();
+        encoder.stage(&vec![7_u8; 9 << 20]).unwrap_err();
+        assert!(encoder.buffer.capacity() <= ROOM);
+    }
+
+    #[test]
+    fn a_steady_flow_of_big_messages_keeps_its_memory() {
+        let mut encoder = encoder();
+        let big = vec![7_u8; 1 << 20];
+        encoder.stage(&big).unwrap();
+        encoder.advance(usize::MAX);
+        let (capacity, place) = (encoder.buffer.capacity(), encoder.buffer.as_ptr());
+        for _ in 0..20 {
+            for _ in 0..4 {
+                encoder.stage("small").unwrap();
+                encoder.advance(usize::MAX);
+            }
+            encoder.stage(&big).unwrap();
+            encoder.advance(usize::MAX);
+        }
+        assert_eq!((encoder.buffer.capacity(), encoder.buffer.as_ptr()), (capacity, place));
+    }
+
+    #[test]
+    fn what_was_sent_does_not_pile_up() {
+        let mut encoder = encoder();
+        encoder.stage([7_u8; 1000].as_slice()).unwrap();
+        for _ in 0..10_000 {
+            encoder.stage([7_u8; 1000].as_slice()).unwrap();
+            encoder.advance(1006);
+        }
+        assert_eq!(encoder.staged(), 1006);
+        assert!(encoder.buffer.capacity() <= 4 * ROOM);
+    }
+
+    #[test]
+    fn a_goodbye_is_staged_like_a_message_and_not_withdrawn() {
+        let mut encoder = encoder();
+        encoder.stage("a").unwrap();
+        assert!(encoder.stage_goodbye());
+        assert!(!encoder.withdraw());
+        encoder.stage("b").unwrap();
+        assert!(encoder.withdraw());
+        assert_eq!(encoder.pending(), b"\0\0\0\x02\x01a\xFF\xFF\xFF\x01");
+        encoder.advance(usize::MAX);
+        assert!(encoder.stage_goodbye());
+        assert_eq!(encoder.pending(), [0xFF, 0xFF, 0xFF, 1]);
+
+        let mut foreign = Encoder::new(Wire::default().with_framing(Twos));
+        assert!(!foreign.stage_goodbye());
+        assert_eq!(foreign.staged(), 0);
+    }
+
+    /// No frames, and writes of two bytes.
+    struct Twos;
+
+    impl Framing for Twos {
+        fn begin(&mut self, _: &mut Vec<u8>) {}
+
+        fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
+            Ok(())
+        }
+
+        fn scan(&mut self, _: &mut [u8]) -> Result<Step, FrameError> {
+            Ok(Step::More { total: 1 })
+        }
+
+        fn next_write(&self, pending: &[u8]) -> usize {
+            assert!(!pending.is_empty());
+            2
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_write_is_a_write() {
+        let mut encoder = Encoder::new(Wire::default().with_framing(Twos));
+        encoder.stage("abcd").unwrap();
+        assert_eq!(encoder.pending(), b"\x04a");
+        encoder.advance(0);
+        assert_eq!(encoder.pending(), b"\x04a");
+        encoder.advance(1);
+        assert_eq!(encoder.pending(), b"a");
+        encoder.advance(0);
+        encoder.stage("").unwrap();
+        assert_eq!((encoder.pending(), encoder.staged()), (&b"a"[..], 5));
+        encoder.advance(usize::MAX);
+        assert_eq!(encoder.pending(), b"bc");
+        encoder.advance(2);
+        assert_eq!(encoder.pending(), b"d\0");
+        encoder.advance(1);
+        assert!(encoder.withdraw(), "a rest is no more than there is");
+        assert_eq!((encoder.pending(), encoder.staged()), (&b""[..], 0));
+        encoder.stage("xy").unwrap();
+        assert_eq!(encoder.pending(), b"\x02x");
+    }
+
+    proptest! {
+        /// However stages, advances and withdrawals are mixed, the bytes are those of a simple model.
+        #[test]
+        fn is_a_queue_of_bytes(steps in vec((0..4_u8, any::<u16>()), 0..60)) {
+            let mut encoder = encoder();
+            let mut model: Vec<u8> = Vec::new();
+            let mut last = None;
+            for (step, n) in steps {
+                let n = usize::from(n);
+                match step {
+                    0 => {
+                        let payload = vec![1_u8; n];
+                        encoder.stage(&payload).unwrap();
+                        let mut frame = postcard::to_allocvec(&payload).unwrap();
+                        frame.splice(..0, u32::try_from(frame.len()).unwrap().to_be_bytes());
+                        last = Some(model.len());
+                        model.extend_from_slice(&frame);
+                    }
+                    1 => {
+                        let n = n.min(encoder.pending().len());
+                        encoder.advance(n);
+                        model.drain(..n);
+                        last = last.and_then(|at: usize| at.checked_sub(n));
+                        last = last.filter(|_| !model.is_empty());
+                    }
+                    2 => {
+                        assert_eq!(encoder.withdraw(), last.is_some());
+                        model.truncate(last.take().unwrap_or(model.len()));
+                    }
+                    _ => assert!(encoder.stage(&Failing).is_err()),
+                }
+                assert_eq!(encoder.staged(), model.len());
+                assert!(model.starts_with(encoder.pending()));
+                assert_eq!(encoder.pending().is_empty(), model.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+use super::{Framing, Step};
+use crate::error::FrameError;
+
+/// A `u32` big-endian length, and then as many bytes of payload.
+///
+/// These are the bytes that `tokio_util::codec::LengthDelimitedCodec::new()` speaks. A payload may be
+/// empty. Lengths from `0xFFFF_FF00` up are kept for control words and are never lengths.
+///
+/// One control word there is, `0xFFFF_FF01`: the goodbye, which says that this was all. It is written by
+/// [`Encoder::stage_goodbye`](super::Encoder::stage_goodbye) alone, and a `LengthDelimitedCodec` takes it for the
+/// length of a frame that is too long, and fails; write none to such a peer.
+///
+/// The limit on the payload holds in both directions. It is 8 MiB unless set.
+///
+/// ```
+/// use typed_pipe::wire::{LengthPrefixed, Wire};
+///
+/// let wire = Wire::default().with_framing(LengthPrefixed::default().limit(64 << 10));
+/// # let _ = wire;
+/// ```
+#[derive(Clone, Debug)]
+pub struct LengthPrefixed {
+    /// Never above `MAX_LENGTH`.
+    limit: u32,
+}
+
+impl LengthPrefixed {
+    /// Sets the largest payload, in bytes, that is sent or received.
+    ///
+    /// A limit above `0xFFFF_FEFF`, the largest length there is, means just that length.
+    #[must_use]
+    pub fn limit(mut self, bytes: u32) -> Self {
+        self.limit = bytes.min(MAX_LENGTH);
+        self
+    }
+
+    /// Leaves room for the header.
+    #[inline]
+    pub(super) fn begin(out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0; HEADER]);
+    }
+
+    /// Writes the header of `frame`, which is the room for it and the payload.
+    #[inline]
+    pub(super) fn finish(&self, frame: Option<&mut [u8]>) -> Result<(), FrameError> {
+        let Some((header, payload)) = frame.and_then(<[u8]>::split_first_chunk_mut) else {
+            return Err(FrameError::OutOfBounds);
+        };
+        match u32::try_from(payload.len()) {
+            Ok(len) if len <= self.limit => {
+                *header = len.to_be_bytes();
+                Ok(())
+            }
+            _ => Err(self.too_large(payload.len())),
+        }
+    }
+
+    /// What the header says, if it has arrived.
+    #[inline]
+    pub(super) fn announced(&self, bytes: &[u8]) -> Result<Option<Announced>, FrameError> {
+        let Some(header) = bytes.first_chunk() else {
+            return Ok(None);
+        };
+        let word = u32::from_be_bytes(*header);
+        match usize::try_from(word) {
+            Ok(len) if word <= self.limit => {
+                Ok(Some(Announced::Message { covered: HEADER.saturating_add(len) }))
+            }
+            _ if word == GOODBYE => Ok(Some(Announced::Goodbye)),
+            _ if word > MAX_LENGTH => Err(FrameError::Header { word }),
+            _ => Err(FrameError::TooLarge { len: word.into(), limit: self.limit.into() }),
+        }
+    }
+
+    /// Writes the goodbye.
+    pub(super) fn goodbye(out: &mut Vec<u8>) {
+        out.extend_from_slice(&GOODBYE.to_be_bytes());
+    }
+
+    fn too_large(&self, len: usize) -> FrameError {
+        FrameError::TooLarge {
+            len: u64::try_from(len).unwrap_or(u64::MAX),
+            limit: self.limit.into(),
+        }
+    }
+}
+
+impl Default for LengthPrefixed {
+    fn default() -> Self {
+        Self { limit: 8 << 20 }
+    }
+}
+
+impl Framing for LengthPrefixed {
+    #[inline]
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        Self::begin(out);
+    }
+
+    #[inline]
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        Self::finish(self, out.get_mut(start..))
+    }
+
+    #[inline]
+    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+        Ok(match self.announced(bytes)? {
+            Some(Announced::Message { covered: frame }) if frame <= bytes.len() => {
+                Step::Message { payload: HEADER..frame, frame }
+            }
+            Some(Announced::Message { covered }) => Step::More { total: covered },
+            Some(Announced::Goodbye) => Step::Goodbye { bytes: HEADER },
+            None => Step::More { total: HEADER },
+        })
+    }
+
+    fn goodbye(&mut self, out: &mut Vec<u8>) -> bool {
+        Self::goodbye(out);
+        true
+    }
+}
+
+/// What a header says.
+pub(super) enum Announced {
+    /// Header and payload of a message have this many bytes.
+    Message { covered: usize },
+    /// This was all.
+    Goodbye,
+}
+
+/// The bytes of the header.
+pub(super) const HEADER: usize = size_of::<u32>();
+
+/// The largest length: the words above are control words.
+const MAX_LENGTH: u32 = 0xFFFF_FEFF;
+
+/// The control word that says that this was all.
+const GOODBYE: u32 = 0xFFFF_FF01;
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, proptest};
+    use tokio_util::codec::{Decoder as _, Encoder as _, LengthDelimitedCodec};
+
+    use super::super::framing::framed;
+    use super::*;
+
+    #[test]
+    fn golden_bytes() {
+        assert_eq!(framed(&mut LengthPrefixed::default(), b"").unwrap(), [0; 4]);
+        assert_eq!(framed(&mut LengthPrefixed::default(), b"abc").unwrap(), b"\0\0\0\x03abc");
+    }
+
+    #[test]
+    fn scan_says_how_much_it_waits_for() {
+        let mut framing = LengthPrefixed::default();
+        let mut scan = |bytes: &[u8]| framing.scan(&mut bytes.to_vec()).unwrap();
+        assert_eq!(scan(b"\0"), Step::More { total: 4 });
+        assert_eq!(scan(b"\0\0\x01\x02"), Step::More { total: 4 + 0x102 });
+        assert_eq!(scan(b"\0\0\0\x02ab"), Step::Message { payload: 4..6, frame: 6 });
+        assert_eq!(scan(b"\0\0\0\x02abcd"), Step::Message { payload: 4..6, frame: 6 });
+        assert_eq!(scan(b"\0\0\0\0"), Step::Message { payload: 4..4, frame: 4 });
+    }
+
+    #[test]
+    fn the_limit_holds_in_both_directions() {
+        let mut framing = LengthPrefixed::default().limit(3);
+        assert!(framed(&mut framing, b"abc").is_ok());
+        assert!(matches!(
+            framed(&mut framing, b"abcd"),
+            Err(FrameError::TooLarge { len: 4, limit: 3 })
+        ));
+        assert!(framing.scan(&mut [0, 0, 0, 3]).is_ok());
+        assert!(matches!(
+            framing.scan(&mut [0, 0, 0, 4]),
+            Err(FrameError::TooLarge { len: 4, limit: 3 })
+        ));
+        let too_large = LengthPrefixed::default().scan(&mut [0, 0x80, 0, 1]);
+        assert!(matches!(too_large, Err(FrameError::TooLarge { limit: 0x80_0000, .. })));
+    }
+
+    #[test]
+    fn control_words_are_no_lengths_whatever_the_limit() {
+        let mut framing = LengthPrefixed::default().limit(u32::MAX);
+        for word in [0xFFFF_FF00, u32::MAX] {
+            let found = framing.scan(&mut word.to_be_bytes());
+            assert!(matches!(found, Err(FrameError::Header { word: w }) if w == word));
+        }
+        assert!(framing.scan(&mut 0xFFFF_FEFF_u32.to_be_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_goodbye_is_a_word() {
+        let mut framing = LengthPrefixed::default();
+        let mut out = Vec::new();
+        assert!(Framing::goodbye(&mut framing, &mut out));
+        assert_eq!(out, [0xFF, 0xFF, 0xFF, 1]);
+        assert_eq!(framing.scan(&mut out[..3]).unwrap(), Step::More { total: 4 });
+        assert_eq!(framing.scan(&mut out).unwrap(), Step::Goodbye { bytes: 4 });
+        let theirs = LengthDelimitedCodec::new().decode(&mut BytesMut::from(&out[..]));
+        assert!(theirs.is_err(), "it is no frame to others");
+    }
+
+    #[test]
+    fn a_limit_is_never_above_the_largest_length() {
+        assert_eq!(LengthPrefixed::default().limit(u32::MAX).limit, 0xFFFF_FEFF);
+    }
+
+    #[test]
+    fn a_frame_without_its_header_is_refused() {
+        let mut short = vec![0; 3];
+        for start in [0, 3, 9] {
+            let finished = Framing::finish(&mut LengthPrefixed::default(), &mut short, start);
+            assert!(matches!(finished, Err(FrameError::OutOfBounds)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn speaks_as_tokio_util_does(payload in vec(any::<u8>(), 0..300), more in vec(any::<u8>(), 0..9)) {
+            let mut ours = framed(&mut LengthPrefixed::default(), &payload).unwrap();
+            let mut theirs = BytesMut::new();
+            LengthDelimitedCodec::new().encode(Bytes::from(payload.clone()), &mut theirs).unwrap();
+            assert_eq!(ours, theirs);
+
+            ours.extend_from_slice(&more);
+            let step = LengthPrefixed::default().scan(&mut ours).unwrap();
+            assert_eq!(step, Step::Message { payload: 4..4 + payload.len(), frame: theirs.len() });
+            let read = LengthDelimitedCodec::new().decode(&mut BytesMut::from(&ours[..])).unwrap();
+            assert_eq!(read.unwrap(), payload);
+        }
+    }
+
+    #[test]
+    fn has_the_limit_of_tokio_util() {
+        assert_eq!(LengthDelimitedCodec::new().max_frame_length(), 8 << 20);
+    }
+}

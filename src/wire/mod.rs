@@ -1,0 +1,257 @@
+//! The bytes of a channel, without any I/O.
+//!
+//! A [`Wire`] is a pair: a [`Framing`] says where a message ends, a [`Codec`] how a value is written. An
+//! [`Encoder`] and a [`Decoder`] work with it on bytes in memory; the channels of this crate are a
+//! loop around them, and a transport of your own can be one too.
+//!
+//! # The formats, byte by byte
+//!
+//! [`LengthPrefixed`], the default:
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 4 | `length`: how many bytes the payload has, big-endian. From `0xFFFF_FF00` up: not a length |
+//! | `length` | the payload, one value as the codec writes it |
+//!
+//! [`Checked`]:
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 4 | `length`: how many bytes the payload has, big-endian. From `0xFFFF_FF00` up: not a length |
+//! | `length` | the payload, one value as the codec writes it |
+//! | 4 | CRC-32/ISO-HDLC of all bytes before, header and payload, big-endian |
+//!
+//! The goodbye, `0xFFFF_FF01` in place of a length, says that this was all. It has no payload; in
+//! [`Checked`] its CRC follows. Nothing but [`Encoder::stage_goodbye`] writes it, which is what finishing a
+//! sender does: to tokio-util's `LengthDelimitedCodec` it is a frame that is too long. All other words from
+//! `0xFFFF_FF00` up are errors.
+//!
+//! The next frame follows at once: nothing begins or ends a stream, and nothing is padded. A length of
+//! 0 is a message (`()` has no bytes in [`Postcard`]). A stream that ends after a whole frame has ended
+//! regularly; one that ends within a frame was cut off.
+//!
+//! [`Shared`], for many writers: a stream of fragments, each put into the pipe by one write, alone or with
+//! others of the same writer. All numbers are big-endian.
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 2 | how many bytes the fragment has, these included |
+//! | 1 | `0xD1` |
+//! | 1 | what it is: 4 hello, 8 goodbye, 3 a whole message, 1 its first part, 0 a middle one, 2 the last one |
+//! | 8 | the writer: a random number |
+//! | 4 | the number of the fragment in the stream of its writer, from 0 on, and from 0 again after `0xFFFF_FFFF` |
+//! | 4 | CRC-32/ISO-HDLC of the fragment, with zeroes in this place |
+//! | 4 | in a first part only: how many bytes the message has |
+//! | rest | the payload: what the codec writes, or its next part |
+//!
+//! Writes have at most `PIPE_BUF` bytes (4096 on Linux, 512 on most other systems), so the system does not
+//! mix them. A hello comes before the first message of a writer, and again before every 64th. Its payload is
+//! two strings, each after its length in one byte: the name of the codec (`postcard`, `bincode`, `json`), and
+//! that of the type of the messages, which may be empty. A goodbye has no payload.
+//!
+//! The default codec, [`Postcard`], in short: integers of more than 8 bits are written in groups of 7
+//! bits, the lowest first, with the high bit set on all but the last byte, signed ones zigzag-coded
+//! before (0, -1, 1, -2 … become 0, 1, 2, 3 …); `u8`, `i8` and `bool` are one byte; floats are
+//! little-endian; strings, sequences and maps are their length as such an integer, then their
+//! contents; structs and tuples are their fields and nothing else; an enum is the number of its variant
+//! as a `u32`, then its fields; an option is 0, or 1 and the value.
+//!
+//! # Test vectors
+//!
+//! | value | wire | bytes, in hexadecimal |
+//! |---|---|---|
+//! | `()` | default | `00000000` |
+//! | `(7u32, "hi")` | default | `00000004` `07026869` |
+//! | `(300u16, -1i32, true)` | default | `00000004` `ac020101` |
+//! | `()` | `Checked` | `00000000` `2144df1c` |
+//! | `(7u32, "hi")` | `Checked` | `00000004` `07026869` `97bbad2d` |
+//! | goodbye | default | `ffffff01` |
+//! | goodbye | `Checked` | `ffffff01` `a5fa20e4` |
+//! | hello of `"jobs"` | `Shared` | `0022d104` `0123456789abcdef` `00000000` `8c4b010b` `08706f737463617264` `046a6f6273` |
+//! | `(7u32, "hi")` | `Shared` | `0018d103` `0123456789abcdef` `00000001` `7a56391b` `07026869` |
+//! | goodbye | `Shared` | `0014d108` `0123456789abcdef` `00000002` `7a8eee39` |
+//! | `(7u32, "hi")` | default with `Json` | `00000008` `5b372c226869225d` |
+//! | `(7u32, "hi")` | default with `Bincode` | `00000004` `07026869` |
+//!
+//! A receiver in Python:
+//!
+//! ```python
+//! import struct, zlib
+//!
+//! def receive(pipe, checked=False):
+//!     header = pipe.read(4)
+//!     if not header:
+//!         return None                       # the regular end
+//!     length, = struct.unpack(">I", header)
+//!     if length == 0xFFFFFF01:
+//!         return None                       # the regular end, after a goodbye
+//!     if length > 8 << 20:
+//!         raise ValueError("too large")
+//!     payload = pipe.read(length)
+//!     if checked and struct.unpack(">I", pipe.read(4))[0] != zlib.crc32(header + payload):
+//!         raise ValueError("damaged")
+//!     return payload
+//! ```
+//!
+//! # What bad bytes can do
+//!
+//! Bytes that are no frames, and frames that hold no value, are errors, never a panic. Memory grows with
+//! what has arrived, not with what was announced. What remains to know where the peer is not trusted:
+//!
+//! - A value can be larger than its bytes: a frame of 1 MB may decode to about 33 MB (a million empty
+//!   vectors). Set a smaller limit where that matters.
+//! - Elements without bytes are not limited by bytes: in a few bytes, `LinkedList<()>` can ask for
+//!   billions of nodes. Keep such types out of messages.
+//! - Nesting is not limited by [`Postcard`] and `Bincode`: put a [`DepthLimit`] around them where a
+//!   type is recursive.
+//! - A wrong type may decode silently, for these codecs write no names and no types: `{u32, u32, u8}`
+//!   can be read as `{i32, u64, bool}`. Both sides must agree on the type. On a [`Shared`] wire, writers name
+//!   [theirs](Shared::identified).
+//! - What is unfinished on a [`Shared`] wire takes [64 MiB](Shared::total_limit) at most.
+//!
+//! # Example
+//!
+//! ```
+//! use typed_pipe::wire::{Checked, Decoder, Encoder, Wire};
+//!
+//! let wire = Wire::default().with_framing(Checked::default());
+//!
+//! let mut encoder = Encoder::new(wire.clone());
+//! encoder.stage(&(7_u32, "hi"))?;
+//!
+//! let mut decoder = Decoder::new(wire);
+//! let arrived = encoder.pending();
+//! decoder.spare()[..arrived.len()].copy_from_slice(arrived);
+//! decoder.filled(arrived.len());
+//! assert!(decoder.step()?);
+//! let value: (u32, &str) = decoder.message()?;
+//! assert_eq!(value, (7, "hi"));
+//! # Ok::<(), typed_pipe::Error>(())
+//! ```
+
+#[cfg(feature = "bincode")]
+mod bincode;
+mod checked;
+mod codec;
+mod decoder;
+mod depth;
+mod encoder;
+mod framing;
+#[cfg(feature = "json")]
+mod json;
+mod length_prefixed;
+mod shared;
+mod slack;
+
+#[cfg(feature = "bincode")]
+pub use self::bincode::Bincode;
+pub use checked::Checked;
+pub use codec::{Codec, Postcard};
+pub use decoder::Decoder;
+pub use depth::DepthLimit;
+pub use encoder::Encoder;
+pub use framing::{Framing, Step};
+#[cfg(feature = "json")]
+pub use json::Json;
+pub use length_prefixed::LengthPrefixed;
+pub use shared::{Shared, WriterId};
+
+/// What two sides must have in common: a framing and a codec.
+///
+/// ```
+/// use typed_pipe::wire::{LengthPrefixed, Postcard, Wire};
+///
+/// let plain: Wire = Wire::default(); // what `Wire::new(LengthPrefixed::default(), Postcard)` is
+/// let small = Wire::default().with_framing(LengthPrefixed::default().limit(4096));
+/// # let _: (Wire<LengthPrefixed, Postcard>, Wire) = (plain, small);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Wire<F = LengthPrefixed, C = Postcard> {
+    framing: F,
+    codec: C,
+}
+
+impl<F, C> Wire<F, C> {
+    /// A wire of these two.
+    #[must_use]
+    pub const fn new(framing: F, codec: C) -> Self {
+        Self { framing, codec }
+    }
+
+    /// The framing.
+    #[must_use]
+    pub const fn framing(&self) -> &F {
+        &self.framing
+    }
+
+    /// The codec.
+    #[must_use]
+    pub const fn codec(&self) -> &C {
+        &self.codec
+    }
+
+    /// The same codec in another framing.
+    #[must_use]
+    pub fn with_framing<G>(self, framing: G) -> Wire<G, C> {
+        Wire { framing, codec: self.codec }
+    }
+
+    /// Another codec in the same framing.
+    #[must_use]
+    pub fn with_codec<D>(self, codec: D) -> Wire<F, D> {
+        Wire { framing: self.framing, codec }
+    }
+}
+
+// Not for every `F` and `C`: so `Wire::default()` needs no annotation where it is built upon.
+impl Default for Wire {
+    fn default() -> Self {
+        Self::new(LengthPrefixed::default(), Postcard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+
+    fn hex<F: Framing, C: Codec>(wire: Wire<F, C>, value: &impl Serialize) -> String {
+        let mut encoder = Encoder::new(wire);
+        encoder.stage(value).unwrap();
+        pending(&encoder)
+    }
+
+    fn goodbye<F: Framing, C: Codec>(wire: Wire<F, C>) -> String {
+        let mut encoder = Encoder::new(wire);
+        assert!(encoder.stage_goodbye());
+        pending(&encoder)
+    }
+
+    fn pending<F: Framing, C: Codec>(encoder: &Encoder<F, C>) -> String {
+        encoder.pending().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_test_vectors_are_right() {
+        let plain = Wire::default;
+        let checked = || plain().with_framing(Checked::default());
+        assert_eq!(hex(plain(), &()), "00000000");
+        assert_eq!(hex(plain(), &(7_u32, "hi")), "0000000407026869");
+        assert_eq!(hex(plain(), &(300_u16, -1_i32, true)), "00000004ac020101");
+        assert_eq!(hex(checked(), &()), "000000002144df1c");
+        assert_eq!(hex(checked(), &(7_u32, "hi")), "000000040702686997bbad2d");
+        assert_eq!(goodbye(plain()), "ffffff01");
+        assert_eq!(goodbye(checked()), "ffffff01a5fa20e4");
+        #[cfg(feature = "json")]
+        assert_eq!(hex(plain().with_codec(Json), &(7_u32, "hi")), "000000085b372c226869225d");
+        #[cfg(feature = "bincode")]
+        assert_eq!(hex(plain().with_codec(Bincode::new()), &(7_u32, "hi")), "0000000407026869");
+    }
+
+    #[test]
+    fn the_parts_of_a_wire_can_be_exchanged() {
+        let wire = Wire::default().with_codec(7).with_framing("framing");
+        assert_eq!((wire.framing(), wire.codec()), (&"framing", &7));
+    }
+}

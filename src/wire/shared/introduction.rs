@@ -1,0 +1,117 @@
+//! How a writer introduces itself: by what it speaks.
+
+use std::fmt;
+
+/// A codec, and the messages that it writes. A name that is empty says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Introduction {
+    pub(super) codec: String,
+    pub(super) message: String,
+}
+
+impl Introduction {
+    /// Shortens a name to what an introduction has room for.
+    pub(super) fn name(mut name: String) -> String {
+        let mut len = name.len().min(LONGEST);
+        while !name.is_char_boundary(len) {
+            len -= 1;
+        }
+        name.truncate(len);
+        name
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        2 + self.codec.len() + self.message.len()
+    }
+
+    /// Appends its bytes.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for name in [&self.codec, &self.message] {
+            // Both are shortened.
+            out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
+
+    /// Reads what `write` wrote. What comes after it is left to later versions.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (codec, rest) = read_name(bytes)?;
+        let (message, _) = read_name(rest)?;
+        Some(Self { codec, message })
+    }
+
+    /// Whether nothing that both sides say differs.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let agree = |one: &str, other: &str| one.is_empty() || other.is_empty() || one == other;
+        agree(&self.codec, &other.codec) && agree(&self.message, &other.message)
+    }
+}
+
+impl fmt::Display for Introduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It may come from anybody, so nothing of it may act on a terminal.
+        write!(f, "{:?}", self.codec)?;
+        match self.message.as_str() {
+            "" => Ok(()),
+            message => write!(f, " with messages {message:?}"),
+        }
+    }
+}
+
+fn read_name(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let (&len, rest) = bytes.split_first()?;
+    let (name, rest) = rest.split_at_checked(len.into())?;
+    Some((String::from_utf8_lossy(name).into_owned(), rest))
+}
+
+/// The longest name, so that an introduction is one fragment on every system.
+const LONGEST: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn introduction(codec: &str, message: &str) -> Introduction {
+        Introduction { codec: codec.into(), message: message.into() }
+    }
+
+    #[test]
+    fn reads_what_it_wrote() {
+        for said in [introduction("", ""), introduction("postcard", ""), introduction("json", "ü")]
+        {
+            let mut bytes = Vec::new();
+            said.write(&mut bytes);
+            assert_eq!(bytes.len(), said.len());
+            assert_eq!(Introduction::read(&bytes), Some(said.clone()));
+            for cut in 0..bytes.len() {
+                assert_eq!(Introduction::read(&bytes[..cut]), None);
+            }
+            bytes.push(7);
+            assert_eq!(Introduction::read(&bytes), Some(said));
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_agrees_with_all() {
+        let jobs = introduction("postcard", "jobs");
+        assert!(jobs.agrees(&jobs));
+        assert!(jobs.agrees(&introduction("", "")));
+        assert!(introduction("postcard", "").agrees(&jobs));
+        assert!(!jobs.agrees(&introduction("json", "jobs")));
+        assert!(!jobs.agrees(&introduction("postcard", "news")));
+    }
+
+    #[test]
+    fn names_are_shortened_between_two_characters() {
+        assert_eq!(Introduction::name("short".into()), "short");
+        assert_eq!(Introduction::name("a".repeat(121)), "a".repeat(120));
+        assert_eq!(Introduction::name(format!("a{}", "ü".repeat(90))).len(), 119);
+    }
+
+    #[test]
+    fn a_hostile_name_does_nothing_to_a_terminal() {
+        let said = introduction("\x1b[2J", "a\nb").to_string();
+        assert!(!said.chars().any(char::is_control), "{said}");
+    }
+}

@@ -1,0 +1,63 @@
+/// Decides when a buffer that a big message blew up is given back.
+///
+/// Not at once, or a steady flow of big messages would allocate for each of them; and not never, or
+/// one big message would hold its memory for good.
+#[derive(Debug, Default)]
+pub(super) struct Slack {
+    /// How often in a row far less than the capacity was needed. Below `PATIENCE`.
+    idle: u8,
+}
+
+impl Slack {
+    /// Notes that `needed` of `capacity` bytes were needed, and says whether to give the rest back.
+    #[inline]
+    pub(super) fn note(&mut self, needed: usize, capacity: usize) -> bool {
+        if capacity <= ROOM || needed > capacity / 4 {
+            self.idle = 0;
+            return false;
+        }
+        self.idle += 1;
+        if self.idle < PATIENCE {
+            return false;
+        }
+        self.idle = 0;
+        true
+    }
+}
+
+/// What a buffer has while its messages are small, and always keeps.
+pub(super) const ROOM: usize = 64 << 10;
+
+const PATIENCE: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes(slack: &mut Slack, needed: usize, times: u8) -> Vec<bool> {
+        (0..times).map(|_| slack.note(needed, 8 * ROOM)).collect()
+    }
+
+    #[test]
+    fn patience_comes_before_giving_back() {
+        let mut slack = Slack::default();
+        assert_eq!(notes(&mut slack, 1, PATIENCE - 1), vec![false; 7]);
+        assert!(slack.note(1, 8 * ROOM));
+        assert!(!slack.note(1, 8 * ROOM), "it counts anew");
+    }
+
+    #[test]
+    fn one_need_begins_the_count_anew() {
+        let mut slack = Slack::default();
+        for _ in 0..3 {
+            assert!(!notes(&mut slack, 2 * ROOM, PATIENCE - 1).contains(&true));
+            assert!(!slack.note(2 * ROOM + 1, 8 * ROOM));
+        }
+    }
+
+    #[test]
+    fn the_usual_room_is_always_kept() {
+        let mut slack = Slack::default();
+        assert!(!(0..100).any(|_| slack.note(0, ROOM)));
+    }
+}
