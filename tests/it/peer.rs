@@ -1,0 +1,321 @@
+//! The other process: this test program once more, in a role.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use typed_pipe::wire::{Checked, Wire};
+use typed_pipe::{ErrorKind, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
+
+const ROLE: &str = "TYPED_PIPE_TEST_ROLE";
+const PIPE: &str = "TYPED_PIPE_TEST_PIPE";
+const NUMBER: &str = "TYPED_PIPE_TEST_NUMBER";
+
+/// Starts a peer. It is killed when the test is done with it, whatever comes.
+pub(crate) fn start(role: &str, pipe: impl AsRef<Path>) -> Peer {
+    start_with(role, pipe, 0)
+}
+
+/// Starts a peer that is told a number.
+pub(crate) fn start_with(role: &str, pipe: impl AsRef<Path>, number: u32) -> Peer {
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "peer::play", "--nocapture"])
+        .env(ROLE, role)
+        .env(PIPE, pipe.as_ref())
+        .env(NUMBER, number.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    Peer(child)
+}
+
+pub(crate) struct Peer(Child);
+
+impl Peer {
+    /// Waits for the peer to end well.
+    pub(crate) fn join(mut self) {
+        drop(self.0.stdin.take());
+        let status = self.0.wait().unwrap();
+        assert!(status.success(), "the peer failed: {status}");
+    }
+
+    /// Lets the peer go on to its next step.
+    pub(crate) fn proceed(&mut self) {
+        self.0.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    }
+
+    /// Waits until the peer says that it has come to a step.
+    pub(crate) fn await_step(&mut self, step: u8) {
+        self.await_any(&[step]);
+    }
+
+    /// Waits until the peer says that it has come to one of some steps: which one.
+    pub(crate) fn await_any(&mut self, steps: &[u8]) -> u8 {
+        let stdout = self.0.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        // The test harness of the peer prints lines of its own.
+        while !steps.contains(&byte[0]) {
+            stdout.read_exact(&mut byte).expect("the peer ended before that step");
+        }
+        byte[0]
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Says to the test that this peer has come to a step: a byte that no test harness prints.
+fn step(step: u8) {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(&[step]).unwrap();
+    stdout.flush().unwrap();
+}
+
+/// Waits for the test to let this peer go on.
+fn await_go() {
+    let mut byte = [0];
+    let _ = std::io::stdin().read(&mut byte);
+}
+
+pub(crate) const READY: u8 = 1;
+#[cfg(unix)]
+pub(crate) const WON: u8 = 2;
+#[cfg(unix)]
+pub(crate) const LOST: u8 = 3;
+
+/// Not a test by itself: what the other process does.
+#[test]
+fn play() {
+    let Ok(role) = env::var(ROLE) else { return };
+    let pipe = env::var_os(PIPE).unwrap();
+    match role.as_str() {
+        "count" => {
+            let mut sender = TypedSender::<u32>::connect(pipe).unwrap();
+            sender.send_all(0..1000).unwrap();
+        }
+        "echo-lines" => {
+            let mut text = String::new();
+            ReadEnd::at(pipe).unwrap().open().unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "one\ntwo\n");
+        }
+        "half-a-message" => {
+            // The header announces a hundred bytes, of which three come.
+            let mut end = WriteEnd::at(pipe).unwrap().open().unwrap();
+            end.write_all(&[0, 0, 0, 100, 1, 2, 3]).unwrap();
+            step(READY);
+            await_go();
+        }
+        "receive-one" => {
+            let mut receiver = TypedReceiver::<u32>::connect(pipe).unwrap();
+            receiver.recv().unwrap();
+            step(READY);
+            await_go();
+        }
+        "own" => {
+            let pipe = typed_pipe::Pipe::new(pipe).unwrap().mkfifo().unwrap();
+            step(READY);
+            await_go();
+            drop(pipe);
+        }
+        "open-in-vain" => open_in_vain(&pipe),
+        "flood" => {
+            let from: u32 = env::var(NUMBER).unwrap().parse().unwrap();
+            let wire = Wire::default().with_framing(Checked::default());
+            let end = WriteEnd::at(pipe).unwrap().open().unwrap();
+            let mut sender = end.into_sender_with::<(u32, u32, String), _, _>(wire);
+            for number in 0_u32.. {
+                // Some are larger than the pipe.
+                let size = if number % 10 == 9 { 100_000 } else { number * 31 % 3000 };
+                let letter = char::from(b'a' + number.to_le_bytes()[0] % 26);
+                let filling = letter.to_string().repeat(usize::try_from(size).unwrap());
+                sender.send(&(from, number, filling)).unwrap();
+            }
+        }
+        #[cfg(unix)]
+        "race" => unix::race(&pipe),
+        #[cfg(unix)]
+        "fork" => unix::fork(&pipe),
+        #[cfg(unix)]
+        "bare-name" => unix::bare_name(Path::new(&pipe)),
+        #[cfg(unix)]
+        "alarm-storm" => unix::alarm_storm(&pipe),
+        #[cfg(unix)]
+        "umask" => unix::umask(Path::new(&pipe)),
+        #[cfg(unix)]
+        "idle-receiver" => unix::idle_receiver(&pipe),
+        "wait" => await_go(),
+        "leave" => {
+            let end = WriteEnd::at(pipe).unwrap().open().unwrap();
+            drop(end);
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+/// A thousand times in vain: no thread and no descriptor is left.
+fn open_in_vain(pipe: &OsStr) {
+    let before = (count("/proc/self/fd"), count("/proc/self/task"));
+    for _ in 0..1000 {
+        let end = WriteEnd::at(pipe).unwrap();
+        let failed = end.open_timeout(std::time::Duration::from_millis(1)).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    }
+    assert_eq!(before, (count("/proc/self/fd"), count("/proc/self/task")));
+}
+
+/// How many entries a folder of Linux has.
+fn count(folder: &str) -> usize {
+    if cfg!(target_os = "linux") { std::fs::read_dir(folder).unwrap().count() } else { 0 }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::time::{Duration, Instant};
+
+    use rustix::time::{ClockId, clock_gettime};
+    use typed_pipe::{EndOfWriters, Pipe};
+
+    use super::*;
+
+    /// Tries to become the owner of a name, when told to; keeps it until told to go on.
+    pub(super) fn race(name: &OsStr) {
+        loop {
+            if !await_round() {
+                return;
+            }
+            match Pipe::new(name).unwrap().mkfifo() {
+                Ok(pipe) => {
+                    step(WON);
+                    await_go();
+                    drop(pipe);
+                    step(READY);
+                }
+                Err(failed) => {
+                    assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
+                    step(LOST);
+                }
+            }
+        }
+    }
+
+    fn await_round() -> bool {
+        std::io::stdin().read(&mut [0]).unwrap() == 1
+    }
+
+    /// A child that was forked off drops what the parent owns.
+    #[allow(unsafe_code, reason = "only a fork shows what a forked child does")]
+    pub(super) fn fork(name: &OsStr) {
+        let pipe = Pipe::new(name).unwrap().mkfifo().unwrap();
+        let temporary = Pipe::temporary().unwrap();
+        let paths = [pipe.path().clone(), temporary.path().clone()];
+        // SAFETY: the child touches nothing that another thread could hold locked, and ends at once.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            drop((pipe, temporary));
+            // SAFETY: ends this process, and nothing else.
+            unsafe { libc::_exit(0) };
+        }
+        // SAFETY: waits for our own child; a null pointer asks for no status.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        assert!(paths.iter().all(|path| path.as_path().exists()));
+        // And the lock is still ours.
+        assert_eq!(Pipe::new(name).unwrap().mkfifo().unwrap_err().kind(), ErrorKind::InUse);
+        drop((pipe, temporary));
+        assert!(!paths.iter().any(|path| path.as_path().exists()));
+    }
+
+    #[allow(
+        unsafe_code,
+        reason = "the environment is set before there are other threads that read it"
+    )]
+    pub(super) fn bare_name(folder: &Path) {
+        use std::os::unix::fs::PermissionsExt;
+
+        // SAFETY: the test harness of this process runs this one test, and no thread reads variables now.
+        unsafe { env::set_var("XDG_RUNTIME_DIR", folder) };
+        let pipe = Pipe::new("jobs").unwrap().mkfifo().unwrap();
+        let parent = folder.join("typed-pipe");
+        assert_eq!(pipe.path().as_path(), parent.join("jobs"));
+        let mode = |path: &Path| path.symlink_metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&parent), 0o700);
+        drop(pipe);
+        std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o750)).unwrap();
+        let failed = Pipe::new("jobs").unwrap().mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+    }
+
+    /// Sends large messages while a signal comes every millisecond, and interrupts what it can.
+    #[allow(unsafe_code, reason = "signals have no safe interface")]
+    pub(super) fn alarm_storm(name: &OsStr) {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        // SAFETY: all zeros is a valid action: no flags, so that calls are not restarted.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handler as libc::sighandler_t;
+        let millisecond = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+        let timer = libc::itimerval { it_interval: millisecond, it_value: millisecond };
+        // SAFETY: the action is valid, and its handler does nothing.
+        let handled = unsafe { libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) };
+        // SAFETY: the timer is a valid one.
+        let timed = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+        assert_eq!((handled, timed), (0, 0));
+        let mut sender = TypedSender::<str>::connect(name).unwrap();
+        for number in 0..20_u8 {
+            sender.send(&char::from(b'a' + number).to_string().repeat(1 << 20)).unwrap();
+        }
+        sender.finish().unwrap();
+    }
+
+    /// Makes pipes under several umasks.
+    pub(super) fn umask(folder: &Path) {
+        use std::os::unix::fs::PermissionsExt;
+
+        use rustix::fs::Mode;
+        use typed_pipe::PipeOptions;
+
+        for umask in [0, 0o077, 0o277, 0o777] {
+            rustix::process::umask(Mode::from_raw_mode(umask));
+            for mode in [0o600, 0o620, 0o666] {
+                let name = folder.join("pipe");
+                let pipe = PipeOptions::new().mode(mode).at(&name).unwrap().mkfifo().unwrap();
+                let is = name.symlink_metadata().unwrap().permissions().mode() & 0o777;
+                assert_eq!(is, mode, "umask {umask:o}");
+                drop(pipe);
+            }
+        }
+    }
+
+    /// Waits for writers, and for nothing else: a second each time, without using the processor.
+    pub(super) fn idle_receiver(name: &OsStr) {
+        let pipe = Pipe::new(name).unwrap().mkfifo().unwrap();
+        let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let mut receiver = reader.open().unwrap().into_receiver::<u32>();
+        for round in 0..3 {
+            let (used, since) = (processor_time(), Instant::now());
+            let idle = receiver.recv_timeout(Duration::from_secs(1)).unwrap_err();
+            assert_eq!(idle.kind(), ErrorKind::TimedOut);
+            let used = processor_time() - used;
+            assert!(used < since.elapsed() / 50, "used {used:?} while waiting");
+            if round < 2 {
+                step(READY);
+                assert_eq!(receiver.recv().unwrap(), 7);
+            }
+        }
+    }
+
+    fn processor_time() -> Duration {
+        clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
+    }
+}

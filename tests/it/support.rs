@@ -1,0 +1,69 @@
+//! What the tests have in common: a watchdog, names, and eyes on the file system.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::abort;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Runs a test that may hang, and ends the process if it does.
+pub(crate) fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    watched_for(Duration::from_secs(60), test)
+}
+
+/// Runs a test that takes its time, and ends the process if it takes more.
+pub(crate) fn watched_for<T: Send + 'static>(
+    limit: Duration,
+    test: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    let (done, wait) = channel();
+    let runner = thread::Builder::new()
+        .name(name.clone())
+        .spawn(move || {
+            let result = test();
+            let _ = done.send(());
+            result
+        })
+        .unwrap();
+    if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+        // Not `eprintln`, whose words the harness would keep to itself.
+        let _ = writeln!(std::io::stderr(), "{name} hangs");
+        abort();
+    }
+    runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Whether this is Wine, which takes a second owner of a name for the first.
+pub(crate) fn is_wine() -> bool {
+    cfg!(windows) && Path::new(r"C:\windows\system32\winecfg.exe").exists()
+}
+
+/// A private place for the names of one test. On Windows, where pipes lie in no folder, it makes the
+/// names unique.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn name(&self, name: &str) -> PathBuf {
+        if cfg!(windows) {
+            let unique = self.0.path().file_name().unwrap();
+            return PathBuf::from(format!("typed-pipe-test-{}-{name}", unique.to_str().unwrap()));
+        }
+        self.0.path().join(name)
+    }
+
+    /// What is in the folder: on Windows, never anything.
+    pub(crate) fn entries(&self) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(self.0.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}

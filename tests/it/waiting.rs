@@ -1,0 +1,271 @@
+//! Law 9: nothing waits longer than it should, and nothing is left of what waited in vain.
+
+#[cfg(unix)]
+use std::io::{Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use typed_pipe::{ErrorKind, Pipe, ReadEnd, Stop, WriteEnd};
+
+use crate::peer;
+use crate::support::{Folder, watched, watched_for};
+
+#[test]
+fn a1_ends_opened_in_opposite_orders_do_not_hold_each_other() {
+    watched(|| {
+        let folder = Folder::new();
+        let pipes =
+            ["one", "two"].map(|name| Pipe::new(folder.name(name)).unwrap().mkfifo().unwrap());
+        // Each wants to write before it reads: nobody reads, and both are told so in time.
+        let opening = pipes.each_ref().map(|pipe| {
+            let end = WriteEnd::from(pipe.path().clone());
+            thread::spawn(move || end.open_timeout(Duration::from_millis(50)).map(drop))
+        });
+        for opened in opening.map(|thread| thread.join().unwrap()) {
+            if cfg!(unix) {
+                assert_eq!(opened.unwrap_err().kind(), ErrorKind::TimedOut);
+            } else {
+                // An owner on Windows listens from the beginning.
+                opened.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn a6_a_thousand_openings_in_vain_leave_nothing() {
+    watched(|| {
+        let folder = Folder::new();
+        peer::start("open-in-vain", folder.name("absent")).join();
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a9_a_pipe_that_takes_the_place_of_another_is_found_by_who_waits() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("restarted");
+        let first = Pipe::new(&name).unwrap().mkfifo().unwrap();
+        let (started, waits) = std::sync::mpsc::channel();
+        let client = {
+            let name = name.clone();
+            thread::spawn(move || {
+                // There is a pipe, and nobody reads from it.
+                let failed = WriteEnd::at(name).unwrap().try_open().unwrap_err();
+                assert_eq!(failed.kind(), ErrorKind::NotReady);
+                started.send(()).unwrap();
+                failed.into_state().open().unwrap().write_all(b"to the second").unwrap();
+            })
+        };
+        waits.recv().unwrap();
+        std::fs::remove_file(&name).unwrap();
+        drop(first);
+        let second = Pipe::new(&name).unwrap().mkfifo().unwrap();
+        let mut text = String::new();
+        second.into_reader().open().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "to the second");
+        client.join().unwrap();
+    });
+}
+
+#[test]
+fn a_stop_wakes_whatever_waits() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let folder = Folder::new();
+        let never = folder.name("never");
+        let mut idle = Pipe::temporary().unwrap();
+        let mut full = Pipe::temporary().unwrap();
+        let full_path = full.path().clone();
+        let unread = full.open_reader().unwrap();
+        let ended = thread::scope(|scope| {
+            let opening = scope.spawn(|| {
+                WriteEnd::at(never).unwrap().stopped_by(&stop).open().map(drop).unwrap_err().kind()
+            });
+            let receiving = scope.spawn(|| {
+                let end = idle.reader().stopped_by(&stop).open().unwrap();
+                end.into_receiver::<u32>().recv().unwrap_err().kind()
+            });
+            let sending = scope.spawn(|| {
+                let end = WriteEnd::from(full_path).stopped_by(&stop).open().unwrap();
+                let mut sender = end.into_sender::<Vec<u8>>();
+                loop {
+                    if let Err(error) = sender.send(&vec![0; 100_000]) {
+                        break error.kind();
+                    }
+                }
+            });
+            // Whether it comes before or after they wait, it ends them.
+            thread::sleep(Duration::from_millis(20));
+            let before = Instant::now();
+            stop.stop();
+            let kinds = [opening, receiving, sending].map(|waiting| waiting.join().unwrap());
+            (kinds, before.elapsed())
+        });
+        drop(unread);
+        assert_eq!(ended.0, [ErrorKind::Stopped; 3]);
+        println!("woken after {:?}", ended.1);
+    });
+}
+
+#[test]
+fn a18_a_second_reader_is_refused() {
+    watched(|| {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let first = pipe.open_reader().unwrap();
+        let second = ReadEnd::from(path).try_open();
+        if cfg!(target_os = "linux") {
+            assert_eq!(second.unwrap_err().kind(), ErrorKind::InUse);
+        } else {
+            println!("not checked: this system does not lock pipes");
+        }
+        drop(first);
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a18_a_reader_keeps_its_place_from_writer_to_writer() {
+    use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+    use typed_pipe::{EndOfWriters, TypedSender};
+
+    watched(|| {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let mut receiver = end.into_receiver::<u32>();
+        let other = open(path.as_path(), OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+        // It has the place in the moment in which it is free.
+        let waiting = thread::spawn(move || flock(other, FlockOperation::LockExclusive).unwrap());
+        thread::sleep(Duration::from_millis(50));
+        for number in 0..5_000 {
+            TypedSender::<u32>::connect(&path).unwrap().send(&number).unwrap();
+            assert_eq!(receiver.recv().unwrap(), number);
+            // The end of this writer is seen, and the next one awaited.
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        }
+        assert!(!waiting.is_finished());
+        drop(receiver);
+        waiting.join().unwrap();
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a38_of_two_owners_that_race_for_a_name_one_wins() {
+    use std::os::unix::fs::MetadataExt;
+
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("contested");
+        let mut racers = [peer::start("race", &name), peer::start("race", &name)];
+        let mut wins = [0, 0];
+        for round in 0..200 {
+            racers.iter_mut().for_each(peer::Peer::proceed);
+            let results = racers.each_mut().map(|racer| racer.await_any(&[peer::WON, peer::LOST]));
+            let won = results.iter().filter(|result| **result == peer::WON).count();
+            assert_eq!(won, 1, "round {round}");
+            wins[usize::from(results[1] == peer::WON)] += 1;
+            let inode = std::fs::symlink_metadata(&name).unwrap().ino();
+            // The loser tries again, against a living owner.
+            let loser = usize::from(results[0] == peer::WON);
+            racers[loser].proceed();
+            assert_eq!(racers[loser].await_any(&[peer::WON, peer::LOST]), peer::LOST);
+            assert_eq!(std::fs::symlink_metadata(&name).unwrap().ino(), inode);
+            racers[1 - loser].proceed();
+            racers[1 - loser].await_step(peer::READY);
+        }
+        println!("won by each: {wins:?}");
+        racers.into_iter().for_each(peer::Peer::join);
+        assert!(folder.entries().is_empty());
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a41_a_forked_child_removes_nothing() {
+    watched(|| {
+        let folder = Folder::new();
+        peer::start("fork", folder.name("forked")).join();
+        assert!(folder.entries().is_empty());
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a36_bare_names_lie_in_a_private_folder_of_the_user() {
+    watched(|| {
+        let folder = Folder::new();
+        peer::start("bare-name", folder.name("")).join();
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a5_a_receiver_that_waits_uses_no_processor() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("idle");
+        let mut receiver = peer::start("idle-receiver", &name);
+        // Before the first writer, between two, and after the last.
+        for _ in 0..2 {
+            receiver.await_step(peer::READY);
+            WriteEnd::at(&name).unwrap().open().unwrap().into_sender::<u32>().send(&7).unwrap();
+        }
+        receiver.join();
+    });
+}
+
+#[test]
+fn a22_a_thousand_writers_are_killed_and_the_receiver_goes_on() {
+    use typed_pipe::EndOfWriters;
+    use typed_pipe::wire::{Checked, Wire};
+
+    let rounds = if cfg!(windows) { 20 } else { 1000 };
+    watched_for(Duration::from_secs(600), move || {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let wire = Wire::default().with_framing(Checked::default());
+        let mut receiver = end.into_receiver_with::<(u32, u32, String), _, _>(wire);
+        let (mut received, mut cut) = (0, 0);
+        for round in 0..rounds {
+            let writer = peer::start_with("flood", &path, round);
+            // At a point that differs each time.
+            let until = round.wrapping_mul(2_654_435_761) % 97;
+            let mut next = 0;
+            let mut writer = Some(writer);
+            loop {
+                match receiver.recv_timeout(Duration::from_millis(if writer.is_some() {
+                    20_000
+                } else {
+                    0
+                })) {
+                    Ok((from, number, filling)) => {
+                        assert_eq!((from, number), (round, next));
+                        assert!(
+                            filling.bytes().all(|byte| byte == b'a' + number.to_le_bytes()[0] % 26)
+                        );
+                        next += 1;
+                        received += 1;
+                        if next > until {
+                            if let Some(writer) = writer.take() {
+                                writer.kill();
+                            }
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::Truncated => {
+                        assert!(writer.is_none(), "cut off while the writer lives");
+                        cut += 1;
+                        break;
+                    }
+                    Err(error) if error.kind() == ErrorKind::TimedOut && writer.is_none() => break,
+                    Err(error) => panic!("round {round}: {error}"),
+                }
+            }
+        }
+        println!("{received} messages, {cut} cut off, {rounds} writers killed");
+    });
+}

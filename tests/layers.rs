@@ -1,0 +1,123 @@
+//! The architecture: which module knows which. Strictly downward.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module with those that it may use, from the top to the bottom.
+const LAYERS: [(&str, &[&str]); 10] = [
+    ("handle", &["end", "state", "sys", "path", "error"]),
+    ("channel", &["end", "path", "state", "wire", "wait", "sys", "error"]),
+    ("pipe", &["end", "path", "state", "wait", "sys", "error"]),
+    ("end", &["path", "state", "wait", "sys", "error"]),
+    ("wire", &["error"]),
+    ("path", &["sys", "error"]),
+    ("state", &["sys", "error"]),
+    ("wait", &["sys", "error"]),
+    ("sys", &["error"]),
+    ("error", &[]),
+];
+
+/// The modules that may tell systems apart.
+const OF_SYSTEMS: [&str; 2] = ["sys", "handle"];
+
+#[test]
+fn every_module_is_in_the_table() {
+    let there: BTreeSet<String> =
+        sources().into_iter().map(|source| source.module).filter(|name| name != "lib").collect();
+    let listed: BTreeSet<String> = LAYERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(there, listed);
+}
+
+#[test]
+fn the_table_goes_downward() {
+    for (place, (name, uses)) in LAYERS.iter().enumerate() {
+        for used in *uses {
+            let below = LAYERS.iter().position(|(other, _)| other == used).unwrap();
+            assert!(below > place, "{name} must stand above {used}");
+        }
+    }
+}
+
+#[test]
+fn modules_use_what_is_below_them() {
+    for source in sources() {
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == source.module) else {
+            continue;
+        };
+        for used in source.uses() {
+            assert!(
+                used == source.module || allowed.contains(&used.as_str()),
+                "{} uses {used}, which is not below it",
+                source.path.display(),
+            );
+        }
+    }
+}
+
+#[test]
+fn systems_are_told_apart_at_the_bottom() {
+    for source in sources() {
+        for (number, line) in (1..).zip(source.text.lines()) {
+            let code = line.split("//").next().unwrap_or_default();
+            let of_system = ["cfg(unix", "cfg(windows", "target_os", "target_vendor"];
+            let found = of_system.iter().any(|word| code.contains(word));
+            assert!(
+                !found || OF_SYSTEMS.contains(&source.module.as_str()),
+                "{}:{number} tells systems apart",
+                source.path.display(),
+            );
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_at_the_bottom() {
+    for source in sources() {
+        let allows = source.text.contains("allow(unsafe_code");
+        assert!(!allows || source.module == "sys", "{}", source.path.display());
+    }
+}
+
+struct Source {
+    path: PathBuf,
+    module: String,
+    text: String,
+}
+
+impl Source {
+    /// The modules of this crate that the source names, outside of its comments.
+    fn uses(&self) -> BTreeSet<String> {
+        let mut uses = BTreeSet::new();
+        for line in self.text.lines() {
+            let code = line.split("//").next().unwrap_or_default();
+            for after in code.split("crate::").skip(1) {
+                let name = after.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+                // What begins with a capital is re-exported, and only the docs of `lib` may use it.
+                uses.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
+            }
+        }
+        uses
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
+            let module = Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            sources.push(Source { module: module.to_owned(), path, text });
+        }
+    }
+    assert!(sources.len() > 10);
+    sources
+}
