@@ -1,0 +1,114 @@
+//! Measures typed-pipe side by side with its peers: see the README.
+
+mod by_hand;
+mod chart;
+mod figures;
+mod message;
+mod ours;
+mod over_interprocess;
+mod over_ipc_channel;
+mod over_tokio;
+mod raw;
+mod round;
+mod scenario;
+
+use std::env;
+use std::fs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use figures::Figures;
+use round::{Done, MEASURE, Side, WORK};
+use scenario::{SCENARIOS, Scenario};
+
+fn main() -> ExitCode {
+    match run(&env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Done {
+    match arguments {
+        [role, side, time] if role == MEASURE => known(side)?.measure(time),
+        [role, side, told @ ..] if role == WORK => match known(side)?.work(told)? {},
+        _ => compare(&Options::parse(arguments)?),
+    }
+}
+
+fn known(side: &str) -> Done<&'static Side> {
+    scenario::side(side).ok_or_else(|| format!("there is no side {side}").into())
+}
+
+fn compare(options: &Options) -> Done {
+    println!("{:<26}{:>8}{:>8}{:>8}  ours and the other", "scenario", "ratio", "min", "max");
+    let mut results = Vec::new();
+    for scenario in options.chosen()? {
+        let figures = Figures::measure(scenario, options.pairs, options.time)?;
+        let Figures { ours, other, ratio, min, max, unit, against } = &figures;
+        let digits = if *ours < 1000.0 { 2 } else { 0 };
+        println!(
+            "{:<26}{ratio:>8.2}{min:>8.2}{max:>8.2}  {ours:.digits$} and {other:.digits$} {unit} ({against})",
+            scenario.name
+        );
+        results.push((scenario.name, figures));
+    }
+    if let Some(file) = &options.svg {
+        fs::write(file, chart::svg(&results))?;
+    }
+    if let Some(file) = &options.json {
+        let mut table = serde_json::Map::new();
+        for (name, figures) in &results {
+            table.insert((*name).to_owned(), serde_json::to_value(figures)?);
+        }
+        fs::write(file, serde_json::to_string_pretty(&table)? + "\n")?;
+    }
+    Ok(())
+}
+
+struct Options {
+    pairs: usize,
+    time: Duration,
+    only: Vec<String>,
+    json: Option<String>,
+    svg: Option<String>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Done<Self> {
+        let mut options = Self {
+            pairs: 5,
+            time: Duration::from_millis(500),
+            only: Vec::new(),
+            json: None,
+            svg: None,
+        };
+        let mut rest = arguments.iter();
+        while let Some(option) = rest.next() {
+            let mut value = || rest.next().ok_or_else(|| format!("{option} wants a value"));
+            match option.as_str() {
+                "--quick" => (options.pairs, options.time) = (3, Duration::from_millis(100)),
+                "--pairs" => options.pairs = value()?.parse::<usize>()?.max(1),
+                "--only" => options.only.push(value()?.clone()),
+                "--json" => options.json = Some(value()?.clone()),
+                "--svg" => options.svg = Some(value()?.clone()),
+                _ => return Err(format!("there is no option {option}").into()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The scenarios that are asked for: all, if none is named.
+    fn chosen(&self) -> Done<Vec<&'static Scenario>> {
+        let named = |name: &str| SCENARIOS.iter().find(|scenario| scenario.name == name);
+        if let Some(unknown) = self.only.iter().find(|name| named(name).is_none()) {
+            let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            return Err(format!("there is no {unknown}, but {}", names.join(", ")).into());
+        }
+        let chosen = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
+        Ok(SCENARIOS.iter().filter(|scenario| chosen(scenario.name)).collect())
+    }
+}

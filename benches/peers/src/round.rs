@@ -1,0 +1,189 @@
+//! One round: two processes or more, and how many messages get through between them in a second.
+
+use std::convert::Infallible;
+use std::env;
+use std::error::Error;
+use std::iter;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+pub(crate) type Done<T = ()> = Result<T, Box<dyn Error>>;
+
+/// One way to carry messages, as the two processes of a round see it.
+///
+/// Each round has fresh processes, so that no side inherits what another one left in the allocator.
+pub(crate) struct Side {
+    /// Unique: the processes are told by it what they are to do.
+    pub(crate) name: &'static str,
+    /// What the measuring process does: makes the channel, starts the workers, and counts what it receives.
+    pub(crate) measure: fn(&Round) -> Done<f64>,
+    /// What a worker does, until it is killed. It is given what the measuring process wants it to know.
+    pub(crate) work: fn(&[String]) -> Done<Infallible>,
+}
+
+impl Side {
+    /// Runs a round, and tells the messages a second.
+    pub(crate) fn run(&self, time: Duration) -> Done<f64> {
+        let mut measuring = Command::new(env::current_exe()?)
+            .args([MEASURE, self.name, &time.as_micros().to_string()])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let since = Instant::now();
+        while measuring.try_wait()?.is_none() {
+            if since.elapsed() > time + PATIENCE {
+                measuring.kill()?;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let output = measuring.wait_with_output()?;
+        if !output.status.success() {
+            return Err(format!("{}: {}", self.name, output.status).into());
+        }
+        Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+    }
+
+    /// What the program does where it was started by [`run`](Self::run).
+    pub(crate) fn measure(&self, time: &str) -> Done {
+        dies_with_its_parent()?;
+        let round = Round { side: self.name, time: Duration::from_micros(time.parse()?) };
+        println!("{}", (self.measure)(&round)?);
+        Ok(())
+    }
+
+    /// What the program does where it was started by [`Round::start`].
+    pub(crate) fn work(&self, told: &[String]) -> Done<Infallible> {
+        dies_with_its_parent()?;
+        (self.work)(told)
+    }
+}
+
+/// The first argument of a measuring process; the name of a side and the microseconds follow.
+pub(crate) const MEASURE: &str = "--measure";
+
+/// The first argument of a worker; the name of a side and what it is told follow.
+pub(crate) const WORK: &str = "--work";
+
+/// A round that takes so much longer than it should hangs, and is killed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn dies_with_its_parent() -> Done {
+    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
+/// A round, in the measuring process.
+pub(crate) struct Round {
+    side: &'static str,
+    time: Duration,
+}
+
+impl Round {
+    /// Starts a worker, tells it all that it must know, and gives the pace of its messages.
+    pub(crate) fn start(&self, step: u32, told: &[&str]) -> Done<Pace> {
+        self.start_many(1, step, told)
+    }
+
+    /// Starts several workers. The clock is looked at every `step` messages.
+    pub(crate) fn start_many(&self, workers: usize, step: u32, told: &[&str]) -> Done<Pace> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args([WORK, self.side]).args(told).stdout(Stdio::null());
+        let start = || Ok(Worker(command.spawn()?));
+        Ok(Pace {
+            workers: iter::repeat_with(start).take(workers).collect::<Done<_>>()?,
+            step,
+            left: step,
+            warm_up: self.time / 5,
+            time: self.time,
+            since: None,
+            messages: 0.0,
+            rate: 0.0,
+        })
+    }
+}
+
+/// The other process.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // One that has ended already has said why.
+        if self.0.kill().is_ok() {
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Counts messages until the time is over; looks at the clock seldom enough not to be seen in the result.
+pub(crate) struct Pace {
+    workers: Vec<Worker>,
+    step: u32,
+    left: u32,
+    /// What is left of the warm-up; zero when it is over.
+    warm_up: Duration,
+    time: Duration,
+    /// When the first step of the warm-up, or of what is measured, was over.
+    since: Option<Instant>,
+    messages: f64,
+    rate: f64,
+}
+
+impl Pace {
+    /// Whether there is time for one more message. Call it once before each.
+    #[inline]
+    pub(crate) fn goes_on(&mut self) -> bool {
+        if self.left > 0 {
+            self.left -= 1;
+            return true;
+        }
+        self.look_at_the_clock()
+    }
+
+    /// How many messages a second there were.
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    #[cold]
+    fn look_at_the_clock(&mut self) -> bool {
+        self.left = self.step - 1;
+        let now = Instant::now();
+        let Some(since) = self.since else {
+            self.since = Some(now);
+            return true;
+        };
+        self.messages += f64::from(self.step);
+        let elapsed = now - since;
+        if elapsed < if self.warm_up.is_zero() { self.time } else { self.warm_up } {
+            return true;
+        }
+        self.rate = self.messages / elapsed.as_secs_f64();
+        (self.since, self.messages) = (Some(now), 0.0);
+        let warming_up = !self.warm_up.is_zero();
+        self.warm_up = Duration::ZERO;
+        if !warming_up {
+            // Before the channel is closed: they would complain.
+            self.workers.clear();
+        }
+        warming_up
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_leaves_the_warm_up_out() {
+        let round = Round { side: "", time: Duration::from_millis(50) };
+        let mut pace = round.start_many(0, 2, &[]).unwrap();
+        let mut messages = 0;
+        while pace.goes_on() {
+            messages += 1;
+            // Slow in the warm-up, which has 10 ms.
+            thread::sleep(Duration::from_millis(if messages < 10 { 4 } else { 1 }));
+        }
+        assert!((400.0..=1000.0).contains(&pace.rate()), "{}", pace.rate());
+    }
+}

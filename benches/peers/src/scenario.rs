@@ -1,0 +1,176 @@
+//! The table of all that is measured.
+
+use crate::round::Side;
+use crate::{ours, over_interprocess, over_ipc_channel, over_tokio, raw};
+
+/// Ours against another side.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) unit: Unit,
+    pub(crate) ours: &'static Side,
+    /// Where there are several, the best one counts.
+    pub(crate) others: &'static [&'static Side],
+}
+
+/// What a result is told in.
+pub(crate) struct Unit {
+    pub(crate) name: &'static str,
+    /// How much of it a message is.
+    pub(crate) a_message: f64,
+}
+
+const MESSAGES: Unit = Unit { name: "messages/s", a_message: 1.0 };
+const ROUND_TRIPS: Unit = Unit { name: "round trips/s", a_message: 1.0 };
+const GB_OF_64K: Unit = Unit { name: "GB/s", a_message: 65_536.0 / 1e9 };
+const GB_OF_1M: Unit = Unit { name: "GB/s", a_message: 1_048_576.0 / 1e9 };
+
+const K64: usize = 64 << 10;
+const M1: usize = 1 << 20;
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "send_vs_raw", unit: MESSAGES, ours: &SEND, others: &[&RAW_SEND] },
+    Scenario { name: "batch_vs_raw", unit: MESSAGES, ours: &BATCH, others: &[&RAW_BATCH] },
+    Scenario { name: "batch_vs_tokio", unit: MESSAGES, ours: &BATCH, others: &[&TOKIO_BATCH] },
+    Scenario { name: "send_vs_ipc_channel", unit: MESSAGES, ours: &SEND, others: &[&IPC_SEND] },
+    Scenario { name: "batch_vs_ipc_channel", unit: MESSAGES, ours: &BATCH, others: &[&IPC_SEND] },
+    Scenario {
+        name: "send_vs_interprocess",
+        unit: MESSAGES,
+        ours: &SEND,
+        others: &[&INTERPROCESS_SEND],
+    },
+    Scenario { name: "rtt_vs_raw", unit: ROUND_TRIPS, ours: &RTT, others: &[&RAW_RTT] },
+    Scenario { name: "rtt_vs_ipc_channel", unit: ROUND_TRIPS, ours: &RTT, others: &[&IPC_RTT] },
+    Scenario {
+        name: "bytes_64k_vs_raw",
+        unit: GB_OF_64K,
+        ours: &BYTES_64K,
+        others: &[&RAW_BYTES_64K, &RAW_BYTES_64K_WIDE],
+    },
+    Scenario {
+        name: "bytes_1m_vs_raw",
+        unit: GB_OF_1M,
+        ours: &BYTES_1M,
+        others: &[&RAW_BYTES_1M, &RAW_BYTES_1M_WIDE],
+    },
+    Scenario {
+        name: "bytes_64k_vs_ipc_channel",
+        unit: GB_OF_64K,
+        ours: &BYTES_64K,
+        others: &[&IPC_BYTES_64K],
+    },
+    Scenario {
+        name: "bytes_1m_vs_ipc_channel",
+        unit: GB_OF_1M,
+        ours: &BYTES_1M,
+        others: &[&IPC_BYTES_1M],
+    },
+    Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
+    Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
+];
+
+/// The side that a process is told to be.
+pub(crate) fn side(name: &str) -> Option<&'static Side> {
+    let mut sides = SCENARIOS
+        .iter()
+        .flat_map(|scenario| scenario.others.iter().copied().chain([scenario.ours]));
+    sides.find(|side| side.name == name)
+}
+
+static SEND: Side = Side { name: "typed-pipe, send", measure: ours::receive, work: ours::send };
+static BATCH: Side = Side { name: "typed-pipe, feed", measure: ours::receive, work: ours::batch };
+static RTT: Side = Side { name: "typed-pipe, round trip", measure: ours::ask, work: ours::answer };
+static BYTES_64K: Side = Side {
+    name: "typed-pipe, 64 KiB",
+    measure: ours::receive_payloads,
+    work: ours::send_payloads::<K64>,
+};
+static BYTES_1M: Side = Side {
+    name: "typed-pipe, 1 MiB",
+    measure: ours::receive_payloads,
+    work: ours::send_payloads::<M1>,
+};
+static SHARED: Side =
+    Side { name: "typed-pipe, 8 writers", measure: ours::receive_shared, work: ours::send_shared };
+static BORROWED: Side = Side {
+    name: "typed-pipe, recv_ref",
+    measure: ours::receive_borrowed,
+    work: ours::batch_articles,
+};
+static OWNED: Side =
+    Side { name: "typed-pipe, recv", measure: ours::receive_owned, work: ours::batch_articles };
+
+static RAW_SEND: Side =
+    Side { name: "raw, a write a message", measure: raw::receive, work: raw::send };
+static RAW_BATCH: Side = Side { name: "raw, batches", measure: raw::receive, work: raw::batch };
+static RAW_RTT: Side = Side { name: "raw, round trip", measure: raw::ask, work: raw::answer };
+static RAW_BYTES_64K: Side = Side {
+    name: "raw, 64 KiB, pipe of 64 KiB",
+    measure: raw::receive_payloads::<K64, K64>,
+    work: raw::send_payloads::<K64>,
+};
+static RAW_BYTES_64K_WIDE: Side = Side {
+    name: "raw, 64 KiB, pipe of 1 MiB",
+    measure: raw::receive_payloads::<K64, M1>,
+    work: raw::send_payloads::<K64>,
+};
+static RAW_BYTES_1M: Side = Side {
+    name: "raw, 1 MiB, pipe of 64 KiB",
+    measure: raw::receive_payloads::<M1, K64>,
+    work: raw::send_payloads::<M1>,
+};
+static RAW_BYTES_1M_WIDE: Side = Side {
+    name: "raw, 1 MiB, pipe of 1 MiB",
+    measure: raw::receive_payloads::<M1, M1>,
+    work: raw::send_payloads::<M1>,
+};
+
+static TOKIO_BATCH: Side =
+    Side { name: "tokio, feed", measure: over_tokio::receive, work: over_tokio::batch };
+
+static IPC_SEND: Side = Side {
+    name: "ipc-channel, send",
+    measure: over_ipc_channel::receive,
+    work: over_ipc_channel::send,
+};
+static IPC_RTT: Side = Side {
+    name: "ipc-channel, round trip",
+    measure: over_ipc_channel::ask,
+    work: over_ipc_channel::answer,
+};
+static IPC_BYTES_64K: Side = Side {
+    name: "ipc-channel, 64 KiB",
+    measure: over_ipc_channel::receive_payloads,
+    work: over_ipc_channel::send_payloads::<K64>,
+};
+static IPC_BYTES_1M: Side = Side {
+    name: "ipc-channel, 1 MiB",
+    measure: over_ipc_channel::receive_payloads,
+    work: over_ipc_channel::send_payloads::<M1>,
+};
+
+static INTERPROCESS_SEND: Side = Side {
+    name: "interprocess, a write a message",
+    measure: over_interprocess::receive,
+    work: over_interprocess::send,
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut sides = HashMap::new();
+        for scenario in SCENARIOS {
+            for side in scenario.others.iter().copied().chain([scenario.ours]) {
+                let first = *sides.entry(side.name).or_insert(side);
+                assert!(std::ptr::eq(first, side), "{}", side.name);
+            }
+            let same = SCENARIOS.iter().filter(|other| other.name == scenario.name);
+            assert_eq!(same.count(), 1, "{}", scenario.name);
+        }
+    }
+}
