@@ -31,6 +31,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// | [`Pipe<Allocated>`](crate::Pipe) | the owner of the pipe | [`Pipe::into_reader`](crate::Pipe::into_reader), [`into_writer`](crate::Pipe::into_writer) |
 /// | `&mut Pipe<Allocated>` | the owner, who keeps the pipe | [`Pipe::reader`](crate::Pipe::reader), [`writer`](crate::Pipe::writer) |
 /// | [`Unnamed`] | whoever made the handle | `TryFrom<OwnedFd>`, `TryFrom<OwnedHandle>` |
+/// | [`Half`](crate::Half) | one side of a [`Connection`](crate::Connection) | [`Connection::split`](crate::Connection::split) |
 ///
 /// What a state or a direction does not have, does not compile:
 ///
@@ -305,15 +306,38 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
         self.state.io.buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
+    /// An open end of what is open already.
+    pub(crate) fn opened(io: Raw, held: P, stop: Option<Stop>) -> Self {
+        let settings = Settings { stop, ..Settings::default() };
+        Self { state: Open { io }, held, settings, direction: PhantomData }
+    }
+
     pub(crate) fn io(&self) -> &Raw {
         &self.state.io
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut Raw {
+        &mut self.state.io
+    }
+
+    pub(crate) fn stop_by(&mut self, stop: &Stop) {
+        self.settings.stop = Some(stop.clone());
+    }
+
+    /// Does something that may have to wait with the open end itself.
+    pub(crate) fn wait_with<T>(
+        &mut self,
+        until: Until,
+        act: impl FnOnce(&mut Raw, Wait<'_>) -> T,
+    ) -> T {
+        act(&mut self.state.io, waiting(until, self.settings.stop.as_ref()))
     }
 
     pub(crate) fn into_io(self) -> Raw {
         self.state.io
     }
 
-    fn failed(&self, operation: Operation, error: io::Error) -> Error {
+    pub(crate) fn failed(&self, operation: Operation, error: io::Error) -> Error {
         Error::new(operation, error).at(self.shared_path())
     }
 }
@@ -321,12 +345,7 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
 impl<D: Direction> End<D, Open, Unnamed> {
     /// An open end of a handle that came from elsewhere.
     pub(crate) fn unnamed(io: Raw) -> Self {
-        Self {
-            state: Open { io },
-            held: Unnamed,
-            settings: Settings::default(),
-            direction: PhantomData,
-        }
+        Self::opened(io, Unnamed, None)
     }
 }
 
@@ -443,6 +462,19 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
 
     fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
         self.state.io.wait_until_taken(waiting(until, self.settings.stop.as_ref()))
+    }
+}
+
+impl<P: Hold> End<Write, Open, P> {
+    /// Writes some bytes, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
+    pub(crate) fn write_or_take_in<Q: Hold>(
+        &mut self,
+        incoming: &mut End<Read, Open, Q>,
+        limit: usize,
+        bytes: &[u8],
+        until: Until,
+    ) -> io::Result<usize> {
+        self.wait_with(until, |io, wait| io.write_or_take_in(incoming.io_mut(), limit, bytes, wait))
     }
 }
 

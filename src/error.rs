@@ -175,6 +175,7 @@ impl From<Error> for io::Error {
             (_, Cause::Io(_, source)) => source.kind(),
             (ErrorKind::AlreadyExists, _) => io::ErrorKind::AlreadyExists,
             (ErrorKind::Disconnected | ErrorKind::Finished, _) => io::ErrorKind::BrokenPipe,
+            (ErrorKind::Congested, _) => io::ErrorKind::Deadlock,
             (ErrorKind::InUse, _) => io::ErrorKind::ResourceBusy,
             (ErrorKind::InvalidName | ErrorKind::WrongDirection, _) => io::ErrorKind::InvalidInput,
             (ErrorKind::NotFound, _) => io::ErrorKind::NotFound,
@@ -196,7 +197,10 @@ impl From<Error> for io::Error {
             ) => io::ErrorKind::InvalidData,
             (ErrorKind::Unsupported, _) => io::ErrorKind::Unsupported,
             // Not `Interrupted`, which is tried again.
-            (ErrorKind::Io | ErrorKind::NotAPipe | ErrorKind::Stopped, _) => io::ErrorKind::Other,
+            (
+                ErrorKind::Exhausted | ErrorKind::Io | ErrorKind::NotAPipe | ErrorKind::Stopped,
+                _,
+            ) => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }
@@ -208,6 +212,8 @@ impl From<Error> for io::Error {
 pub enum ErrorKind {
     /// The name is taken by something that no owner of this crate left behind.
     AlreadyExists,
+    /// Both sides of a connection send, and neither receives: what comes in fills all the room there is for it.
+    Congested,
     /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal.
     Corrupt,
     /// A whole message arrived, and its bytes are not a value of the type. The next one can be received.
@@ -216,6 +222,8 @@ pub enum ErrorKind {
     Disconnected,
     /// The value cannot be written by this codec. Nothing of it was sent; the next one can be.
     Encode,
+    /// The process or the system has no descriptors or no memory left for it at this moment.
+    Exhausted,
     /// The other side said that this was all, and then left.
     Finished,
     /// The pipe has a living owner, or another reader.
@@ -226,8 +234,9 @@ pub enum ErrorKind {
     Io,
     /// A message of one of several writers will never be whole. The others' are not touched.
     Lost,
-    /// One of several writers speaks something else: another codec, or other messages. Its messages are
-    /// skipped; the others' are not touched.
+    /// What is there is not what is expected: the other side of a connection speaks something else, as the text says;
+    /// one of several writers does, whose messages are skipped while the others' are not touched; or a handle that
+    /// came with a message is of another kind.
     Mismatch,
     /// The name or the handle is not that of a pipe, or no longer of the same one.
     NotAPipe,
@@ -283,15 +292,38 @@ pub enum Operation {
     Finish,
     /// Taking a message from the pipe.
     Receive,
+    /// Connecting to a listener.
+    Connect,
+    /// Making a name at which clients connect.
+    Listen,
+    /// Accepting a client.
+    Accept,
+    /// Asking who is on the other side.
+    AskPeer,
+    /// Agreeing with the other side on what is spoken.
+    Agree,
+    /// Making something of a handle that came with a message.
+    TakeHandle,
 }
 
 impl Operation {
     /// What it is done to, where that has no path.
     fn object(self) -> &'static str {
         match self {
-            Self::Name | Self::Allocate | Self::Deallocate | Self::MakeStop | Self::Adopt => "",
+            Self::Name
+            | Self::Allocate
+            | Self::Deallocate
+            | Self::MakeStop
+            | Self::Adopt
+            | Self::TakeHandle => "",
             Self::OpenReader | Self::OpenWriter | Self::MeasureBuffer => " a pipe",
-            Self::Encode | Self::Send | Self::Finish | Self::Receive => " the other side",
+            Self::Accept | Self::Connect | Self::Listen => " a name",
+            Self::Agree
+            | Self::AskPeer
+            | Self::Encode
+            | Self::Finish
+            | Self::Receive
+            | Self::Send => " the other side",
         }
     }
 }
@@ -311,6 +343,12 @@ impl fmt::Display for Operation {
             Self::Send => "send to",
             Self::Finish => "finish sending to",
             Self::Receive => "receive from",
+            Self::Connect => "connect to",
+            Self::Listen => "listen at",
+            Self::Accept => "accept a client at",
+            Self::AskPeer => "ask who is on the other side of",
+            Self::Agree => "agree on what is spoken with",
+            Self::TakeHandle => "use a handle that came with the message",
         })
     }
 }
@@ -547,36 +585,78 @@ impl FrameError {
     }
 }
 
+/// In what the two sides of a connection do not agree.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Dissent {
+    #[error("{what}: `{ours}` here, `{theirs}` there; both sides must speak the same")]
+    Differs { what: &'static str, ours: String, theirs: String },
+    #[error(
+        "the other side does not say what it speaks, but sends `{}`; for a program that knows no agreement use `Connection::split`",
+        bytes.escape_ascii()
+    )]
+    Foreign { bytes: Vec<u8> },
+    #[error(
+        "version {ours} of the agreement here, version {theirs} there; use the same version of this crate"
+    )]
+    Version { ours: u8, theirs: u8 },
+}
+
 /// What stands in the way of a pipe or a handle, and is not an error of the operating system.
 ///
 /// `sys` speaks of it inside an [`io::Error`]; [`Cause`] takes it out again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(dead_code, reason = "some are of one system alone")]
 pub(crate) enum Obstacle {
+    #[error("as many clients as may be are connected; wait until one has left with `accept`")]
+    AllSeatsTaken,
     #[error(
         "there is something of this name already; remove it, or allow its use with `PipeOptions::if_exists`"
     )]
     AlreadyExists,
     #[error("its owner serves as many clients as it can now; wait for it with `open`")]
     Busy,
+    #[error("both sides send and neither receives; receive what has come in before you send more")]
+    Congested,
+    #[error("{0}; try again when some are closed")]
+    Exhausted(&'static str),
     #[error("another end reads from it; two would take each other's bytes")]
     HasReader,
     #[error("another process owns this pipe; choose another name, or end that process")]
     InUse,
+    #[error("not all of its handles came in: {0}")]
+    HandlesLost(&'static str),
     #[error("its name was removed, and nobody can come by it any more; make the pipe again")]
     NameGone,
+    #[error("no process listens at it; start the server first, or wait for it with `connect`")]
+    NoListener,
     #[error("nobody reads from it; start the reader first, or wait for it with `open`")]
     NoReader,
+    #[error("no handle of number {0} came with the message, or it was taken before")]
+    NoHandle(u32),
     #[error("the reader has not taken all of it yet")]
     NotTaken,
+    #[error("it is {0}, not {1}")]
+    OtherHandle(&'static str, &'static str),
+    #[error("these are the halves of two connections")]
+    OtherHalf,
+    #[error("the other side is user {user}, and not the user that this process runs as")]
+    OtherUser { user: String },
     #[error("it is {0}, not a pipe")]
     NotAPipe(&'static str),
+    #[error(
+        "it is {0}, and no process listens at such a thing; a one-way pipe is opened as an `End`"
+    )]
+    NotASocket(&'static str),
     #[error(
         "the handle was not opened for overlapped operations; only calls that wait as long as it takes will do"
     )]
     NotOverlapped,
     #[error("it belongs to user {owner}; allow that with `trust_any_owner` if it is meant to be")]
     NotTrusted { owner: String },
+    #[error("it is a path of {len} bytes; this system allows {limit} for what clients connect to")]
+    PathTooLong { len: usize, limit: usize },
+    #[error("{len} handles are too many for one message; {limit} may go with one")]
+    TooManyHandles { len: usize, limit: usize },
     #[error("the folder `{}` lets anybody replace the pipe; use a private folder", .0.display())]
     UnsafeFolder(PathBuf),
     #[error("another pipe has taken the place of this one under its name")]
@@ -597,9 +677,21 @@ impl Obstacle {
             Self::AlreadyExists => ErrorKind::AlreadyExists,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
-            Self::Busy | Self::NoReader | Self::NotTaken => ErrorKind::NotReady,
-            Self::NotAPipe(_) | Self::Replaced => ErrorKind::NotAPipe,
-            Self::NotTrusted { .. } | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
+            Self::AllSeatsTaken
+            | Self::Busy
+            | Self::NoListener
+            | Self::NoReader
+            | Self::NotTaken => ErrorKind::NotReady,
+            Self::Congested => ErrorKind::Congested,
+            Self::Exhausted(_) => ErrorKind::Exhausted,
+            Self::HandlesLost(_) => ErrorKind::Lost,
+            Self::NoHandle(_) | Self::OtherHalf | Self::OtherHandle(..) => ErrorKind::Mismatch,
+            Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced => ErrorKind::NotAPipe,
+            Self::NotTrusted { .. } | Self::OtherUser { .. } | Self::UnsafeFolder(_) => {
+                ErrorKind::NotTrusted
+            }
+            Self::PathTooLong { .. } => ErrorKind::InvalidName,
+            Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Stopped => ErrorKind::Stopped,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
@@ -643,6 +735,8 @@ pub(crate) enum Cause {
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it has closed its end, or its process ended")]
     Disconnected,
+    #[error(transparent)]
+    Dissent(#[from] Dissent),
     #[error("the codec cannot write this value; nothing of it was sent")]
     Encode(#[source] CodecError),
     #[error("the other side said that this was all")]
@@ -665,11 +759,14 @@ impl Cause {
         match self {
             Self::Decode(_) => ErrorKind::Decode,
             Self::Disconnected => ErrorKind::Disconnected,
+            Self::Dissent(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::Finished => ErrorKind::Finished,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {
-                io::ErrorKind::BrokenPipe => ErrorKind::Disconnected,
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                    ErrorKind::Disconnected
+                }
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
                 io::ErrorKind::TimedOut => ErrorKind::TimedOut,
@@ -690,7 +787,9 @@ impl From<io::Error> for Cause {
             return Self::Obstacle(obstacle.clone());
         }
         let advice = match error.kind() {
-            io::ErrorKind::BrokenPipe => "the other side has closed its end, or its process ended",
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                "the other side has closed its end, or its process ended"
+            }
             io::ErrorKind::NotFound => {
                 "there is no pipe of this name; its owner must make it first"
             }

@@ -1,7 +1,9 @@
 //! Ends as handles of the system, and handles as ends.
 
+use crate::duplex::Connection;
 use crate::end::{End, Unnamed};
 use crate::error::{Error, Operation, TransitionError};
+use crate::handles::FromHandle;
 use crate::state::{Direction, Open};
 use crate::sys::{Handle, Raw};
 
@@ -37,12 +39,122 @@ impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
     }
 }
 
+/// A connection of a handle that came from elsewhere: an inherited one, or one of another library.
+///
+/// Nobody else may use it meanwhile. That it is connected is checked, and nothing is known of its path.
+///
+/// # Errors
+///
+/// In each the handle is given back. [`NotAPipe`](crate::ErrorKind::NotAPipe): it is something else than a
+/// connected Unix domain socket, or than an instance of a pipe of Windows.
+///
+/// # Platform-specific behavior
+///
+/// ## Windows
+///
+/// A handle that was not opened with `FILE_FLAG_OVERLAPPED` is taken, and cannot do what has a deadline. On a pipe of
+/// another program that is of the byte type, [`Connection::finish`] is
+/// [`Unsupported`](crate::ErrorKind::Unsupported).
+impl TryFrom<Handle> for Connection {
+    type Error = TransitionError<Handle>;
+
+    fn try_from(handle: Handle) -> Result<Self, TransitionError<Handle>> {
+        match Raw::adopt_both(handle) {
+            Ok(halves) => Ok(Self::of(halves, None, None)),
+            Err((handle, error)) => {
+                Err(TransitionError::new(handle, Error::new(Operation::Adopt, error)))
+            }
+        }
+    }
+}
+
+impl<D: Direction> FromHandle for End<D, Open, Unnamed> {
+    fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
+        Self::try_from(handle).map_err(TransitionError::into_parts)
+    }
+}
+
+impl FromHandle for Connection {
+    fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
+        Self::try_from(handle).map_err(TransitionError::into_parts)
+    }
+}
+
+/// The handle of an end that is no half of a connection.
+fn whole(io: Raw) -> Handle {
+    io.into_handle().unwrap_or_else(|| unreachable!("its type says that it is no half"))
+}
+
+/// The handle of both halves.
+fn both(connection: Connection) -> Handle {
+    let (reader, writer) = connection.split();
+    let handle = reader.into_io().into_both(writer.into_io());
+    handle.unwrap_or_else(|| unreachable!("the halves of a connection belong together"))
+}
+
 #[cfg(unix)]
 mod unix {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-    use crate::end::{End, Hold};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
+    use super::{both, whole};
+    use crate::duplex::Connection;
+    use crate::end::{End, Hold, Reopen, Unnamed};
+    use crate::error::{Error, Operation};
+    use crate::handles::FromHandle;
     use crate::state::{Direction, Open};
+    use crate::sys::{Socket, expect_socket_of};
+
+    /// A socket that listens, of the internet.
+    impl FromHandle for TcpListener {
+        fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
+            socket(fd, Socket { internet: true, stream: true, listens: true })
+        }
+    }
+
+    /// A socket that carries a stream, of the internet.
+    impl FromHandle for TcpStream {
+        fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
+            socket(fd, Socket { internet: true, stream: true, listens: false })
+        }
+    }
+
+    /// A socket for datagrams, of the internet.
+    impl FromHandle for UdpSocket {
+        fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
+            socket(fd, Socket { internet: true, stream: false, listens: false })
+        }
+    }
+
+    /// A socket that listens, of this machine.
+    impl FromHandle for UnixListener {
+        fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
+            socket(fd, Socket { internet: false, stream: true, listens: true })
+        }
+    }
+
+    /// A socket that carries a stream, of this machine.
+    impl FromHandle for UnixStream {
+        fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
+            socket(fd, Socket { internet: false, stream: true, listens: false })
+        }
+    }
+
+    /// A socket for datagrams, of this machine.
+    impl FromHandle for UnixDatagram {
+        fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
+            socket(fd, Socket { internet: false, stream: false, listens: false })
+        }
+    }
+
+    fn socket<T: From<OwnedFd>>(fd: OwnedFd, wanted: Socket) -> Result<T, (OwnedFd, Error)> {
+        match expect_socket_of(&fd, wanted) {
+            Ok(()) => Ok(fd.into()),
+            Err(error) => Err((fd, Error::new(Operation::TakeHandle, error))),
+        }
+    }
 
     impl<D: Direction, P: Hold> AsFd for End<D, Open, P> {
         fn as_fd(&self) -> BorrowedFd<'_> {
@@ -53,9 +165,31 @@ mod unix {
     /// Gives the descriptor away, in blocking mode, as descriptors are expected to be.
     ///
     /// What the end holds of its pipe is dropped: the name of an owner's pipe goes.
-    impl<D: Direction, P: Hold> From<End<D, Open, P>> for OwnedFd {
+    impl<D: Direction, P: Reopen> From<End<D, Open, P>> for OwnedFd {
         fn from(end: End<D, Open, P>) -> Self {
-            end.into_io().into_handle()
+            whole(end.into_io())
+        }
+    }
+
+    /// Gives the descriptor away, in blocking mode, as descriptors are expected to be.
+    impl<D: Direction> From<End<D, Open, Unnamed>> for OwnedFd {
+        fn from(end: End<D, Open, Unnamed>) -> Self {
+            whole(end.into_io())
+        }
+    }
+
+    impl AsFd for Connection {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.io().as_fd()
+        }
+    }
+
+    /// Gives the socket away, in blocking mode, as descriptors are expected to be.
+    ///
+    /// Bytes that have come in, and were kept while others were sent, are lost.
+    impl From<Connection> for OwnedFd {
+        fn from(connection: Connection) -> Self {
+            both(connection)
         }
     }
 }
@@ -64,6 +198,8 @@ mod unix {
 mod windows {
     use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 
+    use super::{both, whole};
+    use crate::duplex::{Connection, Half};
     use crate::end::{End, Unnamed};
     use crate::path::PipePath;
     use crate::state::{Direction, Open};
@@ -81,17 +217,36 @@ mod windows {
         }
     }
 
+    impl<D: Direction> AsHandle for End<D, Open, Half> {
+        fn as_handle(&self) -> BorrowedHandle<'_> {
+            self.io().as_handle()
+        }
+    }
+
+    impl AsHandle for Connection {
+        fn as_handle(&self) -> BorrowedHandle<'_> {
+            self.io().as_handle()
+        }
+    }
+
+    /// Gives the handle away. It is overlapped: not every program can read from it or write to it.
+    impl From<Connection> for OwnedHandle {
+        fn from(connection: Connection) -> Self {
+            both(connection)
+        }
+    }
+
     /// Gives the handle away. It is overlapped: not every program can read from it or write to it.
     impl<D: Direction> From<End<D, Open, PipePath>> for OwnedHandle {
         fn from(end: End<D, Open, PipePath>) -> Self {
-            end.into_io().into_handle()
+            whole(end.into_io())
         }
     }
 
     /// Gives the handle away, as it came.
     impl<D: Direction> From<End<D, Open, Unnamed>> for OwnedHandle {
         fn from(end: End<D, Open, Unnamed>) -> Self {
-            end.into_io().into_handle()
+            whole(end.into_io())
         }
     }
 }

@@ -85,9 +85,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod channel;
+mod dialog;
+mod duplex;
 mod end;
 mod error;
 mod handle;
+mod handles;
 mod path;
 mod pipe;
 pub mod state;
@@ -97,13 +100,18 @@ pub mod wire;
 
 pub use channel::{
     ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
-    WritersEnd, forms_agree,
+    WithHandles, WritersEnd, forms_agree,
+};
+pub use dialog::{Agreement, Inbound, Outbound, TypedConnection};
+pub use duplex::{
+    Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };
 pub use end::{End, EndOfWriters, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
+pub use handles::{FromHandle, Handles};
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
-pub use sys::IfExists;
+pub use sys::{IfExists, Peer, User};
 pub use wait::{ReadWithin, Stop, WriteWithin};
 
 /// The programs in the README are tested.

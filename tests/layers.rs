@@ -5,9 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 10] = [
-    ("handle", &["end", "state", "sys", "path", "error"]),
-    ("channel", &["end", "path", "state", "wire", "wait", "sys", "error"]),
+const LAYERS: [(&str, &[&str]); 13] = [
+    ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
+    ("dialog", &["channel", "duplex", "handles", "path", "wire", "wait", "sys", "error"]),
+    ("channel", &["duplex", "handles", "end", "path", "state", "wire", "wait", "sys", "error"]),
+    ("duplex", &["end", "path", "state", "wait", "sys", "error"]),
+    ("handles", &["sys", "error"]),
     ("pipe", &["end", "path", "state", "wait", "sys", "error"]),
     ("end", &["path", "state", "wait", "sys", "error"]),
     ("wire", &["error"]),

@@ -5,6 +5,7 @@ mod message;
 mod outgoing;
 mod receiver;
 mod sender;
+mod with_handles;
 
 use static_assertions::assert_impl_all;
 
@@ -17,6 +18,7 @@ pub use incoming::WritersEnd;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
 pub use receiver::TypedReceiver;
 pub use sender::{LastWords, TypedSender};
+pub use with_handles::WithHandles;
 
 impl<P: Hold> End<Read, Open, P> {
     /// Makes the end a channel that receives values of one type, on the usual wire.

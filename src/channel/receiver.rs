@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::incoming::{Incoming, WritersEnd};
 use super::message::{ByteSource, Message, Receivable};
 use crate::end::ReadEnd;
@@ -236,13 +238,22 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.io
     }
 
+    pub(crate) fn io_mut(&mut self) -> &mut R {
+        &mut self.io
+    }
+
     /// What it reads from.
     pub fn get_ref(&self) -> &R {
         &self.io
     }
 
+    /// The message that was found.
+    pub(super) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
+        self.incoming.message()
+    }
+
     /// Reads until there is a whole message.
-    fn fill(
+    pub(super) fn fill(
         &mut self,
         mut read: impl FnMut(&mut R, &mut [u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {

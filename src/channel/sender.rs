@@ -125,7 +125,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Sendable,
     {
-        self.send_with(value, |io, bytes| io.write(bytes))
+        self.send_by(value, |io, bytes| io.write(bytes))
     }
 
     /// Sends a value if there is room for all of it.
@@ -139,7 +139,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Sendable,
         E: WriteWithin,
     {
-        self.send_with(value, |io, bytes| io.write_until(bytes, Until::Now))
+        self.send_by(value, |io, bytes| io.write_until(bytes, Until::Now))
     }
 
     /// Sends a value, waiting for some time at most.
@@ -158,7 +158,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E: WriteWithin,
     {
         let until = within(timeout);
-        self.send_with(value, |io, bytes| io.write_until(bytes, until))
+        self.send_by(value, |io, bytes| io.write_until(bytes, until))
     }
 
     /// Sends a value in its borrowed form.
@@ -171,7 +171,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Message,
         T::Ref<'a>: Serialize,
     {
-        self.send_with(value, |io, bytes| io.write(bytes))
+        self.send_by(value, |io, bytes| io.write(bytes))
     }
 
     /// Sends a value in its borrowed form if there is room for all of it.
@@ -185,7 +185,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T::Ref<'a>: Serialize,
         E: WriteWithin,
     {
-        self.send_with(value, |io, bytes| io.write_until(bytes, Until::Now))
+        self.send_by(value, |io, bytes| io.write_until(bytes, Until::Now))
     }
 
     /// Sends a value in its borrowed form, waiting for some time at most.
@@ -204,7 +204,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E: WriteWithin,
     {
         let until = within(timeout);
-        self.send_with(value, |io, bytes| io.write_until(bytes, until))
+        self.send_by(value, |io, bytes| io.write_until(bytes, until))
     }
 
     /// Takes a value to be sent with others, in one piece of 64 KiB or more.
@@ -219,11 +219,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Sendable,
     {
-        self.outgoing.stage(value)?;
-        if !self.outgoing.is_batch() {
-            return Ok(());
-        }
-        self.write_or_withdraw(|io, bytes| io.write(bytes))
+        self.feed_by(value, |io, bytes| io.write(bytes))
     }
 
     /// Sends what was fed.
@@ -345,7 +341,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.finish_until(within(timeout))
     }
 
-    fn finish_until(mut self, until: Until) -> Result<LastWords, TransitionError<Self>>
+    pub(crate) fn finish_until(mut self, until: Until) -> Result<LastWords, TransitionError<Self>>
     where
         E: WriteWithin,
     {
@@ -384,8 +380,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// Those of [`flush`](Self::flush). The sender is given back, to try again: nothing is sent twice.
     pub fn say_goodbye(mut self) -> Result<E, TransitionError<Self>> {
-        self.outgoing.stage_goodbye();
-        match self.flush() {
+        match self.say_goodbye_by(|io, bytes| io.write(bytes)) {
             Ok(()) => Ok(self.io),
             Err(error) => Err(TransitionError::new(self, error)),
         }
@@ -401,18 +396,42 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.io
     }
 
+    pub(crate) fn io_mut(&mut self) -> &mut E {
+        &mut self.io
+    }
+
     /// What it writes to.
     pub fn get_ref(&self) -> &E {
         &self.io
     }
 
-    fn send_with(
+    pub(crate) fn send_by(
         &mut self,
         value: &(impl Serialize + ?Sized),
         write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
         self.outgoing.stage(value)?;
         self.write_or_withdraw(write)
+    }
+
+    pub(crate) fn feed_by(
+        &mut self,
+        value: &(impl Serialize + ?Sized),
+        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
+    ) -> Result<(), Error> {
+        self.outgoing.stage(value)?;
+        if !self.outgoing.is_batch() {
+            return Ok(());
+        }
+        self.write_or_withdraw(write)
+    }
+
+    pub(crate) fn say_goodbye_by(
+        &mut self,
+        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
+    ) -> Result<(), Error> {
+        self.outgoing.stage_goodbye();
+        self.write_out(write)
     }
 
     /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
@@ -423,7 +442,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.write_out(write).map_err(|error| self.outgoing.withdraw(error))
     }
 
-    fn write_out(
+    pub(crate) fn write_out(
         &mut self,
         mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {

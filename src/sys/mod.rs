@@ -19,30 +19,63 @@
 //! - `struct Raw`: an open end.
 //!   - `open(&Path, Way, any_owner: bool, Wait) -> io::Result<Raw>`: a client's end. A writing end
 //!     waits for the pipe to be there and to have a reader; a reading end waits for the pipe alone.
-//!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Handle`
+//!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Option<Handle>`,
+//!     which a half has not
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
 //!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays.
 //!   - `renew(&mut self) -> io::Result<()>`: after such an `Ok(0)`, the next read waits for the next writer.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
 //!   - `buffer_size(&self) -> io::Result<usize>`
-//! - `type Handle`: `OwnedFd` or `OwnedHandle`.
+//! - `struct Server`: an allocated name at which clients connect. Dropping it is as dropping a `Node`.
+//!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
+//!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
+//!     Several threads may. Where the process has no room for it, it is
+//!     [`Obstacle::Exhausted`](crate::error::Obstacle), after a pause, and the client is kept.
+//!   - `remove(&mut self) -> io::Result<()>`, `is_orphaned(&self) -> bool`
+//! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
+//!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
+//!     one. It waits for a server.
+//!   - `adopt_both(Handle) -> Result<(Raw, Raw), (Handle, io::Error)>`
+//!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
+//!     one connection
+//!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was
+//!     written. Dropping a half does the same as far as that takes no waiting.
+//!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`: writes,
+//!     and while there is no room, keeps up to `limit` bytes of what comes in, for later reads. More than
+//!     that is [`Obstacle::Congested`](crate::error::Obstacle).
+//!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
+//!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
+//!     `unsent(&self) -> io::Result<usize>` of a writing one
+//!   - `let_in(&mut self)`: from now on a reading half lets handles in; before, none comes in.
+//!   - `pass(&mut self, Vec<Handle>) -> io::Result<Vec<u64>>`: they go with the first byte of the next write of a
+//!     writing half. The numbers are for the other side, to be told in band; there may be none.
+//!   - `take_back(&mut self) -> Vec<Handle>`: those that have not gone yet.
+//!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
+//!     half with the message that tells of so many, and of these numbers.
+//! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
+//!   something that bytes are read from or written to at a place.
 //! - `const ATOMIC_WRITE: usize`: so many bytes of one write are never mixed with those of other writers.
 
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
 use crate::error::Obstacle;
 
+mod backlog;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::{ATOMIC_WRITE, Event, Handle, Node, Raw, resolve};
+pub(crate) use unix::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
 #[cfg(windows)]
-pub(crate) use windows::{ATOMIC_WRITE, Event, Handle, Node, Raw, resolve};
+pub(crate) use windows::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
+
+#[cfg(unix)]
+pub(crate) use unix::{Socket, expect_socket_of};
 
 /// A name that nobody can guess: 128 random bits as hexadecimal digits.
 pub(crate) fn random_name() -> io::Result<String> {
@@ -82,7 +115,10 @@ fn try_until<T>(
 /// Whether a failure to open only means that the other side is not there yet.
 fn may_come(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
-        || matches!(obstacle(error), Some(Obstacle::Busy | Obstacle::NoReader | Obstacle::NotTaken))
+        || matches!(
+            obstacle(error),
+            Some(Obstacle::Busy | Obstacle::NoListener | Obstacle::NoReader | Obstacle::NotTaken)
+        )
 }
 
 /// Says what was waited for, where a wait ended in vain.
@@ -91,6 +127,9 @@ fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
         (io::ErrorKind::WouldBlock, _) => missing,
         (io::ErrorKind::TimedOut, Some(Obstacle::Busy)) => {
             Obstacle::TimedOut("its owner still serves as many clients as it can").into()
+        }
+        (io::ErrorKind::TimedOut, Some(Obstacle::NoListener)) => {
+            Obstacle::TimedOut("still no process listens at it").into()
         }
         (io::ErrorKind::TimedOut, Some(Obstacle::NotTaken)) => {
             Obstacle::TimedOut("the reader has not taken all of it yet").into()
@@ -141,6 +180,64 @@ pub enum Until {
     Now,
 }
 
+/// Who is on the other side of a connection, as the system tells it.
+///
+/// It is the process that connected, or that listened, at that time. The process may have handed its side on
+/// since, or have ended, so that its number belongs to another by now: decide by the user, never by the
+/// number of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    pub(crate) pid: Option<u32>,
+    pub(crate) user: User,
+    pub(crate) same_user: bool,
+}
+
+/// A user of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum User {
+    /// On Unix.
+    #[non_exhaustive]
+    Id {
+        /// The number of the user.
+        uid: u32,
+        /// The number of the user's effective group.
+        gid: u32,
+    },
+    /// On Windows.
+    #[non_exhaustive]
+    Sid(
+        /// The security identifier, as `S-1-5-…`.
+        String,
+    ),
+}
+
+impl Peer {
+    /// The number of the process, where the system tells it. It is for logs alone.
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// The user that the process runs as.
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// Whether that is the user that this process runs as.
+    pub fn is_same_user(&self) -> bool {
+        self.same_user
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id { uid, .. } => uid.fmt(f),
+            Self::Sid(sid) => sid.fmt(f),
+        }
+    }
+}
+
 /// What to do where the name of a pipe to be made exists already.
 ///
 /// # Platform-specific behavior
@@ -175,10 +272,18 @@ pub(crate) struct Settings {
     pub(crate) any_folder: bool,
     /// The wanted size of the buffer in bytes, as a best effort.
     pub(crate) buffer_size: Option<usize>,
+    /// How many clients may be connected before a server looks.
+    pub(crate) backlog: u16,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mode: 0o600, if_exists: IfExists::default(), any_folder: false, buffer_size: None }
+        Self {
+            mode: 0o600,
+            if_exists: IfExists::default(),
+            any_folder: false,
+            buffer_size: None,
+            backlog: 128,
+        }
     }
 }

@@ -36,6 +36,18 @@ impl Checked {
 }
 
 impl Framing for Checked {
+    fn name(&self) -> &str {
+        "checked"
+    }
+
+    fn max_payload(&self) -> u64 {
+        self.prefix.max_payload()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.prefix.lower_max_payload(bytes);
+    }
+
     fn begin(&mut self, out: &mut Vec<u8>) {
         LengthPrefixed::begin(out);
     }

@@ -36,6 +36,24 @@ use crate::error::FrameError;
 /// # Ok::<(), FrameError>(())
 /// ```
 pub trait Framing {
+    /// The name of the format: short, in lower case, and the same on both sides.
+    ///
+    /// The [agreement](crate::Agreement) of a connection compares it. A framing that has none agrees with any other
+    /// that has none.
+    fn name(&self) -> &str {
+        ""
+    }
+
+    /// The most bytes that a payload may have: 2<sup>64</sup> - 1 where nothing limits it.
+    fn max_payload(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Learns that the other side takes payloads of so many bytes at most.
+    fn lower_max_payload(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// Begins a frame at the end of `out`: writes its header, or leaves room for it.
     ///
     /// The codec appends the payload. Where it fails, the frame is dropped, and the next call is

@@ -92,6 +92,18 @@ impl Default for LengthPrefixed {
 }
 
 impl Framing for LengthPrefixed {
+    fn name(&self) -> &str {
+        "length-prefixed"
+    }
+
+    fn max_payload(&self) -> u64 {
+        self.limit.into()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.limit = u32::try_from(bytes).map_or(self.limit, |bytes| bytes.min(self.limit));
+    }
+
     #[inline]
     fn begin(&mut self, out: &mut Vec<u8>) {
         Self::begin(out);

@@ -190,6 +190,10 @@ impl<F, C> Wire<F, C> {
         &self.codec
     }
 
+    pub(crate) fn framing_mut(&mut self) -> &mut F {
+        &mut self.framing
+    }
+
     /// The same codec in another framing.
     #[must_use]
     pub fn with_framing<G>(self, framing: G) -> Wire<G, C> {

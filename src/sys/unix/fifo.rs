@@ -1,16 +1,16 @@
-//! FIFOs as files: made, looked at, opened, and never created by opening.
+//! FIFOs as files: made, opened, and never created by opening.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat,
-};
+#[cfg(not(target_vendor = "apple"))]
+use rustix::fs::FileType;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
 use rustix::io::Errno;
-use rustix::process::{Uid, geteuid};
 
+use super::file::{expect_fifo, expect_trusted, look};
 use super::wait::pause;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
@@ -23,33 +23,6 @@ pub(super) fn make(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Resu
 
 #[cfg(target_vendor = "apple")]
 pub(super) use super::apple::make_fifo as make;
-
-/// What a name leads to, without following a link and without opening anything.
-pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
-    Ok(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
-/// Refuses what is not a FIFO.
-pub(super) fn expect_fifo(stat: &Stat) -> Result<(), Obstacle> {
-    Err(Obstacle::NotAPipe(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Fifo => return Ok(()),
-        FileType::RegularFile => "a regular file",
-        FileType::Directory => "a folder",
-        FileType::Symlink => "a symbolic link",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "something else",
-    }))
-}
-
-/// Refuses what belongs to anybody but this user and root.
-pub(super) fn expect_trusted(stat: &Stat) -> Result<(), Obstacle> {
-    let owner = Uid::from_raw(stat.st_uid);
-    if owner == geteuid() || owner.is_root() {
-        return Ok(());
-    }
-    Err(Obstacle::NotTrusted { owner: stat.st_uid.to_string() })
-}
 
 /// Opens a FIFO, never waiting: a writing end that finds no reader is refused.
 ///

@@ -1,4 +1,4 @@
-//! Which FIFO it is, whatever its name leads to by now.
+//! Which file it is, whatever its name leads to by now.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,9 +8,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, Stat};
 
-use super::fifo::{expect_fifo, look};
+use super::file::look;
+use crate::error::Obstacle;
 
-/// The identity of a FIFO. While it is kept, no other file takes its number.
+/// The identity of a file. While it is kept, no other file takes its number.
 #[derive(Debug)]
 pub(super) struct Identity {
     stat: Stat,
@@ -18,10 +19,14 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Takes the identity of the FIFO of this name.
-    pub(super) fn of(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
+    /// Takes the identity of what has this name, if it is what is expected.
+    pub(super) fn of(
+        folder: BorrowedFd<'_>,
+        name: &OsStr,
+        expect: fn(&Stat) -> Result<(), Obstacle>,
+    ) -> io::Result<Self> {
         let (keep, stat) = Keep::hold(folder, name)?;
-        expect_fifo(&stat)?;
+        expect(&stat)?;
         Ok(Self { stat, keep })
     }
 

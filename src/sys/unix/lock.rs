@@ -14,7 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::fifo::look;
+use super::file::look;
 use crate::error::Obstacle;
 
 /// What the name of the lock has after that of the FIFO.

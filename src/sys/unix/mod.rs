@@ -1,21 +1,32 @@
-//! FIFOs.
+//! FIFOs and Unix domain sockets.
 
 #[cfg(target_vendor = "apple")]
 mod apple;
 mod fifo;
+mod fifo_end;
+mod file;
+mod half;
 mod identity;
 mod lock;
 mod name;
 mod node;
+mod peer;
+mod place;
 mod raw;
+mod rights;
+mod server;
 mod signal;
+mod socket;
 mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
+pub(crate) use file::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
 pub(crate) use raw::Raw;
+pub(crate) use server::Server;
+pub(crate) use socket::{Socket, expect_socket_of};
 pub(crate) use wait::Event;
 
 /// `PIPE_BUF`: what one write puts into a FIFO whole, or not at all.

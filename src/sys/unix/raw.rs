@@ -1,93 +1,92 @@
-//! An open end of a FIFO.
+//! An open end: of a FIFO, or one half of a connection.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
-use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use rustix::io::{Errno, read, readv, write, writev};
+use rustix::fs::fstat;
+use rustix::io::Errno;
+use rustix::net::{SocketType, getpeername, sockopt};
 
-use super::fifo;
-use super::signal;
-use super::wait::{pause, ready};
+use super::fifo_end::FifoEnd;
+use super::file::expect_socket;
+use super::half::{Receiving, Sending, halves, into_fd};
+use super::server::ask_for_buffer;
+use super::{peer, socket};
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait, Way, try_until};
+use crate::sys::{Peer, Wait, Way};
 
-/// How often a reader that no writer has come to looks whether its pipe still has a name.
-const LOOK_AT_NAME: Duration = Duration::from_secs(1);
-
-/// An open end. Nobody else shares its file description, so that the flags can be remembered here.
+/// An open end.
 #[derive(Debug)]
-pub struct Raw {
-    fd: OwnedFd,
-    /// What the claim to be the only reader hangs on, once `fd` was opened anew.
-    claim: Option<OwnedFd>,
-    nonblocking: bool,
-    writers: Writers,
-    /// Whether a write to nobody would raise a signal in this process.
-    guarded: bool,
-}
+pub struct Raw(Kind);
 
-/// What a reading end knows of the writers.
-///
-/// A FIFO that no writer has opened yet reads as if it had ended: only `poll` can tell the two apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writers {
-    Awaited,
-    /// None came, and the end that macOS tells of once without any is over.
-    AwaitedStill,
-    Seen,
-    Gone,
+#[derive(Debug)]
+enum Kind {
+    Fifo(FifoEnd),
+    Receiving(Box<Receiving>),
+    Sending(Box<Sending>),
 }
 
 impl Raw {
-    fn new(fd: OwnedFd, way: Way, nonblocking: bool) -> Self {
-        let guarded = way == Way::Out && signal::is_raised();
-        if guarded {
-            signal::quiet(fd.as_fd());
-        }
-        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded }
-    }
-
     pub(crate) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        Self::wait_to_open(way, wait, || fifo::open(CWD, path.as_os_str(), way, any_owner))
-    }
-
-    /// Tries to open until there is what must be there, or the wait ends.
-    pub(super) fn wait_to_open(
-        way: Way,
-        wait: Wait<'_>,
-        attempt: impl FnMut() -> io::Result<OwnedFd>,
-    ) -> io::Result<Self> {
-        let fd = try_until(wait, pause, attempt)?;
-        if way == Way::In {
-            fifo::claim_reading(&fd, wait)?;
-        }
-        Ok(Self::new(fd, way, true))
+        FifoEnd::open(path, way, any_owner, wait).map(Self::from)
     }
 
     pub(crate) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
-        match expect_way(&fd, way) {
-            Ok(nonblocking) => Ok(Self::new(fd, way, nonblocking)),
+        FifoEnd::adopt(fd, way).map(Self::from)
+    }
+
+    /// Both halves of a connection, the one that is read from first.
+    pub(crate) fn connect(
+        path: &Path,
+        any_owner: bool,
+        wait: Wait<'_>,
+    ) -> io::Result<(Self, Self)> {
+        Ok(Self::both(halves(socket::connect(path, any_owner, wait)?)))
+    }
+
+    pub(crate) fn adopt_both(fd: OwnedFd) -> Result<(Self, Self), (OwnedFd, io::Error)> {
+        match expect_stream(&fd) {
+            Ok(()) => Ok(Self::both(halves(fd))),
             Err(error) => Err((fd, error)),
         }
     }
 
-    /// Gives the descriptor away, blocking as descriptors are expected to be.
-    pub(crate) fn into_handle(mut self) -> OwnedFd {
-        // It fails for no descriptor that is open.
-        let _ = self.set_nonblocking(false);
-        self.fd
+    pub(super) fn both((receiving, sending): (Receiving, Sending)) -> (Self, Self) {
+        (Self(Kind::Receiving(Box::new(receiving))), Self(Kind::Sending(Box::new(sending))))
+    }
+
+    /// Gives the descriptor away, blocking as descriptors are expected to be. That of a half is not its own.
+    pub(crate) fn into_handle(self) -> Option<OwnedFd> {
+        match self.0 {
+            Kind::Fifo(end) => Some(end.into_handle()),
+            Kind::Receiving(_) | Kind::Sending(_) => None,
+        }
+    }
+
+    /// Gives the socket of two halves away.
+    pub(crate) fn into_both(self, other: Self) -> Option<OwnedFd> {
+        match (self.0, other.0) {
+            (Kind::Receiving(receiving), Kind::Sending(sending)) => into_fd(*receiving, *sending),
+            _ => None,
+        }
+    }
+
+    /// Whether the two are the halves of one connection.
+    pub(crate) fn is_half_of(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Receiving(receiving), Kind::Sending(sending))
+            | (Kind::Sending(sending), Kind::Receiving(receiving)) => sending.is_half_of(receiving),
+            _ => false,
+        }
     }
 
     pub(crate) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
+        match &mut self.0 {
+            Kind::Fifo(end) => end.read(buf, wait),
+            Kind::Receiving(half) => half.read(buf, wait),
+            Kind::Sending(_) => Err(Obstacle::WrongDirection("reading").into()),
         }
-        self.read_with(wait, |fd| read(fd, &mut *buf))
     }
 
     pub(crate) fn read_vectored(
@@ -95,17 +94,19 @@ impl Raw {
         bufs: &mut [IoSliceMut<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        // The system looks at so many buffers only, and nothing read into none of them is no end.
-        let Some(first) = bufs.iter().position(|buf| !buf.is_empty()) else { return Ok(0) };
-        let bufs = bufs.get_mut(first..).unwrap_or_default();
-        self.read_with(wait, |fd| readv(fd, &mut *bufs))
+        match (&mut self.0, bufs.iter_mut().find(|buf| !buf.is_empty())) {
+            (_, None) => Ok(0),
+            (Kind::Fifo(end), Some(_)) => end.read_vectored(bufs, wait),
+            (_, Some(first)) => self.read(first, wait),
+        }
     }
 
     pub(crate) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
-        if self.guarded {
-            return self.write_vectored(&[IoSlice::new(buf)], wait);
+        match &mut self.0 {
+            Kind::Fifo(end) => end.write(buf, wait),
+            Kind::Sending(half) => half.write(&[IoSlice::new(buf)], wait),
+            Kind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
         }
-        self.attempt(PollFlags::OUT, wait, |fd| write(fd, buf))
     }
 
     pub(crate) fn write_vectored(
@@ -113,170 +114,146 @@ impl Raw {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        let guarded = self.guarded;
-        self.attempt(PollFlags::OUT, wait, |fd| {
-            if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
-        })
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn buffer_size(&self) -> io::Result<usize> {
-        Ok(rustix::pipe::fcntl_getpipe_size(&self.fd)?)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) fn buffer_size(&self) -> io::Result<usize> {
-        Err(Obstacle::Unsupported.into())
-    }
-
-    /// Asks for a buffer of this size. The system may give another one, or refuse.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn ask_for_buffer(&self, bytes: usize) {
-        let mut bytes = bytes;
-        // Above the limit for users the system refuses, instead of giving what it would allow.
-        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(Errno::PERM) && bytes > 4096
-        {
-            bytes /= 2;
+        match &mut self.0 {
+            Kind::Fifo(end) => end.write_vectored(bufs, wait),
+            Kind::Sending(half) => half.write(bufs, wait),
+            Kind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
         }
     }
 
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(super) fn ask_for_buffer(&self, _: usize) {}
-
-    /// Waits until the readers have taken all that was written; `Ok(false)` where the system does not tell.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
-        let none_left = Wait { until: Until::Now, stop: None };
-        try_until(wait, pause, || {
-            if rustix::io::ioctl_fionread(&self.fd)? == 0 {
-                return Ok(true);
+    /// Writes, and while there is no room keeps what comes in, up to a limit, for later reads.
+    pub(crate) fn write_or_take_in(
+        &mut self,
+        incoming: &mut Self,
+        limit: usize,
+        bytes: &[u8],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        match (&mut self.0, &mut incoming.0) {
+            (Kind::Sending(sending), Kind::Receiving(receiving)) => {
+                sending.write_or_take_in(receiving, limit, bytes, wait)
             }
-            // An empty interest asks for nothing but the news that no reader is left.
-            match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
-                Ok(()) => Err(Errno::PIPE.into()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    Err(Obstacle::NotTaken.into())
-                }
-                Err(error) => Err(error),
-            }
-        })
+            _ => self.write(bytes, wait),
+        }
     }
 
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) fn wait_until_taken(&self, _: Wait<'_>) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    /// After the last writer left: the next read waits for the next writer.
+    /// After the last writer left: the next read waits for the next writer. A connection has no next one.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
-        if let Some(fd) = fifo::reopen(&self.fd)? {
-            // The claim is not let go of in between: another reader may be waiting for just that.
-            let before = mem::replace(&mut self.fd, fd);
-            self.claim.get_or_insert(before);
-            self.nonblocking = true;
+        match &mut self.0 {
+            Kind::Fifo(end) => end.renew(),
+            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
         }
-        self.writers = Writers::Awaited;
+    }
+
+    /// The other side reads the end, once it has read what was written.
+    pub(crate) fn finish(&mut self, _: Wait<'_>) -> io::Result<()> {
+        if let Kind::Sending(half) = &mut self.0 {
+            half.finish();
+        }
         Ok(())
     }
 
-    fn read_with(
+    pub(crate) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        match &self.0 {
+            Kind::Fifo(end) => end.wait_until_taken(wait),
+            Kind::Sending(half) => half.wait_until_taken(wait),
+            Kind::Receiving(_) => Ok(false),
+        }
+    }
+
+    pub(crate) fn buffer_size(&self) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Fifo(end) => end.buffer_size(),
+            Kind::Receiving(half) => Ok(sockopt::socket_recv_buffer_size(half.as_fd())?),
+            Kind::Sending(half) => Ok(sockopt::socket_send_buffer_size(half.as_fd())?),
+        }
+    }
+
+    pub(crate) fn ask_for_buffer(&self, bytes: usize) {
+        ask_for_buffer(self.as_fd(), bytes);
+    }
+
+    pub(crate) fn peer(&self) -> io::Result<Peer> {
+        peer::peer(self.as_fd())
+    }
+
+    /// The bytes that came in and were not read.
+    pub(crate) fn unread(&self) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Receiving(half) => half.unread(),
+            Kind::Fifo(_) | Kind::Sending(_) => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    /// The bytes that the other side has not read, and what the system needs to keep them.
+    pub(crate) fn unsent(&self) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Sending(half) => half.unsent(),
+            Kind::Fifo(_) | Kind::Receiving(_) => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    /// From now on handles are let in.
+    pub(crate) fn let_in(&mut self) {
+        if let Kind::Receiving(half) = &mut self.0 {
+            half.let_in();
+        }
+    }
+
+    /// Lets handles go with the next write, and tells the number that the other side must be told.
+    pub(crate) fn pass(&mut self, handles: Vec<OwnedFd>) -> io::Result<Vec<u64>> {
+        match &mut self.0 {
+            Kind::Sending(half) => half.pass(handles),
+            Kind::Fifo(_) | Kind::Receiving(_) => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    /// The handles that have not gone yet.
+    pub(crate) fn take_back(&mut self) -> Vec<OwnedFd> {
+        match &mut self.0 {
+            Kind::Sending(half) => half.take_back(),
+            Kind::Fifo(_) | Kind::Receiving(_) => Vec::new(),
+        }
+    }
+
+    /// The handles of the message that tells of so many.
+    pub(crate) fn take_passed(
         &mut self,
-        wait: Wait<'_>,
-        mut read: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
-    ) -> io::Result<usize> {
-        loop {
-            match self.writers {
-                Writers::Gone => return Ok(0),
-                Writers::Seen => {}
-                Writers::Awaited | Writers::AwaitedStill => {
-                    self.await_writer(wait)?;
-                }
-            }
-            let read = self.attempt(PollFlags::IN, wait, &mut read)?;
-            if read == 0 && cfg!(target_vendor = "apple") && self.writers == Writers::Awaited {
-                self.writers = Writers::AwaitedStill;
-                continue;
-            }
-            self.writers = if read == 0 { Writers::Gone } else { Writers::Seen };
-            return Ok(read);
+        count: usize,
+        numbers: &[u64],
+    ) -> io::Result<Vec<OwnedFd>> {
+        match &mut self.0 {
+            Kind::Receiving(half) => half.take_passed(count, numbers),
+            Kind::Fifo(_) | Kind::Sending(_) => Err(Obstacle::Unsupported.into()),
         }
-    }
-
-    /// Waits for bytes or for the end of the writers, as long as a writer can come.
-    fn await_writer(&self, wait: Wait<'_>) -> io::Result<()> {
-        loop {
-            let look = Instant::now() + LOOK_AT_NAME;
-            let (until, last) = match wait.until {
-                Until::Done => (Until::Deadline(look), false),
-                Until::Deadline(end) if end > look => (Until::Deadline(look), false),
-                until => (until, true),
-            };
-            match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
-                    if fstat(&self.fd)?.st_nlink == 0 && !fifo::has_writer(&self.fd)? {
-                        return Err(Obstacle::NameGone.into());
-                    }
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// Does one operation: plainly where nothing else can end the wait, else with `poll`.
-    fn attempt(
-        &mut self,
-        asked: PollFlags,
-        wait: Wait<'_>,
-        mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.set_nonblocking(!wait.is_plain())?;
-        if wait.stop.is_some() {
-            // A stop goes before what could be done at once, or a busy stream would never stop.
-            match ready(self.fd.as_fd(), asked, Wait { until: Until::Now, ..wait }) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => done?,
-            }
-        }
-        loop {
-            match operation(self.fd.as_fd()) {
-                Ok(bytes) => return Ok(bytes),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if matches!(wait.until, Until::Now) => {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Err(Errno::AGAIN) => ready(self.fd.as_fd(), asked, wait)?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
-        if self.nonblocking != nonblocking {
-            let mut flags = fcntl_getfl(&self.fd)?;
-            flags.set(OFlags::NONBLOCK, nonblocking);
-            fcntl_setfl(&self.fd, flags)?;
-            self.nonblocking = nonblocking;
-        }
-        Ok(())
     }
 }
 
 impl AsFd for Raw {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        match &self.0 {
+            Kind::Fifo(end) => end.as_fd(),
+            Kind::Receiving(half) => half.as_fd(),
+            Kind::Sending(half) => half.as_fd(),
+        }
     }
 }
 
-/// Refuses what is not a pipe, or not open this way; tells whether it is nonblocking.
-fn expect_way(fd: &OwnedFd, way: Way) -> io::Result<bool> {
-    fifo::expect_fifo(&fstat(fd)?)?;
-    let flags = fcntl_getfl(fd)?;
-    let (access, wanted) = match way {
-        Way::In => (OFlags::RDONLY, "reading alone"),
-        Way::Out => (OFlags::WRONLY, "writing alone"),
-    };
-    if flags & OFlags::RWMODE != access {
-        return Err(Obstacle::WrongDirection(wanted).into());
+impl From<FifoEnd> for Raw {
+    fn from(end: FifoEnd) -> Self {
+        Self(Kind::Fifo(end))
     }
-    Ok(flags.contains(OFlags::NONBLOCK))
+}
+
+/// Refuses what is not a connected socket that carries a stream.
+fn expect_stream(fd: &OwnedFd) -> io::Result<()> {
+    expect_socket(&fstat(fd)?)?;
+    if sockopt::socket_type(fd)? != SocketType::STREAM {
+        return Err(Obstacle::NotASocket("a socket that carries no stream").into());
+    }
+    match getpeername(fd) {
+        Ok(_) => Ok(()),
+        Err(Errno::NOTCONN) => Err(Obstacle::NotASocket("a socket that is not connected").into()),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -74,6 +74,33 @@ mod event {
     }
 }
 
+/// Does one operation that may be repeated, and waits until it can be done.
+pub(super) fn until_done<T>(
+    fd: BorrowedFd<'_>,
+    asked: PollFlags,
+    wait: Wait<'_>,
+    mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
+) -> io::Result<T> {
+    if wait.stop.is_some() {
+        // A stop goes before what could be done at once, or a busy stream would never stop.
+        match ready(fd, asked, Wait { until: Until::Now, ..wait }) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => done?,
+        }
+    }
+    loop {
+        match operation(fd) {
+            Ok(done) => return Ok(done),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if matches!(wait.until, Until::Now) => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Err(Errno::AGAIN) => ready(fd, asked, wait)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Waits until `fd` is ready for what is asked, or hung up. A stop that is set goes first.
 pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
     let stop = wait.stop.map(AsFd::as_fd);

@@ -149,6 +149,19 @@ impl fmt::Debug for Shared {
 }
 
 impl Framing for Shared {
+    fn name(&self) -> &str {
+        "shared"
+    }
+
+    fn max_payload(&self) -> u64 {
+        self.rules.limit.into()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        let limit = self.rules.limit;
+        self.rules.limit = u32::try_from(bytes).map_or(limit, |bytes| bytes.min(limit));
+    }
+
     fn begin(&mut self, out: &mut Vec<u8>) {
         self.stream.begin(&self.rules.introduction, out);
     }

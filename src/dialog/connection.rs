@@ -1,0 +1,430 @@
+//! `TypedConnection`.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::agreement::{Agreement, Inbound, Outbound};
+use crate::channel::{Message, Receivable, Sendable, TypedReceiver, TypedSender, WithHandles};
+use crate::duplex::{Connection, ReadHalf, WriteHalf};
+use crate::error::{Error, Operation, TransitionError};
+use crate::handles::Handles;
+use crate::path::PipePath;
+use crate::sys::{Peer, Until};
+use crate::wait::within;
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
+
+/// The bytes that are kept of what comes in while something is sent, unless set.
+const INCOMING: usize = 16 << 20;
+
+/// A connection on which one side sends `Out` and receives `In`, and the other the reverse.
+///
+/// Both sides have [agreed](Agreement) on what they speak before the first message.
+///
+/// While it sends and finds no room, it takes in what comes: both sides may send much before they receive, and do not
+/// hold each other up, until [so much](Self::keep_incoming) is kept; then the error is
+/// [`Congested`](crate::ErrorKind::Congested).
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Listener, TypedConnection};
+///
+/// let listener = Listener::temporary()?;
+/// let path = listener.path().clone();
+/// let serving = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+///     let mut client = listener.accept()?.into_typed::<u64, String>()?;
+///     while let Ok(word) = client.recv() {
+///         client.send(&(word.len() as u64))?;
+///     }
+///     Ok(())
+/// });
+///
+/// let mut server = TypedConnection::<String, u64>::connect(path)?;
+/// server.send(&"hello".into())?;
+/// assert_eq!(server.recv()?, 5);
+/// # drop(server);
+/// # serving.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
+/// knows nothing of this crate, there is no agreement: [`Connection::split`] gives ends for channels on any wire.
+pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard> {
+    sender: TypedSender<Out, WriteHalf, F, C>,
+    receiver: TypedReceiver<In, ReadHalf, F, C>,
+    incoming: usize,
+}
+
+impl Connection {
+    /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
+    ///
+    /// [`Agreement`] has other wires, identifiers and deadlines.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Agreement::make`].
+    pub fn into_typed<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+    ) -> Result<TypedConnection<Out, In>, Error> {
+        Agreement::new().make(self)
+    }
+}
+
+impl<Out: Outbound + ?Sized, In: Inbound> TypedConnection<Out, In> {
+    /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect`] and [`Agreement::make`].
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Connection::connect(path)?.into_typed()
+    }
+
+    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect_timeout`] and [`Agreement::make`].
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
+        let start = std::time::Instant::now();
+        let connection = Connection::connect_timeout(path, timeout)?;
+        Agreement::new().within(timeout.saturating_sub(start.elapsed())).make(connection)
+    }
+}
+
+impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
+    pub(super) fn new(
+        sender: TypedSender<Out, WriteHalf, F, C>,
+        receiver: TypedReceiver<In, ReadHalf, F, C>,
+    ) -> Self {
+        Self { sender, receiver, incoming: INCOMING }
+    }
+
+    /// Sets how many bytes are kept of what comes in while something is sent; 16 MiB unless set.
+    #[must_use]
+    pub fn keep_incoming(mut self, bytes: usize) -> Self {
+        self.incoming = bytes;
+        self
+    }
+
+    /// Sends a value, waiting until there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::send`], and [`Congested`](crate::ErrorKind::Congested): the other side does not receive,
+    /// and sends more than is [kept](Self::keep_incoming). After a receive, [`flush`](Self::flush) goes on with what is
+    /// half sent.
+    pub fn send(&mut self, value: &Out) -> Result<(), Error>
+    where
+        Out: Sendable,
+    {
+        let (sender, write) = self.writing(Until::Done);
+        sender.send_by(value, write)
+    }
+
+    /// Sends a value if there is room for all of it. The value stays with the caller.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::try_send`].
+    pub fn try_send(&mut self, value: &Out) -> Result<(), Error>
+    where
+        Out: Sendable,
+    {
+        self.sender.try_send(value)
+    }
+
+    /// Sends a value, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send) and [`TypedSender::send_timeout`].
+    pub fn send_timeout(&mut self, value: &Out, timeout: Duration) -> Result<(), Error>
+    where
+        Out: Sendable,
+    {
+        let (sender, write) = self.writing(within(timeout));
+        sender.send_by(value, write)
+    }
+
+    /// Takes a value to be sent with others, as [`TypedSender::feed`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::feed`] and [`send`](Self::send).
+    pub fn feed(&mut self, value: &Out) -> Result<(), Error>
+    where
+        Out: Sendable,
+    {
+        let (sender, write) = self.writing(Until::Done);
+        sender.feed_by(value, write)
+    }
+
+    /// Sends what was fed, and what was half sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::flush`], and [`Congested`](crate::ErrorKind::Congested).
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let (sender, write) = self.writing(Until::Done);
+        sender.write_out(write)
+    }
+
+    /// Sends what was fed, as far as there is room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::try_flush`].
+    pub fn try_flush(&mut self) -> Result<(), Error> {
+        self.sender.try_flush()
+    }
+
+    /// Sends what was fed, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::flush_timeout`], and [`Congested`](crate::ErrorKind::Congested).
+    pub fn flush_timeout(&mut self, timeout: Duration) -> Result<(), Error> {
+        let (sender, write) = self.writing(within(timeout));
+        sender.write_out(write)
+    }
+
+    /// Feeds all values, and flushes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send); the values after the one that failed are not taken.
+    pub fn send_all<V: Borrow<Out>>(
+        &mut self,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<(), Error>
+    where
+        Out: Sendable,
+    {
+        for value in values {
+            self.feed(value.borrow())?;
+        }
+        self.flush()
+    }
+
+    /// How many bytes were fed and not sent yet.
+    pub fn pending(&self) -> usize {
+        self.sender.pending()
+    }
+
+    /// Receives the next value, waiting until it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::recv`]. [`Finished`](crate::ErrorKind::Finished): the other side said that this was
+    /// all, and may still be sent to.
+    pub fn recv(&mut self) -> Result<In, Error>
+    where
+        In: Receivable,
+    {
+        self.receiver.recv()
+    }
+
+    /// Receives the next value if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::try_recv`].
+    pub fn try_recv(&mut self) -> Result<In, Error>
+    where
+        In: Receivable,
+    {
+        self.receiver.try_recv()
+    }
+
+    /// Receives the next value, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::recv_timeout`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<In, Error>
+    where
+        In: Receivable,
+    {
+        self.receiver.recv_timeout(timeout)
+    }
+
+    /// Receives the next value in its borrowed form, as [`TypedReceiver::recv_ref`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv).
+    pub fn recv_ref(&mut self) -> Result<In::Ref<'_>, Error>
+    where
+        In: Message,
+    {
+        self.receiver.recv_ref()
+    }
+
+    /// Says that this was all, and keeps the receiver: the other side reads
+    /// [`Finished`](crate::ErrorKind::Finished), and can still answer.
+    ///
+    /// After this, no program that sends compiles:
+    ///
+    /// ```compile_fail,E0599
+    /// let mut server = typed_pipe::TypedConnection::<u32, u32>::connect("/run/app/door")?;
+    /// let mut answers = server.finish()?;
+    /// answers.send(&7)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Self::flush), and [`Unsupported`](crate::ErrorKind::Unsupported) as for
+    /// [`Connection::finish`]. In each the connection is given back, to try again: nothing is sent twice.
+    pub fn finish(self) -> Result<TypedReceiver<In, ReadHalf, F, C>, TransitionError<Self>> {
+        self.finish_until(Until::Done)
+    }
+
+    /// Says that this was all, waiting for some time at most, and keeps the receiver.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn finish_timeout(
+        self,
+        timeout: Duration,
+    ) -> Result<TypedReceiver<In, ReadHalf, F, C>, TransitionError<Self>> {
+        self.finish_until(within(timeout))
+    }
+
+    fn finish_until(
+        mut self,
+        until: Until,
+    ) -> Result<TypedReceiver<In, ReadHalf, F, C>, TransitionError<Self>> {
+        let (sender, write) = self.writing(until);
+        let ended = sender.say_goodbye_by(write).and_then(|()| {
+            let half = self.sender.io_mut();
+            let ended = half.wait_with(until, |io, wait| io.finish(wait));
+            ended.map_err(|error| half.failed(Operation::Finish, error))
+        });
+        match ended {
+            Ok(()) => Ok(self.receiver),
+            Err(error) => Err(TransitionError::new(self, error)),
+        }
+    }
+
+    /// Makes it a sender and a receiver, for two threads for instance.
+    pub fn split(self) -> (TypedSender<Out, WriteHalf, F, C>, TypedReceiver<In, ReadHalf, F, C>) {
+        (self.sender, self.receiver)
+    }
+
+    /// The path of the listener; `None` for a connection that was made of a handle.
+    pub fn path(&self) -> Option<&PipePath> {
+        self.receiver.get_ref().path()
+    }
+
+    /// Who is on the other side, as [`Connection::peer`].
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system does not tell.
+    pub fn peer(&self) -> Result<Peer, Error> {
+        self.receiver.get_ref().peer()
+    }
+
+    /// The sender, and how it writes while what comes in is kept.
+    fn writing(
+        &mut self,
+        until: Until,
+    ) -> (
+        &mut TypedSender<Out, WriteHalf, F, C>,
+        impl FnMut(&mut WriteHalf, &[u8]) -> io::Result<usize>,
+    ) {
+        let Self { sender, receiver, incoming } = self;
+        let limit = *incoming;
+        let write = move |io: &mut WriteHalf, bytes: &[u8]| {
+            io.write_or_take_in(receiver.io_mut(), limit, bytes, until)
+        };
+        (sender, write)
+    }
+}
+
+impl<T: Sendable, In, F: Framing, C: Codec> TypedConnection<WithHandles<T>, In, F, C> {
+    /// Sends a value with handles beside it, as [`TypedSender::send_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::send_with`] and [`send`](Self::send).
+    pub fn send_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
+        let (sender, write) = self.writing(Until::Done);
+        sender.send_with_by(value, handles, write)
+    }
+
+    /// Sends a value with handles beside it, if there is room for all of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::try_send_with`].
+    pub fn try_send_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
+        self.sender.try_send_with(value, handles)
+    }
+
+    /// Sends a value with handles beside it, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::send_with_timeout`] and [`send`](Self::send).
+    pub fn send_with_timeout(
+        &mut self,
+        value: &T,
+        handles: &mut Handles,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let (sender, write) = self.writing(within(timeout));
+        sender.send_with_by(value, handles, write)
+    }
+}
+
+impl<Out: ?Sized, T: Receivable, F: Framing, C: Codec> TypedConnection<Out, WithHandles<T>, F, C> {
+    /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::recv_with`].
+    pub fn recv_with(&mut self) -> Result<(T, Handles), Error> {
+        self.receiver.recv_with()
+    }
+
+    /// Receives the next value with the handles beside it, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::try_recv_with`].
+    pub fn try_recv_with(&mut self) -> Result<(T, Handles), Error> {
+        self.receiver.try_recv_with()
+    }
+
+    /// Receives the next value with the handles beside it, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::recv_with_timeout`].
+    pub fn recv_with_timeout(&mut self, timeout: Duration) -> Result<(T, Handles), Error> {
+        self.receiver.recv_with_timeout(timeout)
+    }
+}
+
+/// Ends when the other side has left between two messages, with a goodbye or without one, or after a fatal error.
+impl<Out: ?Sized, In: Receivable, F: Framing, C: Codec> Iterator
+    for TypedConnection<Out, In, F, C>
+{
+    type Item = Result<In, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.receiver.next()
+    }
+}
+
+impl<Out: ?Sized, In, F, C> fmt::Debug for TypedConnection<Out, In, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedConnection").field("io", &self.receiver).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,470 @@
+//! Connections: made, split, ended.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+use super::half::{Half, ReadHalf, WriteHalf};
+use super::listener::Listener;
+use super::seats::Seat;
+use crate::end::End;
+use crate::error::{Error, Obstacle, Operation, TransitionError};
+use crate::path::PipePath;
+use crate::sys::{Peer, Raw, Until};
+use crate::wait::{Stop, waiting, within};
+
+/// A two-way pipe to another process.
+///
+/// It is made from the path of a [`Listener`], accepted by one, or made of a handle with
+/// `TryFrom<OwnedFd>` or `TryFrom<OwnedHandle>`. Bytes go both ways, at the same time from two threads after
+/// [`split`](Self::split). [`into_typed`](Self::into_typed) makes it a channel of messages.
+///
+/// A connection is an [`io::Read`] and an [`io::Write`]. Dropping it closes both directions: what was written stays for
+/// the other side to read.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::thread;
+/// use typed_pipe::{Connection, Listener};
+///
+/// let listener = Listener::temporary()?;
+/// let path = listener.path().clone(); // all that a client must know
+/// let client = thread::spawn(move || -> std::io::Result<String> {
+///     let mut connection = Connection::connect(path)?;
+///     connection.write_all(b"how are you?")?;
+///     let mut answer = String::new();
+///     connection.finish()?.read_to_string(&mut answer)?; // that was all; now the answer
+///     Ok(answer)
+/// });
+///
+/// let mut connection = listener.accept()?;
+/// let mut question = Vec::new();
+/// connection.read_to_end(&mut question)?; // up to the end of what the client sends
+/// connection.write_all(b"very well")?;
+/// drop(connection);
+/// assert_eq!(client.join().unwrap()?, "very well");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What is finished cannot be sent to:
+///
+/// ```compile_fail,E0382
+/// let mut connection = typed_pipe::Connection::connect("/run/app/door")?;
+/// let answers = connection.finish()?;
+/// connection.writer().write(b"one more thing")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0599
+/// let mut answers = typed_pipe::Connection::connect("/run/app/door")?.finish()?;
+/// answers.write(b"one more thing")?; // only the reading half is left
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Platform-specific behavior
+///
+/// ## Unix
+///
+/// A Unix domain socket that carries a stream, as libuv's pipes are there.
+///
+/// ## Windows
+///
+/// An instance of a pipe of the message type, open for overlapped operations.
+#[derive(Debug)]
+pub struct Connection {
+    reader: ReadHalf,
+    writer: WriteHalf,
+}
+
+impl Connection {
+    /// Connects to the listener at a path, and waits as long as it takes.
+    ///
+    /// It does not matter which process starts first: it waits until there is such a name, until a process listens at
+    /// it, and until that process has room for another client. Being connected is not being accepted: the listener
+    /// may look later. [`ConnectOptions`] has the rest.
+    ///
+    /// ```no_run
+    /// use typed_pipe::Connection;
+    ///
+    /// let mut connection = Connection::connect("/run/app/door")?;
+    /// connection.writer().write(b"hello")?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`]; or the path is too long for this system.
+    /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the name leads to something else.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): another user listens there.
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not connect.
+    /// - [`Io`](crate::ErrorKind::Io): any other, such as too many open files.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// A path of any length will do on Linux; elsewhere it may have 103 bytes.
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        ConnectOptions::new().connect(path)
+    }
+
+    /// Connects to the listener at a path, if that takes no waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and:
+    ///
+    /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such name.
+    /// - [`NotReady`](crate::ErrorKind::NotReady): nobody listens there, or has no room for another client now.
+    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        ConnectOptions::new().try_connect(path)
+    }
+
+    /// Connects to the listener at a path, and waits for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
+        ConnectOptions::new().connect_timeout(path, timeout)
+    }
+
+    /// Two connections that are the two sides of one.
+    ///
+    /// One of them may go to a child process, or be sent beside a [message](crate::WithHandles).
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use typed_pipe::Connection;
+    ///
+    /// let (mut one, mut other) = Connection::pair()?;
+    /// one.write_all(b"hello")?;
+    /// let mut buf = [0; 5];
+    /// other.read_exact(&mut buf)?;
+    /// assert_eq!(&buf, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
+    pub fn pair() -> Result<(Self, Self), Error> {
+        let listener = Listener::temporary()?;
+        let one = Self::connect(listener.path())?;
+        Ok((one, listener.accept()?))
+    }
+
+    /// A connection of both halves of one.
+    pub(crate) fn of(
+        (reader, writer): (Raw, Raw),
+        path: Option<PipePath>,
+        seat: Option<Arc<Seat>>,
+    ) -> Self {
+        let half = Half { path, _seat: seat };
+        Self {
+            reader: End::opened(reader, half.clone(), None),
+            writer: End::opened(writer, half, None),
+        }
+    }
+
+    /// Lets a token end whatever waits on this connection, from now on.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: &Stop) -> Self {
+        self.reader.stop_by(stop);
+        self.writer.stop_by(stop);
+        self
+    }
+
+    /// The path of the listener; `None` for a connection that was made of a handle.
+    pub fn path(&self) -> Option<&PipePath> {
+        self.reader.path()
+    }
+
+    /// The half that is read from.
+    pub fn reader(&mut self) -> &mut ReadHalf {
+        &mut self.reader
+    }
+
+    /// The half that is written to.
+    pub fn writer(&mut self) -> &mut WriteHalf {
+        &mut self.writer
+    }
+
+    /// What is open.
+    pub(crate) fn io(&self) -> &Raw {
+        self.reader.io()
+    }
+
+    /// Takes the two halves apart, for two threads for instance.
+    ///
+    /// They are ends like those of a FIFO: [`into_receiver`](End::into_receiver) and [`into_sender`](End::into_sender) make
+    /// channels of them, without an agreement. [`reunite`](Self::reunite) puts them together again.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let echo = thread::spawn(move || {
+    ///     let (reader, writer) = server.split();
+    ///     let mut sender = writer.into_sender::<u32>();
+    ///     for number in reader.into_receiver::<u32>() {
+    ///         sender.send(&(number? + 1))?;
+    ///     }
+    ///     Ok::<(), typed_pipe::Error>(())
+    /// });
+    ///
+    /// let (reader, writer) = client.split();
+    /// writer.into_sender().send(&41_u32)?; // and is dropped, so that the echo ends
+    /// let answers: Result<Vec<u32>, _> = reader.into_receiver().collect();
+    /// assert_eq!(answers?, [42]);
+    /// # echo.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        (self.reader, self.writer)
+    }
+
+    /// Puts two halves together again.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`](crate::ErrorKind::Mismatch): they are halves of two connections. Both are given back.
+    pub fn reunite(
+        reader: ReadHalf,
+        writer: WriteHalf,
+    ) -> Result<Self, TransitionError<(ReadHalf, WriteHalf)>> {
+        if reader.io().is_half_of(writer.io()) {
+            return Ok(Self { reader, writer });
+        }
+        let error = Error::new(Operation::Adopt, Obstacle::OtherHalf);
+        Err(TransitionError::new((reader, writer), error))
+    }
+
+    /// Says that this was all, and keeps the half that is read from.
+    ///
+    /// The other side reads the end of the stream once it has read what was written, and can still answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`End::finish`]. In each the connection is given back.
+    pub fn finish(self) -> Result<ReadHalf, TransitionError<Self>> {
+        self.finish_until(Until::Done)
+    }
+
+    /// Says that this was all, if that takes no waiting, and keeps the half that is read from.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`End::try_finish`]. In each the connection is given back.
+    pub fn try_finish(self) -> Result<ReadHalf, TransitionError<Self>> {
+        self.finish_until(Until::Now)
+    }
+
+    /// Says that this was all, waiting for some time at most, and keeps the half that is read from.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`End::finish_timeout`]. In each the connection is given back.
+    pub fn finish_timeout(self, timeout: Duration) -> Result<ReadHalf, TransitionError<Self>> {
+        self.finish_until(within(timeout))
+    }
+
+    fn finish_until(self, until: Until) -> Result<ReadHalf, TransitionError<Self>> {
+        let Self { reader, writer } = self;
+        match writer.finish_until(until) {
+            Ok(()) => Ok(reader),
+            Err(failed) => {
+                let (writer, error) = failed.into_parts();
+                Err(TransitionError::new(Self { reader, writer }, error))
+            }
+        }
+    }
+
+    /// Who is on the other side.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system does not tell.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// The user is that of the process when it connected, or when it began to listen. Linux alone tells the process.
+    pub fn peer(&self) -> Result<Peer, Error> {
+        self.reader.peer()
+    }
+
+    /// Refuses any other user on the other side than the one that this process runs as.
+    ///
+    /// A client checks by itself that it is connected to this user or to the system's administrator, unless it
+    /// was told to [trust any](ConnectOptions::trust_any_owner).
+    ///
+    /// # Errors
+    ///
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): it is another user.
+    /// - [`Io`](crate::ErrorKind::Io): the system does not tell.
+    pub fn require_same_user(&self) -> Result<(), Error> {
+        let peer = self.peer()?;
+        if peer.is_same_user() {
+            return Ok(());
+        }
+        let other = Obstacle::OtherUser { user: peer.user().to_string() };
+        Err(Error::new(Operation::AskPeer, other).at(self.reader.shared_path()))
+    }
+
+    /// The bytes that have come in and were not read yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the other side is gone.
+    pub fn unread(&self) -> Result<usize, Error> {
+        self.reader.unread()
+    }
+
+    /// The bytes that the other side has not read yet, as [`End::unsent`].
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
+    pub fn unsent(&self) -> Result<usize, Error> {
+        self.writer.unsent()
+    }
+}
+
+impl io::Read for Connection {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut self.reader, buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.reader.read_vectored(bufs)
+    }
+}
+
+impl io::Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut self.writer, bytes)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.writer.write_vectored(bufs)
+    }
+
+    /// Does nothing: what is written is in the pipe.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How to connect.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use typed_pipe::{ConnectOptions, Stop};
+///
+/// let stop = Stop::new()?;
+/// let mut connection = ConnectOptions::new()
+///     .stopped_by(&stop)
+///     .buffer_size(1 << 20)
+///     .connect_timeout("/run/app/door", Duration::from_secs(5))?;
+/// connection.writer().write(b"hello")?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    stop: Option<Stop>,
+    any_owner: bool,
+    buffer_size: Option<usize>,
+}
+
+impl ConnectOptions {
+    /// The usual options: this user's listeners and the system's alone.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Connects to whoever listens.
+    ///
+    /// Unless this is said, it must be this user or the system's administrator: in a folder that others can write to, a
+    /// listener of another user may be a trap.
+    #[must_use]
+    pub fn trust_any_owner(mut self) -> Self {
+        self.any_owner = true;
+        self
+    }
+
+    /// Lets a token end whatever waits on the connection, connecting included.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: &Stop) -> Self {
+        self.stop = Some(stop.clone());
+        self
+    }
+
+    /// Asks for buffers of so many bytes.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// Without a meaning: the listener sets them.
+    #[must_use]
+    pub fn buffer_size(mut self, bytes: usize) -> Self {
+        self.buffer_size = Some(bytes);
+        self
+    }
+
+    /// Connects to the listener at a path, as [`Connection::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect`], and [`Stopped`](crate::ErrorKind::Stopped).
+    pub fn connect(&self, path: impl AsRef<Path>) -> Result<Connection, Error> {
+        self.connect_until(path.as_ref(), Until::Done)
+    }
+
+    /// Connects to the listener at a path, as [`Connection::try_connect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::try_connect`], and [`Stopped`](crate::ErrorKind::Stopped).
+    pub fn try_connect(&self, path: impl AsRef<Path>) -> Result<Connection, Error> {
+        self.connect_until(path.as_ref(), Until::Now)
+    }
+
+    /// Connects to the listener at a path, as [`Connection::connect_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect_timeout`], and [`Stopped`](crate::ErrorKind::Stopped).
+    pub fn connect_timeout(
+        &self,
+        path: impl AsRef<Path>,
+        timeout: Duration,
+    ) -> Result<Connection, Error> {
+        self.connect_until(path.as_ref(), within(timeout))
+    }
+
+    fn connect_until(&self, path: &Path, until: Until) -> Result<Connection, Error> {
+        let path = PipePath::new(path)?;
+        let wait = waiting(until, self.stop.as_ref());
+        let halves = Raw::connect(path.as_path(), self.any_owner, wait)
+            .map_err(|error| Error::new(Operation::Connect, error).at(Some(path.shared())))?;
+        if let Some(bytes) = self.buffer_size {
+            halves.1.ask_for_buffer(bytes);
+        }
+        let connection = Connection::of(halves, Some(path), None);
+        Ok(match &self.stop {
+            Some(stop) => connection.stopped_by(stop),
+            None => connection,
+        })
+    }
+}
+
+assert_impl_all!(Connection: Send, Sync);
+assert_not_impl_any!(Connection: Clone);

@@ -1,0 +1,340 @@
+//! Listeners: names at which clients connect.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use static_assertions::assert_impl_all;
+
+use super::connection::Connection;
+use super::seats::Seats;
+use crate::error::{Error, ErrorKind, Operation, TransitionError};
+use crate::path::PipePath;
+use crate::sys::{IfExists, Server, Settings, Until};
+use crate::wait::{Stop, waiting, within};
+
+/// A name on this machine at which clients connect.
+///
+/// It is bound by construction: there is no listener that does not listen. Like an allocated [`Pipe`](crate::Pipe) it has
+/// one owner, by the lock beside it; dropping it removes its name, if that is still its own, and never in a child that
+/// was forked off. Connections that were accepted go on.
+///
+/// [`accept`](Self::accept) hands out the next client and does nothing more with it, so that no client can keep the next
+/// one waiting: what is to be agreed with it is agreed by whoever serves it, such as a thread of its own.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::thread;
+/// use typed_pipe::{Connection, Listener};
+///
+/// let listener = Listener::temporary()?; // or `Listener::bind("/run/app/door")?`
+/// let path = listener.path().clone();
+/// thread::spawn(move || {
+///     for client in &listener {
+///         let mut client = client?;
+///         thread::spawn(move || client.write_all(b"welcome"));
+///     }
+///     Ok::<(), typed_pipe::Error>(())
+/// });
+///
+/// let mut words = String::new();
+/// Connection::connect(path)?.read_to_string(&mut words)?;
+/// assert_eq!(words, "welcome");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Platform-specific behavior
+///
+/// ## Unix
+///
+/// The name is that of a Unix domain socket. The lock is a file with the ending `.lock`; it is gone when the name is.
+///
+/// ## Windows
+///
+/// The name is `\\.\pipe\…`, for this user and this machine alone. It dies with the last handle of either side, and is
+/// in use until then.
+#[derive(Debug)]
+pub struct Listener {
+    server: Server,
+    path: PipePath,
+    stop: Option<Stop>,
+    seats: Seats,
+}
+
+impl Listener {
+    /// Makes a name at which clients connect, and becomes its owner.
+    ///
+    /// Options other than the usual ones come with [`ListenerOptions`].
+    ///
+    /// # Errors
+    ///
+    /// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists): there is a socket of this name that no owner left behind.
+    /// - [`InUse`](crate::ErrorKind::InUse): another process listens there, or owns the name.
+    /// - [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`]; or the path is too long for this system.
+    /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is something else of this name.
+    /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such folder.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put something else in its place, or
+    ///   what is there belongs to somebody else.
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// A path of any length will do on Linux; elsewhere it may have 103 bytes.
+    pub fn bind(path: impl AsRef<Path>) -> Result<Self, Error> {
+        ListenerOptions::new().bind(path)
+    }
+
+    /// Makes a name that nobody can guess, in a private folder of its own that goes with it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind), where they can be.
+    pub fn temporary() -> Result<Self, Error> {
+        ListenerOptions::new().temporary()
+    }
+
+    /// The path of the name, from which a client connects.
+    pub fn path(&self) -> &PipePath {
+        &self.path
+    }
+
+    /// How many connections that it handed out are there now.
+    pub fn clients(&self) -> usize {
+        self.seats.taken()
+    }
+
+    /// Hands out the next client, and waits until there is one.
+    ///
+    /// Several threads may do so at once. Where as many clients are connected as [may be](ListenerOptions::max_clients), it
+    /// waits until one has left: those that come meanwhile wait as well.
+    ///
+    /// # Errors
+    ///
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process or the system has no descriptor left for it. The client
+    ///   is kept. A listener rests for 50 milliseconds before it says so: whoever tries again at once does not spin.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`ListenerOptions::stopped_by`].
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn accept(&self) -> Result<Connection, Error> {
+        self.accept_until(Until::Done)
+    }
+
+    /// Hands out the next client, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept), and [`NotReady`](crate::ErrorKind::NotReady): there is none, or there may be no
+    /// further one.
+    pub fn try_accept(&self) -> Result<Connection, Error> {
+        self.accept_until(Until::Now)
+    }
+
+    /// Hands out the next client, and waits for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn accept_timeout(&self, timeout: Duration) -> Result<Connection, Error> {
+        self.accept_until(within(timeout))
+    }
+
+    fn accept_until(&self, until: Until) -> Result<Connection, Error> {
+        let path = Some(self.path.shared());
+        let seat = self.seats.take(until, self.stop.as_ref()).map_err(|error| error.at(path))?;
+        let accepted = self.server.accept(waiting(until, self.stop.as_ref()));
+        let halves = accepted.map_err(|error| Error::new(Operation::Accept, error).at(path))?;
+        Ok(Connection::of(halves, Some(self.path.clone()), Some(Arc::new(seat))))
+    }
+
+    /// Removes the name. Connections that were accepted go on; whoever waits to be accepted is turned away.
+    ///
+    /// A name that is gone, or leads to something else by now, is left alone: that is no error.
+    ///
+    /// # Errors
+    ///
+    /// In each the listener is given back, and goes on listening.
+    ///
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may no longer write to the folder.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn unlink(mut self) -> Result<(), TransitionError<Self>> {
+        match self.server.remove() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = Error::new(Operation::Deallocate, error).at(Some(self.path.shared()));
+                Err(TransitionError::new(self, error))
+            }
+        }
+    }
+
+    /// Whether the name is gone, or leads to something else: no further client will come this way.
+    pub fn is_orphaned(&self) -> bool {
+        self.server.is_orphaned()
+    }
+}
+
+impl<'a> IntoIterator for &'a Listener {
+    type Item = Result<Connection, Error>;
+    type IntoIter = Clients<'a>;
+
+    fn into_iter(self) -> Clients<'a> {
+        Clients { listener: self }
+    }
+}
+
+/// The clients of a [`Listener`], one after the other.
+///
+/// It ends when the listener is [stopped](ListenerOptions::stopped_by), and never else: after an error the next client
+/// may come.
+#[derive(Debug)]
+pub struct Clients<'a> {
+    listener: &'a Listener,
+}
+
+impl Iterator for Clients<'_> {
+    type Item = Result<Connection, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.listener.accept() {
+            Err(error) if error.kind() == ErrorKind::Stopped => None,
+            accepted => Some(accepted),
+        }
+    }
+}
+
+/// How to listen.
+///
+/// ```
+/// use typed_pipe::{ListenerOptions, Stop};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("door");
+/// let stop = Stop::new()?;
+/// let listener = ListenerOptions::new()
+///     .mode(0o660) // for this user's group too
+///     .max_clients(100)
+///     .stopped_by(&stop)
+///     .bind(name)?;
+/// # drop(listener);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ListenerOptions {
+    settings: Settings,
+    stop: Option<Stop>,
+    max_clients: usize,
+}
+
+impl Default for ListenerOptions {
+    fn default() -> Self {
+        Self { settings: Settings::default(), stop: None, max_clients: usize::MAX }
+    }
+}
+
+impl ListenerOptions {
+    /// The usual options: mode 0600, a private folder, a backlog of 128, and any number of clients.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the permission bits of the name, whatever the umask of the process; 0600 unless set.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// Without a meaning: the pipe is for this user alone.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.settings.mode = mode & 0o777;
+        self
+    }
+
+    /// Sets what to do where the name exists. What a process listens at is never replaced.
+    ///
+    /// [`IfExists::Reuse`] replaces any socket of this user at which nobody listens, whoever made it.
+    #[must_use]
+    pub fn if_exists(mut self, policy: IfExists) -> Self {
+        self.settings.if_exists = policy;
+        self
+    }
+
+    /// Sets how many clients may be connected and not yet accepted; 128 unless set.
+    ///
+    /// Further ones wait until there is room.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The number of instances that listen at any time, from 1 to 64.
+    #[must_use]
+    pub fn backlog(mut self, clients: u16) -> Self {
+        self.settings.backlog = clients;
+        self
+    }
+
+    /// Sets how many accepted clients may be connected at the same time.
+    #[must_use]
+    pub fn max_clients(mut self, clients: usize) -> Self {
+        self.max_clients = clients;
+        self
+    }
+
+    /// Asks for buffers of so many bytes, for each connection.
+    ///
+    /// The system rounds it, and may give less: [`End::buffer_size`](crate::End::buffer_size) tells what it is.
+    #[must_use]
+    pub fn buffer_size(mut self, bytes: usize) -> Self {
+        self.settings.buffer_size = Some(bytes);
+        self
+    }
+
+    /// Listens in a folder where anybody could replace the name, as
+    /// [`PipeOptions::trust_any_folder`](crate::PipeOptions::trust_any_folder).
+    #[must_use]
+    pub fn trust_any_folder(mut self) -> Self {
+        self.settings.any_folder = true;
+        self
+    }
+
+    /// Lets a token end [`accept`](Listener::accept). Connections are not touched by it: see
+    /// [`Connection::stopped_by`].
+    #[must_use]
+    pub fn stopped_by(mut self, stop: &Stop) -> Self {
+        self.stop = Some(stop.clone());
+        self
+    }
+
+    /// Makes a name at which clients connect, as [`Listener::bind`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Listener::bind`].
+    pub fn bind(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+        let path = PipePath::new(path)?;
+        let bound = Server::bind(path.as_path(), &self.settings);
+        let server =
+            bound.map_err(|error| Error::new(Operation::Listen, error).at(Some(path.shared())))?;
+        Ok(self.listener(server, path))
+    }
+
+    /// Makes a name that nobody can guess, as [`Listener::temporary`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Listener::bind`], where they can be.
+    pub fn temporary(self) -> Result<Listener, Error> {
+        let bound = Server::temporary(&self.settings);
+        let (path, server) = bound.map_err(|error| Error::new(Operation::Listen, error))?;
+        Ok(self.listener(server, PipePath::given(&path)))
+    }
+
+    fn listener(self, server: Server, path: PipePath) -> Listener {
+        Listener { server, path, stop: self.stop, seats: Seats::new(self.max_clients) }
+    }
+}
+
+assert_impl_all!(Listener: Send, Sync);

@@ -1,0 +1,75 @@
+//! How many clients are connected, and how many may be.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Obstacle, Operation};
+use crate::sys::Until;
+use crate::wait::Stop;
+
+/// How long a wait goes on before it looks whether it was stopped.
+const LOOK_AT_STOP: Duration = Duration::from_millis(20);
+
+/// The places for clients.
+#[derive(Debug)]
+pub(super) struct Seats {
+    shared: Arc<Shared>,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    taken: Mutex<usize>,
+    left: Condvar,
+}
+
+impl Shared {
+    /// The count, whatever a thread that panicked did: it is right between any two lines.
+    fn taken(&self) -> MutexGuard<'_, usize> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a client, until both halves of its connection are dropped.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<Shared>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        *self.0.taken() -= 1;
+        self.0.left.notify_one();
+    }
+}
+
+impl Seats {
+    pub(super) fn new(most: usize) -> Self {
+        Self { shared: Arc::default(), most }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        *self.shared.taken()
+    }
+
+    /// Takes a place, and waits until there is one.
+    pub(super) fn take(&self, until: Until, stop: Option<&Stop>) -> Result<Seat, Error> {
+        let failed = |obstacle: Obstacle| Err(Error::new(Operation::Accept, obstacle));
+        let mut taken = self.shared.taken();
+        while *taken >= self.most {
+            if stop.is_some_and(Stop::is_stopped) {
+                return failed(Obstacle::Stopped);
+            }
+            let left = match until {
+                Until::Now => return failed(Obstacle::AllSeatsTaken),
+                Until::Done => LOOK_AT_STOP,
+                Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
+            };
+            if left.is_zero() {
+                return failed(Obstacle::TimedOut("as many clients as may be are still connected"));
+            }
+            let waited = self.shared.left.wait_timeout(taken, left.min(LOOK_AT_STOP));
+            taken = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *taken += 1;
+        Ok(Seat(Arc::clone(&self.shared)))
+    }
+}

@@ -1,0 +1,150 @@
+//! Handles beside a message.
+
+use std::fs::File;
+
+use crate::error::{Error, Obstacle, Operation};
+use crate::sys::Handle;
+
+/// Handles that go beside a message, or that came with one.
+///
+/// They have numbers, from 0 on in the order in which they were [added](Self::add), by which the message itself can
+/// speak of them. Each is [taken](Self::take) as what it is expected to be. Those that nobody takes are closed.
+///
+/// ```
+/// use std::fs::File;
+/// use std::io::Read;
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::{Connection, Handles, WithHandles};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Opened {
+///     name: String,
+///     file: u32, // the number of its handle
+/// }
+///
+/// # use std::io::{Seek, Write};
+/// # let mut log = tempfile::tempfile()?;
+/// # log.write_all(b"started")?;
+/// # log.rewind()?;
+/// let (client, server) = Connection::pair()?;
+/// let serving = std::thread::spawn(move || {
+///     let mut server = server.into_typed::<WithHandles<Opened>, ()>()?;
+///     let mut handles = Handles::new();
+///     let file = handles.add(log);
+///     server.send_with(&Opened { name: "log".into(), file }, &mut handles)
+/// });
+///
+/// let mut client = client.into_typed::<(), WithHandles<Opened>>()?;
+/// let (opened, mut handles) = client.recv_with()?;
+/// let mut words = String::new();
+/// handles.take::<File>(opened.file)?.read_to_string(&mut words)?;
+/// assert_eq!(words, "started");
+/// # serving.join().unwrap()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Handles {
+    handles: Vec<Option<Handle>>,
+}
+
+impl Handles {
+    /// So many handles may go with one message.
+    pub const MOST: usize = 253;
+
+    /// No handles yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a handle, and tells its number.
+    ///
+    /// Files, and the ends and connections of this crate, can be added as they are, and on Unix all that is an
+    /// `OwnedFd`, such as the sockets of the standard library.
+    pub fn add(&mut self, handle: impl Into<Handle>) -> u32 {
+        let number = u32::try_from(self.handles.len()).unwrap_or(u32::MAX);
+        self.handles.push(Some(handle.into()));
+        number
+    }
+
+    /// Takes the handle of a number, if it is what is expected.
+    ///
+    /// What a handle is has been chosen by the other side: that it is a file, or the end of a pipe, is checked here.
+    ///
+    /// # Errors
+    ///
+    /// In each the handle stays where it is.
+    ///
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): there is no handle of this number, it was taken before, or it is
+    ///   something else.
+    /// - Those of the conversion, for ends and connections: [`NotAPipe`](crate::ErrorKind::NotAPipe),
+    ///   [`WrongDirection`](crate::ErrorKind::WrongDirection).
+    pub fn take<T: FromHandle>(&mut self, number: u32) -> Result<T, Error> {
+        let place = usize::try_from(number).ok().and_then(|number| self.handles.get_mut(number));
+        let missing = || Error::new(Operation::TakeHandle, Obstacle::NoHandle(number));
+        let place = place.ok_or_else(missing)?;
+        let handle = place.take().ok_or_else(missing)?;
+        T::from_handle(handle).map_err(|(handle, error)| {
+            *place = Some(handle);
+            error
+        })
+    }
+
+    /// How many handles there are, those that were taken included.
+    pub fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// Whether there never was one.
+    pub fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
+    /// Those that are there, to be passed on.
+    pub(crate) fn drain(&mut self) -> Result<Vec<Handle>, Error> {
+        let len = self.handles.len();
+        if len > Self::MOST {
+            let many = Obstacle::TooManyHandles { len, limit: Self::MOST };
+            return Err(Error::new(Operation::Send, many));
+        }
+        if let Some(taken) = self.handles.iter().position(Option::is_none) {
+            let number = u32::try_from(taken).unwrap_or(u32::MAX);
+            return Err(Error::new(Operation::Send, Obstacle::NoHandle(number)));
+        }
+        Ok(self.handles.drain(..).flatten().collect())
+    }
+}
+
+impl From<Vec<Handle>> for Handles {
+    fn from(handles: Vec<Handle>) -> Self {
+        Self { handles: handles.into_iter().map(Some).collect() }
+    }
+}
+
+/// What a handle that came with a message can be taken as.
+///
+/// It is implemented for the plain handle of the system, for files, for the ends of pipes and for connections,
+/// and on Unix for the sockets of the standard library. A handle of another kind is refused.
+pub trait FromHandle: Sized {
+    /// Makes it of the handle, or gives the handle back.
+    ///
+    /// # Errors
+    ///
+    /// The handle is something else.
+    fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)>;
+}
+
+impl FromHandle for Handle {
+    fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
+        Ok(handle)
+    }
+}
+
+/// A file or a device.
+impl FromHandle for File {
+    fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
+        match crate::sys::expect_file(&handle) {
+            Ok(()) => Ok(handle.into()),
+            Err(error) => Err((handle, Error::new(Operation::TakeHandle, error))),
+        }
+    }
+}

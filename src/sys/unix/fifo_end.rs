@@ -1,0 +1,265 @@
+//! An open end of a FIFO.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::io::{Errno, read, readv, write, writev};
+
+use super::file::expect_fifo;
+use super::wait::{pause, ready, until_done};
+use super::{fifo, signal};
+use crate::error::Obstacle;
+use crate::sys::{Until, Wait, Way, try_until};
+
+/// How often a reader that no writer has come to looks whether its pipe still has a name.
+const LOOK_AT_NAME: Duration = Duration::from_secs(1);
+
+/// An open end. Nobody else shares its file description, so that the flags can be remembered here.
+#[derive(Debug)]
+pub(super) struct FifoEnd {
+    fd: OwnedFd,
+    /// What the claim to be the only reader hangs on, once `fd` was opened anew.
+    claim: Option<OwnedFd>,
+    nonblocking: bool,
+    writers: Writers,
+    /// Whether a write to nobody would raise a signal in this process.
+    guarded: bool,
+}
+
+/// What a reading end knows of the writers.
+///
+/// A FIFO that no writer has opened yet reads as if it had ended: only `poll` can tell the two apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writers {
+    Awaited,
+    /// None came, and the end that macOS tells of once without any is over.
+    AwaitedStill,
+    Seen,
+    Gone,
+}
+
+impl FifoEnd {
+    fn new(fd: OwnedFd, way: Way, nonblocking: bool) -> Self {
+        let guarded = way == Way::Out && signal::is_raised();
+        if guarded {
+            signal::quiet(fd.as_fd());
+        }
+        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded }
+    }
+
+    pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
+        Self::wait_to_open(way, wait, || fifo::open(CWD, path.as_os_str(), way, any_owner))
+    }
+
+    /// Tries to open until there is what must be there, or the wait ends.
+    pub(super) fn wait_to_open(
+        way: Way,
+        wait: Wait<'_>,
+        attempt: impl FnMut() -> io::Result<OwnedFd>,
+    ) -> io::Result<Self> {
+        let fd = try_until(wait, pause, attempt)?;
+        if way == Way::In {
+            fifo::claim_reading(&fd, wait)?;
+        }
+        Ok(Self::new(fd, way, true))
+    }
+
+    pub(super) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
+        match expect_way(&fd, way) {
+            Ok(nonblocking) => Ok(Self::new(fd, way, nonblocking)),
+            Err(error) => Err((fd, error)),
+        }
+    }
+
+    /// Gives the descriptor away, blocking as descriptors are expected to be.
+    pub(super) fn into_handle(mut self) -> OwnedFd {
+        // It fails for no descriptor that is open.
+        let _ = self.set_nonblocking(false);
+        self.fd
+    }
+
+    pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.read_with(wait, |fd| read(fd, &mut *buf))
+    }
+
+    pub(super) fn read_vectored(
+        &mut self,
+        bufs: &mut [IoSliceMut<'_>],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        // The system looks at so many buffers only, and nothing read into none of them is no end.
+        let Some(first) = bufs.iter().position(|buf| !buf.is_empty()) else { return Ok(0) };
+        let bufs = bufs.get_mut(first..).unwrap_or_default();
+        self.read_with(wait, |fd| readv(fd, &mut *bufs))
+    }
+
+    pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
+        if self.guarded {
+            return self.write_vectored(&[IoSlice::new(buf)], wait);
+        }
+        self.attempt(PollFlags::OUT, wait, |fd| write(fd, buf))
+    }
+
+    pub(super) fn write_vectored(
+        &mut self,
+        bufs: &[IoSlice<'_>],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        let guarded = self.guarded;
+        self.attempt(PollFlags::OUT, wait, |fd| {
+            if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
+        })
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn buffer_size(&self) -> io::Result<usize> {
+        Ok(rustix::pipe::fcntl_getpipe_size(&self.fd)?)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn buffer_size(&self) -> io::Result<usize> {
+        Err(Obstacle::Unsupported.into())
+    }
+
+    /// Asks for a buffer of this size. The system may give another one, or refuse.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn ask_for_buffer(&self, bytes: usize) {
+        let mut bytes = bytes;
+        // Above the limit for users the system refuses, instead of giving what it would allow.
+        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(Errno::PERM) && bytes > 4096
+        {
+            bytes /= 2;
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn ask_for_buffer(&self, _: usize) {}
+
+    /// Waits until the readers have taken all that was written; `Ok(false)` where the system does not tell.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        let none_left = Wait { until: Until::Now, stop: None };
+        try_until(wait, pause, || {
+            if rustix::io::ioctl_fionread(&self.fd)? == 0 {
+                return Ok(true);
+            }
+            // An empty interest asks for nothing but the news that no reader is left.
+            match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
+                Ok(()) => Err(Errno::PIPE.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Err(Obstacle::NotTaken.into())
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn wait_until_taken(&self, _: Wait<'_>) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// After the last writer left: the next read waits for the next writer.
+    pub(super) fn renew(&mut self) -> io::Result<()> {
+        if let Some(fd) = fifo::reopen(&self.fd)? {
+            // The claim is not let go of in between: another reader may be waiting for just that.
+            let before = mem::replace(&mut self.fd, fd);
+            self.claim.get_or_insert(before);
+            self.nonblocking = true;
+        }
+        self.writers = Writers::Awaited;
+        Ok(())
+    }
+
+    fn read_with(
+        &mut self,
+        wait: Wait<'_>,
+        mut read: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            match self.writers {
+                Writers::Gone => return Ok(0),
+                Writers::Seen => {}
+                Writers::Awaited | Writers::AwaitedStill => {
+                    self.await_writer(wait)?;
+                }
+            }
+            let read = self.attempt(PollFlags::IN, wait, &mut read)?;
+            if read == 0 && cfg!(target_vendor = "apple") && self.writers == Writers::Awaited {
+                self.writers = Writers::AwaitedStill;
+                continue;
+            }
+            self.writers = if read == 0 { Writers::Gone } else { Writers::Seen };
+            return Ok(read);
+        }
+    }
+
+    /// Waits for bytes or for the end of the writers, as long as a writer can come.
+    fn await_writer(&self, wait: Wait<'_>) -> io::Result<()> {
+        loop {
+            let look = Instant::now() + LOOK_AT_NAME;
+            let (until, last) = match wait.until {
+                Until::Done => (Until::Deadline(look), false),
+                Until::Deadline(end) if end > look => (Until::Deadline(look), false),
+                until => (until, true),
+            };
+            match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
+                    if fstat(&self.fd)?.st_nlink == 0 && !fifo::has_writer(&self.fd)? {
+                        return Err(Obstacle::NameGone.into());
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Does one operation: plainly where nothing else can end the wait, else with `poll`.
+    fn attempt(
+        &mut self,
+        asked: PollFlags,
+        wait: Wait<'_>,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.set_nonblocking(!wait.is_plain())?;
+        until_done(self.fd.as_fd(), asked, wait, &mut operation)
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
+        if self.nonblocking != nonblocking {
+            let mut flags = fcntl_getfl(&self.fd)?;
+            flags.set(OFlags::NONBLOCK, nonblocking);
+            fcntl_setfl(&self.fd, flags)?;
+            self.nonblocking = nonblocking;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for FifoEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Refuses what is not a pipe, or not open this way; tells whether it is nonblocking.
+fn expect_way(fd: &OwnedFd, way: Way) -> io::Result<bool> {
+    expect_fifo(&fstat(fd)?)?;
+    let flags = fcntl_getfl(fd)?;
+    let (access, wanted) = match way {
+        Way::In => (OFlags::RDONLY, "reading alone"),
+        Way::Out => (OFlags::WRONLY, "writing alone"),
+    };
+    if flags & OFlags::RWMODE != access {
+        return Err(Obstacle::WrongDirection(wanted).into());
+    }
+    Ok(flags.contains(OFlags::NONBLOCK))
+}

@@ -1,0 +1,71 @@
+//! What stands under a name.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::process::{Uid, geteuid};
+
+use crate::error::Obstacle;
+
+/// What a name leads to, without following a link and without opening anything.
+pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
+    Ok(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Refuses what is not a FIFO.
+pub(super) fn expect_fifo(stat: &Stat) -> Result<(), Obstacle> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => Ok(()),
+        other => Err(Obstacle::NotAPipe(in_words(other))),
+    }
+}
+
+/// Refuses what is not a socket.
+pub(super) fn expect_socket(stat: &Stat) -> Result<(), Obstacle> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Socket => Ok(()),
+        other => Err(Obstacle::NotASocket(in_words(other))),
+    }
+}
+
+/// Refuses what is no file: a pipe, a socket, a folder, or a name without access.
+pub(crate) fn expect_file(fd: &OwnedFd) -> io::Result<()> {
+    match FileType::from_raw_mode(fstat(fd)?.st_mode) {
+        FileType::RegularFile | FileType::CharacterDevice | FileType::BlockDevice => {}
+        other => return Err(Obstacle::OtherHandle(in_words(other), "a file").into()),
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if fcntl_getfl(fd)?.contains(OFlags::PATH) {
+        return Err(Obstacle::OtherHandle("a name without access", "a file").into());
+    }
+    Ok(())
+}
+
+fn in_words(file: FileType) -> &'static str {
+    match file {
+        FileType::Fifo => "a FIFO",
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a folder",
+        FileType::Symlink => "a symbolic link",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    }
+}
+
+/// Refuses what belongs to anybody but this user and root.
+pub(super) fn expect_trusted(stat: &Stat) -> Result<(), Obstacle> {
+    expect_trusted_user(Uid::from_raw(stat.st_uid))
+}
+
+/// Refuses anybody but this user and root.
+pub(super) fn expect_trusted_user(user: Uid) -> Result<(), Obstacle> {
+    if user == geteuid() || user.is_root() {
+        return Ok(());
+    }
+    Err(Obstacle::NotTrusted { owner: user.as_raw().to_string() })
+}

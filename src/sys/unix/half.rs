@@ -1,0 +1,378 @@
+//! The halves of a connection: what is read from it, and what is written to it.
+//!
+//! They share a socket, so each waits by itself: the socket blocks, and an operation that must not is told so.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::PollFlags;
+use rustix::io::{Errno, ioctl_fionread};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use super::rights::{self, Batch};
+use super::wait::{ready, until_done};
+use crate::error::Obstacle;
+use crate::sys::backlog::Backlog;
+use crate::sys::{Until, Wait};
+
+const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
+
+/// The bytes that are taken in at once.
+const PIECE: usize = 64 * 1024;
+
+/// So many messages whose handles nobody took are too many.
+const MOST_BATCHES: usize = 1024;
+
+/// What the halves share.
+#[derive(Debug)]
+struct Socket {
+    fd: OwnedFd,
+    /// Who may end a direction: not a child that was forked off.
+    maker: u32,
+    /// Whether the other side left without reading all.
+    reset: AtomicBool,
+}
+
+/// One direction. Dropping it ends it, if the other one goes on.
+#[derive(Debug)]
+struct Side {
+    socket: Arc<Socket>,
+    way: Shutdown,
+    /// Whether it goes on elsewhere when this is dropped.
+    goes_on: bool,
+}
+
+impl Side {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.fd.as_fd()
+    }
+
+    fn end(&self) {
+        if self.socket.maker == process::id() {
+            // It fails only where the other side has left, which is an end as well.
+            let _ = shutdown(&self.socket.fd, self.way);
+        }
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        if !self.goes_on && Arc::strong_count(&self.socket) > 1 {
+            self.end();
+        }
+    }
+}
+
+/// Both halves of a socket.
+pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
+    let socket = Socket { fd, maker: process::id(), reset: AtomicBool::new(false) };
+    let socket = Arc::new(socket);
+    let receiving = Side { socket: Arc::clone(&socket), way: Shutdown::Read, goes_on: false };
+    let sending = Side { socket, way: Shutdown::Write, goes_on: false };
+    (
+        Receiving {
+            side: receiving,
+            backlog: Backlog::default(),
+            batches: VecDeque::new(),
+            first: 0,
+            lets_in: false,
+            ended: false,
+        },
+        Sending { side: sending, handles: Vec::new(), gone: 0, finished: false },
+    )
+}
+
+/// The socket of both halves.
+pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<OwnedFd> {
+    receiving.side.goes_on = true;
+    sending.side.goes_on = true;
+    let socket = Arc::clone(&sending.side.socket);
+    drop((receiving, sending));
+    Arc::into_inner(socket).map(|socket| socket.fd)
+}
+
+/// What is read from a connection.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    side: Side,
+    backlog: Backlog,
+    /// The handles that came with messages which were not taken yet.
+    batches: VecDeque<Batch>,
+    /// The number of the first of them, among all that came.
+    first: u64,
+    lets_in: bool,
+    ended: bool,
+}
+
+impl Receiving {
+    pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        if let Some(bytes) = self.backlog.take(buf) {
+            return Ok(bytes);
+        }
+        if self.ended || buf.is_empty() {
+            return Ok(0);
+        }
+        self.receive(buf, wait)
+    }
+
+    /// Reads from the socket itself.
+    fn receive(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        let flags = if wait.is_plain() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        let lets_in = self.lets_in;
+        let received = until_done(self.side.fd(), PollFlags::IN, wait, |fd| {
+            if lets_in {
+                return rights::receive(fd, buf, flags);
+            }
+            // Handles that come uninvited are closed by this.
+            recv(fd, &mut *buf, flags).map(|(bytes, _)| (bytes, None))
+        });
+        let (bytes, batch) = match received {
+            // The other side left without reading all; all that it wrote was read.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.side.socket.reset.store(true, Ordering::Release);
+                (0, None)
+            }
+            received => received?,
+        };
+        self.ended = bytes == 0;
+        if let Some(batch) = batch {
+            if self.batches.len() >= MOST_BATCHES {
+                return Err(Obstacle::HandlesLost("too many came that nobody asked for").into());
+            }
+            self.batches.push_back(batch);
+        }
+        Ok(bytes)
+    }
+
+    /// Keeps what comes in, up to a limit, for later reads.
+    fn take_in(&mut self, limit: usize) -> io::Result<Intake> {
+        if self.ended {
+            return Ok(Intake::Ended);
+        }
+        if self.backlog.len() >= limit || self.batches.len() >= MOST_BATCHES {
+            return match ready(self.side.fd(), PollFlags::IN, NOW) {
+                Ok(()) => Ok(Intake::Full),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
+                Err(error) => Err(error),
+            };
+        }
+        let mut piece = vec![0; PIECE];
+        match self.receive(&mut piece, NOW) {
+            Ok(0) => Ok(Intake::Ended),
+            Ok(bytes) => {
+                self.backlog.add(piece.get(..bytes).unwrap_or_default());
+                Ok(Intake::Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn unread(&self) -> io::Result<usize> {
+        let waiting = ioctl_fionread(self.side.fd())?;
+        Ok(usize::try_from(waiting).unwrap_or(usize::MAX).saturating_add(self.backlog.len()))
+    }
+
+    pub(super) fn let_in(&mut self) {
+        rights::allow(self.side.fd());
+        self.lets_in = true;
+    }
+
+    /// The handles of the message that tells of so many. Those of messages before it that nobody took are closed.
+    pub(super) fn take_passed(
+        &mut self,
+        count: usize,
+        numbers: &[u64],
+    ) -> io::Result<Vec<OwnedFd>> {
+        let number = match (count, numbers) {
+            (0, []) => return Ok(Vec::new()),
+            (1.., &[number]) => number,
+            _ => return Err(Obstacle::HandlesLost("the message tells nonsense of them").into()),
+        };
+        while self.first < number && self.batches.pop_front().is_some() {
+            self.first += 1;
+        }
+        if self.first != number {
+            return Err(Obstacle::HandlesLost("none came with the message").into());
+        }
+        let batch = self.batches.pop_front();
+        let batch = batch.ok_or(Obstacle::HandlesLost("none came with the message"))?;
+        self.first += 1;
+        Ok(batch.expect(count)?)
+    }
+}
+
+/// What came of taking something in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intake {
+    Some,
+    Nothing,
+    /// There is more, and no room for it.
+    Full,
+    Ended,
+}
+
+/// What is written to a connection.
+#[derive(Debug)]
+pub(super) struct Sending {
+    side: Side,
+    /// What goes with the first byte of the next write.
+    handles: Vec<OwnedFd>,
+    /// With how many writes handles have gone.
+    gone: u64,
+    finished: bool,
+}
+
+impl Sending {
+    pub(super) fn write(&mut self, bufs: &[IoSlice<'_>], wait: Wait<'_>) -> io::Result<usize> {
+        if self.finished {
+            return Err(Errno::PIPE.into());
+        }
+        let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
+        let handles = &self.handles;
+        let sent = until_done(self.side.fd(), PollFlags::OUT, wait, |fd| match bufs {
+            [buf] if handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
+            _ => rights::send(fd, bufs, handles, flags | NO_SIGNAL),
+        });
+        match sent {
+            Ok(1..) if !self.handles.is_empty() => {
+                self.handles.clear();
+                self.gone += 1;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.side.socket.reset.store(true, Ordering::Release);
+                return Err(Errno::PIPE.into());
+            }
+            Err(error) => return Err(error),
+        }
+        sent
+    }
+
+    pub(super) fn write_or_take_in(
+        &mut self,
+        incoming: &mut Receiving,
+        limit: usize,
+        bytes: &[u8],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        loop {
+            match self.write(&[IoSlice::new(bytes)], Wait { until: Until::Now, ..wait }) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written,
+            }
+            let asked = match incoming.take_in(limit)? {
+                Intake::Some => continue,
+                Intake::Nothing => PollFlags::OUT | PollFlags::IN,
+                Intake::Full => return Err(Obstacle::Congested.into()),
+                Intake::Ended => PollFlags::OUT,
+            };
+            ready(self.side.fd(), asked, wait)?;
+        }
+    }
+
+    /// The other side reads the end, once it has read what was written.
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+        self.side.end();
+    }
+
+    /// Lets handles go with the next write. The number by which the message tells of them is that of the write.
+    pub(super) fn pass(&mut self, handles: Vec<OwnedFd>) -> io::Result<Vec<u64>> {
+        rights::expect_few(&handles)?;
+        let numbers = if handles.is_empty() { Vec::new() } else { vec![self.gone] };
+        self.handles = handles;
+        Ok(numbers)
+    }
+
+    pub(super) fn take_back(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.handles)
+    }
+
+    /// What the other side has not read yet, with what the system needs to keep it.
+    pub(super) fn unsent(&self) -> io::Result<usize> {
+        queue::unread_by_peer(self.side.fd())
+    }
+
+    pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        queue::wait_until_taken(self, wait)
+    }
+
+    pub(super) fn is_half_of(&self, receiving: &Receiving) -> bool {
+        Arc::ptr_eq(&self.side.socket, &receiving.side.socket)
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+
+/// The socket was told once that no write to it raises a signal.
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// What is known of the bytes that the other side has not read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod queue {
+    #![allow(unsafe_code, reason = "`SIOCOUTQ` has no safe wrapper")]
+
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::sys::try_until;
+
+    pub(super) fn unread_by_peer(socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open while borrowed; the request writes one integer, for which there is room.
+        let told = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        if told < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(usize::try_from(bytes).unwrap_or(0))
+    }
+
+    pub(super) fn wait_until_taken(sending: &Sending, wait: Wait<'_>) -> io::Result<bool> {
+        let socket = &sending.side.socket;
+        try_until(wait, super::super::wait::pause, || {
+            if unread_by_peer(socket.fd.as_fd())? > 0 {
+                return Err(Obstacle::NotTaken.into());
+            }
+            // What the other side left unread is gone as well: the system tells that by an error, once.
+            if rustix::net::sockopt::socket_error(&socket.fd)?.is_err() {
+                socket.reset.store(true, Ordering::Release);
+            }
+            if socket.reset.load(Ordering::Acquire) {
+                return Err(Errno::PIPE.into());
+            }
+            Ok(true)
+        })
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod queue {
+    use super::*;
+
+    pub(super) fn unread_by_peer(_: BorrowedFd<'_>) -> io::Result<usize> {
+        Err(Obstacle::Unsupported.into())
+    }
+
+    pub(super) fn wait_until_taken(_: &Sending, _: Wait<'_>) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+impl AsFd for Receiving {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.side.fd()
+    }
+}
+
+impl AsFd for Sending {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.side.fd()
+    }
+}

@@ -1,0 +1,236 @@
+//! A name in a folder that has one owner, and what stands under it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, rmdir, unlinkat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::identity::Identity;
+use super::lock::Lock;
+use super::name::user_folder;
+use crate::error::Obstacle;
+use crate::sys::{IfExists, Settings};
+
+/// A name that is owned. Dropping it removes the name if it is still its own.
+#[derive(Debug)]
+pub(super) struct Place {
+    folder: OwnedFd,
+    name: OsString,
+    identity: Identity,
+    /// `None` in a folder of its own, where nobody else looks for a name.
+    lock: Option<Lock>,
+    /// The folder of its own.
+    temporary: Option<PathBuf>,
+    /// Who may remove the name: not a child that was forked off.
+    maker: u32,
+    kept: bool,
+}
+
+/// A name that is about to be taken, by whoever holds its lock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'a> {
+    pub(super) folder: BorrowedFd<'a>,
+    pub(super) path: &'a Path,
+    pub(super) name: &'a OsStr,
+    /// Whether an owner died and left this name behind.
+    pub(super) left_behind: bool,
+}
+
+impl Place {
+    /// Takes a name, under which `occupy` puts something.
+    pub(super) fn take<T>(
+        path: &Path,
+        settings: &Settings,
+        occupy: impl FnOnce(Site<'_>) -> io::Result<(Identity, T)>,
+    ) -> io::Result<(Self, T)> {
+        let (parent, name) = split(path)?;
+        if parent == user_folder() {
+            make_private(parent)?;
+        }
+        let folder = open_folder(parent)?;
+        if !settings.any_folder {
+            expect_safe(parent, &fstat(&folder)?)?;
+        }
+        let lock = Lock::take(folder.as_fd(), &name)?;
+        let left_behind = lock.was_left_behind();
+        match occupy(Site { folder: folder.as_fd(), path, name: &name, left_behind }) {
+            Ok((identity, what)) => Ok((Self::new(folder, name, identity, Some(lock)), what)),
+            Err(error) => {
+                // A lock that was left behind stays: it tells of what is beside it.
+                if !left_behind {
+                    lock.remove(folder.as_fd());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a name in a new folder of its own.
+    pub(super) fn temporary<T>(
+        occupy: impl FnOnce(Site<'_>) -> io::Result<(Identity, T)>,
+    ) -> io::Result<(PathBuf, Self, T)> {
+        let parent =
+            std::env::temp_dir().join(format!("typed-pipe-{}", crate::sys::random_name()?));
+        make_folder(&parent)?;
+        let name = OsString::from("pipe");
+        let path = parent.join(&name);
+        let made = open_folder(&parent).and_then(|folder| {
+            let site =
+                Site { folder: folder.as_fd(), path: &path, name: &name, left_behind: false };
+            let occupied = occupy(site)?;
+            Ok((folder, occupied))
+        });
+        match made {
+            Ok((folder, (identity, what))) => {
+                let mut place = Self::new(folder, name, identity, None);
+                place.temporary = Some(parent);
+                Ok((path, place, what))
+            }
+            Err(error) => {
+                let _ = rmdir(&parent);
+                Err(error)
+            }
+        }
+    }
+
+    fn new(folder: OwnedFd, name: OsString, identity: Identity, lock: Option<Lock>) -> Self {
+        let maker = process::id();
+        Self { folder, name, identity, lock, temporary: None, maker, kept: false }
+    }
+
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Removes the name, if it is still ours and this is the process that made it.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        if self.kept || self.maker != process::id() {
+            return Ok(());
+        }
+        let folder = self.folder.as_fd();
+        let superseded = self.lock.as_ref().is_some_and(|lock| lock.is_superseded(folder));
+        if !superseded && self.identity.has(folder, &self.name) {
+            match unlinkat(&self.folder, &self.name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Leaves the name where it is, without an owner.
+    pub(super) fn persist(mut self) {
+        if self.maker == process::id() {
+            self.temporary = None;
+            self.leave();
+        }
+    }
+
+    /// Whether the name is gone, or leads to something else.
+    pub(super) fn is_orphaned(&self) -> bool {
+        !self.identity.has(self.folder.as_fd(), &self.name)
+    }
+
+    /// Gives up what stands beside the name.
+    fn leave(&mut self) {
+        self.kept = true;
+        if let Some(lock) = self.lock.take() {
+            lock.remove(self.folder.as_fd());
+        }
+        if let Some(folder) = self.temporary.take() {
+            let _ = rmdir(folder);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}
+
+impl Site<'_> {
+    /// Whether what stands under the name may be taken.
+    pub(super) fn may_take(&self, stat: &Stat, settings: &Settings) -> Result<(), Obstacle> {
+        let allowed = match settings.if_exists {
+            IfExists::Fail => false,
+            IfExists::TakeOver => self.left_behind,
+            IfExists::Reuse => true,
+        };
+        if !allowed {
+            return Err(Obstacle::AlreadyExists);
+        }
+        if stat.st_uid != geteuid().as_raw() {
+            return Err(Obstacle::NotTrusted { owner: stat.st_uid.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Removes what stands under the name.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        Ok(unlinkat(self.folder, self.name, AtFlags::empty())?)
+    }
+}
+
+/// The permission bits of a name.
+pub(super) fn mode(settings: &Settings) -> Mode {
+    #[allow(clippy::useless_conversion, reason = "the type of a mode differs by system")]
+    Mode::from_raw_mode(settings.mode.try_into().unwrap_or(0o600))
+}
+
+fn split(path: &Path) -> io::Result<(&Path, OsString)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Ok((parent, name.to_owned()))
+}
+
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Makes a folder for this user alone, whatever the umask.
+fn make_folder(path: &Path) -> rustix::io::Result<()> {
+    mkdir(path, Mode::RWXU)?;
+    chmod(path, Mode::RWXU)
+}
+
+/// Makes the folder of this user's pipes, or checks that the one there is private.
+fn make_private(folder: &Path) -> io::Result<()> {
+    match make_folder(folder) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let stat = rustix::fs::lstat(folder)?;
+    let private = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO) == Mode::empty();
+    let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+    if is_folder && private && stat.st_uid == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(Obstacle::UnsafeFolder(folder.to_owned()).into())
+}
+
+/// Refuses a folder in which anybody could put another pipe in the place of this one.
+fn expect_safe(path: &Path, folder: &Stat) -> Result<(), Obstacle> {
+    let mode = Mode::from_raw_mode(folder.st_mode);
+    if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
+        return Err(Obstacle::UnsafeFolder(path.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Handles beside bytes (`SCM_RIGHTS`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::cmsg_space;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+use crate::error::Obstacle;
+
+/// How many handles the system takes with one write.
+pub(super) const MOST: usize = 253;
+
+/// Room for so many handles: with less, the system would drop the rest.
+const ROOM: usize = cmsg_space!(ScmRights(MOST));
+
+/// The handles that came in with one write.
+#[derive(Debug)]
+pub(super) struct Batch {
+    handles: Vec<OwnedFd>,
+    /// Whether there were more, which the process had no room for.
+    cut: bool,
+}
+
+impl Batch {
+    /// The handles, if they are as many as was told, and all of them came.
+    pub(super) fn expect(self, count: usize) -> Result<Vec<OwnedFd>, Obstacle> {
+        if self.cut {
+            return Err(Obstacle::HandlesLost("this process has too many open files"));
+        }
+        if self.handles.len() != count {
+            return Err(Obstacle::HandlesLost(
+                "their number is not the one that the message tells",
+            ));
+        }
+        Ok(self.handles)
+    }
+}
+
+/// Writes, with handles beside the first byte.
+pub(super) fn send(
+    socket: BorrowedFd<'_>,
+    bufs: &[IoSlice<'_>],
+    handles: &[OwnedFd],
+    flags: SendFlags,
+) -> rustix::io::Result<usize> {
+    let handles: Vec<BorrowedFd<'_>> = handles.iter().map(AsFd::as_fd).collect();
+    let mut room = [MaybeUninit::uninit(); ROOM];
+    let mut beside = SendAncillaryBuffer::new(&mut room);
+    if !handles.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(&handles)) {
+        return Err(rustix::io::Errno::INVAL);
+    }
+    sendmsg(socket, bufs, &mut beside, flags)
+}
+
+/// Reads, and lets in the handles that came beside the bytes.
+pub(super) fn receive(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    flags: RecvFlags,
+) -> rustix::io::Result<(usize, Option<Batch>)> {
+    let mut room = [MaybeUninit::uninit(); ROOM];
+    let mut beside = RecvAncillaryBuffer::new(&mut room);
+    let received =
+        recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut beside, flags | CLOSED_ON_EXEC)?;
+    let mut handles = Vec::new();
+    for message in beside.drain() {
+        if let RecvAncillaryMessage::ScmRights(came) = message {
+            handles.extend(came);
+        }
+    }
+    #[cfg(target_vendor = "apple")]
+    for handle in &handles {
+        rustix::io::ioctl_fioclex(handle)?;
+    }
+    let cut = received.flags.contains(ReturnFlags::CTRUNC);
+    let batch = (cut || !handles.is_empty()).then_some(Batch { handles, cut });
+    Ok((received.bytes, batch))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+const CLOSED_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+
+#[cfg(target_vendor = "apple")]
+const CLOSED_ON_EXEC: RecvFlags = RecvFlags::empty();
+
+pub(super) use option::{allow, refuse};
+
+/// Systems other than Linux cannot be told: what comes in unasked is closed when it is read.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod option {
+    use std::os::fd::BorrowedFd;
+
+    pub(in super::super) fn refuse(_: BorrowedFd<'_>) {}
+
+    pub(in super::super) fn allow(_: BorrowedFd<'_>) {}
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod option {
+    #![allow(unsafe_code, reason = "this option of sockets has no safe wrapper yet")]
+
+    use std::os::fd::{AsRawFd, BorrowedFd};
+
+    /// `SO_PASSRIGHTS`, since Linux 6.16.
+    const PASS_RIGHTS: libc::c_int =
+        if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) { 0x5c } else { 83 };
+
+    /// Keeps handles out, where the system knows how: who sends some is told.
+    pub(in super::super) fn refuse(socket: BorrowedFd<'_>) {
+        set(socket, 0);
+    }
+
+    /// Lets handles in.
+    pub(in super::super) fn allow(socket: BorrowedFd<'_>) {
+        set(socket, 1);
+    }
+
+    fn set(socket: BorrowedFd<'_>, value: libc::c_int) {
+        // SAFETY: the descriptor is open while borrowed; the value lives over the call, and its size is told.
+        // Where the system does not know the option, all is as it was.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                PASS_RIGHTS,
+                (&raw const value).cast(),
+                size_of::<libc::c_int>().try_into().unwrap_or(0),
+            )
+        };
+    }
+}
+
+/// Refuses more handles than may go with one write.
+pub(super) fn expect_few(handles: &[OwnedFd]) -> io::Result<()> {
+    match handles.len() {
+        len if len > MOST => Err(Obstacle::TooManyHandles { len, limit: MOST }.into()),
+        _ => Ok(()),
+    }
+}

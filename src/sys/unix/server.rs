@@ -1,0 +1,148 @@
+//! A name at which clients connect: a socket that listens.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{listen, sockopt};
+
+use super::file::{expect_socket, look};
+use super::half::halves;
+use super::identity::Identity;
+use super::place::{Place, Site, mode};
+use super::raw::Raw;
+use super::socket::{self, bind, is_listened_to};
+use super::wait::{pause, until_done};
+use crate::error::Obstacle;
+use crate::sys::{Settings, Wait, obstacle};
+
+/// How long a server rests that has no room for a client. It would find the same client again at once.
+const REST: Duration = Duration::from_millis(50);
+
+/// A socket that listens. Dropping it removes the name if it is still its own.
+#[derive(Debug)]
+pub(crate) struct Server {
+    // In this order: the name goes before nobody listens any more.
+    place: Place,
+    socket: OwnedFd,
+    buffer_size: Option<usize>,
+}
+
+impl Server {
+    pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
+        let (place, socket) = Place::take(path, settings, |site| occupy(site, settings))?;
+        Ok(Self { place, socket, buffer_size: settings.buffer_size })
+    }
+
+    pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
+        let (path, place, socket) = Place::temporary(|site| occupy(site, settings))?;
+        Ok((path, Self { place, socket, buffer_size: settings.buffer_size }))
+    }
+
+    pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
+        let accepted =
+            until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
+                // That client has left; there may be others.
+                Err(Errno::CONNABORTED) => Err(Errno::INTR),
+                accepted => accepted,
+            });
+        let client = accepted.or_else(|error| match exhausted(&error) {
+            Some(what) => rest(wait).and(Err(Obstacle::Exhausted(what).into())),
+            None => Err(error),
+        })?;
+        if let Some(bytes) = self.buffer_size {
+            ask_for_buffer(client.as_fd(), bytes);
+        }
+        Ok(Raw::both(halves(client)))
+    }
+
+    pub(crate) fn remove(&mut self) -> io::Result<()> {
+        self.place.remove()
+    }
+
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.place.is_orphaned()
+    }
+}
+
+/// Makes the socket, names it, and listens.
+fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)> {
+    let socket = socket::stream()?;
+    let mode = mode(settings);
+    // Linux gives the name the mode of the socket, less what the umask takes. It may well fail elsewhere.
+    let _ = rustix::fs::fchmod(&socket, mode);
+    match bind(&socket, site) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            expect_stale(site, settings)?;
+            site.clear()?;
+            bind(&socket, site)?;
+        }
+        bound => bound?,
+    }
+    // Nobody can connect before it listens, whatever the mode is until then.
+    let begin = || {
+        let identity = Identity::of(site.folder, site.name, expect_socket)?;
+        if Mode::from_raw_mode(identity.stat().st_mode) != mode {
+            identity.set_mode(site.folder, site.name, mode)?;
+        }
+        listen(&socket, settings.backlog.into())?;
+        Ok(identity)
+    };
+    match begin() {
+        Ok(identity) => Ok((identity, socket)),
+        Err(error) => {
+            let _ = site.clear();
+            Err(error)
+        }
+    }
+}
+
+/// Refuses to replace what the settings do not allow, and whatever a process listens at.
+fn expect_stale(site: Site<'_>, settings: &Settings) -> io::Result<()> {
+    let stat = look(site.folder, site.name)?;
+    expect_socket(&stat)?;
+    if is_listened_to(site.path) {
+        return Err(Obstacle::InUse.into());
+    }
+    Ok(site.may_take(&stat, settings)?)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    rustix::net::accept_with(socket, rustix::net::SocketFlags::CLOEXEC)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    let client = rustix::net::accept(socket)?;
+    super::apple::quiet_socket(&client)?;
+    rustix::io::ioctl_fionbio(&client, false)?;
+    Ok(client)
+}
+
+/// What there is none of, where that is why a client cannot be accepted.
+fn exhausted(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE => Some("this process has too many open files"),
+        Errno::NFILE => Some("this machine has too many open files"),
+        Errno::NOBUFS | Errno::NOMEM => Some("this machine has no memory for it"),
+        _ => None,
+    }
+}
+
+fn rest(wait: Wait<'_>) -> io::Result<()> {
+    match pause(REST, wait) {
+        Err(error) if matches!(obstacle(&error), Some(Obstacle::Stopped)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Asks for buffers of this size. The system may give other ones.
+pub(super) fn ask_for_buffer(socket: BorrowedFd<'_>, bytes: usize) {
+    let _ = sockopt::set_socket_send_buffer_size(socket, bytes);
+    let _ = sockopt::set_socket_recv_buffer_size(socket, bytes);
+}

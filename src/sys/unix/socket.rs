@@ -1,0 +1,175 @@
+//! Unix domain sockets: made, bound to a name, connected to one.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::event::PollFlags;
+use rustix::fs::{FileType, fstat, stat};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
+
+use super::file::{expect_socket, expect_trusted_user};
+use super::peer;
+use super::place::Site;
+use super::rights;
+use super::wait::{pause, ready};
+use crate::error::Obstacle;
+use crate::sys::{Until, Wait, obstacle, try_until};
+
+/// A socket that does not wait, is closed on exec, raises no signal and lets no handle in.
+pub(super) fn stream() -> io::Result<OwnedFd> {
+    let socket = make()?;
+    rights::refuse(socket.as_fd());
+    Ok(socket)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn make() -> io::Result<OwnedFd> {
+    use rustix::net::{SocketFlags, socket_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn make() -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    super::apple::quiet_socket(&socket)?;
+    ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
+
+/// What kind of socket is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Socket {
+    pub(crate) internet: bool,
+    pub(crate) stream: bool,
+    pub(crate) listens: bool,
+}
+
+/// Refuses what is not a socket of this kind.
+pub(crate) fn expect_socket_of(fd: &OwnedFd, wanted: Socket) -> io::Result<()> {
+    let other = |found| Err(Obstacle::OtherHandle(found, "a socket of the expected kind").into());
+    if !FileType::from_raw_mode(fstat(fd)?.st_mode).is_socket() {
+        return other("no socket");
+    }
+    let family = getsockname(fd)?.address_family();
+    let of_internet = family == AddressFamily::INET || family == AddressFamily::INET6;
+    let of_machine = family == AddressFamily::UNIX;
+    if (wanted.internet && !of_internet) || (!wanted.internet && !of_machine) {
+        return other("a socket of another family");
+    }
+    let carried = sockopt::socket_type(fd)?;
+    let type_wanted = if wanted.stream { SocketType::STREAM } else { SocketType::DGRAM };
+    if carried != type_wanted {
+        return other("a socket of another type");
+    }
+    match sockopt::socket_acceptconn(fd)? {
+        listens if listens == wanted.listens => Ok(()),
+        true => other("a socket that listens"),
+        false => other("a socket that does not listen"),
+    }
+}
+
+/// Connects, and waits until there is who listens and has room for one more.
+pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
+    let socket = try_until(wait, pause, || connect_now(path))?;
+    if !any_owner {
+        expect_trusted_user(peer::user(socket.as_fd())?.0)?;
+    }
+    ioctl_fionbio(&socket, false)?;
+    Ok(socket)
+}
+
+/// Whether a process listens at a path, as far as that takes no waiting.
+pub(super) fn is_listened_to(path: &Path) -> bool {
+    match connect_now(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(obstacle(&error), Some(Obstacle::NoListener)),
+    }
+}
+
+fn connect_now(path: &Path) -> io::Result<OwnedFd> {
+    let socket = stream()?;
+    match with_address(path, |address| rustix::net::connect(&socket, address))? {
+        Ok(()) => Ok(socket),
+        Err(Errno::AGAIN) => Err(Obstacle::Busy.into()),
+        Err(Errno::CONNREFUSED | Errno::NOTSOCK) => {
+            expect_socket(&stat(path)?)?;
+            Err(Obstacle::NoListener.into())
+        }
+        Err(Errno::PROTOTYPE) => Err(Obstacle::NotASocket("a socket of another type").into()),
+        Err(Errno::INPROGRESS | Errno::INTR) => {
+            let forever = Wait { until: Until::Done, stop: None };
+            ready(socket.as_fd(), PollFlags::OUT, forever)?;
+            Ok(socket)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Does something with the address of a path. One that is too long goes by its descriptor, where that can be.
+fn with_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> io::Result<T> {
+    match SocketAddrUnix::new(path) {
+        Ok(address) => Ok(act(&address)),
+        Err(Errno::NAMETOOLONG) => with_long_address(path, act),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn with_long_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> io::Result<T> {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::{Mode, OFlags, open};
+    let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let short = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(act(&SocketAddrUnix::new(short)?))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn with_long_address<T>(path: &Path, _: impl FnOnce(&SocketAddrUnix) -> T) -> io::Result<T> {
+    Err(too_long(path).into())
+}
+
+/// Gives a socket its name, under which there must be nothing.
+pub(super) fn bind(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
+    let bound = match SocketAddrUnix::new(site.path) {
+        Ok(address) => rustix::net::bind(socket, &address),
+        Err(Errno::NAMETOOLONG) => return bind_long(socket, site),
+        Err(error) => Err(error),
+    };
+    match bound {
+        Err(Errno::ADDRINUSE) => Err(io::ErrorKind::AlreadyExists.into()),
+        bound => Ok(bound?),
+    }
+}
+
+/// Binds it to a short name in the folder, which is then made the long one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::{AtFlags, RenameFlags, renameat_with, unlinkat};
+    let name = crate::sys::random_name()?;
+    let short = format!("/proc/self/fd/{}/{name}", site.folder.as_raw_fd());
+    rustix::net::bind(socket, &SocketAddrUnix::new(short)?)?;
+    let flags = RenameFlags::NOREPLACE;
+    renameat_with(site.folder, &name, site.folder, site.name, flags).map_err(|error| {
+        let _ = unlinkat(site.folder, &name, AtFlags::empty());
+        error.into()
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bind_long(_: &OwnedFd, site: Site<'_>) -> io::Result<()> {
+    Err(too_long(site.path).into())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn too_long(path: &Path) -> Obstacle {
+    /// The longest path that the system takes for a socket, without its terminating NUL.
+    const LONGEST: usize =
+        size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path) - 1;
+    Obstacle::PathTooLong { len: path.as_os_str().len(), limit: LONGEST }
+}
