@@ -375,13 +375,14 @@ impl fmt::Display for Operation {
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 pub struct TransitionError<S> {
-    state: S,
+    // Behind a pointer, so that results stay small.
+    state: Box<S>,
     error: Error,
 }
 
 impl<S> TransitionError<S> {
     pub(crate) fn new(state: S, error: Error) -> Self {
-        Self { state, error }
+        Self { state: Box::new(state), error }
     }
 
     /// Why the transition failed.
@@ -402,12 +403,12 @@ impl<S> TransitionError<S> {
     /// Gives the state from before the transition back.
     #[must_use = "dropping the state closes what it holds"]
     pub fn into_state(self) -> S {
-        self.state
+        *self.state
     }
 
     /// Gives back both the state from before the transition and the reason.
     pub fn into_parts(self) -> (S, Error) {
-        (self.state, self.error)
+        (*self.state, self.error)
     }
 }
 

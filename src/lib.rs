@@ -102,7 +102,7 @@ pub use channel::{
     ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
     WithHandles, WritersEnd, forms_agree,
 };
-pub use dialog::{Agreement, Inbound, Outbound, TypedConnection};
+pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{
     Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };

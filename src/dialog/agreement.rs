@@ -397,7 +397,7 @@ mod tests {
             (Terms { receiving: "event/2".into(), ..mirrored.clone() }, "what this side sends"),
             (Terms { sending: "command/2".into(), ..mirrored.clone() }, "what this side receives"),
             (Terms { lets_in_handles: false, ..mirrored.clone() }, "what this side sends"),
-            (Terms { sends_handles: true, ..mirrored.clone() }, "what this side receives"),
+            (Terms { sends_handles: true, ..mirrored }, "what this side receives"),
         ] {
             assert!(words(theirs).contains(want), "{want}");
         }

@@ -52,10 +52,16 @@ const INCOMING: usize = 16 << 20;
 /// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
 /// knows nothing of this crate, there is no agreement: [`Connection::split`] gives ends for channels on any wire.
 pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard> {
-    sender: TypedSender<Out, WriteHalf, F, C>,
-    receiver: TypedReceiver<In, ReadHalf, F, C>,
+    sender: SendingHalf<Out, F, C>,
+    receiver: ReceivingHalf<In, F, C>,
     incoming: usize,
 }
+
+/// What a [`TypedConnection`] sends with.
+pub type SendingHalf<T, F = LengthPrefixed, C = Postcard> = TypedSender<T, WriteHalf, F, C>;
+
+/// What a [`TypedConnection`] receives with.
+pub type ReceivingHalf<T, F = LengthPrefixed, C = Postcard> = TypedReceiver<T, ReadHalf, F, C>;
 
 impl Connection {
     /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
@@ -95,10 +101,7 @@ impl<Out: Outbound + ?Sized, In: Inbound> TypedConnection<Out, In> {
 }
 
 impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
-    pub(super) fn new(
-        sender: TypedSender<Out, WriteHalf, F, C>,
-        receiver: TypedReceiver<In, ReadHalf, F, C>,
-    ) -> Self {
+    pub(super) fn new(sender: SendingHalf<Out, F, C>, receiver: ReceivingHalf<In, F, C>) -> Self {
         Self { sender, receiver, incoming: INCOMING }
     }
 
@@ -120,8 +123,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     where
         Out: Sendable,
     {
-        let (sender, write) = self.writing(Until::Done);
-        sender.send_by(value, write)
+        let write = Self::taking_in(&mut self.receiver, self.incoming, Until::Done);
+        self.sender.send_by(value, write)
     }
 
     /// Sends a value if there is room for all of it. The value stays with the caller.
@@ -145,8 +148,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     where
         Out: Sendable,
     {
-        let (sender, write) = self.writing(within(timeout));
-        sender.send_by(value, write)
+        let write = Self::taking_in(&mut self.receiver, self.incoming, within(timeout));
+        self.sender.send_by(value, write)
     }
 
     /// Takes a value to be sent with others, as [`TypedSender::feed`].
@@ -158,8 +161,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     where
         Out: Sendable,
     {
-        let (sender, write) = self.writing(Until::Done);
-        sender.feed_by(value, write)
+        let write = Self::taking_in(&mut self.receiver, self.incoming, Until::Done);
+        self.sender.feed_by(value, write)
     }
 
     /// Sends what was fed, and what was half sent.
@@ -168,8 +171,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     ///
     /// Those of [`TypedSender::flush`], and [`Congested`](crate::ErrorKind::Congested).
     pub fn flush(&mut self) -> Result<(), Error> {
-        let (sender, write) = self.writing(Until::Done);
-        sender.write_out(write)
+        let write = Self::taking_in(&mut self.receiver, self.incoming, Until::Done);
+        self.sender.write_out(write)
     }
 
     /// Sends what was fed, as far as there is room.
@@ -187,8 +190,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     ///
     /// Those of [`TypedSender::flush_timeout`], and [`Congested`](crate::ErrorKind::Congested).
     pub fn flush_timeout(&mut self, timeout: Duration) -> Result<(), Error> {
-        let (sender, write) = self.writing(within(timeout));
-        sender.write_out(write)
+        let write = Self::taking_in(&mut self.receiver, self.incoming, within(timeout));
+        self.sender.write_out(write)
     }
 
     /// Feeds all values, and flushes.
@@ -279,7 +282,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     ///
     /// Those of [`flush`](Self::flush), and [`Unsupported`](crate::ErrorKind::Unsupported) as for
     /// [`Connection::finish`]. In each the connection is given back, to try again: nothing is sent twice.
-    pub fn finish(self) -> Result<TypedReceiver<In, ReadHalf, F, C>, TransitionError<Self>> {
+    pub fn finish(self) -> Result<ReceivingHalf<In, F, C>, TransitionError<Self>> {
         self.finish_until(Until::Done)
     }
 
@@ -291,16 +294,16 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     pub fn finish_timeout(
         self,
         timeout: Duration,
-    ) -> Result<TypedReceiver<In, ReadHalf, F, C>, TransitionError<Self>> {
+    ) -> Result<ReceivingHalf<In, F, C>, TransitionError<Self>> {
         self.finish_until(within(timeout))
     }
 
     fn finish_until(
         mut self,
         until: Until,
-    ) -> Result<TypedReceiver<In, ReadHalf, F, C>, TransitionError<Self>> {
-        let (sender, write) = self.writing(until);
-        let ended = sender.say_goodbye_by(write).and_then(|()| {
+    ) -> Result<ReceivingHalf<In, F, C>, TransitionError<Self>> {
+        let write = Self::taking_in(&mut self.receiver, self.incoming, until);
+        let ended = self.sender.say_goodbye_by(write).and_then(|()| {
             let half = self.sender.io_mut();
             let ended = half.wait_with(until, |io, wait| io.finish(wait));
             ended.map_err(|error| half.failed(Operation::Finish, error))
@@ -312,7 +315,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Makes it a sender and a receiver, for two threads for instance.
-    pub fn split(self) -> (TypedSender<Out, WriteHalf, F, C>, TypedReceiver<In, ReadHalf, F, C>) {
+    pub fn split(self) -> (SendingHalf<Out, F, C>, ReceivingHalf<In, F, C>) {
         (self.sender, self.receiver)
     }
 
@@ -330,20 +333,13 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
         self.receiver.get_ref().peer()
     }
 
-    /// The sender, and how it writes while what comes in is kept.
-    fn writing(
-        &mut self,
+    /// How it writes: what comes in while there is no room is kept.
+    fn taking_in(
+        receiver: &mut ReceivingHalf<In, F, C>,
+        limit: usize,
         until: Until,
-    ) -> (
-        &mut TypedSender<Out, WriteHalf, F, C>,
-        impl FnMut(&mut WriteHalf, &[u8]) -> io::Result<usize>,
-    ) {
-        let Self { sender, receiver, incoming } = self;
-        let limit = *incoming;
-        let write = move |io: &mut WriteHalf, bytes: &[u8]| {
-            io.write_or_take_in(receiver.io_mut(), limit, bytes, until)
-        };
-        (sender, write)
+    ) -> impl FnMut(&mut WriteHalf, &[u8]) -> io::Result<usize> {
+        move |io, bytes| io.write_or_take_in(receiver.io_mut(), limit, bytes, until)
     }
 }
 
@@ -354,8 +350,8 @@ impl<T: Sendable, In, F: Framing, C: Codec> TypedConnection<WithHandles<T>, In, 
     ///
     /// Those of [`TypedSender::send_with`] and [`send`](Self::send).
     pub fn send_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        let (sender, write) = self.writing(Until::Done);
-        sender.send_with_by(value, handles, write)
+        let write = Self::taking_in(&mut self.receiver, self.incoming, Until::Done);
+        self.sender.send_with_by(value, handles, write)
     }
 
     /// Sends a value with handles beside it, if there is room for all of it.
@@ -378,8 +374,8 @@ impl<T: Sendable, In, F: Framing, C: Codec> TypedConnection<WithHandles<T>, In, 
         handles: &mut Handles,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let (sender, write) = self.writing(within(timeout));
-        sender.send_with_by(value, handles, write)
+        let write = Self::taking_in(&mut self.receiver, self.incoming, within(timeout));
+        self.sender.send_with_by(value, handles, write)
     }
 }
 

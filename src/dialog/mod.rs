@@ -4,4 +4,4 @@ mod agreement;
 mod connection;
 
 pub use agreement::{Agreement, Inbound, Outbound};
-pub use connection::TypedConnection;
+pub use connection::{ReceivingHalf, SendingHalf, TypedConnection};
