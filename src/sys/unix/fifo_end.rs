@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use rustix::io::{Errno, read, readv, write, writev};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::io::Errno;
+use rustix::io::{read, readv, write, writev};
 
 use super::file::expect_fifo;
 use super::wait::{pause, ready, until_done};

@@ -64,11 +64,22 @@ pub(crate) fn expect_socket_of(fd: &OwnedFd, wanted: Socket) -> io::Result<()> {
     if carried != type_wanted {
         return other("a socket of another type");
     }
-    match sockopt::socket_acceptconn(fd)? {
-        listens if listens == wanted.listens => Ok(()),
-        true => other("a socket that listens"),
-        false => other("a socket that does not listen"),
+    match listens(fd)? {
+        Some(true) if !wanted.listens => other("a socket that listens"),
+        Some(false) if wanted.listens => other("a socket that does not listen"),
+        _ => Ok(()),
     }
+}
+
+/// Whether a socket listens, where the system tells.
+#[cfg(not(target_vendor = "apple"))]
+fn listens(fd: &OwnedFd) -> io::Result<Option<bool>> {
+    Ok(Some(sockopt::socket_acceptconn(fd)?))
+}
+
+#[cfg(target_vendor = "apple")]
+fn listens(_: &OwnedFd) -> io::Result<Option<bool>> {
+    Ok(None)
 }
 
 /// Connects, and waits until there is who listens and has room for one more.
