@@ -31,6 +31,7 @@ struct Report {
     operation: Operation,
     half_sent: bool,
     survived: bool,
+    delivered: bool,
     path: Option<Arc<Path>>,
     cause: Cause,
 }
@@ -38,7 +39,14 @@ struct Report {
 impl Error {
     pub(crate) fn new(operation: Operation, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
-        Self(Box::new(Report { operation, half_sent: false, survived: false, path: None, cause }))
+        Self(Box::new(Report {
+            operation,
+            half_sent: false,
+            survived: false,
+            delivered: false,
+            path: None,
+            cause,
+        }))
     }
 
     /// Names the pipe that the operation was for.
@@ -56,6 +64,12 @@ impl Error {
     /// Says that the receiver goes on with the next writer.
     pub(crate) fn survived(mut self, survived: bool) -> Self {
         self.0.survived = survived;
+        self
+    }
+
+    /// Says that the service may have handled the request.
+    pub(crate) fn delivered(mut self) -> Self {
+        self.0.delivered = true;
         self
     }
 
@@ -111,6 +125,13 @@ impl Error {
     /// nothing is kept.
     pub fn is_half_sent(&self) -> bool {
         self.0.half_sent
+    }
+
+    /// Whether the service may have handled the request of a [call](crate::Client::call) that failed.
+    ///
+    /// If this is false, the service never got the request: to call again cannot do it twice.
+    pub fn is_delivered(&self) -> bool {
+        self.0.delivered
     }
 
     /// Whether the channel can do nothing more: the other side is gone, or the place in the stream is lost.
@@ -198,7 +219,12 @@ impl From<Error> for io::Error {
             (ErrorKind::Unsupported, _) => io::ErrorKind::Unsupported,
             // Not `Interrupted`, which is tried again.
             (
-                ErrorKind::Exhausted | ErrorKind::Io | ErrorKind::NotAPipe | ErrorKind::Stopped,
+                ErrorKind::Exhausted
+                | ErrorKind::Failed
+                | ErrorKind::Io
+                | ErrorKind::NotAPipe
+                | ErrorKind::Panicked
+                | ErrorKind::Stopped,
                 _,
             ) => io::ErrorKind::Other,
         };
@@ -224,6 +250,8 @@ pub enum ErrorKind {
     Encode,
     /// The process or the system has no descriptors or no memory left for it at this moment.
     Exhausted,
+    /// The handler of a service failed, with the words that the text has.
+    Failed,
     /// The other side said that this was all, and then left.
     Finished,
     /// The pipe has a living owner, or another reader.
@@ -246,6 +274,8 @@ pub enum ErrorKind {
     NotReady,
     /// The pipe or its folder belongs to somebody else.
     NotTrusted,
+    /// The handler of a service panicked, with the words that the text has.
+    Panicked,
     /// This user may not do that.
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
@@ -304,6 +334,8 @@ pub enum Operation {
     Agree,
     /// Making something of a handle that came with a message.
     TakeHandle,
+    /// Calling a service.
+    Call,
 }
 
 impl Operation {
@@ -320,6 +352,7 @@ impl Operation {
             Self::Accept | Self::Connect | Self::Listen => " a name",
             Self::Agree
             | Self::AskPeer
+            | Self::Call
             | Self::Encode
             | Self::Finish
             | Self::Receive
@@ -348,6 +381,7 @@ impl fmt::Display for Operation {
             Self::Accept => "accept a client at",
             Self::AskPeer => "ask who is on the other side of",
             Self::Agree => "agree on what is spoken with",
+            Self::Call => "call the service at",
             Self::TakeHandle => "use a handle that came with the message",
         })
     }
@@ -740,8 +774,22 @@ pub(crate) enum Cause {
     Dissent(#[from] Dissent),
     #[error("the codec cannot write this value; nothing of it was sent")]
     Encode(#[source] CodecError),
+    #[error("its handler failed: {0}")]
+    Failed(String),
     #[error("the other side said that this was all")]
     Finished,
+    #[error(
+        "what it answers cannot be read; the service and its clients must have the same types and wire"
+    )]
+    Garbled,
+    #[error("the service ended before it took the request, which was never handled")]
+    NeverTaken,
+    #[error("its handler panicked: {0}")]
+    Panicked(String),
+    #[error(
+        "the service was lost before it answered; whether it has handled the request is not known"
+    )]
+    Unanswered,
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("{0}")]
@@ -762,7 +810,11 @@ impl Cause {
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Dissent(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
-            Self::Finished => ErrorKind::Finished,
+            Self::Failed(_) => ErrorKind::Failed,
+            Self::Finished | Self::NeverTaken => ErrorKind::Finished,
+            Self::Garbled => ErrorKind::Corrupt,
+            Self::Panicked(_) => ErrorKind::Panicked,
+            Self::Unanswered => ErrorKind::Disconnected,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {

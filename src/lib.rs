@@ -93,6 +93,7 @@ mod handle;
 mod handles;
 mod path;
 mod pipe;
+mod service;
 pub mod state;
 mod sys;
 mod wait;
@@ -111,6 +112,7 @@ pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, Trans
 pub use handles::{FromHandle, Handles};
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
+pub use service::{Client, ClientOptions, Ending, Service, Summary};
 pub use sys::{IfExists, Peer, User};
 pub use wait::{ReadWithin, Stop, WriteWithin};
 

@@ -1,8 +1,8 @@
 //! Ending a wait: by a deadline, or by a stop.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation};
@@ -39,6 +39,18 @@ pub struct Stop(Arc<Shared>);
 struct Shared {
     event: Event,
     stopped: AtomicBool,
+    children: Mutex<Vec<Weak<Self>>>,
+}
+
+impl Shared {
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.event.set();
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        for child in children.drain(..).filter_map(|child| child.upgrade()) {
+            child.stop();
+        }
+    }
 }
 
 impl Stop {
@@ -49,13 +61,44 @@ impl Stop {
     /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
     pub fn new() -> Result<Self, Error> {
         let event = Event::new().map_err(|error| Error::new(Operation::MakeStop, error))?;
-        Ok(Self(Arc::new(Shared { event, stopped: AtomicBool::new(false) })))
+        let children = Mutex::default();
+        Ok(Self(Arc::new(Shared { event, stopped: AtomicBool::new(false), children })))
+    }
+
+    /// Makes a token that is stopped with this one, and can be stopped alone.
+    ///
+    /// ```
+    /// use typed_pipe::Stop;
+    ///
+    /// let all = Stop::new()?;
+    /// let (one, other) = (all.child()?, all.child()?);
+    /// one.stop();
+    /// assert!(!all.is_stopped() && !other.is_stopped());
+    /// all.stop();
+    /// assert!(other.is_stopped());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn child(&self) -> Result<Self, Error> {
+        let child = Self::new()?;
+        {
+            let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+            children.retain(|child| child.strong_count() > 0);
+            children.push(Arc::downgrade(&child.0));
+        }
+        // It may have been stopped before the child was known.
+        if self.is_stopped() {
+            child.stop();
+        }
+        Ok(child)
     }
 
     /// Ends all that waits on this token, now and from now on.
     pub fn stop(&self) {
-        self.0.stopped.store(true, Ordering::Release);
-        self.0.event.set();
+        self.0.stop();
     }
 
     /// Whether it was stopped.

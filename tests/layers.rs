@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
+    ("service", &["dialog", "channel", "duplex", "path", "wire", "wait", "sys", "error"]),
     ("dialog", &["channel", "duplex", "handles", "path", "wire", "wait", "sys", "error"]),
     ("channel", &["duplex", "handles", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("duplex", &["end", "path", "state", "wait", "sys", "error"]),

@@ -147,8 +147,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Receivable,
         R: ReadWithin,
     {
-        self.fill(|io, buf| io.read_until(buf, Until::Now))?;
-        self.incoming.message()
+        self.recv_until(Until::Now)
     }
 
     /// Receives the next value, waiting for some time at most.
@@ -163,7 +162,14 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Receivable,
         R: ReadWithin,
     {
-        let until = within(timeout);
+        self.recv_until(within(timeout))
+    }
+
+    pub(crate) fn recv_until(&mut self, until: Until) -> Result<T, Error>
+    where
+        T: Receivable,
+        R: ReadWithin,
+    {
         self.fill(|io, buf| io.read_until(buf, until))?;
         self.incoming.message()
     }

@@ -60,8 +60,17 @@ pub struct Agreement<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     sending: String,
     receiving: String,
-    timeout: Duration,
+    patience: Patience,
 }
+
+/// How long the other side may take.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    Time(Duration),
+    Until(Until),
+}
+
+const PATIENCE: Patience = Patience::Time(Duration::from_secs(10));
 
 impl Agreement {
     /// The usual wire, no identifiers, and 10 seconds for the other side to agree.
@@ -70,7 +79,7 @@ impl Agreement {
             wire: Wire::default(),
             sending: String::new(),
             receiving: String::new(),
-            timeout: Duration::from_secs(10),
+            patience: PATIENCE,
         }
     }
 }
@@ -84,7 +93,12 @@ impl Default for Agreement {
 impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     /// Speaks another wire.
     pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Agreement<G, D> {
-        Agreement { wire, sending: self.sending, receiving: self.receiving, timeout: self.timeout }
+        Agreement {
+            wire,
+            sending: self.sending,
+            receiving: self.receiving,
+            patience: self.patience,
+        }
     }
 
     /// Sets the identifier of the messages that this side sends. Of a longer one, the first 255 bytes count.
@@ -101,7 +115,15 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
 
     /// Sets how long the other side may take to agree; 10 seconds unless set.
     pub fn within(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.patience = Patience::Time(timeout);
+        self
+    }
+
+    /// Lets the other side take its time up to this deadline, and no longer than usual.
+    pub(crate) fn by(mut self, until: Until) -> Self {
+        if let Until::Deadline(_) | Until::Now = until {
+            self.patience = Patience::Until(until);
+        }
         self
     }
 
@@ -125,7 +147,10 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
         if In::WITH_HANDLES {
             reader.io_mut().let_in();
         }
-        let until = within(self.timeout);
+        let until = match self.patience {
+            Patience::Time(time) => within(time),
+            Patience::Until(until) => until,
+        };
         let ours = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
         let theirs = exchange(&ours, &mut reader, &mut writer, until)?;
         if let Err(dissent) = ours.compare(&theirs) {

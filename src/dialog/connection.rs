@@ -13,6 +13,7 @@ use crate::error::{Error, Operation, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::sys::{Peer, Until};
+use crate::wait::half::WriteWithin as _;
 use crate::wait::within;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
@@ -303,11 +304,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
         until: Until,
     ) -> Result<ReceivingHalf<In, F, C>, TransitionError<Self>> {
         let write = Self::taking_in(&mut self.receiver, self.incoming, until);
-        let ended = self.sender.say_goodbye_by(write).and_then(|()| {
-            let half = self.sender.io_mut();
-            let ended = half.wait_with(until, |io, wait| io.finish(wait));
-            ended.map_err(|error| half.failed(Operation::Finish, error))
-        });
+        let said = self.sender.say_goodbye_by(write);
+        let ended = said.and_then(|()| end(&mut self.sender, until));
         match ended {
             Ok(()) => Ok(self.receiver),
             Err(error) => Err(TransitionError::new(self, error)),
@@ -340,6 +338,24 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
         until: Until,
     ) -> impl FnMut(&mut WriteHalf, &[u8]) -> io::Result<usize> {
         move |io, bytes| io.write_or_take_in(receiver.io_mut(), limit, bytes, until)
+    }
+}
+
+/// Ends the direction of a sender that has said goodbye.
+fn end<T: ?Sized, F: Framing, C: Codec>(
+    sender: &mut SendingHalf<T, F, C>,
+    until: Until,
+) -> Result<(), Error> {
+    let half = sender.io_mut();
+    let ended = half.wait_with(until, |io, wait| io.finish(wait));
+    ended.map_err(|error| half.failed(Operation::Finish, error))
+}
+
+impl<T: ?Sized, F: Framing, C: Codec> SendingHalf<T, F, C> {
+    /// Says that this was all, and does not wait until it is received: the other side still has its own to say.
+    pub(crate) fn finish_sending(mut self, until: Until) -> Result<(), Error> {
+        self.say_goodbye_by(|io, bytes| io.write_until(bytes, until))?;
+        end(&mut self, until)
     }
 }
 

@@ -178,6 +178,12 @@ impl Connection {
         self
     }
 
+    /// Lets a token end the reading alone.
+    pub(crate) fn reading_stopped_by(mut self, stop: &Stop) -> Self {
+        self.reader.stop_by(stop);
+        self
+    }
+
     /// The path of the listener; `None` for a connection that was made of a handle.
     pub fn path(&self) -> Option<&PipePath> {
         self.reader.path()
@@ -425,7 +431,7 @@ impl ConnectOptions {
     ///
     /// Those of [`Connection::connect`], and [`Stopped`](crate::ErrorKind::Stopped).
     pub fn connect(&self, path: impl AsRef<Path>) -> Result<Connection, Error> {
-        self.connect_until(path.as_ref(), Until::Done)
+        self.connect_until(PipePath::new(path)?, Until::Done)
     }
 
     /// Connects to the listener at a path, as [`Connection::try_connect`].
@@ -434,7 +440,7 @@ impl ConnectOptions {
     ///
     /// Those of [`Connection::try_connect`], and [`Stopped`](crate::ErrorKind::Stopped).
     pub fn try_connect(&self, path: impl AsRef<Path>) -> Result<Connection, Error> {
-        self.connect_until(path.as_ref(), Until::Now)
+        self.connect_until(PipePath::new(path)?, Until::Now)
     }
 
     /// Connects to the listener at a path, as [`Connection::connect_timeout`].
@@ -447,11 +453,10 @@ impl ConnectOptions {
         path: impl AsRef<Path>,
         timeout: Duration,
     ) -> Result<Connection, Error> {
-        self.connect_until(path.as_ref(), within(timeout))
+        self.connect_until(PipePath::new(path)?, within(timeout))
     }
 
-    fn connect_until(&self, path: &Path, until: Until) -> Result<Connection, Error> {
-        let path = PipePath::new(path)?;
+    pub(crate) fn connect_until(&self, path: PipePath, until: Until) -> Result<Connection, Error> {
         let wait = waiting(until, self.stop.as_ref());
         let halves = Raw::connect(path.as_path(), self.any_owner, wait)
             .map_err(|error| Error::new(Operation::Connect, error).at(Some(path.shared())))?;

@@ -101,6 +101,12 @@ impl Listener {
         &self.path
     }
 
+    /// Lets another token end [`accept`](Self::accept).
+    pub(crate) fn stopping(mut self, stop: &Stop) -> Self {
+        self.stop = Some(stop.clone());
+        self
+    }
+
     /// How many connections that it handed out are there now.
     pub fn clients(&self) -> usize {
         self.seats.taken()

@@ -1,0 +1,370 @@
+//! `Client`: calls a service.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use static_assertions::assert_impl_all;
+
+use super::link::Link;
+use super::{ANSWER, DONE_ALONE, identifiers};
+use crate::channel::{Receivable, Sendable};
+use crate::dialog::Agreement;
+use crate::duplex::ConnectOptions;
+use crate::error::{Error, ErrorKind};
+use crate::path::PipePath;
+use crate::sys::Until;
+use crate::wait::within;
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
+
+/// Calls a [`Service`](super::Service).
+///
+/// Threads may share it: their calls go over one connection, and each gets its own answer. When the connection was lost,
+/// the next call makes another one.
+///
+/// What failed tells whether it may be tried again: [`Error::is_delivered`] is `false` where the service never got the
+/// request, and `true` where it may have handled it. With [attempts](ClientOptions::attempts), a client itself
+/// tries again what was not delivered.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Client, ErrorKind, Service};
+///
+/// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+/// let path = service.path().clone();
+/// let serving = thread::spawn(move || {
+///     service.try_serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
+/// });
+///
+/// let client = Client::<u32, u32>::connect(path)?;
+/// assert_eq!(client.call(&42)?, 41);
+/// let error = client.call(&0).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Failed);
+/// assert!(error.to_string().contains("there is nothing before 0"));
+/// assert_eq!(serving.join().unwrap()?.failed, 1);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard> {
+    path: PipePath,
+    options: ClientOptions<F, C>,
+    /// The present connection, if there is one.
+    link: Mutex<Option<SharedLink<Req, Resp, F, C>>>,
+}
+
+type SharedLink<Req, Resp, F, C> = Arc<Link<Req, Resp, F, C>>;
+
+impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
+    /// Connects to the service at a path, and waits until it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedConnection::connect`](crate::TypedConnection::connect).
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+        ClientOptions::new().connect(path)
+    }
+
+    /// Connects to the service at a path, and waits for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedConnection::connect_timeout`](crate::TypedConnection::connect_timeout).
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
+        ClientOptions::new().connect_timeout(path, timeout)
+    }
+}
+
+impl<Req, Resp, F, C> Client<Req, Resp, F, C>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing + Clone,
+    C: Codec + Clone,
+{
+    /// The path of the service.
+    pub fn path(&self) -> &PipePath {
+        &self.path
+    }
+
+    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
+    ///
+    /// # Errors
+    ///
+    /// After each, [`Error::is_delivered`] tells whether the service may have handled it.
+    ///
+    /// - [`Failed`](crate::ErrorKind::Failed), [`Panicked`](crate::ErrorKind::Panicked): the handler did. The text has
+    ///   its words.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the service is gone. This is told at once, not after a
+    ///   deadline.
+    /// - [`Finished`](crate::ErrorKind::Finished): the service has ended regularly, and has not taken this request.
+    /// - [`TimedOut`](crate::ErrorKind::TimedOut): see [`call_timeout`](Self::call_timeout).
+    /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
+    /// - [`Corrupt`](crate::ErrorKind::Corrupt): what the service answers cannot be read.
+    /// - Those of [`connect`](Self::connect), where the connection was lost before.
+    pub fn call(&self, request: &Req) -> Result<Resp, Error> {
+        self.answer(request, self.options.until(), false)
+    }
+
+    /// Sends a request, and waits for its answer for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut): the answer that still comes is
+    /// dropped, and mixed up with no other.
+    pub fn call_timeout(&self, request: &Req, timeout: Duration) -> Result<Resp, Error> {
+        self.answer(request, within(timeout), false)
+    }
+
+    /// Sends a request that may be handled twice, and waits for its answer.
+    ///
+    /// With [attempts](ClientOptions::attempts), it is tried again even where the service may have handled it and was
+    /// lost before it answered.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call).
+    pub fn call_repeatable(&self, request: &Req) -> Result<Resp, Error> {
+        self.answer(request, self.options.until(), true)
+    }
+
+    /// Sends a request, and waits until the service has handled it, without an answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call).
+    pub fn notify(&self, request: &Req) -> Result<(), Error> {
+        self.attempt(DONE_ALONE, request, self.options.until(), false).map(drop)
+    }
+
+    /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call_timeout`](Self::call_timeout).
+    pub fn notify_timeout(&self, request: &Req, timeout: Duration) -> Result<(), Error> {
+        self.attempt(DONE_ALONE, request, within(timeout), false).map(drop)
+    }
+
+    fn answer(&self, request: &Req, until: Until, repeatable: bool) -> Result<Resp, Error> {
+        let answer = self.attempt(ANSWER, request, until, repeatable)?;
+        answer.ok_or_else(|| super::no_answer(&self.path))
+    }
+
+    fn attempt(
+        &self,
+        wanted: u8,
+        request: &Req,
+        until: Until,
+        repeatable: bool,
+    ) -> Result<Option<Resp>, Error> {
+        let mut pause = self.options.pauses.0;
+        let mut left = self.options.attempts;
+        loop {
+            let called =
+                self.link(until).and_then(|link| link.call(wanted, request, until, &self.path));
+            let error = match called {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            left = left.saturating_sub(1);
+            let again = is_worth_another(&error) && (repeatable || !error.is_delivered());
+            if left == 0 || !again || !rest(pause, until) {
+                return Err(error);
+            }
+            pause = (pause * 2).min(self.options.pauses.1);
+        }
+    }
+
+    /// The connection: the present one, or another if that is lost.
+    fn link(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C>, Error> {
+        let mut present = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = present.as_ref().filter(|link| !link.is_lost()) {
+            return Ok(Arc::clone(link));
+        }
+        let link = Arc::new(self.options.link(&self.path, until)?);
+        *present = Some(Arc::clone(&link));
+        Ok(link)
+    }
+}
+
+impl<Req, Resp, F, C> fmt::Debug for Client<Req, Resp, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Whether it may go better the next time.
+fn is_worth_another(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Disconnected
+            | ErrorKind::Exhausted
+            | ErrorKind::Finished
+            | ErrorKind::NotFound
+            | ErrorKind::NotReady
+    )
+}
+
+/// Lets some time pass, unless the deadline comes before.
+fn rest(pause: Duration, until: Until) -> bool {
+    match until {
+        Until::Now => return false,
+        Until::Deadline(end) if Instant::now() + pause >= end => return false,
+        Until::Deadline(_) | Until::Done => {}
+    }
+    thread::sleep(pause);
+    true
+}
+
+/// How to call a service.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use typed_pipe::{Client, ClientOptions};
+///
+/// let client: Client<String, u64> = ClientOptions::new()
+///     .speaking("lengths/1")
+///     .attempts(5)
+///     .timeout(Duration::from_secs(2))
+///     .connect("/run/app/lengths")?;
+/// println!("{}", client.call(&"hello".into())?);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a client is made with `connect`"]
+pub struct ClientOptions<F = LengthPrefixed, C = Postcard> {
+    wire: Wire<F, C>,
+    name: String,
+    connect: ConnectOptions,
+    attempts: u32,
+    pauses: (Duration, Duration),
+    timeout: Option<Duration>,
+}
+
+impl ClientOptions {
+    /// The usual options: the usual wire, one attempt, and no deadline.
+    pub fn new() -> Self {
+        Self {
+            wire: Wire::default(),
+            name: String::new(),
+            connect: ConnectOptions::new(),
+            attempts: 1,
+            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
+            timeout: None,
+        }
+    }
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+    /// Speaks another wire. The service must speak the same.
+    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> ClientOptions<G, D> {
+        ClientOptions {
+            wire,
+            name: self.name,
+            connect: self.connect,
+            attempts: self.attempts,
+            pauses: self.pauses,
+            timeout: self.timeout,
+        }
+    }
+
+    /// Sets the name of what is spoken, with a version, such as `"tasks/1"`. A service that has set another refuses.
+    pub fn speaking(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets how to connect.
+    pub fn connecting(mut self, options: ConnectOptions) -> Self {
+        self.connect = options;
+        self
+    }
+
+    /// Sets how many times a call is tried in all; once unless set.
+    ///
+    /// It is tried again where the service has not got the request, and where the call
+    /// [may be repeated](Client::call_repeatable) if the service was lost before it answered; never where the handler
+    /// has failed.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Sets the pause before the second attempt, which doubles with each, and the longest one; 10 milliseconds and a
+    /// second unless set.
+    pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
+        self.pauses = (first, longest);
+        self
+    }
+
+    /// Sets how long a call may take that says nothing else, all attempts included; as long as it takes unless set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Connects to the service at a path, as [`Client::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`].
+    pub fn connect<Req: Sendable, Resp: Receivable>(
+        self,
+        path: impl AsRef<Path>,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        self.connect_until(path.as_ref(), Until::Done)
+    }
+
+    /// Connects to the service at a path, as [`Client::connect_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect_timeout`].
+    pub fn connect_timeout<Req: Sendable, Resp: Receivable>(
+        self,
+        path: impl AsRef<Path>,
+        timeout: Duration,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        self.connect_until(path.as_ref(), within(timeout))
+    }
+
+    fn connect_until<Req: Sendable, Resp: Receivable>(
+        self,
+        path: &Path,
+        until: Until,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        let path = PipePath::new(path)?;
+        let link = Mutex::new(Some(Arc::new(self.link(&path, until)?)));
+        Ok(Client { path, options: self, link })
+    }
+
+    /// A new connection, when the service agrees.
+    fn link<Req: Sendable, Resp: Receivable>(
+        &self,
+        path: &PipePath,
+        until: Until,
+    ) -> Result<Link<Req, Resp, F, C>, Error> {
+        let connection = self.connect.connect_until(path.clone(), until)?;
+        let (calls, answers) = identifiers(&self.name);
+        let agreement = Agreement::new()
+            .with_wire(self.wire.clone())
+            .sending(calls)
+            .receiving(answers)
+            .by(until);
+        Ok(Link::new(agreement.make(connection)?))
+    }
+
+    /// The deadline of a call that says nothing else.
+    fn until(&self) -> Until {
+        self.timeout.map_or(Until::Done, within)
+    }
+}
+
+assert_impl_all!(Client<u8, u8>: Send, Sync);

@@ -1,0 +1,45 @@
+//! Requests and answers: services that answer, and clients that call.
+//!
+//! What goes over the connection, in the codec of the wire: a request is a tuple of its number (`u64`), what is wanted
+//! (`u8`: 0 an answer, 1 no more than that it was done) and the value; an answer is a tuple of the number of its request
+//! (`u64`), how it went (`u8`: 0 answered, 1 done, 2 failed, 3 panicked), the value if there is one (an option), and
+//! words (a string) where it failed. Numbers are never used twice on a connection.
+
+mod client;
+mod link;
+mod server;
+
+use crate::error::{Cause, Error, Operation};
+use crate::path::PipePath;
+
+pub use client::{Client, ClientOptions};
+pub use server::{Ending, Service, Summary};
+
+/// What a request wants.
+const ANSWER: u8 = 0;
+const DONE_ALONE: u8 = 1;
+
+/// How a request went.
+const ANSWERED: u8 = 0;
+const DONE: u8 = 1;
+const FAILED: u8 = 2;
+const PANICKED: u8 = 3;
+
+/// The number, what is wanted, and the value.
+type Request<T> = (u64, u8, T);
+
+/// The number, how it went, the value, and words.
+type Answer<T> = (u64, u8, Option<T>, String);
+
+/// The error of a service that has done what was asked, and has not answered.
+fn no_answer(path: &PipePath) -> Error {
+    Error::new(Operation::Call, Cause::Garbled).delivered().at(Some(path.shared()))
+}
+
+/// The identifiers of what a client and a service of this name send.
+fn identifiers(name: &str) -> (String, String) {
+    if name.is_empty() {
+        return Default::default();
+    }
+    (format!("calls of {name}"), format!("answers of {name}"))
+}
