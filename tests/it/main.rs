@@ -6,6 +6,7 @@ mod hostile;
 mod lifecycle;
 mod peer;
 mod processes;
+mod service;
 mod shared;
 mod support;
 mod waiting;

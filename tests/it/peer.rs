@@ -5,9 +5,13 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use typed_pipe::wire::{Checked, Wire};
-use typed_pipe::{ErrorKind, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::{Client, ErrorKind, ReadEnd, Service, TypedReceiver, TypedSender, WriteEnd};
+
+use crate::service::Ticket;
 
 const ROLE: &str = "TYPED_PIPE_TEST_ROLE";
 const PIPE: &str = "TYPED_PIPE_TEST_PIPE";
@@ -90,6 +94,8 @@ fn await_go() {
 }
 
 pub(crate) const READY: u8 = 1;
+/// A service that serves, and has not been called yet.
+pub(crate) const WAITING: u8 = 4;
 #[cfg(unix)]
 pub(crate) const WON: u8 = 2;
 #[cfg(unix)]
@@ -130,6 +136,8 @@ fn play() {
             drop(pipe);
         }
         "open-in-vain" => open_in_vain(&pipe),
+        "serve-and-hang" => serve_and_hang(&pipe),
+        "call" => call(&pipe),
         "flood" => {
             let from: u32 = env::var(NUMBER).unwrap().parse().unwrap();
             let wire = Wire::default().with_framing(Checked::default());
@@ -173,6 +181,40 @@ fn open_in_vain(pipe: &OsStr) {
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
     }
     assert_eq!(before, (count("/proc/self/fd"), count("/proc/self/task")));
+}
+
+/// A service that never answers what is 0.
+fn serve_and_hang(path: &OsStr) {
+    let service = Service::<u32, u32>::bind(path).unwrap();
+    step(WAITING);
+    let served = service.serve(|number| {
+        if number == 0 {
+            step(READY);
+            await_go();
+        }
+        number
+    });
+    served.unwrap();
+}
+
+/// Calls, until the test has heard enough.
+fn call(path: &OsStr) {
+    let process = env::var(NUMBER).unwrap().parse().unwrap();
+    let client = Client::<Ticket, Ticket>::connect(path).unwrap();
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            await_go();
+            stopped.store(true, Ordering::Relaxed);
+        });
+        for number in (0..).step_by(2) {
+            let answer = client.call(&Ticket { process, number }).unwrap();
+            assert_eq!(answer, Ticket { process, number: number + 1 });
+            if stopped.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    });
 }
 
 /// How many entries a folder of Linux has.

@@ -1,0 +1,109 @@
+//! A queue of tasks: a service does them, a client process hands them in, and what comes of them goes to a pipe of its
+//! own: `cargo run --example tasks`
+//!
+//! The service ends after ten tasks, after five seconds without one, or when it is told to shut down.
+
+use std::env;
+use std::error::Error;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use typed_pipe::{Client, ErrorKind, Pipe, Service, Stop, TypedSender};
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Task {
+    ProcessData { values: Vec<f64> },
+    GenerateReport { title: String, rows: u32 },
+    SendEmail { to: String },
+    ShutDown,
+}
+
+/// What came of a task.
+#[derive(Debug, Serialize, Deserialize)]
+enum Outcome {
+    Mean(f64),
+    Pages(u32),
+    Sent(String),
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => serve(),
+        ["hand-in", path] => hand_in(path),
+        _ => Err("usage: tasks".into()),
+    }
+}
+
+/// Does the tasks of all clients, and sends what came of them to a pipe.
+fn serve() -> Result<(), Box<dyn Error>> {
+    let stop = Stop::new()?;
+    let service = Service::<Task, ()>::temporary()?
+        .speaking("tasks/1")
+        .message_limit(10)
+        .idle_limit(Duration::from_secs(5))
+        .stopped_by(&stop);
+
+    let outcomes = Pipe::temporary()?;
+    let path = outcomes.path().clone();
+    let listening = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+        for outcome in outcomes.into_reader().open()?.into_receiver::<Outcome>() {
+            println!("outcome: {:?}", outcome?);
+        }
+        Ok(())
+    });
+
+    let mut client =
+        Command::new(env::current_exe()?).arg("hand-in").arg(service.path()).spawn()?;
+    let sender = Mutex::new(TypedSender::<Outcome>::connect(path)?);
+    let summary = service.try_serve(|task| -> Result<(), Box<dyn Error>> {
+        let outcome = match task {
+            Task::ProcessData { values } if values.is_empty() => return Err("no values".into()),
+            Task::ProcessData { values } => {
+                Outcome::Mean(values.iter().sum::<f64>() / values.len() as f64)
+            }
+            Task::GenerateReport { rows, .. } => Outcome::Pages(rows.div_ceil(40)),
+            Task::SendEmail { to } => Outcome::Sent(to),
+            Task::ShutDown => {
+                stop.stop();
+                return Ok(());
+            }
+        };
+        sender.lock().unwrap_or_else(PoisonError::into_inner).send(&outcome)?;
+        Ok(())
+    })?;
+
+    drop(sender); // the end of the outcomes
+    listening.join().map_err(|_| "the listening thread panicked")??;
+    client.wait()?;
+    println!(
+        "{} clients, {} tasks done, {} failed; the service ended: {:?}",
+        summary.clients, summary.answered, summary.failed, summary.ending,
+    );
+    Ok(())
+}
+
+/// Hands in tasks, one of which fails.
+fn hand_in(path: &str) -> Result<(), Box<dyn Error>> {
+    let options = typed_pipe::ClientOptions::new().speaking("tasks/1").attempts(3);
+    let client: Client<Task, ()> = options.connect_timeout(path, Duration::from_secs(5))?;
+    for task in [
+        Task::ProcessData { values: vec![1.0, 2.0, 6.0] },
+        Task::GenerateReport { title: "the year".into(), rows: 365 },
+        Task::SendEmail { to: "all@example.org".into() },
+        Task::ProcessData { values: vec![] },
+        Task::ShutDown,
+    ] {
+        match client.notify(&task) {
+            Ok(()) => println!("done: {task:?}"),
+            Err(error) if error.kind() == ErrorKind::Failed => {
+                println!("failed: {task:?}: {error}")
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,487 @@
+//! Requests and answers.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize, Serializer};
+use typed_pipe::wire::{Checked, Wire};
+use typed_pipe::{
+    Agreement, Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Listener,
+    ListenerOptions, PipePath, Service, Stop, Summary, TypedConnection,
+};
+
+use crate::peer;
+use crate::support::{Folder, watched, watched_for};
+
+/// Starts a service in a thread; it ends when the token is set.
+fn serving<Req, Resp>(
+    handler: impl Fn(Req) -> Resp + Send + Sync + 'static,
+) -> (PipePath, Stop, thread::JoinHandle<Summary>)
+where
+    Req: serde::de::DeserializeOwned + 'static,
+    Resp: Serialize + 'static,
+{
+    let stop = Stop::new().unwrap();
+    let service = Service::<Req, Resp>::temporary().unwrap().stopped_by(&stop);
+    let path = service.path().clone();
+    let serving = thread::spawn(move || service.serve(handler).unwrap());
+    (path, stop, serving)
+}
+
+#[test]
+fn threads_share_a_connection_and_get_their_own_answers() {
+    watched(|| {
+        let (path, stop, serving) = serving(|number: u64| number * 2);
+        let client = Client::<u64, u64>::connect(&path).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let client = &client;
+                scope.spawn(move || {
+                    for i in 0..500 {
+                        let number = thread * 1_000_000 + i;
+                        assert_eq!(client.call(&number).unwrap(), number * 2);
+                    }
+                });
+            }
+        });
+        stop.stop();
+        let summary = serving.join().unwrap();
+        assert_eq!((summary.clients, summary.answered, summary.failed), (1, 4000, 0));
+        assert_eq!(summary.ending, Ending::Stopped);
+    });
+}
+
+#[test]
+fn a_handler_that_fails_or_panics_ends_its_request_alone() {
+    watched(|| {
+        let service = Service::<u32, u32>::temporary().unwrap().message_limit(3);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.try_serve(|number| match number {
+                0 => Err("there is no zero"),
+                1 => panic!("one is too much"),
+                number => Ok(number),
+            })
+        });
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        let failed = client.call(&0).unwrap_err();
+        assert_eq!((failed.kind(), failed.is_delivered()), (ErrorKind::Failed, true));
+        assert!(failed.to_string().ends_with("its handler failed: there is no zero"), "{failed}");
+        let panicked = client.call(&1).unwrap_err();
+        assert_eq!(panicked.kind(), ErrorKind::Panicked);
+        assert!(panicked.to_string().ends_with("one is too much"), "{panicked}");
+        assert_eq!(client.call(&7).unwrap(), 7);
+        let summary = serving.join().unwrap().unwrap();
+        assert_eq!((summary.answered, summary.failed, summary.lost), (1, 2, 0));
+        assert_eq!(summary.ending, Ending::MessageLimit);
+    });
+}
+
+#[test]
+fn to_notify_is_to_be_told_that_it_was_done() {
+    watched(|| {
+        let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let noted = std::sync::Arc::clone(&seen);
+        let (path, stop, serving) = serving(move |word: String| noted.lock().unwrap().push(word));
+        let client = Client::<String, ()>::connect(&path).unwrap();
+        client.notify(&"one".into()).unwrap();
+        assert_eq!(*seen.lock().unwrap(), ["one"]);
+        client.notify_timeout(&"two".into(), Duration::from_secs(30)).unwrap();
+        stop.stop();
+        assert_eq!(serving.join().unwrap().answered, 2);
+    });
+}
+
+#[test]
+fn what_timed_out_is_mixed_up_with_nothing() {
+    watched(|| {
+        let (path, stop, serving) = serving(|milliseconds: u64| {
+            thread::sleep(Duration::from_millis(milliseconds));
+            milliseconds
+        });
+        let client = Client::<u64, u64>::connect(&path).unwrap();
+        let late = client.call_timeout(&200, Duration::from_millis(20)).unwrap_err();
+        assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true));
+        for number in [0, 1, 2] {
+            assert_eq!(client.call(&number).unwrap(), number);
+        }
+        stop.stop();
+        assert_eq!(serving.join().unwrap().answered, 4);
+    });
+}
+
+/// A service that goes away while it handles a request: told at once, and apart from what it never took.
+#[test]
+fn a_lost_service_is_told_at_once_and_what_it_never_got_is_told_apart() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let mut peer = peer::start("serve-and-hang", &name);
+        let client = Client::<u32, u32>::connect(&name).unwrap();
+        assert_eq!(client.call(&1).unwrap(), 1);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| client.call(&0).unwrap_err());
+            peer.await_step(peer::READY); // the handler has the request, and hangs
+            peer.kill();
+            let lost = waiting.join().unwrap();
+            assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));
+        });
+        // There is no service now: the call cannot have been delivered.
+        let gone = client.call_timeout(&1, Duration::from_millis(50)).unwrap_err();
+        assert!(!gone.is_delivered(), "{gone}");
+        assert_eq!(gone.kind(), ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn a_client_connects_anew_to_the_next_service() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let serve = || {
+            let service = Service::<u32, u32>::bind(&name).unwrap().message_limit(1);
+            thread::spawn(move || service.serve(|number| number + 1).unwrap())
+        };
+        let first = serve();
+        let options = ClientOptions::new().attempts(1000);
+        let pauses = (Duration::from_millis(1), Duration::from_millis(5));
+        let client = options.back_off(pauses.0, pauses.1).connect::<u32, u32>(&name).unwrap();
+        assert_eq!(client.call(&1).unwrap(), 2);
+        first.join().unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| client.call(&2).unwrap());
+            let second = serve();
+            assert_eq!(waiting.join().unwrap(), 3);
+            assert_eq!(second.join().unwrap().answered, 1);
+        });
+    });
+}
+
+#[test]
+fn what_a_service_never_took_is_told_to_be_so() {
+    watched(|| {
+        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve(|number| {
+                thread::sleep(Duration::from_millis(100));
+                number
+            })
+        });
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let calls: Vec<_> = (0..4)
+                .map(|number| {
+                    let client = &client;
+                    scope.spawn(move || client.call(&number))
+                })
+                .collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        for error in outcomes.into_iter().filter_map(Result::err) {
+            assert_eq!(error.kind(), ErrorKind::Finished, "{error}");
+            assert!(!error.is_delivered(), "{error}");
+        }
+        assert_eq!(serving.join().unwrap().unwrap().answered, 1);
+    });
+}
+
+#[test]
+fn a_service_that_nobody_calls_ends() {
+    watched(|| {
+        let service = Service::<u32, u32>::temporary().unwrap();
+        let service = service.idle_limit(Duration::from_millis(300));
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|number| number));
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        client.call(&1).unwrap();
+        let since = Instant::now();
+        let summary = serving.join().unwrap().unwrap();
+        assert!(since.elapsed() > Duration::from_millis(200));
+        assert_eq!((summary.answered, summary.ending), (1, Ending::Idle));
+    });
+}
+
+#[test]
+fn a_handler_at_work_is_not_idle() {
+    watched(|| {
+        let service = Service::<u32, u32>::temporary().unwrap();
+        let service = service.idle_limit(Duration::from_millis(50));
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve(|number| {
+                thread::sleep(Duration::from_millis(300));
+                number
+            })
+        });
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        assert_eq!(client.call(&7).unwrap(), 7);
+        assert_eq!(serving.join().unwrap().unwrap().answered, 1);
+    });
+}
+
+/// Stopped in the middle of a request: it is answered all the same.
+#[test]
+fn a_stop_answers_what_was_taken() {
+    watched(|| {
+        let (taken, wait) = std::sync::mpsc::channel();
+        let taken = Mutex::new(taken);
+        let (path, stop, serving) = serving(move |number: u32| {
+            taken.lock().unwrap().send(()).unwrap();
+            thread::sleep(Duration::from_millis(100));
+            number
+        });
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        thread::scope(|scope| {
+            let call = scope.spawn(|| client.call(&5).unwrap());
+            wait.recv().unwrap();
+            stop.stop();
+            assert_eq!(call.join().unwrap(), 5);
+        });
+        assert_eq!(serving.join().unwrap().answered, 1);
+    });
+}
+
+/// Clients that say nothing, say garbage, leave, or take no answers: none of them is in the way of another one.
+#[test]
+fn bad_clients_cost_themselves_alone() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let service = Service::<u32, Vec<u8>>::temporary().unwrap().stopped_by(&stop);
+        let service = service.patience(Duration::from_millis(300));
+        let path = service.path().clone();
+        let serving =
+            thread::spawn(move || service.serve(|bytes| vec![7; usize::try_from(bytes).unwrap()]));
+
+        let silent = Connection::connect(&path).unwrap();
+        let mut garbled = Connection::connect(&path).unwrap();
+        garbled.writer().write(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        drop(Connection::connect(&path).unwrap());
+        // Asks for much, and takes nothing of it.
+        type Requests = (u64, u8, u32);
+        type Answers = (u64, u8, Option<Vec<u8>>, String);
+        let mut greedy = TypedConnection::<Requests, Answers>::connect(&path).unwrap();
+        for number in 0..10 {
+            greedy.send(&(number, 0, 4 << 20)).unwrap();
+        }
+        let other = Agreement::new().sending("calls of another").receiving("answers of another");
+        let other = other.make::<u32, u32>(Connection::connect(&path).unwrap());
+        drop(other);
+
+        let client = Client::<u32, Vec<u8>>::connect(&path).unwrap();
+        for size in 0..100 {
+            assert_eq!(client.call(&size).unwrap().len(), usize::try_from(size).unwrap());
+        }
+        // One that is given up reads the end.
+        let mut rest = silent;
+        let mut buf = [0; 256];
+        while rest.reader().read(&mut buf).is_ok_and(|bytes| bytes > 0) {}
+        stop.stop();
+        let summary = serving.join().unwrap().unwrap();
+        assert_eq!(summary.answered - u64::from(summary.answered > 100), 100, "{summary:?}");
+        assert!(summary.lost >= 3, "{summary:?}");
+        drop(greedy);
+    });
+}
+
+#[test]
+fn names_of_what_is_spoken_must_agree() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap();
+        let service = service.speaking("tasks/1").require_same_user().stopped_by(&stop);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|number| number));
+        let other = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path);
+        let error = other.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        assert!(error.to_string().contains("tasks/1"), "{error}");
+        let same = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path).unwrap();
+        assert_eq!(same.call(&3).unwrap(), 3);
+        stop.stop();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn another_wire_and_so_many_clients() {
+    watched(|| {
+        let wire = || Wire::default().with_framing(Checked::default());
+        let stop = Stop::new().unwrap();
+        let listener = ListenerOptions::new().max_clients(2).temporary().unwrap();
+        let service = Service::<String, String>::new(listener).with_wire(wire()).stopped_by(&stop);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|word| word.to_uppercase()));
+        let connect = || ClientOptions::new().with_wire(wire()).connect(&path).unwrap();
+        let one: Client<String, String, _, _> = connect();
+        let two: Client<String, String, _, _> = connect();
+        assert_eq!(one.call(&"one".into()).unwrap(), "ONE");
+        let third = ClientOptions::new().with_wire(wire());
+        let third = third.connect_timeout::<String, String>(&path, Duration::from_millis(100));
+        assert_eq!(third.unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(two);
+        let third: Client<String, String, _, _> = connect();
+        assert_eq!(third.call(&"three".into()).unwrap(), "THREE");
+        stop.stop();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// A value that cannot be written is an error at the caller, and costs nobody the connection.
+#[test]
+fn what_cannot_be_written_is_told() {
+    struct Fickle(bool);
+    impl Serialize for Fickle {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            if self.0 {
+                return Err(serde::ser::Error::custom("not today"));
+            }
+            serializer.serialize_bool(self.0)
+        }
+    }
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let service = Service::<bool, Fickle>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(Fickle));
+        let client = Client::<Fickle, bool>::connect(&path).unwrap();
+        let unsent = client.call(&Fickle(true)).unwrap_err();
+        assert_eq!((unsent.kind(), unsent.is_delivered()), (ErrorKind::Encode, false));
+        assert!(!client.call(&Fickle(false)).unwrap());
+        let plain = Client::<bool, bool>::connect(&path).unwrap();
+        let unanswered = plain.call(&true).unwrap_err();
+        assert_eq!((unanswered.kind(), unanswered.is_delivered()), (ErrorKind::Failed, true));
+        assert!(unanswered.to_string().contains("its answer cannot be sent"), "{unanswered}");
+        assert!(!plain.call(&false).unwrap());
+        stop.stop();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// Large requests and answers from several threads at once, which fill the pipe both ways.
+#[test]
+fn large_requests_and_answers_do_not_hold_each_other_up() {
+    watched(|| {
+        let (path, stop, serving) = serving(|bytes: Vec<u8>| bytes);
+        let client = Client::<Vec<u8>, Vec<u8>>::connect(&path).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..4_u8 {
+                let client = &client;
+                scope.spawn(move || {
+                    for _ in 0..4 {
+                        let bytes = vec![thread; 3 << 20];
+                        assert!(client.call(&bytes).unwrap() == bytes);
+                    }
+                });
+            }
+        });
+        stop.stop();
+        assert_eq!(serving.join().unwrap().answered, 16);
+    });
+}
+
+#[test]
+fn a_stop_ends_a_call_that_waits() {
+    watched(|| {
+        let hold = std::sync::Arc::new(Stop::new().unwrap());
+        let held = std::sync::Arc::clone(&hold);
+        let (path, stop, serving) = serving(move |_: u32| {
+            while !held.is_stopped() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let mine = Stop::new().unwrap();
+        let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&mine));
+        let client: Client<u32, ()> = options.connect(&path).unwrap();
+        thread::scope(|scope| {
+            let call = scope.spawn(|| client.call(&1).unwrap_err());
+            mine.stop();
+            assert_eq!(call.join().unwrap().kind(), ErrorKind::Stopped);
+        });
+        hold.stop();
+        stop.stop();
+        serving.join().unwrap();
+    });
+}
+
+/// What a caller of the soak sends, and gets back changed: the number of its process, and of the call.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket {
+    pub(crate) process: u32,
+    pub(crate) number: u64,
+}
+
+/// Eight processes call one service, and some are killed: each call gets its own answer, and none is handled twice.
+#[test]
+fn soak_of_calls_from_processes_some_of_which_are_killed() {
+    soak(4_000, Duration::from_millis(150));
+}
+
+/// `cargo test --release --test it -- --ignored --exact service::the_whole_soak`
+#[test]
+#[ignore = "takes a minute or more"]
+fn the_whole_soak() {
+    soak(100_000, Duration::from_secs(1));
+}
+
+fn soak(calls: u64, pause: Duration) {
+    const PROCESSES: u32 = 8;
+    watched_for(Duration::from_secs(1200), move || {
+        let stop = Stop::new().unwrap();
+        let service = Service::<Ticket, Ticket>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let (handled, seen) = (AtomicU64::new(0), Mutex::new(HashSet::new()));
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                service.serve(|ticket| {
+                    assert!(seen.lock().unwrap().insert(ticket), "{ticket:?} came twice");
+                    handled.fetch_add(1, Ordering::Relaxed);
+                    Ticket { number: ticket.number + 1, ..ticket }
+                })
+            });
+            let mut process = 0;
+            let mut start = || {
+                process += 1;
+                peer::start_with("call", &path, process)
+            };
+            let mut peers: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
+            while handled.load(Ordering::Relaxed) < calls {
+                thread::sleep(pause);
+                // Killed in the middle of whatever it does, and another one takes its place.
+                peers.remove(0).kill();
+                peers.push(start());
+            }
+            // Those that are left have had the right answers: they say so by ending well.
+            for peer in peers {
+                peer.join();
+            }
+            stop.stop();
+            let summary = serving.join().unwrap().unwrap();
+            assert_eq!(summary.failed, 0, "{summary:?}");
+            eprintln!(
+                "{} calls handled, {process} processes, {summary:?}",
+                seen.lock().unwrap().len()
+            );
+        });
+    });
+}
+
+#[test]
+fn a_service_of_a_dead_owner_is_taken_over() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let mut peer = peer::start("serve-and-hang", &name);
+        peer.await_step(peer::WAITING);
+        assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::InUse);
+        peer.kill();
+        let service = Service::<u32, u32>::bind(&name).unwrap().message_limit(1);
+        let serving = thread::spawn(move || service.serve(|number| number));
+        assert_eq!(Client::<u32, u32>::connect(&name).unwrap().call(&1).unwrap(), 1);
+        serving.join().unwrap().unwrap();
+    });
+}
