@@ -3,7 +3,10 @@
 //! All handles are overlapped, since the system does one operation after the other on those that are
 //! not. No handle is inheritable.
 
+mod client;
 mod event;
+mod facts;
+mod gather;
 mod instance;
 mod name;
 mod node;

@@ -70,7 +70,8 @@ pub(super) fn expect_trusted(pipe: BorrowedHandle<'_>) -> io::Result<()> {
     Err(Obstacle::NotTrusted { owner }.into())
 }
 
-fn owner(pipe: BorrowedHandle<'_>) -> io::Result<String> {
+/// The owner of a pipe, as text.
+pub(super) fn owner(pipe: BorrowedHandle<'_>) -> io::Result<String> {
     let mut owner: PSID = null_mut();
     let mut descriptor = null_mut();
     // SAFETY: the handle is open, and each result that is asked for goes to a place of its type.
@@ -95,22 +96,33 @@ fn owner(pipe: BorrowedHandle<'_>) -> io::Result<String> {
 }
 
 /// The identifier of the user of this process, as text.
-fn this_user() -> io::Result<String> {
+pub(super) fn this_user() -> io::Result<String> {
+    // SAFETY: it only returns a constant.
+    let this = unsafe { GetCurrentProcess() };
+    // SAFETY: this stands for the process itself as long as it runs.
+    let this = unsafe { BorrowedHandle::borrow_raw(this) };
+    user_of(&process_token(this)?)
+}
+
+/// What a process is allowed to, and whose it is: enough to ask for its user.
+pub(super) fn process_token(process: BorrowedHandle<'_>) -> io::Result<OwnedHandle> {
+    let mut token = null_mut();
+    // SAFETY: the process is open, and the result goes to a place of its type.
+    if unsafe { OpenProcessToken(process.as_raw_handle(), TOKEN_QUERY, &raw mut token) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the handle is valid, and nobody else has it.
+    Ok(unsafe { OwnedHandle::from_raw_handle(token) })
+}
+
+/// The identifier of the user of a token, as text.
+pub(super) fn user_of(token: &OwnedHandle) -> io::Result<String> {
     /// The user, and room for the longest identifier there is, to which it points.
     #[repr(C)]
     struct User {
         user: TOKEN_USER,
         sid: [u8; 68],
     }
-    let mut token = null_mut();
-    // SAFETY: it only returns a constant.
-    let process = unsafe { GetCurrentProcess() };
-    // SAFETY: the process is this one, and the result goes to a place of its type.
-    if unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) } == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the handle is valid, and nobody else has it.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
     let mut user = User { user: TOKEN_USER::default(), sid: [0; 68] };
     let mut len = length(size_of::<User>());
     // SAFETY: the token is open, and the place is as large as is said, and aligned.

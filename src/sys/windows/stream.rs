@@ -1,40 +1,22 @@
 //! One connected pipe: that of a client, of an owner who writes, or a handle from elsewhere.
-#![allow(unsafe_code, reason = "opening a pipe and asking about it have no safe wrapper")]
 
-use std::ffi::c_void;
 use std::io::{self, IoSlice};
-use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::mem;
+use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
-use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
-use windows_sys::Wdk::Storage::FileSystem::{
-    FILE_ACCESS_INFORMATION, FILE_INFORMATION_CLASS, FILE_MODE_INFORMATION,
-    FILE_SYNCHRONOUS_IO_ALERT, FILE_SYNCHRONOUS_IO_NONALERT, FileAccessInformation,
-    FileModeInformation, NtQueryInformationFile,
-};
-use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_PIPE_BUSY, INVALID_HANDLE_VALUE};
-use windows_sys::Win32::Storage::FileSystem::{
-    CreateFileW, FILE_FLAG_OVERLAPPED, FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_TYPE_CHAR,
-    FILE_TYPE_DISK, FILE_TYPE_PIPE, FILE_WRITE_DATA, GetFileType, OPEN_EXISTING, READ_CONTROL,
-    SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT, SYNCHRONIZE,
-};
-use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
-use windows_sys::Win32::System::Pipes::GetNamedPipeInfo;
-
-use super::event::{Event, expect_no_stop, pause, remaining};
+use super::client;
+use super::event::{Event, expect_no_stop, remaining};
+use super::facts::{expect_pipe, quota};
+use super::gather::gather;
 use super::name::wide;
 use super::overlapped::Overlapped;
-use super::security::expect_trusted;
-use super::{length, system_code};
 use crate::error::Obstacle;
-use crate::sys::{Wait, Way, try_until};
+use crate::sys::{Wait, Way};
 
 /// The most that one call moves. The system keeps what is written in memory that is scarce.
-const MOST: usize = 1 << 20;
-
-/// The most that several buffers are put together to, so as to be one write.
-const GATHERED: usize = 65536;
+pub(super) const MOST: usize = 1 << 20;
 
 /// A connected pipe.
 #[derive(Debug)]
@@ -84,7 +66,7 @@ impl Stream {
 
     /// Takes a handle from elsewhere.
     pub(super) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
-        let examined = expect_pipe(handle.as_handle(), way)
+        let examined = expect_pipe(handle.as_handle(), &[way])
             .and_then(|plain_only| Ok((plain_only, quota(&handle)?, Event::automatic()?)));
         match examined {
             Ok((plain_only, quota, event)) => {
@@ -149,19 +131,8 @@ impl Stream {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        let mut some = bufs.iter().filter(|buf| !buf.is_empty());
-        match (some.next(), some.next()) {
-            (None, _) => return Ok(0),
-            (Some(only), None) => return self.write(only, wait),
-            _ => {}
-        }
-        let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.clear();
-        for buf in bufs {
-            let room = GATHERED - gathered.len();
-            gathered.extend_from_slice(buf.get(..room).unwrap_or(buf));
-        }
-        let written = self.write(&gathered, wait);
+        let mut gathered = mem::take(&mut self.gathered);
+        let written = self.write(gather(bufs, &mut gathered), wait);
         self.gathered = gathered;
         written
     }
@@ -198,121 +169,9 @@ impl AsHandle for Stream {
 }
 
 impl Origin {
-    /// Tries to connect until there is an instance that is free, or the wait ends.
     fn connect(&self, way: Way, wait: Wait<'_>) -> io::Result<OwnedHandle> {
-        try_until(wait, pause, || {
-            let handle = self.connect_now(way)?;
-            if !self.any_owner {
-                expect_trusted(handle.as_handle())?;
-            }
-            Ok(handle)
-        })
+        client::connect(&self.name, &[way], self.any_owner, wait)
     }
-
-    fn connect_now(&self, way: Way) -> io::Result<OwnedHandle> {
-        // Not GENERIC_WRITE: that is also the right to make instances.
-        let data = match way {
-            Way::In => FILE_READ_DATA,
-            Way::Out => FILE_WRITE_DATA,
-        };
-        let control = if self.any_owner { 0 } else { READ_CONTROL };
-        // SAFETY: the name ends with NUL, and the other pointers may be null.
-        let handle = unsafe {
-            CreateFileW(
-                self.name.as_ptr(),
-                data | control | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
-                0,
-                null(),
-                OPEN_EXISTING,
-                // Whoever has the pipe learns who we are, and cannot act in our name.
-                FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
-                null_mut(),
-            )
-        };
-        if handle != INVALID_HANDLE_VALUE {
-            // SAFETY: the handle is valid, and nobody else has it.
-            return Ok(unsafe { OwnedHandle::from_raw_handle(handle) });
-        }
-        let error = io::Error::last_os_error();
-        if system_code(&error) == Some(ERROR_PIPE_BUSY) {
-            return Err(Obstacle::Busy.into());
-        }
-        Err(error)
-    }
-}
-
-/// The size of the buffer of a pipe: the smaller one, if the two directions differ.
-pub(super) fn quota(pipe: &impl AsHandle) -> io::Result<usize> {
-    let handle = pipe.as_handle().as_raw_handle();
-    let (mut outward, mut inward) = (0, 0);
-    // SAFETY: the handle is open, and the sizes go to places of their type.
-    let done = unsafe {
-        GetNamedPipeInfo(handle, null_mut(), &raw mut outward, &raw mut inward, null_mut())
-    };
-    if done == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(usize::try_from(outward.min(inward)).unwrap_or(usize::MAX).max(1))
-}
-
-/// Refuses what is not a pipe, or not open this way; tells whether it is not overlapped.
-fn expect_pipe(handle: BorrowedHandle<'_>, way: Way) -> io::Result<bool> {
-    // SAFETY: the handle is open.
-    let other = match unsafe { GetFileType(handle.as_raw_handle()) } {
-        FILE_TYPE_PIPE => None,
-        FILE_TYPE_DISK => Some("a file"),
-        FILE_TYPE_CHAR => Some("a console or another device"),
-        _ => Some("something else"),
-    };
-    if let Some(other) = other {
-        return Err(Obstacle::NotAPipe(other).into());
-    }
-    match quota(&handle) {
-        Err(error) if system_code(&error) != Some(ERROR_ACCESS_DENIED) => {
-            // The system takes sockets for pipes.
-            return Err(Obstacle::NotAPipe("a socket").into());
-        }
-        quota => quota?,
-    };
-    let mut access = FILE_ACCESS_INFORMATION::default();
-    // SAFETY: the place is of the type of this class.
-    unsafe { query(handle, FileAccessInformation, &mut access)? };
-    let (wanted, name) = match way {
-        Way::In => (FILE_READ_DATA, "reading"),
-        Way::Out => (FILE_WRITE_DATA, "writing"),
-    };
-    if access.AccessFlags & wanted == 0 {
-        return Err(Obstacle::WrongDirection(name).into());
-    }
-    let mut mode = FILE_MODE_INFORMATION::default();
-    // SAFETY: the place is of the type of this class.
-    unsafe { query(handle, FileModeInformation, &mut mode)? };
-    Ok(mode.Mode & (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT) != 0)
-}
-
-/// Asks the system about a handle.
-///
-/// # Safety
-///
-/// `T` is the type of what the class tells, and any bits are one.
-unsafe fn query<T>(
-    handle: BorrowedHandle<'_>,
-    class: FILE_INFORMATION_CLASS,
-    place: &mut T,
-) -> io::Result<()> {
-    let mut status = IO_STATUS_BLOCK::default();
-    let place: *mut T = place;
-    // SAFETY: the handle is open, and the place is as large as is said.
-    let code = unsafe {
-        NtQueryInformationFile(
-            handle.as_raw_handle(),
-            &raw mut status,
-            place.cast::<c_void>(),
-            length(size_of::<T>()),
-            class,
-        )
-    };
-    if code < 0 { Err(Obstacle::Unsupported.into()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -321,6 +180,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
+    use super::super::gather::GATHERED;
     use super::super::instance::BACKLOG;
     use super::super::testing::{
         NOW, PLAIN, anonymous_pipe, pipe, read_bytes, reader, timely, within, writer,
