@@ -20,10 +20,10 @@ use windows_sys::Win32::System::Pipes::{
 };
 
 use super::event::Event;
+use super::facts::Facts;
 use super::name::wide;
 use super::overlapped::{Outcome, Overlapped};
 use super::security::Descriptor;
-use super::stream::quota;
 use super::{length, system_code, system_error};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
@@ -34,7 +34,7 @@ const BUFFER: u32 = 65536;
 /// The least that may lie in a pipe: no less than what is written in one piece everywhere.
 const LEAST_BUFFER: u32 = 4096;
 
-/// How many instances listen at any time: so many clients may come before the owner looks.
+/// How many instances of a one-way pipe listen at any time: so many clients may come before the owner looks.
 pub(super) const BACKLOG: usize = 8;
 
 /// The instances that listen, and how to make the next.
@@ -50,7 +50,9 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Takes the name, which must be free, and listens.
-    pub(super) fn new(name: &Path, settings: &Settings) -> io::Result<Self> {
+    ///
+    /// So many instances listen at any time; it is one at least.
+    pub(super) fn new(name: &Path, settings: &Settings, backlog: usize) -> io::Result<Self> {
         let name = wide(name.as_os_str());
         let descriptor = Descriptor::for_this_user()?;
         let buffer = settings.buffer_size.map_or(BUFFER, length).max(LEAST_BUFFER);
@@ -59,7 +61,7 @@ impl Listener {
             create(&name, &descriptor, buffer, FILE_FLAG_FIRST_PIPE_INSTANCE).map_err(taken)?;
         let first = Instance::listening(handle, &event)?;
         let mut listener = Self { name, descriptor, buffer, event, instances: vec![first] };
-        while listener.instances.len() < BACKLOG {
+        while listener.instances.len() < backlog {
             listener.instances.push(listener.another()?);
         }
         Ok(listener)
@@ -95,8 +97,22 @@ impl Listener {
         Ok(None)
     }
 
-    pub(super) fn buffer_size(&self) -> io::Result<usize> {
-        self.instances.first().map_or(Ok(0), |instance| quota(&instance.pipe))
+    /// Whether the next call of `accept` finds a client.
+    pub(super) fn has_client(&mut self) -> io::Result<bool> {
+        for instance in &mut self.instances {
+            if instance.is_connected()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What all the instances are.
+    pub(super) fn facts(&self) -> io::Result<Facts> {
+        match self.instances.first() {
+            Some(instance) => Facts::of(&instance.pipe),
+            None => Err(Obstacle::Unsupported.into()),
+        }
     }
 
     fn another(&self) -> io::Result<Instance> {
@@ -134,6 +150,10 @@ impl Instance {
                 State::Idle => self.pipe.connect(),
             };
             let Some(outcome) = over else {
+                if self.state == State::Idle {
+                    // To begin has unset the event, which another instance may have set.
+                    self.pipe.event().set();
+                }
                 self.state = State::Listening;
                 return Ok(false);
             };

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::instance::Listener;
+use super::instance::{BACKLOG, Listener};
 use super::name::PREFIX;
 use super::raw::Raw;
 use super::stream::Stream;
@@ -21,7 +21,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        Ok(Self { listener: Arc::new(Mutex::new(Listener::new(path, settings)?)) })
+        Ok(Self { listener: Arc::new(Mutex::new(Listener::new(path, settings, BACKLOG)?)) })
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
@@ -70,9 +70,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::Event;
-    use super::super::instance::BACKLOG;
     use super::super::testing::{
-        NOW, PLAIN, is_wine, pipe, read_bytes, reader, timely, within, writer,
+        NOW, PLAIN, alone, is_wine, pipe, read_bytes, reader, timely, within, writer,
     };
     use super::*;
     use crate::sys::Until;
@@ -221,9 +220,7 @@ mod tests {
     #[test]
     fn no_handle_is_left() {
         // In a process of its own, where no other test opens handles.
-        let this = std::env::current_exe().unwrap();
-        let name = "sys::windows::node::tests::no_handle_is_left_alone";
-        let status = std::process::Command::new(this).args(["--ignored", "--exact", name]).status();
+        let status = alone("node::tests::no_handle_is_left_alone").status();
         assert!(status.unwrap().success());
     }
 

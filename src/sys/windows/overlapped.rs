@@ -20,7 +20,7 @@ use windows_sys::Win32::System::Pipes::ConnectNamedPipe;
 use windows_sys::core::BOOL;
 
 use super::event::Event;
-use super::{length, system_error};
+use super::{length, system_code, system_error};
 use crate::sys::Wait;
 
 /// The milliseconds that a dropped operation may take to end. It takes none on a sound system.
@@ -35,6 +35,11 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// How an operation ended that moves no bytes.
+    pub(super) fn of(error: &io::Error) -> Option<Self> {
+        Some(Self { code: system_code(error)?, bytes: 0 })
+    }
+
     /// Whether the other side has closed its end.
     pub(super) fn is_end(self) -> bool {
         matches!(self.code, ERROR_BROKEN_PIPE | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED)
@@ -62,38 +67,47 @@ impl Outcome {
     }
 }
 
-/// A handle, with one operation at a time.
+/// A handle, or a share of one, with one operation at a time.
 #[derive(Debug)]
-pub(super) struct Overlapped {
+pub(super) struct Overlapped<H = OwnedHandle> {
     // In this order: what is in flight ends before the handle is closed.
     operation: Operation,
-    handle: OwnedHandle,
+    handle: H,
 }
 
-impl Overlapped {
+impl<H: AsHandle> Overlapped<H> {
     /// The end of each operation sets `event`. What is read ahead goes to a buffer of `ahead` bytes.
-    pub(super) fn new(handle: OwnedHandle, event: Arc<Event>, ahead: usize) -> Self {
+    pub(super) fn new(handle: H, event: Arc<Event>, ahead: usize) -> Self {
         Self { operation: Operation::new(event, ahead), handle }
     }
 
-    pub(super) fn into_handle(self) -> OwnedHandle {
+    pub(super) fn handle(&self) -> &H {
+        &self.handle
+    }
+
+    pub(super) fn event(&self) -> &Arc<Event> {
+        &self.operation.event
+    }
+
+    /// Gives the handle away, or the share of it. What is in flight is cancelled.
+    pub(super) fn into_handle(self) -> H {
         self.handle
     }
 
     /// Begins to wait for a client of this instance.
     pub(super) fn connect(&mut self) -> Option<Outcome> {
-        let handle = self.handle.as_raw_handle();
+        let handle = self.raw();
         // SAFETY: the handle is open, and the place lives until the operation is over.
         let call = |place| unsafe { ConnectNamedPipe(handle, place) };
         // SAFETY: the operation touches the place alone, and the handle is closed after it.
         unsafe { self.operation.begin(handle, call) }
     }
 
-    /// Begins to read into the buffer of its own.
-    pub(super) fn read_ahead(&mut self) -> Option<Outcome> {
-        let handle = self.handle.as_raw_handle();
+    /// Begins to read so many bytes at most into the buffer of its own.
+    pub(super) fn read_ahead(&mut self, most: usize) -> Option<Outcome> {
+        let handle = self.raw();
         let buffer = self.operation.buffer();
-        let (start, len) = (buffer.cast(), length(buffer.len()));
+        let (start, len) = (buffer.cast(), length(buffer.len().min(most)));
         // SAFETY: the handle is open; place and buffer live until the operation is over, and nobody looks
         // at the buffer before.
         let call = |place| unsafe { ReadFile(handle, start, len, null_mut(), place) };
@@ -104,6 +118,13 @@ impl Overlapped {
     /// How the operation in flight has ended, if it has.
     pub(super) fn poll(&mut self) -> Option<Outcome> {
         self.operation.poll()
+    }
+
+    /// Cancels the operation in flight, if there is one, and tells how it ended.
+    pub(super) fn give_up(&mut self) -> Option<Outcome> {
+        self.operation.in_flight?;
+        self.operation.cancel();
+        Some(self.operation.settle())
     }
 
     /// What was read ahead, when no operation is in flight.
@@ -118,30 +139,44 @@ impl Overlapped {
 
     /// Reads into a buffer of the caller. It is over when this returns.
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<Outcome> {
-        let handle = self.handle.as_raw_handle();
+        let handle = self.raw();
         let (start, len) = (buf.as_mut_ptr(), length(buf.len()));
         // SAFETY: the handle is open; place and buffer live until the operation is over.
         let call = |place| unsafe { ReadFile(handle, start, len, null_mut(), place) };
         // SAFETY: `finish` returns when the operation is over, within the borrow of `buf`; the handle is
         // closed after that.
         let begun = unsafe { self.operation.begin(handle, call) };
-        self.operation.finish(begun, wait)
+        self.operation.finish(begun, wait, || Ok(()))
     }
 
     /// Writes from a buffer of the caller. It is over when this returns.
     pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<Outcome> {
-        let handle = self.handle.as_raw_handle();
+        self.write_while(buf, wait, || Ok(()))
+    }
+
+    /// Writes as `write`, and does something before each wait for the event. Its error ends the wait.
+    pub(super) fn write_while(
+        &mut self,
+        buf: &[u8],
+        wait: Wait<'_>,
+        meanwhile: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<Outcome> {
+        let handle = self.raw();
         let (start, len) = (buf.as_ptr(), length(buf.len()));
         // SAFETY: the handle is open; place and buffer live until the operation is over.
         let call = |place| unsafe { WriteFile(handle, start, len, null_mut(), place) };
         // SAFETY: `finish` returns when the operation is over, within the borrow of `buf`; the handle is
         // closed after that.
         let begun = unsafe { self.operation.begin(handle, call) };
-        self.operation.finish(begun, wait)
+        self.operation.finish(begun, wait, meanwhile)
+    }
+
+    fn raw(&self) -> HANDLE {
+        self.handle.as_handle().as_raw_handle()
     }
 }
 
-impl AsHandle for Overlapped {
+impl<H: AsHandle> AsHandle for Overlapped<H> {
     fn as_handle(&self) -> BorrowedHandle<'_> {
         self.handle.as_handle()
     }
@@ -156,7 +191,7 @@ struct Place {
 }
 
 /// A place for one operation after the other, and the handle of the one in flight.
-struct Operation {
+pub(super) struct Operation {
     place: NonNull<Place>,
     event: Arc<Event>,
     in_flight: Option<HANDLE>,
@@ -168,7 +203,7 @@ unsafe impl Send for Operation {}
 unsafe impl Sync for Operation {}
 
 impl Operation {
-    fn new(event: Arc<Event>, buffer: usize) -> Self {
+    pub(super) fn new(event: Arc<Event>, buffer: usize) -> Self {
         let place = Box::new(Place {
             overlapped: OVERLAPPED::default(),
             buffer: vec![0; buffer].into(),
@@ -184,7 +219,7 @@ impl Operation {
     /// The call begins one operation on `handle` with the place that it is given, and reports as the
     /// system does. The handle stays open, and whatever else the operation touches lives, until the
     /// operation is over or this is dropped.
-    unsafe fn begin(
+    pub(super) unsafe fn begin(
         &mut self,
         handle: HANDLE,
         call: impl FnOnce(*mut OVERLAPPED) -> BOOL,
@@ -212,27 +247,35 @@ impl Operation {
         self.poll()
     }
 
-    /// Waits until the operation is over. Where the wait ends first, the operation is cancelled; if it
-    /// was faster, what it did counts.
-    fn finish(&mut self, begun: Option<Outcome>, wait: Wait<'_>) -> io::Result<Outcome> {
+    /// Waits until the operation is over, and does something before each wait for the event. Where the wait
+    /// ends first, the operation is cancelled; if it was faster, what it did counts.
+    fn finish(
+        &mut self,
+        begun: Option<Outcome>,
+        wait: Wait<'_>,
+        mut meanwhile: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<Outcome> {
         if let Some(outcome) = begun {
             return Ok(outcome);
         }
+        // Should the other work panic, the operation is over before the caller has its buffer back.
+        let unfinished = Unfinished(self);
         loop {
-            if let Err(ended) = self.event.wait(wait) {
-                self.cancel();
-                let outcome = self.settle();
+            let ready = meanwhile();
+            if let Some(outcome) = unfinished.0.poll() {
+                return Ok(outcome);
+            }
+            if let Err(ended) = ready.and_then(|()| unfinished.0.event.wait(wait)) {
+                unfinished.0.cancel();
+                let outcome = unfinished.0.settle();
                 let in_vain = outcome.is_cancelled() && outcome.bytes == 0;
                 return if in_vain { Err(ended) } else { Ok(outcome) };
-            }
-            if let Some(outcome) = self.poll() {
-                return Ok(outcome);
             }
         }
     }
 
     /// How the operation in flight ended, as the system wrote it down; `None` while it has not.
-    fn poll(&mut self) -> Option<Outcome> {
+    pub(super) fn poll(&mut self) -> Option<Outcome> {
         let handle = self.in_flight?;
         let mut bytes = 0;
         // SAFETY: the operation was begun with this handle and this place, and both are still there.
@@ -306,6 +349,18 @@ impl fmt::Debug for Operation {
     }
 }
 
+/// An operation that ends with the call that waits for it.
+struct Unfinished<'a>(&'a mut Operation);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.0.in_flight.is_some() {
+            self.0.cancel();
+            self.0.settle();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use windows_sys::Win32::Foundation::{
@@ -334,7 +389,7 @@ mod tests {
             let error = outcome(code, 0).moved().unwrap_err();
             match kind {
                 Some(kind) => assert_eq!(error.kind(), kind, "{code}"),
-                None => assert_eq!(super::super::system_code(&error), Some(code)),
+                None => assert_eq!(system_code(&error), Some(code)),
             }
         }
         assert_eq!(outcome(ERROR_SUCCESS, 3).moved().unwrap(), 3);

@@ -70,7 +70,7 @@ impl Writers {
     }
 
     pub(super) fn buffer_size(&self) -> io::Result<usize> {
-        lock(&self.listener).buffer_size()
+        Ok(lock(&self.listener).facts()?.quota)
     }
 
     pub(super) fn into_stand_in(self) -> OwnedHandle {
@@ -185,9 +185,11 @@ impl Writer {
                     self.left = 0..bytes;
                     Progress::Bytes
                 }
-                // The thread that began to read has ended.
+                // The thread that began to read has ended. To begin anew unsets the event, which another
+                // writer may have set.
                 Err(_) if outcome.is_cancelled() => {
                     self.read_ahead();
+                    self.pipe.event().set();
                     continue;
                 }
                 // Whatever else goes wrong with one writer is its end, and nobody else's.
@@ -215,7 +217,7 @@ impl Writer {
     }
 
     fn read_ahead(&mut self) {
-        self.over = self.pipe.read_ahead();
+        self.over = self.pipe.read_ahead(AHEAD);
     }
 }
 
