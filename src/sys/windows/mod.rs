@@ -4,15 +4,21 @@
 //! not. No handle is inheritable.
 
 mod client;
+mod connection;
 mod event;
 mod facts;
 mod gather;
+mod incoming;
 mod instance;
 mod name;
 mod node;
+mod outgoing;
 mod overlapped;
+mod passing;
+mod peer;
 mod raw;
 mod security;
+mod server;
 mod stream;
 #[cfg(test)]
 mod testing;
@@ -25,6 +31,7 @@ pub(crate) use event::Event;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
 pub(crate) use raw::Raw;
+pub(crate) use server::Server;
 
 /// What the system puts into a pipe by one `WriteFile` stays whole, whatever its size: this is the size that
 /// FIFOs have elsewhere.

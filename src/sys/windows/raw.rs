@@ -1,15 +1,19 @@
-//! An open end of a pipe.
+//! An open end of a pipe, or one half of a connection.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
+use std::sync::Arc;
 
+use super::connection::Connection;
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
-use crate::sys::{Wait, Way};
+use crate::sys::{Peer, Wait, Way};
 
-/// An open end.
+/// An open end, or a half.
 #[derive(Debug)]
 pub struct Raw(Kind);
 
@@ -18,6 +22,10 @@ enum Kind {
     /// Of all ends but those of an owner who reads.
     Stream(Box<Stream>),
     Writers(Box<Writers>),
+    /// The half that is read from.
+    Incoming(Box<Incoming>),
+    /// The half that is written to.
+    Outgoing(Box<Outgoing>),
 }
 
 impl Raw {
@@ -29,10 +37,13 @@ impl Raw {
         Stream::adopt(handle, way).map(Self::from)
     }
 
+    /// The handle of a half whose other half lives is another one of the same pipe.
     pub(crate) fn into_handle(self) -> OwnedHandle {
         match self.0 {
             Kind::Stream(stream) => stream.into_handle(),
             Kind::Writers(writers) => writers.into_stand_in(),
+            Kind::Incoming(half) => half.into_connection().into_handle(),
+            Kind::Outgoing(half) => half.into_connection().into_handle(),
         }
     }
 
@@ -40,6 +51,8 @@ impl Raw {
         match &mut self.0 {
             Kind::Stream(stream) => stream.read(buf, wait),
             Kind::Writers(writers) => writers.read(buf, wait),
+            Kind::Incoming(half) => half.read(buf, wait),
+            Kind::Outgoing(_) => Err(Obstacle::WrongDirection("reading").into()),
         }
     }
 
@@ -56,7 +69,11 @@ impl Raw {
     }
 
     pub(crate) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
-        self.for_writing()?.write(buf, wait)
+        match &mut self.0 {
+            Kind::Stream(stream) => stream.write(buf, wait),
+            Kind::Outgoing(half) => half.write(buf, wait),
+            Kind::Writers(_) | Kind::Incoming(_) => Err(Obstacle::WrongDirection("writing").into()),
+        }
     }
 
     pub(crate) fn write_vectored(
@@ -64,10 +81,14 @@ impl Raw {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        self.for_writing()?.write_vectored(bufs, wait)
+        match &mut self.0 {
+            Kind::Stream(stream) => stream.write_vectored(bufs, wait),
+            Kind::Outgoing(half) => half.write_vectored(bufs, wait),
+            Kind::Writers(_) | Kind::Incoming(_) => Err(Obstacle::WrongDirection("writing").into()),
+        }
     }
 
-    /// After the last writer left: the next read waits for the next writer.
+    /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
             Kind::Stream(stream) => stream.renew(),
@@ -75,6 +96,7 @@ impl Raw {
                 writers.renew();
                 Ok(())
             }
+            Kind::Incoming(_) | Kind::Outgoing(_) => Ok(()),
         }
     }
 
@@ -84,16 +106,128 @@ impl Raw {
     }
 
     pub(crate) fn buffer_size(&self) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Stream(stream) => stream.buffer_size(),
-            Kind::Writers(writers) => writers.buffer_size(),
+        match (&self.0, self.connection()) {
+            (Kind::Stream(stream), _) => stream.buffer_size(),
+            (Kind::Writers(writers), _) => writers.buffer_size(),
+            (_, Ok(connection)) => Ok(connection.facts().quota),
+            (_, Err(error)) => Err(error),
         }
     }
 
-    fn for_writing(&mut self) -> io::Result<&mut Stream> {
+    /// Connects to a server. The first half is read from, the second one written to.
+    pub(crate) fn connect(
+        path: &Path,
+        any_owner: bool,
+        wait: Wait<'_>,
+    ) -> io::Result<(Self, Self)> {
+        let (incoming, outgoing) = Connection::open(path, any_owner, wait)?;
+        Ok((incoming.into(), outgoing.into()))
+    }
+
+    /// Takes a handle of both ways from elsewhere.
+    pub(crate) fn adopt_both(
+        handle: OwnedHandle,
+    ) -> Result<(Self, Self), (OwnedHandle, io::Error)> {
+        let (incoming, outgoing) = Connection::adopt(handle)?;
+        Ok((incoming.into(), outgoing.into()))
+    }
+
+    pub(crate) fn is_half_of(&self, other: &Self) -> bool {
+        match (self.connection(), other.connection()) {
+            (Ok(one), Ok(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// The handle of a connection, for both of its halves.
+    pub(crate) fn into_both(self, other: Self) -> OwnedHandle {
+        match other.0 {
+            Kind::Outgoing(half) => drop(half.into_connection()),
+            other => drop(other),
+        }
+        self.into_handle()
+    }
+
+    /// Says that no more will be written.
+    pub(crate) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        self.outgoing()?.finish(wait)
+    }
+
+    /// Writes, and while there is no room keeps what comes in.
+    pub(crate) fn write_or_take_in(
+        &mut self,
+        incoming: &mut Self,
+        limit: usize,
+        buf: &[u8],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        self.outgoing()?.write_or_take_in(incoming.incoming()?, limit, buf, wait)
+    }
+
+    pub(crate) fn peer(&self) -> io::Result<Peer> {
+        self.connection()?.peer()
+    }
+
+    pub(crate) fn unread(&self) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Incoming(half) => half.unread(),
+            _ => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    /// The system does not tell it: it counts the room that a waiting reader has asked for as if it were full.
+    pub(crate) fn unsent(&self) -> io::Result<usize> {
+        Err(Obstacle::Unsupported.into())
+    }
+
+    /// From now on handles come in.
+    pub(crate) fn let_in(&mut self) {
+        if let Kind::Incoming(half) = &mut self.0 {
+            half.let_in();
+        }
+    }
+
+    /// Keeps handles that go with the first byte of the next write.
+    pub(crate) fn pass(&mut self, handles: Vec<OwnedHandle>) -> io::Result<Vec<u64>> {
+        self.outgoing()?.pass(handles)
+    }
+
+    /// Those that have not gone yet.
+    pub(crate) fn take_back(&mut self) -> Vec<OwnedHandle> {
         match &mut self.0 {
-            Kind::Stream(stream) => Ok(stream),
-            Kind::Writers(_) => Err(Obstacle::WrongDirection("writing").into()),
+            Kind::Outgoing(half) => half.take_back(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes the handles that a message tells of.
+    pub(crate) fn take_passed(
+        &mut self,
+        count: usize,
+        numbers: &[u64],
+    ) -> io::Result<Vec<OwnedHandle>> {
+        self.incoming()?.take_passed(count, numbers)
+    }
+
+    fn incoming(&mut self) -> io::Result<&mut Incoming> {
+        match &mut self.0 {
+            Kind::Incoming(half) => Ok(half),
+            _ => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    fn outgoing(&mut self) -> io::Result<&mut Outgoing> {
+        match &mut self.0 {
+            Kind::Outgoing(half) => Ok(half),
+            _ => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    fn connection(&self) -> io::Result<&Arc<Connection>> {
+        match &self.0 {
+            Kind::Incoming(half) => Ok(half.connection()),
+            Kind::Outgoing(half) => Ok(half.connection()),
+            Kind::Stream(_) | Kind::Writers(_) => Err(Obstacle::Unsupported.into()),
         }
     }
 }
@@ -103,6 +237,8 @@ impl AsHandle for Raw {
         match &self.0 {
             Kind::Stream(stream) => stream.as_handle(),
             Kind::Writers(writers) => writers.as_handle(),
+            Kind::Incoming(half) => half.connection().as_handle(),
+            Kind::Outgoing(half) => half.connection().as_handle(),
         }
     }
 }
@@ -116,5 +252,17 @@ impl From<Stream> for Raw {
 impl From<Writers> for Raw {
     fn from(writers: Writers) -> Self {
         Self(Kind::Writers(Box::new(writers)))
+    }
+}
+
+impl From<Incoming> for Raw {
+    fn from(half: Incoming) -> Self {
+        Self(Kind::Incoming(Box::new(half)))
+    }
+}
+
+impl From<Outgoing> for Raw {
+    fn from(half: Outgoing) -> Self {
+        Self(Kind::Outgoing(Box::new(half)))
     }
 }

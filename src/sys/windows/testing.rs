@@ -2,20 +2,27 @@
 #![allow(unsafe_code, reason = "the system is asked what it is")]
 
 use std::ffi::{CStr, c_char, c_void};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::{AsHandle, AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::ptr::{null, null_mut};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use windows_sys::Win32::Storage::FileSystem::WriteFile;
+use windows_sys::Win32::Foundation::INVALID_HANDLE_VALUE;
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX, WriteFile,
+};
 use windows_sys::Win32::System::IO::{GetOverlappedResult, OVERLAPPED};
-use windows_sys::Win32::System::Pipes::CreatePipe;
+use windows_sys::Win32::System::Pipes::{CreateNamedPipeW, CreatePipe, PIPE_TYPE_BYTE, PIPE_WAIT};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
-use super::{Node, Raw};
-use crate::sys::{Settings, Until, Wait, Way};
+use super::{Node, Raw, Server};
+use crate::sys::{Settings, Until, Wait, Way, random_name};
 
 pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, stop: None };
 pub(super) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
@@ -36,6 +43,107 @@ pub(super) fn writer(path: &Path) -> Raw {
 
 pub(super) fn reader(path: &Path) -> Raw {
     Raw::open(path, Way::In, false, within(10_000)).unwrap()
+}
+
+/// A server with a name of its own.
+pub(super) fn server() -> (PathBuf, Server) {
+    Server::temporary(&Settings::default()).unwrap()
+}
+
+/// What a client has: the half to read from, and the one to write to.
+pub(super) fn client(path: &Path) -> (Raw, Raw) {
+    Raw::connect(path, false, within(10_000)).unwrap()
+}
+
+/// Both sides of a connection, that of the server first.
+pub(super) fn connection() -> ((Raw, Raw), (Raw, Raw)) {
+    connection_with(&Settings::default())
+}
+
+pub(super) fn connection_with(settings: &Settings) -> ((Raw, Raw), (Raw, Raw)) {
+    let (path, server) = Server::temporary(settings).unwrap();
+    let client = client(&path);
+    (server.accept(within(10_000)).unwrap(), client)
+}
+
+/// Reads until the end.
+pub(super) fn read_all(raw: &mut Raw) -> Vec<u8> {
+    let (mut all, mut buf) = (Vec::new(), vec![0; 70_000]);
+    loop {
+        match raw.read(&mut buf, within(20_000)).unwrap() {
+            0 => return all,
+            read => all.extend_from_slice(&buf[..read]),
+        }
+    }
+}
+
+/// Writes all of it.
+pub(super) fn write_all(raw: &mut Raw, mut bytes: &[u8], wait: Wait<'_>) {
+    while !bytes.is_empty() {
+        let written = raw.write(bytes, wait).unwrap();
+        bytes = &bytes[written..];
+    }
+}
+
+/// Writes until there is no room, and tells how much went.
+pub(super) fn fill(raw: &mut Raw) -> usize {
+    let mut went = 0;
+    for size in [1000, 1] {
+        loop {
+            match raw.write(&vec![7; size], NOW) {
+                Ok(written) => went += written,
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+                    break;
+                }
+            }
+        }
+    }
+    went
+}
+
+/// This program, to run an ignored test of it in a process of its own.
+pub(super) fn alone(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "--nocapture", &format!("sys::windows::{test}")]);
+    command.stdout(Stdio::null());
+    command
+}
+
+/// Runs an ignored test as the other process, which finds the path by `peer_path`.
+pub(super) fn peer(test: &str, path: &Path) -> OtherProcess {
+    OtherProcess(alone(test).env("TYPED_PIPE_PEER", path).spawn().unwrap())
+}
+
+/// A process that does not outlive the test.
+pub(super) struct OtherProcess(Child);
+
+impl OtherProcess {
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    pub(super) fn expect_success(mut self) {
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for OtherProcess {
+    fn drop(&mut self) {
+        // It fails where the process has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the other process connects.
+pub(super) fn peer_path() -> PathBuf {
+    std::env::var_os("TYPED_PIPE_PEER").unwrap().into()
 }
 
 /// Reads until `want` bytes are there.
@@ -116,4 +224,21 @@ pub(super) fn anonymous_pipe() -> (OwnedHandle, OwnedHandle) {
     let from = unsafe { OwnedHandle::from_raw_handle(from) };
     // SAFETY: as above.
     (from, unsafe { OwnedHandle::from_raw_handle(to) })
+}
+
+/// The two handles of a pipe of both ways that has no messages, such as other programs make.
+pub(super) fn byte_pipe(overlapped: bool) -> (OwnedHandle, OwnedHandle) {
+    let name = format!(r"\\.\pipe\typed-pipe-{}", random_name().unwrap());
+    let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
+    let flags = if overlapped { FILE_FLAG_OVERLAPPED } else { 0 };
+    // SAFETY: the name ends with NUL, and the attributes may be null.
+    let server = unsafe {
+        let mode = PIPE_TYPE_BYTE | PIPE_WAIT;
+        CreateNamedPipeW(wide.as_ptr(), PIPE_ACCESS_DUPLEX | flags, mode, 1, 4096, 4096, 0, null())
+    };
+    assert_ne!(server, INVALID_HANDLE_VALUE);
+    // SAFETY: the handle is valid, and nobody else has it.
+    let server = unsafe { OwnedHandle::from_raw_handle(server) };
+    let client = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&name).unwrap();
+    (server, client.into())
 }

@@ -1,0 +1,149 @@
+//! The half of a connection that is read from.
+
+use std::io;
+use std::sync::Arc;
+
+use super::connection::Connection;
+use super::event::{Event, expect_no_stop, remaining};
+use super::overlapped::{Outcome, Overlapped};
+use super::stream::MOST;
+use crate::sys::Wait;
+
+/// What is read from a connection.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pipe: Overlapped<Arc<Connection>>,
+    /// What came in while this process wrote. It is read first.
+    backlog: Backlog,
+    /// Whether the other side said that this was all, or is gone.
+    has_ended: bool,
+    lets_in: bool,
+}
+
+impl Incoming {
+    /// The end of each read sets `event`.
+    pub(super) fn new(connection: Arc<Connection>, event: Arc<Event>) -> Self {
+        let pipe = Overlapped::new(connection, event, 0);
+        Self { pipe, backlog: Backlog::default(), has_ended: false, lets_in: false }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        self.pipe.handle()
+    }
+
+    pub(super) fn into_connection(self) -> Arc<Connection> {
+        self.pipe.into_handle()
+    }
+
+    pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        if buf.is_empty() || self.has_ended && self.backlog.len() == 0 {
+            return Ok(0);
+        }
+        self.connection().expect_able(wait)?;
+        self.connection().repeat_farewell();
+        expect_no_stop(wait)?;
+        if self.backlog.len() > 0 {
+            return Ok(self.backlog.take(buf));
+        }
+        let most = buf.len().min(MOST);
+        let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
+        while !self.has_ended {
+            let outcome = self.pipe.read(buf, wait)?;
+            if !self.is_end(outcome)? {
+                if outcome.bytes > 0 {
+                    return Ok(outcome.bytes);
+                }
+                // Nothing came of a pipe without messages. Whoever sends that, over and over, cannot
+                // keep us beyond the deadline.
+                remaining(wait.until)?;
+                expect_no_stop(wait)?;
+            }
+        }
+        Ok(0)
+    }
+
+    /// How many bytes can be read without waiting.
+    pub(super) fn unread(&self) -> io::Result<usize> {
+        if self.has_ended {
+            return Ok(self.backlog.len());
+        }
+        match self.connection().unread() {
+            Ok(bytes) => Ok(self.backlog.len() + bytes),
+            // The next read tells of the end.
+            Err(error) if Outcome::of(&error).is_some_and(Outcome::is_end) => {
+                Ok(self.backlog.len())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many bytes have been taken in and not read yet; `None` when no more will come.
+    pub(super) fn taken_in(&self) -> Option<usize> {
+        (!self.has_ended).then(|| self.backlog.len())
+    }
+
+    /// Keeps what was read ahead for it, or its end, for later reads.
+    pub(super) fn take_in(&mut self, outcome: Outcome, ahead: &[u8]) -> io::Result<()> {
+        if !self.is_end(outcome)? {
+            self.backlog.put(ahead.get(..outcome.bytes).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// From now on handles come in.
+    pub(super) fn let_in(&mut self) {
+        self.lets_in = true;
+    }
+
+    pub(super) fn lets_in(&self) -> bool {
+        self.lets_in
+    }
+
+    /// Whether a read found the end: the message without bytes, or that the other side is gone.
+    fn is_end(&mut self, outcome: Outcome) -> io::Result<bool> {
+        if !outcome.is_end() {
+            let bytes = outcome.moved()?;
+            if bytes > 0 || !self.connection().facts().has_messages {
+                return Ok(false);
+            }
+        }
+        self.has_ended = true;
+        Ok(true)
+    }
+}
+
+/// Bytes that wait to be read.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: Vec<u8>,
+    /// Those before this have been read.
+    start: usize,
+}
+
+impl Backlog {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn take(&mut self, buf: &mut [u8]) -> usize {
+        let rest = self.bytes.get(self.start..).unwrap_or_default();
+        let bytes = rest.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..bytes), rest.get(..bytes)) {
+            to.copy_from_slice(from);
+        }
+        self.start += bytes;
+        if self.len() == 0 {
+            // The memory goes back as well: most of the time nothing is taken in.
+            *self = Self::default();
+        }
+        bytes
+    }
+}

@@ -1,0 +1,333 @@
+//! The half of a connection that is written to.
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::os::windows::io::OwnedHandle;
+use std::sync::Arc;
+
+use super::connection::Connection;
+use super::event::{Event, expect_no_stop};
+use super::gather::gather;
+use super::incoming::Incoming;
+use super::overlapped::Overlapped;
+use super::passing::Passing;
+use super::stream::MOST;
+use crate::error::Obstacle;
+use crate::sys::Wait;
+
+/// The bytes that are taken in by one call.
+const INTAKE: usize = 65536;
+
+/// What is written to a connection.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pipe: Overlapped<Arc<Connection>>,
+    /// What reads while a write waits, once one has waited.
+    intake: Option<Overlapped<Arc<Connection>>>,
+    passing: Passing,
+    gathered: Vec<u8>,
+    has_finished: bool,
+}
+
+impl Outgoing {
+    /// The end of each write sets `event`.
+    pub(super) fn new(connection: Arc<Connection>, event: Arc<Event>) -> Self {
+        Self {
+            pipe: Overlapped::new(connection, event, 0),
+            intake: None,
+            passing: Passing::default(),
+            gathered: Vec::new(),
+            has_finished: false,
+        }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        self.pipe.handle()
+    }
+
+    /// Lets go of the connection, and does not tell the other side.
+    pub(super) fn into_connection(mut self) -> Arc<Connection> {
+        self.has_finished = true;
+        Arc::clone(self.connection())
+    }
+
+    /// Writes from one buffer, in one call of the system.
+    ///
+    /// One that may be cancelled is no longer than the pipe's buffer: the system takes such a write whole or
+    /// not at all.
+    pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.expect_able(wait)?;
+        let most = if wait.is_plain() { MOST } else { self.connection().facts().quota };
+        let buf = buf.get(..most).unwrap_or(buf);
+        self.with_passed(|half| half.pipe.write(buf, wait)?.moved())
+    }
+
+    /// Writes from several buffers, in one call of the system.
+    pub(super) fn write_vectored(
+        &mut self,
+        bufs: &[IoSlice<'_>],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        let mut gathered = mem::take(&mut self.gathered);
+        let written = self.write(gather(bufs, &mut gathered), wait);
+        self.gathered = gathered;
+        written
+    }
+
+    /// Writes, and takes in what comes while there is no room for that.
+    ///
+    /// One byte above the limit tells that more comes than may be taken in; it is kept, too.
+    pub(super) fn write_or_take_in(
+        &mut self,
+        incoming: &mut Incoming,
+        limit: usize,
+        buf: &[u8],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.expect_able(wait)?;
+        if !Arc::ptr_eq(self.connection(), incoming.connection()) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if !self.connection().is_overlapped() {
+            return Err(Obstacle::NotOverlapped.into());
+        }
+        let buf = buf.get(..self.connection().facts().quota).unwrap_or(buf);
+        self.with_passed(|half| {
+            let Self { pipe, intake, .. } = half;
+            let (connection, event) = (Arc::clone(pipe.handle()), Arc::clone(pipe.event()));
+            let mut is_reading = false;
+            let written = pipe.write_while(buf, wait, || {
+                let intake = intake.get_or_insert_with(|| {
+                    Overlapped::new(connection.clone(), event.clone(), INTAKE)
+                });
+                take_in(intake, &mut is_reading, incoming, limit)
+            });
+            if let Some(intake) = intake {
+                if let Some(outcome) = intake.give_up() {
+                    // Most of the time it was given up in vain. What else went wrong goes wrong with the
+                    // next read, too.
+                    let _ = incoming.take_in(outcome, intake.buffer());
+                }
+            }
+            written?.moved()
+        })
+    }
+
+    /// Says that no more will be written: by a message without bytes.
+    pub(super) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        if self.has_finished {
+            return Ok(());
+        }
+        if !self.connection().facts().has_messages {
+            return Err(Obstacle::Unsupported.into());
+        }
+        self.expect_able(wait)?;
+        let outcome = self.pipe.write(&[], wait)?;
+        // To one that is gone there is nothing to say.
+        if !outcome.is_end() {
+            outcome.moved()?;
+        }
+        self.has_finished = true;
+        Ok(())
+    }
+
+    /// The handles go with the first byte of the next write.
+    pub(super) fn pass(&mut self, handles: Vec<OwnedHandle>) -> io::Result<Vec<u64>> {
+        self.passing.add(handles)
+    }
+
+    pub(super) fn take_back(&mut self) -> Vec<OwnedHandle> {
+        self.passing.take_back()
+    }
+
+    fn expect_able(&self, wait: Wait<'_>) -> io::Result<()> {
+        if self.has_finished {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.connection().expect_able(wait)?;
+        expect_no_stop(wait)
+    }
+
+    /// Writes, and lets go of the handles that are passed if a byte of it went.
+    fn with_passed(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.passing.is_empty() {
+            return write(self);
+        }
+        let peer = self.connection().peer_process()?;
+        self.passing.begin(peer);
+        let written = write(self);
+        self.passing.end(matches!(written, Ok(1..)));
+        written
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // With the last half the connection goes, which tells the other side as well.
+        let is_last =
+            Arc::strong_count(self.connection()) == 1 + usize::from(self.intake.is_some());
+        if !self.has_finished && !is_last {
+            self.connection().say_farewell(Arc::clone(self.pipe.event()));
+        }
+    }
+}
+
+/// Takes in all there is, up to the limit, and leaves a read in flight.
+fn take_in(
+    intake: &mut Overlapped<Arc<Connection>>,
+    is_reading: &mut bool,
+    incoming: &mut Incoming,
+    limit: usize,
+) -> io::Result<()> {
+    while let Some(taken) = incoming.taken_in() {
+        let over = if *is_reading {
+            intake.poll()
+        } else if taken > limit {
+            return Err(Obstacle::Congested.into());
+        } else {
+            intake.read_ahead((limit - taken).saturating_add(1))
+        };
+        let Some(outcome) = over else {
+            *is_reading = true;
+            return Ok(());
+        };
+        *is_reading = false;
+        incoming.take_in(outcome, intake.buffer())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::testing::{
+        NOW, PLAIN, client, connection, fill, peer, peer_path, read_all, read_bytes, server,
+        timely, within, write_all,
+    };
+    use super::super::{Event, Raw};
+    use super::*;
+    use crate::sys::{Until, Wait};
+
+    const MANY: usize = 10 << 20;
+
+    /// Sends much, and takes in what comes meanwhile; then receives as much.
+    fn exchange((mut from, mut to): (Raw, Raw), mine: u8, theirs: u8) {
+        let sent: Vec<u8> = (0..MANY).map(|i| mine ^ i.to_le_bytes()[1]).collect();
+        let mut rest = sent.as_slice();
+        while !rest.is_empty() {
+            let most = rest.len().min(300_000);
+            let written =
+                to.write_or_take_in(&mut from, MANY, &rest[..most], within(20_000)).unwrap();
+            assert!(written > 0);
+            rest = &rest[written..];
+        }
+        to.finish(within(20_000)).unwrap();
+        let got = read_all(&mut from);
+        assert_eq!(got.len(), MANY);
+        assert!(got.iter().zip(&sent).all(|(got, sent)| got ^ sent == mine ^ theirs));
+    }
+
+    /// Both sides, in two processes, send ten MiB before they receive anything.
+    #[test]
+    fn d18_both_send_first() {
+        timely(|| {
+            let (path, server) = server();
+            let child = peer("outgoing::tests::d18_the_other_one_sends_first", &path);
+            exchange(server.accept(within(30_000)).unwrap(), 1, 2);
+            child.expect_success();
+        });
+    }
+
+    #[test]
+    #[ignore = "run by the test above"]
+    fn d18_the_other_one_sends_first() {
+        exchange(client(&peer_path()), 2, 1);
+    }
+
+    #[test]
+    fn d18_more_than_may_be_taken_in() {
+        const LIMIT: usize = 100_000;
+        timely(|| {
+            let (mut one, mut other) = connection();
+            let filled = fill(&mut one.1);
+            let sending = thread::spawn(move || {
+                write_all(&mut other.1, &vec![9; 200_000], PLAIN);
+                other
+            });
+            for _ in 0..3 {
+                let error = one.1.write_or_take_in(&mut one.0, LIMIT, b"mine", PLAIN).unwrap_err();
+                assert!(error.to_string().contains("both sides send"), "{error}");
+                let error = one.1.write_or_take_in(&mut one.0, LIMIT, b"mine", NOW).unwrap_err();
+                assert!(error.to_string().contains("both sides send"), "{error}");
+            }
+            // One byte more than the limit tells that there is more; reading makes room again.
+            assert!(one.0.unread().unwrap() > LIMIT);
+            assert_eq!(read_bytes(&mut one.0, 200_000), vec![9; 200_000]);
+            let mut other = sending.join().unwrap();
+            let error = one.1.write_or_take_in(&mut one.0, LIMIT, b"mine", within(30)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(read_bytes(&mut other.0, filled), vec![7; filled]);
+            assert_eq!(one.1.write_or_take_in(&mut one.0, 0, b"mine", NOW).unwrap(), 4);
+            assert_eq!(read_bytes(&mut other.0, 4), b"mine");
+        });
+    }
+
+    #[test]
+    fn what_was_taken_in_is_read_first_and_then_the_end() {
+        timely(|| {
+            let (mut one, mut other) = connection();
+            fill(&mut one.1);
+            write_all(&mut other.1, b"first ", PLAIN);
+            let error = one.1.write_or_take_in(&mut one.0, 100, b"x", within(30)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            write_all(&mut other.1, b"second ", PLAIN);
+            assert_eq!(one.0.unread().unwrap(), 13);
+            let error = one.1.write_or_take_in(&mut one.0, 100, b"x", NOW).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            write_all(&mut other.1, b"third", PLAIN);
+            other.1.finish(PLAIN).unwrap();
+            let stop = Event::new().unwrap();
+            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            thread::scope(|scope| {
+                let writing = scope.spawn(|| {
+                    let error = one.1.write_or_take_in(&mut one.0, 100, b"x", wait).unwrap_err();
+                    (error, &mut one)
+                });
+                thread::sleep(Duration::from_millis(50));
+                stop.set();
+                let (error, one) = writing.join().unwrap();
+                assert!(error.to_string().contains("stopped"), "{error}");
+                assert_eq!(one.0.unread().unwrap(), 18);
+                let mut buf = [0; 3];
+                assert_eq!(one.0.read(&mut buf, NOW).unwrap(), 3);
+                let error = one.0.read(&mut buf, wait).unwrap_err();
+                assert!(error.to_string().contains("stopped"), "a stop goes first: {error}");
+                assert_eq!(read_all(&mut one.0), b"st second third");
+                assert_eq!(one.0.read(&mut buf, NOW).unwrap(), 0, "it stays");
+            });
+            drop(other);
+            let error = one.1.write_or_take_in(&mut one.0, 100, b"x", PLAIN).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        });
+    }
+
+    #[test]
+    fn a_half_of_another_connection_takes_nothing_in() {
+        timely(|| {
+            let ((_, mut to), (mut from, _)) = connection();
+            let error = to.write_or_take_in(&mut from, 1, b"x", PLAIN).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        });
+    }
+}
