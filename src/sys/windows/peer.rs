@@ -135,7 +135,8 @@ fn thread_token(rights: TOKEN_ACCESS_MASK) -> io::Result<OwnedHandle> {
 mod tests {
     use super::super::Raw;
     use super::super::testing::{
-        NOW, client, connection, peer, peer_path, read_bytes, server, timely, within, write_all,
+        NOW, client, connection, is_wine, peer, peer_path, read_bytes, server, timely, within,
+        write_all,
     };
     use super::*;
 
@@ -203,5 +204,19 @@ mod tests {
         for half in [from, to] {
             assert_eq!(half.peer().unwrap().pid(), Some(std::process::id()));
         }
+    }
+
+    #[test]
+    fn c5_nobody_acts_in_the_name_of_a_client() {
+        if is_wine("whoever impersonates a client stays what it is") {
+            return;
+        }
+        let ((from, _to), _client) = connection();
+        let this = std::env::current_exe().unwrap();
+        let opened = {
+            let _client = Impersonation::of_client(from.as_handle()).unwrap();
+            std::fs::File::open(&this)
+        };
+        assert!(opened.is_err());
     }
 }
