@@ -214,3 +214,28 @@ fn taken(error: io::Error) -> io::Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::PREFIX;
+    use super::super::testing::{client, timely};
+    use super::*;
+    use crate::sys::random_name;
+
+    /// Who takes one client wakes another thread for the next, whose event may be spent or unset.
+    #[test]
+    fn each_client_that_is_taken_sets_the_event_again() {
+        timely(|| {
+            let path = format!("{PREFIX}typed-pipe-{}", random_name().unwrap());
+            let path = Path::new(&path);
+            let mut listener = Listener::new(path, &Settings::default(), 2).unwrap();
+            let _clients = [client(path), client(path)];
+            let event = Arc::clone(listener.event());
+            for _ in 0..2 {
+                assert!(event.wait_for(10_000).unwrap());
+                assert!(listener.accept().unwrap().is_some());
+            }
+            assert!(listener.accept().unwrap().is_none());
+        });
+    }
+}
