@@ -110,8 +110,8 @@ pub(super) struct Receiving {
 
 impl Receiving {
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
-        if let Some(bytes) = self.backlog.take(buf) {
-            return Ok(bytes);
+        if !self.backlog.is_empty() {
+            return Ok(self.backlog.take(buf));
         }
         if self.ended || buf.is_empty() {
             return Ok(0);
@@ -164,7 +164,7 @@ impl Receiving {
         match self.receive(&mut piece, NOW) {
             Ok(0) => Ok(Intake::Ended),
             Ok(bytes) => {
-                self.backlog.add(piece.get(..bytes).unwrap_or_default());
+                self.backlog.put(piece.get(..bytes).unwrap_or_default());
                 Ok(Intake::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),

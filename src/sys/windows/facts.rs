@@ -3,7 +3,7 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle};
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, OwnedHandle};
 use std::ptr::null_mut;
 
 use windows_sys::Wdk::Storage::FileSystem::{
@@ -94,6 +94,17 @@ pub(super) fn expect_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Resul
     // SAFETY: the place is of the type of this class.
     unsafe { query(handle, FileModeInformation, &mut mode)? };
     Ok(mode.Mode & (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT) != 0)
+}
+
+/// Refuses what is no file and no device.
+pub(crate) fn expect_file(handle: &OwnedHandle) -> io::Result<()> {
+    // SAFETY: the handle is open.
+    let found = match unsafe { GetFileType(handle.as_raw_handle()) } {
+        FILE_TYPE_DISK | FILE_TYPE_CHAR => return Ok(()),
+        FILE_TYPE_PIPE => "a pipe or a socket",
+        _ => "something else",
+    };
+    Err(Obstacle::OtherHandle(found, "a file").into())
 }
 
 /// Asks the system about a handle.

@@ -8,6 +8,7 @@ use super::event::{Event, expect_no_stop, remaining};
 use super::overlapped::{Outcome, Overlapped};
 use super::stream::MOST;
 use crate::sys::Wait;
+use crate::sys::backlog::Backlog;
 
 /// What is read from a connection.
 #[derive(Debug)]
@@ -36,13 +37,13 @@ impl Incoming {
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
-        if buf.is_empty() || self.has_ended && self.backlog.len() == 0 {
+        if buf.is_empty() || self.has_ended && self.backlog.is_empty() {
             return Ok(0);
         }
         self.connection().expect_able(wait)?;
         self.connection().repeat_farewell();
         expect_no_stop(wait)?;
-        if self.backlog.len() > 0 {
+        if !self.backlog.is_empty() {
             return Ok(self.backlog.take(buf));
         }
         let most = buf.len().min(MOST);
@@ -109,41 +110,5 @@ impl Incoming {
         }
         self.has_ended = true;
         Ok(true)
-    }
-}
-
-/// Bytes that wait to be read.
-#[derive(Debug, Default)]
-struct Backlog {
-    bytes: Vec<u8>,
-    /// Those before this have been read.
-    start: usize,
-}
-
-impl Backlog {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        if self.start > self.bytes.len() / 2 {
-            self.bytes.drain(..self.start);
-            self.start = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn take(&mut self, buf: &mut [u8]) -> usize {
-        let rest = self.bytes.get(self.start..).unwrap_or_default();
-        let bytes = rest.len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..bytes), rest.get(..bytes)) {
-            to.copy_from_slice(from);
-        }
-        self.start += bytes;
-        if self.len() == 0 {
-            // The memory goes back as well: most of the time nothing is taken in.
-            *self = Self::default();
-        }
-        bytes
     }
 }

@@ -28,6 +28,7 @@ use std::io;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
 pub(crate) use event::Event;
+pub(crate) use facts::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
 pub(crate) use raw::Raw;

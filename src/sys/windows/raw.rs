@@ -37,13 +37,11 @@ impl Raw {
         Stream::adopt(handle, way).map(Self::from)
     }
 
-    /// The handle of a half whose other half lives is another one of the same pipe.
-    pub(crate) fn into_handle(self) -> OwnedHandle {
+    /// Gives the handle away. That of a half is not its own, and a set of writers has none.
+    pub(crate) fn into_handle(self) -> Option<OwnedHandle> {
         match self.0 {
-            Kind::Stream(stream) => stream.into_handle(),
-            Kind::Writers(writers) => writers.into_stand_in(),
-            Kind::Incoming(half) => half.into_connection().into_handle(),
-            Kind::Outgoing(half) => half.into_connection().into_handle(),
+            Kind::Stream(stream) => Some(stream.into_handle()),
+            Kind::Writers(_) | Kind::Incoming(_) | Kind::Outgoing(_) => None,
         }
     }
 
@@ -139,13 +137,13 @@ impl Raw {
         }
     }
 
-    /// The handle of a connection, for both of its halves.
-    pub(crate) fn into_both(self, other: Self) -> OwnedHandle {
-        match other.0 {
-            Kind::Outgoing(half) => drop(half.into_connection()),
-            other => drop(other),
-        }
-        self.into_handle()
+    /// Gives the handle of two halves away.
+    pub(crate) fn into_both(self, other: Self) -> Option<OwnedHandle> {
+        let (Kind::Incoming(incoming), Kind::Outgoing(outgoing)) = (self.0, other.0) else {
+            return None;
+        };
+        drop(outgoing.into_connection());
+        incoming.into_connection().into_handle()
     }
 
     /// Says that no more will be written.
@@ -163,6 +161,10 @@ impl Raw {
     ) -> io::Result<usize> {
         self.outgoing()?.write_or_take_in(incoming.incoming()?, limit, buf, wait)
     }
+
+    /// Does nothing: the server has set it.
+    #[expect(clippy::unused_self, reason = "on Unix each side has buffers of its own")]
+    pub(crate) fn ask_for_buffer(&self, _: usize) {}
 
     pub(crate) fn peer(&self) -> io::Result<Peer> {
         self.connection()?.peer()

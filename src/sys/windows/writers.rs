@@ -73,10 +73,6 @@ impl Writers {
         Ok(lock(&self.listener).facts()?.quota)
     }
 
-    pub(super) fn into_stand_in(self) -> OwnedHandle {
-        self.stand_in
-    }
-
     /// Lets in the writers that came.
     fn admit(&mut self) -> io::Result<()> {
         let mut listener = lock(&self.listener);
