@@ -2,6 +2,7 @@
 
 mod channels;
 mod ends;
+mod foreign;
 mod hostile;
 mod lifecycle;
 mod peer;
