@@ -54,6 +54,9 @@
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | receiving without copying | [`Message`] |
+//! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
+//! | lines of text | [`End::into_lines`] |
+//! | what other programs speak | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
 //! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and what stands in the way of two owners of one name | [`PipePath`], [`IfExists`] |
@@ -66,6 +69,7 @@
 //!
 //! None is on by default.
 //!
+//! - `foreign`: the wires of other programs that are base64.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
@@ -85,6 +89,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod channel;
+mod child;
 mod end;
 mod error;
 mod handle;
@@ -92,6 +97,7 @@ mod path;
 mod pipe;
 pub mod state;
 mod sys;
+mod text;
 mod wait;
 pub mod wire;
 
@@ -104,6 +110,7 @@ pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, Trans
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 pub use sys::IfExists;
+pub use text::LastLine;
 pub use wait::{ReadWithin, Stop, WriteWithin};
 
 /// The programs in the README are tested.

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("handle", &["end", "state", "sys", "path", "error"]),
+    ("text", &["channel", "end", "state", "wire", "wait", "sys"]),
+    ("child", &["end", "state", "wait", "error"]),
     ("channel", &["end", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipe", &["end", "path", "state", "wait", "sys", "error"]),
     ("end", &["path", "state", "wait", "sys", "error"]),

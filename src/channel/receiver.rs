@@ -140,12 +140,12 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         }
     }
 
-    pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
+    pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
         self.path = path;
         self
     }
 
-    pub(super) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
+    pub(crate) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
         self.next_writer = next_writer;
         self
     }

@@ -111,7 +111,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self
     }
 
-    pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
+    pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
         self.outgoing.path = path;
         self
     }

@@ -7,6 +7,8 @@ mod hostile;
 mod lifecycle;
 mod peer;
 mod processes;
+#[cfg(unix)]
+mod programs;
 mod shared;
 mod support;
 mod waiting;

@@ -167,6 +167,31 @@ impl Raw {
         Ok(false)
     }
 
+    /// Waits until a writer has come. On Apple's systems, one that has written nothing yet does not show.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "the other system lets writers in with this"
+    )]
+    pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        let at_once = Wait { until: Until::Now, stop: None };
+        try_until(wait, pause, || {
+            if self.writers != Writers::Awaited || fifo::has_writer(&self.fd)? == Some(true) {
+                return Ok(());
+            }
+            if cfg!(target_vendor = "apple") {
+                // Without any writer, `select` may tell of an end all the same.
+                let bytes = rustix::io::ioctl_fionread(&self.fd)?;
+                return if bytes > 0 { Ok(()) } else { Err(Obstacle::NoWriter.into()) };
+            }
+            match ready(self.fd.as_fd(), PollFlags::IN, at_once) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Err(Obstacle::NoWriter.into())
+                }
+                done => done,
+            }
+        })
+    }
+
     /// After the last writer left: the next read waits for the next writer.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         if let Some(fd) = fifo::reopen(&self.fd)? {
@@ -213,7 +238,8 @@ impl Raw {
             };
             match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
-                    if fstat(&self.fd)?.st_nlink == 0 && !fifo::has_writer(&self.fd)? {
+                    if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false)
+                    {
                         return Err(Obstacle::NameGone.into());
                     }
                 }
