@@ -54,6 +54,7 @@
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | receiving without copying | [`Message`] |
+//! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_lines`] |
 //! | what other programs speak | [`wire::foreign`] |
@@ -93,6 +94,7 @@ mod child;
 mod end;
 mod error;
 mod handle;
+mod once;
 mod path;
 mod pipe;
 pub mod state;
@@ -107,6 +109,10 @@ pub use channel::{
 };
 pub use end::{End, EndOfWriters, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
+pub use once::{
+    receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,
+    send_checked_timeout, send_timeout,
+};
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 pub use sys::IfExists;

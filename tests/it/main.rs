@@ -5,6 +5,7 @@ mod ends;
 mod foreign;
 mod hostile;
 mod lifecycle;
+mod once;
 mod peer;
 mod processes;
 #[cfg(unix)]

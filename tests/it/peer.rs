@@ -89,6 +89,9 @@ fn await_go() {
     let _ = std::io::stdin().read(&mut byte);
 }
 
+/// How long the text of "send-once" is, in thirds: more than a pipe holds.
+pub(crate) const THIRDS: usize = 60_000;
+
 pub(crate) const READY: u8 = 1;
 #[cfg(unix)]
 pub(crate) const WON: u8 = 2;
@@ -155,6 +158,11 @@ fn play() {
         "umask" => unix::umask(Path::new(&pipe)),
         #[cfg(unix)]
         "idle-receiver" => unix::idle_receiver(&pipe),
+        "send-once" => {
+            typed_pipe::send(&pipe, &(1, "one".repeat(THIRDS))).unwrap();
+            await_go();
+            typed_pipe::send_checked(&pipe, &(2, "two")).unwrap();
+        }
         "wait" => await_go(),
         "leave" => {
             let end = WriteEnd::at(pipe).unwrap().open().unwrap();
