@@ -70,7 +70,7 @@
 //!
 //! None is on by default.
 //!
-//! - `foreign`: the wires of other programs that are base64.
+//! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
@@ -97,6 +97,8 @@ mod handle;
 mod once;
 mod path;
 mod pipe;
+#[cfg(feature = "foreign")]
+pub mod pipecom;
 pub mod state;
 mod sys;
 mod text;

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("handle", &["end", "state", "sys", "path", "error"]),
+    ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
     ("text", &["channel", "end", "state", "wire", "wait", "sys"]),
     ("child", &["end", "state", "wait", "error"]),

@@ -7,6 +7,8 @@ mod hostile;
 mod lifecycle;
 mod once;
 mod peer;
+#[cfg(feature = "foreign")]
+mod pipecom;
 mod processes;
 #[cfg(unix)]
 mod programs;

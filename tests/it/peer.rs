@@ -163,6 +163,15 @@ fn play() {
             await_go();
             typed_pipe::send_checked(&pipe, &(2, "two")).unwrap();
         }
+        #[cfg(feature = "foreign")]
+        "pipecom-senders" => {
+            let number = env::var(NUMBER).unwrap();
+            for round in 0..25 {
+                let text = format!("{number}-{round}");
+                let answer = typed_pipe::pipecom::send(&pipe, &text).unwrap();
+                assert_eq!(answer, format!("answer to {text}"));
+            }
+        }
         "wait" => await_go(),
         "leave" => {
             let end = WriteEnd::at(pipe).unwrap().open().unwrap();
