@@ -23,7 +23,7 @@ use crate::error::CodecError;
 ///
 /// let mut out = Vec::new();
 /// Plain.encode("text ", &mut out)?;
-/// Plain.encode(&vec![0x62, 0x79], &mut out)?;
+/// Plain.encode(&vec![0x62_u8, 0x79], &mut out)?;
 /// assert_eq!(out, b"text by");
 /// assert_eq!(Plain.decode::<&str>(&out)?, "text by");
 /// assert_eq!(Plain.decode::<Vec<u8>>(&[0xFF])?, [0xFF]);

@@ -63,6 +63,11 @@ impl Peer {
         byte[0]
     }
 
+    /// The process itself.
+    pub(crate) fn process(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();

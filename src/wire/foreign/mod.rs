@@ -24,7 +24,7 @@
 //!
 //! # The formats, byte by byte
 //!
-//! [`Base64Datagrams`], those of python-xp-named-pipe (`Base64DatagrammeEncoderDecoder`):
+//! `Base64Datagrams` (feature `foreign`), those of python-xp-named-pipe (`Base64DatagrammeEncoderDecoder`):
 //!
 //! | bytes | meaning |
 //! |---|---|
@@ -40,7 +40,7 @@
 //! | `length` | the payload; npipes itself sends and takes ASCII text alone |
 //! | 4 | CRC-32/ISO-HDLC of the payload, or 0 where it is [left out](Npipes::without_crc) |
 //!
-//! [`Base64Lines`], those of PipeCom on POSIX systems:
+//! `Base64Lines` (feature `foreign`), those of PipeCom on POSIX systems:
 //!
 //! | bytes | meaning |
 //! |---|---|
