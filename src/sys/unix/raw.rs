@@ -153,6 +153,8 @@ impl Raw {
             }
             // An empty interest asks for nothing but the news that no reader is left.
             match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
+                // It may have taken the rest just before it left.
+                Ok(()) if rustix::io::ioctl_fionread(&self.fd)? == 0 => Ok(true),
                 Ok(()) => Err(Errno::PIPE.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NotTaken.into())
