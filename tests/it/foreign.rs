@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use proptest::collection::vec;
-use proptest::prelude::{any, proptest};
+use proptest::prelude::{ProptestConfig, any, proptest};
 use typed_pipe::wire::foreign::{Lines, Npipes};
 use typed_pipe::wire::{Codec, Decoder, Encoder, Framing, Plain, Postcard, Wire};
 use typed_pipe::{Error, ErrorKind, FrameError};
@@ -159,6 +159,9 @@ fn lines_of_json() {
 }
 
 proptest! {
+    // Each case is many decoders, with a buffer each.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn d26_any_bytes_on_wires_without_base64(
         payloads in vec(vec(any::<u8>(), 0..60), 1..5),
@@ -222,6 +225,8 @@ mod base64 {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn d26_any_bytes_on_wires_of_base64(
             payloads in vec(vec(any::<u8>(), 0..60), 1..5),
