@@ -70,7 +70,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// # Bytes, messages, or text
 ///
 /// An end moves bytes. [`into_sender`](End::into_sender) and [`into_receiver`](End::into_receiver) make
-/// it a channel of typed messages, and [`into_lines`](End::into_lines) one of lines of text.
+/// it a channel of typed messages, and [`into_text`](End::into_text) one of lines of text.
 ///
 /// # A program as the other side
 ///

@@ -56,7 +56,7 @@
 //! | receiving without copying | [`Message`] |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
-//! | lines of text | [`End::into_lines`] |
+//! | lines of text | [`End::into_text`] |
 //! | what other programs speak | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
 //! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |

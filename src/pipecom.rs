@@ -54,7 +54,8 @@
 //! ## Windows
 //!
 //! The two pipes are named pipes of these names, for programs of this crate on both sides: PipeCom itself does
-//! something else there.
+//! something else there. An answer to a sender that came for it and has left is
+//! [`Disconnected`](ErrorKind::Disconnected); the next one is for the next sender.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -30,13 +30,13 @@ impl<P: Hold> End<Read, Open, P> {
     /// let path = pipe.path().clone();
     /// let client = thread::spawn(move || WriteEnd::at(path)?.open()?.write_all(b"one\r\ntwo\nlast"));
     ///
-    /// let lines = pipe.into_reader().open()?.into_lines();
+    /// let lines = pipe.into_reader().open()?.into_text();
     /// let lines = lines.collect::<Result<Vec<String>, _>>()?;
     /// assert_eq!(lines, ["one", "two", "last"]);
     /// # client.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn into_lines(self) -> TypedReceiver<String, LastLine<Self>, Lines, Plain> {
+    pub fn into_text(self) -> TypedReceiver<String, LastLine<Self>, Lines, Plain> {
         let path = self.shared_path().cloned();
         let next_writer = self.next_writer();
         let whole = LastLine { io: self, ended: true, owes_end: false };
@@ -55,18 +55,18 @@ impl<P: Hold> End<Write, Open, P> {
     /// ```no_run
     /// use typed_pipe::WriteEnd;
     ///
-    /// let mut lines = WriteEnd::at("/run/app/log")?.open()?.into_lines();
+    /// let mut lines = WriteEnd::at("/run/app/log")?.open()?.into_text();
     /// lines.send("started")?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn into_lines(self) -> TypedSender<str, Self, Lines, Plain> {
+    pub fn into_text(self) -> TypedSender<str, Self, Lines, Plain> {
         self.into_sender_with(Wire::new(Lines::default(), Plain))
     }
 }
 
 /// What lines are read from: at the end of the stream, it ends the last line where nobody has.
 ///
-/// [`End::into_lines`] puts it around the end.
+/// [`End::into_text`] puts it around the end.
 #[derive(Debug)]
 pub struct LastLine<R> {
     io: R,
@@ -115,6 +115,7 @@ impl<R: io::Read> io::Read for LastLine<R> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<R: ReadWithin> ReadWithin for LastLine<R> {}
 impl<R: half::ReadWithin> half::ReadWithin for LastLine<R> {
     fn read_until(&mut self, buf: &mut [u8], until: Until) -> io::Result<usize> {

@@ -76,9 +76,11 @@ fn what_pipecom_tells_in_codes_is_told() {
         assert_eq!(error.operation(), Operation::Receive, "it was delivered");
         assert!(error.path().unwrap().to_str().unwrap().ends_with("orders_ack"));
         assert_eq!(listener.recv().unwrap(), "unanswered");
-        // A process that another test is starting may hold the sender's end for a moment.
+        // A process that another test is starting may hold the sender's end for a moment. On Windows the sender has
+        // come for its answer, and has left.
         if let Err(error) = listener.answer_timeout("nobody", SHORT) {
-            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            let left = cfg!(windows) && error.is_disconnected();
+            assert!(left || error.kind() == ErrorKind::TimedOut, "{error}");
         }
         let error = listener.recv_timeout(SHORT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);

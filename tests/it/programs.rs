@@ -363,7 +363,7 @@ fn lines_of_a_shell_are_text() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let program = shell("printf 'one\\r\\n\\nb\\377d\\nlast' > \"$1\"", &[&pipe]);
-        let mut lines = pipe.into_reader().open().unwrap().into_lines();
+        let mut lines = pipe.into_reader().open().unwrap().into_text();
         assert_eq!(lines.recv_timeout(LONG).unwrap(), "one");
         assert_eq!(lines.recv().unwrap(), "");
         let error = lines.recv().unwrap_err();
@@ -383,7 +383,7 @@ fn lines_of_one_shell_after_the_other() {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
-        let mut lines = end.into_lines();
+        let mut lines = end.into_text();
         for text in ["no end", "another"] {
             let program = Command::new("sh")
                 .args(["-c", "printf %s \"$1\" > \"$2\"", "sh", text])
@@ -402,7 +402,7 @@ fn a_shell_reads_lines() {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let client = thread::spawn(move || {
-            let mut lines = WriteEnd::at(path).unwrap().open().unwrap().into_lines();
+            let mut lines = WriteEnd::at(path).unwrap().open().unwrap().into_text();
             lines.send("one").unwrap();
             lines.send("two words").unwrap();
             assert_eq!(lines.send("a\nb").unwrap_err().kind(), ErrorKind::Encode);
