@@ -68,10 +68,16 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 ///
 /// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it.
 ///
-/// # Bytes or messages
+/// # Bytes, messages, or text
 ///
 /// An end moves bytes. [`into_sender`](End::into_sender) and [`into_receiver`](End::into_receiver) make
-/// it a channel of typed messages.
+/// it a channel of typed messages, and [`into_text`](End::into_text) one of lines of text.
+///
+/// # A program as the other side
+///
+/// A program such as gzip takes the path of a pipe as an argument, for a file to read or to write. Should it end
+/// before it opens the pipe, nobody ever does: [`open_with`](End::open_with) and
+/// [`wait_for_peer`](End::wait_for_peer) watch it while they wait.
 pub struct End<D, S, P = PipePath> {
     // In this order: the handle is closed before the name goes.
     state: S,
@@ -257,7 +263,10 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
         self.open_until(within(timeout))
     }
 
-    fn open_until(mut self, until: Until) -> Result<End<D, Open, P>, TransitionError<Self>> {
+    pub(crate) fn open_until(
+        mut self,
+        until: Until,
+    ) -> Result<End<D, Open, P>, TransitionError<Self>> {
         let wait = waiting(until, self.settings.stop.as_ref());
         match self.held.open(D::WAY, self.settings.any_owner, wait) {
             Ok(io) => Ok(End {
@@ -395,6 +404,12 @@ impl<P: Hold> End<Read, Open, P> {
     pub fn read_timeout(&mut self, buf: &mut [u8], timeout: Duration) -> Result<usize, Error> {
         let read = self.read_until(buf, within(timeout));
         read.map_err(|error| self.failed(Operation::Receive, error))
+    }
+
+    pub(crate) fn wait_for_writer_until(&mut self, until: Until) -> Result<(), Error> {
+        let wait = waiting(until, self.settings.stop.as_ref());
+        let waited = self.state.io.wait_for_writer(wait);
+        waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
     }
 
     pub(crate) fn next_writer(&self) -> bool {

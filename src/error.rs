@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 /// Why an operation on a pipe, an end or a channel failed.
@@ -52,6 +53,12 @@ impl Error {
     /// Names the pipe that the operation was for.
     pub(crate) fn at(mut self, path: Option<&Arc<Path>>) -> Self {
         self.0.path = path.cloned();
+        self
+    }
+
+    /// Gives another reason for the same failure.
+    pub(crate) fn because(mut self, cause: impl Into<Cause>) -> Self {
+        self.0.cause = cause.into();
         self
     }
 
@@ -195,8 +202,10 @@ impl From<Error> for io::Error {
         let kind = match (error.kind(), &error.0.cause) {
             (_, Cause::Io(_, source)) => source.kind(),
             (ErrorKind::AlreadyExists, _) => io::ErrorKind::AlreadyExists,
-            (ErrorKind::Disconnected | ErrorKind::Finished, _) => io::ErrorKind::BrokenPipe,
             (ErrorKind::Congested, _) => io::ErrorKind::Deadlock,
+            (ErrorKind::Disconnected | ErrorKind::Exited | ErrorKind::Finished, _) => {
+                io::ErrorKind::BrokenPipe
+            }
             (ErrorKind::InUse, _) => io::ErrorKind::ResourceBusy,
             (ErrorKind::InvalidName | ErrorKind::WrongDirection, _) => io::ErrorKind::InvalidInput,
             (ErrorKind::NotFound, _) => io::ErrorKind::NotFound,
@@ -240,16 +249,19 @@ pub enum ErrorKind {
     AlreadyExists,
     /// Both sides of a connection send, and neither receives: what comes in fills all the room there is for it.
     Congested,
-    /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal.
+    /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal, unless the
+    /// end of the message is known all the same, as that of one that is not base64.
     Corrupt,
     /// A whole message arrived, and its bytes are not a value of the type. The next one can be received.
     Decode,
     /// The other side is gone, between two messages: it left without a goodbye.
     Disconnected,
-    /// The value cannot be written by this codec. Nothing of it was sent; the next one can be.
+    /// The value cannot be written by this codec, or not in this framing. Nothing of it was sent; the next one can be.
     Encode,
     /// The process or the system has no descriptors or no memory left for it at this moment.
     Exhausted,
+    /// The program that was to open the other side ended without that.
+    Exited,
     /// The handler of a service failed, with the words that the text has.
     Failed,
     /// The other side said that this was all, and then left.
@@ -308,6 +320,8 @@ pub enum Operation {
     OpenReader,
     /// Opening the writing end.
     OpenWriter,
+    /// Waiting for the writer of an end that is open for reading.
+    AwaitWriter,
     /// Making a token that stops.
     MakeStop,
     /// Making an end of a handle that came from elsewhere.
@@ -348,7 +362,9 @@ impl Operation {
             | Self::MakeStop
             | Self::Adopt
             | Self::TakeHandle => "",
-            Self::OpenReader | Self::OpenWriter | Self::MeasureBuffer => " a pipe",
+            Self::OpenReader | Self::OpenWriter | Self::AwaitWriter | Self::MeasureBuffer => {
+                " a pipe"
+            }
             Self::Accept | Self::Connect | Self::Listen => " a name",
             Self::Agree
             | Self::AskPeer
@@ -369,6 +385,7 @@ impl fmt::Display for Operation {
             Self::Deallocate => "remove the pipe",
             Self::OpenReader => "open for reading",
             Self::OpenWriter => "open for writing",
+            Self::AwaitWriter => "wait for a writer of",
             Self::MakeStop => "make a stop token",
             Self::Adopt => "use the handle as an end",
             Self::MeasureBuffer => "read the buffer size of",
@@ -483,6 +500,12 @@ pub enum CodecError {
     /// What the codec's own library says.
     #[error(transparent)]
     Format(Box<dyn StdError + Send + Sync>),
+    /// What should be text is not UTF-8.
+    #[error("the text is not UTF-8 from byte {valid} on")]
+    NotUtf8 {
+        /// How many bytes at its beginning are.
+        valid: usize,
+    },
     /// A whole value was read, and bytes of the message are left over.
     #[error("{bytes} bytes are left over after the value")]
     Trailing {
@@ -511,6 +534,14 @@ impl CodecError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
+    /// What should be base64 is not. It costs this message alone.
+    #[error(
+        "the message is not base64: byte {at} of it is wrong, or the last one before that is missing"
+    )]
+    Base64 {
+        /// The place of the first byte in the message that is wrong, or its length where something is missing.
+        at: usize,
+    },
     /// The checksum in the frame is not that of its bytes.
     #[error(
         "the checksum is {found:#010x} where {computed:#010x} was computed: the bytes are damaged, or several writers were mixed"
@@ -520,6 +551,17 @@ pub enum FrameError {
         found: u32,
         /// The checksum of what arrived.
         computed: u32,
+    },
+    /// The payload has a byte that would end the message, or be taken for a part of its end. Nothing of it
+    /// was sent.
+    #[error(
+        "byte {at} of the payload is {byte:#04x}, which would end the message or be dropped with its end; use a codec that does not write it"
+    )]
+    Delimiter {
+        /// The place of that byte in the payload.
+        at: usize,
+        /// The byte.
+        byte: u8,
     },
     /// A header is not one that this framing knows.
     #[error(
@@ -609,7 +651,11 @@ pub enum Loss {
 impl FrameError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Checksum { .. } | Self::Header { .. } | Self::OutOfBounds => ErrorKind::Corrupt,
+            Self::Base64 { .. }
+            | Self::Checksum { .. }
+            | Self::Header { .. }
+            | Self::OutOfBounds => ErrorKind::Corrupt,
+            Self::Delimiter { .. } => ErrorKind::Encode,
             Self::Lost { .. } => ErrorKind::Lost,
             Self::Mismatch { .. } => ErrorKind::Mismatch,
             Self::NoIdentity => ErrorKind::Io,
@@ -654,6 +700,8 @@ pub(crate) enum Obstacle {
     Congested,
     #[error("{0}; try again when some are closed")]
     Exhausted(&'static str),
+    #[error("the program that was to open the other side has ended without that ({0})")]
+    Exited(ExitStatus),
     #[error("another end reads from it; two would take each other's bytes")]
     HasReader,
     #[error("another process owns this pipe; choose another name, or end that process")]
@@ -668,6 +716,8 @@ pub(crate) enum Obstacle {
     NoReader,
     #[error("no handle of number {0} came with the message, or it was taken before")]
     NoHandle(u32),
+    #[error("no writer has come to it yet")]
+    NoWriter,
     #[error("the reader has not taken all of it yet")]
     NotTaken,
     #[error("it is {0}, not {1}")]
@@ -710,12 +760,14 @@ impl Obstacle {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::AlreadyExists => ErrorKind::AlreadyExists,
+            Self::Exited(_) => ErrorKind::Exited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
             Self::AllSeatsTaken
             | Self::Busy
             | Self::NoListener
             | Self::NoReader
+            | Self::NoWriter
             | Self::NotTaken => ErrorKind::NotReady,
             Self::Congested => ErrorKind::Congested,
             Self::Exhausted(_) => ErrorKind::Exhausted,

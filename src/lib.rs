@@ -54,6 +54,10 @@
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | receiving without copying | [`Message`] |
+//! | one value, in one call | [`send`], [`receive`] |
+//! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
+//! | lines of text | [`End::into_text`] |
+//! | what other programs speak | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
 //! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and what stands in the way of two owners of one name | [`PipePath`], [`IfExists`] |
@@ -66,6 +70,7 @@
 //!
 //! None is on by default.
 //!
+//! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
@@ -85,17 +90,22 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod channel;
+mod child;
 mod dialog;
 mod duplex;
 mod end;
 mod error;
 mod handle;
 mod handles;
+mod once;
 mod path;
 mod pipe;
+#[cfg(feature = "foreign")]
+pub mod pipecom;
 mod service;
 pub mod state;
 mod sys;
+mod text;
 mod wait;
 pub mod wire;
 
@@ -110,10 +120,15 @@ pub use duplex::{
 pub use end::{End, EndOfWriters, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
+pub use once::{
+    receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,
+    send_checked_timeout, send_timeout,
+};
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 pub use service::{Client, ClientOptions, Ending, Service, Summary};
 pub use sys::{IfExists, Peer, User};
+pub use text::LastLine;
 pub use wait::{ReadWithin, Stop, WriteWithin};
 
 /// The programs in the README are tested.

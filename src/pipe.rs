@@ -150,14 +150,16 @@ impl Pipe<Deallocated> {
 impl Pipe<Allocated> {
     /// Makes a pipe with a name that nobody can guess.
     ///
-    /// It is for a program whose child learns the name as an argument. Should this process be killed, its name
+    /// It is for a program whose child learns the name as an argument, and also for a child such as sort or ffmpeg,
+    /// that takes it for the name of a file: [`End::open_with`] and [`End::wait_for_peer`] wait for that. Should this process be killed, its name
     /// stays behind, where nobody looks for it.
     ///
     /// ```
     /// use typed_pipe::Pipe;
     ///
     /// let pipe = Pipe::temporary()?;
-    /// println!("write to {}", pipe.path());
+    /// let mut command = std::process::Command::new("sha256sum");
+    /// command.arg(pipe.path());
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///

@@ -127,6 +127,22 @@ pub(crate) fn within(time: Duration) -> Until {
     Instant::now().checked_add(time).map_or(Until::Done, Until::Deadline)
 }
 
+/// The time at which an operation of several steps ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// The end of a time that begins now.
+    pub(crate) fn after(time: Duration) -> Self {
+        Self(Instant::now().checked_add(time))
+    }
+
+    /// What is left for the next step; of what never ends, all there is.
+    pub(crate) fn left(self) -> Duration {
+        self.0.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// Reading that can end at a deadline, or without waiting.
 ///
 /// The reading ends of pipes can. This trait is sealed.

@@ -103,12 +103,12 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         Self { io, incoming: Incoming::new(wire), message: PhantomData }
     }
 
-    pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
+    pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
         self.incoming.name(path);
         self
     }
 
-    pub(super) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
+    pub(crate) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
         self.incoming.await_next_writer(next_writer);
         self
     }

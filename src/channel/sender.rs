@@ -105,7 +105,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self
     }
 
-    pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
+    pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
         self.outgoing.name(path);
         self
     }

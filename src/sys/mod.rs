@@ -23,6 +23,8 @@
 //!     which a half has not
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
 //!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays.
+//!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
+//!     nothing, or that has left again. Takes nothing out.
 //!   - `renew(&mut self) -> io::Result<()>`: after such an `Ok(0)`, the next read waits for the next writer.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
@@ -117,7 +119,13 @@ fn may_come(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || matches!(
             obstacle(error),
-            Some(Obstacle::Busy | Obstacle::NoListener | Obstacle::NoReader | Obstacle::NotTaken)
+            Some(
+                Obstacle::Busy
+                    | Obstacle::NoListener
+                    | Obstacle::NoReader
+                    | Obstacle::NoWriter
+                    | Obstacle::NotTaken
+            )
         )
 }
 
@@ -133,6 +141,9 @@ fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
         }
         (io::ErrorKind::TimedOut, Some(Obstacle::NotTaken)) => {
             Obstacle::TimedOut("the reader has not taken all of it yet").into()
+        }
+        (io::ErrorKind::TimedOut, Some(Obstacle::NoWriter)) => {
+            Obstacle::TimedOut("still no writer has come to it").into()
         }
         (io::ErrorKind::TimedOut, Some(_)) => {
             Obstacle::TimedOut("still no process reads from it").into()

@@ -46,8 +46,10 @@
 //!
 //! Writes have at most `PIPE_BUF` bytes (4096 on Linux, 512 on most other systems), so the system does not
 //! mix them. A hello comes before the first message of a writer, and again before every 64th. Its payload is
-//! two strings, each after its length in one byte: the name of the codec (`postcard`, `bincode`, `json`), and
+//! two strings, each after its length in one byte: the name of the codec (`postcard`, `bincode`, `json`, `plain`), and
 //! that of the type of the messages, which may be empty. A goodbye has no payload.
+//!
+//! What other programs speak is in [`foreign`].
 //!
 //! The default codec, [`Postcard`], in short: integers of more than 8 bits are written in groups of 7
 //! bits, the lowest first, with the high bit set on all but the last byte, signed ones zigzag-coded
@@ -136,10 +138,12 @@ mod codec;
 mod decoder;
 mod depth;
 mod encoder;
+pub mod foreign;
 mod framing;
 #[cfg(feature = "json")]
 mod json;
 mod length_prefixed;
+mod plain;
 mod shared;
 mod slack;
 
@@ -154,6 +158,7 @@ pub use framing::{Framing, Step};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use length_prefixed::LengthPrefixed;
+pub use plain::Plain;
 pub use shared::{Shared, WriterId};
 
 /// What two sides must have in common: a framing and a codec.

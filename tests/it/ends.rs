@@ -30,6 +30,46 @@ fn a_client_reads_what_the_owner_writes() {
 }
 
 #[test]
+fn a_process_is_waited_for_until_it_opens_the_other_side() {
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let mut peer = peer::start("half-a-message", pipe.path());
+        let mut end = pipe.into_reader().open().unwrap();
+        end.wait_for_peer(peer.process()).unwrap();
+        end.wait_for_peer_timeout(peer.process(), Duration::ZERO).unwrap();
+        let mut bytes = [0; 7];
+        end.read_exact(&mut bytes).unwrap();
+        peer.join();
+        assert_eq!(end.read(&mut bytes).unwrap(), 0);
+
+        let pipe = Pipe::temporary().unwrap();
+        let mut peer = peer::start("echo-lines", pipe.path());
+        let mut end = pipe.into_writer().open_with(peer.process()).unwrap();
+        end.write_all(b"one\ntwo\n").unwrap();
+        drop(end);
+        peer.join();
+    });
+}
+
+#[test]
+fn a_process_that_ends_without_opening_is_not_waited_for() {
+    watched(|| {
+        let mut end = Pipe::temporary().unwrap().into_reader().open().unwrap();
+        let closed = Pipe::temporary().unwrap().into_writer();
+        let mut peer = peer::start("wait", "nothing");
+        let error = end.wait_for_peer_timeout(peer.process(), SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        let failed = closed.open_with_timeout(peer.process(), SHORT).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
+        let closed = failed.into_state();
+        peer.proceed(); // to its end
+        assert_eq!(end.wait_for_peer(peer.process()).unwrap_err().kind(), ErrorKind::Exited);
+        assert_eq!(closed.open_with(peer.process()).unwrap_err().kind(), ErrorKind::Exited);
+        peer.join();
+    });
+}
+
+#[test]
 fn vectored_reads_and_writes() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();

@@ -2,10 +2,16 @@
 
 mod channels;
 mod ends;
+mod foreign;
 mod hostile;
 mod lifecycle;
+mod once;
 mod peer;
+#[cfg(feature = "foreign")]
+mod pipecom;
 mod processes;
+#[cfg(unix)]
+mod programs;
 mod service;
 mod shared;
 mod support;

@@ -67,6 +67,11 @@ impl Peer {
         byte[0]
     }
 
+    /// The process itself.
+    pub(crate) fn process(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -92,6 +97,9 @@ fn await_go() {
     let mut byte = [0];
     let _ = std::io::stdin().read(&mut byte);
 }
+
+/// How long the text of "send-once" is, in thirds: more than a pipe holds.
+pub(crate) const THIRDS: usize = 60_000;
 
 pub(crate) const READY: u8 = 1;
 /// A service that serves, and has not been called yet.
@@ -163,6 +171,20 @@ fn play() {
         "umask" => unix::umask(Path::new(&pipe)),
         #[cfg(unix)]
         "idle-receiver" => unix::idle_receiver(&pipe),
+        "send-once" => {
+            typed_pipe::send(&pipe, &(1, "one".repeat(THIRDS))).unwrap();
+            await_go();
+            typed_pipe::send_checked(&pipe, &(2, "two")).unwrap();
+        }
+        #[cfg(feature = "foreign")]
+        "pipecom-senders" => {
+            let number = env::var(NUMBER).unwrap();
+            for round in 0..25 {
+                let text = format!("{number}-{round}");
+                let answer = typed_pipe::pipecom::send(&pipe, &text).unwrap();
+                assert_eq!(answer, format!("answer to {text}"));
+            }
+        }
         "wait" => await_go(),
         "leave" => {
             let end = WriteEnd::at(pipe).unwrap().open().unwrap();

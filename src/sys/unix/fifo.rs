@@ -77,20 +77,20 @@ pub(super) fn claim_reading(fd: &OwnedFd, wait: Wait<'_>) -> io::Result<()> {
 
 /// Whether a writer has the FIFO open, be it one that says nothing. Takes nothing out.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn has_writer(fd: &OwnedFd) -> io::Result<bool> {
+pub(super) fn has_writer(fd: &OwnedFd) -> io::Result<Option<bool>> {
     use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
     let (_read, copy) = pipe_with(PipeFlags::CLOEXEC)?;
     match tee(fd, &copy, 1, SpliceFlags::NONBLOCK) {
-        Ok(0) => Ok(false),
-        Ok(_) | Err(Errno::AGAIN) => Ok(true),
+        Ok(0) => Ok(Some(false)),
+        Ok(_) | Err(Errno::AGAIN) => Ok(Some(true)),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The other systems do not tell: there may be one.
+/// The other systems do not tell.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn has_writer(_: &OwnedFd) -> io::Result<bool> {
-    Ok(true)
+pub(super) fn has_writer(_: &OwnedFd) -> io::Result<Option<bool>> {
+    Ok(None)
 }
 
 /// Opens the reading end of the same FIFO once more, with no memory of the writers that left.

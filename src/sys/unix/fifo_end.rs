@@ -155,6 +155,8 @@ impl FifoEnd {
             }
             // An empty interest asks for nothing but the news that no reader is left.
             match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
+                // It may have taken the rest just before it left.
+                Ok(()) if rustix::io::ioctl_fionread(&self.fd)? == 0 => Ok(true),
                 Ok(()) => Err(Errno::PIPE.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NotTaken.into())
@@ -167,6 +169,27 @@ impl FifoEnd {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(super) fn wait_until_taken(&self, _: Wait<'_>) -> io::Result<bool> {
         Ok(false)
+    }
+
+    /// Waits until a writer has come. On Apple's systems, one that has written nothing yet does not show.
+    pub(super) fn wait_for_writer(&self, wait: Wait<'_>) -> io::Result<()> {
+        let at_once = Wait { until: Until::Now, stop: None };
+        try_until(wait, pause, || {
+            if self.writers != Writers::Awaited || fifo::has_writer(&self.fd)? == Some(true) {
+                return Ok(());
+            }
+            if cfg!(target_vendor = "apple") {
+                // Without any writer, `select` may tell of an end all the same.
+                let bytes = rustix::io::ioctl_fionread(&self.fd)?;
+                return if bytes > 0 { Ok(()) } else { Err(Obstacle::NoWriter.into()) };
+            }
+            match ready(self.fd.as_fd(), PollFlags::IN, at_once) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Err(Obstacle::NoWriter.into())
+                }
+                done => done,
+            }
+        })
     }
 
     /// After the last writer left: the next read waits for the next writer.
@@ -215,7 +238,8 @@ impl FifoEnd {
             };
             match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
-                    if fstat(&self.fd)?.st_nlink == 0 && !fifo::has_writer(&self.fd)? {
+                    if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false)
+                    {
                         return Err(Obstacle::NameGone.into());
                     }
                 }

@@ -137,6 +137,14 @@ impl Raw {
         }
     }
 
+    /// Waits until a writer has come. To a connection, one always has.
+    pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.wait_for_writer(wait),
+            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+        }
+    }
+
     /// After the last writer left: the next read waits for the next writer. A connection has no next one.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {

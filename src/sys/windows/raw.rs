@@ -86,6 +86,14 @@ impl Raw {
         }
     }
 
+    /// Waits until a writer has come: to an owner that is. A client has come to one.
+    pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        match &mut self.0 {
+            Kind::Stream(_) | Kind::Incoming(_) | Kind::Outgoing(_) => Ok(()),
+            Kind::Writers(writers) => writers.wait_for_writer(wait),
+        }
+    }
+
     /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {

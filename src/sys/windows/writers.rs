@@ -62,6 +62,18 @@ impl Writers {
         }
     }
 
+    /// Waits until a writer has come, be it one that says nothing, or that has left again.
+    pub(super) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        loop {
+            expect_no_stop(wait)?;
+            self.admit()?;
+            if self.turnout != Turnout::Awaited {
+                return Ok(());
+            }
+            self.event.wait(wait)?;
+        }
+    }
+
     /// After the last writer left: the next read waits for the next writer.
     pub(super) fn renew(&mut self) {
         if self.turnout == Turnout::Gone {

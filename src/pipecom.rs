@@ -1,0 +1,242 @@
+//! PipeCom's messages and its acknowledgements: a listener, and senders.
+//!
+//! [PipeCom](https://github.com/Falaventho/pipecom) on POSIX systems has two pipes, `NAME` and `NAME_ack`. A sender
+//! writes one line to `NAME` and closes it; then it reads the answer, one line, from `NAME_ack`. The lines are those
+//! of [`Base64Lines`]. The [`Listener`] and [`send`] here do the same, so that either of them works with PipeCom's
+//! other side.
+//!
+//! ```
+//! use std::thread;
+//! use typed_pipe::pipecom::{self, Listener};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let name = folder.path().join("orders");
+//! # #[cfg(windows)]
+//! # let name = std::path::PathBuf::from(format!("typed-pipe-doc-pipecom-{}", std::process::id()));
+//! let mut listener = Listener::new(&name)?; // "/run/app/orders"
+//! let sender = thread::spawn(move || pipecom::send(name, "tea, please"));
+//!
+//! assert_eq!(listener.recv()?, "tea, please");
+//! listener.acknowledge()?;
+//! assert_eq!(sender.join().unwrap()?, pipecom::ACK);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What this can and cannot do
+//!
+//! Messages and answers have no numbers: an answer that nobody fetched, because its sender died, is fetched by the
+//! next one. On Linux, senders of this crate at the same time go one after the other; on other systems, and among
+//! senders of PipeCom itself, two may take each other's answers.
+//!
+//! PipeCom's senders take no answer but [`ACK`]. Its listener gives none to an empty text.
+//!
+//! PipeCom takes a bare name for that of a file in the current folder. For this crate a bare name
+//! [is another place](PipePath): give it `./NAME`.
+//!
+//! # Its errors
+//!
+//! | PipeCom | here |
+//! |---|---|
+//! | an invalid name | [`InvalidName`](ErrorKind::InvalidName) |
+//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`NotReady`](ErrorKind::NotReady) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
+//! | the connection failed: it is not a pipe, it is somebody else's, or it has a listener already | [`NotAPipe`](ErrorKind::NotAPipe), [`NotTrusted`](ErrorKind::NotTrusted), [`AlreadyExists`](ErrorKind::AlreadyExists), [`InUse`](ErrorKind::InUse) |
+//! | the connection failed: it broke | [`Disconnected`](ErrorKind::Disconnected), and [`Truncated`](ErrorKind::Truncated) in the middle of a line |
+//! | permission denied | [`PermissionDenied`](ErrorKind::PermissionDenied) |
+//! | timeout | [`TimedOut`](ErrorKind::TimedOut) |
+//! | – (bad bytes) | [`Corrupt`](ErrorKind::Corrupt): no base64; [`Decode`](ErrorKind::Decode): no UTF-8 |
+//!
+//! What failed is in [`Error::operation`], and where in [`Error::path`]: `NAME` or `NAME_ack`. A [`send`] that fails
+//! with [`Operation::Receive`](crate::Operation::Receive) has delivered its message and got no answer. With any other
+//! operation, it has not delivered it.
+//!
+//! # Platform-specific behavior
+//!
+//! ## Windows
+//!
+//! The two pipes are named pipes of these names, for programs of this crate on both sides: PipeCom itself does
+//! something else there. An answer to a sender that came for it and has left is
+//! [`Disconnected`](ErrorKind::Disconnected); the next one is for the next sender.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crate::channel::TypedReceiver;
+use crate::end::{EndOfWriters, ReadEnd, Unnamed, WriteEnd};
+use crate::error::{Error, ErrorKind};
+use crate::path::PipePath;
+use crate::pipe::{Pipe, PipeOptions};
+use crate::state::{Allocated, Open};
+use crate::sys::IfExists;
+use crate::wait::Deadline;
+use crate::wire::foreign::Base64Lines;
+use crate::wire::{Plain, Wire};
+
+/// The answer of PipeCom's listener to each message.
+pub const ACK: &str = "ACK";
+
+/// The message that ends PipeCom's listener, unless it was told another one.
+pub const DIE: &str = "PIPECOM_DIE";
+
+/// Sends a text to a listener, and waits for its answer: [`ACK`], or a text of its own.
+///
+/// It waits until there is a listener. One that dies before its answer is [`Disconnected`](ErrorKind::Disconnected),
+/// except on its first message, and PipeCom's own: where that can be, use [`send_timeout`].
+///
+/// # Errors
+///
+/// Those of [`WriteEnd::at`](crate::End::at), [`End::open`](crate::End::open) and
+/// [`TypedReceiver::recv`], with the path of the pipe that failed.
+pub fn send(name: impl AsRef<Path>, text: &str) -> Result<String, Error> {
+    send_timeout(name, text, Duration::MAX)
+}
+
+/// Sends a text as [`send`], and waits for some time at most for the listener and its answer together.
+///
+/// # Errors
+///
+/// Those of [`send`], and [`TimedOut`](ErrorKind::TimedOut).
+pub fn send_timeout(
+    name: impl AsRef<Path>,
+    text: &str,
+    timeout: Duration,
+) -> Result<String, Error> {
+    let deadline = Deadline::after(timeout);
+    let name = PipePath::new(name)?;
+    // The answers first. While they are open here, no other sender of this crate has them open, nor sends: so the
+    // next answer is to this message.
+    let mut end = ReadEnd::from(acknowledging(&name)?);
+    let answers = loop {
+        let failed = match end.open_timeout(deadline.left()) {
+            Ok(open) => break open,
+            Err(failed) => failed,
+        };
+        if failed.kind() != ErrorKind::InUse || deadline.left().is_zero() {
+            return Err(failed.into());
+        }
+        thread::sleep(deadline.left().min(PAUSE));
+        end = failed.into_state();
+    };
+    let end = WriteEnd::from(name).open_timeout(deadline.left())?;
+    end.into_sender_with::<str, _, _>(wire()).send_timeout(text, deadline.left())?;
+    answers.into_receiver_with(wire()).recv_timeout(deadline.left())
+}
+
+/// A listener, to which senders of PipeCom and [`send`] come.
+///
+/// It makes both pipes, and removes them when it is dropped. A message is received, and then it is answered: its
+/// sender waits for that, and may be anyone.
+#[derive(Debug)]
+pub struct Listener {
+    messages: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, Base64Lines, Plain>,
+    answers: Pipe<Allocated>,
+    /// What the last answer was written to: it stays open until there is the next one.
+    ///
+    /// A sender that opens the pipe for its answer just before this is closed would read an end. And who reads
+    /// while an answer is written may be the sender before, on its way out: as long as the pipe is open here, what
+    /// is not read stays in it.
+    last: Option<WriteEnd<Open, Unnamed>>,
+}
+
+impl Listener {
+    /// Makes the pipes `NAME` and `NAME_ack`, or uses those that a sender of PipeCom has made.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pipe::new`], [`Pipe::mkfifo`] and [`End::open`](crate::End::open).
+    pub fn new(name: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::with_options(name, PipeOptions::new().if_exists(IfExists::Reuse))
+    }
+
+    /// Makes the pipes `NAME` and `NAME_ack` with options, such as those for senders of other users.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn with_options(name: impl AsRef<Path>, options: PipeOptions) -> Result<Self, Error> {
+        let messages = options.clone().at(name)?;
+        let answers = options.at(acknowledging(messages.path())?)?;
+        // The answers' pipe first: who finds the one for messages may look for the other at once.
+        let answers = answers.mkfifo()?;
+        let end = messages.mkfifo()?.into_reader().end_of_writers(EndOfWriters::NextWriter);
+        Ok(Self { messages: end.open()?.into_receiver_with(wire()), answers, last: None })
+    }
+
+    /// Receives the next message, waiting until it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::recv`]. After a message that is [`Corrupt`](ErrorKind::Corrupt), no UTF-8
+    /// ([`Decode`](ErrorKind::Decode)) or [`Truncated`](ErrorKind::Truncated) the next one can be received; the
+    /// sender of that one waits for an answer as others do.
+    pub fn recv(&mut self) -> Result<String, Error> {
+        self.messages.recv()
+    }
+
+    /// Receives the next message, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv), and [`TimedOut`](ErrorKind::TimedOut).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<String, Error> {
+        self.messages.recv_timeout(timeout)
+    }
+
+    /// Answers [`ACK`] to the message that was received last, waiting until its sender comes for it.
+    ///
+    /// A sender that has died does not come: [`answer_timeout`](Self::answer_timeout) is for that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`answer`](Self::answer).
+    pub fn acknowledge(&mut self) -> Result<(), Error> {
+        self.answer(ACK)
+    }
+
+    /// Answers a text to the message that was received last, waiting until its sender comes for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`End::open`](crate::End::open) and [`TypedSender::send`](crate::TypedSender::send).
+    pub fn answer(&mut self, text: &str) -> Result<(), Error> {
+        self.answer_timeout(text, Duration::MAX)
+    }
+
+    /// Answers a text to the message that was received last, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`answer`](Self::answer), and [`TimedOut`](ErrorKind::TimedOut).
+    pub fn answer_timeout(&mut self, text: &str, timeout: Duration) -> Result<(), Error> {
+        let deadline = Deadline::after(timeout);
+        let end = self.answers.writer().open_timeout(deadline.left()).map_err(Error::from)?;
+        let end = WriteEnd::unnamed(end.into_io());
+        let mut sender = end
+            .into_sender_with::<str, _, _>(wire())
+            .named(Some(self.answers.path().shared().clone()));
+        sender.send_timeout(text, deadline.left())?;
+        self.last = Some(sender.into_inner());
+        Ok(())
+    }
+
+    /// The path of the pipe for messages, which is what senders must know.
+    pub fn path(&self) -> Option<&PipePath> {
+        self.messages.get_ref().path()
+    }
+}
+
+/// What both sides speak.
+fn wire() -> Wire<Base64Lines, Plain> {
+    Wire::new(Base64Lines::default(), Plain)
+}
+
+/// The name of the pipe for answers.
+fn acknowledging(name: &PipePath) -> Result<PipePath, Error> {
+    let mut answers = OsString::from(name.as_path());
+    answers.push("_ack");
+    PipePath::new(answers)
+}
+
+/// The time between two looks at whether another sender has got its answer.
+const PAUSE: Duration = Duration::from_millis(5);

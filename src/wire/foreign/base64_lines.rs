@@ -1,0 +1,55 @@
+use super::base64::Base64;
+use crate::error::FrameError;
+use crate::wire::{Framing, Step};
+
+/// The lines of PipeCom: base64, and then a line feed.
+///
+/// One whose base64 is wrong is [`FrameError::Base64`], and the next one can be received. What PipeCom does with
+/// these lines is in `typed_pipe::pipecom`.
+///
+/// ```
+/// use typed_pipe::wire::foreign::Base64Lines;
+/// use typed_pipe::wire::{Encoder, Plain, Wire};
+///
+/// let mut encoder = Encoder::new(Wire::new(Base64Lines::default(), Plain));
+/// encoder.stage("héllo")?;
+/// assert_eq!(encoder.pending(), b"aMOpbGxv\n");
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "foreign")))]
+#[derive(Clone, Debug)]
+pub struct Base64Lines(Base64);
+
+impl Base64Lines {
+    /// Sets the largest payload, in bytes before they are base64, that is sent or received; 8 MiB unless set.
+    #[must_use]
+    pub fn limit(self, bytes: u32) -> Self {
+        Self(self.0.limit(bytes))
+    }
+}
+
+impl Default for Base64Lines {
+    fn default() -> Self {
+        Self(Base64::ended_by(b'\n'))
+    }
+}
+
+impl Framing for Base64Lines {
+    fn name(&self) -> &str {
+        "base64-lines"
+    }
+
+    fn begin(&mut self, _: &mut Vec<u8>) {}
+
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        self.0.finish(out, start)
+    }
+
+    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+        self.0.scan(bytes)
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}

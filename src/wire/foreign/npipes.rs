@@ -1,0 +1,166 @@
+use super::LIMIT;
+use super::delimited::expect_within;
+use crate::error::FrameError;
+use crate::wire::{Framing, Step};
+
+/// The frames of npipes: two lengths, the payload, and its CRC-32.
+///
+/// npipes sends the CRC or leaves it out, and both sides must do the same. This is with it;
+/// [`without_crc`](Self::without_crc) is the other. npipes itself takes ASCII text alone: send it such with
+/// [`Plain`](crate::wire::Plain).
+///
+/// ```
+/// use typed_pipe::wire::foreign::Npipes;
+/// use typed_pipe::wire::{Encoder, Plain, Wire};
+///
+/// let mut encoder = Encoder::new(Wire::new(Npipes::default().without_crc(), Plain));
+/// encoder.stage("hi")?;
+/// assert_eq!(encoder.pending(), b"\0\0\0\x0A\0\0\0\x02hi\0\0\0\0");
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Npipes {
+    limit: u32,
+    crc: bool,
+}
+
+impl Npipes {
+    /// Sets the largest payload, in bytes, that is sent or received; 8 MiB unless set.
+    ///
+    /// A limit above `0xFFFF_FFF7`, the largest length there is, means just that length.
+    #[must_use]
+    pub fn limit(mut self, bytes: u32) -> Self {
+        self.limit = bytes.min(MAX_LENGTH);
+        self
+    }
+
+    /// Writes 0 in the place of the CRC, and does not look at the one that arrives.
+    #[must_use]
+    pub fn without_crc(mut self) -> Self {
+        self.crc = false;
+        self
+    }
+
+    fn checksum(&self, payload: &[u8]) -> u32 {
+        if self.crc { crc32fast::hash(payload) } else { 0 }
+    }
+}
+
+impl Default for Npipes {
+    fn default() -> Self {
+        Self { limit: LIMIT, crc: true }
+    }
+}
+
+impl Framing for Npipes {
+    fn name(&self) -> &str {
+        "npipes"
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0; HEADER]);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        let Some((header, payload)) =
+            out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut::<HEADER>)
+        else {
+            return Err(FrameError::OutOfBounds);
+        };
+        expect_within(payload.len(), self.limit)?;
+        let length = u32::try_from(payload.len()).unwrap_or(MAX_LENGTH);
+        let lengths = (u64::from(length.saturating_add(AROUND)) << 32) | u64::from(length);
+        *header = lengths.to_be_bytes();
+        let checksum = self.checksum(payload);
+        out.extend_from_slice(&checksum.to_be_bytes());
+        Ok(())
+    }
+
+    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+        let Some(total) = word(bytes, 0) else {
+            return Ok(Step::More { total: HEADER });
+        };
+        // Checked before the rest has come: a wrong length would be waited for.
+        let Some(length) = total.checked_sub(AROUND) else {
+            return Err(FrameError::Header { word: total });
+        };
+        let payload = usize::try_from(length).unwrap_or(usize::MAX);
+        expect_within(payload, self.limit)?;
+        match word(bytes, WORD) {
+            None => return Ok(Step::More { total: HEADER }),
+            Some(word) if word != length => return Err(FrameError::Header { word }),
+            Some(_) => {}
+        }
+        let end = HEADER.saturating_add(payload);
+        let frame = end.saturating_add(WORD);
+        let (Some(payload), Some(found)) = (bytes.get(HEADER..end), word(bytes, end)) else {
+            return Ok(Step::More { total: frame });
+        };
+        if self.crc {
+            let computed = self.checksum(payload);
+            if found != computed {
+                return Err(FrameError::Checksum { found, computed });
+            }
+        }
+        Ok(Step::Message { payload: HEADER..end, frame })
+    }
+}
+
+/// The number at a place, if it has arrived.
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
+}
+
+/// The bytes of a number.
+const WORD: usize = size_of::<u32>();
+
+/// The bytes of both lengths.
+const HEADER: usize = 2 * WORD;
+
+/// What the first length counts beside the payload: the second one, and the CRC.
+const AROUND: u32 = 8;
+
+/// The largest length of a payload.
+const MAX_LENGTH: u32 = u32::MAX - AROUND;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::framing::framed;
+
+    #[test]
+    fn lengths_are_checked_before_the_payload_comes() {
+        let mut npipes = Npipes::default().limit(3);
+        assert!(framed(&mut npipes, b"abc").is_ok());
+        assert!(matches!(framed(&mut npipes, b"abcd"), Err(FrameError::TooLarge { len: 4, .. })));
+        let mut scan = |bytes: &[u8]| npipes.scan(&mut bytes.to_vec());
+        assert_eq!(scan(&[0, 0, 0, 11]), Ok(Step::More { total: 8 }));
+        assert_eq!(scan(&[0, 0, 0, 12]), Err(FrameError::TooLarge { len: 4, limit: 3 }));
+        assert_eq!(scan(&[0, 0, 0, 7]), Err(FrameError::Header { word: 7 }));
+        assert_eq!(scan(&[0, 0, 0, 11, 0, 0, 0, 2]), Err(FrameError::Header { word: 2 }));
+        assert_eq!(scan(&[0, 0, 0, 11, 0, 0, 0, 3]), Ok(Step::More { total: 15 }));
+        let all = Npipes::default().limit(u32::MAX).scan(&mut [0xFF; 4]);
+        assert!(matches!(all, Ok(Step::More { total: 8 })));
+    }
+
+    #[test]
+    fn the_checksum_is_looked_at_unless_it_is_left_out() {
+        let mut frame = framed(&mut Npipes::default(), b"Hello").unwrap();
+        frame[8] ^= 1;
+        let damaged = Npipes::default().scan(&mut frame);
+        assert!(matches!(damaged, Err(FrameError::Checksum { found: 0xF7D1_8982, .. })));
+        let step = Npipes::default().without_crc().scan(&mut frame).unwrap();
+        assert_eq!(step, Step::Message { payload: 8..13, frame: 17 });
+        let mut without = framed(&mut Npipes::default().without_crc(), b"Hello").unwrap();
+        let missing = Npipes::default().scan(&mut without);
+        assert!(matches!(missing, Err(FrameError::Checksum { found: 0, .. })));
+    }
+
+    #[test]
+    fn a_frame_without_its_header_is_refused() {
+        for start in [0, 9] {
+            let finished = Npipes::default().finish(&mut vec![0; 7], start);
+            assert_eq!(finished, Err(FrameError::OutOfBounds));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What other programs speak: bytes that they have made, and Python on the other side.
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, proptest};
+use typed_pipe::wire::foreign::{Lines, Npipes};
+use typed_pipe::wire::{Codec, Decoder, Encoder, Framing, Plain, Postcard, Wire};
+use typed_pipe::{Error, ErrorKind, FrameError};
+
+fn vector(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
+    fs::read(path).unwrap()
+}
+
+/// The messages of a list, in order.
+fn listed(name: &str) -> Vec<String> {
+    serde_json::from_slice(&vector(name)).unwrap()
+}
+
+fn written<F: Framing, C: Codec, T: serde::Serialize>(
+    wire: Wire<F, C>,
+    values: &[T],
+) -> Result<Vec<u8>, Error> {
+    let mut encoder = Encoder::new(wire);
+    for value in values {
+        encoder.stage(value)?;
+    }
+    Ok(encoder.pending().to_vec())
+}
+
+/// What a decoder makes of bytes that come in pieces: values, and errors that are not fatal.
+fn read<F: Framing, C: Codec, T: serde::de::DeserializeOwned>(
+    decoder: &mut Decoder<F, C>,
+    bytes: &[u8],
+    piece: usize,
+) -> Result<Vec<Result<T, Error>>, Error> {
+    let mut values = Vec::new();
+    for mut piece in bytes.chunks(piece) {
+        while !piece.is_empty() {
+            let spare = decoder.spare();
+            let room = spare.len().min(piece.len());
+            spare[..room].copy_from_slice(&piece[..room]);
+            decoder.filled(room);
+            piece = &piece[room..];
+        }
+        loop {
+            match decoder.step() {
+                Ok(true) => values.push(decoder.message()),
+                Ok(false) => break,
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => values.push(Err(error)),
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn all<T: Debug>(values: Result<Vec<Result<T, Error>>, Error>) -> Vec<T> {
+    values.unwrap().into_iter().map(Result::unwrap).collect()
+}
+
+/// Writes and reads the bytes that the original program has written, cut at every place.
+fn speaks_as_the_original<F, T>(framing: F, bytes: &[u8], values: &[T])
+where
+    F: Framing + Clone,
+    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + Debug,
+{
+    let wire = Wire::new(framing, Plain);
+    assert_eq!(written(wire.clone(), values).unwrap(), bytes);
+    for piece in [1, 2, 3, 7, 4096, bytes.len()] {
+        let read: Vec<T> = all(read(&mut Decoder::new(wire.clone()), bytes, piece));
+        assert_eq!(read, values);
+    }
+    for cut in (0..bytes.len()).rev().take(64).chain(0..bytes.len().min(64)) {
+        let mut decoder = Decoder::new(wire.clone());
+        let (before, after) = bytes.split_at(cut);
+        let mut whole: Vec<T> = all(read(&mut decoder, before, bytes.len()));
+        whole.extend(all(read(&mut decoder, after, bytes.len())));
+        assert_eq!(whole, values, "cut at {cut}");
+        assert_eq!(decoder.end().kind(), ErrorKind::Disconnected);
+    }
+}
+
+/// Values of any kind arrive in pieces of any size, and any bytes are read without a panic.
+fn holds_any_bytes<F: Framing + Clone>(
+    framing: F,
+    payloads: &[Vec<u8>],
+    noise: &[u8],
+    piece: usize,
+) {
+    let plain = Wire::new(framing.clone(), Plain);
+    if let Ok(bytes) = written(plain.clone(), payloads) {
+        let back: Vec<Vec<u8>> = all(read(&mut Decoder::new(plain.clone()), &bytes, piece));
+        assert_eq!(back, payloads);
+        // One that is cut off is no message.
+        if let Some((_, cut)) = bytes.split_last() {
+            let mut decoder = Decoder::new(plain.clone());
+            let back: Vec<Vec<u8>> = all(read(&mut decoder, cut, piece));
+            assert_eq!(back, payloads[..payloads.len() - 1]);
+            // Of a message without bytes, nothing but its end is there.
+            let end = decoder.end();
+            assert!(end.kind() == ErrorKind::Truncated || end.is_end(), "{end}");
+        }
+    }
+    let _ = read::<_, _, Vec<u8>>(&mut Decoder::new(plain.clone()), noise, piece);
+    let _ = read::<_, _, String>(&mut Decoder::new(plain), noise, piece);
+    let values = Wire::new(framing, Postcard);
+    let _ = read::<_, _, (u32, String)>(&mut Decoder::new(values), noise, piece);
+}
+
+#[test]
+fn npipes_frames_are_those_of_npipes() {
+    let messages = listed("npipes_frames.json");
+    let plain = vector("npipes_frames_plain.bin");
+    speaks_as_the_original(Npipes::default(), &vector("npipes_frames_crc.bin"), &messages);
+    speaks_as_the_original(Npipes::default().without_crc(), &plain, &messages);
+    // Who does not look at the CRC takes frames with one, too.
+    let wire = Wire::new(Npipes::default().without_crc(), Plain);
+    let both: Vec<String> = all(read(&mut Decoder::new(wire), &vector("npipes_frames_crc.bin"), 9));
+    assert_eq!(both, messages);
+    let wire = Wire::new(Npipes::default(), Plain);
+    let error = read::<_, _, String>(&mut Decoder::new(wire), &plain, 9).unwrap_err();
+    assert!(matches!(error.frame_error(), Some(FrameError::Checksum { found: 0, .. })), "{error}");
+}
+
+#[test]
+fn lines_carry_every_codec_whose_output_has_none() {
+    let wire = Wire::new(Lines::default(), Plain);
+    let bytes = written(wire.clone(), &["one", "", "zwei\rdrei"]).unwrap();
+    assert_eq!(bytes, b"one\n\nzwei\rdrei\n");
+    let error = written(wire, &["a\nb"]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    assert!(matches!(error.frame_error(), Some(FrameError::Delimiter { at: 1, byte: b'\n' })));
+    let binary = Wire::new(Lines::default(), Postcard);
+    assert_eq!(written(binary, &[10_u8]).unwrap_err().kind(), ErrorKind::Encode);
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn lines_of_json() {
+    use typed_pipe::wire::Json;
+
+    let wire = Wire::new(Lines::default().limit(30).skip_blank(), Json);
+    let values = [("a\nb".to_owned(), 1), ("c\r".to_owned(), 2)];
+    let bytes = written(wire.clone(), &values).unwrap();
+    assert_eq!(bytes, b"[\"a\\nb\",1]\n[\"c\\r\",2]\n");
+    let crlf = b"\r\n[\"a\\nb\",1]\r\n \n[\"c\\r\", 2]\r\n";
+    for piece in 1..crlf.len() {
+        let back: Vec<(String, i32)> = all(read(&mut Decoder::new(wire.clone()), crlf, piece));
+        assert_eq!(back, values);
+    }
+    let long = format!("[\"{}\",1]\n", "x".repeat(30));
+    let error =
+        read::<_, _, (String, i32)>(&mut Decoder::new(wire), long.as_bytes(), 4).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+}
+
+proptest! {
+    // Each case is many decoders, with a buffer each.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn d26_any_bytes_on_wires_without_base64(
+        payloads in vec(vec(any::<u8>(), 0..60), 1..5),
+        noise in vec(any::<u8>(), 0..200),
+        piece in 1_usize..40,
+    ) {
+        holds_any_bytes(Lines::default(), &payloads, &noise, piece);
+        holds_any_bytes(Npipes::default(), &payloads, &noise, piece);
+        holds_any_bytes(Npipes::default().without_crc(), &payloads, &noise, piece);
+        let small: Vec<u8> = noise.iter().map(|byte| byte % 24).collect();
+        holds_any_bytes(Npipes::default().without_crc(), &payloads, &small, piece);
+    }
+}
+
+#[cfg(feature = "foreign")]
+mod base64 {
+    use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines};
+
+    use super::*;
+
+    #[test]
+    fn base64_datagrams_are_those_of_xp_named_pipe() {
+        let bytes = vector("xp_base64_datagrams.bin");
+        let messages: Vec<Vec<u8>> =
+            listed("xp_base64_datagrams.json").iter().map(|hex| from_hex(hex)).collect();
+        speaks_as_the_original(Base64Datagrams::default(), &bytes, &messages);
+    }
+
+    #[test]
+    fn base64_lines_are_those_of_pipecom() {
+        let messages = listed("pipecom_lines.json");
+        speaks_as_the_original(Base64Lines::default(), &vector("pipecom_lines.bin"), &messages);
+        let ack = ["ACK".to_owned()];
+        speaks_as_the_original(Base64Lines::default(), &vector("pipecom_ack.bin"), &ack);
+    }
+
+    #[test]
+    fn bad_base64_costs_its_message_alone() {
+        let bytes = b"SGVsbG8=\0SGVs*G8=\0\0V29ybGQ=\0";
+        for piece in 1..bytes.len() {
+            let mut decoder = Decoder::new(Wire::new(Base64Datagrams::default(), Plain));
+            let read: Vec<Result<String, Error>> = read(&mut decoder, bytes, piece).unwrap();
+            let [Ok(first), Err(error), Ok(empty), Ok(last)] = &read[..] else {
+                panic!("{read:?}");
+            };
+            assert_eq!((&first[..], &empty[..], &last[..]), ("Hello", "", "World"));
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert_eq!(error.frame_error(), Some(&FrameError::Base64 { at: 4 }));
+            let text = "cannot receive from the other side: the message is not base64: byte 4 of it is wrong";
+            assert!(error.to_string().starts_with(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_travel_in_base64_as_well() {
+        let wire = Wire::new(Base64Datagrams::default(), Postcard);
+        let values = [(7_u32, vec![0_u8, 10, 255]), (0, vec![])];
+        let bytes = written(wire.clone(), &values).unwrap();
+        let back: Vec<(u32, Vec<u8>)> = all(read(&mut Decoder::new(wire), &bytes, 3));
+        assert_eq!(back, values);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn d26_any_bytes_on_wires_of_base64(
+            payloads in vec(vec(any::<u8>(), 0..60), 1..5),
+            noise in vec(any::<u8>(), 0..200),
+            piece in 1_usize..40,
+        ) {
+            holds_any_bytes(Base64Datagrams::default(), &payloads, &noise, piece);
+            holds_any_bytes(Base64Lines::default(), &payloads, &noise, piece);
+            // Most of it base64.
+            let alphabet = b"ABCDabcd0123+/==\n\0";
+            let noise: Vec<u8> =
+                noise.iter().map(|byte| alphabet[usize::from(*byte) % alphabet.len()]).collect();
+            holds_any_bytes(Base64Datagrams::default().limit(9), &payloads, &noise, piece);
+            holds_any_bytes(Base64Lines::default().limit(9), &payloads, &noise, piece);
+        }
+    }
+
+    fn from_hex(hex: &str) -> Vec<u8> {
+        let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! PipeCom's messages: among ourselves, and with Python on the other side, which does what PipeCom does.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use typed_pipe::pipecom::{self, Listener};
+use typed_pipe::{ErrorKind, Operation, WriteEnd};
+
+#[cfg(target_os = "linux")]
+use crate::peer;
+use crate::support::{Folder, is_wine, watched};
+
+const SHORT: Duration = Duration::from_millis(60);
+
+#[test]
+fn a_sender_gets_the_answer_to_its_message() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let mut listener = Listener::new(&name).unwrap();
+        let sender = thread::spawn(move || {
+            for number in 0..100 {
+                let answer = pipecom::send(&name, &format!("näme {number}")).unwrap();
+                assert_eq!(answer, if number % 2 == 0 { "ACK" } else { "" });
+            }
+        });
+        for number in 0..100 {
+            assert_eq!(listener.recv().unwrap(), format!("näme {number}"));
+            if number % 2 == 0 {
+                listener.acknowledge().unwrap();
+            } else {
+                listener.answer("").unwrap();
+            }
+        }
+        sender.join().unwrap();
+        drop(listener);
+        assert!(folder.entries().is_empty());
+    });
+}
+
+/// Elsewhere they may take each other's answers, as the docs say.
+#[cfg(target_os = "linux")]
+#[test]
+fn senders_in_several_processes_get_their_own_answers() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let mut listener = Listener::new(&name).unwrap();
+        let peers: Vec<_> = (0..4).map(|n| peer::start_with("pipecom-senders", &name, n)).collect();
+        for _ in 0..100 {
+            let text = listener.recv().unwrap();
+            listener.answer(&format!("answer to {text}")).unwrap();
+        }
+        peers.into_iter().for_each(peer::Peer::join);
+    });
+}
+
+#[test]
+fn what_pipecom_tells_in_codes_is_told() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let kind = |error: typed_pipe::Error| error.kind();
+        assert_eq!(pipecom::send("", "x").map_err(kind), Err(ErrorKind::InvalidName));
+        let error = pipecom::send_timeout(&name, "x", SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_ne!(error.operation(), Operation::Receive, "it was not delivered");
+
+        let mut listener = Listener::new(&name).unwrap();
+        if !is_wine() {
+            assert_eq!(Listener::new(&name).map(drop).map_err(kind), Err(ErrorKind::InUse));
+        }
+        let error = pipecom::send_timeout(&name, "unanswered", SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.operation(), Operation::Receive, "it was delivered");
+        assert!(error.path().unwrap().to_str().unwrap().ends_with("orders_ack"));
+        assert_eq!(listener.recv().unwrap(), "unanswered");
+        // A process that another test is starting may hold the sender's end for a moment. On Windows the sender has
+        // come for its answer, and has left.
+        if let Err(error) = listener.answer_timeout("nobody", SHORT) {
+            let left = cfg!(windows) && error.is_disconnected();
+            assert!(left || error.kind() == ErrorKind::TimedOut, "{error}");
+        }
+        let error = listener.recv_timeout(SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn bad_lines_do_not_end_a_listener() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let mut listener = Listener::new(&name).unwrap();
+        let mut end = WriteEnd::at(&name).unwrap().open().unwrap();
+        end.write_all(b"what?\n/w==\nb2s=\nb2").unwrap();
+        assert_eq!(listener.recv().unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(listener.recv().unwrap_err().kind(), ErrorKind::Decode);
+        assert_eq!(listener.recv().unwrap(), "ok");
+        drop(end);
+        assert_eq!(listener.recv().unwrap_err().kind(), ErrorKind::Truncated);
+        let sender = thread::spawn(move || pipecom::send(name, "next"));
+        assert_eq!(listener.recv().unwrap(), "next");
+        listener.acknowledge().unwrap();
+        assert_eq!(sender.join().unwrap().unwrap(), pipecom::ACK);
+    });
+}
+
+#[cfg(unix)]
+mod with_python {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::programs::Program;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// What a sender of PipeCom does with its pipes, some times.
+    const SENDER: &str = "
+import base64, sys
+name, count = sys.argv[1], int(sys.argv[2])
+for number in range(count):
+    with open(name, 'w', 1) as out:
+        out.write(base64.b64encode(f'nümber {number}'.encode()).decode() + '\\n')
+    with open(name + '_ack') as answers:
+        assert base64.b64decode(answers.readline().strip()) == b'ACK'
+";
+
+    /// What a listener of PipeCom does with its pipes, some times.
+    const LISTENER: &str = "
+import base64, os, sys
+name, count = sys.argv[1], int(sys.argv[2])
+os.mkfifo(name)
+os.mkfifo(name + '_ack')
+for number in range(count):
+    line = ''
+    while not line:
+        with open(name) as messages:
+            line = messages.readline().strip()
+    assert base64.b64decode(line).decode() == f'nümber {number}', line
+    with open(name + '_ack', 'w', 1) as answers:
+        answers.write(base64.b64encode(b'ACK').decode() + '\\n')
+";
+
+    fn python(script: &str, name: &Path, count: usize) -> Option<Program> {
+        Program::start(
+            Command::new("python3").args(["-c", script]).arg(name).arg(count.to_string()),
+        )
+    }
+
+    #[test]
+    fn a_listener_hears_senders_like_those_of_pipecom() {
+        watched(|| {
+            let folder = Folder::new();
+            let name = folder.name("orders");
+            let mut listener = Listener::new(&name).unwrap();
+            let Some(sender) = python(SENDER, &name, 20) else { return };
+            for number in 0..20 {
+                assert_eq!(listener.recv().unwrap(), format!("nümber {number}"));
+                listener.acknowledge().unwrap();
+            }
+            sender.join();
+            drop(listener);
+            assert!(folder.entries().is_empty());
+        });
+    }
+
+    #[test]
+    fn messages_reach_a_listener_like_that_of_pipecom() {
+        watched(|| {
+            let folder = Folder::new();
+            let name = folder.name("orders");
+            let Some(listener) = python(LISTENER, &name, 20) else { return };
+            for number in 0..20 {
+                let answer = pipecom::send_timeout(&name, &format!("nümber {number}"), LONG);
+                assert_eq!(answer.unwrap(), pipecom::ACK);
+            }
+            listener.join();
+        });
+    }
+
+    #[test]
+    fn a_listener_uses_the_pipes_that_a_sender_of_pipecom_has_made() {
+        watched(|| {
+            let folder = Folder::new();
+            let name = folder.name("orders");
+            let script = format!(
+                "import os, sys\nos.mkfifo(sys.argv[1])\nos.mkfifo(sys.argv[1] + '_ack')\n{SENDER}"
+            );
+            let Some(sender) = python(&script, &name, 1) else { return };
+            while folder.entries().len() < 2 {
+                thread::yield_now();
+            }
+            let mut listener = Listener::new(&name).unwrap();
+            assert_eq!(listener.recv().unwrap(), "nümber 0");
+            listener.acknowledge().unwrap();
+            sender.join();
+        });
+    }
+}
