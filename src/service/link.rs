@@ -162,8 +162,9 @@ where
             drop(shared);
             let mut halves = Halves { link: self, sender: None, receiver: Some(receiver) };
             let received = halves.receive(until);
-            drop(halves);
+            // At once with what came: whoever reads next must not wait for what is here already.
             shared = self.lock();
+            halves.give_back(&mut shared);
             match received {
                 Ok(answer) => {
                     // The answer of a call that gave up is of no use to anybody.
@@ -188,6 +189,9 @@ where
             self.changed.notify_all();
         };
         shared.calls.remove(&number);
+        drop(shared);
+        // Another caller may read now.
+        self.changed.notify_all();
         Err(ended)
     }
 
@@ -250,16 +254,25 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
     }
 }
 
-impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
-    fn drop(&mut self) {
-        let mut shared = self.link.shared.lock().unwrap_or_else(PoisonError::into_inner);
+impl<Req, Resp, F, C> Halves<'_, Req, Resp, F, C> {
+    fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C>) {
         if let Some(sender) = self.sender.take() {
             shared.sender = Some(sender);
         }
         if let Some(receiver) = self.receiver.take() {
             shared.receiver = Some(receiver);
         }
-        drop(shared);
-        self.link.changed.notify_all();
+    }
+}
+
+impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
+    fn drop(&mut self) {
+        if self.sender.is_some() || self.receiver.is_some() {
+            let link = self.link;
+            let mut shared = link.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            self.give_back(&mut shared);
+            drop(shared);
+            link.changed.notify_all();
+        }
     }
 }
