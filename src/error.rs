@@ -589,7 +589,11 @@ impl FrameError {
 /// In what the two sides of a connection do not agree.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Dissent {
-    #[error("{what}: `{ours}` here, `{theirs}` there; both sides must speak the same")]
+    #[error(
+        "{what}: `{}` here, `{}` there; both sides must speak the same",
+        ours.escape_debug(),
+        theirs.escape_debug()
+    )]
     Differs { what: &'static str, ours: String, theirs: String },
     #[error(
         "the other side does not say what it speaks, but sends `{}`; for a program that knows no agreement use `Connection::split`",
