@@ -338,6 +338,9 @@ mod queue {
         let socket = &sending.side.socket;
         try_until(wait, super::super::wait::pause, || {
             if unread_by_peer(socket.fd.as_fd())? > 0 {
+                // A reading half that is gone takes no more, even if the writing one goes on. A write of nothing
+                // tells that.
+                send(&socket.fd, &[], SendFlags::DONTWAIT | NO_SIGNAL)?;
                 return Err(Obstacle::NotTaken.into());
             }
             // What the other side left unread is gone as well: the system tells that by an error, once.
