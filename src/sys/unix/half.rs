@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::PollFlags;
-use rustix::io::{Errno, ioctl_fionread};
+use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
@@ -86,13 +86,17 @@ pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
     )
 }
 
-/// The socket of both halves.
+/// The socket of both halves, as descriptors are expected to be: it waits, and lets handles in.
 pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<OwnedFd> {
     receiving.side.goes_on = true;
     sending.side.goes_on = true;
     let socket = Arc::clone(&sending.side.socket);
     drop((receiving, sending));
-    Arc::into_inner(socket).map(|socket| socket.fd)
+    let fd = Arc::into_inner(socket)?.fd;
+    rights::allow(fd.as_fd());
+    // It cannot fail for an open socket.
+    let _ = ioctl_fionbio(&fd, false);
+    Some(fd)
 }
 
 /// What is read from a connection.
