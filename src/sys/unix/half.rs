@@ -24,8 +24,8 @@ const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
 
-/// So many messages whose handles nobody took are too many.
-const MOST_BATCHES: usize = 1024;
+/// So many handles are kept of messages that nobody has asked for yet.
+const MOST_KEPT: usize = 2 * rights::MOST;
 
 /// What the halves share.
 #[derive(Debug)]
@@ -120,7 +120,14 @@ impl Receiving {
         if self.ended || buf.is_empty() {
             return Ok(0);
         }
-        self.receive(buf, wait)
+        let bytes = self.receive(buf, wait)?;
+        // Who reads has taken all messages that were whole. Handles that are still here were not told of by any, but
+        // for those of the message that is now whole, and of the next.
+        while self.batches.len() > 2 {
+            self.batches.pop_front();
+            self.first += 1;
+        }
+        Ok(bytes)
     }
 
     /// Reads from the socket itself.
@@ -143,12 +150,7 @@ impl Receiving {
             received => received?,
         };
         self.ended = bytes == 0;
-        if let Some(batch) = batch {
-            if self.batches.len() >= MOST_BATCHES {
-                return Err(Obstacle::HandlesLost("too many came that nobody asked for").into());
-            }
-            self.batches.push_back(batch);
-        }
+        self.batches.extend(batch);
         Ok(bytes)
     }
 
@@ -157,7 +159,8 @@ impl Receiving {
         if self.ended {
             return Ok(Intake::Ended);
         }
-        if self.backlog.len() >= limit || self.batches.len() >= MOST_BATCHES {
+        let kept: usize = self.batches.iter().map(Batch::len).sum();
+        if self.backlog.len() >= limit || kept >= MOST_KEPT {
             return match ready(self.side.fd(), PollFlags::IN, NOW) {
                 Ok(()) => Ok(Intake::Full),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
