@@ -185,8 +185,10 @@ impl Receiving {
     }
 
     pub(super) fn let_in(&mut self) {
-        rights::allow(self.side.fd());
-        self.lets_in = true;
+        if !self.lets_in {
+            rights::allow(self.side.fd());
+            self.lets_in = true;
+        }
     }
 
     /// The handles of the message that tells of so many. Those of messages before it that nobody took are closed.
