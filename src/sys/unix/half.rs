@@ -31,7 +31,7 @@ const MOST_KEPT: usize = 2 * rights::MOST;
 #[derive(Debug)]
 struct Socket {
     fd: OwnedFd,
-    /// Who may end a direction: not a child that was forked off.
+    /// Who ends a direction by dropping its half: not a child that was forked off.
     maker: u32,
     /// Whether the other side left without reading all.
     reset: AtomicBool,
@@ -52,16 +52,15 @@ impl Side {
     }
 
     fn end(&self) {
-        if self.socket.maker == process::id() {
-            // It fails only where the other side has left, which is an end as well.
-            let _ = shutdown(&self.socket.fd, self.way);
-        }
+        // It fails only where the other side has left, which is an end as well.
+        let _ = shutdown(&self.socket.fd, self.way);
     }
 }
 
 impl Drop for Side {
     fn drop(&mut self) {
-        if !self.goes_on && Arc::strong_count(&self.socket) > 1 {
+        let forked = self.socket.maker != process::id();
+        if !self.goes_on && !forked && Arc::strong_count(&self.socket) > 1 {
             self.end();
         }
     }
