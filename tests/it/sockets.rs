@@ -320,7 +320,7 @@ fn b10_a_process_without_descriptors_neither_spins_nor_loses_its_clients() {
 }
 
 #[test]
-fn b18_a_forked_child_is_known_by_its_user() {
+fn b18_the_user_of_a_dead_client_is_still_known() {
     watched(|| {
         let listener = Listener::temporary().unwrap();
         let mut peer = peer::start("connect", listener.path());
