@@ -615,7 +615,7 @@ pub(crate) enum Obstacle {
     #[error("as many clients as may be are connected; wait until one has left with `accept`")]
     AllSeatsTaken,
     #[error(
-        "there is something of this name already; remove it, or allow its use with `PipeOptions::if_exists`"
+        "there is something of this name already; remove it, or allow its use with `if_exists`"
     )]
     AlreadyExists,
     #[error("its owner serves as many clients as it can now; wait for it with `open`")]
