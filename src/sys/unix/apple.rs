@@ -25,9 +25,9 @@ pub(super) fn make_fifo(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io:
 }
 
 /// Closes a socket on exec, and lets no write to it raise a signal. No call that makes a socket does so.
-pub(super) fn quiet_socket(socket: &OwnedFd) -> io::Result<()> {
+pub(super) fn quiet_socket(socket: &OwnedFd) -> rustix::io::Result<()> {
     rustix::io::ioctl_fioclex(socket)?;
-    Ok(rustix::net::sockopt::set_socket_nosigpipe(socket, true)?)
+    rustix::net::sockopt::set_socket_nosigpipe(socket, true)
 }
 
 /// Waits for bytes or the end of the writers, or for the stop; tells whether each came.

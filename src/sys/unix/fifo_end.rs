@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use rustix::io::{Errno, read, readv, write, writev};
+use rustix::io::{read, readv, write, writev};
 
 use super::file::expect_fifo;
 use super::wait::{pause, ready, until_done};
@@ -134,7 +134,8 @@ impl FifoEnd {
     pub(super) fn ask_for_buffer(&self, bytes: usize) {
         let mut bytes = bytes;
         // Above the limit for users the system refuses, instead of giving what it would allow.
-        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(Errno::PERM) && bytes > 4096
+        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(rustix::io::Errno::PERM)
+            && bytes > 4096
         {
             bytes /= 2;
         }
@@ -153,7 +154,7 @@ impl FifoEnd {
             }
             // An empty interest asks for nothing but the news that no reader is left.
             match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
-                Ok(()) => Err(Errno::PIPE.into()),
+                Ok(()) => Err(rustix::io::Errno::PIPE.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NotTaken.into())
                 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::process::{Gid, Uid, geteuid};
+use rustix::process::geteuid;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::process::{Gid, Uid};
 
 use crate::sys::{Peer, User};
 

@@ -64,10 +64,25 @@ pub(crate) fn expect_socket_of(fd: &OwnedFd, wanted: Socket) -> io::Result<()> {
     if carried != type_wanted {
         return other("a socket of another type");
     }
-    match sockopt::socket_acceptconn(fd)? {
+    match wanted.stream && listens(fd)? {
         listens if listens == wanted.listens => Ok(()),
         true => other("a socket that listens"),
         false => other("a socket that does not listen"),
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn listens(fd: &OwnedFd) -> io::Result<bool> {
+    Ok(sockopt::socket_acceptconn(fd)?)
+}
+
+/// The system tells only whether it is connected.
+#[cfg(target_vendor = "apple")]
+fn listens(fd: &OwnedFd) -> io::Result<bool> {
+    match rustix::net::getpeername(fd) {
+        Ok(_) => Ok(false),
+        Err(Errno::NOTCONN | Errno::INVAL) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 
