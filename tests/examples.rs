@@ -70,13 +70,13 @@ fn what_is_handed_over_is_used() {
 }
 
 #[test]
-fn a_server_that_hands_over_tells_of_a_killed_client() {
+fn a_server_that_hands_over_tells_of_a_client_that_leaves() {
     let handover = build("handover");
     watched(move || {
         let folder = Folder::new();
         let name = folder.name("handover");
         let mut server = Program::start(&handover, &["serve"], &name, &[]);
-        // It connects, and never says what it speaks.
+        // Before it has said what it speaks.
         let client = typed_pipe::Connection::connect(&name).unwrap();
         drop(client);
         assert!(server.lines.next().is_none());

@@ -276,8 +276,7 @@ mod unix {
         let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
         let mut beside = SendAncillaryBuffer::new(&mut room);
         assert!(beside.push(SendAncillaryMessage::ScmRights(fds)));
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        sendmsg(to, &[std::io::IoSlice::new(bytes)], &mut beside, flags)
+        sendmsg(to, &[std::io::IoSlice::new(bytes)], &mut beside, SendFlags::DONTWAIT)
     }
 
     /// A client that sends as many descriptors as it can, and no word.
