@@ -50,12 +50,12 @@ fn b11_what_is_finished_can_still_be_answered() {
 fn b11_either_side_may_finish_first() {
     watched(|| {
         let (client, server) = Connection::pair().unwrap();
-        let mut server = server.finish().unwrap();
+        let mut server = server.try_finish().unwrap();
         let (mut reader, mut writer) = client.split();
         assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
         assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
         writer.write_all(b"and now I").unwrap();
-        writer.finish().unwrap();
+        writer.finish_timeout(Duration::from_secs(30)).unwrap();
         let mut text = String::new();
         server.read_to_string(&mut text).unwrap();
         assert_eq!(text, "and now I");

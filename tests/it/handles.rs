@@ -260,7 +260,7 @@ mod unix {
     use rustix::cmsg_space;
     use rustix::net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+        SendAncillaryMessage, SendFlags, recvmsg, send, sendmsg,
     };
     use typed_pipe::state::{Open, Read as Reading, Write as Writing};
     use typed_pipe::{End, FromHandle, Pipe, Unnamed, WriteEnd};
@@ -457,6 +457,47 @@ mod unix {
             for number in 0..3 {
                 let fd = handles.take::<OwnedFd>(number).unwrap();
                 assert!(fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
+            }
+        });
+    }
+
+    #[test]
+    fn b19_a_message_that_tells_of_other_handles_than_came_is_lost_alone() {
+        watched(|| {
+            let (giver, mut taker) = giver_and_taker::<String>();
+            let (sender, _receiver) = giver.split();
+            let hostile = sender.into_inner();
+            let file = file("a file");
+            // The bytes of a message: how many handles, their numbers, and an empty string.
+            let send = |told: &[u8], handles: usize| {
+                let message = [&[0, 0, 0, u8::try_from(told.len()).unwrap()], told].concat();
+                match handles {
+                    0 => send(&hostile, &message, SendFlags::empty()).unwrap(),
+                    _ => slip(&hostile, &message, &vec![file.as_fd(); handles]).unwrap(),
+                };
+            };
+            let mut came = 0;
+            for (told, handles) in [
+                (&[1, 1, 0, 0][..], 2), // more came
+                (&[3, 1, 1, 0], 2),     // fewer came
+                (&[1, 1, 2, 0], 0),     // none came
+                (&[1, 1, 99, 0], 1),    // a number that is still to come
+                (&[1, 1, 0, 0], 1),     // one that is over
+                (&[2, 2, 4, 4, 0], 1),  // two numbers
+                (&[0, 1, 5, 0], 1),     // a number and no handle
+                (&[255, 1, 6, 0], 1),   // more than there may be
+            ] {
+                send(told, handles);
+                came += u8::from(handles > 0);
+                let lost = taker.recv_with().unwrap_err();
+                assert_eq!(lost.kind(), ErrorKind::Lost, "{told:?}: {lost}");
+                assert!(!lost.is_fatal());
+                // The next one is as it should be.
+                send(&[1, 1, came, 0], 1);
+                came += 1;
+                let (_, mut handles) = taker.recv_with().unwrap();
+                assert_eq!(handles.len(), 1);
+                handles.take::<File>(0).unwrap();
             }
         });
     }
