@@ -95,6 +95,7 @@ fn b2_what_no_owner_left_behind_is_replaced_where_that_is_wanted() {
 
         // A socket of another program, at which nobody listens any more.
         drop(UnixListener::bind(&name).unwrap());
+        await_silence(&name);
         for policy in [IfExists::Fail, IfExists::TakeOver] {
             let failed = bind(policy).unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
@@ -120,6 +121,11 @@ fn b2_what_no_owner_left_behind_is_replaced_where_that_is_wanted() {
         meet(&bind(IfExists::TakeOver).unwrap(), &name);
         assert!(folder.entries().is_empty());
     });
+}
+
+/// Waits until nobody listens: a child that another test is about to start has a copy for a moment.
+fn await_silence(name: &Path) {
+    while UnixStream::connect(name).is_ok() {}
 }
 
 #[test]
