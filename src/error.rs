@@ -669,7 +669,11 @@ impl FrameError {
 /// In what the two sides of a connection do not agree.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Dissent {
-    #[error("{what}: `{ours}` here, `{theirs}` there; both sides must speak the same")]
+    #[error(
+        "{what}: `{}` here, `{}` there; both sides must speak the same",
+        ours.escape_debug(),
+        theirs.escape_debug()
+    )]
     Differs { what: &'static str, ours: String, theirs: String },
     #[error(
         "the other side does not say what it speaks, but sends `{}`; for a program that knows no agreement use `Connection::split`",
@@ -691,7 +695,7 @@ pub(crate) enum Obstacle {
     #[error("as many clients as may be are connected; wait until one has left with `accept`")]
     AllSeatsTaken,
     #[error(
-        "there is something of this name already; remove it, or allow its use with `PipeOptions::if_exists`"
+        "there is something of this name already; remove it, or allow its use with `if_exists`"
     )]
     AlreadyExists,
     #[error("its owner serves as many clients as it can now; wait for it with `open`")]

@@ -1,7 +1,7 @@
 //! Named pipes whose misuse does not compile, and typed channels over them.
 //!
 //! Processes on one machine exchange serde values through the pipes of the system: FIFOs on Unix, named
-//! pipes on Windows. The states of a pipe and of its ends are types, so a program that uses them in the
+//! pipes on Windows; and both ways through Unix domain sockets and named pipes. The states of a pipe and of its ends are types, so a program that uses them in the
 //! wrong order is refused by the compiler; what only shows at run time is an [`Error`] with a
 //! [kind](ErrorKind).
 //!
@@ -42,6 +42,9 @@
 //!    is an end of which process, and what each can do, is in a table there.
 //! 3. A [`TypedSender`] or a [`TypedReceiver`] makes an open end a channel of messages of one type.
 //!
+//! Both ways it is two: a [`Listener`] is the name, at which clients connect; a [`Connection`] is one side in one
+//! process, and becomes a [`TypedConnection`].
+//!
 //! # Where to go next
 //!
 //! | for | see |
@@ -54,6 +57,10 @@
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | receiving without copying | [`Message`] |
+//! | messages both ways | [`Listener`], [`TypedConnection`], and [`Agreement`] for what is agreed before the first one |
+//! | bytes both ways, and programs that know nothing of this crate | [`Connection`] |
+//! | who is on the other side | [`Peer`] |
+//! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |

@@ -11,7 +11,7 @@ use crate::wire::Codec;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     label = "not a message",
-    note = "add `#[derive(serde::Serialize)]` to `{Self}`"
+    note = "add `#[derive(serde::Serialize)]` to `{Self}`; what is `WithHandles` goes by `send_with`"
 )]
 pub trait Sendable: Serialize {}
 
@@ -24,7 +24,7 @@ impl<T: Serialize + ?Sized> Sendable for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received",
     label = "not an owned message",
-    note = "add `#[derive(serde::Deserialize)]` to `{Self}`"
+    note = "add `#[derive(serde::Deserialize)]` to `{Self}`; what is `WithHandles` comes by `recv_with`"
 )]
 pub trait Receivable: DeserializeOwned {}
 

@@ -20,8 +20,8 @@ use crate::wire::{Codec, Framing};
 ///
 /// Files, sockets, ends and connections go to the other process as [`Handles`]. A connection carries them, in the
 /// directions whose messages are `WithHandles`: [`send_with`](TypedSender::send_with) and
-/// [`recv_with`](TypedReceiver::recv_with) are there for those alone. A side that expects none lets none in. A one-way
-/// pipe cannot carry any:
+/// [`recv_with`](TypedReceiver::recv_with) are there for those alone. A side that expects none lets none in; one that has
+/// made no [`Agreement`](crate::Agreement) expects them from its first `recv_with` on. A one-way pipe cannot carry any:
 ///
 /// ```compile_fail,E0599
 /// use typed_pipe::{Handles, TypedSender, WithHandles};
@@ -148,6 +148,8 @@ impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf
     }
 
     fn recv_with_by(&mut self, until: Until) -> Result<(T, Handles), Error> {
+        // An agreement has done that before. Without one, the first look for handles does.
+        self.io_mut().io_mut().let_in();
         self.fill(|io, buf| io.read_until(buf, until))?;
         let (count, numbers, value): (u8, Vec<u64>, T) = self.message()?;
         let came = self.io_mut().io_mut().take_passed(count.into(), &numbers);

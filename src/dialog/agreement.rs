@@ -282,17 +282,14 @@ fn exchange(
     }
     let mut head = [0; HEAD];
     let got = read_exactly(reader, &mut head, until).map_err(|error| failed(reader, error))?;
-    let [mark @ .., version, flags, high, low] = head;
-    if mark != MARK || got < HEAD {
-        return match head.get(..got) {
-            // What has come is how an agreement begins.
-            Some(begun) if MARK.starts_with(begun) => {
-                Err(failed(reader, io::ErrorKind::BrokenPipe.into()))
-            }
-            Some(begun) => dissent(reader, Dissent::Foreign { bytes: begun.to_vec() }),
-            None => dissent(reader, Dissent::Foreign { bytes: head.to_vec() }),
-        };
+    let begun = head.get(..got).unwrap_or(&head);
+    if !MARK.starts_with(begun.get(..MARK.len()).unwrap_or(begun)) {
+        return dissent(reader, Dissent::Foreign { bytes: begun.to_vec() });
     }
+    if got < HEAD {
+        return Err(failed(reader, io::ErrorKind::BrokenPipe.into()));
+    }
+    let [.., version, flags, high, low] = head;
     if version != VERSION {
         return dissent(reader, Dissent::Version { ours: VERSION, theirs: version });
     }

@@ -79,13 +79,17 @@ impl Connection {
     }
 }
 
-impl<Out: Outbound + ?Sized, In: Inbound> TypedConnection<Out, In> {
+impl<Out: ?Sized, In> TypedConnection<Out, In> {
     /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
     ///
     /// # Errors
     ///
     /// Those of [`Connection::connect`] and [`Agreement::make`].
-    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
         Connection::connect(path)?.into_typed()
     }
 
@@ -94,7 +98,11 @@ impl<Out: Outbound + ?Sized, In: Inbound> TypedConnection<Out, In> {
     /// # Errors
     ///
     /// Those of [`Connection::connect_timeout`] and [`Agreement::make`].
-    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
         let start = std::time::Instant::now();
         let connection = Connection::connect_timeout(path, timeout)?;
         Agreement::new().within(timeout.saturating_sub(start.elapsed())).make(connection)

@@ -109,7 +109,7 @@ impl Listener {
 
     /// How many connections that it handed out are there now.
     pub fn clients(&self) -> usize {
-        self.seats.taken()
+        self.seats.occupied()
     }
 
     /// Hands out the next client, and waits until there is one.
@@ -151,7 +151,7 @@ impl Listener {
         let seat = self.seats.take(until, self.stop.as_ref()).map_err(|error| error.at(path))?;
         let accepted = self.server.accept(waiting(until, self.stop.as_ref()));
         let halves = accepted.map_err(|error| Error::new(Operation::Accept, error).at(path))?;
-        Ok(Connection::of(halves, Some(self.path.clone()), Some(Arc::new(seat))))
+        Ok(Connection::of(halves, Some(self.path.clone()), Some(Arc::new(seat.occupy()))))
     }
 
     /// Removes the name. Connections that were accepted go on; whoever waits to be accepted is turned away.

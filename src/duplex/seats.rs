@@ -19,25 +19,47 @@ pub(super) struct Seats {
 
 #[derive(Debug, Default)]
 struct Shared {
-    taken: Mutex<usize>,
+    places: Mutex<Places>,
     left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    /// Those that nobody else can have.
+    taken: usize,
+    /// Of these, those of clients: a thread that waits for one has taken a place for it.
+    occupied: usize,
 }
 
 impl Shared {
     /// The count, whatever a thread that panicked did: it is right between any two lines.
-    fn taken(&self) -> MutexGuard<'_, usize> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The place of a client, until both halves of its connection are dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<Shared>);
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    occupied: bool,
+}
+
+impl Seat {
+    /// The client has come.
+    pub(super) fn occupy(mut self) -> Self {
+        self.occupied = true;
+        self.shared.places().occupied += 1;
+        self
+    }
+}
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        *self.0.taken() -= 1;
-        self.0.left.notify_one();
+        let mut places = self.shared.places();
+        places.taken -= 1;
+        places.occupied -= usize::from(self.occupied);
+        self.shared.left.notify_one();
     }
 }
 
@@ -46,15 +68,15 @@ impl Seats {
         Self { shared: Arc::default(), most }
     }
 
-    pub(super) fn taken(&self) -> usize {
-        *self.shared.taken()
+    pub(super) fn occupied(&self) -> usize {
+        self.shared.places().occupied
     }
 
     /// Takes a place, and waits until there is one.
     pub(super) fn take(&self, until: Until, stop: Option<&Stop>) -> Result<Seat, Error> {
         let failed = |obstacle: Obstacle| Err(Error::new(Operation::Accept, obstacle));
-        let mut taken = self.shared.taken();
-        while *taken >= self.most {
+        let mut places = self.shared.places();
+        while places.taken >= self.most {
             if stop.is_some_and(Stop::is_stopped) {
                 return failed(Obstacle::Stopped);
             }
@@ -66,10 +88,10 @@ impl Seats {
             if left.is_zero() {
                 return failed(Obstacle::TimedOut("as many clients as may be are still connected"));
             }
-            let waited = self.shared.left.wait_timeout(taken, left.min(LOOK_AT_STOP));
-            taken = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.shared.left.wait_timeout(places, left.min(LOOK_AT_STOP));
+            places = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        *taken += 1;
-        Ok(Seat(Arc::clone(&self.shared)))
+        places.taken += 1;
+        Ok(Seat { shared: Arc::clone(&self.shared), occupied: false })
     }
 }

@@ -1,10 +1,14 @@
 //! What the crate promises, as its users see it.
 
 mod channels;
+mod dialog;
+mod duplex;
 mod ends;
 mod foreign;
+mod handles;
 mod hostile;
 mod lifecycle;
+mod node;
 mod once;
 mod peer;
 #[cfg(feature = "foreign")]
@@ -12,7 +16,10 @@ mod pipecom;
 mod processes;
 #[cfg(unix)]
 mod programs;
+mod roles;
 mod service;
 mod shared;
+#[cfg(unix)]
+mod sockets;
 mod support;
 mod waiting;

@@ -72,6 +72,11 @@ impl Peer {
         &mut self.0
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -86,14 +91,14 @@ impl Drop for Peer {
 }
 
 /// Says to the test that this peer has come to a step: a byte that no test harness prints.
-fn step(step: u8) {
+pub(crate) fn step(step: u8) {
     let mut stdout = std::io::stdout();
     stdout.write_all(&[step]).unwrap();
     stdout.flush().unwrap();
 }
 
 /// Waits for the test to let this peer go on.
-fn await_go() {
+pub(crate) fn await_go() {
     let mut byte = [0];
     let _ = std::io::stdin().read(&mut byte);
 }
@@ -190,7 +195,7 @@ fn play() {
             let end = WriteEnd::at(pipe).unwrap().open().unwrap();
             drop(end);
         }
-        other => panic!("no role {other}"),
+        other => crate::roles::play(other, Path::new(&pipe)),
     }
 }
 
@@ -240,12 +245,12 @@ fn call(path: &OsStr) {
 }
 
 /// How many entries a folder of Linux has.
-fn count(folder: &str) -> usize {
+pub(crate) fn count(folder: &str) -> usize {
     if cfg!(target_os = "linux") { std::fs::read_dir(folder).unwrap().count() } else { 0 }
 }
 
 #[cfg(unix)]
-mod unix {
+pub(crate) mod unix {
     use std::time::{Duration, Instant};
 
     use rustix::time::{ClockId, clock_gettime};
@@ -274,7 +279,7 @@ mod unix {
         }
     }
 
-    fn await_round() -> bool {
+    pub(crate) fn await_round() -> bool {
         std::io::stdin().read(&mut [0]).unwrap() == 1
     }
 
@@ -379,7 +384,7 @@ mod unix {
         }
     }
 
-    fn processor_time() -> Duration {
+    pub(crate) fn processor_time() -> Duration {
         clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
     }
 }

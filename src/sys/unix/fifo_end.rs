@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::io::Errno;
 use rustix::io::{read, readv, write, writev};
 
 use super::file::expect_fifo;
@@ -136,7 +134,8 @@ impl FifoEnd {
     pub(super) fn ask_for_buffer(&self, bytes: usize) {
         let mut bytes = bytes;
         // Above the limit for users the system refuses, instead of giving what it would allow.
-        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(Errno::PERM) && bytes > 4096
+        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(rustix::io::Errno::PERM)
+            && bytes > 4096
         {
             bytes /= 2;
         }
@@ -157,7 +156,7 @@ impl FifoEnd {
             match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
                 // It may have taken the rest just before it left.
                 Ok(()) if rustix::io::ioctl_fionread(&self.fd)? == 0 => Ok(true),
-                Ok(()) => Err(Errno::PIPE.into()),
+                Ok(()) => Err(rustix::io::Errno::PIPE.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NotTaken.into())
                 }

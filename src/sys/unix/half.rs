@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::PollFlags;
-use rustix::io::{Errno, ioctl_fionread};
+use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
@@ -24,14 +24,14 @@ const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
 
-/// So many messages whose handles nobody took are too many.
-const MOST_BATCHES: usize = 1024;
+/// So many handles are kept of messages that nobody has asked for yet.
+const MOST_KEPT: usize = 2 * rights::MOST;
 
 /// What the halves share.
 #[derive(Debug)]
 struct Socket {
     fd: OwnedFd,
-    /// Who may end a direction: not a child that was forked off.
+    /// Who ends a direction by dropping its half: not a child that was forked off.
     maker: u32,
     /// Whether the other side left without reading all.
     reset: AtomicBool,
@@ -52,16 +52,15 @@ impl Side {
     }
 
     fn end(&self) {
-        if self.socket.maker == process::id() {
-            // It fails only where the other side has left, which is an end as well.
-            let _ = shutdown(&self.socket.fd, self.way);
-        }
+        // It fails only where the other side has left, which is an end as well.
+        let _ = shutdown(&self.socket.fd, self.way);
     }
 }
 
 impl Drop for Side {
     fn drop(&mut self) {
-        if !self.goes_on && Arc::strong_count(&self.socket) > 1 {
+        let forked = self.socket.maker != process::id();
+        if !self.goes_on && !forked && Arc::strong_count(&self.socket) > 1 {
             self.end();
         }
     }
@@ -86,13 +85,17 @@ pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
     )
 }
 
-/// The socket of both halves.
+/// The socket of both halves, as descriptors are expected to be: it waits, and lets handles in.
 pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<OwnedFd> {
     receiving.side.goes_on = true;
     sending.side.goes_on = true;
     let socket = Arc::clone(&sending.side.socket);
     drop((receiving, sending));
-    Arc::into_inner(socket).map(|socket| socket.fd)
+    let fd = Arc::into_inner(socket)?.fd;
+    rights::allow(fd.as_fd());
+    // It cannot fail for an open socket.
+    let _ = ioctl_fionbio(&fd, false);
+    Some(fd)
 }
 
 /// What is read from a connection.
@@ -116,7 +119,14 @@ impl Receiving {
         if self.ended || buf.is_empty() {
             return Ok(0);
         }
-        self.receive(buf, wait)
+        let bytes = self.receive(buf, wait)?;
+        // Who reads has taken all messages that were whole. Handles that are still here were not told of by any, but
+        // for those of the message that is now whole, and of the next.
+        while self.batches.len() > 2 {
+            self.batches.pop_front();
+            self.first += 1;
+        }
+        Ok(bytes)
     }
 
     /// Reads from the socket itself.
@@ -139,12 +149,7 @@ impl Receiving {
             received => received?,
         };
         self.ended = bytes == 0;
-        if let Some(batch) = batch {
-            if self.batches.len() >= MOST_BATCHES {
-                return Err(Obstacle::HandlesLost("too many came that nobody asked for").into());
-            }
-            self.batches.push_back(batch);
-        }
+        self.batches.extend(batch);
         Ok(bytes)
     }
 
@@ -153,7 +158,8 @@ impl Receiving {
         if self.ended {
             return Ok(Intake::Ended);
         }
-        if self.backlog.len() >= limit || self.batches.len() >= MOST_BATCHES {
+        let kept: usize = self.batches.iter().map(Batch::len).sum();
+        if self.backlog.len() >= limit || kept >= MOST_KEPT {
             return match ready(self.side.fd(), PollFlags::IN, NOW) {
                 Ok(()) => Ok(Intake::Full),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
@@ -178,8 +184,10 @@ impl Receiving {
     }
 
     pub(super) fn let_in(&mut self) {
-        rights::allow(self.side.fd());
-        self.lets_in = true;
+        if !self.lets_in {
+            rights::allow(self.side.fd());
+            self.lets_in = true;
+        }
     }
 
     /// The handles of the message that tells of so many. Those of messages before it that nobody took are closed.
@@ -338,6 +346,9 @@ mod queue {
         let socket = &sending.side.socket;
         try_until(wait, super::super::wait::pause, || {
             if unread_by_peer(socket.fd.as_fd())? > 0 {
+                // A reading half that is gone takes no more, even if the writing one goes on. A write of nothing
+                // tells that.
+                send(&socket.fd, &[], SendFlags::DONTWAIT | NO_SIGNAL)?;
                 return Err(Obstacle::NotTaken.into());
             }
             // What the other side left unread is gone as well: the system tells that by an error, once.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::fstat;
 use rustix::io::Errno;
-use rustix::net::{SocketType, getpeername, sockopt};
+use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
 
 use super::fifo_end::FifoEnd;
 use super::file::expect_socket;
@@ -253,12 +253,17 @@ impl From<FifoEnd> for Raw {
     }
 }
 
-/// Refuses what is not a connected socket that carries a stream.
+/// Refuses what is not a connected socket of this machine that carries a stream.
 fn expect_stream(fd: &OwnedFd) -> io::Result<()> {
     expect_socket(&fstat(fd)?)?;
+    if getsockname(fd)?.address_family() != AddressFamily::UNIX {
+        return Err(Obstacle::NotASocket("a socket of another family").into());
+    }
     if sockopt::socket_type(fd)? != SocketType::STREAM {
         return Err(Obstacle::NotASocket("a socket that carries no stream").into());
     }
+    #[cfg(target_vendor = "apple")]
+    super::apple::quiet_socket(fd)?;
     match getpeername(fd) {
         Ok(_) => Ok(()),
         Err(Errno::NOTCONN) => Err(Obstacle::NotASocket("a socket that is not connected").into()),

@@ -27,6 +27,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// How much room it takes.
+    pub(super) fn len(&self) -> usize {
+        self.handles.len().max(1)
+    }
+
     /// The handles, if they are as many as was told, and all of them came.
     pub(super) fn expect(self, count: usize) -> Result<Vec<OwnedFd>, Obstacle> {
         if self.cut {

@@ -64,22 +64,26 @@ pub(crate) fn expect_socket_of(fd: &OwnedFd, wanted: Socket) -> io::Result<()> {
     if carried != type_wanted {
         return other("a socket of another type");
     }
-    match listens(fd)? {
-        Some(true) if !wanted.listens => other("a socket that listens"),
-        Some(false) if wanted.listens => other("a socket that does not listen"),
-        _ => Ok(()),
+    match wanted.stream && listens(fd)? {
+        listens if listens == wanted.listens => Ok(()),
+        true => other("a socket that listens"),
+        false => other("a socket that does not listen"),
     }
 }
 
-/// Whether a socket listens, where the system tells.
 #[cfg(not(target_vendor = "apple"))]
-fn listens(fd: &OwnedFd) -> io::Result<Option<bool>> {
-    Ok(Some(sockopt::socket_acceptconn(fd)?))
+fn listens(fd: &OwnedFd) -> io::Result<bool> {
+    Ok(sockopt::socket_acceptconn(fd)?)
 }
 
+/// The system tells only whether it is connected.
 #[cfg(target_vendor = "apple")]
-fn listens(_: &OwnedFd) -> io::Result<Option<bool>> {
-    Ok(None)
+fn listens(fd: &OwnedFd) -> io::Result<bool> {
+    match rustix::net::getpeername(fd) {
+        Ok(_) => Ok(false),
+        Err(Errno::NOTCONN | Errno::INVAL) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Connects, and waits until there is who listens and has room for one more.

@@ -1,0 +1,156 @@
+//! A room in which everybody reads what each one types.
+//!
+//! ```sh
+//! cargo run --example chat -- serve /tmp/room
+//! cargo run --example chat -- join /tmp/room ada      # in other terminals
+//! ```
+//!
+//! Try to kill whoever you like: the others are told.
+
+use std::collections::HashMap;
+use std::env;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use typed_pipe::{Agreement, Connection, ErrorKind, Listener, SendingHalf};
+
+/// What a client says.
+#[derive(Serialize, Deserialize)]
+enum Say {
+    Hello { name: String },
+    Line(String),
+}
+
+/// What everybody is told.
+#[derive(Clone, Serialize, Deserialize)]
+enum Told {
+    Joined { name: String },
+    Left { name: String, how: String },
+    Line { name: String, line: String },
+}
+
+/// Who does not read for so long is not written to any more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["serve", path] => serve(path),
+        ["join", path, name] => join(path, name),
+        _ => Err("usage: chat serve PATH | chat join PATH NAME".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Those who are in the room, by their number.
+#[derive(Default)]
+struct Room(Mutex<HashMap<u64, SendingHalf<Told>>>);
+
+impl Room {
+    fn tell(&self, told: &Told) {
+        println!("{told}");
+        // A client that is gone, or does not read, costs itself its place and nobody else anything.
+        self.guests().retain(|_, guest| guest.send_timeout(told, PATIENCE).is_ok());
+    }
+
+    fn guests(&self) -> MutexGuard<'_, HashMap<u64, SendingHalf<Told>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serve(path: &str) -> Result<(), Box<dyn Error>> {
+    let listener = Listener::bind(path)?;
+    println!("the room is open: cargo run --example chat -- join {path} NAME");
+    let room = Room::default();
+    thread::scope(|scope| {
+        for (number, client) in (0..).zip(&listener) {
+            match client {
+                // A thread each, so that no client keeps another one waiting.
+                Ok(client) => {
+                    let room = &room;
+                    scope.spawn(move || {
+                        if let Err(error) = entertain(client, number, room) {
+                            eprintln!("a client: {error}");
+                        }
+                    });
+                }
+                Err(error) => eprintln!("{error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Brings one client into the room, and passes on what it says until it leaves.
+fn entertain(client: Connection, number: u64, room: &Room) -> Result<(), typed_pipe::Error> {
+    client.require_same_user()?;
+    let agreement = Agreement::new().sending("chat-told/1").receiving("chat-say/1");
+    let (sender, mut receiver) = agreement.make::<Told, Say>(client)?.split();
+    let Say::Hello { name } = receiver.recv()? else { return Ok(()) };
+    room.guests().insert(number, sender);
+    room.tell(&Told::Joined { name: name.clone() });
+    let end = loop {
+        match receiver.recv() {
+            Ok(Say::Line(line)) => room.tell(&Told::Line { name: name.clone(), line }),
+            Ok(Say::Hello { .. }) => {}
+            Err(end) => break end,
+        }
+    };
+    let guest = room.guests().remove(&number);
+    let how = match end.kind() {
+        ErrorKind::Finished => "said goodbye".to_owned(),
+        _ => "its process ended".to_owned(),
+    };
+    room.tell(&Told::Left { name, how });
+    if let Some(guest) = guest {
+        // By which it knows that the room is still open, if it is there at all.
+        let _ = guest.finish_timeout(PATIENCE);
+    }
+    Ok(())
+}
+
+fn join(path: &str, name: &str) -> Result<(), Box<dyn Error>> {
+    let server = Connection::connect_timeout(path, Duration::from_secs(5))?;
+    let agreement = Agreement::new().sending("chat-say/1").receiving("chat-told/1");
+    let mut server = agreement.make::<Say, Told>(server)?;
+    server.send(&Say::Hello { name: name.into() })?;
+
+    let (mut sender, mut receiver) = server.split();
+    thread::spawn(move || -> io::Result<()> {
+        for line in io::stdin().lines() {
+            sender.send(&Say::Line(line?))?;
+        }
+        sender.finish()?; // by which the others know that this was meant
+        Ok(())
+    });
+    loop {
+        match receiver.recv() {
+            Ok(told) => println!("{told}"),
+            Err(end) if end.kind() == ErrorKind::Finished => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joined { name } => write!(f, "* {name} has come"),
+            Self::Left { name, how } => write!(f, "* {name} has left: {how}"),
+            Self::Line { name, line } => write!(f, "{name}: {line}"),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The examples of two-way pipes do what they say, also when their processes are killed.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use support::{Folder, watched};
+
+#[path = "it/support.rs"]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod support;
+
+#[test]
+fn a_chat_goes_on_when_a_client_is_killed_and_ends_with_its_server() {
+    let chat = build("chat");
+    watched(move || {
+        let folder = Folder::new();
+        let room = folder.name("room");
+        let mut server = Program::start(&chat, &["serve"], &room, &[]);
+        assert!(server.line().starts_with("the room is open"));
+        let mut ada = Program::start(&chat, &["join"], &room, &["ada"]);
+        assert_eq!(ada.line(), "* ada has come");
+        let mut bob = Program::start(&chat, &["join"], &room, &["bob"]);
+        for guest in [&mut ada, &mut bob] {
+            assert_eq!(guest.line(), "* bob has come");
+        }
+        ada.say("hello");
+        bob.say("good morning");
+        for guest in [&mut ada, &mut bob] {
+            let mut lines = [guest.line(), guest.line()];
+            lines.sort();
+            assert_eq!(lines, ["ada: hello", "bob: good morning"]);
+        }
+
+        bob.kill();
+        assert_eq!(ada.line(), "* bob has left: its process ended");
+        let mut cyd = Program::start(&chat, &["join"], &room, &["cyd"]);
+        assert_eq!(ada.line(), "* cyd has come");
+        assert_eq!(cyd.line(), "* cyd has come");
+        // The end of what is typed is a goodbye.
+        drop(cyd.child.stdin.take());
+        assert_eq!(ada.line(), "* cyd has left: said goodbye");
+        assert!(cyd.child.wait().unwrap().success());
+
+        server.kill();
+        assert!(ada.lines.next().is_none());
+        assert!(!ada.child.wait().unwrap().success());
+
+        // Nothing stands in the way of the next one.
+        let mut server = Program::start(&chat, &["serve"], &room, &[]);
+        assert!(server.line().starts_with("the room is open"));
+    });
+}
+
+#[test]
+fn what_is_handed_over_is_used() {
+    let handover = build("handover");
+    watched(move || {
+        let output = Command::new(handover).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let served = if cfg!(unix) { 1 } else { 0 };
+        let mut want =
+            format!("server: the client has read \"welcome\" and served {served} over TCP\n");
+        if cfg!(unix) {
+            want.push_str("server: a guest on that port was told \"welcome\"\n");
+        }
+        assert_eq!(said.replace("\r\n", "\n"), want);
+    });
+}
+
+#[test]
+fn a_server_that_hands_over_tells_of_a_client_that_leaves() {
+    let handover = build("handover");
+    watched(move || {
+        let folder = Folder::new();
+        let name = folder.name("handover");
+        let mut server = Program::start(&handover, &["serve"], &name, &[]);
+        // Before it has said what it speaks.
+        let client = typed_pipe::Connection::connect(&name).unwrap();
+        drop(client);
+        assert!(server.lines.next().is_none());
+        assert!(!server.child.wait().unwrap().success());
+        assert!(folder.entries().is_empty());
+    });
+}
+
+/// Builds an example: where it is.
+fn build(example: &str) -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--message-format", "json", "--example", example])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_example = message["target"]["name"] == example;
+        Some(message["executable"].as_str().filter(|_| is_example)?.into())
+    };
+    String::from_utf8_lossy(&output.stdout).lines().find_map(executable).unwrap()
+}
+
+/// A program that is talked to. It is killed when the test is done with it, whatever comes.
+struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    fn start(program: &Path, before: &[&str], path: &Path, after: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            .args(before)
+            .arg(path)
+            .args(after)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("the program ended").unwrap()
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,357 @@
+//! What the other process does on a two-way pipe.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use typed_pipe::{Connection, Listener, TypedConnection, WithHandles};
+
+use crate::peer::{READY, await_go, count, step};
+
+pub(crate) fn play(role: &str, name: &Path) {
+    match role {
+        // Connects, and looks at who listens.
+        "connect" => {
+            let connection = Connection::connect(name).unwrap();
+            connection.require_same_user().unwrap();
+            step(READY);
+            await_go();
+        }
+        "ask" => {
+            let mut connection = Connection::connect(name).unwrap();
+            connection.write_all(b"and I").unwrap();
+            let mut answer = String::new();
+            connection.finish().unwrap().read_to_string(&mut answer).unwrap();
+            assert_eq!(answer, "and I!");
+        }
+        // Listens, and greets one client.
+        "listen" => {
+            let listener = Listener::bind(name).unwrap();
+            step(READY);
+            let mut client = listener.accept().unwrap();
+            client.write_all(b"x").unwrap();
+            await_go();
+        }
+        "a-thousand-connections" => a_thousand_connections(name),
+        // Answers each number with the next one.
+        "count-up" => {
+            let server = TypedConnection::<u64, u64>::connect(name).unwrap();
+            let (mut sender, receiver) = server.split();
+            for number in receiver {
+                sender.send(&(number.unwrap() + 1)).unwrap();
+            }
+        }
+        // Reads the files that come with a message, which says what is in them.
+        "read-files" => {
+            type Files = WithHandles<Vec<(u32, String)>>;
+            let mut server = TypedConnection::<u32, Files>::connect(name).unwrap();
+            while let Ok((told, mut handles)) = server.recv_with() {
+                let mut read = 0;
+                for (number, words) in told {
+                    let mut text = String::new();
+                    handles.take::<File>(number).unwrap().read_to_string(&mut text).unwrap();
+                    assert_eq!(text, words);
+                    read += 1;
+                }
+                server.send(&read).unwrap();
+            }
+        }
+        // Sends one message, and half of another.
+        "half-a-message-both-ways" => {
+            let server = TypedConnection::<String, u64>::connect(name).unwrap();
+            let (mut sender, _receiver) = server.split();
+            sender.send(&"whole".into()).unwrap();
+            let mut half = sender.into_inner();
+            half.write_all(&[0, 0, 0, 100, 1, 2, 3]).unwrap();
+            step(READY);
+            await_go();
+        }
+        #[cfg(unix)]
+        _ => unix::play(role, name),
+        #[cfg(not(unix))]
+        _ => panic!("no role {role}"),
+    }
+}
+
+fn a_thousand_connections(name: &Path) {
+    let listener = Listener::bind(name).unwrap();
+    let before = count("/proc/self/fd");
+    for round in 0..1000 {
+        let mut client = Connection::connect(name).unwrap();
+        let server = listener.accept().unwrap();
+        client.write_all(b"x").unwrap();
+        match round % 4 {
+            0 => drop((client, server)),
+            1 => drop((server, client)),
+            2 => drop((client.split(), server.finish().unwrap())),
+            _ => {
+                let mut server = server;
+                server.read_exact(&mut [0]).unwrap();
+                drop((client.finish().unwrap(), server));
+            }
+        }
+        assert_eq!(listener.clients(), 0);
+    }
+    assert_eq!(count("/proc/self/fd"), before);
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use typed_pipe::{ErrorKind, Handles, IfExists, ListenerOptions};
+
+    use super::*;
+    use crate::peer::unix::{await_round, processor_time};
+    use crate::peer::{LOST, WON};
+
+    pub(super) fn play(role: &str, name: &Path) {
+        match role {
+            "race-to-listen" => race_to_listen(name),
+            "stranger" => stranger(name),
+            "fork-connections" => fork_connections(name),
+            "fork-server" => fork_server(name),
+            "exhausted-listener" => exhausted_listener(name),
+            "exhausted-receiver" => exhausted_receiver(name),
+            "idle-reader" => idle_reader(name),
+            "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
+            "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
+            other => panic!("no role {other}"),
+        }
+    }
+
+    /// Tries to listen at a name, when told to; does so until told to go on.
+    fn race_to_listen(name: &Path) {
+        while await_round() {
+            match Listener::bind(name) {
+                Ok(listener) => {
+                    step(WON);
+                    await_go();
+                    drop(listener);
+                    step(READY);
+                }
+                Err(failed) => {
+                    assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
+                    step(LOST);
+                }
+            }
+        }
+    }
+
+    /// Another user: comes in where it may, and listens itself.
+    fn stranger(folder: &Path) {
+        become_nobody();
+        let failed = Connection::connect(folder.join("private")).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::PermissionDenied, "{failed}");
+        // Root may listen for everybody.
+        let mut open = Connection::connect(folder.join("open")).unwrap();
+        let options = ListenerOptions::new().mode(0o666).trust_any_folder();
+        let listener = options.bind(folder.join("theirs")).unwrap();
+        // What is there belongs to somebody else.
+        let reuse = ListenerOptions::new().trust_any_folder().if_exists(IfExists::Reuse);
+        assert!(reuse.bind(folder.join("open")).is_err());
+        step(READY);
+        await_go();
+        assert_eq!(open.read(&mut [0]).unwrap(), 0);
+        drop(listener);
+    }
+
+    #[allow(unsafe_code, reason = "there is no safe way for the whole process")]
+    fn become_nobody() {
+        const NOBODY: libc::uid_t = 65534;
+        // SAFETY: an empty list needs no place.
+        let left = unsafe { libc::setgroups(0, std::ptr::null()) };
+        // SAFETY: these change what this process may do, and no memory.
+        let group = unsafe { libc::setgid(NOBODY) };
+        // SAFETY: as above.
+        let user = unsafe { libc::setuid(NOBODY) };
+        assert_eq!((left, group, user), (0, 0, 0));
+    }
+
+    /// Forks: in the child, there is no number of it.
+    #[allow(unsafe_code, reason = "only a fork shows what a forked child does")]
+    fn fork() -> Option<libc::pid_t> {
+        // SAFETY: the child touches nothing that another thread could hold locked, and ends at once.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        Some(child).filter(|&child| child > 0)
+    }
+
+    /// Ends a forked child.
+    #[allow(unsafe_code, reason = "nothing but the process is to end")]
+    fn exit() -> ! {
+        // SAFETY: ends this process, and nothing else.
+        unsafe { libc::_exit(0) }
+    }
+
+    #[allow(unsafe_code, reason = "only a fork shows what a forked child does")]
+    fn wait_for(child: libc::pid_t) {
+        let mut status = 0;
+        // SAFETY: waits for our own child; there is room for its status.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0);
+    }
+
+    /// A child that was forked off drops what the parent has.
+    fn fork_connections(name: &Path) {
+        let listener = Listener::bind(name).unwrap();
+        let temporary = Listener::temporary().unwrap();
+        let mut client = Connection::connect(name).unwrap();
+        let mut server = listener.accept().unwrap();
+        let (mut reader, mut writer) = Connection::connect(name).unwrap().split();
+        let mut other = listener.accept().unwrap();
+        let Some(child) = fork() else {
+            // In both orders.
+            drop(writer);
+            drop(reader);
+            drop(client.split());
+            drop((server, other, listener, temporary));
+            exit();
+        };
+        wait_for(child);
+        assert!(name.exists() && temporary.path().as_path().exists());
+        assert_eq!(Listener::bind(name).unwrap_err().kind(), ErrorKind::InUse);
+        // And all directions go on.
+        client.write_all(b"x").unwrap();
+        server.read_exact(&mut [0]).unwrap();
+        server.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        writer.write_all(b"x").unwrap();
+        other.read_exact(&mut [0]).unwrap();
+        other.write_all(b"x").unwrap();
+        reader.read_exact(&mut [0]).unwrap();
+        drop((listener, temporary));
+        assert!(!name.exists());
+    }
+
+    /// A child that was forked off serves the client.
+    fn fork_server(name: &Path) {
+        let listener = Listener::bind(name).unwrap();
+        let mut client = Connection::connect(name).unwrap();
+        let mut server = listener.accept().unwrap();
+        let (told, go) = Connection::pair().unwrap();
+        let Some(child) = fork() else {
+            let mut go = told;
+            go.read_exact(&mut [0]).unwrap();
+            server.read_exact(&mut [0]).unwrap();
+            server.write_all(b"served").unwrap();
+            let reader = server.finish().unwrap();
+            go.read_exact(&mut [0]).unwrap();
+            drop(reader);
+            exit();
+        };
+        let mut go = go;
+        go.write_all(b"x").unwrap();
+        client.write_all(b"x").unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "served");
+        drop(server);
+        go.write_all(b"x").unwrap();
+        wait_for(child);
+    }
+
+    /// Has no descriptor left for a client that waits.
+    fn exhausted_listener(name: &Path) {
+        let listener = Listener::bind(name).unwrap();
+        let waiting: Vec<_> = (0..3).map(|_| Connection::connect(name).unwrap()).collect();
+        let hoard = hoard(64);
+        let mut refused = 0;
+        let freeing = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(400));
+            drop(hoard);
+        });
+        let first = loop {
+            match listener.accept() {
+                Ok(client) => break client,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+                    refused += 1;
+                }
+            }
+        };
+        assert!((1..=20).contains(&refused), "{refused} tries in vain");
+        freeing.join().unwrap();
+        let rest = [listener.accept().unwrap(), listener.accept().unwrap()];
+        for mut server in rest.into_iter().chain([first]) {
+            server.write_all(b"x").unwrap();
+        }
+        for mut client in waiting {
+            client.read_exact(&mut [0]).unwrap();
+        }
+    }
+
+    /// Uses up all descriptors there may be.
+    fn hoard(limit: u64) -> Vec<File> {
+        let most = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: most }).unwrap();
+        let mut files = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        files
+    }
+
+    /// Has no room for all the handles of a message, and then has.
+    fn exhausted_receiver(name: &Path) {
+        let listener = Listener::bind(name).unwrap();
+        let client = Connection::connect(name).unwrap();
+        let sending = thread::spawn(move || {
+            let mut client = client.into_typed::<WithHandles<u32>, ()>().unwrap();
+            for number in 0..4 {
+                let mut handles = Handles::new();
+                for _ in 0..number * 2 {
+                    handles.add(File::open("/dev/null").unwrap());
+                }
+                client.send_with(&number, &mut handles).unwrap();
+            }
+            client
+        });
+        let server = listener.accept().unwrap();
+        let mut server = server.into_typed::<(), WithHandles<u32>>().unwrap();
+        let client = sending.join().unwrap();
+
+        let mut hoard = hoard(128);
+        let (number, handles) = server.recv_with().unwrap();
+        assert_eq!((number, handles.len()), (0, 0));
+        let lost = server.recv_with().unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
+        assert!(!lost.is_fatal() && lost.to_string().contains("too many open files"), "{lost}");
+        // Now some of them come in, and not all.
+        hoard.truncate(hoard.len() - 2);
+        let before = count("/proc/self/fd");
+        let lost = server.recv_with().unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
+        assert_eq!(count("/proc/self/fd"), before);
+        drop(hoard);
+        let (number, mut handles) = server.recv_with().unwrap();
+        assert_eq!((number, handles.len()), (3, 6));
+        (0..6).for_each(|number| drop(handles.take::<File>(number).unwrap()));
+        drop(client);
+    }
+
+    /// Waits for bytes while one came out of band, without using the processor.
+    fn idle_reader(name: &Path) {
+        let listener = Listener::bind(name).unwrap();
+        let client = std::os::unix::net::UnixStream::connect(name).unwrap();
+        let mut server = listener.accept().unwrap();
+        for round in 0..2 {
+            if round == 1 && rustix::net::send(&client, b"!", rustix::net::SendFlags::OOB).is_err()
+            {
+                return;
+            }
+            let (used, since) = (processor_time(), Instant::now());
+            let idle = loop {
+                match server.reader().read_timeout(&mut [0], Duration::from_millis(500)) {
+                    Ok(1) => {}
+                    other => break other.unwrap_err(),
+                }
+            };
+            assert_eq!(idle.kind(), ErrorKind::TimedOut);
+            let used = processor_time() - used;
+            assert!(used < since.elapsed() / 10, "used {used:?} while waiting");
+        }
+    }
+}

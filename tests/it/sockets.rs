@@ -1,0 +1,438 @@
+//! What only sockets of Unix have: their names as files, descriptors, forks, and hostile neighbours.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::net::{SendFlags, send};
+use typed_pipe::{
+    ConnectOptions, Connection, ErrorKind, IfExists, Listener, ListenerOptions, Pipe, User,
+};
+
+use crate::peer;
+use crate::support::{Folder, watched};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// One byte from a client of the name to its listener.
+fn meet(listener: &Listener, name: &Path) {
+    let mut client = Connection::connect(name).unwrap();
+    client.write_all(b"x").unwrap();
+    listener.accept().unwrap().read_exact(&mut [0]).unwrap();
+}
+
+/// A path in a folder, of so many bytes.
+fn path_of(len: usize, folder: &Path) -> PathBuf {
+    let mut path: PathBuf = folder.components().collect();
+    loop {
+        let left = len - path.as_os_str().len() - 1;
+        if left <= 200 {
+            return path.join("n".repeat(left));
+        }
+        path.push("d".repeat(left.min(201) - 1));
+        fs::create_dir_all(&path).unwrap();
+    }
+}
+
+#[test]
+fn b1_paths_of_any_length_work_or_fail_by_name() {
+    watched(|| {
+        let folder = Folder::new();
+        for len in [100, 103, 104, 107, 108, 200, 1000, 4000] {
+            let name = path_of(len, &folder.name(""));
+            assert_eq!(name.as_os_str().len(), len);
+            match Listener::bind(&name) {
+                Ok(listener) => {
+                    assert!(name.exists(), "the name of {len} bytes was cut");
+                    meet(&listener, &name);
+                    drop(listener);
+                }
+                Err(failed) => {
+                    let too_long = len > 103 && cfg!(not(target_os = "linux"));
+                    assert!(too_long && failed.kind() == ErrorKind::InvalidName, "{failed}");
+                    let failed = Connection::try_connect(&name).unwrap_err();
+                    assert_eq!(failed.kind(), ErrorKind::InvalidName, "{failed}");
+                }
+            }
+            assert_eq!(fs::read_dir(name.parent().unwrap()).unwrap().filter(is_file).count(), 0);
+        }
+    });
+}
+
+fn is_file(entry: &std::io::Result<fs::DirEntry>) -> bool {
+    !entry.as_ref().unwrap().file_type().unwrap().is_dir()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn b1_the_longest_names_of_files() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name(&"n".repeat(250));
+        let listener = Listener::bind(&name).unwrap();
+        meet(&listener, &name);
+        drop(listener);
+        let failed = Listener::bind(folder.name(&"n".repeat(251))).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::InvalidName, "{failed}");
+        assert!(folder.entries().is_empty());
+    });
+}
+
+#[test]
+fn b2_what_no_owner_left_behind_is_replaced_where_that_is_wanted() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("door");
+        let bind = |policy| ListenerOptions::new().if_exists(policy).bind(&name);
+
+        // A socket of another program, at which nobody listens any more.
+        drop(UnixListener::bind(&name).unwrap());
+        await_silence(&name);
+        for policy in [IfExists::Fail, IfExists::TakeOver] {
+            let failed = bind(policy).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
+        }
+        assert_eq!(folder.entries(), ["door"]);
+        meet(&bind(IfExists::Reuse).unwrap(), &name);
+        assert!(folder.entries().is_empty());
+
+        // One at which somebody does.
+        let living = UnixListener::bind(&name).unwrap();
+        for policy in [IfExists::TakeOver, IfExists::Reuse] {
+            let failed = bind(policy).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
+        }
+        drop(living);
+        fs::remove_file(&name).unwrap();
+
+        // What a killed owner left.
+        let mut peer = peer::start("listen", &name);
+        peer.await_step(peer::READY);
+        peer.kill();
+        assert_eq!(bind(IfExists::Fail).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        meet(&bind(IfExists::TakeOver).unwrap(), &name);
+        assert!(folder.entries().is_empty());
+    });
+}
+
+/// Waits until nobody listens: a child that another test is about to start has a copy for a moment.
+fn await_silence(name: &Path) {
+    while UnixStream::connect(name).is_ok() {}
+}
+
+#[test]
+fn b2_of_two_listeners_that_race_for_a_name_one_wins() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("contested");
+        let mut peers =
+            [peer::start("race-to-listen", &name), peer::start("race-to-listen", &name)];
+        for _ in 0..200 {
+            peers.iter_mut().for_each(peer::Peer::proceed);
+            let came = peers.each_mut().map(|peer| peer.await_any(&[peer::WON, peer::LOST]));
+            assert_eq!(came.iter().filter(|&&came| came == peer::WON).count(), 1);
+            for (peer, came) in peers.iter_mut().zip(came) {
+                if came == peer::WON {
+                    meet_stranger(&name);
+                    peer.proceed();
+                    peer.await_step(peer::READY);
+                }
+            }
+        }
+        peers.into_iter().for_each(peer::Peer::join);
+        assert!(folder.entries().is_empty());
+    });
+}
+
+/// A client of a listener of another process, that says nothing.
+fn meet_stranger(name: &Path) {
+    Connection::try_connect(name).unwrap();
+}
+
+#[test]
+fn b2_other_files_are_no_sockets() {
+    watched(|| {
+        let folder = Folder::new();
+        let (file, fifo, inner) = (folder.name("file"), folder.name("fifo"), folder.name("folder"));
+        fs::write(&file, "precious").unwrap();
+        let pipe = Pipe::new(&fifo).unwrap().mkfifo().unwrap();
+        fs::create_dir(&inner).unwrap();
+        for name in [&file, &inner] {
+            let options = ListenerOptions::new().if_exists(IfExists::Reuse);
+            let failed = options.bind(name).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::NotAPipe, "{failed}");
+            assert_eq!(Connection::connect(name).unwrap_err().kind(), ErrorKind::NotAPipe);
+        }
+        assert_eq!(Connection::connect(&fifo).unwrap_err().kind(), ErrorKind::NotAPipe);
+        assert_eq!(Listener::bind(&fifo).unwrap_err().kind(), ErrorKind::InUse);
+        assert_eq!(fs::read_to_string(file).unwrap(), "precious");
+        drop(pipe);
+        // And a name to which datagrams are sent.
+        let name = folder.name("datagrams");
+        let _socket = UnixDatagram::bind(&name).unwrap();
+        let failed = Connection::connect(&name).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotAPipe, "{failed}");
+        let options = ListenerOptions::new().if_exists(IfExists::Reuse);
+        let failed = options.bind(&name).unwrap_err();
+        assert!(matches!(failed.kind(), ErrorKind::InUse | ErrorKind::NotAPipe), "{failed}");
+    });
+}
+
+#[test]
+fn b3_the_name_of_another_listener_is_left_alone() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("door");
+        let first = Listener::bind(&name).unwrap();
+        fs::remove_file(&name).unwrap();
+        assert!(first.is_orphaned());
+        let _other = UnixListener::bind(&name).unwrap();
+        assert!(first.is_orphaned());
+        drop(first);
+        assert_eq!(folder.entries(), ["door"]);
+    });
+}
+
+#[test]
+fn b4_the_name_is_never_open_to_more_than_it_shall_be() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("door");
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut seen = 0;
+                while !done.load(Ordering::Relaxed) {
+                    if let Ok(found) = name.symlink_metadata() {
+                        seen |= found.permissions().mode() & 0o777;
+                    }
+                }
+                seen
+            });
+            for _ in 0..300 {
+                drop(Listener::bind(&name).unwrap());
+            }
+            done.store(true, Ordering::Relaxed);
+            let seen = looking.join().unwrap();
+            if cfg!(target_os = "linux") {
+                assert_eq!(seen & !0o600, 0, "{seen:o}");
+            }
+        });
+        for mode in [0o600, 0o660, 0o666] {
+            let listener = ListenerOptions::new().mode(mode).bind(&name).unwrap();
+            assert_eq!(name.symlink_metadata().unwrap().permissions().mode() & 0o777, mode);
+            drop(listener);
+        }
+    });
+}
+
+#[test]
+fn b5_b6_b17_other_users_are_told_apart() {
+    watched(|| {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can become another user");
+            return;
+        }
+        let folder = Folder::new();
+        fs::set_permissions(folder.name(""), fs::Permissions::from_mode(0o777)).unwrap();
+        let name = folder.name("private");
+        let options = ListenerOptions::new().trust_any_folder();
+        let private = options.clone().bind(&name).unwrap();
+        let open = options.mode(0o666).bind(folder.name("open")).unwrap();
+        let mut stranger = peer::start("stranger", folder.name(""));
+
+        // It comes in where the mode lets it, and is known to be somebody else.
+        let client = open.accept().unwrap();
+        let who = client.peer().unwrap();
+        assert!(matches!(who.user(), User::Id { uid: 65534, .. }), "{who:?}");
+        assert!(!who.is_same_user());
+        let failed = client.require_same_user().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+        assert!(failed.to_string().contains("65534"), "{failed}");
+
+        // Its own listener is a trap, also behind a link.
+        stranger.await_step(peer::READY);
+        let theirs = folder.name("theirs");
+        let link = folder.name("link");
+        symlink(&theirs, &link).unwrap();
+        for name in [&theirs, &link] {
+            let failed = Connection::connect(name).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+            ConnectOptions::new().trust_any_owner().connect(name).unwrap();
+        }
+        let failed = Listener::bind(&theirs).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+        stranger.proceed();
+        drop(client);
+        stranger.join();
+        drop(private);
+    });
+}
+
+#[test]
+fn b6_a_link_is_followed_by_clients_and_never_replaced() {
+    watched(|| {
+        let folder = Folder::new();
+        let (name, link) = (folder.name("door"), folder.name("link"));
+        symlink(&name, &link).unwrap();
+        let failed = Listener::bind(&link).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotAPipe, "{failed}");
+        let listener = Listener::bind(&name).unwrap();
+        meet(&listener, &link);
+        drop(listener);
+        assert_eq!(folder.entries(), ["link"]);
+    });
+}
+
+#[test]
+fn b8_a_child_holds_neither_a_name_nor_a_connection() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let mut client = Connection::connect(&path).unwrap();
+        let server = listener.accept().unwrap();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        drop(server);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(listener);
+        let failed = Connection::try_connect(&path).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotFound, "{failed}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+#[test]
+fn b8_a_forked_child_removes_no_name_and_ends_no_direction() {
+    watched(|| peer::start("fork-connections", Folder::new().name("door")).join());
+}
+
+#[test]
+fn b8_a_forked_child_may_finish() {
+    watched(|| peer::start("fork-server", Folder::new().name("door")).join());
+}
+
+#[test]
+fn b10_a_process_without_descriptors_neither_spins_nor_loses_its_clients() {
+    watched(|| peer::start("exhausted-listener", Folder::new().name("door")).join());
+}
+
+#[test]
+fn b18_the_user_of_a_dead_client_is_still_known() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let mut peer = peer::start("connect", listener.path());
+        let client = listener.accept().unwrap();
+        peer.await_step(peer::READY);
+        let User::Id { uid, gid, .. } = *client.peer().unwrap().user() else { unreachable!() };
+        assert_eq!(uid, rustix::process::geteuid().as_raw());
+        assert_eq!(gid, rustix::process::getegid().as_raw());
+        peer.kill();
+        // The number of a process that has ended may be another's: that of the user stays what it was.
+        assert!(client.peer().unwrap().is_same_user());
+    });
+}
+
+#[test]
+fn b24_a_byte_out_of_band_does_not_hold_up_the_reader() {
+    watched(|| {
+        for stopped in [false, true] {
+            let listener = Listener::temporary().unwrap();
+            let hostile = UnixStream::connect(listener.path()).unwrap();
+            let mut server = listener.accept().unwrap();
+            if stopped {
+                server = server.stopped_by(&typed_pipe::Stop::new().unwrap());
+            }
+            (&hostile).write_all(b"one").unwrap();
+            if send(&hostile, b"!", SendFlags::OOB).is_err() {
+                println!("skipped: this system has no such bytes");
+                return;
+            }
+            let mut bytes = Vec::new();
+            let mut buf = [0; 16];
+            let failed = loop {
+                match server.reader().read_timeout(&mut buf, SHORT) {
+                    Ok(read) => bytes.extend_from_slice(&buf[..read]),
+                    Err(failed) => break failed,
+                }
+            };
+            assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
+            (&hostile).write_all(b"two").unwrap();
+            drop(hostile);
+            server.read_to_end(&mut bytes).unwrap();
+            bytes.retain(|&byte| byte != b'!');
+            assert_eq!(bytes, b"onetwo");
+        }
+    });
+}
+
+#[test]
+fn b24_a_reader_that_waits_uses_no_processor() {
+    watched(|| peer::start("idle-reader", Folder::new().name("door")).join());
+}
+
+#[test]
+fn a_connection_becomes_a_descriptor_and_comes_back() {
+    watched(|| {
+        let (one, mut other) = Connection::pair().unwrap();
+        let fd = one.as_fd().try_clone_to_owned().unwrap();
+        drop(fd);
+        let mut stream = UnixStream::from(OwnedFd::from(one));
+        stream.write_all(b"plain").unwrap();
+        let mut buf = [0; 5];
+        other.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"plain");
+
+        stream.set_nonblocking(true).unwrap();
+        let mut one = Connection::try_from(OwnedFd::from(stream)).unwrap();
+        assert!(one.path().is_none());
+        let failed = one.reader().read_timeout(&mut buf, SHORT).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
+        assert_eq!(one.reader().try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+        let answering = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(10));
+            other.write_all(b"again").unwrap();
+        });
+        one.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"again");
+        answering.join().unwrap();
+
+        // It is given away as descriptors are expected to be.
+        let fd = OwnedFd::from(one);
+        assert!(!fcntl_getfl(&fd).unwrap().contains(OFlags::NONBLOCK));
+        assert_eq!(UnixStream::from(fd).read(&mut buf).unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_connection_is_made_of_nothing_else() {
+    watched(|| {
+        let folder = Folder::new();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let dialled = std::net::TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
+        let others: Vec<OwnedFd> = vec![
+            fs::File::open("/dev/null").unwrap().into(),
+            rustix::pipe::pipe().unwrap().0,
+            UnixListener::bind(folder.name("listener")).unwrap().into(),
+            UnixDatagram::pair().unwrap().0.into(),
+            tcp.into(),
+            dialled.into(),
+        ];
+        for fd in others {
+            let inode =
+                |fd: &OwnedFd| fs::File::from(fd.try_clone().unwrap()).metadata().unwrap().ino();
+            let before = inode(&fd);
+            let failed = Connection::try_from(fd).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::NotAPipe, "{failed}");
+            assert_eq!(inode(&failed.into_state()), before);
+        }
+    });
+}
