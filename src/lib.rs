@@ -61,6 +61,7 @@
 //! | bytes both ways, and programs that know nothing of this crate | [`Connection`] |
 //! | who is on the other side | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
+//! | requests and answers | [`Service`], [`Client`] |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
