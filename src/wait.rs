@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation};
@@ -125,6 +125,26 @@ pub(crate) fn waiting(until: Until, stop: Option<&Stop>) -> Wait<'_> {
 /// The end of a time that begins now. What is too far away to be told is never.
 pub(crate) fn within(time: Duration) -> Until {
     Instant::now().checked_add(time).map_or(Until::Done, Until::Deadline)
+}
+
+/// Waits until what other threads change may have changed, and tells whether that was in time.
+pub(crate) fn until_changed<'a, T>(
+    changed: &Condvar,
+    shared: MutexGuard<'a, T>,
+    until: Until,
+) -> (MutexGuard<'a, T>, bool) {
+    let left = match until {
+        Until::Done => {
+            return (changed.wait(shared).unwrap_or_else(PoisonError::into_inner), true);
+        }
+        Until::Now => Duration::ZERO,
+        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
+    };
+    if left.is_zero() {
+        return (shared, false);
+    }
+    let waited = changed.wait_timeout(shared, left);
+    (waited.unwrap_or_else(PoisonError::into_inner).0, true)
 }
 
 /// The time at which an operation of several steps ends.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use super::{ANSWER, DONE_ALONE, identifiers};
 use crate::channel::{Receivable, Sendable};
 use crate::dialog::Agreement;
 use crate::duplex::ConnectOptions;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::sys::Until;
-use crate::wait::within;
+use crate::wait::{until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Calls a [`Service`](super::Service).
@@ -49,8 +49,16 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard> {
     path: PipePath,
     options: ClientOptions<F, C>,
-    /// The present connection, if there is one.
-    link: Mutex<Option<SharedLink<Req, Resp, F, C>>>,
+    present: Mutex<Present<Req, Resp, F, C>>,
+    /// Notified when a call has done with connecting.
+    changed: Condvar,
+}
+
+/// The present connection, if there is one.
+struct Present<Req, Resp, F, C> {
+    link: Option<SharedLink<Req, Resp, F, C>>,
+    /// Whether a call is about to make another one.
+    connecting: bool,
 }
 
 type SharedLink<Req, Resp, F, C> = Arc<Link<Req, Resp, F, C>>;
@@ -178,19 +186,51 @@ where
 
     /// The connection: the present one, or another if that is lost.
     fn link(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C>, Error> {
-        let mut present = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = present.as_ref().filter(|link| !link.is_lost()) {
-            return Ok(Arc::clone(link));
+        let mut present = self.present();
+        loop {
+            if let Some(link) = present.link.as_ref().filter(|link| !link.is_lost()) {
+                return Ok(Arc::clone(link));
+            }
+            if !present.connecting {
+                break;
+            }
+            let in_time;
+            (present, in_time) = until_changed(&self.changed, present, until);
+            if !in_time {
+                let late = Obstacle::TimedOut("another call is still connecting");
+                return Err(Error::new(Operation::Call, late).at(Some(self.path.shared())));
+            }
         }
+        present.connecting = true;
+        drop(present);
+
+        // Nobody waits for this longer than its own deadline.
+        let _turn = Turn(self);
         let link = Arc::new(self.options.link(&self.path, until)?);
-        *present = Some(Arc::clone(&link));
+        self.present().link = Some(Arc::clone(&link));
         Ok(link)
+    }
+}
+
+impl<Req, Resp, F, C> Client<Req, Resp, F, C> {
+    fn present(&self) -> MutexGuard<'_, Present<Req, Resp, F, C>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<Req, Resp, F, C> fmt::Debug for Client<Req, Resp, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The turn of the call that connects, until this is dropped: another one may try then.
+struct Turn<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
+
+impl<Req, Resp, F, C> Drop for Turn<'_, Req, Resp, F, C> {
+    fn drop(&mut self) {
+        self.0.present().connecting = false;
+        self.0.changed.notify_all();
     }
 }
 
@@ -341,8 +381,9 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         until: Until,
     ) -> Result<Client<Req, Resp, F, C>, Error> {
         let path = PipePath::new(path)?;
-        let link = Mutex::new(Some(Arc::new(self.link(&path, until)?)));
-        Ok(Client { path, options: self, link })
+        let link = Some(Arc::new(self.link(&path, until)?));
+        let present = Mutex::new(Present { link, connecting: false });
+        Ok(Client { path, options: self, present, changed: Condvar::new() })
     }
 
     /// A new connection, when the service agrees.

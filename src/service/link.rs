@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
@@ -11,6 +10,7 @@ use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::sys::Until;
 use crate::wait::half::WriteWithin as _;
+use crate::wait::until_changed;
 use crate::wire::{Codec, Framing};
 
 /// The bytes that are kept of what comes in while a request is sent.
@@ -112,7 +112,7 @@ where
                 break sender;
             }
             let in_time;
-            (shared, in_time) = self.wait(shared, until);
+            (shared, in_time) = until_changed(&self.changed, shared, until);
             if !in_time {
                 let late = Obstacle::TimedOut("other calls are still being sent");
                 return Err(Error::new(Operation::Call, late));
@@ -153,7 +153,7 @@ where
             }
             let Some(receiver) = shared.receiver.take() else {
                 let in_time;
-                (shared, in_time) = self.wait(shared, until);
+                (shared, in_time) = until_changed(&self.changed, shared, until);
                 if in_time {
                     continue;
                 }
@@ -198,26 +198,6 @@ where
     fn lock(&self) -> Guard<'_, Req, Resp, F, C> {
         // Whatever a thread that panicked did: it is whole between any two calls.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until something has changed, and tells whether that was in time.
-    fn wait<'a>(
-        &self,
-        shared: Guard<'a, Req, Resp, F, C>,
-        until: Until,
-    ) -> (Guard<'a, Req, Resp, F, C>, bool) {
-        let left = match until {
-            Until::Done => {
-                return (self.changed.wait(shared).unwrap_or_else(PoisonError::into_inner), true);
-            }
-            Until::Now => Duration::ZERO,
-            Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
-        };
-        if left.is_zero() {
-            return (shared, false);
-        }
-        let waited = self.changed.wait_timeout(shared, left);
-        (waited.unwrap_or_else(PoisonError::into_inner).0, true)
     }
 }
 

@@ -1,0 +1,34 @@
+//! Calls of which something goes wrong: at the client, at the service, or between them.
+
+use std::thread;
+use std::time::Duration;
+
+use typed_pipe::{Client, ClientOptions, ConnectOptions, ErrorKind, Service, Stop};
+
+use crate::support::watched;
+
+/// A call with a deadline, while another one without waits for a service that never comes.
+#[test]
+fn a_deadline_holds_while_another_call_connects() {
+    watched(|| {
+        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|number| number).unwrap());
+        let mine = Stop::new().unwrap();
+        let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&mine));
+        let client: Client<u32, u32> = options.connect(&path).unwrap();
+        client.call(&1).unwrap();
+        serving.join().unwrap();
+        client.call(&2).unwrap_err();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| client.call(&3).unwrap_err());
+            for number in 0..20 {
+                let late = client.call_timeout(&number, Duration::from_millis(20)).unwrap_err();
+                assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, false));
+            }
+            assert!(!waiting.is_finished());
+            mine.stop();
+            assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Stopped);
+        });
+    });
+}
