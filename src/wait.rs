@@ -127,6 +127,9 @@ pub(crate) fn within(time: Duration) -> Until {
     Instant::now().checked_add(time).map_or(Until::Done, Until::Deadline)
 }
 
+/// How long a wait that a stop does not end goes on before it looks for one.
+pub(crate) const LOOK_AT_STOP: Duration = Duration::from_millis(20);
+
 /// Waits until what other threads change may have changed, and tells whether that was in time.
 pub(crate) fn until_changed<'a, T>(
     changed: &Condvar,

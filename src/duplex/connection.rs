@@ -456,6 +456,10 @@ impl ConnectOptions {
         self.connect_until(PipePath::new(path)?, within(timeout))
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(Stop::is_stopped)
+    }
+
     pub(crate) fn connect_until(&self, path: PipePath, until: Until) -> Result<Connection, Error> {
         let wait = waiting(until, self.stop.as_ref());
         let halves = Raw::connect(path.as_path(), self.any_owner, wait)

@@ -1,14 +1,11 @@
 //! How many clients are connected, and how many may be.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::{Error, Obstacle, Operation};
 use crate::sys::Until;
-use crate::wait::Stop;
-
-/// How long a wait goes on before it looks whether it was stopped.
-const LOOK_AT_STOP: Duration = Duration::from_millis(20);
+use crate::wait::{LOOK_AT_STOP, Stop};
 
 /// The places for clients.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::duplex::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::sys::Until;
-use crate::wait::{until_changed, within};
+use crate::wait::{LOOK_AT_STOP, until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Calls a [`Service`](super::Service).
@@ -177,11 +177,29 @@ where
             };
             left = left.saturating_sub(1);
             let again = is_worth_another(&error) && (repeatable || !error.is_delivered());
-            if left == 0 || !again || !rest(pause, until) {
+            if left == 0 || !again || !self.rest(pause, until) {
                 return Err(error);
             }
-            pause = (pause * 2).min(self.options.pauses.1);
+            pause = pause.saturating_mul(2).min(self.options.pauses.1);
         }
+    }
+
+    /// Lets some time pass, unless the deadline comes before. A stop ends it early: the next attempt tells of that.
+    fn rest(&self, pause: Duration, until: Until) -> bool {
+        let begin = Instant::now();
+        match until {
+            Until::Now => return false,
+            Until::Deadline(end) if end.saturating_duration_since(begin) <= pause => return false,
+            Until::Deadline(_) | Until::Done => {}
+        }
+        while !self.options.connect.is_stopped() {
+            let left = pause.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            thread::sleep(left.min(LOOK_AT_STOP));
+        }
+        true
     }
 
     /// The connection: the present one, or another if that is lost.
@@ -244,17 +262,6 @@ fn is_worth_another(error: &Error) -> bool {
             | ErrorKind::NotFound
             | ErrorKind::NotReady
     )
-}
-
-/// Lets some time pass, unless the deadline comes before.
-fn rest(pause: Duration, until: Until) -> bool {
-    match until {
-        Until::Now => return false,
-        Until::Deadline(end) if Instant::now() + pause >= end => return false,
-        Until::Deadline(_) | Until::Done => {}
-    }
-    thread::sleep(pause);
-    true
 }
 
 /// How to call a service.

@@ -32,3 +32,39 @@ fn a_deadline_holds_while_another_call_connects() {
         });
     });
 }
+
+/// A client whose service has ended, and which would rest for ever between two attempts.
+fn resting(options: ClientOptions) -> Client<u32, u32> {
+    let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+    let path = service.path().clone();
+    let serving = thread::spawn(move || service.serve(|number| number).unwrap());
+    let options = options.attempts(3).back_off(Duration::MAX, Duration::MAX);
+    let client: Client<u32, u32> = options.connect(path).unwrap();
+    client.call(&1).unwrap();
+    serving.join().unwrap();
+    client
+}
+
+#[test]
+fn a_pause_beyond_the_deadline_is_none() {
+    watched(|| {
+        let client = resting(ClientOptions::new().timeout(Duration::from_secs(50)));
+        let failed = client.call(&2).unwrap_err();
+        assert!(!failed.is_delivered(), "{failed}");
+    });
+}
+
+#[test]
+fn a_stop_ends_a_pause_between_attempts() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let stopping = ConnectOptions::new().stopped_by(&stop);
+        let client = resting(ClientOptions::new().connecting(stopping));
+        thread::scope(|scope| {
+            let call = scope.spawn(|| client.call(&2).unwrap_err());
+            thread::sleep(Duration::from_millis(50));
+            stop.stop();
+            assert_eq!(call.join().unwrap().kind(), ErrorKind::Stopped);
+        });
+    });
+}
