@@ -389,8 +389,10 @@ impl Desk {
                 Err(error) => return Err(error),
             };
             let taken = self.counts.taken.fetch_add(1, Ordering::Relaxed) + 1;
-            if taken > self.rules.message_limit {
+            if taken >= self.rules.message_limit {
                 self.closing.stop();
+            }
+            if taken > self.rules.message_limit {
                 return Ok(());
             }
             self.note(Instant::now(), 1);
@@ -410,9 +412,6 @@ impl Desk {
             };
             count.fetch_add(1, Ordering::Relaxed);
             self.send(sender, &answer)?;
-            if taken == self.rules.message_limit {
-                self.closing.stop();
-            }
         }
     }
 

@@ -1,11 +1,18 @@
 //! Calls of which something goes wrong: at the client, at the service, or between them.
 
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::{Client, ClientOptions, ConnectOptions, ErrorKind, Service, Stop};
+use typed_pipe::{
+    Client, ClientOptions, ConnectOptions, Ending, ErrorKind, Service, Stop, TypedConnection,
+};
 
 use crate::support::watched;
+
+/// What goes over a connection to a service, for sides that do what no `Client` and no `Service` does.
+type Request<T> = (u64, u8, T);
+type Answer<T> = (u64, u8, Option<T>, String);
 
 /// A call with a deadline, while another one without waits for a service that never comes.
 #[test]
@@ -66,5 +73,27 @@ fn a_stop_ends_a_pause_between_attempts() {
             stop.stop();
             assert_eq!(call.join().unwrap().kind(), ErrorKind::Stopped);
         });
+    });
+}
+
+#[test]
+fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
+    watched(|| {
+        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let path = service.path().clone();
+        let (leave, left) = mpsc::channel();
+        let left = Mutex::new(left);
+        let serving = thread::spawn(move || {
+            service.serve(|number| {
+                left.lock().unwrap().recv().unwrap();
+                number
+            })
+        });
+        let mut client = TypedConnection::<Request<u32>, Answer<u32>>::connect(&path).unwrap();
+        client.send(&(0, 0, 7)).unwrap();
+        drop(client);
+        leave.send(()).unwrap();
+        let summary = serving.join().unwrap().unwrap();
+        assert_eq!((summary.lost, summary.ending), (1, Ending::MessageLimit));
     });
 }
