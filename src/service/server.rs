@@ -253,9 +253,10 @@ pub struct Summary {
     pub clients: u64,
     /// Requests that were answered.
     pub answered: u64,
-    /// Requests whose handler failed or panicked.
+    /// Requests whose handler failed or panicked, or whose answer could not be written.
     pub failed: u64,
-    /// Clients that were given up: they did not agree, sent garbage, or did not take an answer.
+    /// Clients that were given up: they did not agree, sent garbage, or did not take an answer, which is then counted
+    /// nowhere else.
     pub lost: u64,
     /// What ended the service.
     pub ending: Ending,
@@ -363,10 +364,10 @@ impl Desk {
             Err(error) if error.kind() == ErrorKind::Stopped => return Ok(()),
             agreed => agreed?.split(),
         };
-        let served = self.answer(&mut sender, &mut receiver, handler);
-        // Whoever waits for an answer learns that its request was not taken.
+        self.answer(&mut sender, &mut receiver, handler)?;
+        // Whoever waits for an answer learns that its request was not taken. After an error that may not be true.
         let _ = sender.finish_sending(within(self.rules.patience));
-        served
+        Ok(())
     }
 
     fn answer<Req, Resp, E, F, C>(
@@ -406,27 +407,27 @@ impl Desk {
                 Ok(Err(error)) => (number, FAILED, None, error.to_string()),
                 Err(panic) => (number, PANICKED, None, words(panic.as_ref()).to_owned()),
             };
-            let count = match answer.1 {
+            let count = match self.send(sender, &answer)? {
                 ANSWERED | DONE => &self.counts.answered,
                 _ => &self.counts.failed,
             };
             count.fetch_add(1, Ordering::Relaxed);
-            self.send(sender, &answer)?;
         }
     }
 
-    /// Sends an answer. One that cannot be written is told as a failure.
+    /// Sends an answer, and tells how it went. One that cannot be written is told as a failure.
     fn send<Resp: Sendable, F: Framing, C: Codec>(
         &self,
         sender: &mut SendingHalf<Answer<Resp>, F, C>,
         answer: &Answer<Resp>,
-    ) -> Result<(), Error> {
+    ) -> Result<u8, Error> {
         match sender.send_timeout(answer, self.rules.patience) {
             Err(error) if !error.is_fatal() && is_about_value(&error) => {
                 let words = format!("its answer cannot be sent: {error}");
-                sender.send_timeout(&(answer.0, FAILED, None, words), self.rules.patience)
+                sender.send_timeout(&(answer.0, FAILED, None, words), self.rules.patience)?;
+                Ok(FAILED)
             }
-            sent => sent,
+            sent => sent.map(|()| answer.1),
         }
     }
 

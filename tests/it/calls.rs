@@ -94,6 +94,43 @@ fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
         drop(client);
         leave.send(()).unwrap();
         let summary = serving.join().unwrap().unwrap();
-        assert_eq!((summary.lost, summary.ending), (1, Ending::MessageLimit));
+        assert_eq!((summary.answered, summary.lost), (0, 1));
+        assert_eq!(summary.ending, Ending::MessageLimit);
+    });
+}
+
+/// A client does not take its answers in time, and goes on after that. The last request was handled, and nothing says
+/// that it was not taken.
+#[test]
+fn what_was_handled_is_never_told_to_be_untaken() {
+    watched(|| {
+        let patience = Duration::from_millis(300);
+        let stop = Stop::new().unwrap();
+        let service = Service::<(), Vec<u8>>::temporary().unwrap().stopped_by(&stop);
+        let service = service.patience(patience);
+        let path = service.path().clone();
+        let (begun, handled) = mpsc::channel();
+        let begun = Mutex::new(begun);
+        let serving = thread::spawn(move || {
+            service.serve(|()| {
+                begun.lock().unwrap().send(()).unwrap();
+                vec![7; 1000]
+            })
+        });
+        let mut client = TypedConnection::<Request<()>, Answer<Vec<u8>>>::connect(&path).unwrap();
+        client.send_all((0..1000).map(|number| (number, 0, ()))).unwrap();
+        // Until there is no room for the next answer, and no patience any more.
+        let mut requests = 0;
+        while handled.recv_timeout(patience / 2).is_ok() {
+            requests += 1;
+        }
+        thread::sleep(patience);
+        let answers = client.by_ref().map_while(Result::ok).count();
+        let end = client.recv().unwrap_err();
+        assert!(answers < requests && requests < 1000, "{answers} of {requests}");
+        assert_eq!(end.kind(), ErrorKind::Disconnected);
+        stop.stop();
+        let summary = serving.join().unwrap().unwrap();
+        assert_eq!((summary.answered, summary.lost), (u64::try_from(answers).unwrap(), 1));
     });
 }
