@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
@@ -250,6 +251,10 @@ impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
         if self.sender.is_some() || self.receiver.is_some() {
             let link = self.link;
             let mut shared = link.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.receiver.is_some() && thread::panicking() {
+                // By the caller's `Deserialize`, on an answer that may be another call's: that one has lost it.
+                shared.lost.get_or_insert(Lost::Garbled);
+            }
             self.give_back(&mut shared);
             drop(shared);
             link.changed.notify_all();

@@ -25,7 +25,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Each client is served in a thread of its own, which agrees with it, and then takes its requests one after the other.
 /// What one client does costs only itself: one that says nothing, sends garbage, does not take its answers, or
 /// dies. A handler that fails or panics ends that request, with an error that names it at the
-/// [caller](super::Client), and never the service.
+/// [caller](super::Client), and never the service; a message of its own whose reading or writing panics costs that
+/// client its connection.
 ///
 /// ```
 /// use std::thread;
@@ -225,7 +226,9 @@ where
                 let serving = thread::Builder::new().name("typed-pipe client".into()).spawn_scoped(
                     scope,
                     move || {
-                        if desk.serve(client, agreement, handler).is_err() {
+                        // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
+                        let serve = || desk.serve(client, agreement, handler);
+                        if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
                             desk.counts.lost.fetch_add(1, Ordering::Relaxed);
                         }
                     },
@@ -255,8 +258,8 @@ pub struct Summary {
     pub answered: u64,
     /// Requests whose handler failed or panicked, or whose answer could not be written.
     pub failed: u64,
-    /// Clients that were given up: they did not agree, sent garbage, or did not take an answer, which is then counted
-    /// nowhere else.
+    /// Clients that were given up: they did not agree, sent garbage, or did not take an answer. Their last request is
+    /// counted nowhere else.
     pub lost: u64,
     /// What ended the service.
     pub ending: Ending,
@@ -397,14 +400,15 @@ impl Desk {
                 return Ok(());
             }
             self.note(Instant::now(), 1);
-            let handled = catch_unwind(AssertUnwindSafe(|| handler(request)));
+            let handle = || handler(request).map_err(|error| error.to_string());
+            let handled = catch_unwind(AssertUnwindSafe(handle));
             self.note(Instant::now(), -1);
             let answer = match handled {
                 Ok(Ok(answer)) if wanted == ANSWER => {
                     (number, ANSWERED, Some(answer), String::new())
                 }
                 Ok(Ok(_)) => (number, DONE, None, String::new()),
-                Ok(Err(error)) => (number, FAILED, None, error.to_string()),
+                Ok(Err(words)) => (number, FAILED, None, words),
                 Err(panic) => (number, PANICKED, None, words(panic.as_ref()).to_owned()),
             };
             let count = match self.send(sender, &answer)? {

@@ -1,11 +1,14 @@
 //! Calls of which something goes wrong: at the client, at the service, or between them.
 
+use std::fmt;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_pipe::{
-    Client, ClientOptions, ConnectOptions, Ending, ErrorKind, Service, Stop, TypedConnection,
+    Client, ClientOptions, ConnectOptions, Ending, ErrorKind, Listener, Service, Stop,
+    TypedConnection,
 };
 
 use crate::support::watched;
@@ -132,5 +135,88 @@ fn what_was_handled_is_never_told_to_be_untaken() {
         stop.stop();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (u64::try_from(answers).unwrap(), 1));
+    });
+}
+
+/// A value, the code of which panics: what it is tells where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Touchy(u32);
+
+const UNWRITABLE: Touchy = Touchy(1);
+const UNREADABLE: Touchy = Touchy(2);
+const UNSPEAKABLE: Touchy = Touchy(3);
+
+impl Serialize for Touchy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert_ne!(*self, UNWRITABLE);
+        serializer.serialize_u32(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Touchy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Self(u32::deserialize(deserializer)?);
+        assert_ne!(value, UNREADABLE);
+        Ok(value)
+    }
+}
+
+impl fmt::Display for Touchy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert_ne!(*self, UNSPEAKABLE);
+        self.0.fmt(f)
+    }
+}
+
+#[test]
+fn a_panic_of_any_code_of_the_user_ends_no_service() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let service = Service::<Touchy, Touchy>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.try_serve(|value| match value {
+                UNSPEAKABLE => Err(value),
+                Touchy(4) => Ok(UNWRITABLE),
+                value => Ok(value),
+            })
+        });
+        let call = |value: Touchy| Client::<u32, u32>::connect(&path).unwrap().call(&value.0);
+        assert_eq!(call(UNSPEAKABLE).unwrap_err().kind(), ErrorKind::Panicked);
+        for lost in [UNREADABLE, Touchy(4)] {
+            let lost = call(lost).unwrap_err();
+            assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));
+        }
+        assert_eq!(call(Touchy(0)).unwrap(), 0);
+        stop.stop();
+        let summary = serving.join().unwrap().unwrap();
+        assert_eq!((summary.answered, summary.failed, summary.lost), (1, 1, 2));
+    });
+}
+
+/// One caller reads for the others. When it panics with the answer of another, that one is told.
+#[test]
+fn a_panic_of_one_caller_leaves_no_other_waiting() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let serving = thread::spawn(move || {
+            let client = listener.accept().unwrap();
+            let mut client = client.into_typed::<Answer<u32>, Request<u32>>().unwrap();
+            let numbers = [client.recv().unwrap().0, client.recv().unwrap().0];
+            client.send(&(numbers[1], 0, Some(UNREADABLE.0), String::new())).unwrap();
+            let _ = client.recv();
+        });
+        let client = Client::<u32, Touchy>::connect(path).unwrap();
+        thread::scope(|scope| {
+            let calls = [(); 2].map(|()| scope.spawn(|| client.call(&0)));
+            let outcomes = calls.map(thread::ScopedJoinHandle::join);
+            let panicked = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+            assert_eq!(panicked, 1);
+            let [told] = outcomes.into_iter().flatten().collect::<Vec<_>>().try_into().unwrap();
+            assert_eq!(told.unwrap_err().kind(), ErrorKind::Corrupt);
+        });
+        drop(client);
+        serving.join().unwrap();
     });
 }
