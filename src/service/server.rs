@@ -48,8 +48,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # The end
 ///
 /// A service ends when its [stop](Self::stopped_by) is set, when no request came [for some time](Self::idle_limit), or
-/// after [so many](Self::message_limit). It then lets nobody in any more, answers all the requests that it has taken, and
-/// says goodbye to each client: a request that it had not taken was never handled, and its caller is told just that. To
+/// after [so many](Self::message_limit). It then gives up its name, answers the requests that its handlers have begun
+/// with, and says goodbye to each client: any other request was never handled, and its caller is told just that. To
 /// end it by a request, let the handler set the stop.
 ///
 /// Answers may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
@@ -212,6 +212,8 @@ where
             .receiving(calls)
             .within(rules.patience);
         let ended = thread::scope(|scope| {
+            // The name goes when the service is to end, and not only when the last answer is sent.
+            let listener = listener;
             loop {
                 let client = match desk.accept(&listener) {
                     Ok(Some(client)) => client,

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_pipe::{
-    Client, ClientOptions, ConnectOptions, Ending, ErrorKind, Listener, Service, Stop,
+    Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Listener, Service, Stop,
     TypedConnection,
 };
 
-use crate::support::watched;
+use crate::support::{Folder, watched};
 
 /// What goes over a connection to a service, for sides that do what no `Client` and no `Service` does.
 type Request<T> = (u64, u8, T);
@@ -218,5 +218,38 @@ fn a_panic_of_one_caller_leaves_no_other_waiting() {
         });
         drop(client);
         serving.join().unwrap();
+    });
+}
+
+/// On Windows a name is there as long as a client is connected.
+#[test]
+fn a_service_that_ends_gives_up_its_name_before_its_last_answer() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let stop = Stop::new().unwrap();
+        let service = Service::<u32, u32>::bind(&name).unwrap().stopped_by(&stop);
+        let (leave, left) = mpsc::channel();
+        let left = Mutex::new(left);
+        let serving = thread::spawn(move || {
+            service.serve(|number| {
+                stop.stop();
+                left.lock().unwrap().recv().unwrap();
+                number
+            })
+        });
+        let client = Client::<u32, u32>::connect(&name).unwrap();
+        thread::scope(|scope| {
+            let call = scope.spawn(|| client.call(&5).unwrap());
+            while Connection::try_connect(&name).is_ok() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if cfg!(unix) {
+                Service::<u32, u32>::bind(&name).unwrap();
+            }
+            leave.send(()).unwrap();
+            assert_eq!(call.join().unwrap(), 5);
+        });
+        serving.join().unwrap().unwrap();
     });
 }
