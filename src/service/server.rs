@@ -389,6 +389,10 @@ impl Desk {
         C: Codec,
     {
         loop {
+            // What has come in and was not begun is not taken either.
+            if self.closing.is_stopped() {
+                return Ok(());
+            }
             let (number, wanted, request) = match receiver.recv() {
                 Ok(request) => request,
                 Err(error) if error.is_end() || error.kind() == ErrorKind::Stopped => return Ok(()),

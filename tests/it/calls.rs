@@ -221,6 +221,26 @@ fn a_panic_of_one_caller_leaves_no_other_waiting() {
     });
 }
 
+#[test]
+fn what_comes_after_the_request_that_ends_a_service_is_not_taken() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve(|number| {
+                stop.stop();
+                number
+            })
+        });
+        let mut client = TypedConnection::<Request<u32>, Answer<u32>>::connect(&path).unwrap();
+        client.send_all((0..3).map(|number| (number, 0, 7))).unwrap();
+        assert_eq!(client.recv().unwrap().0, 0);
+        assert_eq!(client.recv().unwrap_err().kind(), ErrorKind::Finished);
+        assert_eq!(serving.join().unwrap().unwrap().answered, 1);
+    });
+}
+
 /// On Windows a name is there as long as a client is connected.
 #[test]
 fn a_service_that_ends_gives_up_its_name_before_its_last_answer() {
