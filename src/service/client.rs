@@ -206,7 +206,7 @@ where
     fn link(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C>, Error> {
         let mut present = self.present();
         loop {
-            if let Some(link) = present.link.as_ref().filter(|link| !link.is_lost()) {
+            if let Some(link) = present.link.as_ref().filter(|link| !link.is_shut()) {
                 return Ok(Arc::clone(link));
             }
             if !present.connecting {

@@ -34,10 +34,19 @@ struct Shared<Req, Resp, F, C> {
     /// The calls that wait, with the answers that came.
     calls: HashMap<u64, Option<Answer<Resp>>>,
     next: u64,
+    /// Whether nothing can be sent any more. What was sent before may still be answered.
+    shut: bool,
     lost: Option<Lost>,
 }
 
-/// Why nothing can be called any more.
+impl<Req, Resp, F, C> Shared<Req, Resp, F, C> {
+    fn lose(&mut self, why: Lost) {
+        self.shut = true;
+        self.lost = Some(why);
+    }
+}
+
+/// Why no answer comes any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lost {
     /// The service said goodbye: what it had not answered, it had not taken.
@@ -73,14 +82,15 @@ where
                 receiver: Some(receiver),
                 calls: HashMap::new(),
                 next: 0,
+                shut: false,
                 lost: None,
             }),
             changed: Condvar::new(),
         }
     }
 
-    pub(super) fn is_lost(&self) -> bool {
-        self.lock().lost.is_some()
+    pub(super) fn is_shut(&self) -> bool {
+        self.lock().shut
     }
 
     /// Sends a request, and waits for its answer.
@@ -106,7 +116,7 @@ where
     fn send(&self, wanted: u8, request: &Req, until: Until) -> Result<u64, Error> {
         let mut shared = self.lock();
         let sender = loop {
-            if shared.lost.is_some() {
+            if shared.shut {
                 return Err(Error::new(Operation::Call, Cause::NeverTaken));
             }
             if let Some(sender) = shared.sender.take() {
@@ -133,7 +143,7 @@ where
             let mut shared = self.lock();
             shared.calls.remove(&number);
             if error.is_fatal() {
-                shared.lost.get_or_insert(Lost::Disconnected);
+                shared.shut = true;
                 self.changed.notify_all();
             }
             // What is left of it goes with the next call, unless nobody is there to take it.
@@ -177,7 +187,7 @@ where
                     ErrorKind::TimedOut => break unanswered(),
                     ErrorKind::Stopped => break error.delivered(),
                     kind => {
-                        shared.lost = Some(match kind {
+                        shared.lose(match kind {
                             ErrorKind::Finished => Lost::Finished,
                             ErrorKind::Decode | ErrorKind::Corrupt | ErrorKind::TooLarge => {
                                 Lost::Garbled
@@ -253,7 +263,7 @@ impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
             let mut shared = link.shared.lock().unwrap_or_else(PoisonError::into_inner);
             if self.receiver.is_some() && thread::panicking() {
                 // By the caller's `Deserialize`, on an answer that may be another call's: that one has lost it.
-                shared.lost.get_or_insert(Lost::Garbled);
+                shared.lose(Lost::Garbled);
             }
             self.give_back(&mut shared);
             drop(shared);

@@ -273,3 +273,41 @@ fn a_service_that_ends_gives_up_its_name_before_its_last_answer() {
         serving.join().unwrap().unwrap();
     });
 }
+
+/// A service that reads no further answers all the same what it has read.
+#[test]
+fn a_call_that_cannot_be_sent_costs_no_other_its_answer() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let (answer, told) = mpsc::channel();
+        let serving = thread::spawn(move || {
+            let client = listener.accept().unwrap().into_typed::<Answer<u32>, Request<Vec<u8>>>();
+            let (mut sender, mut receiver) = client.unwrap().split();
+            let numbers = [receiver.recv().unwrap().0, receiver.recv().unwrap().0];
+            while receiver.get_ref().unread().unwrap() == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(receiver);
+            told.recv().unwrap();
+            for number in numbers {
+                sender.send(&(number, 0, Some(7), String::new())).unwrap();
+            }
+        });
+        let client = Client::<Vec<u8>, u32>::connect(path).unwrap();
+        thread::scope(|scope| {
+            let calls = [(); 2].map(|()| scope.spawn(|| client.call(&vec![1]).unwrap()));
+            thread::sleep(Duration::from_millis(50));
+            let large = scope.spawn(|| client.call(&vec![2; 4 << 20]).unwrap_err());
+            // On Windows it does not notice before the whole connection is closed.
+            while cfg!(unix) && !large.is_finished() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            answer.send(()).unwrap();
+            assert_eq!(calls.map(|call| call.join().unwrap()), [7, 7]);
+            let unsent = large.join().unwrap();
+            assert_eq!((unsent.kind(), unsent.is_delivered()), (ErrorKind::Disconnected, false));
+        });
+        serving.join().unwrap();
+    });
+}
