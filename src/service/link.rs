@@ -1,8 +1,10 @@
 //! One connection of a client, which calls of several threads share.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
@@ -11,13 +13,18 @@ use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::sys::Until;
 use crate::wait::half::WriteWithin as _;
-use crate::wait::until_changed;
+use crate::wait::{until_changed, within};
 use crate::wire::{Codec, Framing};
 
 /// The bytes that are kept of what comes in while a request is sent.
 const INCOMING: usize = 16 << 20;
 
-/// A connection. Each caller sends by itself; one of those that wait for an answer reads for all of them.
+/// How long a caller that sends waits for room before it looks who receives.
+const LOOK_AT_READERS: Duration = Duration::from_millis(20);
+
+/// A connection. Each caller sends by itself; one of those that wait for an answer reads for all of them. Where nobody
+/// waits for one, who sends and finds no room takes in what comes: a service that sends an answer which nobody wants
+/// any more would not read the request else.
 #[derive(Debug)]
 pub(super) struct Link<Req, Resp, F, C> {
     shared: Mutex<Shared<Req, Resp, F, C>>,
@@ -29,11 +36,13 @@ pub(super) struct Link<Req, Resp, F, C> {
 struct Shared<Req, Resp, F, C> {
     /// `None` while a caller sends.
     sender: Option<SendingHalf<Request<Req>, F, C>>,
-    /// `None` while a caller receives.
+    /// `None` while a caller receives, or takes in what comes.
     receiver: Option<ReceivingHalf<Answer<Resp>, F, C>>,
     /// The calls that wait, with the answers that came.
     calls: HashMap<u64, Option<Answer<Resp>>>,
     next: u64,
+    /// How many callers wait to receive.
+    waiting: usize,
     /// Whether nothing can be sent any more. What was sent before may still be answered.
     shut: bool,
     lost: Option<Lost>,
@@ -82,6 +91,7 @@ where
                 receiver: Some(receiver),
                 calls: HashMap::new(),
                 next: 0,
+                waiting: 0,
                 shut: false,
                 lost: None,
             }),
@@ -132,11 +142,10 @@ where
         let number = shared.next;
         shared.next += 1;
         shared.calls.insert(number, None);
-        let receiver = shared.receiver.take();
         drop(shared);
 
         // Goes back however this ends, even by a panic of the caller's `Serialize`.
-        let mut halves = Halves { link: self, sender: Some(sender), receiver };
+        let mut halves = Halves { link: self, sender: Some(sender), receiver: None };
         let sent = halves.send(&(number, wanted, request), until);
         drop(halves);
         sent.map(|()| number).map_err(|error| {
@@ -164,7 +173,9 @@ where
             }
             let Some(receiver) = shared.receiver.take() else {
                 let in_time;
+                shared.waiting += 1;
                 (shared, in_time) = until_changed(&self.changed, shared, until);
+                shared.waiting -= 1;
                 if in_time {
                     continue;
                 }
@@ -206,6 +217,19 @@ where
         Err(ended)
     }
 
+    /// Gives what is received with to a caller that waits for it, or takes it if nobody does.
+    fn hand_over(&self, receiver: &mut Option<ReceivingHalf<Answer<Resp>, F, C>>) {
+        let mut shared = self.lock();
+        match (shared.waiting, receiver.take()) {
+            (0, mine) => *receiver = mine.or_else(|| shared.receiver.take()),
+            (_, Some(mine)) => {
+                shared.receiver = Some(mine);
+                self.changed.notify_all();
+            }
+            (_, None) => {}
+        }
+    }
+
     fn lock(&self) -> Guard<'_, Req, Resp, F, C> {
         // Whatever a thread that panicked did: it is whole between any two calls.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -213,6 +237,19 @@ where
 }
 
 type Guard<'a, Req, Resp, F, C> = MutexGuard<'a, Shared<Req, Resp, F, C>>;
+
+/// The earlier of a deadline and of the end of a time that begins now.
+fn sooner(until: Until, time: Duration) -> Until {
+    match (until, within(time)) {
+        (Until::Deadline(end), Until::Deadline(soon)) => Until::Deadline(end.min(soon)),
+        (Until::Now, _) => Until::Now,
+        (_, soon) => soon,
+    }
+}
+
+fn is_over(until: Until) -> bool {
+    matches!(until, Until::Deadline(end) if Instant::now() >= end)
+}
 
 fn unanswered() -> Error {
     let late = Obstacle::TimedOut("the service has the request, and has not answered yet");
@@ -229,11 +266,20 @@ struct Halves<'a, Req, Resp, F, C> {
 impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp, F, C> {
     /// Sends a request. Where nobody else receives, answers that come meanwhile are kept.
     fn send(&mut self, request: &Request<&Req>, until: Until) -> Result<(), Error> {
-        let Some(sender) = &mut self.sender else { return Ok(()) };
-        let mut receiver = self.receiver.as_mut();
-        sender.send_by(request, |io, bytes| match &mut receiver {
-            Some(receiver) => io.write_or_take_in(receiver.io_mut(), INCOMING, bytes, until),
-            None => io.write_until(bytes, until),
+        let Self { link, sender: Some(sender), receiver } = self else { return Ok(()) };
+        sender.send_by(request, |io, bytes| {
+            loop {
+                let soon = sooner(until, LOOK_AT_READERS);
+                let written = match receiver {
+                    Some(receiver) => io.write_or_take_in(receiver.io_mut(), INCOMING, bytes, soon),
+                    None => io.write_until(bytes, soon),
+                };
+                match written {
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut && !is_over(until) => {}
+                    done => return done,
+                }
+                link.hand_over(receiver);
+            }
         })
     }
 

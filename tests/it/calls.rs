@@ -311,3 +311,36 @@ fn a_call_that_cannot_be_sent_costs_no_other_its_answer() {
         serving.join().unwrap();
     });
 }
+
+/// The service sends an answer that its caller has given up, and a request is on its way against it.
+#[test]
+fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_request() {
+    const MUCH: usize = 4 << 20;
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let serving = thread::spawn(move || {
+            let client = listener.accept().unwrap();
+            let client = client.into_typed::<Answer<Vec<u8>>, Request<Vec<u8>>>().unwrap();
+            let (mut sender, mut receiver) = client.split();
+            let numbers = [receiver.recv().unwrap().0, receiver.recv().unwrap().0];
+            while receiver.get_ref().unread().unwrap() == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            sender.send(&(numbers[1], 0, Some(vec![]), String::new())).unwrap();
+            sender.send(&(numbers[0], 0, Some(vec![7; MUCH]), String::new())).unwrap();
+            let large = receiver.recv().unwrap().0;
+            sender.send(&(large, 0, Some(vec![]), String::new())).unwrap();
+        });
+        let client = Client::<Vec<u8>, Vec<u8>>::connect(path).unwrap();
+        client.call_timeout(&vec![1], Duration::from_millis(10)).unwrap_err();
+        thread::scope(|scope| {
+            let small = scope.spawn(|| client.call(&vec![2]).unwrap());
+            thread::sleep(Duration::from_millis(50));
+            let large = scope.spawn(|| client.call(&vec![3; MUCH]).unwrap());
+            small.join().unwrap();
+            large.join().unwrap();
+        });
+        serving.join().unwrap();
+    });
+}
