@@ -127,7 +127,11 @@ where
         let mut shared = self.lock();
         let sender = loop {
             if shared.shut {
-                return Err(Error::new(Operation::Call, Cause::NeverTaken));
+                let gone = io::Error::from(io::ErrorKind::BrokenPipe);
+                return Err(match shared.lost {
+                    Some(Lost::Finished) => Error::new(Operation::Call, Cause::NeverTaken),
+                    _ => Error::new(Operation::Call, gone),
+                });
             }
             if let Some(sender) = shared.sender.take() {
                 break sender;

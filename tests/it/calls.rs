@@ -1,7 +1,7 @@
 //! Calls of which something goes wrong: at the client, at the service, or between them.
 
 use std::fmt;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -307,6 +307,38 @@ fn a_call_that_cannot_be_sent_costs_no_other_its_answer() {
             assert_eq!(calls.map(|call| call.join().unwrap()), [7, 7]);
             let unsent = large.join().unwrap();
             assert_eq!((unsent.kind(), unsent.is_delivered()), (ErrorKind::Disconnected, false));
+        });
+        serving.join().unwrap();
+    });
+}
+
+/// It was not sent: that is known. And a service that is lost has not ended regularly.
+#[test]
+fn a_call_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let (leave, left) = mpsc::channel();
+        let serving = thread::spawn(move || {
+            let client = listener.accept().unwrap();
+            let _client = client.into_typed::<Answer<u32>, Request<Vec<u8>>>().unwrap();
+            left.recv().unwrap();
+        });
+        let client = Client::<Vec<u8>, u32>::connect(path).unwrap();
+        let begun = Barrier::new(5);
+        thread::scope(|scope| {
+            let call = || {
+                begun.wait();
+                client.call(&vec![1; 4 << 20])
+            };
+            let calls = [call; 4].map(|call| scope.spawn(call));
+            begun.wait();
+            thread::sleep(Duration::from_millis(100));
+            leave.send(()).unwrap();
+            for call in calls {
+                let lost = call.join().unwrap().unwrap_err();
+                assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, false));
+            }
         });
         serving.join().unwrap();
     });
