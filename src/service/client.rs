@@ -22,7 +22,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Calls a [`Service`](super::Service).
 ///
 /// Threads may share it: their calls go over one connection, and each gets its own answer. When the connection was lost,
-/// the next call makes another one.
+/// the next call makes another one, and waits for a service as long as its deadline allows: without one, until there is
+/// a service again.
 ///
 /// What failed tells whether it may be tried again: [`Error::is_delivered`] is `false` where the service never got the
 /// request, and `true` where it may have handled it. With [attempts](ClientOptions::attempts), a client itself
