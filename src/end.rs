@@ -478,6 +478,22 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
     fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
         self.state.io.wait_until_taken(waiting(until, self.settings.stop.as_ref()))
     }
+
+    fn lend(&mut self, before: usize, len: usize) -> bool {
+        self.state.io.lend(before, len)
+    }
+
+    fn lent(&self) -> &[u8] {
+        self.state.io.lent()
+    }
+
+    fn lent_mut(&mut self) -> &mut [u8] {
+        self.state.io.lent_mut()
+    }
+
+    fn give(&mut self, until: Until) -> io::Result<usize> {
+        self.state.io.give(waiting(until, self.settings.stop.as_ref()))
+    }
 }
 
 impl<P: Hold> End<Write, Open, P> {

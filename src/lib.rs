@@ -117,8 +117,8 @@ mod wait;
 pub mod wire;
 
 pub use channel::{
-    ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
-    WithHandles, WritersEnd, forms_agree,
+    ByteSink, ByteSource, LastWords, Loan, Message, Receivable, Sendable, TypedReceiver,
+    TypedSender, WithHandles, WritersEnd, forms_agree,
 };
 pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{

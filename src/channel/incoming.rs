@@ -20,6 +20,9 @@ pub(crate) struct Incoming<F, C> {
     last_end: Option<WritersEnd>,
 }
 
+/// The bytes of one read.
+const MOST: usize = 64 * 1024;
+
 /// Where a receiver is in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -67,8 +70,12 @@ impl<F, C> Incoming<F, C> {
     }
 
     /// Room for what is read next.
+    ///
+    /// A read that took all that a wide pipe holds would let the writer sleep until there is nothing left to read.
     pub(crate) fn room(&mut self) -> &mut [u8] {
-        self.decoder.spare()
+        let room = self.decoder.spare();
+        let most = room.len().min(MOST);
+        room.get_mut(..most).unwrap_or_default()
     }
 }
 
@@ -121,6 +128,11 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
         let path = self.path.as_ref();
         self.decoder.message().map_err(|error| error.at(path))
+    }
+
+    /// The bytes of the message that was found.
+    pub(crate) fn bytes(&self) -> Result<&[u8], Error> {
+        self.decoder.bytes().map_err(|error| error.at(self.path.as_ref()))
     }
 
     fn all_have_left(&mut self) {

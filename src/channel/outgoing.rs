@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::{Error, Operation};
-use crate::wire::{Codec, Encoder, Framing, Wire};
+use crate::wire::{Codec, Encoder, Framing, Header, Wire};
 
 /// Bytes that are collected before they are written: as many as a pipe usually holds.
 const BATCH: usize = 64 * 1024;
@@ -58,6 +58,43 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     pub(crate) fn stage(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         self.goodbye = false;
         self.encoder.stage(value).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// Stages a message that is these bytes.
+    pub(crate) fn stage_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.goodbye = false;
+        self.encoder.stage_bytes(bytes).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// The header of a payload of so many bytes, where header and payload are the whole frame.
+    pub(super) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
+        self.goodbye = false;
+        self.encoder.header(len).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// Stages a part of a frame as it is: its first one, or one that follows.
+    pub(super) fn stage_part(&mut self, part: &[u8], first: bool) {
+        self.encoder.stage_part(part, first);
+    }
+
+    /// Makes room behind what is staged for a message of so many bytes, to be filled in place.
+    pub(super) fn lend(&mut self, len: usize) -> Result<(), Error> {
+        self.encoder.lend(len).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// The last bytes of that room.
+    pub(super) fn lent(&self, len: usize) -> &[u8] {
+        self.encoder.lent(len)
+    }
+
+    pub(super) fn lent_mut(&mut self, len: usize) -> &mut [u8] {
+        self.encoder.lent_mut(len)
+    }
+
+    /// Stages the message that was filled in place.
+    pub(super) fn stage_lent(&mut self) -> Result<(), Error> {
+        self.goodbye = false;
+        self.encoder.stage_lent().map_err(|error| error.at(self.path.as_ref()))
     }
 
     /// Stages the goodbye, unless it is the last thing that was staged.

@@ -39,8 +39,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
-    io: E,
-    outgoing: Outgoing<F, C>,
+    pub(super) io: E,
+    pub(super) outgoing: Outgoing<F, C>,
     message: PhantomData<fn(&T)>,
 }
 
@@ -435,7 +435,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
-    fn write_or_withdraw(
+    pub(super) fn write_or_withdraw(
         &mut self,
         write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {

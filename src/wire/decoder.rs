@@ -215,6 +215,19 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         value.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error)))
     }
 
+    /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
+    /// was given on the other side.
+    ///
+    /// # Errors
+    ///
+    /// [`Decode`](crate::ErrorKind::Decode) where there is no current message.
+    pub fn bytes(&self) -> Result<&[u8], Error> {
+        self.payload().ok_or_else(|| {
+            let none = CodecError::format("no whole message has arrived");
+            Error::new(Operation::Receive, Cause::Decode(none))
+        })
+    }
+
     fn payload(&self) -> Option<&[u8]> {
         let Range { start, end } = self.payload;
         let payload = if self.assembled {

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 
-use serde_bytes::Bytes;
 use typed_pipe::wire::{Shared, Wire};
 use typed_pipe::{Pipe, PipePath, TypedReceiver, TypedSender, WriteEnd};
 
@@ -39,24 +38,35 @@ pub(crate) fn batch(told: &[String]) -> Done<Infallible> {
     }
 }
 
-/// Receives payloads of any size, borrowed from the receiver's buffer.
+/// Receives payloads of any size, straight from the receiver's buffer.
 pub(crate) fn receive_payloads(round: &Round) -> Done<f64> {
     let pipe = Pipe::temporary()?;
     let mut pace = round.start(16, &[text(pipe.path())?])?;
     let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
     while pace.goes_on() {
-        black_box(receiver.recv_ref()?);
+        black_box(receiver.recv_bytes()?);
     }
     Ok(pace.rate())
 }
 
-/// One `send` a payload of `LEN` bytes.
+/// One `send_bytes` a payload of `LEN` bytes.
 pub(crate) fn send_payloads<const LEN: usize>(told: &[String]) -> Done<Infallible> {
-    let mut sender = TypedSender::<Bytes>::connect(path(told.first())?)?;
+    let mut sender = TypedSender::<[u8]>::connect(path(told.first())?)?;
     let payload = payload(LEN);
     loop {
-        sender.send(Bytes::new(black_box(&payload)))?;
+        sender.send_bytes(black_box(&payload))?;
     }
+}
+
+/// One `loan` a payload of `LEN` bytes, made in place.
+pub(crate) fn loan_payloads<const LEN: usize>(told: &[String]) -> Done<Infallible> {
+    let mut sender = TypedSender::<[u8]>::connect(path(told.first())?)?;
+    for number in (0..=u8::MAX).cycle() {
+        let mut payload = sender.loan(LEN)?;
+        payload.fill(black_box(number));
+        payload.send()?;
+    }
+    unreachable!("it is a cycle")
 }
 
 /// Sends a quote through one pipe and waits until it is back through another one.

@@ -54,6 +54,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         others: &[&RAW_BYTES_1M, &RAW_BYTES_1M_WIDE],
     },
     Scenario {
+        name: "loan_1m_vs_raw",
+        unit: GB_OF_1M,
+        ours: &LOAN_1M,
+        others: &[&RAW_BYTES_1M, &RAW_BYTES_1M_WIDE],
+    },
+    Scenario {
         name: "bytes_64k_vs_ipc_channel",
         unit: GB_OF_64K,
         ours: &BYTES_64K,
@@ -89,6 +95,11 @@ static BYTES_1M: Side = Side {
     name: "typed-pipe, 1 MiB",
     measure: ours::receive_payloads,
     work: ours::send_payloads::<M1>,
+};
+static LOAN_1M: Side = Side {
+    name: "typed-pipe, a loan of 1 MiB",
+    measure: ours::receive_payloads,
+    work: ours::loan_payloads::<M1>,
 };
 static SHARED: Side =
     Side { name: "typed-pipe, 8 writers", measure: ours::receive_shared, work: ours::send_shared };
