@@ -91,6 +91,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// Goes to the next whole message, and says whether it is there. Where it is not, more is to be read.
+    #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         if let Stage::Ending { noted } = self.stage {
             self.tell_end(noted)?;
@@ -108,6 +109,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// Notes what a read into the [room](Self::room) has come to.
+    #[inline]
     pub(crate) fn note(&mut self, read: io::Result<usize>) -> Result<(), Error> {
         match read {
             Ok(0) => self.all_have_left(),
@@ -125,6 +127,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// The message that was found, owned or borrowed from the buffer.
+    #[inline]
     pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
         let path = self.path.as_ref();
         self.decoder.message().map_err(|error| error.at(path))

@@ -129,6 +129,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///   others are not touched.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
+    #[inline]
     pub fn recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
@@ -299,6 +300,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 
     /// Reads until there is a whole message.
+    #[inline]
     pub(super) fn fill(
         &mut self,
         mut read: impl FnMut(&mut R, &mut [u8]) -> io::Result<usize>,
