@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::time::Duration;
 
 use typed_pipe::wire::{Shared, Wire};
-use typed_pipe::{Pipe, PipePath, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::{Pipe, PipePath, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::message::{Article, Quote, payload};
 use crate::round::{Done, Round};
@@ -92,6 +93,34 @@ pub(crate) fn answer(told: &[String]) -> Done<Infallible> {
         back.send(&there.recv()?)?;
     }
 }
+
+/// As [`ask`], but what waits for a quote spins before it sleeps.
+pub(crate) fn ask_spinning(round: &Round) -> Done<f64> {
+    let there = Pipe::temporary()?;
+    let back = Pipe::temporary()?;
+    let mut pace = round.start(16, &[text(there.path())?, text(back.path())?])?;
+    let mut there = there.into_writer().open()?.into_sender::<Quote>();
+    let mut back = back.into_reader().open()?.spinning(SPIN).into_receiver::<Quote>();
+    let mut quote = Quote::sample();
+    while pace.goes_on() {
+        there.send(&quote)?;
+        quote = back.recv()?;
+    }
+    Ok(pace.rate())
+}
+
+/// Sends each quote back, and spins before it sleeps.
+pub(crate) fn answer_spinning(told: &[String]) -> Done<Infallible> {
+    let there = ReadEnd::at(path(told.first())?)?.open()?.spinning(SPIN);
+    let mut there = there.into_receiver::<Quote>();
+    let mut back = TypedSender::<Quote>::connect(path(told.get(1))?)?;
+    loop {
+        back.send(&there.recv()?)?;
+    }
+}
+
+/// How long a receiver spins.
+const SPIN: Duration = Duration::from_micros(50);
 
 /// Receives quotes from eight processes, each of which writes to the same pipe.
 pub(crate) fn receive_shared(round: &Round) -> Done<f64> {

@@ -42,6 +42,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "rtt_vs_raw", unit: ROUND_TRIPS, ours: &RTT, others: &[&RAW_RTT] },
     Scenario { name: "rtt_vs_ipc_channel", unit: ROUND_TRIPS, ours: &RTT, others: &[&IPC_RTT] },
     Scenario {
+        name: "rtt_spin_vs_ipc_channel",
+        unit: ROUND_TRIPS,
+        ours: &RTT_SPIN,
+        others: &[&IPC_RTT],
+    },
+    Scenario {
         name: "bytes_64k_vs_raw",
         unit: GB_OF_64K,
         ours: &BYTES_64K,
@@ -86,6 +92,11 @@ pub(crate) fn side(name: &str) -> Option<&'static Side> {
 static SEND: Side = Side { name: "typed-pipe, send", measure: ours::receive, work: ours::send };
 static BATCH: Side = Side { name: "typed-pipe, feed", measure: ours::receive, work: ours::batch };
 static RTT: Side = Side { name: "typed-pipe, round trip", measure: ours::ask, work: ours::answer };
+static RTT_SPIN: Side = Side {
+    name: "typed-pipe, spinning round trip",
+    measure: ours::ask_spinning,
+    work: ours::answer_spinning,
+};
 static BYTES_64K: Side = Side {
     name: "typed-pipe, 64 KiB",
     measure: ours::receive_payloads,
