@@ -1,7 +1,7 @@
 //! The table of all that is measured.
 
 use crate::round::Side;
-use crate::{ours, over_interprocess, over_ipc_channel, over_tokio, raw};
+use crate::{ours, over_interprocess, over_ipc_channel, over_python, over_tokio, raw};
 
 /// Ours against another side.
 pub(crate) struct Scenario {
@@ -39,6 +39,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ours: &SEND,
         others: &[&INTERPROCESS_SEND],
     },
+    Scenario { name: "send_vs_python", unit: MESSAGES, ours: &SEND, others: &[&PYTHON_SEND] },
     Scenario { name: "rtt_vs_raw", unit: ROUND_TRIPS, ours: &RTT, others: &[&RAW_RTT] },
     Scenario { name: "rtt_vs_ipc_channel", unit: ROUND_TRIPS, ours: &RTT, others: &[&IPC_RTT] },
     Scenario {
@@ -80,6 +81,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
 ];
+
+impl Scenario {
+    /// Whether all that it needs is on this machine.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.name != "send_vs_python" || over_python::is_present()
+    }
+}
 
 /// The side that a process is told to be.
 pub(crate) fn side(name: &str) -> Option<&'static Side> {
@@ -169,6 +177,12 @@ static IPC_BYTES_1M: Side = Side {
     name: "ipc-channel, 1 MiB",
     measure: over_ipc_channel::receive_payloads,
     work: over_ipc_channel::send_payloads::<M1>,
+};
+
+static PYTHON_SEND: Side = Side {
+    name: "multiprocessing.connection",
+    measure: over_python::receive,
+    work: over_python::send,
 };
 
 static INTERPROCESS_SEND: Side = Side {
