@@ -1,4 +1,4 @@
-//! In the steady state, no message costs an allocation. A program of its own, for the sake of its allocator.
+//! What a message costs in the steady state. A program of its own, for the sake of its allocator.
 #![cfg(unix)]
 #![allow(unsafe_code, reason = "only an allocator can count what is allocated")]
 
@@ -111,4 +111,31 @@ fn a_message_of_bytes_allocates_nothing() {
         });
         assert_eq!((sent, lent), (0, 0), "{len} bytes");
     }
+}
+
+/// How many writes this thread has asked the system for.
+#[cfg(target_os = "linux")]
+fn writes() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("syscw: "));
+    line.unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_send_is_one_write_and_so_is_a_batch() {
+    let (mut sender, receiver) = both();
+    let draining = std::thread::spawn(move || receiver.map(Result::unwrap).count());
+    let quote = Quote { number: 1, price: 2.0, symbol: "ABCDEFGH".into() };
+    let before = writes();
+    (0..1000).for_each(|_| sender.send(&quote).unwrap());
+    assert_eq!(writes() - before, 1000);
+
+    // A frame has 22 bytes: about 3000 of them fill a pipe of 64 KiB.
+    let before = writes();
+    (0..30_000).for_each(|_| sender.feed(&quote).unwrap());
+    sender.flush().unwrap();
+    assert_eq!(writes() - before, (30_000_u64 * 22).div_ceil(64 * 1024));
+    drop(sender);
+    assert_eq!(draining.join().unwrap(), 31_000);
 }

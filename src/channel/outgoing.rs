@@ -33,11 +33,6 @@ impl<F, C> Outgoing<F, C> {
         self.encoder.staged()
     }
 
-    /// Whether enough is staged to be written.
-    pub(crate) fn is_batch(&self) -> bool {
-        self.staged() >= BATCH
-    }
-
     /// The error of an operation of this sender.
     pub(crate) fn failed(&self, operation: Operation, error: io::Error) -> Error {
         Error::new(operation, error).at(self.path.as_ref())
@@ -107,6 +102,18 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     /// What the next single write is to be given; `None` when all is written.
     pub(crate) fn pending(&self) -> Option<&[u8]> {
         Some(self.encoder.pending()).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// What the next write is to be given, if enough is staged.
+    ///
+    /// The message that would make it more than a pipe usually holds goes with the next batch: a writer that has
+    /// filled the pipe would wait for its reader in order to write what little is left.
+    pub(crate) fn batch(&self) -> Option<&[u8]> {
+        match self.staged() {
+            0..BATCH => None,
+            BATCH => Some(self.encoder.pending()),
+            _ => Some(self.encoder.pending_but_last()),
+        }
     }
 
     /// Notes what a write of what was pending has come to.

@@ -111,6 +111,13 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         staged.get(..next).unwrap_or(staged)
     }
 
+    /// What the next single write is to be given, if the message staged last may as well wait.
+    pub(crate) fn pending_but_last(&self) -> &[u8] {
+        let pending = self.pending();
+        let before = self.last - self.sent;
+        if before == 0 { pending } else { pending.get(..before).unwrap_or(pending) }
+    }
+
     /// Notes that the first `n` bytes of [`pending`](Self::pending) were written.
     pub fn advance(&mut self, n: usize) {
         let pending = self.pending().len();
@@ -119,6 +126,9 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.rest = if n == 0 { self.rest } else { pending - n };
         if self.sent > self.last {
             self.last = self.committed;
+        } else if self.sent == self.last {
+            // What is left begins with a frame, and may as well go with others.
+            self.rest = 0;
         }
         if self.sent == self.committed && self.sent > 0 {
             let needed = self.committed;
@@ -427,6 +437,45 @@ mod tests {
         encoder.stage(&Failing).unwrap_err();
         assert!(encoder.withdraw(), "a value that failed is no message");
         assert_eq!(encoder.pending(), b"");
+    }
+
+    #[test]
+    fn the_last_message_may_wait_for_others() {
+        let mut encoder = encoder();
+        assert_eq!(encoder.pending_but_last(), b"");
+        encoder.stage("a").unwrap();
+        assert_eq!(encoder.pending_but_last(), b"\0\0\0\x02\x01a", "there is no other");
+        encoder.stage("b").unwrap();
+        assert_eq!(encoder.pending_but_last(), b"\0\0\0\x02\x01a");
+        encoder.advance(6);
+        encoder.stage("c").unwrap();
+        assert_eq!(encoder.pending(), b"\0\0\0\x02\x01b\0\0\0\x02\x01c", "in one write");
+        assert!(encoder.withdraw());
+        encoder.advance(1);
+        assert_eq!(encoder.pending_but_last(), b"\0\0\x02\x01b", "it is begun");
+        encoder.advance(5);
+        assert_eq!(encoder.staged(), 0);
+    }
+
+    #[test]
+    fn parts_of_a_frame_are_withdrawn_together_until_they_are_begun() {
+        let mut encoder = encoder();
+        encoder.stage("a").unwrap();
+        encoder.stage_part(b"head", true);
+        encoder.stage_part(b"piece", false);
+        assert!(encoder.withdraw());
+        assert_eq!(encoder.pending(), b"\0\0\0\x02\x01a");
+        encoder.stage_part(b"head", true);
+        encoder.stage_part(b"piece", false);
+        encoder.advance(7);
+        encoder.stage_part(b"more", false);
+        assert!(!encoder.withdraw());
+        while encoder.staged() > 0 {
+            encoder.advance(usize::MAX);
+        }
+        encoder.stage_part(b"rest", false);
+        assert!(!encoder.withdraw(), "its frame is begun");
+        assert_eq!(encoder.pending(), b"rest");
     }
 
     #[test]

@@ -296,9 +296,9 @@ fn a_reader_that_spins_waits_as_any_other() {
         }
         sending.join().unwrap();
         assert!(receiver.recv().unwrap_err().is_disconnected());
-        stop.stop();
         drop(receiver);
-        let reader = pipe.reader().stopped_by(&stop).open().map_err(|failed| failed.into_parts().1);
+        let reader = pipe.reader().stopped_by(&stop).open();
+        stop.stop();
         assert_eq!(
             reader.unwrap().spinning(spin).read(&mut [0]).unwrap_err().kind(),
             ErrorKind::Stopped
