@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Shared, Wire};
 use typed_pipe::{
-    ByteSink, ByteSource, ErrorKind, Pipe, TypedReceiver, TypedSender, WriteEnd, WriteWithin,
+    ByteSink, ByteSource, Connection, ErrorKind, Listener, Pipe, TypedReceiver, TypedSender,
+    WriteEnd, WriteWithin,
 };
 
 use crate::peer;
@@ -137,6 +138,21 @@ fn bytes_go_on_every_wire() {
         go(LengthPrefixed::default());
         go(Checked::default());
         go(Shared::default());
+    });
+}
+
+#[test]
+fn bytes_go_through_a_connection() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let sender = thread::spawn(move || {
+            let (_, sending) = Connection::connect(path).unwrap().split();
+            pour(&mut sending.into_sender(), 0..30);
+        });
+        let (receiving, _sending) = listener.accept().unwrap().split();
+        expect(&mut receiving.into_receiver(), 0..30);
+        sender.join().unwrap();
     });
 }
 
@@ -394,7 +410,8 @@ mod linux {
             acts.iter().for_each(|act| bench.act(act));
             while bench.read < bench.expected.len() {
                 let _ = bench.sender.try_flush();
-                bench.read(100_000);
+                let read = bench.read(100_000);
+                assert!(read > 0 || bench.sender.pending() > 0, "bytes are lost");
             }
             assert_eq!(bench.read(1), 0);
         }
