@@ -225,7 +225,12 @@ mod linux {
             pour(&mut sender, 0..10);
             peer.await_step(peer::READY);
             let id = Pid::from_raw(i32::try_from(peer.id()).unwrap()).unwrap();
+            let stat = format!("/proc/{}/stat", peer.id());
             kill_process(id, Signal::STOP).unwrap();
+            // The signal may take its time.
+            while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+                thread::yield_now();
+            }
             let mut number = 10;
             let error = loop {
                 let payload = payload(number, size(number));
