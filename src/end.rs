@@ -5,7 +5,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
@@ -92,6 +93,7 @@ struct Settings {
     stop: Option<Stop>,
     end_of_writers: EndOfWriters,
     any_owner: bool,
+    spin: Option<Duration>,
 }
 
 /// What a reading end takes the end of its writers for.
@@ -412,6 +414,31 @@ impl<P: Hold> End<Read, Open, P> {
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
     }
 
+    /// Lets each read that has to wait look for bytes again and again, for so long, before it sleeps.
+    ///
+    /// A sleeper must be woken, which takes longer than the rest of a short round trip; one that spins finds the
+    /// bytes at once. It costs a processor, all of it, for up to this time in each read that has to wait: system calls
+    /// that find nothing, one after the other, which let others run in between. It pays where answers come within
+    /// microseconds and a processor is free for each side. Start with 50 microseconds. Off unless this is called.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?.spinning(Duration::from_micros(50));
+    /// let mut receiver = reader.into_receiver::<u32>();
+    /// TypedSender::<u32>::connect(path)?.send(&7)?;
+    /// assert_eq!(receiver.recv()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn spinning(mut self, time: Duration) -> Self {
+        self.settings.spin = Some(time);
+        self
+    }
+
     pub(crate) fn next_writer(&self) -> bool {
         self.settings.end_of_writers == EndOfWriters::NextWriter
     }
@@ -420,9 +447,21 @@ impl<P: Hold> End<Read, Open, P> {
         &mut self,
         room: bool,
         until: Until,
-        read: impl FnOnce(&mut Raw, Wait<'_>) -> io::Result<usize>,
+        mut read: impl FnMut(&mut Raw, Wait<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let read = read(&mut self.state.io, waiting(until, self.settings.stop.as_ref()))?;
+        let (io, stop) = (&mut self.state.io, self.settings.stop.as_ref());
+        let read = match self.settings.spin.and_then(|time| spin_end(time, until)) {
+            None => read(io, waiting(until, stop))?,
+            Some(end) => loop {
+                match read(io, waiting(Until::Now, stop)) {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                    // The one that is waited for may have no other processor.
+                    Err(_) if Instant::now() < end => thread::yield_now(),
+                    Err(_) => break read(io, waiting(until, stop))?,
+                    Ok(read) => break read,
+                }
+            },
+        };
         if read == 0 && room && self.next_writer() {
             self.state.io.renew()?;
         }
@@ -477,6 +516,22 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
 
     fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
         self.state.io.wait_until_taken(waiting(until, self.settings.stop.as_ref()))
+    }
+
+    fn lend(&mut self, before: usize, len: usize) -> bool {
+        self.state.io.lend(before, len)
+    }
+
+    fn lent(&self) -> &[u8] {
+        self.state.io.lent()
+    }
+
+    fn lent_mut(&mut self) -> &mut [u8] {
+        self.state.io.lent_mut()
+    }
+
+    fn give(&mut self, until: Until) -> io::Result<usize> {
+        self.state.io.give(waiting(until, self.settings.stop.as_ref()))
     }
 }
 
@@ -549,6 +604,16 @@ impl Hold for Unnamed {}
 impl half::Hold for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
+    }
+}
+
+/// When to stop spinning; `None` where there is nothing to wait for.
+fn spin_end(time: Duration, until: Until) -> Option<Instant> {
+    let end = Instant::now().checked_add(time)?;
+    match until {
+        Until::Now => None,
+        Until::Deadline(deadline) => Some(end.min(deadline)),
+        Until::Done => Some(end),
     }
 }
 

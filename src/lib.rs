@@ -67,6 +67,8 @@
 //! | lines of text | [`End::into_text`] |
 //! | what other programs speak | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
+//! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
+//! | what each choice costs | [`costs`] |
 //! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and what stands in the way of two owners of one name | [`PipePath`], [`IfExists`] |
 //! | pipes that were inherited, and the standard streams | [`Unnamed`] |
@@ -118,8 +120,8 @@ mod wait;
 pub mod wire;
 
 pub use channel::{
-    ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
-    WithHandles, WritersEnd, forms_agree,
+    ByteSink, ByteSource, LastWords, Loan, Message, Receivable, Sendable, TypedReceiver,
+    TypedSender, WithHandles, WritersEnd, forms_agree,
 };
 pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{
@@ -138,6 +140,10 @@ pub use service::{Client, ClientOptions, Ending, Service, Summary};
 pub use sys::{IfExists, Peer, User};
 pub use text::LastLine;
 pub use wait::{ReadWithin, Stop, WriteWithin};
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/COSTS.md")]
+pub mod costs {}
 
 /// The programs in the README are tested.
 #[cfg(doctest)]

@@ -178,5 +178,17 @@ pub(crate) mod half {
 
         /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
         fn wait_until_taken(&mut self, until: Until) -> io::Result<bool>;
+
+        /// Lends room for `before + len` bytes, if it will be given to the system without copying.
+        fn lend(&mut self, before: usize, len: usize) -> bool;
+
+        /// What is lent, and was not given yet.
+        fn lent(&self) -> &[u8];
+
+        /// What is lent, to be filled. Empty, once a part of it was given.
+        fn lent_mut(&mut self) -> &mut [u8];
+
+        /// Puts bytes of what is lent into the pipe, as [`write_until`](Self::write_until) would.
+        fn give(&mut self, until: Until) -> io::Result<usize>;
     }
 }

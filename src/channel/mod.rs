@@ -1,5 +1,6 @@
 //! Typed messages over the ends of pipes, and over anything else that bytes can be read from or written to.
 
+mod bytes;
 mod incoming;
 mod message;
 mod outgoing;
@@ -14,6 +15,7 @@ use crate::state::{Open, Read, Write};
 use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
 
+pub use bytes::Loan;
 pub use incoming::WritersEnd;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
 pub use receiver::TypedReceiver;

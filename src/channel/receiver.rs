@@ -129,6 +129,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///   others are not touched.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
+    #[inline]
     pub fn recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
@@ -234,6 +235,46 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.incoming.message()
     }
 
+    /// Receives the next message as bytes, whatever they mean, straight from the buffer.
+    ///
+    /// It is for what [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) send. They
+    /// must be dropped before the next receive.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv) but `Decode`.
+    pub fn recv_bytes(&mut self) -> Result<&[u8], Error> {
+        self.fill(|io, buf| io.read(buf))?;
+        self.incoming.bytes()
+    }
+
+    /// Receives the next message as bytes if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_recv`](Self::try_recv) but `Decode`.
+    pub fn try_recv_bytes(&mut self) -> Result<&[u8], Error>
+    where
+        R: ReadWithin,
+    {
+        self.fill(|io, buf| io.read_until(buf, Until::Now))?;
+        self.incoming.bytes()
+    }
+
+    /// Receives the next message as bytes, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_timeout`](Self::recv_timeout) but `Decode`.
+    pub fn recv_bytes_timeout(&mut self, timeout: Duration) -> Result<&[u8], Error>
+    where
+        R: ReadWithin,
+    {
+        let until = within(timeout);
+        self.fill(|io, buf| io.read_until(buf, until))?;
+        self.incoming.bytes()
+    }
+
     /// The bytes that were read, and belong to no message that was received.
     pub fn buffered(&self) -> &[u8] {
         self.incoming.buffered()
@@ -259,6 +300,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 
     /// Reads until there is a whole message.
+    #[inline]
     pub(super) fn fill(
         &mut self,
         mut read: impl FnMut(&mut R, &mut [u8]) -> io::Result<usize>,

@@ -39,8 +39,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
-    io: E,
-    outgoing: Outgoing<F, C>,
+    pub(super) io: E,
+    pub(super) outgoing: Outgoing<F, C>,
     message: PhantomData<fn(&T)>,
 }
 
@@ -207,7 +207,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.send_by(value, |io, bytes| io.write_until(bytes, until))
     }
 
-    /// Takes a value to be sent with others, in one piece of 64 KiB or more.
+    /// Takes a value to be sent with others, in pieces of about 64 KiB.
     ///
     /// It is sent when enough is collected, or by the next [`flush`](Self::flush) or [`send`](Self::send).
     ///
@@ -417,13 +417,14 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub(crate) fn feed_by(
         &mut self,
         value: &(impl Serialize + ?Sized),
-        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
+        mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
         self.outgoing.stage(value)?;
-        if !self.outgoing.is_batch() {
-            return Ok(());
+        while let Some(bytes) = self.outgoing.batch() {
+            let written = write(&mut self.io, bytes);
+            self.outgoing.note(written).map_err(|error| self.outgoing.withdraw(error))?;
         }
-        self.write_or_withdraw(write)
+        Ok(())
     }
 
     pub(crate) fn say_goodbye_by(
@@ -435,7 +436,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
-    fn write_or_withdraw(
+    pub(super) fn write_or_withdraw(
         &mut self,
         write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {

@@ -28,6 +28,10 @@
 //!   - `renew(&mut self) -> io::Result<()>`: after such an `Ok(0)`, the next read waits for the next writer.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
+//!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was
+//!     lent, if it will be given to the system without copying. `lent(&self) -> &[u8]`, `lent_mut(&mut self) ->
+//!     &mut [u8]`: what was not given yet; `lent_mut` is empty when a part was given. `give(&mut self, Wait) ->
+//!     io::Result<usize>` puts it into the pipe, as a `write` of `lent` would. A back end may lend nothing.
 //!   - `buffer_size(&self) -> io::Result<usize>`
 //! - `struct Server`: an allocated name at which clients connect. Dropping it is as dropping a `Node`.
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
@@ -78,6 +82,9 @@ pub(crate) use windows::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_
 
 #[cfg(unix)]
 pub(crate) use unix::{Socket, expect_socket_of};
+
+/// From so many bytes on it is worth while to give pages to the system instead of copying.
+pub(crate) const LARGE: usize = 16 << 10;
 
 /// A name that nobody can guess: 128 random bits as hexadecimal digits.
 pub(crate) fn random_name() -> io::Result<String> {

@@ -1,5 +1,6 @@
 //! What the crate promises, as its users see it.
 
+mod bytes;
 mod channels;
 mod dialog;
 mod duplex;

@@ -11,6 +11,7 @@ use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::{read, readv, write, writev};
 
 use super::file::expect_fifo;
+use super::lending::Lending;
 use super::wait::{pause, ready, until_done};
 use super::{fifo, signal};
 use crate::error::Obstacle;
@@ -29,6 +30,7 @@ pub(super) struct FifoEnd {
     writers: Writers,
     /// Whether a write to nobody would raise a signal in this process.
     guarded: bool,
+    lending: Lending,
 }
 
 /// What a reading end knows of the writers.
@@ -49,7 +51,8 @@ impl FifoEnd {
         if guarded {
             signal::quiet(fd.as_fd());
         }
-        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded }
+        let lending = Lending::default();
+        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded, lending }
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
@@ -117,6 +120,27 @@ impl FifoEnd {
         self.attempt(PollFlags::OUT, wait, |fd| {
             if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
         })
+    }
+
+    pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
+        self.lending.lend(self.fd.as_fd(), before, len)
+    }
+
+    pub(super) fn lent(&self) -> &[u8] {
+        self.lending.lent()
+    }
+
+    pub(super) fn lent_mut(&mut self) -> &mut [u8] {
+        self.lending.lent_mut()
+    }
+
+    pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
+        let mut lending = mem::take(&mut self.lending);
+        let guarded = self.guarded;
+        let given =
+            self.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain(), guarded));
+        self.lending = lending;
+        given
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -2,11 +2,17 @@
 
 #[cfg(target_vendor = "apple")]
 mod apple;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod arena;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "no_arena.rs"]
+mod arena;
 mod fifo;
 mod fifo_end;
 mod file;
 mod half;
 mod identity;
+mod lending;
 mod lock;
 mod name;
 mod node;

@@ -145,6 +145,35 @@ impl Raw {
         }
     }
 
+    /// Only a FIFO takes pages.
+    pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.lend(before, len),
+            Kind::Receiving(_) | Kind::Sending(_) => false,
+        }
+    }
+
+    pub(crate) fn lent(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Fifo(end) => end.lent(),
+            Kind::Receiving(_) | Kind::Sending(_) => &[],
+        }
+    }
+
+    pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.lent_mut(),
+            Kind::Receiving(_) | Kind::Sending(_) => &mut [],
+        }
+    }
+
+    pub(crate) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.give(wait),
+            Kind::Receiving(_) | Kind::Sending(_) => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
     /// After the last writer left: the next read waits for the next writer. A connection has no next one.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {

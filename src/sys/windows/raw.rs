@@ -94,6 +94,23 @@ impl Raw {
         }
     }
 
+    /// The system takes no pages.
+    pub(crate) fn lend(&mut self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    pub(crate) fn lent(&self) -> &[u8] {
+        &[]
+    }
+
+    pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    pub(crate) fn give(&mut self, _: Wait<'_>) -> io::Result<usize> {
+        Err(Obstacle::Unsupported.into())
+    }
+
     /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
