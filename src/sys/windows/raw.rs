@@ -95,6 +95,11 @@ impl Raw {
     }
 
     /// The system takes no pages.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux pages are lent"
+    )]
     pub(crate) fn lend(&mut self, _: usize, _: usize) -> bool {
         false
     }
@@ -103,10 +108,20 @@ impl Raw {
         &[]
     }
 
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux pages are lent"
+    )]
     pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
         &mut []
     }
 
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux pages are lent"
+    )]
     pub(crate) fn give(&mut self, _: Wait<'_>) -> io::Result<usize> {
         Err(Obstacle::Unsupported.into())
     }
