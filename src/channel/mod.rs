@@ -1,5 +1,6 @@
 //! Typed messages over the ends of pipes, and over anything else that bytes can be read from or written to.
 
+mod incoming;
 mod message;
 mod outgoing;
 mod receiver;
@@ -12,8 +13,9 @@ use crate::state::{Open, Read, Write};
 use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
 
+pub use incoming::WritersEnd;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
-pub use receiver::{TypedReceiver, WritersEnd};
+pub use receiver::TypedReceiver;
 pub use sender::{LastWords, TypedSender};
 
 impl<P: Hold> End<Read, Open, P> {

@@ -1,19 +1,100 @@
-//! What a sender has still to send.
+//! What a sender has still to write, however it writes.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::wire::Encoder;
+use serde::Serialize;
+
+use crate::error::{Error, Operation};
+use crate::wire::{Codec, Encoder, Framing, Wire};
+
+/// Bytes that are collected before they are written: as many as a pipe usually holds.
+const BATCH: usize = 64 * 1024;
 
 /// The encoder of a sender, and the path of its pipe. When it goes, it tells of what goes with it.
-pub(super) struct Outgoing<F, C> {
-    pub(super) encoder: Encoder<F, C>,
-    pub(super) path: Option<Arc<Path>>,
+///
+/// A driver writes what is [pending](Self::pending) and [notes](Self::note) that, until there is no more.
+pub(crate) struct Outgoing<F, C> {
+    encoder: Encoder<F, C>,
+    path: Option<Arc<Path>>,
+    /// Whether the last thing that was staged is the goodbye.
+    goodbye: bool,
+}
+
+impl<F, C> Outgoing<F, C> {
+    /// Lets errors name the path.
+    pub(super) fn name(&mut self, path: Option<Arc<Path>>) {
+        self.path = path;
+    }
+
+    /// How many bytes are staged and not written.
+    pub(crate) fn staged(&self) -> usize {
+        self.encoder.staged()
+    }
+
+    /// Whether enough is staged to be written.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.staged() >= BATCH
+    }
+
+    /// The error of an operation of this sender.
+    pub(crate) fn failed(&self, operation: Operation, error: io::Error) -> Error {
+        Error::new(operation, error).at(self.path.as_ref())
+    }
+}
+
+impl<F: Framing, C: Codec> Outgoing<F, C> {
+    pub(super) fn new(wire: Wire<F, C>) -> Self {
+        Self { encoder: Encoder::new(wire), path: None, goodbye: false }
+    }
+
+    /// Tells the wire how many bytes one write puts into the pipe unmixed.
+    pub(super) fn unmixed(&mut self, bytes: usize) {
+        self.encoder.unmixed(bytes);
+    }
+
+    /// Encodes a value behind what is staged.
+    pub(crate) fn stage(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        self.goodbye = false;
+        self.encoder.stage(value).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// Stages the goodbye, unless it is the last thing that was staged.
+    pub(crate) fn stage_goodbye(&mut self) {
+        if !self.goodbye {
+            self.goodbye = self.encoder.stage_goodbye();
+        }
+    }
+
+    /// What the next single write is to be given; `None` when all is written.
+    pub(crate) fn pending(&self) -> Option<&[u8]> {
+        Some(self.encoder.pending()).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// Notes what a write of what was pending has come to.
+    pub(crate) fn note(&mut self, written: io::Result<usize>) -> Result<(), Error> {
+        match written {
+            Ok(0) => Err(self.failed(Operation::Send, io::ErrorKind::WriteZero.into())),
+            Ok(bytes) => {
+                self.encoder.advance(bytes);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(self.failed(Operation::Send, error)),
+        }
+    }
+
+    /// Takes the last message back if nothing of it is written, and lets the error say whether it was.
+    pub(crate) fn withdraw(&mut self, error: Error) -> Error {
+        let half_sent = !self.encoder.withdraw();
+        error.half_sent(half_sent)
+    }
 }
 
 impl<F, C> Drop for Outgoing<F, C> {
     fn drop(&mut self) {
-        let bytes = self.encoder.staged();
+        let bytes = self.staged();
         if bytes > 0 {
             tell_of_loss(bytes, self.path.as_deref());
         }

@@ -7,14 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::incoming::{Incoming, WritersEnd};
 use super::message::{ByteSource, Message, Receivable};
 use crate::end::ReadEnd;
 use crate::error::{Error, ErrorKind, FrameError, Operation};
 use crate::sys::Until;
 use crate::wait::{ReadWithin, within};
-use crate::wire::{Codec, Decoder, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId};
 
 /// Receives values of one type.
 ///
@@ -42,38 +41,8 @@ use crate::wire::{Codec, Decoder, Framing, LengthPrefixed, Postcard, Shared, Wir
 /// ```
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
-    decoder: Decoder<F, C>,
-    path: Option<Arc<Path>>,
-    next_writer: bool,
-    stage: Stage,
-    last_end: Option<WritersEnd>,
+    incoming: Incoming<F, C>,
     message: PhantomData<fn() -> T>,
-}
-
-/// Where a receiver is in its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Reading,
-    /// All writers have left, and it is being told what that means; whether it is noted how they left.
-    Ending {
-        noted: bool,
-    },
-    /// All of it is told. What comes now comes after the end.
-    Ended,
-    /// The place in the stream is lost. The next writer begins a new one, when these have left.
-    Skipping,
-}
-
-/// How the writers of a pipe ended: see [`TypedReceiver::last_end`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WritersEnd {
-    /// The last one said that this was all.
-    Finished,
-    /// The last one left between two messages, without a goodbye.
-    Vanished,
-    /// One left in the middle of a message, which is lost.
-    VanishedInMessage,
 }
 
 impl<T> TypedReceiver<T> {
@@ -129,24 +98,16 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
     /// path, and keeps to the end's [policy](crate::EndOfWriters).
     pub fn with_wire(io: R, wire: Wire<F, C>) -> Self {
-        Self {
-            io,
-            decoder: Decoder::new(wire),
-            path: None,
-            next_writer: false,
-            stage: Stage::Reading,
-            last_end: None,
-            message: PhantomData,
-        }
+        Self { io, incoming: Incoming::new(wire), message: PhantomData }
     }
 
     pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
-        self.path = path;
+        self.incoming.name(path);
         self
     }
 
     pub(super) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
-        self.next_writer = next_writer;
+        self.incoming.await_next_writer(next_writer);
         self
     }
 
@@ -171,7 +132,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Receivable,
     {
         self.fill(|io, buf| io.read(buf))?;
-        self.message()
+        self.incoming.message()
     }
 
     /// Receives the next value if it is there.
@@ -185,7 +146,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         R: ReadWithin,
     {
         self.fill(|io, buf| io.read_until(buf, Until::Now))?;
-        self.message()
+        self.incoming.message()
     }
 
     /// Receives the next value, waiting for some time at most.
@@ -202,7 +163,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     {
         let until = within(timeout);
         self.fill(|io, buf| io.read_until(buf, until))?;
-        self.message()
+        self.incoming.message()
     }
 
     /// Receives the next value in its borrowed form, straight from the buffer.
@@ -226,14 +187,14 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Message,
     {
         self.fill(|io, buf| io.read(buf))?;
-        self.message()
+        self.incoming.message()
     }
 
     /// How the writers ended the last time that all of them had left; `None` before.
     ///
     /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does.
     pub fn last_end(&self) -> Option<WritersEnd> {
-        self.last_end
+        self.incoming.last_end()
     }
 
     /// Receives the next value in its borrowed form if it is there.
@@ -247,7 +208,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         R: ReadWithin,
     {
         self.fill(|io, buf| io.read_until(buf, Until::Now))?;
-        self.message()
+        self.incoming.message()
     }
 
     /// Receives the next value in its borrowed form, waiting for some time at most.
@@ -262,12 +223,12 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     {
         let until = within(timeout);
         self.fill(|io, buf| io.read_until(buf, until))?;
-        self.message()
+        self.incoming.message()
     }
 
     /// The bytes that were read, and belong to no message that was received.
     pub fn buffered(&self) -> &[u8] {
-        self.decoder.buffered()
+        self.incoming.buffered()
     }
 
     /// Gives back what it reads from. The [buffered](Self::buffered) bytes are lost.
@@ -280,86 +241,16 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         &self.io
     }
 
-    /// The message that was found, owned or borrowed from the buffer.
-    fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
-        let path = self.path.as_ref();
-        self.decoder.message().map_err(|error| error.at(path))
-    }
-
     /// Reads until there is a whole message.
     fn fill(
         &mut self,
         mut read: impl FnMut(&mut R, &mut [u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
-        loop {
-            if let Stage::Ending { noted } = self.stage {
-                self.tell_end(noted)?;
-            }
-            if self.stage != Stage::Skipping && self.step()? {
-                return Ok(());
-            }
-            match read(&mut self.io, self.decoder.spare()) {
-                Ok(0) => self.all_have_left(),
-                Ok(_) if self.stage == Stage::Skipping => {}
-                Ok(bytes) => {
-                    self.decoder.filled(bytes);
-                    self.stage = Stage::Reading;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(Error::new(Operation::Receive, error).at(self.path.as_ref()));
-                }
-            }
+        while !self.incoming.step()? {
+            let read = read(&mut self.io, self.incoming.room());
+            self.incoming.note(read)?;
         }
-    }
-
-    fn step(&mut self) -> Result<bool, Error> {
-        self.decoder.step().map_err(|error| {
-            let survives = self.next_writer && error.is_fatal();
-            if survives {
-                self.stage = Stage::Skipping;
-            }
-            error.survived(survives).at(self.path.as_ref())
-        })
-    }
-
-    fn all_have_left(&mut self) {
-        self.stage = match self.stage {
-            Stage::Skipping => {
-                self.decoder.reset();
-                Stage::Reading
-            }
-            Stage::Reading => Stage::Ending { noted: false },
-            Stage::Ending { .. } | Stage::Ended => Stage::Ending { noted: true },
-        };
-    }
-
-    /// Tells of one thing that the end of the writers means. `Ok` where that is a pause before the next one.
-    fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
-        let end = self.decoder.end();
-        if !noted {
-            self.last_end = Some(match end.kind() {
-                ErrorKind::Finished => WritersEnd::Finished,
-                ErrorKind::Disconnected => WritersEnd::Vanished,
-                _ => WritersEnd::VanishedInMessage,
-            });
-        }
-        if end.kind() == ErrorKind::Lost {
-            // There may be more.
-            self.stage = Stage::Ending { noted: true };
-        } else if self.next_writer {
-            self.stage = Stage::Reading;
-            self.decoder.reset();
-            if end.is_end() {
-                return Ok(());
-            }
-        } else {
-            self.stage = Stage::Ended;
-            if !end.is_end() {
-                self.decoder.reset();
-            }
-        }
-        Err(end.at(self.path.as_ref()))
+        Ok(())
     }
 }
 
@@ -401,7 +292,7 @@ impl<T, R: ByteSource, C: Codec> TypedReceiver<T, R, Shared, C> {
 
     /// The writer of the message that was received last, however it was received.
     pub fn last_writer(&self) -> Option<WriterId> {
-        self.decoder.wire().framing().writer()
+        self.incoming.last_writer()
     }
 }
 

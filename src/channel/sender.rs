@@ -16,10 +16,7 @@ use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
 use crate::sys::Until;
 use crate::wait::{WriteWithin, within};
-use crate::wire::{Codec, Encoder, Framing, LengthPrefixed, Postcard, Wire};
-
-/// Bytes that are collected before they are written: as many as a pipe usually holds.
-const BATCH: usize = 64 * 1024;
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends values of one type.
 ///
@@ -44,8 +41,6 @@ const BATCH: usize = 64 * 1024;
 pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
     io: E,
     outgoing: Outgoing<F, C>,
-    /// Whether the last thing that was staged is the goodbye.
-    goodbye: bool,
     message: PhantomData<fn(&T)>,
 }
 
@@ -101,18 +96,17 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// For the end of a pipe, [`into_sender_with`](crate::End::into_sender_with) does the same, and lets errors
     /// name the path.
     pub fn with_wire(io: E, wire: Wire<F, C>) -> Self {
-        let outgoing = Outgoing { encoder: Encoder::new(wire), path: None };
-        Self { io, outgoing, goodbye: false, message: PhantomData }
+        Self { io, outgoing: Outgoing::new(wire), message: PhantomData }
     }
 
     /// Tells the wire how many bytes one write puts into the pipe unmixed.
     pub(super) fn unmixed(mut self, bytes: usize) -> Self {
-        self.outgoing.encoder.unmixed(bytes);
+        self.outgoing.unmixed(bytes);
         self
     }
 
     pub(super) fn named(mut self, path: Option<Arc<Path>>) -> Self {
-        self.outgoing.path = path;
+        self.outgoing.name(path);
         self
     }
 
@@ -225,8 +219,8 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Sendable,
     {
-        self.stage(value)?;
-        if self.outgoing.encoder.staged() < BATCH {
+        self.outgoing.stage(value)?;
+        if !self.outgoing.is_batch() {
             return Ok(());
         }
         self.write_or_withdraw(|io, bytes| io.write(bytes))
@@ -355,13 +349,11 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteWithin,
     {
-        self.stage_goodbye();
+        self.outgoing.stage_goodbye();
         let sent = self.write_out(|io, bytes| io.write_until(bytes, until));
         let taken = sent.and_then(|()| {
             let taken = self.io.wait_until_taken(until);
-            taken.map_err(|error| {
-                Error::new(Operation::Finish, error).at(self.outgoing.path.as_ref())
-            })
+            taken.map_err(|error| self.outgoing.failed(Operation::Finish, error))
         });
         match taken {
             Ok(true) => Ok(LastWords::Taken),
@@ -392,22 +384,16 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// Those of [`flush`](Self::flush). The sender is given back, to try again: nothing is sent twice.
     pub fn say_goodbye(mut self) -> Result<E, TransitionError<Self>> {
-        self.stage_goodbye();
+        self.outgoing.stage_goodbye();
         match self.flush() {
             Ok(()) => Ok(self.io),
             Err(error) => Err(TransitionError::new(self, error)),
         }
     }
 
-    fn stage_goodbye(&mut self) {
-        if !self.goodbye {
-            self.goodbye = self.outgoing.encoder.stage_goodbye();
-        }
-    }
-
     /// How many bytes were fed and not sent yet.
     pub fn pending(&self) -> usize {
-        self.outgoing.encoder.staged()
+        self.outgoing.staged()
     }
 
     /// Gives back what it writes to. What was fed and not flushed is lost.
@@ -425,7 +411,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         value: &(impl Serialize + ?Sized),
         write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
-        self.stage(value)?;
+        self.outgoing.stage(value)?;
         self.write_or_withdraw(write)
     }
 
@@ -434,33 +420,16 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         &mut self,
         write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
-        self.write_out(write).map_err(|error| {
-            let half_sent = !self.outgoing.encoder.withdraw();
-            error.half_sent(half_sent)
-        })
-    }
-
-    fn stage(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        self.goodbye = false;
-        self.outgoing.encoder.stage(value).map_err(|error| error.at(self.outgoing.path.as_ref()))
+        self.write_out(write).map_err(|error| self.outgoing.withdraw(error))
     }
 
     fn write_out(
         &mut self,
         mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
-        while self.outgoing.encoder.staged() > 0 {
-            let written = match write(&mut self.io, self.outgoing.encoder.pending()) {
-                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-                done => done,
-            };
-            match written {
-                Ok(bytes) => self.outgoing.encoder.advance(bytes),
-                Err(error) => {
-                    return Err(Error::new(Operation::Send, error).at(self.outgoing.path.as_ref()));
-                }
-            }
+        while let Some(bytes) = self.outgoing.pending() {
+            let written = write(&mut self.io, bytes);
+            self.outgoing.note(written)?;
         }
         Ok(())
     }

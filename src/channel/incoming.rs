@@ -1,0 +1,171 @@
+//! What a receiver does with what it has read, however it reads.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Operation};
+use crate::wire::{Codec, Decoder, Framing, Shared, Wire, WriterId};
+
+/// The decoder of a receiver, and where it is in its stream.
+///
+/// A driver reads into [`room`](Self::room) and [notes](Self::note) that, until there is a whole message.
+pub(crate) struct Incoming<F, C> {
+    decoder: Decoder<F, C>,
+    path: Option<Arc<Path>>,
+    next_writer: bool,
+    stage: Stage,
+    last_end: Option<WritersEnd>,
+}
+
+/// Where a receiver is in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Reading,
+    /// All writers have left, and it is being told what that means; whether it is noted how they left.
+    Ending {
+        noted: bool,
+    },
+    /// All of it is told. What comes now comes after the end.
+    Ended,
+    /// The place in the stream is lost. The next writer begins a new one, when these have left.
+    Skipping,
+}
+
+/// How the writers of a pipe ended: see [`TypedReceiver::last_end`](crate::TypedReceiver::last_end).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WritersEnd {
+    /// The last one said that this was all.
+    Finished,
+    /// The last one left between two messages, without a goodbye.
+    Vanished,
+    /// One left in the middle of a message, which is lost.
+    VanishedInMessage,
+}
+
+impl<F, C> Incoming<F, C> {
+    /// Lets errors name the path.
+    pub(super) fn name(&mut self, path: Option<Arc<Path>>) {
+        self.path = path;
+    }
+
+    /// Sets whether the end of the writers is a pause before the next one.
+    pub(super) fn await_next_writer(&mut self, next_writer: bool) {
+        self.next_writer = next_writer;
+    }
+
+    pub(super) fn last_end(&self) -> Option<WritersEnd> {
+        self.last_end
+    }
+
+    /// The bytes that were read, and belong to no message that was received.
+    pub(super) fn buffered(&self) -> &[u8] {
+        self.decoder.buffered()
+    }
+
+    /// Room for what is read next.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        self.decoder.spare()
+    }
+}
+
+impl<F: Framing, C: Codec> Incoming<F, C> {
+    pub(super) fn new(wire: Wire<F, C>) -> Self {
+        Self {
+            decoder: Decoder::new(wire),
+            path: None,
+            next_writer: false,
+            stage: Stage::Reading,
+            last_end: None,
+        }
+    }
+
+    /// Goes to the next whole message, and says whether it is there. Where it is not, more is to be read.
+    pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        if let Stage::Ending { noted } = self.stage {
+            self.tell_end(noted)?;
+        }
+        if self.stage == Stage::Skipping {
+            return Ok(false);
+        }
+        self.decoder.step().map_err(|error| {
+            let survives = self.next_writer && error.is_fatal();
+            if survives {
+                self.stage = Stage::Skipping;
+            }
+            error.survived(survives).at(self.path.as_ref())
+        })
+    }
+
+    /// Notes what a read into the [room](Self::room) has come to.
+    pub(crate) fn note(&mut self, read: io::Result<usize>) -> Result<(), Error> {
+        match read {
+            Ok(0) => self.all_have_left(),
+            Ok(_) if self.stage == Stage::Skipping => {}
+            Ok(bytes) => {
+                self.decoder.filled(bytes);
+                self.stage = Stage::Reading;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(Error::new(Operation::Receive, error).at(self.path.as_ref()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The message that was found, owned or borrowed from the buffer.
+    pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
+        let path = self.path.as_ref();
+        self.decoder.message().map_err(|error| error.at(path))
+    }
+
+    fn all_have_left(&mut self) {
+        self.stage = match self.stage {
+            Stage::Skipping => {
+                self.decoder.reset();
+                Stage::Reading
+            }
+            Stage::Reading => Stage::Ending { noted: false },
+            Stage::Ending { .. } | Stage::Ended => Stage::Ending { noted: true },
+        };
+    }
+
+    /// Tells of one thing that the end of the writers means. `Ok` where that is a pause before the next one.
+    fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
+        let end = self.decoder.end();
+        if !noted {
+            self.last_end = Some(match end.kind() {
+                ErrorKind::Finished => WritersEnd::Finished,
+                ErrorKind::Disconnected => WritersEnd::Vanished,
+                _ => WritersEnd::VanishedInMessage,
+            });
+        }
+        if end.kind() == ErrorKind::Lost {
+            // There may be more.
+            self.stage = Stage::Ending { noted: true };
+        } else if self.next_writer {
+            self.stage = Stage::Reading;
+            self.decoder.reset();
+            if end.is_end() {
+                return Ok(());
+            }
+        } else {
+            self.stage = Stage::Ended;
+            if !end.is_end() {
+                self.decoder.reset();
+            }
+        }
+        Err(end.at(self.path.as_ref()))
+    }
+}
+
+impl<C: Codec> Incoming<Shared, C> {
+    /// The writer of the message that was received last.
+    pub(super) fn last_writer(&self) -> Option<WriterId> {
+        self.decoder.wire().framing().writer()
+    }
+}
