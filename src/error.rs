@@ -273,6 +273,8 @@ pub enum Operation {
     MakeStop,
     /// Making an end of a handle that came from elsewhere.
     Adopt,
+    /// Giving an open end to the runtime of tokio.
+    Register,
     /// Reading the size of the pipe's buffer.
     MeasureBuffer,
     /// Writing a value as bytes.
@@ -290,7 +292,7 @@ impl Operation {
     fn object(self) -> &'static str {
         match self {
             Self::Name | Self::Allocate | Self::Deallocate | Self::MakeStop | Self::Adopt => "",
-            Self::OpenReader | Self::OpenWriter | Self::MeasureBuffer => " a pipe",
+            Self::OpenReader | Self::OpenWriter | Self::Register | Self::MeasureBuffer => " a pipe",
             Self::Encode | Self::Send | Self::Finish | Self::Receive => " the other side",
         }
     }
@@ -306,6 +308,7 @@ impl fmt::Display for Operation {
             Self::OpenWriter => "open for writing",
             Self::MakeStop => "make a stop token",
             Self::Adopt => "use the handle as an end",
+            Self::Register => "use under tokio",
             Self::MeasureBuffer => "read the buffer size of",
             Self::Encode => "encode a message for",
             Self::Send => "send to",
@@ -565,6 +568,8 @@ pub(crate) enum Obstacle {
     InUse,
     #[error("its name was removed, and nobody can come by it any more; make the pipe again")]
     NameGone,
+    #[error("no runtime of tokio runs here; call it from a task, or within `Runtime::enter`")]
+    NoRuntime,
     #[error("nobody reads from it; start the reader first, or wait for it with `open`")]
     NoReader,
     #[error("the reader has not taken all of it yet")]
@@ -603,7 +608,7 @@ impl Obstacle {
             Self::Stopped => ErrorKind::Stopped,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
+            Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
         }
     }
 }

@@ -55,7 +55,7 @@ mod unix {
     /// What the end holds of its pipe is dropped: the name of an owner's pipe goes.
     impl<D: Direction, P: Hold> From<End<D, Open, P>> for OwnedFd {
         fn from(end: End<D, Open, P>) -> Self {
-            end.into_io().into_handle()
+            end.into_parts().0.into_handle()
         }
     }
 }
@@ -84,14 +84,14 @@ mod windows {
     /// Gives the handle away. It is overlapped: not every program can read from it or write to it.
     impl<D: Direction> From<End<D, Open, PipePath>> for OwnedHandle {
         fn from(end: End<D, Open, PipePath>) -> Self {
-            end.into_io().into_handle()
+            end.into_parts().0.into_handle()
         }
     }
 
     /// Gives the handle away, as it came.
     impl<D: Direction> From<End<D, Open, Unnamed>> for OwnedHandle {
         fn from(end: End<D, Open, Unnamed>) -> Self {
-            end.into_io().into_handle()
+            end.into_parts().0.into_handle()
         }
     }
 }

@@ -92,9 +92,13 @@ mod path;
 mod pipe;
 pub mod state;
 mod sys;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod wait;
 pub mod wire;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::Tokio;
 pub use channel::{
     ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
     WritersEnd, forms_agree,

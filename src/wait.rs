@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Operation};
 use crate::sys::{Event, Until, Wait};
 
+#[cfg(feature = "tokio")]
+pub(crate) use tasks::Sleeper;
+
 /// A token that ends whatever waits on it, once and for good.
 ///
 /// It is given to an end before it is opened, with [`End::stopped_by`](crate::End::stopped_by). Clones
@@ -39,6 +42,8 @@ pub struct Stop(Arc<Shared>);
 struct Shared {
     event: Event,
     stopped: AtomicBool,
+    #[cfg(feature = "tokio")]
+    tasks: tasks::Tasks,
 }
 
 impl Stop {
@@ -49,13 +54,20 @@ impl Stop {
     /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
     pub fn new() -> Result<Self, Error> {
         let event = Event::new().map_err(|error| Error::new(Operation::MakeStop, error))?;
-        Ok(Self(Arc::new(Shared { event, stopped: AtomicBool::new(false) })))
+        Ok(Self(Arc::new(Shared {
+            event,
+            stopped: AtomicBool::new(false),
+            #[cfg(feature = "tokio")]
+            tasks: tasks::Tasks::default(),
+        })))
     }
 
     /// Ends all that waits on this token, now and from now on.
     pub fn stop(&self) {
         self.0.stopped.store(true, Ordering::Release);
         self.0.event.set();
+        #[cfg(feature = "tokio")]
+        self.0.tasks.wake();
     }
 
     /// Whether it was stopped.
@@ -103,6 +115,68 @@ pub trait ReadWithin: half::ReadWithin {}
     note = "use the operation without a deadline, or the end of a pipe"
 )]
 pub trait WriteWithin: half::WriteWithin {}
+
+/// The tasks that a stop wakes.
+#[cfg(feature = "tokio")]
+mod tasks {
+    use std::fmt;
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError, Weak};
+    use std::task::{Context, Waker};
+
+    use super::Stop;
+    use crate::error::Obstacle;
+
+    /// Where one end keeps the waker of the task that waits for it.
+    type Bed = Mutex<Option<Waker>>;
+
+    #[derive(Default)]
+    pub(super) struct Tasks(Mutex<Vec<Weak<Bed>>>);
+
+    impl Tasks {
+        pub(super) fn wake(&self) {
+            let beds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for bed in beds.iter().filter_map(Weak::upgrade) {
+                let waker = bed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                waker.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    /// What waits under a token, in a task.
+    pub(crate) struct Sleeper {
+        stop: Stop,
+        bed: Arc<Bed>,
+    }
+
+    impl Sleeper {
+        pub(crate) fn new(stop: &Stop) -> Self {
+            let bed = Arc::default();
+            let mut beds = stop.0.tasks.0.lock().unwrap_or_else(PoisonError::into_inner);
+            beds.retain(|bed| bed.strong_count() > 0);
+            beds.push(Arc::downgrade(&bed));
+            Self { stop: stop.clone(), bed }
+        }
+
+        /// Fails once the token is stopped, and wakes the task when that comes.
+        pub(crate) fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+            let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *bed {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
+            drop(bed);
+            // After the waker is in its place: who stops now wakes it.
+            if self.stop.is_stopped() { Err(Obstacle::Stopped.into()) } else { Ok(()) }
+        }
+    }
+
+    impl fmt::Debug for Sleeper {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Sleeper").field("stop", &self.stop).finish_non_exhaustive()
+        }
+    }
+}
 
 /// The private halves of the traits: they seal them, and name what stays inside of the crate.
 pub(crate) mod half {

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("tokio", &["channel", "end", "state", "wire", "wait", "sys", "error"]),
     ("handle", &["end", "state", "sys", "path", "error"]),
     ("channel", &["end", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipe", &["end", "path", "state", "wait", "sys", "error"]),
@@ -69,6 +71,19 @@ fn systems_are_told_apart_at_the_bottom() {
             );
         }
     }
+}
+
+#[test]
+fn without_its_feature_nothing_depends_on_tokio() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--edges", "normal,build", "--target", "all", "--prefix", "none"])
+        .args(["--no-default-features", "--features", "json,bincode,tracing"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    assert!(tree.contains("postcard"), "{tree}");
+    assert!(!tree.contains("tokio v") && !tree.contains("futures"), "{tree}");
 }
 
 #[test]

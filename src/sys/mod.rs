@@ -26,6 +26,14 @@
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
 //!   - `buffer_size(&self) -> io::Result<usize>`
+//! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
+//!   - `new(Raw, Way, tokio::runtime::Handle) -> Result<Polled, (Raw, io::Error)>`, `into_raw(self) -> Raw`,
+//!     `raw(&self) -> &Raw`
+//!   - `poll_read(&mut self, &mut Context, &mut [u8]) -> Poll<io::Result<usize>>`, and in the same way
+//!     `poll_write`: as `read` and `write`. What is pending is done when it is polled again with the same bytes.
+//!   - `give_up_write(&mut self) -> io::Result<usize>`: nothing that was pending is written after this; tells how
+//!     much of it was.
+//!   - `renew(&mut self) -> io::Result<()>`
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`.
 //! - `const ATOMIC_WRITE: usize`: so many bytes of one write are never mixed with those of other writers.
 
@@ -39,8 +47,12 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(all(unix, feature = "tokio"))]
+pub(crate) use unix::Polled;
 #[cfg(unix)]
 pub(crate) use unix::{ATOMIC_WRITE, Event, Handle, Node, Raw, resolve};
+#[cfg(all(windows, feature = "tokio"))]
+pub(crate) use windows::Polled;
 #[cfg(windows)]
 pub(crate) use windows::{ATOMIC_WRITE, Event, Handle, Node, Raw, resolve};
 
@@ -57,6 +69,22 @@ fn random() -> io::Result<u64> {
 /// The pauses between two tries grow from the first of these to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
+/// The pauses between one try and the next.
+pub(crate) struct Pauses(Duration);
+
+impl Pauses {
+    pub(crate) fn new() -> Self {
+        Self(PAUSES.0)
+    }
+
+    /// How long to wait before the next try; `None` where the failure is not that the other side is not there yet.
+    pub(crate) fn after(&mut self, failure: &io::Error) -> Option<Duration> {
+        let time = may_come(failure).then_some(self.0)?;
+        self.0 = (time * 2).min(PAUSES.1);
+        Some(time)
+    }
+}
+
 /// Tries something until there is what must be there, or the wait ends.
 ///
 /// The system's own way to wait for that could not be ended, or would wait for ever on a pipe that has
@@ -66,16 +94,14 @@ fn try_until<T>(
     pause: impl Fn(Duration, Wait<'_>) -> io::Result<()>,
     mut attempt: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
-    let (mut time, longest) = PAUSES;
+    let mut pauses = Pauses::new();
     loop {
         let missing = match attempt() {
-            Err(error) if may_come(&error) => error,
+            Err(error) => error,
             done => return done,
         };
-        match pause(time, wait) {
-            Ok(()) => time = (time * 2).min(longest),
-            Err(ended) => return Err(end_of_wait(ended, missing)),
-        }
+        let Some(time) = pauses.after(&missing) else { return Err(missing) };
+        pause(time, wait).map_err(|ended| end_of_wait(ended, missing))?;
     }
 }
 
@@ -86,7 +112,7 @@ fn may_come(error: &io::Error) -> bool {
 }
 
 /// Says what was waited for, where a wait ended in vain.
-fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
+pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
     match (ended.kind(), obstacle(&missing)) {
         (io::ErrorKind::WouldBlock, _) => missing,
         (io::ErrorKind::TimedOut, Some(Obstacle::Busy)) => {

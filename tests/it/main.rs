@@ -8,4 +8,6 @@ mod peer;
 mod processes;
 mod shared;
 mod support;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod waiting;

@@ -7,6 +7,8 @@ mod identity;
 mod lock;
 mod name;
 mod node;
+#[cfg(feature = "tokio")]
+mod polled;
 mod raw;
 mod signal;
 mod wait;
@@ -15,6 +17,8 @@ pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
+#[cfg(feature = "tokio")]
+pub(crate) use polled::Polled;
 pub(crate) use raw::Raw;
 pub(crate) use wait::Event;
 
