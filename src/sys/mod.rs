@@ -70,6 +70,7 @@ fn random() -> io::Result<u64> {
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// The pauses between one try and the next.
+#[derive(Debug)]
 pub(crate) struct Pauses(Duration);
 
 impl Pauses {

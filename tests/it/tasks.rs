@@ -34,7 +34,7 @@ struct Job {
 
 /// Now and then one that is larger than a pipe.
 fn job(id: u64) -> Job {
-    let size = if id % 20 == 19 { 150_000 } else { id * 37 % 3000 };
+    let size = if id % 100 == 99 { 150_000 } else { id * 37 % 1000 };
     Job { id, payload: vec![id.to_le_bytes()[0]; usize::try_from(size).unwrap()] }
 }
 
@@ -202,7 +202,8 @@ async fn poll_some<F: Future>(future: F, mut polls: u64) -> Option<F::Output> {
 
 #[test]
 fn d19_d20_a_hundred_thousand_futures_are_dropped_and_no_message_is_lost_or_torn() {
-    const DROPPED: u64 = 100_000;
+    // Each takes a thousand times as long under Wine.
+    const DROPPED: u64 = if cfg!(windows) { 5000 } else { 100_000 };
     watched_for(Duration::from_secs(600), || {
         runtime().block_on(async {
             let (end, path) = pipe().await;
@@ -261,7 +262,7 @@ fn d19_d20_a_hundred_thousand_futures_are_dropped_and_no_message_is_lost_or_torn
                 }
             }
             assert_eq!(sending.await.unwrap(), received);
-            assert!(dropped.load(Ordering::Relaxed) >= DROPPED && received > 1000, "{received}");
+            assert!(dropped.load(Ordering::Relaxed) >= DROPPED && received > 100, "{received}");
         });
     });
 }
@@ -270,12 +271,12 @@ fn d19_d20_a_hundred_thousand_futures_are_dropped_and_no_message_is_lost_or_torn
 fn d22_a_runtime_with_a_pending_open_ends() {
     // With a thread for it that blocks, this would hang.
     watched(|| {
-        let pipe = Pipe::temporary().unwrap();
         let missing = Folder::new().name("missing");
         for runtime in [runtime(), Runtime::new().unwrap()] {
-            let (path, missing) = (pipe.path().clone(), missing.clone());
+            let missing = missing.clone();
+            let writer = Pipe::temporary().unwrap().into_writer();
             runtime.block_on(async move {
-                let opening = tokio::spawn(writer(path).open());
+                let opening = tokio::spawn(writer.into_tokio().open());
                 let reading = tokio::spawn(reader(missing).open());
                 sleep(Duration::from_millis(20)).await;
                 assert!(!opening.is_finished() && !reading.is_finished());
@@ -539,6 +540,77 @@ fn the_mode_of_an_open_end_can_be_changed_and_nothing_is_lost() {
         drop(their);
         let mut end = tokio.into_blocking();
         assert_eq!(end.read(&mut [0; 8]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
+    in_runtime(|| async {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let client = reader(path).end_of_writers(EndOfWriters::NextWriter);
+        let writing = thread::spawn(move || {
+            for round in 0..3_u32 {
+                let mut sender = pipe.open_writer().unwrap().into_sender::<u32>();
+                sender.send_all((0..1000).map(|number| round * 1000 + number)).unwrap();
+                // Before the next one comes, the client takes all, and learns that this one left.
+                sender.finish().unwrap();
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let mut receiver = client.open().await.unwrap().into_receiver::<u32>();
+        for number in 0..1500 {
+            assert_eq!(receiver.recv().await.unwrap(), number);
+        }
+        // In between, a thread goes on, and then a task again, with what was received and not taken.
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(receiver.buffered());
+        let mut end = receiver.into_inner().into_blocking();
+        while bytes.len() < 5 {
+            let mut more = [0; 1];
+            end.read_exact(&mut more).unwrap();
+            bytes.extend_from_slice(&more);
+        }
+        let mut end = end.into_tokio().unwrap();
+        let mut read = 1;
+        while read > 0 {
+            let mut more = [0; 1000];
+            read = end.read(&mut more).await.unwrap();
+            bytes.extend_from_slice(&more[..read]);
+        }
+        let mut rest = TypedReceiver::<u32, _>::new(bytes.as_slice());
+        for number in 1500..2000 {
+            assert_eq!(rest.recv().unwrap(), number);
+        }
+        let mut receiver = end.into_receiver::<u32>();
+        for number in 2000..3000 {
+            assert_eq!(receiver.recv().await.unwrap(), number);
+        }
+        writing.join().unwrap();
+    });
+}
+
+#[test]
+fn d20_a_write_that_was_dropped_is_written_whole_or_not_at_all() {
+    in_runtime(|| async {
+        let (mut end, path) = pipe().await;
+        let mut their = writer(path).open().await.unwrap();
+        let mut before = 0;
+        while let Ok(written) = timeout(TRY, their.write(&[1; 4096])).await {
+            before += written.unwrap();
+        }
+        let writing = tokio::spawn(async move {
+            let mut after = 0;
+            while after < 10_000 {
+                after += their.write(&vec![2; 10_000 - after]).await.unwrap();
+            }
+        });
+        let mut bytes = Vec::new();
+        end.read_to_end(&mut bytes).await.unwrap();
+        writing.await.unwrap();
+        let ones = bytes.iter().take_while(|byte| **byte == 1).count();
+        assert!(ones == before || cfg!(windows) && ones == before + 4096, "{before}, then {ones}");
+        assert_eq!(bytes[ones..], [2; 10_000]);
     });
 }
 

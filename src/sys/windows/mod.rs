@@ -3,11 +3,16 @@
 //! All handles are overlapped, since the system does one operation after the other on those that are
 //! not. No handle is inheritable.
 
+mod ahead;
+#[cfg(feature = "tokio")]
+mod bell;
 mod event;
 mod instance;
 mod name;
 mod node;
 mod overlapped;
+#[cfg(feature = "tokio")]
+mod polled;
 mod raw;
 mod security;
 mod stream;
@@ -21,6 +26,8 @@ pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 pub(crate) use event::Event;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
+#[cfg(feature = "tokio")]
+pub(crate) use polled::Polled;
 pub(crate) use raw::Raw;
 
 /// What the system puts into a pipe by one `WriteFile` stays whole, whatever its size: this is the size that

@@ -80,6 +80,11 @@ impl Overlapped {
         self.handle
     }
 
+    /// What the end of each operation sets.
+    pub(super) fn event(&self) -> &Arc<Event> {
+        &self.operation.event
+    }
+
     /// Begins to wait for a client of this instance.
     pub(super) fn connect(&mut self) -> Option<Outcome> {
         let handle = self.handle.as_raw_handle();
@@ -87,6 +92,11 @@ impl Overlapped {
         let call = |place| unsafe { ConnectNamedPipe(handle, place) };
         // SAFETY: the operation touches the place alone, and the handle is closed after it.
         unsafe { self.operation.begin(handle, call) }
+    }
+
+    /// Gives it a buffer of its own. What was in flight ends.
+    pub(super) fn give_buffer(&mut self, bytes: usize) {
+        self.operation = Operation::new(Arc::clone(self.event()), bytes);
     }
 
     /// Begins to read into the buffer of its own.
@@ -138,6 +148,42 @@ impl Overlapped {
         // closed after that.
         let begun = unsafe { self.operation.begin(handle, call) };
         self.operation.finish(begun, wait)
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Overlapped {
+    /// Begins to write from the buffer of its own, to which as many of the bytes go as there is room for.
+    pub(super) fn write_behind(&mut self, bytes: &[u8]) -> Option<Outcome> {
+        if self.operation.in_flight.is_some() {
+            self.give_up();
+        }
+        let handle = self.handle.as_raw_handle();
+        // SAFETY: nothing is in flight, so the buffer is ours alone.
+        let buffer = unsafe { &mut *self.operation.buffer() };
+        let len = bytes.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), bytes.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        let (start, len) = (buffer.as_ptr(), length(len));
+        // SAFETY: the handle is open; place and buffer live until the operation is over.
+        let call = |place| unsafe { WriteFile(handle, start, len, null_mut(), place) };
+        // SAFETY: the buffer lives as long as the place, and the handle is closed after the operation.
+        unsafe { self.operation.begin(handle, call) }
+    }
+
+    /// What is being written from the buffer of its own begins with this.
+    pub(super) fn behind(&self) -> &[u8] {
+        // SAFETY: the place lives as long as the operation. The system only reads what it writes out, and
+        // we change it only when nothing is in flight, with `&mut self`.
+        unsafe { &*self.operation.buffer().cast_const() }
+    }
+
+    /// Ends what is in flight: how, unless nothing was.
+    pub(super) fn give_up(&mut self) -> Option<Outcome> {
+        self.operation.in_flight?;
+        self.operation.cancel();
+        Some(self.operation.settle())
     }
 }
 
@@ -264,8 +310,8 @@ impl Operation {
             if let Some(outcome) = self.poll() {
                 return outcome;
             }
-            // Should the wait fail, the next look tells as well.
-            let _ = self.event.wait_for(GRACE);
+            // The next look tells as well, should the wait fail, or somebody else be told of the event.
+            let _ = self.event.wait_for(1);
         }
     }
 

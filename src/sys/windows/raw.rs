@@ -3,7 +3,11 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+use super::Event;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
@@ -94,6 +98,33 @@ impl Raw {
         match &mut self.0 {
             Kind::Stream(stream) => Ok(stream),
             Kind::Writers(_) => Err(Obstacle::WrongDirection("writing").into()),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Raw {
+    /// Prepares for a task; tells the event that is set when it should look again.
+    pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
+        match &mut self.0 {
+            Kind::Stream(stream) => stream.attend(way),
+            Kind::Writers(writers) => Ok(writers.event()),
+        }
+    }
+
+    /// Whether the next read looks for the next writer, which may not be there yet.
+    pub(super) fn awaits_next(&self) -> bool {
+        matches!(&self.0, Kind::Stream(stream) if stream.awaits_next())
+    }
+
+    pub(super) fn write_behind(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.for_writing()?.write_behind(bytes)
+    }
+
+    pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Stream(stream) => stream.give_up_write(),
+            Kind::Writers(_) => Ok(0),
         }
     }
 }
