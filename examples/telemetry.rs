@@ -93,7 +93,6 @@ async fn collect(sensors: u32, readings: u64) -> Outcome {
     let mut children = (1..=sensors)
         .map(|sensor| start(&path, sensor, readings))
         .collect::<Result<Vec<_>, _>>()?;
-    println!("{sensors} sensors, until Ctrl-C");
 
     let mut series = BTreeMap::<u32, Series>::new();
     let mut interrupted = false;
@@ -110,6 +109,9 @@ async fn collect(sensors: u32, readings: u64) -> Outcome {
         };
         match received {
             Ok(Reading { sensor, number, celsius }) => {
+                if series.is_empty() {
+                    println!("{sensors} sensors, until Ctrl-C");
+                }
                 let series = series.entry(sensor).or_default();
                 series.missing += number - series.count - series.missing;
                 series.count += 1;

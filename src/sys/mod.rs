@@ -71,17 +71,27 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 
 /// The pauses between one try and the next.
 #[derive(Debug)]
-pub(crate) struct Pauses(Duration);
+pub(crate) struct Pauses {
+    next: Duration,
+    /// How often another reader may be found.
+    claims: u32,
+}
 
 impl Pauses {
     pub(crate) fn new() -> Self {
-        Self(PAUSES.0)
+        Self { next: PAUSES.0, claims: 4 }
     }
 
     /// How long to wait before the next try; `None` where the failure is not that the other side is not there yet.
     pub(crate) fn after(&mut self, failure: &io::Error) -> Option<Duration> {
-        let time = may_come(failure).then_some(self.0)?;
-        self.0 = (time * 2).min(PAUSES.1);
+        if matches!(obstacle(failure), Some(Obstacle::HasReader)) {
+            // A process that is being forked off holds what this one had open, until it becomes another program.
+            self.claims = self.claims.checked_sub(1)?;
+        } else if !may_come(failure) {
+            return None;
+        }
+        let time = self.next;
+        self.next = (time * 2).min(PAUSES.1);
         Some(time)
     }
 }

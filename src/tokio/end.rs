@@ -185,10 +185,13 @@ impl<P: Hold> End<Read, Open<Tokio>, P> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let (next_writer, Driven { polled, sleeper }) = (self.next_writer(), self.io_mut());
         check(sleeper.as_ref(), cx)?;
         let read = ready!(polled.poll_read(cx, buf))?;
-        if read == 0 && !buf.is_empty() && next_writer {
+        if read == 0 && next_writer {
             polled.renew()?;
         }
         Poll::Ready(Ok(read))
@@ -209,7 +212,8 @@ impl<P: Hold> End<Write, Open<Tokio>, P> {
     ///
     /// ## Windows
     ///
-    /// The bytes of a future that was dropped may still be written, until the next call or the end is dropped.
+    /// The bytes of a future that was dropped may still be written, whole or not at all, until the next write. One
+    /// with the same bytes goes on with them, and writes them once.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let written = poll_fn(|cx| self.poll_write_bytes(cx, bytes)).await;
         written.map_err(|error| self.failed(Operation::Send, error))

@@ -65,23 +65,50 @@ use crate::wait::Sleeper;
 /// `tokio::time::timeout` is for deadlines; what is to be done without waiting, is polled once. A
 /// [`Stop`](crate::Stop) that the end was given ends the waits of tasks as it does those of threads.
 ///
+/// # What does not compile
+///
+/// An end of one mode has no methods of the other: nothing blocks a thread of the runtime by mistake.
+///
+/// ```compile_fail,E0277
+/// # use typed_pipe::{ReadEnd, Tokio, TypedReceiver, state::Open};
+/// fn all(receiver: TypedReceiver<u32, ReadEnd<Open<Tokio>>>) {
+///     for number in receiver {} // an iterator would block
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use typed_pipe::{ReadEnd, Tokio, TypedReceiver, state::Open};
+/// # use std::time::Duration;
+/// fn one(mut receiver: TypedReceiver<u32, ReadEnd<Open<Tokio>>>) {
+///     receiver.recv_timeout(Duration::from_secs(1)); // and so would this
+/// }
+/// ```
+///
 /// # The runtime
 ///
-/// It must have its drivers for I/O and for time enabled, as [`Runtime::new`](tokio::runtime::Runtime::new) and
-/// `#[tokio::main]` do; where one of them is missing, tokio panics. Nothing here is run on its threads for
-/// blocking work: a runtime that is dropped while something waits is gone at once.
+/// An end belongs to the runtime in which it was opened, or given its mode. That one must have its drivers for I/O
+/// and for time, as `Runtime::new` and `#[tokio::main]` give it, and
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all); where one of them is missing, tokio panics. Nothing here runs on its threads for blocking work: a runtime that is dropped while
+/// something waits is gone at once.
 ///
 /// # Platform-specific behavior
 ///
 /// ## Unix
 ///
-/// The runtime is told of a copy of each end's descriptor. While an end waits to be opened, and while the first
-/// writer is awaited, something is tried every 1 to 20 milliseconds or every second.
+/// The runtime is told of a copy of each end's descriptor. An end that waits to be opened tries that every 1 to 20
+/// milliseconds; one that waits for its first writer looks once a second whether its pipe still has a name.
 ///
 /// ## macOS
 ///
 /// The runtime does not learn there that the last writer has left. A reader that waits looks for that every 20
 /// milliseconds.
+///
+/// ## Windows
+///
+/// The system's thread pool wakes the tasks. An end that a task has read from reads ahead, up to 64 KiB, which
+/// later threads get, and nobody to whom its handle is given away. What a task writes goes in pieces that are
+/// no longer than the pipe's buffer: of several writers, pieces of longer messages can mix, unless the wire is
+/// [`Shared`](crate::wire::Shared).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Tokio {}

@@ -25,7 +25,8 @@ where
     /// Sends a value: encodes it, and writes it with all that was fed before.
     ///
     /// The value is taken by the call itself. Where the future is dropped, the value stays in the sender, as if
-    /// it had been fed: it goes first with the next `send` or `flush`, and must not be sent again.
+    /// it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. Who drops futures
+    /// without end looks at [`pending`](TypedSender::pending) now and then: all of it is memory.
     ///
     /// # Errors
     ///

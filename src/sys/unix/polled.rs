@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -22,6 +23,8 @@ const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
 pub(crate) struct Polled {
     /// `None` until the next wait, where the last one has to be forgotten.
     registration: Option<AsyncFd<OwnedFd>>,
+    /// Whether nothing was tried since it was registered.
+    fresh: bool,
     raw: Raw,
     way: Way,
     runtime: Handle,
@@ -33,7 +36,8 @@ impl Polled {
     pub(crate) fn new(raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
         match register(&raw, way, &runtime) {
             Ok(registration) => {
-                Ok(Self { registration: Some(registration), raw, way, runtime, look: None })
+                let registration = Some(registration);
+                Ok(Self { registration, fresh: true, raw, way, runtime, look: None })
             }
             Err(error) => Err((raw, error)),
         }
@@ -95,7 +99,7 @@ impl Polled {
         self.raw.renew()
     }
 
-    /// Does an operation when the runtime says that it may not have to wait.
+    /// Does an operation when the runtime says that it may not have to wait, and once without having asked.
     ///
     /// The runtime never forgets that the other side had left, though another one may have come since. An end
     /// of which it remembers that in vain is registered anew, or the task would be woken without rest.
@@ -107,8 +111,17 @@ impl Polled {
         loop {
             let registration = match &mut self.registration {
                 Some(registration) => registration,
-                none => none.insert(register(&self.raw, self.way, &self.runtime)?),
+                none => {
+                    self.fresh = true;
+                    none.insert(register(&self.raw, self.way, &self.runtime)?)
+                }
             };
+            if mem::take(&mut self.fresh) {
+                match operation(&mut self.raw) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            }
             let mut guard = ready!(match self.way {
                 Way::In => registration.poll_read_ready_mut(cx),
                 Way::Out => registration.poll_write_ready_mut(cx),
