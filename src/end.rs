@@ -65,7 +65,8 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it.
+/// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it. With the feature `tokio`, an end can
+/// be opened and used by tasks instead: see `Tokio`.
 ///
 /// # Bytes or messages
 ///

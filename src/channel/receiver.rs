@@ -25,6 +25,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, Writer
 /// A receive that fails, because time ran out for instance, loses nothing: what has arrived of a message
 /// is kept, and the next receive goes on with it.
 ///
+/// Over an end in the mode `Tokio`, of the feature `tokio`, it is awaited, and is a stream instead of an iterator.
+///
 /// ```
 /// use std::thread;
 /// use typed_pipe::{Pipe, TypedSender};

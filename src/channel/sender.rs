@@ -27,6 +27,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Dropping a sender closes its end, at once: what was [fed](Self::feed) and not [flushed](Self::flush)
 /// is lost then, which the feature `tracing` tells of. [`finish`](Self::finish) says that this was all, and waits until it is taken.
 ///
+/// Over an end in the mode `Tokio`, of the feature `tokio`, it is awaited, and is a sink.
+///
 /// ```
 /// use typed_pipe::{TypedReceiver, TypedSender};
 ///
