@@ -52,6 +52,7 @@
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
 //! | ending a wait from another thread | [`Stop`] |
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
+//! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | receiving without copying | [`Message`] |
 //! | one value, in one call | [`send`], [`receive`] |
@@ -73,6 +74,7 @@
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
+//! - `tokio`: the same ends and channels for tasks, in the mode `Tokio`.
 //! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
 #![warn(missing_docs)]
 #![warn(
@@ -106,9 +108,13 @@ mod service;
 pub mod state;
 mod sys;
 mod text;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod wait;
 pub mod wire;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::Tokio;
 pub use channel::{
     ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
     WithHandles, WritersEnd, forms_agree,

@@ -15,4 +15,6 @@ mod programs;
 mod service;
 mod shared;
 mod support;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod waiting;

@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 use rustix::fs::fstat;
 use rustix::io::Errno;
@@ -159,6 +161,24 @@ impl Raw {
             half.finish();
         }
         Ok(())
+    }
+
+    /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    #[cfg(feature = "tokio")]
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match &self.0 {
+            Kind::Fifo(end) => end.patience(),
+            Kind::Receiving(_) | Kind::Sending(_) => None,
+        }
+    }
+
+    /// What a reader must see for itself, beside whether there is something to read.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look(&self) -> io::Result<()> {
+        match &self.0 {
+            Kind::Fifo(end) => end.look(),
+            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+        }
     }
 
     pub(crate) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
