@@ -67,7 +67,8 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it.
+/// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it. With the feature `tokio`, an end can
+/// be opened and used by tasks instead: see `Tokio`.
 ///
 /// # Bytes, messages, or text
 ///
@@ -152,7 +153,9 @@ impl<D: Direction> End<D, Closed> {
     pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
         PipePath::new(path).map(Self::from)
     }
+}
 
+impl<D: Direction, M: Mode> End<D, Closed<M>> {
     /// Opens the pipe whoever owns it.
     ///
     /// Unless this is said, only a pipe of this user or of the system's administrator is opened: in a
@@ -174,13 +177,15 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
     /// A closed end.
     pub(crate) fn holding(held: P) -> Self {
         Self {
-            state: Closed { _private: () },
+            state: Closed { mode: PhantomData },
             held,
             settings: Settings::default(),
             direction: PhantomData,
         }
     }
+}
 
+impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
     /// Lets a token end whatever this end waits for, its opening included.
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
@@ -193,7 +198,7 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
     }
 }
 
-impl<P: Hold> End<Read, Closed, P> {
+impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
     /// Sets what the end of the writers is taken for.
     #[must_use]
     pub fn end_of_writers(mut self, policy: EndOfWriters) -> Self {
@@ -269,19 +274,17 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
         mut self,
         until: Until,
     ) -> Result<End<D, Open, P>, TransitionError<Self>> {
-        let wait = waiting(until, self.settings.stop.as_ref());
-        match self.held.open(D::WAY, self.settings.any_owner, wait) {
-            Ok(io) => Ok(End {
-                state: Open { io },
-                held: self.held,
-                settings: self.settings,
-                direction: PhantomData,
-            }),
-            Err(error) => {
-                let error = Error::new(D::OPENING, error).at(self.shared_path());
-                Err(TransitionError::new(self, error))
-            }
+        match self.open_raw(until) {
+            Ok(io) => Ok(self.with_state(Open { io })),
+            Err(error) => Err(self.unchanged(D::OPENING, error)),
         }
+    }
+}
+
+impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
+    pub(crate) fn open_raw(&mut self, until: Until) -> io::Result<Raw> {
+        let wait = waiting(until, self.settings.stop.as_ref());
+        self.held.open(D::WAY, self.settings.any_owner, wait)
     }
 }
 
@@ -289,13 +292,37 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     /// Closes the end.
     ///
     /// This cannot fail. What was written stays in the pipe for a reader that has it open.
-    pub fn close(self) -> End<D, Closed, P> {
-        End {
-            state: Closed { _private: () },
-            held: self.held,
-            settings: self.settings,
-            direction: PhantomData,
-        }
+    pub fn close(self) -> End<D, Closed<M>, P> {
+        self.with_state(Closed { mode: PhantomData })
+    }
+
+    /// An open end of what is open already.
+    pub(crate) fn opened(io: M::Io, held: P, stop: Option<Stop>) -> Self {
+        let settings = Settings { stop, ..Settings::default() };
+        Self { state: Open { io }, held, settings, direction: PhantomData }
+    }
+
+    pub(crate) fn stop_by(&mut self, stop: &Stop) {
+        self.settings.stop = Some(stop.clone());
+    }
+
+    pub(crate) fn io(&self) -> &M::Io {
+        &self.state.io
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut M::Io {
+        &mut self.state.io
+    }
+
+    pub(crate) fn into_io(self) -> M::Io {
+        self.state.io
+    }
+
+    /// What it reads and writes through, and the rest of it, which has nothing open.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_parts(self) -> (M::Io, End<D, (), P>) {
+        let Self { state, held, settings, direction } = self;
+        (state.io, End { state: (), held, settings, direction })
     }
 }
 
@@ -317,24 +344,6 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
         self.state.io.buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
-    /// An open end of what is open already.
-    pub(crate) fn opened(io: Raw, held: P, stop: Option<Stop>) -> Self {
-        let settings = Settings { stop, ..Settings::default() };
-        Self { state: Open { io }, held, settings, direction: PhantomData }
-    }
-
-    pub(crate) fn io(&self) -> &Raw {
-        &self.state.io
-    }
-
-    pub(crate) fn io_mut(&mut self) -> &mut Raw {
-        &mut self.state.io
-    }
-
-    pub(crate) fn stop_by(&mut self, stop: &Stop) {
-        self.settings.stop = Some(stop.clone());
-    }
-
     /// Does something that may have to wait with the open end itself.
     pub(crate) fn wait_with<T>(
         &mut self,
@@ -342,14 +351,6 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
         act: impl FnOnce(&mut Raw, Wait<'_>) -> T,
     ) -> T {
         act(&mut self.state.io, waiting(until, self.settings.stop.as_ref()))
-    }
-
-    pub(crate) fn into_io(self) -> Raw {
-        self.state.io
-    }
-
-    pub(crate) fn failed(&self, operation: Operation, error: io::Error) -> Error {
-        Error::new(operation, error).at(self.shared_path())
     }
 }
 
@@ -370,10 +371,31 @@ impl<D, S, P: Hold> End<D, S, P> {
         &self.held
     }
 
+    pub(crate) fn stop(&self) -> Option<&Stop> {
+        self.settings.stop.as_ref()
+    }
+
     pub(crate) fn shared_path(&self) -> Option<&Arc<Path>> {
         self.path().map(PipePath::shared)
     }
+
+    pub(crate) fn with_state<N>(self, state: N) -> End<D, N, P> {
+        End { state, held: self.held, settings: self.settings, direction: PhantomData }
+    }
+
+    /// The error of a transition that did not come about.
+    pub(crate) fn unchanged(self, operation: Operation, error: io::Error) -> TransitionError<Self> {
+        let error = self.failed(operation, error);
+        TransitionError::new(self, error)
+    }
+
+    pub(crate) fn failed(&self, operation: Operation, error: io::Error) -> Error {
+        Error::new(operation, error).at(self.shared_path())
+    }
 }
+
+// Nothing in an end is pinned, whatever its mode.
+impl<D, S, P> Unpin for End<D, S, P> {}
 
 impl<P: Hold> End<Read, Open, P> {
     /// Reads some bytes, waiting until there are any; `Ok(0)` when the last writer has left.
@@ -439,10 +461,6 @@ impl<P: Hold> End<Read, Open, P> {
         self
     }
 
-    pub(crate) fn next_writer(&self) -> bool {
-        self.settings.end_of_writers == EndOfWriters::NextWriter
-    }
-
     fn read_with(
         &mut self,
         room: bool,
@@ -466,6 +484,12 @@ impl<P: Hold> End<Read, Open, P> {
             self.state.io.renew()?;
         }
         Ok(read)
+    }
+}
+
+impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
+    pub(crate) fn next_writer(&self) -> bool {
+        self.settings.end_of_writers == EndOfWriters::NextWriter
     }
 }
 
@@ -515,7 +539,7 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
     }
 
     fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
-        self.state.io.wait_until_taken(waiting(until, self.settings.stop.as_ref()))
+        self.state.io.wait_until_taken(waiting(until, self.stop()))
     }
 
     fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -574,7 +598,7 @@ impl<P: Hold> io::Write for End<Write, Open, P> {
     }
 }
 
-impl<D: Direction, P: Hold> fmt::Debug for End<D, Closed, P> {
+impl<D: Direction, M: Mode, P: Hold> fmt::Debug for End<D, Closed<M>, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "End<{}, Closed>({:?})", D::NAME, self.path())
     }

@@ -23,4 +23,6 @@ mod shared;
 #[cfg(unix)]
 mod sockets;
 mod support;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod waiting;

@@ -203,6 +203,8 @@ fn play() {
             step(READY);
             bytes::expect(&mut receiver, 1..number());
         }
+        #[cfg(all(unix, feature = "tokio"))]
+        "idle-task" => unix::idle_task(&pipe),
         "wait" => await_go(),
         "leave" => {
             let end = WriteEnd::at(pipe).unwrap().open().unwrap();
@@ -400,6 +402,28 @@ pub(crate) mod unix {
                 assert_eq!(receiver.recv().unwrap(), 7);
             }
         }
+    }
+
+    /// The same in a task.
+    #[cfg(feature = "tokio")]
+    pub(super) fn idle_task(name: &OsStr) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pipe = Pipe::new(name).unwrap().mkfifo().unwrap();
+            let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).into_tokio();
+            let mut receiver = reader.open().await.unwrap().into_receiver::<u32>();
+            for round in 0..4 {
+                let (used, since) = (processor_time(), Instant::now());
+                let idle = tokio::time::timeout(Duration::from_secs(1), receiver.recv()).await;
+                assert!(idle.is_err());
+                let used = processor_time() - used;
+                assert!(used < since.elapsed() / 50, "used {used:?} while waiting");
+                if round < 3 {
+                    step(READY);
+                    assert_eq!(receiver.recv().await.unwrap(), 7);
+                }
+            }
+        });
     }
 
     pub(crate) fn processor_time() -> Duration {

@@ -20,6 +20,10 @@ use crate::sys::{Until, Wait, Way, try_until};
 /// How often a reader that no writer has come to looks whether its pipe still has a name.
 const LOOK_AT_NAME: Duration = Duration::from_secs(1);
 
+/// How often a task looks whether the writers have left, where nothing wakes it.
+#[cfg(feature = "tokio")]
+const LOOK_AT_WRITERS: Duration = Duration::from_millis(20);
+
 /// An open end. Nobody else shares its file description, so that the flags can be remembered here.
 #[derive(Debug)]
 pub(super) struct FifoEnd {
@@ -227,6 +231,26 @@ impl FifoEnd {
         Ok(())
     }
 
+    /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    #[cfg(feature = "tokio")]
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match self.writers {
+            // Only `select` tells of the end of the writers there, and no task can wait for that.
+            _ if cfg!(target_vendor = "apple") => Some(LOOK_AT_WRITERS),
+            Writers::Awaited | Writers::AwaitedStill => Some(LOOK_AT_NAME),
+            Writers::Seen | Writers::Gone => None,
+        }
+    }
+
+    /// What a reader must see for itself, beside whether there is something to read.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look(&self) -> io::Result<()> {
+        match self.writers {
+            Writers::Awaited | Writers::AwaitedStill => self.expect_name(),
+            Writers::Seen | Writers::Gone => Ok(()),
+        }
+    }
+
     fn read_with(
         &mut self,
         wait: Wait<'_>,
@@ -261,14 +285,19 @@ impl FifoEnd {
             };
             match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
-                    if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false)
-                    {
-                        return Err(Obstacle::NameGone.into());
-                    }
+                    self.expect_name()?;
                 }
                 done => return done,
             }
         }
+    }
+
+    /// Fails where no writer is there, and none can come by the name any more.
+    fn expect_name(&self) -> io::Result<()> {
+        if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false) {
+            return Err(Obstacle::NameGone.into());
+        }
+        Ok(())
     }
 
     /// Does one operation: plainly where nothing else can end the wait, else with `poll`.

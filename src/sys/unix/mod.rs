@@ -18,6 +18,8 @@ mod name;
 mod node;
 mod peer;
 mod place;
+#[cfg(feature = "tokio")]
+mod polled;
 mod raw;
 mod rights;
 mod server;
@@ -30,6 +32,8 @@ pub(crate) use std::os::fd::OwnedFd as Handle;
 pub(crate) use file::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
+#[cfg(feature = "tokio")]
+pub(crate) use polled::Polled;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 pub(crate) use socket::{Socket, expect_socket_of};

@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 use rustix::fs::fstat;
 use rustix::io::Errno;
@@ -22,7 +24,7 @@ pub struct Raw(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Fifo(FifoEnd),
+    Fifo(Box<FifoEnd>),
     Receiving(Box<Receiving>),
     Sending(Box<Sending>),
 }
@@ -190,6 +192,24 @@ impl Raw {
         Ok(())
     }
 
+    /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    #[cfg(feature = "tokio")]
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match &self.0 {
+            Kind::Fifo(end) => end.patience(),
+            Kind::Receiving(_) | Kind::Sending(_) => None,
+        }
+    }
+
+    /// What a reader must see for itself, beside whether there is something to read.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look(&self) -> io::Result<()> {
+        match &self.0 {
+            Kind::Fifo(end) => end.look(),
+            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
         match &self.0 {
             Kind::Fifo(end) => end.wait_until_taken(wait),
@@ -278,7 +298,7 @@ impl AsFd for Raw {
 
 impl From<FifoEnd> for Raw {
     fn from(end: FifoEnd) -> Self {
-        Self(Kind::Fifo(end))
+        Self(Kind::Fifo(Box::new(end)))
     }
 }
 
