@@ -5,6 +5,7 @@ mod chart;
 mod figures;
 mod message;
 mod ours;
+mod ours_async;
 mod over_interprocess;
 mod over_ipc_channel;
 mod over_python;

@@ -1,7 +1,7 @@
 //! The table of all that is measured.
 
 use crate::round::Side;
-use crate::{ours, over_interprocess, over_ipc_channel, over_python, over_tokio, raw};
+use crate::{ours, ours_async, over_interprocess, over_ipc_channel, over_python, over_tokio, raw};
 
 /// Ours against another side.
 pub(crate) struct Scenario {
@@ -80,6 +80,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
+    Scenario { name: "async_vs_tokio", unit: MESSAGES, ours: &ASYNC, others: &[&TOKIO_BATCH] },
 ];
 
 impl Scenario {
@@ -129,6 +130,12 @@ static BORROWED: Side = Side {
 };
 static OWNED: Side =
     Side { name: "typed-pipe, recv", measure: ours::receive_owned, work: ours::batch_articles };
+
+static ASYNC: Side = Side {
+    name: "typed-pipe, feed in a task",
+    measure: ours_async::receive,
+    work: ours_async::batch,
+};
 
 static RAW_SEND: Side =
     Side { name: "raw, a write a message", measure: raw::receive, work: raw::send };
