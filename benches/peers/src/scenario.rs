@@ -64,7 +64,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "loan_1m_vs_raw",
         unit: GB_OF_1M,
         ours: &LOAN_1M,
-        others: &[&RAW_BYTES_1M, &RAW_BYTES_1M_WIDE],
+        others: &[&RAW_MADE_1M, &RAW_MADE_1M_WIDE],
     },
     Scenario {
         name: "bytes_64k_vs_ipc_channel",
@@ -160,6 +160,16 @@ static RAW_BYTES_1M_WIDE: Side = Side {
     name: "raw, 1 MiB, pipe of 1 MiB",
     measure: raw::receive_payloads::<M1, M1>,
     work: raw::send_payloads::<M1>,
+};
+static RAW_MADE_1M: Side = Side {
+    name: "raw, 1 MiB made anew, pipe of 64 KiB",
+    measure: raw::receive_payloads::<M1, K64>,
+    work: raw::make_payloads::<M1>,
+};
+static RAW_MADE_1M_WIDE: Side = Side {
+    name: "raw, 1 MiB made anew, pipe of 1 MiB",
+    measure: raw::receive_payloads::<M1, M1>,
+    work: raw::make_payloads::<M1>,
 };
 
 static TOKIO_BATCH: Side =
