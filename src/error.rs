@@ -326,6 +326,8 @@ pub enum Operation {
     MakeStop,
     /// Making an end of a handle that came from elsewhere.
     Adopt,
+    /// Giving an open end to the runtime of tokio.
+    Register,
     /// Reading the size of the pipe's buffer.
     MeasureBuffer,
     /// Writing a value as bytes.
@@ -362,9 +364,11 @@ impl Operation {
             | Self::MakeStop
             | Self::Adopt
             | Self::TakeHandle => "",
-            Self::OpenReader | Self::OpenWriter | Self::AwaitWriter | Self::MeasureBuffer => {
-                " a pipe"
-            }
+            Self::OpenReader
+            | Self::OpenWriter
+            | Self::Register
+            | Self::AwaitWriter
+            | Self::MeasureBuffer => " a pipe",
             Self::Accept | Self::Connect | Self::Listen => " a name",
             Self::Agree
             | Self::AskPeer
@@ -388,6 +392,7 @@ impl fmt::Display for Operation {
             Self::AwaitWriter => "wait for a writer of",
             Self::MakeStop => "make a stop token",
             Self::Adopt => "use the handle as an end",
+            Self::Register => "use under tokio",
             Self::MeasureBuffer => "read the buffer size of",
             Self::Encode => "encode a message for",
             Self::Send => "send to",
@@ -716,6 +721,8 @@ pub(crate) enum Obstacle {
     NameGone,
     #[error("no process listens at it; start the server first, or wait for it with `connect`")]
     NoListener,
+    #[error("no runtime of tokio runs here; call it from a task, or within `Runtime::enter`")]
+    NoRuntime,
     #[error("nobody reads from it; start the reader first, or wait for it with `open`")]
     NoReader,
     #[error("no handle of number {0} came with the message, or it was taken before")]
@@ -786,7 +793,7 @@ impl Obstacle {
             Self::Stopped => ErrorKind::Stopped,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
+            Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
         }
     }
 }

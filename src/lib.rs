@@ -55,6 +55,7 @@
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
 //! | ending a wait from another thread | [`Stop`] |
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
+//! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | receiving without copying | [`Message`] |
 //! | messages both ways | [`Listener`], [`TypedConnection`], and [`Agreement`] for what is agreed before the first one |
@@ -67,6 +68,8 @@
 //! | lines of text | [`End::into_text`] |
 //! | what other programs speak | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
+//! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
+//! | what each choice costs | [`costs`] |
 //! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and what stands in the way of two owners of one name | [`PipePath`], [`IfExists`] |
 //! | pipes that were inherited, and the standard streams | [`Unnamed`] |
@@ -81,6 +84,7 @@
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
+//! - `tokio`: the same ends and channels for tasks, in the mode `Tokio`.
 //! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
 #![warn(missing_docs)]
 #![warn(
@@ -114,12 +118,16 @@ mod service;
 pub mod state;
 mod sys;
 mod text;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod wait;
 pub mod wire;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::Tokio;
 pub use channel::{
-    ByteSink, ByteSource, LastWords, Message, Receivable, Sendable, TypedReceiver, TypedSender,
-    WithHandles, WritersEnd, forms_agree,
+    ByteSink, ByteSource, LastWords, Loan, Message, Receivable, Sendable, TypedReceiver,
+    TypedSender, WithHandles, WritersEnd, forms_agree,
 };
 pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{
@@ -138,6 +146,10 @@ pub use service::{Client, ClientOptions, Ending, Service, Summary};
 pub use sys::{IfExists, Peer, User};
 pub use text::LastLine;
 pub use wait::{ReadWithin, Stop, WriteWithin};
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/COSTS.md")]
+pub mod costs {}
 
 /// The programs in the README are tested.
 #[cfg(doctest)]

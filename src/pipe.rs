@@ -9,7 +9,7 @@ use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, co
 use crate::end::{self, End, Hold, Reopen};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Open, Read, Write};
+use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
 use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 
 /// A named pipe, as its owner has it.
@@ -280,7 +280,7 @@ impl<S: Lifecycle> fmt::Debug for Pipe<S> {
     }
 }
 
-impl<D: Direction> End<D, Closed, Pipe<Allocated>> {
+impl<D: Direction, M: Mode> End<D, Closed<M>, Pipe<Allocated>> {
     /// Gives the pipe back.
     pub fn into_pipe(self) -> Pipe<Allocated> {
         self.into_held()

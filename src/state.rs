@@ -5,7 +5,7 @@
 //! this crate can make a state, or another direction.
 //!
 //! ```compile_fail,E0451
-//! let forged = typed_pipe::state::Closed { _private: () };
+//! let forged = typed_pipe::state::Deallocated { _private: () };
 //! ```
 //!
 //! ```compile_fail,E0277
@@ -14,6 +14,7 @@
 //! ```
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use static_assertions::assert_eq_size;
 
@@ -78,10 +79,15 @@ impl half::Direction for Write {
     const NAME: &str = "Write";
 }
 
-/// The state of an end that is not open.
-#[derive(Debug)]
-pub struct Closed {
-    pub(crate) _private: (),
+/// The state of an end that is not open, with the mode in which it is to be opened.
+pub struct Closed<M: Mode = Blocking> {
+    pub(crate) mode: PhantomData<M>,
+}
+
+impl<M: Mode> fmt::Debug for Closed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed")
+    }
 }
 
 /// The state of an end that is open, with the mode in which its operations wait.
@@ -95,7 +101,7 @@ impl<M: Mode> fmt::Debug for Open<M> {
     }
 }
 
-/// How the operations of an open end wait: [`Blocking`].
+/// How the operations of an end wait: [`Blocking`], or `Tokio` with the feature of that name.
 ///
 /// This trait is sealed.
 pub trait Mode: half::Mode {}

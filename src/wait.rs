@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Operation};
 use crate::sys::{Event, Until, Wait};
 
+#[cfg(feature = "tokio")]
+pub(crate) use tasks::Sleeper;
+
 /// A token that ends whatever waits on it, once and for good.
 ///
 /// It is given to an end before it is opened, with [`End::stopped_by`](crate::End::stopped_by). Clones
@@ -40,12 +43,16 @@ struct Shared {
     event: Event,
     stopped: AtomicBool,
     children: Mutex<Vec<Weak<Self>>>,
+    #[cfg(feature = "tokio")]
+    tasks: tasks::Tasks,
 }
 
 impl Shared {
     fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         self.event.set();
+        #[cfg(feature = "tokio")]
+        self.tasks.wake();
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         for child in children.drain(..).filter_map(|child| child.upgrade()) {
             child.stop();
@@ -61,8 +68,13 @@ impl Stop {
     /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
     pub fn new() -> Result<Self, Error> {
         let event = Event::new().map_err(|error| Error::new(Operation::MakeStop, error))?;
-        let children = Mutex::default();
-        Ok(Self(Arc::new(Shared { event, stopped: AtomicBool::new(false), children })))
+        Ok(Self(Arc::new(Shared {
+            event,
+            stopped: AtomicBool::new(false),
+            children: Mutex::default(),
+            #[cfg(feature = "tokio")]
+            tasks: tasks::Tasks::default(),
+        })))
     }
 
     /// Makes a token that is stopped with this one, and can be stopped alone.
@@ -186,6 +198,68 @@ pub trait ReadWithin: half::ReadWithin {}
 )]
 pub trait WriteWithin: half::WriteWithin {}
 
+/// The tasks that a stop wakes.
+#[cfg(feature = "tokio")]
+mod tasks {
+    use std::fmt;
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError, Weak};
+    use std::task::{Context, Waker};
+
+    use super::Stop;
+    use crate::error::Obstacle;
+
+    /// Where one end keeps the waker of the task that waits for it.
+    type Bed = Mutex<Option<Waker>>;
+
+    #[derive(Default)]
+    pub(super) struct Tasks(Mutex<Vec<Weak<Bed>>>);
+
+    impl Tasks {
+        pub(super) fn wake(&self) {
+            let beds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for bed in beds.iter().filter_map(Weak::upgrade) {
+                let waker = bed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                waker.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    /// What waits under a token, in a task.
+    pub(crate) struct Sleeper {
+        stop: Stop,
+        bed: Arc<Bed>,
+    }
+
+    impl Sleeper {
+        pub(crate) fn new(stop: &Stop) -> Self {
+            let bed = Arc::default();
+            let mut beds = stop.0.tasks.0.lock().unwrap_or_else(PoisonError::into_inner);
+            beds.retain(|bed| bed.strong_count() > 0);
+            beds.push(Arc::downgrade(&bed));
+            Self { stop: stop.clone(), bed }
+        }
+
+        /// Fails once the token is stopped, and wakes the task when that comes.
+        pub(crate) fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+            let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *bed {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
+            drop(bed);
+            // After the waker is in its place: who stops now wakes it.
+            if self.stop.is_stopped() { Err(Obstacle::Stopped.into()) } else { Ok(()) }
+        }
+    }
+
+    impl fmt::Debug for Sleeper {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Sleeper").field("stop", &self.stop).finish_non_exhaustive()
+        }
+    }
+}
+
 /// The private halves of the traits: they seal them, and name what stays inside of the crate.
 pub(crate) mod half {
     use std::io;
@@ -201,5 +275,17 @@ pub(crate) mod half {
 
         /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
         fn wait_until_taken(&mut self, until: Until) -> io::Result<bool>;
+
+        /// Lends room for `before + len` bytes, if it will be given to the system without copying.
+        fn lend(&mut self, before: usize, len: usize) -> bool;
+
+        /// What is lent, and was not given yet.
+        fn lent(&self) -> &[u8];
+
+        /// What is lent, to be filled. Empty, once a part of it was given.
+        fn lent_mut(&mut self) -> &mut [u8];
+
+        /// Puts bytes of what is lent into the pipe, as [`write_until`](Self::write_until) would.
+        fn give(&mut self, until: Until) -> io::Result<usize>;
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
+    ("tokio", &["channel", "end", "state", "wire", "wait", "sys", "error"]),
     ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
     ("service", &["dialog", "channel", "duplex", "path", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
@@ -77,6 +79,19 @@ fn systems_are_told_apart_at_the_bottom() {
             );
         }
     }
+}
+
+#[test]
+fn without_its_feature_nothing_depends_on_tokio() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--edges", "normal,build", "--target", "all", "--prefix", "none"])
+        .args(["--no-default-features", "--features", "json,bincode,tracing"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    assert!(tree.contains("postcard"), "{tree}");
+    assert!(!tree.contains("tokio v") && !tree.contains("futures"), "{tree}");
 }
 
 #[test]

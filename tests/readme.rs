@@ -26,6 +26,44 @@ fn the_quickstart_prints_what_it_shows() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), shown);
 }
 
+#[cfg(all(unix, feature = "tokio"))]
+#[test]
+fn ctrl_c_ends_the_telemetry_and_no_reading_is_missing() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    // Cargo becomes the program.
+    let mut collector = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--features", "tokio", "--example", "telemetry"])
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(collector.stdout.take().unwrap());
+    let mut told = String::new();
+    output.read_line(&mut told).unwrap();
+    assert_eq!(told, "3 sensors, until Ctrl-C\n");
+    kill_process(Pid::from_child(&collector), Signal::INT).unwrap();
+    output.read_to_string(&mut told).unwrap();
+    assert!(collector.wait().unwrap().success(), "{told}");
+    assert!(told.ends_with("readings, none is missing\n"), "{told}");
+}
+
+/// Without its feature that program is none, so it is compiled where the docs have it.
+#[test]
+fn its_program_for_tasks_is_that_of_the_docs() {
+    let docs = include_str!("../src/tokio/mod.rs").lines();
+    let mut docs = docs.filter_map(|line| line.strip_prefix("///")).map(|line| {
+        let line = line.trim();
+        line.strip_prefix("# ").unwrap_or(line)
+    });
+    for line in block("rust,ignore").lines().map(str::trim) {
+        assert!(docs.any(|other| other == line), "the docs do not have: {line}");
+    }
+}
+
 #[test]
 fn its_message_of_the_compiler_is_the_real_one() {
     let real = include_str!("../ui-tests/fail/open_before_allocate.stderr");

@@ -20,6 +20,9 @@ pub(crate) struct Incoming<F, C> {
     last_end: Option<WritersEnd>,
 }
 
+/// The bytes of one read.
+const MOST: usize = 64 * 1024;
+
 /// Where a receiver is in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -67,8 +70,12 @@ impl<F, C> Incoming<F, C> {
     }
 
     /// Room for what is read next.
+    ///
+    /// A read that took all that a wide pipe holds would let the writer sleep until there is nothing left to read.
     pub(crate) fn room(&mut self) -> &mut [u8] {
-        self.decoder.spare()
+        let room = self.decoder.spare();
+        let most = room.len().min(MOST);
+        room.get_mut(..most).unwrap_or_default()
     }
 }
 
@@ -84,6 +91,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// Goes to the next whole message, and says whether it is there. Where it is not, more is to be read.
+    #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         if let Stage::Ending { noted } = self.stage {
             self.tell_end(noted)?;
@@ -101,6 +109,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// Notes what a read into the [room](Self::room) has come to.
+    #[inline]
     pub(crate) fn note(&mut self, read: io::Result<usize>) -> Result<(), Error> {
         match read {
             Ok(0) => self.all_have_left(),
@@ -118,9 +127,15 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// The message that was found, owned or borrowed from the buffer.
+    #[inline]
     pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
         let path = self.path.as_ref();
         self.decoder.message().map_err(|error| error.at(path))
+    }
+
+    /// The bytes of the message that was found.
+    pub(crate) fn bytes(&self) -> Result<&[u8], Error> {
+        self.decoder.bytes().map_err(|error| error.at(self.path.as_ref()))
     }
 
     fn all_have_left(&mut self) {

@@ -1,5 +1,6 @@
 //! Typed messages over the ends of pipes, and over anything else that bytes can be read from or written to.
 
+mod bytes;
 mod incoming;
 mod message;
 mod outgoing;
@@ -10,17 +11,20 @@ mod with_handles;
 use static_assertions::assert_impl_all;
 
 use crate::end::{End, Hold};
-use crate::state::{Open, Read, Write};
+use crate::state::{Mode, Open, Read, Write};
 use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
 
+pub use bytes::Loan;
 pub use incoming::WritersEnd;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
 pub use receiver::TypedReceiver;
+#[cfg(feature = "tokio")]
+pub(crate) use receiver::item;
 pub use sender::{LastWords, TypedSender};
 pub use with_handles::WithHandles;
 
-impl<P: Hold> End<Read, Open, P> {
+impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// Makes the end a channel that receives values of one type, on the usual wire.
     ///
     /// The other side must send the same type, on the same wire.
@@ -35,11 +39,11 @@ impl<P: Hold> End<Read, Open, P> {
     ) -> TypedReceiver<T, Self, F, C> {
         let path = self.shared_path().cloned();
         let next_writer = self.next_writer();
-        TypedReceiver::with_wire(self, wire).named(path).awaiting_next_writer(next_writer)
+        TypedReceiver::over(self, wire).named(path).awaiting_next_writer(next_writer)
     }
 }
 
-impl<P: Hold> End<Write, Open, P> {
+impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends values of one type, on the usual wire.
     ///
     /// The other side must receive the same type, on the same wire.
@@ -53,7 +57,7 @@ impl<P: Hold> End<Write, Open, P> {
         wire: Wire<F, C>,
     ) -> TypedSender<T, Self, F, C> {
         let path = self.shared_path().cloned();
-        TypedSender::with_wire(self, wire).unmixed(ATOMIC_WRITE).named(path)
+        TypedSender::over(self, wire).unmixed(ATOMIC_WRITE).named(path)
     }
 }
 

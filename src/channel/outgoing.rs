@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::{Error, Operation};
-use crate::wire::{Codec, Encoder, Framing, Wire};
+use crate::wire::{Codec, Encoder, Framing, Header, Wire};
 
 /// Bytes that are collected before they are written: as many as a pipe usually holds.
 const BATCH: usize = 64 * 1024;
@@ -33,11 +33,6 @@ impl<F, C> Outgoing<F, C> {
         self.encoder.staged()
     }
 
-    /// Whether enough is staged to be written.
-    pub(crate) fn is_batch(&self) -> bool {
-        self.staged() >= BATCH
-    }
-
     /// The error of an operation of this sender.
     pub(crate) fn failed(&self, operation: Operation, error: io::Error) -> Error {
         Error::new(operation, error).at(self.path.as_ref())
@@ -60,6 +55,43 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         self.encoder.stage(value).map_err(|error| error.at(self.path.as_ref()))
     }
 
+    /// Stages a message that is these bytes.
+    pub(crate) fn stage_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.goodbye = false;
+        self.encoder.stage_bytes(bytes).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// The header of a payload of so many bytes, where header and payload are the whole frame.
+    pub(super) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
+        self.goodbye = false;
+        self.encoder.header(len).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// Stages a part of a frame as it is: its first one, or one that follows.
+    pub(super) fn stage_part(&mut self, part: &[u8], first: bool) {
+        self.encoder.stage_part(part, first);
+    }
+
+    /// Makes room behind what is staged for a message of so many bytes, to be filled in place.
+    pub(super) fn lend(&mut self, len: usize) -> Result<(), Error> {
+        self.encoder.lend(len).map_err(|error| error.at(self.path.as_ref()))
+    }
+
+    /// The last bytes of that room.
+    pub(super) fn lent(&self, len: usize) -> &[u8] {
+        self.encoder.lent(len)
+    }
+
+    pub(super) fn lent_mut(&mut self, len: usize) -> &mut [u8] {
+        self.encoder.lent_mut(len)
+    }
+
+    /// Stages the message that was filled in place.
+    pub(super) fn stage_lent(&mut self) -> Result<(), Error> {
+        self.goodbye = false;
+        self.encoder.stage_lent().map_err(|error| error.at(self.path.as_ref()))
+    }
+
     /// Stages the goodbye, unless it is the last thing that was staged.
     pub(crate) fn stage_goodbye(&mut self) {
         if !self.goodbye {
@@ -70,6 +102,18 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     /// What the next single write is to be given; `None` when all is written.
     pub(crate) fn pending(&self) -> Option<&[u8]> {
         Some(self.encoder.pending()).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// What the next write is to be given, if enough is staged.
+    ///
+    /// The message that would make it more than a pipe usually holds goes with the next batch: a writer that has
+    /// filled the pipe would wait for its reader in order to write what little is left.
+    pub(crate) fn batch(&self) -> Option<&[u8]> {
+        match self.staged() {
+            0..BATCH => None,
+            BATCH => Some(self.encoder.pending()),
+            _ => Some(self.encoder.pending_but_last()),
+        }
     }
 
     /// Notes what a write of what was pending has come to.

@@ -27,6 +27,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, Writer
 /// A receive that fails, because time ran out for instance, loses nothing: what has arrived of a message
 /// is kept, and the next receive goes on with it.
 ///
+/// Over an end in the mode `Tokio`, of the feature `tokio`, it is awaited, and is a stream instead of an iterator.
+///
 /// ```
 /// use std::thread;
 /// use typed_pipe::{Pipe, TypedSender};
@@ -94,13 +96,31 @@ impl<T, R: ByteSource> TypedReceiver<T, R> {
     }
 }
 
-impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
-    /// A receiver over anything that bytes can be read from, on a wire of choice.
+impl<T, R, F, C> TypedReceiver<T, R, F, C> {
+    /// How the writers ended the last time that all of them had left; `None` before.
     ///
-    /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
-    /// path, and keeps to the end's [policy](crate::EndOfWriters).
-    pub fn with_wire(io: R, wire: Wire<F, C>) -> Self {
-        Self { io, incoming: Incoming::new(wire), message: PhantomData }
+    /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does.
+    pub fn last_end(&self) -> Option<WritersEnd> {
+        self.incoming.last_end()
+    }
+
+    /// The bytes that were read, and belong to no message that was received.
+    pub fn buffered(&self) -> &[u8] {
+        self.incoming.buffered()
+    }
+
+    /// Gives back what it reads from. The [buffered](Self::buffered) bytes are lost.
+    pub fn into_inner(self) -> R {
+        self.io
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut R {
+        &mut self.io
+    }
+
+    /// What it reads from.
+    pub fn get_ref(&self) -> &R {
+        &self.io
     }
 
     pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
@@ -111,6 +131,27 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub(crate) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
         self.incoming.await_next_writer(next_writer);
         self
+    }
+
+    /// What a driver has to do with.
+    pub(crate) fn parts(&mut self) -> (&mut R, &mut Incoming<F, C>) {
+        (&mut self.io, &mut self.incoming)
+    }
+}
+
+impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
+    pub(super) fn over(io: R, wire: Wire<F, C>) -> Self {
+        Self { io, incoming: Incoming::new(wire), message: PhantomData }
+    }
+}
+
+impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
+    /// A receiver over anything that bytes can be read from, on a wire of choice.
+    ///
+    /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
+    /// path, and keeps to the end's [policy](crate::EndOfWriters).
+    pub fn with_wire(io: R, wire: Wire<F, C>) -> Self {
+        Self::over(io, wire)
     }
 
     /// Receives the next value, waiting until it is there.
@@ -129,6 +170,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///   others are not touched.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
+    #[inline]
     pub fn recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
@@ -198,13 +240,6 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.incoming.message()
     }
 
-    /// How the writers ended the last time that all of them had left; `None` before.
-    ///
-    /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does.
-    pub fn last_end(&self) -> Option<WritersEnd> {
-        self.incoming.last_end()
-    }
-
     /// Receives the next value in its borrowed form if it is there.
     ///
     /// # Errors
@@ -234,23 +269,44 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.incoming.message()
     }
 
-    /// The bytes that were read, and belong to no message that was received.
-    pub fn buffered(&self) -> &[u8] {
-        self.incoming.buffered()
+    /// Receives the next message as bytes, whatever they mean, straight from the buffer.
+    ///
+    /// It is for what [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) send. They
+    /// must be dropped before the next receive.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv) but `Decode`.
+    pub fn recv_bytes(&mut self) -> Result<&[u8], Error> {
+        self.fill(|io, buf| io.read(buf))?;
+        self.incoming.bytes()
     }
 
-    /// Gives back what it reads from. The [buffered](Self::buffered) bytes are lost.
-    pub fn into_inner(self) -> R {
-        self.io
+    /// Receives the next message as bytes if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_recv`](Self::try_recv) but `Decode`.
+    pub fn try_recv_bytes(&mut self) -> Result<&[u8], Error>
+    where
+        R: ReadWithin,
+    {
+        self.fill(|io, buf| io.read_until(buf, Until::Now))?;
+        self.incoming.bytes()
     }
 
-    pub(crate) fn io_mut(&mut self) -> &mut R {
-        &mut self.io
-    }
-
-    /// What it reads from.
-    pub fn get_ref(&self) -> &R {
-        &self.io
+    /// Receives the next message as bytes, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_timeout`](Self::recv_timeout) but `Decode`.
+    pub fn recv_bytes_timeout(&mut self, timeout: Duration) -> Result<&[u8], Error>
+    where
+        R: ReadWithin,
+    {
+        let until = within(timeout);
+        self.fill(|io, buf| io.read_until(buf, until))?;
+        self.incoming.bytes()
     }
 
     /// The message that was found.
@@ -259,13 +315,15 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 
     /// Reads until there is a whole message.
+    #[inline]
     pub(super) fn fill(
         &mut self,
         mut read: impl FnMut(&mut R, &mut [u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
-        while !self.incoming.step()? {
-            let read = read(&mut self.io, self.incoming.room());
-            self.incoming.note(read)?;
+        let (io, incoming) = self.parts();
+        while !incoming.step()? {
+            let read = read(io, incoming.room());
+            incoming.note(read)?;
         }
         Ok(())
     }
@@ -301,15 +359,21 @@ impl<T, R: ByteSource, C: Codec> TypedReceiver<T, R, Shared, C> {
         T: Receivable,
     {
         let value = self.recv()?;
+        self.with_last_writer(value)
+    }
+}
+
+impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
+    /// The writer of the message that was received last, however it was received.
+    pub fn last_writer(&self) -> Option<WriterId> {
+        self.incoming.last_writer()
+    }
+
+    pub(crate) fn with_last_writer(&self, value: T) -> Result<(WriterId, T), Error> {
         match self.last_writer() {
             Some(writer) => Ok((writer, value)),
             None => Err(Error::new(Operation::Receive, FrameError::OutOfBounds)),
         }
-    }
-
-    /// The writer of the message that was received last, however it was received.
-    pub fn last_writer(&self) -> Option<WriterId> {
-        self.incoming.last_writer()
     }
 }
 
@@ -319,12 +383,20 @@ impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedRecei
     type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.recv() {
-            Err(error) if error.is_end() || error.kind() == ErrorKind::Poisoned => None,
-            received => Some(received),
-        }
+        item(self.recv())
     }
 }
+
+/// What a receive is to an iterator, or a stream.
+pub(crate) fn item<T>(received: Result<T, Error>) -> Option<Result<T, Error>> {
+    match received {
+        Err(error) if error.is_end() || error.kind() == ErrorKind::Poisoned => None,
+        received => Some(received),
+    }
+}
+
+// Nothing in a receiver is pinned, whatever it reads from.
+impl<T, R, F, C> Unpin for TypedReceiver<T, R, F, C> {}
 
 impl<T, R: fmt::Debug, F, C> fmt::Debug for TypedReceiver<T, R, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

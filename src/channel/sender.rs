@@ -27,6 +27,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Dropping a sender closes its end, at once: what was [fed](Self::feed) and not [flushed](Self::flush)
 /// is lost then, which the feature `tracing` tells of. [`finish`](Self::finish) says that this was all, and waits until it is taken.
 ///
+/// Over an end in the mode `Tokio`, of the feature `tokio`, it is awaited, and is a sink.
+///
 /// ```
 /// use typed_pipe::{TypedReceiver, TypedSender};
 ///
@@ -39,8 +41,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
-    io: E,
-    outgoing: Outgoing<F, C>,
+    pub(super) io: E,
+    pub(super) outgoing: Outgoing<F, C>,
     message: PhantomData<fn(&T)>,
 }
 
@@ -90,12 +92,39 @@ impl<T: ?Sized, E: ByteSink> TypedSender<T, E> {
     }
 }
 
-impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
-    /// A sender over anything that bytes can be written to, on a wire of choice.
-    ///
-    /// For the end of a pipe, [`into_sender_with`](crate::End::into_sender_with) does the same, and lets errors
-    /// name the path.
-    pub fn with_wire(io: E, wire: Wire<F, C>) -> Self {
+impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
+    /// How many bytes were fed and not sent yet.
+    pub fn pending(&self) -> usize {
+        self.outgoing.staged()
+    }
+
+    /// Gives back what it writes to. What was fed and not flushed is lost.
+    pub fn into_inner(self) -> E {
+        self.io
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut E {
+        &mut self.io
+    }
+
+    /// What it writes to.
+    pub fn get_ref(&self) -> &E {
+        &self.io
+    }
+
+    pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
+        self.outgoing.name(path);
+        self
+    }
+
+    /// What a driver has to do with.
+    pub(crate) fn parts(&mut self) -> (&mut E, &mut Outgoing<F, C>) {
+        (&mut self.io, &mut self.outgoing)
+    }
+}
+
+impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+    pub(super) fn over(io: E, wire: Wire<F, C>) -> Self {
         Self { io, outgoing: Outgoing::new(wire), message: PhantomData }
     }
 
@@ -104,10 +133,15 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.outgoing.unmixed(bytes);
         self
     }
+}
 
-    pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
-        self.outgoing.name(path);
-        self
+impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+    /// A sender over anything that bytes can be written to, on a wire of choice.
+    ///
+    /// For the end of a pipe, [`into_sender_with`](crate::End::into_sender_with) does the same, and lets errors
+    /// name the path.
+    pub fn with_wire(io: E, wire: Wire<F, C>) -> Self {
+        Self::over(io, wire)
     }
 
     /// Sends a value: encodes it, and writes it with all that was fed before.
@@ -207,7 +241,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.send_by(value, |io, bytes| io.write_until(bytes, until))
     }
 
-    /// Takes a value to be sent with others, in one piece of 64 KiB or more.
+    /// Takes a value to be sent with others, in pieces of about 64 KiB.
     ///
     /// It is sent when enough is collected, or by the next [`flush`](Self::flush) or [`send`](Self::send).
     ///
@@ -386,25 +420,6 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }
     }
 
-    /// How many bytes were fed and not sent yet.
-    pub fn pending(&self) -> usize {
-        self.outgoing.staged()
-    }
-
-    /// Gives back what it writes to. What was fed and not flushed is lost.
-    pub fn into_inner(self) -> E {
-        self.io
-    }
-
-    pub(crate) fn io_mut(&mut self) -> &mut E {
-        &mut self.io
-    }
-
-    /// What it writes to.
-    pub fn get_ref(&self) -> &E {
-        &self.io
-    }
-
     pub(crate) fn send_by(
         &mut self,
         value: &(impl Serialize + ?Sized),
@@ -417,13 +432,14 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub(crate) fn feed_by(
         &mut self,
         value: &(impl Serialize + ?Sized),
-        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
+        mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
         self.outgoing.stage(value)?;
-        if !self.outgoing.is_batch() {
-            return Ok(());
+        while let Some(bytes) = self.outgoing.batch() {
+            let written = write(&mut self.io, bytes);
+            self.outgoing.note(written).map_err(|error| self.outgoing.withdraw(error))?;
         }
-        self.write_or_withdraw(write)
+        Ok(())
     }
 
     pub(crate) fn say_goodbye_by(
@@ -435,7 +451,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
-    fn write_or_withdraw(
+    pub(super) fn write_or_withdraw(
         &mut self,
         write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
@@ -446,13 +462,17 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         &mut self,
         mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
     ) -> Result<(), Error> {
-        while let Some(bytes) = self.outgoing.pending() {
-            let written = write(&mut self.io, bytes);
-            self.outgoing.note(written)?;
+        let (io, outgoing) = self.parts();
+        while let Some(bytes) = outgoing.pending() {
+            let written = write(io, bytes);
+            outgoing.note(written)?;
         }
         Ok(())
     }
 }
+
+// Nothing in a sender is pinned, whatever it writes to.
+impl<T: ?Sized, E, F, C> Unpin for TypedSender<T, E, F, C> {}
 
 impl<T: ?Sized, E: fmt::Debug, F, C> fmt::Debug for TypedSender<T, E, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,6 +28,10 @@
 //!   - `renew(&mut self) -> io::Result<()>`: after such an `Ok(0)`, the next read waits for the next writer.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
+//!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was
+//!     lent, if it will be given to the system without copying. `lent(&self) -> &[u8]`, `lent_mut(&mut self) ->
+//!     &mut [u8]`: what was not given yet; `lent_mut` is empty when a part was given. `give(&mut self, Wait) ->
+//!     io::Result<usize>` puts it into the pipe, as a `write` of `lent` would. A back end may lend nothing.
 //!   - `buffer_size(&self) -> io::Result<usize>`
 //! - `struct Server`: an allocated name at which clients connect. Dropping it is as dropping a `Node`.
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
@@ -57,6 +61,17 @@
 //!     half with the message that tells of so many, and of these numbers.
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
 //!   something that bytes are read from or written to at a place.
+//! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
+//!   - `new(Raw, Way, tokio::runtime::Handle) -> Result<Polled, (Raw, io::Error)>`, `into_raw(self) -> Raw`,
+//!     `raw(&self) -> &Raw`
+//!   - `poll_read(&mut self, &mut Context, &mut [u8]) -> Poll<io::Result<usize>>`, and in the same way
+//!     `poll_write`: as `read` and `write`. What is pending is done when it is polled again with the same bytes.
+//!   - `poll_finish(&mut self, &Context) -> Poll<io::Result<()>>` as `finish`; of what is no
+//!     half of a connection, nothing
+//!   - `give_up_write(&mut self) -> io::Result<usize>`: nothing that was pending is written after this; tells how
+//!     much of it was.
+//!   - `renew(&mut self) -> io::Result<()>`
+//! - `type Handle`: `OwnedFd` or `OwnedHandle`.
 //! - `const ATOMIC_WRITE: usize`: so many bytes of one write are never mixed with those of other writers.
 
 use std::fmt;
@@ -71,13 +86,20 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(all(unix, feature = "tokio"))]
+pub(crate) use unix::Polled;
 #[cfg(unix)]
 pub(crate) use unix::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
+#[cfg(all(windows, feature = "tokio"))]
+pub(crate) use windows::Polled;
 #[cfg(windows)]
 pub(crate) use windows::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
 
 #[cfg(unix)]
 pub(crate) use unix::{Socket, expect_socket_of};
+
+/// From so many bytes on it is worth while to give pages to the system instead of copying.
+pub(crate) const LARGE: usize = 16 << 10;
 
 /// A name that nobody can guess: 128 random bits as hexadecimal digits.
 pub(crate) fn random_name() -> io::Result<String> {
@@ -92,6 +114,33 @@ fn random() -> io::Result<u64> {
 /// The pauses between two tries grow from the first of these to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
+/// The pauses between one try and the next.
+#[derive(Debug)]
+pub(crate) struct Pauses {
+    next: Duration,
+    /// How often another reader may be found.
+    claims: u32,
+}
+
+impl Pauses {
+    pub(crate) fn new() -> Self {
+        Self { next: PAUSES.0, claims: 4 }
+    }
+
+    /// How long to wait before the next try; `None` where the failure is not that the other side is not there yet.
+    pub(crate) fn after(&mut self, failure: &io::Error) -> Option<Duration> {
+        if matches!(obstacle(failure), Some(Obstacle::HasReader)) {
+            // A process that is being forked off holds what this one had open, until it becomes another program.
+            self.claims = self.claims.checked_sub(1)?;
+        } else if !may_come(failure) {
+            return None;
+        }
+        let time = self.next;
+        self.next = (time * 2).min(PAUSES.1);
+        Some(time)
+    }
+}
+
 /// Tries something until there is what must be there, or the wait ends.
 ///
 /// The system's own way to wait for that could not be ended, or would wait for ever on a pipe that has
@@ -101,16 +150,14 @@ fn try_until<T>(
     pause: impl Fn(Duration, Wait<'_>) -> io::Result<()>,
     mut attempt: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
-    let (mut time, longest) = PAUSES;
+    let mut pauses = Pauses::new();
     loop {
         let missing = match attempt() {
-            Err(error) if may_come(&error) => error,
+            Err(error) => error,
             done => return done,
         };
-        match pause(time, wait) {
-            Ok(()) => time = (time * 2).min(longest),
-            Err(ended) => return Err(end_of_wait(ended, missing)),
-        }
+        let Some(time) = pauses.after(&missing) else { return Err(missing) };
+        pause(time, wait).map_err(|ended| end_of_wait(ended, missing))?;
     }
 }
 
@@ -130,7 +177,7 @@ fn may_come(error: &io::Error) -> bool {
 }
 
 /// Says what was waited for, where a wait ended in vain.
-fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
+pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
     match (ended.kind(), obstacle(&missing)) {
         (io::ErrorKind::WouldBlock, _) => missing,
         (io::ErrorKind::TimedOut, Some(Obstacle::Busy)) => {

@@ -79,6 +79,7 @@ impl Codec for Postcard {
         postcard::serialize_with_flavor(value, Appended(out)).map_err(CodecError::format)
     }
 
+    #[inline]
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
         let mut deserializer = postcard::Deserializer::from_bytes(bytes);
         let value = T::deserialize(&mut deserializer).map_err(CodecError::format)?;
@@ -88,6 +89,7 @@ impl Codec for Postcard {
 }
 
 /// Refuses bytes that are left over.
+#[inline]
 pub(super) fn all_taken(rest: &[u8]) -> Result<(), CodecError> {
     match rest.len() {
         0 => Ok(()),

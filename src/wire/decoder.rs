@@ -190,6 +190,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// On a wire of many writers also [`Lost`](crate::ErrorKind::Lost),
     /// [`Mismatch`](crate::ErrorKind::Mismatch), and `TooLarge`, about one message or one writer: the decoder
     /// stays usable then, and such errors are not [fatal](Error::is_fatal).
+    #[inline]
     pub fn step(&mut self) -> Result<bool, Error> {
         self.start += self.frame;
         self.frame = 0;
@@ -207,6 +208,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// [`Decode`](crate::ErrorKind::Decode) where the bytes of the message are no `T`, or where there
     /// is no current message. The decoder stays usable, and the next message can be stepped to.
+    #[inline]
     pub fn message<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
         let value = match self.payload() {
             Some(payload) => self.wire.codec.decode(payload),
@@ -215,6 +217,20 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         value.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error)))
     }
 
+    /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
+    /// was given on the other side.
+    ///
+    /// # Errors
+    ///
+    /// [`Decode`](crate::ErrorKind::Decode) where there is no current message.
+    pub fn bytes(&self) -> Result<&[u8], Error> {
+        self.payload().ok_or_else(|| {
+            let none = CodecError::format("no whole message has arrived");
+            Error::new(Operation::Receive, Cause::Decode(none))
+        })
+    }
+
+    #[inline]
     fn payload(&self) -> Option<&[u8]> {
         let Range { start, end } = self.payload;
         let payload = if self.assembled {
@@ -225,6 +241,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         payload.filter(|_| self.frame > 0)
     }
 
+    #[inline]
     fn scan(&mut self) -> Result<bool, Cause> {
         if self.poisoned {
             return Err(FrameError::Poisoned.into());

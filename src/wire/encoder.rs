@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::slack::{ROOM, Slack};
 use super::{Codec, Framing, LengthPrefixed, Postcard, Wire};
-use crate::error::{Cause, Error, FrameError, Operation};
+use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
 /// Turns values into the bytes to write, and keeps those that are not written yet.
 ///
@@ -111,6 +111,13 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         staged.get(..next).unwrap_or(staged)
     }
 
+    /// What the next single write is to be given, if the message staged last may as well wait.
+    pub(crate) fn pending_but_last(&self) -> &[u8] {
+        let pending = self.pending();
+        let before = self.last - self.sent;
+        if before == 0 { pending } else { pending.get(..before).unwrap_or(pending) }
+    }
+
     /// Notes that the first `n` bytes of [`pending`](Self::pending) were written.
     pub fn advance(&mut self, n: usize) {
         let pending = self.pending().len();
@@ -119,6 +126,9 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.rest = if n == 0 { self.rest } else { pending - n };
         if self.sent > self.last {
             self.last = self.committed;
+        } else if self.sent == self.last {
+            // What is left begins with a frame, and may as well go with others.
+            self.rest = 0;
         }
         if self.sent == self.committed && self.sent > 0 {
             let needed = self.committed;
@@ -153,9 +163,42 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// was staged then, what is pending is as it was, and the next value can be staged. The same holds
     /// after a panic in the value's `Serialize`.
     pub fn stage<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.stage_with(|codec, out| codec.encode(value, out))
+    }
+
+    /// Appends a frame of which these bytes are the whole payload: no codec has a part in it.
+    ///
+    /// The other side gets them from [`Decoder::bytes`](super::Decoder::bytes).
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](crate::ErrorKind::TooLarge). Nothing was staged then.
+    pub fn stage_bytes(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.stage_with(|_, out| {
+            out.extend_from_slice(payload);
+            Ok(())
+        })
+    }
+
+    fn stage_with(
+        &mut self,
+        encode: impl FnOnce(&C, &mut Vec<u8>) -> Result<(), CodecError>,
+    ) -> Result<(), Error> {
+        self.begin();
+        let encoded = encode(&self.wire.codec, &mut self.buffer).map_err(Cause::Encode);
+        self.finish(encoded)
+    }
+
+    /// Begins a frame behind what is staged. What is begun is dropped, if no `finish` follows.
+    fn begin(&mut self) {
         self.clear_uncommitted();
         self.compact();
-        match self.append(value) {
+        self.wire.framing.begin(&mut self.buffer);
+    }
+
+    /// Completes the frame, and stages it.
+    fn finish(&mut self, encoded: Result<(), Cause>) -> Result<(), Error> {
+        match encoded.and_then(|()| self.complete()) {
             Ok(()) => {
                 self.last = self.committed;
                 self.committed = self.buffer.len();
@@ -166,6 +209,70 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
                 self.buffer.shrink_to(ROOM);
                 Err(Error::new(Operation::Encode, cause))
             }
+        }
+    }
+
+    fn complete(&mut self) -> Result<(), Cause> {
+        self.wire.framing.finish(&mut self.buffer, self.committed)?;
+        if self.buffer.len() < self.committed {
+            // A codec or framing of the caller's own has taken what is not its own.
+            self.wire.framing.taken_back();
+            return Err(FrameError::OutOfBounds.into());
+        }
+        Ok(())
+    }
+
+    /// Makes room behind what is staged for a message of `len` bytes, which nothing else may be staged before.
+    pub(crate) fn lend(&mut self, len: usize) -> Result<(), Error> {
+        self.begin();
+        if let Err(error) = self.buffer.try_reserve(len) {
+            return self.finish(Err(Cause::Encode(CodecError::format(error))));
+        }
+        self.buffer.resize(self.buffer.len() + len, 0);
+        Ok(())
+    }
+
+    /// The room that was made: `len` bytes at the end.
+    pub(crate) fn lent(&self, len: usize) -> &[u8] {
+        let start = self.buffer.len().saturating_sub(len).max(self.committed);
+        self.buffer.get(start..).unwrap_or_default()
+    }
+
+    /// The same, to be filled.
+    pub(crate) fn lent_mut(&mut self, len: usize) -> &mut [u8] {
+        let start = self.buffer.len().saturating_sub(len).max(self.committed);
+        self.buffer.get_mut(start..).unwrap_or_default()
+    }
+
+    /// Stages the message whose room was made and filled.
+    pub(crate) fn stage_lent(&mut self) -> Result<(), Error> {
+        self.finish(Ok(()))
+    }
+
+    /// The header of a payload of `len` bytes, where header and payload are the whole frame. It is not staged.
+    pub(crate) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
+        self.clear_uncommitted();
+        let whole = self.wire.framing.header(len, &mut self.buffer);
+        let header = self.buffer.get(self.committed..).and_then(Header::of);
+        self.clear_uncommitted();
+        match whole {
+            Ok(whole) => Ok(header.filter(|_| whole)),
+            Err(error) => Err(Error::new(Operation::Encode, error)),
+        }
+    }
+
+    /// Appends a part of a frame as it is: its first part, or one that follows.
+    ///
+    /// What was appended of a frame can be withdrawn together, while nothing of it was written.
+    pub(crate) fn stage_part(&mut self, part: &[u8], first: bool) {
+        self.clear_uncommitted();
+        self.compact();
+        let untouched = first || self.last < self.committed;
+        self.last = if first { self.committed } else { self.last };
+        self.buffer.extend_from_slice(part);
+        self.committed = self.buffer.len();
+        if !untouched {
+            self.last = self.committed;
         }
     }
 
@@ -183,24 +290,33 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.clear_uncommitted();
         has_one
     }
-
-    fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Cause> {
-        let Wire { framing, codec } = &mut self.wire;
-        framing.begin(&mut self.buffer);
-        codec.encode(value, &mut self.buffer).map_err(Cause::Encode)?;
-        framing.finish(&mut self.buffer, self.committed)?;
-        if self.buffer.len() < self.committed {
-            // A codec or framing of the caller's own has taken what is not its own.
-            framing.taken_back();
-            return Err(FrameError::OutOfBounds.into());
-        }
-        Ok(())
-    }
 }
 
 impl<F, C> fmt::Debug for Encoder<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Encoder").field("staged", &self.staged()).finish_non_exhaustive()
+    }
+}
+
+/// The header of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    bytes: [u8; Self::MOST],
+    len: usize,
+}
+
+impl Header {
+    /// The headers of this crate are shorter. A longer one makes no frame that is sent from where it is.
+    const MOST: usize = 16;
+
+    fn of(header: &[u8]) -> Option<Self> {
+        let mut bytes = [0; Self::MOST];
+        bytes.get_mut(..header.len())?.copy_from_slice(header);
+        Some(Self { bytes, len: header.len() })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -321,6 +437,45 @@ mod tests {
         encoder.stage(&Failing).unwrap_err();
         assert!(encoder.withdraw(), "a value that failed is no message");
         assert_eq!(encoder.pending(), b"");
+    }
+
+    #[test]
+    fn the_last_message_may_wait_for_others() {
+        let mut encoder = encoder();
+        assert_eq!(encoder.pending_but_last(), b"");
+        encoder.stage("a").unwrap();
+        assert_eq!(encoder.pending_but_last(), b"\0\0\0\x02\x01a", "there is no other");
+        encoder.stage("b").unwrap();
+        assert_eq!(encoder.pending_but_last(), b"\0\0\0\x02\x01a");
+        encoder.advance(6);
+        encoder.stage("c").unwrap();
+        assert_eq!(encoder.pending(), b"\0\0\0\x02\x01b\0\0\0\x02\x01c", "in one write");
+        assert!(encoder.withdraw());
+        encoder.advance(1);
+        assert_eq!(encoder.pending_but_last(), b"\0\0\x02\x01b", "it is begun");
+        encoder.advance(5);
+        assert_eq!(encoder.staged(), 0);
+    }
+
+    #[test]
+    fn parts_of_a_frame_are_withdrawn_together_until_they_are_begun() {
+        let mut encoder = encoder();
+        encoder.stage("a").unwrap();
+        encoder.stage_part(b"head", true);
+        encoder.stage_part(b"piece", false);
+        assert!(encoder.withdraw());
+        assert_eq!(encoder.pending(), b"\0\0\0\x02\x01a");
+        encoder.stage_part(b"head", true);
+        encoder.stage_part(b"piece", false);
+        encoder.advance(7);
+        encoder.stage_part(b"more", false);
+        assert!(!encoder.withdraw());
+        while encoder.staged() > 0 {
+            encoder.advance(usize::MAX);
+        }
+        encoder.stage_part(b"rest", false);
+        assert!(!encoder.withdraw(), "its frame is begun");
+        assert_eq!(encoder.pending(), b"rest");
     }
 
     #[test]

@@ -68,6 +68,20 @@ pub trait Framing {
     /// frame is dropped then.
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError>;
 
+    /// Appends the header of a payload of `len` bytes, where header and payload are the whole frame, and says
+    /// whether that is so.
+    ///
+    /// It lets large payloads of bytes be sent from where they are. A framing that must see the payload, or writes
+    /// something behind it, keeps to what is here: `begin` and `finish` do it then.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::TooLarge`], as in [`finish`](Self::finish).
+    fn header(&mut self, len: usize, out: &mut Vec<u8>) -> Result<bool, FrameError> {
+        let _ = (len, out);
+        Ok(false)
+    }
+
     /// Looks at all that has arrived and was not taken yet, and finds the first frame in it.
     ///
     /// `bytes` begins where a frame begins and is never empty. A framing whose payload is written in

@@ -46,12 +46,16 @@ impl LengthPrefixed {
         let Some((header, payload)) = frame.and_then(<[u8]>::split_first_chunk_mut) else {
             return Err(FrameError::OutOfBounds);
         };
-        match u32::try_from(payload.len()) {
-            Ok(len) if len <= self.limit => {
-                *header = len.to_be_bytes();
-                Ok(())
-            }
-            _ => Err(self.too_large(payload.len())),
+        *header = self.header(payload.len())?;
+        Ok(())
+    }
+
+    /// The header of a payload of so many bytes.
+    #[inline]
+    fn header(&self, len: usize) -> Result<[u8; HEADER], FrameError> {
+        match u32::try_from(len) {
+            Ok(len) if len <= self.limit => Ok(len.to_be_bytes()),
+            _ => Err(self.too_large(len)),
         }
     }
 
@@ -112,6 +116,11 @@ impl Framing for LengthPrefixed {
     #[inline]
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         Self::finish(self, out.get_mut(start..))
+    }
+
+    fn header(&mut self, len: usize, out: &mut Vec<u8>) -> Result<bool, FrameError> {
+        out.extend_from_slice(&Self::header(self, len)?);
+        Ok(true)
     }
 
     #[inline]

@@ -154,6 +154,7 @@ pub use codec::{Codec, Postcard};
 pub use decoder::Decoder;
 pub use depth::DepthLimit;
 pub use encoder::Encoder;
+pub(crate) use encoder::Header;
 pub use framing::{Framing, Step};
 #[cfg(feature = "json")]
 pub use json::Json;

@@ -1,5 +1,6 @@
 //! What the crate promises, as its users see it.
 
+mod bytes;
 mod calls;
 mod channels;
 mod dialog;
@@ -23,4 +24,6 @@ mod shared;
 #[cfg(unix)]
 mod sockets;
 mod support;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod waiting;

@@ -13,6 +13,8 @@ use typed_pipe::{Client, ErrorKind, ReadEnd, Service, TypedReceiver, TypedSender
 
 use crate::service::Ticket;
 
+use crate::bytes;
+
 const ROLE: &str = "TYPED_PIPE_TEST_ROLE";
 const PIPE: &str = "TYPED_PIPE_TEST_PIPE";
 const NUMBER: &str = "TYPED_PIPE_TEST_NUMBER";
@@ -152,7 +154,7 @@ fn play() {
         "serve-and-hang" => serve_and_hang(&pipe),
         "call" => call(&pipe),
         "flood" => {
-            let from: u32 = env::var(NUMBER).unwrap().parse().unwrap();
+            let from = u32::try_from(number()).unwrap();
             let wire = Wire::default().with_framing(Checked::default());
             let end = WriteEnd::at(pipe).unwrap().open().unwrap();
             let mut sender = end.into_sender_with::<(u32, u32, String), _, _>(wire);
@@ -190,6 +192,19 @@ fn play() {
                 assert_eq!(answer, format!("answer to {text}"));
             }
         }
+        "pour" => {
+            let mut sender = TypedSender::<[u8]>::connect(pipe).unwrap();
+            bytes::pour(&mut sender, 0..number());
+            sender.finish().unwrap();
+        }
+        "drain" => {
+            let mut receiver = TypedReceiver::<Vec<u8>>::connect(pipe).unwrap();
+            bytes::expect(&mut receiver, 0..1);
+            step(READY);
+            bytes::expect(&mut receiver, 1..number());
+        }
+        #[cfg(all(unix, feature = "tokio"))]
+        "idle-task" => unix::idle_task(&pipe),
         "wait" => await_go(),
         "leave" => {
             let end = WriteEnd::at(pipe).unwrap().open().unwrap();
@@ -197,6 +212,11 @@ fn play() {
         }
         other => crate::roles::play(other, Path::new(&pipe)),
     }
+}
+
+/// The number that this peer was told.
+fn number() -> usize {
+    env::var(NUMBER).unwrap().parse().unwrap()
 }
 
 /// A thousand times in vain: no thread and no descriptor is left.
@@ -382,6 +402,28 @@ pub(crate) mod unix {
                 assert_eq!(receiver.recv().unwrap(), 7);
             }
         }
+    }
+
+    /// The same in a task.
+    #[cfg(feature = "tokio")]
+    pub(super) fn idle_task(name: &OsStr) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pipe = Pipe::new(name).unwrap().mkfifo().unwrap();
+            let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).into_tokio();
+            let mut receiver = reader.open().await.unwrap().into_receiver::<u32>();
+            for round in 0..4 {
+                let (used, since) = (processor_time(), Instant::now());
+                let idle = tokio::time::timeout(Duration::from_secs(1), receiver.recv()).await;
+                assert!(idle.is_err());
+                let used = processor_time() - used;
+                assert!(used < since.elapsed() / 50, "used {used:?} while waiting");
+                if round < 3 {
+                    step(READY);
+                    assert_eq!(receiver.recv().await.unwrap(), 7);
+                }
+            }
+        });
     }
 
     pub(crate) fn processor_time() -> Duration {

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use typed_pipe::{ErrorKind, Pipe, ReadEnd, Stop, WriteEnd};
+use typed_pipe::{ErrorKind, Pipe, ReadEnd, Stop, TypedSender, WriteEnd};
 
 use crate::peer;
 use crate::support::{Folder, watched, watched_for};
@@ -267,5 +267,41 @@ fn a22_a_thousand_writers_are_killed_and_the_receiver_goes_on() {
             }
         }
         println!("{received} messages, {cut} cut off, {rounds} writers killed");
+    });
+}
+
+#[test]
+fn a_reader_that_spins_waits_as_any_other() {
+    watched(|| {
+        let spin = Duration::from_millis(2);
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let stop = Stop::new().unwrap();
+        let reader = pipe.reader().stopped_by(&stop).open().unwrap().spinning(spin);
+        let mut receiver = reader.into_receiver::<u32>();
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        for time in [Duration::ZERO, spin / 2, spin * 5] {
+            assert_eq!(receiver.recv_timeout(time).unwrap_err().kind(), ErrorKind::TimedOut);
+        }
+        let mut sender = TypedSender::<u32>::connect(&path).unwrap();
+        let sending = thread::spawn(move || {
+            // Some come while it spins, some when it sleeps.
+            for number in 0..20 {
+                thread::sleep(if number % 2 == 0 { Duration::ZERO } else { spin * 2 });
+                sender.send(&number).unwrap();
+            }
+        });
+        for number in 0..20 {
+            assert_eq!(receiver.recv().unwrap(), number);
+        }
+        sending.join().unwrap();
+        assert!(receiver.recv().unwrap_err().is_disconnected());
+        drop(receiver);
+        let reader = pipe.reader().stopped_by(&stop).open();
+        stop.stop();
+        assert_eq!(
+            reader.unwrap().spinning(spin).read(&mut [0]).unwrap_err().kind(),
+            ErrorKind::Stopped
+        );
     });
 }

@@ -1,9 +1,9 @@
 //! Nobody outside of the crate can make a state.
 
-use typed_pipe::state::Closed;
+use typed_pipe::state::Deallocated;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let forged = Closed { _private: () };
+    let forged = Deallocated { _private: () };
     drop(forged);
     Ok(())
 }

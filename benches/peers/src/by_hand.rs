@@ -52,13 +52,26 @@ pub(crate) fn batch_quotes(mut out: impl Write) -> Done<std::convert::Infallible
 
 /// One write for each payload and its header, without copying the payload to its header first.
 pub(crate) fn send_payloads(mut out: impl Write, payload: &[u8]) -> Done<std::convert::Infallible> {
-    let header = u32::try_from(payload.len())?.to_be_bytes();
     loop {
-        let frame = [IoSlice::new(&header), IoSlice::new(black_box(payload))];
-        let written = out.write_vectored(&frame)?;
-        let rest = written.checked_sub(HEADER).and_then(|written| payload.get(written..));
-        out.write_all(rest.ok_or("a header was written in part")?)?;
+        send_payload(&mut out, black_box(payload))?;
     }
+}
+
+/// The same, with each payload made anew in the same memory.
+pub(crate) fn make_payloads(mut out: impl Write, len: usize) -> Done<std::convert::Infallible> {
+    let mut payload = vec![0; len];
+    for number in (0..=u8::MAX).cycle() {
+        payload.fill(black_box(number));
+        send_payload(&mut out, &payload)?;
+    }
+    unreachable!("it is a cycle")
+}
+
+fn send_payload(mut out: impl Write, payload: &[u8]) -> Done<()> {
+    let header = u32::try_from(payload.len())?.to_be_bytes();
+    let written = out.write_vectored(&[IoSlice::new(&header), IoSlice::new(payload)])?;
+    let rest = written.checked_sub(HEADER).and_then(|written| payload.get(written..));
+    Ok(out.write_all(rest.ok_or("a header was written in part")?)?)
 }
 
 /// Reads frames in pieces as large as they come.

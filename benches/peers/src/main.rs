@@ -5,8 +5,10 @@ mod chart;
 mod figures;
 mod message;
 mod ours;
+mod ours_async;
 mod over_interprocess;
 mod over_ipc_channel;
+mod over_python;
 mod over_tokio;
 mod raw;
 mod round;
@@ -47,6 +49,10 @@ fn compare(options: &Options) -> Done {
     println!("{:<26}{:>8}{:>8}{:>8}  ours and the other", "scenario", "ratio", "min", "max");
     let mut results = Vec::new();
     for scenario in options.chosen()? {
+        if !scenario.is_possible() {
+            println!("{:<26} not here: python3 is missing", scenario.name);
+            continue;
+        }
         let figures = Figures::measure(scenario, options.pairs, options.time)?;
         let Figures { ours, other, ratio, min, max, unit, against } = &figures;
         let digits = if *ours < 1000.0 { 2 } else { 0 };

@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::time::Duration;
 
-use serde_bytes::Bytes;
 use typed_pipe::wire::{Shared, Wire};
-use typed_pipe::{Pipe, PipePath, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::{Pipe, PipePath, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::message::{Article, Quote, payload};
 use crate::round::{Done, Round};
@@ -39,24 +39,35 @@ pub(crate) fn batch(told: &[String]) -> Done<Infallible> {
     }
 }
 
-/// Receives payloads of any size, borrowed from the receiver's buffer.
+/// Receives payloads of any size, straight from the receiver's buffer.
 pub(crate) fn receive_payloads(round: &Round) -> Done<f64> {
     let pipe = Pipe::temporary()?;
     let mut pace = round.start(16, &[text(pipe.path())?])?;
     let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
     while pace.goes_on() {
-        black_box(receiver.recv_ref()?);
+        black_box(receiver.recv_bytes()?);
     }
     Ok(pace.rate())
 }
 
-/// One `send` a payload of `LEN` bytes.
+/// One `send_bytes` a payload of `LEN` bytes.
 pub(crate) fn send_payloads<const LEN: usize>(told: &[String]) -> Done<Infallible> {
-    let mut sender = TypedSender::<Bytes>::connect(path(told.first())?)?;
+    let mut sender = TypedSender::<[u8]>::connect(path(told.first())?)?;
     let payload = payload(LEN);
     loop {
-        sender.send(Bytes::new(black_box(&payload)))?;
+        sender.send_bytes(black_box(&payload))?;
     }
+}
+
+/// One `loan` a payload of `LEN` bytes, made in place.
+pub(crate) fn loan_payloads<const LEN: usize>(told: &[String]) -> Done<Infallible> {
+    let mut sender = TypedSender::<[u8]>::connect(path(told.first())?)?;
+    for number in (0..=u8::MAX).cycle() {
+        let mut payload = sender.loan(LEN)?;
+        payload.fill(black_box(number));
+        payload.send()?;
+    }
+    unreachable!("it is a cycle")
 }
 
 /// Sends a quote through one pipe and waits until it is back through another one.
@@ -82,6 +93,34 @@ pub(crate) fn answer(told: &[String]) -> Done<Infallible> {
         back.send(&there.recv()?)?;
     }
 }
+
+/// As [`ask`], but what waits for a quote spins before it sleeps.
+pub(crate) fn ask_spinning(round: &Round) -> Done<f64> {
+    let there = Pipe::temporary()?;
+    let back = Pipe::temporary()?;
+    let mut pace = round.start(16, &[text(there.path())?, text(back.path())?])?;
+    let mut there = there.into_writer().open()?.into_sender::<Quote>();
+    let mut back = back.into_reader().open()?.spinning(SPIN).into_receiver::<Quote>();
+    let mut quote = Quote::sample();
+    while pace.goes_on() {
+        there.send(&quote)?;
+        quote = back.recv()?;
+    }
+    Ok(pace.rate())
+}
+
+/// Sends each quote back, and spins before it sleeps.
+pub(crate) fn answer_spinning(told: &[String]) -> Done<Infallible> {
+    let there = ReadEnd::at(path(told.first())?)?.open()?.spinning(SPIN);
+    let mut there = there.into_receiver::<Quote>();
+    let mut back = TypedSender::<Quote>::connect(path(told.get(1))?)?;
+    loop {
+        back.send(&there.recv()?)?;
+    }
+}
+
+/// How long a receiver spins.
+const SPIN: Duration = Duration::from_micros(50);
 
 /// Receives quotes from eight processes, each of which writes to the same pipe.
 pub(crate) fn receive_shared(round: &Round) -> Done<f64> {

@@ -48,6 +48,6 @@ pub(crate) fn batch(told: &[String]) -> Done<Infallible> {
     })
 }
 
-fn runtime() -> Done<Runtime> {
-    Ok(Builder::new_current_thread().enable_io().build()?)
+pub(crate) fn runtime() -> Done<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
 }

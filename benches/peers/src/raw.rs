@@ -55,6 +55,11 @@ pub(crate) fn send_payloads<const LEN: usize>(told: &[String]) -> Done<Infallibl
     by_hand::send_payloads(writer(told.first())?, &payload(LEN))
 }
 
+/// One `writev` a payload that was made just before.
+pub(crate) fn make_payloads<const LEN: usize>(told: &[String]) -> Done<Infallible> {
+    by_hand::make_payloads(writer(told.first())?, LEN)
+}
+
 /// Sends a quote through one FIFO and waits until it is back through another one.
 pub(crate) fn ask(round: &Round) -> Done<f64> {
     let folder = tempfile::tempdir()?;

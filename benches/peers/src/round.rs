@@ -85,6 +85,11 @@ impl Round {
         self.start_many(1, step, told)
     }
 
+    /// How long what is measured takes; a fifth of it goes before, to warm up.
+    pub(crate) fn time(&self) -> Duration {
+        self.time
+    }
+
     /// Starts several workers. The clock is looked at every `step` messages.
     pub(crate) fn start_many(&self, workers: usize, step: u32, told: &[&str]) -> Done<Pace> {
         let mut command = Command::new(env::current_exe()?);

@@ -1,7 +1,7 @@
 //! The table of all that is measured.
 
 use crate::round::Side;
-use crate::{ours, over_interprocess, over_ipc_channel, over_tokio, raw};
+use crate::{ours, ours_async, over_interprocess, over_ipc_channel, over_python, over_tokio, raw};
 
 /// Ours against another side.
 pub(crate) struct Scenario {
@@ -39,8 +39,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ours: &SEND,
         others: &[&INTERPROCESS_SEND],
     },
+    Scenario { name: "send_vs_python", unit: MESSAGES, ours: &SEND, others: &[&PYTHON_SEND] },
     Scenario { name: "rtt_vs_raw", unit: ROUND_TRIPS, ours: &RTT, others: &[&RAW_RTT] },
     Scenario { name: "rtt_vs_ipc_channel", unit: ROUND_TRIPS, ours: &RTT, others: &[&IPC_RTT] },
+    Scenario {
+        name: "rtt_spin_vs_ipc_channel",
+        unit: ROUND_TRIPS,
+        ours: &RTT_SPIN,
+        others: &[&IPC_RTT],
+    },
     Scenario {
         name: "bytes_64k_vs_raw",
         unit: GB_OF_64K,
@@ -52,6 +59,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         unit: GB_OF_1M,
         ours: &BYTES_1M,
         others: &[&RAW_BYTES_1M, &RAW_BYTES_1M_WIDE],
+    },
+    Scenario {
+        name: "loan_1m_vs_raw",
+        unit: GB_OF_1M,
+        ours: &LOAN_1M,
+        others: &[&RAW_MADE_1M, &RAW_MADE_1M_WIDE],
     },
     Scenario {
         name: "bytes_64k_vs_ipc_channel",
@@ -67,7 +80,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
+    Scenario { name: "async_vs_tokio", unit: MESSAGES, ours: &ASYNC, others: &[&TOKIO_BATCH] },
 ];
+
+impl Scenario {
+    /// Whether all that it needs is on this machine.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.name != "send_vs_python" || over_python::is_present()
+    }
+}
 
 /// The side that a process is told to be.
 pub(crate) fn side(name: &str) -> Option<&'static Side> {
@@ -80,6 +101,11 @@ pub(crate) fn side(name: &str) -> Option<&'static Side> {
 static SEND: Side = Side { name: "typed-pipe, send", measure: ours::receive, work: ours::send };
 static BATCH: Side = Side { name: "typed-pipe, feed", measure: ours::receive, work: ours::batch };
 static RTT: Side = Side { name: "typed-pipe, round trip", measure: ours::ask, work: ours::answer };
+static RTT_SPIN: Side = Side {
+    name: "typed-pipe, spinning round trip",
+    measure: ours::ask_spinning,
+    work: ours::answer_spinning,
+};
 static BYTES_64K: Side = Side {
     name: "typed-pipe, 64 KiB",
     measure: ours::receive_payloads,
@@ -90,6 +116,11 @@ static BYTES_1M: Side = Side {
     measure: ours::receive_payloads,
     work: ours::send_payloads::<M1>,
 };
+static LOAN_1M: Side = Side {
+    name: "typed-pipe, a loan of 1 MiB",
+    measure: ours::receive_payloads,
+    work: ours::loan_payloads::<M1>,
+};
 static SHARED: Side =
     Side { name: "typed-pipe, 8 writers", measure: ours::receive_shared, work: ours::send_shared };
 static BORROWED: Side = Side {
@@ -99,6 +130,12 @@ static BORROWED: Side = Side {
 };
 static OWNED: Side =
     Side { name: "typed-pipe, recv", measure: ours::receive_owned, work: ours::batch_articles };
+
+static ASYNC: Side = Side {
+    name: "typed-pipe, feed in a task",
+    measure: ours_async::receive,
+    work: ours_async::batch,
+};
 
 static RAW_SEND: Side =
     Side { name: "raw, a write a message", measure: raw::receive, work: raw::send };
@@ -124,6 +161,16 @@ static RAW_BYTES_1M_WIDE: Side = Side {
     measure: raw::receive_payloads::<M1, M1>,
     work: raw::send_payloads::<M1>,
 };
+static RAW_MADE_1M: Side = Side {
+    name: "raw, 1 MiB made anew, pipe of 64 KiB",
+    measure: raw::receive_payloads::<M1, K64>,
+    work: raw::make_payloads::<M1>,
+};
+static RAW_MADE_1M_WIDE: Side = Side {
+    name: "raw, 1 MiB made anew, pipe of 1 MiB",
+    measure: raw::receive_payloads::<M1, M1>,
+    work: raw::make_payloads::<M1>,
+};
 
 static TOKIO_BATCH: Side =
     Side { name: "tokio, feed", measure: over_tokio::receive, work: over_tokio::batch };
@@ -147,6 +194,12 @@ static IPC_BYTES_1M: Side = Side {
     name: "ipc-channel, 1 MiB",
     measure: over_ipc_channel::receive_payloads,
     work: over_ipc_channel::send_payloads::<M1>,
+};
+
+static PYTHON_SEND: Side = Side {
+    name: "multiprocessing.connection",
+    measure: over_python::receive,
+    work: over_python::send,
 };
 
 static INTERPROCESS_SEND: Side = Side {

@@ -11,6 +11,7 @@ use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::{read, readv, write, writev};
 
 use super::file::expect_fifo;
+use super::lending::Lending;
 use super::wait::{pause, ready, until_done};
 use super::{fifo, signal};
 use crate::error::Obstacle;
@@ -18,6 +19,10 @@ use crate::sys::{Until, Wait, Way, try_until};
 
 /// How often a reader that no writer has come to looks whether its pipe still has a name.
 const LOOK_AT_NAME: Duration = Duration::from_secs(1);
+
+/// How often a task looks whether the writers have left, where nothing wakes it.
+#[cfg(feature = "tokio")]
+const LOOK_AT_WRITERS: Duration = Duration::from_millis(20);
 
 /// An open end. Nobody else shares its file description, so that the flags can be remembered here.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ pub(super) struct FifoEnd {
     writers: Writers,
     /// Whether a write to nobody would raise a signal in this process.
     guarded: bool,
+    lending: Lending,
 }
 
 /// What a reading end knows of the writers.
@@ -49,7 +55,8 @@ impl FifoEnd {
         if guarded {
             signal::quiet(fd.as_fd());
         }
-        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded }
+        let lending = Lending::default();
+        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded, lending }
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
@@ -117,6 +124,27 @@ impl FifoEnd {
         self.attempt(PollFlags::OUT, wait, |fd| {
             if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
         })
+    }
+
+    pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
+        self.lending.lend(self.fd.as_fd(), before, len)
+    }
+
+    pub(super) fn lent(&self) -> &[u8] {
+        self.lending.lent()
+    }
+
+    pub(super) fn lent_mut(&mut self) -> &mut [u8] {
+        self.lending.lent_mut()
+    }
+
+    pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
+        let mut lending = mem::take(&mut self.lending);
+        let guarded = self.guarded;
+        let given =
+            self.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain(), guarded));
+        self.lending = lending;
+        given
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -203,6 +231,26 @@ impl FifoEnd {
         Ok(())
     }
 
+    /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    #[cfg(feature = "tokio")]
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match self.writers {
+            // Only `select` tells of the end of the writers there, and no task can wait for that.
+            _ if cfg!(target_vendor = "apple") => Some(LOOK_AT_WRITERS),
+            Writers::Awaited | Writers::AwaitedStill => Some(LOOK_AT_NAME),
+            Writers::Seen | Writers::Gone => None,
+        }
+    }
+
+    /// What a reader must see for itself, beside whether there is something to read.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look(&self) -> io::Result<()> {
+        match self.writers {
+            Writers::Awaited | Writers::AwaitedStill => self.expect_name(),
+            Writers::Seen | Writers::Gone => Ok(()),
+        }
+    }
+
     fn read_with(
         &mut self,
         wait: Wait<'_>,
@@ -237,14 +285,19 @@ impl FifoEnd {
             };
             match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
-                    if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false)
-                    {
-                        return Err(Obstacle::NameGone.into());
-                    }
+                    self.expect_name()?;
                 }
                 done => return done,
             }
         }
+    }
+
+    /// Fails where no writer is there, and none can come by the name any more.
+    fn expect_name(&self) -> io::Result<()> {
+        if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false) {
+            return Err(Obstacle::NameGone.into());
+        }
+        Ok(())
     }
 
     /// Does one operation: plainly where nothing else can end the wait, else with `poll`.

@@ -2,16 +2,24 @@
 
 #[cfg(target_vendor = "apple")]
 mod apple;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod arena;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "no_arena.rs"]
+mod arena;
 mod fifo;
 mod fifo_end;
 mod file;
 mod half;
 mod identity;
+mod lending;
 mod lock;
 mod name;
 mod node;
 mod peer;
 mod place;
+#[cfg(feature = "tokio")]
+mod polled;
 mod raw;
 mod rights;
 mod server;
@@ -24,6 +32,8 @@ pub(crate) use std::os::fd::OwnedFd as Handle;
 pub(crate) use file::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
+#[cfg(feature = "tokio")]
+pub(crate) use polled::Polled;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 pub(crate) use socket::{Socket, expect_socket_of};

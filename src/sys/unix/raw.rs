@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 use rustix::fs::fstat;
 use rustix::io::Errno;
@@ -22,7 +24,7 @@ pub struct Raw(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Fifo(FifoEnd),
+    Fifo(Box<FifoEnd>),
     Receiving(Box<Receiving>),
     Sending(Box<Sending>),
 }
@@ -145,6 +147,35 @@ impl Raw {
         }
     }
 
+    /// Only a FIFO takes pages.
+    pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.lend(before, len),
+            Kind::Receiving(_) | Kind::Sending(_) => false,
+        }
+    }
+
+    pub(crate) fn lent(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Fifo(end) => end.lent(),
+            Kind::Receiving(_) | Kind::Sending(_) => &[],
+        }
+    }
+
+    pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.lent_mut(),
+            Kind::Receiving(_) | Kind::Sending(_) => &mut [],
+        }
+    }
+
+    pub(crate) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.give(wait),
+            Kind::Receiving(_) | Kind::Sending(_) => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
     /// After the last writer left: the next read waits for the next writer. A connection has no next one.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
@@ -159,6 +190,24 @@ impl Raw {
             half.finish();
         }
         Ok(())
+    }
+
+    /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    #[cfg(feature = "tokio")]
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match &self.0 {
+            Kind::Fifo(end) => end.patience(),
+            Kind::Receiving(_) | Kind::Sending(_) => None,
+        }
+    }
+
+    /// What a reader must see for itself, beside whether there is something to read.
+    #[cfg(feature = "tokio")]
+    pub(super) fn look(&self) -> io::Result<()> {
+        match &self.0 {
+            Kind::Fifo(end) => end.look(),
+            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+        }
     }
 
     pub(crate) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
@@ -249,7 +298,7 @@ impl AsFd for Raw {
 
 impl From<FifoEnd> for Raw {
     fn from(end: FifoEnd) -> Self {
-        Self(Kind::Fifo(end))
+        Self(Kind::Fifo(Box::new(end)))
     }
 }
 

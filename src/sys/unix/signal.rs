@@ -62,17 +62,25 @@ pub(super) fn quiet(fd: BorrowedFd<'_>) {
     unsafe { libc::fcntl(fd.as_raw_fd(), SET_NO_SIGPIPE, 1) };
 }
 
-/// Writes with the signal blocked in this thread, and takes it back if the write has raised it.
+/// Writes with the signal blocked.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn write_masked(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    masked(|| writev(fd, bufs))
+}
+
+/// Does something with the signal blocked in this thread, and takes it back if that has raised it.
 ///
 /// One that was pending before stays: it is not ours.
 #[cfg(not(target_vendor = "apple"))]
-pub(super) fn write_masked(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+pub(super) fn masked(
+    write: impl FnOnce() -> rustix::io::Result<usize>,
+) -> rustix::io::Result<usize> {
     let sigpipe = just_sigpipe();
     let mut before = just_sigpipe();
     let pending = is_pending();
     // SAFETY: both point to sets that live over the call.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const sigpipe, &raw mut before) };
-    let written = writev(fd, bufs);
+    let written = write();
     if written == Err(Errno::PIPE) && !pending {
         let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the set and the time live over the call; nobody asks for the details of the signal.
@@ -81,6 +89,14 @@ pub(super) fn write_masked(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::
     // SAFETY: `before` was written by the first call, and lives over this one.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
     written
+}
+
+/// After [`quiet`] nothing raises the signal.
+#[cfg(target_vendor = "apple")]
+pub(super) fn masked(
+    write: impl FnOnce() -> rustix::io::Result<usize>,
+) -> rustix::io::Result<usize> {
+    write()
 }
 
 #[cfg(not(target_vendor = "apple"))]

@@ -3,10 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use super::ahead::AHEAD;
 use super::connection::Connection;
 use super::event::{Event, expect_no_stop, remaining};
 use super::overlapped::{Outcome, Overlapped};
 use super::stream::MOST;
+#[cfg(feature = "tokio")]
+use crate::error::Obstacle;
 use crate::sys::Wait;
 use crate::sys::backlog::Backlog;
 
@@ -19,13 +22,16 @@ pub(super) struct Incoming {
     /// Whether the other side said that this was all, or is gone.
     has_ended: bool,
     lets_in: bool,
+    /// Whether tasks read from it: they cannot wait for an operation that is not in flight.
+    reads_ahead: bool,
 }
 
 impl Incoming {
     /// The end of each read sets `event`.
     pub(super) fn new(connection: Arc<Connection>, event: Arc<Event>) -> Self {
         let pipe = Overlapped::new(connection, event, 0);
-        Self { pipe, backlog: Backlog::default(), has_ended: false, lets_in: false }
+        let backlog = Backlog::default();
+        Self { pipe, backlog, has_ended: false, lets_in: false, reads_ahead: false }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -46,6 +52,9 @@ impl Incoming {
         if !self.backlog.is_empty() {
             return Ok(self.backlog.take(buf));
         }
+        if self.reads_ahead {
+            return self.read_what_is_ahead(buf, wait);
+        }
         let most = buf.len().min(MOST);
         let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
         while !self.has_ended {
@@ -61,6 +70,38 @@ impl Incoming {
             }
         }
         Ok(0)
+    }
+
+    /// Leaves a read in flight, where nothing has come.
+    fn read_what_is_ahead(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        while !self.has_ended {
+            let over = if self.pipe.is_in_flight() {
+                self.pipe.poll()
+            } else {
+                self.pipe.read_ahead(AHEAD)
+            };
+            match over {
+                // The thread that began to read has ended.
+                Some(outcome) if outcome.is_cancelled() && outcome.bytes == 0 => {}
+                Some(outcome) => {
+                    self.keep(outcome)?;
+                    if !self.backlog.is_empty() {
+                        return Ok(self.backlog.take(buf));
+                    }
+                    remaining(wait.until)?;
+                }
+                None => self.pipe.event().wait(wait)?,
+            }
+        }
+        Ok(0)
+    }
+
+    /// Keeps what was read ahead, or its end.
+    fn keep(&mut self, outcome: Outcome) -> io::Result<()> {
+        if !self.is_end(outcome)? {
+            self.backlog.put(self.pipe.buffer().get(..outcome.bytes).unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// How many bytes can be read without waiting.
@@ -110,5 +151,28 @@ impl Incoming {
         }
         self.has_ended = true;
         Ok(true)
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Incoming {
+    /// Prepares for a task; tells the event that is set when it should look again.
+    pub(super) fn attend(&mut self) -> io::Result<Arc<Event>> {
+        if !self.connection().is_overlapped() {
+            return Err(Obstacle::NotOverlapped.into());
+        }
+        self.pipe.give_buffer(AHEAD);
+        self.reads_ahead = true;
+        Ok(Arc::clone(self.pipe.event()))
+    }
+
+    /// No task waits for it any more. What was read ahead is kept for later reads.
+    pub(super) fn leave(&mut self) {
+        if let Some(outcome) = self.pipe.give_up() {
+            // Most of the time it was given up in vain. What else went wrong goes wrong with the next read, too.
+            let _ = self.keep(outcome);
+        }
+        self.pipe.give_buffer(0);
+        self.reads_ahead = false;
     }
 }

@@ -3,6 +3,11 @@
 //! All handles are overlapped, since the system does one operation after the other on those that are
 //! not. No handle is inheritable.
 
+mod ahead;
+#[cfg(feature = "tokio")]
+mod behind;
+#[cfg(feature = "tokio")]
+mod bell;
 mod client;
 mod connection;
 mod event;
@@ -16,6 +21,8 @@ mod outgoing;
 mod overlapped;
 mod passing;
 mod peer;
+#[cfg(feature = "tokio")]
+mod polled;
 mod raw;
 mod security;
 mod server;
@@ -31,6 +38,8 @@ pub(crate) use event::Event;
 pub(crate) use facts::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
+#[cfg(feature = "tokio")]
+pub(crate) use polled::Polled;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 

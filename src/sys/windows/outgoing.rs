@@ -5,11 +5,13 @@ use std::mem;
 use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+use super::behind::Behind;
 use super::connection::Connection;
 use super::event::{Event, expect_no_stop};
 use super::gather::gather;
 use super::incoming::Incoming;
-use super::overlapped::Overlapped;
+use super::overlapped::{Outcome, Overlapped};
 use super::passing::Passing;
 use super::stream::MOST;
 use crate::error::Obstacle;
@@ -27,6 +29,8 @@ pub(super) struct Outgoing {
     passing: Passing,
     gathered: Vec<u8>,
     has_finished: bool,
+    #[cfg(feature = "tokio")]
+    behind: Behind,
 }
 
 impl Outgoing {
@@ -38,6 +42,8 @@ impl Outgoing {
             passing: Passing::default(),
             gathered: Vec::new(),
             has_finished: false,
+            #[cfg(feature = "tokio")]
+            behind: Behind::default(),
         }
     }
 
@@ -129,6 +135,10 @@ impl Outgoing {
         }
         self.expect_able(wait)?;
         let outcome = self.pipe.write(&[], wait)?;
+        self.has_said_farewell(outcome)
+    }
+
+    fn has_said_farewell(&mut self, outcome: Outcome) -> io::Result<()> {
         // To one that is gone there is nothing to say.
         if !outcome.is_end() {
             outcome.moved()?;
@@ -167,6 +177,42 @@ impl Outgoing {
         let written = write(self);
         self.passing.end(matches!(written, Ok(1..)));
         written
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Outgoing {
+    /// Prepares for a task; tells the event that is set when it should look again.
+    pub(super) fn attend(&mut self) -> io::Result<Arc<Event>> {
+        if !self.connection().is_overlapped() {
+            return Err(Obstacle::NotOverlapped.into());
+        }
+        self.pipe.give_buffer(self.connection().facts().quota);
+        Ok(Arc::clone(self.pipe.event()))
+    }
+
+    /// Writes from one buffer without waiting: see [`Behind::write`].
+    pub(super) fn write_behind(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.has_finished {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.behind.write(&mut self.pipe, bytes)
+    }
+
+    pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
+        self.behind.give_up(&mut self.pipe)
+    }
+
+    /// As [`finish`](Self::finish), without waiting. While there is no room, it goes on by itself.
+    pub(super) fn finish_behind(&mut self) -> io::Result<()> {
+        if self.has_finished {
+            return Ok(());
+        }
+        if !self.connection().facts().has_messages {
+            return Err(Obstacle::Unsupported.into());
+        }
+        let outcome = self.behind.write_nothing(&mut self.pipe)?;
+        self.has_said_farewell(outcome)
     }
 }
 

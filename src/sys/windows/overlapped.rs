@@ -85,6 +85,7 @@ impl<H: AsHandle> Overlapped<H> {
         &self.handle
     }
 
+    /// What the end of each operation sets.
     pub(super) fn event(&self) -> &Arc<Event> {
         &self.operation.event
     }
@@ -101,6 +102,11 @@ impl<H: AsHandle> Overlapped<H> {
         let call = |place| unsafe { ConnectNamedPipe(handle, place) };
         // SAFETY: the operation touches the place alone, and the handle is closed after it.
         unsafe { self.operation.begin(handle, call) }
+    }
+
+    /// Gives it a buffer of its own. What was in flight ends.
+    pub(super) fn give_buffer(&mut self, bytes: usize) {
+        self.operation = Operation::new(Arc::clone(self.event()), bytes);
     }
 
     /// Begins to read so many bytes at most into the buffer of its own.
@@ -173,6 +179,37 @@ impl<H: AsHandle> Overlapped<H> {
 
     fn raw(&self) -> HANDLE {
         self.handle.as_handle().as_raw_handle()
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<H: AsHandle> Overlapped<H> {
+    /// Begins to write from the buffer of its own, to which as many of the bytes go as there is room for.
+    pub(super) fn write_behind(&mut self, bytes: &[u8]) -> Option<Outcome> {
+        self.give_up();
+        let handle = self.raw();
+        // SAFETY: nothing is in flight, so the buffer is ours alone.
+        let buffer = unsafe { &mut *self.operation.buffer() };
+        let len = bytes.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), bytes.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        let (start, len) = (buffer.as_ptr(), length(len));
+        // SAFETY: the handle is open; place and buffer live until the operation is over.
+        let call = |place| unsafe { WriteFile(handle, start, len, null_mut(), place) };
+        // SAFETY: the buffer lives as long as the place, and the handle is closed after the operation.
+        unsafe { self.operation.begin(handle, call) }
+    }
+
+    /// What is being written from the buffer of its own begins with this.
+    pub(super) fn behind(&self) -> &[u8] {
+        // SAFETY: the place lives as long as the operation. The system only reads what it writes out, and
+        // we change it only when nothing is in flight, with `&mut self`.
+        unsafe { &*self.operation.buffer().cast_const() }
+    }
+
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.operation.in_flight.is_some()
     }
 }
 
@@ -307,8 +344,8 @@ impl Operation {
             if let Some(outcome) = self.poll() {
                 return outcome;
             }
-            // Should the wait fail, the next look tells as well.
-            let _ = self.event.wait_for(GRACE);
+            // The next look tells as well, should the wait fail, or somebody else be told of the event.
+            let _ = self.event.wait_for(1);
         }
     }
 

@@ -5,6 +5,8 @@ use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+use super::Event;
 use super::connection::Connection;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
@@ -92,6 +94,38 @@ impl Raw {
             Kind::Stream(_) | Kind::Incoming(_) | Kind::Outgoing(_) => Ok(()),
             Kind::Writers(writers) => writers.wait_for_writer(wait),
         }
+    }
+
+    /// The system takes no pages.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux pages are lent"
+    )]
+    pub(crate) fn lend(&mut self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    pub(crate) fn lent(&self) -> &[u8] {
+        &[]
+    }
+
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux pages are lent"
+    )]
+    pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux pages are lent"
+    )]
+    pub(crate) fn give(&mut self, _: Wait<'_>) -> io::Result<usize> {
+        Err(Obstacle::Unsupported.into())
     }
 
     /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
@@ -238,6 +272,61 @@ impl Raw {
             Kind::Incoming(half) => Ok(half.connection()),
             Kind::Outgoing(half) => Ok(half.connection()),
             Kind::Stream(_) | Kind::Writers(_) => Err(Obstacle::Unsupported.into()),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Raw {
+    /// Prepares for a task; tells the event that is set when it should look again.
+    pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
+        match &mut self.0 {
+            Kind::Stream(stream) => stream.attend(way),
+            Kind::Writers(writers) => Ok(writers.event()),
+            Kind::Incoming(half) => half.attend(),
+            Kind::Outgoing(half) => half.attend(),
+        }
+    }
+
+    /// No task waits for it any more. What was being written is given up.
+    pub(super) fn leave(&mut self) {
+        match &mut self.0 {
+            // What a stream has read ahead, later threads get from there.
+            Kind::Stream(_) | Kind::Outgoing(_) => {
+                // Whatever comes of it: it is no longer awaited.
+                let _ = self.give_up_write();
+            }
+            Kind::Writers(_) => {}
+            Kind::Incoming(half) => half.leave(),
+        }
+    }
+
+    /// Whether the next read looks for the next writer, which may not be there yet.
+    pub(super) fn awaits_next(&self) -> bool {
+        matches!(&self.0, Kind::Stream(stream) if stream.awaits_next())
+    }
+
+    pub(super) fn write_behind(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Stream(stream) => stream.write_behind(bytes),
+            Kind::Outgoing(half) => half.write_behind(bytes),
+            Kind::Writers(_) | Kind::Incoming(_) => Err(Obstacle::WrongDirection("writing").into()),
+        }
+    }
+
+    /// As `finish`, without waiting. While there is no room, it goes on by itself.
+    pub(super) fn finish_behind(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Kind::Outgoing(half) => half.finish_behind(),
+            Kind::Stream(_) | Kind::Writers(_) | Kind::Incoming(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Stream(stream) => stream.give_up_write(),
+            Kind::Outgoing(half) => half.give_up_write(),
+            Kind::Writers(_) | Kind::Incoming(_) => Ok(0),
         }
     }
 }

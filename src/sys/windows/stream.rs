@@ -6,6 +6,9 @@ use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ahead::{AHEAD, Ahead, Progress};
+#[cfg(feature = "tokio")]
+use super::behind::Behind;
 use super::client;
 use super::event::{Event, expect_no_stop, remaining};
 use super::facts::{expect_pipe, quota};
@@ -29,6 +32,10 @@ pub(super) struct Stream {
     /// What can be written without being taken in parts.
     quota: usize,
     gathered: Vec<u8>,
+    /// What is read ahead, since a task has read from it.
+    ahead: Option<Ahead>,
+    #[cfg(feature = "tokio")]
+    behind: Behind,
 }
 
 /// Where a client's end came from, and where it finds the next writer.
@@ -50,10 +57,21 @@ enum Link {
 impl Stream {
     /// The pipe of a handle that we have opened ourselves.
     pub(super) fn new(handle: OwnedHandle) -> io::Result<Self> {
-        let pipe = Overlapped::new(handle, Arc::new(Event::automatic()?), 0);
-        let quota = quota(&pipe)?;
-        let (origin, link, gathered) = (None, Link::Up, Vec::new());
-        Ok(Self { pipe, origin, link, plain_only: false, quota, gathered })
+        Ok(Self::with_event(quota(&handle)?, handle, Arc::new(Event::automatic()?)))
+    }
+
+    fn with_event(quota: usize, handle: OwnedHandle, event: Arc<Event>) -> Self {
+        Self {
+            pipe: Overlapped::new(handle, event, 0),
+            origin: None,
+            link: Link::Up,
+            plain_only: false,
+            quota,
+            gathered: Vec::new(),
+            ahead: None,
+            #[cfg(feature = "tokio")]
+            behind: Behind::default(),
+        }
     }
 
     /// Connects to a pipe as its client.
@@ -70,9 +88,7 @@ impl Stream {
             .and_then(|plain_only| Ok((plain_only, quota(&handle)?, Event::automatic()?)));
         match examined {
             Ok((plain_only, quota, event)) => {
-                let pipe = Overlapped::new(handle, Arc::new(event), 0);
-                let (origin, link, gathered) = (None, Link::Up, Vec::new());
-                Ok(Self { pipe, origin, link, plain_only, quota, gathered })
+                Ok(Self { plain_only, ..Self::with_event(quota, handle, Arc::new(event)) })
             }
             Err(error) => Err((handle, error)),
         }
@@ -88,8 +104,16 @@ impl Stream {
         }
         self.expect_able(wait)?;
         if let (Link::Awaited, Some(origin)) = (self.link, &self.origin) {
-            let fresh = Self::new(origin.connect(Way::In, wait)?)?;
+            let handle = origin.connect(Way::In, wait)?;
+            let fresh = Self::with_event(quota(&handle)?, handle, Arc::clone(self.pipe.event()));
+            let reads_ahead = self.ahead.is_some();
             *self = Self { origin: self.origin.take(), ..fresh };
+            if reads_ahead {
+                self.begin_to_read_ahead();
+            }
+        }
+        if self.ahead.is_some() {
+            return self.read_what_is_ahead(buf, wait);
         }
         let most = buf.len().min(MOST);
         let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
@@ -107,6 +131,31 @@ impl Stream {
             // A message without bytes is nothing. Whoever sends them, over and over, cannot keep us
             // beyond the deadline.
             remaining(wait.until)?;
+        }
+    }
+
+    /// From here on all is read ahead: a task cannot wait for an operation that is not in flight.
+    fn begin_to_read_ahead(&mut self) {
+        self.pipe.give_buffer(AHEAD);
+        self.ahead = Some(Ahead::new(&mut self.pipe));
+    }
+
+    fn read_what_is_ahead(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        let Some(ahead) = &mut self.ahead else { return Ok(0) };
+        loop {
+            expect_no_stop(wait)?;
+            match ahead.look(&mut self.pipe) {
+                Progress::Bytes => return Ok(ahead.take(&mut self.pipe, buf)),
+                Progress::Empty => {
+                    remaining(wait.until)?;
+                }
+                Progress::Nothing => self.pipe.event().wait(wait)?,
+                Progress::End(outcome) if outcome.is_end() => {
+                    self.link = Link::Gone;
+                    return Ok(0);
+                }
+                Progress::End(outcome) => return outcome.moved(),
+            }
         }
     }
 
@@ -143,7 +192,7 @@ impl Stream {
     /// is that of an event, which can be closed, and nothing else that one does with pipes.
     pub(super) fn renew(&mut self) -> io::Result<()> {
         if self.link == Link::Gone && self.origin.is_some() {
-            let event = Arc::new(Event::automatic()?);
+            let event = Arc::clone(self.pipe.event());
             self.pipe = Overlapped::new(Event::new()?.into(), event, 0);
             self.link = Link::Awaited;
         }
@@ -159,6 +208,35 @@ impl Stream {
             return Err(Obstacle::NotOverlapped.into());
         }
         Ok(())
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Stream {
+    /// Prepares for a task; tells the event that is set when it should look again.
+    pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
+        if self.plain_only {
+            return Err(Obstacle::NotOverlapped.into());
+        }
+        match way {
+            Way::In if self.ahead.is_none() => self.begin_to_read_ahead(),
+            Way::In => {}
+            Way::Out => self.pipe.give_buffer(self.quota),
+        }
+        Ok(Arc::clone(self.pipe.event()))
+    }
+
+    pub(super) fn awaits_next(&self) -> bool {
+        self.link == Link::Awaited
+    }
+
+    /// Writes from one buffer without waiting: see [`Behind::write`].
+    pub(super) fn write_behind(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.behind.write(&mut self.pipe, bytes)
+    }
+
+    pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
+        self.behind.give_up(&mut self.pipe)
     }
 }
 

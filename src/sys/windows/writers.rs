@@ -2,18 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex};
 
+use super::ahead::{AHEAD, Ahead, Progress};
 use super::event::{Event, expect_no_stop, remaining};
 use super::instance::Listener;
 use super::node::lock;
-use super::overlapped::{Outcome, Overlapped};
+use super::overlapped::Overlapped;
 use crate::sys::Wait;
-
-/// The bytes that are read ahead from each writer.
-const AHEAD: usize = 65536;
 
 /// The writers that are there, the one whose turn it is in front; further ones are let in at any read.
 #[derive(Debug)]
@@ -81,6 +78,12 @@ impl Writers {
         }
     }
 
+    /// What is set when there is something to look at.
+    #[cfg(feature = "tokio")]
+    pub(super) fn event(&self) -> Arc<Event> {
+        Arc::clone(&self.event)
+    }
+
     pub(super) fn buffer_size(&self) -> io::Result<usize> {
         Ok(lock(&self.listener).facts()?.quota)
     }
@@ -101,10 +104,10 @@ impl Writers {
         let mut found = Look::Quiet;
         for _ in 0..self.writers.len() {
             let Some(mut writer) = self.writers.pop_front() else { break };
-            match writer.look() {
+            match writer.ahead.look(&mut writer.pipe) {
                 Progress::Bytes => {
-                    let bytes = writer.take(buf);
-                    if writer.is_between_messages() {
+                    let bytes = writer.ahead.take(&mut writer.pipe, buf);
+                    if writer.ahead.is_between_messages() {
                         self.writers.push_back(writer);
                     } else {
                         self.writers.push_front(writer);
@@ -116,7 +119,8 @@ impl Writers {
                     self.writers.push_back(writer);
                     found = Look::Again;
                 }
-                Progress::End => {}
+                // Whatever else goes wrong with one writer is its end, and nobody else's.
+                Progress::End(_) => {}
             }
         }
         found
@@ -151,81 +155,13 @@ enum Look {
 #[derive(Debug)]
 struct Writer {
     pipe: Overlapped,
-    /// What was read ahead and not taken yet.
-    left: Range<usize>,
-    /// Whether the message goes on after that.
-    has_more: bool,
-    over: Option<Outcome>,
-}
-
-/// What a look at one writer found.
-enum Progress {
-    Bytes,
-    Empty,
-    Nothing,
-    End,
+    ahead: Ahead,
 }
 
 impl Writer {
-    fn new(pipe: Overlapped) -> Self {
-        let mut writer = Self { pipe, left: 0..0, has_more: false, over: None };
-        writer.read_ahead();
-        writer
-    }
-
-    fn look(&mut self) -> Progress {
-        if !self.left.is_empty() {
-            return Progress::Bytes;
-        }
-        loop {
-            let Some(outcome) = self.over.take().or_else(|| self.pipe.poll()) else {
-                // The rest of a message is there at once, unless its writer took it back.
-                self.has_more = false;
-                return Progress::Nothing;
-            };
-            self.has_more = outcome.has_more();
-            return match outcome.moved() {
-                Ok(0) => {
-                    self.read_ahead();
-                    Progress::Empty
-                }
-                Ok(bytes) => {
-                    self.left = 0..bytes;
-                    Progress::Bytes
-                }
-                // The thread that began to read has ended. To begin anew unsets the event, which another
-                // writer may have set.
-                Err(_) if outcome.is_cancelled() => {
-                    self.read_ahead();
-                    self.pipe.event().set();
-                    continue;
-                }
-                // Whatever else goes wrong with one writer is its end, and nobody else's.
-                Err(_) => Progress::End,
-            };
-        }
-    }
-
-    /// Takes what there is and fits; reads on when nothing is left.
-    fn take(&mut self, buf: &mut [u8]) -> usize {
-        let ahead = self.pipe.buffer().get(self.left.clone()).unwrap_or_default();
-        let bytes = ahead.len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..bytes), ahead.get(..bytes)) {
-            to.copy_from_slice(from);
-        }
-        self.left.start += bytes;
-        if self.left.is_empty() {
-            self.read_ahead();
-        }
-        bytes
-    }
-
-    fn is_between_messages(&self) -> bool {
-        self.left.is_empty() && !self.has_more
-    }
-
-    fn read_ahead(&mut self) {
-        self.over = self.pipe.read_ahead(AHEAD);
+    fn new(mut pipe: Overlapped) -> Self {
+        let ahead = Ahead::new(&mut pipe);
+        Self { pipe, ahead }
     }
 }
 

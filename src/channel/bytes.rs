@@ -1,0 +1,271 @@
+//! Sending messages that are bytes: large ones without copying them into the kernel.
+
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::message::ByteSink;
+use super::sender::TypedSender;
+use crate::error::{Error, Operation};
+use crate::sys::{LARGE, Until};
+use crate::wait::{WriteWithin, within};
+use crate::wire::{Codec, Framing, Header, LengthPrefixed, Postcard};
+
+/// How much is copied before it is given to the pipe: a reader takes it while the next piece is copied.
+const PIECE: usize = 64 << 10;
+
+impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+    /// Sends a message that is these bytes and nothing else, with all that was fed before.
+    ///
+    /// The codec has no part in it: the frame carries the bytes as they are, and
+    /// [`recv_bytes`](crate::TypedReceiver::recv_bytes) gives them out. It may go to the same receiver as messages of
+    /// the type; which of the two comes next is for both sides to agree on. (`recv` would read such bytes as a value.)
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let sender = thread::spawn(move || {
+    ///     let picture = vec![7; 1 << 20];
+    ///     let mut sender = TypedSender::<str>::connect(path)?;
+    ///     sender.send("a picture follows")?;
+    ///     sender.send_bytes(&picture)
+    /// });
+    ///
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+    /// assert_eq!(receiver.recv()?, "a picture follows");
+    /// assert_eq!(receiver.recv_bytes()?.len(), 1 << 20);
+    /// # sender.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Linux
+    ///
+    /// On the default framing, 16 KiB or more are copied once, into pages of the sender that are then given to the
+    /// pipe (`vmsplice`): the kernel neither allocates nor copies on the way in. The pages are used again when
+    /// a reader has taken them out of the pipe. That suits all readers that `read`. One that moves the pages on
+    /// unread, into another pipe, with `splice` or `tee`, as some programs of the shell do, may find later bytes in
+    /// them: for such a reader, write to the [end](crate::End) itself, which copies.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send) but `Encode`.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.send_bytes_until(bytes, Until::Done)
+    }
+
+    /// Sends a message of bytes if there is room for all of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_bytes`](Self::send_bytes), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or
+    /// only for a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.send_bytes_until(bytes, Until::Now)
+    }
+
+    /// Sends a message of bytes, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_bytes`](Self::send_bytes), and [`TimedOut`](crate::ErrorKind::TimedOut). What is left of a
+    /// message that was half sent stays in the sender, as with [`send_timeout`](Self::send_timeout).
+    pub fn send_bytes_timeout(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), Error> {
+        self.send_bytes_until(bytes, within(timeout))
+    }
+
+    /// Lends room for a message of `len` bytes, to be filled in place and then [sent](Loan::send).
+    ///
+    /// This is [`send_bytes`](Self::send_bytes) without the copy. A loan that is dropped sends nothing. The room is
+    /// zeros at first, and later what earlier messages of this sender left in it: fill all of it.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let sender = thread::spawn(move || {
+    ///     let mut sender = TypedSender::<[u8]>::connect(path)?;
+    ///     let mut picture = sender.loan(1 << 20)?;
+    ///     picture.fill(7); // draw it, read it from a file
+    ///     picture.send()
+    /// });
+    ///
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
+    /// assert!(receiver.recv_bytes()?.iter().all(|&byte| byte == 7));
+    /// # sender.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Linux
+    ///
+    /// On the default framing, a loan of 16 KiB or more begins at a page, is not copied at all on the way into
+    /// the pipe, and takes two to three times its size of memory. What is said at [`send_bytes`](Self::send_bytes)
+    /// of readers that move pages on holds here too.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](crate::ErrorKind::TooLarge): the wire carries no message of this size.
+    pub fn loan(&mut self, len: usize) -> Result<Loan<'_, T, E, F, C>, Error> {
+        let header = self.outgoing.header(len)?.filter(|_| len >= LARGE);
+        let pages = header.filter(|header| self.io.lend(header.bytes().len(), len));
+        if pages.is_none() {
+            self.outgoing.lend(len)?;
+        }
+        Ok(Loan { sender: self, len, pages })
+    }
+
+    fn send_bytes_until(&mut self, bytes: &[u8], until: Until) -> Result<(), Error> {
+        let header = if bytes.len() < LARGE { None } else { self.outgoing.header(bytes.len())? };
+        let Some(header) = header else {
+            self.outgoing.stage_bytes(bytes)?;
+            return self.write_or_withdraw(|io, bytes| io.write_until(bytes, until));
+        };
+        self.write_out(|io, bytes| io.write_until(bytes, until))?;
+        let (mut head, mut rest) = (header.bytes(), bytes);
+        while !rest.is_empty() {
+            // The last one is not to be so small that it is better copied.
+            let last = rest.len() < PIECE + LARGE;
+            let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
+            let sent = if self.io.lend(head.len(), piece.len()) {
+                fill(self.io.lent_mut(), head, piece);
+                self.give(!head.is_empty(), until)
+            } else {
+                self.write_piece(head, piece, until)
+            };
+            if let Err(error) = sent {
+                if error.is_half_sent() {
+                    self.outgoing.stage_part(more, false);
+                }
+                return Err(error);
+            }
+            (head, rest) = (&[], more);
+        }
+        Ok(())
+    }
+
+    /// Copies a piece of a frame into the pipe.
+    fn write_piece(&mut self, head: &[u8], piece: &[u8], until: Until) -> Result<(), Error> {
+        if !head.is_empty() {
+            self.outgoing.stage_part(head, true);
+        }
+        self.outgoing.stage_part(piece, false);
+        self.write_or_withdraw(|io, bytes| io.write_until(bytes, until))
+    }
+
+    /// Gives all that is lent to the pipe. Where that fails within the frame, what is left is staged.
+    fn give(&mut self, first: bool, until: Until) -> Result<(), Error> {
+        let all = self.io.lent().len();
+        while !self.io.lent().is_empty() {
+            let given = match self.io.give(until) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+                given => given,
+            };
+            if let Err(error) = given {
+                let half_sent = !first || self.io.lent().len() < all;
+                if half_sent {
+                    self.outgoing.stage_part(self.io.lent(), false);
+                }
+                return Err(self.outgoing.failed(Operation::Send, error).half_sent(half_sent));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Room for a message of bytes that is filled in place: see [`TypedSender::loan`].
+#[must_use = "what is lent is sent by `send`"]
+pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
+    sender: &'a mut TypedSender<T, E, F, C>,
+    len: usize,
+    /// What goes before the bytes, where the end of the pipe lends pages; else the encoder lends room.
+    pages: Option<Header>,
+}
+
+impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, F, C> {
+    /// Sends the bytes as a message, with all that was fed before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_bytes`](TypedSender::send_bytes). Unless the error says that the message is
+    /// [half sent](Error::is_half_sent), the bytes are gone with the loan.
+    pub fn send(self) -> Result<(), Error> {
+        self.send_until(Until::Done)
+    }
+
+    /// Sends the bytes if there is room for all of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send_bytes`](TypedSender::try_send_bytes), as in [`send`](Self::send).
+    pub fn try_send(self) -> Result<(), Error> {
+        self.send_until(Until::Now)
+    }
+
+    /// Sends the bytes, waiting for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_bytes_timeout`](TypedSender::send_bytes_timeout), as in [`send`](Self::send).
+    pub fn send_timeout(self, timeout: Duration) -> Result<(), Error> {
+        self.send_until(within(timeout))
+    }
+
+    fn send_until(self, until: Until) -> Result<(), Error> {
+        let Self { sender, pages, .. } = self;
+        let Some(header) = pages else {
+            sender.outgoing.stage_lent()?;
+            return sender.write_or_withdraw(|io, bytes| io.write_until(bytes, until));
+        };
+        sender.write_out(|io, bytes| io.write_until(bytes, until))?;
+        fill(sender.io.lent_mut(), header.bytes(), &[]);
+        sender.give(true, until)
+    }
+}
+
+impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> Deref for Loan<'_, T, E, F, C> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.pages {
+            Some(header) => self.sender.io.lent().get(header.bytes().len()..).unwrap_or_default(),
+            None => self.sender.outgoing.lent(self.len),
+        }
+    }
+}
+
+impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> DerefMut for Loan<'_, T, E, F, C> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &self.pages {
+            Some(header) => {
+                let lent = self.sender.io.lent_mut();
+                lent.get_mut(header.bytes().len()..).unwrap_or_default()
+            }
+            None => self.sender.outgoing.lent_mut(self.len),
+        }
+    }
+}
+
+impl<T: ?Sized, E, F, C> fmt::Debug for Loan<'_, T, E, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loan").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Fills the beginning of some room.
+fn fill(room: &mut [u8], head: &[u8], piece: &[u8]) {
+    let Some((before, room)) = room.split_at_mut_checked(head.len()) else { return };
+    before.copy_from_slice(head);
+    if let Some(room) = room.get_mut(..piece.len()) {
+        room.copy_from_slice(piece);
+    }
+}

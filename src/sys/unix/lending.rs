@@ -1,0 +1,68 @@
+//! What the end of a FIFO lends to be filled in place: pages, which are then given to the pipe.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::{Errno, write};
+
+use super::arena::Arena;
+use super::signal;
+
+/// What is lent. One block at a time.
+#[derive(Debug, Default)]
+pub(super) struct Lending {
+    arena: Option<Arena>,
+    /// Whether the kernel takes no pages for this pipe.
+    refused: bool,
+}
+
+impl Lending {
+    /// Lends pages, if the kernel takes them and there are some that nobody has still to read.
+    pub(super) fn lend(&mut self, fd: BorrowedFd<'_>, before: usize, len: usize) -> bool {
+        !self.refused && Arena::lend(&mut self.arena, fd, before, len)
+    }
+
+    pub(super) fn lent(&self) -> &[u8] {
+        self.arena.as_ref().map_or(&[], Arena::rest)
+    }
+
+    pub(super) fn lent_mut(&mut self) -> &mut [u8] {
+        self.arena.as_mut().map_or(&mut [], Arena::rest_mut)
+    }
+
+    /// Puts bytes of what is lent into the pipe, as a write would; tells how many.
+    pub(super) fn give(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        wait: bool,
+        guarded: bool,
+    ) -> rustix::io::Result<usize> {
+        let Some(arena) = &mut self.arena else { return Ok(0) };
+        if !self.refused {
+            let given = match guarded {
+                true => signal::masked(|| arena.give(fd, wait)),
+                false => arena.give(fd, wait),
+            };
+            match given {
+                // The bytes are there all the same: they are copied.
+                Err(error) if is_refusal(error) => self.refused = true,
+                done => return done,
+            }
+        }
+        let bytes = arena.rest();
+        let written = match guarded {
+            true => signal::write_quietly(fd, &[IoSlice::new(bytes)])?,
+            false => write(fd, bytes)?,
+        };
+        arena.advance(written);
+        Ok(written)
+    }
+}
+
+/// Whether the kernel has no such call, forbids it, or does not do it with this file.
+fn is_refusal(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::INVAL | Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOMEM
+    )
+}

@@ -1,0 +1,160 @@
+//! An open end that wakes a task when it is ready, instead of blocking a thread.
+#![allow(unsafe_code, reason = "registering a descriptor has no safe way")]
+
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep};
+
+use super::Raw;
+use crate::sys::{Until, Wait, Way};
+
+const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
+
+/// An open end, and what tells the runtime about it.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    /// `None` until the next wait, where the last one has to be forgotten.
+    registration: Option<AsyncFd<OwnedFd>>,
+    /// Whether nothing was tried since it was registered.
+    fresh: bool,
+    raw: Raw,
+    way: Way,
+    runtime: Handle,
+    /// The next look of a reader that may not be woken.
+    look: Option<Pin<Box<Sleep>>>,
+}
+
+impl Polled {
+    pub(crate) fn new(raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
+        match register(&raw, way, &runtime) {
+            Ok(registration) => {
+                let registration = Some(registration);
+                Ok(Self { registration, fresh: true, raw, way, runtime, look: None })
+            }
+            Err(error) => Err((raw, error)),
+        }
+    }
+
+    pub(crate) fn raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    pub(crate) fn into_raw(self) -> Raw {
+        self.raw
+    }
+
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if let Poll::Ready(read) = self.poll_when_ready(cx, |raw| raw.read(buf, NOW)) {
+                return Poll::Ready(read);
+            }
+            let Some(patience) = self.raw.patience() else { return Poll::Pending };
+            let look = self.look.get_or_insert_with(|| {
+                let _inside = self.runtime.enter();
+                Box::pin(sleep(patience))
+            });
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            self.raw.look()?;
+            match self.raw.read(buf, NOW) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_when_ready(cx, |raw| raw.write(bytes, NOW))
+    }
+
+    /// The other side reads the end, once it has read what was written.
+    pub(crate) fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.raw.finish(NOW))
+    }
+
+    /// Nothing is ever being written that was not written at once.
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "Windows has more to do"
+    )]
+    pub(crate) fn give_up_write(&mut self) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    /// After the last writer left: the next read waits for the next writer.
+    pub(crate) fn renew(&mut self) -> io::Result<()> {
+        self.registration = None;
+        self.raw.renew()
+    }
+
+    /// Does an operation when the runtime says that it may not have to wait, and once without having asked.
+    ///
+    /// The runtime never forgets that the other side had left, though another one may have come since. An end
+    /// of which it remembers that in vain is registered anew, or the task would be woken without rest.
+    fn poll_when_ready(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&mut Raw) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let registration = match &mut self.registration {
+                Some(registration) => registration,
+                none => {
+                    self.fresh = true;
+                    none.insert(register(&self.raw, self.way, &self.runtime)?)
+                }
+            };
+            if mem::take(&mut self.fresh) {
+                match operation(&mut self.raw) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            }
+            let mut guard = ready!(match self.way {
+                Way::In => registration.poll_read_ready_mut(cx),
+                Way::Out => registration.poll_write_ready_mut(cx),
+            })?;
+            match operation(&mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let ready = guard.ready();
+                    if ready.is_read_closed() || ready.is_write_closed() {
+                        self.registration = None;
+                    } else {
+                        guard.clear_ready();
+                    }
+                }
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+}
+
+/// Tells the runtime of a copy of the descriptor: halves of a connection have the same one.
+fn register(raw: &Raw, way: Way, runtime: &Handle) -> io::Result<AsyncFd<OwnedFd>> {
+    let _inside = runtime.enter();
+    let fd = raw.as_fd().try_clone_to_owned()?;
+    let interest = match way {
+        Way::In => Interest::READABLE,
+        Way::Out => Interest::WRITABLE,
+    };
+    // SAFETY: the descriptor is open and stays the same as long as its owner, which the registration has.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
+    registered.map_err(|failed| failed.into_parts().1)
+}

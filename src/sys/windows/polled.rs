@@ -1,0 +1,111 @@
+//! An open end that wakes a task when something has come to its end, instead of blocking a thread.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::runtime::Handle;
+use tokio::task::coop::poll_proceed;
+use tokio::time::{Sleep, sleep};
+
+use super::Raw;
+use super::bell::Bell;
+use crate::sys::{Pauses, Until, Wait, Way};
+
+const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
+
+/// An open end, and what wakes the task that waits for it.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    bell: Bell,
+    raw: Raw,
+    runtime: Handle,
+    /// When the next writer is looked for once more, by an end that connects to it.
+    next_try: Option<Pin<Box<Sleep>>>,
+    pauses: Pauses,
+}
+
+impl Polled {
+    pub(crate) fn new(mut raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
+        match raw.attend(way).and_then(Bell::new) {
+            Ok(bell) => Ok(Self { bell, raw, runtime, next_try: None, pauses: Pauses::new() }),
+            Err(error) => Err((raw, error)),
+        }
+    }
+
+    pub(crate) fn raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    pub(crate) fn into_raw(mut self) -> Raw {
+        self.raw.leave();
+        self.raw
+    }
+
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let turn = ready!(poll_proceed(cx));
+        loop {
+            if let Some(next_try) = &mut self.next_try {
+                ready!(next_try.as_mut().poll(cx));
+                self.next_try = None;
+            }
+            // Before the look: what comes after that wakes the task.
+            self.bell.wakes(cx.waker());
+            let error = match self.raw.read(buf, NOW) {
+                Err(error) => error,
+                done => {
+                    turn.made_progress();
+                    self.pauses = Pauses::new();
+                    return Poll::Ready(done);
+                }
+            };
+            if error.kind() == io::ErrorKind::WouldBlock {
+                return Poll::Pending;
+            }
+            let pause = if self.raw.awaits_next() { self.pauses.after(&error) } else { None };
+            let Some(pause) = pause else { return Poll::Ready(Err(error)) };
+            let _inside = self.runtime.enter();
+            self.next_try = Some(Box::pin(sleep(pause)));
+        }
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let turn = ready!(poll_proceed(cx));
+        self.bell.wakes(cx.waker());
+        match self.raw.write_behind(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            done => {
+                turn.made_progress();
+                Poll::Ready(done)
+            }
+        }
+    }
+
+    /// The other side reads the end, once it has read what was written.
+    pub(crate) fn poll_finish(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.bell.wakes(cx.waker());
+        match self.raw.finish_behind() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            done => Poll::Ready(done),
+        }
+    }
+
+    /// Ends a write that is pending; tells how much of it was done before that.
+    pub(crate) fn give_up_write(&mut self) -> io::Result<usize> {
+        self.raw.give_up_write()
+    }
+
+    /// After the last writer left: the next read waits for the next writer.
+    pub(crate) fn renew(&mut self) -> io::Result<()> {
+        self.raw.renew()
+    }
+}

@@ -1,0 +1,126 @@
+//! Ends and channels for tasks of tokio. What a task does between two waits is the same as what a thread does:
+//! here are only the waits.
+
+mod end;
+mod receiver;
+mod sender;
+
+use crate::state::{Mode, half};
+use crate::sys::Polled;
+use crate::wait::Sleeper;
+
+/// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
+///
+/// The ends and channels are the same types, with this mode in their state, and their methods have the same
+/// names. Most are to be awaited. The bytes are the same too: it does not matter whether the other process
+/// blocks its threads.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::{Pipe, WriteEnd};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Reading {
+///     sensor: u32,
+///     celsius: f32,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), typed_pipe::Error> {
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+///
+/// // The other process, which here is a task:
+/// let sensor = tokio::spawn(async move {
+///     let end = WriteEnd::at(path)?.into_tokio().open().await?;
+///     let mut sender = end.into_sender::<Reading>();
+///     sender.send(&Reading { sensor: 1, celsius: 20.5 }).await
+/// });
+///
+/// let end = pipe.into_reader().into_tokio().open().await?;
+/// let mut receiver = end.into_receiver::<Reading>();
+/// let Reading { sensor: number, celsius } = receiver.recv().await?;
+/// println!("{number}: {celsius} °C");
+/// # sensor.await.unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A [receiver](crate::TypedReceiver) is a [`Stream`](futures_core::Stream), a [sender](crate::TypedSender) is a
+/// [`Sink`](futures_sink::Sink), and an [end](crate::End) is an [`AsyncRead`](tokio::io::AsyncRead) or an
+/// [`AsyncWrite`](tokio::io::AsyncWrite). `into_tokio` and `into_blocking` change the mode of an end that is open.
+///
+/// # A future may be dropped
+///
+/// Dropping a future of a channel, at any time, loses no message and tears none. What has arrived of a message
+/// stays in the receiver, and what is left of one in the sender: the next call goes on with it. So each of
+/// them may stand in `tokio::select!` and in `tokio::time::timeout`.
+///
+/// The future that [opens](crate::End::open) an end owns it. Where that is dropped, the end is, and with it the
+/// pipe that it holds: an end that borrows its pipe, from [`Pipe::reader`](crate::Pipe::reader) or
+/// [`writer`](crate::Pipe::writer), or `open_timeout`, which hands the closed end back, are for that.
+///
+/// # What ends a wait
+///
+/// `tokio::time::timeout` is for deadlines; what is to be done without waiting, is polled once. A
+/// [`Stop`](crate::Stop) that the end was given ends the waits of tasks as it does those of threads.
+///
+/// # What does not compile
+///
+/// An end of one mode has no methods of the other: nothing blocks a thread of the runtime by mistake.
+///
+/// ```compile_fail,E0277
+/// # use typed_pipe::{ReadEnd, Tokio, TypedReceiver, state::Open};
+/// fn all(receiver: TypedReceiver<u32, ReadEnd<Open<Tokio>>>) {
+///     for number in receiver {} // an iterator would block
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use typed_pipe::{ReadEnd, Tokio, TypedReceiver, state::Open};
+/// # use std::time::Duration;
+/// fn one(mut receiver: TypedReceiver<u32, ReadEnd<Open<Tokio>>>) {
+///     receiver.recv_timeout(Duration::from_secs(1)); // and so would this
+/// }
+/// ```
+///
+/// # The runtime
+///
+/// An end belongs to the runtime in which it was opened, or given its mode. That one must have its drivers for I/O
+/// and for time, as `Runtime::new` and `#[tokio::main]` give it, and
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all); where one of them is missing, tokio panics. Nothing here runs on its threads for blocking work: a runtime that is dropped while
+/// something waits is gone at once.
+///
+/// # Platform-specific behavior
+///
+/// ## Unix
+///
+/// The runtime is told of a copy of each end's descriptor. An end that waits to be opened tries that every 1 to 20
+/// milliseconds; one that waits for its first writer looks once a second whether its pipe still has a name.
+///
+/// ## macOS
+///
+/// The runtime does not learn there that the last writer has left. A reader that waits looks for that every 20
+/// milliseconds.
+///
+/// ## Windows
+///
+/// The system's thread pool wakes the tasks. An end that a task has read from reads ahead, up to 64 KiB, which
+/// later threads get, and nobody to whom its handle is given away. What a task writes goes in pieces that are
+/// no longer than the pipe's buffer: of several writers, pieces of longer messages can mix, unless the wire is
+/// [`Shared`](crate::wire::Shared).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Tokio {}
+
+impl Mode for Tokio {}
+impl half::Mode for Tokio {
+    type Io = Driven;
+}
+
+/// What an open end reads and writes through, under tokio.
+#[derive(Debug)]
+pub struct Driven {
+    polled: Polled,
+    sleeper: Option<Sleeper>,
+}

@@ -1,0 +1,204 @@
+//! Sending values.
+
+use std::borrow::Borrow;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_sink::Sink;
+use serde::Serialize;
+
+use super::Tokio;
+use crate::channel::{LastWords, Message, Sendable, TypedSender};
+use crate::end::{End, Hold};
+use crate::error::{Error, Operation};
+use crate::state::{Open, Write};
+use crate::wire::{Codec, Framing};
+
+impl<T, P, F, C> TypedSender<T, End<Write, Open<Tokio>, P>, F, C>
+where
+    T: ?Sized,
+    P: Hold,
+    F: Framing,
+    C: Codec,
+{
+    /// Sends a value: encodes it, and writes it with all that was fed before.
+    ///
+    /// The value is taken by the call itself. Where the future is dropped, the value stays in the sender, as if
+    /// it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. Who drops futures
+    /// without end looks at [`pending`](TypedSender::pending) now and then: all of it is memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of a sender that blocks. After each, [`is_half_sent`](Error::is_half_sent) tells whether the message
+    /// may be sent again.
+    pub fn send<'a>(
+        &'a mut self,
+        value: &T,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a, T, P, F, C>
+    where
+        T: Sendable,
+    {
+        self.send_staged(value)
+    }
+
+    /// Sends a value in its borrowed form.
+    ///
+    /// Where the future is dropped, the value stays in the sender, as with [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub fn send_ref<'a, 'b>(
+        &'a mut self,
+        value: &T::Ref<'b>,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a, 'b, T, P, F, C>
+    where
+        T: Message,
+        T::Ref<'b>: Serialize,
+    {
+        self.send_staged(value)
+    }
+
+    /// Takes a value to be sent with others, in pieces of about 64 KiB.
+    ///
+    /// It is sent when enough is collected, or by the next [`flush`](Self::flush) or [`send`](Self::send). The value
+    /// is taken by the call itself. Where the future is dropped, nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of a sender that blocks.
+    pub fn feed<'a>(
+        &'a mut self,
+        value: &T,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a, T, P, F, C>
+    where
+        T: Sendable,
+    {
+        let staged = self.parts().1.stage(value);
+        async move {
+            staged?;
+            let written = poll_fn(|cx| self.poll_write_batch(cx)).await;
+            written.map_err(|error| self.parts().1.withdraw(error))
+        }
+    }
+
+    /// Sends what was fed.
+    ///
+    /// Where the future is dropped, what is not sent stays in the sender.
+    ///
+    /// # Errors
+    ///
+    /// Those of a sender that blocks.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_write_out(cx)).await
+    }
+
+    /// Feeds all values, and flushes.
+    ///
+    /// Where the future is dropped, the values after the one that it was at are not taken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send); the values after the one that failed are not taken.
+    pub async fn send_all<V: Borrow<T>>(
+        &mut self,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<(), Error>
+    where
+        T: Sendable,
+    {
+        for value in values {
+            self.feed(value.borrow()).await?;
+        }
+        self.flush().await
+    }
+
+    /// Says that this was all, and waits until it is taken.
+    ///
+    /// What was fed is sent first, then a goodbye, by which the receiver can tell a sender that has finished from
+    /// one that has vanished. [`LastWords`] says what can be known.
+    ///
+    /// The sender stays, so that nothing is lost where the future is dropped: another call goes on with it. The
+    /// end is closed when the sender is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of a sender that blocks. After each it can be tried again: nothing is sent twice.
+    pub async fn finish(&mut self) -> Result<LastWords, Error> {
+        self.parts().1.stage_goodbye();
+        self.flush().await?;
+        let (end, outgoing) = self.parts();
+        match end.wait_until_taken().await {
+            Ok(true) => Ok(LastWords::Taken),
+            Ok(false) => Ok(LastWords::Sent),
+            Err(error) => Err(outgoing.failed(Operation::Finish, error)),
+        }
+    }
+
+    fn send_staged<'a, V: Serialize + ?Sized>(
+        &'a mut self,
+        value: &V,
+    ) -> impl Future<Output = Result<(), Error>> + use<'a, T, P, F, C, V> {
+        let staged = self.parts().1.stage(value);
+        async move {
+            staged?;
+            self.write_or_withdraw().await
+        }
+    }
+
+    /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
+    async fn write_or_withdraw(&mut self) -> Result<(), Error> {
+        self.flush().await.map_err(|error| self.parts().1.withdraw(error))
+    }
+
+    /// Writes what is enough for a batch.
+    fn poll_write_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let (end, outgoing) = self.parts();
+        while let Some(bytes) = outgoing.batch() {
+            let written = ready!(end.poll_write_bytes(cx, bytes));
+            outgoing.note(written)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let (end, outgoing) = self.parts();
+        while let Some(bytes) = outgoing.pending() {
+            let written = ready!(end.poll_write_bytes(cx, bytes));
+            outgoing.note(written)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Takes values as [`feed`](TypedSender::feed) does. Closing it says goodbye, and does not wait until that is taken:
+/// [`finish`](TypedSender::finish) does.
+impl<T, V, P, F, C> Sink<V> for TypedSender<T, End<Write, Open<Tokio>, P>, F, C>
+where
+    T: Sendable + ?Sized,
+    V: Borrow<T>,
+    P: Hold,
+    F: Framing,
+    C: Codec,
+{
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.get_mut().poll_write_batch(cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, value: V) -> Result<(), Error> {
+        self.get_mut().parts().1.stage(value.borrow())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.get_mut().poll_write_out(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let sender = self.get_mut();
+        sender.parts().1.stage_goodbye();
+        sender.poll_write_out(cx)
+    }
+}
