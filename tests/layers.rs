@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
 const LAYERS: [(&str, &[&str]); 19] = [
-    ("tokio", &["channel", "end", "state", "wire", "wait", "sys", "error"]),
+    ("tokio", &["channel", "duplex", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
     ("service", &["dialog", "channel", "duplex", "path", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),

@@ -1,12 +1,14 @@
 //! Ends and channels for tasks of tokio. What a task does between two waits is the same as what a thread does:
 //! here are only the waits.
 
+mod connection;
 mod end;
+mod listener;
 mod receiver;
 mod sender;
 
 use crate::state::{Mode, half};
-use crate::sys::Polled;
+use crate::sys::{Polled, Raw};
 use crate::wait::Sleeper;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
@@ -109,13 +111,18 @@ use crate::wait::Sleeper;
 /// later threads get, and nobody to whom its handle is given away. What a task writes goes in pieces that are
 /// no longer than the pipe's buffer: of several writers, pieces of longer messages can mix, unless the wire is
 /// [`Shared`](crate::wire::Shared).
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Tokio {}
 
 impl Mode for Tokio {}
 impl half::Mode for Tokio {
     type Io = Driven;
+    type Accepting = listener::Accepting;
+
+    fn raw(io: &Driven) -> &Raw {
+        io.polled.raw()
+    }
 }
 
 /// What an open end reads and writes through, under tokio.

@@ -17,4 +17,6 @@ mod shared;
 mod support;
 #[cfg(feature = "tokio")]
 mod tasks;
+#[cfg(feature = "tokio")]
+mod tasks_both_ways;
 mod waiting;
