@@ -2,6 +2,7 @@
 //! here are only the waits.
 
 mod connection;
+mod dialog;
 mod end;
 mod listener;
 mod receiver;
