@@ -144,7 +144,7 @@ pub(crate) mod half {
         const NAME: &str;
     }
 
-    pub trait Mode {
+    pub trait Mode: Clone + Debug {
         /// What an open end reads and writes through.
         type Io: Debug;
         /// What a listener has beside its server, to wait for clients.

@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
         &["dialog", "channel", "duplex", "end", "path", "state", "wire", "wait", "sys", "error"],
     ),
     ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
-    ("service", &["dialog", "channel", "duplex", "path", "wire", "wait", "sys", "error"]),
+    ("service", &["state", "dialog", "channel", "duplex", "path", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
     ("text", &["channel", "end", "state", "wire", "wait", "sys"]),

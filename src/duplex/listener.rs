@@ -58,6 +58,7 @@ use crate::wait::{Stop, waiting, within};
 #[derive(Debug)]
 pub struct Listener<M: Mode = Blocking> {
     server: Server,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "threads have nothing to keep"))]
     accepting: M::Accepting,
     path: PipePath,
     stop: Option<Stop>,

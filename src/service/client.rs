@@ -15,6 +15,7 @@ use crate::dialog::Agreement;
 use crate::duplex::ConnectOptions;
 use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
+use crate::state::{Blocking, Mode};
 use crate::sys::Until;
 use crate::wait::within;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -46,14 +47,15 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// assert_eq!(serving.join().unwrap()?.failed, 1);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
-pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard> {
+pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     path: PipePath,
-    options: ClientOptions<F, C>,
+    options: ClientOptions<F, C, M>,
     /// The present connection, if there is one.
-    link: Mutex<Option<SharedLink<Req, Resp, F, C>>>,
+    link: Mutex<Present<Req, Resp, F, C, M>>,
 }
 
-type SharedLink<Req, Resp, F, C> = Arc<Link<Req, Resp, F, C>>;
+pub(crate) type Present<Req, Resp, F, C, M> = Option<SharedLink<Req, Resp, F, C, M>>;
+pub(crate) type SharedLink<Req, Resp, F, C, M = Blocking> = Arc<Link<Req, Resp, F, C, M>>;
 
 impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// Connects to the service at a path, and waits until it is there.
@@ -75,6 +77,52 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     }
 }
 
+impl<Req, Resp, F, C, M> Client<Req, Resp, F, C, M>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing + Clone,
+    C: Codec + Clone,
+    M: Mode,
+{
+    /// The path of the service.
+    pub fn path(&self) -> &PipePath {
+        &self.path
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn over(
+        path: PipePath,
+        options: ClientOptions<F, C, M>,
+        link: Link<Req, Resp, F, C, M>,
+    ) -> Self {
+        Self { path, options, link: Mutex::new(Some(Arc::new(link))) }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn options(&self) -> &ClientOptions<F, C, M> {
+        &self.options
+    }
+
+    /// The present connection, unless it is lost.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn present(&self) -> Present<Req, Resp, F, C, M> {
+        present(&self.link.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes on with another connection, unless another caller was faster.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn renew(&self, link: Link<Req, Resp, F, C, M>) -> SharedLink<Req, Resp, F, C, M> {
+        let mut place = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(faster) = present(&place) {
+            return faster;
+        }
+        let link = Arc::new(link);
+        *place = Some(Arc::clone(&link));
+        link
+    }
+}
+
 impl<Req, Resp, F, C> Client<Req, Resp, F, C>
 where
     Req: Sendable,
@@ -82,11 +130,6 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    /// The path of the service.
-    pub fn path(&self) -> &PipePath {
-        &self.path
-    }
-
     /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
     ///
     /// # Errors
@@ -158,8 +201,7 @@ where
         until: Until,
         repeatable: bool,
     ) -> Result<Option<Resp>, Error> {
-        let mut pause = self.options.pauses.0;
-        let mut left = self.options.attempts;
+        let mut attempts = self.options.attempts_of_a_call(until, repeatable);
         loop {
             let called =
                 self.link(until).and_then(|link| link.call(wanted, request, until, &self.path));
@@ -167,28 +209,24 @@ where
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            left = left.saturating_sub(1);
-            let again = is_worth_another(&error) && (repeatable || !error.is_delivered());
-            if left == 0 || !again || !rest(pause, until) {
-                return Err(error);
-            }
-            pause = (pause * 2).min(self.options.pauses.1);
+            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
+            thread::sleep(pause);
         }
     }
 
     /// The connection: the present one, or another if that is lost.
     fn link(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C>, Error> {
-        let mut present = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = present.as_ref().filter(|link| !link.is_lost()) {
-            return Ok(Arc::clone(link));
+        let mut place = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = present(&place) {
+            return Ok(link);
         }
         let link = Arc::new(self.options.link(&self.path, until)?);
-        *present = Some(Arc::clone(&link));
+        *place = Some(Arc::clone(&link));
         Ok(link)
     }
 }
 
-impl<Req, Resp, F, C> fmt::Debug for Client<Req, Resp, F, C> {
+impl<Req, Resp, F, C, M: Mode> fmt::Debug for Client<Req, Resp, F, C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("path", &self.path).finish_non_exhaustive()
     }
@@ -206,15 +244,44 @@ fn is_worth_another(error: &Error) -> bool {
     )
 }
 
-/// Lets some time pass, unless the deadline comes before.
-fn rest(pause: Duration, until: Until) -> bool {
-    match until {
-        Until::Now => return false,
-        Until::Deadline(end) if Instant::now() + pause >= end => return false,
-        Until::Deadline(_) | Until::Done => {}
+/// A link that is not lost.
+fn present<Req, Resp, F, C, M>(place: &Present<Req, Resp, F, C, M>) -> Present<Req, Resp, F, C, M>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+    M: Mode,
+{
+    place.as_ref().filter(|link| !link.is_lost()).map(Arc::clone)
+}
+
+/// The attempts of one call.
+pub(crate) struct Attempts {
+    left: u32,
+    pause: Duration,
+    longest: Duration,
+    repeatable: bool,
+    until: Until,
+}
+
+impl Attempts {
+    /// How long to rest before the next attempt; `None` where there is none.
+    pub(crate) fn pause_after(&mut self, error: &Error) -> Option<Duration> {
+        self.left = self.left.saturating_sub(1);
+        let again = is_worth_another(error) && (self.repeatable || !error.is_delivered());
+        let in_time = match self.until {
+            Until::Now => false,
+            Until::Deadline(end) => Instant::now() + self.pause < end,
+            Until::Done => true,
+        };
+        if self.left == 0 || !again || !in_time {
+            return None;
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(self.longest);
+        Some(pause)
     }
-    thread::sleep(pause);
-    true
 }
 
 /// How to call a service.
@@ -233,10 +300,10 @@ fn rest(pause: Duration, until: Until) -> bool {
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a client is made with `connect`"]
-pub struct ClientOptions<F = LengthPrefixed, C = Postcard> {
+pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     name: String,
-    connect: ConnectOptions,
+    connect: ConnectOptions<M>,
     attempts: u32,
     pauses: (Duration, Duration),
     timeout: Option<Duration>,
@@ -262,9 +329,9 @@ impl Default for ClientOptions {
     }
 }
 
-impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Speaks another wire. The service must speak the same.
-    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> ClientOptions<G, D> {
+    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> ClientOptions<G, D, M> {
         ClientOptions {
             wire,
             name: self.name,
@@ -282,7 +349,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     }
 
     /// Sets how to connect.
-    pub fn connecting(mut self, options: ConnectOptions) -> Self {
+    pub fn connecting(mut self, options: ConnectOptions<M>) -> Self {
         self.connect = options;
         self
     }
@@ -310,6 +377,43 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         self
     }
 
+    /// The same options in another mode.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn in_mode<N: Mode>(self) -> ClientOptions<F, C, N> {
+        ClientOptions {
+            wire: self.wire,
+            name: self.name,
+            connect: self.connect.in_mode(),
+            attempts: self.attempts,
+            pauses: self.pauses,
+            timeout: self.timeout,
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn connect_options(&self) -> &ConnectOptions<M> {
+        &self.connect
+    }
+
+    /// What is to be agreed with the service.
+    pub(crate) fn agreement(&self, until: Until) -> Agreement<F, C> {
+        let (calls, answers) = identifiers(&self.name);
+        let agreement = Agreement::new().with_wire(self.wire.clone());
+        agreement.sending(calls).receiving(answers).by(until)
+    }
+
+    /// The deadline of a call that says nothing else.
+    pub(crate) fn until(&self) -> Until {
+        self.timeout.map_or(Until::Done, within)
+    }
+
+    pub(crate) fn attempts_of_a_call(&self, until: Until, repeatable: bool) -> Attempts {
+        let (pause, longest) = self.pauses;
+        Attempts { left: self.attempts, pause, longest, repeatable, until }
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// Connects to the service at a path, as [`Client::connect`].
     ///
     /// # Errors
@@ -352,18 +456,8 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         until: Until,
     ) -> Result<Link<Req, Resp, F, C>, Error> {
         let connection = self.connect.connect_until(path.clone(), until)?;
-        let (calls, answers) = identifiers(&self.name);
-        let agreement = Agreement::new()
-            .with_wire(self.wire.clone())
-            .sending(calls)
-            .receiving(answers)
-            .by(until);
-        Ok(Link::new(agreement.make(connection)?))
-    }
-
-    /// The deadline of a call that says nothing else.
-    fn until(&self) -> Until {
-        self.timeout.map_or(Until::Done, within)
+        let (sender, receiver) = self.agreement(until).make(connection)?.split();
+        Ok(Link::new(sender, receiver))
     }
 }
 

@@ -14,6 +14,7 @@ use super::end::try_until;
 use crate::duplex::{ConnectOptions, Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
+use crate::state::Mode;
 use crate::sys::Until;
 use crate::wait::Sleeper;
 
@@ -80,7 +81,9 @@ impl ConnectOptions<Tokio> {
         let end = Instant::now().checked_add(timeout);
         Ok(self.connect_before(PipePath::new(path)?, end).await?.into_tokio()?)
     }
+}
 
+impl<M: Mode> ConnectOptions<M> {
     /// Connects, in no mode yet.
     pub(super) async fn connect_before(
         &self,

@@ -111,6 +111,15 @@ impl Connection<Tokio> {
     }
 }
 
+impl<T: ?Sized, F: Framing, C: Codec> SendingHalf<T, F, C, Tokio> {
+    /// Says that this was all, and does not wait until it is received: the other side still has its own to say.
+    pub(super) async fn finish_sending(&mut self) -> Result<(), Error> {
+        self.parts().1.stage_goodbye();
+        self.flush().await?;
+        self.parts().0.finish_in_place().await
+    }
+}
+
 fn in_time<T>(done: Result<io::Result<T>, Elapsed>) -> io::Result<T> {
     done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -96,6 +96,13 @@ impl Listener<Tokio> {
         Ok(self.accept_any().await?.into_tokio()?)
     }
 
+    /// Waits under the token that it has by now.
+    pub(super) fn heeding_stop(mut self) -> Self {
+        let sleeper = self.stop().map(Sleeper::new);
+        self.parts().0.sleeper = sleeper;
+        self
+    }
+
     /// The next client, in no mode yet.
     pub(super) async fn accept_any(&mut self) -> Result<Connection, Error> {
         let error = match poll_fn(|cx| self.poll_accept(cx)).await {

@@ -1,12 +1,14 @@
 //! Ends and channels for tasks of tokio. What a task does between two waits is the same as what a thread does:
 //! here are only the waits.
 
+mod client;
 mod connection;
 mod dialog;
 mod end;
 mod listener;
 mod receiver;
 mod sender;
+mod service;
 
 use crate::state::{Mode, half};
 use crate::sys::{Polled, Raw};

@@ -151,7 +151,7 @@ where
         self.flush().await.map_err(|error| self.parts().1.withdraw(error))
     }
 
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let (end, outgoing) = self.parts();
         while let Some(bytes) = outgoing.pending() {
             let written = ready!(end.poll_write_bytes(cx, bytes));

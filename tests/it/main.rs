@@ -19,4 +19,6 @@ mod support;
 mod tasks;
 #[cfg(feature = "tokio")]
 mod tasks_both_ways;
+#[cfg(feature = "tokio")]
+mod tasks_service;
 mod waiting;
