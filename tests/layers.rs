@@ -9,10 +9,13 @@ use std::process::Command;
 const LAYERS: [(&str, &[&str]); 19] = [
     (
         "tokio",
-        &["dialog", "channel", "duplex", "end", "path", "state", "wire", "wait", "sys", "error"],
+        &[
+            "service", "dialog", "channel", "duplex", "end", "path", "state", "wire", "wait",
+            "sys", "error",
+        ],
     ),
     ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
-    ("service", &["state", "dialog", "channel", "duplex", "path", "wire", "wait", "sys", "error"]),
+    ("service", &["dialog", "channel", "duplex", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
     ("text", &["channel", "end", "state", "wire", "wait", "sys"]),

@@ -51,6 +51,8 @@ const INCOMING: usize = 16 << 20;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
+/// Tasks get the two halves at once, by `into_channels` of a connection in the mode `Tokio`.
+///
 /// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
 /// knows nothing of this crate, there is no agreement: [`Connection::split`] gives ends for channels on any wire.
 pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard> {

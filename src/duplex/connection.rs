@@ -51,6 +51,8 @@ use crate::wait::{Stop, waiting, within};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// In the mode `Tokio`, of the feature `tokio`, it is an `AsyncRead` and an `AsyncWrite` instead.
+///
 /// What is finished cannot be sent to:
 ///
 /// ```compile_fail,E0382

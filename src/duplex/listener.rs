@@ -45,6 +45,8 @@ use crate::wait::{Stop, waiting, within};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// In the mode `Tokio`, of the feature `tokio`, [`accept`](Self::accept) is awaited.
+///
 /// # Platform-specific behavior
 ///
 /// ## Unix

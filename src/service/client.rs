@@ -25,6 +25,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Threads may share it: their calls go over one connection, and each gets its own answer. When the connection was lost,
 /// the next call makes another one.
 ///
+/// In the mode `Tokio`, of the feature `tokio`, calls are awaited: [`ClientOptions`] has that mode.
+///
 /// What failed tells whether it may be tried again: [`Error::is_delivered`] is `false` where the service never got the
 /// request, and `true` where it may have handled it. With [attempts](ClientOptions::attempts), a client itself
 /// tries again what was not delivered.

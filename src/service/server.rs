@@ -45,6 +45,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
+/// In the mode `Tokio`, of the feature `tokio`, handlers are async, and each client is served in a task.
+///
 /// # The end
 ///
 /// A service ends when its [stop](Self::stopped_by) is set, when no request came [for some time](Self::idle_limit), or

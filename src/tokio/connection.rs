@@ -146,8 +146,7 @@ impl Connection<Tokio> {
     ///
     /// The other side reads the end of the stream once it has read what was written, and can still answer.
     ///
-    /// Where the future is dropped, the connection is: `shutdown` of tokio's
-    /// [`AsyncWriteExt`](tokio::io::AsyncWriteExt) borrows it, and does the same.
+    /// Where the future is dropped, the connection is: `shutdown` of tokio's `AsyncWriteExt` borrows it, and does the same.
     ///
     /// # Errors
     ///

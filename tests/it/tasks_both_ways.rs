@@ -15,7 +15,7 @@ use typed_pipe::{
     ConnectOptions, Connection, ErrorKind, Listener, ListenerOptions, PipePath, Stop, Tokio,
 };
 
-use crate::support::watched;
+use crate::support::{Folder, watched};
 
 /// Runs a test in a runtime of one thread, and ends the process if it hangs.
 fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
@@ -185,23 +185,20 @@ fn a_connection_changes_its_mode() {
 #[test]
 fn c14_a_task_connects_before_there_is_a_listener() {
     in_runtime(|| async {
-        let (gone, path) = listener();
-        drop(gone);
+        let folder = Folder::new();
+        let path = folder.name("door");
         let error = connecting().try_connect(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         let early = connecting().connect_timeout(&path, Duration::from_millis(30)).await;
         assert_eq!(early.unwrap_err().kind(), ErrorKind::TimedOut);
-        #[cfg(windows)]
-        {
-            let waiting = tokio::spawn({
-                let path = path.clone();
-                async move { connecting().connect(path).await.map(drop) }
-            });
-            yield_now().await;
-            let mut listener = Listener::bind(&path).unwrap().into_tokio().unwrap();
-            listener.accept().await.unwrap();
-            waiting.await.unwrap().unwrap();
-        }
+        let waiting = tokio::spawn({
+            let path = path.clone();
+            async move { connecting().connect(path).await.map(drop) }
+        });
+        yield_now().await;
+        let mut listener = Listener::bind(&path).unwrap().into_tokio().unwrap();
+        listener.accept().await.unwrap();
+        waiting.await.unwrap().unwrap();
     });
 }
 

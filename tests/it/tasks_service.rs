@@ -15,7 +15,7 @@ use typed_pipe::{
     Listener, PipePath, Service, Stop, Summary, Tokio, TypedConnection,
 };
 
-use crate::support::{watched, watched_for};
+use crate::support::{Folder, watched, watched_for};
 
 fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
 where
@@ -366,7 +366,7 @@ fn one_bad_client_costs_only_itself() {
 #[test]
 fn a_client_of_tasks_connects_anew() {
     in_runtime(|| async {
-        let folder = crate::support::Folder::new();
+        let folder = Folder::new();
         let name = folder.name("service");
         let begin = || Service::bind(&name).unwrap().message_limit(1);
         let first = serving(begin());
