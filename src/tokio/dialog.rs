@@ -26,7 +26,7 @@ impl Connection<Tokio> {
     /// for each other.
     ///
     /// ```
-    /// use typed_pipe::{ConnectOptions, Listener, TypedConnection};
+    /// use typed_pipe::{Listener, TypedConnection};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
