@@ -296,6 +296,28 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
         self.with_state(Closed { mode: PhantomData })
     }
 
+    /// The size of the pipe's buffer in bytes, as the system has it.
+    ///
+    /// It may be another than was asked for, and it is filled earlier when many small pieces lie in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// Known on Linux alone.
+    pub fn buffer_size(&self) -> Result<usize, Error> {
+        self.raw().buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
+    }
+
+    /// What is open.
+    pub(crate) fn raw(&self) -> &Raw {
+        M::raw(self.io())
+    }
+
     /// An open end of what is open already.
     pub(crate) fn opened(io: M::Io, held: P, stop: Option<Stop>) -> Self {
         let settings = Settings { stop, ..Settings::default() };
@@ -327,23 +349,6 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
 }
 
 impl<D: Direction, P: Hold> End<D, Open, P> {
-    /// The size of the pipe's buffer in bytes, as the system has it.
-    ///
-    /// It may be another than was asked for, and it is filled earlier when many small pieces lie in it.
-    ///
-    /// # Errors
-    ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
-    ///
-    /// # Platform-specific behavior
-    ///
-    /// ## Unix
-    ///
-    /// Known on Linux alone.
-    pub fn buffer_size(&self) -> Result<usize, Error> {
-        self.state.io.buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
-    }
-
     /// Does something that may have to wait with the open end itself.
     pub(crate) fn wait_with<T>(
         &mut self,

@@ -84,7 +84,7 @@
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
-//! - `tokio`: the same ends and channels for tasks, in the mode `Tokio`.
+//! - `tokio`: all of it for tasks, in the mode `Tokio`.
 //! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
 #![warn(missing_docs)]
 #![warn(

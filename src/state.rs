@@ -107,13 +107,18 @@ impl<M: Mode> fmt::Debug for Open<M> {
 pub trait Mode: half::Mode {}
 
 /// The mode in which an operation that must wait blocks its thread.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Blocking {}
 
 impl Mode for Blocking {}
 impl half::Mode for Blocking {
     type Io = Raw;
+    type Accepting = ();
+
+    fn raw(io: &Raw) -> &Raw {
+        io
+    }
 }
 
 // A state that has no data takes no room, and a direction is never there at all.
@@ -127,7 +132,7 @@ pub(crate) mod half {
     use std::fmt::Debug;
 
     use crate::error::Operation;
-    use crate::sys::Way;
+    use crate::sys::{Raw, Way};
 
     pub trait Lifecycle {
         const NAME: &str;
@@ -139,7 +144,12 @@ pub(crate) mod half {
         const NAME: &str;
     }
 
-    pub trait Mode {
+    pub trait Mode: Clone + Debug {
+        /// What an open end reads and writes through.
         type Io: Debug;
+        /// What a listener has beside its server, to wait for clients.
+        type Accepting: Debug;
+
+        fn raw(io: &Self::Io) -> &Raw;
     }
 }

@@ -7,14 +7,20 @@ use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
 const LAYERS: [(&str, &[&str]); 19] = [
-    ("tokio", &["channel", "end", "state", "wire", "wait", "sys", "error"]),
+    (
+        "tokio",
+        &[
+            "service", "dialog", "channel", "duplex", "end", "path", "state", "wire", "wait",
+            "sys", "error",
+        ],
+    ),
     ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
-    ("service", &["dialog", "channel", "duplex", "path", "wire", "wait", "sys", "error"]),
+    ("service", &["dialog", "channel", "duplex", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
     ("text", &["channel", "end", "state", "wire", "wait", "sys"]),
     ("child", &["end", "state", "wait", "error"]),
-    ("dialog", &["channel", "duplex", "handles", "path", "wire", "wait", "sys", "error"]),
+    ("dialog", &["channel", "duplex", "handles", "path", "state", "wire", "wait", "sys", "error"]),
     ("channel", &["duplex", "handles", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("duplex", &["end", "path", "state", "wait", "sys", "error"]),
     ("handles", &["sys", "error"]),

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use super::connection::TypedConnection;
+use super::connection::{Channels, TypedConnection};
 use crate::channel::{Receivable, Sendable, WithHandles};
 use crate::duplex::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Dissent, Error, Operation};
+use crate::state::Mode;
 use crate::sys::Until;
 use crate::wait::half::{ReadWithin as _, WriteWithin as _};
 use crate::wait::within;
@@ -147,21 +148,45 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
         if In::WITH_HANDLES {
             reader.io_mut().let_in();
         }
-        let until = match self.patience {
+        let until = self.until();
+        let mut talk = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let failed = |reader: &ReadHalf, error| reader.failed(Operation::Agree, error);
+        while let Some(bytes) = talk.pending() {
+            let sent = writer.write_until(bytes, until).map_err(|error| failed(&reader, error))?;
+            talk.sent(sent);
+        }
+        while let Some(room) = talk.room() {
+            let got = reader.read_until(room, until).map_err(|error| failed(&reader, error))?;
+            talk.got(got);
+        }
+        let (sender, receiver) = self.conclude(&talk, reader, writer)?;
+        Ok(TypedConnection::new(sender, receiver))
+    }
+
+    /// How long the other side may take from now on.
+    pub(crate) fn until(&self) -> Until {
+        match self.patience {
             Patience::Time(time) => within(time),
             Patience::Until(until) => until,
-        };
-        let ours = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let theirs = exchange(&ours, &mut reader, &mut writer, until)?;
-        if let Err(dissent) = ours.compare(&theirs) {
-            return Err(Error::new(Operation::Agree, dissent).at(reader.shared_path()));
         }
+    }
+
+    /// What is to be told and heard.
+    pub(crate) fn begin(&self, sends_handles: bool, lets_in_handles: bool) -> Talk {
+        Talk::new(self.terms(sends_handles, lets_in_handles))
+    }
+
+    /// The channels, if the two sides understand each other.
+    pub(crate) fn conclude<Out: ?Sized, In, M: Mode>(
+        self,
+        talk: &Talk,
+        reader: ReadHalf<M>,
+        writer: WriteHalf<M>,
+    ) -> Result<Channels<Out, In, F, C, M>, Error> {
+        let theirs = talk.conclude().map_err(|error| error.at(reader.shared_path()))?;
         let mut outgoing = self.wire.clone();
         outgoing.framing_mut().lower_max_payload(theirs.max_payload);
-        Ok(TypedConnection::new(
-            writer.into_sender_with(outgoing),
-            reader.into_receiver_with(self.wire),
-        ))
+        Ok((writer.into_sender_with(outgoing), reader.into_receiver_with(self.wire)))
     }
 
     fn terms(&self, sends_handles: bool, lets_in_handles: bool) -> Terms {
@@ -263,57 +288,93 @@ impl Terms {
     }
 }
 
-/// Tells the other side what this one speaks, and reads what it speaks itself: exactly that, and nothing after it.
-fn exchange(
-    ours: &Terms,
-    reader: &mut ReadHalf,
-    writer: &mut WriteHalf,
-    until: Until,
-) -> Result<Terms, Error> {
-    let failed = |reader: &ReadHalf, error: io::Error| reader.failed(Operation::Agree, error);
-    let dissent = |reader: &ReadHalf, dissent: Dissent| {
-        Err(Error::new(Operation::Agree, dissent).at(reader.shared_path()))
-    };
-    let bytes = ours.to_bytes();
-    let mut rest = bytes.as_slice();
-    while !rest.is_empty() {
-        let sent = writer.write_until(rest, until).map_err(|error| failed(reader, error))?;
-        rest = rest.get(sent..).unwrap_or_default();
-    }
-    let mut head = [0; HEAD];
-    let got = read_exactly(reader, &mut head, until).map_err(|error| failed(reader, error))?;
-    let begun = head.get(..got).unwrap_or(&head);
-    if !MARK.starts_with(begun.get(..MARK.len()).unwrap_or(begun)) {
-        return dissent(reader, Dissent::Foreign { bytes: begun.to_vec() });
-    }
-    if got < HEAD {
-        return Err(failed(reader, io::ErrorKind::BrokenPipe.into()));
-    }
-    let [.., version, flags, high, low] = head;
-    if version != VERSION {
-        return dissent(reader, Dissent::Version { ours: VERSION, theirs: version });
-    }
-    let mut body = vec![0; u16::from_be_bytes([high, low]).into()];
-    let got = read_exactly(reader, &mut body, until).map_err(|error| failed(reader, error))?;
-    if got < body.len() {
-        return Err(failed(reader, io::ErrorKind::BrokenPipe.into()));
-    }
-    match Terms::from_body(flags, &body) {
-        Some(theirs) => Ok(theirs),
-        None => dissent(reader, Dissent::Foreign { bytes: head.to_vec() }),
-    }
+/// What one side tells and hears before the first message: exactly that, and nothing after it.
+///
+/// A driver writes what is [pending](Self::pending), and then reads into the [room](Self::room) as long as there is any.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    ours: Terms,
+    /// What is to be told, and how much of it was.
+    told: Vec<u8>,
+    sent: usize,
+    /// What is heard, and how much of it has come.
+    heard: Vec<u8>,
+    got: usize,
+    has_left: bool,
 }
 
-/// Reads until the buffer is full, or the other side has left; tells how much came.
-fn read_exactly(reader: &mut ReadHalf, buf: &mut [u8], until: Until) -> io::Result<usize> {
-    let mut got = 0;
-    while let Some(room) = buf.get_mut(got..).filter(|room| !room.is_empty()) {
-        match reader.read_until(room, until)? {
-            0 => break,
-            bytes => got += bytes,
+impl Talk {
+    fn new(ours: Terms) -> Self {
+        let told = ours.to_bytes();
+        Self { ours, told, sent: 0, heard: vec![0; HEAD], got: 0, has_left: false }
+    }
+
+    /// What is to be written next; `None` when all is.
+    pub(crate) fn pending(&self) -> Option<&[u8]> {
+        self.told.get(self.sent..).filter(|rest| !rest.is_empty())
+    }
+
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes;
+    }
+
+    /// Room for what is to be read next; `None` when nothing more is expected.
+    pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
+        if self.has_left {
+            return None;
+        }
+        self.heard.get_mut(self.got..).filter(|room| !room.is_empty())
+    }
+
+    /// Notes what was read; nothing, where the other side has left.
+    pub(crate) fn got(&mut self, bytes: usize) {
+        self.got += bytes;
+        self.has_left = bytes == 0;
+        if self.got == HEAD {
+            if let Some((_, len)) = self.head().ok().flatten() {
+                self.heard.resize(HEAD + usize::from(len), 0);
+            }
         }
     }
-    Ok(got)
+
+    /// The flags of what was heard, and the length of its body; `None` where the other side has left.
+    fn head(&self) -> Result<Option<(u8, u16)>, Dissent> {
+        let heard = self.heard.get(..self.got.min(HEAD)).unwrap_or_default();
+        let foreign = || Err(Dissent::Foreign { bytes: heard.to_vec() });
+        match heard {
+            [mark @ .., version, flags, high, low] if heard.len() == HEAD => {
+                if *mark != MARK {
+                    return foreign();
+                }
+                if *version != VERSION {
+                    return Err(Dissent::Version { ours: VERSION, theirs: *version });
+                }
+                Ok(Some((*flags, u16::from_be_bytes([*high, *low]))))
+            }
+            // What has come is how an agreement begins.
+            begun if MARK.starts_with(begun) || begun.starts_with(&MARK) => Ok(None),
+            _ => foreign(),
+        }
+    }
+
+    /// What the other side has told, if this one understands it.
+    fn conclude(&self) -> Result<Terms, Error> {
+        let dissent = |dissent: Dissent| Error::new(Operation::Agree, dissent);
+        let body = self.heard.get(HEAD..self.got).unwrap_or_default();
+        let flags = match self.head().map_err(dissent)? {
+            Some((flags, len)) if body.len() == usize::from(len) => flags,
+            _ => {
+                let left = io::Error::from(io::ErrorKind::BrokenPipe);
+                return Err(Error::new(Operation::Agree, left));
+            }
+        };
+        let theirs = Terms::from_body(flags, body).ok_or_else(|| {
+            let bytes = self.heard.get(..HEAD).unwrap_or_default().to_vec();
+            dissent(Dissent::Foreign { bytes })
+        })?;
+        self.ours.compare(&theirs).map_err(dissent)?;
+        Ok(theirs)
+    }
 }
 
 /// The longest beginning of a string that a byte can count.

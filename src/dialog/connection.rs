@@ -12,6 +12,7 @@ use crate::duplex::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
+use crate::state::Blocking;
 use crate::sys::{Peer, Until};
 use crate::wait::half::WriteWithin as _;
 use crate::wait::within;
@@ -50,6 +51,8 @@ const INCOMING: usize = 16 << 20;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
+/// Tasks get the two halves at once, by `into_channels` of a connection in the mode `Tokio`.
+///
 /// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
 /// knows nothing of this crate, there is no agreement: [`Connection::split`] gives ends for channels on any wire.
 pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard> {
@@ -59,10 +62,16 @@ pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard> {
 }
 
 /// What a [`TypedConnection`] sends with.
-pub type SendingHalf<T, F = LengthPrefixed, C = Postcard> = TypedSender<T, WriteHalf, F, C>;
+pub type SendingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
+    TypedSender<T, WriteHalf<M>, F, C>;
 
 /// What a [`TypedConnection`] receives with.
-pub type ReceivingHalf<T, F = LengthPrefixed, C = Postcard> = TypedReceiver<T, ReadHalf, F, C>;
+pub type ReceivingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
+    TypedReceiver<T, ReadHalf<M>, F, C>;
+
+/// Both of them.
+pub(crate) type Channels<Out, In, F, C, M = Blocking> =
+    (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>);
 
 impl Connection {
     /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.

@@ -1,6 +1,7 @@
 //! Connections: made, split, ended.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::seats::Seat;
 use crate::end::End;
 use crate::error::{Error, Obstacle, Operation, TransitionError};
 use crate::path::PipePath;
+use crate::state::{Blocking, Mode};
 use crate::sys::{Peer, Raw, Until};
 use crate::wait::{Stop, waiting, within};
 
@@ -49,6 +51,8 @@ use crate::wait::{Stop, waiting, within};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// In the mode `Tokio`, of the feature `tokio`, it is an `AsyncRead` and an `AsyncWrite` instead.
+///
 /// What is finished cannot be sent to:
 ///
 /// ```compile_fail,E0382
@@ -74,10 +78,12 @@ use crate::wait::{Stop, waiting, within};
 ///
 /// An instance of a pipe of the message type, open for overlapped operations.
 #[derive(Debug)]
-pub struct Connection {
-    reader: ReadHalf,
-    writer: WriteHalf,
+pub struct Connection<M: Mode = Blocking> {
+    reader: ReadHalf<M>,
+    writer: WriteHalf<M>,
 }
+
+type Halves<M> = (ReadHalf<M>, WriteHalf<M>);
 
 impl Connection {
     /// Connects to the listener at a path, and waits as long as it takes.
@@ -184,70 +190,9 @@ impl Connection {
         self
     }
 
-    /// The path of the listener; `None` for a connection that was made of a handle.
-    pub fn path(&self) -> Option<&PipePath> {
-        self.reader.path()
-    }
-
-    /// The half that is read from.
-    pub fn reader(&mut self) -> &mut ReadHalf {
-        &mut self.reader
-    }
-
-    /// The half that is written to.
-    pub fn writer(&mut self) -> &mut WriteHalf {
-        &mut self.writer
-    }
-
     /// What is open.
     pub(crate) fn io(&self) -> &Raw {
         self.reader.io()
-    }
-
-    /// Takes the two halves apart, for two threads for instance.
-    ///
-    /// They are ends like those of a FIFO: [`into_receiver`](End::into_receiver) and [`into_sender`](End::into_sender) make
-    /// channels of them, without an agreement. [`reunite`](Self::reunite) puts them together again.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::Connection;
-    ///
-    /// let (client, server) = Connection::pair()?;
-    /// let echo = thread::spawn(move || {
-    ///     let (reader, writer) = server.split();
-    ///     let mut sender = writer.into_sender::<u32>();
-    ///     for number in reader.into_receiver::<u32>() {
-    ///         sender.send(&(number? + 1))?;
-    ///     }
-    ///     Ok::<(), typed_pipe::Error>(())
-    /// });
-    ///
-    /// let (reader, writer) = client.split();
-    /// writer.into_sender().send(&41_u32)?; // and is dropped, so that the echo ends
-    /// let answers: Result<Vec<u32>, _> = reader.into_receiver().collect();
-    /// assert_eq!(answers?, [42]);
-    /// # echo.join().unwrap()?;
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    pub fn split(self) -> (ReadHalf, WriteHalf) {
-        (self.reader, self.writer)
-    }
-
-    /// Puts two halves together again.
-    ///
-    /// # Errors
-    ///
-    /// [`Mismatch`](crate::ErrorKind::Mismatch): they are halves of two connections. Both are given back.
-    pub fn reunite(
-        reader: ReadHalf,
-        writer: WriteHalf,
-    ) -> Result<Self, TransitionError<(ReadHalf, WriteHalf)>> {
-        if reader.io().is_half_of(writer.io()) {
-            return Ok(Self { reader, writer });
-        }
-        let error = Error::new(Operation::Adopt, Obstacle::OtherHalf);
-        Err(TransitionError::new((reader, writer), error))
     }
 
     /// Says that this was all, and keeps the half that is read from.
@@ -288,6 +233,75 @@ impl Connection {
                 Err(TransitionError::new(Self { reader, writer }, error))
             }
         }
+    }
+}
+
+impl<M: Mode> Connection<M> {
+    /// A connection of its halves.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn of_halves(reader: ReadHalf<M>, writer: WriteHalf<M>) -> Self {
+        Self { reader, writer }
+    }
+
+    /// The path of the listener; `None` for a connection that was made of a handle.
+    pub fn path(&self) -> Option<&PipePath> {
+        self.reader.path()
+    }
+
+    /// The half that is read from.
+    pub fn reader(&mut self) -> &mut ReadHalf<M> {
+        &mut self.reader
+    }
+
+    /// The half that is written to.
+    pub fn writer(&mut self) -> &mut WriteHalf<M> {
+        &mut self.writer
+    }
+
+    /// Takes the two halves apart, for two threads for instance.
+    ///
+    /// They are ends like those of a FIFO: [`into_receiver`](End::into_receiver) and [`into_sender`](End::into_sender) make
+    /// channels of them, without an agreement. [`reunite`](Self::reunite) puts them together again.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let echo = thread::spawn(move || {
+    ///     let (reader, writer) = server.split();
+    ///     let mut sender = writer.into_sender::<u32>();
+    ///     for number in reader.into_receiver::<u32>() {
+    ///         sender.send(&(number? + 1))?;
+    ///     }
+    ///     Ok::<(), typed_pipe::Error>(())
+    /// });
+    ///
+    /// let (reader, writer) = client.split();
+    /// writer.into_sender().send(&41_u32)?; // and is dropped, so that the echo ends
+    /// let answers: Result<Vec<u32>, _> = reader.into_receiver().collect();
+    /// assert_eq!(answers?, [42]);
+    /// # echo.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn split(self) -> (ReadHalf<M>, WriteHalf<M>) {
+        (self.reader, self.writer)
+    }
+
+    /// Puts two halves together again.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`](crate::ErrorKind::Mismatch): they are halves of two connections. Both are given back.
+    pub fn reunite(
+        reader: ReadHalf<M>,
+        writer: WriteHalf<M>,
+    ) -> Result<Self, TransitionError<Halves<M>>> {
+        if reader.raw().is_half_of(writer.raw()) {
+            return Ok(Self { reader, writer });
+        }
+        let error = Error::new(Operation::Adopt, Obstacle::OtherHalf);
+        Err(TransitionError::new((reader, writer), error))
     }
 
     /// Who is on the other side.
@@ -381,20 +395,29 @@ impl io::Write for Connection {
 /// connection.writer().write(b"hello")?;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct ConnectOptions {
+#[derive(Clone, Debug)]
+pub struct ConnectOptions<M: Mode = Blocking> {
     stop: Option<Stop>,
     any_owner: bool,
     buffer_size: Option<usize>,
+    mode: PhantomData<M>,
 }
 
 impl ConnectOptions {
     /// The usual options: this user's listeners and the system's alone.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { stop: None, any_owner: false, buffer_size: None, mode: PhantomData }
     }
+}
 
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M: Mode> ConnectOptions<M> {
     /// Connects to whoever listens.
     ///
     /// Unless this is said, it must be this user or the system's administrator: in a folder that others can write to, a
@@ -425,6 +448,38 @@ impl ConnectOptions {
         self
     }
 
+    /// The same options in another mode.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn in_mode<N: Mode>(self) -> ConnectOptions<N> {
+        let Self { stop, any_owner, buffer_size, .. } = self;
+        ConnectOptions { stop, any_owner, buffer_size, mode: PhantomData }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// Connects, and knows nothing of a mode yet.
+    pub(crate) fn connect_raw(&self, path: &PipePath, until: Until) -> io::Result<(Raw, Raw)> {
+        let wait = waiting(until, self.stop.as_ref());
+        Raw::connect(path.as_path(), self.any_owner, wait)
+    }
+
+    /// The connection of both halves of one.
+    pub(crate) fn connected(&self, halves: (Raw, Raw), path: PipePath) -> Connection {
+        if let Some(bytes) = self.buffer_size {
+            halves.1.ask_for_buffer(bytes);
+        }
+        let connection = Connection::of(halves, Some(path), None);
+        match &self.stop {
+            Some(stop) => connection.stopped_by(stop),
+            None => connection,
+        }
+    }
+}
+
+impl ConnectOptions {
     /// Connects to the listener at a path, as [`Connection::connect`].
     ///
     /// # Errors
@@ -461,17 +516,10 @@ impl ConnectOptions {
     }
 
     pub(crate) fn connect_until(&self, path: PipePath, until: Until) -> Result<Connection, Error> {
-        let wait = waiting(until, self.stop.as_ref());
-        let halves = Raw::connect(path.as_path(), self.any_owner, wait)
-            .map_err(|error| Error::new(Operation::Connect, error).at(Some(path.shared())))?;
-        if let Some(bytes) = self.buffer_size {
-            halves.1.ask_for_buffer(bytes);
+        match self.connect_raw(&path, until) {
+            Ok(halves) => Ok(self.connected(halves, path)),
+            Err(error) => Err(Error::new(Operation::Connect, error).at(Some(path.shared()))),
         }
-        let connection = Connection::of(halves, Some(path), None);
-        Ok(match &self.stop {
-            Some(stop) => connection.stopped_by(stop),
-            None => connection,
-        })
     }
 }
 

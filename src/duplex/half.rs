@@ -7,15 +7,15 @@ use super::seats::Seat;
 use crate::end::{self, End, Hold};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::state::{Open, Read, Write};
+use crate::state::{Blocking, Mode, Open, Read, Write};
 use crate::sys::{Peer, Until};
 use crate::wait::within;
 
 /// The half of a connection that is read from.
-pub type ReadHalf = End<Read, Open, Half>;
+pub type ReadHalf<M = Blocking> = End<Read, Open<M>, Half>;
 
 /// The half of a connection that is written to.
-pub type WriteHalf = End<Write, Open, Half>;
+pub type WriteHalf<M = Blocking> = End<Write, Open<M>, Half>;
 
 /// In place of a pipe: the end is one half of a [`Connection`](crate::Connection).
 ///
@@ -83,7 +83,9 @@ impl End<Write, Open, Half> {
             }
         }
     }
+}
 
+impl<M: Mode> End<Write, Open<M>, Half> {
     /// The bytes that the other side has not read yet, as the system counts them.
     ///
     /// It is 0 when all was read; else the system may add what it needs itself to keep them.
@@ -92,7 +94,7 @@ impl End<Write, Open, Half> {
     ///
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
     pub fn unsent(&self) -> Result<usize, Error> {
-        self.io().unsent().map_err(|error| self.failed(Operation::MeasureBuffer, error))
+        self.raw().unsent().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
     /// Who is on the other side, as [`Connection::peer`](crate::Connection::peer).
@@ -101,18 +103,18 @@ impl End<Write, Open, Half> {
     ///
     /// [`Io`](crate::ErrorKind::Io): the system does not tell.
     pub fn peer(&self) -> Result<Peer, Error> {
-        self.io().peer().map_err(|error| self.failed(Operation::AskPeer, error))
+        self.raw().peer().map_err(|error| self.failed(Operation::AskPeer, error))
     }
 }
 
-impl End<Read, Open, Half> {
+impl<M: Mode> End<Read, Open<M>, Half> {
     /// The bytes that have come in and were not read yet.
     ///
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the other side is gone.
     pub fn unread(&self) -> Result<usize, Error> {
-        self.io().unread().map_err(|error| self.failed(Operation::MeasureBuffer, error))
+        self.raw().unread().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
     /// Who is on the other side, as [`Connection::peer`](crate::Connection::peer).
@@ -121,6 +123,6 @@ impl End<Read, Open, Half> {
     ///
     /// [`Io`](crate::ErrorKind::Io): the system does not tell.
     pub fn peer(&self) -> Result<Peer, Error> {
-        self.io().peer().map_err(|error| self.failed(Operation::AskPeer, error))
+        self.raw().peer().map_err(|error| self.failed(Operation::AskPeer, error))
     }
 }

@@ -1,5 +1,6 @@
 //! Listeners: names at which clients connect.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +8,11 @@ use std::time::Duration;
 use static_assertions::assert_impl_all;
 
 use super::connection::Connection;
-use super::seats::Seats;
+use super::seats::{Seat, Seats};
 use crate::error::{Error, ErrorKind, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::sys::{IfExists, Server, Settings, Until};
+use crate::state::{Blocking, Mode};
+use crate::sys::{IfExists, Raw, Server, Settings, Until};
 use crate::wait::{Stop, waiting, within};
 
 /// A name on this machine at which clients connect.
@@ -43,6 +45,8 @@ use crate::wait::{Stop, waiting, within};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// In the mode `Tokio`, of the feature `tokio`, [`accept`](Self::accept) is awaited.
+///
 /// # Platform-specific behavior
 ///
 /// ## Unix
@@ -54,8 +58,10 @@ use crate::wait::{Stop, waiting, within};
 /// The name is `\\.\pipe\…`, for this user and this machine alone. It dies with the last handle of either side, and is
 /// in use until then.
 #[derive(Debug)]
-pub struct Listener {
+pub struct Listener<M: Mode = Blocking> {
     server: Server,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "threads have nothing to keep"))]
+    accepting: M::Accepting,
     path: PipePath,
     stop: Option<Stop>,
     seats: Seats,
@@ -96,22 +102,6 @@ impl Listener {
         ListenerOptions::new().temporary()
     }
 
-    /// The path of the name, from which a client connects.
-    pub fn path(&self) -> &PipePath {
-        &self.path
-    }
-
-    /// Lets another token end [`accept`](Self::accept).
-    pub(crate) fn stopping(mut self, stop: &Stop) -> Self {
-        self.stop = Some(stop.clone());
-        self
-    }
-
-    /// How many connections that it handed out are there now.
-    pub fn clients(&self) -> usize {
-        self.seats.occupied()
-    }
-
     /// Hands out the next client, and waits until there is one.
     ///
     /// Several threads may do so at once. Where as many clients are connected as [may be](ListenerOptions::max_clients), it
@@ -150,8 +140,26 @@ impl Listener {
         let path = Some(self.path.shared());
         let seat = self.seats.take(until, self.stop.as_ref()).map_err(|error| error.at(path))?;
         let accepted = self.server.accept(waiting(until, self.stop.as_ref()));
-        let halves = accepted.map_err(|error| Error::new(Operation::Accept, error).at(path))?;
-        Ok(Connection::of(halves, Some(self.path.clone()), Some(Arc::new(seat.occupy()))))
+        let halves = accepted.map_err(|error| self.failed(error))?;
+        Ok(self.accepted(halves, seat))
+    }
+}
+
+impl<M: Mode> Listener<M> {
+    /// The path of the name, from which a client connects.
+    pub fn path(&self) -> &PipePath {
+        &self.path
+    }
+
+    /// Lets another token end [`accept`](Self::accept).
+    pub(crate) fn stopping(mut self, stop: &Stop) -> Self {
+        self.stop = Some(stop.clone());
+        self
+    }
+
+    /// How many connections that it handed out are there now.
+    pub fn clients(&self) -> usize {
+        self.seats.occupied()
     }
 
     /// Removes the name. Connections that were accepted go on; whoever waits to be accepted is turned away.
@@ -177,6 +185,38 @@ impl Listener {
     /// Whether the name is gone, or leads to something else: no further client will come this way.
     pub fn is_orphaned(&self) -> bool {
         self.server.is_orphaned()
+    }
+
+    /// The same listener, which waits in another way.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
+        let Self { server, path, stop, seats, .. } = self;
+        Listener { server, accepting, path, stop, seats }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// What it waits with, and what it waits for.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Seats) {
+        (&mut self.accepting, &self.server, &self.seats)
+    }
+
+    pub(crate) fn failed(&self, error: io::Error) -> Error {
+        Error::new(Operation::Accept, error).at(Some(self.path.shared()))
+    }
+
+    /// The connection of a client that was accepted.
+    pub(crate) fn accepted(&self, halves: (Raw, Raw), seat: Seat) -> Connection {
+        Connection::of(halves, Some(self.path.clone()), Some(Arc::new(seat.occupy())))
     }
 }
 
@@ -339,7 +379,13 @@ impl ListenerOptions {
     }
 
     fn listener(self, server: Server, path: PipePath) -> Listener {
-        Listener { server, path, stop: self.stop, seats: Seats::new(self.max_clients) }
+        Listener {
+            server,
+            accepting: (),
+            path,
+            stop: self.stop,
+            seats: Seats::new(self.max_clients),
+        }
     }
 }
 

@@ -8,3 +8,6 @@ mod seats;
 pub use connection::{ConnectOptions, Connection};
 pub use half::{Half, ReadHalf, WriteHalf};
 pub use listener::{Clients, Listener, ListenerOptions};
+
+#[cfg(feature = "tokio")]
+pub(crate) use seats::Seat;

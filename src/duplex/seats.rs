@@ -1,6 +1,9 @@
 //! How many clients are connected, and how many may be.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::error::{Error, Obstacle, Operation};
@@ -9,7 +12,7 @@ use crate::wait::{LOOK_AT_STOP, Stop};
 
 /// The places for clients.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub(crate) struct Seats {
     shared: Arc<Shared>,
     most: usize,
 }
@@ -24,8 +27,10 @@ struct Shared {
 struct Places {
     /// Those that nobody else can have.
     taken: usize,
-    /// Of these, those of clients: a thread that waits for one has taken a place for it.
+    /// Of these, those of clients: who waits for one has taken a place for it.
     occupied: usize,
+    /// The task that waits for one.
+    waits: Option<Waker>,
 }
 
 impl Shared {
@@ -43,6 +48,10 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), occupied: false }
+    }
+
     /// The client has come.
     pub(super) fn occupy(mut self) -> Self {
         self.occupied = true;
@@ -56,7 +65,10 @@ impl Drop for Seat {
         let mut places = self.shared.places();
         places.taken -= 1;
         places.occupied -= usize::from(self.occupied);
+        let waits = places.waits.take();
+        drop(places);
         self.shared.left.notify_one();
+        waits.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -89,6 +101,18 @@ impl Seats {
             places = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         places.taken += 1;
-        Ok(Seat { shared: Arc::clone(&self.shared), occupied: false })
+        Ok(Seat::new(&self.shared))
+    }
+
+    /// Takes a place, or wakes the task when there is one. One task waits at a time.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Seat> {
+        let mut places = self.shared.places();
+        if places.taken >= self.most {
+            places.waits = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        places.taken += 1;
+        Poll::Ready(Seat::new(&self.shared))
     }
 }

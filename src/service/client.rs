@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +18,7 @@ use crate::dialog::Agreement;
 use crate::duplex::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
+use crate::state::{Blocking, Mode};
 use crate::sys::Until;
 use crate::wait::{LOOK_AT_STOP, until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -24,6 +28,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Threads may share it: their calls go over one connection, and each gets its own answer. When the connection was lost,
 /// the next call makes another one, and waits for a service as long as its deadline allows: without one, until there is
 /// a service again.
+///
+/// In the mode `Tokio`, of the feature `tokio`, calls are awaited: [`ClientOptions`] has that mode.
 ///
 /// What failed tells whether it may be tried again: [`Error::is_delivered`] is `false` where the service never got the
 /// request, and `true` where it may have handled it. With [attempts](ClientOptions::attempts), a client itself
@@ -47,22 +53,24 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// assert_eq!(serving.join().unwrap()?.failed, 1);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
-pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard> {
+pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     path: PipePath,
-    options: ClientOptions<F, C>,
-    present: Mutex<Present<Req, Resp, F, C>>,
+    options: ClientOptions<F, C, M>,
+    present: Mutex<Present<Req, Resp, F, C, M>>,
     /// Notified when a call has done with connecting.
     changed: Condvar,
 }
 
 /// The present connection, if there is one.
-struct Present<Req, Resp, F, C> {
-    link: Option<SharedLink<Req, Resp, F, C>>,
+struct Present<Req, Resp, F, C, M: Mode> {
+    link: Option<SharedLink<Req, Resp, F, C, M>>,
     /// Whether a call is about to make another one.
     connecting: bool,
+    /// The tasks that wait for that.
+    tasks: Vec<Waker>,
 }
 
-type SharedLink<Req, Resp, F, C> = Arc<Link<Req, Resp, F, C>>;
+pub(crate) type SharedLink<Req, Resp, F, C, M = Blocking> = Arc<Link<Req, Resp, F, C, M>>;
 
 impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// Connects to the service at a path, and waits until it is there.
@@ -84,6 +92,69 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     }
 }
 
+impl<Req, Resp, F, C, M> Client<Req, Resp, F, C, M>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing + Clone,
+    C: Codec + Clone,
+    M: Mode,
+{
+    /// The path of the service.
+    pub fn path(&self) -> &PipePath {
+        &self.path
+    }
+
+    pub(crate) fn over(
+        path: PipePath,
+        options: ClientOptions<F, C, M>,
+        link: Link<Req, Resp, F, C, M>,
+    ) -> Self {
+        let link = Some(Arc::new(link));
+        let present = Mutex::new(Present { link, connecting: false, tasks: Vec::new() });
+        Self { path, options, present, changed: Condvar::new() }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn options(&self) -> &ClientOptions<F, C, M> {
+        &self.options
+    }
+
+    /// The present connection unless it is lost, or the turn to make another one; `None` while that is another call's.
+    fn find<'a>(
+        &'a self,
+        present: &mut Present<Req, Resp, F, C, M>,
+    ) -> Option<Found<'a, Req, Resp, F, C, M>> {
+        if let Some(link) = present.link.as_ref().filter(|link| !link.is_shut()) {
+            return Some(Found::Link(Arc::clone(link)));
+        }
+        if present.connecting {
+            return None;
+        }
+        present.connecting = true;
+        Some(Found::Turn(Connecting(self)))
+    }
+
+    /// The present connection unless it is lost, or the turn to make another one.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_find(&self, cx: &Context<'_>) -> Poll<Found<'_, Req, Resp, F, C, M>> {
+        let mut present = self.present();
+        if let Some(found) = self.find(&mut present) {
+            return Poll::Ready(found);
+        }
+        if !present.tasks.iter().any(|known| known.will_wake(cx.waker())) {
+            present.tasks.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The error of a call that had to wait too long for its turn to connect.
+    pub(crate) fn still_connecting(&self) -> Error {
+        let late = Obstacle::TimedOut("another call is still connecting");
+        Error::new(Operation::Call, late).at(Some(self.path.shared()))
+    }
+}
+
 impl<Req, Resp, F, C> Client<Req, Resp, F, C>
 where
     Req: Sendable,
@@ -91,11 +162,6 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    /// The path of the service.
-    pub fn path(&self) -> &PipePath {
-        &self.path
-    }
-
     /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
     ///
     /// # Errors
@@ -167,8 +233,7 @@ where
         until: Until,
         repeatable: bool,
     ) -> Result<Option<Resp>, Error> {
-        let mut pause = self.options.pauses.0;
-        let mut left = self.options.attempts;
+        let mut attempts = self.options.attempts_of_a_call(until, repeatable);
         loop {
             let called =
                 self.link(until).and_then(|link| link.call(wanted, request, until, &self.path));
@@ -176,23 +241,14 @@ where
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            left = left.saturating_sub(1);
-            let again = is_worth_another(&error) && (repeatable || !error.is_delivered());
-            if left == 0 || !again || !self.rest(pause, until) {
-                return Err(error);
-            }
-            pause = pause.saturating_mul(2).min(self.options.pauses.1);
+            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
+            self.rest(pause);
         }
     }
 
-    /// Lets some time pass, unless the deadline comes before. A stop ends it early: the next attempt tells of that.
-    fn rest(&self, pause: Duration, until: Until) -> bool {
+    /// Lets some time pass. A stop ends it early: the next attempt tells of that.
+    fn rest(&self, pause: Duration) {
         let begin = Instant::now();
-        match until {
-            Until::Now => return false,
-            Until::Deadline(end) if end.saturating_duration_since(begin) <= pause => return false,
-            Until::Deadline(_) | Until::Done => {}
-        }
         while !self.options.connect.is_stopped() {
             let left = pause.saturating_sub(begin.elapsed());
             if left.is_zero() {
@@ -200,56 +256,41 @@ where
             }
             thread::sleep(left.min(LOOK_AT_STOP));
         }
-        true
     }
 
     /// The connection: the present one, or another if that is lost.
     fn link(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C>, Error> {
+        match self.turn(until)? {
+            Found::Link(link) => Ok(link),
+            // Nobody waits for this longer than its own deadline.
+            Found::Turn(turn) => Ok(turn.connected(self.options.link(&self.path, until)?)),
+        }
+    }
+
+    fn turn(&self, until: Until) -> Result<Found<'_, Req, Resp, F, C, Blocking>, Error> {
         let mut present = self.present();
         loop {
-            if let Some(link) = present.link.as_ref().filter(|link| !link.is_shut()) {
-                return Ok(Arc::clone(link));
-            }
-            if !present.connecting {
-                break;
+            if let Some(found) = self.find(&mut present) {
+                return Ok(found);
             }
             let in_time;
             (present, in_time) = until_changed(&self.changed, present, until);
             if !in_time {
-                let late = Obstacle::TimedOut("another call is still connecting");
-                return Err(Error::new(Operation::Call, late).at(Some(self.path.shared())));
+                return Err(self.still_connecting());
             }
         }
-        present.connecting = true;
-        drop(present);
-
-        // Nobody waits for this longer than its own deadline.
-        let _turn = Turn(self);
-        let link = Arc::new(self.options.link(&self.path, until)?);
-        self.present().link = Some(Arc::clone(&link));
-        Ok(link)
     }
 }
 
-impl<Req, Resp, F, C> Client<Req, Resp, F, C> {
-    fn present(&self) -> MutexGuard<'_, Present<Req, Resp, F, C>> {
+impl<Req, Resp, F, C, M: Mode> Client<Req, Resp, F, C, M> {
+    fn present(&self) -> MutexGuard<'_, Present<Req, Resp, F, C, M>> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<Req, Resp, F, C> fmt::Debug for Client<Req, Resp, F, C> {
+impl<Req, Resp, F, C, M: Mode> fmt::Debug for Client<Req, Resp, F, C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-/// The turn of the call that connects, until this is dropped: another one may try then.
-struct Turn<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
-
-impl<Req, Resp, F, C> Drop for Turn<'_, Req, Resp, F, C> {
-    fn drop(&mut self) {
-        self.0.present().connecting = false;
-        self.0.changed.notify_all();
     }
 }
 
@@ -263,6 +304,65 @@ fn is_worth_another(error: &Error) -> bool {
             | ErrorKind::NotFound
             | ErrorKind::NotReady
     )
+}
+
+/// What a call goes on with.
+pub(crate) enum Found<'a, Req, Resp, F, C, M: Mode> {
+    Link(SharedLink<Req, Resp, F, C, M>),
+    Turn(Connecting<'a, Req, Resp, F, C, M>),
+}
+
+/// The turn of the call that connects, until this is dropped: another one may try then.
+pub(crate) struct Connecting<'a, Req, Resp, F, C, M: Mode>(&'a Client<Req, Resp, F, C, M>);
+
+impl<Req, Resp, F, C, M: Mode> Connecting<'_, Req, Resp, F, C, M> {
+    /// Goes on with another connection.
+    pub(crate) fn connected(
+        self,
+        link: Link<Req, Resp, F, C, M>,
+    ) -> SharedLink<Req, Resp, F, C, M> {
+        let link = Arc::new(link);
+        self.0.present().link = Some(Arc::clone(&link));
+        link
+    }
+}
+
+impl<Req, Resp, F, C, M: Mode> Drop for Connecting<'_, Req, Resp, F, C, M> {
+    fn drop(&mut self) {
+        let mut present = self.0.present();
+        present.connecting = false;
+        present.tasks.drain(..).for_each(Waker::wake);
+        drop(present);
+        self.0.changed.notify_all();
+    }
+}
+
+/// The attempts of one call.
+pub(crate) struct Attempts {
+    left: u32,
+    pause: Duration,
+    longest: Duration,
+    repeatable: bool,
+    until: Until,
+}
+
+impl Attempts {
+    /// How long to rest before the next attempt; `None` where there is none.
+    pub(crate) fn pause_after(&mut self, error: &Error) -> Option<Duration> {
+        self.left = self.left.saturating_sub(1);
+        let again = is_worth_another(error) && (self.repeatable || !error.is_delivered());
+        let in_time = match self.until {
+            Until::Now => false,
+            Until::Deadline(end) => end.saturating_duration_since(Instant::now()) > self.pause,
+            Until::Done => true,
+        };
+        if self.left == 0 || !again || !in_time {
+            return None;
+        }
+        let pause = self.pause;
+        self.pause = pause.saturating_mul(2).min(self.longest);
+        Some(pause)
+    }
 }
 
 /// How to call a service.
@@ -281,10 +381,10 @@ fn is_worth_another(error: &Error) -> bool {
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a client is made with `connect`"]
-pub struct ClientOptions<F = LengthPrefixed, C = Postcard> {
+pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     name: String,
-    connect: ConnectOptions,
+    connect: ConnectOptions<M>,
     attempts: u32,
     pauses: (Duration, Duration),
     timeout: Option<Duration>,
@@ -310,9 +410,9 @@ impl Default for ClientOptions {
     }
 }
 
-impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Speaks another wire. The service must speak the same.
-    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> ClientOptions<G, D> {
+    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> ClientOptions<G, D, M> {
         ClientOptions {
             wire,
             name: self.name,
@@ -330,7 +430,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     }
 
     /// Sets how to connect.
-    pub fn connecting(mut self, options: ConnectOptions) -> Self {
+    pub fn connecting(mut self, options: ConnectOptions<M>) -> Self {
         self.connect = options;
         self
     }
@@ -358,6 +458,43 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         self
     }
 
+    /// The same options in another mode.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn in_mode<N: Mode>(self) -> ClientOptions<F, C, N> {
+        ClientOptions {
+            wire: self.wire,
+            name: self.name,
+            connect: self.connect.in_mode(),
+            attempts: self.attempts,
+            pauses: self.pauses,
+            timeout: self.timeout,
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn connect_options(&self) -> &ConnectOptions<M> {
+        &self.connect
+    }
+
+    /// What is to be agreed with the service.
+    pub(crate) fn agreement(&self, until: Until) -> Agreement<F, C> {
+        let (calls, answers) = identifiers(&self.name);
+        let agreement = Agreement::new().with_wire(self.wire.clone());
+        agreement.sending(calls).receiving(answers).by(until)
+    }
+
+    /// The deadline of a call that says nothing else.
+    pub(crate) fn until(&self) -> Until {
+        self.timeout.map_or(Until::Done, within)
+    }
+
+    pub(crate) fn attempts_of_a_call(&self, until: Until, repeatable: bool) -> Attempts {
+        let (pause, longest) = self.pauses;
+        Attempts { left: self.attempts, pause, longest, repeatable, until }
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// Connects to the service at a path, as [`Client::connect`].
     ///
     /// # Errors
@@ -389,9 +526,8 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         until: Until,
     ) -> Result<Client<Req, Resp, F, C>, Error> {
         let path = PipePath::new(path)?;
-        let link = Some(Arc::new(self.link(&path, until)?));
-        let present = Mutex::new(Present { link, connecting: false });
-        Ok(Client { path, options: self, present, changed: Condvar::new() })
+        let link = self.link(&path, until)?;
+        Ok(Client::over(path, self, link))
     }
 
     /// A new connection, when the service agrees.
@@ -401,18 +537,8 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         until: Until,
     ) -> Result<Link<Req, Resp, F, C>, Error> {
         let connection = self.connect.connect_until(path.clone(), until)?;
-        let (calls, answers) = identifiers(&self.name);
-        let agreement = Agreement::new()
-            .with_wire(self.wire.clone())
-            .sending(calls)
-            .receiving(answers)
-            .by(until);
-        Ok(Link::new(agreement.make(connection)?))
-    }
-
-    /// The deadline of a call that says nothing else.
-    fn until(&self) -> Until {
-        self.timeout.map_or(Until::Done, within)
+        let (sender, receiver) = self.agreement(until).make(connection)?.split();
+        Ok(Link::new(sender, receiver))
     }
 }
 

@@ -1,16 +1,19 @@
 //! One connection of a client, which calls of several threads share.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{ReceivingHalf, SendingHalf, TypedConnection};
+use crate::dialog::{ReceivingHalf, SendingHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
+use crate::state::{Blocking, Mode};
 use crate::sys::Until;
 use crate::wait::half::WriteWithin as _;
 use crate::wait::{until_changed, within};
@@ -19,39 +22,101 @@ use crate::wire::{Codec, Framing};
 /// The bytes that are kept of what comes in while a request is sent.
 const INCOMING: usize = 16 << 20;
 
-/// How long a caller that sends waits for room before it looks who receives.
+/// How long a thread that sends waits for room before it looks who receives.
 const LOOK_AT_READERS: Duration = Duration::from_millis(20);
 
 /// A connection. Each caller sends by itself; one of those that wait for an answer reads for all of them. Where nobody
 /// waits for one, who sends and finds no room takes in what comes: a service that sends an answer which nobody wants
 /// any more would not read the request else.
 #[derive(Debug)]
-pub(super) struct Link<Req, Resp, F, C> {
-    shared: Mutex<Shared<Req, Resp, F, C>>,
+pub(crate) struct Link<Req, Resp, F, C, M: Mode = Blocking> {
+    shared: Mutex<Shared<Req, Resp, F, C, M>>,
     /// Notified when an answer came, or a half is free again.
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct Shared<Req, Resp, F, C> {
+struct Shared<Req, Resp, F, C, M: Mode> {
     /// `None` while a caller sends.
-    sender: Option<SendingHalf<Request<Req>, F, C>>,
+    sender: Option<SendingHalf<Request<Req>, F, C, M>>,
     /// `None` while a caller receives, or takes in what comes.
-    receiver: Option<ReceivingHalf<Answer<Resp>, F, C>>,
-    /// The calls that wait, with the answers that came.
-    calls: HashMap<u64, Option<Answer<Resp>>>,
+    receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
+    /// The calls that wait.
+    calls: BTreeMap<u64, Place<Resp>>,
     next: u64,
-    /// How many callers wait to receive.
+    /// How many threads wait to receive.
     waiting: usize,
     /// Whether nothing can be sent any more. What was sent before may still be answered.
     shut: bool,
     lost: Option<Lost>,
+    /// The tasks that wait for the sender.
+    senders: Vec<Waker>,
 }
 
-impl<Req, Resp, F, C> Shared<Req, Resp, F, C> {
+/// Where one call waits.
+#[derive(Debug)]
+struct Place<Resp> {
+    answer: Option<Answer<Resp>>,
+    /// The task of the call.
+    task: Option<Waker>,
+}
+
+impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
     fn lose(&mut self, why: Lost) {
         self.shut = true;
         self.lost = Some(why);
+    }
+
+    /// The answer of a call, or why there will be none.
+    fn look(&mut self, number: u64) -> Option<Result<Answer<Resp>, Error>> {
+        if let Some(answer) = self.calls.get_mut(&number).and_then(|place| place.answer.take()) {
+            return Some(Ok(answer));
+        }
+        self.lost.map(|lost| Err(lost.error()))
+    }
+
+    /// Notes what was received. An error that ends this caller's wait alone is given back.
+    fn note(&mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
+        match received {
+            Ok(answer) => {
+                // The answer of a call that gave up is of no use to anybody.
+                if let Some(place) = self.calls.get_mut(&answer.0) {
+                    place.answer = Some(answer);
+                    place.task.take().into_iter().for_each(Waker::wake);
+                }
+                Ok(())
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::TimedOut => Err(unanswered()),
+                ErrorKind::Stopped => Err(error.delivered()),
+                kind => {
+                    self.lose(match kind {
+                        ErrorKind::Finished => Lost::Finished,
+                        ErrorKind::Decode | ErrorKind::Corrupt | ErrorKind::TooLarge => {
+                            Lost::Garbled
+                        }
+                        _ => Lost::Disconnected,
+                    });
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Wakes the tasks that may go on.
+    fn wake(&mut self) {
+        if self.sender.is_some() || self.shut {
+            self.senders.drain(..).for_each(Waker::wake);
+        }
+        let (free, lost) = (self.receiver.is_some(), self.lost.is_some());
+        let mut waiting = self.calls.values_mut();
+        if lost {
+            waiting.filter_map(|place| place.task.take()).for_each(Waker::wake);
+        } else if free {
+            // One will do: it reads for all of them.
+            let reader = waiting.find(|place| place.answer.is_none() && place.task.is_some());
+            reader.and_then(|place| place.task.take()).into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -76,6 +141,135 @@ impl Lost {
     }
 }
 
+impl<Req, Resp, F, C, M> Link<Req, Resp, F, C, M>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+    M: Mode,
+{
+    pub(crate) fn new(
+        sender: SendingHalf<Request<Req>, F, C, M>,
+        receiver: ReceivingHalf<Answer<Resp>, F, C, M>,
+    ) -> Self {
+        Self {
+            shared: Mutex::new(Shared {
+                sender: Some(sender),
+                receiver: Some(receiver),
+                calls: BTreeMap::new(),
+                next: 0,
+                waiting: 0,
+                shut: false,
+                lost: None,
+                senders: Vec::new(),
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        self.lock().shut
+    }
+
+    /// Begins a call if it is its turn to send.
+    fn begin(&self, shared: &mut Shared<Req, Resp, F, C, M>) -> Begun<'_, Req, Resp, F, C, M> {
+        if shared.shut {
+            let gone = io::Error::from(io::ErrorKind::BrokenPipe);
+            return Err(match shared.lost {
+                Some(Lost::Finished) => Error::new(Operation::Call, Cause::NeverTaken),
+                _ => Error::new(Operation::Call, gone),
+            });
+        }
+        let Some(sender) = shared.sender.take() else { return Ok(None) };
+        let number = shared.next;
+        shared.next += 1;
+        shared.calls.insert(number, Place { answer: None, task: None });
+        // It goes back however this ends, even by a panic of the caller's `Serialize`.
+        Ok(Some(Halves::new(self, number, Some(sender), None)))
+    }
+
+    /// Notes what sending a request has come to, once the halves are back. Where nothing can be sent any more, answers
+    /// may still have come.
+    pub(crate) fn sent(&self, number: u64, sent: Result<(), Error>) -> Result<(), Error> {
+        sent.map_err(|error| {
+            let mut shared = self.lock();
+            shared.calls.remove(&number);
+            if error.is_fatal() {
+                shared.shut = true;
+                shared.wake();
+                self.changed.notify_all();
+            }
+            // What is left of it goes with the next call, unless nobody is there to take it.
+            if error.is_half_sent() && !error.is_fatal() { error.delivered() } else { error }
+        })
+    }
+
+    /// Nobody waits for the answer of a call any more.
+    pub(crate) fn forget(&self, number: u64) {
+        let mut shared = self.lock();
+        shared.calls.remove(&number);
+        // It may have been the one that was to read next.
+        shared.wake();
+        drop(shared);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> Guard<'_, Req, Resp, F, C, M> {
+        // Whatever a thread that panicked did: it is whole between any two calls.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<Req, Resp, F, C, M> Link<Req, Resp, F, C, M>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+    M: Mode,
+{
+    /// Begins a call when it is its turn to send.
+    pub(crate) fn poll_begin(&self, cx: &Context<'_>) -> PollBegun<'_, Req, Resp, F, C, M> {
+        let mut shared = self.lock();
+        if let Some(begun) = self.begin(&mut shared)? {
+            return Poll::Ready(Ok(begun));
+        }
+        if !shared.senders.iter().any(|known| known.will_wake(cx.waker())) {
+            shared.senders.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The answer of a call, or the turn to read for all.
+    pub(crate) fn poll_turn(
+        &self,
+        number: u64,
+        cx: &Context<'_>,
+    ) -> PollTurn<'_, Req, Resp, F, C, M> {
+        let mut shared = self.lock();
+        if let Some(found) = shared.look(number) {
+            return Poll::Ready(found.map(Turn::Over));
+        }
+        if let Some(receiver) = shared.receiver.take() {
+            return Poll::Ready(Ok(Turn::Read(Halves::new(self, number, None, Some(receiver)))));
+        }
+        if let Some(place) = shared.calls.get_mut(&number) {
+            place.task = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// What a call does next that has sent its request.
+#[cfg(feature = "tokio")]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub(crate) enum Turn<'a, Req, Resp, F, C, M: Mode> {
+    Over(Answer<Resp>),
+    Read(Halves<'a, Req, Resp, F, C, M>),
+}
+
 impl<Req, Resp, F, C> Link<Req, Resp, F, C>
 where
     Req: Sendable,
@@ -83,26 +277,6 @@ where
     F: Framing,
     C: Codec,
 {
-    pub(super) fn new(connection: TypedConnection<Request<Req>, Answer<Resp>, F, C>) -> Self {
-        let (sender, receiver) = connection.split();
-        Self {
-            shared: Mutex::new(Shared {
-                sender: Some(sender),
-                receiver: Some(receiver),
-                calls: HashMap::new(),
-                next: 0,
-                waiting: 0,
-                shut: false,
-                lost: None,
-            }),
-            changed: Condvar::new(),
-        }
-    }
-
-    pub(super) fn is_shut(&self) -> bool {
-        self.lock().shut
-    }
-
     /// Sends a request, and waits for its answer.
     pub(super) fn call(
         &self,
@@ -111,69 +285,40 @@ where
         until: Until,
         path: &PipePath,
     ) -> Result<Option<Resp>, Error> {
-        let answer =
-            self.send(wanted, request, until).and_then(|number| self.await_answer(number, until));
-        let failed = |cause| Err(Error::new(Operation::Call, cause).delivered());
-        let called = answer.and_then(|(_, outcome, value, words)| match outcome {
-            ANSWERED | DONE => Ok(value),
-            PANICKED => failed(Cause::Panicked(words)),
-            _ => failed(Cause::Failed(words)),
+        let answer = self.send(wanted, request, until).and_then(|number| {
+            let answer = self.await_answer(number, until);
+            self.forget(number);
+            answer
         });
-        called.map_err(|error| error.at(Some(path.shared())))
+        answer.and_then(outcome).map_err(|error| error.at(Some(path.shared())))
     }
 
     /// Sends a request when it is its turn, and tells its number.
     fn send(&self, wanted: u8, request: &Req, until: Until) -> Result<u64, Error> {
         let mut shared = self.lock();
-        let sender = loop {
-            if shared.shut {
-                let gone = io::Error::from(io::ErrorKind::BrokenPipe);
-                return Err(match shared.lost {
-                    Some(Lost::Finished) => Error::new(Operation::Call, Cause::NeverTaken),
-                    _ => Error::new(Operation::Call, gone),
-                });
-            }
-            if let Some(sender) = shared.sender.take() {
-                break sender;
+        let mut halves = loop {
+            if let Some(begun) = self.begin(&mut shared)? {
+                break begun;
             }
             let in_time;
             (shared, in_time) = until_changed(&self.changed, shared, until);
             if !in_time {
-                let late = Obstacle::TimedOut("other calls are still being sent");
-                return Err(Error::new(Operation::Call, late));
+                return Err(not_sent());
             }
         };
-        let number = shared.next;
-        shared.next += 1;
-        shared.calls.insert(number, None);
         drop(shared);
-
-        // Goes back however this ends, even by a panic of the caller's `Serialize`.
-        let mut halves = Halves { link: self, sender: Some(sender), receiver: None };
+        let number = halves.number;
         let sent = halves.send(&(number, wanted, request), until);
         drop(halves);
-        sent.map(|()| number).map_err(|error| {
-            let mut shared = self.lock();
-            shared.calls.remove(&number);
-            if error.is_fatal() {
-                shared.shut = true;
-                self.changed.notify_all();
-            }
-            // What is left of it goes with the next call, unless nobody is there to take it.
-            if error.is_half_sent() && !error.is_fatal() { error.delivered() } else { error }
-        })
+        self.sent(number, sent).map(|()| number)
     }
 
     /// Waits until the answer of a call is there: reads it, or lets another caller read.
     fn await_answer(&self, number: u64, until: Until) -> Result<Answer<Resp>, Error> {
         let mut shared = self.lock();
-        let ended = loop {
-            if let Some(answer) = shared.calls.get_mut(&number).and_then(Option::take) {
-                shared.calls.remove(&number);
-                return Ok(answer);
-            }
-            if let Some(lost) = shared.lost {
-                break lost.error();
+        loop {
+            if let Some(found) = shared.look(number) {
+                return found;
             }
             let Some(receiver) = shared.receiver.take() else {
                 let in_time;
@@ -183,45 +328,17 @@ where
                 if in_time {
                     continue;
                 }
-                break unanswered();
+                return Err(unanswered());
             };
             drop(shared);
-            let mut halves = Halves { link: self, sender: None, receiver: Some(receiver) };
+            let mut halves = Halves::new(self, number, None, Some(receiver));
             let received = halves.receive(until);
-            // At once with what came: whoever reads next must not wait for what is here already.
+            halves.received(received)?;
             shared = self.lock();
-            halves.give_back(&mut shared);
-            match received {
-                Ok(answer) => {
-                    // The answer of a call that gave up is of no use to anybody.
-                    if let Some(place) = shared.calls.get_mut(&answer.0) {
-                        *place = Some(answer);
-                    }
-                }
-                Err(error) => match error.kind() {
-                    ErrorKind::TimedOut => break unanswered(),
-                    ErrorKind::Stopped => break error.delivered(),
-                    kind => {
-                        shared.lose(match kind {
-                            ErrorKind::Finished => Lost::Finished,
-                            ErrorKind::Decode | ErrorKind::Corrupt | ErrorKind::TooLarge => {
-                                Lost::Garbled
-                            }
-                            _ => Lost::Disconnected,
-                        });
-                    }
-                },
-            }
-            self.changed.notify_all();
-        };
-        shared.calls.remove(&number);
-        drop(shared);
-        // Another caller may read now.
-        self.changed.notify_all();
-        Err(ended)
+        }
     }
 
-    /// Gives what is received with to a caller that waits for it, or takes it if nobody does.
+    /// Gives what is received with to a thread that waits for it, or takes it if nobody does.
     fn hand_over(&self, receiver: &mut Option<ReceivingHalf<Answer<Resp>, F, C>>) {
         let mut shared = self.lock();
         match (shared.waiting, receiver.take()) {
@@ -233,14 +350,38 @@ where
             (_, None) => {}
         }
     }
+}
 
-    fn lock(&self) -> Guard<'_, Req, Resp, F, C> {
-        // Whatever a thread that panicked did: it is whole between any two calls.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+type Begun<'a, Req, Resp, F, C, M> = Result<Option<Halves<'a, Req, Resp, F, C, M>>, Error>;
+#[cfg(feature = "tokio")]
+type PollBegun<'a, Req, Resp, F, C, M> = Poll<Result<Halves<'a, Req, Resp, F, C, M>, Error>>;
+#[cfg(feature = "tokio")]
+type PollTurn<'a, Req, Resp, F, C, M> = Poll<Result<Turn<'a, Req, Resp, F, C, M>, Error>>;
+type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, Shared<Req, Resp, F, C, M>>;
+
+/// What an answer means to its caller.
+pub(crate) fn outcome<Resp>(
+    (_, outcome, value, words): Answer<Resp>,
+) -> Result<Option<Resp>, Error> {
+    let failed = |cause| Err(Error::new(Operation::Call, cause).delivered());
+    match outcome {
+        ANSWERED | DONE => Ok(value),
+        PANICKED => failed(Cause::Panicked(words)),
+        _ => failed(Cause::Failed(words)),
     }
 }
 
-type Guard<'a, Req, Resp, F, C> = MutexGuard<'a, Shared<Req, Resp, F, C>>;
+/// The error of a call that could not be sent in time.
+pub(crate) fn not_sent() -> Error {
+    let late = Obstacle::TimedOut("other calls are still being sent");
+    Error::new(Operation::Call, late)
+}
+
+/// The error of a call whose answer has not come in time.
+pub(crate) fn unanswered() -> Error {
+    let late = Obstacle::TimedOut("the service has the request, and has not answered yet");
+    Error::new(Operation::Call, late).delivered()
+}
 
 /// The earlier of a deadline and of the end of a time that begins now.
 fn sooner(until: Until, time: Duration) -> Until {
@@ -255,22 +396,94 @@ fn is_over(until: Until) -> bool {
     matches!(until, Until::Deadline(end) if Instant::now() >= end)
 }
 
-fn unanswered() -> Error {
-    let late = Obstacle::TimedOut("the service has the request, and has not answered yet");
-    Error::new(Operation::Call, late).delivered()
+/// The halves that a caller uses, until this is dropped.
+pub(crate) struct Halves<'a, Req, Resp, F, C, M: Mode = Blocking> {
+    link: &'a Link<Req, Resp, F, C, M>,
+    pub(crate) number: u64,
+    pub(crate) sender: Option<SendingHalf<Request<Req>, F, C, M>>,
+    receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
+    /// Whether an answer is being read: what ends that but a return is a panic.
+    reading: bool,
 }
 
-/// The halves that a caller uses, until this is dropped.
-struct Halves<'a, Req, Resp, F, C> {
-    link: &'a Link<Req, Resp, F, C>,
-    sender: Option<SendingHalf<Request<Req>, F, C>>,
-    receiver: Option<ReceivingHalf<Answer<Resp>, F, C>>,
+impl<'a, Req, Resp, F, C, M: Mode> Halves<'a, Req, Resp, F, C, M> {
+    fn new(
+        link: &'a Link<Req, Resp, F, C, M>,
+        number: u64,
+        sender: Option<SendingHalf<Request<Req>, F, C, M>>,
+        receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
+    ) -> Self {
+        Self { link, number, sender, receiver, reading: false }
+    }
+
+    /// Reads with what receives, if it is here.
+    pub(crate) fn read<T>(
+        &mut self,
+        read: impl FnOnce(&mut ReceivingHalf<Answer<Resp>, F, C, M>) -> T,
+    ) -> Option<T> {
+        let receiver = self.receiver.as_mut()?;
+        self.reading = true;
+        let done = read(receiver);
+        self.reading = false;
+        Some(done)
+    }
+
+    /// Gives the halves back at once with what was received: whoever reads next must not wait for what is here already.
+    pub(crate) fn received(mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
+        let mut shared = self.lock();
+        self.give_back(&mut shared);
+        let noted = shared.note(received);
+        shared.wake();
+        drop(shared);
+        self.link.changed.notify_all();
+        noted
+    }
+
+    fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C, M>) {
+        if let Some(sender) = self.sender.take() {
+            shared.sender = Some(sender);
+        }
+        if let Some(receiver) = self.receiver.take() {
+            shared.receiver = Some(receiver);
+        }
+    }
+
+    fn lock(&self) -> Guard<'a, Req, Resp, F, C, M> {
+        self.link.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<Req, Resp, F, C, M: Mode> Halves<'_, Req, Resp, F, C, M> {
+    /// Receives beside sending where nobody does, or wakes the task when that may be so.
+    pub(crate) fn poll_take_over(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.receiver.is_some() {
+            return Poll::Ready(());
+        }
+        let mut shared = self.lock();
+        self.receiver = shared.receiver.take();
+        if self.receiver.is_some() {
+            return Poll::Ready(());
+        }
+        if let Some(place) = shared.calls.get_mut(&self.number) {
+            place.task = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Hands out what was received, and keeps the halves.
+    pub(crate) fn hand_out(&self, received: Result<Answer<Resp>, Error>) {
+        let mut shared = self.lock();
+        // An error that is this caller's own comes again when it has sent.
+        let _ = shared.note(received);
+        shared.wake();
+    }
 }
 
 impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp, F, C> {
     /// Sends a request. Where nobody else receives, answers that come meanwhile are kept.
     fn send(&mut self, request: &Request<&Req>, until: Until) -> Result<(), Error> {
-        let Self { link, sender: Some(sender), receiver } = self else { return Ok(()) };
+        let Self { link, sender: Some(sender), receiver, .. } = self else { return Ok(()) };
         sender.send_by(request, |io, bytes| {
             loop {
                 let soon = sooner(until, LOOK_AT_READERS);
@@ -288,36 +501,23 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
     }
 
     fn receive(&mut self, until: Until) -> Result<Answer<Resp>, Error> {
-        match &mut self.receiver {
-            Some(receiver) => receiver.recv_until(until),
-            None => Err(Error::new(Operation::Call, Cause::Unanswered)),
-        }
+        let received = self.read(|receiver| receiver.recv_until(until));
+        received.unwrap_or_else(|| Err(Error::new(Operation::Call, Cause::Unanswered)))
     }
 }
 
-impl<Req, Resp, F, C> Halves<'_, Req, Resp, F, C> {
-    fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C>) {
-        if let Some(sender) = self.sender.take() {
-            shared.sender = Some(sender);
-        }
-        if let Some(receiver) = self.receiver.take() {
-            shared.receiver = Some(receiver);
-        }
-    }
-}
-
-impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
+impl<Req, Resp, F, C, M: Mode> Drop for Halves<'_, Req, Resp, F, C, M> {
     fn drop(&mut self) {
         if self.sender.is_some() || self.receiver.is_some() {
-            let link = self.link;
-            let mut shared = link.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.receiver.is_some() && thread::panicking() {
+            let mut shared = self.lock();
+            if self.reading {
                 // By the caller's `Deserialize`, on an answer that may be another call's: that one has lost it.
                 shared.lose(Lost::Garbled);
             }
             self.give_back(&mut shared);
+            shared.wake();
             drop(shared);
-            link.changed.notify_all();
+            self.link.changed.notify_all();
         }
     }
 }

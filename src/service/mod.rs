@@ -6,18 +6,26 @@
 //! words (a string) where it failed. Numbers are never used twice on a connection.
 
 mod client;
+mod desk;
 mod link;
 mod server;
 
 use crate::error::{Cause, Error, Operation};
 use crate::path::PipePath;
 
+#[cfg(feature = "tokio")]
+pub(crate) use client::Found;
 pub use client::{Client, ClientOptions};
-pub use server::{Ending, Service, Summary};
+#[cfg(feature = "tokio")]
+pub(crate) use desk::{Desk, instead};
+pub use desk::{Ending, Summary};
+#[cfg(feature = "tokio")]
+pub(crate) use link::{Halves, Link, Turn, not_sent, outcome, unanswered};
+pub use server::Service;
 
 /// What a request wants.
-const ANSWER: u8 = 0;
-const DONE_ALONE: u8 = 1;
+pub(crate) const ANSWER: u8 = 0;
+pub(crate) const DONE_ALONE: u8 = 1;
 
 /// How a request went.
 const ANSWERED: u8 = 0;
@@ -26,13 +34,13 @@ const FAILED: u8 = 2;
 const PANICKED: u8 = 3;
 
 /// The number, what is wanted, and the value.
-type Request<T> = (u64, u8, T);
+pub(crate) type Request<T> = (u64, u8, T);
 
 /// The number, how it went, the value, and words.
-type Answer<T> = (u64, u8, Option<T>, String);
+pub(crate) type Answer<T> = (u64, u8, Option<T>, String);
 
 /// The error of a service that has done what was asked, and has not answered.
-fn no_answer(path: &PipePath) -> Error {
+pub(crate) fn no_answer(path: &PipePath) -> Error {
     Error::new(Operation::Call, Cause::Garbled).delivered().at(Some(path.shared()))
 }
 

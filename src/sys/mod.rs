@@ -59,6 +59,10 @@
 //!   - `take_back(&mut self) -> Vec<Handle>`: those that have not gone yet.
 //!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
 //!     half with the message that tells of so many, and of these numbers.
+//! - `struct PolledServer`, with the feature `tokio`: what wakes the task that waits for a client.
+//!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
+//!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`,
+//!     without the pause.
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
 //!   something that bytes are read from or written to at a place.
 //! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
@@ -86,14 +90,14 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
-#[cfg(all(unix, feature = "tokio"))]
-pub(crate) use unix::Polled;
 #[cfg(unix)]
 pub(crate) use unix::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
-#[cfg(all(windows, feature = "tokio"))]
-pub(crate) use windows::Polled;
+#[cfg(all(unix, feature = "tokio"))]
+pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
+#[cfg(all(windows, feature = "tokio"))]
+pub(crate) use windows::{Polled, PolledServer};
 
 #[cfg(unix)]
 pub(crate) use unix::{Socket, expect_socket_of};

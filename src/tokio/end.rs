@@ -91,28 +91,10 @@ impl<D: Direction, P: Reopen> End<D, Closed<Tokio>, P> {
         end: Option<Instant>,
     ) -> Result<End<D, Open<Tokio>, P>, TransitionError<Self>> {
         let sleeper = self.stop().map(Sleeper::new);
-        let mut pauses = Pauses::new();
-        let error = loop {
-            let missing = match self.open_raw(Until::Now) {
-                Ok(raw) => return self.opened(raw),
-                Err(error) => error,
-            };
-            let Some(mut time) = pauses.after(&missing) else { break missing };
-            if let Some(end) = end {
-                let left = end.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break end_of_wait(io::ErrorKind::TimedOut.into(), missing);
-                }
-                time = time.min(left);
-            }
-            if Handle::try_current().is_err() {
-                break Obstacle::NoRuntime.into();
-            }
-            if let Err(stopped) = pause(time, sleeper.as_ref()).await {
-                break stopped;
-            }
-        };
-        Err(self.unchanged(D::OPENING, error))
+        match try_until(end, sleeper.as_ref(), || self.open_raw(Until::Now)).await {
+            Ok(raw) => self.opened(raw),
+            Err(error) => Err(self.unchanged(D::OPENING, error)),
+        }
     }
 
     fn opened(self, raw: Raw) -> Result<End<D, Open<Tokio>, P>, TransitionError<Self>> {
@@ -153,16 +135,6 @@ impl<D: Direction, P: Hold> End<D, Open<Tokio>, P> {
     pub fn into_blocking(self) -> End<D, Open, P> {
         let (io, rest) = self.into_parts();
         rest.with_state(Open { io: io.polled.into_raw() })
-    }
-
-    /// The size of the pipe's buffer in bytes, as the system has it.
-    ///
-    /// # Errors
-    ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
-    pub fn buffer_size(&self) -> Result<usize, Error> {
-        let size = self.io().polled.raw().buffer_size();
-        size.map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 }
 
@@ -241,6 +213,11 @@ impl<P: Hold> End<Write, Open<Tokio>, P> {
         polled.poll_finish(cx)
     }
 
+    pub(super) async fn finish_in_place(&mut self) -> Result<(), Error> {
+        let finished = poll_fn(|cx| self.poll_finish(cx)).await;
+        finished.map_err(|error| self.failed(Operation::Finish, error))
+    }
+
     /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
     pub(super) async fn wait_until_taken(&self) -> io::Result<bool> {
         let mut pauses = Pauses::new();
@@ -297,12 +274,39 @@ fn drive<D: Direction, S, P: Hold>(
     Ok(Driven { polled, sleeper: end.stop().map(Sleeper::new) })
 }
 
-fn check(sleeper: Option<&Sleeper>, cx: &Context<'_>) -> io::Result<()> {
+/// Tries something until there is what must be there, or the wait ends.
+pub(super) async fn try_until<T>(
+    end: Option<Instant>,
+    sleeper: Option<&Sleeper>,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let mut pauses = Pauses::new();
+    loop {
+        let missing = match attempt() {
+            Err(error) => error,
+            done => return done,
+        };
+        let Some(mut time) = pauses.after(&missing) else { return Err(missing) };
+        if let Some(end) = end {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(end_of_wait(io::ErrorKind::TimedOut.into(), missing));
+            }
+            time = time.min(left);
+        }
+        if Handle::try_current().is_err() {
+            return Err(Obstacle::NoRuntime.into());
+        }
+        pause(time, sleeper).await?;
+    }
+}
+
+pub(super) fn check(sleeper: Option<&Sleeper>, cx: &Context<'_>) -> io::Result<()> {
     sleeper.map_or(Ok(()), |sleeper| sleeper.check(cx))
 }
 
 /// Lets some time pass; ends early where it is stopped.
-async fn pause(time: Duration, sleeper: Option<&Sleeper>) -> io::Result<()> {
+pub(super) async fn pause(time: Duration, sleeper: Option<&Sleeper>) -> io::Result<()> {
     let mut time = std::pin::pin!(sleep(time));
     poll_fn(|cx| {
         check(sleeper, cx)?;

@@ -1,18 +1,23 @@
-//! Ends and channels for tasks of tokio. What a task does between two waits is the same as what a thread does:
+//! Ends, channels, connections and services for tasks of tokio. What a task does between two waits is the same as what a thread does:
 //! here are only the waits.
 
+mod client;
+mod connection;
+mod dialog;
 mod end;
+mod listener;
 mod receiver;
 mod sender;
+mod service;
 
 use crate::state::{Mode, half};
-use crate::sys::Polled;
+use crate::sys::{Polled, Raw};
 use crate::wait::Sleeper;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
 ///
-/// The ends and channels are the same types, with this mode in their state, and their methods have the same
-/// names. Most are to be awaited. The bytes are the same too: it does not matter whether the other process
+/// The ends and channels, listeners, connections, services and clients are the same types, with this mode in
+/// their state or parameters, and their methods have the same names. Most are to be awaited. The bytes are the same too: it does not matter whether the other process
 /// blocks its threads.
 ///
 /// ```
@@ -50,6 +55,38 @@ use crate::wait::Sleeper;
 /// [`Sink`](futures_sink::Sink), and an [end](crate::End) is an [`AsyncRead`](tokio::io::AsyncRead) or an
 /// [`AsyncWrite`](tokio::io::AsyncWrite). `into_tokio` and `into_blocking` change the mode of an end that is open.
 ///
+/// # Both ways
+///
+/// [`Listener`](crate::Listener), [`Connection`](crate::Connection) and [`Service`](crate::Service) get the mode by
+/// `into_tokio`; [`ConnectOptions`](crate::ConnectOptions) and [`ClientOptions`](crate::ClientOptions) do before they
+/// connect. A connection is an [`AsyncRead`](tokio::io::AsyncRead) and an [`AsyncWrite`](tokio::io::AsyncWrite), or
+/// becomes a sender and a receiver by [`into_channels`](crate::Connection::into_channels).
+///
+/// ```
+/// use typed_pipe::{ConnectOptions, Listener};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), typed_pipe::Error> {
+/// let mut listener = Listener::temporary()?.into_tokio()?;
+/// let path = listener.path().clone();
+///
+/// // The other process, which here is a task:
+/// let client = tokio::spawn(async move {
+///     let connection = ConnectOptions::new().into_tokio().connect(path).await?;
+///     let (mut sender, mut receiver) = connection.into_channels::<String, usize>().await?;
+///     sender.send(&"how long is this?".into()).await?;
+///     receiver.recv().await
+/// });
+///
+/// let connection = listener.accept().await?;
+/// let (mut sender, mut receiver) = connection.into_channels::<usize, String>().await?;
+/// let question = receiver.recv().await?;
+/// sender.send(&question.len()).await?;
+/// assert_eq!(client.await.unwrap()?, 17);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # A future may be dropped
 ///
 /// Dropping a future of a channel, at any time, loses no message and tears none. What has arrived of a message
@@ -59,6 +96,9 @@ use crate::wait::Sleeper;
 /// The future that [opens](crate::End::open) an end owns it. Where that is dropped, the end is, and with it the
 /// pipe that it holds: an end that borrows its pipe, from [`Pipe::reader`](crate::Pipe::reader) or
 /// [`writer`](crate::Pipe::writer), or `open_timeout`, which hands the closed end back, are for that.
+///
+/// A dropped future of [`accept`](crate::Listener::accept) loses no client, and one of a
+/// [`call`](crate::Client::call) no answer of another call.
 ///
 /// # What ends a wait
 ///
@@ -88,8 +128,8 @@ use crate::wait::Sleeper;
 ///
 /// An end belongs to the runtime in which it was opened, or given its mode. That one must have its drivers for I/O
 /// and for time, as `Runtime::new` and `#[tokio::main]` give it, and
-/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all); where one of them is missing, tokio panics. Nothing here runs on its threads for blocking work: a runtime that is dropped while
-/// something waits is gone at once.
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all); where one of them is missing, tokio panics. Nothing
+/// here runs on its threads for blocking work: a runtime that is dropped while something waits is gone at once.
 ///
 /// # Platform-specific behavior
 ///
@@ -109,13 +149,18 @@ use crate::wait::Sleeper;
 /// later threads get, and nobody to whom its handle is given away. What a task writes goes in pieces that are
 /// no longer than the pipe's buffer: of several writers, pieces of longer messages can mix, unless the wire is
 /// [`Shared`](crate::wire::Shared).
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Tokio {}
 
 impl Mode for Tokio {}
 impl half::Mode for Tokio {
     type Io = Driven;
+    type Accepting = listener::Accepting;
+
+    fn raw(io: &Driven) -> &Raw {
+        io.polled.raw()
+    }
 }
 
 /// What an open end reads and writes through, under tokio.

@@ -61,7 +61,7 @@ impl<T, P: Hold, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<Tokio>, P
     }
 
     /// Reads until there is a whole message.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let (end, incoming) = self.parts();
         while !incoming.step()? {
             let read = ready!(end.poll_read_bytes(cx, incoming.room()));

@@ -162,7 +162,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let (end, outgoing) = self.parts();
         while let Some(bytes) = outgoing.pending() {
             let written = ready!(end.poll_write_bytes(cx, bytes));

@@ -26,4 +26,8 @@ mod sockets;
 mod support;
 #[cfg(feature = "tokio")]
 mod tasks;
+#[cfg(feature = "tokio")]
+mod tasks_both_ways;
+#[cfg(feature = "tokio")]
+mod tasks_service;
 mod waiting;

@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
-use super::Raw;
+use super::{Raw, Server};
 use crate::sys::{Until, Wait, Way};
 
 const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
@@ -146,10 +146,34 @@ impl Polled {
     }
 }
 
+/// What wakes the task that waits for a client of a server.
+#[derive(Debug)]
+pub(crate) struct PolledServer(AsyncFd<OwnedFd>);
+
+impl PolledServer {
+    pub(crate) fn new(server: &Server, runtime: &Handle) -> io::Result<Self> {
+        register(server, Way::In, runtime).map(Self)
+    }
+
+    pub(crate) fn poll_accept(
+        &mut self,
+        server: &Server,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Raw, Raw)>> {
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
+            match server.accept(NOW) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+}
+
 /// Tells the runtime of a copy of the descriptor: halves of a connection have the same one.
-fn register(raw: &Raw, way: Way, runtime: &Handle) -> io::Result<AsyncFd<OwnedFd>> {
+fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<AsyncFd<OwnedFd>> {
     let _inside = runtime.enter();
-    let fd = raw.as_fd().try_clone_to_owned()?;
+    let fd = open.as_fd().try_clone_to_owned()?;
     let interest = match way {
         Way::In => Interest::READABLE,
         Way::Out => Interest::WRITABLE,

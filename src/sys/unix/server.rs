@@ -69,6 +69,12 @@ impl Server {
     }
 }
 
+impl AsFd for Server {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// Makes the socket, names it, and listens.
 fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)> {
     let socket = socket::stream()?;

@@ -39,7 +39,7 @@ pub(crate) use facts::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
-pub(crate) use polled::Polled;
+pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 

@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Sleep, sleep};
 
-use super::Raw;
 use super::bell::Bell;
+use super::{Raw, Server};
 use crate::sys::{Pauses, Until, Wait, Way};
 
 const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
@@ -107,5 +107,32 @@ impl Polled {
     /// After the last writer left: the next read waits for the next writer.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         self.raw.renew()
+    }
+}
+
+/// What wakes the task that waits for a client of a server.
+#[derive(Debug)]
+pub(crate) struct PolledServer(Bell);
+
+impl PolledServer {
+    pub(crate) fn new(server: &Server, _: &Handle) -> io::Result<Self> {
+        Bell::new(server.event()).map(Self)
+    }
+
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "on Unix the runtime is asked")]
+    pub(crate) fn poll_accept(
+        &mut self,
+        server: &Server,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Raw, Raw)>> {
+        let turn = ready!(poll_proceed(cx));
+        self.0.wakes(cx.waker());
+        match server.accept(NOW) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            done => {
+                turn.made_progress();
+                Poll::Ready(done)
+            }
+        }
     }
 }

@@ -67,6 +67,12 @@ impl Server {
         }
     }
 
+    /// What is set when a client comes.
+    #[cfg(feature = "tokio")]
+    pub(super) fn event(&self) -> Arc<Event> {
+        Arc::clone(&self.event)
+    }
+
     /// Does nothing: the name goes with the instances that listen, when this is dropped.
     #[expect(clippy::needless_pass_by_ref_mut, reason = "on Unix something is removed")]
     pub(crate) fn remove(&mut self) -> io::Result<()> {

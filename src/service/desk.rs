@@ -1,0 +1,246 @@
+//! What a service does with a request, however it waits.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{ANSWER, ANSWERED, Answer, DONE, FAILED, PANICKED, Request};
+use crate::duplex::Connection;
+use crate::error::{Error, ErrorKind};
+use crate::wait::Stop;
+
+/// What ends a service, or the patience with a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) idle_limit: Option<Duration>,
+    pub(super) message_limit: u64,
+    pub(super) same_user: bool,
+    pub(super) patience: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            idle_limit: None,
+            message_limit: u64::MAX,
+            same_user: false,
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a service has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Clients that were let in.
+    pub clients: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests whose handler failed or panicked, or whose answer could not be written.
+    pub failed: u64,
+    /// Clients that were given up: they did not agree, sent garbage, or did not take an answer. Their last request is
+    /// counted nowhere else.
+    pub lost: u64,
+    /// What ended the service.
+    pub ending: Ending,
+}
+
+/// What ended a [`Service`](super::Service).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ending {
+    /// Its [stop](super::Service::stopped_by) was set.
+    Stopped,
+    /// No request came [for some time](super::Service::idle_limit).
+    Idle,
+    /// [So many requests](super::Service::message_limit) came.
+    MessageLimit,
+}
+
+/// What all that serves clients shares.
+pub(crate) struct Desk {
+    rules: Rules,
+    /// What the program ends the service with.
+    stop: Option<Stop>,
+    /// Set when the service is to end, whatever for.
+    closing: Stop,
+    counts: Counts,
+    activity: Mutex<Activity>,
+}
+
+#[derive(Default)]
+struct Counts {
+    clients: AtomicU64,
+    taken: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// When something was done last, and how many handlers are at work.
+#[derive(Default)]
+struct Activity {
+    last: Option<Instant>,
+    busy: usize,
+}
+
+/// A request that was taken: its number, and what is wanted.
+pub(crate) struct Ticket {
+    number: u64,
+    wanted: u8,
+}
+
+impl Desk {
+    pub(super) fn open(rules: Rules, stop: Option<Stop>) -> Result<Self, Error> {
+        let closing = match &stop {
+            Some(stop) => stop.child()?,
+            None => Stop::new()?,
+        };
+        let desk =
+            Self { rules, stop, closing, counts: Counts::default(), activity: Mutex::default() };
+        desk.note(0);
+        Ok(desk)
+    }
+
+    /// What is set when the service is to end.
+    pub(crate) fn closing(&self) -> &Stop {
+        &self.closing
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.rules.patience
+    }
+
+    /// How long nothing may come before the service ends for that; none when it ends now.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let limit = self.rules.idle_limit?;
+        let activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = match activity.last {
+            Some(last) if activity.busy == 0 => limit.saturating_sub(last.elapsed()),
+            _ => limit,
+        };
+        if left.is_zero() {
+            self.closing.stop();
+        }
+        Some(left)
+    }
+
+    /// Counts a client that came.
+    pub(crate) fn let_in(&self) {
+        self.counts.clients.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a client that was given up.
+    pub(crate) fn lose(&self) {
+        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Refuses a client that must not be served. The end of the service ends the reading from it alone: what was taken
+    /// is answered even after that.
+    pub(crate) fn expect(&self, client: Connection) -> Result<Connection, Error> {
+        if self.rules.same_user {
+            client.require_same_user()?;
+        }
+        Ok(client.reading_stopped_by(&self.closing))
+    }
+
+    /// Whether nothing more is taken, not even what has come in.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_stopped()
+    }
+
+    /// Takes what was received; `None` when there is nothing more to take from this client.
+    pub(crate) fn take<Req>(
+        &self,
+        received: Result<Request<Req>, Error>,
+    ) -> Result<Option<(Ticket, Req)>, Error> {
+        let (number, wanted, request) = match received {
+            Ok(request) => request,
+            Err(error) if error.is_end() || error.kind() == ErrorKind::Stopped => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let taken = self.counts.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        if taken >= self.rules.message_limit {
+            self.closing.stop();
+        }
+        if taken > self.rules.message_limit {
+            return Ok(None);
+        }
+        self.note(1);
+        Ok(Some((Ticket { number, wanted }, request)))
+    }
+
+    /// The answer to a request that was handled, or whose handler failed with words.
+    pub(crate) fn handled<Resp>(
+        &self,
+        ticket: &Ticket,
+        handled: thread::Result<Result<Resp, String>>,
+    ) -> Answer<Resp> {
+        self.note(-1);
+        let number = ticket.number;
+        match handled {
+            Ok(Ok(answer)) if ticket.wanted == ANSWER => {
+                (number, ANSWERED, Some(answer), String::new())
+            }
+            Ok(Ok(_)) => (number, DONE, None, String::new()),
+            Ok(Err(words)) => (number, FAILED, None, words),
+            Err(panic) => (number, PANICKED, None, words(panic.as_ref()).to_owned()),
+        }
+    }
+
+    /// Counts an answer that was sent.
+    pub(crate) fn answered<Resp>(&self, answer: &Answer<Resp>) {
+        let count = match answer.1 {
+            ANSWERED | DONE => &self.counts.answered,
+            _ => &self.counts.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let ending = if self.stop.as_ref().is_some_and(Stop::is_stopped) {
+            Ending::Stopped
+        } else if count(&self.counts.taken) >= self.rules.message_limit {
+            Ending::MessageLimit
+        } else {
+            Ending::Idle
+        };
+        Summary {
+            clients: count(&self.counts.clients),
+            answered: count(&self.counts.answered),
+            failed: count(&self.counts.failed),
+            lost: count(&self.counts.lost),
+            ending,
+        }
+    }
+
+    fn note(&self, begun: isize) {
+        let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        activity.last = Some(Instant::now());
+        activity.busy = activity.busy.saturating_add_signed(begun);
+    }
+}
+
+/// What is told in place of an answer that cannot be written; `None` where it was sent, or the error is another.
+pub(crate) fn instead<Resp>(
+    answer: &Answer<Resp>,
+    sent: &Result<(), Error>,
+) -> Option<Answer<Resp>> {
+    let error = sent.as_ref().err()?;
+    let about_value = matches!(error.kind(), ErrorKind::Encode | ErrorKind::TooLarge);
+    (about_value && !error.is_fatal())
+        .then(|| (answer.0, FAILED, None, format!("its answer cannot be sent: {error}")))
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(words), _) => words,
+        (_, Some(words)) => words,
+        _ => "no reason is given",
+    }
+}

@@ -1,0 +1,299 @@
+//! Calling a service.
+
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{timeout, timeout_at};
+
+use super::Tokio;
+use super::end::pause as rest;
+use crate::channel::{Receivable, Sendable};
+use crate::error::{Error, Obstacle, Operation};
+use crate::path::PipePath;
+use crate::service::{
+    ANSWER, Answer, Client, ClientOptions, DONE_ALONE, Found, Halves, Link, Request, Turn,
+    no_answer, not_sent, outcome, unanswered,
+};
+use crate::sys::Until;
+use crate::wait::{Sleeper, within};
+use crate::wire::{Codec, Framing};
+
+impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+    /// Lets tasks of [tokio](Tokio) call.
+    pub fn into_tokio(self) -> ClientOptions<F, C, Tokio> {
+        self.in_mode()
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
+    /// Lets threads that block call.
+    pub fn into_blocking(self) -> ClientOptions<F, C> {
+        self.in_mode()
+    }
+
+    /// Connects to the service at a path, and waits until it is there.
+    ///
+    /// Where the future is dropped, so is what was begun.
+    ///
+    /// # Errors
+    ///
+    /// Those of the mode that blocks, and [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here.
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime has no drivers for I/O and time.
+    pub async fn connect<Req: Sendable, Resp: Receivable>(
+        self,
+        path: impl AsRef<Path>,
+    ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
+        self.connect_until(PipePath::new(path)?, Until::Done).await
+    }
+
+    /// Connects to the service at a path, and waits for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    ///
+    /// # Panics
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_timeout<Req: Sendable, Resp: Receivable>(
+        self,
+        path: impl AsRef<Path>,
+        timeout: Duration,
+    ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
+        self.connect_until(PipePath::new(path)?, within(timeout)).await
+    }
+
+    async fn connect_until<Req: Sendable, Resp: Receivable>(
+        self,
+        path: PipePath,
+        until: Until,
+    ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
+        let link = self.link(&path, until).await?;
+        Ok(Client::over(path, self, link))
+    }
+
+    /// A new connection, when the service agrees.
+    async fn link<Req: Sendable, Resp: Receivable>(
+        &self,
+        path: &PipePath,
+        until: Until,
+    ) -> Result<Link<Req, Resp, F, C, Tokio>, Error> {
+        let end = match until {
+            Until::Deadline(end) => Some(end.into()),
+            Until::Done | Until::Now => None,
+        };
+        let connection = self.connect_options().connect_before(path.clone(), end).await?;
+        let agreed = connection.into_tokio()?.into_channels_with(self.agreement(until));
+        let (sender, receiver) = agreed.await?;
+        Ok(Link::new(sender, receiver))
+    }
+}
+
+/// Tasks may share it, in an [`Arc`] or by reference: their calls go over one connection, and each gets its own answer.
+///
+/// Where the future of a call is dropped, the service may handle the request all the same; its answer is dropped when it
+/// comes, and no other call is touched.
+impl<Req, Resp, F, C> Client<Req, Resp, F, C, Tokio>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing + Clone,
+    C: Codec + Clone,
+{
+    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
+    ///
+    /// # Errors
+    ///
+    /// Those of a client that blocks. After each, [`Error::is_delivered`] tells whether the service may have handled it.
+    pub async fn call(&self, request: &Req) -> Result<Resp, Error> {
+        self.answer(request, self.options().until(), false).await
+    }
+
+    /// Sends a request, and waits for its answer for some time at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub async fn call_timeout(&self, request: &Req, timeout: Duration) -> Result<Resp, Error> {
+        self.answer(request, within(timeout), false).await
+    }
+
+    /// Sends a request that may be handled twice, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call).
+    pub async fn call_repeatable(&self, request: &Req) -> Result<Resp, Error> {
+        self.answer(request, self.options().until(), true).await
+    }
+
+    /// Sends a request, and waits until the service has handled it, without an answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call).
+    pub async fn notify(&self, request: &Req) -> Result<(), Error> {
+        self.attempt(DONE_ALONE, request, self.options().until(), false).await.map(drop)
+    }
+
+    /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call_timeout`](Self::call_timeout).
+    pub async fn notify_timeout(&self, request: &Req, timeout: Duration) -> Result<(), Error> {
+        self.attempt(DONE_ALONE, request, within(timeout), false).await.map(drop)
+    }
+
+    async fn answer(&self, request: &Req, until: Until, repeatable: bool) -> Result<Resp, Error> {
+        let answer = self.attempt(ANSWER, request, until, repeatable).await?;
+        answer.ok_or_else(|| no_answer(self.path()))
+    }
+
+    async fn attempt(
+        &self,
+        wanted: u8,
+        request: &Req,
+        until: Until,
+        repeatable: bool,
+    ) -> Result<Option<Resp>, Error> {
+        let mut attempts = self.options().attempts_of_a_call(until, repeatable);
+        loop {
+            let error = match self.try_once(wanted, request, until).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
+            // A stop ends it early: the next attempt tells of that.
+            let sleeper = self.options().connect_options().stop().map(Sleeper::new);
+            let _ = rest(pause, sleeper.as_ref()).await;
+        }
+    }
+
+    async fn try_once(
+        &self,
+        wanted: u8,
+        request: &Req,
+        until: Until,
+    ) -> Result<Option<Resp>, Error> {
+        let found = before(until, poll_fn(|cx| self.poll_find(cx))).await;
+        let link = match found.ok_or_else(|| self.still_connecting())? {
+            Found::Link(link) => link,
+            Found::Turn(turn) => turn.connected(self.options().link(self.path(), until).await?),
+        };
+        let answer = call(&link, wanted, request, until).await;
+        answer.and_then(outcome).map_err(|error| error.at(Some(self.path().shared())))
+    }
+}
+
+/// Sends a request when it is its turn, and waits for its answer: reads it, or lets another caller read.
+async fn call<Req, Resp, F, C>(
+    link: &Arc<Link<Req, Resp, F, C, Tokio>>,
+    wanted: u8,
+    request: &Req,
+    until: Until,
+) -> Result<Answer<Resp>, Error>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+{
+    let begun = before(until, poll_fn(|cx| link.poll_begin(cx))).await;
+    let mut halves = begun.unwrap_or_else(|| Err(not_sent()))?;
+    let number = halves.number;
+    // However this ends, nobody waits for an answer after that.
+    let _call = Call { link, number };
+    let sent = halves.stage(&(number, wanted, request));
+    let sent = match sent {
+        Ok(()) => halves.send(until).await,
+        failed => failed,
+    };
+    drop(halves);
+    link.sent(number, sent)?;
+    loop {
+        let turn = before(until, poll_fn(|cx| link.poll_turn(number, cx))).await;
+        let mut halves = match turn.unwrap_or_else(|| Err(unanswered()))? {
+            Turn::Over(answer) => return Ok(answer),
+            Turn::Read(halves) => halves,
+        };
+        let received = before(until, poll_fn(|cx| halves.poll_receive(cx))).await;
+        halves.received(received.unwrap_or_else(|| Err(unanswered())))?;
+    }
+}
+
+impl<Req, Resp, F, C> Halves<'_, Req, Resp, F, C, Tokio>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+{
+    fn stage(&mut self, request: &Request<&Req>) -> Result<(), Error> {
+        match &mut self.sender {
+            Some(sender) => sender.parts().1.stage(request),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends what is staged. Where nobody else receives, answers that come meanwhile are handed out.
+    async fn send(&mut self, until: Until) -> Result<(), Error> {
+        let mut receives = true;
+        let sent = before(until, poll_fn(|cx| self.poll_send(&mut receives, cx))).await;
+        let late =
+            || Error::new(Operation::Send, Obstacle::TimedOut("the service takes no request"));
+        let sent = sent.unwrap_or_else(|| Err(late()));
+        match &mut self.sender {
+            Some(sender) => sent.map_err(|error| sender.parts().1.withdraw(error)),
+            None => sent,
+        }
+    }
+
+    fn poll_send(&mut self, receives: &mut bool, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Some(sender) = &mut self.sender {
+            if let Poll::Ready(sent) = sender.poll_write_out(cx) {
+                return Poll::Ready(sent);
+            }
+        }
+        while *receives && self.poll_take_over(cx).is_ready() {
+            let Poll::Ready(received) = self.poll_receive(cx) else { break };
+            *receives = received.is_ok();
+            self.hand_out(received);
+        }
+        Poll::Pending
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer<Resp>, Error>> {
+        let received = self.read(|receiver| {
+            receiver.poll_fill(cx).map(|filled| filled.and_then(|()| receiver.parts().1.message()))
+        });
+        received.unwrap_or(Poll::Pending)
+    }
+}
+
+/// A call that is forgotten when this is dropped.
+struct Call<'a, Req: Sendable, Resp: Receivable, F: Framing, C: Codec> {
+    link: &'a Link<Req, Resp, F, C, Tokio>,
+    number: u64,
+}
+
+impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Drop for Call<'_, Req, Resp, F, C> {
+    fn drop(&mut self) {
+        self.link.forget(self.number);
+    }
+}
+
+/// What a future comes to, unless the time ends before.
+async fn before<T>(until: Until, future: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Until::Done => Some(future.await),
+        Until::Deadline(end) => timeout_at(end.into(), future).await.ok(),
+        Until::Now => timeout(Duration::ZERO, future).await.ok(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Coming to an agreement.
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::{timeout, timeout_at};
+
+use super::Tokio;
+use crate::channel::{Receivable, Sendable};
+use crate::dialog::{Agreement, ReceivingHalf, SendingHalf};
+use crate::duplex::Connection;
+use crate::error::{Error, Operation};
+use crate::sys::Until;
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
+
+impl Connection<Tokio> {
+    /// Makes the connection a channel in each direction, on the usual wire, when the other side agrees.
+    ///
+    /// [`Agreement`] has other wires, identifiers and deadlines: [`into_channels_with`](Self::into_channels_with). The
+    /// bytes are those of a [`TypedConnection`](crate::TypedConnection), which the other side may well have.
+    ///
+    /// A task that sends does not receive meanwhile. Where both sides send more than the pipe holds before they
+    /// receive, each must have a task that sends and another that receives, or `tokio::join!` both: else the two wait
+    /// for each other.
+    ///
+    /// ```
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let mut listener = Listener::temporary()?.into_tokio()?;
+    /// let path = listener.path().clone();
+    /// let client = std::thread::spawn(move || {
+    ///     let mut server = TypedConnection::<String, u64>::connect(path)?;
+    ///     server.send(&"hello".into())?;
+    ///     server.recv()
+    /// });
+    ///
+    /// let client_of_ours = listener.accept().await?;
+    /// let (mut sender, mut receiver) = client_of_ours.into_channels::<u64, String>().await?;
+    /// let word = receiver.recv().await?;
+    /// sender.send(&(word.len() as u64)).await?;
+    /// assert_eq!(client.join().unwrap()?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`into_channels_with`](Self::into_channels_with).
+    pub async fn into_channels<Out, In>(
+        self,
+    ) -> Result<
+        (
+            SendingHalf<Out, LengthPrefixed, Postcard, Tokio>,
+            ReceivingHalf<In, LengthPrefixed, Postcard, Tokio>,
+        ),
+        Error,
+    >
+    where
+        Out: Sendable + ?Sized,
+        In: Receivable,
+    {
+        self.into_channels_with(Agreement::new()).await
+    }
+
+    /// Makes the connection a channel in each direction, when the other side agrees.
+    ///
+    /// Where the future is dropped, the connection is. No handles can be beside the messages: the type of either
+    /// side must not say so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Agreement::make`].
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime has no driver for time.
+    pub async fn into_channels_with<Out, In, F, C>(
+        self,
+        agreement: Agreement<F, C>,
+    ) -> Result<(SendingHalf<Out, F, C, Tokio>, ReceivingHalf<In, F, C, Tokio>), Error>
+    where
+        Out: Sendable + ?Sized,
+        In: Receivable,
+        F: Framing + Clone,
+        C: Codec + Clone,
+    {
+        let (mut reader, mut writer) = self.split();
+        let mut talk = agreement.begin(false, false);
+        let talked = async {
+            while let Some(bytes) = talk.pending() {
+                let sent = poll_fn(|cx| writer.poll_write_bytes(cx, bytes)).await?;
+                talk.sent(sent);
+            }
+            while let Some(room) = talk.room() {
+                let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await?;
+                talk.got(got);
+            }
+            Ok(())
+        };
+        let talked = match agreement.until() {
+            Until::Done => talked.await,
+            Until::Deadline(end) => in_time(timeout_at(end.into(), talked).await),
+            Until::Now => in_time(timeout(Duration::ZERO, talked).await),
+        };
+        talked.map_err(|error| reader.failed(Operation::Agree, error))?;
+        agreement.conclude(&talk, reader, writer)
+    }
+}
+
+impl<T: ?Sized, F: Framing, C: Codec> SendingHalf<T, F, C, Tokio> {
+    /// Says that this was all, and does not wait until it is received: the other side still has its own to say.
+    pub(super) async fn finish_sending(&mut self) -> Result<(), Error> {
+        self.parts().1.stage_goodbye();
+        self.flush().await?;
+        self.parts().0.finish_in_place().await
+    }
+}
+
+fn in_time<T>(done: Result<io::Result<T>, Elapsed>) -> io::Result<T> {
+    done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

@@ -1,0 +1,414 @@
+//! Agreements, services and clients under tokio.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use typed_pipe::wire::{LengthPrefixed, Postcard};
+use typed_pipe::{
+    Agreement, Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind,
+    Listener, PipePath, Service, Stop, Summary, Tokio, TypedConnection,
+};
+
+use crate::support::{Folder, watched, watched_for};
+
+fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    watched(|| runtime().block_on(test()))
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+type Caller = Client<u64, u64, LengthPrefixed, Postcard, Tokio>;
+
+async fn caller(path: &PipePath) -> Caller {
+    ClientOptions::new().into_tokio().connect(path).await.unwrap()
+}
+
+/// Doubles what it is asked, fails for 13, and panics for 14.
+fn serving(service: Service<u64, u64>) -> JoinHandle<Result<Summary, Error>> {
+    let service = service.into_tokio().unwrap();
+    tokio::spawn(service.try_serve(|number| async move {
+        tokio::task::yield_now().await;
+        match number {
+            13 => Err("it is unlucky"),
+            14 => panic!("out of luck"),
+            _ => Ok(number * 2),
+        }
+    }))
+}
+
+fn service() -> (Service<u64, u64>, PipePath, Stop) {
+    let stop = Stop::new().unwrap();
+    let service = Service::temporary().unwrap().stopped_by(&stop);
+    let path = service.path().clone();
+    (service, path, stop)
+}
+
+#[test]
+fn tasks_and_threads_agree() {
+    in_runtime(|| async {
+        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let path = listener.path().clone();
+        let client = thread::spawn(move || {
+            let mut server = TypedConnection::<String, u64>::connect(path).unwrap();
+            server.send(&"hello".into()).unwrap();
+            let answer = server.recv().unwrap();
+            let mut rest = server.finish().unwrap();
+            assert_eq!(rest.recv().unwrap_err().kind(), ErrorKind::Finished);
+            answer
+        });
+        let served = listener.accept().await.unwrap();
+        let (mut sender, mut receiver) = served.into_channels::<u64, String>().await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap(), "hello");
+        sender.send(&5).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+        sender.finish().await.unwrap();
+        drop(sender);
+        assert_eq!(client.join().unwrap(), 5);
+    });
+}
+
+/// Both sides send ten MiB, each by a task that sends and another that receives.
+#[test]
+fn d18_both_send_much() {
+    in_runtime(|| async {
+        let (one, other) = Connection::pair().unwrap();
+        let sides = [one, other].map(|connection| {
+            tokio::spawn(async move {
+                let connection = connection.into_tokio().unwrap();
+                let (mut sender, mut receiver) =
+                    connection.into_channels::<Vec<u8>, Vec<u8>>().await.unwrap();
+                let sending = tokio::spawn(async move {
+                    for _ in 0..10 {
+                        sender.send(&vec![7; 1 << 20]).await.unwrap();
+                    }
+                    sender.finish().await.unwrap();
+                });
+                for _ in 0..10 {
+                    assert_eq!(receiver.recv().await.unwrap().len(), 1 << 20);
+                }
+                assert!(receiver.recv().await.unwrap_err().is_end());
+                sending.await.unwrap();
+            })
+        });
+        for side in sides {
+            side.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn d7_what_differs_is_told_to_both() {
+    in_runtime(|| async {
+        let (one, other) = Connection::pair().unwrap();
+        let blocking = thread::spawn(move || {
+            Agreement::new().sending("event/1").make::<u32, u32>(one).unwrap_err()
+        });
+        let agreement = Agreement::new().receiving("event/2");
+        let made = other.into_tokio().unwrap().into_channels_with::<u32, u32, _, _>(agreement);
+        for error in [made.await.unwrap_err(), blocking.join().unwrap()] {
+            assert_eq!(error.kind(), ErrorKind::Mismatch);
+            assert!(error.to_string().contains("event/1"), "{error}");
+        }
+        // One that says nothing is waited for as long as was said, and one that has left is not.
+        let (one, silent) = Connection::pair().unwrap();
+        let agreement = Agreement::new().within(Duration::from_millis(30));
+        let made = one.into_tokio().unwrap().into_channels_with::<u32, u32, _, _>(agreement);
+        assert_eq!(made.await.unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(silent);
+        let (one, gone) = Connection::pair().unwrap();
+        drop(gone);
+        let made = one.into_tokio().unwrap().into_channels::<u32, u32>();
+        assert_eq!(made.await.unwrap_err().kind(), ErrorKind::Disconnected);
+    });
+}
+
+#[test]
+fn threads_call_a_service_of_tasks() {
+    in_runtime(|| async {
+        let (service, path, stop) = service();
+        let serving = serving(service);
+        let calling = thread::spawn(move || {
+            let client = Client::<u64, u64>::connect(&path).unwrap();
+            assert_eq!(client.call(&21).unwrap(), 42);
+            let failed = client.call(&13).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::Failed);
+            assert!(failed.to_string().contains("it is unlucky"), "{failed}");
+            let panicked = client.call(&14).unwrap_err();
+            assert_eq!(panicked.kind(), ErrorKind::Panicked);
+            assert!(panicked.to_string().contains("out of luck"), "{panicked}");
+            client.notify(&1).unwrap();
+            stop.stop();
+        });
+        let summary = serving.await.unwrap().unwrap();
+        calling.join().unwrap();
+        assert_eq!((summary.answered, summary.failed, summary.lost), (2, 2, 0));
+        assert_eq!((summary.clients, summary.ending), (1, Ending::Stopped));
+    });
+}
+
+#[test]
+fn tasks_call_a_service_of_threads() {
+    in_runtime(|| async {
+        let (service, path, stop) = service();
+        let serving = thread::spawn(move || service.serve(|number| number * 2));
+        let client = caller(&path).await;
+        let (one, other) = tokio::join!(client.call(&1), client.call(&2));
+        assert_eq!((one.unwrap(), other.unwrap()), (2, 4));
+        client.notify(&3).await.unwrap();
+        stop.stop();
+        assert_eq!(serving.join().unwrap().unwrap().answered, 3);
+        let error = client.call(&4).await.unwrap_err();
+        assert!(!error.is_delivered(), "{error}");
+    });
+}
+
+/// Many calls are in flight on one connection, and each gets its own answer.
+#[test]
+fn each_task_gets_its_own_answer() {
+    watched(|| {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (service, path, stop) = service();
+            let serving = serving(service);
+            let client = Arc::new(caller(&path).await);
+            let mut calls = JoinSet::new();
+            for task in 0..50 {
+                let client = Arc::clone(&client);
+                calls.spawn(async move {
+                    for i in 0..40 {
+                        let number = 1000 + task * 100 + i;
+                        assert_eq!(client.call(&number).await.unwrap(), number * 2);
+                    }
+                });
+            }
+            while let Some(done) = calls.join_next().await {
+                done.unwrap();
+            }
+            stop.stop();
+            let summary = serving.await.unwrap().unwrap();
+            assert_eq!((summary.clients, summary.answered), (1, 2000));
+        });
+    });
+}
+
+/// Calls that are dropped at any time lose no answer of another one, and mix up none.
+#[test]
+fn d19_calls_are_dropped() {
+    watched_for(Duration::from_secs(120), || {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (service, path, stop) = service();
+            let serving = serving(service);
+            let client = Arc::new(caller(&path).await);
+            let dropped = Arc::new(AtomicU64::new(0));
+            let mut calls = JoinSet::new();
+            for task in 0..8 {
+                let (client, dropped) = (Arc::clone(&client), Arc::clone(&dropped));
+                calls.spawn(async move {
+                    for i in 0..500_u64 {
+                        let number = 1_000_000 + task * 1000 + i;
+                        let call = client.call(&number);
+                        if task % 2 == 0 {
+                            assert_eq!(call.await.unwrap(), number * 2);
+                        } else {
+                            let time = Duration::from_micros(number * 7919 % 300);
+                            match timeout(time, call).await {
+                                Ok(answer) => assert_eq!(answer.unwrap(), number * 2),
+                                Err(_) => {
+                                    dropped.fetch_add(1, Ordering::Relaxed);
+                                }
+                            }
+                        }
+                    }
+                });
+            }
+            while let Some(done) = calls.join_next().await {
+                done.unwrap();
+            }
+            assert!(dropped.load(Ordering::Relaxed) > 0);
+            assert_eq!(client.call(&4).await.unwrap(), 8);
+            stop.stop();
+            serving.await.unwrap().unwrap();
+        });
+    });
+}
+
+/// Requests and answers that are larger than a pipe, of a call beside one that was dropped.
+#[test]
+fn d18_large_calls_do_not_hold_each_other_up() {
+    in_runtime(|| async {
+        let stop = Stop::new().unwrap();
+        let service = Service::<Vec<u8>, Vec<u8>>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let service = service.into_tokio().unwrap();
+        let serving = tokio::spawn(service.serve(|bytes: Vec<u8>| async move { bytes }));
+        let client = ClientOptions::new().into_tokio();
+        let client = client.connect::<Vec<u8>, Vec<u8>>(&path).await.unwrap();
+        for size in [1 << 20, 3 << 20] {
+            let first = vec![1; size];
+            assert!(timeout(Duration::from_millis(1), client.call(&first)).await.is_err());
+            // The answer of the call that was dropped comes while this one is sent.
+            let second = vec![2; 2 << 20];
+            assert_eq!(client.call(&second).await.unwrap(), second);
+        }
+        stop.stop();
+        assert_eq!(serving.await.unwrap().unwrap().lost, 0);
+    });
+}
+
+#[test]
+fn a_call_has_its_deadline() {
+    in_runtime(|| async {
+        let (service, path, stop) = service();
+        let service = service.into_tokio().unwrap();
+        let serving = tokio::spawn(service.serve(|number| async move {
+            sleep(Duration::from_millis(number)).await;
+            number
+        }));
+        let client = caller(&path).await;
+        let late = client.call_timeout(&200, Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        assert!(late.is_delivered());
+        assert_eq!(client.call(&1).await.unwrap(), 1);
+        stop.stop();
+        assert_eq!(serving.await.unwrap().unwrap().answered, 2);
+    });
+}
+
+/// What was taken is answered after the stop, and what was not is told to be never handled.
+#[test]
+fn a_stop_lets_what_was_taken_be_answered() {
+    in_runtime(|| async {
+        let (service, path, stop) = service();
+        let service = service.into_tokio().unwrap();
+        let of_handler = stop.clone();
+        let serving = tokio::spawn(service.serve(move |number| {
+            let stop = of_handler.clone();
+            async move {
+                stop.stop();
+                sleep(Duration::from_millis(20)).await;
+                number
+            }
+        }));
+        let client = caller(&path).await;
+        let later = async {
+            while !stop.is_stopped() {
+                tokio::task::yield_now().await;
+            }
+            client.call(&2).await
+        };
+        let (one, other) = tokio::join!(client.call(&1), later);
+        assert_eq!(one.unwrap(), 1);
+        let error = other.unwrap_err();
+        assert!(!error.is_delivered(), "{error}");
+        let summary = serving.await.unwrap().unwrap();
+        assert_eq!((summary.answered, summary.ending), (1, Ending::Stopped));
+    });
+}
+
+#[test]
+fn a_service_of_tasks_has_its_limits() {
+    in_runtime(|| async {
+        let service = Service::temporary().unwrap().message_limit(3);
+        let path = service.path().clone();
+        let limited = serving(service);
+        let client = caller(&path).await;
+        for number in 0..3 {
+            client.call(&number).await.unwrap();
+        }
+        assert_eq!(limited.await.unwrap().unwrap().ending, Ending::MessageLimit);
+
+        let service = Service::temporary().unwrap().idle_limit(Duration::from_millis(50));
+        let path = service.path().clone();
+        let idle = serving(service);
+        let client = caller(&path).await;
+        client.call(&1).await.unwrap();
+        let summary = idle.await.unwrap().unwrap();
+        assert_eq!((summary.answered, summary.ending), (1, Ending::Idle));
+    });
+}
+
+/// One that says nothing, one that sends garbage and one that leaves cost the others nothing.
+#[test]
+fn one_bad_client_costs_only_itself() {
+    in_runtime(|| async {
+        let (service, path, stop) = service();
+        let serving = serving(service.patience(Duration::from_millis(200)));
+        let silent = Connection::connect(&path).unwrap();
+        let garbage = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
+        let (_, mut writer) = garbage.split();
+        writer.write(&[0; 100]).await.unwrap();
+        drop(Connection::connect(&path).unwrap());
+        let client = caller(&path).await;
+        assert_eq!(client.call(&2).await.unwrap(), 4);
+        sleep(Duration::from_millis(400)).await;
+        assert_eq!(client.call(&3).await.unwrap(), 6);
+        stop.stop();
+        let summary = serving.await.unwrap().unwrap();
+        assert_eq!((summary.clients, summary.lost), (4, 3));
+        drop(silent);
+    });
+}
+
+/// A client goes on with the next service at the same name.
+#[test]
+fn a_client_of_tasks_connects_anew() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let begin = || Service::bind(&name).unwrap().message_limit(1);
+        let first = serving(begin());
+        let options = ClientOptions::new().attempts(50).into_tokio();
+        let client = options.connect::<u64, u64>(&name).await.unwrap();
+        assert_eq!(client.call(&1).await.unwrap(), 2);
+        first.await.unwrap().unwrap();
+        let later = async {
+            sleep(Duration::from_millis(30)).await;
+            serving(begin()).await.unwrap().unwrap()
+        };
+        let (answer, _) = tokio::join!(client.call(&2), later);
+        assert_eq!(answer.unwrap(), 4);
+    });
+}
+
+/// A service whose future is dropped ends with all its tasks.
+#[test]
+fn d22_a_service_that_is_dropped_is_gone() {
+    in_runtime(|| async {
+        let (service, path, _stop) = service();
+        let serving = serving(service);
+        let client = caller(&path).await;
+        assert_eq!(client.call(&1).await.unwrap(), 2);
+        serving.abort();
+        assert!(serving.await.unwrap_err().is_cancelled());
+        let error = client.call(&2).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::NotFound), "{error}");
+    });
+}
+
+#[test]
+fn futures_of_calls_can_be_sent() {
+    fn sendable<T: Send>(_: &T) {}
+    in_runtime(|| async {
+        let (service, path, stop) = service();
+        let serving = serving(service);
+        let client = caller(&path).await;
+        let call = client.call(&1);
+        sendable(&call);
+        call.await.unwrap();
+        stop.stop();
+        serving.await.unwrap().unwrap();
+    });
+}
