@@ -277,7 +277,7 @@ fn deadlines(run: &mut Run) {
     let stop = run.again(Stop::new);
     let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
     let path = pipe.path().clone();
-    let client = WriteEnd::from(path.clone()).open_timeout(SHORT);
+    let client = WriteEnd::from(path).open_timeout(SHORT);
     let error = Error::from(client.expect_err("nobody reads"));
     if error.kind() != ErrorKind::TimedOut {
         run.note(error);
@@ -390,7 +390,7 @@ fn both_ways(run: &mut Run) {
     };
     assert_eq!(last.kind(), ErrorKind::NotReady);
     run.expect(ErrorKind::TimedOut, || {
-        one.flush_timeout(SHORT).and(one.send_timeout(&long, SHORT))
+        one.flush_timeout(SHORT).and_then(|()| one.send_timeout(&long, SHORT))
     });
     quietly(|| {
         let mut buf = vec![0; 47 + 3006 * (sent - 1)];

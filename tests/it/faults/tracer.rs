@@ -92,7 +92,7 @@ impl Tracer {
     /// Says what the call returns at whose exit the thread is held.
     pub(super) fn answer(&self, value: i64) -> io::Result<()> {
         let registers = self.registers()?;
-        self.set_registers(&Registers { rax: value.cast_unsigned(), ..registers })
+        self.set_registers(&Registers { rax: u64::from_ne_bytes(value.to_ne_bytes()), ..registers })
     }
 
     /// How many bytes a call gives or takes, and where the number stands: in a register, or at a place in memory.
