@@ -29,10 +29,24 @@ enum Step {
     Bind(u8),
     Connect(u8),
     Accept(u8),
-    Say { connection: u8, client: bool, bytes: u16 },
-    Hear { connection: u8, client: bool, bytes: u16 },
-    Finish { connection: u8, client: bool },
-    DropSide { connection: u8, client: bool },
+    Say {
+        connection: u8,
+        client: bool,
+        bytes: u16,
+    },
+    Hear {
+        connection: u8,
+        client: bool,
+        bytes: u16,
+    },
+    Finish {
+        connection: u8,
+        client: bool,
+    },
+    DropSide {
+        connection: u8,
+        client: bool,
+    },
 }
 
 const NAMES: usize = 3;
@@ -172,8 +186,7 @@ impl World {
             (_, false) => assert_eq!(kind(connected), ErrorKind::NotFound),
             (Thing::Listening(_), true) => {
                 let (reader, writer) = connected.expect("connected").split();
-                let client =
-                    Side { reader: Some(reader), writer: Some(writer), ..Side::default() };
+                let client = Side { reader: Some(reader), writer: Some(writer), ..Side::default() };
                 self.connections.push([client, Side::default()]);
                 slot.waiting.push_back(number);
             }

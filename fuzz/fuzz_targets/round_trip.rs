@@ -101,12 +101,7 @@ impl OnWire for RoundTrip<'_> {
 }
 
 /// Notes what was staged, or why it was not.
-fn note(
-    sent: &mut Vec<Value>,
-    value: Value,
-    staged: Result<(), typed_pipe::Error>,
-    refuses: bool,
-) {
+fn note(sent: &mut Vec<Value>, value: Value, staged: Result<(), typed_pipe::Error>, refuses: bool) {
     match staged.map_err(|error| error.kind()) {
         Ok(()) => sent.push(value),
         Err(ErrorKind::TooLarge) => {}
@@ -114,11 +109,7 @@ fn note(
     }
 }
 
-fn take<F: Framing, C: Codec>(
-    decoder: &mut Decoder<F, C>,
-    received: &mut Vec<Value>,
-    plain: bool,
-) {
+fn take<F: Framing, C: Codec>(decoder: &mut Decoder<F, C>, received: &mut Vec<Value>, plain: bool) {
     while decoder.step().expect("its own frames") {
         received.push(if plain {
             Value::Text(decoder.message().expect("its own text"))
