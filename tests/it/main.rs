@@ -6,6 +6,8 @@ mod channels;
 mod dialog;
 mod duplex;
 mod ends;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod faults;
 mod foreign;
 mod handles;
 mod hostile;

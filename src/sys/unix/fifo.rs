@@ -8,7 +8,7 @@ use std::time::Duration;
 #[cfg(not(target_vendor = "apple"))]
 use rustix::fs::FileType;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::file::{expect_fifo, expect_trusted, look};
 use super::wait::pause;
@@ -18,7 +18,7 @@ use crate::sys::{Wait, Way};
 /// Makes a FIFO in a folder. The umask may take bits from the mode.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn make(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
-    Ok(rustix::fs::mknodat(folder, name, FileType::Fifo, mode, 0)?)
+    Ok(retry_on_intr(|| rustix::fs::mknodat(folder, name, FileType::Fifo, mode, 0))?)
 }
 
 #[cfg(target_vendor = "apple")]
@@ -40,7 +40,7 @@ pub(super) fn open(
         Way::Out => OFlags::WRONLY,
     };
     let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let fd = match openat(folder, name, flags, Mode::empty()) {
+    let fd = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
         Ok(fd) => fd,
         Err(Errno::NXIO) => return Err(Obstacle::NoReader.into()),
         Err(error) => return Err(error.into()),
@@ -59,7 +59,7 @@ pub(super) fn open(
 pub(super) fn claim_reading(fd: &OwnedFd, wait: Wait<'_>) -> io::Result<()> {
     // A process that is being forked off holds what this one has open, until it becomes another program.
     for milliseconds in [1, 4, 16, 0] {
-        match flock(fd, FlockOperation::NonBlockingLockExclusive) {
+        match retry_on_intr(|| flock(fd, FlockOperation::NonBlockingLockExclusive)) {
             Err(Errno::WOULDBLOCK) => {}
             _ => return Ok(()),
         }
@@ -80,7 +80,7 @@ pub(super) fn claim_reading(fd: &OwnedFd, wait: Wait<'_>) -> io::Result<()> {
 pub(super) fn has_writer(fd: &OwnedFd) -> io::Result<Option<bool>> {
     use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
     let (_read, copy) = pipe_with(PipeFlags::CLOEXEC)?;
-    match tee(fd, &copy, 1, SpliceFlags::NONBLOCK) {
+    match retry_on_intr(|| tee(fd, &copy, 1, SpliceFlags::NONBLOCK)) {
         Ok(0) => Ok(Some(false)),
         Ok(_) | Err(Errno::AGAIN) => Ok(Some(true)),
         Err(error) => Err(error.into()),
@@ -101,7 +101,7 @@ pub(super) fn reopen(fd: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    Ok(Some(rustix::fs::open(path, flags, Mode::empty())?))
+    Ok(Some(retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?))
 }
 
 /// On the other systems the writers that left are forgotten by the read that told of them.

@@ -7,13 +7,14 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::retry_on_intr;
 use rustix::process::{Uid, geteuid};
 
 use crate::error::Obstacle;
 
 /// What a name leads to, without following a link and without opening anything.
 pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
-    Ok(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(retry_on_intr(|| statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?)
 }
 
 /// Refuses what is not a FIFO.

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, Stat};
+use rustix::io::retry_on_intr;
 
 use super::file::look;
 use crate::error::Obstacle;
@@ -42,8 +43,12 @@ impl Identity {
     }
 
     /// Whether the name still leads to it.
-    pub(super) fn has(&self, folder: BorrowedFd<'_>, name: &OsStr) -> bool {
-        look(folder, name).is_ok_and(|stat| self.is(&stat))
+    pub(super) fn has(&self, folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
+        match look(folder, name) {
+            Ok(stat) => Ok(self.is(&stat)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives it its permission bits, which the umask has no part in.
@@ -67,7 +72,7 @@ impl Keep {
     fn hold(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(Self, Stat)> {
         use rustix::fs::{OFlags, fstat, openat};
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(folder, name, flags, Mode::empty())?;
+        let file = retry_on_intr(|| openat(folder, name, flags, Mode::empty()))?;
         let stat = fstat(&file)?;
         Ok((Self(file), stat))
     }
@@ -79,7 +84,8 @@ impl Keep {
     fn set_mode(&self, _: BorrowedFd<'_>, _: &OsStr, mode: Mode) -> io::Result<()> {
         use std::os::fd::AsRawFd;
         // `fchmod` refuses such descriptors; the way through /proc leads to the same file.
-        Ok(rustix::fs::chmod(format!("/proc/self/fd/{}", self.0.as_raw_fd()), mode)?)
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        Ok(retry_on_intr(|| rustix::fs::chmod(&path, mode))?)
     }
 }
 
@@ -103,7 +109,7 @@ impl Keep {
 
     fn set_mode(&self, folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
         use rustix::fs::AtFlags;
-        Ok(rustix::fs::chmodat(folder, name, mode, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(retry_on_intr(|| rustix::fs::chmodat(folder, name, mode, AtFlags::SYMLINK_NOFOLLOW))?)
     }
 }
 

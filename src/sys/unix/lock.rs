@@ -11,7 +11,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat, unlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
 use super::file::look;
@@ -19,6 +19,8 @@ use crate::error::Obstacle;
 
 /// What the name of the lock has after that of the FIFO.
 pub(super) const ENDING: &str = ".lock";
+
+const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -35,17 +37,34 @@ impl Lock {
         name.push(ENDING);
         loop {
             let (file, left_behind) = open(folder, &name)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
+            let lock = Self { file, name: name.clone(), left_behind };
+            let held = match retry_on_intr(|| flock(&lock.file, EXCLUSIVE)) {
+                Ok(()) => lock.is_ready(folder),
                 Err(Errno::WOULDBLOCK) => return Err(Obstacle::InUse.into()),
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            // Between opening and locking, the owner before may have removed the file.
-            if leads_to(folder, &name, &file)? == Some(true) {
-                return Ok(Self { file, name, left_behind });
+                Err(error) => Err(error.into()),
+            };
+            match held {
+                Ok(true) => return Ok(lock),
+                Ok(false) => {}
+                Err(error) => {
+                    // One that stays would tell of an owner that died.
+                    if !left_behind {
+                        lock.remove(folder);
+                    }
+                    return Err(error);
+                }
             }
         }
+    }
+
+    /// Gives a new file its mode; tells whether it is still the one of this name.
+    fn is_ready(&self, folder: BorrowedFd<'_>) -> io::Result<bool> {
+        if !self.left_behind {
+            // The umask may have taken from this user what the next owner needs.
+            retry_on_intr(|| fchmod(&self.file, Mode::RUSR | Mode::WUSR))?;
+        }
+        // Between opening and locking, the owner before may have removed the file.
+        Ok(leads_to(folder, &self.name, &self.file)? == Some(true))
     }
 
     /// Whether somebody has removed the file, and another owner has made a lock of its own since.
@@ -62,7 +81,7 @@ impl Lock {
     pub(super) fn remove(self, folder: BorrowedFd<'_>) {
         if !self.is_superseded(folder) {
             // Where it cannot be removed, the next owner takes it over.
-            let _ = unlinkat(folder, &self.name, AtFlags::empty());
+            let _ = retry_on_intr(|| unlinkat(folder, &self.name, AtFlags::empty()));
         }
         drop(self.file);
     }
@@ -83,18 +102,13 @@ fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(OwnedFd, bool)> {
     let flags =
         OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     loop {
-        let made =
-            openat(folder, name, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR);
-        match made {
-            Ok(file) => {
-                // The umask may have taken from this user what the next owner needs.
-                fchmod(&file, Mode::RUSR | Mode::WUSR)?;
-                return Ok((file, false));
-            }
+        let new = flags | OFlags::CREATE | OFlags::EXCL;
+        match retry_on_intr(|| openat(folder, name, new, Mode::RUSR | Mode::WUSR)) {
+            Ok(file) => return Ok((file, false)),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        match openat(folder, name, flags, Mode::empty()) {
+        match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
             Ok(file) => {
                 let stat = fstat(&file)?;
                 let ours = stat.st_uid == geteuid().as_raw();

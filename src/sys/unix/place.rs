@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, rmdir, unlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
 use super::identity::Identity;
@@ -92,7 +92,7 @@ impl Place {
                 Ok((path, place, what))
             }
             Err(error) => {
-                let _ = rmdir(&parent);
+                let _ = retry_on_intr(|| rmdir(&parent));
                 Err(error)
             }
         }
@@ -122,8 +122,8 @@ impl Place {
         }
         let folder = self.folder.as_fd();
         let superseded = self.lock.as_ref().is_some_and(|lock| lock.is_superseded(folder));
-        if !superseded && self.identity.has(folder, &self.name) {
-            match unlinkat(&self.folder, &self.name, AtFlags::empty()) {
+        if !superseded && self.identity.has(folder, &self.name)? {
+            match retry_on_intr(|| unlinkat(&self.folder, &self.name, AtFlags::empty())) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -142,7 +142,7 @@ impl Place {
 
     /// Whether the name is gone, or leads to something else.
     pub(super) fn is_orphaned(&self) -> bool {
-        !self.identity.has(self.folder.as_fd(), &self.name)
+        matches!(self.identity.has(self.folder.as_fd(), &self.name), Ok(false))
     }
 
     /// Gives up what stands beside the name.
@@ -152,7 +152,7 @@ impl Place {
             lock.remove(self.folder.as_fd());
         }
         if let Some(folder) = self.temporary.take() {
-            let _ = rmdir(folder);
+            let _ = retry_on_intr(|| rmdir(&folder));
         }
     }
 }
@@ -182,7 +182,7 @@ impl Site<'_> {
 
     /// Removes what stands under the name.
     pub(super) fn clear(&self) -> io::Result<()> {
-        Ok(unlinkat(self.folder, self.name, AtFlags::empty())?)
+        Ok(retry_on_intr(|| unlinkat(self.folder, self.name, AtFlags::empty()))?)
     }
 }
 
@@ -202,13 +202,16 @@ fn split(path: &Path) -> io::Result<(&Path, OsString)> {
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
-    Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?)
 }
 
 /// Makes a folder for this user alone, whatever the umask.
 fn make_folder(path: &Path) -> rustix::io::Result<()> {
-    mkdir(path, Mode::RWXU)?;
-    chmod(path, Mode::RWXU)
+    retry_on_intr(|| mkdir(path, Mode::RWXU))?;
+    retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
+        let _ = rmdir(path);
+    })
 }
 
 /// Makes the folder of this user's pipes, or checks that the one there is private.
@@ -217,7 +220,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let stat = rustix::fs::lstat(folder)?;
+    let stat = retry_on_intr(|| rustix::fs::lstat(folder))?;
     let private = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO) == Mode::empty();
     let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
     if is_folder && private && stat.st_uid == geteuid().as_raw() {

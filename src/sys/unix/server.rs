@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::Mode;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{listen, sockopt};
 
 use super::file::{expect_socket, look};
@@ -80,7 +80,7 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)
     let socket = socket::stream()?;
     let mode = mode(settings);
     // Linux gives the name the mode of the socket, less what the umask takes. It may well fail elsewhere.
-    let _ = rustix::fs::fchmod(&socket, mode);
+    let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode));
     match bind(&socket, site) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             expect_stale(site, settings)?;
@@ -111,7 +111,7 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)
 fn expect_stale(site: Site<'_>, settings: &Settings) -> io::Result<()> {
     let stat = look(site.folder, site.name)?;
     expect_socket(&stat)?;
-    if is_listened_to(site.path) {
+    if is_listened_to(site.path)? {
         return Err(Obstacle::InUse.into());
     }
     Ok(site.may_take(&stat, settings)?)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::event::PollFlags;
 use rustix::fs::{FileType, fstat, stat};
-use rustix::io::{Errno, ioctl_fionbio};
+use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
 use super::file::{expect_socket, expect_trusted_user};
@@ -97,29 +97,38 @@ pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Resul
 }
 
 /// Whether a process listens at a path, as far as that takes no waiting.
-pub(super) fn is_listened_to(path: &Path) -> bool {
+pub(super) fn is_listened_to(path: &Path) -> io::Result<bool> {
     match connect_now(path) {
-        Ok(_) => true,
-        Err(error) => !matches!(obstacle(&error), Some(Obstacle::NoListener)),
+        Ok(_) => Ok(true),
+        Err(error) => match obstacle(&error) {
+            Some(obstacle) => Ok(!matches!(obstacle, Obstacle::NoListener)),
+            // Whoever may not connect is told so by who listens, or by the name.
+            None if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
+            None => Err(error),
+        },
     }
 }
 
 fn connect_now(path: &Path) -> io::Result<OwnedFd> {
     let socket = stream()?;
-    match with_address(path, |address| rustix::net::connect(&socket, address))? {
-        Ok(()) => Ok(socket),
-        Err(Errno::AGAIN) => Err(Obstacle::Busy.into()),
-        Err(Errno::CONNREFUSED | Errno::NOTSOCK) => {
-            expect_socket(&stat(path)?)?;
-            Err(Obstacle::NoListener.into())
-        }
-        Err(Errno::PROTOTYPE) => Err(Obstacle::NotASocket("a socket of another type").into()),
-        Err(Errno::INPROGRESS | Errno::INTR) => {
-            let forever = Wait { until: Until::Done, stop: None };
-            ready(socket.as_fd(), PollFlags::OUT, forever)?;
-            Ok(socket)
-        }
-        Err(error) => Err(error.into()),
+    loop {
+        let connected = with_address(path, |address| rustix::net::connect(&socket, address))?;
+        return match connected {
+            Ok(()) | Err(Errno::ISCONN) => Ok(socket),
+            Err(Errno::AGAIN) => Err(Obstacle::Busy.into()),
+            Err(Errno::CONNREFUSED | Errno::NOTSOCK) => {
+                expect_socket(&retry_on_intr(|| stat(path))?)?;
+                Err(Obstacle::NoListener.into())
+            }
+            Err(Errno::PROTOTYPE) => Err(Obstacle::NotASocket("a socket of another type").into()),
+            // It goes on, or nothing came of it, as on Linux after a signal: to connect again tells.
+            Err(Errno::INPROGRESS | Errno::INTR) => {
+                let forever = Wait { until: Until::Done, stop: None };
+                ready(socket.as_fd(), PollFlags::OUT, forever)?;
+                continue;
+            }
+            Err(error) => Err(error.into()),
+        };
     }
 }
 
@@ -137,7 +146,8 @@ fn with_long_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> 
     use std::os::fd::AsRawFd;
 
     use rustix::fs::{Mode, OFlags, open};
-    let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| open(path, flags, Mode::empty()))?;
     let short = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(act(&SocketAddrUnix::new(short)?))
 }
@@ -170,7 +180,9 @@ fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
     let short = format!("/proc/self/fd/{}/{name}", site.folder.as_raw_fd());
     rustix::net::bind(socket, &SocketAddrUnix::new(short)?)?;
     let flags = RenameFlags::NOREPLACE;
-    renameat_with(site.folder, &name, site.folder, site.name, flags).map_err(|error| {
+    let renamed =
+        retry_on_intr(|| renameat_with(site.folder, &name, site.folder, site.name, flags));
+    renamed.map_err(|error| {
         let _ = unlinkat(site.folder, &name, AtFlags::empty());
         error.into()
     })

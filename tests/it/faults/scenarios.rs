@@ -1,0 +1,517 @@
+//! What is done while a system call fails. Each goes on after a failure, with what was given back.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use typed_pipe::{
+    Agreement, Client, Connection, EndOfWriters, Error, ErrorKind, Handles, Listener, Pipe,
+    Service, Stop, TransitionError, TypedConnection, WithHandles, WriteEnd,
+};
+
+use super::quietly;
+
+/// So long a wait may take that is not to end in vain.
+const LONG: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(5);
+
+/// One run: the place for names, and what has failed.
+pub(super) struct Run {
+    pub(super) folder: PathBuf,
+    pub(super) failed: Option<Error>,
+}
+
+impl Run {
+    fn name(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn note(&mut self, error: Error) {
+        assert!(self.failed.is_none(), "it fails twice: {error}");
+        self.failed = Some(error);
+    }
+
+    /// After a name was not made, there is none that was not there before.
+    fn expect_names(&self, before: &[String]) {
+        let now = quietly(|| self.names());
+        assert!(now.iter().all(|name| before.contains(name)), "{now:?} are left of it");
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = [&self.folder, &env::temp_dir()].map(|folder| fs::read_dir(folder).unwrap());
+        let names = entries.into_iter().flatten();
+        let mut names: Vec<_> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Makes something that has a name. Where it fails, nothing of it is left.
+    fn make<T>(&mut self, mut make: impl FnMut() -> Result<T, Error>) -> T {
+        let before = quietly(|| self.names());
+        match make() {
+            Ok(made) => made,
+            Err(error) => {
+                self.note(error);
+                self.expect_names(&before);
+                make().unwrap_or_else(|error| panic!("not the second time either: {error}"))
+            }
+        }
+    }
+
+    /// Makes a transition. Where it fails, it can be made from the state that was given back.
+    fn go<S, T>(&mut self, state: S, transition: impl Fn(S) -> Result<T, TransitionError<S>>) -> T {
+        match transition(state) {
+            Ok(next) => next,
+            Err(failed) => {
+                let (state, error) = failed.into_parts();
+                self.note(error);
+                transition(state).unwrap_or_else(|failed| panic!("not from it either: {failed}"))
+            }
+        }
+    }
+
+    /// Does something. Where it fails, it can be done again.
+    fn again<T>(&mut self, mut act: impl FnMut() -> Result<T, Error>) -> T {
+        match act() {
+            Ok(done) => done,
+            Err(error) => {
+                self.note(error);
+                act().unwrap_or_else(|error| panic!("not the second time either: {error}"))
+            }
+        }
+    }
+
+    /// Writes all of it.
+    fn write(&mut self, bytes: &[u8], mut write: impl FnMut(&[u8]) -> Result<usize, Error>) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = self.again(|| write(rest));
+            rest = &rest[written..];
+        }
+    }
+
+    /// Reads all of it.
+    fn read(&mut self, bytes: &[u8], mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>) {
+        let mut come = Vec::new();
+        let mut buf = [0; 100];
+        while come.len() < bytes.len() {
+            let count = self.again(|| read(&mut buf));
+            assert!(count > 0, "an end that is none");
+            come.extend_from_slice(&buf[..count]);
+        }
+        assert_eq!(come, bytes);
+    }
+
+    /// Sends a message: what is half sent goes on, and is not sent again.
+    fn send(&mut self, mut send: impl FnMut(bool) -> Result<(), Error>) {
+        if let Err(error) = send(false) {
+            let half = error.is_half_sent();
+            self.note(error);
+            send(half).unwrap_or_else(|error| panic!("not the second time either: {error}"));
+        }
+    }
+
+    /// Does something that fails in the way that is expected, or in another way first.
+    fn expect(&mut self, kind: ErrorKind, mut act: impl FnMut() -> Result<(), Error>) {
+        for _ in 0..2 {
+            let error = act().expect_err("it cannot be done");
+            if error.kind() == kind {
+                return;
+            }
+            self.note(error);
+        }
+        panic!("not what was expected, twice");
+    }
+}
+
+type Scenario = fn(&mut Run);
+
+pub(super) const ALL: [(&str, Scenario); 17] = [
+    ("make and unlink", make_and_unlink),
+    ("take over a pipe", take_over_a_pipe),
+    ("a temporary pipe", temporary),
+    ("open, write, read, close", ends),
+    ("typed messages", messages),
+    ("the next writer", next_writer),
+    ("deadlines and stops", deadlines),
+    ("bind, connect, accept", bind_connect_accept),
+    ("bind a long name", bind_a_long_name),
+    ("take over a listener", take_over_a_listener),
+    ("a pair of connections", pair),
+    ("the agreement", agreement),
+    ("both ways at once", both_ways),
+    ("send handles", send_handles),
+    ("receive handles", receive_handles),
+    ("call a service", call),
+    ("serve", serve),
+];
+
+fn make_and_unlink(run: &mut Run) {
+    let before = quietly(|| run.names());
+    let pipe = match Pipe::new(run.name("pipe")).unwrap().mkfifo() {
+        Ok(pipe) => pipe,
+        Err(failed) => {
+            let (pipe, error) = failed.into_parts();
+            run.note(error);
+            run.expect_names(&before);
+            pipe.mkfifo().unwrap_or_else(|failed| panic!("not from it either: {failed}"))
+        }
+    };
+    assert!(!pipe.is_orphaned());
+    drop(run.go(pipe, Pipe::unlink));
+}
+
+fn take_over_a_pipe(run: &mut Run) {
+    quietly(|| {
+        mknodat(CWD, run.name("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        File::create(run.name("pipe.lock")).unwrap();
+    });
+    let before = quietly(|| run.names());
+    let pipe = match Pipe::new(run.name("pipe")).unwrap().mkfifo() {
+        Ok(pipe) => pipe,
+        Err(failed) => {
+            let (pipe, error) = failed.into_parts();
+            run.note(error);
+            run.expect_names(&before);
+            pipe.mkfifo().unwrap_or_else(|failed| panic!("not from it either: {failed}"))
+        }
+    };
+    drop(run.go(pipe, Pipe::unlink));
+}
+
+fn temporary(run: &mut Run) {
+    let pipe = run.make(Pipe::temporary);
+    drop(pipe);
+}
+
+fn ends(run: &mut Run) {
+    let pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
+    let path = pipe.path().clone();
+    let mut reader = pipe.into_reader();
+    for _ in 0..2 {
+        let mut open = run.go(reader, |end| end.open());
+        let writer = WriteEnd::from(path.clone());
+        let mut writer = run.go(writer, |writer| writer.open_timeout(LONG));
+        run.write(b"how are you?", |bytes| writer.write(bytes));
+        run.read(b"how are you?", |buf| open.read(buf));
+        run.write(b"well", |bytes| writer.write_timeout(bytes, LONG));
+        run.read(b"well", |buf| open.read_timeout(buf, LONG));
+        run.again(|| open.buffer_size());
+        writer.close();
+        let left = run.again(|| open.read(&mut [0; 10]));
+        assert_eq!(left, 0);
+        reader = open.close();
+    }
+    drop(run.go(reader.into_pipe(), Pipe::unlink));
+}
+
+fn messages(run: &mut Run) {
+    let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
+    let path = pipe.path().clone();
+    let mut receiver = quietly(|| pipe.open_reader().unwrap().into_receiver::<String>());
+    let mut sender = quietly(|| WriteEnd::from(path).open().unwrap().into_sender::<String>());
+    let text = "a message".to_owned();
+    run.send(|half| if half { sender.flush() } else { sender.send(&text) });
+    assert_eq!(run.again(|| receiver.recv()), text);
+    run.send(
+        |half| {
+            if half { sender.flush_timeout(LONG) } else { sender.send_timeout(&text, LONG) }
+        },
+    );
+    assert_eq!(run.again(|| receiver.recv_timeout(LONG)), text);
+    for _ in 0..3 {
+        sender.feed(&text).unwrap();
+    }
+    run.again(|| sender.flush());
+    for _ in 0..3 {
+        assert_eq!(run.again(|| receiver.recv()), text);
+    }
+    // The goodbye is to be read before it can be known that it was.
+    loop {
+        match sender.try_finish() {
+            Ok(_) => break,
+            Err(failed) => {
+                let (given_back, error) = failed.into_parts();
+                sender = given_back;
+                if error.kind() != ErrorKind::NotReady {
+                    run.note(error);
+                }
+                match receiver.try_recv() {
+                    Err(error) if error.kind() == ErrorKind::NotReady => {}
+                    Err(error) => run.note(error),
+                    Ok(other) => panic!("{other} was not sent"),
+                }
+            }
+        }
+    }
+    run.expect(ErrorKind::Finished, || receiver.recv().map(drop));
+}
+
+fn next_writer(run: &mut Run) {
+    let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
+    let path = pipe.path().clone();
+    let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+    let mut receiver = quietly(|| reader.open().unwrap().into_receiver::<u8>());
+    for number in 0..3 {
+        quietly(|| {
+            let end = WriteEnd::from(path.clone()).open().unwrap();
+            end.into_sender().send(&number).unwrap();
+        });
+        assert_eq!(run.again(|| receiver.recv_timeout(LONG)), number);
+        run.expect(ErrorKind::NotReady, || receiver.try_recv().map(drop));
+    }
+    // A writer that is there and says nothing.
+    let writer = quietly(|| WriteEnd::from(path.clone()).open().unwrap());
+    run.expect(ErrorKind::TimedOut, || receiver.recv_timeout(SHORT).map(drop));
+    drop(writer);
+}
+
+fn deadlines(run: &mut Run) {
+    let stop = run.again(Stop::new);
+    let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
+    let path = pipe.path().clone();
+    let client = WriteEnd::from(path).open_timeout(SHORT);
+    let error = Error::from(client.expect_err("nobody reads"));
+    if error.kind() != ErrorKind::TimedOut {
+        run.note(error);
+    }
+    let mut open = run.go(pipe.reader().stopped_by(&stop), |end| end.open());
+    run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
+    run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
+    run.expect(ErrorKind::NotReady, || open.try_read(&mut [0]).map(drop));
+    // What it writes to has always room, and takes all or nothing.
+    quietly(|| stop.stop());
+    run.expect(ErrorKind::Stopped, || open.read(&mut [0]).map(drop));
+}
+
+fn bind_connect_accept(run: &mut Run) {
+    let name = run.name("door");
+    let listener = run.make(|| Listener::bind(&name));
+    talk_through(run, listener);
+}
+
+fn bind_a_long_name(run: &mut Run) {
+    let name = run.name(&"long".repeat(40));
+    let listener = run.make(|| Listener::bind(&name));
+    talk_through(run, listener);
+}
+
+fn take_over_a_listener(run: &mut Run) {
+    let name = run.name("door");
+    quietly(|| {
+        drop(UnixListener::bind(&name).unwrap());
+        File::create(run.name("door.lock")).unwrap();
+    });
+    let listener = run.make(|| Listener::bind(&name));
+    talk_through(run, listener);
+}
+
+fn talk_through(run: &mut Run, listener: Listener) {
+    let mut client = run.again(|| Connection::connect_timeout(listener.path(), LONG));
+    let mut server = run.again(|| listener.accept_timeout(LONG));
+    if run.failed.is_some() && matches!(quietly(|| server.reader().try_read(&mut [0])), Ok(0)) {
+        // It was connected, and given up when what came then failed.
+        server = quietly(|| listener.accept_timeout(LONG).unwrap());
+    }
+    run.write(b"how are you?", |bytes| client.writer().write(bytes));
+    run.read(b"how are you?", |buf| server.reader().read(buf));
+    drop((client, server));
+    let client = run.again(|| Connection::try_connect(listener.path()));
+    let server = run.again(|| listener.try_accept());
+    drop((server, client));
+    run.go(listener, Listener::unlink);
+}
+
+fn pair(run: &mut Run) {
+    let (mut one, mut other) = run.make(Connection::pair);
+    run.write(b"how are you?", |bytes| one.writer().write(bytes));
+    run.read(b"how are you?", |buf| other.reader().read(buf));
+    run.write(b"well", |bytes| other.writer().write_timeout(bytes, LONG));
+    assert_eq!(run.again(|| one.unread()), 4);
+    assert!(run.again(|| other.unsent()) > 0);
+    run.read(b"well", |buf| one.reader().read_timeout(buf, LONG));
+    run.again(|| one.peer().map(drop));
+    run.again(|| one.require_same_user());
+    run.again(|| one.reader().buffer_size().map(drop));
+    let reader = run.go(one, |connection| connection.finish());
+    let left = run.again(|| other.reader().read(&mut [0; 10]));
+    assert_eq!(left, 0);
+    let (half, writer) = other.split();
+    let other = Connection::reunite(half, writer).unwrap();
+    drop((reader, other));
+}
+
+/// What a side that has no handles says first.
+const TERMS: &[u8] = b"\xff\xff\xff\x02tpip\x01\x00\x00\x23\x00\x00\x00\x00\x00\x80\x00\x00\
+    \x0flength-prefixed\x08postcard\x00\x00";
+
+fn agreement(run: &mut Run) {
+    let (one, mut other) = quietly(|| Connection::pair().unwrap());
+    quietly(|| other.write_all(TERMS).unwrap());
+    let made = Agreement::new().within(LONG).make::<String, String>(one);
+    let mut one: TypedConnection<String, String> = match made {
+        Ok(made) => made,
+        Err(error) => return run.note(error),
+    };
+    quietly(|| other.write_all(b"\0\0\0\x03\x02hi").unwrap());
+    assert_eq!(run.again(|| one.recv()), "hi");
+    let text = "how are you?".to_owned();
+    run.send(|half| if half { one.flush() } else { one.send(&text) });
+    quietly(|| {
+        let mut told = [0; 47 + 17];
+        other.read_exact(&mut told).unwrap();
+        assert_eq!(told[..47], *TERMS);
+        assert_eq!(told[47..], *b"\0\0\0\x0d\x0chow are you?");
+    });
+}
+
+/// A connection that is full takes in what comes while it waits.
+fn both_ways(run: &mut Run) {
+    let (one, mut other) = quietly(|| Connection::pair().unwrap());
+    quietly(|| other.write_all(TERMS).unwrap());
+    let made = quietly(|| Agreement::new().make::<Vec<u8>, String>(one));
+    let mut one: TypedConnection<Vec<u8>, String> = made.unwrap();
+    quietly(|| other.write_all(b"\0\0\0\x03\x02hi").unwrap());
+    let long = vec![7; 3000];
+    // Until nothing more goes in.
+    let mut sent = 0;
+    let last = loop {
+        match quietly(|| one.try_send(&long)) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(last.kind(), ErrorKind::NotReady);
+    run.expect(ErrorKind::TimedOut, || {
+        one.flush_timeout(SHORT).and_then(|()| one.send_timeout(&long, SHORT))
+    });
+    quietly(|| {
+        let mut buf = vec![0; 47 + 3006 * (sent - 1)];
+        other.read_exact(&mut buf).unwrap();
+    });
+    run.again(|| one.flush_timeout(LONG));
+    assert_eq!(run.again(|| one.recv_timeout(LONG)), "hi");
+}
+
+fn send_handles(run: &mut Run) {
+    let file = run.name("file");
+    let (one, other) = quietly(|| {
+        fs::write(&file, "the words").unwrap();
+        Connection::pair().unwrap()
+    });
+    let helper = quietly(|| {
+        thread::spawn(move || {
+            let mut side: TypedConnection<u8, WithHandles<u32>> =
+                Agreement::new().within(LONG).make(other)?;
+            let (number, mut handles) = side.recv_with()?;
+            let mut text = String::new();
+            let mut file = handles.take::<File>(number)?;
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "the words");
+            side.send(&1)
+        })
+    });
+    let made = Agreement::new().within(LONG).make::<WithHandles<u32>, u8>(one);
+    let sent = match made {
+        Err(error) => {
+            run.note(error);
+            false
+        }
+        Ok(mut side) => {
+            let mut handles = Handles::new();
+            let number = handles.add(quietly(|| File::open(&file).unwrap()));
+            run.send(
+                |half| if half { side.flush() } else { side.send_with(&number, &mut handles) },
+            );
+            assert_eq!(run.again(|| side.recv()), 1);
+            true
+        }
+    };
+    let heard = quietly(|| helper.join().unwrap());
+    assert!(heard.is_ok() || !sent, "{heard:?}");
+    quietly(|| fs::remove_file(file).unwrap());
+}
+
+fn receive_handles(run: &mut Run) {
+    let file = run.name("file");
+    let (one, other) = quietly(|| {
+        fs::write(&file, "the words").unwrap();
+        Connection::pair().unwrap()
+    });
+    let helper = quietly(|| {
+        let file = File::open(&file).unwrap();
+        thread::spawn(move || {
+            let mut side: TypedConnection<WithHandles<u32>, u8> =
+                Agreement::new().within(LONG).make(other)?;
+            let mut handles = Handles::new();
+            let number = handles.add(file);
+            side.send_with(&number, &mut handles)?;
+            side.recv().map(drop)
+        })
+    });
+    let made = Agreement::new().within(LONG).make::<u8, WithHandles<u32>>(one);
+    let made = made.map_err(|error| run.note(error));
+    if let Ok(mut side) = made {
+        let (number, mut handles) = run.again(|| side.recv_with());
+        let mut file = run.again(|| handles.take::<File>(number));
+        quietly(|| {
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "the words");
+        });
+        run.send(|half| if half { side.flush() } else { side.send(&1) });
+    }
+    let _ = quietly(|| helper.join().unwrap());
+    quietly(|| fs::remove_file(file).unwrap());
+}
+
+fn call(run: &mut Run) {
+    let name = run.name("service");
+    let stop = quietly(|| Stop::new().unwrap());
+    let helper = quietly(|| {
+        let service = Service::<u32, u32>::bind(&name).unwrap().stopped_by(&stop);
+        thread::spawn(move || service.serve(|number| number + 1))
+    });
+    let client = run.again(|| Client::<u32, u32>::connect_timeout(&name, LONG));
+    assert_eq!(run.again(|| client.call(&1)), 2);
+    assert_eq!(run.again(|| client.call_timeout(&3, LONG)), 4);
+    run.again(|| client.notify(&5));
+    drop(client);
+    quietly(|| {
+        stop.stop();
+        helper.join().unwrap().unwrap();
+    });
+}
+
+fn serve(run: &mut Run) {
+    static OVER: AtomicBool = AtomicBool::new(false);
+    OVER.store(false, Ordering::Relaxed);
+    let name = run.name("service");
+    let service = run.again(|| Service::<u32, u32>::bind(&name)).message_limit(1);
+    let helper = quietly(|| {
+        thread::spawn(move || {
+            while !OVER.load(Ordering::Relaxed) {
+                let client = Client::<u32, u32>::connect_timeout(&name, SHORT * 10);
+                if let Ok(answer) = client.and_then(|client| client.call(&1)) {
+                    assert_eq!(answer, 2);
+                    return true;
+                }
+            }
+            false
+        })
+    });
+    let served = service.serve(|number| number + 1);
+    OVER.store(true, Ordering::Relaxed);
+    let answered = quietly(|| helper.join().unwrap());
+    match served {
+        Ok(_) => assert!(answered),
+        Err(error) => run.note(error),
+    }
+}
