@@ -323,8 +323,9 @@ fn play() {
     std::panic::set_hook(Box::new(|_| {}));
     crate::peer::step(crate::peer::READY);
     crate::peer::await_go();
+    let first = Open::count();
     while let Ok(scenario) = usize::try_from(mark(ASK, &[])) {
-        let before = Open::count();
+        let before = Open::settled(&first);
         let mut told = once(&names, scenario, true);
         let mut left = Open::settled(&before).since(&before);
         let files = [entries(&names), entries(&temporary)].concat();
