@@ -14,8 +14,8 @@ use typed_pipe::{
 use crate::support::{Folder, watched};
 
 /// What goes over a connection to a service, for sides that do what no `Client` and no `Service` does.
-type Request<T> = (u64, u8, T);
-type Answer<T> = (u64, u8, Option<T>, String);
+pub(crate) type Request<T> = (u64, u8, T);
+pub(crate) type Answer<T> = (u64, u8, Option<T>, String);
 
 /// A call with a deadline, while another one without waits for a service that never comes.
 #[test]
@@ -140,11 +140,11 @@ fn what_was_handled_is_never_told_to_be_untaken() {
 
 /// A value, the code of which panics: what it is tells where.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Touchy(u32);
+pub(crate) struct Touchy(pub(crate) u32);
 
-const UNWRITABLE: Touchy = Touchy(1);
-const UNREADABLE: Touchy = Touchy(2);
-const UNSPEAKABLE: Touchy = Touchy(3);
+pub(crate) const UNWRITABLE: Touchy = Touchy(1);
+pub(crate) const UNREADABLE: Touchy = Touchy(2);
+pub(crate) const UNSPEAKABLE: Touchy = Touchy(3);
 
 impl Serialize for Touchy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

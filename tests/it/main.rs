@@ -31,5 +31,7 @@ mod tasks;
 #[cfg(feature = "tokio")]
 mod tasks_both_ways;
 #[cfg(feature = "tokio")]
+mod tasks_calls;
+#[cfg(feature = "tokio")]
 mod tasks_service;
 mod waiting;

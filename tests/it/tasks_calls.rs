@@ -1,0 +1,352 @@
+//! Calls under tokio of which something goes wrong: at the client, at the service, or between them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::{Barrier, mpsc, oneshot};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{sleep, timeout};
+use typed_pipe::wire::{LengthPrefixed, Postcard};
+use typed_pipe::{
+    Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind, Listener,
+    ListenerOptions, PipePath, Receivable, Sendable, Service, Stop, Tokio,
+};
+
+use crate::calls::{Answer, Request, Touchy, UNREADABLE, UNSPEAKABLE, UNWRITABLE};
+use crate::support::{Folder, watched};
+
+type Caller<Req, Resp> = Client<Req, Resp, LengthPrefixed, Postcard, Tokio>;
+
+fn in_runtime<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    watched(|| Builder::new_current_thread().enable_all().build().unwrap().block_on(test()));
+}
+
+async fn caller<Req: Sendable, Resp: Receivable>(path: &PipePath) -> Arc<Caller<Req, Resp>> {
+    Arc::new(ClientOptions::new().into_tokio().connect(path).await.unwrap())
+}
+
+fn calling<Req, Resp>(
+    client: &Arc<Caller<Req, Resp>>,
+    request: Req,
+) -> JoinHandle<Result<Resp, Error>>
+where
+    Req: Sendable + Send + Sync + 'static,
+    Resp: Receivable + Send + 'static,
+{
+    let client = Arc::clone(client);
+    tokio::spawn(async move { client.call(&request).await })
+}
+
+/// A client whose service has ended.
+async fn bereft(options: ClientOptions) -> Arc<Caller<u32, u32>> {
+    let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+    let path = service.path().clone();
+    let serving = tokio::spawn(service.into_tokio().unwrap().serve(|number| async move { number }));
+    let client = options.into_tokio().connect(path).await.unwrap();
+    client.call(&1).await.unwrap();
+    assert_eq!(serving.await.unwrap().unwrap().ending, Ending::MessageLimit);
+    Arc::new(client)
+}
+
+#[test]
+fn a_deadline_holds_while_another_task_connects() {
+    in_runtime(|| async {
+        let mine = Stop::new().unwrap();
+        let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&mine));
+        let client = bereft(options).await;
+        client.call(&2).await.unwrap_err();
+        let waiting = calling(&client, 3);
+        for number in 0..20 {
+            let late = client.call_timeout(&number, Duration::from_millis(20)).await.unwrap_err();
+            assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, false));
+        }
+        assert!(!waiting.is_finished());
+        mine.stop();
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    });
+}
+
+/// Where there is one place, a second connection of the same client would wait for the first to go.
+#[test]
+fn tasks_that_connect_anew_share_one_connection() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let one_client = || {
+            let listener = ListenerOptions::new().max_clients(1).bind(&name).unwrap();
+            Service::<u32, u32>::new(listener)
+        };
+        let service = one_client().message_limit(1).into_tokio().unwrap();
+        let path = service.path().clone();
+        let serving = tokio::spawn(service.serve(|number| async move { number }));
+        let client = caller::<u32, u32>(&path).await;
+        client.call(&1).await.unwrap();
+        serving.await.unwrap().unwrap();
+        client.call(&2).await.unwrap_err();
+        let calls = [(); 8].map(|()| calling(&client, 7));
+        yield_now().await;
+        let service = one_client().message_limit(8).into_tokio().unwrap();
+        let serving = tokio::spawn(service.serve(|number| async move { number }));
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap(), 7);
+        }
+        assert_eq!(serving.await.unwrap().unwrap().clients, 1);
+    });
+}
+
+#[test]
+fn a_stop_ends_a_pause_between_the_attempts_of_a_task() {
+    in_runtime(|| async {
+        let mine = Stop::new().unwrap();
+        let options = ClientOptions::new()
+            .connecting(ConnectOptions::new().stopped_by(&mine))
+            .attempts(3)
+            .timeout(Duration::from_secs(1 << 20))
+            .back_off(Duration::from_secs(1 << 10), Duration::MAX);
+        let client = bereft(options).await;
+        let resting = calling(&client, 2);
+        sleep(Duration::from_millis(20)).await;
+        assert!(!resting.is_finished());
+        mine.stop();
+        assert_eq!(resting.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    });
+}
+
+#[test]
+fn a_panic_of_any_code_of_the_user_ends_no_service_of_tasks() {
+    in_runtime(|| async {
+        let stop = Stop::new().unwrap();
+        let service = Service::<Touchy, Touchy>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let service = service.into_tokio().unwrap();
+        let serving = tokio::spawn(service.try_serve(|value| async move {
+            match value {
+                UNSPEAKABLE => Err(value),
+                Touchy(4) => Ok(UNWRITABLE),
+                value => Ok(value),
+            }
+        }));
+        let call = async |value: Touchy| caller::<u32, u32>(&path).await.call(&value.0).await;
+        assert_eq!(call(UNSPEAKABLE).await.unwrap_err().kind(), ErrorKind::Panicked);
+        for lost in [UNREADABLE, Touchy(4)] {
+            let lost = call(lost).await.unwrap_err();
+            assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));
+        }
+        assert_eq!(call(Touchy(0)).await.unwrap(), 0);
+        stop.stop();
+        let summary = serving.await.unwrap().unwrap();
+        assert_eq!((summary.answered, summary.failed, summary.lost), (1, 1, 2));
+    });
+}
+
+/// One caller reads for the others. When it panics with the answer of another, that one is told.
+#[test]
+fn a_panic_of_one_task_leaves_no_other_waiting() {
+    in_runtime(|| async {
+        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let path = listener.path().clone();
+        let serving = tokio::spawn(async move {
+            let client = listener.accept().await.unwrap();
+            let channels = client.into_channels::<Answer<u32>, Request<u32>>().await;
+            let (mut sender, mut receiver) = channels.unwrap();
+            let numbers = [receiver.recv().await.unwrap().0, receiver.recv().await.unwrap().0];
+            sender.send(&(numbers[1], 0, Some(UNREADABLE.0), String::new())).await.unwrap();
+            let _ = receiver.recv().await;
+        });
+        let client = caller::<u32, Touchy>(&path).await;
+        let mut told = Vec::new();
+        for call in [(); 2].map(|()| calling(&client, 0)) {
+            match call.await {
+                Err(panicked) => assert!(panicked.is_panic()),
+                Ok(called) => told.push(called.map(drop).unwrap_err().kind()),
+            }
+        }
+        assert_eq!(told, [ErrorKind::Corrupt]);
+        drop(client);
+        serving.await.unwrap();
+    });
+}
+
+#[test]
+fn what_comes_after_the_request_that_ends_a_service_of_tasks_is_not_taken() {
+    in_runtime(|| async {
+        let stop = Stop::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |number| {
+            stop.stop();
+            async move { number }
+        }));
+        let client = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
+        let channels = client.into_channels::<Request<u32>, Answer<u32>>().await;
+        let (mut sender, mut receiver) = channels.unwrap();
+        for number in 0..3 {
+            sender.feed(&(number, 0, 7)).await.unwrap();
+        }
+        sender.flush().await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().0, 0);
+        assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+        assert_eq!(serving.await.unwrap().unwrap().answered, 1);
+    });
+}
+
+/// On Windows a name is there as long as a client is connected.
+#[test]
+fn a_service_of_tasks_that_ends_gives_up_its_name_before_its_last_answer() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let stop = Stop::new().unwrap();
+        let service = Service::<u32, u32>::bind(&name).unwrap().stopped_by(&stop);
+        let left = Arc::new(Barrier::new(2));
+        let leave = Arc::clone(&left);
+        let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |number| {
+            stop.stop();
+            let left = Arc::clone(&left);
+            async move {
+                left.wait().await;
+                number
+            }
+        }));
+        let client = caller::<u32, u32>(&PipePath::new(&name).unwrap()).await;
+        let call = calling(&client, 5);
+        while Connection::try_connect(&name).is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        if cfg!(unix) {
+            Service::<u32, u32>::bind(&name).unwrap();
+        }
+        leave.wait().await;
+        assert_eq!(call.await.unwrap().unwrap(), 5);
+        serving.await.unwrap().unwrap();
+    });
+}
+
+/// It was not sent: that is known. And a service that is lost has not ended regularly.
+#[test]
+fn a_task_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
+    in_runtime(|| async {
+        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let path = listener.path().clone();
+        let (leave, left) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let client = listener.accept().await.unwrap();
+            let _channels = client.into_channels::<Answer<u32>, Request<Vec<u8>>>().await.unwrap();
+            left.await.unwrap();
+        });
+        let client = caller::<Vec<u8>, u32>(&path).await;
+        let calls = [(); 4].map(|()| calling(&client, vec![1; 4 << 20]));
+        sleep(Duration::from_millis(50)).await;
+        leave.send(()).unwrap();
+        for call in calls {
+            let lost = call.await.unwrap().unwrap_err();
+            assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, false));
+        }
+        serving.await.unwrap();
+    });
+}
+
+/// The service sends an answer that its caller has given up, and a request is on its way against it.
+#[test]
+fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
+    const MUCH: usize = 4 << 20;
+    in_runtime(|| async {
+        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let path = listener.path().clone();
+        let (begin, begun) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let client = listener.accept().await.unwrap();
+            let channels = client.into_channels::<Answer<Vec<u8>>, Request<Vec<u8>>>().await;
+            let (mut sender, mut receiver) = channels.unwrap();
+            let numbers = [receiver.recv().await.unwrap().0, receiver.recv().await.unwrap().0];
+            begun.await.unwrap();
+            sender.send(&(numbers[1], 0, Some(vec![]), String::new())).await.unwrap();
+            sender.send(&(numbers[0], 0, Some(vec![7; MUCH]), String::new())).await.unwrap();
+            let large = receiver.recv().await.unwrap().0;
+            sender.send(&(large, 0, Some(vec![]), String::new())).await.unwrap();
+        });
+        let client = caller::<Vec<u8>, Vec<u8>>(&path).await;
+        client.call_timeout(&vec![1], Duration::from_millis(10)).await.unwrap_err();
+        let small = calling(&client, vec![2]);
+        sleep(Duration::from_millis(20)).await;
+        let large = calling(&client, vec![3; MUCH]);
+        sleep(Duration::from_millis(20)).await;
+        begin.send(()).unwrap();
+        small.await.unwrap().unwrap();
+        large.await.unwrap().unwrap();
+        serving.await.unwrap();
+    });
+}
+
+/// A client that does not take its answers is given up without a goodbye: what it asked was handled.
+#[test]
+fn what_tasks_handled_is_never_told_to_be_untaken() {
+    in_runtime(|| async {
+        let patience = Duration::from_millis(100);
+        let stop = Stop::new().unwrap();
+        let service = Service::<(), Vec<u8>>::temporary().unwrap();
+        let service = service.stopped_by(&stop).patience(patience);
+        let path = service.path().clone();
+        let (handled, mut requests) = mpsc::unbounded_channel();
+        let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |()| {
+            handled.send(()).unwrap();
+            async { vec![7; 1000] }
+        }));
+        let client = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
+        let channels = client.into_channels::<Request<()>, Answer<Vec<u8>>>().await;
+        let (mut sender, mut receiver) = channels.unwrap();
+        for number in 0..1000 {
+            sender.feed(&(number, 0, ())).await.unwrap();
+        }
+        sender.flush().await.unwrap();
+        // Until there is no room for the next answer, and no patience any more.
+        let mut taken = 0;
+        while let Ok(Some(())) = timeout(patience / 2, requests.recv()).await {
+            taken += 1;
+        }
+        sleep(patience).await;
+        let mut answers = 0;
+        let end = loop {
+            match receiver.recv().await {
+                Ok(_) => answers += 1,
+                Err(end) => break end,
+            }
+        };
+        assert!(answers < taken && taken < 1000, "{answers} of {taken}");
+        assert_eq!(end.kind(), ErrorKind::Disconnected);
+        stop.stop();
+        let summary = serving.await.unwrap().unwrap();
+        assert_eq!((summary.answered, summary.lost), (answers, 1));
+    });
+}
+
+/// One task reads for the others, on several threads: none waits for an answer that is here already.
+#[test]
+fn an_answer_that_another_task_has_read_is_there_at_once() {
+    let test = async {
+        let stop = Stop::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let service = service.into_tokio().unwrap();
+        let serving = tokio::spawn(service.serve(|number| async move { number }));
+        let client = caller::<u32, u32>(&path).await;
+        let calls = [1, 2, 3].map(|task| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move {
+                for _ in 0..2000 {
+                    assert_eq!(client.call(&task).await.unwrap(), task);
+                }
+            })
+        });
+        for call in calls {
+            call.await.unwrap();
+        }
+        stop.stop();
+        assert_eq!(serving.await.unwrap().unwrap().answered, 6000);
+    };
+    watched(|| {
+        Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap().block_on(test)
+    });
+}
