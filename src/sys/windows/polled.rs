@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::coop::poll_proceed;
@@ -15,6 +16,10 @@ use crate::sys::{Pauses, Until, Wait, Way};
 
 const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
 
+/// How often a task that reads from a connection looks whether the other side is gone: under Wine, a side that
+/// closes without a goodbye rings no bell.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// An open end, and what wakes the task that waits for it.
 #[derive(Debug)]
 pub(crate) struct Polled {
@@ -24,12 +29,16 @@ pub(crate) struct Polled {
     /// When the next writer is looked for once more, by an end that connects to it.
     next_try: Option<Pin<Box<Sleep>>>,
     pauses: Pauses,
+    /// The next look at the other side of a connection.
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 impl Polled {
     pub(crate) fn new(mut raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
         match raw.attend(way).and_then(Bell::new) {
-            Ok(bell) => Ok(Self { bell, raw, runtime, next_try: None, pauses: Pauses::new() }),
+            Ok(bell) => {
+                Ok(Self { bell, raw, runtime, next_try: None, pauses: Pauses::new(), look: None })
+            }
             Err(error) => Err((raw, error)),
         }
     }
@@ -61,10 +70,20 @@ impl Polled {
                 done => {
                     turn.made_progress();
                     self.pauses = Pauses::new();
+                    self.look = None;
                     return Poll::Ready(done);
                 }
             };
             if error.kind() == io::ErrorKind::WouldBlock {
+                if self.raw.is_half() {
+                    let look = self.look.get_or_insert_with(|| {
+                        let _inside = self.runtime.enter();
+                        Box::pin(sleep(LOOK))
+                    });
+                    ready!(look.as_mut().poll(cx));
+                    self.look = None;
+                    continue;
+                }
                 return Poll::Pending;
             }
             let pause = if self.raw.awaits_next() { self.pauses.after(&error) } else { None };

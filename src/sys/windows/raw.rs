@@ -267,6 +267,12 @@ impl Raw {
         }
     }
 
+    /// Whether it is one half of a connection.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_half(&self) -> bool {
+        matches!(self.0, Kind::Incoming(_) | Kind::Outgoing(_))
+    }
+
     fn connection(&self) -> io::Result<&Arc<Connection>> {
         match &self.0 {
             Kind::Incoming(half) => Ok(half.connection()),
