@@ -177,6 +177,10 @@ impl<H: AsHandle> Overlapped<H> {
         self.operation.finish(begun, wait, meanwhile)
     }
 
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.operation.in_flight.is_some()
+    }
+
     fn raw(&self) -> HANDLE {
         self.handle.as_handle().as_raw_handle()
     }
@@ -206,10 +210,6 @@ impl<H: AsHandle> Overlapped<H> {
         // SAFETY: the place lives as long as the operation. The system only reads what it writes out, and
         // we change it only when nothing is in flight, with `&mut self`.
         unsafe { &*self.operation.buffer().cast_const() }
-    }
-
-    pub(super) fn is_in_flight(&self) -> bool {
-        self.operation.in_flight.is_some()
     }
 }
 
