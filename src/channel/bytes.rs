@@ -108,7 +108,7 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
     /// ## Linux
     ///
     /// On the default framing, a loan of 16 KiB or more begins at a page, is not copied at all on the way into
-    /// the pipe, and takes two to three times its size of memory. What is said at [`send_bytes`](Self::send_bytes)
+    /// the pipe, and takes two to three times its size of memory, in pieces of 2 MiB. What is said at [`send_bytes`](Self::send_bytes)
     /// of readers that move pages on holds here too.
     ///
     /// # Errors

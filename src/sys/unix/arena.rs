@@ -28,7 +28,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use rustix::param::page_size;
 use rustix::pipe::{IoSliceRaw, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, vmsplice};
 
@@ -218,7 +218,7 @@ fn widened(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
 fn wanted(pipe: usize, before: usize, len: usize) -> Option<usize> {
     let block = block(before, len)?;
     let blocks = if block / 2 < pipe { 3 } else { 2 };
-    block.checked_mul(blocks)?.checked_add(pipe)?.checked_next_multiple_of(page_size())
+    block.checked_mul(blocks)?.checked_add(pipe)?.checked_next_multiple_of(unit())
 }
 
 /// The bytes of whole pages for `before` bytes at the end of some, and `len` bytes from the beginning of others.
@@ -228,6 +228,14 @@ fn block(before: usize, len: usize) -> Option<usize> {
 }
 
 const PATIENCE: u8 = 8;
+
+/// What an arena is made of: huge pages, of which the kernel gives and takes back the parts faster than small pages,
+/// where these are not larger than those of x86-64.
+fn unit() -> usize {
+    if page_size() * 512 == HUGE { HUGE } else { page_size() }
+}
+
+const HUGE: usize = 2 << 20;
 
 /// Whole pages of memory that nothing else uses.
 #[derive(Debug)]
@@ -248,6 +256,11 @@ impl Mapping {
         let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: the kernel is free to choose the place, so no memory in use is replaced.
         let base = unsafe { mmap_anonymous(ptr::null_mut(), len, access, kind) }.ok()?;
+        if unit() == HUGE {
+            // A kernel that has none to spare, or does not do that, gives small ones.
+            // SAFETY: this advice changes nothing that can be read from the pages, which are those just mapped.
+            let _ = unsafe { madvise(base, len, Advice::LinuxHugepage) };
+        }
         Some(Self { base: NonNull::new(base.cast())?, len })
     }
 
