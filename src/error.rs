@@ -51,6 +51,7 @@ impl Error {
     }
 
     /// Names the pipe that the operation was for.
+    #[cold]
     pub(crate) fn at(mut self, path: Option<&Arc<Path>>) -> Self {
         self.0.path = path.cloned();
         self
@@ -527,6 +528,7 @@ pub enum CodecError {
 
 impl CodecError {
     /// Wraps the error of the codec's own library.
+    #[cold]
     pub fn format(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Format(error.into())
     }

@@ -127,7 +127,10 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// The message that was found, owned or borrowed from the buffer.
-    #[inline]
+    ///
+    /// From here down to the codec, and up to `recv`, each call would move the value once more, right after it was
+    /// written: that waits for the processor's stores, and takes a sixth of the time of a small message.
+    #[inline(always)]
     pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
         let path = self.path.as_ref();
         self.decoder.message().map_err(|error| error.at(path))

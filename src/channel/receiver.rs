@@ -170,7 +170,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///   others are not touched.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,

@@ -208,13 +208,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// [`Decode`](crate::ErrorKind::Decode) where the bytes of the message are no `T`, or where there
     /// is no current message. The decoder stays usable, and the next message can be stepped to.
-    #[inline]
+    #[inline(always)]
     pub fn message<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
-        let value = match self.payload() {
-            Some(payload) => self.wire.codec.decode(payload),
-            None => Err(CodecError::format("no whole message has arrived")),
-        };
-        value.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error)))
+        self.wire.codec.decode(self.bytes()?).map_err(undecodable)
     }
 
     /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
@@ -223,11 +219,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// # Errors
     ///
     /// [`Decode`](crate::ErrorKind::Decode) where there is no current message.
+    #[inline]
     pub fn bytes(&self) -> Result<&[u8], Error> {
-        self.payload().ok_or_else(|| {
-            let none = CodecError::format("no whole message has arrived");
-            Error::new(Operation::Receive, Cause::Decode(none))
-        })
+        self.payload().ok_or_else(nothing_there)
     }
 
     #[inline]
@@ -290,6 +284,18 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             }
         }
     }
+}
+
+// Out of the way of what goes well, where each of the layers above would drop and move these errors too.
+
+#[cold]
+fn undecodable(error: CodecError) -> Error {
+    Error::new(Operation::Receive, Cause::Decode(error))
+}
+
+#[cold]
+fn nothing_there() -> Error {
+    undecodable(CodecError::format("no whole message has arrived"))
 }
 
 impl<F, C> fmt::Debug for Decoder<F, C> {
