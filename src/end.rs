@@ -5,10 +5,10 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, Operation, TransitionError};
+use crate::pace::Pace;
 use crate::path::PipePath;
 use crate::state::{Closed, Direction, Mode, Open, Read, Write};
 use crate::sys::{Raw, Until, Wait, Way};
@@ -94,7 +94,7 @@ struct Settings {
     stop: Option<Stop>,
     end_of_writers: EndOfWriters,
     any_owner: bool,
-    spin: Option<Duration>,
+    pace: Pace,
 }
 
 /// What a reading end takes the end of its writers for.
@@ -448,6 +448,9 @@ impl<P: Hold> End<Read, Open, P> {
     /// that find nothing, one after the other, which let others run in between. It pays where answers come within
     /// microseconds and a processor is free for each side. Start with 50 microseconds. Off unless this is called.
     ///
+    /// Without it, an end may pause for two microseconds before a read, where that lets more small messages gather for
+    /// it: see [what each choice costs](crate::costs). One that spins never does.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{Pipe, TypedSender};
@@ -462,7 +465,7 @@ impl<P: Hold> End<Read, Open, P> {
     /// ```
     #[must_use]
     pub fn spinning(mut self, time: Duration) -> Self {
-        self.settings.spin = Some(time);
+        self.settings.pace = Pace::Spinning(time);
         self
     }
 
@@ -472,19 +475,9 @@ impl<P: Hold> End<Read, Open, P> {
         until: Until,
         mut read: impl FnMut(&mut Raw, Wait<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let (io, stop) = (&mut self.state.io, self.settings.stop.as_ref());
-        let read = match self.settings.spin.and_then(|time| spin_end(time, until)) {
-            None => read(io, waiting(until, stop))?,
-            Some(end) => loop {
-                match read(io, waiting(Until::Now, stop)) {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    // The one that is waited for may have no other processor.
-                    Err(_) if Instant::now() < end => thread::yield_now(),
-                    Err(_) => break read(io, waiting(until, stop))?,
-                    Ok(read) => break read,
-                }
-            },
-        };
+        let (io, settings) = (&mut self.state.io, &mut self.settings);
+        let stop = settings.stop.as_ref();
+        let read = settings.pace.read(until, |until| read(io, waiting(until, stop)))?;
         if read == 0 && room && self.next_writer() {
             self.state.io.renew()?;
         }
@@ -633,16 +626,6 @@ impl Hold for Unnamed {}
 impl half::Hold for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
-    }
-}
-
-/// When to stop spinning; `None` where there is nothing to wait for.
-fn spin_end(time: Duration, until: Until) -> Option<Instant> {
-    let end = Instant::now().checked_add(time)?;
-    match until {
-        Until::Now => None,
-        Until::Deadline(deadline) => Some(end.min(deadline)),
-        Until::Done => Some(end),
     }
 }
 

@@ -110,6 +110,7 @@ mod error;
 mod handle;
 mod handles;
 mod once;
+mod pace;
 mod path;
 mod pipe;
 #[cfg(feature = "foreign")]

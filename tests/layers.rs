@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     (
         "tokio",
         &[
@@ -25,7 +25,8 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("duplex", &["end", "path", "state", "wait", "sys", "error"]),
     ("handles", &["sys", "error"]),
     ("pipe", &["end", "path", "state", "wait", "sys", "error"]),
-    ("end", &["path", "state", "wait", "sys", "error"]),
+    ("end", &["pace", "path", "state", "wait", "sys", "error"]),
+    ("pace", &["sys"]),
     ("wire", &["error"]),
     ("path", &["sys", "error"]),
     ("state", &["sys", "error"]),

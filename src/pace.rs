@@ -1,0 +1,205 @@
+//! How soon a reading end asks the system again.
+
+use std::hint;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::sys::Until;
+
+/// The pace of the reads of one end.
+#[derive(Clone, Debug)]
+pub(crate) enum Pace {
+    /// Bytes may gather for a moment before a read, where that pays.
+    Gathering(Gathering),
+    /// A read that has to wait tries again and again for so long.
+    Spinning(Duration),
+}
+
+impl Pace {
+    /// Reads, and lets some time pass before that or instead of sleeping.
+    pub(crate) fn read(
+        &mut self,
+        until: Until,
+        mut read: impl FnMut(Until) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Gathering(gathering) => {
+                let paused = !matches!(until, Until::Now) && gathering.pause();
+                let bytes = read(until)?;
+                gathering.note(bytes, paused);
+                Ok(bytes)
+            }
+            Self::Spinning(time) => match spin_end(*time, until) {
+                Some(end) => spin(end, until, read),
+                None => read(until),
+            },
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::Gathering(Gathering::default())
+    }
+}
+
+/// Finds out whether reads bring more if there is a short pause before each.
+///
+/// A reader that is as fast as its writer finds one small message at each read, and the two get in each other's way at
+/// the kernel's lock of the pipe, message for message: together they are several times slower than either
+/// alone. A pause as long as a few writes mends that. Where a message comes only when the one before it was answered, or
+/// few come at all, it would be of no use; so now and then one is tried, and what it brings is compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Gathering {
+    /// Reads without a pause, and what they brought.
+    reads: usize,
+    bytes: usize,
+    /// After so many of them a pause is tried.
+    patience: usize,
+    /// When the last read ended, if the next one is to come after a pause.
+    since: Option<Instant>,
+}
+
+impl Gathering {
+    /// Lets bytes gather, if that is to be; says whether it was.
+    fn pause(&self) -> bool {
+        let Some(since) = self.since else { return false };
+        while since.elapsed() < PAUSE {
+            hint::spin_loop();
+        }
+        true
+    }
+
+    /// Notes what a read has brought, after a pause or without one.
+    fn note(&mut self, bytes: usize, paused: bool) {
+        if paused {
+            let pays = bytes / WORTH >= self.bytes / self.reads.max(1);
+            (self.patience, self.since) = if pays {
+                ((self.patience / 2).max(PATIENCE), Some(Instant::now()))
+            } else {
+                ((self.patience * 2).min(MOST_PATIENCE), None)
+            };
+            (self.reads, self.bytes) = if pays { (self.reads, self.bytes) } else { (0, 0) };
+        } else if self.since.is_none() {
+            self.reads += 1;
+            self.bytes += bytes;
+            if self.reads >= self.patience {
+                if self.bytes / self.reads < LITTLE {
+                    self.since = Some(Instant::now());
+                } else {
+                    (self.reads, self.bytes) = (0, 0);
+                }
+            }
+        }
+    }
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self { reads: 0, bytes: 0, patience: PATIENCE, since: None }
+    }
+}
+
+/// How long bytes may gather: a few writes, and far less than it takes to sleep and to be woken.
+const PAUSE: Duration = Duration::from_micros(2);
+
+/// How many times as much a read must bring for the pause before it.
+const WORTH: usize = 2;
+
+/// Reads that bring less than this could bring more.
+const LITTLE: usize = 4096;
+
+/// After so many reads the first pause is tried.
+const PATIENCE: usize = 16;
+
+/// Pauses that do not pay become as rare as this: they cost a short round trip a thousandth of its time.
+const MOST_PATIENCE: usize = 1024;
+
+/// When to stop spinning; `None` where there is nothing to wait for.
+fn spin_end(time: Duration, until: Until) -> Option<Instant> {
+    let end = Instant::now().checked_add(time)?;
+    match until {
+        Until::Now => None,
+        Until::Deadline(deadline) => Some(end.min(deadline)),
+        Until::Done => Some(end),
+    }
+}
+
+fn spin(
+    end: Instant,
+    until: Until,
+    mut read: impl FnMut(Until) -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match read(Until::Now) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            // The one that is waited for may have no other processor.
+            Err(_) if Instant::now() < end => thread::yield_now(),
+            Err(_) => return read(until),
+            Ok(bytes) => return Ok(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(gathering: &mut Gathering, bytes: usize) -> bool {
+        let paused = gathering.pause();
+        gathering.note(bytes, paused);
+        paused
+    }
+
+    /// How many reads go without a pause before the next one with it.
+    fn reads_before_a_pause(gathering: &mut Gathering, bytes: usize) -> usize {
+        (0..).take_while(|_| !read(gathering, bytes)).count()
+    }
+
+    #[test]
+    fn a_pause_that_pays_is_kept() {
+        let mut gathering = Gathering::default();
+        for _ in 0..PATIENCE {
+            assert!(!read(&mut gathering, 40));
+        }
+        for _ in 0..10 * PATIENCE {
+            assert!(read(&mut gathering, 400));
+        }
+        assert!(read(&mut gathering, 40), "it is known after the read only that it did not pay");
+        assert!(!read(&mut gathering, 40));
+    }
+
+    #[test]
+    fn pauses_that_do_not_pay_become_rare() {
+        let mut gathering = Gathering::default();
+        let before = [(); 9].map(|()| reads_before_a_pause(&mut gathering, 40));
+        assert_eq!(before, [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]);
+    }
+
+    #[test]
+    fn reads_that_bring_much_come_without_a_pause() {
+        let mut gathering = Gathering::default();
+        assert!((0..10 * MOST_PATIENCE).all(|_| !read(&mut gathering, LITTLE)));
+    }
+
+    #[test]
+    fn one_that_may_not_wait_does_not_pause() {
+        let mut pace = Pace::default();
+        for _ in 0..=PATIENCE {
+            pace.read(Until::Done, |_| Ok(40)).unwrap();
+        }
+        let Pace::Gathering(before) = pace.clone() else { panic!("it spins") };
+        pace.read(Until::Now, |until| Ok(usize::from(matches!(until, Until::Now)))).unwrap();
+        let Pace::Gathering(after) = pace else { panic!("it spins") };
+        assert_eq!(after.since, before.since, "nothing is learned from it either");
+    }
+
+    #[test]
+    fn errors_come_through() {
+        for mut pace in [Pace::default(), Pace::Spinning(Duration::from_micros(10))] {
+            let failed = pace.read(Until::Done, |_| Err(io::ErrorKind::BrokenPipe.into()));
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}
