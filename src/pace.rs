@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::Until;
+use crate::sys::{Until, sleeps};
 
 /// The pace of the reads of one end.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Pace {
             Self::Gathering(gathering) => {
                 let paused = !matches!(until, Until::Now) && gathering.pause();
                 let bytes = read(until)?;
-                gathering.note(bytes, paused);
+                gathering.note(bytes, paused, sleeps);
                 Ok(bytes)
             }
             Self::Spinning(time) => match spin_end(*time, until) {
@@ -48,14 +48,17 @@ impl Default for Pace {
 ///
 /// A reader that is as fast as its writer finds one small message at each read, and the two get in each other's way at
 /// the kernel's lock of the pipe, message for message: together they are several times slower than either
-/// alone. A pause as long as a few writes mends that. Where a message comes only when the one before it was answered, or
-/// few come at all, it would be of no use; so now and then one is tried, and what it brings is compared.
+/// alone. A pause as long as a few writes mends that. So where reads bring little and need not sleep for it, a pause is
+/// tried now and then, and what it brings is compared. Reads that sleep are left alone: a pause would only keep the
+/// processor from the other side.
 #[derive(Clone, Debug)]
 pub(crate) struct Gathering {
     /// Reads without a pause, and what they brought.
     reads: usize,
     bytes: usize,
-    /// After so many of them a pause is tried.
+    /// How often the thread had slept before the first of them.
+    sleeps: Option<usize>,
+    /// After so many of them a pause may be tried.
     patience: usize,
     /// When the last read ended, if the next one is to come after a pause.
     since: Option<Instant>,
@@ -72,32 +75,45 @@ impl Gathering {
     }
 
     /// Notes what a read has brought, after a pause or without one.
-    fn note(&mut self, bytes: usize, paused: bool) {
+    fn note(&mut self, bytes: usize, paused: bool, sleeps: impl FnOnce() -> Option<usize>) {
         if paused {
-            let pays = bytes / WORTH >= self.bytes / self.reads.max(1);
-            (self.patience, self.since) = if pays {
-                ((self.patience / 2).max(PATIENCE), Some(Instant::now()))
+            if bytes / WORTH >= self.bytes / self.reads.max(1) {
+                self.patience = PATIENCE.max(self.patience / 2);
+                self.since = Some(Instant::now());
             } else {
-                ((self.patience * 2).min(MOST_PATIENCE), None)
-            };
-            (self.reads, self.bytes) = if pays { (self.reads, self.bytes) } else { (0, 0) };
+                self.begin_anew(sleeps());
+            }
         } else if self.since.is_none() {
             self.reads += 1;
             self.bytes += bytes;
             if self.reads >= self.patience {
-                if self.bytes / self.reads < LITTLE {
+                let slept = sleeps();
+                if self.is_worth_a_try(slept) {
                     self.since = Some(Instant::now());
                 } else {
-                    (self.reads, self.bytes) = (0, 0);
+                    self.begin_anew(slept);
                 }
             }
         }
+    }
+
+    /// Whether reads bring little and need not sleep for it.
+    fn is_worth_a_try(&self, sleeps: Option<usize>) -> bool {
+        let slept = sleeps.zip(self.sleeps).and_then(|(now, then)| now.checked_sub(then));
+        let seldom = slept.is_some_and(|slept| slept < self.reads / SELDOM);
+        seldom && self.bytes / self.reads < LITTLE
+    }
+
+    /// Looks longer before the next try.
+    fn begin_anew(&mut self, sleeps: Option<usize>) {
+        let patience = if self.sleeps.is_none() { PATIENCE } else { self.patience * 2 };
+        *self = Self { sleeps, patience: patience.min(MOST_PATIENCE), ..Self::default() };
     }
 }
 
 impl Default for Gathering {
     fn default() -> Self {
-        Self { reads: 0, bytes: 0, patience: PATIENCE, since: None }
+        Self { reads: 0, bytes: 0, sleeps: None, patience: PATIENCE, since: None }
     }
 }
 
@@ -110,10 +126,13 @@ const WORTH: usize = 2;
 /// Reads that bring less than this could bring more.
 const LITTLE: usize = 4096;
 
-/// After so many reads the first pause is tried.
+/// Fewer than one of so many reads sleeps.
+const SELDOM: usize = 4;
+
+/// After so many reads the first pause may be tried.
 const PATIENCE: usize = 16;
 
-/// Pauses that do not pay become as rare as this: they cost a short round trip a thousandth of its time.
+/// Tries that do not pay become as rare as this.
 const MOST_PATIENCE: usize = 1024;
 
 /// When to stop spinning; `None` where there is nothing to wait for.
@@ -146,9 +165,12 @@ fn spin(
 mod tests {
     use super::*;
 
+    /// A thread whose reads never sleep.
+    const AWAKE: Option<usize> = Some(7);
+
     fn read(gathering: &mut Gathering, bytes: usize) -> bool {
         let paused = gathering.pause();
-        gathering.note(bytes, paused);
+        gathering.note(bytes, paused, || AWAKE);
         paused
     }
 
@@ -160,7 +182,8 @@ mod tests {
     #[test]
     fn a_pause_that_pays_is_kept() {
         let mut gathering = Gathering::default();
-        for _ in 0..PATIENCE {
+        // The first ones tell how often the thread has slept.
+        for _ in 0..2 * PATIENCE {
             assert!(!read(&mut gathering, 40));
         }
         for _ in 0..10 * PATIENCE {
@@ -173,8 +196,9 @@ mod tests {
     #[test]
     fn pauses_that_do_not_pay_become_rare() {
         let mut gathering = Gathering::default();
-        let before = [(); 9].map(|()| reads_before_a_pause(&mut gathering, 40));
-        assert_eq!(before, [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]);
+        reads_before_a_pause(&mut gathering, 40);
+        let before = [(); 8].map(|()| reads_before_a_pause(&mut gathering, 40));
+        assert_eq!(before, [32, 64, 128, 256, 512, 1024, 1024, 1024]);
     }
 
     #[test]
@@ -184,15 +208,37 @@ mod tests {
     }
 
     #[test]
-    fn one_that_may_not_wait_does_not_pause() {
-        let mut pace = Pace::default();
-        for _ in 0..=PATIENCE {
-            pace.read(Until::Done, |_| Ok(40)).unwrap();
+    fn reads_that_sleep_come_without_a_pause() {
+        let mut gathering = Gathering::default();
+        for slept in 0..10 * MOST_PATIENCE {
+            let paused = gathering.pause();
+            assert!(!paused);
+            gathering.note(40, paused, || Some(slept));
         }
+    }
+
+    #[test]
+    fn where_nothing_tells_of_sleep_there_is_no_pause() {
+        let mut gathering = Gathering::default();
+        for _ in 0..10 * MOST_PATIENCE {
+            let paused = gathering.pause();
+            assert!(!paused);
+            gathering.note(40, paused, || None);
+        }
+    }
+
+    #[test]
+    fn one_that_may_not_wait_does_not_pause() {
+        let mut pace =
+            Pace::Gathering(Gathering { since: Some(Instant::now()), ..Gathering::default() });
         let Pace::Gathering(before) = pace.clone() else { panic!("it spins") };
-        pace.read(Until::Now, |until| Ok(usize::from(matches!(until, Until::Now)))).unwrap();
+        pace.read(Until::Now, |_| Ok(1)).unwrap();
         let Pace::Gathering(after) = pace else { panic!("it spins") };
-        assert_eq!(after.since, before.since, "nothing is learned from it either");
+        assert_eq!(
+            (after.since, after.reads),
+            (before.since, 0),
+            "nothing is learned from it either"
+        );
     }
 
     #[test]

@@ -75,7 +75,8 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: nothing that was pending is written after this; tells how
 //!     much of it was.
 //!   - `renew(&mut self) -> io::Result<()>`
-//! - `type Handle`: `OwnedFd` or `OwnedHandle`.
+//! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` where the system does not
+//!   tell.
 //! - `const ATOMIC_WRITE: usize`: so many bytes of one write are never mixed with those of other writers.
 
 use std::fmt;
@@ -91,11 +92,15 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
+pub(crate) use unix::{
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve, sleeps,
+};
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
-pub(crate) use windows::{ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve};
+pub(crate) use windows::{
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve, sleeps,
+};
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
 

@@ -108,9 +108,8 @@ impl<'a> Appended<'a> {
     #[inline]
     fn to(out: &'a mut Vec<u8>) -> Self {
         let end = out.len();
-        let mut appended = Self { out, end };
-        appended.grow(0);
-        appended
+        out.extend_from_slice(&[0; Self::ROOM]);
+        Self { out, end }
     }
 
     /// Makes room for so many bytes, and for some more.

@@ -24,6 +24,7 @@ mod raw;
 mod rights;
 mod server;
 mod signal;
+mod sleeps;
 mod socket;
 mod wait;
 
@@ -36,6 +37,7 @@ pub(crate) use node::Node;
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
+pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, expect_socket_of};
 pub(crate) use wait::Event;
 

@@ -47,6 +47,11 @@ pub(crate) use server::Server;
 /// FIFOs have elsewhere.
 pub(crate) const ATOMIC_WRITE: usize = 4096;
 
+/// How often this thread has waited in the kernel: this system does not tell.
+pub(crate) fn sleeps() -> Option<usize> {
+    None
+}
+
 /// The error with this code of the system.
 fn system_error(code: u32) -> io::Error {
     io::Error::from_raw_os_error(i32::from_ne_bytes(code.to_ne_bytes()))
