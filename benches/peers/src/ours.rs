@@ -74,7 +74,7 @@ pub(crate) fn loan_payloads<const LEN: usize>(told: &[String]) -> Done<Infallibl
 pub(crate) fn ask(round: &Round) -> Done<f64> {
     let there = Pipe::temporary()?;
     let back = Pipe::temporary()?;
-    let mut pace = round.start(16, &[text(there.path())?, text(back.path())?])?;
+    let mut pace = round.start_apart(16, &[text(there.path())?, text(back.path())?])?;
     let mut there = there.into_writer().open()?.into_sender::<Quote>();
     let mut back = back.into_reader().open()?.into_receiver::<Quote>();
     let mut quote = Quote::sample();
@@ -98,7 +98,7 @@ pub(crate) fn answer(told: &[String]) -> Done<Infallible> {
 pub(crate) fn ask_spinning(round: &Round) -> Done<f64> {
     let there = Pipe::temporary()?;
     let back = Pipe::temporary()?;
-    let mut pace = round.start(16, &[text(there.path())?, text(back.path())?])?;
+    let mut pace = round.start_apart(16, &[text(there.path())?, text(back.path())?])?;
     let mut there = there.into_writer().open()?.into_sender::<Quote>();
     let mut back = back.into_reader().open()?.spinning(SPIN).into_receiver::<Quote>();
     let mut quote = Quote::sample();

@@ -54,7 +54,7 @@ pub(crate) fn send_payloads<const LEN: usize>(told: &[String]) -> Done<Infallibl
 /// Sends a quote through one channel and waits until it is back through another one. It is moved all along.
 pub(crate) fn ask(round: &Round) -> Done<f64> {
     let (server, name) = IpcOneShotServer::<Ends>::new()?;
-    let mut pace = round.start(16, &[&name])?;
+    let mut pace = round.start_apart(16, &[&name])?;
     let (_, (there, back)) = server.accept()?;
     let mut quote = Quote::sample();
     while pace.goes_on() {

@@ -65,7 +65,7 @@ pub(crate) fn ask(round: &Round) -> Done<f64> {
     let folder = tempfile::tempdir()?;
     let there = fifo(&folder, "there")?;
     let back = fifo(&folder, "back")?;
-    let mut pace = round.start(16, &[text(&there)?, text(&back)?])?;
+    let mut pace = round.start_apart(16, &[text(&there)?, text(&back)?])?;
     let mut there = OpenOptions::new().write(true).open(there)?;
     let mut back = Frames::small(File::open(back)?);
     let mut quote = Quote::sample();
