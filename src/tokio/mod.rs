@@ -136,7 +136,8 @@ use crate::wait::Sleeper;
 /// ## Unix
 ///
 /// The runtime is told of a copy of each end's descriptor. An end that waits to be opened tries that every 1 to 20
-/// milliseconds; one that waits for its first writer looks once a second whether its pipe still has a name.
+/// milliseconds; one that waits for its first writer looks once a second whether its pipe still has a name. One that waits to
+/// write to a connection looks every 20 milliseconds whether the other side still reads.
 ///
 /// ## macOS
 ///

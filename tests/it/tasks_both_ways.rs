@@ -336,3 +336,21 @@ fn without_a_runtime_the_state_comes_back() {
     client.write_all(b"x").unwrap();
     assert_eq!(server.reader().read(&mut [0; 8]).unwrap(), 1);
 }
+
+#[cfg(unix)] // On Windows the other side does not notice.
+#[test]
+fn b11_a_reading_half_that_is_dropped_is_noticed_by_a_task_that_waits_to_write() {
+    in_runtime(|| async {
+        let (client, server) = pair().await;
+        let (reader, writer) = client.split();
+        let (_incoming, mut outgoing) = server.split();
+        while dropped_after(1, outgoing.write(&[7; 100_000])).await.is_some() {}
+        let writing = tokio::spawn(async move { outgoing.write(b"more").await });
+        // It is polled now, and waits: there is no room.
+        yield_now().await;
+        assert!(!writing.is_finished());
+        drop(reader);
+        assert_eq!(writing.await.unwrap().unwrap_err().kind(), ErrorKind::Disconnected);
+        drop(writer);
+    });
+}

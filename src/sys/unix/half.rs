@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread};
@@ -23,6 +25,11 @@ const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
 
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
+
+/// How often a task that writes looks whether the other side still reads: where that ends its reading direction alone,
+/// nothing tells.
+#[cfg(feature = "tokio")]
+pub(super) const LOOK_AT_READER: Duration = Duration::from_millis(20);
 
 /// So many handles are kept of messages that nobody has asked for yet.
 const MOST_KEPT: usize = 2 * rights::MOST;

@@ -28,7 +28,7 @@ pub(crate) struct Polled {
     raw: Raw,
     way: Way,
     runtime: Handle,
-    /// The next look of a reader that may not be woken.
+    /// The next look of an end that may not be woken.
     look: Option<Pin<Box<Sleep>>>,
 }
 
@@ -56,23 +56,7 @@ impl Polled {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            if let Poll::Ready(read) = self.poll_when_ready(cx, |raw| raw.read(buf, NOW)) {
-                return Poll::Ready(read);
-            }
-            let Some(patience) = self.raw.patience() else { return Poll::Pending };
-            let look = self.look.get_or_insert_with(|| {
-                let _inside = self.runtime.enter();
-                Box::pin(sleep(patience))
-            });
-            ready!(look.as_mut().poll(cx));
-            self.look = None;
-            self.raw.look()?;
-            match self.raw.read(buf, NOW) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read),
-            }
-        }
+        self.poll_patiently(cx, |raw| raw.read(buf, NOW))
     }
 
     pub(crate) fn poll_write(
@@ -80,7 +64,7 @@ impl Polled {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_when_ready(cx, |raw| raw.write(bytes, NOW))
+        self.poll_patiently(cx, |raw| raw.write(bytes, NOW))
     }
 
     /// The other side reads the end, once it has read what was written.
@@ -102,6 +86,32 @@ impl Polled {
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         self.registration = None;
         self.raw.renew()
+    }
+
+    /// Does an operation when the runtime says that it may not have to wait, and looks now and then where it may not say.
+    fn poll_patiently(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&mut Raw) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if let Poll::Ready(done) = self.poll_when_ready(cx, &mut operation) {
+                self.look = None;
+                return Poll::Ready(done);
+            }
+            let Some(patience) = self.raw.patience(self.way) else { return Poll::Pending };
+            let look = self.look.get_or_insert_with(|| {
+                let _inside = self.runtime.enter();
+                Box::pin(sleep(patience))
+            });
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            self.raw.look()?;
+            match operation(&mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 
     /// Does an operation when the runtime says that it may not have to wait, and once without having asked.

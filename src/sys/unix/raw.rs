@@ -12,6 +12,8 @@ use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
 
 use super::fifo_end::FifoEnd;
 use super::file::expect_socket;
+#[cfg(feature = "tokio")]
+use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, into_fd};
 use super::server::ask_for_buffer;
 use super::{peer, socket};
@@ -192,12 +194,13 @@ impl Raw {
         Ok(())
     }
 
-    /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    /// How long an end may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
     #[cfg(feature = "tokio")]
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn patience(&self, way: Way) -> Option<Duration> {
         match &self.0 {
-            Kind::Fifo(end) => end.patience(),
-            Kind::Receiving(_) | Kind::Sending(_) => None,
+            Kind::Fifo(end) if way == Way::In => end.patience(),
+            Kind::Fifo(_) | Kind::Receiving(_) => None,
+            Kind::Sending(_) => Some(LOOK_AT_READER),
         }
     }
 
