@@ -104,6 +104,25 @@ fn the_tests_of_the_list_of_what_goes_wrong_exist() {
     }
 }
 
+/// They were measured once, and stand in the docs.
+#[test]
+fn its_ratios_are_those_of_the_docs() {
+    let (_, section) = README.split_once("## How fast it is").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let costs = include_str!("../docs/COSTS.md");
+    let mut compared = 0;
+    for row in section.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, row) = row.split_once('`').unwrap();
+        let told = row.trim_end_matches(" |").rsplit_once("| ").unwrap().1;
+        let digits = told.split_once('.').map_or(0, |(_, digits)| digits.len());
+        let (_, measured) = costs.split_once(&format!("| `{name}` | ")).unwrap();
+        let measured: f64 = measured.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(told, format!("{measured:.digits$}"), "{name}");
+        compared += 1;
+    }
+    assert!(compared > 5, "the table has changed its form");
+}
+
 /// What the first block of this kind has in it.
 fn block(kind: &str) -> &'static str {
     let (_, after) = README.split_once(&format!("```{kind}\n")).unwrap();
