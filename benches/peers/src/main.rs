@@ -6,6 +6,7 @@ mod figures;
 mod message;
 mod ours;
 mod ours_async;
+mod over_iceoryx2;
 mod over_interprocess;
 mod over_ipc_channel;
 mod over_python;

@@ -1,7 +1,10 @@
 //! The table of all that is measured.
 
 use crate::round::Side;
-use crate::{ours, ours_async, over_interprocess, over_ipc_channel, over_python, over_tokio, raw};
+use crate::{
+    ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_python, over_tokio,
+    raw,
+};
 
 /// Ours against another side.
 pub(crate) struct Scenario {
@@ -77,6 +80,24 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         unit: GB_OF_1M,
         ours: &BYTES_1M,
         others: &[&IPC_BYTES_1M],
+    },
+    Scenario {
+        name: "send_vs_iceoryx2",
+        unit: MESSAGES,
+        ours: &SEND,
+        others: &[&ICEORYX2_SEND, &ICEORYX2_PLAIN],
+    },
+    Scenario {
+        name: "batch_vs_iceoryx2",
+        unit: MESSAGES,
+        ours: &BATCH,
+        others: &[&ICEORYX2_SEND, &ICEORYX2_PLAIN],
+    },
+    Scenario {
+        name: "loan_1m_vs_iceoryx2",
+        unit: GB_OF_1M,
+        ours: &LOAN_1M,
+        others: &[&ICEORYX2_LOAN_1M],
     },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
@@ -194,6 +215,22 @@ static IPC_BYTES_1M: Side = Side {
     name: "ipc-channel, 1 MiB",
     measure: over_ipc_channel::receive_payloads,
     work: over_ipc_channel::send_payloads::<M1>,
+};
+
+static ICEORYX2_SEND: Side = Side {
+    name: "iceoryx2, bytes of postcard",
+    measure: over_iceoryx2::receive,
+    work: over_iceoryx2::send,
+};
+static ICEORYX2_PLAIN: Side = Side {
+    name: "iceoryx2, plain old data",
+    measure: over_iceoryx2::receive_plain,
+    work: over_iceoryx2::send_plain,
+};
+static ICEORYX2_LOAN_1M: Side = Side {
+    name: "iceoryx2, a loan of 1 MiB",
+    measure: over_iceoryx2::receive_payloads,
+    work: over_iceoryx2::loan_payloads::<M1>,
 };
 
 static PYTHON_SEND: Side = Side {
