@@ -43,6 +43,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         others: &[&INTERPROCESS_SEND],
     },
     Scenario { name: "send_vs_python", unit: MESSAGES, ours: &SEND, others: &[&PYTHON_SEND] },
+    Scenario { name: "send_vs_namedpipe", unit: MESSAGES, ours: &SEND, others: &[&NAMEDPIPE_SEND] },
+    Scenario {
+        name: "batch_vs_namedpipe",
+        unit: MESSAGES,
+        ours: &BATCH,
+        others: &[&NAMEDPIPE_BATCH],
+    },
+    Scenario {
+        name: "send_vs_xp_named_pipe",
+        unit: MESSAGES,
+        ours: &SEND,
+        others: &[&XP_NAMED_PIPE_SEND],
+    },
     Scenario { name: "rtt_vs_raw", unit: ROUND_TRIPS, ours: &RTT, others: &[&RAW_RTT] },
     Scenario { name: "rtt_vs_ipc_channel", unit: ROUND_TRIPS, ours: &RTT, others: &[&IPC_RTT] },
     Scenario {
@@ -105,9 +118,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 impl Scenario {
-    /// Whether all that it needs is on this machine.
-    pub(crate) fn is_possible(&self) -> bool {
-        self.name != "send_vs_python" || over_python::is_present()
+    /// The module of Python that it needs and this machine does not have.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        let module = match self.name {
+            "send_vs_python" => "multiprocessing",
+            "send_vs_namedpipe" | "batch_vs_namedpipe" => "namedpipe",
+            "send_vs_xp_named_pipe" => "xp_named_pipe",
+            _ => return None,
+        };
+        (!over_python::has(module)).then_some(module)
     }
 }
 
@@ -236,6 +255,22 @@ static ICEORYX2_LOAN_1M: Side = Side {
 static PYTHON_SEND: Side = Side {
     name: "multiprocessing.connection",
     measure: over_python::receive,
+    work: over_python::send,
+};
+
+static NAMEDPIPE_SEND: Side = Side {
+    name: "namedpipe, a write a message",
+    measure: over_python::receive_over_namedpipe,
+    work: over_python::send,
+};
+static NAMEDPIPE_BATCH: Side = Side {
+    name: "namedpipe, buffered",
+    measure: over_python::receive_batches_over_namedpipe,
+    work: over_python::send,
+};
+static XP_NAMED_PIPE_SEND: Side = Side {
+    name: "xp_named_pipe, a write a message",
+    measure: over_python::receive_over_xp_named_pipe,
     work: over_python::send,
 };
 
