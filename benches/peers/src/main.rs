@@ -6,6 +6,7 @@ mod figures;
 mod message;
 mod ours;
 mod ours_async;
+mod over_iceoryx2;
 mod over_interprocess;
 mod over_ipc_channel;
 mod over_python;
@@ -49,8 +50,8 @@ fn compare(options: &Options) -> Done {
     println!("{:<26}{:>8}{:>8}{:>8}  ours and the other", "scenario", "ratio", "min", "max");
     let mut results = Vec::new();
     for scenario in options.chosen()? {
-        if !scenario.is_possible() {
-            println!("{:<26} not here: python3 is missing", scenario.name);
+        if let Some(module) = scenario.missing() {
+            println!("{:<26} not here: there is no python3 that has {module}", scenario.name);
             continue;
         }
         let figures = Figures::measure(scenario, options.pairs, options.time)?;

@@ -1,7 +1,10 @@
 //! The table of all that is measured.
 
 use crate::round::Side;
-use crate::{ours, ours_async, over_interprocess, over_ipc_channel, over_python, over_tokio, raw};
+use crate::{
+    ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_python, over_tokio,
+    raw,
+};
 
 /// Ours against another side.
 pub(crate) struct Scenario {
@@ -40,6 +43,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         others: &[&INTERPROCESS_SEND],
     },
     Scenario { name: "send_vs_python", unit: MESSAGES, ours: &SEND, others: &[&PYTHON_SEND] },
+    Scenario { name: "send_vs_namedpipe", unit: MESSAGES, ours: &SEND, others: &[&NAMEDPIPE_SEND] },
+    Scenario {
+        name: "batch_vs_namedpipe",
+        unit: MESSAGES,
+        ours: &BATCH,
+        others: &[&NAMEDPIPE_BATCH],
+    },
+    Scenario {
+        name: "send_vs_xp_named_pipe",
+        unit: MESSAGES,
+        ours: &SEND,
+        others: &[&XP_NAMED_PIPE_SEND],
+    },
     Scenario { name: "rtt_vs_raw", unit: ROUND_TRIPS, ours: &RTT, others: &[&RAW_RTT] },
     Scenario { name: "rtt_vs_ipc_channel", unit: ROUND_TRIPS, ours: &RTT, others: &[&IPC_RTT] },
     Scenario {
@@ -78,15 +94,39 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ours: &BYTES_1M,
         others: &[&IPC_BYTES_1M],
     },
+    Scenario {
+        name: "send_vs_iceoryx2",
+        unit: MESSAGES,
+        ours: &SEND,
+        others: &[&ICEORYX2_SEND, &ICEORYX2_PLAIN],
+    },
+    Scenario {
+        name: "batch_vs_iceoryx2",
+        unit: MESSAGES,
+        ours: &BATCH,
+        others: &[&ICEORYX2_SEND, &ICEORYX2_PLAIN],
+    },
+    Scenario {
+        name: "loan_1m_vs_iceoryx2",
+        unit: GB_OF_1M,
+        ours: &LOAN_1M,
+        others: &[&ICEORYX2_LOAN_1M],
+    },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
     Scenario { name: "async_vs_tokio", unit: MESSAGES, ours: &ASYNC, others: &[&TOKIO_BATCH] },
 ];
 
 impl Scenario {
-    /// Whether all that it needs is on this machine.
-    pub(crate) fn is_possible(&self) -> bool {
-        self.name != "send_vs_python" || over_python::is_present()
+    /// The module of Python that it needs and this machine does not have.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        let module = match self.name {
+            "send_vs_python" => "multiprocessing",
+            "send_vs_namedpipe" | "batch_vs_namedpipe" => "namedpipe",
+            "send_vs_xp_named_pipe" => "xp_named_pipe",
+            _ => return None,
+        };
+        (!over_python::has(module)).then_some(module)
     }
 }
 
@@ -196,9 +236,41 @@ static IPC_BYTES_1M: Side = Side {
     work: over_ipc_channel::send_payloads::<M1>,
 };
 
+static ICEORYX2_SEND: Side = Side {
+    name: "iceoryx2, bytes of postcard",
+    measure: over_iceoryx2::receive,
+    work: over_iceoryx2::send,
+};
+static ICEORYX2_PLAIN: Side = Side {
+    name: "iceoryx2, plain old data",
+    measure: over_iceoryx2::receive_plain,
+    work: over_iceoryx2::send_plain,
+};
+static ICEORYX2_LOAN_1M: Side = Side {
+    name: "iceoryx2, a loan of 1 MiB",
+    measure: over_iceoryx2::receive_payloads,
+    work: over_iceoryx2::loan_payloads::<M1>,
+};
+
 static PYTHON_SEND: Side = Side {
     name: "multiprocessing.connection",
     measure: over_python::receive,
+    work: over_python::send,
+};
+
+static NAMEDPIPE_SEND: Side = Side {
+    name: "namedpipe, a write a message",
+    measure: over_python::receive_over_namedpipe,
+    work: over_python::send,
+};
+static NAMEDPIPE_BATCH: Side = Side {
+    name: "namedpipe, buffered",
+    measure: over_python::receive_batches_over_namedpipe,
+    work: over_python::send,
+};
+static XP_NAMED_PIPE_SEND: Side = Side {
+    name: "xp_named_pipe, a write a message",
+    measure: over_python::receive_over_xp_named_pipe,
     work: over_python::send,
 };
 
