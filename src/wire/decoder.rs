@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use super::slack::{ROOM, Slack};
+use super::slack::{ROOM, Slack, give_back};
 use super::{Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
@@ -75,15 +75,15 @@ impl<F, C> Decoder<F, C> {
     pub fn spare(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = self.wanted();
-        let give_back = self.slack.note(held.max(self.total), self.buffer.len());
-        if give_back || self.is_short_of(wanted - held) {
+        let too_large = self.slack.note(held.max(self.total), self.buffer.len());
+        if too_large || self.is_short_of(wanted - held) {
             // Moves the bytes of a frame once at most: from here on it begins at 0.
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, held);
         }
-        if give_back {
+        if too_large {
             self.buffer.truncate(wanted);
-            self.buffer.shrink_to_fit();
+            give_back(&mut self.buffer, wanted);
         }
         if self.is_short_of(wanted - held) {
             self.buffer.reserve_exact(wanted - self.buffer.len());

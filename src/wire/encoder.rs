@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::slack::{ROOM, Slack};
+use super::slack::{ROOM, Slack, give_back};
 use super::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
@@ -134,7 +134,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             let needed = self.committed;
             self.clear_uncommitted();
             if self.slack.note(needed, self.buffer.capacity()) {
-                self.buffer.shrink_to(ROOM);
+                give_back(&mut self.buffer, ROOM);
             }
         }
     }
@@ -206,7 +206,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             }
             Err(cause) => {
                 self.clear_uncommitted();
-                self.buffer.shrink_to(ROOM);
+                give_back(&mut self.buffer, ROOM);
                 Err(Error::new(Operation::Encode, cause))
             }
         }

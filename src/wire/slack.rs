@@ -25,6 +25,19 @@ impl Slack {
     }
 }
 
+/// Gives back what a buffer has beyond its bytes and this room.
+///
+/// It moves to another place for that. If its rest were cut off where it is, small blocks would come to lie behind it,
+/// and it could not grow there again: each large message would leave a hole of this size in the heap.
+pub(super) fn give_back(buffer: &mut Vec<u8>, room: usize) {
+    let room = room.max(buffer.len());
+    if buffer.capacity() > room {
+        let mut small = Vec::with_capacity(room);
+        small.extend_from_slice(buffer);
+        *buffer = small;
+    }
+}
+
 /// What a buffer has while its messages are small, and always keeps.
 pub(super) const ROOM: usize = 64 << 10;
 
@@ -53,6 +66,16 @@ mod tests {
             assert!(!notes(&mut slack, 2 * ROOM, PATIENCE - 1).contains(&true));
             assert!(!slack.note(2 * ROOM + 1, 8 * ROOM));
         }
+    }
+
+    #[test]
+    fn what_is_kept_leaves_its_place() {
+        let mut buffer = vec![7; 8 * ROOM];
+        let before = buffer.as_ptr();
+        buffer.truncate(10);
+        give_back(&mut buffer, ROOM);
+        assert_ne!(buffer.as_ptr(), before);
+        assert_eq!((buffer.as_slice(), buffer.capacity()), ([7; 10].as_slice(), ROOM));
     }
 
     #[test]

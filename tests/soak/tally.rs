@@ -1,0 +1,102 @@
+//! What a caller holds against what the other side has handled: each call once, and what became of it.
+
+use std::sync::Mutex;
+
+use crate::arrivals::BATCH;
+use crate::ledger::{Book, Count, Note};
+use crate::site::lock;
+
+/// What became of the calls of a life so far, by its caller.
+pub(crate) struct Tally<'a> {
+    pub(crate) book: &'a Book,
+    begun: u64,
+    done: u64,
+    undelivered: u64,
+    unsure: u64,
+}
+
+impl<'a> Tally<'a> {
+    pub(crate) fn new(book: &'a Book) -> Self {
+        Self { book, begun: 0, done: 0, undelivered: 0, unsure: 0 }
+    }
+
+    /// The number of the next call, which begins.
+    pub(crate) fn begin(&mut self) -> u64 {
+        self.begun += 1;
+        self.book.note(Note::Begun, self.begun);
+        self.begun
+    }
+
+    /// So many more are confirmed.
+    pub(crate) fn confirm(&mut self, more: u64) {
+        self.done += more;
+        self.book.note(Note::Done, self.done);
+    }
+
+    /// The other side never had the last one.
+    pub(crate) fn undelivered(&mut self) {
+        self.undelivered += 1;
+        self.book.note(Note::Undelivered, self.undelivered);
+        self.book.add(Count::GivenUp, 1);
+    }
+
+    /// The other side may have had the last one.
+    pub(crate) fn unsure(&mut self) {
+        self.unsure += 1;
+        self.book.note(Note::Unsure, self.unsure);
+        self.book.add(Count::GivenUp, 1);
+    }
+
+    /// This life comes to its own end.
+    pub(crate) fn end(&self) {
+        self.book.note(Note::Ended, 1);
+    }
+}
+
+/// What the other side has handled.
+#[derive(Default)]
+pub(crate) struct Handled(Mutex<()>);
+
+impl Handled {
+    /// Notes that a call is handled; `false` if it, or one that was called after it, was handled before.
+    ///
+    /// Where a caller uses several connections at once, its calls may be handled in any order.
+    pub(crate) fn note(&self, book: &Book, caller: (u64, u64), number: u64, ordered: bool) -> bool {
+        let (actor, life) = caller;
+        let _alone = lock(&self.0);
+        let ledger = book.ledger();
+        if ordered {
+            if ledger.note(actor, life, Note::Last) >= number {
+                return false;
+            }
+            ledger.set_note(actor, life, Note::Last, number);
+        }
+        let handled = ledger.note(actor, life, Note::Handled);
+        ledger.set_note(actor, life, Note::Handled, handled + 1);
+        true
+    }
+}
+
+/// All callers are gone: what they have noted, and what was handled, is the same. How many were handled.
+pub(crate) fn settle(book: &Book, callers: impl IntoIterator<Item = u64>) -> u64 {
+    let mut all = 0;
+    for caller in callers {
+        for life in 1..=book.ledger().count(caller, Count::Life) {
+            let noted = |note| book.ledger().note(caller, life, note);
+            let [begun, done, undelivered, unsure, handled] =
+                [Note::Begun, Note::Done, Note::Undelivered, Note::Unsure, Note::Handled]
+                    .map(noted);
+            let counts = format!(
+                "life {life} of {caller}: {begun} begun, {done} done, {undelivered} undelivered, \
+                 {unsure} unsure, {handled} handled"
+            );
+            assert!(done <= handled && handled <= begun - undelivered, "{counts}");
+            // Of each, it is known what became of it, unless its caller was killed.
+            let in_flight = begun - done - undelivered - unsure;
+            assert!(in_flight <= if noted(Note::Ended) > 0 { 0 } else { BATCH }, "{counts}");
+            book.add(Count::Taken, in_flight);
+            all += handled;
+        }
+    }
+    all
+}
