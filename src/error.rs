@@ -142,7 +142,8 @@ impl Error {
         self.0.delivered
     }
 
-    /// Whether the channel can do nothing more: the other side is gone, or the place in the stream is lost.
+    /// Whether the channel can do nothing more: the other side is gone, the place in the stream is lost, or a
+    /// [`Stop`](crate::Stop) has ended it.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
     /// [next writer](crate::EndOfWriters::NextWriter) never loses its place for good: it skips what the present
@@ -160,6 +161,7 @@ impl Error {
                     | ErrorKind::Disconnected
                     | ErrorKind::Finished
                     | ErrorKind::Poisoned
+                    | ErrorKind::Stopped
                     | ErrorKind::TooLarge
             )
     }

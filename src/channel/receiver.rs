@@ -377,8 +377,8 @@ impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
     }
 }
 
-/// Ends when the last writer has left between two messages, with a goodbye or without one, or after a fatal
-/// error.
+/// Ends when the last writer has left between two messages, with a goodbye or without one, when a
+/// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
 impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedReceiver<T, R, F, C> {
     type Item = Result<T, Error>;
 
@@ -387,10 +387,15 @@ impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedRecei
     }
 }
 
-/// What a receive is to an iterator, or a stream.
+/// What a receive is to an iterator, or a stream. What every later receive would come to as well ends it.
 pub(crate) fn item<T>(received: Result<T, Error>) -> Option<Result<T, Error>> {
     match received {
-        Err(error) if error.is_end() || error.kind() == ErrorKind::Poisoned => None,
+        Err(error)
+            if error.is_end()
+                || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) =>
+        {
+            None
+        }
         received => Some(received),
     }
 }

@@ -441,7 +441,8 @@ impl<Out: ?Sized, T: Receivable, F: Framing, C: Codec> TypedConnection<Out, With
     }
 }
 
-/// Ends when the other side has left between two messages, with a goodbye or without one, or after a fatal error.
+/// Ends when the other side has left between two messages, with a goodbye or without one, when a
+/// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
 impl<Out: ?Sized, In: Receivable, F: Framing, C: Codec> Iterator
     for TypedConnection<Out, In, F, C>
 {
