@@ -39,7 +39,7 @@ struct Report {
 
 impl Error {
     pub(crate) fn new(operation: Operation, cause: impl Into<Cause>) -> Self {
-        let cause = cause.into();
+        let cause = cause.into().of(operation);
         Self(Box::new(Report {
             operation,
             half_sent: false,
@@ -283,7 +283,7 @@ pub enum ErrorKind {
     Mismatch,
     /// The name or the handle is not that of a pipe, or no longer of the same one.
     NotAPipe,
-    /// There is no pipe of this name.
+    /// There is no pipe of this name; or where one is to be made, no folder for it.
     NotFound,
     /// It cannot be done at this moment without waiting.
     NotReady,
@@ -717,7 +717,7 @@ pub(crate) enum Obstacle {
     Exited(ExitStatus),
     #[error("another end reads from it; two would take each other's bytes")]
     HasReader,
-    #[error("another process owns this pipe; choose another name, or end that process")]
+    #[error("it has a living owner; choose another name, or end that process")]
     InUse,
     #[error("not all of its handles came in: {0}")]
     HandlesLost(&'static str),
@@ -871,6 +871,19 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// The same in words that fit what was being done.
+    fn of(self, operation: Operation) -> Self {
+        match (operation, self) {
+            // A name that is to be made cannot be missing: its folder is.
+            (Operation::Allocate | Operation::Listen, Self::Io(_, source))
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Self::Io("there is no such folder; make it first", source)
+            }
+            (_, cause) => cause,
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Decode(_) => ErrorKind::Decode,
