@@ -182,13 +182,13 @@ impl fmt::Display for Error {
     }
 }
 
+/// Has the whole text in it: a `main` that returns the error shows this.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind())
-            .field("operation", &self.0.operation)
-            .field("path", &self.0.path)
-            .field("cause", &self.0.cause)
+            .field("text", &self.to_string())
+            .field("source", &self.source())
             .finish()
     }
 }

@@ -197,6 +197,15 @@ fn a_persistent_pipe_stays_without_an_owner() {
 }
 
 #[test]
+fn debug_of_an_error_has_its_text() {
+    let folder = Folder::new();
+    let failed = WriteEnd::at(folder.name("none")).unwrap().try_open().unwrap_err();
+    let shown = format!("{failed:?}");
+    assert!(shown.contains("its owner must make it first"), "{shown}");
+    assert!(shown.contains("NotFound"), "{shown}");
+}
+
+#[test]
 fn debug_names_the_states() {
     let folder = Folder::new();
     let pipe = Pipe::new(folder.name("shown")).unwrap();
