@@ -130,14 +130,15 @@ impl Error {
     ///
     /// Then the rest of it is kept, and goes before anything else when the sender sends or flushes the next
     /// time: the message must not be sent again. If this is false, nothing of the message was sent and
-    /// nothing is kept.
+    /// nothing is kept. An example is at [`TypedSender::send_timeout`](crate::TypedSender::send_timeout).
     pub fn is_half_sent(&self) -> bool {
         self.0.half_sent
     }
 
     /// Whether the service may have handled the request of a [call](crate::Client::call) that failed.
     ///
-    /// If this is false, the service never got the request: to call again cannot do it twice.
+    /// If this is false, the service never got the request: to call again cannot do it twice. An example is at
+    /// [`Client::call_timeout`](crate::Client::call_timeout).
     pub fn is_delivered(&self) -> bool {
         self.0.delivered
     }
@@ -415,18 +416,22 @@ impl fmt::Display for Operation {
 /// A transition between two states that failed: the old state, and why.
 ///
 /// `?` turns it into an [`Error`] or an [`io::Error`] and drops the state; [`into_parts`](Self::into_parts)
-/// keeps it, to try again.
+/// keeps it, to try again. Where that is all there is to do, `open` and `open_timeout` wait by themselves.
 ///
 /// ```no_run
 /// use std::thread::sleep;
 /// use std::time::Duration;
-/// use typed_pipe::WriteEnd;
+/// use typed_pipe::{ErrorKind, WriteEnd};
 ///
 /// let mut end = WriteEnd::at("/run/app/jobs")?;
 /// let end = loop {
 ///     match end.try_open() {
 ///         Ok(open) => break open,
-///         Err(failed) => end = failed.into_state(), // the closed end, as it was
+///         Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::NotReady) => {
+///             println!("{failed}");
+///             end = failed.into_state(); // the closed end, as it was
+///         }
+///         Err(failed) => return Err(failed.into()),
 ///     }
 ///     sleep(Duration::from_secs(1));
 /// };
