@@ -76,7 +76,19 @@ pub(crate) type Channels<Out, In, F, C, M = Blocking> =
 impl Connection {
     /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
     ///
+    /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
     /// [`Agreement`] has other wires, identifiers and deadlines.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u64, String>()?.recv());
+    /// client.into_typed::<str, u64>()?.send("hello")?;
+    /// assert_eq!(serving.join().unwrap()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
