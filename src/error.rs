@@ -246,6 +246,8 @@ impl From<Error> for io::Error {
 }
 
 /// The kind of an [`Error`].
+///
+/// How a program decides by it is shown at [`TypedReceiver::recv`](crate::TypedReceiver::recv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -256,7 +258,8 @@ pub enum ErrorKind {
     /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal, unless the
     /// end of the message is known all the same, as that of one that is not base64.
     Corrupt,
-    /// A whole message arrived, and its bytes are not a value of the type. The next one can be received.
+    /// A whole message arrived, and its bytes are not a value of the type, or the codec cannot read such a type, as
+    /// [`Postcard`](crate::wire::Postcard) tells. The next one can be received.
     Decode,
     /// The other side is gone, between two messages: it left without a goodbye.
     Disconnected,

@@ -342,6 +342,29 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Makes it a sender and a receiver, for two threads for instance.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let serving = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+    ///     let (mut sender, receiver) = listener.accept()?.into_typed::<u32, u32>()?.split();
+    ///     for number in receiver {
+    ///         sender.send(&(number? + 1))?;
+    ///     }
+    ///     Ok(())
+    /// });
+    ///
+    /// let (mut sender, receiver) = TypedConnection::<u32, u32>::connect(path)?.split();
+    /// let hearing = thread::spawn(move || receiver.collect::<Result<Vec<_>, _>>());
+    /// sender.send_all([1, 2, 3])?;
+    /// drop(sender); // so that the loop over there ends, and then the one here
+    /// assert_eq!(hearing.join().unwrap()?, [2, 3, 4]);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn split(self) -> (SendingHalf<Out, F, C>, ReceivingHalf<In, F, C>) {
         (self.sender, self.receiver)
     }

@@ -57,6 +57,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// Answers may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
 /// [notify](super::Client::notify) such a service.
+///
+/// A handler is not told which client asks, nor that one has left. Where that matters, as for jobs that are to be given
+/// out again when a worker dies, take a [`Listener`](crate::Listener) and a
+/// [`TypedConnection`](crate::TypedConnection) for each.
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     listener: Listener<M>,
     wire: Wire<F, C>,
