@@ -70,6 +70,10 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it. With the feature `tokio`, an end can
 /// be opened and used by tasks instead: see `Tokio`.
 ///
+/// The errors of these two traits are those of the system, without the path; a [`Stop`] is one of the kind
+/// [`Other`](io::ErrorKind::Other) there. The end's own [`read`](End::read) and [`write`](End::write) fail with an
+/// [`Error`].
+///
 /// # Bytes, messages, or text
 ///
 /// An end moves bytes. [`into_sender`](End::into_sender) and [`into_receiver`](End::into_receiver) make
@@ -98,6 +102,25 @@ struct Settings {
 }
 
 /// What a reading end takes the end of its writers for.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{EndOfWriters, Pipe, TypedSender};
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open()?;
+/// let mut receiver = end.into_receiver::<u32>();
+///
+/// // Two other processes, one after the other, which here are one thread:
+/// let senders = thread::spawn(move || {
+///     TypedSender::<u32>::connect(&path)?.send(&1)?;
+///     TypedSender::<u32>::connect(&path)?.send(&2)
+/// });
+/// assert_eq!([receiver.recv()?, receiver.recv()?], [1, 2]);
+/// # senders.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndOfWriters {
@@ -119,6 +142,23 @@ pub enum EndOfWriters {
 /// In place of a pipe: an end that was made of a handle.
 ///
 /// It can be closed, and not be opened again.
+///
+/// ```
+/// # #[cfg(unix)] {
+/// use std::os::fd::OwnedFd;
+/// use std::process::{Command, Stdio};
+/// use typed_pipe::state::Open;
+/// use typed_pipe::{ReadEnd, Unnamed};
+///
+/// let mut child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+/// if let Some(stdout) = child.stdout.take() {
+///     let end = ReadEnd::<Open, Unnamed>::try_from(OwnedFd::from(stdout))?;
+///     assert_eq!(end.into_text().recv()?, "hello");
+/// }
+/// child.wait()?;
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unnamed;
@@ -186,7 +226,7 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
 }
 
 impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
-    /// Lets a token end whatever this end waits for, its opening included.
+    /// Lets a token end whatever this end waits for, its opening included: see [`Stop`].
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.settings.stop = Some(stop.clone());
@@ -199,7 +239,7 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
 }
 
 impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
-    /// Sets what the end of the writers is taken for.
+    /// Sets what the end of the writers is taken for: see [`EndOfWriters`].
     #[must_use]
     pub fn end_of_writers(mut self, policy: EndOfWriters) -> Self {
         self.settings.end_of_writers = policy;
@@ -262,6 +302,20 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     }
 
     /// Opens the end, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let end = WriteEnd::at(name)?;
+    /// let failed = end.open_timeout(Duration::from_millis(10)).unwrap_err(); // there is no pipe
+    /// assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    /// let end = failed.into_state(); // to try again
+    /// # drop(end);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -408,6 +462,23 @@ impl<P: Hold> End<Read, Open, P> {
     /// The first read waits for the first writer. See [`EndOfWriters`] for what follows when the last
     /// one has left.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().open()?;
+    /// let mut buf = [0; 8];
+    /// assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+    ///
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// writer.write(b"hello")?;
+    /// drop(writer);
+    /// assert_eq!(reader.read(&mut buf)?, 5);
+    /// assert_eq!(reader.read(&mut buf)?, 0); // the end of the stream
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
@@ -503,6 +574,23 @@ impl<P: Hold> End<Write, Open, P> {
     }
 
     /// Writes what there is room for, without waiting; tells how many bytes.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// let full = loop {
+    ///     if let Err(error) = writer.try_write(&[7; 1000]) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(full.kind(), ErrorKind::NotReady);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -39,7 +39,7 @@ struct Report {
 
 impl Error {
     pub(crate) fn new(operation: Operation, cause: impl Into<Cause>) -> Self {
-        let cause = cause.into();
+        let cause = cause.into().of(operation);
         Self(Box::new(Report {
             operation,
             half_sent: false,
@@ -130,19 +130,21 @@ impl Error {
     ///
     /// Then the rest of it is kept, and goes before anything else when the sender sends or flushes the next
     /// time: the message must not be sent again. If this is false, nothing of the message was sent and
-    /// nothing is kept.
+    /// nothing is kept. An example is at [`TypedSender::send_timeout`](crate::TypedSender::send_timeout).
     pub fn is_half_sent(&self) -> bool {
         self.0.half_sent
     }
 
     /// Whether the service may have handled the request of a [call](crate::Client::call) that failed.
     ///
-    /// If this is false, the service never got the request: to call again cannot do it twice.
+    /// If this is false, the service never got the request: to call again cannot do it twice. An example is at
+    /// [`Client::call_timeout`](crate::Client::call_timeout).
     pub fn is_delivered(&self) -> bool {
         self.0.delivered
     }
 
-    /// Whether the channel can do nothing more: the other side is gone, or the place in the stream is lost.
+    /// Whether the channel can do nothing more: the other side is gone, the place in the stream is lost, or a
+    /// [`Stop`](crate::Stop) has ended it.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
     /// [next writer](crate::EndOfWriters::NextWriter) never loses its place for good: it skips what the present
@@ -160,6 +162,7 @@ impl Error {
                     | ErrorKind::Disconnected
                     | ErrorKind::Finished
                     | ErrorKind::Poisoned
+                    | ErrorKind::Stopped
                     | ErrorKind::TooLarge
             )
     }
@@ -180,13 +183,13 @@ impl fmt::Display for Error {
     }
 }
 
+/// Has the whole text in it: a `main` that returns the error shows this.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind())
-            .field("operation", &self.0.operation)
-            .field("path", &self.0.path)
-            .field("cause", &self.0.cause)
+            .field("text", &self.to_string())
+            .field("source", &self.source())
             .finish()
     }
 }
@@ -243,6 +246,8 @@ impl From<Error> for io::Error {
 }
 
 /// The kind of an [`Error`].
+///
+/// How a program decides by it is shown at [`TypedReceiver::recv`](crate::TypedReceiver::recv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -253,7 +258,8 @@ pub enum ErrorKind {
     /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal, unless the
     /// end of the message is known all the same, as that of one that is not base64.
     Corrupt,
-    /// A whole message arrived, and its bytes are not a value of the type. The next one can be received.
+    /// A whole message arrived, and its bytes are not a value of the type, or the codec cannot read such a type, as
+    /// [`Postcard`](crate::wire::Postcard) tells. The next one can be received.
     Decode,
     /// The other side is gone, between two messages: it left without a goodbye.
     Disconnected,
@@ -281,7 +287,7 @@ pub enum ErrorKind {
     Mismatch,
     /// The name or the handle is not that of a pipe, or no longer of the same one.
     NotAPipe,
-    /// There is no pipe of this name.
+    /// There is no pipe of this name; or where one is to be made, no folder for it.
     NotFound,
     /// It cannot be done at this moment without waiting.
     NotReady,
@@ -413,18 +419,22 @@ impl fmt::Display for Operation {
 /// A transition between two states that failed: the old state, and why.
 ///
 /// `?` turns it into an [`Error`] or an [`io::Error`] and drops the state; [`into_parts`](Self::into_parts)
-/// keeps it, to try again.
+/// keeps it, to try again. Where that is all there is to do, `open` and `open_timeout` wait by themselves.
 ///
 /// ```no_run
 /// use std::thread::sleep;
 /// use std::time::Duration;
-/// use typed_pipe::WriteEnd;
+/// use typed_pipe::{ErrorKind, WriteEnd};
 ///
 /// let mut end = WriteEnd::at("/run/app/jobs")?;
 /// let end = loop {
 ///     match end.try_open() {
 ///         Ok(open) => break open,
-///         Err(failed) => end = failed.into_state(), // the closed end, as it was
+///         Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::NotReady) => {
+///             println!("{failed}");
+///             end = failed.into_state(); // the closed end, as it was
+///         }
+///         Err(failed) => return Err(failed.into()),
 ///     }
 ///     sleep(Duration::from_secs(1));
 /// };
@@ -715,7 +725,7 @@ pub(crate) enum Obstacle {
     Exited(ExitStatus),
     #[error("another end reads from it; two would take each other's bytes")]
     HasReader,
-    #[error("another process owns this pipe; choose another name, or end that process")]
+    #[error("it has a living owner; choose another name, or end that process")]
     InUse,
     #[error("not all of its handles came in: {0}")]
     HandlesLost(&'static str),
@@ -869,6 +879,19 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// The same in words that fit what was being done.
+    fn of(self, operation: Operation) -> Self {
+        match (operation, self) {
+            // A name that is to be made cannot be missing: its folder is.
+            (Operation::Allocate | Operation::Listen, Self::Io(_, source))
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Self::Io("there is no such folder; make it first", source)
+            }
+            (_, cause) => cause,
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Decode(_) => ErrorKind::Decode,

@@ -1,9 +1,9 @@
 //! Named pipes whose misuse does not compile, and typed channels over them.
 //!
 //! Processes on one machine exchange serde values through the pipes of the system: FIFOs on Unix, named
-//! pipes on Windows; and both ways through Unix domain sockets and named pipes. The states of a pipe and of its ends are types, so a program that uses them in the
-//! wrong order is refused by the compiler; what only shows at run time is an [`Error`] with a
-//! [kind](ErrorKind).
+//! pipes on Windows; and both ways through Unix domain sockets and named pipes. The states of a pipe and of its
+//! ends are types, so a program that uses them in the wrong order is refused by the compiler; what only shows at
+//! run time is an [`Error`] with a [kind](ErrorKind).
 //!
 //! ```
 //! use std::thread;
@@ -53,10 +53,11 @@
 //! | what opening waits for | [`End::open`] |
 //! | the end of the stream, and readers that outlive their writers | [`EndOfWriters`] |
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
-//! | ending a wait from another thread | [`Stop`] |
+//! | ending a wait from another thread, as at a Ctrl-C | [`Stop`] |
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
 //! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::Shared`] |
+//! | keeping a channel in a struct: what its type is called | [`TypedReceiver`](TypedReceiver#its-type) |
 //! | receiving without copying | [`Message`] |
 //! | messages both ways | [`Listener`], [`TypedConnection`], and [`Agreement`] for what is agreed before the first one |
 //! | bytes both ways, and programs that know nothing of this crate | [`Connection`] |

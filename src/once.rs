@@ -91,7 +91,7 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 ///
 /// It is for one value from one sender: what others send at the same time is lost with the pipe, and on Linux
 /// their [`send`] says so, unless it was read together with the first. For more than one value, keep a
-/// [`TypedReceiver`](crate::TypedReceiver).
+/// [`TypedReceiver`](crate::TypedReceiver). An example is at [`send`].
 ///
 /// # Errors
 ///

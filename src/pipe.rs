@@ -123,6 +123,24 @@ impl Pipe<Deallocated> {
 
     /// Makes the pipe, and becomes its owner.
     ///
+    /// The pipe is to be kept as long as it is used: dropping it removes the name.
+    ///
+    /// ```
+    /// use typed_pipe::Pipe;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let owner = Pipe::new(&name)?.mkfifo()?;
+    /// # #[cfg(unix)] {
+    /// let failed = Pipe::new(&name)?.mkfifo().unwrap_err();
+    /// assert_eq!(failed.kind(), typed_pipe::ErrorKind::InUse);
+    /// drop(owner);
+    /// let owner = failed.into_state().mkfifo()?; // the name is free again
+    /// # drop(owner);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// In each the pipe that is not allocated is given back.
@@ -151,8 +169,8 @@ impl Pipe<Allocated> {
     /// Makes a pipe with a name that nobody can guess.
     ///
     /// It is for a program whose child learns the name as an argument, and also for a child such as sort or ffmpeg,
-    /// that takes it for the name of a file: [`End::open_with`] and [`End::wait_for_peer`] wait for that. Should this process be killed, its name
-    /// stays behind, where nobody looks for it.
+    /// that takes it for the name of a file: [`End::open_with`] and [`End::wait_for_peer`] wait for that. Should this
+    /// process be killed, its name stays behind, where nobody looks for it.
     ///
     /// ```
     /// use typed_pipe::Pipe;
@@ -172,7 +190,7 @@ impl Pipe<Allocated> {
     /// ## Unix
     ///
     /// The pipe lies in a folder of its own, with mode 0700, in the one for temporary files. The folder
-    /// goes with the pipe.
+    /// goes with the pipe: after [`unlink`](Pipe::unlink) it cannot be made again.
     pub fn temporary() -> Result<Self, Error> {
         PipeOptions::new().temporary()
     }
@@ -188,11 +206,14 @@ impl Pipe<Allocated> {
     }
 
     /// An end to read from that borrows the pipe.
+    ///
+    /// When it cannot be opened, the error has the end in it, and so borrows the pipe too: where `?` cannot take it
+    /// out of the function, [`open_reader`](Self::open_reader) can.
     pub fn reader(&mut self) -> End<Read, Closed, &mut Self> {
         End::holding(self)
     }
 
-    /// An end to write to that borrows the pipe.
+    /// An end to write to that borrows the pipe; see [`reader`](Self::reader) for its errors.
     pub fn writer(&mut self) -> End<Write, Closed, &mut Self> {
         End::holding(self)
     }
@@ -200,6 +221,22 @@ impl Pipe<Allocated> {
     /// Opens an end to read from that borrows the pipe.
     ///
     /// This is `reader().open()` with an error that does not borrow, and so may leave the function.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let mut pipe = Pipe::temporary()?;
+    /// for number in [1, 2] {
+    ///     let path = pipe.path().clone();
+    ///     let sender = thread::spawn(move || TypedSender::<u32>::connect(path)?.send(&number));
+    ///     let mut receiver = pipe.open_reader()?.into_receiver::<u32>();
+    ///     assert_eq!(receiver.recv()?, number);
+    ///     # sender.join().unwrap()?;
+    /// } // The end is closed, and the pipe is still there.
+    /// pipe.unlink()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -247,6 +284,18 @@ impl Pipe<Allocated> {
 
     /// Gives up the pipe, and leaves its name where it is.
     ///
+    /// ```
+    /// use typed_pipe::{IfExists, Pipe, PipeOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let path = Pipe::new(name)?.mkfifo()?.persist();
+    /// // Some other time, who wants to own it again says that it may be there:
+    /// let pipe = PipeOptions::new().if_exists(IfExists::Reuse).at(path)?.mkfifo()?;
+    /// # drop(pipe);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Platform-specific behavior
     ///
     /// ## Windows
@@ -258,6 +307,20 @@ impl Pipe<Allocated> {
     }
 
     /// Whether the name is gone, or leads to something else: no further client will come this way.
+    ///
+    /// ```
+    /// use typed_pipe::Pipe;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// # #[cfg(unix)] {
+    /// let pipe = Pipe::new(&name)?.mkfifo()?;
+    /// assert!(!pipe.is_orphaned());
+    /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
+    /// assert!(pipe.is_orphaned());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_orphaned(&self) -> bool {
         self.state.node.is_orphaned()
     }

@@ -1,8 +1,9 @@
 //! The states of a pipe, and the states and directions of its ends.
 //!
 //! These types stand in the parameters of [`Pipe`](crate::Pipe) and [`End`](crate::End). They are met in
-//! signatures and in the compiler's messages; there is nothing to do with them, and nobody outside of
-//! this crate can make a state, or another direction.
+//! signatures, such as that of a struct which keeps [a channel](crate::TypedReceiver#its-type), and in the compiler's
+//! messages; there is nothing to do with them, and nobody outside of this crate can make a state, or another
+//! direction.
 //!
 //! ```compile_fail,E0451
 //! let forged = typed_pipe::state::Deallocated { _private: () };

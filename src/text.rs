@@ -66,7 +66,16 @@ impl<P: Hold> End<Write, Open, P> {
 
 /// What lines are read from: at the end of the stream, it ends the last line where nobody has.
 ///
-/// [`End::into_text`] puts it around the end.
+/// [`End::into_text`] puts it around the end; [`get_ref`](Self::get_ref) and [`into_inner`](Self::into_inner) reach it.
+///
+/// ```
+/// use typed_pipe::Pipe;
+///
+/// let lines = Pipe::temporary()?.into_reader().open()?.into_text();
+/// let end = lines.into_inner().into_inner(); // out of the channel, and out of this
+/// end.close();
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct LastLine<R> {
     io: R,

@@ -17,7 +17,7 @@ pub(crate) use tasks::Sleeper;
 /// are the same token, and one token may be given to many ends. After [`stop`](Self::stop), every
 /// read and write of these ends, and every other operation that has to wait, a waiting `open` included, fails
 /// with [`ErrorKind::Stopped`](crate::ErrorKind::Stopped); nothing is lost by that: the end is as it was
-/// before. Messages that a receiver already holds are still delivered.
+/// before. Messages that a receiver already holds are still delivered; then a loop over it ends.
 ///
 /// Operations of an end that has a token cost one more system call. Ends without one are not slowed down.
 ///
@@ -26,14 +26,46 @@ pub(crate) use tasks::Sleeper;
 /// use typed_pipe::{ErrorKind, Pipe, Stop};
 ///
 /// let stop = Stop::new()?;
-/// let mut pipe = Pipe::temporary()?;
-/// let mut end = pipe.reader().stopped_by(&stop).open().map_err(|failed| failed.into_parts().1)?;
-/// let ended = thread::scope(|scope| {
-///     let waiting = scope.spawn(move || end.read(&mut [0; 8])); // no writer ever comes
-///     stop.stop();
-///     waiting.join().unwrap().unwrap_err()
-/// });
-/// assert_eq!(ended.kind(), ErrorKind::Stopped);
+/// let mut end = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?;
+/// let waiting = thread::spawn(move || end.read(&mut [0; 8])); // no writer ever comes
+/// stop.stop();
+/// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// For Ctrl-C, give a clone to whatever tells of signals in a thread or a task, such as the crate `ctrlc`. It is not
+/// for a handler of signals itself: [`stop`](Self::stop) takes a lock.
+///
+/// # The rest
+///
+/// What lies in a pipe at the stop is not read any more. A receiver that is to take it has no token, and looks for the
+/// stop itself:
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{ErrorKind, Pipe, Stop, TypedSender};
+///
+/// let stop = Stop::new()?;
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+/// let mut sender = TypedSender::<u32>::connect(path)?;
+/// sender.send_all([1, 2, 3])?;
+/// stop.stop();
+///
+/// let mut numbers = Vec::new();
+/// loop {
+///     let stopped = stop.is_stopped(); // asked before the wait: what was sent before the stop is there by then
+///     let time = if stopped { Duration::ZERO } else { Duration::from_millis(100) };
+///     match receiver.recv_timeout(time) {
+///         Ok(number) => numbers.push(number),
+///         Err(error) if error.is_end() => break,
+///         Err(error) if error.kind() == ErrorKind::TimedOut && stopped => break,
+///         Err(error) if error.kind() == ErrorKind::TimedOut => {}
+///         Err(error) => return Err(error),
+///     }
+/// }
+/// assert_eq!(numbers, [1, 2, 3]);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]

@@ -41,11 +41,15 @@ enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WritersEnd {
-    /// The last one said that this was all.
+    /// The last one said that this was all: to a receive that is at its end,
+    /// [`ErrorKind::Finished`](crate::ErrorKind::Finished).
     Finished,
-    /// The last one left between two messages, without a goodbye.
+    /// The last one left between two messages, without a goodbye: to a receive that is at its end,
+    /// [`ErrorKind::Disconnected`](crate::ErrorKind::Disconnected).
     Vanished,
-    /// One left in the middle of a message, which is lost.
+    /// One left in the middle of a message, which is lost: to a receive,
+    /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated), or on a wire of many writers
+    /// [`Lost`](crate::ErrorKind::Lost).
     VanishedInMessage,
 }
 

@@ -8,6 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::wire::Codec;
 
 /// A type whose values can be sent: all that serde can serialize.
+///
+/// That includes what has no size or borrows, such as `str`, `[u32]` and a struct with a reference in it. A `str` is
+/// received as a `String`, and a `[u32]` as a `Vec<u32>`.
+///
+/// ```
+/// use typed_pipe::{TypedReceiver, TypedSender};
+///
+/// let mut bytes = Vec::new();
+/// TypedSender::<str, _>::new(&mut bytes).send("no `String` is made for this")?;
+/// let text = TypedReceiver::<String, _>::new(bytes.as_slice()).recv()?;
+/// # assert_eq!(text, "no `String` is made for this");
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     label = "not a message",
@@ -20,7 +33,9 @@ impl<T: Serialize + ?Sized> Sendable for T {}
 
 /// A type whose values can be received: all that serde can deserialize without borrowing.
 ///
-/// What borrows from the buffer is received with [`TypedReceiver::recv_ref`](crate::TypedReceiver::recv_ref).
+/// Of a type that borrows, such as `&str` or a struct with a lifetime, the compiler says that its implementation of
+/// `Deserialize` is not general enough. Receive what owns its parts, such as `String`; or the borrowed form of a
+/// [`Message`], with [`TypedReceiver::recv_ref`](crate::TypedReceiver::recv_ref).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received",
     label = "not an owned message",

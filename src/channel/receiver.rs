@@ -43,6 +43,24 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, Writer
 /// # sender.join().unwrap()?;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
+///
+/// # Its type
+///
+/// It says what is received, from what, and where they are not the usual ones, on which framing and codec. A client's
+/// is short; an owner's has the pipe in it:
+///
+/// ```
+/// use typed_pipe::state::{Allocated, Open};
+/// use typed_pipe::wire::Shared;
+/// use typed_pipe::{Pipe, ReadEnd, TypedReceiver};
+///
+/// struct Program {
+///     news: TypedReceiver<String>, // of `TypedReceiver::connect`
+///     jobs: TypedReceiver<u32, ReadEnd<Open, Pipe<Allocated>>>, // of `Pipe::into_reader`
+///     logs: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, Shared>,
+/// }
+/// # let _ = |program: Program| (program.news, program.jobs, program.logs);
+/// ```
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
     incoming: Incoming<F, C>,
@@ -99,12 +117,46 @@ impl<T, R: ByteSource> TypedReceiver<T, R> {
 impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// How the writers ended the last time that all of them had left; `None` before.
     ///
-    /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does.
+    /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does; and
+    /// after a loop, which ends for a writer that was killed between two messages as for one that has finished.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedSender, WritersEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let sender = thread::spawn(move || {
+    ///     let mut sender = TypedSender::<u32>::connect(path)?;
+    ///     sender.send(&1)?;
+    ///     sender.finish().map_err(typed_pipe::Error::from) // without this it would have vanished
+    /// });
+    ///
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+    /// for number in receiver.by_ref() {
+    ///     println!("{}", number?);
+    /// }
+    /// assert_eq!(receiver.last_end(), Some(WritersEnd::Finished));
+    /// # sender.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn last_end(&self) -> Option<WritersEnd> {
         self.incoming.last_end()
     }
 
     /// The bytes that were read, and belong to no message that was received.
+    ///
+    /// ```
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new();
+    /// TypedSender::new(&mut bytes).send(&7_u8)?;
+    /// bytes.extend(b"something else");
+    /// let mut receiver = TypedReceiver::<u8, _>::new(bytes.as_slice());
+    /// assert_eq!(receiver.recv()?, 7);
+    /// assert_eq!(receiver.buffered(), b"something else");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn buffered(&self) -> &[u8] {
         self.incoming.buffered()
     }
@@ -156,6 +208,26 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     /// Receives the next value, waiting until it is there.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new(); // or the end of a pipe
+    /// TypedSender::<str, _>::new(&mut bytes).send_all(["one", "two"])?;
+    ///
+    /// let mut receiver = TypedReceiver::<String, _>::new(bytes.as_slice());
+    /// let mut words = Vec::new();
+    /// loop {
+    ///     match receiver.recv() {
+    ///         Ok(word) => words.push(word),
+    ///         Err(error) if error.is_end() => break,
+    ///         Err(error) if error.kind() == ErrorKind::Decode => eprintln!("{error}"), // that message alone
+    ///         Err(error) => return Err(error),
+    ///     }
+    /// }
+    /// assert_eq!(words, ["one", "two"]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`Decode`](crate::ErrorKind::Decode): the bytes of the message are no value of the type. The next
@@ -195,6 +267,16 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// Receives the next value, waiting for some time at most.
     ///
     /// The time is for the whole message: one that comes in slow drops does not make it longer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe};
+    ///
+    /// let mut receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<String>();
+    /// let error = receiver.recv_timeout(Duration::from_millis(10)).unwrap_err(); // nobody writes
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -377,8 +459,8 @@ impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
     }
 }
 
-/// Ends when the last writer has left between two messages, with a goodbye or without one, or after a fatal
-/// error.
+/// Ends when the last writer has left between two messages, with a goodbye or without one, when a
+/// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
 impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedReceiver<T, R, F, C> {
     type Item = Result<T, Error>;
 
@@ -387,10 +469,15 @@ impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedRecei
     }
 }
 
-/// What a receive is to an iterator, or a stream.
+/// What a receive is to an iterator, or a stream. What every later receive would come to as well ends it.
 pub(crate) fn item<T>(received: Result<T, Error>) -> Option<Result<T, Error>> {
     match received {
-        Err(error) if error.is_end() || error.kind() == ErrorKind::Poisoned => None,
+        Err(error)
+            if error.is_end()
+                || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) =>
+        {
+            None
+        }
         received => Some(received),
     }
 }

@@ -25,7 +25,11 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// than a one-way pipe can tell.
 ///
 /// Dropping a sender closes its end, at once: what was [fed](Self::feed) and not [flushed](Self::flush)
-/// is lost then, which the feature `tracing` tells of. [`finish`](Self::finish) says that this was all, and waits until it is taken.
+/// is lost then, which the feature `tracing` tells of. [`finish`](Self::finish) says that this was all, and waits
+/// until it is taken.
+///
+/// `T` need not be what the receiver makes of it: a `TypedSender<str>` suits a `TypedReceiver<String>`, as
+/// [`Sendable`] tells. What else its type says is what that of a [receiver](crate::TypedReceiver#its-type) says.
 ///
 /// Over an end in the mode `Tokio`, of the feature `tokio`, it is awaited, and is a sink.
 ///
@@ -146,6 +150,19 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
 
     /// Sends a value: encodes it, and writes it with all that was fed before.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?;
+    /// let mut sender = TypedSender::<str>::connect(path)?;
+    /// sender.send("it lies in the pipe")?;
+    /// drop(reader);
+    /// assert_eq!(sender.send("nobody reads any more").unwrap_err().kind(), ErrorKind::Disconnected);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write
@@ -180,6 +197,29 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// The time is for all of it: what was fed before, and what is left of a message that was half sent.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// let error = loop {
+    ///     if let Err(error) = sender.send_timeout(&[7; 10_000], Duration::from_millis(10)) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// if error.is_half_sent() {
+    ///     println!("it goes on with the next send or flush");
+    /// } else {
+    ///     println!("it may be sent again");
+    /// }
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`TimedOut`](crate::ErrorKind::TimedOut). If nothing of the message was
@@ -196,6 +236,17 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Sends a value in its borrowed form.
+    ///
+    /// ```
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new();
+    /// let mut sender = TypedSender::<String, _>::new(&mut bytes);
+    /// sender.send(&"as a `String`".into())?;
+    /// sender.send_ref(&"as a `&str`")?; // the same to the receiver
+    /// # assert_eq!(TypedReceiver::<String, _>::new(bytes.as_slice()).count(), 2);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -244,6 +295,18 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Takes a value to be sent with others, in pieces of about 64 KiB.
     ///
     /// It is sent when enough is collected, or by the next [`flush`](Self::flush) or [`send`](Self::send).
+    ///
+    /// ```
+    /// use typed_pipe::TypedSender;
+    ///
+    /// let mut sender = TypedSender::<u32, _>::new(Vec::new());
+    /// sender.feed(&1)?;
+    /// sender.feed(&2)?;
+    /// assert!(sender.pending() > 0 && sender.get_ref().is_empty());
+    /// sender.flush()?;
+    /// assert!(sender.pending() == 0 && !sender.get_ref().is_empty());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -480,7 +543,7 @@ impl<T: ?Sized, E: fmt::Debug, F, C> fmt::Debug for TypedSender<T, E, F, C> {
     }
 }
 
-/// What is known of the messages of a sender that has [finished](TypedSender::finish).
+/// What is known of the messages of a sender that has [finished](TypedSender::finish), where there is an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LastWords {

@@ -76,7 +76,19 @@ pub(crate) type Channels<Out, In, F, C, M = Blocking> =
 impl Connection {
     /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
     ///
+    /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
     /// [`Agreement`] has other wires, identifiers and deadlines.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u64, String>()?.recv());
+    /// client.into_typed::<str, u64>()?.send("hello")?;
+    /// assert_eq!(serving.join().unwrap()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -330,6 +342,29 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Makes it a sender and a receiver, for two threads for instance.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let serving = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+    ///     let (mut sender, receiver) = listener.accept()?.into_typed::<u32, u32>()?.split();
+    ///     for number in receiver {
+    ///         sender.send(&(number? + 1))?;
+    ///     }
+    ///     Ok(())
+    /// });
+    ///
+    /// let (mut sender, receiver) = TypedConnection::<u32, u32>::connect(path)?.split();
+    /// let hearing = thread::spawn(move || receiver.collect::<Result<Vec<_>, _>>());
+    /// sender.send_all([1, 2, 3])?;
+    /// drop(sender); // so that the loop over there ends, and then the one here
+    /// assert_eq!(hearing.join().unwrap()?, [2, 3, 4]);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn split(self) -> (SendingHalf<Out, F, C>, ReceivingHalf<In, F, C>) {
         (self.sender, self.receiver)
     }
@@ -441,7 +476,8 @@ impl<Out: ?Sized, T: Receivable, F: Framing, C: Codec> TypedConnection<Out, With
     }
 }
 
-/// Ends when the other side has left between two messages, with a goodbye or without one, or after a fatal error.
+/// Ends when the other side has left between two messages, with a goodbye or without one, when a
+/// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
 impl<Out: ?Sized, In: Receivable, F: Framing, C: Codec> Iterator
     for TypedConnection<Out, In, F, C>
 {

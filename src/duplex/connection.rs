@@ -290,6 +290,19 @@ impl<M: Mode> Connection<M> {
 
     /// Puts two halves together again.
     ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let ((one, _), (two, _)) = (Connection::pair()?, Connection::pair()?);
+    /// let ((reader, writer), (_, other)) = (one.split(), two.split());
+    /// let failed = Connection::reunite(reader, other).unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::Mismatch);
+    /// let (reader, _) = failed.into_state();
+    /// let whole = Connection::reunite(reader, writer)?;
+    /// # drop(whole);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Mismatch`](crate::ErrorKind::Mismatch): they are halves of two connections. Both are given back.
@@ -305,6 +318,18 @@ impl<M: Mode> Connection<M> {
     }
 
     /// Who is on the other side.
+    ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (one, other) = Connection::pair()?;
+    /// let peer = one.peer()?;
+    /// println!("user {}, process {:?}", peer.user(), peer.pid());
+    /// assert!(peer.is_same_user());
+    /// one.require_same_user()?; // the same, as an error
+    /// # drop(other);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -129,6 +129,21 @@ impl Listener {
 
     /// Hands out the next client, and waits for some time at most.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let error = listener.accept_timeout(Duration::from_millis(10)).unwrap_err(); // nobody comes
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    ///
+    /// let server = Connection::connect(listener.path())?;
+    /// let client = listener.accept_timeout(Duration::from_secs(1))?;
+    /// assert_eq!(listener.clients(), 1);
+    /// # drop((server, client));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`accept`](Self::accept), and [`TimedOut`](crate::ErrorKind::TimedOut).
@@ -157,7 +172,8 @@ impl<M: Mode> Listener<M> {
         self
     }
 
-    /// How many connections that it handed out are there now.
+    /// How many connections that it handed out are there now. To go through clients as they come, loop over the
+    /// listener itself.
     pub fn clients(&self) -> usize {
         self.seats.occupied()
     }
@@ -233,6 +249,29 @@ impl<'a> IntoIterator for &'a Listener {
 ///
 /// It ends when the listener is [stopped](ListenerOptions::stopped_by), and never else: after an error the next client
 /// may come.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Connection, ListenerOptions, Stop};
+///
+/// let stop = Stop::new()?;
+/// let listener = ListenerOptions::new().stopped_by(&stop).temporary()?;
+/// let path = listener.path().clone();
+/// let client = thread::spawn(move || Connection::connect(path));
+///
+/// let mut clients = 0;
+/// for client in &listener {
+///     match client {
+///         Ok(client) => drop(client), // or give it a thread
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     clients += 1;
+///     stop.stop(); // as Ctrl-C may do
+/// }
+/// assert_eq!(clients, 1);
+/// # client.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Clients<'a> {
     listener: &'a Listener,

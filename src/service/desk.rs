@@ -31,7 +31,7 @@ impl Default for Rules {
     }
 }
 
-/// What a service has done.
+/// What a service has done: what [`Service::serve`](super::Service::serve) returns at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -48,7 +48,7 @@ pub struct Summary {
     pub ending: Ending,
 }
 
-/// What ended a [`Service`](super::Service).
+/// What ended a [`Service`](super::Service), in its [`Summary`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {

@@ -57,6 +57,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// Answers may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
 /// [notify](super::Client::notify) such a service.
+///
+/// A handler is not told which client asks, nor that one has left. Where that matters, as for jobs that are to be given
+/// out again when a worker dies, take a [`Listener`](crate::Listener) and a
+/// [`TypedConnection`](crate::TypedConnection) for each.
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     listener: Listener<M>,
     wire: Wire<F, C>,
@@ -87,7 +91,17 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
         Ok(Self::new(Listener::temporary()?))
     }
 
-    /// A service at a listener with options, such as the largest number of clients: see [`ListenerOptions`](crate::ListenerOptions).
+    /// A service at a listener with options, such as the largest number of clients: see
+    /// [`ListenerOptions`](crate::ListenerOptions).
+    ///
+    /// ```
+    /// use typed_pipe::{ListenerOptions, Service};
+    ///
+    /// let listener = ListenerOptions::new().max_clients(100).temporary()?;
+    /// let service = Service::<String, usize>::new(listener).require_same_user();
+    /// # drop(service);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn new(listener: Listener) -> Self {
         Self {
             listener,
@@ -136,6 +150,16 @@ where
     }
 
     /// Ends the service when no request came for so long, and none is being handled.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Ending, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.idle_limit(Duration::from_millis(10));
+    /// let summary = service.serve(|number| number + 1)?; // nobody calls
+    /// assert_eq!((summary.ending, summary.answered), (Ending::Idle, 0));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn idle_limit(mut self, time: Duration) -> Self {
         self.rules.idle_limit = Some(time);
@@ -218,7 +242,7 @@ where
     /// Answers requests with a handler that may fail, until the service ends.
     ///
     /// The words of the handler's error go to the caller, in an error of the kind
-    /// [`Failed`](crate::ErrorKind::Failed).
+    /// [`Failed`](crate::ErrorKind::Failed). An example is at [`Client`](crate::Client).
     ///
     /// # Errors
     ///

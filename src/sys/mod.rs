@@ -251,7 +251,7 @@ pub enum Until {
 ///
 /// It is the process that connected, or that listened, at that time. The process may have handed its side on
 /// since, or have ended, so that its number belongs to another by now: decide by the user, never by the
-/// number of the process.
+/// number of the process. An example is at [`Connection::peer`](crate::Connection::peer).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
     pub(crate) pid: Option<u32>,
@@ -305,7 +305,9 @@ impl fmt::Display for User {
     }
 }
 
-/// What to do where the name of a pipe to be made exists already.
+/// What to do where the name of a pipe to be made exists already. It is set with
+/// [`PipeOptions::if_exists`](crate::PipeOptions::if_exists); an example is at
+/// [`Pipe::persist`](crate::Pipe::persist).
 ///
 /// # Platform-specific behavior
 ///

@@ -148,6 +148,28 @@ impl Connection<Tokio> {
     ///
     /// Where the future is dropped, the connection is: `shutdown` of tokio's `AsyncWriteExt` borrows it, and does the same.
     ///
+    /// ```
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use typed_pipe::Connection;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (client, server) = Connection::pair()?;
+    /// let (mut client, mut server) = (client.into_tokio()?, server.into_tokio()?);
+    /// client.write_all(b"how are you?").await?;
+    /// let mut answers = client.finish().await?;
+    ///
+    /// let mut words = String::new();
+    /// server.read_to_string(&mut words).await?; // to the end of what the client says
+    /// server.write_all(b"very well").await?;
+    /// drop(server);
+    /// words.clear();
+    /// answers.read_to_string(&mut words).await?;
+    /// assert_eq!(words, "very well");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of the mode that blocks. In each the connection is given back.

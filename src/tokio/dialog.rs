@@ -71,6 +71,25 @@ impl Connection<Tokio> {
     /// Where the future is dropped, the connection is. No handles can be beside the messages: the type of either
     /// side must not say so.
     ///
+    /// ```
+    /// use typed_pipe::{Agreement, Connection};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let (client, server) = Connection::pair()?;
+    /// let ours = Agreement::new().sending("question/1").receiving("answer/1");
+    /// let theirs = Agreement::new().sending("answer/1").receiving("question/1");
+    /// let (ours, theirs) = tokio::join!(
+    ///     client.into_tokio()?.into_channels_with::<str, u32, _, _>(ours),
+    ///     server.into_tokio()?.into_channels_with::<u32, String, _, _>(theirs),
+    /// );
+    /// let ((mut asking, _), (_, mut asked)) = (ours?, theirs?);
+    /// asking.send("how long is this?").await?;
+    /// assert_eq!(asked.recv().await?, "how long is this?");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Agreement::make`].

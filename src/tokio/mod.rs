@@ -17,8 +17,8 @@ use crate::wait::Sleeper;
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
 ///
 /// The ends and channels, listeners, connections, services and clients are the same types, with this mode in
-/// their state or parameters, and their methods have the same names. Most are to be awaited. The bytes are the same too: it does not matter whether the other process
-/// blocks its threads.
+/// their state or parameters, and their methods have the same names. Most are to be awaited. The bytes are the same
+/// too: it does not matter whether the other process blocks its threads.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -102,8 +102,29 @@ use crate::wait::Sleeper;
 ///
 /// # What ends a wait
 ///
-/// `tokio::time::timeout` is for deadlines; what is to be done without waiting, is polled once. A
+/// `tokio::time::timeout` is for deadlines: channels have no `recv_timeout` or `try_recv` here, nor the like. With a time
+/// of zero it does not wait; what has come this very moment may then not be known to the runtime yet. A
 /// [`Stop`](crate::Stop) that the end was given ends the waits of tasks as it does those of threads.
+///
+/// ```
+/// use std::time::Duration;
+/// use tokio::time::timeout;
+/// use typed_pipe::{Pipe, TypedSender};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), typed_pipe::Error> {
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<u32>();
+/// let mut sender = TypedSender::<u32>::connect(path)?; // the other process
+/// assert!(timeout(Duration::from_millis(10), receiver.recv()).await.is_err()); // nothing comes
+/// sender.send(&7)?;
+/// if let Ok(number) = timeout(Duration::ZERO, receiver.recv()).await {
+///     assert_eq!(number?, 7); // without waiting
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # What does not compile
 ///

@@ -28,6 +28,28 @@ where
     /// it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. Who drops futures
     /// without end looks at [`pending`](TypedSender::pending) now and then: all of it is memory.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokio::time::timeout;
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<Vec<u8>>();
+    /// let mut sender = WriteEnd::at(path)?.into_tokio().open().await?.into_sender::<[u8]>();
+    ///
+    /// let picture = vec![7; 1 << 20]; // more than the pipe holds
+    /// let late = timeout(Duration::from_millis(10), sender.send(&picture)).await;
+    /// assert!(late.is_err() && sender.pending() > 0);
+    /// let (sent, received) = tokio::join!(sender.flush(), receiver.recv()); // the rest of it
+    /// sent?;
+    /// assert_eq!(received?.len(), 1 << 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of a sender that blocks. After each, [`is_half_sent`](Error::is_half_sent) tells whether the message
@@ -120,7 +142,28 @@ where
     /// one that has vanished. [`LastWords`] says what can be known.
     ///
     /// The sender stays, so that nothing is lost where the future is dropped: another call goes on with it. The
-    /// end is closed when the sender is dropped.
+    /// end is closed when the sender is dropped. What is sent after this is received too, and this is to be said again.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let sender = tokio::spawn(async move {
+    ///     let mut sender = WriteEnd::at(path)?.into_tokio().open().await?.into_sender::<u32>();
+    ///     sender.send(&7).await?;
+    ///     sender.finish().await
+    /// });
+    ///
+    /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<u32>();
+    /// assert_eq!(receiver.recv().await?, 7);
+    /// assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+    /// println!("last words: {:?}", sender.await.unwrap()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -62,6 +62,24 @@ pub trait Codec {
 /// The bytes do not describe themselves, so both sides must have the same type. What depends on
 /// names or on looking ahead does not work in it: `skip_serializing_if`, `flatten`, `untagged` and
 /// tagged enums, sequences of unknown length, `serde_json::Value`.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+///
+/// #[derive(Debug, Serialize, Deserialize)]
+/// #[serde(untagged)]
+/// enum Value {
+///     Number(u32),
+///     Word(String),
+/// }
+///
+/// let mut bytes = Vec::new();
+/// TypedSender::new(&mut bytes).send(&Value::Number(7))?; // it is written,
+/// let mut receiver = TypedReceiver::<Value, _>::new(bytes.as_slice());
+/// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Decode); // and cannot be read: take `Json`
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a name for a format, without parameters")]
 pub struct Postcard;

@@ -197,6 +197,15 @@ fn a_persistent_pipe_stays_without_an_owner() {
 }
 
 #[test]
+fn debug_of_an_error_has_its_text() {
+    let folder = Folder::new();
+    let failed = WriteEnd::at(folder.name("none")).unwrap().try_open().unwrap_err();
+    let shown = format!("{failed:?}");
+    assert!(shown.contains("its owner must make it first"), "{shown}");
+    assert!(shown.contains("NotFound"), "{shown}");
+}
+
+#[test]
 fn debug_names_the_states() {
     let folder = Folder::new();
     let pipe = Pipe::new(folder.name("shown")).unwrap();
@@ -269,6 +278,20 @@ mod unix {
             }
         }
         drop((real, socket));
+    }
+
+    #[test]
+    fn what_cannot_be_made_for_want_of_a_folder_says_so() {
+        let folder = Folder::new();
+        let name = std::path::Path::new(&folder.name("none")).join("jobs");
+        let made = Pipe::new(&name).unwrap().mkfifo().unwrap_err().into_parts().1;
+        for error in [made, typed_pipe::Listener::bind(&name).unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(error.to_string().contains("there is no such folder"), "{error}");
+        }
+        // What is to be opened has no name: that is for its owner.
+        let failed = WriteEnd::at(&name).unwrap().try_open().unwrap_err();
+        assert!(failed.to_string().contains("no pipe of this name"), "{failed}");
     }
 
     #[test]

@@ -434,6 +434,19 @@ fn a_stop_wakes_tasks() {
 }
 
 #[test]
+fn a_stop_ends_a_stream() {
+    in_runtime(|| async {
+        let stop = Stop::new().unwrap();
+        let pipe = Pipe::temporary().unwrap();
+        let end = pipe.into_reader().stopped_by(&stop).into_tokio().open().await.unwrap();
+        let mut receiver = end.into_receiver::<u32>();
+        stop.stop();
+        assert!(receiver.recv().await.unwrap_err().is_fatal());
+        assert!(poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await.is_none());
+    });
+}
+
+#[test]
 fn a_stopped_send_is_withdrawn_or_kept() {
     in_runtime(|| async {
         let stop = Stop::new().unwrap();

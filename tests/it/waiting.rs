@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use typed_pipe::{ErrorKind, Pipe, ReadEnd, Stop, TypedSender, WriteEnd};
+use typed_pipe::{Connection, ErrorKind, Pipe, ReadEnd, Stop, TypedSender, WriteEnd};
 
 use crate::peer;
 use crate::support::{Folder, watched, watched_for};
@@ -106,6 +106,34 @@ fn a_stop_wakes_whatever_waits() {
         drop(unread);
         assert_eq!(ended.0, [ErrorKind::Stopped; 3]);
         println!("woken after {:?}", ended.1);
+    });
+}
+
+#[test]
+fn a_stop_ends_a_loop_over_messages() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let end = pipe.into_reader().stopped_by(&stop).open().unwrap();
+        let mut receiver = end.into_receiver::<u32>();
+        let mut sender = TypedSender::<u32>::connect(path).unwrap();
+        sender.send(&7).unwrap();
+        for number in receiver.by_ref() {
+            assert_eq!(number.unwrap(), 7);
+            stop.stop();
+        }
+        assert!(receiver.recv().unwrap_err().is_fatal(), "whoever goes on after other errors ends");
+        assert!(receiver.next().is_none());
+        drop(sender);
+
+        let (one, other) = Connection::pair().unwrap();
+        let other = thread::spawn(move || other.into_typed::<u32, u32>().unwrap());
+        let stop = Stop::new().unwrap();
+        let mut one = one.stopped_by(&stop).into_typed::<u32, u32>().unwrap();
+        stop.stop();
+        assert!(one.next().is_none());
+        drop(other.join().unwrap());
     });
 }
 
