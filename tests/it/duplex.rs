@@ -634,3 +634,29 @@ fn b14_a_full_connection_takes_no_more_and_loses_nothing() {
         assert!(reading.join().unwrap());
     });
 }
+
+#[cfg(unix)] // On Windows the other side does not notice.
+#[test]
+fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_write() {
+    watched(|| {
+        for (stoppable, timed) in [(false, false), (true, false), (false, true)] {
+            let stop = Stop::new().unwrap();
+            let (client, mut server) = Connection::pair().unwrap();
+            if stoppable {
+                server = server.stopped_by(&stop);
+            }
+            let (reader, _writer) = client.split();
+            let (_incoming, mut outgoing) = server.split();
+            while outgoing.try_write(&[7; 100_000]).is_ok() {}
+            let waiting = thread::spawn(move || match timed {
+                true => outgoing.write_timeout(b"more", Duration::from_secs(50)),
+                false => outgoing.write(b"more"),
+            });
+            // Whether it comes before or after the writer waits, it ends that.
+            thread::sleep(SHORT);
+            drop(reader);
+            let failed = waiting.join().unwrap().unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::Disconnected);
+        }
+    });
+}

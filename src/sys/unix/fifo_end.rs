@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
@@ -12,7 +12,7 @@ use rustix::io::{read, readv, write, writev};
 
 use super::file::expect_fifo;
 use super::lending::Lending;
-use super::wait::{pause, ready, until_done};
+use super::wait::{pause, ready, ready_or_time, until_done};
 use super::{fifo, signal};
 use crate::error::Obstacle;
 use crate::sys::{Until, Wait, Way, try_until};
@@ -276,20 +276,10 @@ impl FifoEnd {
 
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
     fn await_writer(&self, wait: Wait<'_>) -> io::Result<()> {
-        loop {
-            let look = Instant::now() + LOOK_AT_NAME;
-            let (until, last) = match wait.until {
-                Until::Done => (Until::Deadline(look), false),
-                Until::Deadline(end) if end > look => (Until::Deadline(look), false),
-                until => (until, true),
-            };
-            match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
-                    self.expect_name()?;
-                }
-                done => return done,
-            }
+        while !ready_or_time(self.fd.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
+            self.expect_name()?;
         }
+        Ok(())
     }
 
     /// Fails where no writer is there, and none can come by the name any more.

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(feature = "tokio")]
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -16,7 +15,7 @@ use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
-use super::wait::{ready, until_done};
+use super::wait::{ready, ready_or_time, until_done};
 use crate::error::Obstacle;
 use crate::sys::backlog::Backlog;
 use crate::sys::{Until, Wait};
@@ -26,9 +25,8 @@ const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
 
-/// How often a task that writes looks whether the other side still reads: where that ends its reading direction alone,
-/// nothing tells.
-#[cfg(feature = "tokio")]
+/// How often who waits to write looks whether the other side still reads: where that ends its reading direction alone,
+/// neither `poll` nor the runtime tells.
 pub(super) const LOOK_AT_READER: Duration = Duration::from_millis(20);
 
 /// So many handles are kept of messages that nobody has asked for yet.
@@ -247,25 +245,39 @@ impl Sending {
         if self.finished {
             return Err(Errno::PIPE.into());
         }
+        let sent = loop {
+            match self.send(bufs, wait) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        && !matches!(wait.until, Until::Now) =>
+                {
+                    ready_or_time(self.side.fd(), PollFlags::OUT, LOOK_AT_READER, wait)?;
+                }
+                sent => break sent?,
+            }
+        };
+        if sent > 0 && !self.handles.is_empty() {
+            self.handles.clear();
+            self.gone += 1;
+        }
+        Ok(sent)
+    }
+
+    /// Sends what there is room for. Only a plain wait is one of the call itself.
+    fn send(&self, bufs: &[IoSlice<'_>], wait: Wait<'_>) -> io::Result<usize> {
         let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
-        let handles = &self.handles;
-        let sent = until_done(self.side.fd(), PollFlags::OUT, wait, |fd| match bufs {
-            [buf] if handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
-            _ => rights::send(fd, bufs, handles, flags | NO_SIGNAL),
+        let once = Wait { until: Until::Now, ..wait };
+        let sent = until_done(self.side.fd(), PollFlags::OUT, once, |fd| match bufs {
+            [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
+            _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL),
         });
         match sent {
-            Ok(1..) if !self.handles.is_empty() => {
-                self.handles.clear();
-                self.gone += 1;
-            }
-            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 self.side.socket.reset.store(true, Ordering::Release);
-                return Err(Errno::PIPE.into());
+                Err(Errno::PIPE.into())
             }
-            Err(error) => return Err(error),
+            sent => sent,
         }
-        sent
     }
 
     pub(super) fn write_or_take_in(
@@ -286,7 +298,7 @@ impl Sending {
                 Intake::Full => return Err(Obstacle::Congested.into()),
                 Intake::Ended => PollFlags::OUT,
             };
-            ready(self.side.fd(), asked, wait)?;
+            ready_or_time(self.side.fd(), asked, LOOK_AT_READER, wait)?;
         }
     }
 

@@ -117,6 +117,24 @@ pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io:
     }
 }
 
+/// Waits as [`ready`] does, until it is time to look whether that is still of use; tells whether it is ready.
+pub(super) fn ready_or_time(
+    fd: BorrowedFd<'_>,
+    asked: PollFlags,
+    time: Duration,
+    wait: Wait<'_>,
+) -> io::Result<bool> {
+    let look = Instant::now() + time;
+    if matches!(wait.until, Until::Now) || matches!(wait.until, Until::Deadline(end) if end <= look)
+    {
+        return ready(fd, asked, wait).map(|()| true);
+    }
+    match ready(fd, asked, Wait { until: Until::Deadline(look), ..wait }) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
 /// Waits once; tells whether the descriptor is ready, and whether the stop is set.
 fn wait_once(
     fd: BorrowedFd<'_>,
