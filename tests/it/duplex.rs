@@ -1,6 +1,6 @@
 //! Two-way pipes as byte streams: listeners, connections, halves.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -658,5 +658,24 @@ fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_write() {
             let failed = waiting.join().unwrap().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::Disconnected);
         }
+    });
+}
+
+#[test]
+fn more_buffers_than_the_system_takes_at_once_are_written_in_part() {
+    watched(|| {
+        let (mut client, mut server) = Connection::pair().unwrap();
+        let bytes = pattern(1, 5000);
+        let mut bufs = vec![IoSlice::new(b""); 5000];
+        bufs.extend(bytes.chunks(1).map(IoSlice::new));
+        let mut rest = bufs.as_mut_slice();
+        while !rest.is_empty() {
+            let written = client.write_vectored(rest).unwrap();
+            assert!(written > 0);
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        let mut got = vec![0; bytes.len()];
+        server.read_exact(&mut got).unwrap();
+        assert!(got == bytes);
     });
 }
