@@ -101,10 +101,12 @@ impl Raw {
         bufs: &mut [IoSliceMut<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        match (&mut self.0, bufs.iter_mut().find(|buf| !buf.is_empty())) {
-            (_, None) => Ok(0),
-            (Kind::Fifo(end), Some(_)) => end.read_vectored(bufs, wait),
-            (_, Some(first)) => self.read(first, wait),
+        if let Kind::Fifo(end) = &mut self.0 {
+            return end.read_vectored(bufs, wait);
+        }
+        match bufs.iter_mut().find(|buf| !buf.is_empty()) {
+            Some(first) => self.read(first, wait),
+            None => Ok(0),
         }
     }
 
