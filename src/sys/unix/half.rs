@@ -15,7 +15,7 @@ use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
-use super::wait::{ready, ready_or_time, until_done};
+use super::wait::{expect_no_stop, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
 use crate::sys::backlog::Backlog;
 use crate::sys::{Until, Wait};
@@ -119,6 +119,7 @@ pub(super) struct Receiving {
 impl Receiving {
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         if !self.backlog.is_empty() {
+            expect_no_stop(wait)?;
             return Ok(self.backlog.take(buf));
         }
         if self.ended || buf.is_empty() {
@@ -404,5 +405,30 @@ impl AsFd for Receiving {
 impl AsFd for Sending {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.side.fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::sys::Event;
+
+    #[test]
+    fn a_stop_goes_before_what_was_taken_in() {
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let (mut from, mut to) = halves(one.into());
+        while to.write(&[IoSlice::new(&[7; 1000])], NOW).is_ok() {}
+        other.write_all(b"news").unwrap();
+        let error = to.write_or_take_in(&mut from, 100, &[7; 1000], NOW).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let stop = Event::new().unwrap();
+        stop.set();
+        let mut buf = [0; 8];
+        let error = from.read(&mut buf, Wait { until: Until::Done, stop: Some(&stop) });
+        assert!(error.unwrap_err().to_string().contains("stopped"));
+        assert_eq!(from.read(&mut buf, NOW).unwrap(), 4);
     }
 }

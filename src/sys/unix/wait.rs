@@ -101,6 +101,16 @@ pub(super) fn until_done<T>(
     }
 }
 
+/// Fails if the stop is set: a stop goes before what could be done at once.
+pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
+    let Some(stop) = wait.stop else { return Ok(()) };
+    match ready(stop.as_fd(), PollFlags::IN, Wait { until: Until::Now, stop: None }) {
+        Ok(()) => Err(Obstacle::Stopped.into()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Waits until `fd` is ready for what is asked, or hung up. A stop that is set goes first.
 pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
     let stop = wait.stop.map(AsFd::as_fd);
