@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -754,4 +754,26 @@ fn futures_can_be_sent() {
         sendable(&sender.send_all([job(1)]));
     }
     let _ = check;
+}
+
+/// A waker may run anything, such as the task itself.
+#[test]
+fn a_stop_holds_no_lock_while_it_wakes() {
+    struct AsksForAChild(Stop);
+    impl Wake for AsksForAChild {
+        fn wake(self: Arc<Self>) {
+            assert!(self.0.child().unwrap().is_stopped());
+        }
+    }
+    in_runtime(|| async {
+        let all = Stop::new().unwrap();
+        let end = Pipe::temporary().unwrap().into_reader().stopped_by(&all.child().unwrap());
+        let mut end = end.into_tokio().open().await.unwrap();
+        let waker = Waker::from(Arc::new(AsksForAChild(all.clone())));
+        let mut buf = [0; 8];
+        let mut reading = pin!(end.read(&mut buf));
+        assert!(reading.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        all.stop();
+        assert_eq!(reading.await.unwrap_err().kind(), ErrorKind::Stopped);
+    });
 }
