@@ -149,11 +149,12 @@ impl Instance {
                 State::Listening => self.pipe.poll(),
                 State::Idle => self.pipe.connect(),
             };
+            if self.state == State::Idle {
+                // To begin has unset the event, which another instance may have set. Nor does the system set it for a
+                // client that was there before.
+                self.pipe.event().set();
+            }
             let Some(outcome) = over else {
-                if self.state == State::Idle {
-                    // To begin has unset the event, which another instance may have set.
-                    self.pipe.event().set();
-                }
                 self.state = State::Listening;
                 return Ok(false);
             };
@@ -236,6 +237,22 @@ mod tests {
                 assert!(listener.accept().unwrap().is_some());
             }
             assert!(listener.accept().unwrap().is_none());
+        });
+    }
+
+    /// A client may connect to an instance that does not listen yet: that wakes a thread as well.
+    #[test]
+    fn a_client_that_is_faster_than_its_instance_sets_the_event() {
+        timely(|| {
+            let path = format!("{PREFIX}typed-pipe-{}", random_name().unwrap());
+            let path = Path::new(&path);
+            let descriptor = Descriptor::for_this_user().unwrap();
+            let handle = create(&wide(path.as_os_str()), &descriptor, BUFFER, 0).unwrap();
+            let _client = client(path);
+            let event = Arc::new(Event::automatic().unwrap());
+            let mut instance = Instance::listening(handle, &event).unwrap();
+            assert!(instance.is_connected().unwrap());
+            assert!(event.wait_for(0).unwrap());
         });
     }
 }
