@@ -230,6 +230,9 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
+    /// No wait at all.
+    pub(crate) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
+
     /// Whether nothing but the operation itself can end the wait: a plain blocking call will do.
     pub(crate) fn is_plain(self) -> bool {
         matches!(self.until, Until::Done) && self.stop.is_none()

@@ -15,7 +15,7 @@ use super::lending::Lending;
 use super::wait::{pause, ready, ready_or_time, until_done};
 use super::{fifo, signal};
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait, Way, try_until};
+use crate::sys::{Wait, Way, try_until};
 
 /// How often a reader that no writer has come to looks whether its pipe still has a name.
 const LOOK_AT_NAME: Duration = Duration::from_secs(1);
@@ -175,13 +175,12 @@ impl FifoEnd {
     /// Waits until the readers have taken all that was written; `Ok(false)` where the system does not tell.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
-        let none_left = Wait { until: Until::Now, stop: None };
         try_until(wait, pause, || {
             if rustix::io::ioctl_fionread(&self.fd)? == 0 {
                 return Ok(true);
             }
             // An empty interest asks for nothing but the news that no reader is left.
-            match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
+            match ready(self.fd.as_fd(), PollFlags::empty(), Wait::NOW) {
                 // It may have taken the rest just before it left.
                 Ok(()) if rustix::io::ioctl_fionread(&self.fd)? == 0 => Ok(true),
                 Ok(()) => Err(rustix::io::Errno::PIPE.into()),
@@ -200,7 +199,6 @@ impl FifoEnd {
 
     /// Waits until a writer has come. On Apple's systems, one that has written nothing yet does not show.
     pub(super) fn wait_for_writer(&self, wait: Wait<'_>) -> io::Result<()> {
-        let at_once = Wait { until: Until::Now, stop: None };
         try_until(wait, pause, || {
             if self.writers != Writers::Awaited || fifo::has_writer(&self.fd)? == Some(true) {
                 return Ok(());
@@ -210,7 +208,7 @@ impl FifoEnd {
                 let bytes = rustix::io::ioctl_fionread(&self.fd)?;
                 return if bytes > 0 { Ok(()) } else { Err(Obstacle::NoWriter.into()) };
             }
-            match ready(self.fd.as_fd(), PollFlags::IN, at_once) {
+            match ready(self.fd.as_fd(), PollFlags::IN, Wait::NOW) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NoWriter.into())
                 }

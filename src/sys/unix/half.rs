@@ -20,8 +20,6 @@ use crate::error::Obstacle;
 use crate::sys::backlog::Backlog;
 use crate::sys::{Until, Wait};
 
-const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
-
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
 
@@ -166,14 +164,14 @@ impl Receiving {
         }
         let kept: usize = self.batches.iter().map(Batch::len).sum();
         if self.backlog.len() >= limit || kept >= MOST_KEPT {
-            return match ready(self.side.fd(), PollFlags::IN, NOW) {
+            return match ready(self.side.fd(), PollFlags::IN, Wait::NOW) {
                 Ok(()) => Ok(Intake::Full),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
                 Err(error) => Err(error),
             };
         }
         let mut piece = vec![0; PIECE];
-        match self.receive(&mut piece, NOW) {
+        match self.receive(&mut piece, Wait::NOW) {
             Ok(0) => Ok(Intake::Ended),
             Ok(bytes) => {
                 self.backlog.put(piece.get(..bytes).unwrap_or_default());
@@ -420,15 +418,15 @@ mod tests {
     fn a_stop_goes_before_what_was_taken_in() {
         let (one, mut other) = UnixStream::pair().unwrap();
         let (mut from, mut to) = halves(one.into());
-        while to.write(&[IoSlice::new(&[7; 1000])], NOW).is_ok() {}
+        while to.write(&[IoSlice::new(&[7; 1000])], Wait::NOW).is_ok() {}
         other.write_all(b"news").unwrap();
-        let error = to.write_or_take_in(&mut from, 100, &[7; 1000], NOW).unwrap_err();
+        let error = to.write_or_take_in(&mut from, 100, &[7; 1000], Wait::NOW).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         let stop = Event::new().unwrap();
         stop.set();
         let mut buf = [0; 8];
         let error = from.read(&mut buf, Wait { until: Until::Done, stop: Some(&stop) });
         assert!(error.unwrap_err().to_string().contains("stopped"));
-        assert_eq!(from.read(&mut buf, NOW).unwrap(), 4);
+        assert_eq!(from.read(&mut buf, Wait::NOW).unwrap(), 4);
     }
 }

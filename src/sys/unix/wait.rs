@@ -104,7 +104,7 @@ pub(super) fn until_done<T>(
 /// Fails if the stop is set: a stop goes before what could be done at once.
 pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
     let Some(stop) = wait.stop else { return Ok(()) };
-    match ready(stop.as_fd(), PollFlags::IN, Wait { until: Until::Now, stop: None }) {
+    match ready(stop.as_fd(), PollFlags::IN, Wait::NOW) {
         Ok(()) => Err(Obstacle::Stopped.into()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Err(error) => Err(error),
