@@ -133,7 +133,7 @@ pub(crate) struct Pauses {
 
 impl Pauses {
     pub(crate) fn new() -> Self {
-        Self { next: PAUSES.0, claims: 4 }
+        Self { next: PAUSES.0, claims: 5 }
     }
 
     /// How long to wait before the next try; `None` where the failure is not that the other side is not there yet.
@@ -188,7 +188,9 @@ fn may_come(error: &io::Error) -> bool {
 /// Says what was waited for, where a wait ended in vain.
 pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
     match (ended.kind(), obstacle(&missing)) {
-        (io::ErrorKind::WouldBlock, _) => missing,
+        (io::ErrorKind::WouldBlock, _) | (io::ErrorKind::TimedOut, Some(Obstacle::HasReader)) => {
+            missing
+        }
         (io::ErrorKind::TimedOut, Some(Obstacle::Busy)) => {
             Obstacle::TimedOut("its owner still serves as many clients as it can").into()
         }

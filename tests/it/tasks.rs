@@ -777,3 +777,17 @@ fn a_stop_holds_no_lock_while_it_wakes() {
         assert_eq!(reading.await.unwrap_err().kind(), ErrorKind::Stopped);
     });
 }
+
+#[cfg(unix)] // On Windows there are as many readers as the owner has clients.
+#[test]
+fn a18_a_second_reader_is_refused_however_short_it_waits() {
+    in_runtime(|| async {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let _first = pipe.into_reader().into_tokio().open().await.unwrap();
+        for milliseconds in [0, 1, 1000] {
+            let waiting = reader(&path).open_timeout(Duration::from_millis(milliseconds));
+            assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::InUse);
+        }
+    });
+}

@@ -67,12 +67,15 @@ impl FifoEnd {
     pub(super) fn wait_to_open(
         way: Way,
         wait: Wait<'_>,
-        attempt: impl FnMut() -> io::Result<OwnedFd>,
+        mut attempt: impl FnMut() -> io::Result<OwnedFd>,
     ) -> io::Result<Self> {
-        let fd = try_until(wait, pause, attempt)?;
-        if way == Way::In {
-            fifo::claim_reading(&fd, wait)?;
-        }
+        let fd = try_until(wait, pause, || {
+            let fd = attempt()?;
+            if way == Way::In {
+                fifo::claim_reading(&fd)?;
+            }
+            Ok(fd)
+        })?;
         Ok(Self::new(fd, way, true))
     }
 
