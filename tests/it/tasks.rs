@@ -587,6 +587,10 @@ fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
         for number in 2000..3000 {
             assert_eq!(receiver.recv().await.unwrap(), number);
         }
+        // The last one waits until its goodbye is taken.
+        while !writing.is_finished() {
+            assert!(timeout(TRY, receiver.recv()).await.is_err());
+        }
         writing.join().unwrap();
     });
 }
