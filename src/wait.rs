@@ -1,6 +1,7 @@
 //! Ending a wait: by a deadline, or by a stop.
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -85,8 +86,10 @@ impl Shared {
         self.event.set();
         #[cfg(feature = "tokio")]
         self.tasks.wake();
-        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        for child in children.drain(..).filter_map(|child| child.upgrade()) {
+        // Not under the lock: a task that this wakes may ask for a child.
+        let children =
+            mem::take(&mut *self.children.lock().unwrap_or_else(PoisonError::into_inner));
+        for child in children.iter().filter_map(Weak::upgrade) {
             child.stop();
         }
     }

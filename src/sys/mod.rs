@@ -5,7 +5,8 @@
 //! Both back ends have these items with these signatures. They return [`io::Result`]; what is no error
 //! of the system is an [`Obstacle`](crate::error::Obstacle) inside it. A wait that ends at its deadline is
 //! [`io::ErrorKind::TimedOut`], one that must not wait at all [`io::ErrorKind::WouldBlock`], a stopped
-//! one [`Obstacle::Stopped`](crate::error::Obstacle).
+//! one [`Obstacle::Stopped`](crate::error::Obstacle). What reads, writes or accepts looks for a stop first: one that is
+//! set goes before what could be done at once. An end that was read stays one all the same.
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
 //! - `struct Event`: what a stop token sets, once and for good. `new`, `set`.
@@ -20,7 +21,7 @@
 //!   - `open(&Path, Way, any_owner: bool, Wait) -> io::Result<Raw>`: a client's end. A writing end
 //!     waits for the pipe to be there and to have a reader; a reading end waits for the pipe alone.
 //!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Option<Handle>`,
-//!     which a half has not
+//!     which a half has not, nor on Windows the end of an owner who reads. It is an `AsFd` or an `AsHandle` as well.
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
 //!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays.
 //!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
@@ -47,9 +48,9 @@
 //!     one connection
 //!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was
 //!     written. Dropping a half does the same as far as that takes no waiting.
-//!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`: writes,
-//!     and while there is no room, keeps up to `limit` bytes of what comes in, for later reads. More than
-//!     that is [`Obstacle::Congested`](crate::error::Obstacle).
+//!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
+//!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
+//!     reads. More than that is [`Obstacle::Congested`](crate::error::Obstacle).
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
@@ -64,7 +65,8 @@
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`,
 //!     without the pause.
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
-//!   something that bytes are read from or written to at a place.
+//!   something that bytes are read from or written to at a place. On Unix alone, `fn expect_socket_of(&Handle, Socket)
+//!   -> io::Result<()>`: whether it is a socket of this kind.
 //! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
 //!   - `new(Raw, Way, tokio::runtime::Handle) -> Result<Polled, (Raw, io::Error)>`, `into_raw(self) -> Raw`,
 //!     `raw(&self) -> &Raw`
@@ -81,11 +83,12 @@
 
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::Obstacle;
 
 mod backlog;
+mod retry;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -107,6 +110,9 @@ pub(crate) use windows::{Polled, PolledServer};
 #[cfg(unix)]
 pub(crate) use unix::{Socket, expect_socket_of};
 
+#[cfg(feature = "tokio")]
+pub(crate) use retry::{Pauses, end_of_wait};
+
 /// From so many bytes on it is worth while to give pages to the system instead of copying.
 pub(crate) const LARGE: usize = 16 << 10;
 
@@ -120,97 +126,7 @@ fn random() -> io::Result<u64> {
     getrandom::u64().map_err(io::Error::other)
 }
 
-/// The pauses between two tries grow from the first of these to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
-
-/// The pauses between one try and the next.
-#[derive(Debug)]
-pub(crate) struct Pauses {
-    next: Duration,
-    /// How often another reader may be found.
-    claims: u32,
-}
-
-impl Pauses {
-    pub(crate) fn new() -> Self {
-        Self { next: PAUSES.0, claims: 4 }
-    }
-
-    /// How long to wait before the next try; `None` where the failure is not that the other side is not there yet.
-    pub(crate) fn after(&mut self, failure: &io::Error) -> Option<Duration> {
-        if matches!(obstacle(failure), Some(Obstacle::HasReader)) {
-            // A process that is being forked off holds what this one had open, until it becomes another program.
-            self.claims = self.claims.checked_sub(1)?;
-        } else if !may_come(failure) {
-            return None;
-        }
-        let time = self.next;
-        self.next = (time * 2).min(PAUSES.1);
-        Some(time)
-    }
-}
-
-/// Tries something until there is what must be there, or the wait ends.
-///
-/// The system's own way to wait for that could not be ended, or would wait for ever on a pipe that has
-/// lost its name meanwhile.
-fn try_until<T>(
-    wait: Wait<'_>,
-    pause: impl Fn(Duration, Wait<'_>) -> io::Result<()>,
-    mut attempt: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
-    let mut pauses = Pauses::new();
-    loop {
-        let missing = match attempt() {
-            Err(error) => error,
-            done => return done,
-        };
-        let Some(time) = pauses.after(&missing) else { return Err(missing) };
-        pause(time, wait).map_err(|ended| end_of_wait(ended, missing))?;
-    }
-}
-
-/// Whether a failure to open only means that the other side is not there yet.
-fn may_come(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || matches!(
-            obstacle(error),
-            Some(
-                Obstacle::Busy
-                    | Obstacle::NoListener
-                    | Obstacle::NoReader
-                    | Obstacle::NoWriter
-                    | Obstacle::NotTaken
-            )
-        )
-}
-
-/// Says what was waited for, where a wait ended in vain.
-pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
-    match (ended.kind(), obstacle(&missing)) {
-        (io::ErrorKind::WouldBlock, _) => missing,
-        (io::ErrorKind::TimedOut, Some(Obstacle::Busy)) => {
-            Obstacle::TimedOut("its owner still serves as many clients as it can").into()
-        }
-        (io::ErrorKind::TimedOut, Some(Obstacle::NoListener)) => {
-            Obstacle::TimedOut("still no process listens at it").into()
-        }
-        (io::ErrorKind::TimedOut, Some(Obstacle::NotTaken)) => {
-            Obstacle::TimedOut("the reader has not taken all of it yet").into()
-        }
-        (io::ErrorKind::TimedOut, Some(Obstacle::NoWriter)) => {
-            Obstacle::TimedOut("still no writer has come to it").into()
-        }
-        (io::ErrorKind::TimedOut, Some(_)) => {
-            Obstacle::TimedOut("still no process reads from it").into()
-        }
-        (io::ErrorKind::TimedOut, None) => {
-            Obstacle::TimedOut("there is still no pipe of this name").into()
-        }
-        _ => ended,
-    }
-}
-
+/// What is no error of the system, where that is why something failed.
 fn obstacle(error: &io::Error) -> Option<&Obstacle> {
     error.get_ref()?.downcast_ref()
 }
@@ -230,6 +146,9 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
+    /// No wait at all.
+    pub(crate) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
+
     /// Whether nothing but the operation itself can end the wait: a plain blocking call will do.
     pub(crate) fn is_plain(self) -> bool {
         matches!(self.until, Until::Done) && self.stop.is_none()

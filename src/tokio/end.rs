@@ -18,8 +18,6 @@ use crate::state::{Closed, Direction, Open, Read, Write};
 use crate::sys::{Pauses, Polled, Raw, Until, Wait, end_of_wait};
 use crate::wait::Sleeper;
 
-const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
-
 impl<D: Direction, P: Hold> End<D, Closed, P> {
     /// Lets the end be opened under [tokio](Tokio).
     pub fn into_tokio(self) -> End<D, Closed<Tokio>, P> {
@@ -222,7 +220,7 @@ impl<P: Hold> End<Write, Open<Tokio>, P> {
     pub(super) async fn wait_until_taken(&self) -> io::Result<bool> {
         let mut pauses = Pauses::new();
         loop {
-            let error = match self.io().polled.raw().wait_until_taken(NOW) {
+            let error = match self.io().polled.raw().wait_until_taken(Wait::NOW) {
                 Err(error) => error,
                 done => return done,
             };

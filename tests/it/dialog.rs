@@ -566,3 +566,20 @@ proptest! {
         prop_assert!(told, "{kind:?}");
     }
 }
+
+#[cfg(unix)] // On Windows the other side does not notice.
+#[test]
+fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_send() {
+    watched(|| {
+        let (client, server) = Connection::pair().unwrap();
+        let agreeing = thread::spawn(move || client.into_typed::<String, String>().unwrap());
+        let mut server = server.into_typed::<String, String>().unwrap();
+        let (_sender, receiver) = agreeing.join().unwrap().split();
+        while server.try_send(&"news".repeat(1000)).is_ok() {}
+        let waiting = thread::spawn(move || server.send(&"more".into()).unwrap_err());
+        // Whether it comes before or after the sender waits, it ends that.
+        thread::sleep(Duration::from_millis(50));
+        drop(receiver);
+        assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Disconnected);
+    });
+}

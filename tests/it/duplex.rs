@@ -1,6 +1,6 @@
 //! Two-way pipes as byte streams: listeners, connections, halves.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -632,5 +632,50 @@ fn b14_a_full_connection_takes_no_more_and_loses_nothing() {
         });
         sender.finish().unwrap();
         assert!(reading.join().unwrap());
+    });
+}
+
+#[cfg(unix)] // On Windows the other side does not notice.
+#[test]
+fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_write() {
+    watched(|| {
+        for (stoppable, timed) in [(false, false), (true, false), (false, true)] {
+            let stop = Stop::new().unwrap();
+            let (client, mut server) = Connection::pair().unwrap();
+            if stoppable {
+                server = server.stopped_by(&stop);
+            }
+            let (reader, _writer) = client.split();
+            let (_incoming, mut outgoing) = server.split();
+            while outgoing.try_write(&[7; 100_000]).is_ok() {}
+            let waiting = thread::spawn(move || match timed {
+                true => outgoing.write_timeout(b"more", Duration::from_secs(50)),
+                false => outgoing.write(b"more"),
+            });
+            // Whether it comes before or after the writer waits, it ends that.
+            thread::sleep(SHORT);
+            drop(reader);
+            let failed = waiting.join().unwrap().unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::Disconnected);
+        }
+    });
+}
+
+#[test]
+fn more_buffers_than_the_system_takes_at_once_are_written_in_part() {
+    watched(|| {
+        let (mut client, mut server) = Connection::pair().unwrap();
+        let bytes = pattern(1, 5000);
+        let mut bufs = vec![IoSlice::new(b""); 5000];
+        bufs.extend(bytes.chunks(1).map(IoSlice::new));
+        let mut rest = bufs.as_mut_slice();
+        while !rest.is_empty() {
+            let written = client.write_vectored(rest).unwrap();
+            assert!(written > 0);
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        let mut got = vec![0; bytes.len()];
+        server.read_exact(&mut got).unwrap();
+        assert!(got == bytes);
     });
 }

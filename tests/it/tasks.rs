@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -600,6 +600,10 @@ fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
         for number in 2000..3000 {
             assert_eq!(receiver.recv().await.unwrap(), number);
         }
+        // The last one waits until its goodbye is taken.
+        while !writing.is_finished() {
+            assert!(timeout(TRY, receiver.recv()).await.is_err());
+        }
         writing.join().unwrap();
     });
 }
@@ -767,4 +771,40 @@ fn futures_can_be_sent() {
         sendable(&sender.send_all([job(1)]));
     }
     let _ = check;
+}
+
+/// A waker may run anything, such as the task itself.
+#[test]
+fn a_stop_holds_no_lock_while_it_wakes() {
+    struct AsksForAChild(Stop);
+    impl Wake for AsksForAChild {
+        fn wake(self: Arc<Self>) {
+            assert!(self.0.child().unwrap().is_stopped());
+        }
+    }
+    in_runtime(|| async {
+        let all = Stop::new().unwrap();
+        let end = Pipe::temporary().unwrap().into_reader().stopped_by(&all.child().unwrap());
+        let mut end = end.into_tokio().open().await.unwrap();
+        let waker = Waker::from(Arc::new(AsksForAChild(all.clone())));
+        let mut buf = [0; 8];
+        let mut reading = pin!(end.read(&mut buf));
+        assert!(reading.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        all.stop();
+        assert_eq!(reading.await.unwrap_err().kind(), ErrorKind::Stopped);
+    });
+}
+
+#[cfg(unix)] // On Windows there are as many readers as the owner has clients.
+#[test]
+fn a18_a_second_reader_is_refused_however_short_it_waits() {
+    in_runtime(|| async {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let _first = pipe.into_reader().into_tokio().open().await.unwrap();
+        for milliseconds in [0, 1, 1000] {
+            let waiting = reader(&path).open_timeout(Duration::from_millis(milliseconds));
+            assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::InUse);
+        }
+    });
 }

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 #[cfg(not(target_vendor = "apple"))]
 use rustix::fs::FileType;
@@ -11,9 +10,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::{expect_fifo, expect_trusted, look};
-use super::wait::pause;
 use crate::error::Obstacle;
-use crate::sys::{Wait, Way};
+use crate::sys::Way;
 
 /// Makes a FIFO in a folder. The umask may take bits from the mode.
 #[cfg(not(target_vendor = "apple"))]
@@ -56,23 +54,11 @@ pub(super) fn open(
 /// Refuses to read where another end reads: two readers would take each other's bytes.
 ///
 /// It holds among readers of this crate, and where FIFOs can be locked, which is not everywhere.
-pub(super) fn claim_reading(fd: &OwnedFd, wait: Wait<'_>) -> io::Result<()> {
-    // A process that is being forked off holds what this one has open, until it becomes another program.
-    for milliseconds in [1, 4, 16, 0] {
-        match retry_on_intr(|| flock(fd, FlockOperation::NonBlockingLockExclusive)) {
-            Err(Errno::WOULDBLOCK) => {}
-            _ => return Ok(()),
-        }
-        match pause(Duration::from_millis(milliseconds), wait) {
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
-            {
-                break;
-            }
-            done => done?,
-        }
+pub(super) fn claim_reading(fd: &OwnedFd) -> Result<(), Obstacle> {
+    match retry_on_intr(|| flock(fd, FlockOperation::NonBlockingLockExclusive)) {
+        Err(Errno::WOULDBLOCK) => Err(Obstacle::HasReader),
+        _ => Ok(()),
     }
-    Err(Obstacle::HasReader.into())
 }
 
 /// Whether a writer has the FIFO open, be it one that says nothing. Takes nothing out.

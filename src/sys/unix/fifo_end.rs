@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
@@ -12,10 +12,11 @@ use rustix::io::{read, readv, write, writev};
 
 use super::file::expect_fifo;
 use super::lending::Lending;
-use super::wait::{pause, ready, until_done};
+use super::wait::{pause, ready, ready_or_time, until_done};
 use super::{fifo, signal};
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait, Way, try_until};
+use crate::sys::retry::try_until;
+use crate::sys::{Wait, Way};
 
 /// How often a reader that no writer has come to looks whether its pipe still has a name.
 const LOOK_AT_NAME: Duration = Duration::from_secs(1);
@@ -67,12 +68,15 @@ impl FifoEnd {
     pub(super) fn wait_to_open(
         way: Way,
         wait: Wait<'_>,
-        attempt: impl FnMut() -> io::Result<OwnedFd>,
+        mut attempt: impl FnMut() -> io::Result<OwnedFd>,
     ) -> io::Result<Self> {
-        let fd = try_until(wait, pause, attempt)?;
-        if way == Way::In {
-            fifo::claim_reading(&fd, wait)?;
-        }
+        let fd = try_until(wait, pause, || {
+            let fd = attempt()?;
+            if way == Way::In {
+                fifo::claim_reading(&fd)?;
+            }
+            Ok(fd)
+        })?;
         Ok(Self::new(fd, way, true))
     }
 
@@ -175,13 +179,12 @@ impl FifoEnd {
     /// Waits until the readers have taken all that was written; `Ok(false)` where the system does not tell.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
-        let none_left = Wait { until: Until::Now, stop: None };
         try_until(wait, pause, || {
             if rustix::io::ioctl_fionread(&self.fd)? == 0 {
                 return Ok(true);
             }
             // An empty interest asks for nothing but the news that no reader is left.
-            match ready(self.fd.as_fd(), PollFlags::empty(), none_left) {
+            match ready(self.fd.as_fd(), PollFlags::empty(), Wait::NOW) {
                 // It may have taken the rest just before it left.
                 Ok(()) if rustix::io::ioctl_fionread(&self.fd)? == 0 => Ok(true),
                 Ok(()) => Err(rustix::io::Errno::PIPE.into()),
@@ -200,7 +203,6 @@ impl FifoEnd {
 
     /// Waits until a writer has come. On Apple's systems, one that has written nothing yet does not show.
     pub(super) fn wait_for_writer(&self, wait: Wait<'_>) -> io::Result<()> {
-        let at_once = Wait { until: Until::Now, stop: None };
         try_until(wait, pause, || {
             if self.writers != Writers::Awaited || fifo::has_writer(&self.fd)? == Some(true) {
                 return Ok(());
@@ -210,7 +212,7 @@ impl FifoEnd {
                 let bytes = rustix::io::ioctl_fionread(&self.fd)?;
                 return if bytes > 0 { Ok(()) } else { Err(Obstacle::NoWriter.into()) };
             }
-            match ready(self.fd.as_fd(), PollFlags::IN, at_once) {
+            match ready(self.fd.as_fd(), PollFlags::IN, Wait::NOW) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NoWriter.into())
                 }
@@ -276,20 +278,10 @@ impl FifoEnd {
 
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
     fn await_writer(&self, wait: Wait<'_>) -> io::Result<()> {
-        loop {
-            let look = Instant::now() + LOOK_AT_NAME;
-            let (until, last) = match wait.until {
-                Until::Done => (Until::Deadline(look), false),
-                Until::Deadline(end) if end > look => (Until::Deadline(look), false),
-                until => (until, true),
-            };
-            match ready(self.fd.as_fd(), PollFlags::IN, Wait { until, ..wait }) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && !last => {
-                    self.expect_name()?;
-                }
-                done => return done,
-            }
+        while !ready_or_time(self.fd.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
+            self.expect_name()?;
         }
+        Ok(())
     }
 
     /// Fails where no writer is there, and none can come by the name any more.

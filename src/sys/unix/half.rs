@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(feature = "tokio")]
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -16,19 +15,16 @@ use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
-use super::wait::{ready, until_done};
+use super::wait::{expect_no_stop, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
 use crate::sys::backlog::Backlog;
 use crate::sys::{Until, Wait};
 
-const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
-
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
 
-/// How often a task that writes looks whether the other side still reads: where that ends its reading direction alone,
-/// nothing tells.
-#[cfg(feature = "tokio")]
+/// How often who waits to write looks whether the other side still reads: where that ends its reading direction alone,
+/// neither `poll` nor the runtime tells.
 pub(super) const LOOK_AT_READER: Duration = Duration::from_millis(20);
 
 /// So many handles are kept of messages that nobody has asked for yet.
@@ -121,6 +117,7 @@ pub(super) struct Receiving {
 impl Receiving {
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         if !self.backlog.is_empty() {
+            expect_no_stop(wait)?;
             return Ok(self.backlog.take(buf));
         }
         if self.ended || buf.is_empty() {
@@ -167,14 +164,14 @@ impl Receiving {
         }
         let kept: usize = self.batches.iter().map(Batch::len).sum();
         if self.backlog.len() >= limit || kept >= MOST_KEPT {
-            return match ready(self.side.fd(), PollFlags::IN, NOW) {
+            return match ready(self.side.fd(), PollFlags::IN, Wait::NOW) {
                 Ok(()) => Ok(Intake::Full),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
                 Err(error) => Err(error),
             };
         }
         let mut piece = vec![0; PIECE];
-        match self.receive(&mut piece, NOW) {
+        match self.receive(&mut piece, Wait::NOW) {
             Ok(0) => Ok(Intake::Ended),
             Ok(bytes) => {
                 self.backlog.put(piece.get(..bytes).unwrap_or_default());
@@ -247,25 +244,39 @@ impl Sending {
         if self.finished {
             return Err(Errno::PIPE.into());
         }
+        let sent = loop {
+            match self.send(bufs, wait) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        && !matches!(wait.until, Until::Now) =>
+                {
+                    ready_or_time(self.side.fd(), PollFlags::OUT, LOOK_AT_READER, wait)?;
+                }
+                sent => break sent?,
+            }
+        };
+        if sent > 0 && !self.handles.is_empty() {
+            self.handles.clear();
+            self.gone += 1;
+        }
+        Ok(sent)
+    }
+
+    /// Sends what there is room for. Only a plain wait is one of the call itself.
+    fn send(&self, bufs: &[IoSlice<'_>], wait: Wait<'_>) -> io::Result<usize> {
         let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
-        let handles = &self.handles;
-        let sent = until_done(self.side.fd(), PollFlags::OUT, wait, |fd| match bufs {
-            [buf] if handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
-            _ => rights::send(fd, bufs, handles, flags | NO_SIGNAL),
+        let once = Wait { until: Until::Now, ..wait };
+        let sent = until_done(self.side.fd(), PollFlags::OUT, once, |fd| match bufs {
+            [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
+            _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL),
         });
         match sent {
-            Ok(1..) if !self.handles.is_empty() => {
-                self.handles.clear();
-                self.gone += 1;
-            }
-            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 self.side.socket.reset.store(true, Ordering::Release);
-                return Err(Errno::PIPE.into());
+                Err(Errno::PIPE.into())
             }
-            Err(error) => return Err(error),
+            sent => sent,
         }
-        sent
     }
 
     pub(super) fn write_or_take_in(
@@ -286,7 +297,7 @@ impl Sending {
                 Intake::Full => return Err(Obstacle::Congested.into()),
                 Intake::Ended => PollFlags::OUT,
             };
-            ready(self.side.fd(), asked, wait)?;
+            ready_or_time(self.side.fd(), asked, LOOK_AT_READER, wait)?;
         }
     }
 
@@ -337,7 +348,7 @@ mod queue {
     use std::os::fd::AsRawFd;
 
     use super::*;
-    use crate::sys::try_until;
+    use crate::sys::retry::try_until;
 
     pub(super) fn unread_by_peer(socket: BorrowedFd<'_>) -> io::Result<usize> {
         let mut bytes: libc::c_int = 0;
@@ -392,5 +403,30 @@ impl AsFd for Receiving {
 impl AsFd for Sending {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.side.fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::sys::Event;
+
+    #[test]
+    fn a_stop_goes_before_what_was_taken_in() {
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let (mut from, mut to) = halves(one.into());
+        while to.write(&[IoSlice::new(&[7; 1000])], Wait::NOW).is_ok() {}
+        other.write_all(b"news").unwrap();
+        let error = to.write_or_take_in(&mut from, 100, &[7; 1000], Wait::NOW).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let stop = Event::new().unwrap();
+        stop.set();
+        let mut buf = [0; 8];
+        let error = from.read(&mut buf, Wait { until: Until::Done, stop: Some(&stop) });
+        assert!(error.unwrap_err().to_string().contains("stopped"));
+        assert_eq!(from.read(&mut buf, Wait::NOW).unwrap(), 4);
     }
 }

@@ -40,7 +40,7 @@ impl Lending {
         let Some(arena) = &mut self.arena else { return Ok(0) };
         if !self.refused {
             let given = match guarded {
-                true => signal::masked(|| arena.give(fd, wait)),
+                true => signal::masked(arena.rest().len(), || arena.give(fd, wait)),
                 false => arena.give(fd, wait),
             };
             match given {

@@ -14,9 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
 use super::{Raw, Server};
-use crate::sys::{Until, Wait, Way};
-
-const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
+use crate::sys::{Wait, Way};
 
 /// An open end, and what tells the runtime about it.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Polled {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_patiently(cx, |raw| raw.read(buf, NOW))
+        self.poll_patiently(cx, |raw| raw.read(buf, Wait::NOW))
     }
 
     pub(crate) fn poll_write(
@@ -64,12 +62,12 @@ impl Polled {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_patiently(cx, |raw| raw.write(bytes, NOW))
+        self.poll_patiently(cx, |raw| raw.write(bytes, Wait::NOW))
     }
 
     /// The other side reads the end, once it has read what was written.
     pub(crate) fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.raw.finish(NOW))
+        Poll::Ready(self.raw.finish(Wait::NOW))
     }
 
     /// Nothing is ever being written that was not written at once.
@@ -172,7 +170,7 @@ impl PolledServer {
     ) -> Poll<io::Result<(Raw, Raw)>> {
         loop {
             let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
-            match server.accept(NOW) {
+            match server.accept(Wait::NOW) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 done => return Poll::Ready(done),
             }

@@ -20,6 +20,9 @@ use super::{peer, socket};
 use crate::error::Obstacle;
 use crate::sys::{Peer, Wait, Way};
 
+/// How many buffers the system takes at once (`IOV_MAX`). More than these are an error for a socket.
+const MOST_BUFFERS: usize = 1024;
+
 /// An open end.
 #[derive(Debug)]
 pub struct Raw(Kind);
@@ -98,10 +101,12 @@ impl Raw {
         bufs: &mut [IoSliceMut<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        match (&mut self.0, bufs.iter_mut().find(|buf| !buf.is_empty())) {
-            (_, None) => Ok(0),
-            (Kind::Fifo(end), Some(_)) => end.read_vectored(bufs, wait),
-            (_, Some(first)) => self.read(first, wait),
+        if let Kind::Fifo(end) = &mut self.0 {
+            return end.read_vectored(bufs, wait);
+        }
+        match bufs.iter_mut().find(|buf| !buf.is_empty()) {
+            Some(first) => self.read(first, wait),
+            None => Ok(0),
         }
     }
 
@@ -118,6 +123,10 @@ impl Raw {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
+        // Where those that it looks at are all empty, nothing written is no sign that nobody takes it.
+        let Some(first) = bufs.iter().position(|buf| !buf.is_empty()) else { return Ok(0) };
+        let bufs = bufs.get(first..).unwrap_or_default();
+        let bufs = bufs.get(..MOST_BUFFERS).unwrap_or(bufs);
         match &mut self.0 {
             Kind::Fifo(end) => end.write_vectored(bufs, wait),
             Kind::Sending(half) => half.write(bufs, wait),

@@ -65,14 +65,16 @@ pub(super) fn quiet(fd: BorrowedFd<'_>) {
 /// Writes with the signal blocked.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn write_masked(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
-    masked(|| writev(fd, bufs))
+    let whole = bufs.iter().map(|buf| buf.len()).sum();
+    masked(whole, || writev(fd, bufs))
 }
 
-/// Does something with the signal blocked in this thread, and takes it back if that has raised it.
+/// Does a write of so many bytes with the signal blocked in this thread, and takes it back if that has raised it.
 ///
 /// One that was pending before stays: it is not ours.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn masked(
+    whole: usize,
     write: impl FnOnce() -> rustix::io::Result<usize>,
 ) -> rustix::io::Result<usize> {
     let sigpipe = just_sigpipe();
@@ -81,7 +83,12 @@ pub(super) fn masked(
     // SAFETY: both point to sets that live over the call.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const sigpipe, &raw mut before) };
     let written = write();
-    if written == Err(Errno::PIPE) && !pending {
+    // Where the reader left in the middle, the write tells of the bytes before that, and the signal is raised.
+    let may_have_raised = match written {
+        Ok(bytes) => bytes < whole,
+        Err(error) => error == Errno::PIPE,
+    };
+    if may_have_raised && !pending {
         let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the set and the time live over the call; nobody asks for the details of the signal.
         unsafe { libc::sigtimedwait(&raw const sigpipe, ptr::null_mut(), &raw const now) };
@@ -94,6 +101,7 @@ pub(super) fn masked(
 /// After [`quiet`] nothing raises the signal.
 #[cfg(target_vendor = "apple")]
 pub(super) fn masked(
+    _: usize,
     write: impl FnOnce() -> rustix::io::Result<usize>,
 ) -> rustix::io::Result<usize> {
     write()
@@ -139,5 +147,28 @@ mod tests {
             assert_eq!(way(write.as_fd(), &[IoSlice::new(b"unheard")]), Err(Errno::PIPE));
             assert!(!is_pending());
         }
+    }
+
+    /// A reader that leaves in the middle of a write raises the signal, though a part of the bytes went.
+    #[test]
+    fn a23_a_write_that_ends_in_its_middle_leaves_no_signal() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let writing = std::thread::spawn(move || {
+            let blocked = just_sigpipe();
+            // What is left pending stays so: it can be seen.
+            // SAFETY: the set lives over the call.
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, ptr::null_mut()) };
+            let written = write_masked(write.as_fd(), &[IoSlice::new(&[7; 1 << 20])]);
+            (written, is_pending())
+        });
+        // What is read makes room for more, so that a part is written in any case.
+        assert_eq!(rustix::io::read(&read, &mut [0; 1]), Ok(1));
+        while rustix::io::ioctl_fionread(&read).unwrap() < 60_000 {
+            std::thread::yield_now();
+        }
+        drop(read);
+        let (written, pending) = writing.join().unwrap();
+        assert!(matches!(written, Ok(1..0x10_0000)), "{written:?}");
+        assert!(!pending);
     }
 }

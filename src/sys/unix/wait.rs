@@ -101,6 +101,16 @@ pub(super) fn until_done<T>(
     }
 }
 
+/// Fails if the stop is set: a stop goes before what could be done at once.
+pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
+    let Some(stop) = wait.stop else { return Ok(()) };
+    match ready(stop.as_fd(), PollFlags::IN, Wait::NOW) {
+        Ok(()) => Err(Obstacle::Stopped.into()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Waits until `fd` is ready for what is asked, or hung up. A stop that is set goes first.
 pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
     let stop = wait.stop.map(AsFd::as_fd);
@@ -114,6 +124,24 @@ pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io:
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Waits as [`ready`] does, until it is time to look whether that is still of use; tells whether it is ready.
+pub(super) fn ready_or_time(
+    fd: BorrowedFd<'_>,
+    asked: PollFlags,
+    time: Duration,
+    wait: Wait<'_>,
+) -> io::Result<bool> {
+    let look = Instant::now() + time;
+    if matches!(wait.until, Until::Now) || matches!(wait.until, Until::Deadline(end) if end <= look)
+    {
+        return ready(fd, asked, wait).map(|()| true);
+    }
+    match ready(fd, asked, Wait { until: Until::Deadline(look), ..wait }) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+        done => done.map(|()| true),
     }
 }
 

@@ -149,11 +149,12 @@ impl Instance {
                 State::Listening => self.pipe.poll(),
                 State::Idle => self.pipe.connect(),
             };
+            if self.state == State::Idle {
+                // To begin has unset the event, which another instance may have set. Nor does the system set it for a
+                // client that was there before.
+                self.pipe.event().set();
+            }
             let Some(outcome) = over else {
-                if self.state == State::Idle {
-                    // To begin has unset the event, which another instance may have set.
-                    self.pipe.event().set();
-                }
                 self.state = State::Listening;
                 return Ok(false);
             };
@@ -217,25 +218,38 @@ fn taken(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::name::PREFIX;
+    use super::super::name::temporary;
     use super::super::testing::{client, timely};
     use super::*;
-    use crate::sys::random_name;
 
     /// Who takes one client wakes another thread for the next, whose event may be spent or unset.
     #[test]
     fn each_client_that_is_taken_sets_the_event_again() {
         timely(|| {
-            let path = format!("{PREFIX}typed-pipe-{}", random_name().unwrap());
-            let path = Path::new(&path);
-            let mut listener = Listener::new(path, &Settings::default(), 2).unwrap();
-            let _clients = [client(path), client(path)];
+            let path = temporary().unwrap();
+            let mut listener = Listener::new(&path, &Settings::default(), 2).unwrap();
+            let _clients = [client(&path), client(&path)];
             let event = Arc::clone(listener.event());
             for _ in 0..2 {
                 assert!(event.wait_for(10_000).unwrap());
                 assert!(listener.accept().unwrap().is_some());
             }
             assert!(listener.accept().unwrap().is_none());
+        });
+    }
+
+    /// A client may connect to an instance that does not listen yet: that wakes a thread as well.
+    #[test]
+    fn a_client_that_is_faster_than_its_instance_sets_the_event() {
+        timely(|| {
+            let path = temporary().unwrap();
+            let descriptor = Descriptor::for_this_user().unwrap();
+            let handle = create(&wide(path.as_os_str()), &descriptor, BUFFER, 0).unwrap();
+            let _client = client(&path);
+            let event = Arc::new(Event::automatic().unwrap());
+            let mut instance = Instance::listening(handle, &event).unwrap();
+            assert!(instance.is_connected().unwrap());
+            assert!(event.wait_for(0).unwrap());
         });
     }
 }

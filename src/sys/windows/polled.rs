@@ -12,9 +12,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::bell::Bell;
 use super::{Raw, Server};
-use crate::sys::{Pauses, Until, Wait, Way};
-
-const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
+use crate::sys::{Pauses, Wait, Way};
 
 /// How often a task that reads from a connection looks whether the other side is gone: under Wine, a side that
 /// closes without a goodbye rings no bell.
@@ -65,7 +63,7 @@ impl Polled {
             }
             // Before the look: what comes after that wakes the task.
             self.bell.wakes(cx.waker());
-            let error = match self.raw.read(buf, NOW) {
+            let error = match self.raw.read(buf, Wait::NOW) {
                 Err(error) => error,
                 done => {
                     turn.made_progress();
@@ -146,7 +144,7 @@ impl PolledServer {
     ) -> Poll<io::Result<(Raw, Raw)>> {
         let turn = ready!(poll_proceed(cx));
         self.0.wakes(cx.waker());
-        match server.accept(NOW) {
+        match server.accept(Wait::NOW) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             done => {
                 turn.made_progress();
