@@ -96,6 +96,12 @@ impl Stop {
     /// Those of [`new`](Self::new).
     pub fn child(&self) -> Result<Self, Error> {
         let child = Self::new()?;
+        self.adopt(&child);
+        Ok(child)
+    }
+
+    /// Stops another token with this one. It may have several such parents.
+    pub(crate) fn adopt(&self, child: &Self) {
         {
             let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
             children.retain(|child| child.strong_count() > 0);
@@ -105,7 +111,6 @@ impl Stop {
         if self.is_stopped() {
             child.stop();
         }
-        Ok(child)
     }
 
     /// Ends all that waits on this token, now and from now on.
