@@ -8,7 +8,7 @@ use base64::{DecodeError, DecodeSliceError, Engine};
 use super::delimited::Delimited;
 use crate::error::FrameError;
 use crate::wire::Step;
-use crate::wire::framing::expect_within;
+use crate::wire::framing::{expect_within, lowered};
 
 /// Messages in base64, each ended by a byte that is not in the alphabet.
 #[derive(Clone, Debug)]
@@ -26,6 +26,14 @@ impl Base64 {
     pub(super) fn limit(mut self, bytes: u32) -> Self {
         self.limit = bytes;
         self
+    }
+
+    pub(super) fn max_payload(&self) -> u64 {
+        self.limit.into()
+    }
+
+    pub(super) fn lower_max_payload(&mut self, bytes: u64) {
+        self.limit = lowered(self.limit, bytes);
     }
 
     /// Completes the frame of the payload `out[start..]`.

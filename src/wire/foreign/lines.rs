@@ -1,7 +1,7 @@
 use super::LIMIT;
 use super::delimited::Delimited;
 use crate::error::FrameError;
-use crate::wire::framing::expect_within;
+use crate::wire::framing::{expect_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// A message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
@@ -56,6 +56,14 @@ impl Default for Lines {
 impl Framing for Lines {
     fn name(&self) -> &str {
         "lines"
+    }
+
+    fn max_payload(&self) -> u64 {
+        self.limit.into()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.limit = lowered(self.limit, bytes);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}

@@ -1,6 +1,6 @@
 use super::LIMIT;
 use crate::error::FrameError;
-use crate::wire::framing::expect_within;
+use crate::wire::framing::{expect_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// The frames of npipes: two lengths, the payload, and its CRC-32.
@@ -55,6 +55,14 @@ impl Default for Npipes {
 impl Framing for Npipes {
     fn name(&self) -> &str {
         "npipes"
+    }
+
+    fn max_payload(&self) -> u64 {
+        self.limit.into()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.limit = lowered(self.limit, bytes);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
