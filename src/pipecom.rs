@@ -64,7 +64,7 @@ use std::time::Duration;
 
 use crate::channel::TypedReceiver;
 use crate::end::{EndOfWriters, ReadEnd, Unnamed, WriteEnd};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Obstacle};
 use crate::path::PipePath;
 use crate::pipe::{Pipe, PipeOptions};
 use crate::state::{Allocated, Open};
@@ -112,8 +112,12 @@ pub fn send_timeout(
             Ok(open) => break open,
             Err(failed) => failed,
         };
-        if failed.kind() != ErrorKind::InUse || deadline.left().is_zero() {
+        if failed.kind() != ErrorKind::InUse {
             return Err(failed.into());
+        }
+        if deadline.left().is_zero() {
+            let late = Obstacle::TimedOut("another sender still waits for its answer");
+            return Err(Error::from(failed).because(late));
         }
         thread::sleep(deadline.left().min(PAUSE));
         end = failed.into_state();

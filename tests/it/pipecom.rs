@@ -4,6 +4,8 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use typed_pipe::ReadEnd;
 use typed_pipe::pipecom::{self, Listener};
 use typed_pipe::{ErrorKind, Operation, WriteEnd};
 
@@ -104,6 +106,22 @@ fn bad_lines_do_not_end_a_listener() {
         assert_eq!(listener.recv().unwrap(), "next");
         listener.acknowledge().unwrap();
         assert_eq!(sender.join().unwrap().unwrap(), pipecom::ACK);
+    });
+}
+
+/// Elsewhere nothing keeps two senders apart.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sender_whose_turn_does_not_come_is_out_of_time() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let _listener = Listener::new(&name).unwrap();
+        let _other = ReadEnd::at(folder.name("orders_ack")).unwrap().open().unwrap();
+        let error = pipecom::send_timeout(&name, "x", SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.operation(), Operation::OpenReader, "it was not delivered");
+        assert!(error.to_string().contains("another sender"), "{error}");
     });
 }
 
