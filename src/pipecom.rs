@@ -219,7 +219,13 @@ impl Listener {
         let mut sender = end
             .into_sender_with::<str, _, _>(wire())
             .named(Some(self.answers.path().shared().clone()));
-        sender.send_timeout(text, deadline.left())?;
+        if let Err(error) = sender.send_timeout(text, deadline.left()) {
+            if error.is_half_sent() {
+                // Its sender reads the end, and not the next answer as the rest of this one.
+                self.last = None;
+            }
+            return Err(error);
+        }
         self.last = Some(sender.into_inner());
         Ok(())
     }
