@@ -148,6 +148,8 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     fn all_have_left(&mut self) {
         self.stage = match self.stage {
             Stage::Skipping => {
+                // Whatever they said last was not looked at.
+                self.last_end = Some(WritersEnd::VanishedInMessage);
                 self.decoder.reset();
                 Stage::Reading
             }

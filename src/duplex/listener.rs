@@ -215,7 +215,6 @@ impl<M: Mode> Listener<M> {
         &self.server
     }
 
-    #[cfg(feature = "tokio")]
     pub(crate) fn stop(&self) -> Option<&Stop> {
         self.stop.as_ref()
     }

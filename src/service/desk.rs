@@ -63,8 +63,8 @@ pub enum Ending {
 /// What all that serves clients shares.
 pub(crate) struct Desk {
     rules: Rules,
-    /// What the program ends the service with.
-    stop: Option<Stop>,
+    /// What the program ends the service with: a token of its own, and one of its listener.
+    stops: Vec<Stop>,
     /// Set when the service is to end, whatever for.
     closing: Stop,
     counts: Counts,
@@ -94,13 +94,11 @@ pub(crate) struct Ticket {
 }
 
 impl Desk {
-    pub(super) fn open(rules: Rules, stop: Option<Stop>) -> Result<Self, Error> {
-        let closing = match &stop {
-            Some(stop) => stop.child()?,
-            None => Stop::new()?,
-        };
+    pub(super) fn open(rules: Rules, stops: Vec<Stop>) -> Result<Self, Error> {
+        let closing = Stop::new()?;
+        stops.iter().for_each(|stop| stop.adopt(&closing));
         let desk =
-            Self { rules, stop, closing, counts: Counts::default(), activity: Mutex::default() };
+            Self { rules, stops, closing, counts: Counts::default(), activity: Mutex::default() };
         desk.note(0);
         Ok(desk)
     }
@@ -202,7 +200,7 @@ impl Desk {
 
     pub(crate) fn summary(&self) -> Summary {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let ending = if self.stop.as_ref().is_some_and(Stop::is_stopped) {
+        let ending = if self.stops.iter().any(Stop::is_stopped) {
             Ending::Stopped
         } else if count(&self.counts.taken) >= self.rules.message_limit {
             Ending::MessageLimit

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
@@ -16,7 +16,7 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::Until;
 use crate::wait::half::WriteWithin as _;
-use crate::wait::{until_changed, within};
+use crate::wait::{left, sooner, until_changed};
 use crate::wire::{Codec, Framing};
 
 /// The bytes that are kept of what comes in while a request is sent.
@@ -191,11 +191,10 @@ where
 
     /// Notes what sending a request has come to, once the halves are back. Where nothing can be sent any more, answers
     /// may still have come.
-    pub(crate) fn sent(&self, number: u64, sent: Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn sent(&self, sent: Result<(), Error>) -> Result<(), Error> {
         sent.map_err(|error| {
-            let mut shared = self.lock();
-            shared.calls.remove(&number);
             if error.is_fatal() {
+                let mut shared = self.lock();
                 shared.shut = true;
                 shared.wake();
                 self.changed.notify_all();
@@ -204,17 +203,9 @@ where
             if error.is_half_sent() && !error.is_fatal() { error.delivered() } else { error }
         })
     }
+}
 
-    /// Nobody waits for the answer of a call any more.
-    pub(crate) fn forget(&self, number: u64) {
-        let mut shared = self.lock();
-        shared.calls.remove(&number);
-        // It may have been the one that was to read next.
-        shared.wake();
-        drop(shared);
-        self.changed.notify_all();
-    }
-
+impl<Req, Resp, F, C, M: Mode> Link<Req, Resp, F, C, M> {
     fn lock(&self) -> Guard<'_, Req, Resp, F, C, M> {
         // Whatever a thread that panicked did: it is whole between any two calls.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -285,16 +276,18 @@ where
         until: Until,
         path: &PipePath,
     ) -> Result<Option<Resp>, Error> {
-        let answer = self.send(wanted, request, until).and_then(|number| {
-            let answer = self.await_answer(number, until);
-            self.forget(number);
-            answer
-        });
+        let sent = self.send(wanted, request, until);
+        let answer = sent.and_then(|call| self.await_answer(call.number, until));
         answer.and_then(outcome).map_err(|error| error.at(Some(path.shared())))
     }
 
-    /// Sends a request when it is its turn, and tells its number.
-    fn send(&self, wanted: u8, request: &Req, until: Until) -> Result<u64, Error> {
+    /// Sends a request when it is its turn.
+    fn send(
+        &self,
+        wanted: u8,
+        request: &Req,
+        until: Until,
+    ) -> Result<Call<'_, Req, Resp, F, C>, Error> {
         let mut shared = self.lock();
         let mut halves = loop {
             if let Some(begun) = self.begin(&mut shared)? {
@@ -307,10 +300,10 @@ where
             }
         };
         drop(shared);
-        let number = halves.number;
-        let sent = halves.send(&(number, wanted, request), until);
+        let call = Call::new(self, halves.number);
+        let sent = halves.send(&(call.number, wanted, request), until);
         drop(halves);
-        self.sent(number, sent).map(|()| number)
+        self.sent(sent).map(|()| call)
     }
 
     /// Waits until the answer of a call is there: reads it, or lets another caller read.
@@ -383,17 +376,27 @@ pub(crate) fn unanswered() -> Error {
     Error::new(Operation::Call, late).delivered()
 }
 
-/// The earlier of a deadline and of the end of a time that begins now.
-fn sooner(until: Until, time: Duration) -> Until {
-    match (until, within(time)) {
-        (Until::Deadline(end), Until::Deadline(soon)) => Until::Deadline(end.min(soon)),
-        (Until::Now, _) => Until::Now,
-        (_, soon) => soon,
+/// A call that has begun. However it ends, nobody waits for its answer once this is dropped.
+pub(crate) struct Call<'a, Req, Resp, F, C, M: Mode = Blocking> {
+    link: &'a Link<Req, Resp, F, C, M>,
+    number: u64,
+}
+
+impl<'a, Req, Resp, F, C, M: Mode> Call<'a, Req, Resp, F, C, M> {
+    pub(crate) fn new(link: &'a Link<Req, Resp, F, C, M>, number: u64) -> Self {
+        Self { link, number }
     }
 }
 
-fn is_over(until: Until) -> bool {
-    matches!(until, Until::Deadline(end) if Instant::now() >= end)
+impl<Req, Resp, F, C, M: Mode> Drop for Call<'_, Req, Resp, F, C, M> {
+    fn drop(&mut self) {
+        let mut shared = self.link.lock();
+        shared.calls.remove(&self.number);
+        // It may have been the one that was to read next.
+        shared.wake();
+        drop(shared);
+        self.link.changed.notify_all();
+    }
 }
 
 /// The halves that a caller uses, until this is dropped.
@@ -430,7 +433,7 @@ impl<'a, Req, Resp, F, C, M: Mode> Halves<'a, Req, Resp, F, C, M> {
 
     /// Gives the halves back at once with what was received: whoever reads next must not wait for what is here already.
     pub(crate) fn received(mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
-        let mut shared = self.lock();
+        let mut shared = self.link.lock();
         self.give_back(&mut shared);
         let noted = shared.note(received);
         shared.wake();
@@ -447,10 +450,6 @@ impl<'a, Req, Resp, F, C, M: Mode> Halves<'a, Req, Resp, F, C, M> {
             shared.receiver = Some(receiver);
         }
     }
-
-    fn lock(&self) -> Guard<'a, Req, Resp, F, C, M> {
-        self.link.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(feature = "tokio")]
@@ -460,7 +459,7 @@ impl<Req, Resp, F, C, M: Mode> Halves<'_, Req, Resp, F, C, M> {
         if self.receiver.is_some() {
             return Poll::Ready(());
         }
-        let mut shared = self.lock();
+        let mut shared = self.link.lock();
         self.receiver = shared.receiver.take();
         if self.receiver.is_some() {
             return Poll::Ready(());
@@ -473,7 +472,7 @@ impl<Req, Resp, F, C, M: Mode> Halves<'_, Req, Resp, F, C, M> {
 
     /// Hands out what was received, and keeps the halves.
     pub(crate) fn hand_out(&self, received: Result<Answer<Resp>, Error>) {
-        let mut shared = self.lock();
+        let mut shared = self.link.lock();
         // An error that is this caller's own comes again when it has sent.
         let _ = shared.note(received);
         shared.wake();
@@ -492,7 +491,8 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
                     None => io.write_until(bytes, soon),
                 };
                 match written {
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut && !is_over(until) => {}
+                    Err(error)
+                        if error.kind() == io::ErrorKind::TimedOut && !left(until).is_zero() => {}
                     done => return done,
                 }
                 link.hand_over(receiver);
@@ -509,7 +509,7 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
 impl<Req, Resp, F, C, M: Mode> Drop for Halves<'_, Req, Resp, F, C, M> {
     fn drop(&mut self) {
         if self.sender.is_some() || self.receiver.is_some() {
-            let mut shared = self.lock();
+            let mut shared = self.link.lock();
             if self.reading {
                 // By the caller's `Deserialize`, on an answer that may be another call's: that one has lost it.
                 shared.lose(Lost::Garbled);

@@ -20,7 +20,7 @@ pub use client::{Client, ClientOptions};
 pub(crate) use desk::{Desk, instead};
 pub use desk::{Ending, Summary};
 #[cfg(feature = "tokio")]
-pub(crate) use link::{Halves, Link, Turn, not_sent, outcome, unanswered};
+pub(crate) use link::{Call, Halves, Link, Turn, not_sent, outcome, unanswered};
 pub use server::Service;
 
 /// What a request wants.

@@ -212,7 +212,8 @@ where
     /// What it serves with: the listener, what is agreed with each client, and what they share.
     pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
         let Self { listener, wire, name, stop, rules, .. } = self;
-        let desk = Desk::open(rules, stop)?;
+        let stops = stop.into_iter().chain(listener.stop().cloned()).collect();
+        let desk = Desk::open(rules, stops)?;
         let (calls, answers) = identifiers(&name);
         let agreement = Agreement::new()
             .with_wire(wire)

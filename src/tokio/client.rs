@@ -1,20 +1,18 @@
 //! Calling a service.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{timeout, timeout_at};
-
 use super::Tokio;
-use super::end::pause as rest;
+use super::wait::{before, pause as rest};
 use crate::channel::{Receivable, Sendable};
 use crate::error::{Error, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::service::{
-    ANSWER, Answer, Client, ClientOptions, DONE_ALONE, Found, Halves, Link, Request, Turn,
+    ANSWER, Answer, Call, Client, ClientOptions, DONE_ALONE, Found, Halves, Link, Request, Turn,
     no_answer, not_sent, outcome, unanswered,
 };
 use crate::sys::Until;
@@ -208,15 +206,14 @@ where
     let begun = before(until, poll_fn(|cx| link.poll_begin(cx))).await;
     let mut halves = begun.unwrap_or_else(|| Err(not_sent()))?;
     let number = halves.number;
-    // However this ends, nobody waits for an answer after that.
-    let _call = Call { link, number };
+    let _call = Call::new(link, number);
     let sent = halves.stage(&(number, wanted, request));
     let sent = match sent {
         Ok(()) => halves.send(until).await,
         failed => failed,
     };
     drop(halves);
-    link.sent(number, sent)?;
+    link.sent(sent)?;
     loop {
         let turn = before(until, poll_fn(|cx| link.poll_turn(number, cx))).await;
         let mut halves = match turn.unwrap_or_else(|| Err(unanswered()))? {
@@ -274,26 +271,5 @@ where
             receiver.poll_fill(cx).map(|filled| filled.and_then(|()| receiver.parts().1.message()))
         });
         received.unwrap_or(Poll::Pending)
-    }
-}
-
-/// A call that is forgotten when this is dropped.
-struct Call<'a, Req: Sendable, Resp: Receivable, F: Framing, C: Codec> {
-    link: &'a Link<Req, Resp, F, C, Tokio>,
-    number: u64,
-}
-
-impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Drop for Call<'_, Req, Resp, F, C> {
-    fn drop(&mut self) {
-        self.link.forget(self.number);
-    }
-}
-
-/// What a future comes to, unless the time ends before.
-async fn before<T>(until: Until, future: impl Future<Output = T>) -> Option<T> {
-    match until {
-        Until::Done => Some(future.await),
-        Until::Deadline(end) => timeout_at(end.into(), future).await.ok(),
-        Until::Now => timeout(Duration::ZERO, future).await.ok(),
     }
 }

@@ -129,6 +129,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
         wire.framing.introduce(wire.codec.name());
+        // It may be a clone of one to which something has arrived.
+        wire.framing.reset();
         Self {
             wire,
             buffer: Vec::new(),
@@ -318,7 +320,8 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::wire::{Checked, DepthLimit, Encoder};
+    use crate::wire::foreign::Lines;
+    use crate::wire::{Checked, DepthLimit, Encoder, Plain};
 
     type Value = (u64, String, Option<Vec<i16>>);
 
@@ -726,6 +729,17 @@ mod tests {
             assert!(!decoder.is_finished() && decoder.end().is_disconnected());
         }
         on_every_wire!(goodbye,);
+    }
+
+    #[test]
+    fn a_clone_of_a_wire_has_seen_nothing() {
+        let mut decoder = Decoder::new(Wire::new(Lines::default(), Plain));
+        arrive(&mut decoder, b"half a line");
+        assert!(!decoder.step().unwrap());
+        let mut other = Decoder::new(decoder.wire().clone());
+        arrive(&mut other, b"one\ntwo\nthree\n");
+        assert!(other.step().unwrap());
+        assert_eq!(other.message::<&str>().unwrap(), "one");
     }
 
     #[test]

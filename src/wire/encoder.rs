@@ -224,6 +224,11 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
 
     /// Makes room behind what is staged for a message of `len` bytes, which nothing else may be staged before.
     pub(crate) fn lend(&mut self, len: usize) -> Result<(), Error> {
+        let (size, limit) =
+            (u64::try_from(len).unwrap_or(u64::MAX), self.wire.framing.max_payload());
+        if size > limit {
+            return Err(Error::new(Operation::Encode, FrameError::TooLarge { len: size, limit }));
+        }
         self.begin();
         if let Err(error) = self.buffer.try_reserve(len) {
             return self.finish(Err(Cause::Encode(CodecError::format(error))));

@@ -186,6 +186,23 @@ pub enum Step {
     },
 }
 
+/// The length of a payload in the bytes that it has on the wire, if it is not larger than the limit.
+#[inline]
+pub(super) fn expect_within(len: usize, limit: u32) -> Result<u32, FrameError> {
+    match u32::try_from(len) {
+        Ok(len) if len <= limit => Ok(len),
+        _ => Err(FrameError::TooLarge {
+            len: u64::try_from(len).unwrap_or(u64::MAX),
+            limit: limit.into(),
+        }),
+    }
+}
+
+/// A limit that is not above what the other side takes.
+pub(super) fn lowered(limit: u32, bytes: u64) -> u32 {
+    u32::try_from(bytes).map_or(limit, |bytes| bytes.min(limit))
+}
+
 /// The frame of a payload, appended to other bytes and cut off again.
 #[cfg(test)]
 pub(super) fn framed(framing: &mut impl Framing, payload: &[u8]) -> Result<Vec<u8>, FrameError> {

@@ -1,3 +1,4 @@
+use super::framing::{expect_within, lowered};
 use super::{Framing, Step};
 use crate::error::FrameError;
 
@@ -53,10 +54,7 @@ impl LengthPrefixed {
     /// The header of a payload of so many bytes.
     #[inline]
     fn header(&self, len: usize) -> Result<[u8; HEADER], FrameError> {
-        match u32::try_from(len) {
-            Ok(len) if len <= self.limit => Ok(len.to_be_bytes()),
-            _ => Err(self.too_large(len)),
-        }
+        Ok(expect_within(len, self.limit)?.to_be_bytes())
     }
 
     /// What the header says, if it has arrived.
@@ -80,13 +78,6 @@ impl LengthPrefixed {
     pub(super) fn goodbye(out: &mut Vec<u8>) {
         out.extend_from_slice(&GOODBYE.to_be_bytes());
     }
-
-    fn too_large(&self, len: usize) -> FrameError {
-        FrameError::TooLarge {
-            len: u64::try_from(len).unwrap_or(u64::MAX),
-            limit: self.limit.into(),
-        }
-    }
 }
 
 impl Default for LengthPrefixed {
@@ -105,7 +96,7 @@ impl Framing for LengthPrefixed {
     }
 
     fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = u32::try_from(bytes).map_or(self.limit, |bytes| bytes.min(self.limit));
+        self.limit = lowered(self.limit, bytes);
     }
 
     #[inline]

@@ -422,3 +422,24 @@ mod linux {
         }
     }
 }
+
+#[test]
+fn a_loan_that_no_frame_can_carry_is_refused_before_it_is_filled() {
+    fn refused<F: Framing>(framing: F) {
+        let wire = Wire::default().with_framing(framing);
+        let mut sender = writer().into_sender_with::<[u8], _, _>(wire);
+        for len in [101, usize::MAX] {
+            let error = sender.loan(len).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TooLarge);
+        }
+        sender.loan(100).unwrap().fill(7);
+    }
+    fn writer() -> typed_pipe::WriteHalf {
+        Connection::pair().unwrap().0.split().1
+    }
+    watched(|| {
+        refused(LengthPrefixed::default().limit(100));
+        refused(Checked::default().limit(100));
+        refused(Shared::default().limit(100));
+    });
+}

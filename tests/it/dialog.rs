@@ -583,3 +583,30 @@ fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_send() {
         assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Disconnected);
     });
 }
+
+#[cfg(feature = "foreign")]
+#[test]
+fn what_another_side_cannot_take_is_refused_on_foreign_wires_too() {
+    use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines, Npipes};
+    use typed_pipe::wire::{Framing, Plain};
+
+    fn refused<F: Framing + Clone + Send + 'static>(small: F, large: F) {
+        let (client, server) = Connection::pair().unwrap();
+        let agreement = |framing| Agreement::new().with_wire(Wire::new(framing, Plain));
+        let agreed = agreement(small);
+        let serving = thread::spawn(move || agreed.make::<String, String>(server).unwrap());
+        let mut client = agreement(large).make::<String, String>(client).unwrap();
+        let mut server = serving.join().unwrap();
+        let error = client.send(&"x".repeat(101)).unwrap_err();
+        assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::TooLarge, false));
+        client.send(&"x".repeat(100)).unwrap();
+        assert_eq!(server.recv().unwrap().len(), 100);
+    }
+
+    watched(|| {
+        refused(Lines::default().limit(100), Lines::default());
+        refused(Npipes::default().limit(100), Npipes::default());
+        refused(Base64Lines::default().limit(100), Base64Lines::default());
+        refused(Base64Datagrams::default().limit(100), Base64Datagrams::default());
+    });
+}

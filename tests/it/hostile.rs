@@ -7,7 +7,9 @@ use std::time::Duration;
 #[cfg(unix)]
 use typed_pipe::ReadEnd;
 use typed_pipe::wire::{Checked, Wire};
-use typed_pipe::{EndOfWriters, ErrorKind, Pipe, PipeOptions, TypedSender, WriteEnd};
+use typed_pipe::{
+    EndOfWriters, ErrorKind, Pipe, PipeOptions, TypedReceiver, TypedSender, WriteEnd, WritersEnd,
+};
 
 use crate::support::watched;
 
@@ -338,4 +340,36 @@ mod unix {
             assert!(pipe.is_orphaned());
         });
     }
+}
+
+#[test]
+fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
+    watched(|| {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let mut receiver = reader.open().unwrap().into_receiver_with::<String, _, _>(checked());
+        let nothing_comes = |receiver: &mut TypedReceiver<_, _, _>| {
+            assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
+        };
+
+        let end = WriteEnd::from(path.clone()).open().unwrap();
+        let mut sender = end.into_sender_with::<str, _, _>(checked());
+        sender.send("whole").unwrap();
+        sender.say_goodbye().unwrap().close();
+        assert_eq!(receiver.recv().unwrap(), "whole");
+        while receiver.last_end().is_none() {
+            nothing_comes(&mut receiver);
+        }
+        assert_eq!(receiver.last_end(), Some(WritersEnd::Finished));
+
+        let mut end = WriteEnd::from(path).open().unwrap();
+        end.write_all(&[0xFF; 100]).unwrap();
+        end.close();
+        assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Corrupt);
+        while receiver.last_end() == Some(WritersEnd::Finished) {
+            nothing_comes(&mut receiver);
+        }
+        assert_eq!(receiver.last_end(), Some(WritersEnd::VanishedInMessage));
+    });
 }

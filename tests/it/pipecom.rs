@@ -5,6 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::pipecom::{self, Listener};
+#[cfg(unix)]
+use typed_pipe::{EndOfWriters, ReadEnd};
 use typed_pipe::{ErrorKind, Operation, WriteEnd};
 
 #[cfg(target_os = "linux")]
@@ -104,6 +106,46 @@ fn bad_lines_do_not_end_a_listener() {
         assert_eq!(listener.recv().unwrap(), "next");
         listener.acknowledge().unwrap();
         assert_eq!(sender.join().unwrap().unwrap(), pipecom::ACK);
+    });
+}
+
+/// Elsewhere nothing keeps two senders apart.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sender_whose_turn_does_not_come_is_out_of_time() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let _listener = Listener::new(&name).unwrap();
+        let _other = ReadEnd::at(folder.name("orders_ack")).unwrap().open().unwrap();
+        let error = pipecom::send_timeout(&name, "x", SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.operation(), Operation::OpenReader, "it was not delivered");
+        assert!(error.to_string().contains("another sender"), "{error}");
+    });
+}
+
+/// On Windows each answer goes to a connection of its own.
+#[cfg(unix)]
+#[test]
+fn an_answer_that_is_cut_off_is_not_mixed_up_with_the_next() {
+    use typed_pipe::wire::foreign::Base64Lines;
+    use typed_pipe::wire::{Plain, Wire};
+
+    watched(|| {
+        let folder = Folder::new();
+        let mut listener = Listener::new(folder.name("orders")).unwrap();
+        let end = ReadEnd::at(folder.name("orders_ack")).unwrap();
+        let end = end.end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let mut answers =
+            end.into_receiver_with::<String, _, _>(Wire::new(Base64Lines::default(), Plain));
+        listener.answer("one").unwrap();
+        assert_eq!(answers.recv().unwrap(), "one");
+        let error = listener.answer_timeout(&"two".repeat(1 << 20), SHORT).unwrap_err();
+        assert_eq!((error.kind(), error.is_half_sent()), (ErrorKind::TimedOut, true));
+        assert_eq!(answers.recv().unwrap_err().kind(), ErrorKind::Truncated);
+        listener.answer("three").unwrap();
+        assert_eq!(answers.recv().unwrap(), "three");
     });
 }
 

@@ -487,3 +487,24 @@ fn a_service_of_a_dead_owner_is_taken_over() {
         serving.join().unwrap().unwrap();
     });
 }
+
+#[test]
+fn the_token_of_a_listener_ends_its_service() {
+    watched(|| {
+        let (stop, other) = (Stop::new().unwrap(), Stop::new().unwrap());
+        for also in [None, Some(&other)] {
+            let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+            let mut service = Service::<u32, u32>::new(listener);
+            if let Some(other) = also {
+                service = service.stopped_by(other);
+            }
+            let path = service.path().clone();
+            let serving = thread::spawn(move || service.serve(|number| number));
+            if !stop.is_stopped() {
+                assert_eq!(Client::<u32, u32>::connect(path).unwrap().call(&1).unwrap(), 1);
+                stop.stop();
+            }
+            assert_eq!(serving.join().unwrap().unwrap().ending, Ending::Stopped);
+        }
+    });
+}

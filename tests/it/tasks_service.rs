@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
     Agreement, Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind,
-    Listener, PipePath, Service, Stop, Summary, Tokio, TypedConnection,
+    Listener, ListenerOptions, PipePath, Service, Stop, Summary, Tokio, TypedConnection,
 };
 
 use crate::support::{Folder, watched, watched_for};
@@ -410,5 +410,19 @@ fn futures_of_calls_can_be_sent() {
         call.await.unwrap();
         stop.stop();
         serving.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn the_token_of_a_listener_ends_its_service() {
+    in_runtime(|| async {
+        let stop = Stop::new().unwrap();
+        let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+        let service = Service::<u64, u64>::new(listener);
+        let path = service.path().clone();
+        let serving = serving(service);
+        assert_eq!(caller(&path).await.call(&1).await.unwrap(), 2);
+        stop.stop();
+        assert_eq!(serving.await.unwrap().unwrap().ending, Ending::Stopped);
     });
 }

@@ -5,9 +5,10 @@ use std::ops::Range;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use base64::{DecodeError, DecodeSliceError, Engine};
 
-use super::delimited::{Delimited, expect_within};
+use super::delimited::Delimited;
 use crate::error::FrameError;
 use crate::wire::Step;
+use crate::wire::framing::{expect_within, lowered};
 
 /// Messages in base64, each ended by a byte that is not in the alphabet.
 #[derive(Clone, Debug)]
@@ -27,6 +28,14 @@ impl Base64 {
         self
     }
 
+    pub(super) fn max_payload(&self) -> u64 {
+        self.limit.into()
+    }
+
+    pub(super) fn lower_max_payload(&mut self, bytes: u64) {
+        self.limit = lowered(self.limit, bytes);
+    }
+
     /// Completes the frame of the payload `out[start..]`.
     pub(super) fn finish(&self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let payload = out.get(start..).ok_or(FrameError::OutOfBounds)?;
@@ -38,16 +47,10 @@ impl Base64 {
 
     /// Finds the first frame, and decodes it in its place.
     pub(super) fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        let longest = encoded_len(usize::try_from(self.limit).unwrap_or(usize::MAX));
-        let longest = u32::try_from(longest).unwrap_or(u32::MAX);
-        let end = match self.delimited.find(bytes, self.end, longest) {
-            Ok(Some(end)) => end,
-            Ok(None) => return Ok(Step::More { total: bytes.len().saturating_add(1) }),
-            // Told in bytes of the payload, as the limit is: these it has at least.
-            Err(FrameError::TooLarge { len, .. }) => {
-                return Err(FrameError::TooLarge { len: len / 4 * 3, limit: self.limit.into() });
-            }
-            Err(error) => return Err(error),
+        let end = self.delimited.find(bytes, self.end);
+        expect_within(least_decoded_len(end.unwrap_or(bytes.len())), self.limit)?;
+        let Some(end) = end else {
+            return Ok(Step::More { total: bytes.len().saturating_add(1) });
         };
         let frame = end.saturating_add(1);
         let decoded = bytes.get_mut(..end).map_or(Err(FrameError::OutOfBounds), decode);
@@ -126,6 +129,14 @@ fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3).saturating_mul(4)
 }
 
+/// How many bytes a message has at least, of which so much base64 has come.
+fn least_decoded_len(encoded: usize) -> usize {
+    match encoded.div_ceil(4) {
+        0 => 0,
+        groups => (groups - 1) * 3 + 1,
+    }
+}
+
 /// The bytes that are encoded at once.
 const DECODED: usize = 3 << 10;
 
@@ -181,7 +192,11 @@ mod tests {
         let five = Base64::ended_by(b'\n').limit(4).scan(&mut b"YWJjZGU=\n".to_owned());
         assert_eq!(five, Err(FrameError::TooLarge { len: 5, limit: 4 }));
         let more = Base64::ended_by(b'\n').limit(4).scan(&mut b"YWJjZGVmZw".to_owned());
-        assert_eq!(more, Err(FrameError::TooLarge { len: 6, limit: 4 }));
+        assert_eq!(more, Err(FrameError::TooLarge { len: 7, limit: 4 }));
+        let more = Base64::ended_by(b'\n').limit(3).scan(&mut b"YWJjZ".to_owned());
+        assert_eq!(more, Err(FrameError::TooLarge { len: 4, limit: 3 }));
+        let three = Base64::ended_by(b'\n').limit(3).scan(&mut b"YWJj".to_owned());
+        assert_eq!(three, Ok(Step::More { total: 5 }));
     }
 
     proptest! {

@@ -39,6 +39,14 @@ impl Framing for Base64Lines {
         "base64-lines"
     }
 
+    fn max_payload(&self) -> u64 {
+        self.0.max_payload()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.0.lower_max_payload(bytes);
+    }
+
     fn begin(&mut self, _: &mut Vec<u8>) {}
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {

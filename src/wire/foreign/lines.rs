@@ -1,6 +1,7 @@
 use super::LIMIT;
-use super::delimited::{Delimited, expect_within};
+use super::delimited::Delimited;
 use crate::error::FrameError;
+use crate::wire::framing::{expect_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// A message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
@@ -57,6 +58,14 @@ impl Framing for Lines {
         "lines"
     }
 
+    fn max_payload(&self) -> u64 {
+        self.limit.into()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.limit = lowered(self.limit, bytes);
+    }
+
     fn begin(&mut self, _: &mut Vec<u8>) {}
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
@@ -73,14 +82,14 @@ impl Framing for Lines {
     }
 
     fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        // The carriage return is not counted; it is seen when the end is.
-        let limit = self.limit.saturating_add(1);
-        let Some(end) = self.delimited.find(bytes, b'\n', limit)? else {
-            return Ok(Step::More { total: bytes.len().saturating_add(1) });
-        };
-        let line = bytes.get(..end).unwrap_or_default();
+        let end = self.delimited.find(bytes, b'\n');
+        let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+        // A carriage return at the end is not counted: it may be that of the end.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         expect_within(line.len(), self.limit)?;
+        let Some(end) = end else {
+            return Ok(Step::More { total: bytes.len().saturating_add(1) });
+        };
         let frame = end.saturating_add(1);
         if self.skip_blank && line.trim_ascii().is_empty() {
             return Ok(Step::Skip { bytes: frame });
@@ -138,8 +147,10 @@ mod tests {
             let step = lines.scan(&mut fits.to_vec()).unwrap();
             assert_eq!(step, Step::Message { payload: 0..3, frame: fits.len() });
         }
-        for long in [&b"abcd\n"[..], b"abcd\r\n", b"abcde"] {
-            assert!(matches!(lines.scan(&mut long.to_vec()), Err(FrameError::TooLarge { .. })));
+        for long in [&b"abcd\n"[..], b"abcd\r\n", b"abcd", b"abcd\r"] {
+            let too_large = Err(FrameError::TooLarge { len: 4, limit: 3 });
+            assert_eq!(Lines::default().limit(3).scan(&mut long.to_vec()), too_large);
         }
+        assert_eq!(lines.scan(&mut b"abc\r".to_vec()), Ok(Step::More { total: 5 }));
     }
 }

@@ -1,6 +1,6 @@
 use super::LIMIT;
-use super::delimited::expect_within;
 use crate::error::FrameError;
+use crate::wire::framing::{expect_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// The frames of npipes: two lengths, the payload, and its CRC-32.
@@ -57,6 +57,14 @@ impl Framing for Npipes {
         "npipes"
     }
 
+    fn max_payload(&self) -> u64 {
+        self.limit.into()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.limit = lowered(self.limit, bytes);
+    }
+
     fn begin(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[0; HEADER]);
     }
@@ -67,8 +75,7 @@ impl Framing for Npipes {
         else {
             return Err(FrameError::OutOfBounds);
         };
-        expect_within(payload.len(), self.limit)?;
-        let length = u32::try_from(payload.len()).unwrap_or(MAX_LENGTH);
+        let length = expect_within(payload.len(), self.limit)?;
         let lengths = (u64::from(length.saturating_add(AROUND)) << 32) | u64::from(length);
         *header = lengths.to_be_bytes();
         let checksum = self.checksum(payload);

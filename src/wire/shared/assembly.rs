@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::mem;
 
+use super::WriterId;
 use super::fragment::{Fragment, Kind};
 use super::introduction::Introduction;
-use super::{WriterId, too_large};
 use crate::error::{FrameError, Loss};
 use crate::wire::Step;
+use crate::wire::framing::expect_within;
 
 /// What a receiver accepts.
 #[derive(Clone, Debug)]
@@ -281,16 +282,13 @@ impl Assembly {
             }
             (Kind::First { total }, _) => {
                 let len = usize::try_from(total).unwrap_or(usize::MAX);
-                if total > rules.limit {
-                    return Err(too_large(len, rules.limit));
-                }
+                expect_within(len, rules.limit)?;
                 (Vec::new(), len)
             }
             (Kind::Middle | Kind::Last, Message::Partial { data, total }) => (data, total),
-            _ if u32::try_from(payload.len()).is_ok_and(|len| len <= rules.limit) => {
-                return Ok(Taken::Message);
+            _ => {
+                return expect_within(payload.len(), rules.limit).map(|_| Taken::Message);
             }
-            _ => return Err(too_large(payload.len(), rules.limit)),
         };
 
         self.held -= data.capacity();

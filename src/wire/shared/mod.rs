@@ -12,6 +12,7 @@ use fragment::{Fragment, HEADER};
 use introduction::Introduction;
 use stream::Stream;
 
+use super::framing::lowered;
 use super::{Framing, Step};
 use crate::error::FrameError;
 
@@ -158,8 +159,7 @@ impl Framing for Shared {
     }
 
     fn lower_max_payload(&mut self, bytes: u64) {
-        let limit = self.rules.limit;
-        self.rules.limit = u32::try_from(bytes).map_or(limit, |bytes| bytes.min(limit));
+        self.rules.limit = lowered(self.rules.limit, bytes);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -234,10 +234,6 @@ impl fmt::Debug for WriterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WriterId({self})")
     }
-}
-
-fn too_large(len: usize, limit: u32) -> FrameError {
-    FrameError::TooLarge { len: u64::try_from(len).unwrap_or(u64::MAX), limit: limit.into() }
 }
 
 /// What every system of POSIX keeps whole.

@@ -3,6 +3,7 @@
 use super::Introduction;
 use super::fragment::{HEADER, Kind, TOTAL, seal};
 use crate::error::FrameError;
+use crate::wire::framing::expect_within;
 
 /// What one writer has sent.
 #[derive(Debug, Default)]
@@ -51,10 +52,7 @@ impl Stream {
         let greets = self.place.until_hello == 0;
         let message = if greets { start + HEADER + introduction.len() } else { start };
         let len = out.len().checked_sub(message + HEADER).ok_or(FrameError::OutOfBounds)?;
-        let total = match u32::try_from(len) {
-            Ok(total) if total <= limit => total,
-            _ => return Err(super::too_large(len, limit)),
-        };
+        let total = expect_within(len, limit)?;
         let writer = self.writer()?;
         let mut place = self.place;
         if greets {
