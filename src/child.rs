@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::end::{End, Hold, Reopen};
 use crate::error::{Error, ErrorKind, Obstacle, TransitionError};
 use crate::state::{Closed, Open, Read, Write};
-use crate::wait::{Deadline, within};
+use crate::sys::Until;
+use crate::wait::{left, sooner, within};
 
 impl<P: Reopen> End<Write, Closed, P> {
     /// Opens the end, and waits until a program reads from the pipe, or has ended without that.
@@ -57,8 +58,8 @@ impl<P: Reopen> End<Write, Closed, P> {
         child: &mut Child,
         timeout: Duration,
     ) -> Result<End<Write, Open, P>, TransitionError<Self>> {
-        let opened = watching(child, timeout, self, |end, time| {
-            end.open_until(within(time)).map_err(TransitionError::into_parts)
+        let opened = watching(child, timeout, self, |end, until| {
+            end.open_until(until).map_err(TransitionError::into_parts)
         });
         opened.map_err(|(end, error)| TransitionError::new(end, error))
     }
@@ -121,8 +122,8 @@ impl<P: Hold> End<Read, Open, P> {
         child: &mut Child,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let waited = watching(child, timeout, self, |end, time| {
-            end.wait_for_writer_until(within(time)).map_err(|error| (end, error))
+        let waited = watching(child, timeout, self, |end, until| {
+            end.wait_for_writer_until(until).map_err(|error| (end, error))
         });
         waited.map_err(|(_, error)| error)
     }
@@ -135,16 +136,13 @@ fn watching<T, S>(
     child: &mut Child,
     timeout: Duration,
     mut state: S,
-    mut attempt: impl FnMut(S, Duration) -> Result<T, (S, Error)>,
+    mut attempt: impl FnMut(S, Until) -> Result<T, (S, Error)>,
 ) -> Result<T, (S, Error)> {
-    let deadline = Deadline::after(timeout);
+    let until = within(timeout);
     let mut exited = None;
     loop {
-        let time = match exited {
-            Some(_) => Duration::ZERO,
-            None => deadline.left().min(LOOK_AT_CHILD),
-        };
-        let (back, error) = match attempt(state, time) {
+        let time = if exited.is_some() { Duration::ZERO } else { LOOK_AT_CHILD };
+        let (back, error) = match attempt(state, sooner(until, time)) {
             Err((back, error)) if error.kind() == ErrorKind::TimedOut => (back, error),
             done => return done,
         };
@@ -155,7 +153,7 @@ fn watching<T, S>(
             Ok(exited) => exited,
             Err(unknown) => return Err((back, error.because(unknown))),
         };
-        if exited.is_none() && deadline.left().is_zero() {
+        if exited.is_none() && left(until).is_zero() {
             return Err((back, error));
         }
         state = back;

@@ -8,7 +8,7 @@ use crate::end::{EndOfWriters, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
 use crate::wait::half::WriteWithin as _;
-use crate::wait::{Deadline, within};
+use crate::wait::within;
 use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends one value to the pipe at a path, as a client, and says that this was all.
@@ -143,15 +143,15 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
     framing: F,
     timeout: Duration,
 ) -> Result<LastWords, Error> {
-    let deadline = Deadline::after(timeout);
+    let until = within(timeout);
     let wire = Wire::new(framing, Postcard);
-    let end = WriteEnd::at(path)?.open_timeout(deadline.left())?;
+    let end = WriteEnd::at(path)?.open_until(until)?;
     let mut sender = end.into_sender_with::<T, _, _>(wire.clone());
-    sender.send_timeout(value, deadline.left())?;
+    sender.send_until(value, until)?;
     // The goodbye comes after that is known to be taken: a receiver of one value leaves with it, and then nothing
     // told what it left behind.
     let mut end = sender.into_inner();
-    let taken = end.wait_until_taken(within(deadline.left()));
+    let taken = end.wait_until_taken(until);
     let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
     let sender = end.into_sender_with::<T, _, _>(wire);
     if taken {
@@ -159,7 +159,7 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
         let _ = sender.try_finish();
         return Ok(LastWords::Taken);
     }
-    match sender.finish_timeout(deadline.left()) {
+    match sender.finish_until(until) {
         Err(failed) if failed.error().is_disconnected() => Ok(LastWords::Sent),
         finished => Ok(finished?),
     }
@@ -170,9 +170,9 @@ fn receive_framed<T: Receivable, F: Framing>(
     framing: F,
     timeout: Duration,
 ) -> Result<T, Error> {
-    let deadline = Deadline::after(timeout);
+    let until = within(timeout);
     let pipe = Pipe::new(path)?.mkfifo()?;
     let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter);
-    let end = end.open_timeout(deadline.left())?;
-    end.into_receiver_with(Wire::new(framing, Postcard)).recv_timeout(deadline.left())
+    let end = end.open_until(until)?;
+    end.into_receiver_with(Wire::new(framing, Postcard)).recv_until(until)
 }

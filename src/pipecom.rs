@@ -69,7 +69,7 @@ use crate::path::PipePath;
 use crate::pipe::{Pipe, PipeOptions};
 use crate::state::{Allocated, Open};
 use crate::sys::IfExists;
-use crate::wait::Deadline;
+use crate::wait::{left, within};
 use crate::wire::foreign::Base64Lines;
 use crate::wire::{Plain, Wire};
 
@@ -102,29 +102,29 @@ pub fn send_timeout(
     text: &str,
     timeout: Duration,
 ) -> Result<String, Error> {
-    let deadline = Deadline::after(timeout);
+    let until = within(timeout);
     let name = PipePath::new(name)?;
     // The answers first. While they are open here, no other sender of this crate has them open, nor sends: so the
     // next answer is to this message.
     let mut end = ReadEnd::from(acknowledging(&name)?);
     let answers = loop {
-        let failed = match end.open_timeout(deadline.left()) {
+        let failed = match end.open_until(until) {
             Ok(open) => break open,
             Err(failed) => failed,
         };
         if failed.kind() != ErrorKind::InUse {
             return Err(failed.into());
         }
-        if deadline.left().is_zero() {
+        if left(until).is_zero() {
             let late = Obstacle::TimedOut("another sender still waits for its answer");
             return Err(Error::from(failed).because(late));
         }
-        thread::sleep(deadline.left().min(PAUSE));
+        thread::sleep(left(until).min(PAUSE));
         end = failed.into_state();
     };
-    let end = WriteEnd::from(name).open_timeout(deadline.left())?;
-    end.into_sender_with::<str, _, _>(wire()).send_timeout(text, deadline.left())?;
-    answers.into_receiver_with(wire()).recv_timeout(deadline.left())
+    let end = WriteEnd::from(name).open_until(until)?;
+    end.into_sender_with::<str, _, _>(wire()).send_until(text, until)?;
+    answers.into_receiver_with(wire()).recv_until(until)
 }
 
 /// A listener, to which senders of PipeCom and [`send`] come.
@@ -213,13 +213,13 @@ impl Listener {
     ///
     /// Those of [`answer`](Self::answer), and [`TimedOut`](ErrorKind::TimedOut).
     pub fn answer_timeout(&mut self, text: &str, timeout: Duration) -> Result<(), Error> {
-        let deadline = Deadline::after(timeout);
-        let end = self.answers.writer().open_timeout(deadline.left()).map_err(Error::from)?;
+        let until = within(timeout);
+        let end = self.answers.writer().open_until(until).map_err(Error::from)?;
         let end = WriteEnd::unnamed(end.into_io());
         let mut sender = end
             .into_sender_with::<str, _, _>(wire())
             .named(Some(self.answers.path().shared().clone()));
-        if let Err(error) = sender.send_timeout(text, deadline.left()) {
+        if let Err(error) = sender.send_until(text, until) {
             if error.is_half_sent() {
                 // Its sender reads the end, and not the next answer as the rest of this one.
                 self.last = None;

@@ -144,6 +144,20 @@ pub(crate) fn within(time: Duration) -> Until {
     Instant::now().checked_add(time).map_or(Until::Done, Until::Deadline)
 }
 
+/// How long a wait may still take.
+pub(crate) fn left(until: Until) -> Duration {
+    match until {
+        Until::Done => Duration::MAX,
+        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
+        Until::Now => Duration::ZERO,
+    }
+}
+
+/// The earlier of the end of a wait and of the end of a time that begins now.
+pub(crate) fn sooner(until: Until, time: Duration) -> Until {
+    within(left(until).min(time))
+}
+
 /// How long a wait that a stop does not end goes on before it looks for one.
 pub(crate) const LOOK_AT_STOP: Duration = Duration::from_millis(20);
 
@@ -153,34 +167,15 @@ pub(crate) fn until_changed<'a, T>(
     shared: MutexGuard<'a, T>,
     until: Until,
 ) -> (MutexGuard<'a, T>, bool) {
-    let left = match until {
-        Until::Done => {
-            return (changed.wait(shared).unwrap_or_else(PoisonError::into_inner), true);
-        }
-        Until::Now => Duration::ZERO,
-        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
-    };
+    if let Until::Done = until {
+        return (changed.wait(shared).unwrap_or_else(PoisonError::into_inner), true);
+    }
+    let left = left(until);
     if left.is_zero() {
         return (shared, false);
     }
     let waited = changed.wait_timeout(shared, left);
     (waited.unwrap_or_else(PoisonError::into_inner).0, true)
-}
-
-/// The time at which an operation of several steps ends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(Option<Instant>);
-
-impl Deadline {
-    /// The end of a time that begins now.
-    pub(crate) fn after(time: Duration) -> Self {
-        Self(Instant::now().checked_add(time))
-    }
-
-    /// What is left for the next step; of what never ends, all there is.
-    pub(crate) fn left(self) -> Duration {
-        self.0.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
-    }
 }
 
 /// Reading that can end at a deadline, or without waiting.

@@ -19,7 +19,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
     ("text", &["channel", "end", "state", "wire", "wait", "sys"]),
-    ("child", &["end", "state", "wait", "error"]),
+    ("child", &["end", "state", "wait", "sys", "error"]),
     ("dialog", &["channel", "duplex", "handles", "path", "state", "wire", "wait", "sys", "error"]),
     ("channel", &["duplex", "handles", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("duplex", &["end", "path", "state", "wait", "sys", "error"]),

@@ -173,7 +173,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Sendable,
         E: WriteWithin,
     {
-        self.send_by(value, |io, bytes| io.write_until(bytes, Until::Now))
+        self.send_until(value, Until::Now)
     }
 
     /// Sends a value, waiting for some time at most.
@@ -191,7 +191,14 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Sendable,
         E: WriteWithin,
     {
-        let until = within(timeout);
+        self.send_until(value, within(timeout))
+    }
+
+    pub(crate) fn send_until(&mut self, value: &T, until: Until) -> Result<(), Error>
+    where
+        T: Sendable,
+        E: WriteWithin,
+    {
         self.send_by(value, |io, bytes| io.write_until(bytes, until))
     }
 

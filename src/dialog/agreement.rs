@@ -120,7 +120,7 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
         self
     }
 
-    /// Lets the other side take its time up to this deadline, and no longer than usual.
+    /// Lets the other side take its time up to this deadline; where there is none, as long as usual.
     pub(crate) fn by(mut self, until: Until) -> Self {
         if let Until::Deadline(_) | Until::Now = until {
             self.patience = Patience::Until(until);

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use super::agreement::{Agreement, Inbound, Outbound};
 use crate::channel::{Message, Receivable, Sendable, TypedReceiver, TypedSender, WithHandles};
-use crate::duplex::{Connection, ReadHalf, WriteHalf};
+use crate::duplex::{ConnectOptions, Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::{Peer, Until};
 use crate::wait::half::WriteWithin as _;
-use crate::wait::within;
+use crate::wait::{left, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
 /// The bytes that are kept of what comes in while something is sent, unless set.
@@ -112,9 +112,9 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
         Out: Outbound,
         In: Inbound,
     {
-        let start = std::time::Instant::now();
-        let connection = Connection::connect_timeout(path, timeout)?;
-        Agreement::new().within(timeout.saturating_sub(start.elapsed())).make(connection)
+        let until = within(timeout);
+        let connection = ConnectOptions::new().connect_until(PipePath::new(path)?, until)?;
+        Agreement::new().within(left(until)).make(connection)
     }
 }
 

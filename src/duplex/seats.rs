@@ -4,11 +4,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use crate::error::{Error, Obstacle, Operation};
 use crate::sys::Until;
-use crate::wait::{LOOK_AT_STOP, Stop};
+use crate::wait::{LOOK_AT_STOP, Stop, left};
 
 /// The places for clients.
 #[derive(Debug)]
@@ -89,11 +88,10 @@ impl Seats {
             if stop.is_some_and(Stop::is_stopped) {
                 return failed(Obstacle::Stopped);
             }
-            let left = match until {
-                Until::Now => return failed(Obstacle::AllSeatsTaken),
-                Until::Done => LOOK_AT_STOP,
-                Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
-            };
+            if let Until::Now = until {
+                return failed(Obstacle::AllSeatsTaken);
+            }
+            let left = left(until);
             if left.is_zero() {
                 return failed(Obstacle::TimedOut("as many clients as may be are still connected"));
             }

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::Until;
-use crate::wait::{LOOK_AT_STOP, until_changed, within};
+use crate::wait::{LOOK_AT_STOP, left, until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Calls a [`Service`](super::Service).
@@ -351,11 +351,7 @@ impl Attempts {
     pub(crate) fn pause_after(&mut self, error: &Error) -> Option<Duration> {
         self.left = self.left.saturating_sub(1);
         let again = is_worth_another(error) && (self.repeatable || !error.is_delivered());
-        let in_time = match self.until {
-            Until::Now => false,
-            Until::Deadline(end) => end.saturating_duration_since(Instant::now()) > self.pause,
-            Until::Done => true,
-        };
+        let in_time = matches!(self.until, Until::Done) || left(self.until) > self.pause;
         if self.left == 0 || !again || !in_time {
             return None;
         }

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
@@ -16,7 +16,7 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::Until;
 use crate::wait::half::WriteWithin as _;
-use crate::wait::{until_changed, within};
+use crate::wait::{left, sooner, until_changed};
 use crate::wire::{Codec, Framing};
 
 /// The bytes that are kept of what comes in while a request is sent.
@@ -376,19 +376,6 @@ pub(crate) fn unanswered() -> Error {
     Error::new(Operation::Call, late).delivered()
 }
 
-/// The earlier of a deadline and of the end of a time that begins now.
-fn sooner(until: Until, time: Duration) -> Until {
-    match (until, within(time)) {
-        (Until::Deadline(end), Until::Deadline(soon)) => Until::Deadline(end.min(soon)),
-        (Until::Now, _) => Until::Now,
-        (_, soon) => soon,
-    }
-}
-
-fn is_over(until: Until) -> bool {
-    matches!(until, Until::Deadline(end) if Instant::now() >= end)
-}
-
 /// A call that has begun. However it ends, nobody waits for its answer once this is dropped.
 pub(crate) struct Call<'a, Req, Resp, F, C, M: Mode = Blocking> {
     link: &'a Link<Req, Resp, F, C, M>,
@@ -504,7 +491,8 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
                     None => io.write_until(bytes, soon),
                 };
                 match written {
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut && !is_over(until) => {}
+                    Err(error)
+                        if error.kind() == io::ErrorKind::TimedOut && !left(until).is_zero() => {}
                     done => return done,
                 }
                 link.hand_over(receiver);
