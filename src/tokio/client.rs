@@ -1,15 +1,13 @@
 //! Calling a service.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{timeout, timeout_at};
-
 use super::Tokio;
-use super::end::pause as rest;
+use super::wait::{before, pause as rest};
 use crate::channel::{Receivable, Sendable};
 use crate::error::{Error, Obstacle, Operation};
 use crate::path::PipePath;
@@ -273,14 +271,5 @@ where
             receiver.poll_fill(cx).map(|filled| filled.and_then(|()| receiver.parts().1.message()))
         });
         received.unwrap_or(Poll::Pending)
-    }
-}
-
-/// What a future comes to, unless the time ends before.
-async fn before<T>(until: Until, future: impl Future<Output = T>) -> Option<T> {
-    match until {
-        Until::Done => Some(future.await),
-        Until::Deadline(end) => timeout_at(end.into(), future).await.ok(),
-        Until::Now => timeout(Duration::ZERO, future).await.ok(),
     }
 }

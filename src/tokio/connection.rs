@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Tokio;
-use super::end::try_until;
+use super::wait::try_until;
 use crate::duplex::{ConnectOptions, Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;

@@ -1,6 +1,6 @@
 //! Ends: opened, read from, written to.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::wait::{check, pause, try_until};
 use super::{Driven, Tokio};
 use crate::end::{End, Hold, Reopen};
 use crate::error::{Error, Obstacle, Operation, TransitionError};
 use crate::state::{Closed, Direction, Open, Read, Write};
-use crate::sys::{Pauses, Polled, Raw, Until, Wait, end_of_wait};
+use crate::sys::{Pauses, Polled, Raw, Until, Wait};
 use crate::wait::Sleeper;
 
 const NOW: Wait<'_> = Wait { until: Until::Now, stop: None };
@@ -272,45 +273,4 @@ fn drive<D: Direction, S, P: Hold>(
     let Ok(runtime) = Handle::try_current() else { return Err((raw, Obstacle::NoRuntime.into())) };
     let polled = Polled::new(raw, D::WAY, runtime)?;
     Ok(Driven { polled, sleeper: end.stop().map(Sleeper::new) })
-}
-
-/// Tries something until there is what must be there, or the wait ends.
-pub(super) async fn try_until<T>(
-    end: Option<Instant>,
-    sleeper: Option<&Sleeper>,
-    mut attempt: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
-    let mut pauses = Pauses::new();
-    loop {
-        let missing = match attempt() {
-            Err(error) => error,
-            done => return done,
-        };
-        let Some(mut time) = pauses.after(&missing) else { return Err(missing) };
-        if let Some(end) = end {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(end_of_wait(io::ErrorKind::TimedOut.into(), missing));
-            }
-            time = time.min(left);
-        }
-        if Handle::try_current().is_err() {
-            return Err(Obstacle::NoRuntime.into());
-        }
-        pause(time, sleeper).await?;
-    }
-}
-
-pub(super) fn check(sleeper: Option<&Sleeper>, cx: &Context<'_>) -> io::Result<()> {
-    sleeper.map_or(Ok(()), |sleeper| sleeper.check(cx))
-}
-
-/// Lets some time pass; ends early where it is stopped.
-pub(super) async fn pause(time: Duration, sleeper: Option<&Sleeper>) -> io::Result<()> {
-    let mut time = std::pin::pin!(sleep(time));
-    poll_fn(|cx| {
-        check(sleeper, cx)?;
-        time.as_mut().poll(cx).map(Ok)
-    })
-    .await
 }

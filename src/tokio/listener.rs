@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::Tokio;
-use super::end::{check, pause};
+use super::wait::{check, pause};
 use crate::duplex::{Connection, Listener, Seat};
 use crate::error::{Error, ErrorKind, Obstacle, Operation, TransitionError};
 use crate::sys::PolledServer;

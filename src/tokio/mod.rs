@@ -9,6 +9,7 @@ mod listener;
 mod receiver;
 mod sender;
 mod service;
+mod wait;
 
 use crate::state::{Mode, half};
 use crate::sys::{Polled, Raw};
