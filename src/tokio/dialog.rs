@@ -2,17 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::time::Duration;
-
-use tokio::time::error::Elapsed;
-use tokio::time::{timeout, timeout_at};
 
 use super::Tokio;
+use super::wait::before;
 use crate::channel::{Receivable, Sendable};
 use crate::dialog::{Agreement, ReceivingHalf, SendingHalf};
 use crate::duplex::Connection;
 use crate::error::{Error, Operation};
-use crate::sys::Until;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
 impl Connection<Tokio> {
@@ -120,11 +116,8 @@ impl Connection<Tokio> {
             }
             Ok(())
         };
-        let talked = match agreement.until() {
-            Until::Done => talked.await,
-            Until::Deadline(end) => in_time(timeout_at(end.into(), talked).await),
-            Until::Now => in_time(timeout(Duration::ZERO, talked).await),
-        };
+        let talked = before(agreement.until(), talked).await;
+        let talked = talked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         talked.map_err(|error| reader.failed(Operation::Agree, error))?;
         agreement.conclude(&talk, reader, writer)
     }
@@ -137,8 +130,4 @@ impl<T: ?Sized, F: Framing, C: Codec> SendingHalf<T, F, C, Tokio> {
         self.flush().await?;
         self.parts().0.finish_in_place().await
     }
-}
-
-fn in_time<T>(done: Result<io::Result<T>, Elapsed>) -> io::Result<T> {
-    done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
