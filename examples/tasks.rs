@@ -78,12 +78,12 @@ fn serve() -> Result<(), Box<dyn Error>> {
 
     drop(sender); // the end of the outcomes
     listening.join().map_err(|_| "the listening thread panicked")??;
-    client.wait()?;
+    let client = client.wait()?;
     println!(
         "{} clients, {} tasks done, {} failed; the service ended: {:?}",
         summary.clients, summary.answered, summary.failed, summary.ending,
     );
-    Ok(())
+    if client.success() { Ok(()) } else { Err("the client failed".into()) }
 }
 
 /// Hands in tasks, one of which fails.

@@ -183,6 +183,23 @@ where
 
     /// Sends a request, and waits for its answer for some time at most.
     ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let client = Client::<u32, u32>::connect(path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// serving.join().unwrap()?; // the service has ended
+    /// let error = client.call_timeout(&2, Duration::from_millis(10)).unwrap_err();
+    /// assert!(!error.is_delivered()); // it was not handled, and may be sent elsewhere
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut): the answer that still comes is
@@ -204,6 +221,22 @@ where
     }
 
     /// Sends a request, and waits until the service has handled it, without an answer.
+    ///
+    /// The service is one like any other. What its handler returns is not sent, and the types need not agree on it.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<String, ()>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|line| println!("{line}")));
+    ///
+    /// let client = Client::<String, ()>::connect(path)?;
+    /// client.notify(&"it is printed by now".into())?;
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

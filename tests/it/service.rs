@@ -194,7 +194,7 @@ fn what_a_service_never_took_is_told_to_be_so() {
 fn a_service_that_nobody_calls_ends() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_limit(Duration::from_millis(300));
+        let service = service.idle_limit(Duration::from_millis(500));
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|number| number));
         let client = Client::<u32, u32>::connect(&path).unwrap();
@@ -210,11 +210,11 @@ fn a_service_that_nobody_calls_ends() {
 fn a_handler_at_work_is_not_idle() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_limit(Duration::from_millis(50));
+        let service = service.idle_limit(Duration::from_millis(500));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
-                thread::sleep(Duration::from_millis(300));
+                thread::sleep(Duration::from_secs(1));
                 number
             })
         });

@@ -12,7 +12,8 @@ pub(crate) fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'stat
     watched_for(Duration::from_secs(60), test)
 }
 
-/// Runs a test that takes its time, and ends the process if it takes more.
+/// Runs a test that takes its time, and ends the process if it takes more: `TYPED_PIPE_TEST_PATIENCE` times as much
+/// where that is set, for runs under tools that make everything slow.
 pub(crate) fn watched_for<T: Send + 'static>(
     limit: Duration,
     test: impl FnOnce() -> T + Send + 'static,
@@ -27,7 +28,9 @@ pub(crate) fn watched_for<T: Send + 'static>(
             result
         })
         .unwrap();
-    if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+    let patience =
+        std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap());
+    if wait.recv_timeout(limit * patience) == Err(RecvTimeoutError::Timeout) {
         // Not `eprintln`, whose words the harness would keep to itself.
         let _ = writeln!(std::io::stderr(), "{name} hangs");
         abort();

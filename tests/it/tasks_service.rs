@@ -330,7 +330,7 @@ fn a_service_of_tasks_has_its_limits() {
         }
         assert_eq!(limited.await.unwrap().unwrap().ending, Ending::MessageLimit);
 
-        let service = Service::temporary().unwrap().idle_limit(Duration::from_millis(50));
+        let service = Service::temporary().unwrap().idle_limit(Duration::from_millis(500));
         let path = service.path().clone();
         let idle = serving(service);
         let client = caller(&path).await;
