@@ -376,6 +376,7 @@ impl<D, S, P: Hold> End<D, S, P> {
         &self.held
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn stop(&self) -> Option<&Stop> {
         self.settings.stop.as_ref()
     }
@@ -436,8 +437,7 @@ impl<P: Hold> End<Read, Open, P> {
     }
 
     pub(crate) fn wait_for_writer_until(&mut self, until: Until) -> Result<(), Error> {
-        let wait = waiting(until, self.settings.stop.as_ref());
-        let waited = self.state.io.wait_for_writer(wait);
+        let waited = self.wait_with(until, Raw::wait_for_writer);
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
     }
 
@@ -533,11 +533,11 @@ impl<P: Hold> wait::half::ReadWithin for End<Read, Open, P> {
 impl<P: Hold> WriteWithin for End<Write, Open, P> {}
 impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
     fn write_until(&mut self, bytes: &[u8], until: Until) -> io::Result<usize> {
-        self.state.io.write(bytes, waiting(until, self.settings.stop.as_ref()))
+        self.wait_with(until, |io, wait| io.write(bytes, wait))
     }
 
     fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
-        self.state.io.wait_until_taken(waiting(until, self.stop()))
+        self.wait_with(until, |io, wait| io.wait_until_taken(wait))
     }
 
     fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -553,7 +553,7 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
     }
 
     fn give(&mut self, until: Until) -> io::Result<usize> {
-        self.state.io.give(waiting(until, self.settings.stop.as_ref()))
+        self.wait_with(until, |io, wait| io.give(wait))
     }
 }
 
@@ -587,7 +587,7 @@ impl<P: Hold> io::Write for End<Write, Open, P> {
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.state.io.write_vectored(bufs, waiting(Until::Done, self.settings.stop.as_ref()))
+        self.wait_with(Until::Done, |io, wait| io.write_vectored(bufs, wait))
     }
 
     /// Does nothing: what is written is in the pipe.
