@@ -218,19 +218,17 @@ fn taken(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::name::PREFIX;
+    use super::super::name::temporary;
     use super::super::testing::{client, timely};
     use super::*;
-    use crate::sys::random_name;
 
     /// Who takes one client wakes another thread for the next, whose event may be spent or unset.
     #[test]
     fn each_client_that_is_taken_sets_the_event_again() {
         timely(|| {
-            let path = format!("{PREFIX}typed-pipe-{}", random_name().unwrap());
-            let path = Path::new(&path);
-            let mut listener = Listener::new(path, &Settings::default(), 2).unwrap();
-            let _clients = [client(path), client(path)];
+            let path = temporary().unwrap();
+            let mut listener = Listener::new(&path, &Settings::default(), 2).unwrap();
+            let _clients = [client(&path), client(&path)];
             let event = Arc::clone(listener.event());
             for _ in 0..2 {
                 assert!(event.wait_for(10_000).unwrap());
@@ -244,11 +242,10 @@ mod tests {
     #[test]
     fn a_client_that_is_faster_than_its_instance_sets_the_event() {
         timely(|| {
-            let path = format!("{PREFIX}typed-pipe-{}", random_name().unwrap());
-            let path = Path::new(&path);
+            let path = temporary().unwrap();
             let descriptor = Descriptor::for_this_user().unwrap();
             let handle = create(&wide(path.as_os_str()), &descriptor, BUFFER, 0).unwrap();
-            let _client = client(path);
+            let _client = client(&path);
             let event = Arc::new(Event::automatic().unwrap());
             let mut instance = Instance::listening(handle, &event).unwrap();
             assert!(instance.is_connected().unwrap());

@@ -1,13 +1,15 @@
 //! The rules of names.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::NameError;
+use crate::sys::random_name;
 
 /// What every name of a pipe of this machine begins with.
-pub(super) const PREFIX: &str = r"\\.\pipe\";
+const PREFIX: &str = r"\\.\pipe\";
 
 /// The longest name, its prefix included.
 const NAME_MAX: usize = 256;
@@ -54,6 +56,11 @@ pub(crate) fn resolve(name: &Path) -> Result<PathBuf, NameError> {
         return Err(NameError::TooLong { len: path.len(), limit: NAME_MAX });
     }
     Ok(OsString::from_wide(&path).into())
+}
+
+/// A name that nobody can guess.
+pub(super) fn temporary() -> io::Result<PathBuf> {
+    Ok(PathBuf::from(format!("{PREFIX}typed-pipe-{}", random_name()?)))
 }
 
 /// What follows the prefix, in whatever case it is written.

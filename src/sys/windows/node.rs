@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::instance::{BACKLOG, Listener};
-use super::name::PREFIX;
+use super::name::temporary;
 use super::raw::Raw;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
-use crate::sys::{Settings, Wait, Way, end_of_wait, random_name};
+use crate::sys::{Settings, Wait, Way, end_of_wait};
 
 /// An allocated name: the instance that listens. The name dies with the last handle of either side.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Node {
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
-        let path = PathBuf::from(format!("{PREFIX}typed-pipe-{}", random_name()?));
+        let path = temporary()?;
         let node = Self::create(&path, settings)?;
         Ok((path, node))
     }

@@ -14,12 +14,12 @@ use super::connection::{Connection, events};
 use super::event::{Event, expect_no_stop, pause};
 use super::facts::Facts;
 use super::instance::Listener;
-use super::name::PREFIX;
+use super::name::temporary;
 use super::node::lock;
 use super::raw::Raw;
 use super::system_code;
 use crate::error::Obstacle;
-use crate::sys::{Settings, Wait, random_name};
+use crate::sys::{Settings, Wait};
 
 /// The most instances that listen at any time.
 const MOST: u16 = 64;
@@ -44,7 +44,7 @@ impl Server {
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
-        let path = PathBuf::from(format!("{PREFIX}typed-pipe-{}", random_name()?));
+        let path = temporary()?;
         let server = Self::bind(&path, settings)?;
         Ok((path, server))
     }

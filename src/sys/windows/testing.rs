@@ -21,8 +21,9 @@ use windows_sys::Win32::System::IO::{GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::Pipes::{CreateNamedPipeW, CreatePipe, PIPE_TYPE_BYTE, PIPE_WAIT};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
+use super::name::{temporary, wide};
 use super::{Node, Raw, Server};
-use crate::sys::{Settings, Until, Wait, Way, random_name};
+use crate::sys::{Settings, Until, Wait, Way};
 
 pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, stop: None };
 pub(super) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
@@ -228,17 +229,17 @@ pub(super) fn anonymous_pipe() -> (OwnedHandle, OwnedHandle) {
 
 /// The two handles of a pipe of both ways that has no messages, such as other programs make.
 pub(super) fn byte_pipe(overlapped: bool) -> (OwnedHandle, OwnedHandle) {
-    let name = format!(r"\\.\pipe\typed-pipe-{}", random_name().unwrap());
-    let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
+    let path = temporary().unwrap();
+    let name = wide(path.as_os_str());
     let flags = if overlapped { FILE_FLAG_OVERLAPPED } else { 0 };
     // SAFETY: the name ends with NUL, and the attributes may be null.
     let server = unsafe {
         let mode = PIPE_TYPE_BYTE | PIPE_WAIT;
-        CreateNamedPipeW(wide.as_ptr(), PIPE_ACCESS_DUPLEX | flags, mode, 1, 4096, 4096, 0, null())
+        CreateNamedPipeW(name.as_ptr(), PIPE_ACCESS_DUPLEX | flags, mode, 1, 4096, 4096, 0, null())
     };
     assert_ne!(server, INVALID_HANDLE_VALUE);
     // SAFETY: the handle is valid, and nobody else has it.
     let server = unsafe { OwnedHandle::from_raw_handle(server) };
-    let client = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&name).unwrap();
+    let client = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path).unwrap();
     (server, client.into())
 }
