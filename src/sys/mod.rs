@@ -81,11 +81,12 @@
 
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::Obstacle;
 
 mod backlog;
+mod retry;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -107,6 +108,9 @@ pub(crate) use windows::{Polled, PolledServer};
 #[cfg(unix)]
 pub(crate) use unix::{Socket, expect_socket_of};
 
+#[cfg(feature = "tokio")]
+pub(crate) use retry::{Pauses, end_of_wait};
+
 /// From so many bytes on it is worth while to give pages to the system instead of copying.
 pub(crate) const LARGE: usize = 16 << 10;
 
@@ -120,99 +124,7 @@ fn random() -> io::Result<u64> {
     getrandom::u64().map_err(io::Error::other)
 }
 
-/// The pauses between two tries grow from the first of these to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
-
-/// The pauses between one try and the next.
-#[derive(Debug)]
-pub(crate) struct Pauses {
-    next: Duration,
-    /// How often another reader may be found.
-    claims: u32,
-}
-
-impl Pauses {
-    pub(crate) fn new() -> Self {
-        Self { next: PAUSES.0, claims: 5 }
-    }
-
-    /// How long to wait before the next try; `None` where the failure is not that the other side is not there yet.
-    pub(crate) fn after(&mut self, failure: &io::Error) -> Option<Duration> {
-        if matches!(obstacle(failure), Some(Obstacle::HasReader)) {
-            // A process that is being forked off holds what this one had open, until it becomes another program.
-            self.claims = self.claims.checked_sub(1)?;
-        } else if !may_come(failure) {
-            return None;
-        }
-        let time = self.next;
-        self.next = (time * 2).min(PAUSES.1);
-        Some(time)
-    }
-}
-
-/// Tries something until there is what must be there, or the wait ends.
-///
-/// The system's own way to wait for that could not be ended, or would wait for ever on a pipe that has
-/// lost its name meanwhile.
-fn try_until<T>(
-    wait: Wait<'_>,
-    pause: impl Fn(Duration, Wait<'_>) -> io::Result<()>,
-    mut attempt: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
-    let mut pauses = Pauses::new();
-    loop {
-        let missing = match attempt() {
-            Err(error) => error,
-            done => return done,
-        };
-        let Some(time) = pauses.after(&missing) else { return Err(missing) };
-        pause(time, wait).map_err(|ended| end_of_wait(ended, missing))?;
-    }
-}
-
-/// Whether a failure to open only means that the other side is not there yet.
-fn may_come(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || matches!(
-            obstacle(error),
-            Some(
-                Obstacle::Busy
-                    | Obstacle::NoListener
-                    | Obstacle::NoReader
-                    | Obstacle::NoWriter
-                    | Obstacle::NotTaken
-            )
-        )
-}
-
-/// Says what was waited for, where a wait ended in vain.
-pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
-    match (ended.kind(), obstacle(&missing)) {
-        (io::ErrorKind::WouldBlock, _) | (io::ErrorKind::TimedOut, Some(Obstacle::HasReader)) => {
-            missing
-        }
-        (io::ErrorKind::TimedOut, Some(Obstacle::Busy)) => {
-            Obstacle::TimedOut("its owner still serves as many clients as it can").into()
-        }
-        (io::ErrorKind::TimedOut, Some(Obstacle::NoListener)) => {
-            Obstacle::TimedOut("still no process listens at it").into()
-        }
-        (io::ErrorKind::TimedOut, Some(Obstacle::NotTaken)) => {
-            Obstacle::TimedOut("the reader has not taken all of it yet").into()
-        }
-        (io::ErrorKind::TimedOut, Some(Obstacle::NoWriter)) => {
-            Obstacle::TimedOut("still no writer has come to it").into()
-        }
-        (io::ErrorKind::TimedOut, Some(_)) => {
-            Obstacle::TimedOut("still no process reads from it").into()
-        }
-        (io::ErrorKind::TimedOut, None) => {
-            Obstacle::TimedOut("there is still no pipe of this name").into()
-        }
-        _ => ended,
-    }
-}
-
+/// What is no error of the system, where that is why something failed.
 fn obstacle(error: &io::Error) -> Option<&Obstacle> {
     error.get_ref()?.downcast_ref()
 }

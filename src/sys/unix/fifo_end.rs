@@ -15,7 +15,8 @@ use super::lending::Lending;
 use super::wait::{pause, ready, ready_or_time, until_done};
 use super::{fifo, signal};
 use crate::error::Obstacle;
-use crate::sys::{Wait, Way, try_until};
+use crate::sys::retry::try_until;
+use crate::sys::{Wait, Way};
 
 /// How often a reader that no writer has come to looks whether its pipe still has a name.
 const LOOK_AT_NAME: Duration = Duration::from_secs(1);

@@ -348,7 +348,7 @@ mod queue {
     use std::os::fd::AsRawFd;
 
     use super::*;
-    use crate::sys::try_until;
+    use crate::sys::retry::try_until;
 
     pub(super) fn unread_by_peer(socket: BorrowedFd<'_>) -> io::Result<usize> {
         let mut bytes: libc::c_int = 0;

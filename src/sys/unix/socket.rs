@@ -15,7 +15,8 @@ use super::place::Site;
 use super::rights;
 use super::wait::{pause, ready};
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait, obstacle, try_until};
+use crate::sys::retry::try_until;
+use crate::sys::{Until, Wait, obstacle};
 
 /// A socket that does not wait, is closed on exec, raises no signal and lets no handle in.
 pub(super) fn stream() -> io::Result<OwnedFd> {

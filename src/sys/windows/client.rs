@@ -16,7 +16,8 @@ use super::event::pause;
 use super::security::expect_trusted;
 use super::system_code;
 use crate::error::Obstacle;
-use crate::sys::{Wait, Way, try_until};
+use crate::sys::retry::try_until;
+use crate::sys::{Wait, Way};
 
 /// Tries to connect until there is an instance that is free, or the wait ends.
 pub(super) fn connect(

@@ -10,7 +10,8 @@ use super::raw::Raw;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
-use crate::sys::{Settings, Wait, Way, end_of_wait};
+use crate::sys::retry::end_of_wait;
+use crate::sys::{Settings, Wait, Way};
 
 /// An allocated name: the instance that listens. The name dies with the last handle of either side.
 #[derive(Debug)]
