@@ -71,13 +71,13 @@ pub(super) fn expect_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Resul
     if let Some(other) = other {
         return Err(Obstacle::NotAPipe(other).into());
     }
-    match Facts::of(&handle) {
-        Err(error) if system_code(&error) != Some(ERROR_ACCESS_DENIED) => {
+    if let Err(error) = Facts::of(&handle) {
+        return Err(match system_code(&error) {
+            Some(ERROR_ACCESS_DENIED) => error,
             // The system takes sockets for pipes.
-            return Err(Obstacle::NotAPipe("a socket").into());
-        }
-        facts => facts?,
-    };
+            _ => Obstacle::NotAPipe("a socket").into(),
+        });
+    }
     let mut access = FILE_ACCESS_INFORMATION::default();
     // SAFETY: the place is of the type of this class.
     unsafe { query(handle, FileAccessInformation, &mut access)? };
