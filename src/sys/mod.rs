@@ -5,7 +5,8 @@
 //! Both back ends have these items with these signatures. They return [`io::Result`]; what is no error
 //! of the system is an [`Obstacle`](crate::error::Obstacle) inside it. A wait that ends at its deadline is
 //! [`io::ErrorKind::TimedOut`], one that must not wait at all [`io::ErrorKind::WouldBlock`], a stopped
-//! one [`Obstacle::Stopped`](crate::error::Obstacle).
+//! one [`Obstacle::Stopped`](crate::error::Obstacle). What reads, writes or accepts looks for a stop first: one that is
+//! set goes before what could be done at once. An end that was read stays one all the same.
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
 //! - `struct Event`: what a stop token sets, once and for good. `new`, `set`.
@@ -20,7 +21,7 @@
 //!   - `open(&Path, Way, any_owner: bool, Wait) -> io::Result<Raw>`: a client's end. A writing end
 //!     waits for the pipe to be there and to have a reader; a reading end waits for the pipe alone.
 //!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Option<Handle>`,
-//!     which a half has not
+//!     which a half has not, nor on Windows the end of an owner who reads. It is an `AsFd` or an `AsHandle` as well.
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
 //!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays.
 //!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
@@ -47,9 +48,9 @@
 //!     one connection
 //!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was
 //!     written. Dropping a half does the same as far as that takes no waiting.
-//!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`: writes,
-//!     and while there is no room, keeps up to `limit` bytes of what comes in, for later reads. More than
-//!     that is [`Obstacle::Congested`](crate::error::Obstacle).
+//!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
+//!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
+//!     reads. More than that is [`Obstacle::Congested`](crate::error::Obstacle).
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
@@ -64,7 +65,8 @@
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`,
 //!     without the pause.
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
-//!   something that bytes are read from or written to at a place.
+//!   something that bytes are read from or written to at a place. On Unix alone, `fn expect_socket_of(&Handle, Socket)
+//!   -> io::Result<()>`: whether it is a socket of this kind.
 //! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
 //!   - `new(Raw, Way, tokio::runtime::Handle) -> Result<Polled, (Raw, io::Error)>`, `into_raw(self) -> Raw`,
 //!     `raw(&self) -> &Raw`

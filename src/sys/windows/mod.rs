@@ -1,7 +1,7 @@
 //! Named pipes of Windows.
 //!
-//! All handles are overlapped, since the system does one operation after the other on those that are
-//! not. No handle is inheritable.
+//! All handles that are opened here are overlapped, since the system does one operation after the other on those
+//! that are not, and none is inheritable. One from elsewhere may not be overlapped: it does what waits for nothing else.
 
 mod ahead;
 #[cfg(feature = "tokio")]
