@@ -430,6 +430,7 @@ impl<D, S, P: Hold> End<D, S, P> {
         &self.held
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn stop(&self) -> Option<&Stop> {
         self.settings.stop.as_ref()
     }
@@ -640,7 +641,7 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
     }
 
     fn give(&mut self, until: Until) -> io::Result<usize> {
-        self.wait_with(until, Raw::give)
+        self.wait_with(until, |io, wait| io.give(wait))
     }
 }
 
