@@ -106,7 +106,8 @@ pub fn send_timeout(
     let name = PipePath::new(name)?;
     // The answers first. While they are open here, no other sender of this crate has them open, nor sends: so the
     // next answer is to this message.
-    let mut end = ReadEnd::from(acknowledging(&name)?);
+    // PipeCom's own listener may still be about to close the one before: that is not the end of this one.
+    let mut end = ReadEnd::from(acknowledging(&name)?).end_of_writers(EndOfWriters::NextWriter);
     let answers = loop {
         let failed = match end.open_until(until) {
             Ok(open) => break open,

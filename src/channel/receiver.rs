@@ -118,7 +118,8 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// How the writers ended the last time that all of them had left; `None` before.
     ///
     /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does; and
-    /// after a loop, which ends for a writer that was killed between two messages as for one that has finished.
+    /// after a loop, which ends for a writer that was killed between two messages as for one that has finished. After bytes that were not in order, it
+    /// is [`VanishedInMessage`](WritersEnd::VanishedInMessage).
     ///
     /// ```
     /// use std::thread;

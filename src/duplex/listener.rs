@@ -385,7 +385,7 @@ impl ListenerOptions {
     }
 
     /// Lets a token end [`accept`](Listener::accept). Connections are not touched by it: see
-    /// [`Connection::stopped_by`].
+    /// [`Connection::stopped_by`]. A [`Service`](crate::Service) that is made of the listener ends with it.
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.stop = Some(stop.clone());

@@ -142,7 +142,7 @@ where
         self
     }
 
-    /// Lets a token end the service.
+    /// Lets a token end the service, beside the one that its listener may have.
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.stop = Some(stop.clone());

@@ -150,6 +150,33 @@ fn an_answer_that_is_cut_off_is_not_mixed_up_with_the_next() {
 }
 
 #[cfg(unix)]
+#[test]
+fn the_late_end_of_the_answer_before_is_no_end_of_the_next() {
+    use typed_pipe::Pipe;
+
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let messages = Pipe::new(&name).unwrap().mkfifo().unwrap();
+        let answers = Pipe::new(folder.name("orders_ack")).unwrap().mkfifo().unwrap();
+        let path = answers.path().clone();
+        let sender = thread::spawn(move || pipecom::send(name, "news"));
+        // It has the answers open, or this would wait. It is what the answer before was written to.
+        let before = WriteEnd::at(&path).unwrap().open().unwrap();
+        let mut line = [0; 9];
+        let mut messages = messages.into_reader().open().unwrap();
+        std::io::Read::read_exact(&mut messages, &mut line).unwrap();
+        assert_eq!(&line, b"bmV3cw==\n");
+        drop(before);
+        // Whether the sender sees that before the next one comes or not, it gets its answer.
+        thread::sleep(SHORT);
+        WriteEnd::at(&path).unwrap().open().unwrap().write_all(b"QUNL\n").unwrap();
+        assert_eq!(sender.join().unwrap().unwrap(), pipecom::ACK);
+        drop(answers);
+    });
+}
+
+#[cfg(unix)]
 mod with_python {
     use std::path::Path;
     use std::process::Command;
