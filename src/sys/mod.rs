@@ -147,6 +147,7 @@ pub struct Wait<'a> {
 
 impl Wait<'_> {
     /// No wait at all.
+    #[cfg(any(unix, feature = "tokio"))]
     pub(crate) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
 
     /// Whether nothing but the operation itself can end the wait: a plain blocking call will do.
