@@ -210,6 +210,8 @@ mod linux {
             // It may be too full to become smaller.
             let _ = fcntl_setpipe_size(receiver.get_ref(), 8192);
             expect(&mut receiver, 40..60);
+            // The other side waits until its goodbye is taken.
+            assert_eq!(receiver.recv_bytes().unwrap_err().kind(), ErrorKind::Finished);
             peer.join();
         });
     }
