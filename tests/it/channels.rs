@@ -1,6 +1,6 @@
 //! Laws 6, 9, 10 and 11: typed messages.
 
-use std::io::{Cursor, Write};
+use std::io::{self, Cursor, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
@@ -211,6 +211,21 @@ fn d12_a_header_that_is_none_poisons_the_receiver() {
     assert!(error.is_fatal());
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Poisoned);
     assert!(receiver.next().is_none(), "an iterator ends after a fatal error");
+}
+
+#[test]
+fn what_the_system_refuses_for_good_is_fatal_and_a_shortage_is_not() {
+    struct Refuses(io::ErrorKind);
+    impl io::Read for Refuses {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+    }
+    let refused = |kind| TypedReceiver::<String, _>::new(Refuses(kind)).recv().unwrap_err();
+    let lasting = refused(io::ErrorKind::Other);
+    assert_eq!((lasting.kind(), lasting.is_fatal()), (ErrorKind::Io, true), "{lasting}");
+    let short = refused(io::ErrorKind::OutOfMemory);
+    assert_eq!((short.kind(), short.is_fatal()), (ErrorKind::Exhausted, false), "{short}");
 }
 
 #[test]

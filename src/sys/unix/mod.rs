@@ -23,6 +23,7 @@ mod polled;
 mod raw;
 mod rights;
 mod server;
+mod shortage;
 mod signal;
 mod sleeps;
 mod socket;

@@ -11,6 +11,7 @@ use super::file::expect_fifo;
 use super::identity::Identity;
 use super::place::{Place, Site, mode};
 use super::raw::Raw;
+use super::shortage;
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait, Way};
 
@@ -23,12 +24,14 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let (place, ()) = Place::take(path, settings, |site| allocate(site, settings))?;
+        let (place, ()) =
+            Place::take(path, settings, |site| allocate(site, settings)).map_err(shortage::told)?;
         Ok(Self { place, buffer_size: settings.buffer_size })
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
-        let (path, place, ()) = Place::temporary(|site| allocate(site, settings))?;
+        let (path, place, ()) =
+            Place::temporary(|site| allocate(site, settings)).map_err(shortage::told)?;
         Ok((path, Self { place, buffer_size: settings.buffer_size }))
     }
 
@@ -44,7 +47,8 @@ impl Node {
                 }
                 Err(error) => Err(error),
             }
-        })?;
+        });
+        let end = end.map_err(shortage::told)?;
         if let Some(bytes) = self.buffer_size {
             end.ask_for_buffer(bytes);
         }

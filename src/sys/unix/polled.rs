@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
-use super::{Raw, Server};
+use super::{Raw, Server, shortage};
 use crate::sys::{Wait, Way};
 
 /// An open end, and what tells the runtime about it.
@@ -181,12 +181,12 @@ impl PolledServer {
 /// Tells the runtime of a copy of the descriptor: halves of a connection have the same one.
 fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<AsyncFd<OwnedFd>> {
     let _inside = runtime.enter();
-    let fd = open.as_fd().try_clone_to_owned()?;
+    let fd = open.as_fd().try_clone_to_owned().map_err(shortage::told)?;
     let interest = match way {
         Way::In => Interest::READABLE,
         Way::Out => Interest::WRITABLE,
     };
     // SAFETY: the descriptor is open and stays the same as long as its owner, which the registration has.
     let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
-    registered.map_err(|failed| failed.into_parts().1)
+    registered.map_err(|failed| shortage::told(failed.into_parts().1))
 }

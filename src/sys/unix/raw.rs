@@ -16,7 +16,7 @@ use super::file::expect_socket;
 use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, into_fd};
 use super::server::ask_for_buffer;
-use super::{peer, socket};
+use super::{peer, shortage, socket};
 use crate::error::Obstacle;
 use crate::sys::{Peer, Wait, Way};
 
@@ -36,7 +36,7 @@ enum Kind {
 
 impl Raw {
     pub(crate) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        FifoEnd::open(path, way, any_owner, wait).map(Self::from)
+        FifoEnd::open(path, way, any_owner, wait).map(Self::from).map_err(shortage::told)
     }
 
     pub(crate) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
@@ -49,7 +49,8 @@ impl Raw {
         any_owner: bool,
         wait: Wait<'_>,
     ) -> io::Result<(Self, Self)> {
-        Ok(Self::both(halves(socket::connect(path, any_owner, wait)?)))
+        let socket = socket::connect(path, any_owner, wait).map_err(shortage::told)?;
+        Ok(Self::both(halves(socket)))
     }
 
     pub(crate) fn adopt_both(fd: OwnedFd) -> Result<(Self, Self), (OwnedFd, io::Error)> {
@@ -190,7 +191,7 @@ impl Raw {
     /// After the last writer left: the next read waits for the next writer. A connection has no next one.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Fifo(end) => end.renew(),
+            Kind::Fifo(end) => end.renew().map_err(shortage::told),
             Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
         }
     }

@@ -15,6 +15,7 @@ use super::half::halves;
 use super::identity::Identity;
 use super::place::{Place, Site, mode};
 use super::raw::Raw;
+use super::shortage;
 use super::socket::{self, bind, is_listened_to};
 use super::wait::{pause, until_done};
 use crate::error::Obstacle;
@@ -34,12 +35,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let (place, socket) = Place::take(path, settings, |site| occupy(site, settings))?;
+        let (place, socket) =
+            Place::take(path, settings, |site| occupy(site, settings)).map_err(shortage::told)?;
         Ok(Self { place, socket, buffer_size: settings.buffer_size })
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
-        let (path, place, socket) = Place::temporary(|site| occupy(site, settings))?;
+        let (path, place, socket) =
+            Place::temporary(|site| occupy(site, settings)).map_err(shortage::told)?;
         Ok((path, Self { place, socket, buffer_size: settings.buffer_size }))
     }
 
@@ -50,9 +53,11 @@ impl Server {
                 Err(Errno::CONNABORTED) => Err(Errno::INTR),
                 accepted => accepted,
             });
-        let client = accepted.or_else(|error| match exhausted(&error) {
-            Some(what) => rest(wait).and(Err(Obstacle::Exhausted(what).into())),
-            None => Err(error),
+        let client = accepted.or_else(|error| match shortage::told(error) {
+            error if matches!(obstacle(&error), Some(Obstacle::Exhausted(_))) => {
+                rest(wait).and(Err(error))
+            }
+            error => Err(error),
         })?;
         if let Some(bytes) = self.buffer_size {
             ask_for_buffer(client.as_fd(), bytes);
@@ -128,16 +133,6 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     super::apple::quiet_socket(&client)?;
     rustix::io::ioctl_fionbio(&client, false)?;
     Ok(client)
-}
-
-/// What there is none of, where that is why a client cannot be accepted.
-fn exhausted(error: &io::Error) -> Option<&'static str> {
-    match Errno::from_io_error(error)? {
-        Errno::MFILE => Some("this process has too many open files"),
-        Errno::NFILE => Some("this machine has too many open files"),
-        Errno::NOBUFS | Errno::NOMEM => Some("this machine has no memory for it"),
-        _ => None,
-    }
 }
 
 fn rest(wait: Wait<'_>) -> io::Result<()> {

@@ -20,12 +20,16 @@ mod event {
 
     use rustix::event::{EventfdFlags, eventfd};
 
+    use super::super::shortage;
+
     #[derive(Debug)]
     pub(crate) struct Event(OwnedFd);
 
     impl Event {
         pub(crate) fn new() -> io::Result<Self> {
-            Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            let made = eventfd(0, flags).map_err(io::Error::from);
+            made.map(Self).map_err(shortage::told)
         }
 
         pub(crate) fn set(&self) {
@@ -48,6 +52,8 @@ mod event {
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
 
+    use super::super::shortage;
+
     #[derive(Debug)]
     pub(crate) struct Event {
         readable: UnixStream,
@@ -56,7 +62,7 @@ mod event {
 
     impl Event {
         pub(crate) fn new() -> io::Result<Self> {
-            let (readable, writable) = UnixStream::pair()?;
+            let (readable, writable) = UnixStream::pair().map_err(shortage::told)?;
             writable.set_nonblocking(true)?;
             Ok(Self { readable, writable })
         }

@@ -11,6 +11,7 @@ use windows_sys::Win32::System::Threading::{
     CreateEventW, INFINITE, SetEvent, WaitForMultipleObjects, WaitForSingleObject,
 };
 
+use super::shortage;
 use crate::error::Obstacle;
 use crate::sys::{Until, Wait};
 
@@ -33,7 +34,7 @@ impl Event {
         // SAFETY: both pointers may be null: no attributes, hence not inheritable, and no name.
         let event = unsafe { CreateEventW(null(), manual_reset.into(), 0, null()) };
         if event.is_null() {
-            return Err(io::Error::last_os_error());
+            return Err(shortage::told(io::Error::last_os_error()));
         }
         // SAFETY: the handle is valid, and nobody else has it.
         Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))

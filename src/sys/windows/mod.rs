@@ -26,6 +26,7 @@ mod polled;
 mod raw;
 mod security;
 mod server;
+mod shortage;
 mod stream;
 #[cfg(test)]
 mod testing;

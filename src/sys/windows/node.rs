@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::instance::{BACKLOG, Listener};
 use super::name::temporary;
 use super::raw::Raw;
+use super::shortage;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
@@ -22,7 +23,8 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        Ok(Self { listener: Arc::new(Mutex::new(Listener::new(path, settings, BACKLOG)?)) })
+        let listener = Listener::new(path, settings, BACKLOG).map_err(shortage::told)?;
+        Ok(Self { listener: Arc::new(Mutex::new(listener)) })
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {

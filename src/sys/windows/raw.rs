@@ -10,6 +10,7 @@ use super::Event;
 use super::connection::Connection;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
+use super::shortage;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
@@ -32,7 +33,7 @@ enum Kind {
 
 impl Raw {
     pub(crate) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        Stream::open(path, way, any_owner, wait).map(Self::from)
+        Stream::open(path, way, any_owner, wait).map(Self::from).map_err(shortage::told)
     }
 
     pub(crate) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
@@ -131,7 +132,7 @@ impl Raw {
     /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.renew(),
+            Kind::Stream(stream) => stream.renew().map_err(shortage::told),
             Kind::Writers(writers) => {
                 writers.renew();
                 Ok(())
@@ -160,7 +161,8 @@ impl Raw {
         any_owner: bool,
         wait: Wait<'_>,
     ) -> io::Result<(Self, Self)> {
-        let (incoming, outgoing) = Connection::open(path, any_owner, wait)?;
+        let opened = Connection::open(path, any_owner, wait).map_err(shortage::told);
+        let (incoming, outgoing) = opened?;
         Ok((incoming.into(), outgoing.into()))
     }
 

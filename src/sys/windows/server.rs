@@ -5,11 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use windows_sys::Win32::Foundation::{
-    ERROR_COMMITMENT_LIMIT, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY,
-    ERROR_NOT_ENOUGH_QUOTA, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES,
-};
-
 use super::connection::{Connection, events};
 use super::event::{Event, expect_no_stop, pause};
 use super::facts::Facts;
@@ -17,8 +12,7 @@ use super::instance::Listener;
 use super::name::temporary;
 use super::node::lock;
 use super::raw::Raw;
-use super::system_code;
-use crate::error::Obstacle;
+use super::shortage;
 use crate::sys::{Settings, Wait};
 
 /// The most instances that listen at any time.
@@ -38,7 +32,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let listener = Listener::new(path, settings, settings.backlog.clamp(1, MOST).into())?;
+        let backlog = settings.backlog.clamp(1, MOST).into();
+        let listener = Listener::new(path, settings, backlog).map_err(shortage::told)?;
         let (event, facts) = (Arc::clone(listener.event()), listener.facts()?);
         Ok(Self { listener: Mutex::new(listener), event, facts })
     }
@@ -57,11 +52,10 @@ impl Server {
                 Ok(Some(halves)) => return Ok(halves),
                 Ok(None) => self.event.wait(wait)?,
                 Err(error) => {
-                    let exhausted = exhausted(error);
                     // The client is kept: this thread or another one looks for it again, after a rest.
                     let _ = pause(REST, wait);
                     self.event.set();
-                    return Err(exhausted);
+                    return Err(shortage::told(error));
                 }
             }
         }
@@ -99,22 +93,6 @@ impl Server {
         let (incoming, outgoing) = Connection::halves(client, self.facts, false, events);
         Ok(Some((incoming.into(), outgoing.into())))
     }
-}
-
-/// Says so where the process or the system has no room.
-fn exhausted(error: io::Error) -> io::Error {
-    let what = match system_code(&error) {
-        Some(ERROR_TOO_MANY_OPEN_FILES) => "this process has as many handles as it may",
-        Some(
-            ERROR_COMMITMENT_LIMIT
-            | ERROR_NO_SYSTEM_RESOURCES
-            | ERROR_NOT_ENOUGH_MEMORY
-            | ERROR_NOT_ENOUGH_QUOTA
-            | ERROR_OUTOFMEMORY,
-        ) => "the system has no room for another pipe",
-        _ => return error,
-    };
-    Obstacle::Exhausted(what).into()
 }
 
 #[cfg(test)]

@@ -288,10 +288,14 @@ fn judge(scenario: &str, call: Call, fault: Fault, told: &str) -> Option<String>
     let kind = error.split(':').next().unwrap_or_default();
     let known = match fault {
         Fault::Instead(libc::EAGAIN) => ["well", "InUse", "NotReady", "TimedOut", "Io"].as_slice(),
+        // `fcntl` makes no descriptor here.
+        Fault::Instead(libc::EMFILE | libc::ENFILE) if call.number != libc::SYS_fcntl => {
+            &["well", "Exhausted"]
+        }
         // Who may not connect is told that somebody listens.
         Fault::Instead(libc::EPERM | libc::EACCES) => &["well", "InUse", "PermissionDenied"],
         // A client that cannot read gives the connection up: the next call makes another.
-        _ if scenario == "call a service" => &["well", "Disconnected", "Io"],
+        _ if scenario == "call a service" => &["well", "Disconnected", "Exhausted", "Io"],
         _ => &["well", "Exhausted", "Io"],
     };
     // These are no reason to fail.

@@ -1,0 +1,27 @@
+//! When the process or the system has no room for another handle.
+
+use std::io;
+
+use windows_sys::Win32::Foundation::{
+    ERROR_COMMITMENT_LIMIT, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY,
+    ERROR_NOT_ENOUGH_QUOTA, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES,
+};
+
+use super::system_code;
+use crate::error::Obstacle;
+
+/// Says so, where that is the reason.
+pub(super) fn told(error: io::Error) -> io::Error {
+    let what = match system_code(&error) {
+        Some(ERROR_TOO_MANY_OPEN_FILES) => "this process has as many handles as it may",
+        Some(
+            ERROR_COMMITMENT_LIMIT
+            | ERROR_NO_SYSTEM_RESOURCES
+            | ERROR_NOT_ENOUGH_MEMORY
+            | ERROR_NOT_ENOUGH_QUOTA
+            | ERROR_OUTOFMEMORY,
+        ) => "the system has no room for it",
+        _ => return error,
+    };
+    Obstacle::Exhausted(what).into()
+}
