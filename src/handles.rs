@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::error::{Error, Obstacle, Operation};
-use crate::sys::Handle;
+use crate::sys::{self, Handle};
 
 /// Handles that go beside a message, or that came with one.
 ///
@@ -49,7 +49,7 @@ pub struct Handles {
 
 impl Handles {
     /// So many handles may go with one message.
-    pub const MOST: usize = 253;
+    pub const MOST: usize = sys::MOST_HANDLES;
 
     /// No handles yet.
     pub fn new() -> Self {
@@ -142,7 +142,7 @@ impl FromHandle for Handle {
 /// A file or a device.
 impl FromHandle for File {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
-        match crate::sys::expect_file(&handle) {
+        match sys::expect_file(&handle) {
             Ok(()) => Ok(handle.into()),
             Err(error) => Err((handle, Error::new(Operation::TakeHandle, error))),
         }

@@ -104,6 +104,8 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
         // What was fed goes first: the handles go with the next byte that is written.
         self.write_out(&mut write)?;
         let passed = handles.drain()?;
+        // Those of a value whose `Serialize` panicked go nowhere.
+        drop(self.io_mut().io_mut().take_back());
         let count = u8::try_from(passed.len()).unwrap_or(u8::MAX);
         let told = self.io_mut().io_mut().pass(passed);
         let numbers = told.map_err(|error| self.get_ref().failed(Operation::Send, error))?;

@@ -113,6 +113,9 @@ pub(crate) use unix::{Socket, expect_socket_of};
 #[cfg(feature = "tokio")]
 pub(crate) use retry::{Pauses, end_of_wait};
 
+/// So many handles may go with one message. Linux takes no more with one write (`SCM_MAX_FD`).
+pub(crate) const MOST_HANDLES: usize = 253;
+
 /// From so many bytes on it is worth while to give pages to the system instead of copying.
 pub(crate) const LARGE: usize = 16 << 10;
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::panic;
 use std::thread;
 use std::time::Duration;
 
@@ -244,6 +245,37 @@ fn a_value_that_does_not_encode_leaves_its_handles() {
         let error = giver.send_with(&Never, &mut handles).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
         assert_eq!(words(handles.take::<File>(0).unwrap()), "kept");
+    });
+}
+
+#[test]
+fn handles_of_a_value_that_panics_do_not_go_with_the_next_one() {
+    struct Panics(bool);
+    impl serde::Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            assert!(!self.0, "it does as it is asked");
+            serializer.serialize_u8(7)
+        }
+    }
+    watched(|| {
+        let (client, server) = Connection::pair().unwrap();
+        let agreeing = thread::spawn(move || server.into_typed::<u8, WithHandles<u8>>().unwrap());
+        let mut giver = client.into_typed::<WithHandles<Panics>, u8>().unwrap();
+        let mut taker = agreeing.join().unwrap();
+        let (log, mut handles) = (file("log"), Handles::new());
+        handles.add(file("of the one that panicked"));
+        let panicked = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            giver.send_with(&Panics(true), &mut handles)
+        }));
+        panicked.unwrap_err();
+        let mut handles = Handles::new();
+        for _ in 0..Handles::MOST {
+            handles.add(log.try_clone().unwrap());
+        }
+        giver.send_with(&Panics(false), &mut handles).unwrap();
+        let (seven, mut handles) = taker.recv_with().unwrap();
+        assert_eq!((seven, handles.len()), (7, Handles::MOST));
+        assert_eq!(words(handles.take::<File>(0).unwrap()), "log");
     });
 }
 

@@ -18,7 +18,7 @@ use super::rights::{self, Batch};
 use super::wait::{expect_no_stop, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
 use crate::sys::backlog::Backlog;
-use crate::sys::{Until, Wait};
+use crate::sys::{MOST_HANDLES, Until, Wait};
 
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const PIECE: usize = 64 * 1024;
 pub(super) const LOOK_AT_READER: Duration = Duration::from_millis(20);
 
 /// So many handles are kept of messages that nobody has asked for yet.
-const MOST_KEPT: usize = 2 * rights::MOST;
+const MOST_KEPT: usize = 2 * MOST_HANDLES;
 
 /// What the halves share.
 #[derive(Debug)]

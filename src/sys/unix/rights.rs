@@ -11,9 +11,7 @@ use rustix::net::{
 };
 
 use crate::error::Obstacle;
-
-/// How many handles the system takes with one write.
-pub(super) const MOST: usize = 253;
+use crate::sys::MOST_HANDLES as MOST;
 
 /// Room for so many handles: with less, the system would drop the rest.
 const ROOM: usize = cmsg_space!(ScmRights(MOST));

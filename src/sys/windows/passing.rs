@@ -35,9 +35,7 @@ use super::incoming::Incoming;
 use super::peer::open_process;
 use super::system_code;
 use crate::error::Obstacle;
-
-/// The most handles that go with one message: as many as on Unix.
-const MOST: usize = 253;
+use crate::sys::MOST_HANDLES as MOST;
 
 /// The numbers that handles have. Higher ones stand for the process, the thread and the tokens of whoever
 /// uses them.
