@@ -135,9 +135,12 @@ const PATIENCE: usize = 16;
 /// Tries that do not pay become as rare as this.
 const MOST_PATIENCE: usize = 1024;
 
+/// No clock reaches the end of some durations. Whoever spins for a day may as well begin anew.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// When to stop spinning; `None` where there is nothing to wait for.
 fn spin_end(time: Duration, until: Until) -> Option<Instant> {
-    let end = Instant::now().checked_add(time)?;
+    let end = Instant::now().checked_add(time.min(A_DAY))?;
     match until {
         Until::Now => None,
         Until::Deadline(deadline) => Some(end.min(deadline)),
@@ -239,6 +242,17 @@ mod tests {
             (before.since, 0),
             "nothing is learned from it either"
         );
+    }
+
+    #[test]
+    fn one_may_spin_for_as_long_as_there_is_time() {
+        let mut asked = 0;
+        let read = Pace::Spinning(Duration::MAX).read(Until::Done, |until| {
+            assert!(matches!(until, Until::Now), "it does not sleep");
+            asked += 1;
+            if asked < 5 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(7) }
+        });
+        assert_eq!((read.unwrap(), asked), (7, 5));
     }
 
     #[test]
