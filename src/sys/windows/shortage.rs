@@ -25,3 +25,19 @@ pub(super) fn told(error: io::Error) -> io::Error {
     };
     Obstacle::Exhausted(what).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::system_error;
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_told_from_other_errors() {
+        for (code, says) in
+            [(1450, "has no room for it"), (4, "as many handles as it may"), (5, "denied")]
+        {
+            let error = told(system_error(code));
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+}
