@@ -17,6 +17,7 @@ pub(super) struct Rules {
     pub(super) idle_limit: Option<Duration>,
     pub(super) message_limit: u64,
     pub(super) same_user: bool,
+    pub(super) client_idle_limit: Option<Duration>,
     pub(super) patience: Duration,
 }
 
@@ -26,6 +27,7 @@ impl Default for Rules {
             idle_limit: None,
             message_limit: u64::MAX,
             same_user: false,
+            client_idle_limit: None,
             patience: Duration::from_secs(10),
         }
     }
@@ -112,6 +114,11 @@ impl Desk {
         self.rules.patience
     }
 
+    /// How long a client may ask for nothing.
+    pub(crate) fn client_idle_limit(&self) -> Option<Duration> {
+        self.rules.client_idle_limit
+    }
+
     /// How long nothing may come before the service ends for that; none when it ends now.
     pub(crate) fn left(&self) -> Option<Duration> {
         let limit = self.rules.idle_limit?;
@@ -157,7 +164,12 @@ impl Desk {
     ) -> Result<Option<(Ticket, Req)>, Error> {
         let (number, wanted, request) = match received {
             Ok(request) => request,
-            Err(error) if error.is_end() || error.kind() == ErrorKind::Stopped => return Ok(None),
+            Err(error)
+                if error.is_end()
+                    || matches!(error.kind(), ErrorKind::Stopped | ErrorKind::TimedOut) =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let taken = self.counts.taken.fetch_add(1, Ordering::Relaxed) + 1;

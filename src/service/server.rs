@@ -166,6 +166,34 @@ where
         self
     }
 
+    /// Lets go of a client that has asked for nothing for so long, and makes room for another one.
+    ///
+    /// What it asks for later is not taken, and its call connects anew if it has a further
+    /// [attempt](crate::ClientOptions::attempts). The time that its request is being handled does not count.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ListenerOptions, Service};
+    ///
+    /// let listener = ListenerOptions::new().max_clients(1).temporary()?;
+    /// let service = Service::new(listener).client_idle_limit(Duration::from_millis(50));
+    /// let path = service.path().clone();
+    /// thread::spawn(move || service.serve(|number: u32| number + 1));
+    ///
+    /// let connect = || ClientOptions::new().attempts(10).connect::<u32, u32>(&path);
+    /// let first = connect()?;
+    /// assert_eq!(first.call(&1)?, 2);
+    /// let second = connect()?; // as soon as the first one has been silent for so long
+    /// assert_eq!(second.call(&2)?, 3);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn client_idle_limit(mut self, time: Duration) -> Self {
+        self.rules.client_idle_limit = Some(time);
+        self
+    }
+
     /// Ends the service after so many requests.
     #[must_use]
     pub fn message_limit(mut self, requests: u64) -> Self {
@@ -352,7 +380,11 @@ where
     C: Codec,
 {
     while !desk.is_closing() {
-        let Some((ticket, request)) = desk.take(receiver.recv())? else { break };
+        let received = match desk.client_idle_limit() {
+            Some(limit) => receiver.recv_timeout(limit),
+            None => receiver.recv(),
+        };
+        let Some((ticket, request)) = desk.take(received)? else { break };
         let handle = || handler(request).map_err(|error| error.to_string());
         let mut answer = desk.handled(&ticket, catch_unwind(AssertUnwindSafe(handle)));
         let mut sent = sender.send_timeout(&answer, desk.patience());

@@ -213,7 +213,15 @@ where
     E: fmt::Display,
 {
     while !desk.is_closing() {
-        let Some((ticket, request)) = desk.take(receiver.recv().await)? else { break };
+        let received = match desk.client_idle_limit() {
+            // A request that has begun to come in stays in the receiver, and is not taken.
+            Some(limit) => match timeout(limit, receiver.recv()).await {
+                Ok(received) => received,
+                Err(_) => break,
+            },
+            None => receiver.recv().await,
+        };
+        let Some((ticket, request)) = desk.take(received)? else { break };
         let handle = async { handler(request).await.map_err(|error| error.to_string()) };
         let mut answer = desk.handled(&ticket, caught(handle).await);
         let mut sent = in_time(desk, sender.send(&answer)).await;

@@ -224,6 +224,42 @@ fn a_handler_at_work_is_not_idle() {
     });
 }
 
+/// One that is silent gives its seat to another one, and gets a new one when it calls again.
+#[test]
+fn a_client_that_is_silent_is_let_go() {
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
+        let service = Service::<u64, u64>::new(listener).stopped_by(&stop);
+        let service = service.client_idle_limit(Duration::from_millis(50));
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve(|millis| {
+                // However long that takes: who waits for an answer is not silent.
+                thread::sleep(Duration::from_millis(millis));
+                millis
+            })
+        });
+        let connect = || ClientOptions::new().attempts(20).connect::<u64, u64>(&path).unwrap();
+        let first = connect();
+        assert_eq!(first.call(&200).unwrap(), 200);
+        let second = connect();
+        assert_eq!(second.call(&0).unwrap(), 0);
+        assert_eq!(first.call(&1).unwrap(), 1);
+        let third = Client::<u64, u64>::connect(&path).unwrap();
+        let error = loop {
+            match third.call(&2) {
+                Ok(_) => thread::sleep(Duration::from_millis(100)),
+                Err(error) => break error,
+            }
+        };
+        assert!(!error.is_delivered(), "{error}");
+        stop.stop();
+        let summary = serving.join().unwrap().unwrap();
+        assert_eq!(summary.lost, 0, "to be silent is no fault");
+    });
+}
+
 /// Stopped in the middle of a request: it is answered all the same.
 #[test]
 fn a_stop_answers_what_was_taken() {

@@ -340,6 +340,27 @@ fn a_service_of_tasks_has_its_limits() {
     });
 }
 
+/// One that is silent gives its seat to another one, and gets a new one when it calls again.
+#[test]
+fn a_client_that_is_silent_is_let_go_by_its_task() {
+    in_runtime(|| async {
+        let stop = Stop::new().unwrap();
+        let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
+        let service = Service::new(listener).stopped_by(&stop);
+        let service = service.client_idle_limit(Duration::from_millis(50));
+        let path = service.path().clone();
+        let serving = serving(service);
+        let options = || ClientOptions::new().attempts(20).into_tokio();
+        let first: Caller = options().connect(&path).await.unwrap();
+        assert_eq!(first.call(&1).await.unwrap(), 2);
+        let second: Caller = options().connect(&path).await.unwrap();
+        assert_eq!(second.call(&2).await.unwrap(), 4);
+        assert_eq!(first.call(&3).await.unwrap(), 6);
+        stop.stop();
+        assert_eq!(serving.await.unwrap().unwrap().lost, 0);
+    });
+}
+
 /// One that says nothing, one that sends garbage and one that leaves cost the others nothing.
 #[test]
 fn one_bad_client_costs_only_itself() {
