@@ -426,6 +426,24 @@ mod unix {
     }
 
     #[test]
+    fn a_descriptor_that_is_given_away_keeps_other_readers_out() {
+        watched(|| {
+            let pipe = Pipe::temporary().unwrap();
+            for renewed in [false, true] {
+                let reader = ReadEnd::from(pipe.path().clone());
+                let mut end = reader.end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+                if renewed {
+                    drop(WriteEnd::from(pipe.path().clone()).open().unwrap());
+                    assert_eq!(end.read(&mut [0; 1]).unwrap(), 0, "the writer has left");
+                }
+                let _fd = OwnedFd::from(end);
+                let other = ReadEnd::from(pipe.path().clone()).try_open();
+                assert_eq!(other.unwrap_err().kind(), ErrorKind::InUse, "{renewed}");
+            }
+        });
+    }
+
+    #[test]
     fn a25_a_descriptor_that_is_given_away_is_blocking() {
         let pipe = Pipe::temporary().unwrap();
         let mut end = pipe.into_reader().open().unwrap();

@@ -91,6 +91,11 @@ impl FifoEnd {
     pub(super) fn into_handle(mut self) -> OwnedFd {
         // It fails for no descriptor that is open.
         let _ = self.set_nonblocking(false);
+        if let Some(claim) = self.claim.take() {
+            // The claim goes with the descriptor.
+            drop(claim);
+            let _ = fifo::claim_reading(&self.fd);
+        }
         self.fd
     }
 
