@@ -12,7 +12,7 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let name = folder.path().join("orders");
 //! # #[cfg(windows)]
-//! # let name = std::path::PathBuf::from(format!("typed-pipe-doc-pipecom-{}", std::process::id()));
+//! # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
 //! let mut listener = Listener::new(&name)?; // "/run/app/orders"
 //! let sender = thread::spawn(move || pipecom::send(name, "tea, please"));
 //!
@@ -84,6 +84,23 @@ pub const DIE: &str = "PIPECOM_DIE";
 /// It waits until there is a listener. One that dies before its answer is [`Disconnected`](ErrorKind::Disconnected),
 /// except on its first message, and PipeCom's own: where that can be, use [`send_timeout`].
 ///
+/// ```
+/// use std::thread;
+/// use typed_pipe::pipecom::{self, Listener};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("orders");
+/// # #[cfg(windows)]
+/// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+/// let mut listener = Listener::new(&name)?; // the other process
+/// let sender = thread::spawn(move || pipecom::send(name, "tea, please"));
+///
+/// assert_eq!(listener.recv()?, "tea, please");
+/// listener.answer("there is none")?;
+/// assert_ne!(sender.join().unwrap()?, pipecom::ACK);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of [`WriteEnd::at`](crate::End::at), [`End::open`](crate::End::open) and
@@ -93,6 +110,21 @@ pub fn send(name: impl AsRef<Path>, text: &str) -> Result<String, Error> {
 }
 
 /// Sends a text as [`send`], and waits for some time at most for the listener and its answer together.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{ErrorKind, Operation, pipecom};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("orders");
+/// # #[cfg(windows)]
+/// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+/// let late = pipecom::send_timeout(name, "tea, please", Duration::from_millis(10)); // to nobody
+/// let error = late.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
+/// assert_ne!(error.operation(), Operation::Receive); // it is not delivered
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -132,6 +164,36 @@ pub fn send_timeout(
 ///
 /// It makes both pipes, and removes them when it is dropped. A message is received, and then it is answered: its
 /// sender waits for that, and may be anyone.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::pipecom::{self, Listener};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("orders");
+/// # #[cfg(windows)]
+/// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+/// let mut listener = Listener::new(&name)?; // "/run/app/orders"
+/// let sender = thread::spawn(move || {
+///     for text in ["tea", "cake", pipecom::DIE] {
+///         assert_eq!(pipecom::send(&name, text)?, pipecom::ACK);
+///     }
+///     Ok::<(), typed_pipe::Error>(())
+/// });
+///
+/// let mut orders = Vec::new();
+/// loop {
+///     let text = listener.recv()?;
+///     listener.acknowledge()?;
+///     if text == pipecom::DIE {
+///         break;
+///     }
+///     orders.push(text);
+/// }
+/// assert_eq!(orders, ["tea", "cake"]);
+/// sender.join().unwrap()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     messages: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, Base64Lines, Plain>,
@@ -147,6 +209,21 @@ pub struct Listener {
 impl Listener {
     /// Makes the pipes `NAME` and `NAME_ack`, or uses those that a sender of PipeCom has made.
     ///
+    /// ```
+    /// use typed_pipe::pipecom::Listener;
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let listener = Listener::new(&name)?; // "/run/app/orders", and "/run/app/orders_ack"
+    /// drop(listener); // which removes both
+    /// let gone = WriteEnd::at(name)?.try_open().unwrap_err();
+    /// assert_eq!(gone.kind(), ErrorKind::NotFound);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Pipe::new`], [`Pipe::mkfifo`] and [`End::open`](crate::End::open).
@@ -155,6 +232,20 @@ impl Listener {
     }
 
     /// Makes the pipes `NAME` and `NAME_ack` with options, such as those for senders of other users.
+    ///
+    /// ```
+    /// use typed_pipe::pipecom::Listener;
+    /// use typed_pipe::{IfExists, PipeOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let options = PipeOptions::new().if_exists(IfExists::Reuse).mode(0o660); // for this user's group
+    /// let listener = Listener::with_options(&name, options)?;
+    /// # drop(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -170,6 +261,23 @@ impl Listener {
 
     /// Receives the next message, waiting until it is there.
     ///
+    /// ```
+    /// use typed_pipe::pipecom::Listener;
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let mut listener = Listener::new(&name)?;
+    /// let mut sender = WriteEnd::at(name)?.open()?; // of lines that it makes itself
+    /// sender.write(b"tea!\n")?; // no base64
+    /// sender.write(b"dGVh\n")?;
+    /// assert_eq!(listener.recv().unwrap_err().kind(), ErrorKind::Corrupt);
+    /// assert_eq!(listener.recv()?, "tea");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedReceiver::recv`]. After a message that is [`Corrupt`](ErrorKind::Corrupt), no UTF-8
@@ -180,6 +288,21 @@ impl Listener {
     }
 
     /// Receives the next message, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::ErrorKind;
+    /// use typed_pipe::pipecom::Listener;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let mut listener = Listener::new(name)?;
+    /// let late = listener.recv_timeout(Duration::from_millis(10)); // nobody sends
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -192,6 +315,22 @@ impl Listener {
     ///
     /// A sender that has died does not come: [`answer_timeout`](Self::answer_timeout) is for that.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::pipecom::{self, Listener};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let mut listener = Listener::new(&name)?;
+    /// let sender = thread::spawn(move || pipecom::send(name, "tea, please"));
+    /// listener.recv()?; // the sender waits for this:
+    /// listener.acknowledge()?;
+    /// assert_eq!(sender.join().unwrap()?, "ACK");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`answer`](Self::answer).
@@ -201,6 +340,22 @@ impl Listener {
 
     /// Answers a text to the message that was received last, waiting until its sender comes for it.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::pipecom::{self, Listener};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let mut listener = Listener::new(&name)?;
+    /// let sender = thread::spawn(move || pipecom::send(name, "how long is this?"));
+    /// let text = listener.recv()?;
+    /// listener.answer(&text.len().to_string())?; // for `send` of this crate: PipeCom's takes `ACK` alone
+    /// assert_eq!(sender.join().unwrap()?, "17");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`End::open`](crate::End::open) and [`TypedSender::send`](crate::TypedSender::send).
@@ -209,6 +364,25 @@ impl Listener {
     }
 
     /// Answers a text to the message that was received last, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::pipecom::{self, Listener};
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let mut listener = Listener::new(&name)?;
+    /// let mut sender = WriteEnd::at(name)?.open()?;
+    /// sender.write(b"dGVh\n")?;
+    /// drop(sender); // it does not come for its answer
+    /// assert_eq!(listener.recv()?, "tea");
+    /// let late = listener.answer_timeout(pipecom::ACK, Duration::from_millis(10));
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -232,6 +406,19 @@ impl Listener {
     }
 
     /// The path of the pipe for messages, which is what senders must know.
+    ///
+    /// ```
+    /// use typed_pipe::PipePath;
+    /// use typed_pipe::pipecom::Listener;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let listener = Listener::new(&name)?;
+    /// assert_eq!(listener.path(), Some(&PipePath::new(name)?)); // that for answers is not told
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn path(&self) -> Option<&PipePath> {
         self.messages.get_ref().path()
     }

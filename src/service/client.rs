@@ -75,6 +75,21 @@ pub(crate) type SharedLink<Req, Resp, F, C, M = Blocking> = Arc<Link<Req, Resp, 
 impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// Connects to the service at a path, and waits until it is there.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let calling = thread::spawn(move || {
+    ///     let client = Client::<u32, u32>::connect(path)?; // waits until the service serves
+    ///     client.call(&42)
+    /// });
+    /// service.serve(|number| number + 1)?;
+    /// assert_eq!(calling.join().unwrap()?, 43);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedConnection::connect`](crate::TypedConnection::connect).
@@ -83,6 +98,16 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     }
 
     /// Connects to the service at a path, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Client, ErrorKind, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let late = Client::<u32, u32>::connect_timeout(service.path(), Duration::from_millis(10));
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -101,6 +126,24 @@ where
     M: Mode,
 {
     /// The path of the service.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let client = Client::<u32, u32>::connect(&path)?;
+    /// assert_eq!(client.path(), &path);
+    /// let another = Client::<u32, u32>::connect(client.path())?; // over a connection of its own
+    /// assert_eq!(another.call(&1)?, 2);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn path(&self) -> &PipePath {
         &self.path
     }
@@ -164,6 +207,23 @@ where
 {
     /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ErrorKind, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| 10 / number));
+    ///
+    /// let client = Client::<u32, u32>::connect(path)?;
+    /// let error = client.call(&0).unwrap_err(); // the handler panics, and the service goes on
+    /// assert_eq!(error.kind(), ErrorKind::Panicked);
+    /// assert!(error.is_delivered()); // to call again would make it panic again
+    /// assert_eq!(client.call(&5)?, 2);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// After each, [`Error::is_delivered`] tells whether the service may have handled it.
@@ -213,6 +273,21 @@ where
     /// With [attempts](ClientOptions::attempts), it is tried again even where the service may have handled it and was
     /// lost before it answered.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ClientOptions, Service};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|word| word.len()));
+    ///
+    /// let client: Client<String, usize> = ClientOptions::new().attempts(3).connect(path)?;
+    /// // To count twice does no harm. `call` would not try again once the service may have begun.
+    /// assert_eq!(client.call_repeatable(&"hello".into())?, 5);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
@@ -246,6 +321,31 @@ where
     }
 
     /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Client, ErrorKind, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let busy = stop.clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve(|_| {
+    ///         while !busy.is_stopped() {
+    ///             thread::yield_now(); // it takes long
+    ///         }
+    ///     })
+    /// });
+    ///
+    /// let client = Client::<String, ()>::connect(path)?;
+    /// let error = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -421,6 +521,22 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 
 impl ClientOptions {
     /// The usual options: the usual wire, one attempt, and no deadline.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let options = ClientOptions::new(); // those of `Client::connect`
+    /// let one = options.clone().connect::<u32, u32>(&path)?;
+    /// let other = options.connect::<u32, u32>(&path)?;
+    /// assert_eq!((one.call(&1)?, other.call(&2)?), (2, 3));
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self {
             wire: Wire::default(),
@@ -441,6 +557,24 @@ impl Default for ClientOptions {
 
 impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Speaks another wire. The service must speak the same.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::wire::{LengthPrefixed, Wire};
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|word| word.len()));
+    ///
+    /// let small = Wire::default().with_framing(LengthPrefixed::default().limit(64));
+    /// let client = ClientOptions::new().with_wire(small).connect::<String, usize>(path)?;
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// let error = client.call(&"hello".repeat(100)).unwrap_err(); // nothing was sent
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> ClientOptions<G, D, M> {
         ClientOptions {
             wire,
@@ -453,12 +587,42 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     }
 
     /// Sets the name of what is spoken, with a version, such as `"tasks/1"`. A service that has set another refuses.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let old = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path);
+    /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
+    /// let client = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn speaking(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
     /// Sets how to connect.
+    ///
+    /// ```
+    /// use typed_pipe::{ClientOptions, ConnectOptions, ErrorKind, Service, Stop};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let stop = Stop::new()?;
+    /// let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&stop));
+    /// stop.stop(); // at a Ctrl-C
+    /// let stopped = options.connect::<u32, u32>(service.path()); // and does not wait
+    /// assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Stopped);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn connecting(mut self, options: ConnectOptions<M>) -> Self {
         self.connect = options;
         self
@@ -469,6 +633,24 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// It is tried again where the service has not got the request, and where the call
     /// [may be repeated](Client::call_repeatable) if the service was lost before it answered; never where the handler
     /// has failed.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.try_serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
+    /// });
+    ///
+    /// // Where the service ends, up to four more attempts find its successor.
+    /// let client = ClientOptions::new().attempts(5).connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&42)?, 41);
+    /// assert!(client.call(&0).is_err());
+    /// assert_eq!(serving.join().unwrap()?.failed, 1); // it would fail again
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
@@ -476,12 +658,55 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
 
     /// Sets the pause before the second attempt, which doubles with each, and the longest one; 10 milliseconds and a
     /// second unless set.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let (first, longest) = (Duration::from_millis(50), Duration::from_millis(150));
+    /// let options = ClientOptions::new().attempts(4).back_off(first, longest); // 50, 100 and 150 ms
+    /// let client = options.connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&1)?, 2); // at the first attempt, without a pause
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
         self.pauses = (first, longest);
         self
     }
 
     /// Sets how long a call may take that says nothing else, all attempts included; as long as it takes unless set.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let busy = stop.clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve(|number| {
+    ///         while !busy.is_stopped() {
+    ///             thread::yield_now(); // it takes long
+    ///         }
+    ///         number + 1
+    ///     })
+    /// });
+    ///
+    /// let options = ClientOptions::new().timeout(Duration::from_millis(10));
+    /// let client = options.connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -526,6 +751,20 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// Connects to the service at a path, as [`Client::connect`].
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let client: Client<u32, u32> = ClientOptions::new().attempts(3).connect(path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Client::connect`].
@@ -537,6 +776,17 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     }
 
     /// Connects to the service at a path, as [`Client::connect_timeout`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let options = ClientOptions::new().attempts(3);
+    /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10));
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // attempts are those of calls
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -34,6 +34,25 @@ impl Default for Rules {
 }
 
 /// What a service has done: what [`Service::serve`](super::Service::serve) returns at its end.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Client, Service};
+///
+/// let service = Service::<u32, u32>::temporary()?.message_limit(3);
+/// let path = service.path().clone();
+/// let serving = thread::spawn(move || {
+///     service.try_serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
+/// });
+///
+/// let client = Client::<u32, u32>::connect(path)?;
+/// let calls = [2, 0, 1].map(|number| client.call(&number).is_ok());
+/// assert_eq!(calls, [true, false, true]);
+/// let summary = serving.join().unwrap()?;
+/// assert_eq!((summary.clients, summary.answered, summary.failed), (1, 2, 1));
+/// assert_eq!(summary.lost, 0);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -51,6 +70,21 @@ pub struct Summary {
 }
 
 /// What ended a [`Service`](super::Service), in its [`Summary`].
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{Ending, Service, Stop};
+///
+/// let stop = Stop::new()?;
+/// stop.stop(); // at a Ctrl-C
+/// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+/// let ending = service.idle_limit(Duration::from_secs(60)).serve(|number| number + 1)?.ending;
+/// match ending {
+///     Ending::Idle => println!("a minute without a request"),
+///     ending => assert_eq!(ending, Ending::Stopped),
+/// }
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {

@@ -75,6 +75,23 @@ type Opened<F, C, M> = (Listener<M>, Agreement<F, C>, Desk);
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// A service at a name on this machine, of which it becomes the owner.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("lengths");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let service = Service::<String, usize>::bind(&name)?.message_limit(1); // "/run/app/lengths"
+    /// let serving = thread::spawn(move || service.serve(|word| word.len()));
+    ///
+    /// let client = Client::<String, usize>::connect(name)?; // who knows the name finds it there
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Listener::bind`].
@@ -83,6 +100,14 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     }
 
     /// A service at a name that nobody can guess.
+    ///
+    /// ```
+    /// use typed_pipe::Service;
+    ///
+    /// let (one, other) = (Service::<u32, u32>::temporary()?, Service::<u32, u32>::temporary()?);
+    /// assert_ne!(one.path(), other.path()); // clients must be told: as an argument, or by another pipe
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -123,6 +148,26 @@ where
     M: Mode,
 {
     /// Speaks another wire. Clients must speak the same.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::wire::{Checked, Wire};
+    /// use typed_pipe::{Client, ClientOptions, ErrorKind, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let wire = Wire::default().with_framing(Checked::default());
+    /// let service = Service::<u32, u32>::temporary()?.with_wire(wire.clone()).stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let other = Client::<u32, u32>::connect(&path); // on the usual wire
+    /// assert_eq!(other.unwrap_err().kind(), ErrorKind::Mismatch);
+    /// let client = ClientOptions::new().with_wire(wire).connect::<u32, u32>(&path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Service<Req, Resp, G, D, M> {
         Service {
@@ -136,6 +181,24 @@ where
     }
 
     /// Sets the name of what is spoken, with a version, such as `"tasks/1"`. A client that has set another is refused.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ClientOptions, ErrorKind, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let old = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path);
+    /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
+    /// let nameless = Client::<u32, u32>::connect(&path)?; // it says nothing, and any name will do
+    /// assert_eq!(nameless.call(&1)?, 2);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn speaking(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -143,6 +206,28 @@ where
     }
 
     /// Lets a token end the service, beside the one that its listener may have.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Ending, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve(|word| {
+    ///         if word == "quit" {
+    ///             stop.stop(); // or at a Ctrl-C
+    ///         }
+    ///     })
+    /// });
+    ///
+    /// let client = Client::<String, ()>::connect(path)?;
+    /// client.call(&"go on".into())?;
+    /// client.call(&"quit".into())?; // what was taken is answered
+    /// assert_eq!(serving.join().unwrap()?.ending, Ending::Stopped);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.stop = Some(stop.clone());
@@ -195,6 +280,21 @@ where
     }
 
     /// Ends the service after so many requests.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Ending, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let client = Client::<u32, u32>::connect(path)?;
+    /// assert_eq!((client.call(&1)?, client.call(&2)?), (2, 3));
+    /// let summary = serving.join().unwrap()?; // it has ended
+    /// assert_eq!((summary.answered, summary.ending), (2, Ending::MessageLimit));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn message_limit(mut self, requests: u64) -> Self {
         self.rules.message_limit = requests;
@@ -202,6 +302,20 @@ where
     }
 
     /// Serves no other user than the one that this process runs as.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.require_same_user().message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let client = Client::<u32, u32>::connect(path)?; // that of another user would be given up
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn require_same_user(mut self) -> Self {
         self.rules.same_user = true;
@@ -209,6 +323,25 @@ where
     }
 
     /// Sets how long a client may take to agree, and to take an answer, before it is given up; 10 seconds unless set.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let service = service.patience(Duration::from_millis(10));
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let mut silent = Connection::connect(path)?; // and never says what it speaks
+    /// while silent.read(&mut [0; 64]).is_ok_and(|read| read > 0) {} // the service ends the connection
+    /// stop.stop();
+    /// assert_eq!(serving.join().unwrap()?.lost, 1);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {
         self.rules.patience = time;
@@ -216,6 +349,17 @@ where
     }
 
     /// The path at which clients connect.
+    ///
+    /// ```
+    /// use std::process::Command;
+    /// use typed_pipe::Service;
+    ///
+    /// let service = Service::<u32, u32>::temporary()?;
+    /// let mut worker = Command::new("worker");
+    /// worker.arg(service.path()); // where it is to connect
+    /// assert_eq!(worker.get_args().count(), 1);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn path(&self) -> &PipePath {
         self.listener.path()
     }
@@ -261,6 +405,29 @@ where
 {
     /// Answers requests, until the service ends.
     ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     let seen = Mutex::new(Vec::new()); // what the clients share: each has a thread
+    ///     service.serve(|word| {
+    ///         let Ok(mut seen) = seen.lock() else { return 0 };
+    ///         seen.push(word);
+    ///         seen.len()
+    ///     })
+    /// });
+    ///
+    /// let one = Client::<String, usize>::connect(&path)?;
+    /// let other = Client::<String, usize>::connect(&path)?;
+    /// assert_eq!((one.call(&"a".into())?, other.call(&"b".into())?), (1, 2));
+    /// assert_eq!(serving.join().unwrap()?.clients, 2);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the system lets in no further client. All requests that were taken are answered.
@@ -272,6 +439,23 @@ where
     ///
     /// The words of the handler's error go to the caller, in an error of the kind
     /// [`Failed`](crate::ErrorKind::Failed). An example is at [`Client`](crate::Client).
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ErrorKind, Service};
+    ///
+    /// let service = Service::<String, u32>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.try_serve(|word| word.parse::<u32>()));
+    ///
+    /// let client = Client::<String, u32>::connect(path)?;
+    /// assert_eq!(client.call(&"42".into())?, 42);
+    /// let error = client.call(&"many".into()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Failed);
+    /// assert!(error.to_string().contains("invalid digit found in string"));
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -21,6 +21,25 @@ use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// Lets tasks of [tokio](Tokio) call.
+    ///
+    /// ```
+    /// use typed_pipe::{ClientOptions, Service, Stop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
+    ///
+    /// let options = ClientOptions::new().attempts(3).into_tokio(); // before it connects
+    /// let client = options.connect::<u32, u32>(path).await?;
+    /// assert_eq!(client.call(&42).await?, 43);
+    /// # stop.stop();
+    /// # serving.await.unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_tokio(self) -> ClientOptions<F, C, Tokio> {
         self.in_mode()
     }
@@ -28,6 +47,26 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     /// Lets threads that block call.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::wire::{LengthPrefixed, Postcard};
+    /// use typed_pipe::{ClientOptions, Service, Tokio};
+    ///
+    /// struct Config {
+    ///     calling: ClientOptions<LengthPrefixed, Postcard, Tokio>,
+    /// }
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let config = Config { calling: ClientOptions::new().attempts(3).into_tokio() };
+    /// let client = config.calling.into_blocking().connect::<u32, u32>(path)?; // not awaited
+    /// assert_eq!(client.call(&42)?, 43);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_blocking(self) -> ClientOptions<F, C> {
         self.in_mode()
     }
@@ -35,6 +74,29 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     /// Connects to the service at a path, and waits until it is there.
     ///
     /// Where the future is dropped, so is what was begun.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{LengthPrefixed, Postcard};
+    /// use typed_pipe::{Client, ClientOptions, Service, Stop, Tokio};
+    ///
+    /// struct Lengths {
+    ///     client: Client<String, usize, LengthPrefixed, Postcard, Tokio>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let stop = Stop::new()?;
+    /// let service = Service::<String, usize>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
+    ///
+    /// let lengths = Lengths { client: ClientOptions::new().into_tokio().connect(path).await? };
+    /// assert_eq!(lengths.client.call(&"hello".into()).await?, 5);
+    /// # stop.stop();
+    /// # serving.await.unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -51,6 +113,20 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     }
 
     /// Connects to the service at a path, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let options = ClientOptions::new().into_tokio();
+    /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10)).await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -106,6 +182,28 @@ where
 {
     /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
     ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use typed_pipe::{ClientOptions, Service, Stop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
+    ///
+    /// let client = Arc::new(ClientOptions::new().into_tokio().connect::<u32, u32>(path).await?);
+    /// let shared = Arc::clone(&client);
+    /// let task = tokio::spawn(async move { shared.call(&1).await }); // over the same connection
+    /// assert_eq!(client.call(&10).await?, 11);
+    /// assert_eq!(task.await.unwrap()?, 2);
+    /// # stop.stop();
+    /// # serving.await.unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of a client that blocks. After each, [`Error::is_delivered`] tells whether the service may have handled it.
@@ -114,6 +212,25 @@ where
     }
 
     /// Sends a request, and waits for its answer for some time at most.
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let service = Service::<u32, u32>::temporary()?.into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.serve(|_| pending())); // it never answers
+    ///
+    /// let client = ClientOptions::new().into_tokio().connect::<u32, u32>(path).await?;
+    /// let late = client.call_timeout(&1, Duration::from_millis(10)).await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # serving.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -124,6 +241,26 @@ where
 
     /// Sends a request that may be handled twice, and waits for its answer.
     ///
+    /// ```
+    /// use typed_pipe::{ClientOptions, Service, Stop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let stop = Stop::new()?;
+    /// let service = Service::<String, usize>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
+    ///
+    /// let options = ClientOptions::new().attempts(3).into_tokio();
+    /// let client = options.connect::<String, usize>(path).await?;
+    /// // To count twice does no harm. `call` would not try again once the service may have begun.
+    /// assert_eq!(client.call_repeatable(&"hello".into()).await?, 5);
+    /// # stop.stop();
+    /// # serving.await.unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
@@ -133,6 +270,30 @@ where
 
     /// Sends a request, and waits until the service has handled it, without an answer.
     ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use typed_pipe::{ClientOptions, Service, Stop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let stop = Stop::new()?;
+    /// let (sender, lines) = mpsc::channel();
+    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.serve(move |line| {
+    ///     let _ = sender.send(line);
+    ///     async {}
+    /// }));
+    ///
+    /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
+    /// client.notify(&"a line".into()).await?;
+    /// assert_eq!(lines.try_recv()?, "a line"); // it is handled by now
+    /// # stop.stop();
+    /// # serving.await.unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
@@ -141,6 +302,25 @@ where
     }
 
     /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let service = Service::<String, ()>::temporary()?.into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.serve(|_| pending())); // it is never done with it
+    ///
+    /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
+    /// let late = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # serving.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

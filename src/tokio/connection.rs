@@ -20,6 +20,22 @@ use crate::wait::Sleeper;
 
 impl ConnectOptions {
     /// Lets a task of [tokio](Tokio) connect.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, Listener, Stop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let stop = Stop::new()?;
+    /// let options = ConnectOptions::new().stopped_by(&stop).into_tokio(); // it keeps the settings
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let mut connection = options.connect(listener.path()).await?;
+    /// stop.stop();
+    /// assert!(connection.reader().read(&mut [0]).await.is_err()); // and so does the connection
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_tokio(self) -> ConnectOptions<Tokio> {
         self.in_mode()
@@ -28,6 +44,22 @@ impl ConnectOptions {
 
 impl ConnectOptions<Tokio> {
     /// Lets a thread that blocks connect.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, Connection, Error, Listener, PipePath, Tokio};
+    ///
+    /// fn connect_here(options: &ConnectOptions<Tokio>, path: &PipePath) -> Result<Connection, Error> {
+    ///     options.clone().into_blocking().connect(path) // in no runtime
+    /// }
+    ///
+    /// let options = ConnectOptions::new().into_tokio();
+    /// let listener = Listener::temporary()?;
+    /// connect_here(&options, listener.path())?.writer().write(b"hello")?;
+    /// # let mut words = [0; 5];
+    /// # listener.accept()?.reader().read(&mut words)?;
+    /// # assert_eq!(&words, b"hello");
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn into_blocking(self) -> ConnectOptions {
         self.in_mode()
@@ -36,6 +68,26 @@ impl ConnectOptions<Tokio> {
     /// Connects to the listener at a path, and waits as long as it takes.
     ///
     /// Where the future is dropped, so is what was begun; the listener may see a client that leaves at once.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, Connection, Listener, Tokio};
+    ///
+    /// struct Client {
+    ///     connection: Connection<Tokio>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let listener = Listener::temporary()?; // what it waits in does not matter
+    /// let connection = ConnectOptions::new().into_tokio().connect(listener.path()).await?;
+    /// let mut client = Client { connection };
+    /// client.connection.writer().write(b"hello").await?;
+    /// # let mut words = [0; 5];
+    /// # listener.accept()?.reader().read(&mut words)?;
+    /// # assert_eq!(&words, b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -49,6 +101,21 @@ impl ConnectOptions<Tokio> {
     }
 
     /// Connects to the listener at a path, if that takes no waiting.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, ErrorKind, Listener};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// drop(listener);
+    /// let options = ConnectOptions::new().into_tokio();
+    /// let error = options.try_connect(path).unwrap_err(); // at once, and nothing is awaited
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -65,6 +132,22 @@ impl ConnectOptions<Tokio> {
     }
 
     /// Connects to the listener at a path, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ConnectOptions, ErrorKind, Listener};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// drop(listener);
+    /// let options = ConnectOptions::new().into_tokio();
+    /// let late = options.connect_timeout(path, Duration::from_millis(10)).await; // it may come again
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -106,6 +189,21 @@ fn failed(path: &PipePath, error: io::Error) -> Error {
 impl Connection {
     /// Lets tasks of [tokio](Tokio) use the connection.
     ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let (client, server) = Connection::pair()?;
+    /// let (mut client, mut server) = (client.into_tokio()?, server.into_tokio()?);
+    /// client.writer().write(b"hello").await?;
+    /// let mut words = [0; 5];
+    /// server.reader().read(&mut words).await?;
+    /// assert_eq!(&words, b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`End::into_tokio`](crate::End::into_tokio). In each the connection is given back.
@@ -137,6 +235,27 @@ impl Connection {
 
 impl Connection<Tokio> {
     /// Lets a thread that blocks use the connection.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use typed_pipe::Connection;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (client, server) = Connection::pair()?;
+    /// let mut client = client.into_tokio()?;
+    /// client.writer().write(b"hello").await?;
+    /// drop(client);
+    ///
+    /// let mut server = server.into_tokio()?.into_blocking(); // for a thread of its own
+    /// let reading = std::thread::spawn(move || {
+    ///     let mut words = String::new();
+    ///     server.read_to_string(&mut words).map(|_| words)
+    /// });
+    /// assert_eq!(reading.join().unwrap()?, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_blocking(self) -> Connection {
         let (reader, writer) = self.split();
         Connection::of_halves(reader.into_blocking(), writer.into_blocking())
@@ -189,6 +308,23 @@ impl WriteHalf<Tokio> {
     /// Says that this was all, and closes the half: the other side reads the end of the stream.
     ///
     /// Where the future is dropped, the half is, which does the same as far as that takes no waiting.
+    ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let (client, server) = Connection::pair()?;
+    /// let (mut answers, questions) = client.into_tokio()?.split();
+    /// questions.finish().await?; // there is none
+    ///
+    /// let mut server = server.into_tokio()?;
+    /// assert_eq!(server.reader().read(&mut [0; 8]).await?, 0); // the end
+    /// server.writer().write(b"good bye").await?; // the other direction goes on
+    /// assert_eq!(answers.read(&mut [0; 8]).await?, 8);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -21,6 +21,26 @@ use crate::wait::Sleeper;
 
 impl<D: Direction, P: Hold> End<D, Closed, P> {
     /// Lets the end be opened under [tokio](Tokio).
+    ///
+    /// ```
+    /// use typed_pipe::state::Closed;
+    /// use typed_pipe::{Pipe, Tokio, WriteEnd};
+    ///
+    /// struct Logger {
+    ///     end: WriteEnd<Closed<Tokio>>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let logger = Logger { end: WriteEnd::at(pipe.path())?.into_tokio() };
+    /// let mut reader = pipe.into_reader().into_tokio().open().await?;
+    /// let mut writer = logger.end.open().await?; // other tasks may run meanwhile
+    /// writer.write(b"hello").await?;
+    /// assert_eq!(reader.read(&mut [0; 8]).await?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_tokio(self) -> End<D, Closed<Tokio>, P> {
         self.with_state(Closed { mode: PhantomData })
     }
@@ -28,6 +48,22 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
 
 impl<D: Direction, P: Hold> End<D, Closed<Tokio>, P> {
     /// Lets the end be opened by a thread that blocks.
+    ///
+    /// ```
+    /// use typed_pipe::state::Closed;
+    /// use typed_pipe::{Error, Pipe, Tokio, WriteEnd};
+    ///
+    /// fn hello(end: WriteEnd<Closed<Tokio>>) -> Result<usize, Error> {
+    ///     end.into_blocking().open()?.write(b"hello") // in no runtime
+    /// }
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let end = WriteEnd::at(pipe.path())?.into_tokio();
+    /// let reader = pipe.into_reader().open()?;
+    /// assert_eq!(hello(end)?, 5);
+    /// # drop(reader);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn into_blocking(self) -> End<D, Closed, P> {
         self.with_state(Closed { mode: PhantomData })
     }
@@ -39,6 +75,22 @@ impl<D: Direction, P: Reopen> End<D, Closed<Tokio>, P> {
     /// What it waits for is what the [`open`](End::open) of the mode that blocks waits for.
     ///
     /// The future owns the end: where it is dropped, the end is, and with it what the end holds of its pipe.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let end = WriteEnd::at(pipe.path())?.into_tokio();
+    /// // A thread that blocks could not open both: the one that waits lets the other go on.
+    /// let (writer, reader) = tokio::join!(end.open(), pipe.into_reader().into_tokio().open());
+    /// let (mut writer, mut reader) = (writer?, reader?);
+    /// writer.write(b"hello").await?;
+    /// assert_eq!(reader.read(&mut [0; 8]).await?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -53,6 +105,22 @@ impl<D: Direction, P: Reopen> End<D, Closed<Tokio>, P> {
     }
 
     /// Opens the end if that takes no waiting.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// drop(pipe);
+    /// let failed = WriteEnd::at(path)?.into_tokio().try_open().unwrap_err(); // at once
+    /// assert_eq!(failed.kind(), ErrorKind::NotFound);
+    /// let end = failed.into_state(); // to try again
+    /// # drop(end);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -70,6 +138,24 @@ impl<D: Direction, P: Reopen> End<D, Closed<Tokio>, P> {
     }
 
     /// Opens the end, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// drop(pipe);
+    /// let end = WriteEnd::at(path)?.into_tokio();
+    /// let failed = end.open_timeout(Duration::from_millis(10)).await.unwrap_err(); // it may come again
+    /// assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    /// let end = failed.into_state(); // `tokio::time::timeout` around `open` would have dropped it
+    /// # drop(end);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -107,6 +193,23 @@ impl<D: Direction, P: Reopen> End<D, Closed<Tokio>, P> {
 impl<D: Direction, P: Hold> End<D, Open, P> {
     /// Lets tasks of [tokio](Tokio) use the end.
     ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // by a thread that blocks
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// writer.write(b"hello")?;
+    ///
+    /// let mut reader = reader.into_tokio()?; // what is in the pipe stays there
+    /// assert_eq!(reader.read(&mut [0; 8]).await?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// In each the end is given back.
@@ -131,6 +234,24 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
 
 impl<D: Direction, P: Hold> End<D, Open<Tokio>, P> {
     /// Lets a thread that blocks use the end.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().into_tokio().open().await?;
+    /// let mut writer = WriteEnd::at(path)?.into_tokio().open().await?;
+    /// writer.write(b"hello").await?;
+    ///
+    /// let mut reader = reader.into_blocking(); // it is open all the time
+    /// let reading = std::thread::spawn(move || reader.read(&mut [0; 8]));
+    /// assert_eq!(reading.join().unwrap()?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_blocking(self) -> End<D, Open, P> {
         let (io, rest) = self.into_parts();
         rest.with_state(Open { io: io.polled.into_raw() })
@@ -142,6 +263,26 @@ impl<P: Hold> End<Read, Open<Tokio>, P> {
     ///
     /// The first read waits for the first writer. See [`EndOfWriters`](crate::EndOfWriters) for what follows when
     /// the last one has left. Where the future is dropped, nothing was read.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().into_tokio().open().await?;
+    /// let mut writer = WriteEnd::at(path)?.into_tokio().open().await?;
+    /// writer.write(b"hello").await?;
+    /// drop(writer);
+    ///
+    /// let mut buf = [0; 64];
+    /// let n = reader.read(&mut buf).await?;
+    /// assert_eq!(&buf[..n], b"hello");
+    /// assert_eq!(reader.read(&mut buf).await?, 0); // the writer has left
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -173,6 +314,25 @@ impl<P: Hold> End<Write, Open<Tokio>, P> {
     /// Writes some bytes, waiting until there is room; tells how many.
     ///
     /// Where the future is dropped, nothing was written.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().into_tokio().open().await?;
+    /// let mut writer = WriteEnd::at(path)?.into_tokio().open().await?;
+    /// let mut rest = b"hello".as_slice();
+    /// while !rest.is_empty() {
+    ///     rest = &rest[writer.write(rest).await?..]; // `write_all` of tokio's `AsyncWriteExt` does this
+    /// }
+    /// drop(reader);
+    /// assert!(writer.write(b"hello").await.unwrap_err().is_disconnected());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

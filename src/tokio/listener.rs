@@ -29,6 +29,20 @@ pub struct Accepting {
 impl Listener {
     /// Lets a task of [tokio](Tokio) wait for clients.
     ///
+    /// ```
+    /// use tokio::runtime::Builder;
+    /// use typed_pipe::{ErrorKind, Listener};
+    ///
+    /// let failed = Listener::temporary()?.into_tokio().unwrap_err(); // in no runtime
+    /// assert_eq!(failed.kind(), ErrorKind::Unsupported);
+    /// let listener = failed.into_state(); // it has listened all the time
+    ///
+    /// let runtime = Builder::new_current_thread().enable_all().build()?;
+    /// let listener = runtime.block_on(async { listener.into_tokio() })?;
+    /// # drop(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// In each the listener is given back.
@@ -56,6 +70,24 @@ impl Listener {
 
 impl Listener<Tokio> {
     /// Lets threads that block wait for clients.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let mut listener = Listener::temporary()?.into_tokio()?;
+    /// let path = listener.path().clone();
+    /// let first = Connection::connect(&path)?;
+    /// listener.accept().await?;
+    ///
+    /// let second = Connection::connect(&path)?;
+    /// let listener = listener.into_blocking(); // who waits in line goes on waiting
+    /// listener.accept()?;
+    /// # drop((first, second));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_blocking(self) -> Listener {
         self.waiting_by(())
     }

@@ -49,6 +49,22 @@ impl<T, P: Hold, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<Tokio>, P
     ///
     /// Where the future is dropped, no message is lost.
     ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<String>();
+    /// let mut sender = WriteEnd::at(path)?.into_tokio().open().await?.into_sender::<str>();
+    /// sender.send("no `String` is made of this").await?;
+    /// let text: &str = receiver.recv_ref().await?; // until the next receive
+    /// assert_eq!(text, "no `String` is made of this");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv).
@@ -75,6 +91,32 @@ impl<T, P: Hold, C: Codec> TypedReceiver<T, End<Read, Open<Tokio>, P>, Shared, C
     /// Receives the next value with the writer that sent it, waiting until it is there.
     ///
     /// Where the future is dropped, no message is lost.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let end = pipe.into_reader().into_tokio().open().await?;
+    /// let mut receiver = end.into_receiver_with::<u32, _, _>(wire.clone());
+    ///
+    /// let end = WriteEnd::at(&path)?.into_tokio().open().await?;
+    /// let mut one = end.into_sender_with::<u32, _, _>(wire.clone());
+    /// let end = WriteEnd::at(&path)?.into_tokio().open().await?;
+    /// let mut other = end.into_sender_with::<u32, _, _>(wire);
+    /// one.send(&1).await?;
+    /// other.send(&2).await?;
+    ///
+    /// let (first, second) = (receiver.recv_from().await?, receiver.recv_from().await?);
+    /// assert_ne!(first.0, second.0); // two writers
+    /// assert_eq!(first.1 + second.1, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -68,6 +68,23 @@ where
     ///
     /// Where the future is dropped, the value stays in the sender, as with [`send`](Self::send).
     ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<String>();
+    /// let mut sender = WriteEnd::at(path)?.into_tokio().open().await?.into_sender::<String>();
+    /// sender.send(&"as a `String`".into()).await?;
+    /// sender.send_ref(&"as a `&str`").await?; // the same to the receiver
+    /// assert_eq!(receiver.recv().await?, "as a `String`");
+    /// assert_eq!(receiver.recv().await?, "as a `&str`");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send).
@@ -86,6 +103,26 @@ where
     ///
     /// It is sent when enough is collected, or by the next [`flush`](Self::flush) or [`send`](Self::send). The value
     /// is taken by the call itself. Where the future is dropped, nothing is lost.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<u32>();
+    /// let mut sender = WriteEnd::at(path)?.into_tokio().open().await?.into_sender::<u32>();
+    /// sender.feed(&1).await?;
+    /// sender.feed(&2).await?;
+    /// assert!(sender.pending() > 0); // nothing is written
+    /// sender.send(&3).await?; // and now all of it
+    /// assert_eq!(sender.pending(), 0);
+    /// let sum = receiver.recv().await? + receiver.recv().await? + receiver.recv().await?;
+    /// assert_eq!(sum, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -109,6 +146,22 @@ where
     ///
     /// Where the future is dropped, what is not sent stays in the sender.
     ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<u32>();
+    /// let mut sender = WriteEnd::at(path)?.into_tokio().open().await?.into_sender::<u32>();
+    /// sender.feed(&7).await?; // it would wait for company
+    /// sender.flush().await?;
+    /// assert_eq!((sender.pending(), receiver.recv().await?), (0, 7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of a sender that blocks.
@@ -119,6 +172,22 @@ where
     /// Feeds all values, and flushes.
     ///
     /// Where the future is dropped, the values after the one that it was at are not taken.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<String>();
+    /// let mut sender = WriteEnd::at(path)?.into_tokio().open().await?.into_sender::<str>();
+    /// sender.send_all("in a few writes".split(' ')).await?;
+    /// assert_eq!(sender.pending(), 0);
+    /// assert_eq!(receiver.recv().await?, "in");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

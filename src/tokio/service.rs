@@ -30,6 +30,21 @@ where
 {
     /// Lets tasks of [tokio](Tokio) serve.
     ///
+    /// ```
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1).into_tokio()?;
+    /// let path = service.path().clone();
+    /// let client = std::thread::spawn(move || Client::<u32, u32>::connect(path)?.call(&42));
+    ///
+    /// service.serve(|number| async move { number + 1 }).await?; // until the limit is reached
+    /// assert_eq!(client.join().unwrap()?, 43); // clients may block their threads
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Listener::into_tokio`]. In each the service is given back.
@@ -102,6 +117,27 @@ where
     ///
     /// The words of the handler's error go to the caller, in an error of the kind
     /// [`Failed`](crate::ErrorKind::Failed). Where the future is dropped, see [`serve`](Self::serve).
+    ///
+    /// ```
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let stop = Stop::new()?;
+    /// let service = Service::<String, u32>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let path = service.path().clone();
+    /// let serving = tokio::spawn(service.try_serve(|word| async move { word.parse::<u32>() }));
+    ///
+    /// let client = ClientOptions::new().into_tokio().connect::<String, u32>(path).await?;
+    /// assert_eq!(client.call(&"42".into()).await?, 42);
+    /// let error = client.call(&"many".into()).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Failed);
+    /// assert!(error.to_string().contains("invalid digit found in string"));
+    /// # stop.stop();
+    /// # assert_eq!(serving.await.unwrap()?.failed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -34,6 +34,15 @@ pub struct Bincode<const LIMIT: usize = { 64 << 20 }>;
 
 impl Bincode {
     /// The codec, with a limit of 64 MiB.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Bincode, Codec};
+    ///
+    /// let mut payload = Vec::new();
+    /// Bincode::new().encode(&300_u16, &mut payload)?;
+    /// assert_eq!(payload, [251, 44, 1]); // as bincode writes it: postcard has two bytes for that
+    /// # Ok::<(), typed_pipe::CodecError>(())
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -42,6 +51,15 @@ impl Bincode {
 
 impl<const LIMIT: usize> Bincode<LIMIT> {
     /// The codec, with another limit: `Bincode::new().limit::<4096>()`.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Bincode, Codec};
+    ///
+    /// let small: Bincode<4> = Bincode::new().limit();
+    /// assert_eq!(small.decode::<u32>(&[7])?, 7);
+    /// assert!(small.decode::<u64>(&[7]).is_err()); // in one byte too, it claims eight
+    /// # Ok::<(), typed_pipe::CodecError>(())
+    /// ```
     #[must_use]
     pub const fn limit<const BYTES: usize>(self) -> Bincode<BYTES> {
         Bincode

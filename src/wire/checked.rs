@@ -29,6 +29,16 @@ impl Checked {
     /// Sets the largest payload, in bytes, that is sent or received.
     ///
     /// A limit above `0xFFFF_FEFF`, the largest length there is, means just that length.
+    ///
+    /// ```
+    /// use typed_pipe::ErrorKind;
+    /// use typed_pipe::wire::{Checked, Encoder, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default().with_framing(Checked::default().limit(3)));
+    /// encoder.stage("hi")?; // a payload of three bytes: neither header nor checksum are counted
+    /// assert_eq!(encoder.stage("hello").unwrap_err().kind(), ErrorKind::TooLarge);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn limit(self, bytes: u32) -> Self {
         Self { prefix: self.prefix.limit(bytes) }

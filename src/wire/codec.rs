@@ -37,9 +37,25 @@ pub trait Codec {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
     /// A framing that introduces its writers, as [`Shared`](super::Shared) does, compares it.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, DepthLimit, Plain, Postcard};
+    ///
+    /// assert_eq!((Postcard.name(), Plain.name()), ("postcard", "plain"));
+    /// assert_eq!(DepthLimit::new(Postcard).name(), Postcard.name()); // it writes the same bytes
+    /// ```
     fn name(&self) -> &str;
 
     /// Appends the bytes of `value` to `out`, and leaves what is in `out` as it is.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, Postcard};
+    ///
+    /// let mut out = b"what is there".to_vec();
+    /// Postcard.encode("hi", &mut out)?;
+    /// assert_eq!(out, b"what is there\x02hi");
+    /// # Ok::<(), typed_pipe::CodecError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -49,6 +65,17 @@ pub trait Codec {
     -> Result<(), CodecError>;
 
     /// Reads one value from `bytes`, and takes all of them.
+    ///
+    /// ```
+    /// use typed_pipe::CodecError;
+    /// use typed_pipe::wire::{Codec, Postcard};
+    ///
+    /// let word: &str = Postcard.decode(b"\x02hi")?; // borrowed from the bytes
+    /// assert_eq!(word, "hi");
+    /// let more = Postcard.decode::<&str>(b"\x02hi there");
+    /// assert!(matches!(more, Err(CodecError::Trailing { bytes: 6 })));
+    /// # Ok::<(), CodecError>(())
+    /// ```
     ///
     /// # Errors
     ///

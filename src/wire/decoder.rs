@@ -64,6 +64,13 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
 
 impl<F, C> Decoder<F, C> {
     /// The wire that this decoder speaks.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, Decoder, Wire};
+    ///
+    /// let decoder = Decoder::new(Wire::default());
+    /// assert_eq!(decoder.wire().codec().name(), "postcard");
+    /// ```
     #[must_use]
     pub fn wire(&self) -> &Wire<F, C> {
         &self.wire
@@ -72,6 +79,18 @@ impl<F, C> Decoder<F, C> {
     /// Room for what arrives next: never empty, and normally 64 KiB.
     ///
     /// The current message stays as it is.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut input: &[u8] = b"\0\0\0\x03\x02hi";
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// let n = input.read(decoder.spare())?; // as much as there is, at once
+    /// decoder.filled(n);
+    /// assert!(decoder.step()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spare(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = self.wanted();
@@ -93,11 +112,35 @@ impl<F, C> Decoder<F, C> {
     }
 
     /// Notes that the first `n` bytes of [`spare`](Self::spare) are filled with what arrived.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// for byte in *b"\0\0\0\x01\x07" {
+    ///     assert!(!decoder.step()?);
+    ///     decoder.spare()[0] = byte;
+    ///     decoder.filled(1); // the rest of the room means nothing
+    /// }
+    /// assert!(decoder.step()?);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.buffer.len());
     }
 
     /// What has arrived behind the current message, or behind the last one if there is none.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// decoder.spare()[..7].copy_from_slice(b"\0\0\0\x01\x07\0\0");
+    /// decoder.filled(7);
+    /// assert!(decoder.step()?);
+    /// assert_eq!(decoder.buffered(), [0, 0]); // the beginning of the next message
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn buffered(&self) -> &[u8] {
         self.buffer.get(self.start + self.frame..self.end).unwrap_or_default()
@@ -105,6 +148,22 @@ impl<F, C> Decoder<F, C> {
 
     /// Whether the last that came was a goodbye: the other side, or the last one of several, said that
     /// this was all.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Encoder, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default());
+    /// encoder.stage(&7)?;
+    /// encoder.stage_goodbye();
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// let arrived = encoder.pending();
+    /// decoder.spare()[..arrived.len()].copy_from_slice(arrived);
+    /// decoder.filled(arrived.len());
+    /// assert!(decoder.step()? && !decoder.is_finished()); // the message
+    /// assert!(!decoder.step()? && decoder.is_finished()); // and what came behind it
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.finished
@@ -126,6 +185,14 @@ impl<F, C> Decoder<F, C> {
 
 impl<F: Framing, C: Codec> Decoder<F, C> {
     /// A decoder to which nothing has arrived.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Decoder, Plain, Wire};
+    ///
+    /// let mut decoder: Decoder<Checked, Plain> = Decoder::new(Wire::new(Checked::default(), Plain));
+    /// assert!(!decoder.step()?); // read first
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
         wire.framing.introduce(wire.codec.name());
@@ -156,6 +223,19 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// On a wire of many writers it is [`Lost`](crate::ErrorKind::Lost) first, once for each message that the
     /// end leaves unfinished: call this again after such an error.
+    ///
+    /// ```
+    /// use typed_pipe::ErrorKind;
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// assert_eq!(decoder.end().kind(), ErrorKind::Disconnected);
+    /// decoder.spare()[..5].copy_from_slice(b"\0\0\0\x09\x01"); // one byte of nine
+    /// decoder.filled(5);
+    /// assert!(!decoder.step()?);
+    /// assert_eq!(decoder.end().kind(), ErrorKind::Truncated);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
@@ -173,6 +253,20 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// Forgets all that has arrived, and every error: a new stream begins here.
     ///
     /// That is so where the last writer of a FIFO has left, and the next one is awaited.
+    ///
+    /// ```
+    /// use typed_pipe::ErrorKind;
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// decoder.spare()[..4].copy_from_slice(&[0xFF; 4]);
+    /// decoder.filled(4);
+    /// assert_eq!(decoder.step().unwrap_err().kind(), ErrorKind::Corrupt);
+    /// assert_eq!(decoder.step().unwrap_err().kind(), ErrorKind::Poisoned); // from here on
+    /// decoder.reset();
+    /// assert!(!decoder.step()?); // as new
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn reset(&mut self) {
         (self.start, self.end, self.frame, self.total) = (0, 0, 0, 0);
         (self.poisoned, self.finished) = (false, false);
@@ -182,6 +276,20 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// Leaves the current message and goes to the next whole one, and says whether it is there.
     ///
     /// Where it is not, more bytes must arrive.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// decoder.spare()[..12].copy_from_slice(b"\0\0\0\x01\x07\0\0\0\x01\x08\0\0");
+    /// decoder.filled(12);
+    /// let mut numbers = Vec::<u8>::new();
+    /// while decoder.step()? {
+    ///     numbers.push(decoder.message()?);
+    /// }
+    /// assert_eq!(numbers, [7, 8]); // and of a third message, the beginning
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -206,6 +314,19 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// It may borrow from this decoder. It can be called again, and reads the same message.
     ///
+    /// ```
+    /// use typed_pipe::ErrorKind;
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// decoder.spare()[..7].copy_from_slice(b"\0\0\0\x03\x02hi");
+    /// decoder.filled(7);
+    /// assert!(decoder.step()?);
+    /// assert_eq!(decoder.message::<bool>().unwrap_err().kind(), ErrorKind::Decode);
+    /// assert_eq!(decoder.message::<&str>()?, "hi"); // the same message, borrowed
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Decode`](crate::ErrorKind::Decode) where the bytes of the message are no `T`, or where there
@@ -217,6 +338,18 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
     /// was given on the other side.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// assert!(decoder.bytes().is_err()); // not stepped to a message
+    /// decoder.spare()[..6].copy_from_slice(b"\0\0\0\x02\xFF\xFE");
+    /// decoder.filled(6);
+    /// assert!(decoder.step()?);
+    /// assert_eq!(decoder.bytes()?, [0xFF, 0xFE]); // whether the codec can read them or not
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

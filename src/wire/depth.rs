@@ -36,6 +36,23 @@ pub struct DepthLimit<C, const DEPTH: usize = 128> {
 
 impl<C> DepthLimit<C> {
     /// Limits `codec` to 128 levels.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use typed_pipe::CodecError;
+    /// use typed_pipe::wire::{Codec, DepthLimit, Postcard};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// enum List {
+    ///     End,
+    ///     Next(Box<List>),
+    /// }
+    ///
+    /// let codec = DepthLimit::new(Postcard);
+    /// assert!(matches!(codec.decode(&[1, 1, 0]), Ok(List::Next(_))));
+    /// let deep = codec.decode::<List>(&[1; 1 << 20]); // it would overflow the stack
+    /// assert!(matches!(deep, Err(CodecError::TooDeep { limit: 128 })));
+    /// ```
     #[must_use]
     pub const fn new(codec: C) -> Self {
         Self { codec }
@@ -44,12 +61,30 @@ impl<C> DepthLimit<C> {
 
 impl<C, const DEPTH: usize> DepthLimit<C, DEPTH> {
     /// Sets another number of levels.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, DepthLimit, Postcard};
+    ///
+    /// let flat = DepthLimit::new(Postcard).levels::<1>();
+    /// assert_eq!(flat.decode::<(u8, Option<u8>)>(&[7, 0])?, (7, None));
+    /// assert!(flat.decode::<(u8, Option<u8>)>(&[7, 1, 8]).is_err()); // `Some` is a level, in a tuple
+    /// # Ok::<(), typed_pipe::CodecError>(())
+    /// ```
     #[must_use]
     pub fn levels<const LEVELS: usize>(self) -> DepthLimit<C, LEVELS> {
         DepthLimit { codec: self.codec }
     }
 
     /// The codec within.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, DepthLimit, Postcard};
+    ///
+    /// let limited = DepthLimit::new(Postcard).levels::<1>();
+    /// assert!(limited.decode::<Vec<Vec<u8>>>(&[1, 1, 7]).is_err());
+    /// assert_eq!(limited.codec().decode::<Vec<Vec<u8>>>(&[1, 1, 7])?, [[7]]); // bytes of our own
+    /// # Ok::<(), typed_pipe::CodecError>(())
+    /// ```
     #[must_use]
     pub fn codec(&self) -> &C {
         &self.codec

@@ -43,12 +43,32 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
 
 impl<F, C> Encoder<F, C> {
     /// The wire that this encoder speaks.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Encoder, Wire};
+    ///
+    /// let encoder = Encoder::new(Wire::default());
+    /// let decoder = Decoder::new(encoder.wire().clone()); // for the answers
+    /// assert!(decoder.buffered().is_empty());
+    /// ```
     #[must_use]
     pub fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }
 
     /// How many bytes are staged and not written.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default());
+    /// encoder.stage("hi")?;
+    /// encoder.stage("ho")?;
+    /// assert_eq!(encoder.staged(), 14);
+    /// encoder.advance(10); // of the second message, four bytes are left
+    /// assert_eq!(encoder.staged(), 4);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn staged(&self) -> usize {
         self.committed - self.sent
@@ -75,6 +95,13 @@ impl<F, C> Encoder<F, C> {
 
 impl<F: Framing, C: Codec> Encoder<F, C> {
     /// An encoder with nothing pending.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, LengthPrefixed, Plain, Wire};
+    ///
+    /// let encoder: Encoder<LengthPrefixed, Plain> = Encoder::new(Wire::default().with_codec(Plain));
+    /// assert!(encoder.pending().is_empty());
+    /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
         wire.framing.introduce(wire.codec.name());
@@ -92,6 +119,22 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// Tells the framing how many bytes one write puts into the pipe unmixed with those of other writers.
     ///
     /// That is the `PIPE_BUF` of the system for a FIFO. [`Shared`](super::Shared) heeds it.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, Shared, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default().with_framing(Shared::default()));
+    /// encoder.unmixed(4096); // over a FIFO of Linux
+    /// encoder.stage_bytes(&[7; 10_000])?;
+    /// let mut longest = 0;
+    /// while encoder.staged() > 0 {
+    ///     let write = encoder.pending().len();
+    ///     encoder.advance(write);
+    ///     longest = longest.max(write);
+    /// }
+    /// assert_eq!(longest, 4096); // 512 if it is not told
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn unmixed(&mut self, bytes: usize) {
         self.wire.framing.unmixed(bytes);
     }
@@ -100,6 +143,16 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     ///
     /// It is all that is staged, unless the framing wants smaller writes; and it is not empty while
     /// something is staged.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default());
+    /// encoder.stage(&7_u8)?;
+    /// encoder.stage(&8_u8)?;
+    /// assert_eq!(encoder.pending(), b"\0\0\0\x01\x07\0\0\0\x01\x08"); // both by one write
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn pending(&self) -> &[u8] {
         let staged = self.buffer.get(self.sent..self.committed).unwrap_or_default();
@@ -119,6 +172,18 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     }
 
     /// Notes that the first `n` bytes of [`pending`](Self::pending) were written.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default());
+    /// encoder.stage("hi")?;
+    /// encoder.advance(6); // the pipe took no more
+    /// assert_eq!(encoder.pending(), b"i");
+    /// encoder.advance(1);
+    /// assert_eq!(encoder.pending(), b"");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn advance(&mut self, n: usize) {
         let pending = self.pending().len();
         let n = n.min(pending);
@@ -143,6 +208,19 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     ///
     /// It can while nothing of that message was advanced over. Only the last one can be taken back: a
     /// second call does nothing.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default());
+    /// encoder.stage("first")?;
+    /// encoder.stage("last")?;
+    /// assert!(encoder.withdraw());
+    /// encoder.advance(1); // of the first
+    /// assert!(!encoder.withdraw());
+    /// assert_eq!(encoder.pending(), b"\0\0\x06\x05first");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn withdraw(&mut self) -> bool {
         let untouched = self.last < self.committed;
         if untouched {
@@ -155,6 +233,18 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     }
 
     /// Appends the frame of `value` to what is pending.
+    ///
+    /// ```
+    /// use typed_pipe::ErrorKind;
+    /// use typed_pipe::wire::{Encoder, Plain, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default().with_codec(Plain));
+    /// encoder.stage("text")?;
+    /// let error = encoder.stage(&7_u32).unwrap_err(); // numbers are not plain
+    /// assert_eq!(error.kind(), ErrorKind::Encode);
+    /// assert_eq!(encoder.pending(), b"\0\0\0\x04text"); // as before
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -169,6 +259,15 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// Appends a frame of which these bytes are the whole payload: no codec has a part in it.
     ///
     /// The other side gets them from [`Decoder::bytes`](super::Decoder::bytes).
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default());
+    /// encoder.stage_bytes(b"hi")?;
+    /// assert_eq!(encoder.pending(), b"\0\0\0\x02hi"); // `stage("hi")` has `Postcard`'s length before the text
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -284,6 +383,19 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// Appends the mark that says "this was all", and says whether the wire has one.
     ///
     /// It cannot be withdrawn. A message that is staged after it is a message as before.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Encoder, Plain, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::default());
+    /// assert!(encoder.stage_goodbye());
+    /// assert_eq!(encoder.pending(), [0xFF, 0xFF, 0xFF, 0x01]);
+    ///
+    /// let mut encoder = Encoder::new(Wire::new(Lines::default(), Plain));
+    /// assert!(!encoder.stage_goodbye()); // no line says it
+    /// assert_eq!(encoder.staged(), 0);
+    /// ```
     pub fn stage_goodbye(&mut self) -> bool {
         self.clear_uncommitted();
         self.compact();

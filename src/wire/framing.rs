@@ -40,16 +40,42 @@ pub trait Framing {
     ///
     /// The [agreement](crate::Agreement) of a connection compares it. A framing that has none agrees with any other
     /// that has none.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Framing, LengthPrefixed};
+    ///
+    /// let (ours, theirs) = (Checked::default(), LengthPrefixed::default());
+    /// assert_eq!((ours.name(), theirs.name()), ("checked", "length-prefixed")); // no agreement
+    /// ```
     fn name(&self) -> &str {
         ""
     }
 
     /// The most bytes that a payload may have: 2<sup>64</sup> - 1 where nothing limits it.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed};
+    ///
+    /// let picture = vec![7; 10 << 20];
+    /// let fits = |framing: &LengthPrefixed| picture.len() as u64 <= framing.max_payload();
+    /// assert!(!fits(&LengthPrefixed::default())); // 8 MiB
+    /// assert!(fits(&LengthPrefixed::default().limit(16 << 20)));
+    /// ```
     fn max_payload(&self) -> u64 {
         u64::MAX
     }
 
     /// Learns that the other side takes payloads of so many bytes at most.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed};
+    ///
+    /// let mut framing = LengthPrefixed::default().limit(4096);
+    /// framing.lower_max_payload(1024);
+    /// assert_eq!(framing.max_payload(), 1024);
+    /// framing.lower_max_payload(1 << 20); // it is never raised
+    /// assert_eq!(framing.max_payload(), 1024);
+    /// ```
     fn lower_max_payload(&mut self, bytes: u64) {
         let _ = bytes;
     }
@@ -58,9 +84,30 @@ pub trait Framing {
     ///
     /// The codec appends the payload. Where it fails, the frame is dropped, and the next call is
     /// `begin` again, without a `finish` between them.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed};
+    ///
+    /// let mut out = b"the frames before".to_vec();
+    /// LengthPrefixed::default().begin(&mut out);
+    /// assert_eq!(out, b"the frames before\0\0\0\0"); // room for a length that is not known yet
+    /// ```
     fn begin(&mut self, out: &mut Vec<u8>);
 
     /// Completes the frame `out[start..]`, which is what `begin` wrote and the payload after it.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed};
+    ///
+    /// let mut framing = LengthPrefixed::default();
+    /// let mut out = b"the frames before".to_vec();
+    /// let start = out.len();
+    /// framing.begin(&mut out);
+    /// out.extend_from_slice(b"payload");
+    /// framing.finish(&mut out, start)?;
+    /// assert_eq!(out, b"the frames before\0\0\0\x07payload");
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -73,6 +120,16 @@ pub trait Framing {
     ///
     /// It lets large payloads of bytes be sent from where they are. A framing that must see the payload, or writes
     /// something behind it, keeps to what is here: `begin` and `finish` do it then.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Framing, LengthPrefixed};
+    ///
+    /// let mut out = Vec::new();
+    /// assert!(LengthPrefixed::default().header(1 << 20, &mut out)?);
+    /// assert_eq!(out, [0x00, 0x10, 0x00, 0x00]); // the payload can be written from where it is
+    /// assert!(!Checked::default().header(1 << 20, &mut out)?); // its checksum comes behind it
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -87,6 +144,19 @@ pub trait Framing {
     /// `bytes` begins where a frame begins and is never empty. A framing whose payload is written in
     /// other characters may decode it in place, within the frame that it then returns as a message.
     ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, Step};
+    ///
+    /// let mut framing = LengthPrefixed::default();
+    /// assert_eq!(framing.scan(&mut [0, 0])?, Step::More { total: 4 }); // the header is not there
+    /// assert_eq!(framing.scan(&mut [0, 0, 0, 2, 7])?, Step::More { total: 6 }); // as it says
+    /// assert_eq!(
+    ///     framing.scan(&mut [0, 0, 0, 2, 7, 8, 0])?, // the last byte is another frame's
+    ///     Step::Message { payload: 4..6, frame: 6 }
+    /// );
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// A [`FrameError`] where the bytes cannot be frames. The place in the stream is lost then, and
@@ -94,6 +164,22 @@ pub trait Framing {
     fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError>;
 
     /// The message that the last [`Step::Assembled`] told of. It stays until the next `scan`.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, Shared, Step};
+    ///
+    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// writer.begin(&mut bytes);
+    /// bytes.extend_from_slice(&[7; 1000]); // more than goes into one part
+    /// writer.finish(&mut bytes, 0)?;
+    ///
+    /// let (mut reader, mut at) = (Shared::default(), 0);
+    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..])? {
+    ///     at += taken;
+    /// }
+    /// assert_eq!(reader.assembled(), [7; 1000]);
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
     fn assembled(&self) -> &[u8] {
         &[]
     }
@@ -101,6 +187,17 @@ pub trait Framing {
     /// Appends the mark that says "this was all", and says whether this format has one.
     ///
     /// What it appends is a frame of its own. It is not followed by a `finish`.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Checked, Framing, Step};
+    ///
+    /// let (mut framing, mut out) = (Checked::default(), Vec::new());
+    /// assert!(framing.goodbye(&mut out));
+    /// assert_eq!(framing.scan(&mut out)?, Step::Goodbye { bytes: 8 });
+    /// assert!(!Lines::default().goodbye(&mut out)); // it has none
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
     fn goodbye(&mut self, out: &mut Vec<u8>) -> bool {
         let _ = out;
         false
@@ -110,16 +207,68 @@ pub trait Framing {
     ///
     /// `pending` begins where a frame begins, or a part of one that is written by itself, and is not
     /// empty. What is left of a write that was taken in part is written before this is asked again.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, Shared};
+    ///
+    /// let (mut framing, mut pending) = (Shared::default(), Vec::new());
+    /// framing.begin(&mut pending);
+    /// pending.extend_from_slice(&[7; 1000]);
+    /// framing.finish(&mut pending, 0)?;
+    /// assert!(framing.next_write(&pending) <= 512); // as much as no system mixes with others
+    ///
+    /// let all = LengthPrefixed::default().next_write(&pending);
+    /// assert_eq!(all, pending.len());
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
     fn next_write(&self, pending: &[u8]) -> usize {
         pending.len()
     }
 
     /// Learns that the frame finished last was taken back, with nothing of it written.
+    ///
+    /// ```
+    /// use typed_pipe::FrameError;
+    /// use typed_pipe::wire::{Framing, Shared};
+    ///
+    /// fn frame(writer: &mut Shared) -> Result<Vec<u8>, FrameError> {
+    ///     let mut out = Vec::new();
+    ///     writer.begin(&mut out);
+    ///     writer.finish(&mut out, 0)?;
+    ///     Ok(out)
+    /// }
+    ///
+    /// let mut writer = Shared::default();
+    /// let first = frame(&mut writer)?;
+    /// writer.taken_back(); // its numbers are given to the next one
+    /// assert_eq!(frame(&mut writer)?, first);
+    /// assert_ne!(frame(&mut writer)?, first);
+    /// # Ok::<(), FrameError>(())
+    /// ```
     fn taken_back(&mut self) {}
 
     /// Learns the [name](super::Codec::name) of the codec that it carries the messages of.
     ///
     /// The [`Encoder`](super::Encoder) and the [`Decoder`](super::Decoder) tell it when they are made.
+    ///
+    /// ```
+    /// use typed_pipe::FrameError;
+    /// use typed_pipe::wire::{Framing, Shared, Step};
+    ///
+    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// writer.introduce("json");
+    /// writer.begin(&mut bytes);
+    /// bytes.push(b'7');
+    /// writer.finish(&mut bytes, 0)?;
+    ///
+    /// let mut reader = Shared::default();
+    /// reader.introduce("postcard");
+    /// assert!(matches!(
+    ///     reader.scan(&mut bytes)?,
+    ///     Step::Lost { error, .. } if matches!(*error, FrameError::Mismatch { .. })
+    /// ));
+    /// # Ok::<(), FrameError>(())
+    /// ```
     fn introduce(&mut self, codec: &str) {
         let _ = codec;
     }
@@ -127,6 +276,18 @@ pub trait Framing {
     /// Learns how many bytes one write puts into the pipe without another writer's between them.
     ///
     /// The end of a pipe tells it. Over anything else it is not told.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, Shared};
+    ///
+    /// let (mut framing, mut pending) = (Shared::default(), Vec::new());
+    /// framing.unmixed(4096);
+    /// framing.begin(&mut pending);
+    /// pending.extend_from_slice(&[7; 1000]);
+    /// framing.finish(&mut pending, 0)?;
+    /// assert_eq!(framing.next_write(&pending), pending.len()); // 512 bytes at most, if it is not told
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
     fn unmixed(&mut self, bytes: usize) {
         let _ = bytes;
     }
@@ -135,15 +296,73 @@ pub trait Framing {
     ///
     /// It is called until it returns `None`. What has arrived in part at the end of the bytes is not
     /// meant: the [`Decoder`](super::Decoder) has those.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, Shared, Step};
+    /// use typed_pipe::{FrameError, Loss};
+    ///
+    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// writer.begin(&mut bytes);
+    /// bytes.extend_from_slice(&[7; 1000]);
+    /// writer.finish(&mut bytes, 0)?;
+    /// bytes.pop(); // the writer was killed before it wrote all
+    ///
+    /// let (mut reader, mut at) = (Shared::default(), 0);
+    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..])? {
+    ///     at += taken;
+    /// }
+    /// assert!(matches!(reader.give_up(), Some(FrameError::Lost { reason: Loss::Left, .. })));
+    /// assert_eq!(reader.give_up(), None);
+    /// # Ok::<(), FrameError>(())
+    /// ```
     fn give_up(&mut self) -> Option<FrameError> {
         None
     }
 
     /// Forgets all that has arrived: another stream begins.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, Shared, Step};
+    ///
+    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// writer.begin(&mut bytes);
+    /// bytes.push(7);
+    /// writer.finish(&mut bytes, 0)?;
+    ///
+    /// let (mut reader, mut at) = (Shared::default(), 0);
+    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..])? {
+    ///     at += taken;
+    /// }
+    /// assert!(reader.writer().is_some()); // of the message that came
+    /// reader.reset();
+    /// assert!(reader.writer().is_none());
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
     fn reset(&mut self) {}
 }
 
 /// What [`Framing::scan`] found.
+///
+/// ```
+/// use typed_pipe::wire::foreign::Lines;
+/// use typed_pipe::wire::{Framing, Step};
+///
+/// let mut framing = Lines::default().skip_blank();
+/// let (mut bytes, mut at, mut words) = (*b"one\n\ntwo\nthr", 0, Vec::new());
+/// loop {
+///     match framing.scan(&mut bytes[at..])? {
+///         Step::Message { payload, frame } => {
+///             words.push(bytes[at..][payload].to_vec());
+///             at += frame;
+///         }
+///         Step::Skip { bytes: blank } => at += blank,
+///         Step::More { .. } => break, // "thr"
+///         other => panic!("lines have no {other:?}"),
+///     }
+/// }
+/// assert_eq!(words, [b"one", b"two"]);
+/// # Ok::<(), typed_pipe::FrameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {

@@ -29,6 +29,20 @@ impl LengthPrefixed {
     /// Sets the largest payload, in bytes, that is sent or received.
     ///
     /// A limit above `0xFFFF_FEFF`, the largest length there is, means just that length.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{LengthPrefixed, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _>::new(&mut bytes).send("a text")?; // its sender has another limit
+    /// let wire = Wire::default().with_framing(LengthPrefixed::default().limit(4));
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// let error = receiver.recv().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// assert!(error.is_fatal()); // what follows is not looked for
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn limit(mut self, bytes: u32) -> Self {
         self.limit = bytes.min(MAX_LENGTH);

@@ -179,18 +179,43 @@ pub struct Wire<F = LengthPrefixed, C = Postcard> {
 
 impl<F, C> Wire<F, C> {
     /// A wire of these two.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Encoder, Plain, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::new(Checked::default(), Plain)); // text, with a checksum behind it
+    /// encoder.stage("hi")?;
+    /// assert_eq!(encoder.staged(), 4 + 2 + 4);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub const fn new(framing: F, codec: C) -> Self {
         Self { framing, codec }
     }
 
     /// The framing.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, Wire};
+    ///
+    /// let wire = Wire::default();
+    /// assert_eq!(wire.framing().max_payload(), 8 << 20); // what a message may have at most
+    /// ```
     #[must_use]
     pub const fn framing(&self) -> &F {
         &self.framing
     }
 
     /// The codec.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, Wire};
+    ///
+    /// let mut payload = Vec::new();
+    /// Wire::default().codec().encode(&300_u16, &mut payload)?; // with no frame around it
+    /// assert_eq!(payload, [0xAC, 0x02]);
+    /// # Ok::<(), typed_pipe::CodecError>(())
+    /// ```
     #[must_use]
     pub const fn codec(&self) -> &C {
         &self.codec
@@ -201,12 +226,33 @@ impl<F, C> Wire<F, C> {
     }
 
     /// The same codec in another framing.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Encoder, Plain, Wire};
+    ///
+    /// let wire = Wire::default().with_codec(Plain);
+    /// let mut encoder = Encoder::new(wire.clone().with_framing(Lines::default()));
+    /// encoder.stage("hi")?;
+    /// assert_eq!(encoder.pending(), b"hi\n"); // `wire` itself has a length instead: `\0\0\0\x02hi`
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn with_framing<G>(self, framing: G) -> Wire<G, C> {
         Wire { framing, codec: self.codec }
     }
 
     /// Another codec in the same framing.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{DepthLimit, Postcard, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let wire = Wire::default().with_codec(DepthLimit::new(Postcard).levels::<1>());
+    /// let bytes: &[u8] = b"\0\0\0\x03\x01\x01\x07"; // `vec![vec![7]]`
+    /// let mut receiver = TypedReceiver::<Vec<Vec<u8>>, _, _, _>::with_wire(bytes, wire);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Decode);
+    /// ```
     #[must_use]
     pub fn with_codec<D>(self, codec: D) -> Wire<F, D> {
         Wire { framing: self.framing, codec }

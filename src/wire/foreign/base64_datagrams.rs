@@ -25,6 +25,18 @@ pub struct Base64Datagrams(Base64);
 
 impl Base64Datagrams {
     /// Sets the largest payload, in bytes before they are base64, that is sent or received; 8 MiB unless set.
+    ///
+    /// ```
+    /// use typed_pipe::ErrorKind;
+    /// use typed_pipe::wire::foreign::Base64Datagrams;
+    /// use typed_pipe::wire::{Encoder, Plain, Wire};
+    ///
+    /// let mut encoder = Encoder::new(Wire::new(Base64Datagrams::default().limit(3), Plain));
+    /// encoder.stage("Hey")?;
+    /// assert_eq!(encoder.pending(), b"SGV5\0"); // three bytes as they are counted
+    /// assert_eq!(encoder.stage("Hello").unwrap_err().kind(), ErrorKind::TooLarge);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn limit(self, bytes: u32) -> Self {
         Self(self.0.limit(bytes))

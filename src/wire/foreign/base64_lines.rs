@@ -22,6 +22,18 @@ pub struct Base64Lines(Base64);
 
 impl Base64Lines {
     /// Sets the largest payload, in bytes before they are base64, that is sent or received; 8 MiB unless set.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Base64Lines;
+    /// use typed_pipe::wire::{Plain, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let wire = Wire::new(Base64Lines::default().limit(3), Plain);
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"SGV5\nSGVsbG8=\n"[..], wire);
+    /// assert_eq!(receiver.recv()?, "Hey");
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge); // "Hello"
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn limit(self, bytes: u32) -> Self {
         Self(self.0.limit(bytes))

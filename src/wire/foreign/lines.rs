@@ -33,6 +33,19 @@ pub struct Lines {
 
 impl Lines {
     /// Sets the longest line, in bytes without its end, that is sent or received; 8 MiB unless set.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Plain, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let wire = Wire::new(Lines::default().limit(5), Plain);
+    /// let bytes: &[u8] = b"short\r\nendless and";
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes, wire);
+    /// assert_eq!(receiver.recv()?, "short");
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge); // before its end has come
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn limit(mut self, bytes: u32) -> Self {
         self.limit = bytes;
@@ -40,6 +53,17 @@ impl Lines {
     }
 
     /// Takes lines of nothing but white space for no messages.
+    ///
+    /// ```
+    /// use typed_pipe::TypedReceiver;
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Plain, Wire};
+    ///
+    /// let wire = Wire::new(Lines::default().skip_blank(), Plain);
+    /// let receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"one\n\n \t\ntwo\n"[..], wire);
+    /// assert_eq!(receiver.collect::<Result<Vec<_>, _>>()?, ["one", "two"]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn skip_blank(mut self) -> Self {
         self.skip_blank = true;

@@ -28,6 +28,17 @@ impl Npipes {
     /// Sets the largest payload, in bytes, that is sent or received; 8 MiB unless set.
     ///
     /// A limit above `0xFFFF_FFF7`, the largest length there is, means just that length.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Npipes;
+    /// use typed_pipe::wire::{Plain, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let wire = Wire::new(Npipes::default().limit(4), Plain);
+    /// let header: &[u8] = b"\0\0\0\x0D\0\0\0\x05"; // five bytes, and eight around them
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(header, wire);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge); // the five are not waited for
+    /// ```
     #[must_use]
     pub fn limit(mut self, bytes: u32) -> Self {
         self.limit = bytes.min(MAX_LENGTH);
@@ -35,6 +46,20 @@ impl Npipes {
     }
 
     /// Writes 0 in the place of the CRC, and does not look at the one that arrives.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Npipes;
+    /// use typed_pipe::wire::{Plain, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let receive = |framing: Npipes| {
+    ///     let bytes = b"\0\0\0\x0A\0\0\0\x02hi\0\0\0\0"; // 0 in the place of the CRC
+    ///     TypedReceiver::<String, _, _, _>::with_wire(&bytes[..], Wire::new(framing, Plain)).recv()
+    /// };
+    /// assert_eq!(receive(Npipes::default()).unwrap_err().kind(), ErrorKind::Corrupt);
+    /// assert_eq!(receive(Npipes::default().without_crc())?, "hi");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn without_crc(mut self) -> Self {
         self.crc = false;

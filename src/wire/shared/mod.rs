@@ -76,11 +76,48 @@ pub struct Shared {
 }
 
 /// One of the writers of a [`Shared`] wire: a random number, another one for each sender.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use typed_pipe::wire::{Shared, Wire, WriterId};
+/// use typed_pipe::{TypedReceiver, TypedSender};
+///
+/// let wire = Wire::default().with_framing(Shared::default());
+/// let mut bytes = Vec::new(); // in the place of a pipe
+/// for numbers in [[1, 2], [10, 20]] {
+///     TypedSender::<u32, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(numbers)?;
+/// }
+///
+/// let mut receiver = TypedReceiver::<u32, _, _, _>::with_wire(bytes.as_slice(), wire);
+/// let mut sums = HashMap::<WriterId, u32>::new();
+/// while let Ok((writer, number)) = receiver.recv_from() {
+///     *sums.entry(writer).or_default() += number;
+/// }
+/// let mut sums: Vec<u32> = sums.into_values().collect();
+/// sums.sort();
+/// assert_eq!(sums, [3, 30]); // of two writers
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WriterId(u64);
 
 impl Shared {
     /// Sets the largest message, in bytes, that is sent or received. It is 8 MiB unless set.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire).send_all(["a text", "a"])?;
+    ///
+    /// let wire = Wire::default().with_framing(Shared::default().limit(4));
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge);
+    /// assert_eq!(receiver.recv()?, "a"); // that one alone is lost
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn limit(mut self, bytes: u32) -> Self {
         self.rules.limit = bytes;
@@ -88,6 +125,20 @@ impl Shared {
     }
 
     /// Sets how much memory a receiver has for messages that are not whole yet. It is 64 MiB unless set.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{FrameError, Loss, TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(Shared::default().total_limit(1000));
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send(&"long".repeat(1000))?;
+    ///
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// let error = receiver.recv().unwrap_err(); // in parts, it needs four times as much
+    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: Loss::NoRoom, .. })));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn total_limit(mut self, bytes: usize) -> Self {
         self.rules.total_limit = bytes;
@@ -98,6 +149,27 @@ impl Shared {
     /// it up. It is 64 MiB unless set.
     ///
     /// Bytes are counted, and no time: where nobody writes, nothing needs the room.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, Shared, Wire};
+    /// use typed_pipe::{FrameError, Loss, TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(Shared::default().idle_limit(100));
+    /// let mut killed = Encoder::new(wire.clone());
+    /// killed.stage("a text".repeat(1000).as_str())?;
+    /// let mut bytes = Vec::new();
+    /// for _ in 0..2 {
+    ///     bytes.extend_from_slice(killed.pending()); // two writes, and never the rest
+    ///     killed.advance(killed.pending().len());
+    /// }
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(["others"; 10])?;
+    ///
+    /// let mut errors = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire)
+    ///     .filter_map(|message| message.err());
+    /// let error = errors.next().ok_or("the message is lost")?; // a hundred bytes later
+    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: Loss::Idle, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn idle_limit(mut self, bytes: u64) -> Self {
         self.rules.idle_limit = bytes;
@@ -108,6 +180,22 @@ impl Shared {
     ///
     /// A receiver refuses writers that give another name. Where one side gives none, any will do. Of a name
     /// longer than 120 bytes, the rest is left out.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let wire = |name| Wire::default().with_framing(Shared::default().identified(name));
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 1")).send("build")?;
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 2")).send("test")?;
+    ///
+    /// let (bytes, wire) = (bytes.as_slice(), wire("jobs 2"));
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes, wire);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Mismatch); // of the first writer
+    /// assert_eq!(receiver.recv()?, "test");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn identified(mut self, name: impl Into<String>) -> Self {
         self.rules.introduction.message = Introduction::name(name.into());
@@ -115,6 +203,23 @@ impl Shared {
     }
 
     /// The writer of the message that came last; `None` before the first.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Encoder, Shared, Wire};
+    ///
+    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let mut encoder = Encoder::new(wire.clone());
+    /// encoder.stage("build")?;
+    ///
+    /// let mut decoder = Decoder::new(wire);
+    /// assert_eq!(decoder.wire().framing().writer(), None);
+    /// let arrived = encoder.pending();
+    /// decoder.spare()[..arrived.len()].copy_from_slice(arrived);
+    /// decoder.filled(arrived.len());
+    /// assert!(decoder.step()?);
+    /// assert!(decoder.wire().framing().writer().is_some()); // a receiver has `recv_from` for this
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn writer(&self) -> Option<WriterId> {
         self.assembly.current()
