@@ -216,7 +216,7 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, or the system cannot wait for
     ///   this handle beside others.
-    /// - [`Io`](crate::ErrorKind::Io): the process has too many open files.
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
     ///
     /// # Panics
     ///

@@ -48,7 +48,7 @@ impl Listener {
     /// In each the listener is given back.
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here.
-    /// - [`Io`](crate::ErrorKind::Io): the process has too many open files.
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
     ///
     /// # Panics
     ///
