@@ -75,6 +75,9 @@ pub(crate) type SharedLink<Req, Resp, F, C, M = Blocking> = Arc<Link<Req, Resp, 
 impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// Connects to the service at a path, and waits until it is there.
     ///
+    /// One that is there has 10 seconds to let the client in, such as when another one leaves: for a service that is
+    /// full for longer there is [`connect_timeout`](Self::connect_timeout), whose time is for both.
+    ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Client, Service};

@@ -53,7 +53,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// A service ends when its [stop](Self::stopped_by) is set, when no request came [for some time](Self::idle_limit), or
 /// after [so many](Self::message_limit). It then gives up its name, answers the requests that its handlers have begun
 /// with, and says goodbye to each client: any other request was never handled, and its caller is told just that. To
-/// end it by a request, let the handler set the stop.
+/// end it by a request, let the handler set the stop. On Windows the name is in use until the last client has left, or
+/// has noticed by its next call.
 ///
 /// Answers may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
 /// [notify](super::Client::notify) such a service.
