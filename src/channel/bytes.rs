@@ -61,6 +61,23 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
 
     /// Sends a message of bytes if there is room for all of it.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// sender.try_send_bytes(b"a thumbnail")?; // there is room
+    /// let error = sender.try_send_bytes(&vec![7; 1 << 20]).unwrap_err(); // more than there is room for
+    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// if !error.is_half_sent() {
+    ///     println!("it may be sent again");
+    /// }
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send_bytes`](Self::send_bytes), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or
@@ -70,6 +87,22 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
     }
 
     /// Sends a message of bytes, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// let picture = vec![7; 1 << 20]; // more than the pipe holds
+    /// let error = sender.send_bytes_timeout(&picture, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(error.is_half_sent()); // the next send or flush goes on with it
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -183,6 +216,22 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
 }
 
 /// Room for a message of bytes that is filled in place: see [`TypedSender::loan`].
+///
+/// ```
+/// use typed_pipe::{Pipe, TypedSender};
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
+/// let mut sender = TypedSender::<[u8]>::connect(path)?;
+/// let mut loan = sender.loan(8)?; // it is a slice of 8 bytes
+/// let (number, rest) = loan.split_at_mut(4);
+/// number.copy_from_slice(&7_u32.to_be_bytes());
+/// rest.fill(0xff);
+/// loan.send()?;
+/// assert_eq!(receiver.recv_bytes()?, [0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff]);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[must_use = "what is lent is sent by `send`"]
 pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
     sender: &'a mut TypedSender<T, E, F, C>,
@@ -194,6 +243,21 @@ pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
 impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, F, C> {
     /// Sends the bytes as a message, with all that was fed before.
     ///
+    /// ```
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// sender.loan(5)?.fill(b'x'); // dropped, and so not sent
+    /// let mut loan = sender.loan(5)?;
+    /// loan.copy_from_slice(b"hello");
+    /// loan.send()?;
+    /// assert_eq!(receiver.recv_bytes()?, b"hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send_bytes`](TypedSender::send_bytes). Unless the error says that the message is
@@ -204,6 +268,25 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, 
 
     /// Sends the bytes if there is room for all of them.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// let error = loop {
+    ///     let mut loan = sender.loan(1000)?;
+    ///     loan.fill(7);
+    ///     if let Err(error) = loan.try_send() {
+    ///         break error; // unless it is half sent, what was filled in is gone
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`try_send_bytes`](TypedSender::try_send_bytes), as in [`send`](Self::send).
@@ -212,6 +295,23 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, 
     }
 
     /// Sends the bytes, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// let mut loan = sender.loan(1 << 20)?; // more than the pipe holds
+    /// loan.fill(7);
+    /// let error = loan.send_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(error.is_half_sent() && sender.pending() > 0); // the rest is in the sender
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -38,6 +38,22 @@ enum Stage {
 }
 
 /// How the writers of a pipe ended: see [`TypedReceiver::last_end`](crate::TypedReceiver::last_end).
+///
+/// ```
+/// use typed_pipe::{TypedReceiver, TypedSender, WritersEnd};
+///
+/// let end_of = |bytes: &[u8]| {
+///     let mut receiver = TypedReceiver::<u8, _>::new(bytes); // in place of a pipe whose writers have left
+///     receiver.by_ref().for_each(drop);
+///     receiver.last_end()
+/// };
+/// let mut sender = TypedSender::<u8, _>::new(Vec::new());
+/// sender.send(&7)?;
+/// assert_eq!(end_of(sender.get_ref()), Some(WritersEnd::Vanished));
+/// assert_eq!(end_of(&sender.get_ref()[..3]), Some(WritersEnd::VanishedInMessage));
+/// assert_eq!(end_of(&sender.say_goodbye()?), Some(WritersEnd::Finished));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WritersEnd {

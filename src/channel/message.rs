@@ -36,6 +36,19 @@ impl<T: Serialize + ?Sized> Sendable for T {}
 /// Of a type that borrows, such as `&str` or a struct with a lifetime, the compiler says that its implementation of
 /// `Deserialize` is not general enough. Receive what owns its parts, such as `String`; or the borrowed form of a
 /// [`Message`], with [`TypedReceiver::recv_ref`](crate::TypedReceiver::recv_ref).
+///
+/// ```
+/// use typed_pipe::{Error, Receivable, TypedReceiver, TypedSender};
+///
+/// fn all<T: Receivable>(recording: &[u8]) -> Result<Vec<T>, Error> {
+///     TypedReceiver::new(recording).collect()
+/// }
+///
+/// let mut bytes = Vec::new();
+/// TypedSender::<str, _>::new(&mut bytes).send_all(["one", "two"])?;
+/// assert_eq!(all::<String>(&bytes)?, ["one", "two"]);
+/// # Ok::<(), Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received",
     label = "not an owned message",
@@ -134,6 +147,23 @@ impl Message for Vec<u8> {
 /// What a [`TypedReceiver`](crate::TypedReceiver) can read from: any [`io::Read`].
 ///
 /// An end of a pipe is one when it is open for reading.
+///
+/// ```
+/// use typed_pipe::{ByteSource, Connection, Error, TypedReceiver, TypedSender};
+///
+/// fn first(source: impl ByteSource) -> Result<String, Error> {
+///     TypedReceiver::new(source).recv()
+/// }
+///
+/// let mut bytes = Vec::new();
+/// TypedSender::<str, _>::new(&mut bytes).send("hello")?;
+/// assert_eq!(first(bytes.as_slice())?, "hello");
+///
+/// let (one, mut other) = Connection::pair()?;
+/// other.writer().write(&bytes)?;
+/// assert_eq!(first(one)?, "hello");
+/// # Ok::<(), Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from",
     label = "not open for reading",
@@ -147,6 +177,22 @@ impl<R: io::Read + ?Sized> ByteSource for R {}
 /// What a [`TypedSender`](crate::TypedSender) can write to: any [`io::Write`].
 ///
 /// An end of a pipe is one when it is open for writing.
+///
+/// ```
+/// use typed_pipe::{ByteSink, Error, Pipe, TypedSender, WriteEnd};
+///
+/// fn greet(sink: impl ByteSink) -> Result<(), Error> {
+///     TypedSender::<str, _>::new(sink).send("hello")
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let reader = pipe.into_reader().open()?;
+/// greet(WriteEnd::at(path)?.open()?)?;
+/// greet(std::io::sink())?; // and any other writer
+/// assert_eq!(reader.into_receiver::<String>().recv()?, "hello");
+/// # Ok::<(), Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written to",
     label = "not open for writing",

@@ -28,11 +28,35 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// Makes the end a channel that receives values of one type, on the usual wire.
     ///
     /// The other side must send the same type, on the same wire.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let end = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?; // what an end was told
+    /// let receiver = end.into_receiver::<u32>();
+    /// stop.stop();
+    /// assert_eq!(receiver.count(), 0); // holds for the channel: its loop ends
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_receiver<T>(self) -> TypedReceiver<T, Self> {
         self.into_receiver_with(Wire::default())
     }
 
     /// Makes the end a channel that receives values of one type, on a wire of choice.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{LengthPrefixed, Wire};
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let wire = Wire::default().with_framing(LengthPrefixed::default().limit(100)); // no longer messages
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire);
+    /// TypedSender::<str>::connect(path)?.send(&"long ".repeat(100))?;
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_receiver_with<T, F: Framing, C: Codec>(
         self,
         wire: Wire<F, C>,
@@ -47,11 +71,44 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends values of one type, on the usual wire.
     ///
     /// The other side must receive the same type, on the same wire.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?;
+    /// let mut sender = WriteEnd::at(&path)?.open()?.into_sender::<str>();
+    /// sender.send("hello")?;
+    /// assert_eq!(reader.into_receiver::<String>().recv()?, "hello"); // and is dropped
+    /// let error = sender.send("are you there?").unwrap_err();
+    /// assert_eq!(error.path(), Some(path.as_path())); // errors name the path
+    /// # assert_eq!(error.kind(), ErrorKind::Disconnected);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_sender<T: ?Sized>(self) -> TypedSender<T, Self> {
         self.into_sender_with(Wire::default())
     }
 
     /// Makes the end a channel that sends values of one type, on a wire of choice.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let wire = Wire::default().with_framing(Shared::default()); // of many writers
+    /// let reader = pipe.into_reader().open()?;
+    /// let mut one = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());
+    /// let mut other = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());
+    /// one.send(&1)?;
+    /// other.send(&2)?;
+    ///
+    /// let mut receiver = reader.into_receiver_with::<u32, _, _>(wire);
+    /// assert_eq!(receiver.recv()? + receiver.recv()?, 3);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_sender_with<T: ?Sized, F: Framing, C: Codec>(
         self,
         wire: Wire<F, C>,

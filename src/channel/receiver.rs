@@ -88,6 +88,20 @@ impl<T> TypedReceiver<T> {
 
     /// Opens the reading end of the pipe at a path, as a client, if there is such a pipe.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedReceiver};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("news");
+    /// let error = TypedReceiver::<String>::try_connect(&name).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    ///
+    /// let pipe = Pipe::new(&name)?.mkfifo()?; // its owner, in another process
+    /// let receiver = TypedReceiver::<String>::try_connect(&name)?;
+    /// # drop((pipe, receiver));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`ReadEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
@@ -96,6 +110,17 @@ impl<T> TypedReceiver<T> {
     }
 
     /// Opens the reading end of the pipe at a path, as a client, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("news");
+    /// let connected = TypedReceiver::<String>::connect_timeout(name, Duration::from_millis(10));
+    /// assert_eq!(connected.unwrap_err().kind(), ErrorKind::TimedOut); // there is no such pipe yet
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -109,6 +134,18 @@ impl<T, R: ByteSource> TypedReceiver<T, R> {
     /// A receiver over anything that bytes can be read from, on the usual wire.
     ///
     /// It reads large pieces by itself: a buffered reader beneath it is of no use.
+    ///
+    /// ```
+    /// use std::io::Seek;
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let mut recording = tempfile::tempfile()?;
+    /// TypedSender::<str, _>::new(&mut recording).send_all(["one", "two"])?;
+    /// recording.rewind()?;
+    /// let words: Result<Vec<String>, _> = TypedReceiver::new(recording).collect();
+    /// assert_eq!(words?, ["one", "two"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(io: R) -> Self {
         Self::with_wire(io, Wire::default())
     }
@@ -163,6 +200,20 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     }
 
     /// Gives back what it reads from. The [buffered](Self::buffered) bytes are lost.
+    ///
+    /// ```
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new();
+    /// TypedSender::new(&mut bytes).send(&7_u8)?;
+    /// bytes.extend(b"what is no message");
+    /// let mut receiver = TypedReceiver::<u8, _>::new(bytes.as_slice());
+    /// assert_eq!(receiver.recv()?, 7);
+    /// let ahead = receiver.buffered().to_vec(); // these come before what can be read from the source now
+    /// let source = receiver.into_inner();
+    /// assert_eq!([&ahead, source].concat(), b"what is no message");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_inner(self) -> R {
         self.io
     }
@@ -172,6 +223,16 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     }
 
     /// What it reads from.
+    ///
+    /// ```
+    /// use typed_pipe::Pipe;
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+    /// assert_eq!(receiver.get_ref().path(), Some(&path));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn get_ref(&self) -> &R {
         &self.io
     }
@@ -203,6 +264,20 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///
     /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
     /// path, and keeps to the end's [policy](crate::EndOfWriters).
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(Checked::default());
+    /// let mut bytes = Vec::new(); // what a device sends, for instance
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send("hello")?;
+    /// let last = bytes.len() - 1;
+    /// bytes[last] ^= 1; // on the way
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Corrupt);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn with_wire(io: R, wire: Wire<F, C>) -> Self {
         Self::over(io, wire)
     }
@@ -254,6 +329,22 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     /// Receives the next value if it is there.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady); // nobody writes yet
+    ///
+    /// let mut sender = TypedSender::<u32>::connect(path)?;
+    /// sender.send(&7)?;
+    /// assert_eq!(receiver.try_recv()?, 7);
+    /// drop(sender);
+    /// assert!(receiver.try_recv().unwrap_err().is_end());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`NotReady`](crate::ErrorKind::NotReady).
@@ -301,6 +392,17 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     /// Receives the next value in its borrowed form, straight from the buffer.
     ///
+    /// ```
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _>::new(&mut bytes).send("no `String` is made for this")?;
+    /// let mut receiver = TypedReceiver::<String, _>::new(bytes.as_slice());
+    /// let text: &str = receiver.recv_ref()?;
+    /// assert_eq!(text, "no `String` is made for this");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// It must be dropped before the next receive:
     ///
     /// ```compile_fail,E0499
@@ -325,6 +427,27 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     /// Receives the next value in its borrowed form if it is there.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+    /// TypedSender::<str>::connect(path)?.send_all(["one", "two"])?;
+    ///
+    /// let mut letters = 0;
+    /// loop {
+    ///     match receiver.try_recv_ref() {
+    ///         Ok(word) => letters += word.len(), // it borrows, and is counted without a copy
+    ///         Err(error) if error.kind() == ErrorKind::NotReady => {} // time for something else
+    ///         Err(error) if error.is_end() => break,
+    ///         Err(error) => return Err(error),
+    ///     }
+    /// }
+    /// assert_eq!(letters, 6);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`try_recv`](Self::try_recv).
@@ -338,6 +461,22 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 
     /// Receives the next value in its borrowed form, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// writer.write(b"\0\0\0\x03\x02h")?; // a header that announces three bytes, and two of them
+    /// let error = receiver.recv_ref_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// writer.write(b"i")?;
+    /// assert_eq!(receiver.recv_ref_timeout(Duration::from_secs(10))?, "hi"); // what had come was kept
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -357,6 +496,20 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// It is for what [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) send. They
     /// must be dropped before the next receive.
     ///
+    /// ```
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+    /// let mut sender = TypedSender::<str>::connect(path)?;
+    /// sender.send_bytes(b"\xff\xff")?;
+    /// assert_eq!(receiver.recv_bytes()?, b"\xff\xff"); // no `String`, and nobody asked
+    /// sender.send("hi")?;
+    /// assert_eq!(receiver.recv_bytes()?, b"\x02hi"); // a value as the codec has written it
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv) but `Decode`.
@@ -366,6 +519,19 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 
     /// Receives the next message as bytes if it is there.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::NotReady);
+    /// sender.send_bytes(b"a picture")?;
+    /// assert_eq!(receiver.try_recv_bytes()?, b"a picture");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -379,6 +545,21 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 
     /// Receives the next message as bytes, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// let error = receiver.recv_bytes_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // the writer is there, and silent
+    /// sender.send_bytes(b"a picture")?;
+    /// assert_eq!(receiver.recv_bytes_timeout(Duration::from_secs(10))?, b"a picture");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -448,6 +629,23 @@ impl<T, R: ByteSource, C: Codec> TypedReceiver<T, R, Shared, C> {
 
 impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
     /// The writer of the message that was received last, however it was received.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let mut bytes = Vec::new(); // a FIFO, to which many processes write
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(["one", "two"])?;
+    ///
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// assert_eq!(receiver.last_writer(), None);
+    /// assert_eq!(receiver.recv_ref()?, "one"); // which says nothing of the writer
+    /// let first = receiver.last_writer();
+    /// let (second, _) = receiver.recv_from()?;
+    /// assert_eq!(first, Some(second)); // it was the same
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn last_writer(&self) -> Option<WriterId> {
         self.incoming.last_writer()
     }

@@ -70,6 +70,20 @@ impl<T: ?Sized> TypedSender<T> {
 
     /// Opens the writing end of the pipe at a path, as a client, if somebody reads from it.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("log");
+    /// let error = TypedSender::<str>::try_connect(&name).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    ///
+    /// let reader = Pipe::new(&name)?.mkfifo()?.into_reader().open()?; // another process
+    /// TypedSender::<str>::try_connect(&name)?.send("started")?;
+    /// # drop(reader);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`WriteEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
@@ -78,6 +92,19 @@ impl<T: ?Sized> TypedSender<T> {
     }
 
     /// Opens the writing end of the pipe at a path, as a client, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, TypedSender};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("log");
+    /// match TypedSender::<str>::connect_timeout(name, Duration::from_millis(10)) {
+    ///     Ok(mut log) => log.send("started")?,
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut), // nobody logs: go on without
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -91,6 +118,29 @@ impl<T: ?Sized, E: ByteSink> TypedSender<T, E> {
     /// A sender over anything that bytes can be written to, on the usual wire.
     ///
     /// It writes whole batches by itself: a buffered writer beneath it is of no use.
+    ///
+    /// ```
+    /// use std::io::{self, Write};
+    /// use typed_pipe::TypedSender;
+    ///
+    /// struct Calls(u32);
+    ///
+    /// impl Write for Calls {
+    ///     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    ///         self.0 += 1;
+    ///         Ok(bytes.len())
+    ///     }
+    ///
+    ///     fn flush(&mut self) -> io::Result<()> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut sender = TypedSender::new(Calls(0));
+    /// sender.send_all(0..1000_u32)?;
+    /// assert_eq!(sender.into_inner().0, 1); // one write for all of them
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn new(io: E) -> Self {
         Self::with_wire(io, Wire::default())
     }
@@ -98,11 +148,33 @@ impl<T: ?Sized, E: ByteSink> TypedSender<T, E> {
 
 impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
     /// How many bytes were fed and not sent yet.
+    ///
+    /// ```
+    /// use typed_pipe::TypedSender;
+    ///
+    /// let mut sender = TypedSender::<str, _>::new(Vec::new());
+    /// sender.feed("hello")?;
+    /// assert_eq!(sender.pending(), 10); // the length of the message, that of the text, and five letters
+    /// sender.flush()?;
+    /// assert_eq!(sender.pending(), 0);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn pending(&self) -> usize {
         self.outgoing.staged()
     }
 
     /// Gives back what it writes to. What was fed and not flushed is lost.
+    ///
+    /// ```
+    /// use typed_pipe::TypedSender;
+    ///
+    /// let mut sender = TypedSender::<str, _>::new(Vec::new());
+    /// sender.send("hello")?;
+    /// sender.feed("and this is lost")?;
+    /// let bytes = sender.into_inner();
+    /// assert_eq!(bytes, b"\0\0\0\x06\x05hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_inner(self) -> E {
         self.io
     }
@@ -112,6 +184,18 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
     }
 
     /// What it writes to.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?;
+    /// let sender = TypedSender::<u32>::connect(&path)?;
+    /// assert_eq!(sender.get_ref().path(), Some(&path)); // what the end tells of itself
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn get_ref(&self) -> &E {
         &self.io
     }
@@ -144,6 +228,18 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// For the end of a pipe, [`into_sender_with`](crate::End::into_sender_with) does the same, and lets errors
     /// name the path.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{LengthPrefixed, Wire};
+    /// use typed_pipe::{ErrorKind, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(LengthPrefixed::default().limit(10));
+    /// let mut sender = TypedSender::<str, _, _, _>::with_wire(Vec::new(), wire);
+    /// sender.send("short")?;
+    /// let error = sender.send("longer than the limit of the wire").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn with_wire(io: E, wire: Wire<F, C>) -> Self {
         Self::over(io, wire)
     }
@@ -180,6 +276,25 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Sends a value if there is room for all of it.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// let mut left_out = 0;
+    /// for _ in 0..1000 {
+    ///     match sender.try_send(&[7; 1000]) {
+    ///         Err(error) if error.kind() == ErrorKind::NotReady => left_out += 1, // sooner than wait
+    ///         sent => sent?,
+    ///     }
+    /// }
+    /// assert!(left_out > 0);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -268,6 +383,24 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
 
     /// Sends a value in its borrowed form if there is room for all of it.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<String>::connect(path)?;
+    /// let line = "no `String` is made of this, however often it is tried";
+    /// let error = loop {
+    ///     if let Err(error) = sender.try_send_ref(&line) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`try_send`](Self::try_send).
@@ -281,6 +414,22 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Sends a value in its borrowed form, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<String>::connect(path)?;
+    /// sender.send_ref_timeout(&"there is room", Duration::from_millis(10))?;
+    /// let long = "there is none ".repeat(100_000);
+    /// let error = sender.send_ref_timeout(&long.as_str(), Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -328,6 +477,20 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
 
     /// Sends what was fed.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+    /// let mut sender = TypedSender::<u32>::connect(path)?;
+    /// sender.feed(&7)?;
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady); // it is still in the sender
+    /// sender.flush()?;
+    /// assert_eq!(receiver.recv()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `Disconnected`, `Stopped` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
@@ -336,6 +499,23 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Sends what was fed, as far as there is room.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// while sender.try_send(&[7; 1000]).is_ok() {} // until the pipe is full
+    /// sender.feed(&[8; 1000])?;
+    /// assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+    /// while sender.try_flush().is_err() {
+    ///     assert_eq!(receiver.recv()?, [7; 1000]); // which makes room
+    /// }
+    /// assert_eq!(sender.pending(), 0);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -349,6 +529,23 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
 
     /// Sends what was fed, waiting for some time at most.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// while sender.try_send(&[7; 1000]).is_ok() {} // until the pipe is full
+    /// sender.feed(&[8; 1000])?;
+    /// let error = sender.flush_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(sender.pending() > 0); // for the next time
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`flush`](Self::flush), and [`TimedOut`](crate::ErrorKind::TimedOut).
@@ -361,6 +558,18 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Feeds all values, and flushes.
+    ///
+    /// ```
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new();
+    /// let mut sender = TypedSender::<str, _>::new(&mut bytes);
+    /// sender.send_all(["one", "two"])?;
+    /// sender.send_all(vec![String::from("three")])?; // owned or borrowed
+    /// let words: Result<Vec<String>, _> = TypedReceiver::new(bytes.as_slice()).collect();
+    /// assert_eq!(words?, ["one", "two", "three"]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -422,6 +631,25 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
 
     /// Says that this was all, if there is room for it, and does not wait until it is taken.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, LastWords, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+    /// let mut sender = TypedSender::<u32>::connect(path)?;
+    /// sender.send(&7)?;
+    /// match sender.try_finish() {
+    ///     Ok(words) => assert_eq!(words, LastWords::Sent), // a system that tells no more
+    ///     Err(failed) => {
+    ///         assert_eq!(failed.kind(), ErrorKind::NotReady); // nobody has received it yet
+    ///         assert_eq!(receiver.recv()?, 7);
+    ///         assert_eq!(failed.into_state().try_finish()?, LastWords::Taken);
+    ///     }
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or not all
@@ -434,6 +662,23 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Says that this was all, and waits for some time at most until it is taken.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, LastWords, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<u32>::connect(path)?;
+    /// sender.send(&7)?;
+    /// match sender.finish_timeout(Duration::from_millis(10)) {
+    ///     Ok(words) => assert_eq!(words, LastWords::Sent), // a system that tells no more
+    ///     Err(failed) => assert_eq!(failed.kind(), ErrorKind::TimedOut), // the sender is in it, to try again
+    /// }
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -551,6 +796,25 @@ impl<T: ?Sized, E: fmt::Debug, F, C> fmt::Debug for TypedSender<T, E, F, C> {
 }
 
 /// What is known of the messages of a sender that has [finished](TypedSender::finish), where there is an example.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{LastWords, Pipe, TypedSender};
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+/// let receiving = thread::spawn(move || receiver.count());
+/// let mut sender = TypedSender::<u32>::connect(path)?;
+/// sender.send(&7)?;
+/// match sender.finish()? {
+///     LastWords::Taken => println!("it is in the hands of the reader"),
+///     LastWords::Sent => println!("it is in those of the system, and may be in the pipe still"),
+///     _ => {}
+/// }
+/// assert_eq!(receiving.join().unwrap(), 1);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LastWords {

@@ -21,7 +21,30 @@ use crate::wire::{Codec, Framing};
 /// Files, sockets, ends and connections go to the other process as [`Handles`]. A connection carries them, in the
 /// directions whose messages are `WithHandles`: [`send_with`](TypedSender::send_with) and
 /// [`recv_with`](TypedReceiver::recv_with) are there for those alone. A side that expects none lets none in; one that has
-/// made no [`Agreement`](crate::Agreement) expects them from its first `recv_with` on. A one-way pipe cannot carry any:
+/// made no [`Agreement`](crate::Agreement) expects them from its first `recv_with` on.
+///
+/// ```
+/// use std::fs::File;
+/// use std::thread;
+/// use typed_pipe::{Connection, Handles, WithHandles};
+///
+/// let (client, server) = Connection::pair()?;
+/// let serving = thread::spawn(move || {
+///     // It sends plain strings, and what it receives may have handles beside it.
+///     server.into_typed::<String, WithHandles<String>>()?.recv_with()
+/// });
+/// let mut client = client.into_typed::<WithHandles<String>, String>()?;
+/// let mut handles = Handles::new();
+/// handles.add(tempfile::tempfile()?);
+/// client.send_with(&"a file".into(), &mut handles)?;
+///
+/// let (what, mut handles) = serving.join().unwrap()?;
+/// let file: File = handles.take(0)?;
+/// # assert_eq!((what.as_str(), file.metadata()?.len()), ("a file", 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A one-way pipe cannot carry any:
 ///
 /// ```compile_fail,E0599
 /// use typed_pipe::{Handles, TypedSender, WithHandles};
@@ -63,6 +86,23 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
     ///
     /// This process closes its own when they have gone. At most [`Handles::MOST`] may go with one message.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let receiving =
+    ///     thread::spawn(move || server.into_typed::<(), WithHandles<String>>()?.recv_with());
+    /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
+    ///
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// sender.send_with(&"a file".into(), &mut handles)?;
+    /// assert!(handles.is_empty()); // they have gone
+    /// assert_eq!(receiving.join().unwrap()?.1.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`TooLarge`](crate::ErrorKind::TooLarge): there are too many handles. Unless
@@ -73,6 +113,26 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
 
     /// Sends a value with handles beside it, if there is room for all of it.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// let large = "x".repeat(10_000);
+    /// while sender.try_send_with(&large, &mut Handles::new()).is_ok() {} // until there is no room
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// let error = sender.try_send_with(&large, &mut handles).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(handles.len(), 1); // still there
+    /// # drop(server);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send_with`](Self::send_with), and [`NotReady`](crate::ErrorKind::NotReady).
@@ -81,6 +141,27 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
     }
 
     /// Sends a value with handles beside it, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// let (large, mut none) = ("x".repeat(10_000), Handles::new());
+    /// let error = loop {
+    ///     if let Err(error) = sender.send_with_timeout(&large, &mut none, Duration::from_millis(10)) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -123,6 +204,27 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
 impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf, F, C> {
     /// Receives the next value with the handles beside it, waiting until it is there.
     ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// let sending = thread::spawn(move || {
+    ///     server.into_typed::<WithHandles<u32>, ()>()?.send_with(&7, &mut handles)
+    /// });
+    ///
+    /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
+    /// let (number, mut handles) = receiver.recv_with()?;
+    /// assert_eq!((number, handles.len()), (7, 1));
+    /// let file: File = handles.take(0)?; // it is what is expected, or else an error
+    /// # drop(file);
+    /// # sending.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`Lost`](crate::ErrorKind::Lost): not all of the handles came in, because this
@@ -133,6 +235,22 @@ impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf
 
     /// Receives the next value with the handles beside it, if it is there.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// assert_eq!(receiver.try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
+    /// server.send_with(&7, &mut Handles::new())?; // handles may be there, and need not
+    /// let (number, handles) = receiver.try_recv_with()?;
+    /// assert!(number == 7 && handles.is_empty());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`recv_with`](Self::recv_with), and [`NotReady`](crate::ErrorKind::NotReady).
@@ -141,6 +259,21 @@ impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf
     }
 
     /// Receives the next value with the handles beside it, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
+    /// let server = agreeing.join().unwrap()?; // which sends nothing
+    /// let error = receiver.recv_with_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

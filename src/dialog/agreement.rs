@@ -75,6 +75,17 @@ const PATIENCE: Patience = Patience::Time(Duration::from_secs(10));
 
 impl Agreement {
     /// The usual wire, no identifiers, and 10 seconds for the other side to agree.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Agreement, Connection};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<(), String>()?.recv()); // on the usual agreement
+    /// Agreement::new().make::<str, ()>(client)?.send("hello")?;
+    /// assert_eq!(serving.join().unwrap()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self {
             wire: Wire::default(),
@@ -93,6 +104,23 @@ impl Default for Agreement {
 
 impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     /// Speaks another wire.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::wire::{LengthPrefixed, Wire};
+    /// use typed_pipe::{Agreement, Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let small = Wire::default().with_framing(LengthPrefixed::default().limit(1000));
+    /// let serving =
+    ///     thread::spawn(move || Agreement::new().with_wire(small).make::<(), String>(server));
+    ///
+    /// let mut client = Agreement::new().make::<str, ()>(client)?;
+    /// let error = client.send(&"x".repeat(2000)).unwrap_err(); // more than the other side takes
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Agreement<G, D> {
         Agreement {
             wire,
@@ -103,18 +131,57 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     }
 
     /// Sets the identifier of the messages that this side sends. Of a longer one, the first 255 bytes count.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Agreement, Connection};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || Agreement::new().make::<(), String>(server)); // sets none
+    /// let mut client = Agreement::new().sending("chat/2").make::<str, ()>(client)?; // so this may be any
+    /// client.send("hello")?;
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn sending(mut self, identifier: impl Into<String>) -> Self {
         self.sending = identifier.into();
         self
     }
 
     /// Sets the identifier of the messages that this side receives. Of a longer one, the first 255 bytes count.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Agreement, Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || {
+    ///     Agreement::new().receiving("chat/1").make::<(), String>(server).unwrap_err()
+    /// });
+    /// let error = Agreement::new().sending("chat/2").make::<str, ()>(client).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// assert_eq!(serving.join().unwrap().kind(), ErrorKind::Mismatch); // no message is misread
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn receiving(mut self, identifier: impl Into<String>) -> Self {
         self.receiving = identifier.into();
         self
     }
 
     /// Sets how long the other side may take to agree; 10 seconds unless set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Agreement, Connection, ErrorKind, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let silent = Connection::connect(listener.path())?; // a client that says nothing
+    /// let agreement = Agreement::new().within(Duration::from_millis(10));
+    /// let error = agreement.make::<u32, u32>(listener.accept()?).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # drop(silent);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn within(mut self, timeout: Duration) -> Self {
         self.patience = Patience::Time(timeout);
         self
@@ -132,6 +199,16 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     ///
     /// It takes the thread of whoever serves this client, and never that of the listener: a client that says nothing
     /// costs only itself.
+    ///
+    /// ```
+    /// use typed_pipe::{Agreement, Connection, ErrorKind};
+    ///
+    /// let (mut client, server) = Connection::pair()?;
+    /// client.writer().write(b"GET / HTTP/1.1\r\n\r\n")?; // a program that agrees on nothing
+    /// let error = Agreement::new().make::<u32, u32>(server).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -387,6 +464,23 @@ fn cut(string: &str) -> String {
 }
 
 /// What one side of a [`TypedConnection`] may send: what serde can serialize, or that [`WithHandles`].
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Connection, Error, Outbound, TypedConnection, WithHandles};
+///
+/// fn serve<Out: Outbound + ?Sized>(client: Connection) -> Result<TypedConnection<Out, ()>, Error> {
+///     client.require_same_user()?;
+///     client.into_typed()
+/// }
+///
+/// let (client, server) = Connection::pair()?;
+/// let serving = thread::spawn(move || serve::<str>(server)?.send("hello"));
+/// assert_eq!(client.into_typed::<(), String>()?.recv()?, "hello");
+/// assert!(!str::WITH_HANDLES && WithHandles::<String>::WITH_HANDLES);
+/// # serving.join().unwrap()?;
+/// # Ok::<(), Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     label = "not a message",
@@ -409,6 +503,23 @@ impl<T: Sendable> Outbound for WithHandles<T> {
 
 /// What one side of a [`TypedConnection`] may receive: what serde can deserialize without borrowing, or that
 /// [`WithHandles`].
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Connection, Error, Inbound, TypedConnection, WithHandles};
+///
+/// fn serve<In: Inbound>(client: Connection) -> Result<TypedConnection<(), In>, Error> {
+///     client.require_same_user()?;
+///     client.into_typed()
+/// }
+///
+/// let (client, server) = Connection::pair()?;
+/// let serving = thread::spawn(move || serve::<String>(server)?.recv());
+/// client.into_typed::<str, ()>()?.send("hello")?;
+/// assert_eq!(serving.join().unwrap()?, "hello");
+/// assert!(!String::WITH_HANDLES && WithHandles::<String>::WITH_HANDLES);
+/// # Ok::<(), Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received",
     label = "not an owned message",

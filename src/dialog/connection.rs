@@ -62,10 +62,44 @@ pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard> {
 }
 
 /// What a [`TypedConnection`] sends with.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Connection, SendingHalf};
+///
+/// struct Chat {
+///     name: String,
+///     words: SendingHalf<str>,
+/// }
+///
+/// let (client, server) = Connection::pair()?;
+/// let hearing = thread::spawn(move || server.into_typed::<(), String>()?.recv());
+/// let (words, _) = client.into_typed::<str, ()>()?.split();
+/// let mut chat = Chat { name: "Ada".into(), words };
+/// chat.words.send(&format!("{} is here", chat.name))?;
+/// assert_eq!(hearing.join().unwrap()?, "Ada is here");
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 pub type SendingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
     TypedSender<T, WriteHalf<M>, F, C>;
 
 /// What a [`TypedConnection`] receives with.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Connection, Error, ReceivingHalf};
+///
+/// fn sum(numbers: ReceivingHalf<u32>) -> Result<u32, Error> {
+///     numbers.sum()
+/// }
+///
+/// let (client, server) = Connection::pair()?;
+/// let serving = thread::spawn(move || server.into_typed::<u32, ()>()?.send_all([1, 2, 3]));
+/// let (_, numbers) = client.into_typed::<(), u32>()?.split();
+/// assert_eq!(sum(numbers)?, 6);
+/// # serving.join().unwrap()?;
+/// # Ok::<(), Error>(())
+/// ```
 pub type ReceivingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
     TypedReceiver<T, ReadHalf<M>, F, C>;
 
@@ -103,6 +137,18 @@ impl Connection {
 impl<Out: ?Sized, In> TypedConnection<Out, In> {
     /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone(); // all that a client must know
+    /// let serving = thread::spawn(move || listener.accept()?.into_typed::<(), u32>()?.recv());
+    /// TypedConnection::<u32, ()>::connect(path)?.send(&7)?;
+    /// assert_eq!(serving.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Connection::connect`] and [`Agreement::make`].
@@ -115,6 +161,16 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
     }
 
     /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?; // it is there, and nobody accepts and agrees
+    /// let made = TypedConnection::<u32, u32>::connect_timeout(listener.path(), Duration::from_millis(10));
+    /// assert_eq!(made.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -136,6 +192,25 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Sets how many bytes are kept of what comes in while something is sent; 16 MiB unless set.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<[u8], Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], Vec<u8>>()?.keep_incoming(1000);
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// while server.try_send(&[7; 1000]).is_ok() {} // both send, and neither receives
+    /// let error = loop {
+    ///     if let Err(error) = client.send(&[7; 1000]) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::Congested);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn keep_incoming(mut self, bytes: usize) -> Self {
         self.incoming = bytes;
@@ -143,6 +218,23 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Sends a value, waiting until there is room for it.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error};
+    ///
+    /// fn exchange(connection: Connection) -> Result<Vec<u8>, Error> {
+    ///     let mut side = connection.into_typed::<[u8], Vec<u8>>()?;
+    ///     side.send(&vec![7; 1 << 20])?; // more than there is room for, and both do this first
+    ///     side.recv()
+    /// }
+    ///
+    /// let (one, other) = Connection::pair()?;
+    /// let exchanging = thread::spawn(|| exchange(other));
+    /// assert_eq!(exchange(one)?.len(), 1 << 20);
+    /// assert_eq!(exchanging.join().unwrap()?.len(), 1 << 20);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -159,6 +251,25 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
 
     /// Sends a value if there is room for all of it. The value stays with the caller.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), u32>());
+    /// let mut client = client.into_typed::<u32, ()>()?;
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// let error = loop {
+    ///     if let Err(error) = client.try_send(&7) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedSender::try_send`].
@@ -170,6 +281,24 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Sends a value, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], ()>()?;
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// let large = vec![7; 4 << 20];
+    /// let error = client.send_timeout(&large, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(error.is_half_sent()); // `flush` goes on with it
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -184,6 +313,23 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
 
     /// Takes a value to be sent with others, as [`TypedSender::feed`].
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), u32>());
+    /// let mut client = client.into_typed::<u32, ()>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// client.feed(&1)?;
+    /// client.feed(&2)?;
+    /// assert_eq!(server.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+    /// client.flush()?;
+    /// assert_eq!([server.recv()?, server.recv()?], [1, 2]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedSender::feed`] and [`send`](Self::send).
@@ -197,6 +343,24 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
 
     /// Sends what was fed, and what was half sent.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+    ///     let mut server = server.into_typed::<u64, String>()?;
+    ///     let word = server.recv()?;
+    ///     server.send(&(word.len() as u64))
+    /// });
+    /// let mut client = client.into_typed::<str, u64>()?;
+    /// client.feed("hello")?;
+    /// client.flush()?; // before an answer is awaited: it would never come
+    /// assert_eq!(client.recv()?, 5);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedSender::flush`], and [`Congested`](crate::ErrorKind::Congested).
@@ -207,6 +371,25 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
 
     /// Sends what was fed, as far as there is room.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], ()>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// while client.try_send(&[7; 1000]).is_ok() {} // until there is no room
+    /// client.feed(&[8; 1000])?;
+    /// assert_eq!(client.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+    /// while client.try_flush().is_err() {
+    ///     assert_eq!(server.recv()?, [7; 1000]); // which makes room
+    /// }
+    /// assert_eq!(client.pending(), 0);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedSender::try_flush`].
@@ -215,6 +398,25 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Sends what was fed, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], ()>()?;
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// while client.try_send(&[7; 1000]).is_ok() {} // until there is no room
+    /// client.feed(&[8; 1000])?;
+    /// let error = client.flush_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(client.pending() > 0); // for the next time
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -225,6 +427,18 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Feeds all values, and flushes.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<(), String>()?.collect());
+    /// client.into_typed::<str, ()>()?.send_all(["how", "are", "you"])?;
+    /// let words: Result<Vec<String>, typed_pipe::Error> = serving.join().unwrap();
+    /// assert_eq!(words?, ["how", "are", "you"]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -243,11 +457,49 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// How many bytes were fed and not sent yet.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), String>());
+    /// let mut client = client.into_typed::<str, ()>()?;
+    /// client.feed("hello")?;
+    /// assert_eq!(client.pending(), 10); // the length of the message, that of the text, and five letters
+    /// client.flush()?;
+    /// assert_eq!(client.pending(), 0);
+    /// # agreeing.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn pending(&self) -> usize {
         self.sender.pending()
     }
 
     /// Receives the next value, waiting until it is there.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || -> Result<(), Error> {
+    ///     let mut server = server.into_typed::<u32, u32>()?;
+    ///     let mut sum = 0;
+    ///     loop {
+    ///         match server.recv() {
+    ///             Ok(number) => sum += number,
+    ///             Err(error) if error.kind() == ErrorKind::Finished => return server.send(&sum),
+    ///             Err(error) => return Err(error),
+    ///         }
+    ///     }
+    /// });
+    /// let mut client = client.into_typed::<u32, u32>()?;
+    /// client.send_all([1, 2, 3])?;
+    /// assert_eq!(client.finish()?.recv()?, 6);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -262,6 +514,23 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
 
     /// Receives the next value if it is there.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<u32, ()>());
+    /// let mut client = client.into_typed::<(), u32>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// assert_eq!(client.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+    /// server.send(&7)?;
+    /// assert_eq!(client.try_recv()?, 7);
+    /// drop(server);
+    /// assert!(client.try_recv().unwrap_err().is_end());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedReceiver::try_recv`].
@@ -273,6 +542,23 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Receives the next value, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<u32, ()>());
+    /// let mut client = client.into_typed::<(), u32>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// let error = client.recv_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// server.send(&7)?; // late, and not too late
+    /// assert_eq!(client.recv_timeout(Duration::from_secs(10))?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -286,6 +572,19 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
 
     /// Receives the next value in its borrowed form, as [`TypedReceiver::recv_ref`].
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<str, ()>()?.send("hello"));
+    /// let mut client = client.into_typed::<(), String>()?;
+    /// let word: &str = client.recv_ref()?; // no `String` is made for it
+    /// assert_eq!(word, "hello");
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv).
@@ -298,6 +597,22 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
 
     /// Says that this was all, and keeps the receiver: the other side reads
     /// [`Finished`](crate::ErrorKind::Finished), and can still answer.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<u32, u32>());
+    /// let client = client.into_typed::<u32, u32>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// let mut answers = client.finish()?;
+    /// assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Finished);
+    /// server.send(&7)?;
+    /// assert_eq!(answers.recv()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// After this, no program that sends compiles:
     ///
@@ -317,6 +632,26 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// Says that this was all, waiting for some time at most, and keeps the receiver.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], ()>()?;
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// while client.try_send(&[7; 1000]).is_ok() {} // until there is no room
+    /// client.feed(&[8; 1000])?;
+    /// let failed = client.finish_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    /// let client = failed.into_state(); // to try again: nothing is lost
+    /// assert!(client.pending() > 0);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -370,11 +705,38 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     }
 
     /// The path of the listener; `None` for a connection that was made of a handle.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let serving = thread::spawn(move || listener.accept()?.into_typed::<u32, u32>());
+    /// let server = TypedConnection::<u32, u32>::connect(&path)?;
+    /// assert_eq!(server.path(), Some(&path));
+    /// assert_eq!(serving.join().unwrap()?.path(), Some(&path)); // the client that was accepted
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn path(&self) -> Option<&PipePath> {
         self.receiver.get_ref().path()
     }
 
     /// Who is on the other side, as [`Connection::peer`].
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u32, u32>());
+    /// let client = client.into_typed::<u32, u32>()?;
+    /// let server = client.peer()?;
+    /// println!("connected to process {:?} of user {}", server.pid(), server.user());
+    /// assert!(server.is_same_user());
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -414,6 +776,26 @@ impl<T: ?Sized, F: Framing, C: Codec> SendingHalf<T, F, C> {
 impl<T: Sendable, In, F: Framing, C: Codec> TypedConnection<WithHandles<T>, In, F, C> {
     /// Sends a value with handles beside it, as [`TypedSender::send_with`].
     ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || -> Result<(), Error> {
+    ///     let mut server = server.into_typed::<bool, WithHandles<String>>()?;
+    ///     let (_, mut handles) = server.recv_with()?;
+    ///     server.send(&handles.take::<File>(0).is_ok())
+    /// });
+    /// let mut client = client.into_typed::<WithHandles<String>, bool>()?;
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// client.send_with(&"is this a file?".into(), &mut handles)?;
+    /// assert!(client.recv()?);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedSender::send_with`] and [`send`](Self::send).
@@ -424,6 +806,26 @@ impl<T: Sendable, In, F: Framing, C: Codec> TypedConnection<WithHandles<T>, In, 
 
     /// Sends a value with handles beside it, if there is room for all of it.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let mut client = client.into_typed::<WithHandles<String>, ()>()?;
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// let large = "x".repeat(10_000);
+    /// while client.try_send_with(&large, &mut Handles::new()).is_ok() {} // until there is no room
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// let error = client.try_send_with(&large, &mut handles).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(handles.len(), 1); // still there
+    /// # drop(server);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedSender::try_send_with`].
@@ -432,6 +834,27 @@ impl<T: Sendable, In, F: Framing, C: Codec> TypedConnection<WithHandles<T>, In, 
     }
 
     /// Sends a value with handles beside it, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let mut client = client.into_typed::<WithHandles<String>, ()>()?;
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// let (large, mut none) = ("x".repeat(10_000), Handles::new());
+    /// let error = loop {
+    ///     if let Err(error) = client.send_with_timeout(&large, &mut none, Duration::from_millis(10)) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -450,6 +873,24 @@ impl<T: Sendable, In, F: Framing, C: Codec> TypedConnection<WithHandles<T>, In, 
 impl<Out: ?Sized, T: Receivable, F: Framing, C: Codec> TypedConnection<Out, WithHandles<T>, F, C> {
     /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with`].
     ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// let serving = thread::spawn(move || {
+    ///     server.into_typed::<WithHandles<u32>, ()>()?.send_with(&7, &mut handles)
+    /// });
+    /// let (number, mut handles) = client.into_typed::<(), WithHandles<u32>>()?.recv_with()?;
+    /// let file: File = handles.take(0)?;
+    /// # assert_eq!((number, file.metadata()?.len()), (7, 0));
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedReceiver::recv_with`].
@@ -459,6 +900,22 @@ impl<Out: ?Sized, T: Receivable, F: Framing, C: Codec> TypedConnection<Out, With
 
     /// Receives the next value with the handles beside it, if it is there.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let mut client = client.into_typed::<(), WithHandles<u32>>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// assert_eq!(client.try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
+    /// server.send_with(&7, &mut Handles::new())?;
+    /// let (number, handles) = client.try_recv_with()?;
+    /// assert!(number == 7 && handles.is_empty());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`TypedReceiver::try_recv_with`].
@@ -467,6 +924,21 @@ impl<Out: ?Sized, T: Receivable, F: Framing, C: Codec> TypedConnection<Out, With
     }
 
     /// Receives the next value with the handles beside it, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let mut client = client.into_typed::<(), WithHandles<u32>>()?;
+    /// let server = agreeing.join().unwrap()?; // which sends nothing
+    /// let error = client.recv_with_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

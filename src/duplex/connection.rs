@@ -119,6 +119,20 @@ impl Connection {
 
     /// Connects to the listener at a path, if that takes no waiting.
     ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, Listener};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let error = Connection::try_connect(&name).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    ///
+    /// let listener = Listener::bind(&name)?; // another process
+    /// let connection = Connection::try_connect(&name)?; // before anybody accepts it
+    /// # drop((connection, listener));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`connect`](Self::connect), and:
@@ -130,6 +144,17 @@ impl Connection {
     }
 
     /// Connects to the listener at a path, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let error = Connection::connect_timeout(name, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // nobody listens there yet
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -177,6 +202,20 @@ impl Connection {
     }
 
     /// Lets a token end whatever waits on this connection, from now on.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let (client, server) = Connection::pair()?;
+    /// let mut client = client.stopped_by(&stop);
+    /// let waiting = thread::spawn(move || client.reader().read(&mut [0; 8])); // nothing ever comes
+    /// stop.stop();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.reader.stop_by(stop);
@@ -199,6 +238,23 @@ impl Connection {
     ///
     /// The other side reads the end of the stream once it has read what was written, and can still answer.
     ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use typed_pipe::Connection;
+    ///
+    /// let (mut client, mut server) = Connection::pair()?;
+    /// client.write_all(b"that is all")?;
+    /// let mut answers = client.finish()?;
+    ///
+    /// let mut words = String::new();
+    /// server.read_to_string(&mut words)?; // up to the end
+    /// server.write_all(&words.to_uppercase().into_bytes())?;
+    /// let mut buf = [0; 11];
+    /// answers.read_exact(&mut buf)?;
+    /// assert_eq!(&buf, b"THAT IS ALL");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`End::finish`]. In each the connection is given back.
@@ -208,6 +264,22 @@ impl Connection {
 
     /// Says that this was all, if that takes no waiting, and keeps the half that is read from.
     ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (mut client, server) = Connection::pair()?;
+    /// while client.writer().try_write(&[7; 1000]).is_ok() {} // until there is no room
+    /// match client.try_finish() {
+    ///     Ok(answers) => drop(answers), // Unix needs none for this
+    ///     Err(failed) => {
+    ///         assert_eq!(failed.kind(), ErrorKind::NotReady);
+    ///         drop(failed.into_state()); // or wait for the other side to read, and try again
+    ///     }
+    /// }
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`End::try_finish`]. In each the connection is given back.
@@ -216,6 +288,18 @@ impl Connection {
     }
 
     /// Says that this was all, waiting for some time at most, and keeps the half that is read from.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, mut server) = Connection::pair()?;
+    /// let mut answers = client.finish_timeout(Duration::from_secs(10))?; // there is room: it takes none of the time
+    /// assert_eq!(server.reader().read(&mut [0; 8])?, 0); // the end
+    /// server.writer().write(b"bye")?;
+    /// assert_eq!(answers.read(&mut [0; 8])?, 3);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -244,16 +328,54 @@ impl<M: Mode> Connection<M> {
     }
 
     /// The path of the listener; `None` for a connection that was made of a handle.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let client = Connection::connect(listener.path())?;
+    /// let server = listener.accept()?;
+    /// assert_eq!(client.path(), Some(listener.path()));
+    /// assert_eq!(server.path(), client.path());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn path(&self) -> Option<&PipePath> {
         self.reader.path()
     }
 
     /// The half that is read from.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (mut client, mut server) = Connection::pair()?;
+    /// let mut buf = [0; 8];
+    /// let error = client.reader().read_timeout(&mut buf, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // which `io::Read` has not
+    /// server.writer().write(b"hello")?;
+    /// assert_eq!(client.reader().read(&mut buf)?, 5);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn reader(&mut self) -> &mut ReadHalf<M> {
         &mut self.reader
     }
 
     /// The half that is written to.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (mut client, server) = Connection::pair()?; // of which one does not read
+    /// let error = loop {
+    ///     if let Err(error) = client.writer().try_write(&[7; 1000]) {
+    ///         break error; // which `io::Write` has not: it waits
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn writer(&mut self) -> &mut WriteHalf<M> {
         &mut self.writer
     }
@@ -349,6 +471,22 @@ impl<M: Mode> Connection<M> {
     /// A client checks by itself that it is connected to this user or to the system's administrator, unless it
     /// was told to [trust any](ConnectOptions::trust_any_owner).
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let serving = thread::spawn(move || -> Result<u32, Error> {
+    ///     let client = listener.accept()?;
+    ///     client.require_same_user()?; // one of another user goes no further
+    ///     client.into_typed::<(), u32>()?.recv()
+    /// });
+    /// Connection::connect(path)?.into_typed::<u32, ()>()?.send(&7)?;
+    /// assert_eq!(serving.join().unwrap()?, 7);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): it is another user.
@@ -364,6 +502,18 @@ impl<M: Mode> Connection<M> {
 
     /// The bytes that have come in and were not read yet.
     ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (mut client, mut server) = Connection::pair()?;
+    /// assert_eq!(server.unread()?, 0);
+    /// client.writer().write(b"hello")?;
+    /// let mut buf = vec![0; server.unread()?]; // as many as there are
+    /// server.reader().read(&mut buf)?;
+    /// assert_eq!((buf.as_slice(), server.unread()?), (&b"hello"[..], 0));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the other side is gone.
@@ -372,6 +522,19 @@ impl<M: Mode> Connection<M> {
     }
 
     /// The bytes that the other side has not read yet, as [`End::unsent`].
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (mut client, server) = Connection::pair()?;
+    /// client.writer().write(b"hello")?;
+    /// match client.unsent() {
+    ///     Ok(bytes) => assert!(bytes >= 5), // the other side has not read them
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+    /// }
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -430,6 +593,15 @@ pub struct ConnectOptions<M: Mode = Blocking> {
 
 impl ConnectOptions {
     /// The usual options: this user's listeners and the system's alone.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let connection = ConnectOptions::new().connect(listener.path())?; // as `Connection::connect`
+    /// # drop(connection);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { stop: None, any_owner: false, buffer_size: None, mode: PhantomData }
@@ -447,6 +619,16 @@ impl<M: Mode> ConnectOptions<M> {
     ///
     /// Unless this is said, it must be this user or the system's administrator: in a folder that others can write to, a
     /// listener of another user may be a trap.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let options = ConnectOptions::new().trust_any_owner(); // else it is `NotTrusted` if another user listens
+    /// let connection = options.connect(listener.path())?;
+    /// println!("user {} listens", connection.peer()?.user());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn trust_any_owner(mut self) -> Self {
         self.any_owner = true;
@@ -454,6 +636,20 @@ impl<M: Mode> ConnectOptions<M> {
     }
 
     /// Lets a token end whatever waits on the connection, connecting included.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ConnectOptions, ErrorKind, Stop};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let stop = Stop::new()?;
+    /// let options = ConnectOptions::new().stopped_by(&stop);
+    /// let waiting = thread::spawn(move || options.connect(name)); // nobody ever listens there
+    /// stop.stop();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.stop = Some(stop.clone());
@@ -461,6 +657,19 @@ impl<M: Mode> ConnectOptions<M> {
     }
 
     /// Asks for buffers of so many bytes.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let options = ConnectOptions::new().buffer_size(1 << 17);
+    /// let mut connection = options.connect(listener.path())?;
+    /// if cfg!(target_os = "linux") {
+    ///     assert!(connection.writer().buffer_size()? >= 1 << 17);
+    /// }
+    /// # connection.writer().write(b"x")?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Platform-specific behavior
     ///
@@ -507,6 +716,22 @@ impl<M: Mode> ConnectOptions<M> {
 impl ConnectOptions {
     /// Connects to the listener at a path, as [`Connection::connect`].
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ConnectOptions, Listener};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let options = ConnectOptions::new().buffer_size(1 << 17);
+    /// let path = name.clone();
+    /// let client = thread::spawn(move || options.connect(path)); // waits until somebody listens there
+    /// let listener = Listener::bind(name)?;
+    /// let server = listener.accept()?;
+    /// let client = client.join().unwrap()?;
+    /// # drop((client, server));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Connection::connect`], and [`Stopped`](crate::ErrorKind::Stopped).
@@ -516,6 +741,20 @@ impl ConnectOptions {
 
     /// Connects to the listener at a path, as [`Connection::try_connect`].
     ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, ErrorKind, Listener, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let options = ConnectOptions::new().stopped_by(&stop);
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let connection = options.try_connect(&path)?; // which the token ends, too
+    /// # drop(connection);
+    /// drop(listener);
+    /// assert_eq!(options.try_connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Connection::try_connect`], and [`Stopped`](crate::ErrorKind::Stopped).
@@ -524,6 +763,18 @@ impl ConnectOptions {
     }
 
     /// Connects to the listener at a path, as [`Connection::connect_timeout`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ConnectOptions, ErrorKind};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let options = ConnectOptions::new().buffer_size(1 << 17);
+    /// let error = options.connect_timeout(name, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // nobody listens there yet
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -12,15 +12,64 @@ use crate::sys::{Peer, Until};
 use crate::wait::within;
 
 /// The half of a connection that is read from.
+///
+/// ```
+/// use typed_pipe::{Connection, Error, ReadHalf};
+///
+/// fn sum(reader: ReadHalf) -> Result<u32, Error> {
+///     reader.into_receiver::<u32>().sum()
+/// }
+///
+/// let (client, server) = Connection::pair()?;
+/// let (_, writer) = server.split();
+/// writer.into_sender::<u32>().send_all([1, 2, 3])?;
+/// assert_eq!(sum(client.split().0)?, 6);
+/// # Ok::<(), Error>(())
+/// ```
 pub type ReadHalf<M = Blocking> = End<Read, Open<M>, Half>;
 
 /// The half of a connection that is written to.
+///
+/// ```
+/// use typed_pipe::{Connection, Error, WriteHalf};
+///
+/// struct Log {
+///     lines: u32,
+///     writer: WriteHalf,
+/// }
+///
+/// impl Log {
+///     fn line(&mut self, text: &str) -> Result<usize, Error> {
+///         self.lines += 1;
+///         self.writer.write(format!("{} {text}\n", self.lines).as_bytes())
+///     }
+/// }
+///
+/// let (client, mut server) = Connection::pair()?;
+/// let mut log = Log { lines: 0, writer: client.split().1 };
+/// log.line("started")?;
+/// assert_eq!(server.reader().read(&mut [0; 32])?, 10);
+/// # Ok::<(), Error>(())
+/// ```
 pub type WriteHalf<M = Blocking> = End<Write, Open<M>, Half>;
 
 /// In place of a pipe: the end is one half of a [`Connection`](crate::Connection).
 ///
 /// It can be closed, and not be opened again. Dropping or closing one half ends its direction alone: after the
 /// writing half, the other side reads the end of the stream, and can go on sending.
+///
+/// ```
+/// use typed_pipe::state::Open;
+/// use typed_pipe::{Connection, Half, ReadEnd, WriteEnd};
+///
+/// let (client, mut server) = Connection::pair()?;
+/// let (mut reader, writer): (ReadEnd<Open, Half>, WriteEnd<Open, Half>) = client.split();
+/// drop(writer);
+/// assert_eq!(server.reader().read(&mut [0; 8])?, 0); // the end of this direction
+/// server.writer().write(b"go on")?; // and not of the other
+/// assert_eq!(reader.read(&mut [0; 8])?, 5);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 ///
 /// # Platform-specific behavior
 ///
@@ -45,6 +94,20 @@ impl end::half::Hold for Half {
 impl End<Write, Open, Half> {
     /// Says that this was all, and closes the half: the other side reads the end of the stream.
     ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, mut server) = Connection::pair()?;
+    /// let (reader, mut writer) = client.split();
+    /// writer.write(b"that is all")?;
+    /// writer.finish()?; // dropping it says the same, and tells no error
+    /// let mut buf = [0; 32];
+    /// assert_eq!(server.reader().read(&mut buf)?, 11);
+    /// assert_eq!(server.reader().read(&mut buf)?, 0);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// In each the half is given back.
@@ -58,6 +121,20 @@ impl End<Write, Open, Half> {
 
     /// Says that this was all, if that takes no waiting.
     ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?; // of which one does not read
+    /// let (reader, mut writer) = client.split();
+    /// while writer.try_write(&[7; 1000]).is_ok() {} // until there is no room
+    /// if let Err(failed) = writer.try_finish() {
+    ///     assert_eq!(failed.kind(), ErrorKind::NotReady); // Windows alone
+    ///     drop(failed.into_state()); // or wait for the other side to read, and try again
+    /// }
+    /// # drop((reader, server));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): the pipe is full. Windows alone.
@@ -66,6 +143,20 @@ impl End<Write, Open, Half> {
     }
 
     /// Says that this was all, and waits for some time at most for room to say so.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?; // of which one does not read
+    /// let (reader, mut writer) = client.split();
+    /// while writer.try_write(&[7; 1000]).is_ok() {} // until there is no room
+    /// if let Err(failed) = writer.finish_timeout(Duration::from_millis(10)) {
+    ///     assert_eq!(failed.kind(), ErrorKind::TimedOut); // Windows alone
+    /// }
+    /// # drop((reader, server));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -90,6 +181,20 @@ impl<M: Mode> End<Write, Open<M>, Half> {
     ///
     /// It is 0 when all was read; else the system may add what it needs itself to keep them.
     ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, mut server) = Connection::pair()?;
+    /// let (reader, mut writer) = client.split();
+    /// writer.write(b"hello")?;
+    /// server.reader().read(&mut [0; 8])?;
+    /// if let Ok(bytes) = writer.unsent() {
+    ///     assert_eq!(bytes, 0); // the other side has read all
+    /// }
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
@@ -98,6 +203,17 @@ impl<M: Mode> End<Write, Open<M>, Half> {
     }
 
     /// Who is on the other side, as [`Connection::peer`](crate::Connection::peer).
+    ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let who = client.peer()?;
+    /// let (reader, writer) = client.split();
+    /// assert_eq!(writer.peer()?, who); // it can be asked after the split, too
+    /// # drop((reader, server));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -110,6 +226,19 @@ impl<M: Mode> End<Write, Open<M>, Half> {
 impl<M: Mode> End<Read, Open<M>, Half> {
     /// The bytes that have come in and were not read yet.
     ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, mut server) = Connection::pair()?;
+    /// let (mut reader, writer) = client.split();
+    /// server.writer().write(b"hello")?;
+    /// assert_eq!(reader.unread()?, 5);
+    /// reader.read(&mut [0; 2])?;
+    /// assert_eq!(reader.unread()?, 3);
+    /// # drop(writer);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the other side is gone.
@@ -118,6 +247,16 @@ impl<M: Mode> End<Read, Open<M>, Half> {
     }
 
     /// Who is on the other side, as [`Connection::peer`](crate::Connection::peer).
+    ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let receiver = client.split().0.into_receiver::<u32>();
+    /// assert!(receiver.get_ref().peer()?.is_same_user()); // the half can be asked in a channel, too
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

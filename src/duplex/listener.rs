@@ -72,6 +72,19 @@ impl Listener {
     ///
     /// Options other than the usual ones come with [`ListenerOptions`].
     ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, Listener};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = Listener::bind(&name)?;
+    /// let client = Connection::connect(&name)?;
+    /// drop(client);
+    /// drop(listener); // which removes the name
+    /// assert_eq!(Connection::try_connect(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists): there is a socket of this name that no owner left behind.
@@ -95,6 +108,16 @@ impl Listener {
 
     /// Makes a name that nobody can guess, in a private folder of its own that goes with it.
     ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let (one, other) = (Listener::temporary()?, Listener::temporary()?);
+    /// assert_ne!(one.path(), other.path());
+    /// let client = Connection::connect(one.path())?; // the path must be told to whoever is to connect
+    /// # drop(client);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`bind`](Self::bind), where they can be.
@@ -107,6 +130,17 @@ impl Listener {
     /// Several threads may do so at once. Where as many clients are connected as [may be](ListenerOptions::max_clients), it
     /// waits until one has left: those that come meanwhile wait as well.
     ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let mut client = Connection::connect(listener.path())?; // connected, and not accepted yet
+    /// let mut server = listener.accept()?;
+    /// server.writer().write(b"welcome")?;
+    /// assert_eq!(client.reader().read(&mut [0; 8])?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process or the system has no descriptor left for it. The client
@@ -118,6 +152,18 @@ impl Listener {
     }
 
     /// Hands out the next client, if it is there.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady); // nobody is there
+    ///
+    /// let client = Connection::connect(listener.path())?;
+    /// let server = listener.try_accept()?;
+    /// # drop((client, server));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -162,6 +208,17 @@ impl Listener {
 
 impl<M: Mode> Listener<M> {
     /// The path of the name, from which a client connects.
+    ///
+    /// ```
+    /// use std::process::Command;
+    /// use typed_pipe::Listener;
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let mut worker = Command::new("worker");
+    /// worker.arg(listener.path()); // all that it must know
+    /// # assert_eq!(worker.get_args().next(), Some(listener.path().as_ref()));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn path(&self) -> &PipePath {
         &self.path
     }
@@ -174,6 +231,21 @@ impl<M: Mode> Listener<M> {
 
     /// How many connections that it handed out are there now. To go through clients as they come, loop over the
     /// listener itself.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let clients = [Connection::connect(listener.path())?, Connection::connect(listener.path())?];
+    /// let (reader, writer) = listener.accept()?.split();
+    /// assert_eq!(listener.clients(), 1); // the other one is not accepted yet
+    /// drop(reader);
+    /// assert_eq!(listener.clients(), 1); // a half is one still
+    /// drop(writer);
+    /// assert_eq!(listener.clients(), 0);
+    /// # drop(clients);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn clients(&self) -> usize {
         self.seats.occupied()
     }
@@ -181,6 +253,20 @@ impl<M: Mode> Listener<M> {
     /// Removes the name. Connections that were accepted go on; whoever waits to be accepted is turned away.
     ///
     /// A name that is gone, or leads to something else by now, is left alone: that is no error.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let mut client = Connection::connect(&path)?;
+    /// let mut server = listener.accept()?;
+    /// listener.unlink()?;
+    /// assert!(Connection::try_connect(&path).is_err()); // nobody comes this way any more
+    /// server.writer().write(b"go on")?;
+    /// assert_eq!(client.reader().read(&mut [0; 8])?, 5); // who is there, stays
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -199,6 +285,20 @@ impl<M: Mode> Listener<M> {
     }
 
     /// Whether the name is gone, or leads to something else: no further client will come this way.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use typed_pipe::Listener;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = Listener::bind(&name)?;
+    /// assert!(!listener.is_orphaned());
+    /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
+    /// assert!(listener.is_orphaned());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_orphaned(&self) -> bool {
         self.server.is_orphaned()
     }
@@ -318,12 +418,37 @@ impl Default for ListenerOptions {
 
 impl ListenerOptions {
     /// The usual options: mode 0600, a private folder, a backlog of 128, and any number of clients.
+    ///
+    /// ```
+    /// use typed_pipe::ListenerOptions;
+    ///
+    /// let options = ListenerOptions::new().max_clients(10);
+    /// let one = options.clone().temporary()?; // the same options will do for several
+    /// let other = options.temporary()?;
+    /// assert_ne!(one.path(), other.path());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Sets the permission bits of the name, whatever the umask of the process; 0600 unless set.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use typed_pipe::ListenerOptions;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = ListenerOptions::new().mode(0o660).bind(&name)?; // for this user's group too
+    /// let mode = std::fs::metadata(&name)?.permissions().mode();
+    /// assert_eq!(mode & 0o777, 0o660);
+    /// # drop(listener);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Platform-specific behavior
     ///
@@ -339,6 +464,21 @@ impl ListenerOptions {
     /// Sets what to do where the name exists. What a process listens at is never replaced.
     ///
     /// [`IfExists::Reuse`] replaces any socket of this user at which nobody listens, whoever made it.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::os::unix::net::UnixListener;
+    /// use typed_pipe::{ErrorKind, IfExists, Listener, ListenerOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// drop(UnixListener::bind(&name)?); // which leaves its name behind
+    /// assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// let listener = ListenerOptions::new().if_exists(IfExists::Reuse).bind(&name)?;
+    /// # drop(listener);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn if_exists(mut self, policy: IfExists) -> Self {
         self.settings.if_exists = policy;
@@ -348,6 +488,23 @@ impl ListenerOptions {
     /// Sets how many clients may be connected and not yet accepted; 128 unless set.
     ///
     /// Further ones wait until there is room.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().backlog(1).temporary()?;
+    /// let mut clients = Vec::new();
+    /// let error = loop {
+    ///     match Connection::try_connect(listener.path()) {
+    ///         Ok(client) => clients.push(client), // the system may let in one or two more than was said
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::NotReady); // `connect` would wait
+    /// listener.accept()?;
+    /// clients.push(Connection::connect(listener.path())?);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Platform-specific behavior
     ///
@@ -361,6 +518,19 @@ impl ListenerOptions {
     }
 
     /// Sets how many accepted clients may be connected at the same time.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().max_clients(1).temporary()?;
+    /// let clients = [Connection::connect(listener.path())?, Connection::connect(listener.path())?];
+    /// let first = listener.accept()?;
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady); // the second one waits
+    /// drop(first);
+    /// let second = listener.accept()?;
+    /// # drop((clients, second));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn max_clients(mut self, clients: usize) -> Self {
         self.max_clients = clients;
@@ -370,6 +540,18 @@ impl ListenerOptions {
     /// Asks for buffers of so many bytes, for each connection.
     ///
     /// The system rounds it, and may give less: [`End::buffer_size`](crate::End::buffer_size) tells what it is.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().buffer_size(1 << 17).temporary()?;
+    /// let client = Connection::connect(listener.path())?;
+    /// if let Ok(bytes) = listener.accept()?.writer().buffer_size() {
+    ///     assert!(bytes >= 1 << 17); // where the system tells
+    /// }
+    /// # drop(client);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn buffer_size(mut self, bytes: usize) -> Self {
         self.settings.buffer_size = Some(bytes);
@@ -378,6 +560,22 @@ impl ListenerOptions {
 
     /// Listens in a folder where anybody could replace the name, as
     /// [`PipeOptions::trust_any_folder`](crate::PipeOptions::trust_any_folder).
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::fs::{Permissions, set_permissions};
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use typed_pipe::{ErrorKind, Listener, ListenerOptions};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let name = folder.path().join("door");
+    /// set_permissions(&folder, Permissions::from_mode(0o777))?; // anybody may put something in its place
+    /// assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::NotTrusted);
+    /// let listener = ListenerOptions::new().trust_any_folder().bind(&name)?;
+    /// # drop(listener);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn trust_any_folder(mut self) -> Self {
         self.settings.any_folder = true;
@@ -386,6 +584,18 @@ impl ListenerOptions {
 
     /// Lets a token end [`accept`](Listener::accept). Connections are not touched by it: see
     /// [`Connection::stopped_by`]. A [`Service`](crate::Service) that is made of the listener ends with it.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ErrorKind, ListenerOptions, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let listener = ListenerOptions::new().stopped_by(&stop).temporary()?;
+    /// let waiting = thread::spawn(move || listener.accept()); // no client ever comes
+    /// stop.stop();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.stop = Some(stop.clone());
@@ -393,6 +603,17 @@ impl ListenerOptions {
     }
 
     /// Makes a name at which clients connect, as [`Listener::bind`].
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ListenerOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = ListenerOptions::new().max_clients(10).bind(&name)?;
+    /// let client = Connection::connect(&name)?;
+    /// # drop((client, listener));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -406,6 +627,15 @@ impl ListenerOptions {
     }
 
     /// Makes a name that nobody can guess, as [`Listener::temporary`].
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().max_clients(10).temporary()?;
+    /// let client = Connection::connect(listener.path())?; // nobody can guess it, so tell it
+    /// # drop(client);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
