@@ -50,6 +50,22 @@ impl<P: Reopen> End<Write, Closed, P> {
 
     /// Opens the end as [`open_with`](Self::open_with), and waits for some time at most.
     ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::process::Command;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never opens the pipe
+    /// let failed = pipe.into_writer().open_with_timeout(&mut child, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    /// child.kill()?;
+    /// child.wait()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`open_with`](Self::open_with), and [`TimedOut`](ErrorKind::TimedOut).
@@ -113,6 +129,22 @@ impl<P: Hold> End<Read, Open, P> {
     }
 
     /// Waits as [`wait_for_peer`](Self::wait_for_peer), and for some time at most.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::process::Command;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe};
+    ///
+    /// let mut end = Pipe::temporary()?.into_reader().open()?;
+    /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never opens the pipe
+    /// let error = end.wait_for_peer_timeout(&mut child, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // the end is still open, for another try
+    /// child.kill()?;
+    /// child.wait()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

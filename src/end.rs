@@ -16,9 +16,40 @@ use crate::wait::half::{ReadWithin as _, WriteWithin as _};
 use crate::wait::{self, ReadWithin, Stop, WriteWithin, waiting, within};
 
 /// The end of a pipe that is read from.
+///
+/// ```
+/// use typed_pipe::state::{Allocated, Closed, Open};
+/// use typed_pipe::{Pipe, ReadEnd};
+///
+/// struct Program {
+///     news: ReadEnd,                        // a client's, open
+///     later: ReadEnd<Closed>,               // a client's, not opened yet
+///     jobs: ReadEnd<Open, Pipe<Allocated>>, // the owner's, with the pipe in it
+/// }
+/// # let _ = |program: Program| (program.news, program.later, program.jobs);
+/// ```
 pub type ReadEnd<S = Open, P = PipePath> = End<Read, S, P>;
 
 /// The end of a pipe that is written to.
+///
+/// ```
+/// use typed_pipe::state::Closed;
+/// use typed_pipe::{Error, Pipe, WriteEnd};
+///
+/// /// Writes a line, and leaves until the next time.
+/// fn log(end: WriteEnd<Closed>, line: &[u8]) -> Result<WriteEnd<Closed>, Error> {
+///     let mut open: WriteEnd = end.open()?;
+///     open.write(line)?;
+///     Ok(open.close())
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let end = WriteEnd::at(pipe.path())?;
+/// let mut reader = pipe.into_reader().open()?;
+/// log(end, b"started\n")?;
+/// assert_eq!(reader.read(&mut [0; 64])?, 8);
+/// # Ok::<(), Error>(())
+/// ```
 pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 
 /// One end of a pipe, in this process.
@@ -166,11 +197,60 @@ pub struct Unnamed;
 /// What an end holds of its pipe.
 ///
 /// This trait is sealed.
+///
+/// ```
+/// use typed_pipe::state::{Open, Read};
+/// use typed_pipe::{Connection, End, Error, Hold, Pipe, WriteEnd};
+///
+/// /// Counts the bytes up to the end of the stream, whatever the end belongs to.
+/// fn count<P: Hold>(mut end: End<Read, Open, P>) -> Result<usize, Error> {
+///     let mut count = 0;
+///     loop {
+///         match end.read(&mut [0; 64])? {
+///             0 => return Ok(count),
+///             bytes => count += bytes,
+///         }
+///     }
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let client = WriteEnd::at(pipe.path())?;
+/// let owner = pipe.into_reader().open()?;
+/// client.open()?.write(b"hello")?;
+/// assert_eq!(count(owner)?, 5);
+///
+/// let (one, mut other) = Connection::pair()?;
+/// other.writer().write(b"news")?;
+/// drop(other);
+/// let (half, _) = one.split();
+/// assert_eq!(count(half)?, 4);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Hold: half::Hold {}
 
 /// What an end holds of its pipe, if it can be opened with it.
 ///
 /// This trait is sealed.
+///
+/// ```
+/// use typed_pipe::state::Closed;
+/// use typed_pipe::{Error, Pipe, Reopen, WriteEnd};
+///
+/// /// Sends one line, and closes the end again, be it a client's or an owner's.
+/// fn tell<P: Reopen>(end: WriteEnd<Closed, P>, line: &str) -> Result<WriteEnd<Closed, P>, Error> {
+///     let mut lines = end.open()?.into_text();
+///     lines.send(line)?;
+///     Ok(lines.into_inner().close())
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let end = WriteEnd::at(pipe.path())?;
+/// let mut lines = pipe.into_reader().open()?.into_text();
+/// let end = tell(end, "one")?;
+/// assert_eq!(lines.recv()?, "one");
+/// # drop(end);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Reopen: Hold + half::Reopen {}
 
 impl<D: Direction> End<D, Closed> {
@@ -200,6 +280,17 @@ impl<D: Direction, M: Mode> End<D, Closed<M>> {
     ///
     /// Unless this is said, only a pipe of this user or of the system's administrator is opened: in a
     /// folder that others can write to, a pipe of another user may be a trap.
+    ///
+    /// ```no_run
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// // The pipe of a service, which runs as a user of its own:
+    /// let failed = WriteEnd::at("/run/printer/jobs")?.open().unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::NotTrusted);
+    /// let end = failed.into_state().trust_any_owner().open()?; // nobody else can write to `/run/printer`
+    /// # drop(end);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn trust_any_owner(mut self) -> Self {
         self.settings.any_owner = true;
@@ -227,6 +318,21 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
 
 impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
     /// Lets a token end whatever this end waits for, its opening included: see [`Stop`].
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ErrorKind, Stop, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let stop = Stop::new()?;
+    /// let end = WriteEnd::at(name)?.stopped_by(&stop);
+    /// let opening = thread::spawn(move || end.open()); // there is no such pipe
+    /// stop.stop();
+    /// let failed = opening.join().unwrap().unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::Stopped);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.settings.stop = Some(stop.clone());
@@ -240,6 +346,20 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
 
 impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
     /// Sets what the end of the writers is taken for: see [`EndOfWriters`].
+    ///
+    /// ```
+    /// use typed_pipe::{EndOfWriters, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open()?;
+    /// for word in ["one", "two"] {
+    ///     WriteEnd::at(&path)?.open()?.write(word.as_bytes())?; // and the writer leaves
+    ///     assert_eq!(reader.read(&mut [0; 8])?, 3);
+    ///     assert_eq!(reader.read(&mut [0; 8])?, 0); // tells of that once; unless set, again and again
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn end_of_writers(mut self, policy: EndOfWriters) -> Self {
         self.settings.end_of_writers = policy;
@@ -255,6 +375,20 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     /// So it does not matter which process starts first. A name that leads to something else fails at
     /// once; a pipe that takes the place of another one is noticed. [`try_open`](Self::try_open) does not
     /// wait; [`open_timeout`](Self::open_timeout) waits for some time.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let client = thread::spawn(move || WriteEnd::at(path)?.open()?.write(b"hello")); // waits for the reader
+    ///
+    /// let mut end = pipe.into_reader().open()?; // waits for nobody
+    /// assert_eq!(end.read(&mut [0; 8])?, 5); // this does
+    /// # client.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -290,6 +424,20 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     }
 
     /// Opens the end if that takes no waiting.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let failed = WriteEnd::at(&name)?.try_open().unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::NotFound); // at once
+    ///
+    /// let reader = Pipe::new(&name)?.mkfifo()?.into_reader().open()?;
+    /// let end = failed.into_state().try_open()?;
+    /// # drop((reader, end));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -346,6 +494,21 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     /// Closes the end.
     ///
     /// This cannot fail. What was written stays in the pipe for a reader that has it open.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().open()?;
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// writer.write(b"hello")?;
+    /// let closed = writer.close();
+    /// assert_eq!(reader.read(&mut [0; 8])?, 5); // it was in the pipe
+    /// let writer = closed.open()?; // the same end once more
+    /// # drop(writer);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn close(self) -> End<D, Closed<M>, P> {
         self.with_state(Closed { mode: PhantomData })
     }
@@ -353,6 +516,17 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     /// The size of the pipe's buffer in bytes, as the system has it.
     ///
     /// It may be another than was asked for, and it is filled earlier when many small pieces lie in it.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe};
+    ///
+    /// let end = Pipe::temporary()?.into_reader().open()?;
+    /// match end.buffer_size() {
+    ///     Ok(bytes) => println!("writers wait when about {bytes} bytes are not read"),
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -422,6 +596,25 @@ impl<D: Direction> End<D, Open, Unnamed> {
 
 impl<D, S, P: Hold> End<D, S, P> {
     /// The path of the pipe; `None` for an end that was made of a handle.
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// use std::os::fd::OwnedFd;
+    /// # #[cfg(windows)]
+    /// # use std::os::windows::io::OwnedHandle as OwnedFd;
+    /// use typed_pipe::state::Open;
+    /// use typed_pipe::{Pipe, Unnamed, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?;
+    /// let end = WriteEnd::at(&path)?.open()?;
+    /// assert_eq!((reader.path(), end.path()), (Some(&path), Some(&path)));
+    ///
+    /// let end = WriteEnd::<Open, Unnamed>::try_from(OwnedFd::from(end))?;
+    /// assert_eq!(end.path(), None);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn path(&self) -> Option<&PipePath> {
         self.held.path()
     }
@@ -489,6 +682,22 @@ impl<P: Hold> End<Read, Open, P> {
 
     /// Reads the bytes that are there, without waiting.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().open()?;
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// let mut buf = [0; 8];
+    /// let empty = reader.try_read(&mut buf).unwrap_err();
+    /// assert_eq!(empty.kind(), ErrorKind::NotReady); // unlike `Ok(0)`, which is the end of the stream
+    ///
+    /// writer.write(b"hello")?;
+    /// assert_eq!(reader.try_read(&mut buf)?, 5);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`read`](Self::read), and [`NotReady`](crate::ErrorKind::NotReady): there are none, or no
@@ -498,6 +707,23 @@ impl<P: Hold> End<Read, Open, P> {
     }
 
     /// Reads some bytes, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().open()?;
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// writer.write(b"hello")?;
+    /// assert_eq!(reader.read_timeout(&mut [0; 8], Duration::from_secs(1))?, 5);
+    ///
+    /// let late = reader.read_timeout(&mut [0; 8], Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(late.kind(), ErrorKind::TimedOut); // the writer is still there
+    /// # drop(writer);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -565,6 +791,20 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
 impl<P: Hold> End<Write, Open, P> {
     /// Writes some bytes, waiting until there is room; tells how many.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?;
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// let written = writer.write(b"hello")?; // of more, maybe a part: `write_all` of `std::io::Write` goes on
+    /// assert_eq!(written, 5);
+    /// drop(reader);
+    /// assert_eq!(writer.write(b"news").unwrap_err().kind(), ErrorKind::Disconnected);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
@@ -600,6 +840,27 @@ impl<P: Hold> End<Write, Open, P> {
     }
 
     /// Writes some bytes, waiting for some time at most; tells how many.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// let mut written = 0;
+    /// let late = loop {
+    ///     match writer.write_timeout(&[7; 1000], Duration::from_millis(10)) {
+    ///         Ok(bytes) => written += bytes,
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(late.kind(), ErrorKind::TimedOut); // the pipe is full, and what was written stays in it
+    /// assert!(written > 0);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -52,6 +52,16 @@ impl Handles {
     pub const MOST: usize = sys::MOST_HANDLES;
 
     /// No handles yet.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Handles, WithHandles};
+    ///
+    /// let (one, _other) = Connection::pair()?;
+    /// let (_, writer) = one.split();
+    /// let mut sender = writer.into_sender::<WithHandles<u32>>();
+    /// sender.send_with(&7, &mut Handles::new())?; // such a message may go without any
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -60,6 +70,20 @@ impl Handles {
     ///
     /// Files, and the ends and connections of this crate, can be added as they are, and on Unix all that is an
     /// `OwnedFd`, such as the sockets of the standard library.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use typed_pipe::{Connection, Handles};
+    ///
+    /// let (connection, _) = Connection::pair()?;
+    /// let mut handles = Handles::new();
+    /// # let (log, file) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    /// let log: u32 = handles.add(log); // a `File`; the number goes into the message
+    /// assert_eq!((log, handles.add(connection)), (0, 1));
+    /// let log: File = handles.take(log)?; // the other side does this
+    /// # drop((log, file));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn add(&mut self, handle: impl Into<Handle>) -> u32 {
         let number = u32::try_from(self.handles.len()).unwrap_or(u32::MAX);
         self.handles.push(Some(handle.into()));
@@ -69,6 +93,21 @@ impl Handles {
     /// Takes the handle of a number, if it is what is expected.
     ///
     /// What a handle is has been chosen by the other side: that it is a file, or the end of a pipe, is checked here.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use typed_pipe::{Connection, ErrorKind, Handles};
+    ///
+    /// let mut handles = Handles::new();
+    /// let number = handles.add(tempfile::tempfile()?);
+    /// let error = handles.take::<Connection>(number).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotAPipe);
+    ///
+    /// let file: File = handles.take(number)?; // it was still there
+    /// assert_eq!(handles.take::<File>(number).unwrap_err().kind(), ErrorKind::Mismatch); // it is taken
+    /// # drop(file);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -90,11 +129,37 @@ impl Handles {
     }
 
     /// How many handles there are, those that were taken included.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use typed_pipe::Handles;
+    ///
+    /// let mut handles = Handles::new();
+    /// for file in [tempfile::tempfile()?, tempfile::tempfile()?] {
+    ///     handles.add(file);
+    /// }
+    /// handles.take::<File>(0)?;
+    /// assert_eq!(handles.len(), 2);
+    /// assert!(handles.len() <= Handles::MOST); // as many may go with one message
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.handles.len()
     }
 
     /// Whether there never was one.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use typed_pipe::Handles;
+    ///
+    /// let mut handles = Handles::new();
+    /// assert!(handles.is_empty());
+    /// let number = handles.add(tempfile::tempfile()?);
+    /// handles.take::<File>(number)?;
+    /// assert!(!handles.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.handles.is_empty()
     }
@@ -124,8 +189,37 @@ impl From<Vec<Handle>> for Handles {
 ///
 /// It is implemented for the plain handle of the system, for files, for the ends of pipes and for connections,
 /// and on Unix for the sockets of the standard library. A handle of another kind is refused.
+///
+/// ```
+/// use std::fs::File;
+/// use typed_pipe::{Error, FromHandle, Handles};
+///
+/// /// All that came with a message, where each is of one kind.
+/// fn take_all<T: FromHandle>(handles: &mut Handles) -> Result<Vec<T>, Error> {
+///     (0..).take(handles.len()).map(|number| handles.take(number)).collect()
+/// }
+///
+/// let mut handles = Handles::new();
+/// handles.add(tempfile::tempfile()?);
+/// handles.add(tempfile::tempfile()?);
+/// let files: Vec<File> = take_all(&mut handles)?;
+/// assert_eq!(files.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait FromHandle: Sized {
     /// Makes it of the handle, or gives the handle back.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use typed_pipe::{Connection, ErrorKind, FromHandle};
+    ///
+    /// let file = tempfile::tempfile()?;
+    /// let (handle, error) = Connection::from_handle(file.into()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotAPipe);
+    /// let file = File::from_handle(handle).map_err(|(_, error)| error)?;
+    /// # drop(file);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -22,8 +22,6 @@ use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("answer");
-/// # #[cfg(windows)]
-/// # let path = std::path::PathBuf::from(format!("typed-pipe-doc-send-{}", std::process::id()));
 /// let other = path.clone(); // "/run/app/answer", to both processes
 /// let sender = thread::spawn(move || typed_pipe::send(other, &(7, "seven")));
 ///
@@ -46,6 +44,17 @@ pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<L
 ///
 /// The time is for the whole: opening, sending, and being taken.
 ///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::ErrorKind;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::send_timeout(path, &7, Duration::from_millis(10)).unwrap_err(); // nobody receives
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). Where that is an error of
@@ -61,6 +70,21 @@ pub fn send_timeout<T: Sendable + ?Sized>(
 /// Sends one value as [`send`], with a CRC-32: the other side is [`receive_checked`], or a receiver on a
 /// [`Checked`] wire.
 ///
+/// ```
+/// use typed_pipe::Pipe;
+/// use typed_pipe::wire::{Checked, Wire};
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let sender = std::thread::spawn(move || typed_pipe::send_checked(path, "hello"));
+///
+/// let wire = Wire::default().with_framing(Checked::default());
+/// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire);
+/// assert_eq!(receiver.recv()?, "hello");
+/// # sender.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of [`send`].
@@ -72,6 +96,17 @@ pub fn send_checked<T: Sendable + ?Sized>(
 }
 
 /// Sends one value as [`send_checked`], and waits for some time at most.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{ErrorKind, Operation};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::send_checked_timeout(path, &7, Duration::from_millis(10)).unwrap_err();
+/// assert_eq!((error.kind(), error.operation()), (ErrorKind::TimedOut, Operation::OpenWriter));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -93,6 +128,22 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 /// their [`send`] says so, unless it was read together with the first. For more than one value, keep a
 /// [`TypedReceiver`](crate::TypedReceiver). An example is at [`send`].
 ///
+/// ```
+/// use std::thread;
+/// use typed_pipe::TypedSender;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("status");
+/// let other = path.clone(); // "/run/app/status", to both processes
+/// let sender = thread::spawn(move || TypedSender::<str>::connect(other)?.send("ready"));
+///
+/// let status: String = typed_pipe::receive(&path)?;
+/// assert_eq!(status, "ready");
+/// # sender.join().unwrap()?;
+/// assert!(!path.exists()); // the pipe is gone again
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// - [`Decode`](crate::ErrorKind::Decode), [`TooLarge`](crate::ErrorKind::TooLarge),
@@ -104,6 +155,17 @@ pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
 }
 
 /// Receives one value as [`receive`], and waits for some time at most.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::ErrorKind;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::receive_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err(); // nobody sends
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -118,6 +180,20 @@ pub fn receive_timeout<T: Receivable>(
 /// Receives one value as [`receive`], with a CRC-32: the other side is [`send_checked`], or a sender on a
 /// [`Checked`] wire.
 ///
+/// ```
+/// use std::thread;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let other = path.clone();
+/// let sender = thread::spawn(move || typed_pipe::send_checked(other, &[1, 1, 2, 3][..]));
+///
+/// let numbers: Vec<i32> = typed_pipe::receive_checked(path)?;
+/// assert_eq!(numbers, [1, 1, 2, 3]);
+/// # sender.join().unwrap()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of [`receive`].
@@ -126,6 +202,17 @@ pub fn receive_checked<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error
 }
 
 /// Receives one value as [`receive_checked`], and waits for some time at most.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{ErrorKind, Operation};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::receive_checked_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err();
+/// assert_eq!((error.kind(), error.operation()), (ErrorKind::TimedOut, Operation::Receive));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///

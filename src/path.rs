@@ -47,6 +47,18 @@ pub struct PipePath(Arc<Path>);
 impl PipePath {
     /// Checks a name by the rules of the system.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, PipePath, WriteEnd};
+    ///
+    /// let path = PipePath::new("/run/app/jobs")?; // as from the settings of a program
+    /// let end = WriteEnd::from(path.clone()); // cannot fail: the path is known to be good
+    ///
+    /// let error = PipePath::new("jobs\0news").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidName);
+    /// # drop(end);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName): the name is empty, too long, has a NUL in it, has
@@ -65,6 +77,17 @@ impl PipePath {
     }
 
     /// The path, to be handed to another process, as an argument for instance.
+    ///
+    /// ```
+    /// use std::process::Command;
+    /// use typed_pipe::Pipe;
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let mut worker = Command::new("worker");
+    /// worker.env("JOBS", pipe.path().as_path()); // the worker gives it to `TypedReceiver::connect`
+    /// assert!(pipe.path().as_path().is_absolute());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn as_path(&self) -> &Path {
         &self.0
     }

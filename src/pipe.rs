@@ -114,6 +114,16 @@ impl Pipe<Deallocated> {
     ///
     /// Options other than the usual ones come with [`PipeOptions`].
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe};
+    ///
+    /// let jobs = Pipe::new("/run/app/jobs")?; // no file is touched yet
+    /// let private = Pipe::new("jobs")?; // of a single part: in a private place of this user
+    /// assert_ne!(jobs.path(), private.path());
+    /// assert_eq!(Pipe::new("").unwrap_err().kind(), ErrorKind::InvalidName);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
@@ -126,12 +136,12 @@ impl Pipe<Deallocated> {
     /// The pipe is to be kept as long as it is used: dropping it removes the name.
     ///
     /// ```
+    /// # #[cfg(unix)] { // Wine lets two owners have one name.
     /// use typed_pipe::Pipe;
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let owner = Pipe::new(&name)?.mkfifo()?;
-    /// # #[cfg(unix)] {
     /// let failed = Pipe::new(&name)?.mkfifo().unwrap_err();
     /// assert_eq!(failed.kind(), typed_pipe::ErrorKind::InUse);
     /// drop(owner);
@@ -196,11 +206,39 @@ impl Pipe<Allocated> {
     }
 
     /// Makes the pipe an end to read from. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let end = pipe.into_reader().open()?; // borrows nothing: a thread may have it, and the pipe with it
+    /// let receiving = thread::spawn(move || end.into_receiver::<u32>().recv());
+    ///
+    /// TypedSender::<u32>::connect(path)?.send(&7)?;
+    /// assert_eq!(receiving.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_reader(self) -> End<Read, Closed, Self> {
         End::holding(self)
     }
 
     /// Makes the pipe an end to write to. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedReceiver};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let client = thread::spawn(move || TypedReceiver::<u32>::connect(path)?.recv());
+    ///
+    /// let end = pipe.into_writer().open()?; // waits for the client that reads
+    /// end.into_sender::<u32>().send(&7)?;
+    /// assert_eq!(client.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_writer(self) -> End<Write, Closed, Self> {
         End::holding(self)
     }
@@ -209,11 +247,38 @@ impl Pipe<Allocated> {
     ///
     /// When it cannot be opened, the error has the end in it, and so borrows the pipe too: where `?` cannot take it
     /// out of the function, [`open_reader`](Self::open_reader) can.
+    ///
+    /// ```
+    /// use typed_pipe::{EndOfWriters, Pipe, TypedSender};
+    ///
+    /// let mut pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open()?; // not as the usual one opens
+    /// let mut receiver = end.into_receiver::<u32>();
+    /// for number in [1, 2] {
+    ///     TypedSender::<u32>::connect(&path)?.send(&number)?; // and the sender leaves
+    ///     assert_eq!(receiver.recv()?, number);
+    /// }
+    /// drop(receiver); // until here the pipe is borrowed
+    /// pipe.unlink()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn reader(&mut self) -> End<Read, Closed, &mut Self> {
         End::holding(self)
     }
 
     /// An end to write to that borrows the pipe; see [`reader`](Self::reader) for its errors.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe};
+    ///
+    /// let mut pipe = Pipe::temporary()?;
+    /// let failed = pipe.writer().try_open().unwrap_err(); // nobody reads from it
+    /// assert_eq!(failed.kind(), ErrorKind::NotReady);
+    /// drop(failed); // which has the end in it, and so borrows the pipe
+    /// pipe.unlink()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn writer(&mut self) -> End<Write, Closed, &mut Self> {
         End::holding(self)
     }
@@ -249,6 +314,21 @@ impl Pipe<Allocated> {
     ///
     /// This is `writer().open()` with an error that does not borrow, and so may leave the function.
     ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedReceiver};
+    ///
+    /// let mut pipe = Pipe::temporary()?;
+    /// for number in [1, 2] {
+    ///     let path = pipe.path().clone();
+    ///     let reader = thread::spawn(move || TypedReceiver::<u32>::connect(path)?.recv());
+    ///     pipe.open_writer()?.into_sender::<u32>().send(&number)?; // to one reader after the other
+    ///     assert_eq!(reader.join().unwrap()?, number);
+    /// }
+    /// pipe.unlink()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`End::open`].
@@ -259,6 +339,20 @@ impl Pipe<Allocated> {
     /// Removes the name. Ends that clients have open stay connected.
     ///
     /// A name that is gone, or leads to another pipe by now, is left alone: that is no error.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let pipe = Pipe::new(name)?.mkfifo()?;
+    /// let end = WriteEnd::at(pipe.path())?;
+    /// let pipe = pipe.unlink()?;
+    /// assert_eq!(end.try_open().unwrap_err().kind(), ErrorKind::NotFound);
+    /// let pipe = pipe.mkfifo()?; // made again, under the same name
+    /// # drop(pipe);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -309,11 +403,11 @@ impl Pipe<Allocated> {
     /// Whether the name is gone, or leads to something else: no further client will come this way.
     ///
     /// ```
+    /// # #[cfg(unix)] {
     /// use typed_pipe::Pipe;
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
-    /// # #[cfg(unix)] {
     /// let pipe = Pipe::new(&name)?.mkfifo()?;
     /// assert!(!pipe.is_orphaned());
     /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
@@ -328,6 +422,17 @@ impl Pipe<Allocated> {
 
 impl<S: Lifecycle> Pipe<S> {
     /// The path of the pipe, from which a client makes its end.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone(); // for the client; the pipe itself goes into its end
+    /// let reader = pipe.into_reader().open()?;
+    /// let writer = WriteEnd::at(path)?.open()?;
+    /// assert_eq!(writer.path(), reader.path());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn path(&self) -> &PipePath {
         &self.path
     }
@@ -345,6 +450,16 @@ impl<S: Lifecycle> fmt::Debug for Pipe<S> {
 
 impl<D: Direction, M: Mode> End<D, Closed<M>, Pipe<Allocated>> {
     /// Gives the pipe back.
+    ///
+    /// ```
+    /// use typed_pipe::Pipe;
+    ///
+    /// let end = Pipe::temporary()?.into_reader().open()?;
+    /// let pipe = end.close().into_pipe(); // that of an open end is closed first
+    /// let end = pipe.into_writer(); // the other direction
+    /// end.into_pipe().unlink()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_pipe(self) -> Pipe<Allocated> {
         self.into_held()
     }
@@ -352,6 +467,22 @@ impl<D: Direction, M: Mode> End<D, Closed<M>, Pipe<Allocated>> {
 
 impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
     /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use typed_pipe::Pipe;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let end = Pipe::new(&name)?.mkfifo()?.into_reader().open()?;
+    /// assert!(!end.is_orphaned());
+    /// std::fs::remove_file(&name)?;
+    /// assert!(end.is_orphaned()); // no further writer can come
+    /// let pipe = end.close().into_pipe().unlink()?.mkfifo()?; // now they can
+    /// # drop(pipe);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_orphaned(&self) -> bool {
         self.held().is_orphaned()
     }
@@ -359,6 +490,20 @@ impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
 
 impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
     /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use typed_pipe::Pipe;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let mut pipe = Pipe::new(&name)?.mkfifo()?;
+    /// let end = pipe.open_reader()?; // borrows the pipe, which cannot be asked itself meanwhile
+    /// std::fs::remove_file(&name)?;
+    /// assert!(end.is_orphaned());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_orphaned(&self) -> bool {
         self.held().is_orphaned()
     }
@@ -415,12 +560,34 @@ pub struct PipeOptions {
 
 impl PipeOptions {
     /// The usual options: mode 0600, a private folder, and the name of an owner that died is taken over.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, PipeOptions};
+    ///
+    /// let options = PipeOptions::new();
+    /// let shared = options.clone().mode(0o660); // another set of them
+    /// assert_eq!(options.at("jobs")?.path(), Pipe::new("jobs")?.path()); // the usual ones, as with `Pipe::new`
+    /// # drop(shared);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Sets the permission bits of the name, whatever the umask of the process; 0600 unless set.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::fs;
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use typed_pipe::PipeOptions;
+    ///
+    /// let pipe = PipeOptions::new().mode(0o660).temporary()?; // for this user's group too
+    /// assert_eq!(fs::metadata(pipe.path())?.permissions().mode() & 0o777, 0o660);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Platform-specific behavior
     ///
@@ -434,6 +601,21 @@ impl PipeOptions {
     }
 
     /// Sets what to do where the name exists.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use typed_pipe::{ErrorKind, IfExists, Pipe, PipeOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let path = Pipe::new(name)?.mkfifo()?.persist(); // the name exists, and nobody owns it
+    /// let failed = PipeOptions::new().at(&path)?.mkfifo().unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::AlreadyExists);
+    /// let pipe = PipeOptions::new().if_exists(IfExists::Reuse).at(&path)?.mkfifo()?;
+    /// # drop(pipe);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn if_exists(mut self, policy: IfExists) -> Self {
         self.settings.if_exists = policy;
@@ -444,6 +626,18 @@ impl PipeOptions {
     ///
     /// The system rounds it, may give less, and forgets it when all ends are closed:
     /// [`End::buffer_size`] tells what it is.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, PipeOptions};
+    ///
+    /// let large = PipeOptions::new().buffer_size(1 << 20).temporary()?.into_reader().open()?;
+    /// let usual = Pipe::temporary()?.into_reader().open()?;
+    /// if let (Ok(large), Ok(usual)) = (large.buffer_size(), usual.buffer_size()) {
+    ///     println!("{large} bytes in place of {usual}");
+    ///     # assert!(large >= usual);
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Platform-specific behavior
     ///
@@ -460,6 +654,23 @@ impl PipeOptions {
     ///
     /// Unless this is said, a folder that everybody may write to is refused, if it has no sticky bit.
     ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::fs::{self, Permissions};
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use typed_pipe::{ErrorKind, Pipe, PipeOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// fs::set_permissions(folder, Permissions::from_mode(0o777))?; // everybody may write to it
+    /// let name = folder.join("jobs");
+    /// assert_eq!(Pipe::new(&name)?.mkfifo().unwrap_err().kind(), ErrorKind::NotTrusted);
+    /// let pipe = PipeOptions::new().trust_any_folder().at(&name)?.mkfifo()?;
+    /// # drop(pipe);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Platform-specific behavior
     ///
     /// ## Windows
@@ -473,6 +684,16 @@ impl PipeOptions {
 
     /// A pipe of this name with these options, not made yet.
     ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, PipeOptions};
+    ///
+    /// let options = PipeOptions::new().mode(0o660);
+    /// let pipe = options.clone().at("/run/app/jobs")?; // to be made with `mkfifo`
+    /// assert_eq!(options.at("").unwrap_err().kind(), ErrorKind::InvalidName);
+    /// # drop(pipe);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
@@ -482,6 +703,15 @@ impl PipeOptions {
     }
 
     /// Makes a pipe with these options and a name that nobody can guess, as [`Pipe::temporary`].
+    ///
+    /// ```
+    /// use typed_pipe::PipeOptions;
+    ///
+    /// let options = PipeOptions::new().buffer_size(1 << 20);
+    /// let (jobs, answers) = (options.clone().temporary()?, options.temporary()?); // both are made
+    /// assert_ne!(jobs.path(), answers.path());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

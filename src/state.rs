@@ -25,17 +25,61 @@ use crate::sys::{Node, Raw, Way};
 /// What a pipe is in: [`Allocated`] or [`Deallocated`].
 ///
 /// This trait is sealed.
+///
+/// ```
+/// use typed_pipe::Pipe;
+/// use typed_pipe::state::Lifecycle;
+///
+/// /// A line for the log, of a pipe that is made or is not.
+/// fn line<S: Lifecycle>(pipe: &Pipe<S>) -> String {
+///     format!("jobs come by {}", pipe.path())
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let before = line(&pipe);
+/// let pipe = pipe.unlink()?;
+/// assert_eq!(line(&pipe), before);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 pub trait Lifecycle: half::Lifecycle {}
 
 /// The state of a pipe that has a name on this machine.
 ///
 /// Dropping it removes the name, if it is still the pipe's own.
+///
+/// ```
+/// use typed_pipe::state::Allocated;
+/// use typed_pipe::{Error, Pipe};
+///
+/// struct Program {
+///     jobs: Pipe<Allocated>, // its name lives as long as the program
+/// }
+///
+/// fn start() -> Result<Program, Error> {
+///     Ok(Program { jobs: Pipe::temporary()? })
+/// }
+///
+/// println!("send jobs to {}", start()?.jobs.path());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Allocated {
     pub(crate) node: Box<Node>,
 }
 
 /// The state of a pipe that has no name on this machine yet, or no longer.
+///
+/// ```
+/// use typed_pipe::state::Deallocated;
+/// use typed_pipe::{Error, Pipe, PipeOptions};
+///
+/// /// The pipe as the settings want it; whoever calls this makes it, with `mkfifo`.
+/// fn configured(name: &str, group: bool) -> Result<Pipe<Deallocated>, Error> {
+///     PipeOptions::new().mode(if group { 0o660 } else { 0o600 }).at(name)
+/// }
+///
+/// assert!(configured("jobs", true).is_ok());
+/// ```
 #[derive(Debug)]
 pub struct Deallocated {
     pub(crate) _private: (),
@@ -54,14 +98,51 @@ impl half::Lifecycle for Deallocated {
 /// Which way an end goes: [`Read`] or [`Write`].
 ///
 /// This trait is sealed.
+///
+/// ```
+/// use typed_pipe::state::{Closed, Direction};
+/// use typed_pipe::{End, Error, Stop};
+///
+/// /// The end at a path, for either direction, which the program's token stops.
+/// fn end<D: Direction>(path: &str, stop: &Stop) -> Result<End<D, Closed>, Error> {
+///     Ok(End::at(path)?.stopped_by(stop))
+/// }
+///
+/// let stop = Stop::new()?;
+/// let (jobs, answers): (typed_pipe::ReadEnd<_>, typed_pipe::WriteEnd<_>) =
+///     (end("/run/app/jobs", &stop)?, end("/run/app/answers", &stop)?);
+/// # drop((jobs, answers));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Direction: half::Direction {}
 
 /// The direction of an end that is read from.
+///
+/// ```
+/// use typed_pipe::state::{Open, Read};
+/// use typed_pipe::{End, PipePath, ReadEnd};
+///
+/// /// `ReadEnd`, written in full.
+/// fn whole(end: ReadEnd) -> End<Read, Open, PipePath> {
+///     end
+/// }
+/// # let _ = whole;
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Read {}
 
 /// The direction of an end that is written to.
+///
+/// ```
+/// use typed_pipe::state::{Closed, Write};
+/// use typed_pipe::{End, PipePath};
+///
+/// let path = PipePath::new("/run/app/jobs")?;
+/// let end = End::<Write, Closed>::from(path); // as `WriteEnd::at` makes it of a path
+/// assert!(format!("{end:?}").starts_with("End<Write, Closed>"));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Write {}
@@ -81,6 +162,32 @@ impl half::Direction for Write {
 }
 
 /// The state of an end that is not open, with the mode in which it is to be opened.
+///
+/// ```
+/// use typed_pipe::state::Closed;
+/// use typed_pipe::{Error, TypedSender, WriteEnd};
+///
+/// /// Has a pipe open only while it sends.
+/// struct Reporter {
+///     end: Option<WriteEnd<Closed>>,
+/// }
+///
+/// impl Reporter {
+///     fn report(&mut self, words: &str) -> Result<(), Error> {
+///         let Some(end) = self.end.take() else { return Ok(()) };
+///         let mut sender: TypedSender<str> = end.open()?.into_sender();
+///         sender.send(words)?;
+///         self.end = Some(sender.into_inner().close());
+///         Ok(())
+///     }
+/// }
+/// # let pipe = typed_pipe::Pipe::temporary()?;
+/// # let mut reporter = Reporter { end: Some(WriteEnd::at(pipe.path())?) };
+/// # let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+/// # reporter.report("started")?;
+/// # assert_eq!(receiver.recv()?, "started");
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Closed<M: Mode = Blocking> {
     pub(crate) mode: PhantomData<M>,
 }
@@ -92,6 +199,19 @@ impl<M: Mode> fmt::Debug for Closed<M> {
 }
 
 /// The state of an end that is open, with the mode in which its operations wait.
+///
+/// ```
+/// use typed_pipe::state::{Allocated, Open};
+/// use typed_pipe::{Error, Pipe, ReadEnd};
+///
+/// /// The end that jobs come by. It is open, and has the pipe in it.
+/// fn inbox() -> Result<ReadEnd<Open, Pipe<Allocated>>, Error> {
+///     Ok(Pipe::temporary()?.into_reader().open()?)
+/// }
+///
+/// assert!(inbox()?.path().is_some());
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Open<M: Mode = Blocking> {
     pub(crate) io: M::Io,
 }
@@ -105,9 +225,34 @@ impl<M: Mode> fmt::Debug for Open<M> {
 /// How the operations of an end wait: [`Blocking`], or `Tokio` with the feature of that name.
 ///
 /// This trait is sealed.
+///
+/// ```
+/// use typed_pipe::Listener;
+/// use typed_pipe::state::Mode;
+///
+/// /// A line for the log, of a listener for threads or for tasks.
+/// fn line<M: Mode>(listener: &Listener<M>) -> String {
+///     format!("{} clients at {}", listener.clients(), listener.path())
+/// }
+///
+/// assert!(line(&Listener::temporary()?).starts_with("0 clients"));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 pub trait Mode: half::Mode {}
 
 /// The mode in which an operation that must wait blocks its thread.
+///
+/// It is that of every type which does not name another:
+///
+/// ```
+/// use typed_pipe::state::{Blocking, Open};
+/// use typed_pipe::{Connection, ReadEnd};
+///
+/// fn written_in_full(one: ReadEnd, other: Connection) -> (ReadEnd<Open<Blocking>>, Connection<Blocking>) {
+///     (one, other)
+/// }
+/// # let _ = written_in_full;
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Blocking {}

@@ -87,11 +87,36 @@ pub struct LastLine<R> {
 
 impl<R> LastLine<R> {
     /// What is read from.
+    ///
+    /// ```
+    /// use typed_pipe::Pipe;
+    ///
+    /// let lines = Pipe::temporary()?.into_reader().open()?.into_text();
+    /// let end = lines.get_ref().get_ref(); // in the channel, and in this
+    /// println!("lines come by {:?}", end.path());
+    /// # assert!(end.path().is_some());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn get_ref(&self) -> &R {
         &self.io
     }
 
     /// Gives back what is read from.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut lines = pipe.into_reader().open()?.into_text();
+    /// WriteEnd::at(&path)?.open()?.into_text().send("what follows is no text")?;
+    /// assert_eq!(lines.recv()?, "what follows is no text");
+    ///
+    /// let mut end = lines.into_inner().into_inner(); // from here on, bytes
+    /// WriteEnd::at(&path)?.open()?.write(&[0, 159, 146, 150])?;
+    /// assert_eq!(end.read(&mut [0; 8])?, 4);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn into_inner(self) -> R {
         self.io
     }

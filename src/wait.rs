@@ -98,6 +98,17 @@ impl Shared {
 impl Stop {
     /// Makes a token that nothing has stopped yet.
     ///
+    /// ```
+    /// use typed_pipe::{Pipe, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let jobs = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?;
+    /// let news = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?; // one token for all
+    /// assert!(!stop.is_stopped());
+    /// # drop((jobs, news));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
@@ -149,11 +160,39 @@ impl Stop {
     }
 
     /// Ends all that waits on this token, now and from now on.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let mut end = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?;
+    /// stop.clone().stop(); // a clone is the same token
+    /// let error = end.read(&mut [0; 8]).unwrap_err(); // which begins after the stop
+    /// assert_eq!(error.kind(), ErrorKind::Stopped);
+    /// stop.stop(); // once more changes nothing
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn stop(&self) {
         self.0.stop();
     }
 
     /// Whether it was stopped.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Stop;
+    ///
+    /// let stop = Stop::new()?;
+    /// let stopped = stop.clone();
+    /// let working = thread::spawn(move || {
+    ///     while !stopped.is_stopped() {
+    ///         thread::yield_now(); // or some work that waits for no pipe
+    ///     }
+    /// });
+    /// stop.stop();
+    /// working.join().unwrap();
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn is_stopped(&self) -> bool {
         self.0.stopped.load(Ordering::Acquire)
     }
@@ -216,6 +255,27 @@ pub(crate) fn until_changed<'a, T>(
 /// Reading that can end at a deadline, or without waiting.
 ///
 /// The reading ends of pipes can. This trait is sealed.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{Error, ErrorKind, Pipe, ReadWithin, Receivable, TypedReceiver};
+///
+/// /// The next message, if it comes soon, from the end of any pipe or connection.
+/// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
+/// where
+///     T: Receivable,
+///     R: ReadWithin + std::io::Read,
+/// {
+///     match receiver.recv_timeout(Duration::from_millis(10)) {
+///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
+///         received => received.map(Some),
+///     }
+/// }
+///
+/// let mut receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<u32>();
+/// assert_eq!(soon(&mut receiver)?, None);
+/// # Ok::<(), Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot wait with a deadline",
     label = "has no deadlines",
@@ -226,6 +286,29 @@ pub trait ReadWithin: half::ReadWithin {}
 /// Writing that can end at a deadline, or without waiting.
 ///
 /// The writing ends of pipes can. This trait is sealed.
+///
+/// ```
+/// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteWithin};
+///
+/// /// Sends a line, or drops it where nobody keeps up with them, to the end of any pipe or connection.
+/// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
+/// where
+///     E: WriteWithin + std::io::Write,
+/// {
+///     match sender.try_send(line) {
+///         Err(error) if error.kind() == ErrorKind::NotReady => Ok(error.is_half_sent()),
+///         sent => sent.map(|()| true),
+///     }
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let reader = pipe.into_reader().open()?; // which does not read
+/// let mut sender = TypedSender::<str>::connect(path)?;
+/// while offer(&mut sender, "it goes on")? {}
+/// # drop(reader);
+/// # Ok::<(), Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot wait with a deadline",
     label = "has no deadlines",

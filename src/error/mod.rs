@@ -85,16 +85,54 @@ impl Error {
     }
 
     /// What kind of failure this is, for programs to decide by.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe};
+    ///
+    /// let mut receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<u32>();
+    /// match receiver.try_recv() {
+    ///     Ok(number) => println!("{number}"),
+    ///     Err(error) if error.kind() == ErrorKind::NotReady => println!("nothing yet"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.cause.kind()
     }
 
     /// What was being done.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::Operation;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("answer");
+    /// // It opens, sends, and waits until all is taken. Which of these took too long?
+    /// let error = typed_pipe::send_timeout(name, &7, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.operation(), Operation::OpenWriter); // nothing was sent
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn operation(&self) -> Operation {
         self.0.operation
     }
 
     /// The path of the pipe, where it has one.
+    ///
+    /// ```
+    /// use typed_pipe::{PipePath, TypedReceiver, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let path = PipePath::new(name)?;
+    /// let failed = WriteEnd::at(&path)?.try_open().unwrap_err(); // there is no such pipe
+    /// assert_eq!(failed.error().path(), Some(path.as_path()));
+    ///
+    /// let error = TypedReceiver::<u32, _>::new(&b""[..]).recv().unwrap_err(); // of bytes in memory
+    /// assert_eq!(error.path(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
@@ -119,12 +157,36 @@ impl Error {
     /// messages.
     ///
     /// For a receiver this is a regular end of the stream, as [`is_end`](Self::is_end) says.
+    ///
+    /// ```
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let mut bytes = Vec::new(); // or a pipe
+    /// TypedSender::new(&mut bytes).send(&7_u32)?; // and the sender is dropped
+    /// let mut receiver = TypedReceiver::<u32, _>::new(bytes.as_slice());
+    /// assert_eq!(receiver.recv()?, 7);
+    /// assert!(receiver.recv().unwrap_err().is_disconnected()); // was there more to come?
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         self.kind() == ErrorKind::Disconnected
     }
 
     /// Whether the stream has come to a regular end: the other side left between two messages, with a goodbye
     /// ([`Finished`](ErrorKind::Finished)) or without one ([`Disconnected`](ErrorKind::Disconnected)).
+    ///
+    /// ```
+    /// use typed_pipe::{TypedReceiver, TypedSender};
+    ///
+    /// let bytes = TypedSender::<u32, _>::new(Vec::new()).say_goodbye()?;
+    /// let end = TypedReceiver::<u32, _>::new(bytes.as_slice()).recv().unwrap_err();
+    /// assert!(end.is_end() && !end.is_disconnected());
+    ///
+    /// let cut = b"\0\0\0\x09"; // a header that announces nine bytes, and none of them
+    /// let error = TypedReceiver::<u32, _>::new(&cut[..]).recv().unwrap_err();
+    /// assert!(!error.is_end()); // the sender left in the middle of a message
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn is_end(&self) -> bool {
         matches!(self.kind(), ErrorKind::Disconnected | ErrorKind::Finished)
     }
@@ -134,6 +196,27 @@ impl Error {
     /// Then the rest of it is kept, and goes before anything else when the sender sends or flushes the next
     /// time: the message must not be sent again. If this is false, nothing of the message was sent and
     /// nothing is kept. An example is at [`TypedSender::send_timeout`](crate::TypedSender::send_timeout).
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+    /// let mut sender = TypedSender::<str>::connect(path)?;
+    /// let large = "a".repeat(2 << 20);
+    /// let error = sender.try_send(&large).unwrap_err(); // there is no room for all of it
+    ///
+    /// let receiving = thread::spawn(move || receiver.recv());
+    /// if error.is_half_sent() {
+    ///     sender.flush()?; // the rest of it
+    /// } else {
+    ///     sender.send(&large)?;
+    /// }
+    /// assert_eq!(receiving.join().unwrap()?, large); // once
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn is_half_sent(&self) -> bool {
         self.0.half_sent
     }
@@ -142,6 +225,23 @@ impl Error {
     ///
     /// If this is false, the service never got the request: to call again cannot do it twice. An example is at
     /// [`Client::call_timeout`](crate::Client::call_timeout).
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.try_serve(|number| number.checked_sub(1).ok_or("too small")));
+    ///
+    /// let client = Client::<u32, u32>::connect(path)?;
+    /// assert!(client.call(&0).unwrap_err().is_delivered()); // the handler has seen it, and refused
+    /// serving.join().unwrap()?;
+    /// let error = client.call_timeout(&7, Duration::from_millis(10)).unwrap_err();
+    /// assert!(!error.is_delivered()); // the service has ended: it may be sent to another one
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn is_delivered(&self) -> bool {
         self.0.delivered
     }
@@ -152,6 +252,22 @@ impl Error {
     /// After any other error the next message can still be sent or received. A receiver that waits for the
     /// [next writer](crate::EndOfWriters::NextWriter) never loses its place for good: it skips what the present
     /// writers still send, and begins anew with the next one.
+    ///
+    /// ```
+    /// use typed_pipe::TypedReceiver;
+    ///
+    /// let bytes = [
+    ///     &b"\0\0\0\x01\x02"[..], // the number 2, which is no `bool`
+    ///     b"\0\0\0\x01\x01",      // `true`
+    ///     b"\xf0\0\0\0",          // a header that announces 4 GB
+    /// ]
+    /// .concat();
+    /// let mut receiver = TypedReceiver::<bool, _>::new(bytes.as_slice());
+    /// assert!(!receiver.recv().unwrap_err().is_fatal()); // it costs this message alone
+    /// assert_eq!(receiver.recv()?, true);
+    /// assert!(receiver.recv().unwrap_err().is_fatal()); // nobody knows where the next one begins
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn is_fatal(&self) -> bool {
         // What one of several writers lost is its own loss, a value that was not encoded is not sent, and a
         // receiver of next writers begins anew with the next one.
@@ -252,6 +368,25 @@ impl From<Error> for io::Error {
 /// The kind of an [`Error`].
 ///
 /// How a program decides by it is shown at [`TypedReceiver::recv`](crate::TypedReceiver::recv).
+///
+/// ```
+/// use typed_pipe::{Error, ErrorKind, WriteEnd};
+///
+/// /// What the program exits with: some callers try it again.
+/// fn code(error: &Error) -> u8 {
+///     match error.kind() {
+///         ErrorKind::NotFound | ErrorKind::NotReady | ErrorKind::TimedOut => 75,
+///         ErrorKind::NotTrusted | ErrorKind::PermissionDenied => 77,
+///         _ => 1, // kinds may be added
+///     }
+/// }
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("jobs");
+/// let failed = WriteEnd::at(name)?.try_open().unwrap_err(); // there is no such pipe
+/// assert_eq!(code(failed.error()), 75);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -318,6 +453,15 @@ pub enum ErrorKind {
 }
 
 /// What was being done when an [`Error`] arose.
+///
+/// ```
+/// use typed_pipe::{Operation, PipePath};
+///
+/// let error = PipePath::new("").unwrap_err();
+/// assert_eq!(error.operation(), Operation::Name);
+/// assert_eq!(Operation::Name.to_string(), "name a pipe"); // as it stands in the text of the error
+/// assert!(error.to_string().starts_with("cannot name a pipe"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -457,27 +601,88 @@ impl<S> TransitionError<S> {
     }
 
     /// Why the transition failed.
+    ///
+    /// ```
+    /// use typed_pipe::{Operation, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let failed = WriteEnd::at(name)?.try_open().unwrap_err();
+    /// assert_eq!(failed.error().operation(), Operation::OpenWriter);
+    /// assert_eq!(failed.error().to_string(), failed.to_string()); // it has the same text
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn error(&self) -> &Error {
         &self.error
     }
 
     /// What kind of failure it was, as [`Error::kind`].
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("log");
+    /// // A program that logs where somebody listens, and does without it where nobody does:
+    /// let log = match WriteEnd::at(name)?.try_open() {
+    ///     Ok(end) => Some(end.into_text()),
+    ///     Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::NotReady) => None,
+    ///     Err(failed) => return Err(failed.into()),
+    /// };
+    /// assert!(log.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.error.kind()
     }
 
     /// The state from before the transition.
+    ///
+    /// ```
+    /// use typed_pipe::WriteEnd;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let failed = WriteEnd::at(name)?.try_open().unwrap_err();
+    /// let end = failed.state(); // looked at, and still in the error
+    /// assert_eq!(end.path().map(|path| path.as_path()), failed.error().path());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn state(&self) -> &S {
         &self.state
     }
 
     /// Gives the state from before the transition back.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let failed = WriteEnd::at(&name)?.try_open().unwrap_err(); // there is no such pipe
+    /// let reader = Pipe::new(&name)?.mkfifo()?.into_reader().open()?; // now there is
+    /// let end = failed.into_state().open()?;
+    /// # drop((reader, end));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use = "dropping the state closes what it holds"]
     pub fn into_state(self) -> S {
         *self.state
     }
 
     /// Gives back both the state from before the transition and the reason.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let failed = WriteEnd::at(name)?.try_open().unwrap_err();
+    /// let (end, error) = failed.into_parts(); // each goes its way: one to try again, one to the log
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # drop(end);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_parts(self) -> (S, Error) {
         (*self.state, self.error)
     }
@@ -514,6 +719,16 @@ impl<S> From<TransitionError<S>> for io::Error {
 }
 
 /// Why a codec could not write a value, or read one.
+///
+/// ```
+/// use std::error::Error;
+/// use typed_pipe::{CodecError, TypedReceiver};
+///
+/// let bytes = b"\0\0\0\x02\x01\x01"; // a message of two bytes, of which a `bool` takes one
+/// let error = TypedReceiver::<bool, _>::new(&bytes[..]).recv().unwrap_err();
+/// let source = error.source().and_then(|source| source.downcast_ref());
+/// assert!(matches!(source, Some(CodecError::Trailing { bytes: 1 })));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
@@ -542,6 +757,17 @@ pub enum CodecError {
 
 impl CodecError {
     /// Wraps the error of the codec's own library.
+    ///
+    /// ```
+    /// use typed_pipe::CodecError;
+    ///
+    /// /// A part of a codec whose numbers are text.
+    /// fn number(text: &str) -> Result<u32, CodecError> {
+    ///     text.parse().map_err(CodecError::format)
+    /// }
+    ///
+    /// assert!(matches!(number("seven"), Err(CodecError::Format(_))));
+    /// ```
     #[cold]
     pub fn format(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Format(error.into())
@@ -552,6 +778,22 @@ impl CodecError {
 ///
 /// As an error of [`Framing::scan`](crate::wire::Framing::scan), it says that the place in the stream is lost, and
 /// that nothing more can be read from it. In a [`Step::Lost`](crate::wire::Step::Lost), it is about one message.
+///
+/// ```
+/// use typed_pipe::wire::{Checked, Wire};
+/// use typed_pipe::{FrameError, TypedReceiver, TypedSender};
+///
+/// let wire = Wire::default().with_framing(Checked::default());
+/// let mut bytes = Vec::new();
+/// TypedSender::with_wire(&mut bytes, wire.clone()).send("hello")?;
+/// if let Some(last) = bytes.last_mut() {
+///     *last ^= 1; // as on a bad disk
+/// }
+///
+/// let error = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire).recv().unwrap_err();
+/// assert!(matches!(error.frame_error(), Some(FrameError::Checksum { .. })));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -640,6 +882,24 @@ pub enum FrameError {
 }
 
 /// What happens to a message of one of several writers that will never be whole.
+///
+/// ```
+/// use typed_pipe::wire::{Shared, Wire};
+/// use typed_pipe::{FrameError, Loss, Pipe, WriteEnd};
+///
+/// let wire = Wire::default().with_framing(Shared::default());
+/// let pipe = Pipe::temporary()?;
+/// let client = WriteEnd::at(pipe.path())?;
+/// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire.clone());
+///
+/// let mut sender = client.open()?.into_sender_with::<str, _, _>(wire);
+/// let large = "a".repeat(2 << 20);
+/// assert!(sender.try_send(&large).unwrap_err().is_half_sent());
+/// drop(sender);
+/// let error = receiver.recv().unwrap_err();
+/// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: Loss::Left, .. })));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Loss {

@@ -175,6 +175,22 @@ pub enum Until {
 /// It is the process that connected, or that listened, at that time. The process may have handed its side on
 /// since, or have ended, so that its number belongs to another by now: decide by the user, never by the
 /// number of the process. An example is at [`Connection::peer`](crate::Connection::peer).
+///
+/// ```
+/// use typed_pipe::{Connection, Peer};
+///
+/// /// A line for the log.
+/// fn line(peer: &Peer) -> String {
+///     match peer.pid() {
+///         Some(pid) => format!("user {}, process {pid}", peer.user()),
+///         None => format!("user {}", peer.user()),
+///     }
+/// }
+///
+/// let (one, _other) = Connection::pair()?;
+/// assert!(line(&one.peer()?).starts_with("user "));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
     pub(crate) pid: Option<u32>,
@@ -183,6 +199,17 @@ pub struct Peer {
 }
 
 /// A user of this machine.
+///
+/// ```
+/// use typed_pipe::{Connection, User};
+///
+/// let (one, _other) = Connection::pair()?;
+/// match one.peer()?.user() {
+///     User::Id { uid, gid, .. } => println!("user {uid} of group {gid}"),
+///     other => println!("user {other}"), // on Windows, `S-1-5-…`
+/// }
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum User {
@@ -204,16 +231,52 @@ pub enum User {
 
 impl Peer {
     /// The number of the process, where the system tells it. It is for logs alone.
+    ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (one, _other) = Connection::pair()?; // with this process on both sides
+    /// if let Some(pid) = one.peer()?.pid() {
+    ///     assert_eq!(pid, std::process::id());
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn pid(&self) -> Option<u32> {
         self.pid
     }
 
     /// The user that the process runs as.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, User};
+    ///
+    /// /// Whether a user may give orders, by a list from the settings, such as `["1000", "S-1-5-18"]`.
+    /// fn may(user: &User, list: &[&str]) -> bool {
+    ///     list.contains(&user.to_string().as_str())
+    /// }
+    ///
+    /// let (one, _other) = Connection::pair()?;
+    /// assert!(!may(one.peer()?.user(), &["nobody"]));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     pub fn user(&self) -> &User {
         &self.user
     }
 
     /// Whether that is the user that this process runs as.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Error};
+    ///
+    /// /// What a client may do: this user all, others no more than look.
+    /// fn may_write(client: &Connection) -> Result<bool, Error> {
+    ///     Ok(client.peer()?.is_same_user())
+    /// }
+    ///
+    /// let (one, _other) = Connection::pair()?;
+    /// assert!(may_write(&one)?);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_same_user(&self) -> bool {
         self.same_user
     }
@@ -231,6 +294,24 @@ impl fmt::Display for User {
 /// What to do where the name of a pipe to be made exists already. It is set with
 /// [`PipeOptions::if_exists`](crate::PipeOptions::if_exists); an example is at
 /// [`Pipe::persist`](crate::Pipe::persist).
+///
+/// ```
+/// # #[cfg(unix)] {
+/// use typed_pipe::{ErrorKind, IfExists, Pipe, PipeOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("jobs");
+/// let path = Pipe::new(name)?.mkfifo()?.persist(); // a pipe as `mkfifo` makes it, without a lock beside it
+/// for policy in [IfExists::Fail, IfExists::TakeOver] {
+///     let failed = PipeOptions::new().if_exists(policy).at(&path)?.mkfifo().unwrap_err();
+///     assert_eq!(failed.kind(), ErrorKind::AlreadyExists);
+/// }
+/// let pipe = PipeOptions::new().if_exists(IfExists::Reuse).at(&path)?.mkfifo()?;
+/// drop(pipe);
+/// assert!(!path.as_path().exists());
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Platform-specific behavior
 ///
