@@ -206,7 +206,8 @@ pub struct Peer {
 /// let (one, _other) = Connection::pair()?;
 /// match one.peer()?.user() {
 ///     User::Id { uid, gid, .. } => println!("user {uid} of group {gid}"),
-///     other => println!("user {other}"), // on Windows, `S-1-5-…`
+///     User::Sid(sid) => println!("user {sid}"), // on Windows, `S-1-5-…`
+///     other => println!("user {other}"),
 /// }
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
@@ -222,7 +223,6 @@ pub enum User {
         gid: u32,
     },
     /// On Windows.
-    #[non_exhaustive]
     Sid(
         /// The security identifier, as `S-1-5-…`.
         String,
