@@ -400,7 +400,8 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not open it.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`stopped_by`](Self::stopped_by).
-    /// - [`Io`](crate::ErrorKind::Io): any other, such as too many open files.
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior
     ///

@@ -163,6 +163,7 @@ impl Pipe<Deallocated> {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put another pipe in its place, or
     ///   the pipe there belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
     pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
         match Node::create(self.path.as_path(), &self.options.settings) {

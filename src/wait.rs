@@ -111,7 +111,7 @@ impl Stop {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
+    /// [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
     pub fn new() -> Result<Self, Error> {
         let event = Event::new().map_err(|error| Error::new(Operation::MakeStop, error))?;
         Ok(Self(Arc::new(Shared {

@@ -106,7 +106,8 @@ impl Connection {
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the name leads to something else.
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): another user listens there.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not connect.
-    /// - [`Io`](crate::ErrorKind::Io): any other, such as too many open files.
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior
     ///

@@ -57,6 +57,7 @@ use crate::wait::{Stop, waiting, within};
 ///
 /// The name is `\\.\pipe\…`, for this user and this machine alone. It dies with the last handle of either side, and is
 /// in use until then.
+#[must_use = "dropping a listener removes its name"]
 #[derive(Debug)]
 pub struct Listener<M: Mode = Blocking> {
     server: Server,
@@ -95,6 +96,7 @@ impl Listener {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put something else in its place, or
     ///   what is there belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior

@@ -62,6 +62,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// A handler is not told which client asks, nor that one has left. Where that matters, as for jobs that are to be given
 /// out again when a worker dies, take a [`Listener`](crate::Listener) and a
 /// [`TypedConnection`](crate::TypedConnection) for each.
+#[must_use = "a service answers nobody before `serve`"]
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     listener: Listener<M>,
     wire: Wire<F, C>,
@@ -169,7 +170,6 @@ where
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Service<Req, Resp, G, D, M> {
         Service {
             listener: self.listener,
@@ -200,7 +200,6 @@ where
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn speaking(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -229,7 +228,6 @@ where
     /// assert_eq!(serving.join().unwrap()?.ending, Ending::Stopped);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn stopped_by(mut self, stop: &Stop) -> Self {
         self.stop = Some(stop.clone());
         self
@@ -246,7 +244,6 @@ where
     /// assert_eq!((summary.ending, summary.answered), (Ending::Idle, 0));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn idle_limit(mut self, time: Duration) -> Self {
         self.rules.idle_limit = Some(time);
         self
@@ -274,7 +271,6 @@ where
     /// assert_eq!(second.call(&2)?, 3);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn client_idle_limit(mut self, time: Duration) -> Self {
         self.rules.client_idle_limit = Some(time);
         self
@@ -296,7 +292,6 @@ where
     /// assert_eq!((summary.answered, summary.ending), (2, Ending::MessageLimit));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn message_limit(mut self, requests: u64) -> Self {
         self.rules.message_limit = requests;
         self
@@ -317,7 +312,6 @@ where
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn require_same_user(mut self) -> Self {
         self.rules.same_user = true;
         self
@@ -343,7 +337,6 @@ where
     /// assert_eq!(serving.join().unwrap()?.lost, 1);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {
         self.rules.patience = time;
         self

@@ -265,7 +265,7 @@ fn a_service_that_ends_gives_up_its_name_before_its_last_answer() {
                 thread::sleep(Duration::from_millis(1));
             }
             if cfg!(unix) {
-                Service::<u32, u32>::bind(&name).unwrap();
+                drop(Service::<u32, u32>::bind(&name).unwrap());
             }
             leave.send(()).unwrap();
             assert_eq!(call.join().unwrap(), 5);

@@ -216,7 +216,7 @@ fn a_service_of_tasks_that_ends_gives_up_its_name_before_its_last_answer() {
             sleep(Duration::from_millis(1)).await;
         }
         if cfg!(unix) {
-            Service::<u32, u32>::bind(&name).unwrap();
+            drop(Service::<u32, u32>::bind(&name).unwrap());
         }
         leave.wait().await;
         assert_eq!(call.await.unwrap().unwrap(), 5);
