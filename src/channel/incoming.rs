@@ -18,6 +18,8 @@ pub(crate) struct Incoming<F, C> {
     next_writer: bool,
     stage: Stage,
     last_end: Option<WritersEnd>,
+    /// Whether an iterator was given an error after which nothing comes.
+    failed: bool,
 }
 
 /// The bytes of one read.
@@ -107,6 +109,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             next_writer: false,
             stage: Stage::Reading,
             last_end: None,
+            failed: false,
         }
     }
 
@@ -154,6 +157,24 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
         let path = self.path.as_ref();
         self.decoder.message().map_err(|error| error.at(path))
+    }
+
+    /// What a receive is to an iterator, or a stream. What every later receive would come to as well ends it.
+    pub(crate) fn item<T>(&mut self, received: Result<T, Error>) -> Option<Result<T, Error>> {
+        let error = match received {
+            Ok(value) => return Some(Ok(value)),
+            Err(error) => error,
+        };
+        if error.is_end() || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) {
+            return None;
+        }
+        self.failed = error.is_fatal();
+        Some(Err(error))
+    }
+
+    /// Whether an iterator, or a stream, has nothing more to give.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// The bytes of the message that was found.

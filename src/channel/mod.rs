@@ -19,8 +19,6 @@ pub use bytes::Loan;
 pub use incoming::WritersEnd;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
 pub use receiver::TypedReceiver;
-#[cfg(feature = "tokio")]
-pub(crate) use receiver::item;
 pub use sender::{LastWords, TypedSender};
 pub use with_handles::WithHandles;
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::incoming::{Incoming, WritersEnd};
 use super::message::{ByteSource, Message, Receivable};
 use crate::end::ReadEnd;
-use crate::error::{Error, ErrorKind, FrameError, Operation};
+use crate::error::{Error, FrameError, Operation};
 use crate::sys::Until;
 use crate::wait::{ReadWithin, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId};
@@ -316,8 +316,10 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// - [`Lost`](crate::ErrorKind::Lost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
     ///   [fatal](Error::is_fatal), on a [wire of many writers](Shared): a message or a writer is lost, and the
     ///   others are not touched.
+    /// - [`NotFound`](crate::ErrorKind::NotFound): no writer is there, and none can come, since the name of the pipe was
+    ///   removed. Fatal. It takes up to a second to be noticed.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
-    /// - [`Io`](crate::ErrorKind::Io): any other.
+    /// - [`Io`](crate::ErrorKind::Io): any other. Fatal.
     #[inline(always)]
     pub fn recv(&mut self) -> Result<T, Error>
     where
@@ -664,20 +666,11 @@ impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedRecei
     type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        item(self.recv())
-    }
-}
-
-/// What a receive is to an iterator, or a stream. What every later receive would come to as well ends it.
-pub(crate) fn item<T>(received: Result<T, Error>) -> Option<Result<T, Error>> {
-    match received {
-        Err(error)
-            if error.is_end()
-                || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) =>
-        {
-            None
+        if self.incoming.has_failed() {
+            return None;
         }
-        received => Some(received),
+        let received = self.recv();
+        self.incoming.item(received)
     }
 }
 

@@ -251,7 +251,8 @@ impl Error {
     }
 
     /// Whether the channel can do nothing more: the other side is gone, the place in the stream is lost, a
-    /// [`Stop`](crate::Stop) has ended it, or the system refuses for a [reason](ErrorKind::Io) that may last.
+    /// [`Stop`](crate::Stop) has ended it, nobody can come to it because its name is gone, or the system refuses for a
+    /// [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
     /// [next writer](crate::EndOfWriters::NextWriter) never loses its place for good: it skips what the present
@@ -278,17 +279,19 @@ impl Error {
         let spared = self.0.survived
             || matches!(self.0.cause, Cause::Lost(_))
             || self.0.operation == Operation::Encode;
+        let nobody_can_come = matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone));
         !spared
-            && matches!(
-                self.kind(),
-                ErrorKind::Corrupt
-                    | ErrorKind::Disconnected
-                    | ErrorKind::Finished
-                    | ErrorKind::Io
-                    | ErrorKind::Poisoned
-                    | ErrorKind::Stopped
-                    | ErrorKind::TooLarge
-            )
+            && (nobody_can_come
+                || matches!(
+                    self.kind(),
+                    ErrorKind::Corrupt
+                        | ErrorKind::Disconnected
+                        | ErrorKind::Finished
+                        | ErrorKind::Io
+                        | ErrorKind::Poisoned
+                        | ErrorKind::Stopped
+                        | ErrorKind::TooLarge
+                ))
     }
 }
 

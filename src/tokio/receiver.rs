@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use super::Tokio;
-use crate::channel::{Message, Receivable, TypedReceiver, item};
+use crate::channel::{Message, Receivable, TypedReceiver};
 use crate::end::{End, Hold};
 use crate::error::Error;
 use crate::state::{Open, Read};
@@ -143,8 +143,12 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let receiver = self.get_mut();
+        if receiver.parts().1.has_failed() {
+            return Poll::Ready(None);
+        }
         let filled = ready!(receiver.poll_fill(cx));
-        let received = filled.and_then(|()| receiver.parts().1.message());
-        Poll::Ready(item(received))
+        let incoming = receiver.parts().1;
+        let received = filled.and_then(|()| incoming.message());
+        Poll::Ready(incoming.item(received))
     }
 }

@@ -224,8 +224,13 @@ fn what_the_system_refuses_for_good_is_fatal_and_a_shortage_is_not() {
     let refused = |kind| TypedReceiver::<String, _>::new(Refuses(kind)).recv().unwrap_err();
     let lasting = refused(io::ErrorKind::Other);
     assert_eq!((lasting.kind(), lasting.is_fatal()), (ErrorKind::Io, true), "{lasting}");
+    let mut lasting = TypedReceiver::<String, _>::new(Refuses(io::ErrorKind::Other));
+    assert_eq!(lasting.by_ref().count(), 1, "an iterator tells of it once");
+    assert_eq!(lasting.recv().unwrap_err().kind(), ErrorKind::Io, "who asks is told");
     let short = refused(io::ErrorKind::OutOfMemory);
     assert_eq!((short.kind(), short.is_fatal()), (ErrorKind::Exhausted, false), "{short}");
+    let short = TypedReceiver::<String, _>::new(Refuses(io::ErrorKind::OutOfMemory));
+    assert_eq!(short.take(5).count(), 5, "it may pass");
 }
 
 #[test]

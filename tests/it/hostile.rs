@@ -148,7 +148,8 @@ fn a9_a_reader_whose_pipe_is_gone_does_not_wait_for_ever() {
         let mut end = ReadEnd::from(pipe.path().clone()).open().unwrap();
         drop(pipe);
         let error = end.read(&mut [0; 1]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotFound, true), "{error}");
+        assert_eq!(end.into_receiver::<u8>().count(), 1, "a loop over messages ends as well");
     });
 }
 

@@ -692,6 +692,9 @@ fn a_task_learns_that_nobody_can_come_any_more() {
         let mut receiver = reader(&name).open().await.unwrap().into_receiver::<u32>();
         pipe.unlink().unwrap();
         assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::NotFound);
+        let mut next = async || poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await;
+        assert!(next().await.unwrap().unwrap_err().is_fatal());
+        assert!(next().await.is_none(), "a stream ends as well");
     });
 }
 
