@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::agreement::{Agreement, Inbound, Outbound};
+use super::agreement::Agreement;
+use super::message::{Inbound, Outbound};
 use crate::channel::{Message, Receivable, Sendable, TypedReceiver, TypedSender, WithHandles};
 use crate::duplex::{ConnectOptions, Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation, TransitionError};

@@ -2,6 +2,9 @@
 
 mod agreement;
 mod connection;
+mod handshake;
+mod message;
 
-pub use agreement::{Agreement, Inbound, Outbound};
+pub use agreement::Agreement;
 pub use connection::{ReceivingHalf, SendingHalf, TypedConnection};
+pub use message::{Inbound, Outbound};

@@ -104,22 +104,22 @@ impl Connection<Tokio> {
         C: Codec + Clone,
     {
         let (mut reader, mut writer) = self.split();
-        let mut talk = agreement.begin(false, false);
+        let mut handshake = agreement.begin(false, false);
         let talked = async {
-            while let Some(bytes) = talk.pending() {
+            while let Some(bytes) = handshake.pending() {
                 let sent = poll_fn(|cx| writer.poll_write_bytes(cx, bytes)).await?;
-                talk.sent(sent);
+                handshake.sent(sent);
             }
-            while let Some(room) = talk.room() {
+            while let Some(room) = handshake.room() {
                 let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await?;
-                talk.got(got);
+                handshake.got(got);
             }
             Ok(())
         };
         let talked = before(agreement.until(), talked).await;
         let talked = talked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         talked.map_err(|error| reader.failed(Operation::Agree, error))?;
-        agreement.conclude(&talk, reader, writer)
+        agreement.conclude(&handshake, reader, writer)
     }
 }
 

@@ -145,6 +145,7 @@ mod json;
 mod length_prefixed;
 mod plain;
 mod shared;
+pub(crate) mod short_text;
 mod slack;
 
 #[cfg(feature = "bincode")]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::wire::short_text;
+
 /// A codec, and the messages that it writes. A name that is empty says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Introduction {
@@ -11,13 +13,8 @@ pub(super) struct Introduction {
 
 impl Introduction {
     /// Shortens a name to what an introduction has room for.
-    pub(super) fn name(mut name: String) -> String {
-        let mut len = name.len().min(LONGEST);
-        while !name.is_char_boundary(len) {
-            len -= 1;
-        }
-        name.truncate(len);
-        name
+    pub(super) fn name(name: &str) -> String {
+        short_text::cut(name, LONGEST).to_owned()
     }
 
     /// How many bytes it has.
@@ -28,16 +25,14 @@ impl Introduction {
     /// Appends its bytes.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         for name in [&self.codec, &self.message] {
-            // Both are shortened.
-            out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-            out.extend_from_slice(name.as_bytes());
+            short_text::write(name, out);
         }
     }
 
     /// Reads what `write` wrote. What comes after it is left to later versions.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let (codec, rest) = read_name(bytes)?;
-        let (message, _) = read_name(rest)?;
+        let (codec, rest) = short_text::read(bytes)?;
+        let (message, _) = short_text::read(rest)?;
         Some(Self { codec, message })
     }
 
@@ -59,14 +54,8 @@ impl fmt::Display for Introduction {
     }
 }
 
-fn read_name(bytes: &[u8]) -> Option<(String, &[u8])> {
-    let (&len, rest) = bytes.split_first()?;
-    let (name, rest) = rest.split_at_checked(len.into())?;
-    Some((String::from_utf8_lossy(name).into_owned(), rest))
-}
-
 /// The longest name, so that an introduction is one fragment on every system.
-const LONGEST: usize = 120;
+const LONGEST: u8 = 120;
 
 #[cfg(test)]
 mod tests {
@@ -104,9 +93,9 @@ mod tests {
 
     #[test]
     fn names_are_shortened_between_two_characters() {
-        assert_eq!(Introduction::name("short".into()), "short");
-        assert_eq!(Introduction::name("a".repeat(121)), "a".repeat(120));
-        assert_eq!(Introduction::name(format!("a{}", "ü".repeat(90))).len(), 119);
+        assert_eq!(Introduction::name("short"), "short");
+        assert_eq!(Introduction::name(&"a".repeat(121)), "a".repeat(120));
+        assert_eq!(Introduction::name(&format!("a{}", "ü".repeat(90))).len(), 119);
     }
 
     #[test]

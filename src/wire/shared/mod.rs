@@ -198,7 +198,7 @@ impl Shared {
     /// ```
     #[must_use]
     pub fn identified(mut self, name: impl Into<String>) -> Self {
-        self.rules.introduction.message = Introduction::name(name.into());
+        self.rules.introduction.message = Introduction::name(&name.into());
         self
     }
 
@@ -296,7 +296,7 @@ impl Framing for Shared {
     }
 
     fn introduce(&mut self, codec: &str) {
-        self.rules.introduction.codec = Introduction::name(codec.into());
+        self.rules.introduction.codec = Introduction::name(codec);
     }
 
     fn unmixed(&mut self, bytes: usize) {
