@@ -54,7 +54,7 @@
 //! | the end of the stream, and readers that outlive their writers | [`EndOfWriters`] |
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
 //! | ending a wait from another thread, as at a Ctrl-C | [`Stop`] |
-//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`WritersEnd`] |
+//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`StreamEnd`] |
 //! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | keeping a channel in a struct: what its type is called | [`TypedReceiver`](TypedReceiver#its-type) |
@@ -128,8 +128,8 @@ pub mod wire;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 pub use channel::{
-    ByteSink, ByteSource, LastWords, Loan, Message, Receivable, Sendable, TypedReceiver,
-    TypedSender, WithHandles, WritersEnd, forms_agree,
+    ByteSink, ByteSource, LastWords, Loan, Message, Receivable, Sendable, StreamEnd, TypedReceiver,
+    TypedSender, WithHandles, forms_agree,
 };
 pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{

@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::{Error, Operation};
 use crate::sys;
@@ -41,7 +44,28 @@ use crate::sys;
 /// assert_eq!(PipePath::new("").unwrap_err().kind(), ErrorKind::InvalidName);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+///
+/// A message can tell of another pipe:
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::{Pipe, PipePath, TypedSender};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Order {
+///     dish: String,
+///     reply_to: PipePath,
+/// }
+///
+/// let (orders, replies) = (Pipe::temporary()?, Pipe::temporary()?);
+/// let path = orders.path().clone();
+/// let mut orders = orders.into_reader().open()?.into_receiver::<Order>();
+/// let order = Order { dish: "soup".into(), reply_to: replies.path().clone() };
+/// TypedSender::<Order>::connect(path)?.send(&order)?;
+/// assert_eq!(&orders.recv()?.reply_to, replies.path());
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PipePath(Arc<Path>);
 
 impl PipePath {
@@ -106,6 +130,44 @@ impl AsRef<Path> for PipePath {
 impl AsRef<OsStr> for PipePath {
     fn as_ref(&self) -> &OsStr {
         self.0.as_os_str()
+    }
+}
+
+/// Checks the name, as [`PipePath::new`].
+impl FromStr for PipePath {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::new(name)
+    }
+}
+
+/// Checks the name, as [`PipePath::new`].
+impl TryFrom<PathBuf> for PipePath {
+    type Error = Error;
+
+    fn try_from(name: PathBuf) -> Result<Self, Error> {
+        Self::new(name)
+    }
+}
+
+impl From<PipePath> for PathBuf {
+    fn from(path: PipePath) -> Self {
+        path.0.to_path_buf()
+    }
+}
+
+/// As a path, so that a message can tell of another pipe. A path that is not UTF-8 cannot be written.
+impl Serialize for PipePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Checks the name, as [`PipePath::new`].
+impl<'de> Deserialize<'de> for PipePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(PathBuf::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

@@ -196,6 +196,7 @@ pub fn send_timeout(
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    path: PipePath,
     messages: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, Base64Lines, Plain>,
     answers: Pipe<Allocated>,
     /// What the last answer was written to: it stays open until there is the next one.
@@ -255,8 +256,9 @@ impl Listener {
         let answers = options.at(acknowledging(messages.path())?)?;
         // The answers' pipe first: who finds the one for messages may look for the other at once.
         let answers = answers.mkfifo()?;
+        let path = messages.path().clone();
         let end = messages.mkfifo()?.into_reader().end_of_writers(EndOfWriters::NextWriter);
-        Ok(Self { messages: end.open()?.into_receiver_with(wire()), answers, last: None })
+        Ok(Self { path, messages: end.open()?.into_receiver_with(wire()), answers, last: None })
     }
 
     /// Receives the next message, waiting until it is there.
@@ -416,11 +418,11 @@ impl Listener {
     /// # #[cfg(windows)]
     /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
     /// let listener = Listener::new(&name)?;
-    /// assert_eq!(listener.path(), Some(&PipePath::new(name)?)); // that for answers is not told
+    /// assert_eq!(listener.path(), &PipePath::new(name)?); // that for answers is not told
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn path(&self) -> Option<&PipePath> {
-        self.messages.get_ref().path()
+    pub fn path(&self) -> &PipePath {
+        &self.path
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Incoming<F, C> {
     path: Option<Arc<Path>>,
     next_writer: bool,
     stage: Stage,
-    last_end: Option<WritersEnd>,
+    last_end: Option<StreamEnd>,
     /// Whether an iterator was given an error after which nothing comes.
     failed: bool,
 }
@@ -42,7 +42,7 @@ enum Stage {
 /// How the writers of a pipe ended: see [`TypedReceiver::last_end`](crate::TypedReceiver::last_end).
 ///
 /// ```
-/// use typed_pipe::{TypedReceiver, TypedSender, WritersEnd};
+/// use typed_pipe::{TypedReceiver, TypedSender, StreamEnd};
 ///
 /// let end_of = |bytes: &[u8]| {
 ///     let mut receiver = TypedReceiver::<u8, _>::new(bytes); // in place of a pipe whose writers have left
@@ -51,14 +51,14 @@ enum Stage {
 /// };
 /// let mut sender = TypedSender::<u8, _>::new(Vec::new());
 /// sender.send(&7)?;
-/// assert_eq!(end_of(sender.get_ref()), Some(WritersEnd::Vanished));
-/// assert_eq!(end_of(&sender.get_ref()[..3]), Some(WritersEnd::VanishedInMessage));
-/// assert_eq!(end_of(&sender.say_goodbye()?), Some(WritersEnd::Finished));
+/// assert_eq!(end_of(sender.get_ref()), Some(StreamEnd::Vanished));
+/// assert_eq!(end_of(&sender.get_ref()[..3]), Some(StreamEnd::VanishedInMessage));
+/// assert_eq!(end_of(&sender.say_goodbye()?), Some(StreamEnd::Finished));
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum WritersEnd {
+pub enum StreamEnd {
     /// The last one said that this was all: to a receive that is at its end,
     /// [`ErrorKind::Finished`](crate::ErrorKind::Finished).
     Finished,
@@ -82,7 +82,7 @@ impl<F, C> Incoming<F, C> {
         self.next_writer = next_writer;
     }
 
-    pub(super) fn last_end(&self) -> Option<WritersEnd> {
+    pub(super) fn last_end(&self) -> Option<StreamEnd> {
         self.last_end
     }
 
@@ -186,7 +186,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         self.stage = match self.stage {
             Stage::Skipping => {
                 // Whatever they said last was not looked at.
-                self.last_end = Some(WritersEnd::VanishedInMessage);
+                self.last_end = Some(StreamEnd::VanishedInMessage);
                 self.decoder.reset();
                 Stage::Reading
             }
@@ -200,9 +200,9 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         let end = self.decoder.end();
         if !noted {
             self.last_end = Some(match end.kind() {
-                ErrorKind::Finished => WritersEnd::Finished,
-                ErrorKind::Disconnected => WritersEnd::Vanished,
-                _ => WritersEnd::VanishedInMessage,
+                ErrorKind::Finished => StreamEnd::Finished,
+                ErrorKind::Disconnected => StreamEnd::Vanished,
+                _ => StreamEnd::VanishedInMessage,
             });
         }
         if end.kind() == ErrorKind::Lost {

@@ -16,7 +16,7 @@ use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
 
 pub use bytes::Loan;
-pub use incoming::WritersEnd;
+pub use incoming::StreamEnd;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
 pub use receiver::TypedReceiver;
 pub use sender::{LastWords, TypedSender};

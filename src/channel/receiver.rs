@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::incoming::{Incoming, WritersEnd};
+use super::incoming::{Incoming, StreamEnd};
 use super::message::{ByteSource, Message, Receivable};
 use crate::end::ReadEnd;
 use crate::error::{Error, FrameError, Operation};
@@ -156,11 +156,11 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     ///
     /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does; and
     /// after a loop, which ends for a writer that was killed between two messages as for one that has finished. After bytes that were not in order, it
-    /// is [`VanishedInMessage`](WritersEnd::VanishedInMessage).
+    /// is [`VanishedInMessage`](StreamEnd::VanishedInMessage).
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Pipe, TypedSender, WritersEnd};
+    /// use typed_pipe::{Pipe, TypedSender, StreamEnd};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -174,11 +174,11 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// for number in receiver.by_ref() {
     ///     println!("{}", number?);
     /// }
-    /// assert_eq!(receiver.last_end(), Some(WritersEnd::Finished));
+    /// assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
     /// # sender.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn last_end(&self) -> Option<WritersEnd> {
+    pub fn last_end(&self) -> Option<StreamEnd> {
         self.incoming.last_end()
     }
 

@@ -664,6 +664,31 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
         self.finish_until(within(timeout))
     }
 
+    /// Says that this was all if that can be done without waiting, and goes on receiving.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), String>());
+    /// let mut client = client.into_typed::<str, ()>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    /// client.send("this is all")?;
+    /// let rest = client.try_finish()?;
+    /// assert_eq!(server.recv()?, "this is all");
+    /// assert!(server.recv().unwrap_err().is_end());
+    /// # drop(rest);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): there is no room for it now.
+    pub fn try_finish(self) -> Result<ReceivingHalf<In, F, C>, TransitionError<Self>> {
+        self.finish_until(Until::Now)
+    }
+
     fn finish_until(
         mut self,
         until: Until,

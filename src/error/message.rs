@@ -131,12 +131,16 @@ pub enum FrameError {
         reason: Loss,
     },
     /// One of several writers speaks something else than this receiver.
-    #[error("writer {writer:016x} speaks {}, and {} was expected; its messages are skipped", names.0, names.1)]
+    #[error(
+        "writer {writer:016x} speaks {theirs}, and {ours} was expected; its messages are skipped"
+    )]
     Mismatch {
         /// The writer.
         writer: u64,
-        /// The codec and the messages of the writer, and those of this receiver.
-        names: Box<(String, String)>,
+        /// The codec and the messages of the writer.
+        theirs: Box<str>,
+        /// Those of this receiver.
+        ours: Box<str>,
     },
     /// The system gave no random number for a writer to be told from the others by.
     #[error("the system gave no random number to tell this writer from the others by")]

@@ -157,6 +157,22 @@ impl Error {
         }
     }
 
+    /// Why the codec could not write the value, or read it, where that is the reason.
+    ///
+    /// ```
+    /// use typed_pipe::{CodecError, TypedReceiver};
+    ///
+    /// let long = b"\0\0\0\x03\x07\x01\x01"; // three bytes, where one is the whole value
+    /// let error = TypedReceiver::<u8, _>::new(&long[..]).recv().unwrap_err();
+    /// assert!(matches!(error.codec_error(), Some(CodecError::Trailing { bytes: 2 })));
+    /// ```
+    pub fn codec_error(&self) -> Option<&CodecError> {
+        match &self.0.cause {
+            Cause::Decode(error) | Cause::Encode(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether the other side is gone without a goodbye: it closed its end, or its process ended, between two
     /// messages.
     ///
@@ -457,6 +473,42 @@ pub enum ErrorKind {
     Unsupported,
     /// The handle is open in the other direction.
     WrongDirection,
+}
+
+/// A few words, for logs and counters: the [`Error`] itself says more.
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadyExists => "already exists",
+            Self::Congested => "congested",
+            Self::Corrupt => "corrupt",
+            Self::Decode => "cannot be decoded",
+            Self::Disconnected => "disconnected",
+            Self::Encode => "cannot be encoded",
+            Self::Exhausted => "out of descriptors or memory",
+            Self::Exited => "exited",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+            Self::InUse => "in use",
+            Self::InvalidName => "invalid name",
+            Self::Io => "input or output failed",
+            Self::Lost => "lost",
+            Self::Mismatch => "does not match",
+            Self::NotAPipe => "not a pipe",
+            Self::NotFound => "not found",
+            Self::NotReady => "not ready",
+            Self::NotTrusted => "not trusted",
+            Self::Panicked => "panicked",
+            Self::PermissionDenied => "permission denied",
+            Self::Poisoned => "poisoned",
+            Self::Stopped => "stopped",
+            Self::TimedOut => "timed out",
+            Self::TooLarge => "too large",
+            Self::Truncated => "truncated",
+            Self::Unsupported => "not supported",
+            Self::WrongDirection => "open in the other direction",
+        })
+    }
 }
 
 /// What was being done when an [`Error`] arose.

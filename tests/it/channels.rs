@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, LastWords, Message, Pipe, Stop, TypedReceiver, TypedSender, WriteEnd,
-    WritersEnd,
+    CodecError, EndOfWriters, ErrorKind, LastWords, Message, Pipe, PipePath, Stop, StreamEnd,
+    TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::watched;
@@ -197,6 +197,23 @@ fn a_value_that_does_not_decode_is_lost_alone() {
         assert!(!error.to_string().contains(&source), "{error} repeats {source}");
     }
     assert_eq!(receiver.recv().unwrap(), "good again");
+}
+
+#[test]
+fn a_path_in_a_message_is_checked() {
+    let mut bytes = Vec::new();
+    let mut sender = TypedSender::<str, _>::new(&mut bytes);
+    for name in ["jobs", "", "no\0name"] {
+        sender.send(name).unwrap();
+    }
+    drop(sender);
+    let mut receiver = TypedReceiver::<PipePath, _>::new(bytes.as_slice());
+    assert_eq!(receiver.recv().unwrap(), "jobs".parse().unwrap());
+    for _ in 0..2 {
+        let error = receiver.recv().unwrap_err();
+        assert!(matches!(error.codec_error(), Some(CodecError::Format(_))), "{error:?}");
+        assert_eq!(error.kind().to_string(), "cannot be decoded");
+    }
 }
 
 #[test]
@@ -498,7 +515,7 @@ fn the_last_words_tell_a_finished_writer_from_one_that_vanished() {
                         assert!(error.is_end());
                         assert_eq!(error.kind() == ErrorKind::Finished, finish, "{error}");
                     }
-                    let want = if finish { WritersEnd::Finished } else { WritersEnd::Vanished };
+                    let want = if finish { StreamEnd::Finished } else { StreamEnd::Vanished };
                     assert_eq!(receiver.last_end(), Some(want));
                     assert!(receiver.next().is_none());
                 },
@@ -516,21 +533,21 @@ fn a_receiver_of_many_writers_in_turn_knows_how_each_left() {
         let mut receiver = reader.open().unwrap().into_receiver::<u8>();
         let nobody = receiver.try_recv().unwrap_err();
         assert_eq!((nobody.kind(), receiver.last_end()), (ErrorKind::NotReady, None));
-        for end in [WritersEnd::Finished, WritersEnd::Vanished, WritersEnd::VanishedInMessage] {
+        for end in [StreamEnd::Finished, StreamEnd::Vanished, StreamEnd::VanishedInMessage] {
             let path = path.clone();
             let writer = thread::spawn(move || {
                 let mut sender = WriteEnd::at(path).unwrap().open().unwrap().into_sender::<u8>();
                 sender.send(&1).unwrap();
                 match end {
-                    WritersEnd::Finished => drop(sender.try_finish()),
-                    WritersEnd::Vanished => drop(sender),
+                    StreamEnd::Finished => drop(sender.try_finish()),
+                    StreamEnd::Vanished => drop(sender),
                     _ => sender.into_inner().write_all(&[0, 0, 0, 9, 1]).unwrap(),
                 }
             });
             assert_eq!(receiver.recv().unwrap(), 1);
             writer.join().unwrap();
             let told = receiver.try_recv().unwrap_err();
-            let cut = end == WritersEnd::VanishedInMessage;
+            let cut = end == StreamEnd::VanishedInMessage;
             assert_eq!(told.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::NotReady });
             assert_eq!(receiver.last_end(), Some(end));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use typed_pipe::ReadEnd;
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, TypedReceiver, TypedSender, WriteEnd, WritersEnd,
+    EndOfWriters, ErrorKind, Pipe, PipeOptions, StreamEnd, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::watched;
@@ -365,15 +365,15 @@ fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
         while receiver.last_end().is_none() {
             nothing_comes(&mut receiver);
         }
-        assert_eq!(receiver.last_end(), Some(WritersEnd::Finished));
+        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
 
         let mut end = WriteEnd::from(path).open().unwrap();
         end.write_all(&[0xFF; 100]).unwrap();
         end.close();
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Corrupt);
-        while receiver.last_end() == Some(WritersEnd::Finished) {
+        while receiver.last_end() == Some(StreamEnd::Finished) {
             nothing_comes(&mut receiver);
         }
-        assert_eq!(receiver.last_end(), Some(WritersEnd::VanishedInMessage));
+        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
     });
 }

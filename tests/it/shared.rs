@@ -5,7 +5,7 @@ use std::thread;
 
 use typed_pipe::wire::{Encoder, Shared, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, TypedReceiver, TypedSender, WriteEnd, WritersEnd,
+    EndOfWriters, ErrorKind, Pipe, PipeOptions, StreamEnd, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::{Folder, watched};
@@ -93,13 +93,13 @@ fn a17_a_writer_that_leaves_in_a_message_takes_nothing_with_it() {
         assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
         assert!(!lost.is_fatal() && !lost.is_end());
         assert_eq!(lost.path(), Some(path.as_path()));
-        assert_eq!(receiver.last_end(), Some(WritersEnd::VanishedInMessage));
+        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
 
         // The next writer is awaited.
         let mut next = open().into_sender_with::<Vec<u8>, _, _>(wire());
         next.send(&vec![3; 5000]).unwrap();
         assert_eq!(receiver.recv().unwrap(), vec![3; 5000]);
-        assert_eq!(receiver.last_end(), Some(WritersEnd::VanishedInMessage));
+        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
     });
 }
 
@@ -118,7 +118,7 @@ fn the_end_of_the_writers_is_told() {
     assert_eq!(receiver.recv().unwrap(), 1);
     for _ in 0..2 {
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
-        assert_eq!(receiver.last_end(), Some(WritersEnd::Finished));
+        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
     }
     assert!(receiver.next().is_none());
 
@@ -129,12 +129,12 @@ fn the_end_of_the_writers_is_told() {
     let kinds = [ErrorKind::Lost, ErrorKind::Truncated, ErrorKind::Disconnected];
     for kind in kinds {
         assert_eq!(receiver.recv().unwrap_err().kind(), kind);
-        assert_eq!(receiver.last_end(), Some(WritersEnd::VanishedInMessage));
+        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
     }
     let mut receiver = TypedReceiver::<Vec<u8>, _, _, _>::with_wire(bytes.as_slice(), wire());
     assert_eq!(receiver.recv().unwrap(), [7; 3000]);
     assert!(receiver.recv().unwrap_err().is_disconnected());
-    assert_eq!(receiver.last_end(), Some(WritersEnd::Vanished));
+    assert_eq!(receiver.last_end(), Some(StreamEnd::Vanished));
 }
 
 #[test]

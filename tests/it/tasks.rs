@@ -19,8 +19,8 @@ use tokio::time::{sleep, timeout};
 use typed_pipe::state::{Allocated, Closed, Open};
 use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, LastWords, Pipe, ReadEnd, Stop, Tokio, TypedReceiver, TypedSender,
-    WriteEnd, WritersEnd,
+    EndOfWriters, ErrorKind, LastWords, Pipe, ReadEnd, Stop, StreamEnd, Tokio, TypedReceiver,
+    TypedSender, WriteEnd,
 };
 
 use crate::peer;
@@ -118,7 +118,7 @@ where
                 assert_eq!(receiver.recv().await.unwrap(), job(id));
             }
             assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
-            assert_eq!(receiver.last_end(), Some(WritersEnd::Finished));
+            assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
         });
         blocking.join().unwrap();
     });
@@ -348,7 +348,7 @@ fn a_task_outlives_three_writers_in_turn() {
             // Until it has noticed.
             let noticing = timeout(TRY, receiver.recv());
             assert!(tokio::join!(leaving, noticing).1.is_err());
-            let end = if round == 1 { WritersEnd::Finished } else { WritersEnd::Vanished };
+            let end = if round == 1 { StreamEnd::Finished } else { StreamEnd::Vanished };
             assert_eq!(receiver.last_end(), Some(end));
         }
     });
@@ -490,7 +490,7 @@ fn a_stream_and_a_sink() {
         }
         drop(sending.await.unwrap());
         assert!(poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await.is_none());
-        assert_eq!(receiver.last_end(), Some(WritersEnd::Finished));
+        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
     });
 }
 

@@ -251,9 +251,13 @@ impl Assembly {
         if agrees || before == Standing::Refused {
             return Ok(Taken::Part);
         }
-        let spoken = spoken.map_or_else(|| "what nobody here knows".into(), |it| it.to_string());
-        let names = Box::new((spoken, rules.introduction.to_string()));
-        Err(FrameError::Mismatch { writer: fragment.writer, names })
+        let theirs = spoken.map_or_else(|| "what nobody here knows".into(), |it| it.to_string());
+        let ours = rules.introduction.to_string();
+        Err(FrameError::Mismatch {
+            writer: fragment.writer,
+            theirs: theirs.into(),
+            ours: ours.into(),
+        })
     }
 
     /// Takes a whole message or a part of one.
