@@ -168,13 +168,11 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
             // The last one is not to be so small that it is better copied.
             let last = rest.len() < PIECE + LARGE;
             let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
-            let sent = if self.io.lend(head.len(), piece.len()) {
-                fill(self.io.lent_mut(), head, piece);
-                self.give(!head.is_empty(), until)
-            } else {
-                self.write_piece(head, piece, until)
-            };
-            if let Err(error) = sent {
+            if !self.io.lend(head.len(), piece.len()) {
+                return self.write_from(head, rest, until);
+            }
+            fill(self.io.lent_mut(), head, piece);
+            if let Err(error) = self.give(!head.is_empty(), until) {
                 if error.is_half_sent() {
                     self.outgoing.stage_part(more, false);
                 }
@@ -185,13 +183,36 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
         Ok(())
     }
 
-    /// Copies a piece of a frame into the pipe.
-    fn write_piece(&mut self, head: &[u8], piece: &[u8], until: Until) -> Result<(), Error> {
+    /// Writes what is left of a frame from where it lies. Only the header and what goes with it are copied before.
+    fn write_from(&mut self, head: &[u8], bytes: &[u8], until: Until) -> Result<(), Error> {
+        let mut rest = bytes;
         if !head.is_empty() {
+            let (piece, more) = bytes.split_at(bytes.len().min(LARGE));
             self.outgoing.stage_part(head, true);
+            self.outgoing.stage_part(piece, false);
+            if let Err(error) = self.write_or_withdraw(|io, bytes| io.write_until(bytes, until)) {
+                if error.is_half_sent() {
+                    self.outgoing.stage_part(more, false);
+                }
+                return Err(error);
+            }
+            rest = more;
         }
-        self.outgoing.stage_part(piece, false);
-        self.write_or_withdraw(|io, bytes| io.write_until(bytes, until))
+        while !rest.is_empty() {
+            let written = match self.io.write_until(rest, until) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+                written => written,
+            };
+            match written {
+                Ok(bytes) => rest = rest.get(bytes..).unwrap_or_default(),
+                Err(error) => {
+                    self.outgoing.stage_part(rest, false);
+                    return Err(self.outgoing.failed(Operation::Send, error).half_sent(true));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives all that is lent to the pipe. Where that fails within the frame, what is left is staged.

@@ -156,6 +156,35 @@ fn bytes_go_through_a_connection() {
     });
 }
 
+/// What does not go in time is kept, wherever in the message that happens, and goes before anything else.
+#[test]
+fn bytes_that_wait_for_room_in_a_connection_arrive_whole() {
+    watched(|| {
+        let (client, server) = Connection::pair().unwrap();
+        let (reading, _writing) = server.split();
+        let mut receiver: TypedReceiver<Vec<u8>, _> = reading.into_receiver();
+        let mut sender = client.split().1.into_sender::<[u8]>();
+        let sizes = [1 << 20, 16 << 10, (16 << 10) + 1, 100_000, 3 << 20];
+        let receiving = thread::spawn(move || {
+            for (number, size) in (0..).zip(sizes.repeat(20)) {
+                assert!(receiver.recv_bytes().unwrap() == payload(number, size), "{number}");
+            }
+        });
+        for (number, size) in (0..).zip(sizes.repeat(20)) {
+            let payload = payload(number, size);
+            while let Err(error) = sender.try_send_bytes(payload) {
+                assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                if error.is_half_sent() {
+                    sender.flush().unwrap();
+                    break;
+                }
+                thread::yield_now();
+            }
+        }
+        receiving.join().unwrap();
+    });
+}
+
 #[test]
 fn bytes_that_are_too_many_are_refused_and_others_go_on() {
     watched(|| {
