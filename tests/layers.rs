@@ -46,6 +46,22 @@ fn every_module_is_in_the_table() {
     assert_eq!(there, listed);
 }
 
+/// Of `tokio`, which has a file for each kind of thing, of the wires of others and of `sys` the folders are enough.
+#[test]
+fn every_file_is_on_the_map() {
+    let map = include_str!("../CONTRIBUTING.md");
+    let (map, _) = map.split_once("\ntests/\n").unwrap();
+    for source in sources() {
+        let folder = source.path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        if ["tokio", "shared", "foreign", "sys", "unix", "windows"].contains(&folder) {
+            continue;
+        }
+        let name = source.path.file_name().unwrap().to_str().unwrap();
+        let name = if name == "mod.rs" { format!(" {folder}/ ") } else { format!(" {name}") };
+        assert!(map.contains(&name), "the map of CONTRIBUTING.md lacks {}", source.path.display());
+    }
+}
+
 #[test]
 fn the_table_goes_downward() {
     for (place, (name, uses)) in LAYERS.iter().enumerate() {

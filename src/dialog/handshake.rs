@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::error::{Dissent, Error, Operation};
+use crate::error::{Disagreement, Error, Operation};
 use crate::wire::short_text;
 
 /// What one side tells.
@@ -58,9 +58,9 @@ impl Terms {
     }
 
     /// Whether the two sides understand each other.
-    fn compare(&self, theirs: &Self) -> Result<(), Dissent> {
+    fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
         let differ = |what, ours: &str, theirs: &str| {
-            Err(Dissent::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
+            Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
         };
         let identified = |ours: &str, theirs: &str| !ours.is_empty() && !theirs.is_empty();
         if self.framing != theirs.framing {
@@ -138,16 +138,16 @@ impl Handshake {
     }
 
     /// The flags of what was heard, and the length of its body; `None` where the other side has left.
-    fn head(&self) -> Result<Option<(u8, u16)>, Dissent> {
+    fn head(&self) -> Result<Option<(u8, u16)>, Disagreement> {
         let heard = self.heard.get(..self.got.min(HEAD)).unwrap_or_default();
-        let foreign = || Err(Dissent::Foreign { bytes: heard.to_vec() });
+        let foreign = || Err(Disagreement::Foreign { bytes: heard.to_vec() });
         match heard {
             [mark @ .., version, flags, high, low] if heard.len() == HEAD => {
                 if *mark != MARK {
                     return foreign();
                 }
                 if *version != VERSION {
-                    return Err(Dissent::Version { ours: VERSION, theirs: *version });
+                    return Err(Disagreement::Version { ours: VERSION, theirs: *version });
                 }
                 Ok(Some((*flags, u16::from_be_bytes([*high, *low]))))
             }
@@ -159,9 +159,9 @@ impl Handshake {
 
     /// What the other side has told, if this one understands it.
     pub(super) fn conclude(&self) -> Result<Terms, Error> {
-        let dissent = |dissent: Dissent| Error::new(Operation::Agree, dissent);
+        let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
         let body = self.heard.get(HEAD..self.got).unwrap_or_default();
-        let flags = match self.head().map_err(dissent)? {
+        let flags = match self.head().map_err(disagree)? {
             Some((flags, len)) if body.len() == usize::from(len) => flags,
             _ => {
                 let left = io::Error::from(io::ErrorKind::BrokenPipe);
@@ -170,9 +170,9 @@ impl Handshake {
         };
         let theirs = Terms::from_body(flags, body).ok_or_else(|| {
             let bytes = self.heard.get(..HEAD).unwrap_or_default().to_vec();
-            dissent(Dissent::Foreign { bytes })
+            disagree(Disagreement::Foreign { bytes })
         })?;
-        self.ours.compare(&theirs).map_err(dissent)?;
+        self.ours.compare(&theirs).map_err(disagree)?;
         Ok(theirs)
     }
 }

@@ -8,7 +8,7 @@ use super::{CodecError, ErrorKind, FrameError, Operation};
 
 /// In what the two sides of a connection do not agree.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum Dissent {
+pub(crate) enum Disagreement {
     #[error(
         "{what}: `{}` here, `{}` there; both sides must speak the same",
         ours.escape_debug(),
@@ -169,7 +169,7 @@ pub(crate) enum Cause {
     #[error("the other side left without a goodbye: it has closed its end, or its process ended")]
     Disconnected,
     #[error(transparent)]
-    Dissent(#[from] Dissent),
+    Disagreement(#[from] Disagreement),
     #[error("the codec cannot write this value; nothing of it was sent")]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
@@ -219,7 +219,7 @@ impl Cause {
         match self {
             Self::Decode(_) => ErrorKind::Decode,
             Self::Disconnected => ErrorKind::Disconnected,
-            Self::Dissent(_) => ErrorKind::Mismatch,
+            Self::Disagreement(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::Failed(_) => ErrorKind::Failed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,

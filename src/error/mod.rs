@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use cause::{Cause, Dissent, NameError, Obstacle};
+pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
 pub use message::{CodecError, FrameError, Loss};
 pub use transition::TransitionError;
 

@@ -153,6 +153,6 @@ fn seal_at(
     seal(fragment, kind, writer, sequence)
 }
 
-/// A writer introduces itself with each so-manieth message: so a receiver that has missed it, because
+/// A writer introduces itself anew with one of so many messages: so a receiver that has missed it, because
 /// another one had it or because too many writers came between, does not miss the writer for good.
 pub(super) const HELLO_EVERY: u8 = 64;
