@@ -111,6 +111,7 @@ mod unix {
         match role {
             "race-to-listen" => race_to_listen(name),
             "stranger" => stranger(name),
+            "unseeing" => unseeing(name),
             "fork-connections" => fork_connections(name),
             "fork-server" => fork_server(name),
             "exhausted-listener" => exhausted_listener(name),
@@ -156,6 +157,20 @@ mod unix {
         await_go();
         assert_eq!(open.read(&mut [0]).unwrap(), 0);
         drop(listener);
+    }
+
+    /// Cannot see the process on the other side, and knows its user all the same.
+    fn unseeing(folder: &Path) {
+        let listener = Listener::bind(folder.join("inside")).unwrap();
+        let client = Connection::connect(folder.join("outside")).unwrap();
+        step(READY);
+        for connection in [client, listener.accept().unwrap()] {
+            let who = connection.peer().unwrap();
+            assert_eq!(who.pid(), None, "{who:?}");
+            assert!(who.is_same_user());
+            connection.require_same_user().unwrap();
+        }
+        await_go();
     }
 
     #[allow(unsafe_code, reason = "there is no safe way for the whole process")]

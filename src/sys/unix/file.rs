@@ -60,13 +60,13 @@ fn in_words(file: FileType) -> &'static str {
 
 /// Refuses what belongs to anybody but this user and root.
 pub(super) fn expect_trusted(stat: &Stat) -> Result<(), Obstacle> {
-    expect_trusted_user(Uid::from_raw(stat.st_uid))
+    expect_trusted_user(stat.st_uid)
 }
 
 /// Refuses anybody but this user and root.
-pub(super) fn expect_trusted_user(user: Uid) -> Result<(), Obstacle> {
-    if user == geteuid() || user.is_root() {
+pub(super) fn expect_trusted_user(uid: u32) -> Result<(), Obstacle> {
+    if uid == geteuid().as_raw() || uid == Uid::ROOT.as_raw() {
         return Ok(());
     }
-    Err(Obstacle::NotTrusted { owner: user.as_raw().to_string() })
+    Err(Obstacle::NotTrusted { owner: uid.to_string() })
 }

@@ -10,7 +10,7 @@ use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
 use super::file::{expect_socket, expect_trusted_user};
-use super::peer;
+use super::peer::Credentials;
 use super::place::Site;
 use super::rights;
 use super::wait::{pause, ready};
@@ -91,7 +91,7 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
     let socket = try_until(wait, pause, || connect_now(path))?;
     if !any_owner {
-        expect_trusted_user(peer::user(socket.as_fd())?.0)?;
+        expect_trusted_user(Credentials::of(socket.as_fd())?.uid)?;
     }
     ioctl_fionbio(&socket, false)?;
     Ok(socket)
