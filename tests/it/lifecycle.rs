@@ -387,6 +387,20 @@ mod unix {
         assert!(folder.entries().is_empty());
     }
 
+    /// As it is where two owners race for a name: one has made the lock file, and the other one is the first to lock it.
+    #[test]
+    fn an_empty_lock_file_tells_of_no_owner() {
+        let folder = Folder::new();
+        let name = folder.name("foreign");
+        mkfifo(&name);
+        let theirs = fs::symlink_metadata(&name).unwrap().ino();
+        File::create(name.with_extension("lock")).unwrap();
+        let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
+        assert_eq!(fs::symlink_metadata(&name).unwrap().ino(), theirs);
+        assert_eq!(folder.entries(), ["foreign"]);
+    }
+
     #[test]
     fn unlinking_a_name_that_is_gone_is_done() {
         let folder = Folder::new();

@@ -25,6 +25,7 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         // That somebody else has the lock is no fault, and what is there then is theirs.
         SYS_flock => ("flock", &[EINTR, ENOLCK, ENOMEM, EIO]),
         SYS_fstat => ("fstat", &[ENOMEM, EIO]),
+        SYS_ftruncate => ("ftruncate", &[EINTR, ENOSPC, EPERM, EIO]),
         SYS_getpeername => ("getpeername", &[ENOBUFS]),
         SYS_getrandom => ("getrandom", &[EINTR, EAGAIN, EIO]),
         SYS_getsockname => ("getsockname", &[ENOBUFS]),
