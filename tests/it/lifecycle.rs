@@ -220,7 +220,7 @@ fn debug_names_the_states() {
 #[cfg(unix)]
 mod unix {
     use std::fs::{self, File};
-    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -399,6 +399,27 @@ mod unix {
         assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
         assert_eq!(fs::symlink_metadata(&name).unwrap().ino(), theirs);
         assert_eq!(folder.entries(), ["foreign"]);
+    }
+
+    #[test]
+    fn what_is_no_lock_of_this_user_is_left_alone() {
+        let folder = Folder::new();
+        let (name, lock) = (folder.name("jobs"), folder.name("jobs.lock"));
+        fs::create_dir(&lock).unwrap();
+        let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
+        assert!(failed.to_string().contains("`.lock`, is a folder"), "{failed}");
+        fs::remove_dir(&lock).unwrap();
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can give a file away");
+            return;
+        }
+        File::create(&lock).unwrap();
+        chown(&lock, Some(65534), None).unwrap();
+        let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+        assert!(failed.to_string().contains("65534"), "{failed}");
+        assert_eq!(folder.entries(), ["jobs.lock"]);
     }
 
     #[test]

@@ -152,7 +152,8 @@ mod unix {
         let listener = options.bind(folder.join("theirs")).unwrap();
         // What is there belongs to somebody else.
         let reuse = ListenerOptions::new().trust_any_folder().if_exists(IfExists::Reuse);
-        assert!(reuse.bind(folder.join("open")).is_err());
+        let failed = reuse.bind(folder.join("open")).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
         step(READY);
         await_go();
         assert_eq!(open.read(&mut [0]).unwrap(), 0);

@@ -46,7 +46,7 @@ pub(crate) fn expect_file(fd: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn in_words(file: FileType) -> &'static str {
+pub(super) fn in_words(file: FileType) -> &'static str {
     match file {
         FileType::Fifo => "a FIFO",
         FileType::RegularFile => "a regular file",
@@ -55,6 +55,14 @@ fn in_words(file: FileType) -> &'static str {
         FileType::Socket => "a socket",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "something else",
+    }
+}
+
+/// Refuses what belongs to anybody but this user.
+pub(super) fn expect_own(stat: &Stat) -> Result<(), Obstacle> {
+    match stat.st_uid {
+        uid if uid == geteuid().as_raw() => Ok(()),
+        uid => Err(Obstacle::OtherOwner { owner: uid.to_string() }),
     }
 }
 

@@ -9,13 +9,12 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, openat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate, openat,
     unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::geteuid;
 
-use super::file::look;
+use super::file::{expect_own, in_words, look};
 use crate::error::Obstacle;
 use crate::sys::obstacle;
 
@@ -65,13 +64,15 @@ impl Lock {
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
+            // Before it is opened: that of another user cannot be.
+            match look(folder, name) {
+                Ok(there) => expect_lock(&there)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            }
             match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
                 Ok(file) => {
-                    let stat = fstat(&file)?;
-                    let ours = stat.st_uid == geteuid().as_raw();
-                    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !ours {
-                        return Err(Obstacle::InUse.into());
-                    }
+                    expect_lock(&fstat(&file)?)?;
                     return Ok((of(file), false));
                 }
                 Err(Errno::NOENT) => {}
@@ -131,6 +132,14 @@ fn leads_to(folder: BorrowedFd<'_>, name: &OsStr, file: &OwnedFd) -> io::Result<
         Ok(there) => Ok(Some((there.st_dev, there.st_ino) == (file.st_dev, file.st_ino))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Refuses what no owner of this user made.
+fn expect_lock(stat: &Stat) -> Result<(), Obstacle> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => expect_own(stat),
+        other => Err(Obstacle::NotALock(in_words(other))),
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
-use super::file::look;
+use super::file::{expect_own, look};
 use super::identity::Identity;
 use super::lock::Lock;
 use super::name::user_folder;
@@ -176,10 +176,7 @@ impl Site<'_> {
         if !allowed {
             return Err(Obstacle::AlreadyExists);
         }
-        if stat.st_uid != geteuid().as_raw() {
-            return Err(Obstacle::NotTrusted { owner: stat.st_uid.to_string() });
-        }
-        Ok(())
+        expect_own(stat)
     }
 
     /// Whether nothing stands under the name.
