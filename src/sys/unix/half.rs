@@ -71,6 +71,7 @@ impl Drop for Side {
 
 /// Both halves of a socket.
 pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
+    let finished = !is_quiet(&fd);
     let socket = Socket { fd, maker: process::id(), reset: AtomicBool::new(false) };
     let socket = Arc::new(socket);
     let receiving = Side { socket: Arc::clone(&socket), way: Shutdown::Read, goes_on: false };
@@ -84,7 +85,7 @@ pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
             lets_in: false,
             ended: false,
         },
-        Sending { side: sending, handles: Vec::new(), gone: 0, finished: false },
+        Sending { side: sending, handles: Vec::new(), gone: 0, finished },
     )
 }
 
@@ -236,6 +237,7 @@ pub(super) struct Sending {
     handles: Vec<OwnedFd>,
     /// With how many writes handles have gone.
     gone: u64,
+    /// Whether nothing more can be written.
     finished: bool,
 }
 
@@ -333,12 +335,33 @@ impl Sending {
     }
 }
 
-#[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+use signal::{NO_SIGNAL, is_quiet};
 
-/// The socket was told once that no write to it raises a signal.
+/// Writes to nobody raise no signal: each is told so.
+#[cfg(not(target_vendor = "apple"))]
+mod signal {
+    use super::*;
+
+    pub(super) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+
+    pub(super) fn is_quiet(_: &OwnedFd) -> bool {
+        true
+    }
+}
+
+/// Writes to nobody raise no signal: the socket is told so, once.
 #[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
+mod signal {
+    use super::*;
+
+    pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+    /// The system refuses where the other side has left. What that wrote can be read all the same; to write to it would
+    /// raise the signal.
+    pub(super) fn is_quiet(socket: &OwnedFd) -> bool {
+        rustix::net::sockopt::set_socket_nosigpipe(socket, true).is_ok()
+    }
+}
 
 /// What is known of the bytes that the other side has not read.
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -18,7 +18,7 @@ use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Until, Wait, obstacle};
 
-/// A socket that does not wait, is closed on exec, raises no signal and lets no handle in.
+/// A socket that does not wait, is closed on exec and lets no handle in.
 pub(super) fn stream() -> io::Result<OwnedFd> {
     let socket = make()?;
     rights::refuse(socket.as_fd());
@@ -35,7 +35,7 @@ fn make() -> io::Result<OwnedFd> {
 #[cfg(target_vendor = "apple")]
 fn make() -> io::Result<OwnedFd> {
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    super::apple::quiet_socket(&socket)?;
+    rustix::io::ioctl_fioclex(&socket)?;
     ioctl_fionbio(&socket, true)?;
     Ok(socket)
 }
@@ -77,12 +77,12 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
     Ok(sockopt::socket_acceptconn(fd)?)
 }
 
-/// The system tells only whether it is connected.
+/// The system tells only whether it is connected, or was until the other side left.
 #[cfg(target_vendor = "apple")]
 fn listens(fd: &OwnedFd) -> io::Result<bool> {
     match rustix::net::getpeername(fd) {
-        Ok(_) => Ok(false),
-        Err(Errno::NOTCONN | Errno::INVAL) => Ok(true),
+        Ok(_) | Err(Errno::INVAL) => Ok(false),
+        Err(Errno::NOTCONN) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
