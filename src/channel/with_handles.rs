@@ -70,7 +70,8 @@ use crate::wire::{Codec, Framing};
 ///
 /// The receiver duplicates each handle out of the process of the sender, which must be one that it may do that with
 /// (`PROCESS_DUP_HANDLE`: one of the same user, and not more privileged), and must be alive until the message
-/// is received. Sockets cannot go this way.
+/// is received. Without an agreement on it, the connection must also be open when the receiver first looks for such a
+/// message. Sockets cannot go this way.
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
 }

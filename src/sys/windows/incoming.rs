@@ -7,6 +7,7 @@ use super::ahead::AHEAD;
 use super::connection::Connection;
 use super::event::{Event, expect_no_stop, remaining};
 use super::overlapped::{Outcome, Overlapped};
+use super::passing::Source;
 use super::stream::MOST;
 #[cfg(feature = "tokio")]
 use crate::error::Obstacle;
@@ -21,7 +22,8 @@ pub(super) struct Incoming {
     backlog: Backlog,
     /// Whether the other side said that this was all, or is gone.
     has_ended: bool,
-    lets_in: bool,
+    /// Where handles come from, once they are let in.
+    source: Option<Source>,
     /// Whether tasks read from it: they cannot wait for an operation that is not in flight.
     reads_ahead: bool,
 }
@@ -31,7 +33,7 @@ impl Incoming {
     pub(super) fn new(connection: Arc<Connection>, event: Arc<Event>) -> Self {
         let pipe = Overlapped::new(connection, event, 0);
         let backlog = Backlog::default();
-        Self { pipe, backlog, has_ended: false, lets_in: false, reads_ahead: false }
+        Self { pipe, backlog, has_ended: false, source: None, reads_ahead: false }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -134,11 +136,13 @@ impl Incoming {
 
     /// From now on handles come in.
     pub(super) fn let_in(&mut self) {
-        self.lets_in = true;
+        if self.source.is_none() {
+            self.source = Some(Source::of(self.connection()));
+        }
     }
 
-    pub(super) fn lets_in(&self) -> bool {
-        self.lets_in
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
     }
 
     /// Whether a read found the end: the message without bytes, or that the other side is gone.
