@@ -43,6 +43,7 @@
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
 //!     one. It waits for a server.
+//!   - `pair() -> io::Result<[(Raw, Raw); 2]>`: in the same way, the two sides of a connection without a name.
 //!   - `adopt_both(Handle) -> Result<(Raw, Raw), (Handle, io::Error)>`
 //!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
 //!     one connection

@@ -30,7 +30,7 @@ pub(crate) fn start_with(role: &str, pipe: impl AsRef<Path>, number: u32) -> Pee
 }
 
 /// Starts a peer through a program that runs what it is told after its own arguments.
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 pub(crate) fn start_through(program: &[&str], role: &str, pipe: impl AsRef<Path>) -> Peer {
     let mut command = Command::new(program[0]);
     run(command.args(&program[1..]).arg(env::current_exe().unwrap()), role, pipe.as_ref(), 0)

@@ -111,6 +111,7 @@ mod unix {
         match role {
             "race-to-listen" => race_to_listen(name),
             "stranger" => stranger(name),
+            "pair-up" => pair_up(),
             "unseeing" => unseeing(name),
             "fork-connections" => fork_connections(name),
             "fork-server" => fork_server(name),
@@ -158,6 +159,15 @@ mod unix {
         await_go();
         assert_eq!(open.read(&mut [0]).unwrap(), 0);
         drop(listener);
+    }
+
+    /// Makes both sides of a connection where no folder can be made.
+    fn pair_up() {
+        assert!(Listener::temporary().is_err());
+        let (mut one, mut other) = Connection::pair().unwrap();
+        one.write_all(b"x").unwrap();
+        other.read_exact(&mut [0]).unwrap();
+        step(READY);
     }
 
     /// Cannot see the process on the other side, and knows its user all the same.

@@ -341,6 +341,17 @@ fn b18_the_user_of_a_dead_client_is_still_known() {
     });
 }
 
+#[test]
+fn a_pair_needs_no_folder() {
+    watched(|| {
+        let folder = Folder::new();
+        let nowhere = format!("TMPDIR={}", folder.name("nowhere").display());
+        let mut peer = peer::start_through(&["env", &nowhere], "pair-up", folder.name(""));
+        peer.await_step(peer::READY);
+        peer.join();
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn b18_a_process_of_another_container_is_known_by_its_user() {

@@ -53,6 +53,12 @@ impl Raw {
         Ok(Self::both(halves(socket)))
     }
 
+    /// The two sides of a connection, each with both halves.
+    pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
+        let sockets = socket::pair().map_err(shortage::told)?;
+        Ok(sockets.map(|socket| Self::both(halves(socket))))
+    }
+
     pub(crate) fn adopt_both(fd: OwnedFd) -> Result<(Self, Self), (OwnedFd, io::Error)> {
         match expect_stream(&fd) {
             Ok(()) => Ok(Self::both(halves(fd))),

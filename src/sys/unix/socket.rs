@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::event::PollFlags;
@@ -38,6 +39,14 @@ fn make() -> io::Result<OwnedFd> {
     rustix::io::ioctl_fioclex(&socket)?;
     ioctl_fionbio(&socket, true)?;
     Ok(socket)
+}
+
+/// The two sides of a connection that has no name.
+pub(super) fn pair() -> io::Result<[OwnedFd; 2]> {
+    let (one, other) = UnixStream::pair()?;
+    let sockets = [one, other].map(OwnedFd::from);
+    sockets.iter().for_each(|socket| rights::refuse(socket.as_fd()));
+    Ok(sockets)
 }
 
 /// What kind of socket is wanted.

@@ -51,6 +51,7 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         // `setsockopt` sets an option that has room in the socket: it fails for those that a system does not know.
         SYS_shutdown => ("shutdown", &[ENOMEM]),
         SYS_socket => ("socket", &[EMFILE, ENFILE, ENOBUFS, ENOMEM]),
+        SYS_socketpair => ("socketpair", &[EMFILE, ENFILE, ENOBUFS, ENOMEM]),
         SYS_stat => ("stat", &[EINTR, ENOMEM, EIO]),
         SYS_tee => ("tee", &[EINTR, EAGAIN, ENOMEM]),
         SYS_unlinkat => ("unlinkat", &[EINTR, ENOMEM, EPERM, EIO]),
