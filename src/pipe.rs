@@ -161,7 +161,7 @@ impl Pipe<Deallocated> {
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is something else of this name.
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such folder.
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put another pipe in its place, or
-    ///   the pipe there belongs to somebody else.
+    ///   the pipe there, or the lock beside it, belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
     /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.

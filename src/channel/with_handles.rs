@@ -70,7 +70,8 @@ use crate::wire::{Codec, Framing};
 ///
 /// The receiver duplicates each handle out of the process of the sender, which must be one that it may do that with
 /// (`PROCESS_DUP_HANDLE`: one of the same user, and not more privileged), and must be alive until the message
-/// is received. Sockets cannot go this way.
+/// is received. Without an agreement on it, the connection must also be open when the receiver first looks for such a
+/// message. Sockets cannot go this way.
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
 }
@@ -188,8 +189,7 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
         // Those of a value whose `Serialize` panicked go nowhere.
         drop(self.io_mut().io_mut().take_back());
         let count = u8::try_from(passed.len()).unwrap_or(u8::MAX);
-        let told = self.io_mut().io_mut().pass(passed);
-        let numbers = told.map_err(|error| self.get_ref().failed(Operation::Send, error))?;
+        let numbers = self.io_mut().io_mut().pass(passed);
         let sent = self.send_by(&(count, numbers.as_slice(), value), write);
         if sent.is_err() {
             let back = self.io_mut().io_mut().take_back();

@@ -9,7 +9,6 @@ use std::time::Duration;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use super::half::{Half, ReadHalf, WriteHalf};
-use super::listener::Listener;
 use super::seats::Seat;
 use crate::end::End;
 use crate::error::{Error, Obstacle, Operation, TransitionError};
@@ -20,7 +19,7 @@ use crate::wait::{Stop, waiting, within};
 
 /// A two-way pipe to another process.
 ///
-/// It is made from the path of a [`Listener`], accepted by one, or made of a handle with
+/// It is made from the path of a [`Listener`](crate::Listener), accepted by one, or made of a handle with
 /// `TryFrom<OwnedFd>` or `TryFrom<OwnedHandle>`. Bytes go both ways, at the same time from two threads after
 /// [`split`](Self::split). [`into_typed`](Self::into_typed) makes it a channel of messages.
 ///
@@ -166,7 +165,8 @@ impl Connection {
 
     /// Two connections that are the two sides of one.
     ///
-    /// One of them may go to a child process, or be sent beside a [message](crate::WithHandles).
+    /// They have no [path](Self::path), so that nobody else comes by them. One of them may go to a child process, or be
+    /// sent beside a [message](crate::WithHandles). Whoever asks who is on the other side is told of this process.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -182,11 +182,12 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the process has too many open files.
+    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn pair() -> Result<(Self, Self), Error> {
-        let listener = Listener::temporary()?;
-        let one = Self::connect(listener.path())?;
-        Ok((one, listener.accept()?))
+        let sides = Raw::pair().map_err(|error| Error::new(Operation::Connect, error))?;
+        let [one, other] = sides.map(|halves| Self::of(halves, None, None));
+        Ok((one, other))
     }
 
     /// A connection of both halves of one.
@@ -328,7 +329,7 @@ impl<M: Mode> Connection<M> {
         Self { reader, writer }
     }
 
-    /// The path of the listener; `None` for a connection that was made of a handle.
+    /// The path of the listener; `None` for a connection that was made of a handle, or as one of a pair.
     ///
     /// ```
     /// use typed_pipe::{Connection, Listener};

@@ -94,7 +94,7 @@ impl Listener {
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is something else of this name.
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such folder.
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put something else in its place, or
-    ///   what is there belongs to somebody else.
+    ///   what is there, or the lock beside it, belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
     /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.

@@ -70,8 +70,14 @@ pub(crate) enum Obstacle {
     OtherHandle(&'static str, &'static str),
     #[error("these are the halves of two connections")]
     OtherHalf,
+    #[error("it belongs to user {owner} already; choose another name, or a folder of your own")]
+    OtherOwner { owner: String },
     #[error("the other side is user {user}, and not the user that this process runs as")]
     OtherUser { user: String },
+    #[error(
+        "its lock, the name with the ending `.lock`, is {0}; choose another name, or remove that if nobody needs it"
+    )]
+    NotALock(&'static str),
     #[error("it is {0}, not a pipe")]
     NotAPipe(&'static str),
     #[error(
@@ -105,7 +111,7 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::AlreadyExists => ErrorKind::AlreadyExists,
+            Self::AlreadyExists | Self::NotALock(_) => ErrorKind::AlreadyExists,
             Self::Exited(_) => ErrorKind::Exited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
@@ -120,9 +126,10 @@ impl Obstacle {
             Self::HandlesLost(_) => ErrorKind::Lost,
             Self::NoHandle(_) | Self::OtherHalf | Self::OtherHandle(..) => ErrorKind::Mismatch,
             Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced => ErrorKind::NotAPipe,
-            Self::NotTrusted { .. } | Self::OtherUser { .. } | Self::UnsafeFolder(_) => {
-                ErrorKind::NotTrusted
-            }
+            Self::NotTrusted { .. }
+            | Self::OtherOwner { .. }
+            | Self::OtherUser { .. }
+            | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Stopped => ErrorKind::Stopped,

@@ -43,6 +43,7 @@
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
 //!     one. It waits for a server.
+//!   - `pair() -> io::Result<[(Raw, Raw); 2]>`: in the same way, the two sides of a connection without a name.
 //!   - `adopt_both(Handle) -> Result<(Raw, Raw), (Handle, io::Error)>`
 //!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
 //!     one connection
@@ -55,8 +56,9 @@
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
 //!   - `let_in(&mut self)`: from now on a reading half lets handles in; before, none comes in.
-//!   - `pass(&mut self, Vec<Handle>) -> io::Result<Vec<u64>>`: they go with the first byte of the next write of a
-//!     writing half. The numbers are for the other side, to be told in band; there may be none.
+//!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
+//!     place of any that have not gone; [`MOST_HANDLES`] at most. The numbers are for the other side, to be told in
+//!     band; there may be none.
 //!   - `take_back(&mut self) -> Vec<Handle>`: those that have not gone yet.
 //!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
 //!     half with the message that tells of so many, and of these numbers.
@@ -87,7 +89,6 @@ use std::time::Instant;
 
 use crate::error::Obstacle;
 
-mod backlog;
 mod retry;
 #[cfg(unix)]
 mod unix;
@@ -231,6 +232,9 @@ pub enum User {
 
 impl Peer {
     /// The number of the process, where the system tells it. It is for logs alone.
+    ///
+    /// On Linux there is none for a process that this one cannot see, such as one outside of its container; its user is
+    /// known all the same.
     ///
     /// ```
     /// use typed_pipe::Connection;

@@ -506,6 +506,17 @@ fn b9_a_full_backlog_is_told_to_who_does_not_wait() {
 }
 
 #[test]
+fn the_sides_of_a_pair_know_each_other_and_have_no_name() {
+    let (one, other) = Connection::pair().unwrap();
+    for side in [one, other] {
+        assert_eq!(side.path(), None);
+        side.require_same_user().unwrap();
+        let pid = side.peer().unwrap().pid();
+        assert!(pid.is_none_or(|pid| pid == std::process::id()));
+    }
+}
+
+#[test]
 fn b18_the_other_side_is_known() {
     watched(|| {
         let listener = Listener::temporary().unwrap();

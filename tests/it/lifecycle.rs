@@ -220,7 +220,7 @@ fn debug_names_the_states() {
 #[cfg(unix)]
 mod unix {
     use std::fs::{self, File};
-    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -385,6 +385,41 @@ mod unix {
         let reuse = PipeOptions::new().if_exists(IfExists::Reuse).at(&name).unwrap();
         drop(reuse.mkfifo().unwrap());
         assert!(folder.entries().is_empty());
+    }
+
+    /// As it is where two owners race for a name: one has made the lock file, and the other one is the first to lock it.
+    #[test]
+    fn an_empty_lock_file_tells_of_no_owner() {
+        let folder = Folder::new();
+        let name = folder.name("foreign");
+        mkfifo(&name);
+        let theirs = fs::symlink_metadata(&name).unwrap().ino();
+        File::create(name.with_extension("lock")).unwrap();
+        let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
+        assert_eq!(fs::symlink_metadata(&name).unwrap().ino(), theirs);
+        assert_eq!(folder.entries(), ["foreign"]);
+    }
+
+    #[test]
+    fn what_is_no_lock_of_this_user_is_left_alone() {
+        let folder = Folder::new();
+        let (name, lock) = (folder.name("jobs"), folder.name("jobs.lock"));
+        fs::create_dir(&lock).unwrap();
+        let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
+        assert!(failed.to_string().contains("`.lock`, is a folder"), "{failed}");
+        fs::remove_dir(&lock).unwrap();
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can give a file away");
+            return;
+        }
+        File::create(&lock).unwrap();
+        chown(&lock, Some(65534), None).unwrap();
+        let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+        assert!(failed.to_string().contains("65534"), "{failed}");
+        assert_eq!(folder.entries(), ["jobs.lock"]);
     }
 
     #[test]

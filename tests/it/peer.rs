@@ -26,10 +26,21 @@ pub(crate) fn start(role: &str, pipe: impl AsRef<Path>) -> Peer {
 
 /// Starts a peer that is told a number.
 pub(crate) fn start_with(role: &str, pipe: impl AsRef<Path>, number: u32) -> Peer {
-    let child = Command::new(env::current_exe().unwrap())
+    run(&mut Command::new(env::current_exe().unwrap()), role, pipe.as_ref(), number)
+}
+
+/// Starts a peer through a program that runs what it is told after its own arguments.
+#[cfg(unix)]
+pub(crate) fn start_through(program: &[&str], role: &str, pipe: impl AsRef<Path>) -> Peer {
+    let mut command = Command::new(program[0]);
+    run(command.args(&program[1..]).arg(env::current_exe().unwrap()), role, pipe.as_ref(), 0)
+}
+
+fn run(command: &mut Command, role: &str, pipe: &Path, number: u32) -> Peer {
+    let child = command
         .args(["--exact", "peer::play", "--nocapture"])
         .env(ROLE, role)
-        .env(PIPE, pipe.as_ref())
+        .env(PIPE, pipe)
         .env(NUMBER, number.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -111,6 +111,8 @@ mod unix {
         match role {
             "race-to-listen" => race_to_listen(name),
             "stranger" => stranger(name),
+            "pair-up" => pair_up(),
+            "unseeing" => unseeing(name),
             "fork-connections" => fork_connections(name),
             "fork-server" => fork_server(name),
             "exhausted-listener" => exhausted_listener(name),
@@ -151,11 +153,35 @@ mod unix {
         let listener = options.bind(folder.join("theirs")).unwrap();
         // What is there belongs to somebody else.
         let reuse = ListenerOptions::new().trust_any_folder().if_exists(IfExists::Reuse);
-        assert!(reuse.bind(folder.join("open")).is_err());
+        let failed = reuse.bind(folder.join("open")).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
         step(READY);
         await_go();
         assert_eq!(open.read(&mut [0]).unwrap(), 0);
         drop(listener);
+    }
+
+    /// Makes both sides of a connection where no folder can be made.
+    fn pair_up() {
+        assert!(Listener::temporary().is_err());
+        let (mut one, mut other) = Connection::pair().unwrap();
+        one.write_all(b"x").unwrap();
+        other.read_exact(&mut [0]).unwrap();
+        step(READY);
+    }
+
+    /// Cannot see the process on the other side, and knows its user all the same.
+    fn unseeing(folder: &Path) {
+        let listener = Listener::bind(folder.join("inside")).unwrap();
+        let client = Connection::connect(folder.join("outside")).unwrap();
+        step(READY);
+        for connection in [client, listener.accept().unwrap()] {
+            let who = connection.peer().unwrap();
+            assert_eq!(who.pid(), None, "{who:?}");
+            assert!(who.is_same_user());
+            connection.require_same_user().unwrap();
+        }
+        await_go();
     }
 
     #[allow(unsafe_code, reason = "there is no safe way for the whole process")]

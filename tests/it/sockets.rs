@@ -342,6 +342,48 @@ fn b18_the_user_of_a_dead_client_is_still_known() {
 }
 
 #[test]
+fn a_pair_needs_no_folder() {
+    watched(|| {
+        let folder = Folder::new();
+        let nowhere = format!("TMPDIR={}", folder.name("nowhere").display());
+        let mut peer = peer::start_through(&["env", &nowhere], "pair-up", folder.name(""));
+        peer.await_step(peer::READY);
+        peer.join();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn b18_a_process_of_another_container_is_known_by_its_user() {
+    const WAYS: [&[&str]; 2] = [
+        &["unshare", "--pid", "--fork"],
+        &["unshare", "--user", "--map-current-user", "--pid", "--fork"],
+    ];
+    watched(|| {
+        let runs = |way: &&&[&str]| {
+            let mut command = Command::new(way[0]);
+            command.args(&way[1..]).arg("true").output().is_ok_and(|done| done.status.success())
+        };
+        let Some(way) = WAYS.iter().find(runs) else {
+            println!("skipped: no process can be started in a namespace of its own");
+            return;
+        };
+        let folder = Folder::new();
+        let listener = Listener::bind(folder.name("outside")).unwrap();
+        let mut peer = peer::start_through(way, "unseeing", folder.name(""));
+        let client = listener.accept().unwrap();
+        peer.await_step(peer::READY);
+        let server = Connection::connect(folder.name("inside")).unwrap();
+        for connection in [client, server] {
+            // From outside, what is inside can be seen.
+            let who = connection.peer().unwrap();
+            assert!(who.pid().is_some() && who.is_same_user(), "{who:?}");
+        }
+        peer.join();
+    });
+}
+
+#[test]
 fn b24_a_byte_out_of_band_does_not_hold_up_the_reader() {
     watched(|| {
         for stopped in [false, true] {

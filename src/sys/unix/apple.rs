@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::event::{
@@ -22,12 +22,6 @@ pub(super) fn make_fifo(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io:
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-/// Closes a socket on exec, and lets no write to it raise a signal. No call that makes a socket does so.
-pub(super) fn quiet_socket(socket: &OwnedFd) -> rustix::io::Result<()> {
-    rustix::io::ioctl_fioclex(socket)?;
-    rustix::net::sockopt::set_socket_nosigpipe(socket, true)
 }
 
 /// Waits for bytes or the end of the writers, or for the stop; tells whether each came.

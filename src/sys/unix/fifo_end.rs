@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
-use rustix::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use rustix::io::{read, readv, write, writev};
+use rustix::fs::{CWD, OFlags, fcntl_getfl, fstat};
+use rustix::io::{ioctl_fionbio, read, readv, write, writev};
 
 use super::file::expect_fifo;
 use super::lending::Lending;
@@ -310,9 +310,7 @@ impl FifoEnd {
 
     fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
         if self.nonblocking != nonblocking {
-            let mut flags = fcntl_getfl(&self.fd)?;
-            flags.set(OFlags::NONBLOCK, nonblocking);
-            fcntl_setfl(&self.fd, flags)?;
+            ioctl_fionbio(&self.fd, nonblocking)?;
             self.nonblocking = nonblocking;
         }
         Ok(())

@@ -46,7 +46,7 @@ pub(crate) fn expect_file(fd: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn in_words(file: FileType) -> &'static str {
+pub(super) fn in_words(file: FileType) -> &'static str {
     match file {
         FileType::Fifo => "a FIFO",
         FileType::RegularFile => "a regular file",
@@ -58,15 +58,23 @@ fn in_words(file: FileType) -> &'static str {
     }
 }
 
+/// Refuses what belongs to anybody but this user.
+pub(super) fn expect_own(stat: &Stat) -> Result<(), Obstacle> {
+    match stat.st_uid {
+        uid if uid == geteuid().as_raw() => Ok(()),
+        uid => Err(Obstacle::OtherOwner { owner: uid.to_string() }),
+    }
+}
+
 /// Refuses what belongs to anybody but this user and root.
 pub(super) fn expect_trusted(stat: &Stat) -> Result<(), Obstacle> {
-    expect_trusted_user(Uid::from_raw(stat.st_uid))
+    expect_trusted_user(stat.st_uid)
 }
 
 /// Refuses anybody but this user and root.
-pub(super) fn expect_trusted_user(user: Uid) -> Result<(), Obstacle> {
-    if user == geteuid() || user.is_root() {
+pub(super) fn expect_trusted_user(uid: u32) -> Result<(), Obstacle> {
+    if uid == geteuid().as_raw() || uid == Uid::ROOT.as_raw() {
         return Ok(());
     }
-    Err(Obstacle::NotTrusted { owner: user.as_raw().to_string() })
+    Err(Obstacle::NotTrusted { owner: uid.to_string() })
 }

@@ -3,7 +3,8 @@
 //! They share a socket, so each waits by itself: the socket blocks, and an operation that must not is told so.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use super::rights::{self, Batch};
 use super::wait::{expect_no_stop, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
-use crate::sys::backlog::Backlog;
 use crate::sys::{MOST_HANDLES, Until, Wait};
 
 /// The bytes that are taken in at once.
@@ -71,6 +71,7 @@ impl Drop for Side {
 
 /// Both halves of a socket.
 pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
+    let finished = !is_quiet(&fd);
     let socket = Socket { fd, maker: process::id(), reset: AtomicBool::new(false) };
     let socket = Arc::new(socket);
     let receiving = Side { socket: Arc::clone(&socket), way: Shutdown::Read, goes_on: false };
@@ -78,13 +79,14 @@ pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
     (
         Receiving {
             side: receiving,
-            backlog: Backlog::default(),
+            backlog: VecDeque::new(),
+            piece: Vec::new(),
             batches: VecDeque::new(),
             first: 0,
             lets_in: false,
             ended: false,
         },
-        Sending { side: sending, handles: Vec::new(), gone: 0, finished: false },
+        Sending { side: sending, handles: Vec::new(), gone: 0, finished },
     )
 }
 
@@ -105,7 +107,10 @@ pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<
 #[derive(Debug)]
 pub(super) struct Receiving {
     side: Side,
-    backlog: Backlog,
+    /// What was taken in while there was no room to write.
+    backlog: VecDeque<u8>,
+    /// Where that comes in, once something was looked for.
+    piece: Vec<u8>,
     /// The handles that came with messages which were not taken yet.
     batches: VecDeque<Batch>,
     /// The number of the first of them, among all that came.
@@ -118,7 +123,12 @@ impl Receiving {
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         if !self.backlog.is_empty() {
             expect_no_stop(wait)?;
-            return Ok(self.backlog.take(buf));
+            let bytes = self.backlog.read(buf)?;
+            if self.backlog.is_empty() {
+                // The memory goes back: most of the time nothing is taken in.
+                self.backlog = VecDeque::new();
+            }
+            return Ok(bytes);
         }
         if self.ended || buf.is_empty() {
             return Ok(0);
@@ -170,16 +180,19 @@ impl Receiving {
                 Err(error) => Err(error),
             };
         }
-        let mut piece = vec![0; PIECE];
-        match self.receive(&mut piece, Wait::NOW) {
+        let mut piece = mem::take(&mut self.piece);
+        piece.resize(PIECE, 0);
+        let intake = match self.receive(&mut piece, Wait::NOW) {
             Ok(0) => Ok(Intake::Ended),
             Ok(bytes) => {
-                self.backlog.put(piece.get(..bytes).unwrap_or_default());
+                self.backlog.extend(piece.get(..bytes).unwrap_or_default());
                 Ok(Intake::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
             Err(error) => Err(error),
-        }
+        };
+        self.piece = piece;
+        intake
     }
 
     pub(super) fn unread(&self) -> io::Result<usize> {
@@ -236,6 +249,7 @@ pub(super) struct Sending {
     handles: Vec<OwnedFd>,
     /// With how many writes handles have gone.
     gone: u64,
+    /// Whether nothing more can be written.
     finished: bool,
 }
 
@@ -308,15 +322,14 @@ impl Sending {
     }
 
     /// Lets handles go with the next write. The number by which the message tells of them is that of the write.
-    pub(super) fn pass(&mut self, handles: Vec<OwnedFd>) -> io::Result<Vec<u64>> {
-        rights::expect_few(&handles)?;
+    pub(super) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         let numbers = if handles.is_empty() { Vec::new() } else { vec![self.gone] };
         self.handles = handles;
-        Ok(numbers)
+        numbers
     }
 
     pub(super) fn take_back(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.handles)
+        mem::take(&mut self.handles)
     }
 
     /// What the other side has not read yet, with what the system needs to keep it.
@@ -333,12 +346,33 @@ impl Sending {
     }
 }
 
-#[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+use signal::{NO_SIGNAL, is_quiet};
 
-/// The socket was told once that no write to it raises a signal.
+/// Writes to nobody raise no signal: each is told so.
+#[cfg(not(target_vendor = "apple"))]
+mod signal {
+    use super::*;
+
+    pub(super) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+
+    pub(super) fn is_quiet(_: &OwnedFd) -> bool {
+        true
+    }
+}
+
+/// Writes to nobody raise no signal: the socket is told so, once.
 #[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
+mod signal {
+    use super::*;
+
+    pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+    /// The system refuses where the other side has left. What that wrote can be read all the same; to write to it would
+    /// raise the signal.
+    pub(super) fn is_quiet(socket: &OwnedFd) -> bool {
+        rustix::net::sockopt::set_socket_nosigpipe(socket, true).is_ok()
+    }
+}
 
 /// What is known of the bytes that the other side has not read.
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,21 +1,22 @@
 //! The lock that shows that the owner of a name is alive.
 //!
 //! It is a file beside the FIFO, since FIFOs themselves cannot be locked everywhere. The kernel lets go
-//! of the lock when the owner dies, however it dies; the file itself stays then, and tells the next owner
-//! that the FIFO beside it was left behind.
+//! of the lock when the owner dies, however it dies; the file itself stays then. It is empty until its owner is about
+//! to put something under the name: only one that is not tells the next owner that what is beside it was left behind.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate, openat,
+    unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::geteuid;
 
-use super::file::look;
+use super::file::{expect_own, in_words, look};
 use crate::error::Obstacle;
+use crate::sys::obstacle;
 
 /// What the name of the lock has after that of the FIFO.
 pub(super) const ENDING: &str = ".lock";
@@ -26,7 +27,7 @@ const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 pub(super) struct Lock {
     file: OwnedFd,
     name: OsString,
-    /// Whether the file was there before: an owner died without removing it.
+    /// Whether an owner died without removing the file.
     left_behind: bool,
 }
 
@@ -36,19 +37,13 @@ impl Lock {
         let mut name = fifo.to_owned();
         name.push(ENDING);
         loop {
-            let (file, left_behind) = open(folder, &name)?;
-            let lock = Self { file, name: name.clone(), left_behind };
-            let held = match retry_on_intr(|| flock(&lock.file, EXCLUSIVE)) {
-                Ok(()) => lock.is_ready(folder),
-                Err(Errno::WOULDBLOCK) => return Err(Obstacle::InUse.into()),
-                Err(error) => Err(error.into()),
-            };
-            match held {
+            let (mut lock, made) = Self::open(folder, &name)?;
+            match lock.hold(folder) {
                 Ok(true) => return Ok(lock),
                 Ok(false) => {}
                 Err(error) => {
-                    // One that stays would tell of an owner that died.
-                    if !left_behind {
+                    let theirs = matches!(obstacle(&error), Some(Obstacle::InUse));
+                    if made && !theirs {
                         lock.remove(folder);
                     }
                     return Err(error);
@@ -57,14 +52,57 @@ impl Lock {
         }
     }
 
-    /// Gives a new file its mode; tells whether it is still the one of this name.
-    fn is_ready(&self, folder: BorrowedFd<'_>) -> io::Result<bool> {
+    /// Opens the file, or makes it: whether it was made is told.
+    fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(Self, bool)> {
+        let of = |file| Self { file, name: name.to_owned(), left_behind: false };
+        let flags =
+            OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        loop {
+            let new = flags | OFlags::CREATE | OFlags::EXCL;
+            match retry_on_intr(|| openat(folder, name, new, Mode::RUSR | Mode::WUSR)) {
+                Ok(file) => return Ok((of(file), true)),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // Before it is opened: that of another user cannot be.
+            match look(folder, name) {
+                Ok(there) => expect_lock(&there)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            }
+            match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
+                Ok(file) => {
+                    expect_lock(&fstat(&file)?)?;
+                    return Ok((of(file), false));
+                }
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Locks the file; tells whether it is still the one of this name.
+    fn hold(&mut self, folder: BorrowedFd<'_>) -> io::Result<bool> {
+        match retry_on_intr(|| flock(&self.file, EXCLUSIVE)) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(Obstacle::InUse.into()),
+            Err(error) => return Err(error.into()),
+        }
+        // Who made the file tells nothing: another one may have locked it before. What is in it was put there under
+        // the lock.
+        self.left_behind = fstat(&self.file)?.st_size > 0;
         if !self.left_behind {
             // The umask may have taken from this user what the next owner needs.
             retry_on_intr(|| fchmod(&self.file, Mode::RUSR | Mode::WUSR))?;
         }
         // Between opening and locking, the owner before may have removed the file.
         Ok(leads_to(folder, &self.name, &self.file)? == Some(true))
+    }
+
+    /// Says in the file that what is under the name is an owner's, which the next one may take over when this one has
+    /// died. It takes no room on the disk.
+    pub(super) fn claim(&self) -> io::Result<()> {
+        Ok(retry_on_intr(|| ftruncate(&self.file, 1))?)
     }
 
     /// Whether somebody has removed the file, and another owner has made a lock of its own since.
@@ -97,28 +135,46 @@ fn leads_to(folder: BorrowedFd<'_>, name: &OsStr, file: &OwnedFd) -> io::Result<
     }
 }
 
-/// Opens the file, or makes it: whether it was there is told.
-fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(OwnedFd, bool)> {
-    let flags =
-        OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    loop {
-        let new = flags | OFlags::CREATE | OFlags::EXCL;
-        match retry_on_intr(|| openat(folder, name, new, Mode::RUSR | Mode::WUSR)) {
-            Ok(file) => return Ok((file, false)),
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
-            Ok(file) => {
-                let stat = fstat(&file)?;
-                let ours = stat.st_uid == geteuid().as_raw();
-                if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !ours {
-                    return Err(Obstacle::InUse.into());
-                }
-                return Ok((file, true));
-            }
-            Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
+/// Refuses what no owner of this user made.
+fn expect_lock(stat: &Stat) -> Result<(), Obstacle> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => expect_own(stat),
+        other => Err(Obstacle::NotALock(in_words(other))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    /// Of two owners that race, the one that finds the file may lock it before the one that made it.
+    #[test]
+    fn who_makes_the_file_and_who_locks_it_may_be_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = openat(CWD, folder.path(), OFlags::RDONLY, Mode::empty()).unwrap();
+        let (folder, name) = (folder.as_fd(), OsStr::new("jobs.lock"));
+        let (mut maker, made) = Lock::open(folder, name).unwrap();
+        let (mut other, found) = Lock::open(folder, name).unwrap();
+        assert!(made && !found);
+
+        assert!(other.hold(folder).unwrap());
+        assert!(!other.was_left_behind(), "no owner was there before");
+        let error = maker.hold(folder).unwrap_err();
+        assert!(matches!(obstacle(&error), Some(Obstacle::InUse)), "{error}");
+
+        // It dies before it has made anything, and the next one after that.
+        drop(other);
+        let owner = Lock::take(folder, OsStr::new("jobs")).unwrap();
+        assert!(!owner.was_left_behind());
+        owner.claim().unwrap();
+        drop(owner);
+        let next = Lock::take(folder, OsStr::new("jobs")).unwrap();
+        assert!(next.was_left_behind());
+        next.remove(folder);
+        assert!(!maker.hold(folder).unwrap(), "its file has no name any more");
     }
 }

@@ -1,61 +1,63 @@
 //! Who is on the other side of a socket.
+#![allow(
+    unsafe_code,
+    reason = "no safe wrapper takes a process without a number, or has `getpeereid`"
+)]
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::process::geteuid;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::process::{Gid, Uid};
 
 use crate::sys::{Peer, User};
 
 /// Who connected, or who listened, at that time.
 pub(super) fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
-    let (uid, gid) = user(socket)?;
-    Ok(Peer {
-        pid: process(socket),
-        same_user: uid == geteuid(),
-        user: User::Id { uid: uid.as_raw(), gid: gid.as_raw() },
-    })
+    let Credentials { pid, uid, gid } = Credentials::of(socket)?;
+    Ok(Peer { pid, same_user: uid == geteuid().as_raw(), user: User::Id { uid, gid } })
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn user(socket: BorrowedFd<'_>) -> io::Result<(Uid, Gid)> {
-    let peer = rustix::net::sockopt::socket_peercred(socket)?;
-    Ok((peer.uid, peer.gid))
+/// What the system tells of the other side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credentials {
+    pid: Option<u32>,
+    pub(super) uid: u32,
+    gid: u32,
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn process(socket: BorrowedFd<'_>) -> Option<u32> {
-    let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
-    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) use ids::user;
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod ids {
-    #![allow(unsafe_code, reason = "`getpeereid` has no safe wrapper")]
-
-    use std::io;
-    use std::os::fd::{AsRawFd, BorrowedFd};
-
-    use rustix::process::{Gid, Uid};
-
-    pub(in super::super) fn user(socket: BorrowedFd<'_>) -> io::Result<(Uid, Gid)> {
-        let (mut uid, mut gid) = (0, 0);
-        // SAFETY: the descriptor is open while borrowed, and both places live over the call.
-        let told = unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut uid, &raw mut gid) };
-        if told != 0 {
+impl Credentials {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut told = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: libc::gid_t::MAX };
+        let mut len = size_of_val(&told).try_into().unwrap_or(0);
+        // SAFETY: the descriptor is open while borrowed. The system writes `len` bytes at most, for which there is
+        // room, and both places live over the call; each of the integers may have any value.
+        let done = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERCRED,
+                (&raw mut told).cast(),
+                &raw mut len,
+            )
+        };
+        if done != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+        // A process that this one cannot see, as that of a container's host, has the number 0.
+        let pid = u32::try_from(told.pid).ok().filter(|&pid| pid > 0);
+        Ok(Self { pid, uid: told.uid, gid: told.gid })
     }
-}
 
-/// Only Linux tells without more ado.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn process(_: BorrowedFd<'_>) -> Option<u32> {
-    None
+    /// Only Linux tells the process without more ado.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let (mut uid, mut gid) = (0, 0);
+        // SAFETY: the descriptor is open while borrowed, and both places live over the call.
+        let done = unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut uid, &raw mut gid) };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { pid: None, uid, gid })
+    }
 }

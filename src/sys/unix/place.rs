@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
+use super::file::{expect_own, look};
 use super::identity::Identity;
 use super::lock::Lock;
 use super::name::user_folder;
@@ -58,7 +59,8 @@ impl Place {
         }
         let lock = Lock::take(folder.as_fd(), &name)?;
         let left_behind = lock.was_left_behind();
-        match occupy(Site { folder: folder.as_fd(), path, name: &name, left_behind }) {
+        let site = Site { folder: folder.as_fd(), path, name: &name, left_behind };
+        match claim_and_occupy(&lock, site, occupy) {
             Ok((identity, what)) => Ok((Self::new(folder, name, identity, Some(lock)), what)),
             Err(error) => {
                 // A lock that was left behind stays: it tells of what is beside it.
@@ -174,16 +176,42 @@ impl Site<'_> {
         if !allowed {
             return Err(Obstacle::AlreadyExists);
         }
-        if stat.st_uid != geteuid().as_raw() {
-            return Err(Obstacle::NotTrusted { owner: stat.st_uid.to_string() });
+        expect_own(stat)
+    }
+
+    /// Whether nothing stands under the name.
+    fn is_free(&self) -> io::Result<bool> {
+        match look(self.folder, self.name) {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// Removes what stands under the name.
     pub(super) fn clear(&self) -> io::Result<()> {
         Ok(retry_on_intr(|| unlinkat(self.folder, self.name, AtFlags::empty()))?)
     }
+}
+
+/// Puts something under a name of which the lock says that it is an owner's: before, unless there is something that no
+/// owner made.
+fn claim_and_occupy<T>(
+    lock: &Lock,
+    site: Site<'_>,
+    occupy: impl FnOnce(Site<'_>) -> io::Result<T>,
+) -> io::Result<T> {
+    if site.left_behind {
+        return occupy(site);
+    }
+    if site.is_free()? {
+        lock.claim()?;
+        return occupy(site);
+    }
+    let occupied = occupy(site)?;
+    // Without this, it stays what it was: nothing that the next owner takes over unasked.
+    let _ = lock.claim();
+    Ok(occupied)
 }
 
 /// The permission bits of a name.

@@ -53,6 +53,12 @@ impl Raw {
         Ok(Self::both(halves(socket)))
     }
 
+    /// The two sides of a connection, each with both halves.
+    pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
+        let sockets = socket::pair().map_err(shortage::told)?;
+        Ok(sockets.map(|socket| Self::both(halves(socket))))
+    }
+
     pub(crate) fn adopt_both(fd: OwnedFd) -> Result<(Self, Self), (OwnedFd, io::Error)> {
         match expect_stream(&fd) {
             Ok(()) => Ok(Self::both(halves(fd))),
@@ -271,10 +277,10 @@ impl Raw {
     }
 
     /// Lets handles go with the next write, and tells the number that the other side must be told.
-    pub(crate) fn pass(&mut self, handles: Vec<OwnedFd>) -> io::Result<Vec<u64>> {
+    pub(crate) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         match &mut self.0 {
             Kind::Sending(half) => half.pass(handles),
-            Kind::Fifo(_) | Kind::Receiving(_) => Err(Obstacle::Unsupported.into()),
+            Kind::Fifo(_) | Kind::Receiving(_) => Vec::new(),
         }
     }
 
@@ -324,10 +330,11 @@ fn expect_stream(fd: &OwnedFd) -> io::Result<()> {
     if sockopt::socket_type(fd)? != SocketType::STREAM {
         return Err(Obstacle::NotASocket("a socket that carries no stream").into());
     }
-    #[cfg(target_vendor = "apple")]
-    super::apple::quiet_socket(fd)?;
     match getpeername(fd) {
         Ok(_) => Ok(()),
+        // The other side has left, and what it wrote may still be there.
+        #[cfg(target_vendor = "apple")]
+        Err(Errno::INVAL) => Ok(()),
         Err(Errno::NOTCONN) => Err(Obstacle::NotASocket("a socket that is not connected").into()),
         Err(error) => Err(error.into()),
     }

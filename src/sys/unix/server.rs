@@ -130,7 +130,7 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
 #[cfg(target_vendor = "apple")]
 fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     let client = rustix::net::accept(socket)?;
-    super::apple::quiet_socket(&client)?;
+    rustix::io::ioctl_fioclex(&client)?;
     rustix::io::ioctl_fionbio(&client, false)?;
     Ok(client)
 }

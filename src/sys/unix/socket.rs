@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::event::PollFlags;
@@ -10,7 +11,7 @@ use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
 use super::file::{expect_socket, expect_trusted_user};
-use super::peer;
+use super::peer::Credentials;
 use super::place::Site;
 use super::rights;
 use super::wait::{pause, ready};
@@ -18,7 +19,7 @@ use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Until, Wait, obstacle};
 
-/// A socket that does not wait, is closed on exec, raises no signal and lets no handle in.
+/// A socket that does not wait, is closed on exec and lets no handle in.
 pub(super) fn stream() -> io::Result<OwnedFd> {
     let socket = make()?;
     rights::refuse(socket.as_fd());
@@ -35,9 +36,17 @@ fn make() -> io::Result<OwnedFd> {
 #[cfg(target_vendor = "apple")]
 fn make() -> io::Result<OwnedFd> {
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    super::apple::quiet_socket(&socket)?;
+    rustix::io::ioctl_fioclex(&socket)?;
     ioctl_fionbio(&socket, true)?;
     Ok(socket)
+}
+
+/// The two sides of a connection that has no name.
+pub(super) fn pair() -> io::Result<[OwnedFd; 2]> {
+    let (one, other) = UnixStream::pair()?;
+    let sockets = [one, other].map(OwnedFd::from);
+    sockets.iter().for_each(|socket| rights::refuse(socket.as_fd()));
+    Ok(sockets)
 }
 
 /// What kind of socket is wanted.
@@ -77,12 +86,12 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
     Ok(sockopt::socket_acceptconn(fd)?)
 }
 
-/// The system tells only whether it is connected.
+/// The system tells only whether it is connected, or was until the other side left.
 #[cfg(target_vendor = "apple")]
 fn listens(fd: &OwnedFd) -> io::Result<bool> {
     match rustix::net::getpeername(fd) {
-        Ok(_) => Ok(false),
-        Err(Errno::NOTCONN | Errno::INVAL) => Ok(true),
+        Ok(_) | Err(Errno::INVAL) => Ok(false),
+        Err(Errno::NOTCONN) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
@@ -91,7 +100,7 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
     let socket = try_until(wait, pause, || connect_now(path))?;
     if !any_owner {
-        expect_trusted_user(peer::user(socket.as_fd())?.0)?;
+        expect_trusted_user(Credentials::of(socket.as_fd())?.uid)?;
     }
     ioctl_fionbio(&socket, false)?;
     Ok(socket)

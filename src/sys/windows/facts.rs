@@ -8,8 +8,9 @@ use std::ptr::null_mut;
 
 use windows_sys::Wdk::Storage::FileSystem::{
     FILE_ACCESS_INFORMATION, FILE_INFORMATION_CLASS, FILE_MODE_INFORMATION,
-    FILE_SYNCHRONOUS_IO_ALERT, FILE_SYNCHRONOUS_IO_NONALERT, FileAccessInformation,
-    FileModeInformation, NtQueryInformationFile,
+    FILE_PIPE_CONNECTED_STATE, FILE_PIPE_LOCAL_INFORMATION, FILE_SYNCHRONOUS_IO_ALERT,
+    FILE_SYNCHRONOUS_IO_NONALERT, FileAccessInformation, FileModeInformation,
+    FilePipeLocalInformation, NtQueryInformationFile,
 };
 use windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED;
 use windows_sys::Win32::Storage::FileSystem::{
@@ -57,6 +58,14 @@ impl Facts {
 /// The size of the buffer of a pipe.
 pub(super) fn quota(pipe: &impl AsHandle) -> io::Result<usize> {
     Ok(Facts::of(pipe)?.quota)
+}
+
+/// Whether the other side still has the pipe open.
+pub(super) fn is_connected(pipe: &impl AsHandle) -> bool {
+    let mut state = FILE_PIPE_LOCAL_INFORMATION::default();
+    // SAFETY: the place is of the type of this class.
+    let told = unsafe { query(pipe.as_handle(), FilePipeLocalInformation, &mut state) };
+    told.is_ok() && state.NamedPipeState == FILE_PIPE_CONNECTED_STATE
 }
 
 /// Refuses what is not a pipe, or not open for all these ways; tells whether it is not overlapped.

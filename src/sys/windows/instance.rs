@@ -218,9 +218,37 @@ fn taken(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::super::name::temporary;
-    use super::super::testing::{client, timely};
+    use super::super::node::lock;
+    use super::super::testing::{NOW, client, timely, writer};
+    use super::super::writers::Writers;
     use super::*;
+
+    /// Each writer that is let in needs another instance in its place, which the system may have no room for.
+    #[test]
+    fn writers_that_are_here_are_heard_when_no_other_can_be_let_in() {
+        timely(|| {
+            let path = temporary().unwrap();
+            let listener = Listener::new(&path, &Settings::default(), 2).unwrap();
+            let listener = Arc::new(Mutex::new(listener));
+            let mut writers = Writers::new(Arc::clone(&listener)).unwrap();
+            let mut first = writer(&path);
+            let error = writers.read(&mut [0; 8], NOW).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+            lock(&listener).name = vec![0]; // no pipe has this name
+            let mut second = writer(&path);
+            second.write(b"later", NOW).unwrap();
+            let error = writers.read(&mut [0; 8], NOW).unwrap_err();
+            assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+            first.write(b"now", NOW).unwrap();
+            let mut buf = [0; 8];
+            // What was written may take a moment to arrive.
+            let read = std::iter::repeat_with(|| writers.read(&mut buf, NOW)).find_map(Result::ok);
+            assert_eq!(&buf[..read.unwrap()], b"now");
+        });
+    }
 
     /// Who takes one client wakes another thread for the next, whose event may be spent or unset.
     #[test]

@@ -13,7 +13,7 @@ use super::name::temporary;
 use super::node::lock;
 use super::raw::Raw;
 use super::shortage;
-use crate::sys::{Settings, Wait};
+use crate::sys::{Settings, Until, Wait};
 
 /// The most instances that listen at any time.
 const MOST: u16 = 64;
@@ -95,6 +95,16 @@ impl Server {
     }
 }
 
+impl Raw {
+    /// The two sides of a connection, each with both halves: by a name that nobody else can guess, and that is gone then.
+    pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
+        let forever = Wait { until: Until::Done, stop: None };
+        let (path, server) = Server::temporary(&Settings { backlog: 1, ..Settings::default() })?;
+        let client = Self::connect(&path, false, forever)?;
+        Ok([client, server.accept(forever)?])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -105,7 +115,6 @@ mod tests {
         NOW, PLAIN, alone, client, handles, is_wine, read_all, server, timely, within, write_all,
     };
     use super::*;
-    use crate::sys::Until;
 
     fn kind(error: &io::Error) -> String {
         error.to_string()
@@ -326,7 +335,7 @@ mod tests {
             assert!(client.1.write_or_take_in(&mut client.0, 10, &[0; 70_000], within(5)).is_err());
             drop(client.0);
             assert!(other.0.read(&mut [0; 8], NOW).is_err());
-            client.1.pass(vec![Event::new().unwrap().into()]).unwrap();
+            client.1.pass(vec![Event::new().unwrap().into()]);
             assert!(Raw::connect(&path, false, NOW).is_ok());
             assert!(other.1.peer().is_ok());
         }

@@ -10,6 +10,7 @@ use super::event::{Event, expect_no_stop, remaining};
 use super::instance::Listener;
 use super::node::lock;
 use super::overlapped::Overlapped;
+use super::shortage;
 use crate::sys::Wait;
 
 /// The writers that are there, the one whose turn it is in front; further ones are let in at any read.
@@ -46,15 +47,21 @@ impl Writers {
         }
         loop {
             expect_no_stop(wait)?;
-            self.admit()?;
+            // Where there is no room for another writer, those that are here are heard all the same.
+            let admitted = self.admit();
             match self.look(buf) {
                 Look::Taken(bytes) => return Ok(bytes),
                 // Whoever sends nothing, over and over, cannot keep us beyond the deadline.
                 Look::Again => {
                     remaining(wait.until)?;
                 }
-                Look::Quiet if self.has_ended()? => return Ok(0),
-                Look::Quiet => self.event.wait(wait)?,
+                Look::Quiet => {
+                    admitted?;
+                    if self.has_ended()? {
+                        return Ok(0);
+                    }
+                    self.event.wait(wait)?;
+                }
             }
         }
     }
@@ -91,7 +98,7 @@ impl Writers {
     /// Lets in the writers that came.
     fn admit(&mut self) -> io::Result<()> {
         let mut listener = lock(&self.listener);
-        while let Some(client) = listener.accept()? {
+        while let Some(client) = listener.accept().map_err(shortage::told)? {
             let pipe = Overlapped::new(client, Arc::clone(&self.event), AHEAD);
             self.writers.push_back(Writer::new(pipe));
             self.turnout = Turnout::Seen;

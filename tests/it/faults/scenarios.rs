@@ -171,7 +171,7 @@ fn make_and_unlink(run: &mut Run) {
 fn take_over_a_pipe(run: &mut Run) {
     quietly(|| {
         mknodat(CWD, run.name("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
-        File::create(run.name("pipe.lock")).unwrap();
+        fs::write(run.name("pipe.lock"), [0]).unwrap();
     });
     let before = quietly(|| run.names());
     let pipe = match Pipe::new(run.name("pipe")).unwrap().mkfifo() {
@@ -307,7 +307,7 @@ fn take_over_a_listener(run: &mut Run) {
     let name = run.name("door");
     quietly(|| {
         drop(UnixListener::bind(&name).unwrap());
-        File::create(run.name("door.lock")).unwrap();
+        fs::write(run.name("door.lock"), [0]).unwrap();
     });
     let listener = run.make(|| Listener::bind(&name));
     talk_through(run, listener);

@@ -25,6 +25,7 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         // That somebody else has the lock is no fault, and what is there then is theirs.
         SYS_flock => ("flock", &[EINTR, ENOLCK, ENOMEM, EIO]),
         SYS_fstat => ("fstat", &[ENOMEM, EIO]),
+        SYS_ftruncate => ("ftruncate", &[EINTR, ENOSPC, EPERM, EIO]),
         SYS_getpeername => ("getpeername", &[ENOBUFS]),
         SYS_getrandom => ("getrandom", &[EINTR, EAGAIN, EIO]),
         SYS_getsockname => ("getsockname", &[ENOBUFS]),
@@ -50,6 +51,7 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         // `setsockopt` sets an option that has room in the socket: it fails for those that a system does not know.
         SYS_shutdown => ("shutdown", &[ENOMEM]),
         SYS_socket => ("socket", &[EMFILE, ENFILE, ENOBUFS, ENOMEM]),
+        SYS_socketpair => ("socketpair", &[EMFILE, ENFILE, ENOBUFS, ENOMEM]),
         SYS_stat => ("stat", &[EINTR, ENOMEM, EIO]),
         SYS_tee => ("tee", &[EINTR, EAGAIN, ENOMEM]),
         SYS_unlinkat => ("unlinkat", &[EINTR, ENOMEM, EPERM, EIO]),
