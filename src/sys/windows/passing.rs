@@ -54,7 +54,7 @@ pub(super) struct Passing {
 
 impl Passing {
     pub(super) fn is_empty(&self) -> bool {
-        self.handles.is_empty()
+        self.handles.is_empty() && self.shelved.is_empty()
     }
 
     /// Keeps more handles, and tells their numbers.
