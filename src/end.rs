@@ -547,6 +547,10 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
         M::raw(self.io())
     }
 
+    pub(crate) fn raw_mut(&mut self) -> &mut Raw {
+        M::raw_mut(self.io_mut())
+    }
+
     /// An open end of what is open already.
     pub(crate) fn opened(io: M::Io, held: P, stop: Option<Stop>) -> Self {
         let settings = Settings { stop, ..Settings::default() };

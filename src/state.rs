@@ -265,6 +265,10 @@ impl half::Mode for Blocking {
     fn raw(io: &Raw) -> &Raw {
         io
     }
+
+    fn raw_mut(io: &mut Raw) -> &mut Raw {
+        io
+    }
 }
 
 // A state that has no data takes no room, and a direction is never there at all.
@@ -297,5 +301,7 @@ pub(crate) mod half {
         type Accepting: Debug;
 
         fn raw(io: &Self::Io) -> &Raw;
+
+        fn raw_mut(io: &mut Self::Io) -> &mut Raw;
     }
 }

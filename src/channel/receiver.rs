@@ -7,8 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::incoming::{Incoming, StreamEnd};
 use super::message::{ByteSource, Message, Receivable};
 use crate::end::ReadEnd;
@@ -573,11 +571,6 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         let until = within(timeout);
         self.fill(|io, buf| io.read_until(buf, until))?;
         self.incoming.bytes()
-    }
-
-    /// The message that was found.
-    pub(super) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
-        self.incoming.message()
     }
 
     /// Reads until there is a whole message.

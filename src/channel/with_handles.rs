@@ -11,6 +11,7 @@ use super::sender::TypedSender;
 use crate::duplex::{ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::handles::Handles;
+use crate::state::Mode;
 use crate::sys::Until;
 use crate::wait::half::{ReadWithin as _, WriteWithin as _};
 use crate::wait::within;
@@ -185,14 +186,33 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
     ) -> Result<(), Error> {
         // What was fed goes first: the handles go with the next byte that is written.
         self.write_out(&mut write)?;
+        self.stage_with(value, handles)?;
+        let sent = self.write_or_withdraw(write);
+        self.take_back_unsent(sent, handles)
+    }
+}
+
+impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, WriteHalf<M>, F, C> {
+    /// Stages a value, whose handles go with the next byte that is written. All that was staged before must be written.
+    pub(crate) fn stage_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
         let passed = handles.drain()?;
+        let (end, outgoing) = self.parts();
         // Those of a value whose `Serialize` panicked go nowhere.
-        drop(self.io_mut().io_mut().take_back());
+        drop(end.raw_mut().take_back());
         let count = u8::try_from(passed.len()).unwrap_or(u8::MAX);
-        let numbers = self.io_mut().io_mut().pass(passed);
-        let sent = self.send_by(&(count, numbers.as_slice(), value), write);
+        let numbers = end.raw_mut().pass(passed);
+        let staged = outgoing.stage(&(count, numbers.as_slice(), value));
+        self.take_back_unsent(staged, handles)
+    }
+
+    /// Gives the handles back that did not go, where that has failed.
+    pub(crate) fn take_back_unsent(
+        &mut self,
+        sent: Result<(), Error>,
+        handles: &mut Handles,
+    ) -> Result<(), Error> {
         if sent.is_err() {
-            let back = self.io_mut().io_mut().take_back();
+            let back = self.parts().0.raw_mut().take_back();
             if !back.is_empty() {
                 *handles = back.into();
             }
@@ -284,13 +304,22 @@ impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf
 
     fn recv_with_by(&mut self, until: Until) -> Result<(T, Handles), Error> {
         // An agreement has done that before. Without one, the first look for handles does.
-        self.io_mut().io_mut().let_in();
+        self.io_mut().raw_mut().let_in();
         self.fill(|io, buf| io.read_until(buf, until))?;
-        let (count, numbers, value): (u8, Vec<u64>, T) = self.message()?;
-        let came = self.io_mut().io_mut().take_passed(count.into(), &numbers);
-        match came {
+        self.message_with()
+    }
+}
+
+impl<T: Receivable, F: Framing, C: Codec, M: Mode>
+    TypedReceiver<WithHandles<T>, ReadHalf<M>, F, C>
+{
+    /// The message that was found, with the handles beside it.
+    pub(crate) fn message_with(&mut self) -> Result<(T, Handles), Error> {
+        let (end, incoming) = self.parts();
+        let (count, numbers, value): (u8, Vec<u64>, T) = incoming.message()?;
+        match end.raw_mut().take_passed(count.into(), &numbers) {
             Ok(handles) => Ok((value, handles.into())),
-            Err(error) => Err(self.get_ref().failed(Operation::Receive, error)),
+            Err(error) => Err(end.failed(Operation::Receive, error)),
         }
     }
 }

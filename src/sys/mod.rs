@@ -71,7 +71,7 @@
 //!   -> io::Result<()>`: whether it is a socket of this kind.
 //! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
 //!   - `new(Raw, Way, tokio::runtime::Handle) -> Result<Polled, (Raw, io::Error)>`, `into_raw(self) -> Raw`,
-//!     `raw(&self) -> &Raw`
+//!     `raw(&self) -> &Raw`, `raw_mut(&mut self) -> &mut Raw`, which is not to be read from or written to
 //!   - `poll_read(&mut self, &mut Context, &mut [u8]) -> Poll<io::Result<usize>>`, and in the same way
 //!     `poll_write`: as `read` and `write`. What is pending is done when it is polled again with the same bytes.
 //!   - `poll_finish(&mut self, &Context) -> Poll<io::Result<()>>` as `finish`; of what is no

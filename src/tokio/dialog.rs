@@ -5,8 +5,7 @@ use std::io;
 
 use super::Tokio;
 use super::wait::before;
-use crate::channel::{Receivable, Sendable};
-use crate::dialog::{Agreement, ReceivingHalf, SendingHalf};
+use crate::dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf};
 use crate::duplex::Connection;
 use crate::error::{Error, Operation};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
@@ -56,8 +55,8 @@ impl Connection<Tokio> {
         Error,
     >
     where
-        Out: Sendable + ?Sized,
-        In: Receivable,
+        Out: Outbound + ?Sized,
+        In: Inbound,
     {
         self.into_channels_with(Agreement::new()).await
     }
@@ -98,13 +97,16 @@ impl Connection<Tokio> {
         agreement: Agreement<F, C>,
     ) -> Result<(SendingHalf<Out, F, C, Tokio>, ReceivingHalf<In, F, C, Tokio>), Error>
     where
-        Out: Sendable + ?Sized,
-        In: Receivable,
+        Out: Outbound + ?Sized,
+        In: Inbound,
         F: Framing + Clone,
         C: Codec + Clone,
     {
         let (mut reader, mut writer) = self.split();
-        let mut handshake = agreement.begin(false, false);
+        if In::WITH_HANDLES {
+            reader.raw_mut().let_in();
+        }
+        let mut handshake = agreement.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
         let talked = async {
             while let Some(bytes) = handshake.pending() {
                 let sent = poll_fn(|cx| writer.poll_write_bytes(cx, bytes)).await?;

@@ -10,6 +10,7 @@ mod receiver;
 mod sender;
 mod service;
 mod wait;
+mod with_handles;
 
 use crate::state::{Mode, half};
 use crate::sys::{Polled, Raw};
@@ -184,6 +185,10 @@ impl half::Mode for Tokio {
 
     fn raw(io: &Driven) -> &Raw {
         io.polled.raw()
+    }
+
+    fn raw_mut(io: &mut Driven) -> &mut Raw {
+        io.polled.raw_mut()
     }
 }
 

@@ -260,7 +260,7 @@ where
     }
 
     /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
-    async fn write_or_withdraw(&mut self) -> Result<(), Error> {
+    pub(super) async fn write_or_withdraw(&mut self) -> Result<(), Error> {
         self.flush().await.map_err(|error| self.parts().1.withdraw(error))
     }
 

@@ -33,5 +33,7 @@ mod tasks_both_ways;
 #[cfg(feature = "tokio")]
 mod tasks_calls;
 #[cfg(feature = "tokio")]
+mod tasks_handles;
+#[cfg(feature = "tokio")]
 mod tasks_service;
 mod waiting;

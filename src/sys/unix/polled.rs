@@ -45,6 +45,10 @@ impl Polled {
         &self.raw
     }
 
+    pub(crate) fn raw_mut(&mut self) -> &mut Raw {
+        &mut self.raw
+    }
+
     pub(crate) fn into_raw(self) -> Raw {
         self.raw
     }

@@ -196,11 +196,25 @@ impl Outgoing {
         if self.has_finished {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        self.behind.write(&mut self.pipe, bytes)
+        if self.passing.is_empty() {
+            return self.behind.write(&mut self.pipe, bytes);
+        }
+        if !self.pipe.is_in_flight() {
+            self.passing.begin(self.connection().peer_process()?);
+        }
+        let written = self.behind.write(&mut self.pipe, bytes);
+        if !matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.passing.end(matches!(written, Ok(1..)));
+        }
+        written
     }
 
     pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
-        self.behind.give_up(&mut self.pipe)
+        let written = self.behind.give_up(&mut self.pipe);
+        if !self.passing.is_empty() {
+            self.passing.end(matches!(written, Ok(1..)));
+        }
+        written
     }
 
     /// As [`finish`](Self::finish), without waiting. While there is no room, it goes on by itself.

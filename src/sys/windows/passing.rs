@@ -58,7 +58,7 @@ pub(super) struct Passing {
 
 impl Passing {
     pub(super) fn is_empty(&self) -> bool {
-        self.handles.is_empty()
+        self.handles.is_empty() && self.shelved.is_empty()
     }
 
     /// Takes the handles that are to go, and tells their numbers.
