@@ -153,6 +153,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn a_frame_of_8_mib_of_small_numbers_is_within_the_limit() {
         let value = vec![7_u64; (8 << 20) - 9];
         assert_eq!(Bincode::new().decode::<Vec<u64>>(&encoded(&value)).unwrap(), value);

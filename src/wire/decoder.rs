@@ -696,6 +696,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn d2_memory_is_at_most_double_of_what_arrived() {
         let bytes = frames(Wire::default(), &[vec![7_u8; 3 << 20]]);
         let mut decoder = decoder();
@@ -714,6 +715,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn one_big_message_does_not_hold_its_memory() {
         let mut decoder = decoder();
         arrive(&mut decoder, &frames(Wire::default(), &[vec![7_u8; 3 << 20]]));
@@ -730,6 +732,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn the_steady_state_allocates_nothing() {
         let mut decoder = decoder();
         let big = frames(Wire::default(), &[vec![7_u8; 1 << 20], vec![]]);

@@ -488,6 +488,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn d5_a_hostile_depth_is_refused() {
         let hostile = vec![1; 1_000_000];
         let found = DepthLimit::new(Postcard).decode::<Tree>(&hostile);

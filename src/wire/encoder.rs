@@ -596,6 +596,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn one_big_message_does_not_hold_its_memory() {
         let mut encoder = encoder();
         encoder.stage(&vec![7_u8; 4 << 20]).unwrap();
@@ -608,6 +609,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn a_message_that_is_not_staged_holds_no_memory() {
         let mut encoder = encoder();
         encoder.stage(&vec![7_u8; 9 << 20]).unwrap_err();
@@ -615,6 +617,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it takes hours there")]
     fn a_steady_flow_of_big_messages_keeps_its_memory() {
         let mut encoder = encoder();
         let big = vec![7_u8; 1 << 20];

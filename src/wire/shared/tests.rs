@@ -165,6 +165,7 @@ fn golden_bytes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it takes hours there")]
 fn messages_of_every_size_arrive() {
     for unmixed in [512, 4096, 65535] {
         let most = unmixed - HEADER;
@@ -648,6 +649,7 @@ fn the_longest_idle_message_makes_room() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it takes hours there")]
 fn d2_memory_grows_with_what_arrived_and_is_given_back() {
     let mut decoder = reader(Shared::default());
     // A hundred writers announce all that they may, and send next to nothing.
