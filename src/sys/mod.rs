@@ -88,7 +88,6 @@ use std::time::Instant;
 
 use crate::error::Obstacle;
 
-mod backlog;
 mod retry;
 #[cfg(unix)]
 mod unix;

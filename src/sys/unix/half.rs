@@ -3,7 +3,8 @@
 //! They share a socket, so each waits by itself: the socket blocks, and an operation that must not is told so.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use super::rights::{self, Batch};
 use super::wait::{expect_no_stop, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
-use crate::sys::backlog::Backlog;
 use crate::sys::{MOST_HANDLES, Until, Wait};
 
 /// The bytes that are taken in at once.
@@ -79,7 +79,8 @@ pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
     (
         Receiving {
             side: receiving,
-            backlog: Backlog::default(),
+            backlog: VecDeque::new(),
+            piece: Vec::new(),
             batches: VecDeque::new(),
             first: 0,
             lets_in: false,
@@ -106,7 +107,10 @@ pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<
 #[derive(Debug)]
 pub(super) struct Receiving {
     side: Side,
-    backlog: Backlog,
+    /// What was taken in while there was no room to write.
+    backlog: VecDeque<u8>,
+    /// Where that comes in, once something was looked for.
+    piece: Vec<u8>,
     /// The handles that came with messages which were not taken yet.
     batches: VecDeque<Batch>,
     /// The number of the first of them, among all that came.
@@ -119,7 +123,12 @@ impl Receiving {
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         if !self.backlog.is_empty() {
             expect_no_stop(wait)?;
-            return Ok(self.backlog.take(buf));
+            let bytes = self.backlog.read(buf)?;
+            if self.backlog.is_empty() {
+                // The memory goes back: most of the time nothing is taken in.
+                self.backlog = VecDeque::new();
+            }
+            return Ok(bytes);
         }
         if self.ended || buf.is_empty() {
             return Ok(0);
@@ -171,16 +180,19 @@ impl Receiving {
                 Err(error) => Err(error),
             };
         }
-        let mut piece = vec![0; PIECE];
-        match self.receive(&mut piece, Wait::NOW) {
+        let mut piece = mem::take(&mut self.piece);
+        piece.resize(PIECE, 0);
+        let intake = match self.receive(&mut piece, Wait::NOW) {
             Ok(0) => Ok(Intake::Ended),
             Ok(bytes) => {
-                self.backlog.put(piece.get(..bytes).unwrap_or_default());
+                self.backlog.extend(piece.get(..bytes).unwrap_or_default());
                 Ok(Intake::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
             Err(error) => Err(error),
-        }
+        };
+        self.piece = piece;
+        intake
     }
 
     pub(super) fn unread(&self) -> io::Result<usize> {
@@ -318,7 +330,7 @@ impl Sending {
     }
 
     pub(super) fn take_back(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.handles)
+        mem::take(&mut self.handles)
     }
 
     /// What the other side has not read yet, with what the system needs to keep it.

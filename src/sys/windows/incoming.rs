@@ -1,6 +1,7 @@
 //! The half of a connection that is read from.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::ahead::AHEAD;
@@ -12,14 +13,13 @@ use super::stream::MOST;
 #[cfg(feature = "tokio")]
 use crate::error::Obstacle;
 use crate::sys::Wait;
-use crate::sys::backlog::Backlog;
 
 /// What is read from a connection.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pipe: Overlapped<Arc<Connection>>,
     /// What came in while this process wrote. It is read first.
-    backlog: Backlog,
+    backlog: VecDeque<u8>,
     /// Whether the other side said that this was all, or is gone.
     has_ended: bool,
     /// Where handles come from, once they are let in.
@@ -32,7 +32,7 @@ impl Incoming {
     /// The end of each read sets `event`.
     pub(super) fn new(connection: Arc<Connection>, event: Arc<Event>) -> Self {
         let pipe = Overlapped::new(connection, event, 0);
-        let backlog = Backlog::default();
+        let backlog = VecDeque::new();
         Self { pipe, backlog, has_ended: false, source: None, reads_ahead: false }
     }
 
@@ -52,7 +52,7 @@ impl Incoming {
         self.connection().repeat_farewell();
         expect_no_stop(wait)?;
         if !self.backlog.is_empty() {
-            return Ok(self.backlog.take(buf));
+            return self.read_backlog(buf);
         }
         if self.reads_ahead {
             return self.read_what_is_ahead(buf, wait);
@@ -74,6 +74,16 @@ impl Incoming {
         Ok(0)
     }
 
+    /// Takes the oldest bytes that are kept here.
+    fn read_backlog(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.backlog.read(buf)?;
+        if self.backlog.is_empty() {
+            // The memory goes back: most of the time nothing is taken in.
+            self.backlog = VecDeque::new();
+        }
+        Ok(bytes)
+    }
+
     /// Leaves a read in flight, where nothing has come.
     fn read_what_is_ahead(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         while !self.has_ended {
@@ -88,7 +98,7 @@ impl Incoming {
                 Some(outcome) => {
                     self.keep(outcome)?;
                     if !self.backlog.is_empty() {
-                        return Ok(self.backlog.take(buf));
+                        return self.read_backlog(buf);
                     }
                     remaining(wait.until)?;
                 }
@@ -101,7 +111,7 @@ impl Incoming {
     /// Keeps what was read ahead, or its end.
     fn keep(&mut self, outcome: Outcome) -> io::Result<()> {
         if !self.is_end(outcome)? {
-            self.backlog.put(self.pipe.buffer().get(..outcome.bytes).unwrap_or_default());
+            self.backlog.extend(self.pipe.buffer().get(..outcome.bytes).unwrap_or_default());
         }
         Ok(())
     }
@@ -123,13 +133,13 @@ impl Incoming {
 
     /// How many bytes have been taken in and not read yet; `None` when no more will come.
     pub(super) fn taken_in(&self) -> Option<usize> {
-        (!self.has_ended).then(|| self.backlog.len())
+        (!self.has_ended).then_some(self.backlog.len())
     }
 
     /// Keeps what was read ahead for it, or its end, for later reads.
     pub(super) fn take_in(&mut self, outcome: Outcome, ahead: &[u8]) -> io::Result<()> {
         if !self.is_end(outcome)? {
-            self.backlog.put(ahead.get(..outcome.bytes).unwrap_or_default());
+            self.backlog.extend(ahead.get(..outcome.bytes).unwrap_or_default());
         }
         Ok(())
     }
