@@ -189,8 +189,7 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
         // Those of a value whose `Serialize` panicked go nowhere.
         drop(self.io_mut().io_mut().take_back());
         let count = u8::try_from(passed.len()).unwrap_or(u8::MAX);
-        let told = self.io_mut().io_mut().pass(passed);
-        let numbers = told.map_err(|error| self.get_ref().failed(Operation::Send, error))?;
+        let numbers = self.io_mut().io_mut().pass(passed);
         let sent = self.send_by(&(count, numbers.as_slice(), value), write);
         if sent.is_err() {
             let back = self.io_mut().io_mut().take_back();

@@ -56,8 +56,9 @@
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
 //!   - `let_in(&mut self)`: from now on a reading half lets handles in; before, none comes in.
-//!   - `pass(&mut self, Vec<Handle>) -> io::Result<Vec<u64>>`: they go with the first byte of the next write of a
-//!     writing half. The numbers are for the other side, to be told in band; there may be none.
+//!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
+//!     place of any that have not gone; [`MOST_HANDLES`] at most. The numbers are for the other side, to be told in
+//!     band; there may be none.
 //!   - `take_back(&mut self) -> Vec<Handle>`: those that have not gone yet.
 //!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
 //!     half with the message that tells of so many, and of these numbers.

@@ -322,11 +322,10 @@ impl Sending {
     }
 
     /// Lets handles go with the next write. The number by which the message tells of them is that of the write.
-    pub(super) fn pass(&mut self, handles: Vec<OwnedFd>) -> io::Result<Vec<u64>> {
-        rights::expect_few(&handles)?;
+    pub(super) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         let numbers = if handles.is_empty() { Vec::new() } else { vec![self.gone] };
         self.handles = handles;
-        Ok(numbers)
+        numbers
     }
 
     pub(super) fn take_back(&mut self) -> Vec<OwnedFd> {

@@ -1,6 +1,6 @@
 //! Handles beside bytes (`SCM_RIGHTS`).
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -135,13 +135,5 @@ mod option {
                 size_of::<libc::c_int>().try_into().unwrap_or(0),
             )
         };
-    }
-}
-
-/// Refuses more handles than may go with one write.
-pub(super) fn expect_few(handles: &[OwnedFd]) -> io::Result<()> {
-    match handles.len() {
-        len if len > MOST => Err(Obstacle::TooManyHandles { len, limit: MOST }.into()),
-        _ => Ok(()),
     }
 }

@@ -148,8 +148,8 @@ impl Outgoing {
     }
 
     /// The handles go with the first byte of the next write.
-    pub(super) fn pass(&mut self, handles: Vec<OwnedHandle>) -> io::Result<Vec<u64>> {
-        self.passing.add(handles)
+    pub(super) fn pass(&mut self, handles: Vec<OwnedHandle>) -> Vec<u64> {
+        self.passing.set(handles)
     }
 
     pub(super) fn take_back(&mut self) -> Vec<OwnedHandle> {

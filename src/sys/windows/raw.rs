@@ -234,8 +234,11 @@ impl Raw {
     }
 
     /// Keeps handles that go with the first byte of the next write.
-    pub(crate) fn pass(&mut self, handles: Vec<OwnedHandle>) -> io::Result<Vec<u64>> {
-        self.outgoing()?.pass(handles)
+    pub(crate) fn pass(&mut self, handles: Vec<OwnedHandle>) -> Vec<u64> {
+        match &mut self.0 {
+            Kind::Outgoing(half) => half.pass(handles),
+            _ => Vec::new(),
+        }
     }
 
     /// Those that have not gone yet.
