@@ -19,7 +19,7 @@ use crate::wait::{Stop, waiting, within};
 
 /// A two-way pipe to another process.
 ///
-/// It is made from the path of a [`Listener`], accepted by one, or made of a handle with
+/// It is made from the path of a [`Listener`](crate::Listener), accepted by one, or made of a handle with
 /// `TryFrom<OwnedFd>` or `TryFrom<OwnedHandle>`. Bytes go both ways, at the same time from two threads after
 /// [`split`](Self::split). [`into_typed`](Self::into_typed) makes it a channel of messages.
 ///

@@ -233,6 +233,9 @@ pub enum User {
 impl Peer {
     /// The number of the process, where the system tells it. It is for logs alone.
     ///
+    /// On Linux there is none for a process that this one cannot see, such as one outside of its container; its user is
+    /// known all the same.
+    ///
     /// ```
     /// use typed_pipe::Connection;
     ///
