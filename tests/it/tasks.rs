@@ -244,9 +244,13 @@ async fn drop_futures(to_drop: u64) {
                 }
             }
         }
-        while poll_some(sender.finish(), dice.roll(4)).await.is_none() {
-            yield_now().await;
-        }
+        let finished = loop {
+            match poll_some(sender.finish(), dice.roll(4)).await {
+                Some(finished) => break finished,
+                None => yield_now().await,
+            }
+        };
+        finished.unwrap();
         sent
     });
     let mut receiver = end.into_receiver_with::<Job, _, _>(wire);

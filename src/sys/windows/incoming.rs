@@ -133,7 +133,7 @@ impl Incoming {
 
     /// How many bytes have been taken in and not read yet; `None` when no more will come.
     pub(super) fn taken_in(&self) -> Option<usize> {
-        (!self.has_ended).then(|| self.backlog.len())
+        (!self.has_ended).then_some(self.backlog.len())
     }
 
     /// Keeps what was read ahead for it, or its end, for later reads.
