@@ -4,4 +4,6 @@ mod agreement;
 mod connection;
 
 pub use agreement::{Agreement, Inbound, Outbound};
+#[cfg(feature = "tokio")]
+pub(crate) use agreement::{Patience, Talk, Talked};
 pub use connection::{ReceivingHalf, SendingHalf, TypedConnection};

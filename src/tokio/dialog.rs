@@ -6,7 +6,7 @@ use std::io;
 use super::Tokio;
 use super::wait::before;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{Agreement, ReceivingHalf, SendingHalf};
+use crate::dialog::{Agreement, Patience, ReceivingHalf, SendingHalf, Talk, Talked};
 use crate::duplex::Connection;
 use crate::error::{Error, Operation};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
@@ -103,23 +103,34 @@ impl Connection<Tokio> {
         F: Framing + Clone,
         C: Codec + Clone,
     {
-        let (mut reader, mut writer) = self.split();
-        let mut talk = agreement.begin(false, false);
-        let talked = async {
-            while let Some(bytes) = talk.pending() {
-                let sent = poll_fn(|cx| writer.poll_write_bytes(cx, bytes)).await?;
-                talk.sent(sent);
-            }
-            while let Some(room) = talk.room() {
-                let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await?;
-                talk.got(got);
-            }
-            Ok(())
-        };
-        let talked = before(agreement.until(), talked).await;
-        let talked = talked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
-        talked.map_err(|error| reader.failed(Operation::Agree, error))?;
+        let talked = talk(self, agreement.begin(false, false), agreement.patience()).await;
+        let (talk, reader, writer) = talked?;
         agreement.conclude(&talk, reader, writer)
+    }
+}
+
+/// Tells the other side what this one has to say, and hears what it says.
+pub(super) async fn talk(
+    connection: Connection<Tokio>,
+    mut talk: Talk,
+    patience: Patience,
+) -> Result<Talked<Tokio>, Error> {
+    let (mut reader, mut writer) = connection.split();
+    let talked = async {
+        while let Some(bytes) = talk.pending() {
+            let sent = poll_fn(|cx| writer.poll_write_bytes(cx, bytes)).await?;
+            talk.sent(sent);
+        }
+        while let Some(room) = talk.room() {
+            let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await?;
+            talk.got(got);
+        }
+        Ok(())
+    };
+    let talked = before(patience.until(), talked).await;
+    match talked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(()) => Ok((talk, reader, writer)),
+        Err(error) => Err(reader.failed(Operation::Agree, error)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ends, channels, connections and services for tasks of tokio. What a task does between two waits is the same as what a thread does:
 //! here are only the waits.
 
+mod call;
 mod client;
 mod connection;
 mod dialog;
@@ -99,7 +100,8 @@ use crate::wait::Sleeper;
 /// [`writer`](crate::Pipe::writer), or `open_timeout`, which hands the closed end back, are for that.
 ///
 /// A dropped future of [`accept`](crate::Listener::accept) loses no client, and one of a
-/// [`call`](crate::Client::call) no answer of another call.
+/// [`call`](crate::Client::call) no answer of another call. A call whose future is kept and not polled, as after a
+/// `tokio::select!` of `&mut call`, is in the way of no other.
 ///
 /// # What ends a wait
 ///

@@ -34,4 +34,6 @@ mod tasks_both_ways;
 mod tasks_calls;
 #[cfg(feature = "tokio")]
 mod tasks_service;
+#[cfg(feature = "tokio")]
+mod unpolled;
 mod waiting;

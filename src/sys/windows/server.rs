@@ -99,7 +99,7 @@ impl Server {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::super::testing::{
         NOW, PLAIN, alone, client, handles, is_wine, read_all, server, timely, within, write_all,
