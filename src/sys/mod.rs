@@ -111,7 +111,7 @@ pub(crate) use windows::{Polled, PolledServer};
 pub(crate) use unix::{Socket, expect_socket_of};
 
 #[cfg(feature = "tokio")]
-pub(crate) use retry::{Pauses, end_of_wait};
+pub(crate) use retry::{Pauses, REST, end_of_wait};
 
 /// So many handles may go with one message. Linux takes no more with one write (`SCM_MAX_FD`).
 pub(crate) const MOST_HANDLES: usize = 253;

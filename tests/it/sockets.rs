@@ -325,6 +325,14 @@ fn b10_a_process_without_descriptors_neither_spins_nor_loses_its_clients() {
     watched(|| peer::start("exhausted-listener", Folder::new().name("door")).join());
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn b10_clients_of_tasks_without_descriptors_are_kept() {
+    for role in ["exhausted-tasks", "exhausted-service"] {
+        watched(move || peer::start(role, Folder::new().name("door")).join());
+    }
+}
+
 #[test]
 fn b18_the_user_of_a_dead_client_is_still_known() {
     watched(|| {

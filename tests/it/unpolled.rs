@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
@@ -108,6 +108,7 @@ fn calls_that_nobody_polls_hold_up_no_other_task() {
         begin(third.as_mut()).await;
         let shared = Arc::clone(client);
         let other = tokio::spawn(async move { shared.call(&4).await.unwrap() });
+        yield_now().await;
         drop(dropped);
         assert_eq!(other.await.unwrap(), 8);
         assert_eq!((third.await.unwrap(), second.await.unwrap()), (6, 4));
