@@ -1,6 +1,7 @@
 //! Listeners: names at which clients connect.
 
 use std::io;
+use std::iter::FusedIterator;
 use std::path::Path;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
@@ -403,6 +404,9 @@ impl Iterator for Clients<'_> {
         }
     }
 }
+
+/// A stop is for good.
+impl FusedIterator for Clients<'_> {}
 
 /// How to listen.
 ///

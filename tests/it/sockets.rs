@@ -387,6 +387,24 @@ fn b24_a_reader_that_waits_uses_no_processor() {
     watched(|| peer::start("idle-reader", Folder::new().name("door")).join());
 }
 
+/// As one without tasks does: for what this crate has no name for.
+#[cfg(feature = "tokio")]
+#[test]
+fn what_tasks_wait_for_lends_its_descriptor() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (one, mut other) = Connection::pair().unwrap();
+        let one = runtime.block_on(async { one.into_tokio().unwrap() });
+        let (reader, writer) = (one.as_fd().try_clone_to_owned().unwrap(), one.split().1);
+        let inode = |fd: &dyn AsFd| rustix::fs::fstat(fd.as_fd()).unwrap().st_ino;
+        assert_eq!(inode(&reader), inode(&writer));
+        UnixStream::from(reader).write_all(b"plain").unwrap();
+        let mut buf = [0; 5];
+        other.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"plain");
+    });
+}
+
 #[test]
 fn a_connection_becomes_a_descriptor_and_comes_back() {
     watched(|| {
