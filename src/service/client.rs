@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
@@ -20,8 +19,8 @@ use crate::duplex::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
-use crate::sys::Until;
-use crate::wait::{LOOK_AT_STOP, left, until_changed, within};
+use crate::sys::{Until, pause as rest};
+use crate::wait::{left, until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Calls a [`Service`](super::Service).
@@ -390,19 +389,8 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            self.rest(pause);
-        }
-    }
-
-    /// Lets some time pass. A stop ends it early: the next attempt tells of that.
-    fn rest(&self, pause: Duration) {
-        let begin = Instant::now();
-        while !self.options.connect.is_stopped() {
-            let left = pause.saturating_sub(begin.elapsed());
-            if left.is_zero() {
-                break;
-            }
-            thread::sleep(left.min(LOOK_AT_STOP));
+            // A stop ends it early: the next attempt tells of that.
+            let _ = rest(pause, waiting(Until::Done, self.options.connect.stop()));
         }
     }
 

@@ -79,6 +79,7 @@
 //!   - `renew(&mut self) -> io::Result<()>`
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` where the system does not
 //!   tell.
+//! - `fn pause(Duration, Wait) -> io::Result<()>`: lets some time pass; ends early where the wait does.
 //! - `const ATOMIC_WRITE: usize`: so many bytes of one write are never mixed with those of other writers.
 
 use std::fmt;
@@ -96,13 +97,13 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
