@@ -104,7 +104,7 @@ mod unix {
     use crate::end::{End, Hold, Reopen, Unnamed};
     use crate::error::{Error, Operation};
     use crate::handles::FromHandle;
-    use crate::state::{Direction, Open};
+    use crate::state::{Direction, Mode, Open};
     use crate::sys::{Socket, expect_socket_of};
 
     /// A socket that listens, of the internet.
@@ -156,9 +156,9 @@ mod unix {
         }
     }
 
-    impl<D: Direction, P: Hold> AsFd for End<D, Open, P> {
+    impl<D: Direction, M: Mode, P: Hold> AsFd for End<D, Open<M>, P> {
         fn as_fd(&self) -> BorrowedFd<'_> {
-            self.io().as_fd()
+            self.raw().as_fd()
         }
     }
 
@@ -178,9 +178,9 @@ mod unix {
         }
     }
 
-    impl AsFd for Connection {
+    impl<M: Mode> AsFd for Connection<M> {
         fn as_fd(&self) -> BorrowedFd<'_> {
-            self.io().as_fd()
+            self.raw().as_fd()
         }
     }
 
@@ -202,30 +202,30 @@ mod windows {
     use crate::duplex::{Connection, Half};
     use crate::end::{End, Unnamed};
     use crate::path::PipePath;
-    use crate::state::{Direction, Open};
+    use crate::state::{Direction, Mode, Open};
 
     /// The handle of a client's end. An owner's end for reading is many handles, and so has none.
-    impl<D: Direction> AsHandle for End<D, Open, PipePath> {
+    impl<D: Direction, M: Mode> AsHandle for End<D, Open<M>, PipePath> {
         fn as_handle(&self) -> BorrowedHandle<'_> {
-            self.io().as_handle()
+            self.raw().as_handle()
         }
     }
 
-    impl<D: Direction> AsHandle for End<D, Open, Unnamed> {
+    impl<D: Direction, M: Mode> AsHandle for End<D, Open<M>, Unnamed> {
         fn as_handle(&self) -> BorrowedHandle<'_> {
-            self.io().as_handle()
+            self.raw().as_handle()
         }
     }
 
-    impl<D: Direction> AsHandle for End<D, Open, Half> {
+    impl<D: Direction, M: Mode> AsHandle for End<D, Open<M>, Half> {
         fn as_handle(&self) -> BorrowedHandle<'_> {
-            self.io().as_handle()
+            self.raw().as_handle()
         }
     }
 
-    impl AsHandle for Connection {
+    impl<M: Mode> AsHandle for Connection<M> {
         fn as_handle(&self) -> BorrowedHandle<'_> {
-            self.io().as_handle()
+            self.raw().as_handle()
         }
     }
 

@@ -10,8 +10,8 @@ const LAYERS: [(&str, &[&str]); 20] = [
     (
         "tokio",
         &[
-            "service", "dialog", "channel", "duplex", "end", "path", "state", "wire", "wait",
-            "sys", "error",
+            "service", "dialog", "channel", "duplex", "handles", "end", "path", "state", "wire",
+            "wait", "sys", "error",
         ],
     ),
     ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),

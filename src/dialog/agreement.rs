@@ -66,9 +66,19 @@ pub struct Agreement<F = LengthPrefixed, C = Postcard> {
 
 /// How long the other side may take.
 #[derive(Clone, Copy, Debug)]
-enum Patience {
+pub(crate) enum Patience {
     Time(Duration),
     Until(Until),
+}
+
+impl Patience {
+    /// How long the other side may take from now on.
+    pub(crate) fn until(self) -> Until {
+        match self {
+            Self::Time(time) => within(time),
+            Self::Until(until) => until,
+        }
+    }
 }
 
 const PATIENCE: Patience = Patience::Time(Duration::from_secs(10));
@@ -225,7 +235,7 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
         if In::WITH_HANDLES {
             reader.io_mut().let_in();
         }
-        let until = self.until();
+        let until = self.patience.until();
         let mut handshake = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
         let failed = |reader: &ReadHalf, error| reader.failed(Operation::Agree, error);
         while let Some(bytes) = handshake.pending() {
@@ -240,12 +250,9 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
         Ok(TypedConnection::new(sender, receiver))
     }
 
-    /// How long the other side may take from now on.
-    pub(crate) fn until(&self) -> Until {
-        match self.patience {
-            Patience::Time(time) => within(time),
-            Patience::Until(until) => until,
-        }
+    #[cfg(feature = "tokio")]
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// What is to be told and heard.

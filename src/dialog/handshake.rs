@@ -2,6 +2,8 @@
 
 use std::io;
 
+#[cfg(feature = "tokio")]
+use crate::duplex::{ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::wire::short_text;
 
@@ -87,6 +89,10 @@ impl Terms {
         Ok(())
     }
 }
+
+/// The two sides have told each other; what that comes to is not known yet.
+#[cfg(feature = "tokio")]
+pub(crate) type HandshakeDone<M> = (Handshake, ReadHalf<M>, WriteHalf<M>);
 
 /// What one side tells and hears before the first message: exactly that, and nothing after it.
 ///

@@ -6,5 +6,9 @@ mod handshake;
 mod message;
 
 pub use agreement::Agreement;
+#[cfg(feature = "tokio")]
+pub(crate) use agreement::Patience;
 pub use connection::{ReceivingHalf, SendingHalf, TypedConnection};
+#[cfg(feature = "tokio")]
+pub(crate) use handshake::{Handshake, HandshakeDone};
 pub use message::{Inbound, Outbound};

@@ -231,11 +231,6 @@ impl Connection {
         self
     }
 
-    /// What is open.
-    pub(crate) fn io(&self) -> &Raw {
-        self.reader.io()
-    }
-
     /// Says that this was all, and keeps the half that is read from.
     ///
     /// The other side reads the end of the stream once it has read what was written, and can still answer.
@@ -323,6 +318,11 @@ impl Connection {
 }
 
 impl<M: Mode> Connection<M> {
+    /// What is open.
+    pub(crate) fn raw(&self) -> &Raw {
+        self.reader.raw()
+    }
+
     /// A connection of its halves.
     #[cfg(feature = "tokio")]
     pub(crate) fn of_halves(reader: ReadHalf<M>, writer: WriteHalf<M>) -> Self {
@@ -691,7 +691,6 @@ impl<M: Mode> ConnectOptions<M> {
         ConnectOptions { stop, any_owner, buffer_size, mode: PhantomData }
     }
 
-    #[cfg(feature = "tokio")]
     pub(crate) fn stop(&self) -> Option<&Stop> {
         self.stop.as_ref()
     }
@@ -787,10 +786,6 @@ impl ConnectOptions {
         timeout: Duration,
     ) -> Result<Connection, Error> {
         self.connect_until(PipePath::new(path)?, within(timeout))
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
     pub(crate) fn connect_until(&self, path: PipePath, until: Until) -> Result<Connection, Error> {

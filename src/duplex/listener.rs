@@ -1,8 +1,11 @@
 //! Listeners: names at which clients connect.
 
 use std::io;
+use std::iter::FusedIterator;
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
@@ -66,6 +69,9 @@ pub struct Listener<M: Mode = Blocking> {
     path: PipePath,
     stop: Option<Stop>,
     seats: Seats,
+    /// A client for which there was no room under tokio.
+    #[cfg(feature = "tokio")]
+    kept: Mutex<Option<Connection>>,
 }
 
 impl Listener {
@@ -200,6 +206,10 @@ impl Listener {
     }
 
     fn accept_until(&self, until: Until) -> Result<Connection, Error> {
+        #[cfg(feature = "tokio")]
+        if let Some(kept) = self.kept().take() {
+            return Ok(kept);
+        }
         let path = Some(self.path.shared());
         let seat = self.seats.take(until, self.stop.as_ref()).map_err(|error| error.at(path))?;
         let accepted = self.server.accept(waiting(until, self.stop.as_ref()));
@@ -308,8 +318,14 @@ impl<M: Mode> Listener<M> {
     /// The same listener, which waits in another way.
     #[cfg(feature = "tokio")]
     pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
-        let Self { server, path, stop, seats, .. } = self;
-        Listener { server, accepting, path, stop, seats }
+        let Self { server, path, stop, seats, kept, .. } = self;
+        Listener { server, accepting, path, stop, seats, kept }
+    }
+
+    /// The client that is the next one, since there was no room for it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(feature = "tokio")]
@@ -388,6 +404,9 @@ impl Iterator for Clients<'_> {
         }
     }
 }
+
+/// A stop is for good.
+impl FusedIterator for Clients<'_> {}
 
 /// How to listen.
 ///
@@ -655,6 +674,8 @@ impl ListenerOptions {
             path,
             stop: self.stop,
             seats: Seats::new(self.max_clients),
+            #[cfg(feature = "tokio")]
+            kept: Mutex::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Obstacle, Operation};
 use crate::sys::Until;
-use crate::wait::{LOOK_AT_STOP, Stop, left};
+use crate::wait::{LOOK_AT_STOP, Stop, left, sooner, until_changed};
 
 /// The places for clients.
 #[derive(Debug)]
@@ -91,12 +91,12 @@ impl Seats {
             if let Until::Now = until {
                 return failed(Obstacle::AllSeatsTaken);
             }
-            let left = left(until);
-            if left.is_zero() {
+            if left(until).is_zero() {
                 return failed(Obstacle::TimedOut("as many clients as may be are still connected"));
             }
-            let waited = self.shared.left.wait_timeout(places, left.min(LOOK_AT_STOP));
-            places = waited.unwrap_or_else(PoisonError::into_inner).0;
+            // A stop does not notify.
+            let until = if stop.is_some() { sooner(until, LOOK_AT_STOP) } else { until };
+            places = until_changed(&self.shared.left, places, until).0;
         }
         places.taken += 1;
         Ok(Seat::new(&self.shared))

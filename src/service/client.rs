@@ -3,15 +3,15 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
-#[cfg(feature = "tokio")]
-use std::task::{Context, Poll};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
+#[cfg(feature = "tokio")]
+use super::dialing::Dialing;
 use super::link::Link;
+#[cfg(feature = "tokio")]
+use super::tasks::Tasks;
 use super::{ANSWER, DONE_ALONE, identifiers};
 use crate::channel::{Receivable, Sendable};
 use crate::dialog::Agreement;
@@ -19,8 +19,8 @@ use crate::duplex::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
-use crate::sys::Until;
-use crate::wait::{LOOK_AT_STOP, left, until_changed, within};
+use crate::sys::{Until, pause as rest};
+use crate::wait::{left, until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Calls a [`Service`](super::Service).
@@ -59,15 +59,43 @@ pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blockin
     present: Mutex<Present<Req, Resp, F, C, M>>,
     /// Notified when a call has done with connecting.
     changed: Condvar,
+    /// The tasks of calls that wait for a connection.
+    #[cfg(feature = "tokio")]
+    tasks: Arc<Tasks>,
 }
 
 /// The present connection, if there is one.
-struct Present<Req, Resp, F, C, M: Mode> {
+pub(crate) struct Present<Req, Resp, F, C, M: Mode> {
     link: Option<SharedLink<Req, Resp, F, C, M>>,
-    /// Whether a call is about to make another one.
+    /// Whether a thread is about to make another one.
     connecting: bool,
-    /// The tasks that wait for that.
-    tasks: Vec<Waker>,
+    /// What tasks are about to make it with.
+    #[cfg(feature = "tokio")]
+    pub(crate) dialing: Dialing<M>,
+}
+
+impl<Req, Resp, F, C, M> Present<Req, Resp, F, C, M>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+    M: Mode,
+{
+    /// The present connection, unless it is lost.
+    pub(crate) fn link(&self) -> Option<SharedLink<Req, Resp, F, C, M>> {
+        self.link.as_ref().filter(|link| !link.is_shut()).map(Arc::clone)
+    }
+
+    /// Goes on with another connection.
+    pub(crate) fn go_on_with(
+        &mut self,
+        link: Link<Req, Resp, F, C, M>,
+    ) -> SharedLink<Req, Resp, F, C, M> {
+        let link = Arc::new(link);
+        self.link = Some(Arc::clone(&link));
+        link
+    }
 }
 
 pub(crate) type SharedLink<Req, Resp, F, C, M = Blocking> = Arc<Link<Req, Resp, F, C, M>>;
@@ -156,42 +184,25 @@ where
         options: ClientOptions<F, C, M>,
         link: Link<Req, Resp, F, C, M>,
     ) -> Self {
-        let link = Some(Arc::new(link));
-        let present = Mutex::new(Present { link, connecting: false, tasks: Vec::new() });
-        Self { path, options, present, changed: Condvar::new() }
+        let present = Mutex::new(Present {
+            link: Some(Arc::new(link)),
+            connecting: false,
+            #[cfg(feature = "tokio")]
+            dialing: Dialing::default(),
+        });
+        Self {
+            path,
+            options,
+            present,
+            changed: Condvar::new(),
+            #[cfg(feature = "tokio")]
+            tasks: Arc::default(),
+        }
     }
 
     #[cfg(feature = "tokio")]
     pub(crate) fn options(&self) -> &ClientOptions<F, C, M> {
         &self.options
-    }
-
-    /// The present connection unless it is lost, or the turn to make another one; `None` while that is another call's.
-    fn find<'a>(
-        &'a self,
-        present: &mut Present<Req, Resp, F, C, M>,
-    ) -> Option<Found<'a, Req, Resp, F, C, M>> {
-        if let Some(link) = present.link.as_ref().filter(|link| !link.is_shut()) {
-            return Some(Found::Link(Arc::clone(link)));
-        }
-        if present.connecting {
-            return None;
-        }
-        present.connecting = true;
-        Some(Found::Turn(Connecting(self)))
-    }
-
-    /// The present connection unless it is lost, or the turn to make another one.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn poll_find(&self, cx: &Context<'_>) -> Poll<Found<'_, Req, Resp, F, C, M>> {
-        let mut present = self.present();
-        if let Some(found) = self.find(&mut present) {
-            return Poll::Ready(found);
-        }
-        if !present.tasks.iter().any(|known| known.will_wake(cx.waker())) {
-            present.tasks.push(cx.waker().clone());
-        }
-        Poll::Pending
     }
 
     /// The error of a call that had to wait too long for its turn to connect.
@@ -378,19 +389,8 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            self.rest(pause);
-        }
-    }
-
-    /// Lets some time pass. A stop ends it early: the next attempt tells of that.
-    fn rest(&self, pause: Duration) {
-        let begin = Instant::now();
-        while !self.options.connect.is_stopped() {
-            let left = pause.saturating_sub(begin.elapsed());
-            if left.is_zero() {
-                break;
-            }
-            thread::sleep(left.min(LOOK_AT_STOP));
+            // A stop ends it early: the next attempt tells of that.
+            let _ = rest(pause, waiting(Until::Done, self.options.connect.stop()));
         }
     }
 
@@ -399,15 +399,22 @@ where
         match self.turn(until)? {
             Found::Link(link) => Ok(link),
             // Nobody waits for this longer than its own deadline.
-            Found::Turn(turn) => Ok(turn.connected(self.options.link(&self.path, until)?)),
+            Found::Turn(_turn) => {
+                let link = self.options.link(&self.path, until)?;
+                Ok(self.present().go_on_with(link))
+            }
         }
     }
 
-    fn turn(&self, until: Until) -> Result<Found<'_, Req, Resp, F, C, Blocking>, Error> {
+    fn turn(&self, until: Until) -> Result<Found<'_, Req, Resp, F, C>, Error> {
         let mut present = self.present();
         loop {
-            if let Some(found) = self.find(&mut present) {
-                return Ok(found);
+            if let Some(link) = present.link() {
+                return Ok(Found::Link(link));
+            }
+            if !present.connecting {
+                present.connecting = true;
+                return Ok(Found::Turn(Connecting(self)));
             }
             let in_time;
             (present, in_time) = until_changed(&self.changed, present, until);
@@ -419,7 +426,12 @@ where
 }
 
 impl<Req, Resp, F, C, M: Mode> Client<Req, Resp, F, C, M> {
-    fn present(&self) -> MutexGuard<'_, Present<Req, Resp, F, C, M>> {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn tasks(&self) -> &Arc<Tasks> {
+        &self.tasks
+    }
+
+    pub(crate) fn present(&self) -> MutexGuard<'_, Present<Req, Resp, F, C, M>> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -442,33 +454,18 @@ fn is_worth_another(error: &Error) -> bool {
     )
 }
 
-/// What a call goes on with.
-pub(crate) enum Found<'a, Req, Resp, F, C, M: Mode> {
-    Link(SharedLink<Req, Resp, F, C, M>),
-    Turn(Connecting<'a, Req, Resp, F, C, M>),
+/// What a thread goes on with.
+enum Found<'a, Req, Resp, F, C> {
+    Link(SharedLink<Req, Resp, F, C>),
+    Turn(Connecting<'a, Req, Resp, F, C>),
 }
 
-/// The turn of the call that connects, until this is dropped: another one may try then.
-pub(crate) struct Connecting<'a, Req, Resp, F, C, M: Mode>(&'a Client<Req, Resp, F, C, M>);
+/// The turn of the thread that connects, until this is dropped: another one may try then.
+struct Connecting<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
 
-impl<Req, Resp, F, C, M: Mode> Connecting<'_, Req, Resp, F, C, M> {
-    /// Goes on with another connection.
-    pub(crate) fn connected(
-        self,
-        link: Link<Req, Resp, F, C, M>,
-    ) -> SharedLink<Req, Resp, F, C, M> {
-        let link = Arc::new(link);
-        self.0.present().link = Some(Arc::clone(&link));
-        link
-    }
-}
-
-impl<Req, Resp, F, C, M: Mode> Drop for Connecting<'_, Req, Resp, F, C, M> {
+impl<Req, Resp, F, C> Drop for Connecting<'_, Req, Resp, F, C> {
     fn drop(&mut self) {
-        let mut present = self.0.present();
-        present.connecting = false;
-        present.tasks.drain(..).for_each(Waker::wake);
-        drop(present);
+        self.0.present().connecting = false;
         self.0.changed.notify_all();
     }
 }

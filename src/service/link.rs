@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 #[cfg(feature = "tokio")]
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+use super::tasks::Tasks;
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
 use crate::dialog::{ReceivingHalf, SendingHalf};
@@ -25,65 +26,102 @@ const INCOMING: usize = 16 << 20;
 /// How long a thread that sends waits for room before it looks who receives.
 const LOOK_AT_READERS: Duration = Duration::from_millis(20);
 
-/// A connection. Each caller sends by itself; one of those that wait for an answer reads for all of them. Where nobody
+/// A connection. Each thread sends by itself; one of those that wait for an answer reads for all of them. Where nobody
 /// waits for one, who sends and finds no room takes in what comes: a service that sends an answer which nobody wants
 /// any more would not read the request else.
+///
+/// Tasks take nothing away: whichever is polled sends and receives for all of them, in place.
 #[derive(Debug)]
 pub(crate) struct Link<Req, Resp, F, C, M: Mode = Blocking> {
     shared: Mutex<Shared<Req, Resp, F, C, M>>,
     /// Notified when an answer came, or a half is free again.
     changed: Condvar,
+    /// The tasks of calls.
+    #[cfg(feature = "tokio")]
+    tasks: Arc<Tasks>,
 }
 
 #[derive(Debug)]
-struct Shared<Req, Resp, F, C, M: Mode> {
-    /// `None` while a caller sends.
-    sender: Option<SendingHalf<Request<Req>, F, C, M>>,
-    /// `None` while a caller receives, or takes in what comes.
-    receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
-    /// The calls that wait.
-    calls: BTreeMap<u64, Place<Resp>>,
+pub(crate) struct Shared<Req, Resp, F, C, M: Mode> {
+    /// `None` while a thread sends.
+    pub(crate) sender: Option<SendingHalf<Request<Req>, F, C, M>>,
+    /// `None` while a thread receives, or takes in what comes.
+    pub(crate) receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
+    /// The calls that have begun, and what each has come to.
+    calls: BTreeMap<u64, Option<Result<Answer<Resp>, Error>>>,
     next: u64,
     /// How many threads wait to receive.
     waiting: usize,
+    /// The call whose request tasks are sending.
+    #[cfg(feature = "tokio")]
+    pub(crate) sending: Option<u64>,
+    /// Whether a task waits until that one is sent.
+    #[cfg(feature = "tokio")]
+    pub(crate) turn_awaited: bool,
     /// Whether nothing can be sent any more. What was sent before may still be answered.
     shut: bool,
     lost: Option<Lost>,
-    /// The tasks that wait for the sender.
-    senders: Vec<Waker>,
-}
-
-/// Where one call waits.
-#[derive(Debug)]
-struct Place<Resp> {
-    answer: Option<Answer<Resp>>,
-    /// The task of the call.
-    task: Option<Waker>,
 }
 
 impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
+    /// Takes a place for a call.
+    pub(crate) fn enter(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.calls.insert(number, None);
+        number
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn leave(&mut self, number: u64) {
+        self.calls.remove(&number);
+    }
+
+    /// Fails where no call can begin.
+    pub(crate) fn expect_open(&self) -> Result<(), Error> {
+        if !self.shut {
+            return Ok(());
+        }
+        let gone = io::Error::from(io::ErrorKind::BrokenPipe);
+        Err(match self.lost {
+            Some(Lost::Finished) => Error::new(Operation::Call, Cause::NeverTaken),
+            _ => Error::new(Operation::Call, gone),
+        })
+    }
+
     fn lose(&mut self, why: Lost) {
         self.shut = true;
         self.lost = Some(why);
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// The answer of a call, or why there will be none.
-    fn look(&mut self, number: u64) -> Option<Result<Answer<Resp>, Error>> {
-        if let Some(answer) = self.calls.get_mut(&number).and_then(|place| place.answer.take()) {
-            return Some(Ok(answer));
+    pub(crate) fn look(&mut self, number: u64) -> Option<Result<Answer<Resp>, Error>> {
+        let found = self.calls.get_mut(&number).and_then(Option::take);
+        found.or_else(|| self.lost.map(|lost| Err(lost.error())))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_settled(&self, number: u64) -> bool {
+        self.calls.get(&number).is_some_and(Option::is_some)
+    }
+
+    /// Notes what a call has come to. That of one that gave up is of no use to anybody.
+    pub(crate) fn settle(&mut self, number: u64, outcome: Result<Answer<Resp>, Error>) {
+        if let Some(place) = self.calls.get_mut(&number) {
+            *place = Some(outcome);
         }
-        self.lost.map(|lost| Err(lost.error()))
     }
 
     /// Notes what was received. An error that ends this caller's wait alone is given back.
-    fn note(&mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
+    pub(crate) fn note(&mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
         match received {
             Ok(answer) => {
-                // The answer of a call that gave up is of no use to anybody.
-                if let Some(place) = self.calls.get_mut(&answer.0) {
-                    place.answer = Some(answer);
-                    place.task.take().into_iter().for_each(Waker::wake);
-                }
+                self.settle(answer.0, Ok(answer));
                 Ok(())
             }
             Err(error) => match error.kind() {
@@ -103,20 +141,22 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
         }
     }
 
-    /// Wakes the tasks that may go on.
-    fn wake(&mut self) {
-        if self.sender.is_some() || self.shut {
-            self.senders.drain(..).for_each(Waker::wake);
-        }
-        let (free, lost) = (self.receiver.is_some(), self.lost.is_some());
-        let mut waiting = self.calls.values_mut();
-        if lost {
-            waiting.filter_map(|place| place.task.take()).for_each(Waker::wake);
-        } else if free {
-            // One will do: it reads for all of them.
-            let reader = waiting.find(|place| place.answer.is_none() && place.task.is_some());
-            reader.and_then(|place| place.task.take()).into_iter().for_each(Waker::wake);
-        }
+    /// Notes why a request was not sent. Where nothing can be sent any more, answers may still have come.
+    pub(crate) fn sending_failed(&mut self, error: Error) -> Error {
+        self.shut |= error.is_fatal();
+        // What is left of it goes with the next call, unless nobody is there to take it.
+        if error.is_half_sent() && !error.is_fatal() { error.delivered() } else { error }
+    }
+
+    /// Reads an answer with the caller's own code. If that panics, on an answer that may be another call's, that one has
+    /// lost it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn reading<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = (self.shut, self.lost);
+        self.lose(Lost::Garbled);
+        let done = read(self);
+        (self.shut, self.lost) = before;
+        done
     }
 }
 
@@ -160,105 +200,34 @@ where
                 calls: BTreeMap::new(),
                 next: 0,
                 waiting: 0,
+                #[cfg(feature = "tokio")]
+                sending: None,
+                #[cfg(feature = "tokio")]
+                turn_awaited: false,
                 shut: false,
                 lost: None,
-                senders: Vec::new(),
             }),
             changed: Condvar::new(),
+            #[cfg(feature = "tokio")]
+            tasks: Arc::default(),
         }
     }
 
     pub(crate) fn is_shut(&self) -> bool {
         self.lock().shut
     }
-
-    /// Begins a call if it is its turn to send.
-    fn begin(&self, shared: &mut Shared<Req, Resp, F, C, M>) -> Begun<'_, Req, Resp, F, C, M> {
-        if shared.shut {
-            let gone = io::Error::from(io::ErrorKind::BrokenPipe);
-            return Err(match shared.lost {
-                Some(Lost::Finished) => Error::new(Operation::Call, Cause::NeverTaken),
-                _ => Error::new(Operation::Call, gone),
-            });
-        }
-        let Some(sender) = shared.sender.take() else { return Ok(None) };
-        let number = shared.next;
-        shared.next += 1;
-        shared.calls.insert(number, Place { answer: None, task: None });
-        // It goes back however this ends, even by a panic of the caller's `Serialize`.
-        Ok(Some(Halves::new(self, number, Some(sender), None)))
-    }
-
-    /// Notes what sending a request has come to, once the halves are back. Where nothing can be sent any more, answers
-    /// may still have come.
-    pub(crate) fn sent(&self, sent: Result<(), Error>) -> Result<(), Error> {
-        sent.map_err(|error| {
-            if error.is_fatal() {
-                let mut shared = self.lock();
-                shared.shut = true;
-                shared.wake();
-                self.changed.notify_all();
-            }
-            // What is left of it goes with the next call, unless nobody is there to take it.
-            if error.is_half_sent() && !error.is_fatal() { error.delivered() } else { error }
-        })
-    }
 }
 
 impl<Req, Resp, F, C, M: Mode> Link<Req, Resp, F, C, M> {
-    fn lock(&self) -> Guard<'_, Req, Resp, F, C, M> {
+    pub(crate) fn lock(&self) -> Guard<'_, Req, Resp, F, C, M> {
         // Whatever a thread that panicked did: it is whole between any two calls.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-#[cfg(feature = "tokio")]
-impl<Req, Resp, F, C, M> Link<Req, Resp, F, C, M>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing,
-    C: Codec,
-    M: Mode,
-{
-    /// Begins a call when it is its turn to send.
-    pub(crate) fn poll_begin(&self, cx: &Context<'_>) -> PollBegun<'_, Req, Resp, F, C, M> {
-        let mut shared = self.lock();
-        if let Some(begun) = self.begin(&mut shared)? {
-            return Poll::Ready(Ok(begun));
-        }
-        if !shared.senders.iter().any(|known| known.will_wake(cx.waker())) {
-            shared.senders.push(cx.waker().clone());
-        }
-        Poll::Pending
+    #[cfg(feature = "tokio")]
+    pub(crate) fn tasks(&self) -> &Arc<Tasks> {
+        &self.tasks
     }
-
-    /// The answer of a call, or the turn to read for all.
-    pub(crate) fn poll_turn(
-        &self,
-        number: u64,
-        cx: &Context<'_>,
-    ) -> PollTurn<'_, Req, Resp, F, C, M> {
-        let mut shared = self.lock();
-        if let Some(found) = shared.look(number) {
-            return Poll::Ready(found.map(Turn::Over));
-        }
-        if let Some(receiver) = shared.receiver.take() {
-            return Poll::Ready(Ok(Turn::Read(Halves::new(self, number, None, Some(receiver)))));
-        }
-        if let Some(place) = shared.calls.get_mut(&number) {
-            place.task = Some(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-}
-
-/// What a call does next that has sent its request.
-#[cfg(feature = "tokio")]
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
-pub(crate) enum Turn<'a, Req, Resp, F, C, M: Mode> {
-    Over(Answer<Resp>),
-    Read(Halves<'a, Req, Resp, F, C, M>),
 }
 
 impl<Req, Resp, F, C> Link<Req, Resp, F, C>
@@ -289,9 +258,11 @@ where
         until: Until,
     ) -> Result<Call<'_, Req, Resp, F, C>, Error> {
         let mut shared = self.lock();
-        let mut halves = loop {
-            if let Some(begun) = self.begin(&mut shared)? {
-                break begun;
+        let (call, mut halves) = loop {
+            shared.expect_open()?;
+            if let Some(sender) = shared.sender.take() {
+                // It goes back however this ends, even by a panic of the caller's `Serialize`.
+                break (shared.enter(), Halves::new(self, Some(sender), None));
             }
             let in_time;
             (shared, in_time) = until_changed(&self.changed, shared, until);
@@ -300,10 +271,14 @@ where
             }
         };
         drop(shared);
-        let call = Call::new(self, halves.number);
+        let call = Call { link: self, number: call };
         let sent = halves.send(&(call.number, wanted, request), until);
         drop(halves);
-        self.sent(sent).map(|()| call)
+        sent.map(|()| call).map_err(|error| {
+            let error = self.lock().sending_failed(error);
+            self.changed.notify_all();
+            error
+        })
     }
 
     /// Waits until the answer of a call is there: reads it, or lets another caller read.
@@ -324,7 +299,7 @@ where
                 return Err(unanswered());
             };
             drop(shared);
-            let mut halves = Halves::new(self, number, None, Some(receiver));
+            let mut halves = Halves::new(self, None, Some(receiver));
             let received = halves.receive(until);
             halves.received(received)?;
             shared = self.lock();
@@ -345,11 +320,6 @@ where
     }
 }
 
-type Begun<'a, Req, Resp, F, C, M> = Result<Option<Halves<'a, Req, Resp, F, C, M>>, Error>;
-#[cfg(feature = "tokio")]
-type PollBegun<'a, Req, Resp, F, C, M> = Poll<Result<Halves<'a, Req, Resp, F, C, M>, Error>>;
-#[cfg(feature = "tokio")]
-type PollTurn<'a, Req, Resp, F, C, M> = Poll<Result<Turn<'a, Req, Resp, F, C, M>, Error>>;
 type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, Shared<Req, Resp, F, C, M>>;
 
 /// What an answer means to its caller.
@@ -376,106 +346,55 @@ pub(crate) fn unanswered() -> Error {
     Error::new(Operation::Call, late).delivered()
 }
 
-/// A call that has begun. However it ends, nobody waits for its answer once this is dropped.
-pub(crate) struct Call<'a, Req, Resp, F, C, M: Mode = Blocking> {
-    link: &'a Link<Req, Resp, F, C, M>,
+/// A call of a thread. However it ends, nobody waits for its answer once this is dropped.
+struct Call<'a, Req, Resp, F, C> {
+    link: &'a Link<Req, Resp, F, C>,
     number: u64,
 }
 
-impl<'a, Req, Resp, F, C, M: Mode> Call<'a, Req, Resp, F, C, M> {
-    pub(crate) fn new(link: &'a Link<Req, Resp, F, C, M>, number: u64) -> Self {
-        Self { link, number }
-    }
-}
-
-impl<Req, Resp, F, C, M: Mode> Drop for Call<'_, Req, Resp, F, C, M> {
+impl<Req, Resp, F, C> Drop for Call<'_, Req, Resp, F, C> {
     fn drop(&mut self) {
-        let mut shared = self.link.lock();
-        shared.calls.remove(&self.number);
+        self.link.lock().leave(self.number);
         // It may have been the one that was to read next.
-        shared.wake();
-        drop(shared);
         self.link.changed.notify_all();
     }
 }
 
-/// The halves that a caller uses, until this is dropped.
-pub(crate) struct Halves<'a, Req, Resp, F, C, M: Mode = Blocking> {
-    link: &'a Link<Req, Resp, F, C, M>,
-    pub(crate) number: u64,
-    pub(crate) sender: Option<SendingHalf<Request<Req>, F, C, M>>,
-    receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
+/// The halves that a thread uses, until this is dropped.
+struct Halves<'a, Req, Resp, F, C> {
+    link: &'a Link<Req, Resp, F, C>,
+    sender: Option<SendingHalf<Request<Req>, F, C>>,
+    receiver: Option<ReceivingHalf<Answer<Resp>, F, C>>,
     /// Whether an answer is being read: what ends that but a return is a panic.
     reading: bool,
 }
 
-impl<'a, Req, Resp, F, C, M: Mode> Halves<'a, Req, Resp, F, C, M> {
+impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
     fn new(
-        link: &'a Link<Req, Resp, F, C, M>,
-        number: u64,
-        sender: Option<SendingHalf<Request<Req>, F, C, M>>,
-        receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
+        link: &'a Link<Req, Resp, F, C>,
+        sender: Option<SendingHalf<Request<Req>, F, C>>,
+        receiver: Option<ReceivingHalf<Answer<Resp>, F, C>>,
     ) -> Self {
-        Self { link, number, sender, receiver, reading: false }
-    }
-
-    /// Reads with what receives, if it is here.
-    pub(crate) fn read<T>(
-        &mut self,
-        read: impl FnOnce(&mut ReceivingHalf<Answer<Resp>, F, C, M>) -> T,
-    ) -> Option<T> {
-        let receiver = self.receiver.as_mut()?;
-        self.reading = true;
-        let done = read(receiver);
-        self.reading = false;
-        Some(done)
+        Self { link, sender, receiver, reading: false }
     }
 
     /// Gives the halves back at once with what was received: whoever reads next must not wait for what is here already.
-    pub(crate) fn received(mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
+    fn received(mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
         let mut shared = self.link.lock();
         self.give_back(&mut shared);
         let noted = shared.note(received);
-        shared.wake();
         drop(shared);
         self.link.changed.notify_all();
         noted
     }
 
-    fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C, M>) {
+    fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C, Blocking>) {
         if let Some(sender) = self.sender.take() {
             shared.sender = Some(sender);
         }
         if let Some(receiver) = self.receiver.take() {
             shared.receiver = Some(receiver);
         }
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl<Req, Resp, F, C, M: Mode> Halves<'_, Req, Resp, F, C, M> {
-    /// Receives beside sending where nobody does, or wakes the task when that may be so.
-    pub(crate) fn poll_take_over(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.receiver.is_some() {
-            return Poll::Ready(());
-        }
-        let mut shared = self.link.lock();
-        self.receiver = shared.receiver.take();
-        if self.receiver.is_some() {
-            return Poll::Ready(());
-        }
-        if let Some(place) = shared.calls.get_mut(&self.number) {
-            place.task = Some(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// Hands out what was received, and keeps the halves.
-    pub(crate) fn hand_out(&self, received: Result<Answer<Resp>, Error>) {
-        let mut shared = self.link.lock();
-        // An error that is this caller's own comes again when it has sent.
-        let _ = shared.note(received);
-        shared.wake();
     }
 }
 
@@ -501,12 +420,17 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
     }
 
     fn receive(&mut self, until: Until) -> Result<Answer<Resp>, Error> {
-        let received = self.read(|receiver| receiver.recv_until(until));
-        received.unwrap_or_else(|| Err(Error::new(Operation::Call, Cause::Unanswered)))
+        let Some(receiver) = &mut self.receiver else {
+            return Err(Error::new(Operation::Call, Cause::Unanswered));
+        };
+        self.reading = true;
+        let received = receiver.recv_until(until);
+        self.reading = false;
+        received
     }
 }
 
-impl<Req, Resp, F, C, M: Mode> Drop for Halves<'_, Req, Resp, F, C, M> {
+impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
     fn drop(&mut self) {
         if self.sender.is_some() || self.receiver.is_some() {
             let mut shared = self.link.lock();
@@ -515,7 +439,6 @@ impl<Req, Resp, F, C, M: Mode> Drop for Halves<'_, Req, Resp, F, C, M> {
                 shared.lose(Lost::Garbled);
             }
             self.give_back(&mut shared);
-            shared.wake();
             drop(shared);
             self.link.changed.notify_all();
         }

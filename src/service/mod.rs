@@ -7,21 +7,29 @@
 
 mod client;
 mod desk;
+#[cfg(feature = "tokio")]
+mod dialing;
 mod link;
 mod server;
+#[cfg(feature = "tokio")]
+mod tasks;
 
 use crate::error::{Cause, Error, Operation};
 use crate::path::PipePath;
 
 #[cfg(feature = "tokio")]
-pub(crate) use client::Found;
+pub(crate) use client::SharedLink;
 pub use client::{Client, ClientOptions};
 #[cfg(feature = "tokio")]
 pub(crate) use desk::{Desk, instead};
 pub use desk::{Ending, Summary};
 #[cfg(feature = "tokio")]
-pub(crate) use link::{Call, Halves, Link, Turn, not_sent, outcome, unanswered};
+pub(crate) use dialing::Dial;
+#[cfg(feature = "tokio")]
+pub(crate) use link::{Link, Shared, not_sent, outcome, unanswered};
 pub use server::Service;
+#[cfg(feature = "tokio")]
+pub(crate) use tasks::Tasks;
 
 /// What a request wants.
 pub(crate) const ANSWER: u8 = 0;

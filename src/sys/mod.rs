@@ -81,6 +81,7 @@
 //!   - `renew(&mut self) -> io::Result<()>`
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` where the system does not
 //!   tell.
+//! - `fn pause(Duration, Wait) -> io::Result<()>`: lets some time pass; ends early where the wait does.
 //! - `const ATOMIC_WRITE: usize`: so many bytes of one write are never mixed with those of other writers.
 
 use std::fmt;
@@ -97,13 +98,13 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
@@ -112,7 +113,7 @@ pub(crate) use windows::{Polled, PolledServer};
 pub(crate) use unix::{Socket, expect_socket_of};
 
 #[cfg(feature = "tokio")]
-pub(crate) use retry::{Pauses, end_of_wait};
+pub(crate) use retry::{Pauses, REST, end_of_wait};
 
 /// So many handles may go with one message. Linux takes no more with one write (`SCM_MAX_FD`).
 pub(crate) const MOST_HANDLES: usize = 253;

@@ -2,18 +2,19 @@
 
 use std::future::poll_fn;
 use std::path::Path;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Tokio;
+use super::call::Call;
+use super::dialog::shake_hands;
 use super::wait::{before, pause as rest};
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Error, Obstacle, Operation};
+use crate::dialog::HandshakeDone;
+use crate::error::Error;
 use crate::path::PipePath;
 use crate::service::{
-    ANSWER, Answer, Call, Client, ClientOptions, DONE_ALONE, Found, Halves, Link, Request, Turn,
-    no_answer, not_sent, outcome, unanswered,
+    ANSWER, Client, ClientOptions, DONE_ALONE, Dial, Link, SharedLink, no_answer, outcome,
 };
 use crate::sys::Until;
 use crate::wait::{Sleeper, within};
@@ -148,31 +149,41 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         path: PipePath,
         until: Until,
     ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        let link = self.link(&path, until).await?;
+        let talked = self.dial(path.clone(), until).await?;
+        let link = self.link(talked)?;
         Ok(Client::over(path, self, link))
     }
 
-    /// A new connection, when the service agrees.
-    async fn link<Req: Sendable, Resp: Receivable>(
-        &self,
-        path: &PipePath,
-        until: Until,
-    ) -> Result<Link<Req, Resp, F, C, Tokio>, Error> {
+    /// Connects, and talks about what is to be agreed on.
+    fn dial(&self, path: PipePath, until: Until) -> Dial<Tokio> {
         let end = match until {
             Until::Deadline(end) => Some(end.into()),
             Until::Done | Until::Now => None,
         };
-        let connection = self.connect_options().connect_before(path.clone(), end).await?;
-        let agreed = connection.into_tokio()?.into_channels_with(self.agreement(until));
-        let (sender, receiver) = agreed.await?;
+        let (options, agreement) = (self.connect_options().clone(), self.agreement(until));
+        let (terms, patience) = (agreement.begin(false, false), agreement.patience());
+        Box::pin(async move {
+            let connection = options.connect_before(path, end).await?;
+            shake_hands(connection.into_tokio()?, terms, patience).await
+        })
+    }
+
+    /// A new connection, when the service agrees.
+    fn link<Req: Sendable, Resp: Receivable>(
+        &self,
+        (handshake, reader, writer): HandshakeDone<Tokio>,
+    ) -> Result<Link<Req, Resp, F, C, Tokio>, Error> {
+        let agreement = self.agreement(Until::Done);
+        let (sender, receiver) = agreement.conclude(&handshake, reader, writer)?;
         Ok(Link::new(sender, receiver))
     }
 }
 
-/// Tasks may share it, in an [`Arc`] or by reference: their calls go over one connection, and each gets its own answer.
+/// Tasks may share it, in an [`Arc`](std::sync::Arc) or by reference: their calls go over one connection, and each gets
+/// its own answer.
 ///
-/// Where the future of a call is dropped, the service may handle the request all the same; its answer is dropped when it
-/// comes, and no other call is touched.
+/// Where the future of a call is dropped, the service may handle the request all the same, unless nothing of it was sent;
+/// its answer is dropped when it comes, and no other call is touched. One that is kept and not polled holds up none either.
 impl<Req, Resp, F, C> Client<Req, Resp, F, C, Tokio>
 where
     Req: Sendable,
@@ -360,96 +371,94 @@ where
         request: &Req,
         until: Until,
     ) -> Result<Option<Resp>, Error> {
-        let found = before(until, poll_fn(|cx| self.poll_find(cx))).await;
-        let link = match found.ok_or_else(|| self.still_connecting())? {
-            Found::Link(link) => link,
-            Found::Turn(turn) => turn.connected(self.options().link(self.path(), until).await?),
-        };
-        let answer = call(&link, wanted, request, until).await;
+        let link = self.find(until).await?;
+        let mut call = Call::new(&link);
+        let called = before(until, poll_fn(|cx| call.poll(wanted, request, cx))).await;
+        let answer = called.unwrap_or_else(|| call.give_up());
         answer.and_then(outcome).map_err(|error| error.at(Some(self.path().shared())))
     }
+
+    /// The present connection, or another one.
+    async fn find(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C, Tokio>, Error> {
+        if let Some(link) = self.present().link() {
+            return Ok(link);
+        }
+        let finding = Finding::new(self, until);
+        let found = before(until, poll_fn(|cx| finding.poll(cx))).await;
+        match found {
+            Some(found) => found,
+            // What it has begun ends by itself now, and tells what was missing.
+            None if finding.connects() => poll_fn(|cx| finding.poll(cx)).await,
+            None => Err(self.still_connecting()),
+        }
+    }
 }
 
-/// Sends a request when it is its turn, and waits for its answer: reads it, or lets another caller read.
-async fn call<Req, Resp, F, C>(
-    link: &Arc<Link<Req, Resp, F, C, Tokio>>,
-    wanted: u8,
-    request: &Req,
+type PollFound<Req, Resp, F, C> = Poll<Result<SharedLink<Req, Resp, F, C, Tokio>, Error>>;
+
+/// A call that waits for a connection, until this is dropped.
+struct Finding<'a, Req, Resp, F, C> {
+    client: &'a Client<Req, Resp, F, C, Tokio>,
+    number: u64,
     until: Until,
-) -> Result<Answer<Resp>, Error>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing,
-    C: Codec,
-{
-    let begun = before(until, poll_fn(|cx| link.poll_begin(cx))).await;
-    let mut halves = begun.unwrap_or_else(|| Err(not_sent()))?;
-    let number = halves.number;
-    let _call = Call::new(link, number);
-    let sent = halves.stage(&(number, wanted, request));
-    let sent = match sent {
-        Ok(()) => halves.send(until).await,
-        failed => failed,
-    };
-    drop(halves);
-    link.sent(sent)?;
-    loop {
-        let turn = before(until, poll_fn(|cx| link.poll_turn(number, cx))).await;
-        let mut halves = match turn.unwrap_or_else(|| Err(unanswered()))? {
-            Turn::Over(answer) => return Ok(answer),
-            Turn::Read(halves) => halves,
-        };
-        let received = before(until, poll_fn(|cx| halves.poll_receive(cx))).await;
-        halves.received(received.unwrap_or_else(|| Err(unanswered())))?;
+}
+
+impl<'a, Req, Resp, F, C> Finding<'a, Req, Resp, F, C> {
+    fn new(client: &'a Client<Req, Resp, F, C, Tokio>, until: Until) -> Self {
+        let number = client.present().dialing.enter();
+        Self { client, number, until }
+    }
+
+    /// Whether what connects was begun by this call.
+    fn connects(&self) -> bool {
+        self.client.present().dialing.is_begun_by(self.number)
     }
 }
 
-impl<Req, Resp, F, C> Halves<'_, Req, Resp, F, C, Tokio>
+impl<Req, Resp, F, C> Finding<'_, Req, Resp, F, C>
 where
     Req: Sendable,
     Resp: Receivable,
-    F: Framing,
-    C: Codec,
+    F: Framing + Clone,
+    C: Codec + Clone,
 {
-    fn stage(&mut self, request: &Request<&Req>) -> Result<(), Error> {
-        match &mut self.sender {
-            Some(sender) => sender.parts().1.stage(request),
-            None => Ok(()),
-        }
-    }
-
-    /// Sends what is staged. Where nobody else receives, answers that come meanwhile are handed out.
-    async fn send(&mut self, until: Until) -> Result<(), Error> {
-        let mut receives = true;
-        let sent = before(until, poll_fn(|cx| self.poll_send(&mut receives, cx))).await;
-        let late =
-            || Error::new(Operation::Send, Obstacle::TimedOut("the service takes no request"));
-        let sent = sent.unwrap_or_else(|| Err(late()));
-        match &mut self.sender {
-            Some(sender) => sent.map_err(|error| sender.parts().1.withdraw(error)),
-            None => sent,
-        }
-    }
-
-    fn poll_send(&mut self, receives: &mut bool, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if let Some(sender) = &mut self.sender {
-            if let Poll::Ready(sent) = sender.poll_write_out(cx) {
-                return Poll::Ready(sent);
+    /// Goes on with what connects, though another call may have begun it: that one's future may not be polled.
+    fn poll(&self, cx: &Context<'_>) -> PollFound<Req, Resp, F, C> {
+        let Self { client, number, until } = *self;
+        client.tasks().enter(number, cx);
+        let waker = client.tasks().waker();
+        let cx = &mut Context::from_waker(&waker);
+        let mut present = client.present();
+        loop {
+            if let Some(error) = present.dialing.failure(number) {
+                return Poll::Ready(Err(error));
             }
+            if let Some(link) = present.link() {
+                return Poll::Ready(Ok(link));
+            }
+            let dial = || client.options().dial(client.path().clone(), until);
+            let (by, talked) = ready!(present.dialing.poll(number, dial, cx));
+            match talked.and_then(|talked| client.options().link(talked)) {
+                Ok(link) => drop(present.go_on_with(link)),
+                Err(error) => present.dialing.fail(by, error),
+            }
+            client.tasks().wake_all();
         }
-        while *receives && self.poll_take_over(cx).is_ready() {
-            let Poll::Ready(received) = self.poll_receive(cx) else { break };
-            *receives = received.is_ok();
-            self.hand_out(received);
-        }
-        Poll::Pending
     }
+}
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer<Resp>, Error>> {
-        let received = self.read(|receiver| {
-            receiver.poll_fill(cx).map(|filled| filled.and_then(|()| receiver.parts().1.message()))
-        });
-        received.unwrap_or(Poll::Pending)
+impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
+    fn drop(&mut self) {
+        let tasks = self.client.tasks();
+        tasks.leave(self.number);
+        let mut present = self.client.present();
+        let begun = present.dialing.leave(self.number);
+        let idle = present.dialing.is_idle();
+        drop(present);
+        drop(begun);
+        // Others may wait for what is gone now.
+        if idle {
+            tasks.wake_all();
+        }
     }
 }

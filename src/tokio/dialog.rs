@@ -5,7 +5,9 @@ use std::io;
 
 use super::Tokio;
 use super::wait::before;
-use crate::dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf};
+use crate::dialog::{
+    Agreement, Handshake, HandshakeDone, Inbound, Outbound, Patience, ReceivingHalf, SendingHalf,
+};
 use crate::duplex::Connection;
 use crate::error::{Error, Operation};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
@@ -102,26 +104,39 @@ impl Connection<Tokio> {
         F: Framing + Clone,
         C: Codec + Clone,
     {
-        let (mut reader, mut writer) = self.split();
+        let mut connection = self;
         if In::WITH_HANDLES {
-            reader.raw_mut().let_in();
+            connection.reader().raw_mut().let_in();
         }
-        let mut handshake = agreement.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let talked = async {
-            while let Some(bytes) = handshake.pending() {
-                let sent = poll_fn(|cx| writer.poll_write_bytes(cx, bytes)).await?;
-                handshake.sent(sent);
-            }
-            while let Some(room) = handshake.room() {
-                let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await?;
-                handshake.got(got);
-            }
-            Ok(())
-        };
-        let talked = before(agreement.until(), talked).await;
-        let talked = talked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
-        talked.map_err(|error| reader.failed(Operation::Agree, error))?;
+        let handshake = agreement.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let done = shake_hands(connection, handshake, agreement.patience()).await;
+        let (handshake, reader, writer) = done?;
         agreement.conclude(&handshake, reader, writer)
+    }
+}
+
+/// Tells the other side what this one has to say, and hears what it says.
+pub(super) async fn shake_hands(
+    connection: Connection<Tokio>,
+    mut handshake: Handshake,
+    patience: Patience,
+) -> Result<HandshakeDone<Tokio>, Error> {
+    let (mut reader, mut writer) = connection.split();
+    let talked = async {
+        while let Some(bytes) = handshake.pending() {
+            let sent = poll_fn(|cx| writer.poll_write_bytes(cx, bytes)).await?;
+            handshake.sent(sent);
+        }
+        while let Some(room) = handshake.room() {
+            let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await?;
+            handshake.got(got);
+        }
+        Ok(())
+    };
+    let talked = before(patience.until(), talked).await;
+    match talked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(()) => Ok((handshake, reader, writer)),
+        Err(error) => Err(reader.failed(Operation::Agree, error)),
     }
 }
 

@@ -366,6 +366,11 @@ impl<P: Hold> End<Write, Open<Tokio>, P> {
         polled.poll_write(cx, bytes)
     }
 
+    /// Nothing that is pending is written after this; tells how much of it was.
+    pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
+        self.io_mut().polled.give_up_write()
+    }
+
     pub(super) fn poll_finish(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let Driven { polled, sleeper } = self.io_mut();
         check(sleeper.as_ref(), cx)?;

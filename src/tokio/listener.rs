@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -11,11 +10,8 @@ use super::Tokio;
 use super::wait::{check, pause};
 use crate::duplex::{Connection, Listener, Seat};
 use crate::error::{Error, ErrorKind, Obstacle, Operation, TransitionError};
-use crate::sys::PolledServer;
+use crate::sys::{PolledServer, REST};
 use crate::wait::Sleeper;
-
-/// How long a listener rests that has no room for a client. It would find the same client again at once.
-const REST: Duration = Duration::from_millis(50);
 
 /// What a listener waits with, under tokio.
 #[derive(Debug)]
@@ -125,7 +121,27 @@ impl Listener<Tokio> {
     ///
     /// Those of a listener that blocks.
     pub async fn accept(&mut self) -> Result<Connection<Tokio>, Error> {
-        Ok(self.accept_any().await?.into_tokio()?)
+        let client = self.accept_any().await?;
+        self.register(client).await
+    }
+
+    /// Registers a client with the runtime. One for which there is no room is the next one again.
+    pub(super) async fn register(&self, client: Connection) -> Result<Connection<Tokio>, Error> {
+        let (client, error) = match client.into_tokio() {
+            Ok(client) => return Ok(client),
+            Err(failed) => failed.into_parts(),
+        };
+        *self.kept() = Some(client);
+        self.rest_after(error).await
+    }
+
+    /// Fails, after a rest where there is no room.
+    async fn rest_after<T>(&self, error: Error) -> Result<T, Error> {
+        if error.kind() == ErrorKind::Exhausted {
+            let sleeper = self.stop().map(Sleeper::new);
+            pause(REST, sleeper.as_ref()).await.map_err(|stopped| self.failed(stopped))?;
+        }
+        Err(error)
     }
 
     /// Waits under the token that it has by now.
@@ -137,15 +153,13 @@ impl Listener<Tokio> {
 
     /// The next client, in no mode yet.
     pub(super) async fn accept_any(&mut self) -> Result<Connection, Error> {
-        let error = match poll_fn(|cx| self.poll_accept(cx)).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => self.failed(error),
-        };
-        if error.kind() == ErrorKind::Exhausted {
-            let sleeper = self.stop().map(Sleeper::new);
-            pause(REST, sleeper.as_ref()).await.map_err(|stopped| self.failed(stopped))?;
+        if let Some(kept) = self.kept().take() {
+            return Ok(kept);
         }
-        Err(error)
+        match poll_fn(|cx| self.poll_accept(cx)).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => self.rest_after(self.failed(error)).await,
+        }
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>> {

@@ -274,6 +274,16 @@ where
         Poll::Ready(Ok(()))
     }
 
+    /// Takes the last message back, unless a part of it is sent, and lets the error say whether it is.
+    pub(super) fn take_back(&mut self, error: Error) -> Error {
+        let (end, outgoing) = self.parts();
+        // What is not going to be awaited must not be written later.
+        if let Ok(written @ 1..) = end.give_up_write() {
+            let _ = outgoing.note(Ok(written));
+        }
+        outgoing.withdraw(error)
+    }
+
     pub(super) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let (end, outgoing) = self.parts();
         while let Some(bytes) = outgoing.pending() {

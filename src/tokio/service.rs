@@ -169,7 +169,8 @@ where
                 (agreement.clone(), Arc::clone(&desk), Arc::clone(&handler));
             clients.spawn(async move {
                 // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
-                let served = caught(serve(&desk, client, agreement, &*handler)).await;
+                let served =
+                    caught(async { serve(&desk, client?, agreement, &*handler).await }).await;
                 if !matches!(served, Ok(Ok(()))) {
                     desk.lose();
                 }
@@ -183,8 +184,11 @@ where
     }
 }
 
-/// The next client; `None` when the service is to end.
-async fn accept(desk: &Desk, listener: &mut Listener<Tokio>) -> Result<Option<Connection>, Error> {
+/// The next client, or why it is not served; `None` when the service is to end.
+async fn accept(
+    desk: &Desk,
+    listener: &mut Listener<Tokio>,
+) -> Result<Option<Result<Connection<Tokio>, Error>>, Error> {
     loop {
         let accepted = match desk.left() {
             None => listener.accept_any().await,
@@ -194,7 +198,12 @@ async fn accept(desk: &Desk, listener: &mut Listener<Tokio>) -> Result<Option<Co
                 Err(_) => continue,
             },
         };
-        return match accepted {
+        let registered = match accepted.map(|client| desk.expect(client)) {
+            Ok(Ok(client)) => listener.register(client).await.map(Ok),
+            Ok(Err(refused)) => Ok(Err(refused)),
+            Err(error) => Err(error),
+        };
+        return match registered {
             Ok(client) => {
                 desk.let_in();
                 Ok(Some(client))
@@ -208,7 +217,7 @@ async fn accept(desk: &Desk, listener: &mut Listener<Tokio>) -> Result<Option<Co
 /// Serves one client, until it leaves or the service ends.
 async fn serve<Req, Resp, F, C, H, A, E>(
     desk: &Desk,
-    client: Connection,
+    client: Connection<Tokio>,
     agreement: Agreement<F, C>,
     handler: &H,
 ) -> Result<(), Error>
@@ -221,7 +230,6 @@ where
     A: Future<Output = Result<Resp, E>>,
     E: fmt::Display,
 {
-    let client = desk.expect(client)?.into_tokio()?;
     let agreed = client.into_channels_with::<Answer<Resp>, Request<Req>, _, _>(agreement).await;
     let (mut sender, mut receiver) = match agreed {
         Err(error) if error.kind() == ErrorKind::Stopped => return Ok(()),

@@ -36,4 +36,6 @@ mod tasks_calls;
 mod tasks_handles;
 #[cfg(feature = "tokio")]
 mod tasks_service;
+#[cfg(feature = "tokio")]
+mod unpolled;
 mod waiting;

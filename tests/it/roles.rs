@@ -101,9 +101,15 @@ mod unix {
     use std::time::{Duration, Instant};
 
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    #[cfg(feature = "tokio")]
+    use tokio::runtime::Builder;
+    #[cfg(feature = "tokio")]
+    use typed_pipe::Service;
     use typed_pipe::{ErrorKind, Handles, IfExists, ListenerOptions};
 
     use super::*;
+    #[cfg(feature = "tokio")]
+    use crate::calls::{Answer, Request};
     use crate::peer::unix::{await_round, processor_time};
     use crate::peer::{LOST, WON};
 
@@ -116,6 +122,10 @@ mod unix {
             "fork-connections" => fork_connections(name),
             "fork-server" => fork_server(name),
             "exhausted-listener" => exhausted_listener(name),
+            #[cfg(feature = "tokio")]
+            "exhausted-service" => exhausted_service(name),
+            #[cfg(feature = "tokio")]
+            "exhausted-tasks" => exhausted_tasks(name),
             "exhausted-receiver" => exhausted_receiver(name),
             "idle-reader" => idle_reader(name),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
@@ -307,6 +317,64 @@ mod unix {
         for mut client in waiting {
             client.read_exact(&mut [0]).unwrap();
         }
+    }
+
+    /// Has a descriptor left for a client, and none to register it with.
+    #[cfg(feature = "tokio")]
+    fn exhausted_tasks(name: &Path) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = Listener::bind(name).unwrap();
+        let waiting: Vec<_> = (0..3).map(|_| Connection::connect(name).unwrap()).collect();
+        let servers = runtime.block_on(async {
+            let mut listener = listener.into_tokio().unwrap();
+            for free in [2, 1] {
+                let mut hoard = hoard(64);
+                hoard.truncate(hoard.len() - free);
+                for _ in 0..2 {
+                    let refused = listener.accept().await.unwrap_err();
+                    assert_eq!(refused.kind(), ErrorKind::Exhausted, "{refused}");
+                    assert_eq!(listener.clients(), 1);
+                }
+            }
+            // The order is that in which they came, whoever waits for them.
+            let blocking = listener.into_blocking();
+            let first = blocking.accept().unwrap();
+            let mut listener = blocking.into_tokio().unwrap();
+            let second = listener.accept().await.unwrap().into_blocking();
+            let third = listener.accept().await.unwrap().into_blocking();
+            [first, second, third]
+        });
+        for (number, (mut client, mut server)) in (0..).zip(waiting.into_iter().zip(servers)) {
+            server.write_all(&[number]).unwrap();
+            let mut got = [9];
+            client.read_exact(&mut got).unwrap();
+            assert_eq!(got, [number]);
+        }
+    }
+
+    /// Serves with tasks, and has a descriptor left for a client, and none to register it with.
+    #[cfg(feature = "tokio")]
+    fn exhausted_service(name: &Path) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let service = Service::<u32, u32>::bind(name).unwrap().message_limit(1);
+        let client = Connection::connect(name).unwrap();
+        let calling = thread::spawn(move || {
+            let mut client = client.into_typed::<Request<u32>, Answer<u32>>().unwrap();
+            client.send(&(0, 0, 7)).unwrap();
+            client.recv().unwrap()
+        });
+        let summary = runtime.block_on(async {
+            let service = service.into_tokio().unwrap();
+            let mut hoard = hoard(64);
+            hoard.truncate(hoard.len() - 2);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                drop(hoard);
+            });
+            service.serve(|number| async move { number + 1 }).await.unwrap()
+        });
+        assert_eq!(calling.join().unwrap().2, Some(8));
+        assert_eq!((summary.clients, summary.answered, summary.lost), (1, 1, 0));
     }
 
     /// Uses up all descriptors there may be.

@@ -325,6 +325,14 @@ fn b10_a_process_without_descriptors_neither_spins_nor_loses_its_clients() {
     watched(|| peer::start("exhausted-listener", Folder::new().name("door")).join());
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn b10_clients_of_tasks_without_descriptors_are_kept() {
+    for role in ["exhausted-tasks", "exhausted-service"] {
+        watched(move || peer::start(role, Folder::new().name("door")).join());
+    }
+}
+
 #[test]
 fn b18_the_user_of_a_dead_client_is_still_known() {
     watched(|| {
@@ -419,6 +427,24 @@ fn b24_a_byte_out_of_band_does_not_hold_up_the_reader() {
 #[test]
 fn b24_a_reader_that_waits_uses_no_processor() {
     watched(|| peer::start("idle-reader", Folder::new().name("door")).join());
+}
+
+/// As one without tasks does: for what this crate has no name for.
+#[cfg(feature = "tokio")]
+#[test]
+fn what_tasks_wait_for_lends_its_descriptor() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (one, mut other) = Connection::pair().unwrap();
+        let one = runtime.block_on(async { one.into_tokio().unwrap() });
+        let (reader, writer) = (one.as_fd().try_clone_to_owned().unwrap(), one.split().1);
+        let inode = |fd: &dyn AsFd| rustix::fs::fstat(fd.as_fd()).unwrap().st_ino;
+        assert_eq!(inode(&reader), inode(&writer));
+        UnixStream::from(reader).write_all(b"plain").unwrap();
+        let mut buf = [0; 5];
+        other.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"plain");
+    });
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::Mode;
@@ -19,10 +18,8 @@ use super::shortage;
 use super::socket::{self, bind, is_listened_to};
 use super::wait::{pause, until_done};
 use crate::error::Obstacle;
+use crate::sys::retry::REST;
 use crate::sys::{Settings, Wait, obstacle};
-
-/// How long a server rests that has no room for a client. It would find the same client again at once.
-const REST: Duration = Duration::from_millis(50);
 
 /// A socket that listens. Dropping it removes the name if it is still its own.
 #[derive(Debug)]

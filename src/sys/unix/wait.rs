@@ -174,7 +174,7 @@ fn wait_once(
 }
 
 /// Lets some time pass before another try; ends early where the wait itself ends.
-pub(super) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
+pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let now = Instant::now();
     let (time, last) = match wait.until {
         Until::Now => return Err(io::ErrorKind::WouldBlock.into()),

@@ -120,9 +120,9 @@ pub(super) fn remaining(until: Until) -> io::Result<u32> {
 }
 
 /// Lets some time pass before another try; ends early where the wait itself ends.
-pub(super) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
+pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let left = remaining(wait.until)?;
-    let time = u32::try_from(time.as_millis()).unwrap_or(left).min(left);
+    let time = u32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(left).min(left);
     match wait.stop {
         Some(stop) if stop.wait_for(time)? => Err(Obstacle::Stopped.into()),
         Some(_) => Ok(()),

@@ -35,7 +35,7 @@ mod writers;
 use std::io;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
-pub(crate) use event::Event;
+pub(crate) use event::{Event, pause};
 pub(crate) use facts::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;

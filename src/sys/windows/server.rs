@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::connection::{Connection, events};
 use super::event::{Event, expect_no_stop, pause};
@@ -13,13 +12,11 @@ use super::name::temporary;
 use super::node::lock;
 use super::raw::Raw;
 use super::shortage;
+use crate::sys::retry::REST;
 use crate::sys::{Settings, Until, Wait};
 
 /// The most instances that listen at any time.
 const MOST: u16 = 64;
-
-/// How long a process without room for a client rests before it looks again.
-const REST: Duration = Duration::from_millis(20);
 
 /// An allocated name, and the instances that listen.
 #[derive(Debug)]
@@ -109,7 +106,7 @@ impl Raw {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::super::testing::{
         NOW, PLAIN, alone, client, handles, is_wine, read_all, server, timely, within, write_all,

@@ -1,0 +1,203 @@
+//! One call, over a connection that other tasks share.
+
+use std::mem;
+use std::task::{Context, Poll};
+
+use super::Tokio;
+use crate::channel::{Receivable, Sendable};
+use crate::error::{Error, Obstacle, Operation};
+use crate::service::{Answer, Link, Shared, Tasks, not_sent, unanswered};
+use crate::wire::{Codec, Framing};
+
+/// A call. However it ends, nobody waits for its answer once this is dropped, and it is in nobody's way.
+pub(super) struct Call<'a, Req, Resp, F, C>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+{
+    link: &'a Link<Req, Resp, F, C, Tokio>,
+    number: u64,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The request of another call is being sent.
+    Waiting,
+    /// The request is staged, and whoever is polled sends it.
+    Sending,
+    Sent,
+}
+
+impl<'a, Req, Resp, F, C> Call<'a, Req, Resp, F, C>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+{
+    pub(super) fn new(link: &'a Link<Req, Resp, F, C, Tokio>) -> Self {
+        let number = link.lock().enter();
+        Self { link, number, progress: Progress::Waiting }
+    }
+
+    /// Sends the request when it is its turn, and waits for its answer. What can be sent and received for other calls
+    /// is: their futures may not be polled.
+    pub(super) fn poll(
+        &mut self,
+        wanted: u8,
+        request: &Req,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Answer<Resp>, Error>> {
+        let (tasks, number) = (self.link.tasks(), self.number);
+        // Before all else: what happens after it was looked for wakes the task.
+        tasks.enter(number, cx);
+        let waker = tasks.waker();
+        let cx = &mut Context::from_waker(&waker);
+        let mut shared = self.link.lock();
+        if self.progress == Progress::Sent {
+            if let Some(found) = shared.look(number) {
+                return Poll::Ready(found);
+            }
+        }
+        loop {
+            shared.send(tasks, cx);
+            if self.progress != Progress::Waiting {
+                break;
+            }
+            shared.expect_open()?;
+            if shared.sending.is_some() {
+                shared.turn_awaited = true;
+                break;
+            }
+            shared.stage(number, wanted, request)?;
+            self.progress = Progress::Sending;
+        }
+        let received = shared.receive(number, tasks, cx);
+        if self.progress == Progress::Sending && shared.sending != Some(number) {
+            self.progress = Progress::Sent;
+        }
+        if self.progress == Progress::Sent {
+            if let Some(found) = shared.look(number) {
+                return Poll::Ready(found);
+            }
+            received?;
+        }
+        Poll::Pending
+    }
+
+    /// What the call has come to whose time is over.
+    pub(super) fn give_up(self) -> Result<Answer<Resp>, Error> {
+        let mut shared = self.link.lock();
+        if self.progress == Progress::Waiting {
+            return Err(not_sent());
+        }
+        if shared.sending == Some(self.number) {
+            let late = Obstacle::TimedOut("the service takes no request");
+            return Err(shared.take_back(self.link.tasks(), Error::new(Operation::Send, late)));
+        }
+        // Whoever is polled may have had its answer this very moment.
+        shared.look(self.number).unwrap_or_else(|| Err(unanswered()))
+    }
+}
+
+impl<Req, Resp, F, C> Drop for Call<'_, Req, Resp, F, C>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+{
+    fn drop(&mut self) {
+        let tasks = self.link.tasks();
+        tasks.leave(self.number);
+        let mut shared = self.link.lock();
+        shared.leave(self.number);
+        if shared.sending == Some(self.number) {
+            let _ = shared.take_back(tasks, not_sent());
+        }
+        // This one may have panicked with the answer of another.
+        if shared.is_lost() {
+            tasks.wake_all();
+        }
+    }
+}
+
+/// What can be done without waiting, for whichever call it is.
+impl<Req, Resp, F, C> Shared<Req, Resp, F, C, Tokio>
+where
+    Req: Sendable,
+    Resp: Receivable,
+    F: Framing,
+    C: Codec,
+{
+    fn stage(&mut self, number: u64, wanted: u8, request: &Req) -> Result<(), Error> {
+        if let Some(sender) = &mut self.sender {
+            sender.parts().1.stage(&(number, wanted, request))?;
+            self.sending = Some(number);
+        }
+        Ok(())
+    }
+
+    /// Sends what is staged: a request, and before it what is left of one that was given up.
+    fn send(&mut self, tasks: &Tasks, cx: &mut Context<'_>) {
+        let Some(sender) = &mut self.sender else { return };
+        let Poll::Ready(sent) = sender.poll_write_out(cx) else { return };
+        let sent = sent.map_err(|error| sender.parts().1.withdraw(error));
+        let failed = sent.map_err(|error| self.sending_failed(error)).err();
+        if let Some(number) = self.sending.take() {
+            if let Some(error) = failed {
+                self.settle(number, Err(error));
+                tasks.wake_one(number);
+            }
+            self.next_may_send(tasks);
+        }
+    }
+
+    /// Takes back what is staged, as far as it is not sent.
+    fn take_back(&mut self, tasks: &Tasks, error: Error) -> Error {
+        self.sending = None;
+        self.next_may_send(tasks);
+        match &mut self.sender {
+            Some(sender) => {
+                let error = sender.take_back(error);
+                self.sending_failed(error)
+            }
+            None => error,
+        }
+    }
+
+    fn next_may_send(&mut self, tasks: &Tasks) {
+        if mem::take(&mut self.turn_awaited) {
+            tasks.wake_all();
+        }
+    }
+
+    /// Receives what has come, until the answer of this call has. Others that wait were woken by what is left, or by
+    /// this. An error is this call's own.
+    fn receive(&mut self, number: u64, tasks: &Tasks, cx: &mut Context<'_>) -> Result<(), Error> {
+        while !self.is_lost() && !self.is_settled(number) {
+            let Some(receiver) = &mut self.receiver else { break };
+            let Poll::Ready(filled) = receiver.poll_fill(cx) else { break };
+            let received = filled.and_then(|()| self.reading(Self::decode));
+            let answered = received.as_ref().ok().map(|answer| answer.0);
+            self.note(received)?;
+            if let Some(other) = answered.filter(|answered| *answered != number) {
+                tasks.wake_one(other);
+            }
+            if self.is_lost() {
+                tasks.wake_all();
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self) -> Result<Answer<Resp>, Error> {
+        match &mut self.receiver {
+            Some(receiver) => receiver.parts().1.message(),
+            None => Err(unanswered()),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Calls under tokio whose futures are alive, and which nobody polls: they are in nobody's way.
+
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::sleep;
+use typed_pipe::wire::{LengthPrefixed, Postcard};
+use typed_pipe::{
+    Client, ClientOptions, ErrorKind, Listener, ListenerOptions, PipePath, Receivable,
+    ReceivingHalf, Sendable, SendingHalf, Service, Tokio,
+};
+
+use crate::calls::{Answer, Request};
+use crate::support::{Folder, watched};
+
+type Caller<Req, Resp> = Client<Req, Resp, LengthPrefixed, Postcard, Tokio>;
+type Sender<T> = SendingHalf<Answer<T>, LengthPrefixed, Postcard, Tokio>;
+type Receiver<T> = ReceivingHalf<Request<T>, LengthPrefixed, Postcard, Tokio>;
+
+/// More than a pipe holds.
+const MUCH: usize = 4 << 20;
+
+fn in_runtime<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    watched(|| Builder::new_current_thread().enable_all().build().unwrap().block_on(test()));
+}
+
+/// Polls a future once: it is not done by that, and stays as it is.
+async fn begin<F: Future>(mut future: Pin<&mut F>) {
+    poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// A client, and a service that does what a test says.
+async fn with_service<Req, Resp, S>(
+    serve: impl FnOnce(Sender<Resp>, Receiver<Req>) -> S + Send + 'static,
+) -> (Arc<Caller<Req, Resp>>, JoinHandle<()>)
+where
+    Req: Sendable + Receivable + Send + 'static,
+    Resp: Sendable + Receivable + Send + 'static,
+    S: Future<Output = ()> + Send,
+{
+    let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+    let path = listener.path().clone();
+    let serving = tokio::spawn(async move {
+        let client = listener.accept().await.unwrap();
+        let (sender, receiver) = client.into_channels().await.unwrap();
+        serve(sender, receiver).await;
+    });
+    (Arc::new(ClientOptions::new().into_tokio().connect(path).await.unwrap()), serving)
+}
+
+fn answer(request: Request<u32>) -> Answer<u32> {
+    (request.0, 0, Some(request.2 * 2), String::new())
+}
+
+#[test]
+fn a_call_beside_another_in_one_task_gets_its_answer() {
+    in_runtime(|| async {
+        let (client, serving) =
+            with_service::<u32, u32, _>(|mut sender, mut receiver| async move {
+                let first = receiver.recv().await.unwrap();
+                let second = receiver.recv().await.unwrap();
+                sender.send(&answer(second)).await.unwrap();
+                sender.send(&answer(first)).await.unwrap();
+            })
+            .await;
+        let mut slow = pin!(client.call(&1));
+        tokio::select! {
+            biased;
+            _ = &mut slow => unreachable!("the second is answered first"),
+            () = async {} => assert_eq!(client.call(&2).await.unwrap(), 4),
+        }
+        assert_eq!(slow.await.unwrap(), 2);
+        serving.await.unwrap();
+    });
+}
+
+/// Whoever would be the next to read is not polled either.
+#[test]
+fn calls_that_nobody_polls_hold_up_no_other_task() {
+    in_runtime(|| async {
+        let (client, serving) =
+            with_service::<u32, u32, _>(|mut sender, mut receiver| async move {
+                let mut requests = Vec::new();
+                for _ in 0..4 {
+                    requests.push(receiver.recv().await.unwrap());
+                }
+                while let Some(request) = requests.pop() {
+                    sender.send(&answer(request)).await.unwrap();
+                }
+            })
+            .await;
+        let client = &client;
+        let mut dropped = Box::pin(client.call(&1));
+        let (mut second, mut third) = (pin!(client.call(&2)), pin!(client.call(&3)));
+        begin(dropped.as_mut()).await;
+        begin(second.as_mut()).await;
+        begin(third.as_mut()).await;
+        let shared = Arc::clone(client);
+        let other = tokio::spawn(async move { shared.call(&4).await.unwrap() });
+        yield_now().await;
+        drop(dropped);
+        assert_eq!(other.await.unwrap(), 8);
+        assert_eq!((third.await.unwrap(), second.await.unwrap()), (6, 4));
+        serving.await.unwrap();
+    });
+}
+
+#[test]
+fn a_request_half_sent_is_sent_on_by_others() {
+    in_runtime(|| async {
+        let (client, serving) =
+            with_service::<Vec<u8>, u8, _>(|mut sender, mut receiver| async move {
+                for _ in 0..3 {
+                    let (number, _, value) = receiver.recv().await.unwrap();
+                    let first = value.first().copied();
+                    sender.send(&(number, 0, first, String::new())).await.unwrap();
+                }
+            })
+            .await;
+        let large = vec![7; MUCH];
+        let mut large = pin!(client.call(&large));
+        begin(large.as_mut()).await;
+        let shared = Arc::clone(&client);
+        let other = tokio::spawn(async move { shared.call(&vec![1]).await.unwrap() });
+        assert_eq!(client.call(&vec![2]).await.unwrap(), 2);
+        assert_eq!(other.await.unwrap(), 1);
+        assert_eq!(large.await.unwrap(), 7);
+        serving.await.unwrap();
+    });
+}
+
+/// What is left of a request goes first, though nobody waits for its answer; one of which nothing has left never goes.
+#[test]
+fn a_dropped_call_takes_back_what_was_not_begun_to_be_sent() {
+    in_runtime(|| async {
+        let (client, serving) =
+            with_service::<Vec<u8>, u8, _>(|mut sender, mut receiver| async move {
+                assert_eq!(receiver.recv().await.unwrap().2.len(), MUCH);
+                let (number, _, value) = receiver.recv().await.unwrap();
+                sender.send(&(number, 0, value.first().copied(), String::new())).await.unwrap();
+            })
+            .await;
+        let large = vec![7; MUCH];
+        for request in [&large, &vec![8; 10]] {
+            let mut dropped = Box::pin(client.call(request));
+            begin(dropped.as_mut()).await;
+        }
+        assert_eq!(client.call(&vec![9]).await.unwrap(), 9);
+        serving.await.unwrap();
+    });
+}
+
+#[test]
+fn a_late_call_tells_whether_a_part_of_it_is_sent() {
+    in_runtime(|| async {
+        let (read, to_read) = oneshot::channel();
+        let serve = |mut sender: Sender<u8>, mut receiver: Receiver<Vec<u8>>| async move {
+            to_read.await.unwrap();
+            for _ in 0..2 {
+                let (number, _, value) = receiver.recv().await.unwrap();
+                sender.send(&(number, 0, value.first().copied(), String::new())).await.unwrap();
+            }
+        };
+        let (client, serving) = with_service(serve).await;
+        let time = Duration::from_millis(10);
+        let large = vec![7; MUCH];
+        for delivered in [true, false] {
+            let late = client.call_timeout(&large, time).await.unwrap_err();
+            assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, delivered));
+        }
+        let call = pin!(client.call(&large));
+        read.send(()).unwrap();
+        assert_eq!(call.await.unwrap(), 7);
+        serving.await.unwrap();
+    });
+}
+
+/// A client whose service is gone, and the path of that.
+async fn bereft(name: &Path) -> Caller<u32, u32> {
+    let serving = serve(name, 1);
+    let path = PipePath::new(name).unwrap();
+    let client: Caller<u32, u32> = ClientOptions::new().into_tokio().connect(path).await.unwrap();
+    client.call(&0).await.unwrap();
+    serving.await.unwrap();
+    client.call(&0).await.unwrap_err();
+    client
+}
+
+/// Lets one client in at a time: nobody may take a place that is of no use to others.
+fn serve(name: &Path, requests: u64) -> JoinHandle<()> {
+    let listener = ListenerOptions::new().max_clients(1).bind(name).unwrap();
+    let service = Service::<u32, u32>::new(listener).message_limit(requests).into_tokio().unwrap();
+    tokio::spawn(async move {
+        service.serve(|number| async move { number * 2 }).await.unwrap();
+    })
+}
+
+#[test]
+fn others_go_on_with_a_connection_that_was_begun() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let client = bereft(&name).await;
+        let mut first = pin!(client.call(&1));
+        begin(first.as_mut()).await;
+        let serving = serve(&name, 2);
+        assert_eq!(client.call(&2).await.unwrap(), 4);
+        assert_eq!(first.await.unwrap(), 2);
+        serving.await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_that_was_begun_goes_with_its_call_alone() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let client = bereft(&name).await;
+        let mut dropped = Box::pin(client.call(&1));
+        let mut waiting = pin!(client.call(&2));
+        begin(dropped.as_mut()).await;
+        begin(waiting.as_mut()).await;
+        drop(dropped);
+        let serving = serve(&name, 1);
+        assert_eq!(waiting.await.unwrap(), 4);
+        serving.await.unwrap();
+    });
+}
+
+/// It tells so when it is asked, and others have begun anew meanwhile.
+#[test]
+fn a_connection_whose_time_is_over_is_its_own_calls_error() {
+    in_runtime(|| async {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let client = bereft(&name).await;
+        let time = Duration::from_millis(10);
+        let mut first = pin!(client.call_timeout(&1, time));
+        begin(first.as_mut()).await;
+        let mut second = pin!(client.call(&2));
+        begin(second.as_mut()).await;
+        tokio::select! {
+            _ = &mut second => unreachable!("there is no service"),
+            () = sleep(time * 3) => {}
+        }
+        let serving = serve(&name, 1);
+        assert_eq!(second.await.unwrap(), 4);
+        let late = first.await.unwrap_err();
+        assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, false));
+        serving.await.unwrap();
+    });
+}
