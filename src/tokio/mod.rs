@@ -138,8 +138,6 @@ use crate::wait::Sleeper;
 /// - [`send_bytes`](crate::TypedSender::send_bytes), [`loan`](crate::TypedSender::loan) and
 ///   [`recv_bytes`](crate::TypedReceiver::recv_bytes): a `Vec<u8>` in the codec [`Plain`](crate::wire::Plain) is the same
 ///   bytes, copied once more.
-/// - Messages [with handles](crate::WithHandles): a thread that blocks sends and receives them. A connection has
-///   [`into_blocking`](crate::Connection::into_blocking) for that, before it becomes channels.
 /// - [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer): `tokio::select!` of `open`, or
 ///   of the first read, and of the `wait` of a `tokio::process::Child`.
 ///

@@ -122,12 +122,11 @@ fn what_was_handled_is_never_told_to_be_untaken() {
         });
         let mut client = TypedConnection::<Request<()>, Answer<Vec<u8>>>::connect(&path).unwrap();
         client.send_all((0..1000).map(|number| (number, 0, ()))).unwrap();
-        // Until there is no room for the next answer, and no patience any more.
-        let mut requests = 0;
-        while handled.recv_timeout(patience / 2).is_ok() {
-            requests += 1;
+        // Until there is no room for the next answer, and no patience any more: then the service hangs up.
+        while !matches!(client.try_send(&(1000, 0, ())), Err(error) if error.is_disconnected()) {
+            thread::sleep(patience / 10);
         }
-        thread::sleep(patience);
+        let requests = handled.try_iter().count();
         let answers = client.by_ref().map_while(Result::ok).count();
         let end = client.recv().unwrap_err();
         assert!(answers < requests && requests < 1000, "{answers} of {requests}");
