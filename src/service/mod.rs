@@ -5,11 +5,13 @@
 //! (`u64`), how it went (`u8`: 0 answered, 1 done, 2 failed, 3 panicked), the value if there is one (an option), and
 //! words (a string) where it failed. Numbers are never used twice on a connection.
 
+mod attempts;
 mod client;
 mod desk;
 #[cfg(feature = "tokio")]
 mod dialing;
 mod link;
+mod options;
 mod server;
 #[cfg(feature = "tokio")]
 mod tasks;
@@ -17,9 +19,9 @@ mod tasks;
 use crate::error::{Cause, Error, Operation};
 use crate::path::PipePath;
 
+pub use client::Client;
 #[cfg(feature = "tokio")]
 pub(crate) use client::SharedLink;
-pub use client::{Client, ClientOptions};
 #[cfg(feature = "tokio")]
 pub(crate) use desk::{Desk, instead};
 pub use desk::{Ending, Summary};
@@ -27,6 +29,7 @@ pub use desk::{Ending, Summary};
 pub(crate) use dialing::Dial;
 #[cfg(feature = "tokio")]
 pub(crate) use link::{Link, Shared, not_sent, outcome, unanswered};
+pub use options::ClientOptions;
 pub use server::Service;
 #[cfg(feature = "tokio")]
 pub(crate) use tasks::Tasks;

@@ -1,0 +1,345 @@
+//! `ClientOptions`: how to call a service.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::attempts::Attempts;
+use super::client::Client;
+use super::identifiers;
+use super::link::Link;
+use crate::channel::{Receivable, Sendable};
+use crate::dialog::Agreement;
+use crate::duplex::ConnectOptions;
+use crate::error::Error;
+use crate::path::PipePath;
+use crate::state::{Blocking, Mode};
+use crate::sys::Until;
+use crate::wait::within;
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
+
+/// How to call a service.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use typed_pipe::{Client, ClientOptions};
+///
+/// let client: Client<String, u64> = ClientOptions::new()
+///     .speaking("lengths/1")
+///     .attempts(5)
+///     .timeout(Duration::from_secs(2))
+///     .connect("/run/app/lengths")?;
+/// println!("{}", client.call(&"hello".into())?);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a client is made with `connect`"]
+pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
+    wire: Wire<F, C>,
+    name: String,
+    pub(super) connect: ConnectOptions<M>,
+    attempts: u32,
+    pauses: (Duration, Duration),
+    timeout: Option<Duration>,
+}
+
+impl ClientOptions {
+    /// The usual options: the usual wire, one attempt, and no deadline.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let options = ClientOptions::new(); // those of `Client::connect`
+    /// let one = options.clone().connect::<u32, u32>(&path)?;
+    /// let other = options.connect::<u32, u32>(&path)?;
+    /// assert_eq!((one.call(&1)?, other.call(&2)?), (2, 3));
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            wire: Wire::default(),
+            name: String::new(),
+            connect: ConnectOptions::new(),
+            attempts: 1,
+            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
+            timeout: None,
+        }
+    }
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
+    /// Speaks another wire. The service must speak the same.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::wire::{LengthPrefixed, Wire};
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|word| word.len()));
+    ///
+    /// let small = Wire::default().with_framing(LengthPrefixed::default().limit(64));
+    /// let client = ClientOptions::new().with_wire(small).connect::<String, usize>(path)?;
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// let error = client.call(&"hello".repeat(100)).unwrap_err(); // nothing was sent
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> ClientOptions<G, D, M> {
+        ClientOptions {
+            wire,
+            name: self.name,
+            connect: self.connect,
+            attempts: self.attempts,
+            pauses: self.pauses,
+            timeout: self.timeout,
+        }
+    }
+
+    /// Sets the name of what is spoken, with a version, such as `"tasks/1"`. A service that has set another refuses.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let old = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path);
+    /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
+    /// let client = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn speaking(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets how to connect.
+    ///
+    /// ```
+    /// use typed_pipe::{ClientOptions, ConnectOptions, ErrorKind, Service, Stop};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let stop = Stop::new()?;
+    /// let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&stop));
+    /// stop.stop(); // at a Ctrl-C
+    /// let stopped = options.connect::<u32, u32>(service.path()); // and does not wait
+    /// assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Stopped);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn connecting(mut self, options: ConnectOptions<M>) -> Self {
+        self.connect = options;
+        self
+    }
+
+    /// Sets how many times a call is tried in all; once unless set.
+    ///
+    /// It is tried again where the service has not got the request, and where the call
+    /// [may be repeated](Client::call_repeatable) if the service was lost before it answered; never where the handler
+    /// has failed.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.try_serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
+    /// });
+    ///
+    /// // Where the service ends, up to four more attempts find its successor.
+    /// let client = ClientOptions::new().attempts(5).connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&42)?, 41);
+    /// assert!(client.call(&0).is_err());
+    /// assert_eq!(serving.join().unwrap()?.failed, 1); // it would fail again
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Sets the pause before the second attempt, which doubles with each, and the longest one; 10 milliseconds and a
+    /// second unless set.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let (first, longest) = (Duration::from_millis(50), Duration::from_millis(150));
+    /// let options = ClientOptions::new().attempts(4).back_off(first, longest); // 50, 100 and 150 ms
+    /// let client = options.connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&1)?, 2); // at the first attempt, without a pause
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
+        self.pauses = (first, longest);
+        self
+    }
+
+    /// Sets how long a call may take that says nothing else, all attempts included; as long as it takes unless set.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    ///
+    /// let stop = Stop::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let path = service.path().clone();
+    /// let busy = stop.clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve(|number| {
+    ///         while !busy.is_stopped() {
+    ///             thread::yield_now(); // it takes long
+    ///         }
+    ///         number + 1
+    ///     })
+    /// });
+    ///
+    /// let options = ClientOptions::new().timeout(Duration::from_millis(10));
+    /// let client = options.connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # stop.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The same options in another mode.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn in_mode<N: Mode>(self) -> ClientOptions<F, C, N> {
+        ClientOptions {
+            wire: self.wire,
+            name: self.name,
+            connect: self.connect.in_mode(),
+            attempts: self.attempts,
+            pauses: self.pauses,
+            timeout: self.timeout,
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn connect_options(&self) -> &ConnectOptions<M> {
+        &self.connect
+    }
+
+    /// What is to be agreed with the service.
+    pub(crate) fn agreement(&self, until: Until) -> Agreement<F, C> {
+        let (calls, answers) = identifiers(&self.name);
+        let agreement = Agreement::new().with_wire(self.wire.clone());
+        agreement.sending(calls).receiving(answers).by(until)
+    }
+
+    /// The deadline of a call that says nothing else.
+    pub(crate) fn until(&self) -> Until {
+        self.timeout.map_or(Until::Done, within)
+    }
+
+    pub(crate) fn attempts_of_a_call(&self, until: Until, repeatable: bool) -> Attempts {
+        let (pause, longest) = self.pauses;
+        Attempts { left: self.attempts, pause, longest, repeatable, until }
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+    /// Connects to the service at a path, as [`Client::connect`].
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let client: Client<u32, u32> = ClientOptions::new().attempts(3).connect(path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`].
+    pub fn connect<Req: Sendable, Resp: Receivable>(
+        self,
+        path: impl AsRef<Path>,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        self.connect_until(path.as_ref(), Until::Done)
+    }
+
+    /// Connects to the service at a path, as [`Client::connect_timeout`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let options = ClientOptions::new().attempts(3);
+    /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10));
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // attempts are those of calls
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect_timeout`].
+    pub fn connect_timeout<Req: Sendable, Resp: Receivable>(
+        self,
+        path: impl AsRef<Path>,
+        timeout: Duration,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        self.connect_until(path.as_ref(), within(timeout))
+    }
+
+    fn connect_until<Req: Sendable, Resp: Receivable>(
+        self,
+        path: &Path,
+        until: Until,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        let path = PipePath::new(path)?;
+        let link = self.link(&path, until)?;
+        Ok(Client::over(path, self, link))
+    }
+
+    /// A new connection, when the service agrees.
+    pub(super) fn link<Req: Sendable, Resp: Receivable>(
+        &self,
+        path: &PipePath,
+        until: Until,
+    ) -> Result<Link<Req, Resp, F, C>, Error> {
+        let connection = self.connect.connect_until(path.clone(), until)?;
+        let (sender, receiver) = self.agreement(until).make(connection)?.split();
+        Ok(Link::new(sender, receiver))
+    }
+}
