@@ -14,7 +14,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
             "wait", "sys", "error",
         ],
     ),
-    ("handle", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
+    ("os", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
     ("service", &["dialog", "channel", "duplex", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
@@ -36,7 +36,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
 ];
 
 /// The modules that may tell systems apart.
-const OF_SYSTEMS: [&str; 2] = ["sys", "handle"];
+const OF_SYSTEMS: [&str; 2] = ["sys", "os"];
 
 #[test]
 fn every_module_is_in_the_table() {
