@@ -172,6 +172,11 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         Some(Err(error))
     }
 
+    /// How many bytes are here that were not taken.
+    pub(crate) fn unread(&self) -> usize {
+        self.decoder.buffered().len()
+    }
+
     /// Whether an iterator, or a stream, has nothing more to give.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed

@@ -72,9 +72,9 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
         number
     }
 
-    /// Nobody waits for the answer any more.
-    pub(crate) fn leave(&mut self, number: u64) {
-        self.calls.remove(&number);
+    /// Nobody waits for the answer any more. One that has come is not to be dropped under the lock: that may call again.
+    pub(crate) fn leave(&mut self, number: u64) -> Option<Result<Answer<Resp>, Error>> {
+        self.calls.remove(&number).flatten()
     }
 
     /// Fails where no call can begin.
@@ -110,20 +110,26 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
         self.calls.get(&number).is_some_and(Option::is_some)
     }
 
-    /// Notes what a call has come to. That of one that gave up is of no use to anybody.
-    pub(crate) fn settle(&mut self, number: u64, outcome: Result<Answer<Resp>, Error>) {
-        if let Some(place) = self.calls.get_mut(&number) {
-            *place = Some(outcome);
+    /// Notes what a call has come to. That of one that gave up is of no use to anybody, and is given back.
+    pub(crate) fn settle(
+        &mut self,
+        number: u64,
+        outcome: Result<Answer<Resp>, Error>,
+    ) -> Option<Result<Answer<Resp>, Error>> {
+        match self.calls.get_mut(&number) {
+            Some(place) => place.replace(outcome),
+            None => Some(outcome),
         }
     }
 
-    /// Notes what was received. An error that ends this caller's wait alone is given back.
-    pub(crate) fn note(&mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
+    /// Notes what was received. An answer that nobody waits for is given back, not to be dropped under the lock, and so is an
+    /// error that ends this caller's wait alone.
+    pub(crate) fn note(
+        &mut self,
+        received: Result<Answer<Resp>, Error>,
+    ) -> Result<Option<Answer<Resp>>, Error> {
         match received {
-            Ok(answer) => {
-                self.settle(answer.0, Ok(answer));
-                Ok(())
-            }
+            Ok(answer) => self.settle(answer.0, Ok(answer)).transpose(),
             Err(error) => match error.kind() {
                 ErrorKind::TimedOut => Err(unanswered()),
                 ErrorKind::Stopped => Err(error.delivered()),
@@ -135,7 +141,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
                         }
                         _ => Lost::Disconnected,
                     });
-                    Ok(())
+                    Ok(None)
                 }
             },
         }
@@ -354,7 +360,8 @@ struct Call<'a, Req, Resp, F, C> {
 
 impl<Req, Resp, F, C> Drop for Call<'_, Req, Resp, F, C> {
     fn drop(&mut self) {
-        self.link.lock().leave(self.number);
+        let left = self.link.lock().leave(self.number);
+        drop(left);
         // It may have been the one that was to read next.
         self.link.changed.notify_all();
     }
@@ -385,7 +392,7 @@ impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
         let noted = shared.note(received);
         drop(shared);
         self.link.changed.notify_all();
-        noted
+        noted.map(drop)
     }
 
     fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C, Blocking>) {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
@@ -559,7 +560,7 @@ where
 {
     while !desk.is_closing() {
         let received = match desk.client_idle_limit() {
-            Some(limit) => receiver.recv_timeout(limit),
+            Some(limit) => while_it_comes(receiver, |receiver| receiver.recv_timeout(limit)),
             None => receiver.recv(),
         };
         let Some((ticket, request)) = desk.take(received)? else { break };
@@ -574,4 +575,20 @@ where
         desk.answered(&answer);
     }
     Ok(())
+}
+
+/// Receives again where the time is over, but more of a message has come meanwhile.
+fn while_it_comes<T, F: Framing, C: Codec>(
+    receiver: &mut ReceivingHalf<T, F, C>,
+    mut receive: impl FnMut(&mut ReceivingHalf<T, F, C>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut here = receiver.unread();
+    loop {
+        let received = receive(receiver);
+        let before = mem::replace(&mut here, receiver.unread());
+        match received {
+            Err(error) if error.kind() == ErrorKind::TimedOut && here > before => {}
+            received => return received,
+        }
+    }
 }

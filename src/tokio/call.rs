@@ -51,6 +51,17 @@ where
         request: &Req,
         cx: &Context<'_>,
     ) -> Poll<Result<Answer<Resp>, Error>> {
+        let polled = self.poll_in_place(wanted, request, cx);
+        self.link.tasks().wake_noted();
+        polled
+    }
+
+    fn poll_in_place(
+        &mut self,
+        wanted: u8,
+        request: &Req,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Answer<Resp>, Error>> {
         let (tasks, number) = (self.link.tasks(), self.number);
         // Before all else: what happens after it was looked for wakes the task.
         tasks.enter(number, cx);
@@ -114,14 +125,17 @@ where
         let tasks = self.link.tasks();
         tasks.leave(self.number);
         let mut shared = self.link.lock();
-        shared.leave(self.number);
+        let left = shared.leave(self.number);
         if shared.sending == Some(self.number) {
             let _ = shared.take_back(tasks, not_sent());
         }
         // This one may have panicked with the answer of another.
         if shared.is_lost() {
-            tasks.wake_all();
+            tasks.note_all();
         }
+        drop(shared);
+        drop(left);
+        tasks.wake_noted();
     }
 }
 
@@ -150,7 +164,7 @@ where
         if let Some(number) = self.sending.take() {
             if let Some(error) = failed {
                 self.settle(number, Err(error));
-                tasks.wake_one(number);
+                tasks.note_one(number);
             }
             self.next_may_send(tasks);
         }
@@ -171,7 +185,7 @@ where
 
     fn next_may_send(&mut self, tasks: &Tasks) {
         if mem::take(&mut self.turn_awaited) {
-            tasks.wake_all();
+            tasks.note_all();
         }
     }
 
@@ -185,10 +199,10 @@ where
             let answered = received.as_ref().ok().map(|answer| answer.0);
             self.note(received)?;
             if let Some(other) = answered.filter(|answered| *answered != number) {
-                tasks.wake_one(other);
+                tasks.note_one(other);
             }
             if self.is_lost() {
-                tasks.wake_all();
+                tasks.note_all();
             }
         }
         Ok(())

@@ -424,6 +424,12 @@ where
 {
     /// Goes on with what connects, though another call may have begun it: that one's future may not be polled.
     fn poll(&self, cx: &Context<'_>) -> PollFound<Req, Resp, F, C> {
+        let polled = self.poll_in_place(cx);
+        self.client.tasks().wake_noted();
+        polled
+    }
+
+    fn poll_in_place(&self, cx: &Context<'_>) -> PollFound<Req, Resp, F, C> {
         let Self { client, number, until } = *self;
         client.tasks().enter(number, cx);
         let waker = client.tasks().waker();
@@ -442,7 +448,7 @@ where
                 Ok(link) => drop(present.go_on_with(link)),
                 Err(error) => present.dialing.fail(by, error),
             }
-            client.tasks().wake_all();
+            client.tasks().note_all();
         }
     }
 }
@@ -458,7 +464,8 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
         drop(begun);
         // Others may wait for what is gone now.
         if idle {
-            tasks.wake_all();
+            tasks.note_all();
         }
+        tasks.wake_noted();
     }
 }

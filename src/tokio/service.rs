@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -258,11 +259,19 @@ where
 {
     while !desk.is_closing() {
         let received = match desk.client_idle_limit() {
-            // A request that has begun to come in stays in the receiver, and is not taken.
-            Some(limit) => match timeout(limit, receiver.recv()).await {
-                Ok(received) => received,
-                Err(_) => break,
-            },
+            // A request that has begun to come in and does not go on stays in the receiver, and is not taken.
+            Some(limit) => {
+                let mut here = receiver.parts().1.unread();
+                loop {
+                    let received = timeout(limit, receiver.recv()).await;
+                    let before = mem::replace(&mut here, receiver.parts().1.unread());
+                    match received {
+                        Ok(received) => break received,
+                        Err(_) if here > before => {}
+                        Err(_) => return Ok(()),
+                    }
+                }
+            }
             None => receiver.recv().await,
         };
         let Some((ticket, request)) = desk.take(received)? else { break };

@@ -1,14 +1,16 @@
 //! Calls of which something goes wrong: at the client, at the service, or between them.
 
 use std::fmt;
-use std::sync::{Barrier, Mutex, mpsc};
+use std::io::Write;
+use std::sync::{Barrier, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use typed_pipe::wire::{Encoder, Wire};
 use typed_pipe::{
-    Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Listener, Service, Stop,
-    TypedConnection,
+    Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Listener, PipePath,
+    Service, Stop, TypedConnection,
 };
 
 use crate::support::{Folder, watched};
@@ -134,6 +136,79 @@ fn what_was_handled_is_never_told_to_be_untaken() {
         stop.stop();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (u64::try_from(answers).unwrap(), 1));
+    });
+}
+
+/// A lease that gives itself back, by a call of its own.
+#[test]
+fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
+    #[derive(Serialize, Deserialize)]
+    struct Lease(u64);
+
+    static CLIENT: OnceLock<Client<u64, Lease>> = OnceLock::new();
+
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            if self.0 != 0 {
+                CLIENT.get().unwrap().notify(&0).unwrap();
+            }
+        }
+    }
+
+    watched(|| {
+        let stop = Stop::new().unwrap();
+        let service = Service::<u64, u64>::temporary().unwrap().stopped_by(&stop);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve(|lease| {
+                thread::sleep(Duration::from_millis(lease));
+                lease
+            })
+        });
+        let client = CLIENT.get_or_init(|| Client::connect(path).unwrap());
+        assert!(client.call_timeout(&300, Duration::from_millis(50)).is_err());
+        // Its answer comes to this one, for which there is no use.
+        assert_eq!(client.call(&0).unwrap().0, 0);
+        stop.stop();
+        assert_eq!(serving.join().unwrap().unwrap().answered, 3);
+    });
+}
+
+/// A request that takes its time to come in is no silence.
+#[test]
+fn a_client_that_is_sending_is_not_silent() {
+    let slow = |path: PipePath| {
+        let client = TypedConnection::<Request<Vec<u8>>, Answer<u64>>::connect(path).unwrap();
+        let (sender, mut receiver) = client.split();
+        let mut encoder = Encoder::new(Wire::default());
+        encoder.stage(&(0_u64, 0_u8, vec![7_u8; 1000])).unwrap();
+        let mut half = sender.into_inner();
+        for piece in encoder.pending().chunks(100) {
+            half.write_all(piece).unwrap();
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(receiver.recv().unwrap().2, Some(1000));
+    };
+    let service = || {
+        let service = Service::<Vec<u8>, u64>::temporary().unwrap();
+        service.client_idle_limit(Duration::from_millis(600)).message_limit(1)
+    };
+    let length = |bytes: Vec<u8>| u64::try_from(bytes.len()).unwrap();
+    watched(move || {
+        let threads = service();
+        let path = threads.path().clone();
+        let serving = thread::spawn(move || threads.serve(length));
+        slow(path);
+        assert_eq!(serving.join().unwrap().unwrap().answered, 1);
+        #[cfg(feature = "tokio")]
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+            let tasks = service().into_tokio().unwrap();
+            let path = tasks.path().clone();
+            let client = tokio::task::spawn_blocking(move || slow(path));
+            let summary = tasks.serve(move |bytes| async move { length(bytes) }).await.unwrap();
+            client.await.unwrap();
+            assert_eq!(summary.answered, 1);
+        });
     });
 }
 

@@ -3,8 +3,9 @@
 use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::Poll;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -259,5 +260,52 @@ fn a_connection_whose_time_is_over_is_its_own_calls_error() {
         let late = first.await.unwrap_err();
         assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, false));
         serving.await.unwrap();
+    });
+}
+
+/// A waker may be the last that keeps its task: to wake it drops the task, with a call of the same client.
+#[test]
+fn to_wake_a_task_that_is_gone_may_drop_its_call() {
+    struct Task {
+        future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+        /// To where it goes when it is woken: its executor.
+        queue: SyncSender<Arc<Self>>,
+    }
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            let queue = self.queue.clone();
+            // Where there is no executor any more, this is the end of the task.
+            let _ = queue.send(self);
+        }
+    }
+
+    in_runtime(|| async {
+        let (client, serving) = with_service::<Vec<u8>, u64, _>(|_sender, _receiver| async {
+            std::future::pending().await
+        })
+        .await;
+        let sending = Arc::clone(&client);
+        let much = vec![1; MUCH];
+        let mut half_sent = Box::pin(async move { sending.call(&much).await });
+        begin(half_sent.as_mut()).await;
+
+        let (queue, executor) = sync_channel(1);
+        let waiting = Arc::clone(&client);
+        let future = Box::pin(async move { drop(waiting.call(&vec![2]).await) });
+        let task = Arc::new(Task { future: Mutex::new(Some(future)), queue });
+        let waker = Waker::from(Arc::clone(&task));
+        let polled = task
+            .future
+            .lock()
+            .unwrap()
+            .as_mut()
+            .unwrap()
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending(), "it is not its turn");
+        drop((waker, task, executor));
+        drop(half_sent); // gives the turn to the next one, which is gone
+        serving.abort();
     });
 }
