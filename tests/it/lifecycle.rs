@@ -398,13 +398,29 @@ mod unix {
         let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
         assert_eq!(fs::symlink_metadata(&name).unwrap().ino(), theirs);
-        assert_eq!(folder.entries(), ["foreign"]);
+        assert_eq!(
+            folder.entries(),
+            ["foreign", "foreign.lock"],
+            "whose file that is nobody knows"
+        );
     }
 
     #[test]
     fn what_is_no_lock_of_this_user_is_left_alone() {
         let folder = Folder::new();
         let (name, lock) = (folder.name("jobs"), folder.name("jobs.lock"));
+        fs::write(&lock, "pid 1234\n").unwrap();
+        mkfifo(&name);
+        for failed in [
+            Pipe::new(&name).unwrap().mkfifo().unwrap_err().into_parts().1,
+            typed_pipe::Listener::bind(&name).unwrap_err(),
+        ] {
+            assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
+            assert!(failed.to_string().contains("of another program"), "{failed}");
+        }
+        assert_eq!(fs::read_to_string(&lock).unwrap(), "pid 1234\n");
+        fs::remove_file(&name).unwrap();
+        fs::remove_file(&lock).unwrap();
         fs::create_dir(&lock).unwrap();
         let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");

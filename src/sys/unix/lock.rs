@@ -29,7 +29,12 @@ pub(super) struct Lock {
     name: OsString,
     /// Whether an owner died without removing the file.
     left_behind: bool,
+    /// Whether it was not there before.
+    made: bool,
 }
+
+/// The length of the file of an owner that has put something under the name, or is about to.
+const CLAIMED: u8 = 1;
 
 impl Lock {
     /// Locks a name, or fails with [`Obstacle::InUse`] at once.
@@ -37,13 +42,13 @@ impl Lock {
         let mut name = fifo.to_owned();
         name.push(ENDING);
         loop {
-            let (mut lock, made) = Self::open(folder, &name)?;
+            let mut lock = Self::open(folder, &name)?;
             match lock.hold(folder) {
                 Ok(true) => return Ok(lock),
                 Ok(false) => {}
                 Err(error) => {
                     let theirs = matches!(obstacle(&error), Some(Obstacle::InUse));
-                    if made && !theirs {
+                    if lock.made && !theirs {
                         lock.remove(folder);
                     }
                     return Err(error);
@@ -52,15 +57,15 @@ impl Lock {
         }
     }
 
-    /// Opens the file, or makes it: whether it was made is told.
-    fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(Self, bool)> {
-        let of = |file| Self { file, name: name.to_owned(), left_behind: false };
+    /// Opens the file, or makes it.
+    fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
+        let of = |file, made| Self { file, name: name.to_owned(), left_behind: false, made };
         let flags =
             OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         loop {
             let new = flags | OFlags::CREATE | OFlags::EXCL;
             match retry_on_intr(|| openat(folder, name, new, Mode::RUSR | Mode::WUSR)) {
-                Ok(file) => return Ok((of(file), true)),
+                Ok(file) => return Ok(of(file, true)),
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -73,7 +78,7 @@ impl Lock {
             match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
                 Ok(file) => {
                     expect_lock(&fstat(&file)?)?;
-                    return Ok((of(file), false));
+                    return Ok(of(file, false));
                 }
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
@@ -90,7 +95,11 @@ impl Lock {
         }
         // Who made the file tells nothing: another one may have locked it before. What is in it was put there under
         // the lock.
-        self.left_behind = fstat(&self.file)?.st_size > 0;
+        self.left_behind = match u8::try_from(fstat(&self.file)?.st_size) {
+            Ok(0) => false,
+            Ok(CLAIMED) => true,
+            _ => return Err(Obstacle::NotALock("a file of another program").into()),
+        };
         if !self.left_behind {
             // The umask may have taken from this user what the next owner needs.
             retry_on_intr(|| fchmod(&self.file, Mode::RUSR | Mode::WUSR))?;
@@ -102,7 +111,7 @@ impl Lock {
     /// Says in the file that what is under the name is an owner's, which the next one may take over when this one has
     /// died. It takes no room on the disk.
     pub(super) fn claim(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| ftruncate(&self.file, 1))?)
+        Ok(retry_on_intr(|| ftruncate(&self.file, CLAIMED.into()))?)
     }
 
     /// Whether somebody has removed the file, and another owner has made a lock of its own since.
@@ -113,6 +122,11 @@ impl Lock {
     /// Whether an owner died and left this name behind.
     pub(super) fn was_left_behind(&self) -> bool {
         self.left_behind
+    }
+
+    /// Whether the file was not there before.
+    pub(super) fn was_made(&self) -> bool {
+        self.made
     }
 
     /// Removes the file, which is ours as long as we hold its lock.
@@ -157,9 +171,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = openat(CWD, folder.path(), OFlags::RDONLY, Mode::empty()).unwrap();
         let (folder, name) = (folder.as_fd(), OsStr::new("jobs.lock"));
-        let (mut maker, made) = Lock::open(folder, name).unwrap();
-        let (mut other, found) = Lock::open(folder, name).unwrap();
-        assert!(made && !found);
+        let mut maker = Lock::open(folder, name).unwrap();
+        let mut other = Lock::open(folder, name).unwrap();
+        assert!(maker.made && !other.made);
 
         assert!(other.hold(folder).unwrap());
         assert!(!other.was_left_behind(), "no owner was there before");

@@ -63,8 +63,8 @@ impl Place {
         match claim_and_occupy(&lock, site, occupy) {
             Ok((identity, what)) => Ok((Self::new(folder, name, identity, Some(lock)), what)),
             Err(error) => {
-                // A lock that was left behind stays: it tells of what is beside it.
-                if !left_behind {
+                // A lock that was there stays: it tells of what is beside it, or is another program's.
+                if lock.was_made() {
                     lock.remove(folder.as_fd());
                 }
                 Err(error)
