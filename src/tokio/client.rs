@@ -184,6 +184,9 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
 ///
 /// Where the future of a call is dropped, the service may handle the request all the same, unless nothing of it was sent;
 /// its answer is dropped when it comes, and no other call is touched. One that is kept and not polled holds up none either.
+///
+/// A connection belongs to the runtime of the task that made it. Tasks of another runtime can call over it as long as that
+/// one runs: share no client between runtimes that end before it does, such as those of several tests.
 impl<Req, Resp, F, C> Client<Req, Resp, F, C, Tokio>
 where
     Req: Sendable,
