@@ -281,7 +281,8 @@ fn to_wake_a_task_that_is_gone_may_drop_its_call() {
     }
 
     in_runtime(|| async {
-        let (client, serving) = with_service::<Vec<u8>, u64, _>(|_sender, _receiver| async {
+        let (client, serving) = with_service::<Vec<u8>, u64, _>(|sender, receiver| async {
+            let _halves = (sender, receiver); // which stay open
             std::future::pending().await
         })
         .await;
