@@ -573,11 +573,6 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.incoming.bytes()
     }
 
-    /// How many bytes have come of what is no whole message yet.
-    pub(crate) fn unread(&self) -> usize {
-        self.incoming.unread()
-    }
-
     /// Reads until there is a whole message.
     #[inline]
     pub(super) fn fill(

@@ -250,7 +250,8 @@ where
         self
     }
 
-    /// Lets go of a client that has asked for nothing for so long, and makes room for another one.
+    /// Lets go of a client that has asked for nothing for so long, and makes room for another one. While a request is
+    /// coming in, however slowly, it is asking.
     ///
     /// What it asks for later is not taken, and its call connects anew if it has a further
     /// [attempt](crate::ClientOptions::attempts). The time that its request is being handled does not count.
@@ -560,7 +561,7 @@ where
 {
     while !desk.is_closing() {
         let received = match desk.client_idle_limit() {
-            Some(limit) => while_it_comes(receiver, |receiver| receiver.recv_timeout(limit)),
+            Some(limit) => receive_within(receiver, limit),
             None => receiver.recv(),
         };
         let Some((ticket, request)) = desk.take(received)? else { break };
@@ -577,15 +578,15 @@ where
     Ok(())
 }
 
-/// Receives again where the time is over, but more of a message has come meanwhile.
-fn while_it_comes<T, F: Framing, C: Codec>(
+/// The next request, unless nothing comes for so long, be it a part of one.
+fn receive_within<T: Receivable, F: Framing, C: Codec>(
     receiver: &mut ReceivingHalf<T, F, C>,
-    mut receive: impl FnMut(&mut ReceivingHalf<T, F, C>) -> Result<T, Error>,
+    limit: Duration,
 ) -> Result<T, Error> {
-    let mut here = receiver.unread();
+    let mut here = receiver.parts().1.unread();
     loop {
-        let received = receive(receiver);
-        let before = mem::replace(&mut here, receiver.unread());
+        let received = receiver.recv_timeout(limit);
+        let before = mem::replace(&mut here, receiver.parts().1.unread());
         match received {
             Err(error) if error.kind() == ErrorKind::TimedOut && here > before => {}
             received => return received,

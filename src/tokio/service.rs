@@ -259,19 +259,7 @@ where
 {
     while !desk.is_closing() {
         let received = match desk.client_idle_limit() {
-            // A request that has begun to come in and does not go on stays in the receiver, and is not taken.
-            Some(limit) => {
-                let mut here = receiver.parts().1.unread();
-                loop {
-                    let received = timeout(limit, receiver.recv()).await;
-                    let before = mem::replace(&mut here, receiver.parts().1.unread());
-                    match received {
-                        Ok(received) => break received,
-                        Err(_) if here > before => {}
-                        Err(_) => return Ok(()),
-                    }
-                }
-            }
+            Some(limit) => receive_within(receiver, limit).await,
             None => receiver.recv().await,
         };
         let Some((ticket, request)) = desk.take(received)? else { break };
@@ -286,6 +274,26 @@ where
         desk.answered(&answer);
     }
     Ok(())
+}
+
+/// The next request, unless nothing comes for so long, be it a part of one.
+async fn receive_within<T: Receivable, F: Framing, C: Codec>(
+    receiver: &mut ReceivingHalf<T, F, C, Tokio>,
+    limit: Duration,
+) -> Result<T, Error> {
+    let mut here = receiver.parts().1.unread();
+    loop {
+        let received = timeout(limit, receiver.recv()).await;
+        let before = mem::replace(&mut here, receiver.parts().1.unread());
+        match received {
+            Ok(received) => return received,
+            Err(_) if here > before => {}
+            Err(_) => {
+                let late = Obstacle::TimedOut("the client asks for nothing");
+                return Err(Error::new(Operation::Receive, late));
+            }
+        }
+    }
 }
 
 /// Gives up a client that does not take its answer.
