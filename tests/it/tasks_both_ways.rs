@@ -47,7 +47,7 @@ async fn pair() -> (Connection<Tokio>, Connection<Tokio>) {
 }
 
 /// A future that is dropped after so many looks at it, unless it is done before.
-async fn dropped_after<T>(looks: u32, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn dropped_after<T>(looks: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     for _ in 0..looks {
         let waker = std::task::Waker::noop();

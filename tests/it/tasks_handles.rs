@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Seek, Write};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -16,6 +14,7 @@ use typed_pipe::{
 
 use crate::peer;
 use crate::support::watched;
+use crate::tasks_both_ways::dropped_after;
 
 type Files = WithHandles<String>;
 type Giver = SendingHalf<Files, LengthPrefixed, Postcard, Tokio>;
@@ -48,18 +47,6 @@ fn words(mut handles: Handles) -> String {
     let mut words = String::new();
     handles.take::<File>(0).unwrap().read_to_string(&mut words).unwrap();
     words
-}
-
-/// A future that is dropped after so many looks at it, unless it is done before.
-async fn dropped_after<T>(looks: usize, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    for _ in 0..looks {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return Some(done);
-        }
-        yield_now().await;
-    }
-    None
 }
 
 #[test]
