@@ -59,7 +59,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let mut client =
         Command::new(env::current_exe()?).arg("hand-in").arg(service.path()).spawn()?;
     let sender = Mutex::new(TypedSender::<Outcome>::connect(path)?);
-    let summary = service.try_serve(|task| -> Result<(), Box<dyn Error>> {
+    let summary = service.serve(|task| -> Result<(), Box<dyn Error>> {
         let outcome = match task {
             Task::ProcessData { values } if values.is_empty() => return Err("no values".into()),
             Task::ProcessData { values } => {

@@ -1,19 +1,21 @@
 //! Ends of pipes: opened, read from, written to, closed.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::error::{Error, Operation, TransitionError};
 use crate::pace::Pace;
 use crate::path::PipePath;
-use crate::state::{Closed, Direction, Mode, Open, Read, Write};
+use crate::source::{self, ReadWithin, WriteWithin};
+use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};
 use crate::sys::{Raw, Until, Wait, Way};
-use crate::wait::half::{ReadWithin as _, WriteWithin as _};
-use crate::wait::{self, ReadWithin, Stop, WriteWithin, waiting, within};
+use crate::wait::{Stop, waiting};
 
 /// The end of a pipe that is read from.
 ///
@@ -64,6 +66,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// | `&mut Pipe<Allocated>` | the owner, who keeps the pipe | [`Pipe::reader`](crate::Pipe::reader), [`writer`](crate::Pipe::writer) |
 /// | [`Unnamed`] | whoever made the handle | `TryFrom<OwnedFd>`, `TryFrom<OwnedHandle>` |
 /// | [`Half`](crate::Half) | one side of a [`Connection`](crate::Connection) | [`Connection::split`](crate::Connection::split) |
+/// | [`Erased`] | any of these | [`End::erase`] |
 ///
 /// What a state or a direction does not have, does not compile:
 ///
@@ -193,6 +196,17 @@ pub enum EndOfWriters {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unnamed;
+
+/// In place of what an end holds of its pipe, where that is not to be told by its type: see [`End::erase`].
+///
+/// It holds it all the same: an owner's pipe is removed when the end is dropped.
+pub struct Erased(Box<dyn half::Hold + Send + Sync>);
+
+impl fmt::Debug for Erased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Erased").field(&self.0.path()).finish()
+    }
+}
 
 /// What an end holds of its pipe.
 ///
@@ -367,7 +381,7 @@ impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
     }
 }
 
-impl<D: Direction, P: Reopen> End<D, Closed, P> {
+impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// Opens the end, and waits as long as it takes.
     ///
     /// A writing end waits until there is a pipe of its name, and a process that reads from it. A reading
@@ -390,6 +404,9 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, the future owns the end: where it is dropped, the end is, and with it what the end holds of its
+    /// pipe. [`open_timeout`](Self::open_timeout) hands it back.
+    ///
     /// # Errors
     ///
     /// In each the closed end is given back.
@@ -401,6 +418,7 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not open it.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`stopped_by`](Self::stopped_by).
     /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, in the mode `Tokio`.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior
@@ -420,8 +438,10 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     /// soon as the pipe is made, eight clients can connect, whether the owner has opened its end or not; what
     /// it writes is kept for that end. The next waits until the owner reads; the tries are 1 to 20
     /// milliseconds apart.
-    pub fn open(self) -> Result<End<D, Open, P>, TransitionError<Self>> {
-        self.open_until(Until::Done)
+    pub fn open(
+        self,
+    ) -> M::Ret<impl Future<Output = Result<End<D, Open<M>, P>, TransitionError<Self>>>> {
+        M::run(self.opening(Until::Done))
     }
 
     /// Opens the end if that takes no waiting.
@@ -446,8 +466,8 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     ///
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no pipe of this name.
     /// - [`NotReady`](crate::ErrorKind::NotReady): nobody reads from it yet.
-    pub fn try_open(self) -> Result<End<D, Open, P>, TransitionError<Self>> {
-        self.open_until(Until::Now)
+    pub fn try_open(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
+        complete(self.opening(Until::Now))
     }
 
     /// Opens the end, and waits for some time at most.
@@ -469,25 +489,28 @@ impl<D: Direction, P: Reopen> End<D, Closed, P> {
     /// # Errors
     ///
     /// Those of [`open`](Self::open), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn open_timeout(self, timeout: Duration) -> Result<End<D, Open, P>, TransitionError<Self>> {
-        self.open_until(within(timeout))
+    pub fn open_timeout(
+        self,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<End<D, Open<M>, P>, TransitionError<Self>>>> {
+        M::run(self.opening(M::within(timeout)))
     }
 
     pub(crate) fn open_until(
-        mut self,
+        self,
         until: Until,
-    ) -> Result<End<D, Open, P>, TransitionError<Self>> {
-        match self.open_raw(until) {
+    ) -> M::Ret<impl Future<Output = Result<End<D, Open<M>, P>, TransitionError<Self>>>> {
+        M::run(self.opening(until))
+    }
+
+    async fn opening(mut self, until: Until) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
+        let (held, any_owner) = (&mut self.held, self.settings.any_owner);
+        let stop = self.settings.stop.as_ref();
+        let opened = M::attempt(until, stop, |wait| held.open(D::WAY, any_owner, wait)).await;
+        match opened.and_then(|raw| M::adopt(raw, D::WAY, stop).map_err(|(_, error)| error)) {
             Ok(io) => Ok(self.with_state(Open { io })),
             Err(error) => Err(self.unchanged(D::OPENING, error)),
         }
-    }
-}
-
-impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
-    pub(crate) fn open_raw(&mut self, until: Until) -> io::Result<Raw> {
-        let wait = waiting(until, self.settings.stop.as_ref());
-        self.held.open(D::WAY, self.settings.any_owner, wait)
     }
 }
 
@@ -512,6 +535,36 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     /// ```
     pub fn close(self) -> End<D, Closed<M>, P> {
         self.with_state(Closed { mode: PhantomData })
+    }
+
+    /// The end without the type of what it holds of its pipe: ends of an owner, of a client, of a connection and of a
+    /// handle are of one type then.
+    ///
+    /// It holds that as before, and gives it back no more: it can be read or written, and closed by dropping it.
+    ///
+    /// ```
+    /// use typed_pipe::state::Open;
+    /// use typed_pipe::{Connection, Erased, Pipe, ReadEnd, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let (one, mut other) = Connection::pair()?;
+    /// let mut sources: Vec<ReadEnd<Open, Erased>> =
+    ///     vec![pipe.into_reader().open()?.erase(), one.split().0.erase()];
+    ///
+    /// WriteEnd::at(path)?.open()?.write(b"by a pipe")?;
+    /// other.writer().write(b"by a connection")?;
+    /// for source in &mut sources {
+    ///     assert!(source.read(&mut [0; 64])? > 0);
+    /// }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn erase(self) -> End<D, Open<M>, Erased>
+    where
+        P: Send + Sync + 'static,
+    {
+        let Self { state, held, settings, direction } = self;
+        End { state, held: Erased(Box::new(held)), settings, direction }
     }
 
     /// The size of the pipe's buffer in bytes, as the system has it.
@@ -573,8 +626,13 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
         self.state.io
     }
 
+    /// Lets threads wait for it.
+    pub(crate) fn into_mode_blocking(self) -> End<D, Open, P> {
+        let (io, rest) = self.into_parts();
+        rest.with_state(Open { io: M::release(io) })
+    }
+
     /// What it reads and writes through, and the rest of it, which has nothing open.
-    #[cfg(feature = "tokio")]
     pub(crate) fn into_parts(self) -> (M::Io, End<D, (), P>) {
         let Self { state, held, settings, direction } = self;
         (state.io, End { state: (), held, settings, direction })
@@ -582,6 +640,17 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
 }
 
 impl<D: Direction, P: Hold> End<D, Open, P> {
+    /// Lets a mode wait for it.
+    pub(crate) fn into_mode<M: Mode>(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
+        let (raw, rest) = self.into_parts();
+        match M::adopt(raw, D::WAY, rest.stop()) {
+            Ok(io) => Ok(rest.with_state(Open { io })),
+            Err((io, error)) => {
+                Err(rest.with_state(Open { io }).unchanged(Operation::Register, error))
+            }
+        }
+    }
+
     /// Does something that may have to wait with the open end itself.
     pub(crate) fn wait_with<T>(
         &mut self,
@@ -628,7 +697,6 @@ impl<D, S, P: Hold> End<D, S, P> {
         &self.held
     }
 
-    #[cfg(feature = "tokio")]
     pub(crate) fn stop(&self) -> Option<&Stop> {
         self.settings.stop.as_ref()
     }
@@ -655,7 +723,7 @@ impl<D, S, P: Hold> End<D, S, P> {
 // Nothing in an end is pinned, whatever its mode.
 impl<D, S, P> Unpin for End<D, S, P> {}
 
-impl<P: Hold> End<Read, Open, P> {
+impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// Reads some bytes, waiting until there are any; `Ok(0)` when the last writer has left.
     ///
     /// The first read waits for the first writer. See [`EndOfWriters`] for what follows when the last
@@ -678,11 +746,13 @@ impl<P: Hold> End<Read, Open, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, nothing was read where the future is dropped.
+    ///
     /// # Errors
     ///
     /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
-    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        self.read_until(buf, Until::Done).map_err(|error| self.failed(Operation::Receive, error))
+    pub fn read(&mut self, buf: &mut [u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
+        self.reading(buf, Until::Done)
     }
 
     /// Reads the bytes that are there, without waiting.
@@ -708,7 +778,8 @@ impl<P: Hold> End<Read, Open, P> {
     /// Those of [`read`](Self::read), and [`NotReady`](crate::ErrorKind::NotReady): there are none, or no
     /// writer came yet.
     pub fn try_read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        self.read_until(buf, Until::Now).map_err(|error| self.failed(Operation::Receive, error))
+        let read = complete_by(|cx| self.poll_read_until(cx, buf, Until::Now));
+        read.map_err(|error| self.failed(Operation::Receive, error))
     }
 
     /// Reads some bytes, waiting for some time at most.
@@ -733,11 +804,51 @@ impl<P: Hold> End<Read, Open, P> {
     /// # Errors
     ///
     /// Those of [`read`](Self::read), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn read_timeout(&mut self, buf: &mut [u8], timeout: Duration) -> Result<usize, Error> {
-        let read = self.read_until(buf, within(timeout));
-        read.map_err(|error| self.failed(Operation::Receive, error))
+    pub fn read_timeout(
+        &mut self,
+        buf: &mut [u8],
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
+        self.reading(buf, M::within(timeout))
     }
 
+    fn reading<'a, 'b>(
+        &'a mut self,
+        buf: &'b mut [u8],
+        until: Until,
+    ) -> M::Ret<impl Future<Output = Result<usize, Error>> + use<'a, 'b, M, P>> {
+        type State<'a, 'b, M, P> = (&'a mut End<Read, Open<M>, P>, &'b mut [u8], usize);
+        let poll = |state: &mut State<'a, 'b, M, P>, cx: &mut Context<'_>, until: Until| {
+            let (end, buf, bytes) = state;
+            let read = ready!(end.poll_read_until(cx, buf, until));
+            *bytes = read.map_err(|error| end.failed(Operation::Receive, error))?;
+            Poll::Ready(Ok(()))
+        };
+        M::wait(Ok(()), until, (self, buf, 0), poll, |(_, _, bytes)| Ok(bytes))
+    }
+
+    #[inline]
+    pub(crate) fn poll_read_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        let room = !buf.is_empty();
+        let Settings { stop, pace, .. } = &mut self.settings;
+        let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, stop.as_ref(), pace))?;
+        if read == 0 && room && self.next_writer() {
+            M::renew(&mut self.state.io)?;
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    pub(crate) fn next_writer(&self) -> bool {
+        self.settings.end_of_writers == EndOfWriters::NextWriter
+    }
+}
+
+impl<P: Hold> End<Read, Open, P> {
     pub(crate) fn wait_for_writer_until(&mut self, until: Until) -> Result<(), Error> {
         let waited = self.wait_with(until, Raw::wait_for_writer);
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
@@ -770,30 +881,9 @@ impl<P: Hold> End<Read, Open, P> {
         self.settings.pace = Pace::Spinning(time);
         self
     }
-
-    fn read_with(
-        &mut self,
-        room: bool,
-        until: Until,
-        mut read: impl FnMut(&mut Raw, Wait<'_>) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let (io, settings) = (&mut self.state.io, &mut self.settings);
-        let stop = settings.stop.as_ref();
-        let read = settings.pace.read(until, |until| read(io, waiting(until, stop)))?;
-        if read == 0 && room && self.next_writer() {
-            self.state.io.renew()?;
-        }
-        Ok(read)
-    }
 }
 
-impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
-    pub(crate) fn next_writer(&self) -> bool {
-        self.settings.end_of_writers == EndOfWriters::NextWriter
-    }
-}
-
-impl<P: Hold> End<Write, Open, P> {
+impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// Writes some bytes, waiting until there is room; tells how many.
     ///
     /// ```
@@ -810,12 +900,21 @@ impl<P: Hold> End<Write, Open, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, nothing was written where the future is dropped.
+    ///
     /// # Errors
     ///
     /// [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
     /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
-    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        self.write_until(bytes, Until::Done).map_err(|error| self.failed(Operation::Send, error))
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The bytes of a future that was dropped may still be written, whole or not at all, until the next write. One
+    /// with the same bytes goes on with them, and writes them once.
+    pub fn write(&mut self, bytes: &[u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
+        self.writing(bytes, Until::Done)
     }
 
     /// Writes what there is room for, without waiting; tells how many bytes.
@@ -841,7 +940,8 @@ impl<P: Hold> End<Write, Open, P> {
     ///
     /// Those of [`write`](Self::write), and [`NotReady`](crate::ErrorKind::NotReady): there is no room.
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        self.write_until(bytes, Until::Now).map_err(|error| self.failed(Operation::Send, error))
+        let written = complete_by(|cx| self.poll_write_until(cx, bytes, Until::Now));
+        written.map_err(|error| self.failed(Operation::Send, error))
     }
 
     /// Writes some bytes, waiting for some time at most; tells how many.
@@ -870,28 +970,99 @@ impl<P: Hold> End<Write, Open, P> {
     /// # Errors
     ///
     /// Those of [`write`](Self::write), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn write_timeout(&mut self, bytes: &[u8], timeout: Duration) -> Result<usize, Error> {
-        let written = self.write_until(bytes, within(timeout));
-        written.map_err(|error| self.failed(Operation::Send, error))
+    pub fn write_timeout(
+        &mut self,
+        bytes: &[u8],
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
+        self.writing(bytes, M::within(timeout))
+    }
+
+    fn writing<'a, 'b>(
+        &'a mut self,
+        bytes: &'b [u8],
+        until: Until,
+    ) -> M::Ret<impl Future<Output = Result<usize, Error>> + use<'a, 'b, M, P>> {
+        type State<'a, M, P> = (&'a mut End<Write, Open<M>, P>, usize);
+        let poll = move |state: &mut State<'a, M, P>, cx: &mut Context<'_>, until: Until| {
+            let (end, count) = state;
+            let written = ready!(end.poll_write_until(cx, bytes, until));
+            *count = written.map_err(|error| end.failed(Operation::Send, error))?;
+            Poll::Ready(Ok(()))
+        };
+        M::wait(Ok(()), until, (self, 0), poll, |(_, count)| Ok(count))
+    }
+
+    #[inline]
+    pub(crate) fn poll_write_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.stop.as_ref())
+    }
+
+    /// Writes some bytes, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
+    pub(crate) fn poll_write_or_take_in<Q: Hold>(
+        &mut self,
+        incoming: &mut End<Read, Open<M>, Q>,
+        limit: usize,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        let (io, stop) = (&mut self.state.io, self.settings.stop.as_ref());
+        M::poll_write_or_take_in(io, incoming.io_mut(), limit, cx, bytes, until, stop)
+    }
+
+    pub(crate) fn poll_finish_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: Until,
+    ) -> Poll<io::Result<()>> {
+        M::poll_finish(&mut self.state.io, cx, until, self.settings.stop.as_ref())
+    }
+
+    pub(crate) async fn finish_in_place(&mut self, until: Until) -> Result<(), Error> {
+        let finish = poll_fn(|cx| self.poll_finish_until(cx, until));
+        let finished = woken_at::<M, _>(until, finish).await;
+        finished.map_err(|error| self.failed(Operation::Finish, error))
+    }
+
+    pub(crate) async fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
+        let (raw, stop) = (M::raw(&self.state.io), self.settings.stop.as_ref());
+        M::attempt(until, stop, |wait| raw.wait_until_taken(wait)).await
     }
 }
 
 impl<P: Hold> ReadWithin for End<Read, Open, P> {}
-impl<P: Hold> wait::half::ReadWithin for End<Read, Open, P> {
-    fn read_until(&mut self, buf: &mut [u8], until: Until) -> io::Result<usize> {
-        let room = !buf.is_empty();
-        self.read_with(room, until, |io, wait| io.read(buf, wait))
+impl<P: Hold> source::half::ReadWithin for End<Read, Open, P> {
+    #[inline]
+    fn poll_read_within(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read_until(cx, buf, until)
     }
 }
 
 impl<P: Hold> WriteWithin for End<Write, Open, P> {}
-impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
-    fn write_until(&mut self, bytes: &[u8], until: Until) -> io::Result<usize> {
-        self.wait_with(until, |io, wait| io.write(bytes, wait))
+impl<P: Hold> source::half::WriteWithin for End<Write, Open, P> {
+    #[inline]
+    fn poll_write_within(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_until(cx, bytes, until)
     }
 
-    fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
-        self.wait_with(until, |io, wait| io.wait_until_taken(wait))
+    async fn taken(&mut self, until: Until) -> io::Result<bool> {
+        self.wait_until_taken(until).await
     }
 
     fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -911,33 +1082,26 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
     }
 }
 
-impl<P: Hold> End<Write, Open, P> {
-    /// Writes some bytes, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
-    pub(crate) fn write_or_take_in<Q: Hold>(
-        &mut self,
-        incoming: &mut End<Read, Open, Q>,
-        limit: usize,
-        bytes: &[u8],
-        until: Until,
-    ) -> io::Result<usize> {
-        self.wait_with(until, |io, wait| io.write_or_take_in(incoming.io_mut(), limit, bytes, wait))
-    }
-}
-
 impl<P: Hold> io::Read for End<Read, Open, P> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read_until(buf, Until::Done)
+        complete_by(|cx| self.poll_read_until(cx, buf, Until::Done))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = bufs.iter().any(|buf| !buf.is_empty());
-        self.read_with(room, Until::Done, |io, wait| io.read_vectored(bufs, wait))
+        let (io, Settings { stop, pace, .. }) = (&mut self.state.io, &mut self.settings);
+        let read =
+            pace.read(Until::Done, |until| io.read_vectored(bufs, waiting(until, stop.as_ref())))?;
+        if read == 0 && room && self.next_writer() {
+            self.state.io.renew()?;
+        }
+        Ok(read)
     }
 }
 
 impl<P: Hold> io::Write for End<Write, Open, P> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_until(bytes, Until::Done)
+        complete_by(|cx| self.poll_write_until(cx, bytes, Until::Done))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -980,6 +1144,13 @@ impl Hold for Unnamed {}
 impl half::Hold for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
+    }
+}
+
+impl Hold for Erased {}
+impl half::Hold for Erased {
+    fn path(&self) -> Option<&PipePath> {
+        self.0.path()
     }
 }
 

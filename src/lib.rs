@@ -63,7 +63,7 @@
 //! | bytes both ways, and programs that know nothing of this crate | [`Connection`] |
 //! | who is on the other side | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
-//! | requests and answers | [`Service`], [`Client`] |
+//! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
@@ -83,10 +83,12 @@
 //! None is on by default.
 //!
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
+//! - `service`: requests and answers.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
 //! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
+//! - `full`: all of these.
 #![warn(missing_docs)]
 #![warn(
     clippy::as_conversions,
@@ -116,26 +118,32 @@ mod path;
 mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
+mod seats;
+#[cfg(feature = "service")]
 mod service;
+mod source;
 pub mod state;
 mod sys;
 mod text;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(test)]
+#[path = "../tests/toy/mod.rs"]
+mod toy;
 mod wait;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 pub use channel::{
-    ByteSink, ByteSource, LastWords, Loan, Message, Receivable, Sendable, StreamEnd, TypedReceiver,
-    TypedSender, WithHandles, forms_agree,
+    LastWords, Loan, Message, Receivable, Sendable, StreamEnd, TypedReceiver, TypedSender, WireOf,
+    WithHandles, forms_agree,
 };
 pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{
     Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };
-pub use end::{End, EndOfWriters, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
+pub use end::{End, EndOfWriters, Erased, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
 pub use once::{
@@ -144,10 +152,12 @@ pub use once::{
 };
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
-pub use service::{Client, ClientOptions, Ending, Service, Summary};
+#[cfg(feature = "service")]
+pub use service::{Client, ClientOptions, Ending, Response, Serves, Service, Summary};
+pub use source::{ByteSink, ByteSource, ReadWithin, Ret, Sink, SinkRet, Source, WriteWithin};
 pub use sys::{IfExists, Peer, User};
 pub use text::LastLine;
-pub use wait::{ReadWithin, Stop, WriteWithin};
+pub use wait::Stop;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]

@@ -7,7 +7,8 @@ use crate::channel::{LastWords, Receivable, Sendable};
 use crate::end::{EndOfWriters, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
-use crate::wait::half::WriteWithin as _;
+use crate::state::complete;
+
 use crate::wait::within;
 use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -238,7 +239,7 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
     // The goodbye comes after that is known to be taken: a receiver of one value leaves with it, and then nothing
     // told what it left behind.
     let mut end = sender.into_inner();
-    let taken = end.wait_until_taken(until);
+    let taken = complete(end.wait_until_taken(until));
     let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
     let sender = end.into_sender_with::<T, _, _>(wire);
     if taken {

@@ -9,7 +9,7 @@ use crate::sys::{Until, sleeps};
 
 /// The pace of the reads of one end.
 #[derive(Clone, Debug)]
-pub(crate) enum Pace {
+pub enum Pace {
     /// Bytes may gather for a moment before a read, where that pays.
     Gathering(Gathering),
     /// A read that has to wait tries again and again for so long.
@@ -52,7 +52,7 @@ impl Default for Pace {
 /// tried now and then, and what it brings is compared. Reads that sleep are left alone: a pause would only keep the
 /// processor from the other side.
 #[derive(Clone, Debug)]
-pub(crate) struct Gathering {
+pub struct Gathering {
     /// Reads without a pause, and what they brought.
     reads: usize,
     bytes: usize,

@@ -698,9 +698,9 @@ impl PipeOptions {
     /// # Errors
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
-    pub fn at(self, path: impl AsRef<Path>) -> Result<Pipe<Deallocated>, Error> {
+    pub fn at(&self, path: impl AsRef<Path>) -> Result<Pipe<Deallocated>, Error> {
         let path = PipePath::new(path)?;
-        Ok(Pipe { state: Deallocated { _private: () }, path, options: self })
+        Ok(Pipe { state: Deallocated { _private: () }, path, options: self.clone() })
     }
 
     /// Makes a pipe with these options and a name that nobody can guess, as [`Pipe::temporary`].
@@ -717,12 +717,12 @@ impl PipeOptions {
     /// # Errors
     ///
     /// Those of [`Pipe::mkfifo`], where they can be.
-    pub fn temporary(self) -> Result<Pipe<Allocated>, Error> {
+    pub fn temporary(&self) -> Result<Pipe<Allocated>, Error> {
         match Node::temporary(&self.settings) {
             Ok((path, node)) => Ok(Pipe {
                 state: Allocated { node: Box::new(node) },
                 path: PipePath::given(&path),
-                options: self,
+                options: self.clone(),
             }),
             Err(error) => Err(Error::new(Operation::Allocate, error)),
         }

@@ -1,16 +1,17 @@
 //! Ends as channels of lines of text.
 
 use std::io;
+use std::task::{Context, Poll, ready};
 
 use crate::channel::{TypedReceiver, TypedSender};
 use crate::end::{End, Hold};
-use crate::state::{Open, Read, Write};
+use crate::source::{ReadWithin, half};
+use crate::state::{Mode, Open, Read, Write, complete_by};
 use crate::sys::Until;
-use crate::wait::{ReadWithin, half};
 use crate::wire::foreign::Lines;
 use crate::wire::{Plain, Wire};
 
-impl<P: Hold> End<Read, Open, P> {
+impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// Makes the end a channel that receives lines of text, without their ends.
     ///
     /// Lines end with LF or CR LF; the last one before the end of the writers needs no end of its own. A line that
@@ -40,13 +41,13 @@ impl<P: Hold> End<Read, Open, P> {
         let path = self.shared_path().cloned();
         let next_writer = self.next_writer();
         let whole = LastLine { io: self, ended: true, owes_end: false };
-        TypedReceiver::with_wire(whole, Wire::new(Lines::default(), Plain))
+        TypedReceiver::over(whole, Wire::new(Lines::default(), Plain))
             .named(path)
             .awaiting_next_writer(next_writer)
     }
 }
 
-impl<P: Hold> End<Write, Open, P> {
+impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends lines of text, given without their ends.
     ///
     /// A line that has a line feed in it, or a carriage return at its end, is not sent:
@@ -121,39 +122,44 @@ impl<R> LastLine<R> {
         self.io
     }
 
-    fn read_with(
+    pub(crate) fn poll_read_with(
         &mut self,
         buf: &mut [u8],
-        read: impl FnOnce(&mut R, &mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+        read: impl FnOnce(&mut R, &mut [u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() || std::mem::take(&mut self.owes_end) {
-            return Ok(0);
+            return Poll::Ready(Ok(0));
         }
-        let bytes = read(&mut self.io, buf)?;
+        let bytes = ready!(read(&mut self.io, buf))?;
         match (bytes.checked_sub(1), buf.first_mut()) {
             (Some(last), _) => self.ended = buf.get(last) == Some(&b'\n'),
             (None, Some(first)) if !self.ended => {
                 *first = b'\n';
                 (self.ended, self.owes_end) = (true, true);
-                return Ok(1);
+                return Poll::Ready(Ok(1));
             }
             (None, _) => {}
         }
-        Ok(bytes)
+        Poll::Ready(Ok(bytes))
     }
 }
 
 impl<R: io::Read> io::Read for LastLine<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read_with(buf, R::read)
+        complete_by(|_| self.poll_read_with(buf, |io, buf| Poll::Ready(io.read(buf))))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<R: ReadWithin> ReadWithin for LastLine<R> {}
+impl<R: ReadWithin + io::Read> ReadWithin for LastLine<R> {}
 impl<R: half::ReadWithin> half::ReadWithin for LastLine<R> {
-    fn read_until(&mut self, buf: &mut [u8], until: Until) -> io::Result<usize> {
-        self.read_with(buf, |io, buf| io.read_until(buf, until))
+    fn poll_read_within(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read_with(buf, |io, buf| io.poll_read_within(cx, buf, until))
     }
 }
 

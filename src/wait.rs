@@ -252,70 +252,6 @@ pub(crate) fn until_changed<'a, T>(
     (waited.unwrap_or_else(PoisonError::into_inner).0, true)
 }
 
-/// Reading that can end at a deadline, or without waiting.
-///
-/// The reading ends of pipes can. This trait is sealed.
-///
-/// ```
-/// use std::time::Duration;
-/// use typed_pipe::{Error, ErrorKind, Pipe, ReadWithin, Receivable, TypedReceiver};
-///
-/// /// The next message, if it comes soon, from the end of any pipe or connection.
-/// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
-/// where
-///     T: Receivable,
-///     R: ReadWithin + std::io::Read,
-/// {
-///     match receiver.recv_timeout(Duration::from_millis(10)) {
-///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
-///         received => received.map(Some),
-///     }
-/// }
-///
-/// let mut receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<u32>();
-/// assert_eq!(soon(&mut receiver)?, None);
-/// # Ok::<(), Error>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot wait with a deadline",
-    label = "has no deadlines",
-    note = "use the operation without a deadline, or the end of a pipe"
-)]
-pub trait ReadWithin: half::ReadWithin {}
-
-/// Writing that can end at a deadline, or without waiting.
-///
-/// The writing ends of pipes can. This trait is sealed.
-///
-/// ```
-/// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteWithin};
-///
-/// /// Sends a line, or drops it where nobody keeps up with them, to the end of any pipe or connection.
-/// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
-/// where
-///     E: WriteWithin + std::io::Write,
-/// {
-///     match sender.try_send(line) {
-///         Err(error) if error.kind() == ErrorKind::NotReady => Ok(error.is_half_sent()),
-///         sent => sent.map(|()| true),
-///     }
-/// }
-///
-/// let pipe = Pipe::temporary()?;
-/// let path = pipe.path().clone();
-/// let reader = pipe.into_reader().open()?; // which does not read
-/// let mut sender = TypedSender::<str>::connect(path)?;
-/// while offer(&mut sender, "it goes on")? {}
-/// # drop(reader);
-/// # Ok::<(), Error>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot wait with a deadline",
-    label = "has no deadlines",
-    note = "use the operation without a deadline, or the end of a pipe"
-)]
-pub trait WriteWithin: half::WriteWithin {}
-
 /// The tasks that a stop wakes.
 #[cfg(feature = "tokio")]
 mod tasks {
@@ -375,35 +311,5 @@ mod tasks {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.debug_struct("Sleeper").field("stop", &self.stop).finish_non_exhaustive()
         }
-    }
-}
-
-/// The private halves of the traits: they seal them, and name what stays inside of the crate.
-pub(crate) mod half {
-    use std::io;
-
-    use crate::sys::Until;
-
-    pub trait ReadWithin {
-        fn read_until(&mut self, buf: &mut [u8], until: Until) -> io::Result<usize>;
-    }
-
-    pub trait WriteWithin {
-        fn write_until(&mut self, bytes: &[u8], until: Until) -> io::Result<usize>;
-
-        /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
-        fn wait_until_taken(&mut self, until: Until) -> io::Result<bool>;
-
-        /// Lends room for `before + len` bytes, if it will be given to the system without copying.
-        fn lend(&mut self, before: usize, len: usize) -> bool;
-
-        /// What is lent, and was not given yet.
-        fn lent(&self) -> &[u8];
-
-        /// What is lent, to be filled. Empty, once a part of it was given.
-        fn lent_mut(&mut self) -> &mut [u8];
-
-        /// Puts bytes of what is lent into the pipe, as [`write_until`](Self::write_until) would.
-        fn give(&mut self, until: Until) -> io::Result<usize>;
     }
 }

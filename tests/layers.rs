@@ -6,30 +6,35 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 22] = [
     (
         "tokio",
         &[
-            "service", "dialog", "channel", "duplex", "handles", "end", "path", "state", "wire",
-            "wait", "sys", "error",
+            "service", "text", "dialog", "channel", "duplex", "handles", "end", "source", "path",
+            "state", "wire", "seats", "pace", "wait", "sys", "error",
         ],
     ),
     ("os", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
     ("service", &["dialog", "channel", "duplex", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
-    ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
-    ("text", &["channel", "end", "state", "wire", "wait", "sys"]),
+    ("once", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
+    ("text", &["channel", "end", "source", "state", "wire", "wait", "sys"]),
     ("child", &["end", "state", "wait", "sys", "error"]),
     ("dialog", &["channel", "duplex", "handles", "path", "state", "wire", "wait", "sys", "error"]),
-    ("channel", &["duplex", "handles", "end", "path", "state", "wire", "wait", "sys", "error"]),
-    ("duplex", &["end", "path", "state", "wait", "sys", "error"]),
+    (
+        "channel",
+        &["duplex", "handles", "end", "source", "path", "state", "wire", "wait", "sys", "error"],
+    ),
+    ("duplex", &["end", "path", "state", "seats", "wait", "sys", "error"]),
     ("handles", &["sys", "error"]),
     ("pipe", &["end", "path", "state", "wait", "sys", "error"]),
-    ("end", &["pace", "path", "state", "wait", "sys", "error"]),
-    ("pace", &["sys"]),
+    ("end", &["source", "pace", "path", "state", "wait", "sys", "error"]),
+    ("source", &["state", "sys"]),
     ("wire", &["error"]),
     ("path", &["sys", "error"]),
-    ("state", &["sys", "error"]),
+    ("state", &["seats", "pace", "wait", "sys", "error"]),
+    ("seats", &["wait", "sys", "error"]),
+    ("pace", &["sys"]),
     ("wait", &["sys", "error"]),
     ("sys", &["error"]),
     ("error", &[]),

@@ -1,21 +1,22 @@
 //! Sending messages that are bytes: large ones without copying them into the kernel.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::message::ByteSink;
 use super::sender::TypedSender;
 use crate::error::{Error, Operation};
+use crate::source::{Sink, SinkRet, WriteWithin};
+use crate::state::{Runtime as _, complete_by};
 use crate::sys::{LARGE, Until};
-use crate::wait::{WriteWithin, within};
 use crate::wire::{Codec, Framing, Header, LengthPrefixed, Postcard};
 
 /// How much is copied before it is given to the pipe: a reader takes it while the next piece is copied.
 const PIECE: usize = 64 << 10;
 
-impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Sends a message that is these bytes and nothing else, with all that was fed before.
     ///
     /// The codec has no part in it: the frame carries the bytes as they are, and
@@ -55,7 +56,10 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
     /// # Errors
     ///
     /// Those of [`send`](Self::send) but `Encode`.
-    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn send_bytes<'a>(
+        &'a mut self,
+        bytes: &[u8],
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
         self.send_bytes_until(bytes, Until::Done)
     }
 
@@ -83,7 +87,8 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
     /// Those of [`send_bytes`](Self::send_bytes), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or
     /// only for a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.send_bytes_until(bytes, Until::Now)
+        self.stage_or_give(bytes, Until::Now)?;
+        self.write_here(Until::Now)
     }
 
     /// Sends a message of bytes, waiting for some time at most.
@@ -108,8 +113,12 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
     ///
     /// Those of [`send_bytes`](Self::send_bytes), and [`TimedOut`](crate::ErrorKind::TimedOut). What is left of a
     /// message that was half sent stays in the sender, as with [`send_timeout`](Self::send_timeout).
-    pub fn send_bytes_timeout(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), Error> {
-        self.send_bytes_until(bytes, within(timeout))
+    pub fn send_bytes_timeout<'a>(
+        &'a mut self,
+        bytes: &[u8],
+        timeout: Duration,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
+        self.send_bytes_until(bytes, E::Mode::within(timeout))
     }
 
     /// Lends room for a message of `len` bytes, to be filled in place and then [sent](Loan::send).
@@ -148,7 +157,7 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
     ///
     /// [`TooLarge`](crate::ErrorKind::TooLarge): the wire carries no message of this size.
     pub fn loan(&mut self, len: usize) -> Result<Loan<'_, T, E, F, C>, Error> {
-        let header = self.outgoing.header(len)?.filter(|_| len >= LARGE);
+        let header = self.outgoing.header(len)?.filter(|_| E::Mode::BLOCKS && len >= LARGE);
         let pages = header.filter(|header| self.io.lend(header.bytes().len(), len));
         if pages.is_none() {
             self.outgoing.lend(len)?;
@@ -156,13 +165,23 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
         Ok(Loan { sender: self, len, pages })
     }
 
-    fn send_bytes_until(&mut self, bytes: &[u8], until: Until) -> Result<(), Error> {
-        let header = if bytes.len() < LARGE { None } else { self.outgoing.header(bytes.len())? };
+    fn send_bytes_until<'a>(
+        &'a mut self,
+        bytes: &[u8],
+        until: Until,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
+        let staged = self.stage_or_give(bytes, until);
+        self.sending_until(staged, until)
+    }
+
+    /// Stages the bytes, unless they can be given to the pipe without being copied, here and now.
+    fn stage_or_give(&mut self, bytes: &[u8], until: Until) -> Result<(), Error> {
+        let large = E::Mode::BLOCKS && bytes.len() >= LARGE;
+        let header = if large { self.outgoing.header(bytes.len())? } else { None };
         let Some(header) = header else {
-            self.outgoing.stage_bytes(bytes)?;
-            return self.write_or_withdraw(|io, bytes| io.write_until(bytes, until));
+            return self.outgoing.stage_bytes(bytes);
         };
-        self.write_out(|io, bytes| io.write_until(bytes, until))?;
+        self.write_out_here(until)?;
         let (mut head, mut rest) = (header.bytes(), bytes);
         while !rest.is_empty() {
             // The last one is not to be so small that it is better copied.
@@ -172,12 +191,7 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
                 return self.write_from(head, rest, until);
             }
             fill(self.io.lent_mut(), head, piece);
-            if let Err(error) = self.give(!head.is_empty(), until) {
-                if error.is_half_sent() {
-                    self.outgoing.stage_part(more, false);
-                }
-                return Err(error);
-            }
+            self.write_all(Part::Lent, head.is_empty(), more, until)?;
             (head, rest) = (&[], more);
         }
         Ok(())
@@ -190,7 +204,7 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
             let (piece, more) = bytes.split_at(bytes.len().min(LARGE));
             self.outgoing.stage_part(head, true);
             self.outgoing.stage_part(piece, false);
-            if let Err(error) = self.write_or_withdraw(|io, bytes| io.write_until(bytes, until)) {
+            if let Err(error) = self.write_here(until) {
                 if error.is_half_sent() {
                     self.outgoing.stage_part(more, false);
                 }
@@ -198,41 +212,65 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
             }
             rest = more;
         }
-        while !rest.is_empty() {
-            let written = match self.io.write_until(rest, until) {
-                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-                written => written,
-            };
-            match written {
-                Ok(bytes) => rest = rest.get(bytes..).unwrap_or_default(),
-                Err(error) => {
-                    self.outgoing.stage_part(rest, false);
-                    return Err(self.outgoing.failed(Operation::Send, error).half_sent(true));
+        self.write_all(Part::Lying(rest), true, &[], until)
+    }
+
+    /// Writes all of a part of a frame. Where that fails within the frame, what is left of it is staged, with what comes
+    /// after the part.
+    fn write_all(
+        &mut self,
+        mut part: Part<'_>,
+        begun: bool,
+        more: &[u8],
+        until: Until,
+    ) -> Result<(), Error> {
+        let mut half_sent = begun;
+        while !part.left(&self.io).is_empty() {
+            let error = match part.write(&mut self.io, until) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(_) => {
+                    half_sent = true;
+                    continue;
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            if half_sent {
+                self.outgoing.stage_part(part.left(&self.io), false);
+                self.outgoing.stage_part(more, false);
             }
+            return Err(self.outgoing.failed(Operation::Send, error).half_sent(half_sent));
         }
         Ok(())
     }
+}
 
-    /// Gives all that is lent to the pipe. Where that fails within the frame, what is left is staged.
-    fn give(&mut self, first: bool, until: Until) -> Result<(), Error> {
-        let all = self.io.lent().len();
-        while !self.io.lent().is_empty() {
-            let given = match self.io.give(until) {
-                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-                given => given,
-            };
-            if let Err(error) = given {
-                let half_sent = !first || self.io.lent().len() < all;
-                if half_sent {
-                    self.outgoing.stage_part(self.io.lent(), false);
-                }
-                return Err(self.outgoing.failed(Operation::Send, error).half_sent(half_sent));
+/// Bytes of a frame that are written from where they lie.
+enum Part<'a> {
+    /// In pages, which are given to the system.
+    Lent,
+    /// In the caller's memory.
+    Lying(&'a [u8]),
+}
+
+impl Part<'_> {
+    /// What is not written yet.
+    fn left<'a, E: WriteWithin>(&'a self, io: &'a E) -> &'a [u8] {
+        match self {
+            Self::Lent => io.lent(),
+            Self::Lying(bytes) => bytes,
+        }
+    }
+
+    fn write<E: WriteWithin>(&mut self, io: &mut E, until: Until) -> io::Result<usize> {
+        match self {
+            Self::Lent => io.give(until),
+            Self::Lying(bytes) => {
+                let written = complete_by(|cx| io.poll_write_within(cx, bytes, until))?;
+                *bytes = bytes.get(written..).unwrap_or_default();
+                Ok(written)
             }
         }
-        Ok(())
     }
 }
 
@@ -261,7 +299,7 @@ pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
     pages: Option<Header>,
 }
 
-impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, F, C> {
+impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, F, C> {
     /// Sends the bytes as a message, with all that was fed before.
     ///
     /// ```
@@ -283,7 +321,7 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, 
     ///
     /// Those of [`send_bytes`](TypedSender::send_bytes). Unless the error says that the message is
     /// [half sent](Error::is_half_sent), the bytes are gone with the loan.
-    pub fn send(self) -> Result<(), Error> {
+    pub fn send(self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
         self.send_until(Until::Done)
     }
 
@@ -312,7 +350,7 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, 
     ///
     /// Those of [`try_send_bytes`](TypedSender::try_send_bytes), as in [`send`](Self::send).
     pub fn try_send(self) -> Result<(), Error> {
-        self.send_until(Until::Now)
+        self.stage_or_give(Until::Now)?.write_here(Until::Now)
     }
 
     /// Sends the bytes, waiting for some time at most.
@@ -337,19 +375,34 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> Loan<'_, T, E, 
     /// # Errors
     ///
     /// Those of [`send_bytes_timeout`](TypedSender::send_bytes_timeout), as in [`send`](Self::send).
-    pub fn send_timeout(self, timeout: Duration) -> Result<(), Error> {
-        self.send_until(within(timeout))
+    pub fn send_timeout(
+        self,
+        timeout: Duration,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
+        self.send_until(E::Mode::within(timeout))
     }
 
-    fn send_until(self, until: Until) -> Result<(), Error> {
+    fn send_until(self, until: Until) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
         let Self { sender, pages, .. } = self;
-        let Some(header) = pages else {
-            sender.outgoing.stage_lent()?;
-            return sender.write_or_withdraw(|io, bytes| io.write_until(bytes, until));
-        };
-        sender.write_out(|io, bytes| io.write_until(bytes, until))?;
+        let staged = Self::stage(sender, pages, until);
+        sender.sending_until(staged, until)
+    }
+
+    fn stage_or_give(self, until: Until) -> Result<&'a mut TypedSender<T, E, F, C>, Error> {
+        let Self { sender, pages, .. } = self;
+        Self::stage(sender, pages, until)?;
+        Ok(sender)
+    }
+
+    fn stage(
+        sender: &mut TypedSender<T, E, F, C>,
+        pages: Option<Header>,
+        until: Until,
+    ) -> Result<(), Error> {
+        let Some(header) = pages else { return sender.outgoing.stage_lent() };
+        sender.write_out_here(until)?;
         fill(sender.io.lent_mut(), header.bytes(), &[]);
-        sender.give(true, until)
+        sender.write_all(Part::Lent, false, &[], until)
     }
 }
 

@@ -172,6 +172,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         Some(Err(error))
     }
 
+    #[cfg(feature = "service")]
     /// How many bytes are here that were not taken.
     pub(crate) fn unread(&self) -> usize {
         self.decoder.buffered().len()

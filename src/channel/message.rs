@@ -1,6 +1,4 @@
-//! What can be sent, what can be received, and over what.
-
-use std::io;
+//! What can be sent, and what can be received.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -143,62 +141,3 @@ impl Message for String {
 impl Message for Vec<u8> {
     type Ref<'a> = &'a [u8];
 }
-
-/// What a [`TypedReceiver`](crate::TypedReceiver) can read from: any [`io::Read`].
-///
-/// An end of a pipe is one when it is open for reading.
-///
-/// ```
-/// use typed_pipe::{ByteSource, Connection, Error, TypedReceiver, TypedSender};
-///
-/// fn first(source: impl ByteSource) -> Result<String, Error> {
-///     TypedReceiver::new(source).recv()
-/// }
-///
-/// let mut bytes = Vec::new();
-/// TypedSender::<str, _>::new(&mut bytes).send("hello")?;
-/// assert_eq!(first(bytes.as_slice())?, "hello");
-///
-/// let (one, mut other) = Connection::pair()?;
-/// other.writer().write(&bytes)?;
-/// assert_eq!(first(one)?, "hello");
-/// # Ok::<(), Error>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be read from",
-    label = "not open for reading",
-    note = "the end of a pipe is read from after `open()`, and if it is a `ReadEnd`"
-)]
-pub trait ByteSource: io::Read {}
-
-#[diagnostic::do_not_recommend]
-impl<R: io::Read + ?Sized> ByteSource for R {}
-
-/// What a [`TypedSender`](crate::TypedSender) can write to: any [`io::Write`].
-///
-/// An end of a pipe is one when it is open for writing.
-///
-/// ```
-/// use typed_pipe::{ByteSink, Error, Pipe, TypedSender, WriteEnd};
-///
-/// fn greet(sink: impl ByteSink) -> Result<(), Error> {
-///     TypedSender::<str, _>::new(sink).send("hello")
-/// }
-///
-/// let pipe = Pipe::temporary()?;
-/// let path = pipe.path().clone();
-/// let reader = pipe.into_reader().open()?;
-/// greet(WriteEnd::at(path)?.open()?)?;
-/// greet(std::io::sink())?; // and any other writer
-/// assert_eq!(reader.into_receiver::<String>().recv()?, "hello");
-/// # Ok::<(), Error>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be written to",
-    label = "not open for writing",
-    note = "the end of a pipe is written to after `open()`, and if it is a `WriteEnd`"
-)]
-pub trait ByteSink: io::Write {}
-
-#[diagnostic::do_not_recommend]
-impl<W: io::Write + ?Sized> ByteSink for W {}

@@ -6,6 +6,7 @@ mod message;
 mod outgoing;
 mod receiver;
 mod sender;
+mod wire_of;
 mod with_handles;
 
 use static_assertions::assert_impl_all;
@@ -17,9 +18,10 @@ use crate::wire::{Codec, Framing, Wire};
 
 pub use bytes::Loan;
 pub use incoming::StreamEnd;
-pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
+pub use message::{Message, Receivable, Sendable, forms_agree};
 pub use receiver::TypedReceiver;
 pub use sender::{LastWords, TypedSender};
+pub use wire_of::WireOf;
 pub use with_handles::WithHandles;
 
 impl<M: Mode, P: Hold> End<Read, Open<M>, P> {

@@ -1,18 +1,23 @@
 //! Receiving values.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::incoming::{Incoming, StreamEnd};
-use super::message::{ByteSource, Message, Receivable};
-use crate::end::ReadEnd;
+use super::message::{Message, Receivable};
+use crate::end::{End, Hold, ReadEnd};
 use crate::error::{Error, FrameError, Operation};
+use crate::source::{ReadWithin, Ret, Source};
+use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
 use crate::sys::Until;
-use crate::wait::{ReadWithin, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId};
 
 /// Receives values of one type.
@@ -77,6 +82,9 @@ impl<T> TypedReceiver<T> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// It blocks its thread, and with that all tasks of it. In a task, `ReadEnd::at(path)?.into_tokio()` is opened, and
+    /// [`into_receiver`](crate::End::into_receiver) follows.
+    ///
     /// # Errors
     ///
     /// Those of [`ReadEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
@@ -128,7 +136,7 @@ impl<T> TypedReceiver<T> {
     }
 }
 
-impl<T, R: ByteSource> TypedReceiver<T, R> {
+impl<T, R: Source> TypedReceiver<T, R> {
     /// A receiver over anything that bytes can be read from, on the usual wire.
     ///
     /// It reads large pieces by itself: a buffered reader beneath it is of no use.
@@ -252,12 +260,12 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
 }
 
 impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
-    pub(super) fn over(io: R, wire: Wire<F, C>) -> Self {
+    pub(crate) fn over(io: R, wire: Wire<F, C>) -> Self {
         Self { io, incoming: Incoming::new(wire), message: PhantomData }
     }
 }
 
-impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
+impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// A receiver over anything that bytes can be read from, on a wire of choice.
     ///
     /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
@@ -302,6 +310,9 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, no message is lost where the future is dropped: what has arrived of it stays here. That holds for
+    /// all that receives.
+    ///
     /// # Errors
     ///
     /// - [`Decode`](crate::ErrorKind::Decode): the bytes of the message are no value of the type. The next
@@ -319,12 +330,11 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
     /// - [`Io`](crate::ErrorKind::Io): any other. Fatal.
     #[inline(always)]
-    pub fn recv(&mut self) -> Result<T, Error>
+    pub fn recv(&mut self) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
     {
-        self.fill(|io, buf| io.read(buf))?;
-        self.incoming.message()
+        self.receive(Self::found)
     }
 
     /// Receives the next value if it is there.
@@ -353,7 +363,8 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Receivable,
         R: ReadWithin,
     {
-        self.recv_until(Until::Now)
+        self.fill_now()?;
+        self.incoming.message()
     }
 
     /// Receives the next value, waiting for some time at most.
@@ -373,21 +384,26 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, Error>
+    pub fn recv_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
         R: ReadWithin,
     {
-        self.recv_until(within(timeout))
+        self.recv_until(R::Mode::within(timeout))
     }
 
-    pub(crate) fn recv_until(&mut self, until: Until) -> Result<T, Error>
+    pub(crate) fn recv_until(
+        &mut self,
+        until: Until,
+    ) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
         R: ReadWithin,
     {
-        self.fill(|io, buf| io.read_until(buf, until))?;
-        self.incoming.message()
+        self.receive_until(until, Self::found)
     }
 
     /// Receives the next value in its borrowed form, straight from the buffer.
@@ -417,12 +433,11 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv).
-    pub fn recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
+    pub fn recv_ref(&mut self) -> Ret<R, impl Future<Output = Result<T::Ref<'_>, Error>>>
     where
         T: Message,
     {
-        self.fill(|io, buf| io.read(buf))?;
-        self.incoming.message()
+        self.receive(Self::found)
     }
 
     /// Receives the next value in its borrowed form if it is there.
@@ -456,7 +471,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Message,
         R: ReadWithin,
     {
-        self.fill(|io, buf| io.read_until(buf, Until::Now))?;
+        self.fill_now()?;
         self.incoming.message()
     }
 
@@ -481,14 +496,15 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv_timeout`](Self::recv_timeout).
-    pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<T::Ref<'_>, Error>
+    pub fn recv_ref_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Ret<R, impl Future<Output = Result<T::Ref<'_>, Error>>>
     where
         T: Message,
         R: ReadWithin,
     {
-        let until = within(timeout);
-        self.fill(|io, buf| io.read_until(buf, until))?;
-        self.incoming.message()
+        self.receive_until(R::Mode::within(timeout), Self::found)
     }
 
     /// Receives the next message as bytes, whatever they mean, straight from the buffer.
@@ -513,9 +529,8 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv) but `Decode`.
-    pub fn recv_bytes(&mut self) -> Result<&[u8], Error> {
-        self.fill(|io, buf| io.read(buf))?;
-        self.incoming.bytes()
+    pub fn recv_bytes(&mut self) -> Ret<R, impl Future<Output = Result<&[u8], Error>>> {
+        self.receive(|this| this.incoming.bytes())
     }
 
     /// Receives the next message as bytes if it is there.
@@ -540,7 +555,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         R: ReadWithin,
     {
-        self.fill(|io, buf| io.read_until(buf, Until::Now))?;
+        self.fill_now()?;
         self.incoming.bytes()
     }
 
@@ -564,31 +579,87 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv_timeout`](Self::recv_timeout) but `Decode`.
-    pub fn recv_bytes_timeout(&mut self, timeout: Duration) -> Result<&[u8], Error>
+    pub fn recv_bytes_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Ret<R, impl Future<Output = Result<&[u8], Error>>>
     where
         R: ReadWithin,
     {
-        let until = within(timeout);
-        self.fill(|io, buf| io.read_until(buf, until))?;
-        self.incoming.bytes()
+        self.receive_until(R::Mode::within(timeout), |this| this.incoming.bytes())
+    }
+
+    #[inline(always)]
+    fn receive<'a, V>(
+        &'a mut self,
+        take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
+    ) -> Ret<R, impl Future<Output = Result<V, Error>>> {
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+            this.poll_fill_by(cx, R::poll_read)
+        };
+        R::Mode::wait(Ok(()), Until::Done, self, fill, take)
+    }
+
+    #[inline]
+    fn receive_until<'a, V>(
+        &'a mut self,
+        until: Until,
+        take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
+    ) -> Ret<R, impl Future<Output = Result<V, Error>>>
+    where
+        R: ReadWithin,
+    {
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+            this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until))
+        };
+        R::Mode::wait(Ok(()), until, self, fill, take)
+    }
+
+    fn fill_now(&mut self) -> Result<(), Error>
+    where
+        R: ReadWithin,
+    {
+        complete_by(|cx| {
+            self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, Until::Now))
+        })
+    }
+}
+
+impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
+    /// The message that was found. A closure in its place is not inlined, and moves the value once more.
+    #[inline(always)]
+    pub(crate) fn found<'de, V: Deserialize<'de>>(&'de mut self) -> Result<V, Error> {
+        self.incoming.message()
     }
 
     /// Reads until there is a whole message.
     #[inline]
-    pub(super) fn fill(
+    pub(crate) fn poll_fill_by(
         &mut self,
-        mut read: impl FnMut(&mut R, &mut [u8]) -> io::Result<usize>,
-    ) -> Result<(), Error> {
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Error>> {
         let (io, incoming) = self.parts();
         while !incoming.step()? {
-            let read = read(io, incoming.room());
+            let read = ready!(read(io, cx, incoming.room()));
             incoming.note(read)?;
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<T, R: ByteSource, C: Codec> TypedReceiver<T, R, Shared, C> {
+impl<T, M: Mode, P: Hold, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<M>, P>, F, C> {
+    /// Reads until there is a whole message, of an end whose mode is not known.
+    pub(crate) fn poll_fill_in_mode(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: Until,
+    ) -> Poll<Result<(), Error>> {
+        self.poll_fill_by(cx, |end, cx, buf| end.poll_read_until(cx, buf, until))
+    }
+}
+
+impl<T, R: Source, C: Codec> TypedReceiver<T, R, Shared, C> {
     /// Receives the next value with the writer that sent it, waiting until it is there.
     ///
     /// ```
@@ -613,12 +684,14 @@ impl<T, R: ByteSource, C: Codec> TypedReceiver<T, R, Shared, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv).
-    pub fn recv_from(&mut self) -> Result<(WriterId, T), Error>
+    pub fn recv_from(&mut self) -> Ret<R, impl Future<Output = Result<(WriterId, T), Error>>>
     where
         T: Receivable,
     {
-        let value = self.recv()?;
-        self.with_last_writer(value)
+        self.receive(|this| {
+            let value = this.incoming.message()?;
+            this.with_last_writer(value)
+        })
     }
 }
 
@@ -655,7 +728,9 @@ impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
 /// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
-impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedReceiver<T, R, F, C> {
+impl<T: Receivable, R: Source<Mode = Blocking>, F: Framing, C: Codec> Iterator
+    for TypedReceiver<T, R, F, C>
+{
     type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {

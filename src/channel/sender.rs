@@ -2,20 +2,23 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::message::{ByteSink, Message, Sendable};
+use super::message::{Message, Sendable};
 use super::outgoing::Outgoing;
 use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
+use crate::source::{Sink, SinkRet, WriteWithin};
+use crate::state::{Runtime as _, complete, complete_by, woken_at};
 use crate::sys::Until;
-use crate::wait::{WriteWithin, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends values of one type.
@@ -60,6 +63,9 @@ impl<T: ?Sized> TypedSender<T> {
     /// log.send("started")?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    ///
+    /// It blocks its thread, and with that all tasks of it. In a task, `WriteEnd::at(path)?.into_tokio()` is opened, and
+    /// [`into_sender`](crate::End::into_sender) follows.
     ///
     /// # Errors
     ///
@@ -114,7 +120,7 @@ impl<T: ?Sized> TypedSender<T> {
     }
 }
 
-impl<T: ?Sized, E: ByteSink> TypedSender<T, E> {
+impl<T: ?Sized, E: Sink> TypedSender<T, E> {
     /// A sender over anything that bytes can be written to, on the usual wire.
     ///
     /// It writes whole batches by itself: a buffered writer beneath it is of no use.
@@ -223,7 +229,7 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 }
 
-impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// A sender over anything that bytes can be written to, on a wire of choice.
     ///
     /// For the end of a pipe, [`into_sender_with`](crate::End::into_sender_with) does the same, and lets errors
@@ -259,6 +265,10 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, the value is taken by the call itself. Where the future is dropped, the value stays in the
+    /// sender, as if it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. Who drops
+    /// futures without end looks at [`pending`](Self::pending) now and then: all of it is memory.
+    ///
     /// # Errors
     ///
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write
@@ -268,11 +278,15 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// After each, [`is_half_sent`](Error::is_half_sent) tells whether the message may be sent again.
-    pub fn send(&mut self, value: &T) -> Result<(), Error>
+    pub fn send(
+        &mut self,
+        value: &T,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'_, T, E, F, C>>
     where
         T: Sendable,
     {
-        self.send_by(value, |io, bytes| io.write(bytes))
+        let staged = self.outgoing.stage(value);
+        self.sending(staged)
     }
 
     /// Sends a value if there is room for all of it.
@@ -305,7 +319,8 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Sendable,
         E: WriteWithin,
     {
-        self.send_until(value, Until::Now)
+        self.outgoing.stage(value)?;
+        self.write_here(Until::Now)
     }
 
     /// Sends a value, waiting for some time at most.
@@ -341,20 +356,29 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// written it is withdrawn, and sending it again sends it once. If a part was written, the rest stays
     /// in the sender and goes first next time, so that the stream is never torn;
     /// [`is_half_sent`](Error::is_half_sent) tells which.
-    pub fn send_timeout(&mut self, value: &T, timeout: Duration) -> Result<(), Error>
+    pub fn send_timeout<'a>(
+        &'a mut self,
+        value: &T,
+        timeout: Duration,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
         E: WriteWithin,
     {
-        self.send_until(value, within(timeout))
+        self.send_until(value, E::Mode::within(timeout))
     }
 
-    pub(crate) fn send_until(&mut self, value: &T, until: Until) -> Result<(), Error>
+    pub(crate) fn send_until<'a>(
+        &'a mut self,
+        value: &T,
+        until: Until,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
         E: WriteWithin,
     {
-        self.send_by(value, |io, bytes| io.write_until(bytes, until))
+        let staged = self.outgoing.stage(value);
+        self.sending_until(staged, until)
     }
 
     /// Sends a value in its borrowed form.
@@ -373,12 +397,16 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Errors
     ///
     /// Those of [`send`](Self::send).
-    pub fn send_ref<'a>(&mut self, value: &T::Ref<'a>) -> Result<(), Error>
+    pub fn send_ref<'a, 'b>(
+        &'a mut self,
+        value: &T::Ref<'b>,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, 'b, T, E, F, C>>
     where
         T: Message,
-        T::Ref<'a>: Serialize,
+        T::Ref<'b>: Serialize,
     {
-        self.send_by(value, |io, bytes| io.write(bytes))
+        let staged = self.outgoing.stage(value);
+        self.sending(staged)
     }
 
     /// Sends a value in its borrowed form if there is room for all of it.
@@ -410,7 +438,8 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T::Ref<'a>: Serialize,
         E: WriteWithin,
     {
-        self.send_by(value, |io, bytes| io.write_until(bytes, Until::Now))
+        self.outgoing.stage(value)?;
+        self.write_here(Until::Now)
     }
 
     /// Sends a value in its borrowed form, waiting for some time at most.
@@ -434,18 +463,18 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Errors
     ///
     /// Those of [`send_timeout`](Self::send_timeout).
-    pub fn send_ref_timeout<'a>(
-        &mut self,
-        value: &T::Ref<'a>,
+    pub fn send_ref_timeout<'a, 'b>(
+        &'a mut self,
+        value: &T::Ref<'b>,
         timeout: Duration,
-    ) -> Result<(), Error>
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, 'b, T, E, F, C>>
     where
         T: Message,
-        T::Ref<'a>: Serialize,
+        T::Ref<'b>: Serialize,
         E: WriteWithin,
     {
-        let until = within(timeout);
-        self.send_by(value, |io, bytes| io.write_until(bytes, until))
+        let staged = self.outgoing.stage(value);
+        self.sending_until(staged, E::Mode::within(timeout))
     }
 
     /// Takes a value to be sent with others, in pieces of about 64 KiB.
@@ -464,15 +493,24 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, the value is taken by the call itself, and stays where the future is dropped.
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send). All but `Encode` and `TooLarge` may be about values that were fed before, which
     /// stay. This one does not, unless the error [says so](Error::is_half_sent): it may be fed again.
-    pub fn feed(&mut self, value: &T) -> Result<(), Error>
+    pub fn feed<'a>(
+        &'a mut self,
+        value: &T,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
     {
-        self.feed_by(value, |io, bytes| io.write(bytes))
+        let staged = self.outgoing.stage(value);
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+            this.poll_write_batch_by(cx, E::poll_write)
+        };
+        E::Mode::wait(staged, Until::Done, self, write, |_| Ok(()))
     }
 
     /// Sends what was fed.
@@ -491,11 +529,16 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, what is not sent stays in the sender where the future is dropped.
+    ///
     /// # Errors
     ///
     /// `Disconnected`, `Stopped` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        self.write_out(|io, bytes| io.write(bytes))
+    pub fn flush(&mut self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
+        let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: Until| {
+            this.poll_write_out_by(cx, E::poll_write)
+        };
+        E::Mode::wait(Ok(()), Until::Done, self, write, |_| Ok(()))
     }
 
     /// Sends what was fed, as far as there is room.
@@ -524,7 +567,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteWithin,
     {
-        self.write_out(|io, bytes| io.write_until(bytes, Until::Now))
+        self.write_out_here(Until::Now)
     }
 
     /// Sends what was fed, waiting for some time at most.
@@ -549,12 +592,17 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Errors
     ///
     /// Those of [`flush`](Self::flush), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn flush_timeout(&mut self, timeout: Duration) -> Result<(), Error>
+    pub fn flush_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>>>
     where
         E: WriteWithin,
     {
-        let until = within(timeout);
-        self.write_out(|io, bytes| io.write_until(bytes, until))
+        let write = |this: &mut &mut Self, cx: &mut Context<'_>, until: Until| {
+            this.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
+        };
+        E::Mode::wait(Ok(()), E::Mode::within(timeout), self, write, |_| Ok(()))
     }
 
     /// Feeds all values, and flushes.
@@ -571,20 +619,25 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, the values after the one that it was at are not taken where the future is dropped.
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send); the values after the one that failed are not taken.
     pub fn send_all<V: Borrow<T>>(
         &mut self,
         values: impl IntoIterator<Item = V>,
-    ) -> Result<(), Error>
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>>>
     where
         T: Sendable,
     {
-        for value in values {
-            self.feed(value.borrow())?;
-        }
-        self.flush()
+        E::Mode::run(async move {
+            for value in values {
+                self.outgoing.stage(value.borrow())?;
+                poll_fn(|cx| self.poll_write_batch_by(cx, E::poll_write)).await?;
+            }
+            poll_fn(|cx| self.poll_write_out_by(cx, E::poll_write)).await
+        })
     }
 
     /// Says that this was all, and waits until it is taken.
@@ -615,6 +668,9 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, a future that is dropped drops the sender, and with it what is not sent: flush before, where that
+    /// may be, or use [`finish_timeout`](Self::finish_timeout).
+    ///
     /// # Errors
     ///
     /// In each the sender is given back, to try again: nothing is sent twice.
@@ -622,7 +678,9 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more, and not all was taken.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
-    pub fn finish(self) -> Result<LastWords, TransitionError<Self>>
+    pub fn finish(
+        self,
+    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
     where
         E: WriteWithin,
     {
@@ -658,7 +716,7 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteWithin,
     {
-        self.finish_until(Until::Now)
+        complete(self.finishing(Until::Now))
     }
 
     /// Says that this was all, and waits for some time at most until it is taken.
@@ -683,23 +741,41 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Errors
     ///
     /// Those of [`finish`](Self::finish), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn finish_timeout(self, timeout: Duration) -> Result<LastWords, TransitionError<Self>>
+    pub fn finish_timeout(
+        self,
+        timeout: Duration,
+    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
     where
         E: WriteWithin,
     {
-        self.finish_until(within(timeout))
+        self.finish_until(E::Mode::within(timeout))
     }
 
-    pub(crate) fn finish_until(mut self, until: Until) -> Result<LastWords, TransitionError<Self>>
+    pub(crate) fn finish_until(
+        self,
+        until: Until,
+    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
+    where
+        E: WriteWithin,
+    {
+        E::Mode::run(woken_at::<E::Mode, _>(until, self.finishing(until)))
+    }
+
+    async fn finishing(mut self, until: Until) -> Result<LastWords, TransitionError<Self>>
     where
         E: WriteWithin,
     {
         self.outgoing.stage_goodbye();
-        let sent = self.write_out(|io, bytes| io.write_until(bytes, until));
-        let taken = sent.and_then(|()| {
-            let taken = self.io.wait_until_taken(until);
-            taken.map_err(|error| self.outgoing.failed(Operation::Finish, error))
+        let sent = poll_fn(|cx| {
+            self.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
         });
+        let taken = match sent.await {
+            Ok(()) => {
+                let taken = self.io.taken(until).await;
+                taken.map_err(|error| self.outgoing.failed(Operation::Finish, error))
+            }
+            Err(error) => Err(error),
+        };
         match taken {
             Ok(true) => Ok(LastWords::Taken),
             Ok(false) => Ok(LastWords::Sent),
@@ -728,61 +804,108 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Errors
     ///
     /// Those of [`flush`](Self::flush). The sender is given back, to try again: nothing is sent twice.
-    pub fn say_goodbye(mut self) -> Result<E, TransitionError<Self>> {
-        match self.say_goodbye_by(|io, bytes| io.write(bytes)) {
-            Ok(()) => Ok(self.io),
-            Err(error) => Err(TransitionError::new(self, error)),
-        }
+    pub fn say_goodbye(
+        mut self,
+    ) -> SinkRet<E, impl Future<Output = Result<E, TransitionError<Self>>>>
+    where
+        E: Sized,
+    {
+        E::Mode::run(async move {
+            self.outgoing.stage_goodbye();
+            match poll_fn(|cx| self.poll_write_out_by(cx, E::poll_write)).await {
+                Ok(()) => Ok(self.io),
+                Err(error) => Err(TransitionError::new(self, error)),
+            }
+        })
     }
 
-    pub(crate) fn send_by(
-        &mut self,
-        value: &(impl Serialize + ?Sized),
-        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
-    ) -> Result<(), Error> {
-        self.outgoing.stage(value)?;
-        self.write_or_withdraw(write)
+    /// Writes what is staged, and takes the last message back where that fails before any of it is written.
+    #[inline]
+    fn sending<'a>(
+        &'a mut self,
+        staged: Result<(), Error>,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+            this.poll_write_or_withdraw_by(cx, E::poll_write)
+        };
+        E::Mode::wait(staged, Until::Done, self, write, |_| Ok(()))
     }
 
-    pub(crate) fn feed_by(
-        &mut self,
-        value: &(impl Serialize + ?Sized),
-        mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
-    ) -> Result<(), Error> {
-        self.outgoing.stage(value)?;
-        while let Some(bytes) = self.outgoing.batch() {
-            let written = write(&mut self.io, bytes);
-            self.outgoing.note(written).map_err(|error| self.outgoing.withdraw(error))?;
-        }
-        Ok(())
+    pub(super) fn sending_until<'a>(
+        &'a mut self,
+        staged: Result<(), Error>,
+        until: Until,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
+    where
+        E: WriteWithin,
+    {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+            this.poll_write_or_withdraw_by(cx, |io, cx, bytes| {
+                io.poll_write_within(cx, bytes, until)
+            })
+        };
+        E::Mode::wait(staged, until, self, write, |_| Ok(()))
     }
 
-    pub(crate) fn say_goodbye_by(
-        &mut self,
-        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
-    ) -> Result<(), Error> {
-        self.outgoing.stage_goodbye();
-        self.write_out(write)
+    /// Writes what is staged where that is not to be awaited, as [`sending_until`](Self::sending_until).
+    pub(super) fn write_here(&mut self, until: Until) -> Result<(), Error>
+    where
+        E: WriteWithin,
+    {
+        complete_by(|cx| {
+            self.poll_write_or_withdraw_by(cx, |io, cx, bytes| {
+                io.poll_write_within(cx, bytes, until)
+            })
+        })
     }
 
-    /// Writes all that is staged. Where that fails, the last message is taken back if nothing of it is written.
-    pub(super) fn write_or_withdraw(
+    /// Writes what is staged where that is not to be awaited, and takes nothing back.
+    pub(super) fn write_out_here(&mut self, until: Until) -> Result<(), Error>
+    where
+        E: WriteWithin,
+    {
+        complete_by(|cx| {
+            self.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
+        })
+    }
+}
+
+impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+    pub(crate) fn poll_write_or_withdraw_by(
         &mut self,
-        write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
-    ) -> Result<(), Error> {
-        self.write_out(write).map_err(|error| self.outgoing.withdraw(error))
+        cx: &mut Context<'_>,
+        write: impl FnMut(&mut E, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Error>> {
+        let written = ready!(self.poll_write_out_by(cx, write));
+        Poll::Ready(written.map_err(|error| self.outgoing.withdraw(error)))
     }
 
-    pub(crate) fn write_out(
+    #[inline]
+    pub(crate) fn poll_write_out_by(
         &mut self,
-        mut write: impl FnMut(&mut E, &[u8]) -> io::Result<usize>,
-    ) -> Result<(), Error> {
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&mut E, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Error>> {
         let (io, outgoing) = self.parts();
         while let Some(bytes) = outgoing.pending() {
-            let written = write(io, bytes);
+            let written = ready!(write(io, cx, bytes));
             outgoing.note(written)?;
         }
-        Ok(())
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is enough for a batch.
+    #[inline]
+    pub(crate) fn poll_write_batch_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&mut E, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Error>> {
+        while let Some(bytes) = self.outgoing.batch() {
+            let written = ready!(write(&mut self.io, cx, bytes));
+            self.outgoing.note(written).map_err(|error| self.outgoing.withdraw(error))?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

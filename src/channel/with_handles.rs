@@ -1,8 +1,10 @@
 //! Messages with handles beside them.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::message::{Receivable, Sendable};
@@ -11,10 +13,8 @@ use super::sender::TypedSender;
 use crate::duplex::{ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::handles::Handles;
-use crate::state::Mode;
+use crate::state::{Mode, complete, complete_by, woken_at};
 use crate::sys::Until;
-use crate::wait::half::{ReadWithin as _, WriteWithin as _};
-use crate::wait::within;
 use crate::wire::{Codec, Framing};
 
 /// In place of the type of messages: each is a `T`, and may have handles beside it.
@@ -83,7 +83,7 @@ impl<T> fmt::Debug for WithHandles<T> {
     }
 }
 
-impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F, C> {
+impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, WriteHalf<M>, F, C> {
     /// Sends a value with handles beside it.
     ///
     /// This process closes its own when they have gone. At most [`Handles::MOST`] may go with one message.
@@ -105,12 +105,19 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// In the mode `Tokio`, where the future is dropped, either nothing of the value has gone and its handles are where
+    /// they were, or the value and its handles are kept, and go before anything else.
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`TooLarge`](crate::ErrorKind::TooLarge): there are too many handles. Unless
     /// [`is_half_sent`](Error::is_half_sent) says that the message is on its way, the handles are still there.
-    pub fn send_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        self.send_with_by(value, handles, |io, bytes| io.write_until(bytes, Until::Done))
+    pub fn send_with(
+        &mut self,
+        value: &T,
+        handles: &mut Handles,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+        M::run(self.sending_with(value, handles, Until::Done))
     }
 
     /// Sends a value with handles beside it, if there is room for all of it.
@@ -139,7 +146,7 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
     ///
     /// Those of [`send_with`](Self::send_with), and [`NotReady`](crate::ErrorKind::NotReady).
     pub fn try_send_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        self.send_with_by(value, handles, |io, bytes| io.write_until(bytes, Until::Now))
+        complete(self.sending_with(value, handles, Until::Now))
     }
 
     /// Sends a value with handles beside it, waiting for some time at most.
@@ -173,28 +180,40 @@ impl<T: Sendable, F: Framing, C: Codec> TypedSender<WithHandles<T>, WriteHalf, F
         value: &T,
         handles: &mut Handles,
         timeout: Duration,
-    ) -> Result<(), Error> {
-        let until = within(timeout);
-        self.send_with_by(value, handles, |io, bytes| io.write_until(bytes, until))
+    ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+        M::run(self.sending_with(value, handles, M::within(timeout)))
     }
 
-    pub(crate) fn send_with_by(
+    async fn sending_with(
         &mut self,
         value: &T,
         handles: &mut Handles,
-        mut write: impl FnMut(&mut WriteHalf, &[u8]) -> io::Result<usize>,
+        until: Until,
+    ) -> Result<(), Error> {
+        self.sending_with_by(value, handles, until, |io, cx, bytes| {
+            io.poll_write_until(cx, bytes, until)
+        })
+        .await
+    }
+
+    pub(crate) async fn sending_with_by(
+        &mut self,
+        value: &T,
+        handles: &mut Handles,
+        until: Until,
+        mut write: impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
     ) -> Result<(), Error> {
         // What was fed goes first: the handles go with the next byte that is written.
-        self.write_out(&mut write)?;
+        let fed = poll_fn(|cx| self.poll_write_out_by(cx, &mut write));
+        woken_at::<M, _>(until, fed).await?;
         self.stage_with(value, handles)?;
-        let sent = self.write_or_withdraw(write);
+        let sent = poll_fn(|cx| self.poll_write_or_withdraw_by(cx, &mut write));
+        let sent = woken_at::<M, _>(until, sent).await;
         self.take_back_unsent(sent, handles)
     }
-}
 
-impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, WriteHalf<M>, F, C> {
     /// Stages a value, whose handles go with the next byte that is written. All that was staged before must be written.
-    pub(crate) fn stage_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
+    fn stage_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
         let passed = handles.drain()?;
         let (end, outgoing) = self.parts();
         // Those of a value whose `Serialize` panicked go nowhere.
@@ -206,7 +225,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     }
 
     /// Gives the handles back that did not go, where that has failed.
-    pub(crate) fn take_back_unsent(
+    fn take_back_unsent(
         &mut self,
         sent: Result<(), Error>,
         handles: &mut Handles,
@@ -221,7 +240,9 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     }
 }
 
-impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf, F, C> {
+impl<T: Receivable, F: Framing, C: Codec, M: Mode>
+    TypedReceiver<WithHandles<T>, ReadHalf<M>, F, C>
+{
     /// Receives the next value with the handles beside it, waiting until it is there.
     ///
     /// ```
@@ -249,8 +270,8 @@ impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf
     ///
     /// Those of [`recv`](Self::recv), and [`Lost`](crate::ErrorKind::Lost): not all of the handles came in, because this
     /// process has too many open files, or has no right to them. That message is lost, the next one can be received.
-    pub fn recv_with(&mut self) -> Result<(T, Handles), Error> {
-        self.recv_with_by(Until::Done)
+    pub fn recv_with(&mut self) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
+        self.recv_with_until(Until::Done)
     }
 
     /// Receives the next value with the handles beside it, if it is there.
@@ -275,7 +296,9 @@ impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf
     ///
     /// Those of [`recv_with`](Self::recv_with), and [`NotReady`](crate::ErrorKind::NotReady).
     pub fn try_recv_with(&mut self) -> Result<(T, Handles), Error> {
-        self.recv_with_by(Until::Now)
+        self.io_mut().raw_mut().let_in();
+        complete_by(|cx| self.poll_fill_in_mode(cx, Until::Now))?;
+        self.message_with()
     }
 
     /// Receives the next value with the handles beside it, waiting for some time at most.
@@ -298,23 +321,27 @@ impl<T: Receivable, F: Framing, C: Codec> TypedReceiver<WithHandles<T>, ReadHalf
     /// # Errors
     ///
     /// Those of [`recv_with`](Self::recv_with), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn recv_with_timeout(&mut self, timeout: Duration) -> Result<(T, Handles), Error> {
-        self.recv_with_by(within(timeout))
+    pub fn recv_with_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
+        self.recv_with_until(M::within(timeout))
     }
 
-    fn recv_with_by(&mut self, until: Until) -> Result<(T, Handles), Error> {
+    fn recv_with_until<'a>(
+        &'a mut self,
+        until: Until,
+    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>> + use<'a, T, F, C, M>> {
         // An agreement has done that before. Without one, the first look for handles does.
         self.io_mut().raw_mut().let_in();
-        self.fill(|io, buf| io.read_until(buf, until))?;
-        self.message_with()
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+            this.poll_fill_in_mode(cx, until)
+        };
+        M::wait(Ok(()), until, self, fill, |this| this.message_with())
     }
-}
 
-impl<T: Receivable, F: Framing, C: Codec, M: Mode>
-    TypedReceiver<WithHandles<T>, ReadHalf<M>, F, C>
-{
     /// The message that was found, with the handles beside it.
-    pub(crate) fn message_with(&mut self) -> Result<(T, Handles), Error> {
+    fn message_with(&mut self) -> Result<(T, Handles), Error> {
         let (end, incoming) = self.parts();
         let (count, numbers, value): (u8, Vec<u64>, T) = incoming.message()?;
         match end.raw_mut().take_passed(count.into(), &numbers) {

@@ -1,16 +1,19 @@
 //! The agreement: what two sides tell each other before the first message.
 
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::path::Path;
 use std::time::Duration;
 
 use super::connection::{Channels, TypedConnection};
-use super::handshake::{Handshake, Terms};
+use super::handshake::{Handshake, HandshakeDone, Terms};
 use super::message::{Inbound, Outbound};
-use crate::duplex::{Connection, ReadHalf, WriteHalf};
+use crate::duplex::{ConnectOptions, Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
-use crate::state::Mode;
+use crate::path::PipePath;
+use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::Until;
-use crate::wait::half::{ReadWithin as _, WriteWithin as _};
-use crate::wait::within;
+use crate::wait::{left, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
 /// What this side speaks, and what it expects of the other.
@@ -57,25 +60,28 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 /// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of what this side sends, and that of what it receives; an identifier may be empty. What comes after them is ignored |
 #[derive(Clone, Debug)]
 #[must_use = "an agreement is made with `make`"]
-pub struct Agreement<F = LengthPrefixed, C = Postcard> {
+pub struct Agreement<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     sending: String,
     receiving: String,
     patience: Patience,
+    mode: PhantomData<M>,
 }
 
 /// How long the other side may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Patience {
     Time(Duration),
+    #[cfg(feature = "service")]
     Until(Until),
 }
 
 impl Patience {
     /// How long the other side may take from now on.
-    pub(crate) fn until(self) -> Until {
+    pub(crate) fn until<M: Mode>(self) -> Until {
         match self {
-            Self::Time(time) => within(time),
+            Self::Time(time) => M::within(time),
+            #[cfg(feature = "service")]
             Self::Until(until) => until,
         }
     }
@@ -102,6 +108,7 @@ impl Agreement {
             sending: String::new(),
             receiving: String::new(),
             patience: PATIENCE,
+            mode: PhantomData,
         }
     }
 }
@@ -112,7 +119,7 @@ impl Default for Agreement {
     }
 }
 
-impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
     /// Speaks another wire.
     ///
     /// ```
@@ -131,12 +138,13 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Agreement<G, D> {
+    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Agreement<G, D, M> {
         Agreement {
             wire,
             sending: self.sending,
             receiving: self.receiving,
             patience: self.patience,
+            mode: PhantomData,
         }
     }
 
@@ -197,6 +205,7 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
         self
     }
 
+    #[cfg(feature = "service")]
     /// Lets the other side take its time up to this deadline; where there is none, as long as usual.
     pub(crate) fn by(mut self, until: Until) -> Self {
         if let Until::Deadline(_) | Until::Now = until {
@@ -220,6 +229,8 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, where the future is dropped, the connection is.
+    ///
     /// # Errors
     ///
     /// - [`Mismatch`](crate::ErrorKind::Mismatch): the other side speaks something else.
@@ -228,29 +239,35 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`Connection::stopped_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn make<Out: Outbound + ?Sized, In: Inbound>(
-        self,
-        connection: Connection,
-    ) -> Result<TypedConnection<Out, In, F, C>, Error> {
-        let (mut reader, mut writer) = connection.split();
-        if In::WITH_HANDLES {
-            reader.io_mut().let_in();
-        }
-        let until = self.patience.until();
-        let mut handshake = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let failed = |reader: &ReadHalf, error| reader.failed(Operation::Agree, error);
-        while let Some(bytes) = handshake.pending() {
-            let sent = writer.write_until(bytes, until).map_err(|error| failed(&reader, error))?;
-            handshake.sent(sent);
-        }
-        while let Some(room) = handshake.room() {
-            let got = reader.read_until(room, until).map_err(|error| failed(&reader, error))?;
-            handshake.got(got);
-        }
-        let (sender, receiver) = self.conclude(&handshake, reader, writer)?;
-        Ok(TypedConnection::new(sender, receiver))
+        &self,
+        connection: Connection<M>,
+    ) -> M::Ret<
+        impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
+    > {
+        let making = self.clone().making(connection);
+        M::run(async move { Ok(TypedConnection::new(making.await?)) })
     }
 
-    #[cfg(feature = "tokio")]
+    pub(crate) async fn making<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+        mut connection: Connection<M>,
+    ) -> Result<Channels<Out, In, F, C, M>, Error> {
+        if In::WITH_HANDLES {
+            connection.reader().raw_mut().let_in();
+        }
+        let handshake = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let done = shake_hands(connection, handshake, self.patience.until::<M>()).await;
+        let (handshake, reader, writer) = done?;
+        self.conclude(&handshake, reader, writer)
+    }
+
+    /// The same terms for another mode.
+    pub(crate) fn in_mode<N: Mode>(self) -> Agreement<F, C, N> {
+        let Self { wire, sending, receiving, patience, .. } = self;
+        Agreement { wire, sending, receiving, patience, mode: PhantomData }
+    }
+
+    #[cfg(all(feature = "service", feature = "tokio"))]
     pub(crate) fn patience(&self) -> Patience {
         self.patience
     }
@@ -261,7 +278,7 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     }
 
     /// The channels, if the two sides understand each other.
-    pub(crate) fn conclude<Out: ?Sized, In, M: Mode>(
+    pub(crate) fn conclude<Out: ?Sized, In>(
         self,
         handshake: &Handshake,
         reader: ReadHalf<M>,
@@ -284,5 +301,113 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
             sending: cut(&self.sending),
             receiving: cut(&self.receiving),
         }
+    }
+}
+
+impl<M: Mode> Connection<M> {
+    /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
+    ///
+    /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
+    /// [`Agreement`] has other wires, identifiers and deadlines.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u64, String>()?.recv());
+    /// client.into_typed::<str, u64>()?.send("hello")?;
+    /// assert_eq!(serving.join().unwrap()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Agreement::make`].
+    pub fn into_typed<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+    ) -> M::Ret<
+        impl Future<Output = Result<TypedConnection<Out, In, LengthPrefixed, Postcard, M>, Error>>,
+    > {
+        Agreement::new().in_mode().make(self)
+    }
+}
+
+impl<Out: ?Sized, In> TypedConnection<Out, In> {
+    /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone(); // all that a client must know
+    /// let serving = thread::spawn(move || listener.accept()?.into_typed::<(), u32>()?.recv());
+    /// TypedConnection::<u32, ()>::connect(path)?.send(&7)?;
+    /// assert_eq!(serving.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// It blocks its thread, and with that all tasks of it. In a task, `ConnectOptions::new().into_tokio()` connects, and
+    /// [`into_typed`](Connection::into_typed) follows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect`] and [`Agreement::make`].
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
+        Connection::connect(path)?.into_typed()
+    }
+
+    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?; // it is there, and nobody accepts and agrees
+    /// let made = TypedConnection::<u32, u32>::connect_timeout(listener.path(), Duration::from_millis(10));
+    /// assert_eq!(made.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect_timeout`] and [`Agreement::make`].
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
+        let until = within(timeout);
+        let connection = ConnectOptions::new().connect_until(PipePath::new(path)?, until)?;
+        Agreement::new().within(left(until)).make(connection)
+    }
+}
+
+/// Tells the terms of this side, and hears those of the other.
+pub(crate) async fn shake_hands<M: Mode>(
+    connection: Connection<M>,
+    mut handshake: Handshake,
+    until: Until,
+) -> Result<HandshakeDone<M>, Error> {
+    let (mut reader, mut writer) = connection.split();
+    let talk = async {
+        while let Some(bytes) = handshake.pending() {
+            let sent = poll_fn(|cx| writer.poll_write_until(cx, bytes, until)).await?;
+            handshake.sent(sent);
+        }
+        while let Some(room) = handshake.room() {
+            let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await?;
+            handshake.got(got);
+        }
+        Ok(())
+    };
+    match woken_at::<M, _>(until, talk).await {
+        Ok(()) => Ok((handshake, reader, writer)),
+        Err(error) => Err(reader.failed(Operation::Agree, error)),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 
-#[cfg(feature = "tokio")]
 use crate::duplex::{ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::wire::short_text;
@@ -91,7 +90,6 @@ impl Terms {
 }
 
 /// The two sides have told each other; what that comes to is not known yet.
-#[cfg(feature = "tokio")]
 pub(crate) type HandshakeDone<M> = (Handshake, ReadHalf<M>, WriteHalf<M>);
 
 /// What one side tells and hears before the first message: exactly that, and nothing after it.

@@ -6,9 +6,9 @@ mod handshake;
 mod message;
 
 pub use agreement::Agreement;
-#[cfg(feature = "tokio")]
-pub(crate) use agreement::Patience;
+#[cfg(all(feature = "service", feature = "tokio"))]
+pub(crate) use agreement::shake_hands;
 pub use connection::{ReceivingHalf, SendingHalf, TypedConnection};
-#[cfg(feature = "tokio")]
-pub(crate) use handshake::{Handshake, HandshakeDone};
+#[cfg(all(feature = "service", feature = "tokio"))]
+pub(crate) use handshake::HandshakeDone;
 pub use message::{Inbound, Outbound};

@@ -1,5 +1,6 @@
 //! Connections: made, split, ended.
 
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::path::Path;
@@ -9,13 +10,13 @@ use std::time::Duration;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use super::half::{Half, ReadHalf, WriteHalf};
-use super::seats::Seat;
 use crate::end::End;
 use crate::error::{Error, Obstacle, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode};
+use crate::seats::Seat;
+use crate::state::{Blocking, Mode, complete};
 use crate::sys::{Peer, Raw, Until};
-use crate::wait::{Stop, waiting, within};
+use crate::wait::Stop;
 
 /// A two-way pipe to another process.
 ///
@@ -98,6 +99,8 @@ impl Connection {
     /// connection.writer().write(b"hello")?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    ///
+    /// It blocks its thread, and with that all tasks of it. What a task connects with is `ConnectOptions::new().into_tokio()`.
     ///
     /// # Errors
     ///
@@ -225,12 +228,37 @@ impl Connection {
         self
     }
 
+    #[cfg(feature = "service")]
     /// Lets a token end the reading alone.
     pub(crate) fn reading_stopped_by(mut self, stop: &Stop) -> Self {
         self.reader.stop_by(stop);
         self
     }
+}
 
+impl Connection {
+    pub(crate) fn into_mode<M: Mode>(self) -> Result<Connection<M>, TransitionError<Self>> {
+        let (reader, writer) = self.split();
+        let back =
+            |reader, writer, error| Err(TransitionError::new(Self { reader, writer }, error));
+        let reader = match reader.into_mode::<M>() {
+            Ok(reader) => reader,
+            Err(failed) => {
+                let (reader, error) = failed.into_parts();
+                return back(reader, writer, error);
+            }
+        };
+        match writer.into_mode() {
+            Ok(writer) => Ok(Connection { reader, writer }),
+            Err(failed) => {
+                let (writer, error) = failed.into_parts();
+                back(reader.into_mode_blocking(), writer, error)
+            }
+        }
+    }
+}
+
+impl<M: Mode> Connection<M> {
     /// Says that this was all, and keeps the half that is read from.
     ///
     /// The other side reads the end of the stream once it has read what was written, and can still answer.
@@ -252,11 +280,16 @@ impl Connection {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// In the mode `Tokio`, a future that is dropped drops the connection; `shutdown` of tokio's `AsyncWriteExt` borrows it, and
+    /// does the same.
+    ///
     /// # Errors
     ///
     /// Those of [`End::finish`]. In each the connection is given back.
-    pub fn finish(self) -> Result<ReadHalf, TransitionError<Self>> {
-        self.finish_until(Until::Done)
+    pub fn finish(
+        self,
+    ) -> M::Ret<impl Future<Output = Result<ReadHalf<M>, TransitionError<Self>>>> {
+        M::run(self.finishing(Until::Done))
     }
 
     /// Says that this was all, if that takes no waiting, and keeps the half that is read from.
@@ -280,8 +313,8 @@ impl Connection {
     /// # Errors
     ///
     /// Those of [`End::try_finish`]. In each the connection is given back.
-    pub fn try_finish(self) -> Result<ReadHalf, TransitionError<Self>> {
-        self.finish_until(Until::Now)
+    pub fn try_finish(self) -> Result<ReadHalf<M>, TransitionError<Self>> {
+        complete(self.finishing(Until::Now))
     }
 
     /// Says that this was all, waiting for some time at most, and keeps the half that is read from.
@@ -301,13 +334,16 @@ impl Connection {
     /// # Errors
     ///
     /// Those of [`End::finish_timeout`]. In each the connection is given back.
-    pub fn finish_timeout(self, timeout: Duration) -> Result<ReadHalf, TransitionError<Self>> {
-        self.finish_until(within(timeout))
+    pub fn finish_timeout(
+        self,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<ReadHalf<M>, TransitionError<Self>>>> {
+        M::run(self.finishing(M::within(timeout)))
     }
 
-    fn finish_until(self, until: Until) -> Result<ReadHalf, TransitionError<Self>> {
+    async fn finishing(self, until: Until) -> Result<ReadHalf<M>, TransitionError<Self>> {
         let Self { reader, writer } = self;
-        match writer.finish_until(until) {
+        match writer.finishing(until).await {
             Ok(()) => Ok(reader),
             Err(failed) => {
                 let (writer, error) = failed.into_parts();
@@ -315,9 +351,7 @@ impl Connection {
             }
         }
     }
-}
 
-impl<M: Mode> Connection<M> {
     /// What is open.
     pub(crate) fn raw(&self) -> &Raw {
         self.reader.raw()
@@ -691,14 +725,9 @@ impl<M: Mode> ConnectOptions<M> {
         ConnectOptions { stop, any_owner, buffer_size, mode: PhantomData }
     }
 
+    #[cfg(feature = "service")]
     pub(crate) fn stop(&self) -> Option<&Stop> {
         self.stop.as_ref()
-    }
-
-    /// Connects, and knows nothing of a mode yet.
-    pub(crate) fn connect_raw(&self, path: &PipePath, until: Until) -> io::Result<(Raw, Raw)> {
-        let wait = waiting(until, self.stop.as_ref());
-        Raw::connect(path.as_path(), self.any_owner, wait)
     }
 
     /// The connection of both halves of one.
@@ -714,7 +743,7 @@ impl<M: Mode> ConnectOptions<M> {
     }
 }
 
-impl ConnectOptions {
+impl<M: Mode> ConnectOptions<M> {
     /// Connects to the listener at a path, as [`Connection::connect`].
     ///
     /// ```
@@ -733,11 +762,18 @@ impl ConnectOptions {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// In the mode `Tokio`, a future that is dropped drops what was begun; the listener may see a client that leaves at
+    /// once. Where no runtime of tokio runs, the error is [`Unsupported`](crate::ErrorKind::Unsupported).
+    ///
     /// # Errors
     ///
     /// Those of [`Connection::connect`], and [`Stopped`](crate::ErrorKind::Stopped).
-    pub fn connect(&self, path: impl AsRef<Path>) -> Result<Connection, Error> {
-        self.connect_until(PipePath::new(path)?, Until::Done)
+    pub fn connect(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
+        let path = PipePath::new(path);
+        M::run(async move { self.connecting(path?, Until::Done).await })
     }
 
     /// Connects to the listener at a path, as [`Connection::try_connect`].
@@ -759,8 +795,9 @@ impl ConnectOptions {
     /// # Errors
     ///
     /// Those of [`Connection::try_connect`], and [`Stopped`](crate::ErrorKind::Stopped).
-    pub fn try_connect(&self, path: impl AsRef<Path>) -> Result<Connection, Error> {
-        self.connect_until(PipePath::new(path)?, Until::Now)
+    pub fn try_connect(&self, path: impl AsRef<Path>) -> Result<Connection<M>, Error> {
+        let path = PipePath::new(path)?;
+        complete(self.connecting(path, Until::Now))
     }
 
     /// Connects to the listener at a path, as [`Connection::connect_timeout`].
@@ -784,13 +821,29 @@ impl ConnectOptions {
         &self,
         path: impl AsRef<Path>,
         timeout: Duration,
-    ) -> Result<Connection, Error> {
-        self.connect_until(PipePath::new(path)?, within(timeout))
+    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
+        let (path, until) = (PipePath::new(path), M::within(timeout));
+        M::run(async move { self.connecting(path?, until).await })
     }
 
-    pub(crate) fn connect_until(&self, path: PipePath, until: Until) -> Result<Connection, Error> {
-        match self.connect_raw(&path, until) {
-            Ok(halves) => Ok(self.connected(halves, path)),
+    pub(crate) fn connect_until(
+        &self,
+        path: PipePath,
+        until: Until,
+    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
+        M::run(self.connecting(path, until))
+    }
+
+    pub(crate) async fn connecting(
+        &self,
+        path: PipePath,
+        until: Until,
+    ) -> Result<Connection<M>, Error> {
+        let (at, any_owner) = (path.as_path(), self.any_owner);
+        let connected =
+            M::attempt(until, self.stop.as_ref(), |wait| Raw::connect(at, any_owner, wait));
+        match connected.await {
+            Ok(halves) => Ok(self.connected(halves, path).into_mode()?),
             Err(error) => Err(Error::new(Operation::Connect, error).at(Some(path.shared()))),
         }
     }

@@ -1,15 +1,15 @@
 //! The halves of a connection.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::seats::Seat;
 use crate::end::{self, End, Hold};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode, Open, Read, Write};
+use crate::seats::Seat;
+use crate::state::{Blocking, Mode, Open, Read, Write, complete};
 use crate::sys::{Peer, Until};
-use crate::wait::within;
 
 /// The half of a connection that is read from.
 ///
@@ -91,7 +91,7 @@ impl end::half::Hold for Half {
     }
 }
 
-impl End<Write, Open, Half> {
+impl<M: Mode> End<Write, Open<M>, Half> {
     /// Says that this was all, and closes the half: the other side reads the end of the stream.
     ///
     /// ```
@@ -108,6 +108,8 @@ impl End<Write, Open, Half> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, a future that is dropped drops the half, which does the same as far as that takes no waiting.
+    ///
     /// # Errors
     ///
     /// In each the half is given back.
@@ -115,8 +117,8 @@ impl End<Write, Open, Half> {
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`Connection::stopped_by`](crate::Connection::stopped_by).
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): the pipe is one of another program, of a type that has no
     ///   such thing. Windows alone.
-    pub fn finish(self) -> Result<(), TransitionError<Self>> {
-        self.finish_until(Until::Done)
+    pub fn finish(self) -> M::Ret<impl Future<Output = Result<(), TransitionError<Self>>>> {
+        M::run(self.finishing(Until::Done))
     }
 
     /// Says that this was all, if that takes no waiting.
@@ -139,7 +141,7 @@ impl End<Write, Open, Half> {
     ///
     /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): the pipe is full. Windows alone.
     pub fn try_finish(self) -> Result<(), TransitionError<Self>> {
-        self.finish_until(Until::Now)
+        complete(self.finishing(Until::Now))
     }
 
     /// Says that this was all, and waits for some time at most for room to say so.
@@ -161,17 +163,17 @@ impl End<Write, Open, Half> {
     /// # Errors
     ///
     /// Those of [`finish`](Self::finish), and [`TimedOut`](crate::ErrorKind::TimedOut). Windows alone.
-    pub fn finish_timeout(self, timeout: Duration) -> Result<(), TransitionError<Self>> {
-        self.finish_until(within(timeout))
+    pub fn finish_timeout(
+        self,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<(), TransitionError<Self>>>> {
+        M::run(self.finishing(M::within(timeout)))
     }
 
-    pub(super) fn finish_until(mut self, until: Until) -> Result<(), TransitionError<Self>> {
-        match self.wait_with(until, |io, wait| io.finish(wait)) {
+    pub(super) async fn finishing(mut self, until: Until) -> Result<(), TransitionError<Self>> {
+        match self.finish_in_place(until).await {
             Ok(()) => Ok(()),
-            Err(error) => {
-                let error = self.failed(Operation::Finish, error);
-                Err(TransitionError::new(self, error))
-            }
+            Err(error) => Err(TransitionError::new(self, error)),
         }
     }
 }

@@ -1,22 +1,22 @@
 //! Listeners: names at which clients connect.
 
+use std::future::Future;
 use std::io;
 use std::iter::FusedIterator;
 use std::path::Path;
 use std::sync::Arc;
-#[cfg(feature = "tokio")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
 use super::connection::Connection;
-use super::seats::{Seat, Seats};
 use crate::error::{Error, ErrorKind, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode};
+use crate::seats::{Seat, Seats};
+use crate::state::{Blocking, Mode, complete, woken_at};
 use crate::sys::{IfExists, Raw, Server, Settings, Until};
-use crate::wait::{Stop, waiting, within};
+use crate::wait::Stop;
 
 /// A name on this machine at which clients connect.
 ///
@@ -64,13 +64,11 @@ use crate::wait::{Stop, waiting, within};
 #[derive(Debug)]
 pub struct Listener<M: Mode = Blocking> {
     server: Server,
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "threads have nothing to keep"))]
     accepting: M::Accepting,
     path: PipePath,
     stop: Option<Stop>,
     seats: Seats,
     /// A client for which there was no room under tokio.
-    #[cfg(feature = "tokio")]
     kept: Mutex<Option<Connection>>,
 }
 
@@ -132,7 +130,9 @@ impl Listener {
     pub fn temporary() -> Result<Self, Error> {
         ListenerOptions::new().temporary()
     }
+}
 
+impl<M: Mode> Listener<M> {
     /// Hands out the next client, and waits until there is one.
     ///
     /// Several threads may do so at once. Where as many clients are connected as [may be](ListenerOptions::max_clients), it
@@ -149,14 +149,16 @@ impl Listener {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// In the mode `Tokio`, several tasks may do so, and no client is lost where a future is dropped.
+    ///
     /// # Errors
     ///
     /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process or the system has no descriptor left for it. The client
     ///   is kept. A listener rests for 50 milliseconds before it says so: whoever tries again at once does not spin.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`ListenerOptions::stopped_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
-    pub fn accept(&self) -> Result<Connection, Error> {
-        self.accept_until(Until::Done)
+    pub fn accept(&self) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
+        M::run(self.accepting(Until::Done))
     }
 
     /// Hands out the next client, if it is there.
@@ -177,8 +179,8 @@ impl Listener {
     ///
     /// Those of [`accept`](Self::accept), and [`NotReady`](crate::ErrorKind::NotReady): there is none, or there may be no
     /// further one.
-    pub fn try_accept(&self) -> Result<Connection, Error> {
-        self.accept_until(Until::Now)
+    pub fn try_accept(&self) -> Result<Connection<M>, Error> {
+        complete(self.accepting(Until::Now))
     }
 
     /// Hands out the next client, and waits for some time at most.
@@ -201,24 +203,61 @@ impl Listener {
     /// # Errors
     ///
     /// Those of [`accept`](Self::accept), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn accept_timeout(&self, timeout: Duration) -> Result<Connection, Error> {
-        self.accept_until(within(timeout))
+    pub fn accept_timeout(
+        &self,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
+        M::run(self.accepting(M::within(timeout)))
     }
 
-    fn accept_until(&self, until: Until) -> Result<Connection, Error> {
-        #[cfg(feature = "tokio")]
+    async fn accepting(&self, until: Until) -> Result<Connection<M>, Error> {
+        let client = self.accept_any(until).await?;
+        self.register(client, until).await
+    }
+
+    /// Accepts a client whose mode is still to be set.
+    pub(crate) async fn accept_any(&self, until: Until) -> Result<Connection, Error> {
         if let Some(kept) = self.kept().take() {
             return Ok(kept);
         }
-        let path = Some(self.path.shared());
-        let seat = self.seats.take(until, self.stop.as_ref()).map_err(|error| error.at(path))?;
-        let accepted = self.server.accept(waiting(until, self.stop.as_ref()));
-        let halves = accepted.map_err(|error| self.failed(error))?;
-        Ok(self.accepted(halves, seat))
+        let stop = self.stop.as_ref();
+        let accepted = M::accept(&self.accepting, &self.server, &self.seats, until, stop);
+        match woken_at::<M, _>(until, accepted).await {
+            Ok((halves, seat)) => Ok(self.accepted(halves, seat)),
+            Err(error) => self.rest_after(self.failed(error), until).await,
+        }
     }
-}
 
-impl<M: Mode> Listener<M> {
+    /// Sets the mode of a client. Where that fails, the next accept begins with it.
+    pub(crate) async fn register(
+        &self,
+        client: Connection,
+        until: Until,
+    ) -> Result<Connection<M>, Error> {
+        match self.registered(client) {
+            Err(error) => self.rest_after(error, until).await,
+            client => client,
+        }
+    }
+
+    /// As [`register`](Self::register), without the rest.
+    pub(crate) fn registered(&self, client: Connection) -> Result<Connection<M>, Error> {
+        client.into_mode().map_err(|failed| {
+            let (client, error) = failed.into_parts();
+            *self.kept() = Some(client);
+            error
+        })
+    }
+
+    /// Fails, and where that is for want of room after a rest: whoever tries again would find the same client at once.
+    async fn rest_after<T>(&self, error: Error, until: Until) -> Result<T, Error> {
+        if error.kind() == ErrorKind::Exhausted {
+            let rested = M::sleep(M::sooner(until, REST), self.stop.as_ref()).await;
+            rested.map_err(|stopped| self.failed(stopped))?;
+        }
+        Err(error)
+    }
+
     /// The path of the name, from which a client connects.
     ///
     /// ```
@@ -235,6 +274,7 @@ impl<M: Mode> Listener<M> {
         &self.path
     }
 
+    #[cfg(feature = "service")]
     /// Lets another token end [`accept`](Self::accept).
     pub(crate) fn stopping(mut self, stop: &Stop) -> Self {
         self.stop = Some(stop.clone());
@@ -316,16 +356,21 @@ impl<M: Mode> Listener<M> {
     }
 
     /// The same listener, which waits in another way.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
         let Self { server, path, stop, seats, kept, .. } = self;
         Listener { server, accepting, path, stop, seats, kept }
     }
 
     /// The client that is the next one, since there was no room for it.
-    #[cfg(feature = "tokio")]
     pub(crate) fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it waits with, its server, its seats, and what ends a wait.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Seats, Option<&Stop>) {
+        (&mut self.accepting, &self.server, &self.seats, self.stop.as_ref())
     }
 
     #[cfg(feature = "tokio")]
@@ -333,14 +378,9 @@ impl<M: Mode> Listener<M> {
         &self.server
     }
 
+    #[cfg(feature = "service")]
     pub(crate) fn stop(&self) -> Option<&Stop> {
         self.stop.as_ref()
-    }
-
-    /// What it waits with, and what it waits for.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Seats) {
-        (&mut self.accepting, &self.server, &self.seats)
     }
 
     pub(crate) fn failed(&self, error: io::Error) -> Error {
@@ -604,7 +644,7 @@ impl ListenerOptions {
     }
 
     /// Lets a token end [`accept`](Listener::accept). Connections are not touched by it: see
-    /// [`Connection::stopped_by`]. A [`Service`](crate::Service) that is made of the listener ends with it.
+    /// [`Connection::stopped_by`]. A `Service` that is made of the listener ends with it.
     ///
     /// ```
     /// use std::thread;
@@ -639,7 +679,7 @@ impl ListenerOptions {
     /// # Errors
     ///
     /// Those of [`Listener::bind`].
-    pub fn bind(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+    pub fn bind(&self, path: impl AsRef<Path>) -> Result<Listener, Error> {
         let path = PipePath::new(path)?;
         let bound = Server::bind(path.as_path(), &self.settings);
         let server =
@@ -661,23 +701,25 @@ impl ListenerOptions {
     /// # Errors
     ///
     /// Those of [`Listener::bind`], where they can be.
-    pub fn temporary(self) -> Result<Listener, Error> {
+    pub fn temporary(&self) -> Result<Listener, Error> {
         let bound = Server::temporary(&self.settings);
         let (path, server) = bound.map_err(|error| Error::new(Operation::Listen, error))?;
         Ok(self.listener(server, PipePath::given(&path)))
     }
 
-    fn listener(self, server: Server, path: PipePath) -> Listener {
+    fn listener(&self, server: Server, path: PipePath) -> Listener {
         Listener {
             server,
             accepting: (),
             path,
-            stop: self.stop,
+            stop: self.stop.clone(),
             seats: Seats::new(self.max_clients),
-            #[cfg(feature = "tokio")]
             kept: Mutex::default(),
         }
     }
 }
 
 assert_impl_all!(Listener: Send, Sync);
+
+/// How long a listener rests that has no room for a client.
+pub(crate) const REST: Duration = Duration::from_millis(50);

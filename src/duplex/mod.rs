@@ -3,11 +3,9 @@
 mod connection;
 mod half;
 mod listener;
-mod seats;
 
 pub use connection::{ConnectOptions, Connection};
 pub use half::{Half, ReadHalf, WriteHalf};
-pub use listener::{Clients, Listener, ListenerOptions};
-
 #[cfg(feature = "tokio")]
-pub(crate) use seats::Seat;
+pub(crate) use listener::REST;
+pub use listener::{Clients, Listener, ListenerOptions};

@@ -168,6 +168,7 @@ pub(crate) enum NameError {
 
 /// The reason inside an [`Error`].
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "some are of services"))]
 pub(crate) enum Cause {
     #[error(
         "the bytes of the message are no value of the type; both sides must have the same type and codec"

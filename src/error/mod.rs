@@ -82,6 +82,7 @@ impl Error {
         self
     }
 
+    #[cfg(feature = "service")]
     /// Says that the service may have handled the request.
     pub(crate) fn delivered(mut self) -> Self {
         self.0.delivered = true;
@@ -241,25 +242,26 @@ impl Error {
         self.0.half_sent
     }
 
-    /// Whether the service may have handled the request of a [call](crate::Client::call) that failed.
+    /// Whether the service may have handled the request of a call that failed: see `Client`.
     ///
-    /// If this is false, the service never got the request: to call again cannot do it twice. An example is at
-    /// [`Client::call_timeout`](crate::Client::call_timeout).
+    /// If this is false, the service never got the request: to call again cannot do it twice.
     ///
     /// ```
+    /// # #[cfg(feature = "service")] {
     /// use std::thread;
     /// use std::time::Duration;
     /// use typed_pipe::{Client, Service};
     ///
     /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
     /// let path = service.path().clone();
-    /// let serving = thread::spawn(move || service.try_serve(|number| number.checked_sub(1).ok_or("too small")));
+    /// let serving = thread::spawn(move || service.serve(|number| number.checked_sub(1).ok_or("too small")));
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
     /// assert!(client.call(&0).unwrap_err().is_delivered()); // the handler has seen it, and refused
     /// serving.join().unwrap()?;
     /// let error = client.call_timeout(&7, Duration::from_millis(10)).unwrap_err();
     /// assert!(!error.is_delivered()); // the service has ended: it may be sent to another one
+    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn is_delivered(&self) -> bool {

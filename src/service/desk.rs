@@ -42,7 +42,7 @@ impl Default for Rules {
 /// let service = Service::<u32, u32>::temporary()?.message_limit(3);
 /// let path = service.path().clone();
 /// let serving = thread::spawn(move || {
-///     service.try_serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
+///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
 /// });
 ///
 /// let client = Client::<u32, u32>::connect(path)?;

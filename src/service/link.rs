@@ -5,6 +5,7 @@ use std::io;
 #[cfg(feature = "tokio")]
 use std::sync::Arc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 #[cfg(feature = "tokio")]
@@ -12,11 +13,11 @@ use super::tasks::Tasks;
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
 use crate::dialog::{ReceivingHalf, SendingHalf};
+use crate::duplex::WriteHalf;
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode};
+use crate::state::{Blocking, Mode, complete_by};
 use crate::sys::Until;
-use crate::wait::half::WriteWithin as _;
 use crate::wait::{left, sooner, until_changed};
 use crate::wire::{Codec, Framing};
 
@@ -409,21 +410,23 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
     /// Sends a request. Where nobody else receives, answers that come meanwhile are kept.
     fn send(&mut self, request: &Request<&Req>, until: Until) -> Result<(), Error> {
         let Self { link, sender: Some(sender), receiver, .. } = self else { return Ok(()) };
-        sender.send_by(request, |io, bytes| {
-            loop {
-                let soon = sooner(until, LOOK_AT_READERS);
-                let written = match receiver {
-                    Some(receiver) => io.write_or_take_in(receiver.io_mut(), INCOMING, bytes, soon),
-                    None => io.write_until(bytes, soon),
-                };
-                match written {
-                    Err(error)
-                        if error.kind() == io::ErrorKind::TimedOut && !left(until).is_zero() => {}
-                    done => return done,
+        sender.parts().1.stage(request)?;
+        let mut write = |io: &mut WriteHalf, cx: &mut Context<'_>, bytes: &[u8]| loop {
+            let soon = sooner(until, LOOK_AT_READERS);
+            let written = match receiver {
+                Some(receiver) => {
+                    io.poll_write_or_take_in(receiver.io_mut(), INCOMING, cx, bytes, soon)
                 }
-                link.hand_over(receiver);
+                None => io.poll_write_until(cx, bytes, soon),
+            };
+            match written {
+                Poll::Ready(Err(error))
+                    if error.kind() == io::ErrorKind::TimedOut && !left(until).is_zero() => {}
+                done => return done,
             }
-        })
+            link.hand_over(receiver);
+        };
+        complete_by(|cx| sender.poll_write_or_withdraw_by(cx, &mut write))
     }
 
     fn receive(&mut self, until: Until) -> Result<Answer<Resp>, Error> {

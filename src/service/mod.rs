@@ -6,6 +6,7 @@
 //! words (a string) where it failed. Numbers are never used twice on a connection.
 
 mod attempts;
+mod channels;
 mod client;
 mod desk;
 #[cfg(feature = "tokio")]
@@ -22,15 +23,15 @@ use crate::path::PipePath;
 pub use client::Client;
 #[cfg(feature = "tokio")]
 pub(crate) use client::SharedLink;
-#[cfg(feature = "tokio")]
-pub(crate) use desk::{Desk, instead};
 pub use desk::{Ending, Summary};
 #[cfg(feature = "tokio")]
 pub(crate) use dialing::Dial;
 #[cfg(feature = "tokio")]
 pub(crate) use link::{Link, Shared, not_sent, outcome, unanswered};
 pub use options::ClientOptions;
-pub use server::Service;
+pub use server::{Response, Serves, Service};
+#[cfg(feature = "tokio")]
+pub(crate) use server::{accept, caught, serve};
 #[cfg(feature = "tokio")]
 pub(crate) use tasks::Tasks;
 

@@ -164,7 +164,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
-    ///     service.try_serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
+    ///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
     /// });
     ///
     /// // Where the service ends, up to four more attempts find its successor.
@@ -254,10 +254,10 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     }
 
     /// What is to be agreed with the service.
-    pub(crate) fn agreement(&self, until: Until) -> Agreement<F, C> {
+    pub(crate) fn agreement(&self, until: Until) -> Agreement<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
         let agreement = Agreement::new().with_wire(self.wire.clone());
-        agreement.sending(calls).receiving(answers).by(until)
+        agreement.sending(calls).receiving(answers).by(until).in_mode()
     }
 
     /// The deadline of a call that says nothing else.

@@ -1,11 +1,13 @@
 //! `Service`: answers the requests of any number of clients.
 
-use std::convert::Infallible;
 use std::fmt;
+use std::future::{Future, poll_fn, ready};
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::pin::pin;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -18,8 +20,9 @@ use crate::duplex::{Connection, Listener};
 use crate::error::TransitionError;
 use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode};
-use crate::wait::{Stop, within};
+use crate::state::{Blocking, Mode, Runtime as _};
+use crate::sys::Until;
+use crate::wait::Stop;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
@@ -73,7 +76,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
-type Opened<F, C, M> = (Listener<M>, Agreement<F, C>, Desk);
+type Opened<F, C, M> = (Listener<M>, Agreement<F, C, M>, Desk);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// A service at a name on this machine, of which it becomes the owner.
@@ -387,17 +390,19 @@ where
             .with_wire(wire)
             .sending(answers)
             .receiving(calls)
-            .within(rules.patience);
+            .within(rules.patience)
+            .in_mode();
         Ok((listener.stopping(desk.closing()), agreement, desk))
     }
 }
 
-impl<Req, Resp, F, C> Service<Req, Resp, F, C>
+impl<Req, Resp, F, C, M> Service<Req, Resp, F, C, M>
 where
     Req: Receivable,
     Resp: Sendable,
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
+    M: Mode,
 {
     /// Answers requests, until the service ends.
     ///
@@ -427,45 +432,62 @@ where
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the system lets in no further client. All requests that were taken are answered.
-    pub fn serve(self, handler: impl Fn(Req) -> Resp + Sync) -> Result<Summary, Error> {
-        self.try_serve(|request| Ok::<_, Infallible>(handler(request)))
+    pub fn serve<H, A>(self, handler: H) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
+    where
+        H: Fn(Req) -> A,
+        M: Serves<Req, Resp, F, C, H, A>,
+    {
+        M::run(M::serve(self, handler))
     }
+}
 
-    /// Answers requests with a handler that may fail, until the service ends.
-    ///
-    /// The words of the handler's error go to the caller, in an error of the kind
-    /// [`Failed`](crate::ErrorKind::Failed). An example is at [`Client`](crate::Client).
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::{Client, ErrorKind, Service};
-    ///
-    /// let service = Service::<String, u32>::temporary()?.message_limit(2);
-    /// let path = service.path().clone();
-    /// let serving = thread::spawn(move || service.try_serve(|word| word.parse::<u32>()));
-    ///
-    /// let client = Client::<String, u32>::connect(path)?;
-    /// assert_eq!(client.call(&"42".into())?, 42);
-    /// let error = client.call(&"many".into()).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Failed);
-    /// assert!(error.to_string().contains("invalid digit found in string"));
-    /// # serving.join().unwrap()?;
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`serve`](Self::serve).
-    pub fn try_serve<E: fmt::Display>(
-        self,
-        handler: impl Fn(Req) -> Result<Resp, E> + Sync,
-    ) -> Result<Summary, Error> {
-        let (listener, agreement, desk) = self.open()?;
+/// What a handler returns: the response, or a result of it.
+pub trait Response<Resp> {
+    /// The response, or the words of what failed.
+    fn into_result(self) -> Result<Resp, String>;
+}
+
+impl<Resp> Response<Resp> for Resp {
+    fn into_result(self) -> Result<Resp, String> {
+        Ok(self)
+    }
+}
+
+impl<Resp, E: fmt::Display> Response<Resp> for Result<Resp, E> {
+    fn into_result(self) -> Result<Resp, String> {
+        self.map_err(|error| error.to_string())
+    }
+}
+
+/// The mode in which such a handler can serve: one returns a [`Response`], in `Tokio` a future of one.
+#[diagnostic::on_unimplemented(
+    message = "a service in the mode `{Self}` cannot be served by this handler"
+)]
+pub trait Serves<Req, Resp, F, C, H, A>: Mode {
+    /// Serves.
+    #[doc(hidden)]
+    fn serve(
+        service: Service<Req, Resp, F, C, Self>,
+        handler: H,
+    ) -> impl Future<Output = Result<Summary, Error>>;
+}
+
+impl<Req, Resp, F, C, H, A> Serves<Req, Resp, F, C, H, A> for Blocking
+where
+    Req: Receivable,
+    Resp: Sendable,
+    F: Framing + Clone + Send,
+    C: Codec + Clone + Send,
+    H: Fn(Req) -> A + Sync,
+    A: Response<Resp>,
+{
+    async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
+        let (listener, agreement, desk) = service.open()?;
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
             loop {
-                let client = match accept(&desk, &listener) {
+                let client = match Blocking::run(accept(&desk, &listener)) {
                     Ok(Some(client)) => client,
                     Ok(None) => return Ok(()),
                     Err(error) if error.kind() == ErrorKind::Exhausted => continue,
@@ -479,7 +501,8 @@ where
                     scope,
                     move || {
                         // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
-                        let serve = || serve(desk, client, agreement, handler);
+                        let handler = |request| ready(handler(request).into_result());
+                        let serve = || Blocking::run(serve(desk, client?, agreement, handler));
                         if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
                             desk.lose();
                         }
@@ -500,15 +523,25 @@ impl<Req, Resp, F, C, M: Mode> fmt::Debug for Service<Req, Resp, F, C, M> {
     }
 }
 
-/// The next client; `None` when the service is to end.
-fn accept(desk: &Desk, listener: &Listener) -> Result<Option<Connection>, Error> {
+/// The next client that the service lets in, or `None` when it is to end.
+pub(crate) async fn accept<M: Mode>(
+    desk: &Desk,
+    listener: &Listener<M>,
+) -> Result<Option<Result<Connection<M>, Error>>, Error> {
     loop {
-        let accepted = match desk.left() {
-            None => listener.accept(),
+        let until = match desk.left() {
+            None => Until::Done,
             Some(Duration::ZERO) => return Ok(None),
-            Some(left) => listener.accept_timeout(left),
+            Some(left) => M::within(left),
         };
-        return match accepted {
+        let accepted = listener.accept_any(until).await;
+        // What is not registered with a runtime yet is asked who it is.
+        let registered = match accepted.map(|client| desk.expect(client)) {
+            Ok(Ok(client)) => listener.register(client, until).await.map(Ok),
+            Ok(Err(refused)) => Ok(Err(refused)),
+            Err(error) => Err(error),
+        };
+        return match registered {
             Ok(client) => {
                 desk.let_in();
                 Ok(Some(client))
@@ -520,57 +553,61 @@ fn accept(desk: &Desk, listener: &Listener) -> Result<Option<Connection>, Error>
     }
 }
 
-/// Serves one client, until it leaves or the service ends.
-fn serve<Req, Resp, E, F, C>(
+/// Serves one client.
+pub(crate) async fn serve<Req, Resp, F, C, A, E, M>(
     desk: &Desk,
-    client: Connection,
-    agreement: Agreement<F, C>,
-    handler: &(impl Fn(Req) -> Result<Resp, E> + Sync),
+    client: Connection<M>,
+    agreement: Agreement<F, C, M>,
+    handler: impl Fn(Req) -> A,
 ) -> Result<(), Error>
 where
     Req: Receivable,
     Resp: Sendable,
-    E: fmt::Display,
     F: Framing + Clone,
     C: Codec + Clone,
+    A: Future<Output = Result<Resp, E>>,
+    E: fmt::Display,
+    M: Mode,
 {
-    let client = desk.expect(client)?;
-    let agreed = agreement.make::<Answer<Resp>, Request<Req>>(client);
+    let agreed = agreement.making::<Answer<Resp>, Request<Req>>(client).await;
     let (mut sender, mut receiver) = match agreed {
         Err(error) if error.kind() == ErrorKind::Stopped => return Ok(()),
-        agreed => agreed?.split(),
+        agreed => agreed?,
     };
-    answer(desk, &mut sender, &mut receiver, handler)?;
+    answer(desk, &mut sender, &mut receiver, handler).await?;
     // Whoever waits for an answer learns that its request was not taken. After an error that may not be true.
-    let _ = sender.finish_sending(within(desk.patience()));
+    let _ = sender.finish_in_place(M::within(desk.patience())).await;
     Ok(())
 }
 
-fn answer<Req, Resp, E, F, C>(
+/// Answers a client until it has left, is silent for too long, or the service is to end.
+async fn answer<Req, Resp, F, C, A, E, M>(
     desk: &Desk,
-    sender: &mut SendingHalf<Answer<Resp>, F, C>,
-    receiver: &mut ReceivingHalf<Request<Req>, F, C>,
-    handler: &(impl Fn(Req) -> Result<Resp, E> + Sync),
+    sender: &mut SendingHalf<Answer<Resp>, F, C, M>,
+    receiver: &mut ReceivingHalf<Request<Req>, F, C, M>,
+    handler: impl Fn(Req) -> A,
 ) -> Result<(), Error>
 where
     Req: Receivable,
     Resp: Sendable,
-    E: fmt::Display,
     F: Framing,
     C: Codec,
+    A: Future<Output = Result<Resp, E>>,
+    E: fmt::Display,
+    M: Mode,
 {
     while !desk.is_closing() {
         let received = match desk.client_idle_limit() {
-            Some(limit) => receive_within(receiver, limit),
-            None => receiver.recv(),
+            Some(limit) => receive_within(receiver, limit).await,
+            None => receiver.receiving(Until::Done).await,
         };
         let Some((ticket, request)) = desk.take(received)? else { break };
-        let handle = || handler(request).map_err(|error| error.to_string());
-        let mut answer = desk.handled(&ticket, catch_unwind(AssertUnwindSafe(handle)));
-        let mut sent = sender.send_timeout(&answer, desk.patience());
+        let handle = async { handler(request).await.map_err(|error| error.to_string()) };
+        let mut answer = desk.handled(&ticket, caught(handle).await);
+        let mut sent = sender.sending_in_mode(&answer, M::within(desk.patience())).await;
         if let Some(failure) = instead(&answer, &sent) {
             answer = failure;
-            sent = sender.send_timeout(&answer, desk.patience());
+            sent = sender.sending_in_mode(&answer, M::within(desk.patience())).await;
         }
         sent?;
         desk.answered(&answer);
@@ -578,18 +615,29 @@ where
     Ok(())
 }
 
-/// The next request, unless nothing comes for so long, be it a part of one.
-fn receive_within<T: Receivable, F: Framing, C: Codec>(
-    receiver: &mut ReceivingHalf<T, F, C>,
+/// Receives a request, of which something must come within the limit.
+async fn receive_within<T: Receivable, F: Framing, C: Codec, M: Mode>(
+    receiver: &mut ReceivingHalf<T, F, C, M>,
     limit: Duration,
 ) -> Result<T, Error> {
     let mut here = receiver.parts().1.unread();
     loop {
-        let received = receiver.recv_timeout(limit);
+        let received = receiver.receiving(M::within(limit)).await;
         let before = mem::replace(&mut here, receiver.parts().1.unread());
         match received {
             Err(error) if error.kind() == ErrorKind::TimedOut && here > before => {}
             received => return received,
         }
     }
+}
+
+/// What a future of the caller's comes to, or its panic.
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> thread::Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }

@@ -38,7 +38,7 @@
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
 //!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
 //!     Several threads may. Where the process has no room for it, it is
-//!     [`Obstacle::Exhausted`](crate::error::Obstacle), after a pause, and the client is kept.
+//!     [`Obstacle::Exhausted`](crate::error::Obstacle), and the client is kept: who tries again at once finds it again.
 //!   - `remove(&mut self) -> io::Result<()>`, `is_orphaned(&self) -> bool`
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
@@ -64,8 +64,7 @@
 //!     half with the message that tells of so many, and of these numbers.
 //! - `struct PolledServer`, with the feature `tokio`: what wakes the task that waits for a client.
 //!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
-//!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`,
-//!     without the pause.
+//!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`.
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
 //!   something that bytes are read from or written to at a place. On Unix alone, `fn expect_socket_of(&Handle, Socket)
 //!   -> io::Result<()>`: whether it is a socket of this kind.
@@ -74,6 +73,9 @@
 //!     `raw(&self) -> &Raw`, `raw_mut(&mut self) -> &mut Raw`, which is not to be read from or written to
 //!   - `poll_read(&mut self, &mut Context, &mut [u8]) -> Poll<io::Result<usize>>`, and in the same way
 //!     `poll_write`: as `read` and `write`. What is pending is done when it is polled again with the same bytes.
+//!   - `poll_take_in(&mut self, limit: usize, &mut Context) -> Poll<io::Error>`, of a reading half: keeps what comes in
+//!     for later reads, as `write_or_take_in` does, until that fails.
+//!   - `read_now`, `write_now`: as `read` and `write` that do not wait.
 //!   - `poll_finish(&mut self, &Context) -> Poll<io::Result<()>>` as `finish`; of what is no
 //!     half of a connection, nothing
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: nothing that was pending is written after this; tells how
@@ -112,8 +114,10 @@ pub(crate) use windows::{Polled, PolledServer};
 #[cfg(unix)]
 pub(crate) use unix::{Socket, expect_socket_of};
 
+#[cfg(any(test, feature = "tokio"))]
+pub(crate) use retry::Pauses;
 #[cfg(feature = "tokio")]
-pub(crate) use retry::{Pauses, REST, end_of_wait};
+pub(crate) use retry::end_of_wait;
 
 /// So many handles may go with one message. Linux takes no more with one write (`SCM_MAX_FD`).
 pub(crate) const MOST_HANDLES: usize = 253;

@@ -9,9 +9,6 @@ use crate::error::Obstacle;
 /// The pauses between two tries grow from the first of these to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
-/// How long a process rests that has no room for a client. It would find the same client again at once.
-pub(crate) const REST: Duration = Duration::from_millis(50);
-
 /// The pauses between one try and the next.
 #[derive(Debug)]
 pub(crate) struct Pauses {

@@ -5,8 +5,10 @@ use std::task::{Context, Poll};
 
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
+use crate::dialog::SendingHalf;
 use crate::error::{Error, Obstacle, Operation};
 use crate::service::{Answer, Link, Shared, Tasks, not_sent, unanswered};
+use crate::sys::Until;
 use crate::wire::{Codec, Framing};
 
 /// A call. However it ends, nobody waits for its answer once this is dropped, and it is in nobody's way.
@@ -158,7 +160,11 @@ where
     /// Sends what is staged: a request, and before it what is left of one that was given up.
     fn send(&mut self, tasks: &Tasks, cx: &mut Context<'_>) {
         let Some(sender) = &mut self.sender else { return };
-        let Poll::Ready(sent) = sender.poll_write_out(cx) else { return };
+        let Poll::Ready(sent) = sender
+            .poll_write_out_by(cx, |end, cx, bytes| end.poll_write_until(cx, bytes, Until::Done))
+        else {
+            return;
+        };
         let sent = sent.map_err(|error| sender.parts().1.withdraw(error));
         let failed = sent.map_err(|error| self.sending_failed(error)).err();
         if let Some(number) = self.sending.take() {
@@ -194,7 +200,7 @@ where
     fn receive(&mut self, number: u64, tasks: &Tasks, cx: &mut Context<'_>) -> Result<(), Error> {
         while !self.is_lost() && !self.is_settled(number) {
             let Some(receiver) = &mut self.receiver else { break };
-            let Poll::Ready(filled) = receiver.poll_fill(cx) else { break };
+            let Poll::Ready(filled) = receiver.poll_fill_in_mode(cx, Until::Done) else { break };
             let received = filled.and_then(|()| self.reading(Self::decode));
             let answered = received.as_ref().ok().map(|answer| answer.0);
             self.note(received)?;
@@ -213,5 +219,17 @@ where
             Some(receiver) => receiver.parts().1.message(),
             None => Err(unanswered()),
         }
+    }
+}
+
+impl<T: ?Sized, F: Framing, C: Codec> SendingHalf<T, F, C, Tokio> {
+    /// Takes the last message back, unless a part of it is sent, and lets the error say whether it is.
+    fn take_back(&mut self, error: Error) -> Error {
+        let (half, outgoing) = self.parts();
+        // What is not going to be awaited must not be written later.
+        if let Ok(written @ 1..) = half.io_mut().polled.give_up_write() {
+            let _ = outgoing.note(Ok(written));
+        }
+        outgoing.withdraw(error)
     }
 }

@@ -1,23 +1,23 @@
 //! Calling a service.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::time::{timeout, timeout_at};
+
 use super::Tokio;
 use super::call::Call;
-use super::dialog::shake_hands;
-use super::wait::{before, pause as rest};
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::HandshakeDone;
+use crate::dialog::{HandshakeDone, shake_hands};
 use crate::error::Error;
 use crate::path::PipePath;
 use crate::service::{
     ANSWER, Client, ClientOptions, DONE_ALONE, Dial, Link, SharedLink, no_answer, outcome,
 };
+use crate::state::Runtime as _;
 use crate::sys::Until;
-use crate::wait::{Sleeper, within};
 use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
@@ -141,7 +141,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         path: impl AsRef<Path>,
         timeout: Duration,
     ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        self.connect_until(PipePath::new(path)?, within(timeout)).await
+        self.connect_until(PipePath::new(path)?, Tokio::within(timeout)).await
     }
 
     async fn connect_until<Req: Sendable, Resp: Receivable>(
@@ -156,15 +156,11 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
 
     /// Connects, and talks about what is to be agreed on.
     fn dial(&self, path: PipePath, until: Until) -> Dial<Tokio> {
-        let end = match until {
-            Until::Deadline(end) => Some(end.into()),
-            Until::Done | Until::Now => None,
-        };
         let (options, agreement) = (self.connect_options().clone(), self.agreement(until));
         let (terms, patience) = (agreement.begin(false, false), agreement.patience());
         Box::pin(async move {
-            let connection = options.connect_before(path, end).await?;
-            shake_hands(connection.into_tokio()?, terms, patience).await
+            let connection = options.connecting(path, until).await?;
+            shake_hands(connection, terms, patience.until::<Tokio>()).await
         })
     }
 
@@ -250,7 +246,7 @@ where
     ///
     /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut).
     pub async fn call_timeout(&self, request: &Req, timeout: Duration) -> Result<Resp, Error> {
-        self.answer(request, within(timeout), false).await
+        self.answer(request, Tokio::within(timeout), false).await
     }
 
     /// Sends a request that may be handled twice, and waits for its answer.
@@ -340,7 +336,7 @@ where
     ///
     /// Those of [`call_timeout`](Self::call_timeout).
     pub async fn notify_timeout(&self, request: &Req, timeout: Duration) -> Result<(), Error> {
-        self.attempt(DONE_ALONE, request, within(timeout), false).await.map(drop)
+        self.attempt(DONE_ALONE, request, Tokio::within(timeout), false).await.map(drop)
     }
 
     async fn answer(&self, request: &Req, until: Until, repeatable: bool) -> Result<Resp, Error> {
@@ -363,8 +359,8 @@ where
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
             // A stop ends it early: the next attempt tells of that.
-            let sleeper = self.options().connect_options().stop().map(Sleeper::new);
-            let _ = rest(pause, sleeper.as_ref()).await;
+            let stop = self.options().connect_options().stop();
+            let _ = Tokio::sleep(Tokio::within(pause), stop).await;
         }
     }
 
@@ -470,5 +466,14 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
             tasks.note_all();
         }
         tasks.wake_noted();
+    }
+}
+
+/// What a future comes to, unless the time ends before.
+async fn before<T>(until: Until, future: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Until::Done => Some(future.await),
+        Until::Deadline(end) => timeout_at(end.into(), future).await.ok(),
+        Until::Now => timeout(Duration::ZERO, future).await.ok(),
     }
 }

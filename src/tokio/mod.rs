@@ -1,21 +1,19 @@
 //! Ends, channels, connections and services for tasks of tokio. What a task does between two waits is the same as what a thread does:
 //! here are only the waits.
 
+#[cfg(feature = "service")]
 mod call;
+#[cfg(feature = "service")]
 mod client;
 mod connection;
 mod dialog;
 mod end;
 mod listener;
 mod receiver;
+mod runtime;
 mod sender;
+#[cfg(feature = "service")]
 mod service;
-mod wait;
-mod with_handles;
-
-use crate::state::{Mode, half};
-use crate::sys::{Polled, Raw};
-use crate::wait::Sleeper;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
 ///
@@ -63,26 +61,26 @@ use crate::wait::Sleeper;
 /// [`Listener`](crate::Listener), [`Connection`](crate::Connection) and [`Service`](crate::Service) get the mode by
 /// `into_tokio`; [`ConnectOptions`](crate::ConnectOptions) and [`ClientOptions`](crate::ClientOptions) do before they
 /// connect. A connection is an [`AsyncRead`](tokio::io::AsyncRead) and an [`AsyncWrite`](tokio::io::AsyncWrite), or
-/// becomes a sender and a receiver by [`into_channels`](crate::Connection::into_channels).
+/// becomes one of typed messages by [`into_typed`](crate::Connection::into_typed).
 ///
 /// ```
 /// use typed_pipe::{ConnectOptions, Listener};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), typed_pipe::Error> {
-/// let mut listener = Listener::temporary()?.into_tokio()?;
+/// let listener = Listener::temporary()?.into_tokio()?;
 /// let path = listener.path().clone();
 ///
 /// // The other process, which here is a task:
 /// let client = tokio::spawn(async move {
 ///     let connection = ConnectOptions::new().into_tokio().connect(path).await?;
-///     let (mut sender, mut receiver) = connection.into_channels::<String, usize>().await?;
+///     let (mut sender, mut receiver) = connection.into_typed::<String, usize>().await?.split();
 ///     sender.send(&"how long is this?".into()).await?;
 ///     receiver.recv().await
 /// });
 ///
 /// let connection = listener.accept().await?;
-/// let (mut sender, mut receiver) = connection.into_channels::<usize, String>().await?;
+/// let (mut sender, mut receiver) = connection.into_typed::<usize, String>().await?.split();
 /// let question = receiver.recv().await?;
 /// sender.send(&question.len()).await?;
 /// assert_eq!(client.await.unwrap()?, 17);
@@ -100,20 +98,22 @@ use crate::wait::Sleeper;
 /// pipe that it holds: an end that borrows its pipe, from [`Pipe::reader`](crate::Pipe::reader) or
 /// [`writer`](crate::Pipe::writer), or `open_timeout`, which hands the closed end back, are for that.
 ///
+/// A future that [finishes](crate::TypedSender::finish) a sender or a connection owns it as well, and one that is dropped
+/// drops it: flush before, where that may be, or use `finish_timeout`, which hands it back.
+///
 /// A dropped future of [`accept`](crate::Listener::accept) loses no client, and one of a
 /// [`call`](crate::Client::call) no answer of another call. A call whose future is kept and not polled, as after a
 /// `tokio::select!` of `&mut call`, is in the way of no other.
 ///
 /// # What ends a wait
 ///
-/// `tokio::time::timeout` is for deadlines: channels have no `recv_timeout` or `try_recv` here, nor the like. With a time
-/// of zero it does not wait; what has come this very moment may then not be known to the runtime yet. A
-/// [`Stop`](crate::Stop) that the end was given ends the waits of tasks as it does those of threads.
+/// All that ends the waits of threads: [`recv_timeout`](crate::TypedReceiver::recv_timeout) and the like, whose time is that
+/// of tokio's clock, and a [`Stop`](crate::Stop) that the end was given. [`try_recv`](crate::TypedReceiver::try_recv) and
+/// the like do not wait, and are no futures. `tokio::time::timeout` and `tokio::select!` are for all else.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tokio::time::timeout;
-/// use typed_pipe::{Pipe, TypedSender};
+/// use typed_pipe::{ErrorKind, Pipe, TypedSender};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), typed_pipe::Error> {
@@ -121,47 +121,21 @@ use crate::wait::Sleeper;
 /// let path = pipe.path().clone();
 /// let mut receiver = pipe.into_reader().into_tokio().open().await?.into_receiver::<u32>();
 /// let mut sender = TypedSender::<u32>::connect(path)?; // the other process
-/// assert!(timeout(Duration::from_millis(10), receiver.recv()).await.is_err()); // nothing comes
+/// let late = receiver.recv_timeout(Duration::from_millis(10)).await.unwrap_err(); // nothing comes
+/// assert_eq!(late.kind(), ErrorKind::TimedOut);
 /// sender.send(&7)?;
-/// if let Ok(number) = timeout(Duration::ZERO, receiver.recv()).await {
-///     assert_eq!(number?, 7); // without waiting
-/// }
+/// assert_eq!(receiver.try_recv()?, 7); // without waiting
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # What is left out
 ///
-/// - [`End::into_text`](crate::End::into_text): give `into_receiver_with` or `into_sender_with` the wire of
-///   [`Lines`](crate::wire::foreign::Lines) and [`Plain`](crate::wire::Plain). A last line that has no end is then
-///   [`Corrupt`](crate::ErrorKind::Corrupt), not a message.
-/// - [`send_bytes`](crate::TypedSender::send_bytes), [`loan`](crate::TypedSender::loan) and
-///   [`recv_bytes`](crate::TypedReceiver::recv_bytes): a `Vec<u8>` in the codec [`Plain`](crate::wire::Plain) is the same
-///   bytes, copied once more.
-/// - [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer): `tokio::select!` of `open`, or
-///   of the first read, and of the `wait` of a `tokio::process::Child`.
+/// [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer), which watch a process: in their
+/// place, `tokio::select!` of `open`, or of the first read, and of the `wait` of a `tokio::process::Child`.
 ///
-/// ```
-/// use typed_pipe::wire::foreign::Lines;
-/// use typed_pipe::wire::{Plain, Wire};
-/// use typed_pipe::{Pipe, WriteEnd};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), typed_pipe::Error> {
-/// let pipe = Pipe::temporary()?;
-/// let path = pipe.path().clone();
-/// let wire = Wire::new(Lines::default(), Plain);
-/// let end = pipe.into_reader().into_tokio().open().await?;
-/// let mut lines = end.into_receiver_with::<String, _, _>(wire);
-/// let mut other = WriteEnd::at(path)?.open()?.into_text(); // the other process, which blocks
-/// other.send("one")?;
-/// assert_eq!(lines.recv().await?, "one");
-/// # Ok(())
-/// # }
-/// ```
-///
-/// With this feature, a path such as `ReadEnd::open` names a method of each mode, and does not compile: write
-/// `end.open()`, or a closure.
+/// [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) copy the bytes into the sender,
+/// since a future that is dropped must not hold those of the caller.
 ///
 /// # What does not compile
 ///
@@ -174,11 +148,11 @@ use crate::wait::Sleeper;
 /// }
 /// ```
 ///
-/// ```compile_fail,E0599
+/// ```compile_fail,E0308
 /// # use typed_pipe::{ReadEnd, Tokio, TypedReceiver, state::Open};
 /// # use std::time::Duration;
-/// fn one(mut receiver: TypedReceiver<u32, ReadEnd<Open<Tokio>>>) {
-///     receiver.recv_timeout(Duration::from_secs(1)); // and so would this
+/// fn one(receiver: &mut TypedReceiver<u32, ReadEnd<Open<Tokio>>>) -> Result<u32, typed_pipe::Error> {
+///     receiver.recv_timeout(Duration::from_secs(1)) // a future, which must be awaited
 /// }
 /// ```
 ///
@@ -212,24 +186,3 @@ use crate::wait::Sleeper;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Tokio {}
-
-impl Mode for Tokio {}
-impl half::Mode for Tokio {
-    type Io = Driven;
-    type Accepting = listener::Accepting;
-
-    fn raw(io: &Driven) -> &Raw {
-        io.polled.raw()
-    }
-
-    fn raw_mut(io: &mut Driven) -> &mut Raw {
-        io.polled.raw_mut()
-    }
-}
-
-/// What an open end reads and writes through, under tokio.
-#[derive(Debug)]
-pub struct Driven {
-    polled: Polled,
-    sleeper: Option<Sleeper>,
-}

@@ -123,9 +123,10 @@ fn what_was_handled_is_never_told_to_be_untaken() {
             })
         });
         let mut client = TypedConnection::<Request<()>, Answer<Vec<u8>>>::connect(&path).unwrap();
-        client.send_all((0..1000).map(|number| (number, 0, ()))).unwrap();
+        client.sender().send_all((0..1000).map(|number| (number, 0, ()))).unwrap();
         // Until there is no room for the next answer, and no patience any more: then the service hangs up.
-        while !matches!(client.try_send(&(1000, 0, ())), Err(error) if error.is_disconnected()) {
+        while !matches!(client.sender().try_send(&(1000, 0, ())), Err(error) if error.is_disconnected())
+        {
             thread::sleep(patience / 10);
         }
         let requests = handled.try_iter().count();
@@ -249,7 +250,7 @@ fn a_panic_of_any_code_of_the_user_ends_no_service() {
         let service = Service::<Touchy, Touchy>::temporary().unwrap().stopped_by(&stop);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
-            service.try_serve(|value| match value {
+            service.serve(|value| match value {
                 UNSPEAKABLE => Err(value),
                 Touchy(4) => Ok(UNWRITABLE),
                 value => Ok(value),
@@ -308,7 +309,7 @@ fn what_comes_after_the_request_that_ends_a_service_is_not_taken() {
             })
         });
         let mut client = TypedConnection::<Request<u32>, Answer<u32>>::connect(&path).unwrap();
-        client.send_all((0..3).map(|number| (number, 0, 7))).unwrap();
+        client.sender().send_all((0..3).map(|number| (number, 0, 7))).unwrap();
         assert_eq!(client.recv().unwrap().0, 0);
         assert_eq!(client.recv().unwrap_err().kind(), ErrorKind::Finished);
         assert_eq!(serving.join().unwrap().unwrap().answered, 1);

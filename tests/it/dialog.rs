@@ -53,7 +53,7 @@ fn two_processes_talk() {
             number = client.recv().unwrap();
         }
         assert_eq!(number, 1000);
-        client.send_all(0..100).unwrap();
+        client.sender().send_all(0..100).unwrap();
         let mut receiver = client.finish().unwrap();
         assert!(receiver.by_ref().map(Result::unwrap).eq(1..101));
         peer.join();
@@ -422,13 +422,13 @@ fn a_side_that_has_finished_can_be_answered() {
     watched(|| {
         let (client, mut server) = typed::<String, u64>();
         let mut client = client;
-        client.feed(&"one".into()).unwrap();
-        client.feed(&"three".into()).unwrap();
+        client.sender().feed(&"one".into()).unwrap();
+        client.sender().feed(&"three".into()).unwrap();
         let mut answers = client.finish().unwrap();
         let words: Vec<_> = server.by_ref().map(Result::unwrap).collect();
         assert_eq!(words, ["one", "three"]);
         assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Finished);
-        server.send_all(words.iter().map(|word| word.len() as u64)).unwrap();
+        server.sender().send_all(words.iter().map(|word| word.len() as u64)).unwrap();
         drop(server);
         assert_eq!([answers.recv().unwrap(), answers.recv().unwrap()], [3, 5]);
         assert!(answers.recv().unwrap_err().is_disconnected());
@@ -439,21 +439,21 @@ fn a_side_that_has_finished_can_be_answered() {
 fn deadlines_and_tries_of_typed_connections() {
     watched(|| {
         let (mut client, mut server) = typed::<Vec<u8>, u32>();
-        assert_eq!(client.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
-        assert_eq!(client.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(client.receiver().recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         let message = vec![7; 50_000];
         let mut sent = 0;
         let error = loop {
-            match client.try_send(&message) {
+            match client.sender().try_send(&message) {
                 Ok(()) => sent += 1,
                 Err(error) => break error,
             }
         };
         assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
         sent += u32::from(error.is_half_sent());
-        let error = match client.flush_timeout(SHORT) {
+        let error = match client.sender().flush_timeout(SHORT) {
             // Nothing of the last one was sent.
-            Ok(()) => client.send_timeout(&message, SHORT).unwrap_err(),
+            Ok(()) => client.sender().send_timeout(&message, SHORT).unwrap_err(),
             Err(error) => error,
         };
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
@@ -575,7 +575,7 @@ fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_send() {
         let agreeing = thread::spawn(move || client.into_typed::<String, String>().unwrap());
         let mut server = server.into_typed::<String, String>().unwrap();
         let (_sender, receiver) = agreeing.join().unwrap().split();
-        while server.try_send(&"news".repeat(1000)).is_ok() {}
+        while server.sender().try_send(&"news".repeat(1000)).is_ok() {}
         let waiting = thread::spawn(move || server.send(&"more".into()).unwrap_err());
         // Whether it comes before or after the sender waits, it ends that.
         thread::sleep(Duration::from_millis(50));

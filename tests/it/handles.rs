@@ -101,7 +101,7 @@ fn b19_too_many_handles_are_refused_before_anything_is_sent() {
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
         assert!(!error.is_half_sent());
         assert_eq!(handles.len(), Handles::MOST + 1);
-        assert_eq!(taker.try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(taker.receiver().try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
 
         let mut handles = Handles::new();
         for _ in 0..Handles::MOST {
@@ -123,7 +123,7 @@ fn handles_that_could_not_be_sent_stay() {
         let (error, mut handles) = loop {
             let mut handles = Handles::new();
             handles.add(file("kept"));
-            match giver.try_send_with(&large, &mut handles) {
+            match giver.sender().try_send_with(&large, &mut handles) {
                 Ok(()) => sent += 1,
                 Err(error) => break (error, handles),
             }
@@ -216,12 +216,19 @@ fn handles_come_with_their_messages_when_both_sides_send_first() {
 fn deadlines_of_messages_with_handles() {
     watched(|| {
         let (mut giver, mut taker) = giver_and_taker::<String>();
-        assert_eq!(taker.recv_with_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(taker.try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(
+            taker.receiver().recv_with_timeout(SHORT).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
+        assert_eq!(taker.receiver().try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
         let mut handles = Handles::new();
         handles.add(file("in time"));
-        giver.send_with_timeout(&"now".into(), &mut handles, Duration::from_secs(30)).unwrap();
-        let (message, mut handles) = taker.recv_with_timeout(Duration::from_secs(30)).unwrap();
+        giver
+            .sender()
+            .send_with_timeout(&"now".into(), &mut handles, Duration::from_secs(30))
+            .unwrap();
+        let (message, mut handles) =
+            taker.receiver().recv_with_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!(message, "now");
         assert_eq!(words(handles.take::<File>(0).unwrap()), "in time");
     });
@@ -695,7 +702,7 @@ mod unix {
             message[4..8].copy_from_slice(&[0, 0, 0xB4, 0x17]);
             for byte in message {
                 slip(&hostile, &[byte], &[null.as_fd(); 100]).unwrap();
-                if let Err(error) = taker.try_recv_with() {
+                if let Err(error) = taker.receiver().try_recv_with() {
                     assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
                 }
                 let open = count("/proc/self/fd");

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-#[cfg(unix)]
-use typed_pipe::ReadEnd;
+use typed_pipe::state::Open;
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, StreamEnd, TypedReceiver, TypedSender, WriteEnd,
+    EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, StreamEnd, TypedReceiver, TypedSender,
+    WriteEnd,
 };
 
 use crate::support::watched;
@@ -254,7 +254,6 @@ mod unix {
     use std::os::unix::fs::chown;
 
     use typed_pipe::Unnamed;
-    use typed_pipe::state::Open;
 
     use super::*;
     use crate::peer;
@@ -353,7 +352,7 @@ fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
         let path = pipe.path().clone();
         let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver_with::<String, _, _>(checked());
-        let nothing_comes = |receiver: &mut TypedReceiver<_, _, _>| {
+        let nothing_comes = |receiver: &mut TypedReceiver<String, ReadEnd<Open, _>, _>| {
             assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         };
 

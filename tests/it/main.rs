@@ -1,6 +1,7 @@
 //! What the crate promises, as its users see it.
 
 mod bytes;
+#[cfg(feature = "service")]
 mod calls;
 mod channels;
 mod dialog;
@@ -21,6 +22,7 @@ mod processes;
 #[cfg(unix)]
 mod programs;
 mod roles;
+#[cfg(feature = "service")]
 mod service;
 mod shared;
 #[cfg(unix)]
@@ -30,12 +32,14 @@ mod support;
 mod tasks;
 #[cfg(feature = "tokio")]
 mod tasks_both_ways;
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_calls;
 #[cfg(feature = "tokio")]
 mod tasks_handles;
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_service;
 #[cfg(feature = "tokio")]
+mod tasks_variants;
+#[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;

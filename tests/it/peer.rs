@@ -5,13 +5,9 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use typed_pipe::wire::{Checked, Wire};
-use typed_pipe::{Client, ErrorKind, ReadEnd, Service, TypedReceiver, TypedSender, WriteEnd};
-
-use crate::service::Ticket;
+use typed_pipe::{ErrorKind, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::bytes;
 
@@ -121,6 +117,7 @@ pub(crate) const THIRDS: usize = 60_000;
 
 pub(crate) const READY: u8 = 1;
 /// A service that serves, and has not been called yet.
+#[cfg(feature = "service")]
 pub(crate) const WAITING: u8 = 4;
 #[cfg(unix)]
 pub(crate) const WON: u8 = 2;
@@ -162,8 +159,10 @@ fn play() {
             drop(pipe);
         }
         "open-in-vain" => open_in_vain(&pipe),
-        "serve-and-hang" => serve_and_hang(&pipe),
-        "call" => call(&pipe),
+        #[cfg(feature = "service")]
+        "serve-and-hang" => crate::service::serve_and_hang(Path::new(&pipe)),
+        #[cfg(feature = "service")]
+        "call" => crate::service::call(Path::new(&pipe), number()),
         "flood" => {
             let from = u32::try_from(number()).unwrap();
             let wire = Wire::default().with_framing(Checked::default());
@@ -239,40 +238,6 @@ fn open_in_vain(pipe: &OsStr) {
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
     }
     assert_eq!(before, (count("/proc/self/fd"), count("/proc/self/task")));
-}
-
-/// A service that never answers what is 0.
-fn serve_and_hang(path: &OsStr) {
-    let service = Service::<u32, u32>::bind(path).unwrap();
-    step(WAITING);
-    let served = service.serve(|number| {
-        if number == 0 {
-            step(READY);
-            await_go();
-        }
-        number
-    });
-    served.unwrap();
-}
-
-/// Calls, until the test has heard enough.
-fn call(path: &OsStr) {
-    let process = env::var(NUMBER).unwrap().parse().unwrap();
-    let client = Client::<Ticket, Ticket>::connect(path).unwrap();
-    let stopped = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            await_go();
-            stopped.store(true, Ordering::Relaxed);
-        });
-        for number in (0..).step_by(2) {
-            let answer = client.call(&Ticket { process, number }).unwrap();
-            assert_eq!(answer, Ticket { process, number: number + 1 });
-            if stopped.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-    });
 }
 
 /// How many entries a folder of Linux has.

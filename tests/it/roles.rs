@@ -104,11 +104,13 @@ mod unix {
     #[cfg(feature = "tokio")]
     use tokio::runtime::Builder;
     #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "service", feature = "tokio"))]
     use typed_pipe::Service;
     use typed_pipe::{ErrorKind, Handles, IfExists, ListenerOptions};
 
     use super::*;
     #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "service", feature = "tokio"))]
     use crate::calls::{Answer, Request};
     use crate::peer::unix::{await_round, processor_time};
     use crate::peer::{LOST, WON};
@@ -122,7 +124,7 @@ mod unix {
             "fork-connections" => fork_connections(name),
             "fork-server" => fork_server(name),
             "exhausted-listener" => exhausted_listener(name),
-            #[cfg(feature = "tokio")]
+            #[cfg(all(feature = "service", feature = "tokio"))]
             "exhausted-service" => exhausted_service(name),
             #[cfg(feature = "tokio")]
             "exhausted-tasks" => exhausted_tasks(name),
@@ -326,11 +328,13 @@ mod unix {
         let listener = Listener::bind(name).unwrap();
         let waiting: Vec<_> = (0..3).map(|_| Connection::connect(name).unwrap()).collect();
         let servers = runtime.block_on(async {
-            let mut listener = listener.into_tokio().unwrap();
+            let listener = listener.into_tokio().unwrap();
             for free in [2, 1] {
                 let mut hoard = hoard(64);
                 hoard.truncate(hoard.len() - free);
                 for _ in 0..2 {
+                    let refused = listener.try_accept().unwrap_err();
+                    assert_eq!(refused.kind(), ErrorKind::Exhausted, "{refused}");
                     let refused = listener.accept().await.unwrap_err();
                     assert_eq!(refused.kind(), ErrorKind::Exhausted, "{refused}");
                     assert_eq!(listener.clients(), 1);
@@ -339,7 +343,7 @@ mod unix {
             // The order is that in which they came, whoever waits for them.
             let blocking = listener.into_blocking();
             let first = blocking.accept().unwrap();
-            let mut listener = blocking.into_tokio().unwrap();
+            let listener = blocking.into_tokio().unwrap();
             let second = listener.accept().await.unwrap().into_blocking();
             let third = listener.accept().await.unwrap().into_blocking();
             [first, second, third]
@@ -353,7 +357,7 @@ mod unix {
     }
 
     /// Serves with tasks, and has a descriptor left for a client, and none to register it with.
-    #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "service", feature = "tokio"))]
     fn exhausted_service(name: &Path) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let service = Service::<u32, u32>::bind(name).unwrap().message_limit(1);

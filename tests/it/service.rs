@@ -1,8 +1,9 @@
 //! Requests and answers.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,7 @@ fn a_handler_that_fails_or_panics_ends_its_request_alone() {
         let service = Service::<u32, u32>::temporary().unwrap().message_limit(3);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
-            service.try_serve(|number| match number {
+            service.serve(|number| match number {
                 0 => Err("there is no zero"),
                 1 => panic!("one is too much"),
                 number => Ok(number),
@@ -541,6 +542,40 @@ fn the_token_of_a_listener_ends_its_service() {
                 stop.stop();
             }
             assert_eq!(serving.join().unwrap().unwrap().ending, Ending::Stopped);
+        }
+    });
+}
+
+/// A service that never answers what is 0.
+pub(crate) fn serve_and_hang(path: &Path) {
+    let service = Service::<u32, u32>::bind(path).unwrap();
+    peer::step(peer::WAITING);
+    let served = service.serve(|number| {
+        if number == 0 {
+            peer::step(peer::READY);
+            peer::await_go();
+        }
+        number
+    });
+    served.unwrap();
+}
+
+/// Calls, until the test has heard enough.
+pub(crate) fn call(path: &Path, process: usize) {
+    let process = u32::try_from(process).unwrap();
+    let client = Client::<Ticket, Ticket>::connect(path).unwrap();
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            peer::await_go();
+            stopped.store(true, Ordering::Relaxed);
+        });
+        for number in (0..).step_by(2) {
+            let answer = client.call(&Ticket { process, number }).unwrap();
+            assert_eq!(answer, Ticket { process, number: number + 1 });
+            if stopped.load(Ordering::Relaxed) {
+                break;
+            }
         }
     });
 }

@@ -184,7 +184,7 @@ impl Dice {
 }
 
 /// Polls a future up to so many times, and drops it if it is not ready then.
-async fn poll_some<F: Future>(future: F, mut polls: u64) -> Option<F::Output> {
+pub(crate) async fn poll_some<F: Future>(future: F, mut polls: u64) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         if polls == 0 {
@@ -244,13 +244,11 @@ async fn drop_futures(to_drop: u64) {
                 }
             }
         }
-        let finished = loop {
-            match poll_some(sender.finish(), dice.roll(4)).await {
-                Some(finished) => break finished,
-                None => yield_now().await,
-            }
-        };
-        finished.unwrap();
+        // `finish` takes the sender. What must survive that its future is dropped is flushed before.
+        while poll_some(sender.flush(), dice.roll(4)).await.map(Result::unwrap).is_none() {
+            yield_now().await;
+        }
+        sender.finish().await.unwrap();
         sent
     });
     let mut receiver = end.into_receiver_with::<Job, _, _>(wire);
@@ -346,8 +344,9 @@ fn a_task_outlives_three_writers_in_turn() {
             let leaving = async {
                 if round == 1 {
                     sender.finish().await.unwrap();
+                } else {
+                    drop(sender);
                 }
-                drop(sender);
             };
             // Until it has noticed.
             let noticing = timeout(TRY, receiver.recv());
@@ -748,7 +747,9 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         sender.send(&1).await.unwrap();
         let linux = cfg!(target_os = "linux");
         if linux {
-            assert!(timeout(Duration::from_millis(30), sender.finish()).await.is_err());
+            let failed = sender.finish_timeout(Duration::from_millis(30)).await.unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::TimedOut);
+            sender = failed.into_state();
         }
         assert_eq!(receiver.recv().await.unwrap(), 1);
         let finishing = tokio::spawn(async move { sender.finish().await });
@@ -762,7 +763,7 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         sender.feed(&2).await.unwrap();
         drop(receiver);
         let failed = sender.finish().await.unwrap_err();
-        assert!(failed.is_disconnected(), "{failed}");
+        assert!(failed.error().is_disconnected(), "{failed}");
     });
 }
 
@@ -777,8 +778,10 @@ fn futures_can_be_sent() {
         sendable(&receiver.recv());
         sendable(&sender.send(&job(1)));
         sendable(&sender.feed(&job(1)));
-        sendable(&sender.finish());
         sendable(&sender.send_all([job(1)]));
+        sendable(&sender.flush());
+        sendable(&sender.send_timeout(&job(1), Duration::ZERO));
+        sendable(&receiver.recv_timeout(Duration::ZERO));
     }
     let _ = check;
 }

@@ -41,7 +41,7 @@ fn connecting() -> ConnectOptions<Tokio> {
 }
 
 async fn pair() -> (Connection<Tokio>, Connection<Tokio>) {
-    let (mut listener, path) = listener();
+    let (listener, path) = listener();
     let client = connecting().connect(path).await.unwrap();
     (client, listener.accept().await.unwrap())
 }
@@ -63,7 +63,7 @@ pub(crate) async fn dropped_after<T>(looks: usize, future: impl Future<Output = 
 #[test]
 fn a_blocking_client_and_a_listener_of_tasks() {
     in_runtime(|| async {
-        let (mut listener, path) = listener();
+        let (listener, path) = listener();
         let client = thread::spawn(move || {
             let mut connection = Connection::connect(path).unwrap();
             connection.write_all(&vec![7; 300_000]).unwrap();
@@ -196,7 +196,7 @@ fn c14_a_task_connects_before_there_is_a_listener() {
             async move { connecting().connect(path).await.map(drop) }
         });
         yield_now().await;
-        let mut listener = Listener::bind(&path).unwrap().into_tokio().unwrap();
+        let listener = Listener::bind(&path).unwrap().into_tokio().unwrap();
         listener.accept().await.unwrap();
         waiting.await.unwrap().unwrap();
     });
@@ -207,7 +207,7 @@ fn seats_are_waited_for_without_a_thread() {
     in_runtime(|| async {
         let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
         let path = listener.path().clone();
-        let mut listener = listener.into_tokio().unwrap();
+        let listener = listener.into_tokio().unwrap();
         let _first = connecting().connect(&path).await.unwrap();
         let _second = connecting().connect(&path).await.unwrap();
         let served = listener.accept().await.unwrap();
@@ -227,7 +227,7 @@ fn a_stop_ends_what_tasks_wait_for() {
         let stop = Stop::new().unwrap();
         let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
         let path = listener.path().clone();
-        let mut listener = listener.into_tokio().unwrap();
+        let listener = listener.into_tokio().unwrap();
         let options = ConnectOptions::new().stopped_by(&stop).into_tokio();
         let mut client = options.connect(&path).await.unwrap();
         let _server = listener.accept().await.unwrap();
@@ -248,7 +248,7 @@ fn a_stop_ends_what_tasks_wait_for() {
 fn d19_futures_of_connections_are_dropped() {
     const CLIENTS: u8 = 100;
     in_runtime(|| async {
-        let (mut listener, path) = listener();
+        let (listener, path) = listener();
         let clients = thread::spawn(move || {
             for i in 0..CLIENTS {
                 let mut connection = Connection::connect(&path).unwrap();
@@ -290,7 +290,7 @@ fn d19_futures_of_connect_are_dropped() {
     in_runtime(|| async {
         let listener = ListenerOptions::new().backlog(1).temporary().unwrap();
         let path = listener.path().clone();
-        let mut listener = listener.into_tokio().unwrap();
+        let listener = listener.into_tokio().unwrap();
         let serving = tokio::spawn(async move {
             loop {
                 let mut client = listener.accept().await.unwrap();
@@ -314,7 +314,7 @@ fn d22_a_runtime_with_a_pending_accept_and_connect_ends() {
     watched(|| {
         let runtime = runtime();
         runtime.block_on(async {
-            let (mut listener, path) = listener();
+            let (listener, path) = listener();
             let nobody = path.as_path().with_file_name("nobody");
             tokio::spawn(async move { listener.accept().await.map(drop) });
             tokio::spawn(async move { connecting().connect(nobody).await.map(drop) });

@@ -121,7 +121,7 @@ fn a_panic_of_any_code_of_the_user_ends_no_service_of_tasks() {
         let service = Service::<Touchy, Touchy>::temporary().unwrap().stopped_by(&stop);
         let path = service.path().clone();
         let service = service.into_tokio().unwrap();
-        let serving = tokio::spawn(service.try_serve(|value| async move {
+        let serving = tokio::spawn(service.serve(|value| async move {
             match value {
                 UNSPEAKABLE => Err(value),
                 Touchy(4) => Ok(UNWRITABLE),
@@ -145,12 +145,12 @@ fn a_panic_of_any_code_of_the_user_ends_no_service_of_tasks() {
 #[test]
 fn a_panic_of_one_task_leaves_no_other_waiting() {
     in_runtime(|| async {
-        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let listener = Listener::temporary().unwrap().into_tokio().unwrap();
         let path = listener.path().clone();
         let serving = tokio::spawn(async move {
             let client = listener.accept().await.unwrap();
-            let channels = client.into_channels::<Answer<u32>, Request<u32>>().await;
-            let (mut sender, mut receiver) = channels.unwrap();
+            let typed = client.into_typed::<Answer<u32>, Request<u32>>().await;
+            let (mut sender, mut receiver) = typed.unwrap().split();
             let numbers = [receiver.recv().await.unwrap().0, receiver.recv().await.unwrap().0];
             sender.send(&(numbers[1], 0, Some(UNREADABLE.0), String::new())).await.unwrap();
             let _ = receiver.recv().await;
@@ -180,8 +180,8 @@ fn what_comes_after_the_request_that_ends_a_service_of_tasks_is_not_taken() {
             async move { number }
         }));
         let client = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
-        let channels = client.into_channels::<Request<u32>, Answer<u32>>().await;
-        let (mut sender, mut receiver) = channels.unwrap();
+        let typed = client.into_typed::<Request<u32>, Answer<u32>>().await;
+        let (mut sender, mut receiver) = typed.unwrap().split();
         for number in 0..3 {
             sender.feed(&(number, 0, 7)).await.unwrap();
         }
@@ -228,12 +228,13 @@ fn a_service_of_tasks_that_ends_gives_up_its_name_before_its_last_answer() {
 #[test]
 fn a_task_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
     in_runtime(|| async {
-        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let listener = Listener::temporary().unwrap().into_tokio().unwrap();
         let path = listener.path().clone();
         let (leave, left) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let client = listener.accept().await.unwrap();
-            let _channels = client.into_channels::<Answer<u32>, Request<Vec<u8>>>().await.unwrap();
+            let _channels =
+                client.into_typed::<Answer<u32>, Request<Vec<u8>>>().await.unwrap().split();
             left.await.unwrap();
         });
         let client = caller::<Vec<u8>, u32>(&path).await;
@@ -253,13 +254,13 @@ fn a_task_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
 fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
     const MUCH: usize = 4 << 20;
     in_runtime(|| async {
-        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let listener = Listener::temporary().unwrap().into_tokio().unwrap();
         let path = listener.path().clone();
         let (begin, begun) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let client = listener.accept().await.unwrap();
-            let channels = client.into_channels::<Answer<Vec<u8>>, Request<Vec<u8>>>().await;
-            let (mut sender, mut receiver) = channels.unwrap();
+            let typed = client.into_typed::<Answer<Vec<u8>>, Request<Vec<u8>>>().await;
+            let (mut sender, mut receiver) = typed.unwrap().split();
             let numbers = [receiver.recv().await.unwrap().0, receiver.recv().await.unwrap().0];
             begun.await.unwrap();
             sender.send(&(numbers[1], 0, Some(vec![]), String::new())).await.unwrap();
@@ -295,8 +296,8 @@ fn what_tasks_handled_is_never_told_to_be_untaken() {
             async { vec![7; 1000] }
         }));
         let client = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
-        let channels = client.into_channels::<Request<()>, Answer<Vec<u8>>>().await;
-        let (mut sender, mut receiver) = channels.unwrap();
+        let typed = client.into_typed::<Request<()>, Answer<Vec<u8>>>().await;
+        let (mut sender, mut receiver) = typed.unwrap().split();
         for number in 0..1000 {
             sender.feed(&(number, 0, ())).await.unwrap();
         }

@@ -28,8 +28,8 @@ async fn giver_and_taker() -> (Giver, Taker) {
     let (client, server) = Connection::pair().unwrap();
     let (client, server) = (client.into_tokio().unwrap(), server.into_tokio().unwrap());
     let (client, server) =
-        tokio::join!(client.into_channels::<Files, ()>(), server.into_channels::<(), Files>());
-    (client.unwrap().0, server.unwrap().1)
+        tokio::join!(client.into_typed::<Files, ()>(), server.into_typed::<(), Files>());
+    (client.unwrap().split().0, server.unwrap().split().1)
 }
 
 /// A handle of a file with these words.
@@ -52,11 +52,11 @@ fn words(mut handles: Handles) -> String {
 #[test]
 fn files_of_a_task_reach_another_process() {
     in_runtime(|| async {
-        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let listener = Listener::temporary().unwrap().into_tokio().unwrap();
         let peer = peer::start("read-files", listener.path());
         let client = listener.accept().await.unwrap();
         let (mut sender, mut receiver) =
-            client.into_channels::<WithHandles<Vec<(u32, String)>>, u32>().await.unwrap();
+            client.into_typed::<WithHandles<Vec<(u32, String)>>, u32>().await.unwrap().split();
         for count in [0, 1, 7] {
             let mut handles = Handles::new();
             let mut told = Vec::new();
@@ -69,7 +69,7 @@ fn files_of_a_task_reach_another_process() {
             assert_eq!(receiver.recv().await.unwrap(), count);
         }
         sender.finish().await.unwrap();
-        drop((sender, receiver));
+        drop(receiver);
         tokio::task::spawn_blocking(|| peer.join()).await.unwrap();
     });
 }
@@ -114,7 +114,6 @@ fn handles_of_a_send_that_is_dropped_are_here_or_there() {
                 }
             }
             giver.finish().await.unwrap();
-            drop(giver);
             sent
         };
         let (came, sent) = tokio::join!(taking, giving);
@@ -135,7 +134,6 @@ fn a_receive_that_is_dropped_loses_no_handle() {
                 yield_now().await;
             }
             giver.finish().await.unwrap();
-            drop(giver);
         };
         let taking = async {
             let (mut number, mut looks) = (0, 0);
@@ -167,17 +165,17 @@ fn tasks_and_threads_agree_on_handles() {
         let (client, server) = Connection::pair().unwrap();
         let thread = std::thread::spawn(move || {
             let mut server = server.into_typed::<(), Files>().unwrap();
-            server.recv_with().map(|(name, handles)| (name, words(handles)))
+            server.receiver().recv_with().map(|(name, handles)| (name, words(handles)))
         });
         let client = client.into_tokio().unwrap();
-        let (mut sender, _receiver) = client.into_channels::<Files, ()>().await.unwrap();
+        let (mut sender, _receiver) = client.into_typed::<Files, ()>().await.unwrap().split();
         sender.send_with(&"log".to_owned(), &mut with_file("its words")).await.unwrap();
         assert_eq!(thread.join().unwrap().unwrap(), ("log".to_owned(), "its words".to_owned()));
 
         let (client, server) = Connection::pair().unwrap();
         let thread = std::thread::spawn(move || server.into_typed::<(), String>().map(drop));
         let client = client.into_tokio().unwrap();
-        let error = client.into_channels::<Files, ()>().await.unwrap_err();
+        let error = client.into_typed::<Files, ()>().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         assert_eq!(thread.join().unwrap().unwrap_err().kind(), ErrorKind::Mismatch);
     });

@@ -38,7 +38,7 @@ async fn caller(path: &PipePath) -> Caller {
 /// Doubles what it is asked, fails for 13, and panics for 14.
 fn serving(service: Service<u64, u64>) -> JoinHandle<Result<Summary, Error>> {
     let service = service.into_tokio().unwrap();
-    tokio::spawn(service.try_serve(|number| async move {
+    tokio::spawn(service.serve(|number| async move {
         tokio::task::yield_now().await;
         match number {
             13 => Err("it is unlucky"),
@@ -58,7 +58,7 @@ fn service() -> (Service<u64, u64>, PipePath, Stop) {
 #[test]
 fn tasks_and_threads_agree() {
     in_runtime(|| async {
-        let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+        let listener = Listener::temporary().unwrap().into_tokio().unwrap();
         let path = listener.path().clone();
         let client = thread::spawn(move || {
             let mut server = TypedConnection::<String, u64>::connect(path).unwrap();
@@ -69,12 +69,11 @@ fn tasks_and_threads_agree() {
             answer
         });
         let served = listener.accept().await.unwrap();
-        let (mut sender, mut receiver) = served.into_channels::<u64, String>().await.unwrap();
+        let (mut sender, mut receiver) = served.into_typed::<u64, String>().await.unwrap().split();
         assert_eq!(receiver.recv().await.unwrap(), "hello");
         sender.send(&5).await.unwrap();
         assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
         sender.finish().await.unwrap();
-        drop(sender);
         assert_eq!(client.join().unwrap(), 5);
     });
 }
@@ -88,7 +87,7 @@ fn d18_both_send_much() {
             tokio::spawn(async move {
                 let connection = connection.into_tokio().unwrap();
                 let (mut sender, mut receiver) =
-                    connection.into_channels::<Vec<u8>, Vec<u8>>().await.unwrap();
+                    connection.into_typed::<Vec<u8>, Vec<u8>>().await.unwrap().split();
                 let sending = tokio::spawn(async move {
                     for _ in 0..10 {
                         sender.send(&vec![7; 1 << 20]).await.unwrap();
@@ -115,21 +114,21 @@ fn d7_what_differs_is_told_to_both() {
         let blocking = thread::spawn(move || {
             Agreement::new().sending("event/1").make::<u32, u32>(one).unwrap_err()
         });
-        let agreement = Agreement::new().receiving("event/2");
-        let made = other.into_tokio().unwrap().into_channels_with::<u32, u32, _, _>(agreement);
+        let agreement = Agreement::new().receiving("event/2").into_tokio();
+        let made = agreement.make::<u32, u32>(other.into_tokio().unwrap());
         for error in [made.await.unwrap_err(), blocking.join().unwrap()] {
             assert_eq!(error.kind(), ErrorKind::Mismatch);
             assert!(error.to_string().contains("event/1"), "{error}");
         }
         // One that says nothing is waited for as long as was said, and one that has left is not.
         let (one, silent) = Connection::pair().unwrap();
-        let agreement = Agreement::new().within(Duration::from_millis(30));
-        let made = one.into_tokio().unwrap().into_channels_with::<u32, u32, _, _>(agreement);
+        let agreement = Agreement::new().within(Duration::from_millis(30)).into_tokio();
+        let made = agreement.make::<u32, u32>(one.into_tokio().unwrap());
         assert_eq!(made.await.unwrap_err().kind(), ErrorKind::TimedOut);
         drop(silent);
         let (one, gone) = Connection::pair().unwrap();
         drop(gone);
-        let made = one.into_tokio().unwrap().into_channels::<u32, u32>();
+        let made = one.into_tokio().unwrap().into_typed::<u32, u32>();
         assert_eq!(made.await.unwrap_err().kind(), ErrorKind::Disconnected);
     });
 }

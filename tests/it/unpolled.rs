@@ -50,11 +50,11 @@ where
     Resp: Sendable + Receivable + Send + 'static,
     S: Future<Output = ()> + Send,
 {
-    let mut listener = Listener::temporary().unwrap().into_tokio().unwrap();
+    let listener = Listener::temporary().unwrap().into_tokio().unwrap();
     let path = listener.path().clone();
     let serving = tokio::spawn(async move {
         let client = listener.accept().await.unwrap();
-        let (sender, receiver) = client.into_channels().await.unwrap();
+        let (sender, receiver) = client.into_typed().await.unwrap().split();
         serve(sender, receiver).await;
     });
     (Arc::new(ClientOptions::new().into_tokio().connect(path).await.unwrap()), serving)

@@ -67,7 +67,7 @@ fn serve(player: &mut Player) {
     let (player, handled) = (&*player, Handled::default());
     thread::scope(|scope| {
         let serving = scope.spawn(|| {
-            service.try_serve(|ask| {
+            service.serve(|ask| {
                 take(&player.book, &handled, &ask);
                 if let Wish::Late(milliseconds) = ask.wish {
                     thread::sleep(Duration::from_millis(milliseconds));

@@ -5,7 +5,7 @@
 //!
 //! It is a program of its own, and no part of `it`, so that no other test shares its processor while it runs, and the
 //! memory of the supervisor is that of the soak alone.
-#![cfg(all(target_os = "linux", feature = "tokio"))]
+#![cfg(all(target_os = "linux", feature = "service", feature = "tokio"))]
 
 mod arrivals;
 mod calls;

@@ -71,7 +71,7 @@ async fn host(player: &mut Player) {
     let service = Service::<Ask, Parcel>::bind(service_name(player)).unwrap().stopped_by(&stop);
     let service = service.into_tokio().unwrap();
     let (book, handled) = (Arc::clone(&player.book), Arc::new(Handled::default()));
-    let serving = tokio::spawn(service.try_serve(move |ask| {
+    let serving = tokio::spawn(service.serve(move |ask| {
         let (book, handled) = (Arc::clone(&book), Arc::clone(&handled));
         async move {
             calls::take(&book, &handled, &ask);

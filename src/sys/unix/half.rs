@@ -195,6 +195,24 @@ impl Receiving {
         intake
     }
 
+    /// Keeps what comes in, up to a limit, for later reads; tells how much, which is 0 at the end.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take_in_now(&mut self, limit: usize) -> io::Result<usize> {
+        let before = self.backlog.len();
+        match self.take_in(limit)? {
+            Intake::Some => Ok(self.backlog.len() - before),
+            Intake::Nothing => Err(io::ErrorKind::WouldBlock.into()),
+            Intake::Full => Err(Obstacle::Congested.into()),
+            Intake::Ended => Ok(0),
+        }
+    }
+
+    /// Whether bytes are here that were taken in.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_ahead(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     pub(super) fn unread(&self) -> io::Result<usize> {
         let waiting = ioctl_fionread(self.side.fd())?;
         Ok(usize::try_from(waiting).unwrap_or(usize::MAX).saturating_add(self.backlog.len()))

@@ -58,7 +58,22 @@ impl Polled {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if self.raw.is_ahead() {
+            return Poll::Ready(self.raw.read(buf, Wait::NOW));
+        }
         self.poll_patiently(cx, |raw| raw.read(buf, Wait::NOW))
+    }
+
+    /// Keeps what comes in, up to a limit, for later reads, until that fails.
+    pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            match ready!(self.poll_patiently(cx, |raw| raw.take_in(limit))) {
+                // Nothing more will come.
+                Ok(0) => return Poll::Pending,
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(error),
+            }
+        }
     }
 
     pub(crate) fn poll_write(
@@ -67,6 +82,16 @@ impl Polled {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.poll_patiently(cx, |raw| raw.write(bytes, Wait::NOW))
+    }
+
+    /// Reads what is there, whether the runtime knows of it or not.
+    pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.raw.read(buf, Wait::NOW)
+    }
+
+    /// Writes what there is room for, whether the runtime knows of it or not.
+    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.raw.write(bytes, Wait::NOW)
     }
 
     /// The other side reads the end, once it has read what was written.

@@ -157,6 +157,21 @@ impl Raw {
         }
     }
 
+    /// Keeps what comes in to a reading half, up to a limit, for later reads; tells how much, which is 0 at the end.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_in(&mut self, limit: usize) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Receiving(half) => half.take_in_now(limit),
+            Kind::Fifo(_) | Kind::Sending(_) => Ok(0),
+        }
+    }
+
+    /// Whether bytes are here that were taken in.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_ahead(&self) -> bool {
+        matches!(&self.0, Kind::Receiving(half) if half.is_ahead())
+    }
+
     /// Waits until a writer has come. To a connection, one always has.
     pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {

@@ -16,14 +16,13 @@ use super::place::{Place, Site, mode};
 use super::raw::Raw;
 use super::shortage;
 use super::socket::{self, bind, is_listened_to};
-use super::wait::{pause, until_done};
+use super::wait::until_done;
 use crate::error::Obstacle;
-use crate::sys::retry::REST;
-use crate::sys::{Settings, Wait, obstacle};
+use crate::sys::{Settings, Wait};
 
 /// A socket that listens. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     // In this order: the name goes before nobody listens any more.
     place: Place,
     socket: OwnedFd,
@@ -50,12 +49,7 @@ impl Server {
                 Err(Errno::CONNABORTED) => Err(Errno::INTR),
                 accepted => accepted,
             });
-        let client = accepted.or_else(|error| match shortage::told(error) {
-            error if matches!(obstacle(&error), Some(Obstacle::Exhausted(_))) => {
-                rest(wait).and(Err(error))
-            }
-            error => Err(error),
-        })?;
+        let client = accepted.map_err(shortage::told)?;
         if let Some(bytes) = self.buffer_size {
             ask_for_buffer(client.as_fd(), bytes);
         }
@@ -130,13 +124,6 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     rustix::io::ioctl_fioclex(&client)?;
     rustix::io::ioctl_fionbio(&client, false)?;
     Ok(client)
-}
-
-fn rest(wait: Wait<'_>) -> io::Result<()> {
-    match pause(REST, wait) {
-        Err(error) if matches!(obstacle(&error), Some(Obstacle::Stopped)) => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Asks for buffers of this size. The system may give other ones.

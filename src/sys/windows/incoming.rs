@@ -180,6 +180,33 @@ impl Incoming {
         Ok(Arc::clone(self.pipe.event()))
     }
 
+    /// Keeps what comes in, up to a limit, for later reads; tells how much, which is 0 at the end.
+    pub(super) fn take_in_now(&mut self, limit: usize) -> io::Result<usize> {
+        let before = self.backlog.len();
+        while !self.has_ended {
+            if before > limit {
+                return Err(Obstacle::Congested.into());
+            }
+            let over = if self.pipe.is_in_flight() {
+                self.pipe.poll()
+            } else {
+                self.pipe.read_ahead(AHEAD)
+            };
+            match over {
+                // The thread that began to read has ended.
+                Some(outcome) if outcome.is_cancelled() && outcome.bytes == 0 => {}
+                Some(outcome) => {
+                    self.keep(outcome)?;
+                    if self.backlog.len() > before {
+                        return Ok(self.backlog.len() - before);
+                    }
+                }
+                None => return Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+        Ok(0)
+    }
+
     /// No task waits for it any more. What was read ahead is kept for later reads.
     pub(super) fn leave(&mut self) {
         if let Some(outcome) = self.pipe.give_up() {

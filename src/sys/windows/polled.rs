@@ -111,6 +111,44 @@ impl Polled {
         }
     }
 
+    /// Keeps what comes in, up to a limit, for later reads, until that fails.
+    pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let turn = ready!(poll_proceed(cx));
+        self.bell.wakes(cx.waker());
+        loop {
+            match self.raw.take_in(limit) {
+                // Nothing more will come.
+                Ok(0) => return Poll::Pending,
+                Ok(_) => turn.made_progress(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+    }
+
+    /// Reads what is there, without waking the task for more.
+    pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.raw.read(buf, Wait::NOW) {
+            Err(error) if self.raw.awaits_next() && Pauses::new().after(&error).is_some() => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            read => read,
+        }
+    }
+
+    /// Writes what there is room for. Nothing of the rest is written later.
+    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.raw.write_behind(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                match self.raw.give_up_write()? {
+                    0 => Err(error),
+                    written => Ok(written),
+                }
+            }
+            written => written,
+        }
+    }
+
     /// The other side reads the end, once it has read what was written.
     pub(crate) fn poll_finish(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.bell.wakes(cx.waker());

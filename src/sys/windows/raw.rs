@@ -206,6 +206,12 @@ impl Raw {
         self.outgoing()?.write_or_take_in(incoming.incoming()?, limit, buf, wait)
     }
 
+    /// Keeps what comes in to a reading half, up to a limit, for later reads; tells how much, which is 0 at the end.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take_in(&mut self, limit: usize) -> io::Result<usize> {
+        self.incoming()?.take_in_now(limit)
+    }
+
     /// Does nothing: the server has set it.
     #[expect(clippy::unused_self, reason = "on Unix each side has buffers of its own")]
     pub(crate) fn ask_for_buffer(&self, _: usize) {}

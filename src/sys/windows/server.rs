@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::connection::{Connection, events};
-use super::event::{Event, expect_no_stop, pause};
+use super::event::{Event, expect_no_stop};
 use super::facts::Facts;
 use super::instance::Listener;
 use super::name::temporary;
 use super::node::lock;
 use super::raw::Raw;
 use super::shortage;
-use crate::sys::retry::REST;
 use crate::sys::{Settings, Until, Wait};
 
 /// The most instances that listen at any time.
@@ -20,7 +19,7 @@ const MOST: u16 = 64;
 
 /// An allocated name, and the instances that listen.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     listener: Mutex<Listener>,
     /// What is set when a client comes.
     event: Arc<Event>,
@@ -49,8 +48,7 @@ impl Server {
                 Ok(Some(halves)) => return Ok(halves),
                 Ok(None) => self.event.wait(wait)?,
                 Err(error) => {
-                    // The client is kept: this thread or another one looks for it again, after a rest.
-                    let _ = pause(REST, wait);
+                    // The client is kept: this thread or another one looks for it again.
                     self.event.set();
                     return Err(shortage::told(error));
                 }

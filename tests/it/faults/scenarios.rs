@@ -5,15 +5,18 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+#[cfg(feature = "service")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use typed_pipe::{
-    Agreement, Client, Connection, EndOfWriters, Error, ErrorKind, Handles, Listener, Pipe,
-    Service, Stop, TransitionError, TypedConnection, WithHandles, WriteEnd,
+    Agreement, Connection, EndOfWriters, Error, ErrorKind, Handles, Listener, Pipe, Stop,
+    TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
+#[cfg(feature = "service")]
+use typed_pipe::{Client, Service};
 
 use super::quietly;
 
@@ -133,7 +136,7 @@ impl Run {
 
 type Scenario = fn(&mut Run);
 
-pub(super) const ALL: [(&str, Scenario); 17] = [
+pub(super) const ALL: &[(&str, Scenario)] = &[
     ("make and unlink", make_and_unlink),
     ("take over a pipe", take_over_a_pipe),
     ("a temporary pipe", temporary),
@@ -149,7 +152,9 @@ pub(super) const ALL: [(&str, Scenario); 17] = [
     ("both ways at once", both_ways),
     ("send handles", send_handles),
     ("receive handles", receive_handles),
+    #[cfg(feature = "service")]
     ("call a service", call),
+    #[cfg(feature = "service")]
     ("serve", serve),
 ];
 
@@ -363,7 +368,7 @@ fn agreement(run: &mut Run) {
     quietly(|| other.write_all(b"\0\0\0\x03\x02hi").unwrap());
     assert_eq!(run.again(|| one.recv()), "hi");
     let text = "how are you?".to_owned();
-    run.send(|half| if half { one.flush() } else { one.send(&text) });
+    run.send(|half| if half { one.sender().flush() } else { one.send(&text) });
     quietly(|| {
         let mut told = [0; 47 + 17];
         other.read_exact(&mut told).unwrap();
@@ -383,21 +388,21 @@ fn both_ways(run: &mut Run) {
     // Until nothing more goes in.
     let mut sent = 0;
     let last = loop {
-        match quietly(|| one.try_send(&long)) {
+        match quietly(|| one.sender().try_send(&long)) {
             Ok(()) => sent += 1,
             Err(error) => break error,
         }
     };
     assert_eq!(last.kind(), ErrorKind::NotReady);
     run.expect(ErrorKind::TimedOut, || {
-        one.flush_timeout(SHORT).and_then(|()| one.send_timeout(&long, SHORT))
+        one.sender().flush_timeout(SHORT).and_then(|()| one.sender().send_timeout(&long, SHORT))
     });
     quietly(|| {
         let mut buf = vec![0; 47 + 3006 * (sent - 1)];
         other.read_exact(&mut buf).unwrap();
     });
-    run.again(|| one.flush_timeout(LONG));
-    assert_eq!(run.again(|| one.recv_timeout(LONG)), "hi");
+    run.again(|| one.sender().flush_timeout(LONG));
+    assert_eq!(run.again(|| one.receiver().recv_timeout(LONG)), "hi");
 }
 
 fn send_handles(run: &mut Run) {
@@ -427,9 +432,9 @@ fn send_handles(run: &mut Run) {
         Ok(mut side) => {
             let mut handles = Handles::new();
             let number = handles.add(quietly(|| File::open(&file).unwrap()));
-            run.send(
-                |half| if half { side.flush() } else { side.send_with(&number, &mut handles) },
-            );
+            run.send(|half| {
+                if half { side.sender().flush() } else { side.send_with(&number, &mut handles) }
+            });
             assert_eq!(run.again(|| side.recv()), 1);
             true
         }
@@ -466,12 +471,13 @@ fn receive_handles(run: &mut Run) {
             file.read_to_string(&mut text).unwrap();
             assert_eq!(text, "the words");
         });
-        run.send(|half| if half { side.flush() } else { side.send(&1) });
+        run.send(|half| if half { side.sender().flush() } else { side.send(&1) });
     }
     let _ = quietly(|| helper.join().unwrap());
     quietly(|| fs::remove_file(file).unwrap());
 }
 
+#[cfg(feature = "service")]
 fn call(run: &mut Run) {
     let name = run.name("service");
     let stop = quietly(|| Stop::new().unwrap());
@@ -490,6 +496,7 @@ fn call(run: &mut Run) {
     });
 }
 
+#[cfg(feature = "service")]
 fn serve(run: &mut Run) {
     static OVER: AtomicBool = AtomicBool::new(false);
     OVER.store(false, Ordering::Relaxed);

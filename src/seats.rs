@@ -1,17 +1,18 @@
 //! How many clients are connected, and how many may be.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-#[cfg(feature = "tokio")]
+#[cfg(any(test, feature = "tokio"))]
 use std::task::{Context, Poll};
 
-use crate::error::{Error, Obstacle, Operation};
+use crate::error::Obstacle;
 use crate::sys::Until;
 use crate::wait::{LOOK_AT_STOP, Stop, left, sooner, until_changed};
 
 /// The places for clients.
 #[derive(Debug)]
-pub(crate) struct Seats {
+pub struct Seats {
     shared: Arc<Shared>,
     most: usize,
 }
@@ -41,7 +42,7 @@ impl Shared {
 
 /// The place of a client, until both halves of its connection are dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub struct Seat {
     shared: Arc<Shared>,
     occupied: bool,
 }
@@ -52,7 +53,7 @@ impl Seat {
     }
 
     /// The client has come.
-    pub(super) fn occupy(mut self) -> Self {
+    pub(crate) fn occupy(mut self) -> Self {
         self.occupied = true;
         self.shared.places().occupied += 1;
         self
@@ -72,27 +73,23 @@ impl Drop for Seat {
 }
 
 impl Seats {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { shared: Arc::default(), most }
     }
 
-    pub(super) fn occupied(&self) -> usize {
+    pub(crate) fn occupied(&self) -> usize {
         self.shared.places().occupied
     }
 
     /// Takes a place, and waits until there is one.
-    pub(super) fn take(&self, until: Until, stop: Option<&Stop>) -> Result<Seat, Error> {
-        let failed = |obstacle: Obstacle| Err(Error::new(Operation::Accept, obstacle));
+    pub(crate) fn take(&self, until: Until, stop: Option<&Stop>) -> io::Result<Seat> {
         let mut places = self.shared.places();
         while places.taken >= self.most {
             if stop.is_some_and(Stop::is_stopped) {
-                return failed(Obstacle::Stopped);
-            }
-            if let Until::Now = until {
-                return failed(Obstacle::AllSeatsTaken);
+                return Err(Obstacle::Stopped.into());
             }
             if left(until).is_zero() {
-                return failed(Obstacle::TimedOut("as many clients as may be are still connected"));
+                return Err(none_left(until).into());
             }
             // A stop does not notify.
             let until = if stop.is_some() { sooner(until, LOOK_AT_STOP) } else { until };
@@ -103,7 +100,7 @@ impl Seats {
     }
 
     /// Takes a place, or wakes the task when there is one. One task waits at a time.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Seat> {
         let mut places = self.shared.places();
         if places.taken >= self.most {
@@ -112,5 +109,15 @@ impl Seats {
         }
         places.taken += 1;
         Poll::Ready(Seat::new(&self.shared))
+    }
+}
+
+/// Why no place is waited for any longer.
+pub(crate) fn none_left(until: Until) -> Obstacle {
+    match until {
+        Until::Now => Obstacle::AllSeatsTaken,
+        Until::Done | Until::Deadline(_) => {
+            Obstacle::TimedOut("as many clients as may be are still connected")
+        }
     }
 }

@@ -14,6 +14,8 @@
 //! impl typed_pipe::state::Direction for Sideways {}
 //! ```
 
+mod mode;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -21,6 +23,11 @@ use static_assertions::assert_eq_size;
 
 use crate::error::Operation;
 use crate::sys::{Node, Raw, Way};
+
+#[cfg(any(test, feature = "tokio"))]
+pub(crate) use mode::Waiting;
+pub use mode::{Blocking, Mode};
+pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
 
 /// What a pipe is in: [`Allocated`] or [`Deallocated`].
 ///
@@ -222,55 +229,6 @@ impl<M: Mode> fmt::Debug for Open<M> {
     }
 }
 
-/// How the operations of an end wait: [`Blocking`], or `Tokio` with the feature of that name.
-///
-/// This trait is sealed.
-///
-/// ```
-/// use typed_pipe::Listener;
-/// use typed_pipe::state::Mode;
-///
-/// /// A line for the log, of a listener for threads or for tasks.
-/// fn line<M: Mode>(listener: &Listener<M>) -> String {
-///     format!("{} clients at {}", listener.clients(), listener.path())
-/// }
-///
-/// assert!(line(&Listener::temporary()?).starts_with("0 clients"));
-/// # Ok::<(), typed_pipe::Error>(())
-/// ```
-pub trait Mode: half::Mode {}
-
-/// The mode in which an operation that must wait blocks its thread.
-///
-/// It is that of every type which does not name another:
-///
-/// ```
-/// use typed_pipe::state::{Blocking, Open};
-/// use typed_pipe::{Connection, ReadEnd};
-///
-/// fn written_in_full(one: ReadEnd, other: Connection) -> (ReadEnd<Open<Blocking>>, Connection<Blocking>) {
-///     (one, other)
-/// }
-/// # let _ = written_in_full;
-/// ```
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Blocking {}
-
-impl Mode for Blocking {}
-impl half::Mode for Blocking {
-    type Io = Raw;
-    type Accepting = ();
-
-    fn raw(io: &Raw) -> &Raw {
-        io
-    }
-
-    fn raw_mut(io: &mut Raw) -> &mut Raw {
-        io
-    }
-}
-
 // A state that has no data takes no room, and a direction is never there at all.
 assert_eq_size!(Closed, Deallocated, ());
 assert_eq_size!(Option<Read>, Option<Write>, Option<Blocking>, ());
@@ -282,7 +240,7 @@ pub(crate) mod half {
     use std::fmt::Debug;
 
     use crate::error::Operation;
-    use crate::sys::{Raw, Way};
+    use crate::sys::Way;
 
     pub trait Lifecycle {
         const NAME: &str;
@@ -294,14 +252,5 @@ pub(crate) mod half {
         const NAME: &str;
     }
 
-    pub trait Mode: Clone + Debug {
-        /// What an open end reads and writes through.
-        type Io: Debug;
-        /// What a listener has beside its server, to wait for clients.
-        type Accepting: Debug;
-
-        fn raw(io: &Self::Io) -> &Raw;
-
-        fn raw_mut(io: &mut Self::Io) -> &mut Raw;
-    }
+    pub trait Mode: Clone + Debug + super::Runtime {}
 }

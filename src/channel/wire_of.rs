@@ -1,0 +1,112 @@
+//! Channels made by their wire.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::receiver::TypedReceiver;
+use super::sender::TypedSender;
+use crate::end::{End, Hold};
+use crate::state::{Mode, Open, Read, Write};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
+
+/// A wire that carries messages of one type, and makes the channels of them: see [`Wire::of`].
+///
+/// ```
+/// use typed_pipe::WireOf;
+/// use typed_pipe::wire::{LengthPrefixed, Wire};
+///
+/// /// What both programs speak, said once.
+/// fn jobs() -> WireOf<String> {
+///     Wire::default().with_framing(LengthPrefixed::default().limit(1000)).of()
+/// }
+/// # let _ = jobs();
+/// ```
+#[must_use = "a wire does nothing by itself"]
+pub struct WireOf<T: ?Sized, F = LengthPrefixed, C = Postcard> {
+    wire: Wire<F, C>,
+    message: PhantomData<fn(&T)>,
+}
+
+impl<F, C> Wire<F, C> {
+    /// The wire for messages of one type, which makes the channels of them.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Wire};
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let jobs = Wire::default().with_framing(Checked::default()).of::<String>();
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = jobs.receiver(pipe.into_reader().open()?);
+    /// let mut sender = jobs.sender(WriteEnd::at(path)?.open()?); // the other process
+    /// sender.send(&"look".into())?;
+    /// assert_eq!(receiver.recv()?, "look");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn of<T: ?Sized>(self) -> WireOf<T, F, C> {
+        WireOf { wire: self, message: PhantomData }
+    }
+}
+
+impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
+    /// Makes an end a channel that receives, as [`End::into_receiver_with`].
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let reports = Wire::default().with_framing(Shared::default()).of::<u32>(); // of many writers
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = reports.receiver(pipe.into_reader().open()?);
+    /// for number in [3, 4] {
+    ///     reports.sender(WriteEnd::at(&path)?.open()?).send(&number)?;
+    /// }
+    /// assert_eq!(receiver.recv()? + receiver.recv()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn receiver<M: Mode, P: Hold>(
+        &self,
+        end: End<Read, Open<M>, P>,
+    ) -> TypedReceiver<T, End<Read, Open<M>, P>, F, C>
+    where
+        T: Sized,
+    {
+        end.into_receiver_with(self.wire.clone())
+    }
+
+    /// Makes an end a channel that sends, as [`End::into_sender_with`].
+    ///
+    /// ```
+    /// use typed_pipe::Connection;
+    /// use typed_pipe::wire::Wire;
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::Plain;
+    ///
+    /// let lines = Wire::new(Lines::default(), Plain).of::<str>();
+    /// let (one, mut other) = Connection::pair()?;
+    /// lines.sender(one.split().1).send("hello")?;
+    /// let mut buf = [0; 8];
+    /// let read = other.reader().read(&mut buf)?;
+    /// assert_eq!(&buf[..read], b"hello\n");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn sender<M: Mode, P: Hold>(
+        &self,
+        end: End<Write, Open<M>, P>,
+    ) -> TypedSender<T, End<Write, Open<M>, P>, F, C> {
+        end.into_sender_with(self.wire.clone())
+    }
+}
+
+impl<T: ?Sized, F: Clone, C: Clone> Clone for WireOf<T, F, C> {
+    fn clone(&self) -> Self {
+        Self { wire: self.wire.clone(), message: PhantomData }
+    }
+}
+
+impl<T: ?Sized, F: fmt::Debug, C: fmt::Debug> fmt::Debug for WireOf<T, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WireOf").field(&self.wire).finish()
+    }
+}

@@ -1,0 +1,288 @@
+//! What channels read from and write to, and how that waits.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::state::{Blocking, Mode};
+
+/// What a waiting operation of a channel over `S` returns, as its future `F` says.
+///
+/// Where `S` is [blocking](Blocking), that is the output of the future. Where `S` is an end in the mode `Tokio`, it is the
+/// future, to be awaited.
+///
+/// ```
+/// use std::io;
+/// use typed_pipe::{Error, TypedReceiver};
+///
+/// fn next<R: io::Read>(receiver: &mut TypedReceiver<u32, R>) -> Result<u32, Error> {
+///     receiver.recv() // it blocks, and so there is nothing to await
+/// }
+/// # let _ = next::<&[u8]>;
+/// ```
+pub type Ret<S, F> = <<S as Source>::Mode as Mode>::Ret<F>;
+
+/// What a waiting operation of a channel over `S` returns that sends: see [`Ret`].
+pub type SinkRet<S, F> = <<S as Sink>::Mode as Mode>::Ret<F>;
+
+/// What a [`TypedReceiver`](crate::TypedReceiver) can read from, in any mode.
+///
+/// That is all that is an [`io::Read`], which blocks, and an end that is open for reading in the mode `Tokio`. This trait
+/// is sealed.
+///
+/// ```
+/// use typed_pipe::{Pipe, Source, TypedReceiver};
+///
+/// /// What a receiver in any mode holds, for the log.
+/// fn held<R: Source>(receiver: &TypedReceiver<u32, R>) -> String {
+///     format!("{} bytes that belong to no message yet", receiver.buffered().len())
+/// }
+///
+/// let receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<u32>();
+/// assert!(held(&receiver).starts_with("0 bytes"));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from",
+    label = "not open for reading",
+    note = "the end of a pipe is read from after `open()`, and if it is a `ReadEnd`"
+)]
+pub trait Source: half::Source {
+    /// How its operations wait.
+    type Mode: Mode;
+}
+
+/// What a [`TypedSender`](crate::TypedSender) can write to, in any mode.
+///
+/// That is all that is an [`io::Write`], which blocks, and an end that is open for writing in the mode `Tokio`. This
+/// trait is sealed.
+///
+/// ```
+/// use typed_pipe::{Sink, TypedSender};
+///
+/// /// What a sender in any mode has not sent yet, for the log.
+/// fn unsent<E: Sink>(sender: &TypedSender<u32, E>) -> String {
+///     format!("{} bytes to be sent", sender.pending())
+/// }
+///
+/// let mut sender = TypedSender::<u32, _>::new(Vec::new());
+/// sender.feed(&7)?;
+/// assert!(unsent(&sender).starts_with("5 bytes"));
+/// # sender.flush()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written to",
+    label = "not open for writing",
+    note = "the end of a pipe is written to after `open()`, and if it is a `WriteEnd`"
+)]
+pub trait Sink: half::Sink {
+    /// How its operations wait.
+    type Mode: Mode;
+}
+
+/// What a [`TypedReceiver`](crate::TypedReceiver) can read from: any [`io::Read`].
+///
+/// An end of a pipe is one when it is open for reading.
+///
+/// ```
+/// use typed_pipe::{ByteSource, Connection, Error, TypedReceiver, TypedSender};
+///
+/// fn first(source: impl ByteSource) -> Result<String, Error> {
+///     TypedReceiver::new(source).recv()
+/// }
+///
+/// let mut bytes = Vec::new();
+/// TypedSender::<str, _>::new(&mut bytes).send("hello")?;
+/// assert_eq!(first(bytes.as_slice())?, "hello");
+///
+/// let (one, mut other) = Connection::pair()?;
+/// other.writer().write(&bytes)?;
+/// assert_eq!(first(one)?, "hello");
+/// # Ok::<(), Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from",
+    label = "not open for reading",
+    note = "the end of a pipe is read from after `open()`, and if it is a `ReadEnd`"
+)]
+pub trait ByteSource: io::Read + Source<Mode = Blocking> {}
+
+/// What a [`TypedSender`](crate::TypedSender) can write to: any [`io::Write`].
+///
+/// An end of a pipe is one when it is open for writing.
+///
+/// ```
+/// use typed_pipe::{ByteSink, Error, Pipe, TypedSender, WriteEnd};
+///
+/// fn greet(sink: impl ByteSink) -> Result<(), Error> {
+///     TypedSender::<str, _>::new(sink).send("hello")
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let reader = pipe.into_reader().open()?;
+/// greet(WriteEnd::at(path)?.open()?)?;
+/// greet(std::io::sink())?; // and any other writer
+/// assert_eq!(reader.into_receiver::<String>().recv()?, "hello");
+/// # Ok::<(), Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written to",
+    label = "not open for writing",
+    note = "the end of a pipe is written to after `open()`, and if it is a `WriteEnd`"
+)]
+pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
+
+/// Reading that can end at a deadline, or without waiting.
+///
+/// The reading ends of pipes can. This trait is sealed.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{Error, ErrorKind, Pipe, ReadWithin, Receivable, TypedReceiver};
+///
+/// /// The next message, if it comes soon, from the end of any pipe or connection.
+/// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
+/// where
+///     T: Receivable,
+///     R: ReadWithin + std::io::Read,
+/// {
+///     match receiver.recv_timeout(Duration::from_millis(10)) {
+///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
+///         received => received.map(Some),
+///     }
+/// }
+///
+/// let mut receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<u32>();
+/// assert_eq!(soon(&mut receiver)?, None);
+/// # Ok::<(), Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot wait with a deadline",
+    label = "has no deadlines",
+    note = "use the operation without a deadline, or the end of a pipe"
+)]
+pub trait ReadWithin: Source + half::ReadWithin {}
+
+/// Writing that can end at a deadline, or without waiting.
+///
+/// The writing ends of pipes can. This trait is sealed.
+///
+/// ```
+/// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteWithin};
+///
+/// /// Sends a line, or drops it where nobody keeps up with them, to the end of any pipe or connection.
+/// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
+/// where
+///     E: WriteWithin + std::io::Write,
+/// {
+///     match sender.try_send(line) {
+///         Err(error) if error.kind() == ErrorKind::NotReady => Ok(error.is_half_sent()),
+///         sent => sent.map(|()| true),
+///     }
+/// }
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let reader = pipe.into_reader().open()?; // which does not read
+/// let mut sender = TypedSender::<str>::connect(path)?;
+/// while offer(&mut sender, "it goes on")? {}
+/// # drop(reader);
+/// # Ok::<(), Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot wait with a deadline",
+    label = "has no deadlines",
+    note = "use the operation without a deadline, or the end of a pipe"
+)]
+pub trait WriteWithin: Sink + half::WriteWithin {}
+
+#[diagnostic::do_not_recommend]
+impl<R: io::Read + ?Sized> Source for R {
+    type Mode = Blocking;
+}
+
+#[diagnostic::do_not_recommend]
+impl<R: io::Read + ?Sized> ByteSource for R {}
+
+#[diagnostic::do_not_recommend]
+impl<R: io::Read + ?Sized> half::Source for R {
+    #[inline]
+    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.read(buf))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<W: io::Write + ?Sized> Sink for W {
+    type Mode = Blocking;
+}
+
+#[diagnostic::do_not_recommend]
+impl<W: io::Write + ?Sized> ByteSink for W {}
+
+#[diagnostic::do_not_recommend]
+impl<W: io::Write + ?Sized> half::Sink for W {
+    #[inline]
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.write(bytes))
+    }
+}
+
+/// The private halves of the traits: they seal them, and name what stays inside of the crate.
+pub(crate) mod half {
+    use std::future::Future;
+    use std::io;
+    use std::task::{Context, Poll};
+
+    use crate::sys::Until;
+
+    pub trait Source {
+        fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+    }
+
+    pub trait Sink {
+        fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+    }
+
+    pub trait ReadWithin {
+        fn poll_read_within(
+            &mut self,
+            cx: &mut Context<'_>,
+            buf: &mut [u8],
+            until: Until,
+        ) -> Poll<io::Result<usize>>;
+    }
+
+    pub trait WriteWithin {
+        fn poll_write_within(
+            &mut self,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+            until: Until,
+        ) -> Poll<io::Result<usize>>;
+
+        /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
+        fn taken(&mut self, until: Until) -> impl Future<Output = io::Result<bool>>;
+
+        /// Lends room for `before + len` bytes, if it will be given to the system without copying.
+        fn lend(&mut self, _before: usize, _len: usize) -> bool {
+            false
+        }
+
+        /// What is lent, and was not given yet.
+        fn lent(&self) -> &[u8] {
+            &[]
+        }
+
+        /// What is lent, to be filled. Empty, once a part of it was given.
+        fn lent_mut(&mut self) -> &mut [u8] {
+            &mut []
+        }
+
+        /// Puts bytes of what is lent into the pipe, as [`poll_write_within`](Self::poll_write_within) would.
+        fn give(&mut self, _until: Until) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Each operation that may wait is defined once, for all modes: a path names one thing, whatever features are on.
+//!
+//! That it compiles is the test. Each is named as ordinary code does, without its parameters; first for whatever mode, and
+//! then in the form of pointers to functions, whose types are those of one mode.
+#![cfg(feature = "tokio")]
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
+use typed_pipe::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared};
+use typed_pipe::{
+    Agreement, ConnectOptions, Connection, End, Error, Handles, LastWords, Listener, Loan, Pipe,
+    ReadEnd, ReadHalf, ReadWithin, Receivable, ReceivingHalf, Sendable, SendingHalf, Service, Sink,
+    Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
+    WriteEnd, WriteHalf, WriteWithin,
+};
+
+const SOON: Duration = Duration::from_millis(1);
+
+fn ends<M: Mode>() {
+    let _ = |end: ReadEnd<Closed<M>>| drop(End::open(end));
+    let _ = |end: WriteEnd<Closed<M>>| drop(End::try_open(end));
+    let _ = |end: ReadEnd<Closed<M>>| drop(End::open_timeout(end, SOON));
+    let _ = |end: &mut ReadEnd<Open<M>>| drop(End::read(end, &mut []));
+    let _ = |end: &mut ReadEnd<Open<M>>| drop(End::try_read(end, &mut []));
+    let _ = |end: &mut ReadEnd<Open<M>>| drop(End::read_timeout(end, &mut [], SOON));
+    let _ = |end: &mut WriteEnd<Open<M>>| drop(End::write(end, &[]));
+    let _ = |end: &mut WriteEnd<Open<M>>| drop(End::try_write(end, &[]));
+    let _ = |end: &mut WriteEnd<Open<M>>| drop(End::write_timeout(end, &[], SOON));
+    let _ = |half: WriteHalf<M>| drop(WriteHalf::finish(half));
+    let _ = |half: WriteHalf<M>| drop(WriteHalf::try_finish(half));
+    let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));
+}
+
+fn receivers<R: Source + ReadWithin, F: Framing, C: Codec>() {
+    type Texts<R, F, C> = TypedReceiver<String, R, F, C>;
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv(r));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv(r));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_timeout(r, SOON));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_ref(r));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_ref(r));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_ref_timeout(r, SOON));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes(r));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_bytes(r));
+    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes_timeout(r, SOON));
+    let _ = |r: &mut Texts<R, Shared, C>| drop(TypedReceiver::recv_from(r));
+}
+
+fn senders<E: Sink + WriteWithin, F: Framing, C: Codec>() {
+    type Texts<E, F, C> = TypedSender<String, E, F, C>;
+    let text = String::new;
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send(s, &text()));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send(s, &text()));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_timeout(s, &text(), SOON));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_ref(s, &""));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_ref(s, &""));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_ref_timeout(s, &"", SOON));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_all(s, [text()]));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::feed(s, &text()));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::flush(s));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_flush(s));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::flush_timeout(s, SOON));
+    let _ = |s: Texts<E, F, C>| drop(TypedSender::finish(s));
+    let _ = |s: Texts<E, F, C>| drop(TypedSender::try_finish(s));
+    let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_timeout(s, SOON));
+    let _ = |s: Texts<E, F, C>| drop(TypedSender::say_goodbye(s));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes(s, &[]));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_bytes(s, &[]));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes_timeout(s, &[], SOON));
+    let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::send(loan));
+    let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::try_send(loan));
+    let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::send_timeout(loan, SOON));
+}
+
+fn connections<M: Mode>() {
+    let _ = |c: Connection<M>| drop(Connection::finish(c));
+    let _ = |c: Connection<M>| drop(Connection::try_finish(c));
+    let _ = |c: Connection<M>| drop(Connection::finish_timeout(c, SOON));
+    let _ = |c: Connection<M>| drop(Connection::into_typed::<u8, u8>(c));
+    let _ = |o: &ConnectOptions<M>, path: &Path| drop(ConnectOptions::connect(o, path));
+    let _ = |o: &ConnectOptions<M>, path: &Path| drop(ConnectOptions::try_connect(o, path));
+    let _ = |o: &ConnectOptions<M>, path: &Path| {
+        drop(ConnectOptions::connect_timeout(o, path, SOON));
+    };
+    let _ = |l: &Listener<M>| drop(Listener::accept(l));
+    let _ = |l: &Listener<M>| drop(Listener::try_accept(l));
+    let _ = |l: &Listener<M>| drop(Listener::accept_timeout(l, SOON));
+}
+
+fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
+    type Typed<F, C, M> = TypedConnection<u8, u8, F, C, M>;
+    type Giving<F, C, M> = TypedConnection<WithHandles<u8>, (), F, C, M>;
+    type Taking<F, C, M> = TypedConnection<(), WithHandles<u8>, F, C, M>;
+    let _ = |a: &Agreement<F, C, M>, c| drop(Agreement::make::<u8, u8>(a, c));
+    let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::send(c, &7));
+    let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::flush(c));
+    let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::recv(c));
+    let _ = |c: Typed<F, C, M>| drop(TypedConnection::finish(c));
+    let _ = |c: Typed<F, C, M>| drop(TypedConnection::try_finish(c));
+    let _ = |c: Typed<F, C, M>| drop(TypedConnection::finish_timeout(c, SOON));
+    let _ = |c: &mut Giving<F, C, M>, h: &mut Handles| drop(TypedConnection::send_with(c, &7, h));
+    let _ = |c: &mut Taking<F, C, M>| drop(TypedConnection::recv_with(c));
+    type Giver<F, C, M> = SendingHalf<WithHandles<u8>, F, C, M>;
+    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::send_with(s, &7, h));
+    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::try_send_with(s, &7, h));
+    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
+        drop(TypedSender::send_with_timeout(s, &7, h, SOON));
+    };
+    type Taker<F, C, M> = ReceivingHalf<WithHandles<u8>, F, C, M>;
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with(r));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::try_recv_with(r));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_timeout(r, SOON));
+}
+
+/// What people write most, as arguments of iterators.
+fn in_iterators() {
+    let _ = |ends: Vec<ReadEnd<Closed>>| -> Vec<_> { ends.into_iter().map(End::open).collect() };
+    let _ = |ends: Vec<ReadEnd<Closed>>| -> Result<Vec<ReadEnd>, TransitionError<_>> {
+        ends.into_iter().map(ReadEnd::open).collect()
+    };
+    let _ = |receivers: &mut Vec<TypedReceiver<u8>>| -> Result<Vec<u8>, Error> {
+        receivers.iter_mut().map(TypedReceiver::recv).collect()
+    };
+    let _ = |senders: &mut Vec<TypedSender<u8>>| -> Result<(), Error> {
+        senders.iter_mut().try_for_each(TypedSender::flush)
+    };
+    let _ = |senders: Vec<TypedSender<u8>>| senders.into_iter().map(TypedSender::finish).count();
+    let _ = |listeners: &[Listener]| -> Vec<Result<Connection, Error>> {
+        listeners.iter().map(Listener::accept).collect()
+    };
+    let _ = |all: Vec<Connection>| all.into_iter().map(Connection::finish).count();
+    let _ = |all: Vec<Connection>| all.into_iter().map(Connection::into_typed::<u8, u8>).count();
+    let _ = |service: Service<u8, u8>| Service::serve(service, |number| number + 1);
+    let _ = || Pipe::temporary().unwrap().into_reader().open().map(End::into_receiver::<u8>);
+}
+
+/// What a blocking one returns is no future.
+fn as_pointers() {
+    type Failed = TransitionError<TypedSender<u8>>;
+    let _: fn(&mut TypedReceiver<u8>) -> Result<u8, Error> = TypedReceiver::<u8>::recv;
+    let _: fn(&mut TypedSender<u8>, &u8) -> Result<(), Error> = TypedSender::<u8>::send;
+    let _: fn(TypedSender<u8>) -> Result<LastWords, Failed> = TypedSender::<u8>::finish;
+    let _: fn(&Listener) -> Result<Connection, Error> = <Listener>::accept;
+    let _: fn(ReadEnd<Closed>) -> Result<ReadEnd, TransitionError<ReadEnd<Closed>>> = End::open;
+    let _: fn(Connection) -> Result<ReadHalf, TransitionError<Connection>> = Connection::finish;
+    let _: fn(&mut ReadEnd, &mut [u8]) -> Result<usize, Error> = ReadEnd::<Open>::read;
+}
+
+/// Bounds of code that is generic over what it reads from or writes to, and blocks.
+fn generic_and_blocking() {
+    fn read<R: io::Read>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
+        r.recv()
+    }
+    fn within<R: ReadWithin<Mode = Blocking>>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
+        r.recv_timeout(SOON)
+    }
+    fn written<E: io::Write>(s: &mut TypedSender<str, E>) -> Result<(), Error> {
+        s.send("x")?;
+        s.feed("y")?;
+        s.flush()
+    }
+    fn any(r: &mut TypedReceiver<u8, Box<dyn io::Read + Send>>) -> Result<u8, Error> {
+        r.recv()
+    }
+    let _ = (read::<&[u8]>, within::<ReadEnd>, written::<Vec<u8>>, any);
+}
+
+/// Futures can be sent to other threads, and own no value that is sent.
+fn in_tasks() {
+    async fn kept(sender: &mut TypedSender<str, WriteEnd<Open<Tokio>>>) -> Result<(), Error> {
+        let sending = {
+            let text = String::from("it is gone before the future is awaited");
+            sender.send(&text)
+        };
+        sending.await
+    }
+    fn spawn<T: Receivable + Sendable + Send + Sync + 'static>(
+        end: ReadEnd<Closed<Tokio>, Pipe<Allocated>>,
+        listener: Listener<Tokio>,
+        mut typed: TypedConnection<T, T, LengthPrefixed, Postcard, Tokio>,
+    ) {
+        drop(tokio::spawn(async move {
+            let mut receiver = end.open().await?.into_receiver::<T>();
+            typed.send(&receiver.recv_timeout(SOON).await?).await?;
+            typed.finish().await?.recv().await?;
+            let mut client = listener.accept().await?.into_typed::<T, T>().await?;
+            client.recv().await.map(drop)
+        }));
+    }
+    let _ = (kept, spawn::<u8>);
+}
+
+#[test]
+fn every_path_names_one_thing() {
+    let _ = (ends::<Blocking>, ends::<Tokio>);
+    let _ = (connections::<Blocking>, connections::<Tokio>);
+    let _ = (receivers::<ReadEnd, LengthPrefixed, Postcard>, senders::<WriteEnd, Shared, Postcard>);
+    let _ = receivers::<ReadEnd<Open<Tokio>>, LengthPrefixed, Postcard>;
+    let _ = senders::<WriteEnd<Open<Tokio>>, LengthPrefixed, Postcard>;
+    let _ = typed_connections::<LengthPrefixed, Postcard, Blocking>;
+    let _ = typed_connections::<LengthPrefixed, Postcard, Tokio>;
+    let _ = (in_iterators, as_pointers, generic_and_blocking, in_tasks);
+}

@@ -1,0 +1,265 @@
+//! Another runtime: one thread that polls its only future every millisecond, whatever wakes it.
+//!
+//! It is a mode as `Blocking` and `Tokio` are, and shows what one takes: what it does where an operation has to wait, and
+//! over what its channels are. A mode is sealed, since it is told of what is open as the system has it; hence it is a part
+//! of the unit tests, and this folder is where it stands beside the other tests.
+
+mod tests;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::end::{End, Hold};
+use crate::error::Error;
+use crate::pace::Pace;
+use crate::seats::{Seat, Seats};
+use crate::source::{self, ReadWithin, Sink, Source, WriteWithin};
+use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
+use crate::sys::{Pauses, Raw, Server, Until, Wait, Way};
+use crate::wait::{Stop, waiting};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Toy {}
+
+/// Runs a future to its end.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(done) = look_at(future.as_mut()) {
+            return done;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Polls a future once.
+pub(crate) fn look_at<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What an operation comes to that was tried without waiting, or that it is to be tried again.
+fn tried<T>(done: io::Result<T>, until: Until) -> Poll<io::Result<T>> {
+    match (done, Toy::over(until)) {
+        (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        (Err(error), Some(late)) if error.kind() == io::ErrorKind::WouldBlock => {
+            Poll::Ready(Err(late))
+        }
+        (done, _) => Poll::Ready(done),
+    }
+}
+
+/// It is ready at a deadline.
+pub(crate) struct At(Instant);
+
+impl Future for At {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() < self.0 { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl Mode for Toy {
+    type Ret<F: Future> = F;
+}
+impl half::Mode for Toy {}
+
+impl Runtime for Toy {
+    const BLOCKS: bool = false;
+
+    type Io = Raw;
+    type Accepting = ();
+    type Timer = At;
+
+    fn run<F: Future>(body: F) -> F {
+        body
+    }
+
+    fn wait<S, P, D, T>(
+        begun: Result<(), Error>,
+        until: Until,
+        state: S,
+        poll: P,
+        done: D,
+    ) -> Waiting<Self, S, P, D>
+    where
+        P: FnMut(&mut S, &mut Context<'_>, Until) -> Poll<Result<(), Error>>,
+        D: FnOnce(S) -> Result<T, Error>,
+    {
+        Waiting::new(begun, until, state, poll, done)
+    }
+
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn timer(until: Until) -> Option<At> {
+        match until {
+            Until::Deadline(end) => Some(At(end)),
+            Until::Done | Until::Now => None,
+        }
+    }
+
+    fn adopt(raw: Raw, _: Way, _: Option<&Stop>) -> Result<Raw, (Raw, io::Error)> {
+        Ok(raw)
+    }
+
+    fn release(io: Raw) -> Raw {
+        io
+    }
+
+    fn raw(io: &Raw) -> &Raw {
+        io
+    }
+
+    fn raw_mut(io: &mut Raw) -> &mut Raw {
+        io
+    }
+
+    fn poll_read(
+        io: &mut Raw,
+        _: &mut Context<'_>,
+        buf: &mut [u8],
+        until: Until,
+        stop: Option<&Stop>,
+        _: &mut Pace,
+    ) -> Poll<io::Result<usize>> {
+        tried(io.read(buf, waiting(Until::Now, stop)), until)
+    }
+
+    fn poll_write(
+        io: &mut Raw,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+        until: Until,
+        stop: Option<&Stop>,
+    ) -> Poll<io::Result<usize>> {
+        tried(io.write(bytes, waiting(Until::Now, stop)), until)
+    }
+
+    fn poll_write_or_take_in(
+        io: &mut Raw,
+        incoming: &mut Raw,
+        limit: usize,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+        until: Until,
+        stop: Option<&Stop>,
+    ) -> Poll<io::Result<usize>> {
+        tried(io.write_or_take_in(incoming, limit, bytes, waiting(Until::Now, stop)), until)
+    }
+
+    fn poll_finish(
+        io: &mut Raw,
+        _: &mut Context<'_>,
+        until: Until,
+        stop: Option<&Stop>,
+    ) -> Poll<io::Result<()>> {
+        tried(io.finish(waiting(Until::Now, stop)), until)
+    }
+
+    fn renew(io: &mut Raw) -> io::Result<()> {
+        io.renew()
+    }
+
+    async fn attempt<T>(
+        until: Until,
+        stop: Option<&Stop>,
+        mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut pauses = Pauses::new();
+        loop {
+            let missing = match attempt(waiting(Until::Now, stop)) {
+                Err(error) => error,
+                done => return done,
+            };
+            let Some(time) = pauses.after(&missing) else { return Err(missing) };
+            match Self::over(until) {
+                Some(late) if late.kind() == io::ErrorKind::TimedOut => return Err(late),
+                Some(_) => return Err(missing),
+                None => Self::sleep(Self::sooner(until, time), stop).await?,
+            }
+        }
+    }
+
+    async fn accept(
+        (): &(),
+        server: &Server,
+        seats: &Seats,
+        until: Until,
+        stop: Option<&Stop>,
+    ) -> io::Result<((Raw, Raw), Seat)> {
+        let mut taken = None;
+        poll_fn(|cx| {
+            if taken.is_none() {
+                taken = Some(ready!(seats.poll_take(cx)));
+            }
+            let accepted = ready!(tried(server.accept(waiting(Until::Now, stop)), until));
+            Poll::Ready(accepted.map(|halves| (halves, taken.take().unwrap())))
+        })
+        .await
+    }
+
+    async fn sleep(until: Until, stop: Option<&Stop>) -> io::Result<()> {
+        let mut timer = Self::timer(until);
+        poll_fn(|cx| {
+            if stop.is_some_and(Stop::is_stopped) {
+                return Poll::Ready(Err(crate::error::Obstacle::Stopped.into()));
+            }
+            timer.as_mut().map_or(Poll::Ready(()), |timer| Pin::new(timer).poll(cx)).map(Ok)
+        })
+        .await
+    }
+}
+
+impl<P: Hold> Source for End<Read, Open<Toy>, P> {
+    type Mode = Toy;
+}
+
+impl<P: Hold> source::half::Source for End<Read, Open<Toy>, P> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read_until(cx, buf, Until::Done)
+    }
+}
+
+impl<P: Hold> ReadWithin for End<Read, Open<Toy>, P> {}
+impl<P: Hold> source::half::ReadWithin for End<Read, Open<Toy>, P> {
+    fn poll_read_within(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read_until(cx, buf, until)
+    }
+}
+
+impl<P: Hold> Sink for End<Write, Open<Toy>, P> {
+    type Mode = Toy;
+}
+
+impl<P: Hold> source::half::Sink for End<Write, Open<Toy>, P> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_until(cx, bytes, Until::Done)
+    }
+}
+
+impl<P: Hold> WriteWithin for End<Write, Open<Toy>, P> {}
+impl<P: Hold> source::half::WriteWithin for End<Write, Open<Toy>, P> {
+    fn poll_write_within(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        until: Until,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_until(cx, bytes, until)
+    }
+
+    async fn taken(&mut self, until: Until) -> io::Result<bool> {
+        self.wait_until_taken(until).await
+    }
+}
