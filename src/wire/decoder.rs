@@ -1,4 +1,5 @@
 use std::fmt;
+use std::mem;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -52,9 +53,15 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     payload: Range<usize>,
     /// Whether the current message is in the framing instead.
     assembled: bool,
-    /// How many bytes the unfinished frame at `start` has at least, as it said itself. A hint: it
-    /// bounds how far the buffer grows, and never makes it grow.
+    /// How many bytes the unfinished frame at `start` has at least, as it said itself; 0 where that is not known. A
+    /// hint: it bounds how far the buffer grows, and never makes it grow.
     total: usize,
+    /// What the framing said last of how long a frame is, whether that is believed or not.
+    announced: usize,
+    /// How many bytes of the unfinished frame the framing need not look at again.
+    scanned: usize,
+    /// Whether the current message, if there is one, is what was left at the end of the stream.
+    at_end: bool,
     /// Whether the place in the stream is lost.
     poisoned: bool,
     /// Whether a goodbye came last.
@@ -127,6 +134,7 @@ impl<F, C> Decoder<F, C> {
     /// ```
     pub fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.buffer.len());
+        self.at_end = false;
     }
 
     /// What has arrived behind the current message, or behind the last one if there is none.
@@ -207,6 +215,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             payload: 0..0,
             assembled: false,
             total: 0,
+            announced: 0,
+            scanned: 0,
+            at_end: false,
             poisoned: false,
             finished: false,
             slack: Slack::default(),
@@ -219,7 +230,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// and [`Disconnected`](crate::ErrorKind::Disconnected) without one. It is
     /// [`Truncated`](crate::ErrorKind::Truncated) inside a message, and
     /// [`Poisoned`](crate::ErrorKind::Poisoned) where the place in the stream was lost before. Step past all
-    /// whole messages first.
+    /// whole messages first, and [to what the end makes one](Self::step_at_end).
     ///
     /// On a wire of many writers it is [`Lost`](crate::ErrorKind::Lost) first, once for each message that the
     /// end leaves unfinished: call this again after such an error.
@@ -268,8 +279,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn reset(&mut self) {
-        (self.start, self.end, self.frame, self.total) = (0, 0, 0, 0);
-        (self.poisoned, self.finished) = (false, false);
+        (self.start, self.end, self.frame) = (0, 0, 0);
+        (self.total, self.announced, self.scanned) = (0, 0, 0);
+        (self.at_end, self.poisoned, self.finished) = (false, false, false);
         self.wire.framing.reset();
     }
 
@@ -302,9 +314,48 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// stays usable then, and such errors are not [fatal](Error::is_fatal).
     #[inline]
     pub fn step(&mut self) -> Result<bool, Error> {
+        self.go_on(false)
+    }
+
+    /// Goes to the next whole message where nothing more will arrive, and says whether it is there.
+    ///
+    /// It is [`step`](Self::step), and then the message that the end of the stream makes of what is left, if it does: a
+    /// last line without a line feed is one, see [`Lines`](super::foreign::Lines). Where such a message does not decode,
+    /// it was cut off: the error of [`message`](Self::message) is [`Truncated`](crate::ErrorKind::Truncated) then.
+    /// Without a further message, [`end`](Self::end) says what the end means.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Decoder, Plain, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::new(Lines::default(), Plain));
+    /// decoder.spare()[..8].copy_from_slice(b"one\nlast");
+    /// decoder.filled(8); // and nothing more can be read
+    /// let mut lines = Vec::new();
+    /// while decoder.step_at_end()? {
+    ///     lines.push(decoder.message::<String>()?);
+    /// }
+    /// assert_eq!(lines, ["one", "last"]);
+    /// assert!(decoder.end().is_disconnected());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`step`](Self::step).
+    pub fn step_at_end(&mut self) -> Result<bool, Error> {
+        if self.step()? {
+            return Ok(true);
+        }
+        self.at_end = self.go_on(true)?;
+        Ok(self.at_end)
+    }
+
+    #[inline]
+    fn go_on(&mut self, at_end: bool) -> Result<bool, Error> {
         self.start += self.frame;
         self.frame = 0;
-        self.scan().map_err(|cause| {
+        self.scan(at_end).map_err(|cause| {
             self.poisoned |= matches!(cause, Cause::Frame(_));
             Error::new(Operation::Receive, cause)
         })
@@ -333,7 +384,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// is no current message. The decoder stays usable, and the next message can be stepped to.
     #[inline(always)]
     pub fn message<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
-        self.wire.codec.decode(self.bytes()?).map_err(undecodable)
+        let this: &'de Self = self;
+        this.wire.codec.decode(this.bytes()?).map_err(|error| this.undecodable(error))
     }
 
     /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
@@ -359,6 +411,15 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         self.payload().ok_or_else(nothing_there)
     }
 
+    /// What it means that the current message does not decode.
+    #[cold]
+    fn undecodable(&self, error: CodecError) -> Error {
+        if self.at_end {
+            return Error::new(Operation::Receive, FrameError::Truncated { got: self.frame });
+        }
+        undecodable(error)
+    }
+
     #[inline]
     fn payload(&self) -> Option<&[u8]> {
         let Range { start, end } = self.payload;
@@ -371,7 +432,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     }
 
     #[inline]
-    fn scan(&mut self) -> Result<bool, Cause> {
+    fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
         if self.poisoned {
             return Err(FrameError::Poisoned.into());
         }
@@ -383,9 +444,22 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 (self.start, self.end) = (0, 0);
                 return Ok(false);
             }
-            match self.wire.framing.scan(bytes)? {
+            let scanned = mem::take(&mut self.scanned).min(arrived);
+            let step = if at_end {
+                self.wire.framing.scan_at_end(bytes)?
+            } else {
+                self.wire.framing.scan(bytes, scanned)?
+            };
+            match step {
                 Step::More { total } => {
-                    self.total = total;
+                    // A framing that says another thing each time is guessing: it is not let down to reads of single
+                    // bytes by that.
+                    let guessed = mem::replace(&mut self.announced, total) != total;
+                    self.total = if guessed && arrived > ROOM { 0 } else { total };
+                    return Ok(false);
+                }
+                Step::NoEnd { scanned } => {
+                    self.scanned = scanned;
                     return Ok(false);
                 }
                 Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
@@ -783,7 +857,7 @@ mod tests {
         fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
             Ok(())
         }
-        fn scan(&mut self, _: &mut [u8]) -> Result<Step, FrameError> {
+        fn scan(&mut self, _: &mut [u8], _: usize) -> Result<Step, FrameError> {
             Ok(self.0.clone())
         }
     }

@@ -3,6 +3,7 @@
 mod bytes;
 mod calls;
 mod channels;
+mod delimited;
 mod dialog;
 mod duplex;
 mod ends;
