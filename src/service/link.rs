@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[cfg(feature = "tokio")]
+use super::given::Given;
 use super::tasks::Tasks;
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
@@ -330,7 +331,7 @@ type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, Shared<Req, Resp,
 
 /// What an answer means to its caller.
 pub(crate) fn outcome<Resp>(
-    (_, outcome, value, words): Answer<Resp>,
+    (_, outcome, Given(value), words): Answer<Resp>,
 ) -> Result<Option<Resp>, Error> {
     let failed = |cause| Err(Error::new(Operation::Call, cause).delivered());
     match outcome {
