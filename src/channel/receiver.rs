@@ -13,7 +13,9 @@ use crate::end::ReadEnd;
 use crate::error::{Error, FrameError, Operation};
 use crate::sys::Until;
 use crate::wait::{ReadWithin, within};
-use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId};
+use crate::wire::{
+    BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId,
+};
 
 /// Receives values of one type.
 ///
@@ -403,6 +405,8 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// The codec must be a [`BorrowingCodec`]: over `Json`, where a text may have escapes, it does not compile.
+    ///
     /// It must be dropped before the next receive:
     ///
     /// ```compile_fail,E0499
@@ -420,6 +424,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub fn recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
     where
         T: Message,
+        C: BorrowingCodec,
     {
         self.fill(|io, buf| io.read(buf))?;
         self.incoming.message()
@@ -454,6 +459,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub fn try_recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
     where
         T: Message,
+        C: BorrowingCodec,
         R: ReadWithin,
     {
         self.fill(|io, buf| io.read_until(buf, Until::Now))?;
@@ -484,6 +490,7 @@ impl<T, R: ByteSource, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<T::Ref<'_>, Error>
     where
         T: Message,
+        C: BorrowingCodec,
         R: ReadWithin,
     {
         let until = within(timeout);

@@ -17,7 +17,7 @@ use crate::state::Blocking;
 use crate::sys::{Peer, Until};
 use crate::wait::half::WriteWithin as _;
 use crate::wait::{left, within};
-use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
+use crate::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard};
 
 /// The bytes that are kept of what comes in while something is sent, unless set.
 const INCOMING: usize = 16 << 20;
@@ -592,6 +592,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
     pub fn recv_ref(&mut self) -> Result<In::Ref<'_>, Error>
     where
         In: Message,
+        C: BorrowingCodec,
     {
         self.receiver.recv_ref()
     }

@@ -11,7 +11,7 @@ use crate::channel::{Message, Receivable, TypedReceiver};
 use crate::end::{End, Hold};
 use crate::error::Error;
 use crate::state::{Open, Read};
-use crate::wire::{Codec, Framing, Shared, WriterId};
+use crate::wire::{BorrowingCodec, Codec, Framing, Shared, WriterId};
 
 impl<T, P: Hold, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<Tokio>, P>, F, C> {
     /// Receives the next value, waiting until it is there.
@@ -71,6 +71,7 @@ impl<T, P: Hold, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<Tokio>, P
     pub async fn recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
     where
         T: Message,
+        C: BorrowingCodec,
     {
         poll_fn(|cx| self.poll_fill(cx)).await?;
         self.parts().1.message()

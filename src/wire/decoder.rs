@@ -3,9 +3,10 @@ use std::mem;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::slack::{ROOM, Slack, give_back};
-use super::{Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
+use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
 /// Turns the bytes that arrive into values.
@@ -363,7 +364,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     /// The value of the current message: the one that the last [`step`](Self::step) found.
     ///
-    /// It may borrow from this decoder. It can be called again, and reads the same message.
+    /// It can be called again, and reads the same message.
     ///
     /// ```
     /// use typed_pipe::ErrorKind;
@@ -374,7 +375,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// decoder.filled(7);
     /// assert!(decoder.step()?);
     /// assert_eq!(decoder.message::<bool>().unwrap_err().kind(), ErrorKind::Decode);
-    /// assert_eq!(decoder.message::<&str>()?, "hi"); // the same message, borrowed
+    /// assert_eq!(decoder.message::<String>()?, "hi"); // the same message
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -383,7 +384,36 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// [`Decode`](crate::ErrorKind::Decode) where the bytes of the message are no `T`, or where there
     /// is no current message. The decoder stays usable, and the next message can be stepped to.
     #[inline(always)]
-    pub fn message<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
+    pub fn message<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        self.decoded()
+    }
+
+    /// The value of the current message, which may borrow from this decoder.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// decoder.spare()[..7].copy_from_slice(b"\0\0\0\x03\x02hi");
+    /// decoder.filled(7);
+    /// assert!(decoder.step()?);
+    /// assert_eq!(decoder.message_ref::<&str>()?, "hi");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`message`](Self::message).
+    #[inline(always)]
+    pub fn message_ref<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error>
+    where
+        C: BorrowingCodec,
+    {
+        self.decoded()
+    }
+
+    #[inline(always)]
+    pub(crate) fn decoded<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
         let this: &'de Self = self;
         this.wire.codec.decode(this.bytes()?).map_err(|error| this.undecodable(error))
     }
@@ -591,7 +621,7 @@ mod tests {
                 match decoder.step() {
                     Ok(true) => {
                         let _ = decoder.message::<Value>();
-                        let _ = decoder.message::<Vec<&str>>();
+                        let _ = decoder.decoded::<Vec<&str>>();
                     }
                     Ok(false) => break,
                     Err(_) => {
@@ -663,7 +693,7 @@ mod tests {
                 let mut decoder = Decoder::new(wire.clone());
                 arrive(&mut decoder, &bytes[..cut]);
                 while decoder.step().unwrap() {
-                    decoder.message::<&str>().unwrap();
+                    decoder.decoded::<&str>().unwrap();
                 }
                 let end = decoder.end();
                 if cut % first.len() == 0 {
@@ -695,11 +725,11 @@ mod tests {
         let mut decoder = decoder();
         arrive(&mut decoder, b"\0\0\0\x03\x02hi\0\0\0\x01\0");
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+        assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
         assert_eq!(decoder.message::<String>().unwrap(), "hi");
         assert_eq!(decoder.buffered(), b"\0\0\0\x01\0");
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.message::<&str>().unwrap(), "");
+        assert_eq!(decoder.decoded::<&str>().unwrap(), "");
         assert_eq!(decoder.buffered(), b"");
     }
 
@@ -711,7 +741,7 @@ mod tests {
         assert!(decoder.step().unwrap());
         for _ in 0..5 {
             arrive(&mut decoder, &[0; 100_000]);
-            assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+            assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
         }
     }
 
@@ -747,12 +777,12 @@ mod tests {
         bytes[16] ^= 1;
         arrive(&mut decoder, &bytes);
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.message::<&str>().unwrap(), "one");
+        assert_eq!(decoder.decoded::<&str>().unwrap(), "one");
         assert_eq!(step_kind(&mut decoder), ErrorKind::Corrupt);
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
         arrive(&mut decoder, &[0; 8]);
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
-        assert!(decoder.message::<&str>().is_err());
+        assert!(decoder.decoded::<&str>().is_err());
         assert!(decoder.end().is_fatal());
     }
 
@@ -842,10 +872,10 @@ mod tests {
             let _ = decoder.step();
             decoder.reset();
             assert!(decoder.end().is_disconnected());
-            assert!(decoder.message::<&str>().is_err());
+            assert!(decoder.decoded::<&str>().is_err());
             arrive(&mut decoder, b"\0\0\0\x03\x02hi");
             assert!(decoder.step().unwrap());
-            assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+            assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
         }
     }
 
@@ -918,7 +948,7 @@ mod tests {
                 assert!(!decoder.is_finished());
                 arrive(&mut decoder, &[*byte]);
                 while decoder.step().unwrap() {
-                    assert_eq!(decoder.message::<&str>().unwrap(), "one");
+                    assert_eq!(decoder.decoded::<&str>().unwrap(), "one");
                 }
             }
             assert!(decoder.is_finished());
@@ -949,7 +979,7 @@ mod tests {
         let mut other = Decoder::new(decoder.wire().clone());
         arrive(&mut other, b"one\ntwo\nthree\n");
         assert!(other.step().unwrap());
-        assert_eq!(other.message::<&str>().unwrap(), "one");
+        assert_eq!(other.message_ref::<&str>().unwrap(), "one");
     }
 
     #[test]

@@ -15,8 +15,16 @@ use crate::error::CodecError;
 /// is not sent: NaN and the infinities, `Some` of what is `null` itself (`Some(None)`, `Some(())`), and maps whose keys
 /// are neither texts nor numbers.
 ///
-/// Where the type does not ask for an integer (`serde_json::Value`, `untagged`, `flatten`), one of more than 64 bits is
-/// read as a floating-point number.
+/// A text that has an escape in it does not lie in the message as it is. So nothing is borrowed from this codec:
+/// [`recv_ref`](crate::TypedReceiver::recv_ref) does not compile over it. And where the type does not ask for an integer
+/// (`serde_json::Value`, `untagged`, `flatten`), one of more than 64 bits is read as a floating-point number.
+///
+/// ```compile_fail,E0277
+/// # use typed_pipe::{Error, TypedReceiver, wire::{Json, LengthPrefixed}};
+/// fn first(lines: &mut TypedReceiver<String, &[u8], LengthPrefixed, Json>) -> Result<&str, Error> {
+///     lines.recv_ref() // `"plain"` would work, and `"two\nlines"` would not
+/// }
+/// ```
 ///
 /// ```
 /// use typed_pipe::wire::{Encoder, Json, Wire};
