@@ -146,7 +146,6 @@ pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 pub use service::{Client, ClientOptions, Ending, Service, Summary};
 pub use sys::{IfExists, Peer, User};
-pub use text::LastLine;
 pub use wait::{ReadWithin, Stop, WriteWithin};
 
 #[cfg(doc)]

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("service", &["dialog", "channel", "duplex", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "wire", "wait", "error"]),
-    ("text", &["channel", "end", "state", "wire", "wait", "sys"]),
+    ("text", &["channel", "end", "state", "wire"]),
     ("child", &["end", "state", "wait", "sys", "error"]),
     ("dialog", &["channel", "duplex", "handles", "path", "state", "wire", "wait", "sys", "error"]),
     ("channel", &["duplex", "handles", "end", "path", "state", "wire", "wait", "sys", "error"]),

@@ -182,6 +182,32 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self.incoming.last_end()
     }
 
+    /// The bytes of the message that the last receive found, whether they could be decoded or not; `None` where it found
+    /// none.
+    ///
+    /// After a [`Decode`](crate::ErrorKind::Decode) they say which message it was. They stay until the next receive.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Plain, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let wire = Wire::new(Lines::default(), Plain);
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"one\nt\xFFo\n"[..], wire);
+    /// assert_eq!(receiver.last_message(), None);
+    /// assert_eq!(receiver.recv()?, "one");
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Decode);
+    /// assert_eq!(receiver.last_message(), Some(&b"t\xFFo"[..])); // this one
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn last_message(&self) -> Option<&[u8]>
+    where
+        F: Framing,
+        C: Codec,
+    {
+        self.incoming.bytes().ok()
+    }
+
     /// The bytes that were read, and belong to no message that was received.
     ///
     /// ```
@@ -244,6 +270,12 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
 
     pub(crate) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
         self.incoming.await_next_writer(next_writer);
+        self
+    }
+
+    /// Takes a message without an end of its own for one that was cut off, on every wire.
+    pub(crate) fn requiring_ends(mut self) -> Self {
+        self.incoming.require_ends();
         self
     }
 

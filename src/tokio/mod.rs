@@ -132,33 +132,11 @@ use crate::wait::Sleeper;
 ///
 /// # What is left out
 ///
-/// - [`End::into_text`](crate::End::into_text): give `into_receiver_with` or `into_sender_with` the wire of
-///   [`Lines`](crate::wire::foreign::Lines) and [`Plain`](crate::wire::Plain). A last line that has no end is then
-///   [`Corrupt`](crate::ErrorKind::Corrupt), not a message.
 /// - [`send_bytes`](crate::TypedSender::send_bytes), [`loan`](crate::TypedSender::loan) and
 ///   [`recv_bytes`](crate::TypedReceiver::recv_bytes): a `Vec<u8>` in the codec [`Plain`](crate::wire::Plain) is the same
 ///   bytes, copied once more.
 /// - [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer): `tokio::select!` of `open`, or
 ///   of the first read, and of the `wait` of a `tokio::process::Child`.
-///
-/// ```
-/// use typed_pipe::wire::foreign::Lines;
-/// use typed_pipe::wire::{Plain, Wire};
-/// use typed_pipe::{Pipe, WriteEnd};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), typed_pipe::Error> {
-/// let pipe = Pipe::temporary()?;
-/// let path = pipe.path().clone();
-/// let wire = Wire::new(Lines::default(), Plain);
-/// let end = pipe.into_reader().into_tokio().open().await?;
-/// let mut lines = end.into_receiver_with::<String, _, _>(wire);
-/// let mut other = WriteEnd::at(path)?.open()?.into_text(); // the other process, which blocks
-/// other.send("one")?;
-/// assert_eq!(lines.recv().await?, "one");
-/// # Ok(())
-/// # }
-/// ```
 ///
 /// With this feature, a path such as `ReadEnd::open` names a method of each mode, and does not compile: write
 /// `end.open()`, or a closure.

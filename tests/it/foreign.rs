@@ -158,6 +158,65 @@ fn lines_of_json() {
     assert_eq!(error.kind(), ErrorKind::TooLarge);
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn the_last_line_of_json_needs_no_feed() {
+    use typed_pipe::wire::Json;
+    use typed_pipe::{StreamEnd, TypedReceiver};
+
+    let receiver = |bytes, lines| {
+        let wire = Wire::new(lines, Json);
+        TypedReceiver::<(u32, String), &[u8], _, _>::with_wire(bytes, wire)
+    };
+    let mut whole = receiver(b"[1,\"a\"]\n[2,\"b\"]", Lines::default());
+    assert_eq!(whole.recv().unwrap(), (1, "a".into()));
+    assert_eq!(whole.recv().unwrap(), (2, "b".into()));
+    assert!(whole.recv().unwrap_err().is_disconnected());
+    assert_eq!(whole.last_end(), Some(StreamEnd::Vanished));
+
+    // A line that was cut off is told from a whole one, and is not lost without a word.
+    let mut cut = receiver(b"[1,\"a\"]\n[2,\"b", Lines::default());
+    assert_eq!(cut.recv().unwrap(), (1, "a".into()));
+    assert_eq!(cut.recv().unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(cut.last_message(), Some(&b"[2,\"b"[..]));
+    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert!(cut.recv().unwrap_err().is_disconnected());
+    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+
+    let mut strict = receiver(b"[1,\"a\"]\n[2,\"b\"]", Lines::default().require_last_feed());
+    assert_eq!(strict.recv().unwrap(), (1, "a".into()));
+    assert_eq!(strict.recv().unwrap_err().kind(), ErrorKind::Truncated);
+
+    let mut blank = receiver(b"[1,\"a\"]\n  ", Lines::default().skip_blank());
+    assert_eq!(blank.recv().unwrap(), (1, "a".into()));
+    assert!(blank.recv().unwrap_err().is_disconnected());
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn a_line_that_does_not_decode_can_be_read_back() {
+    use typed_pipe::TypedReceiver;
+    use typed_pipe::wire::Json;
+
+    let wire = Wire::new(Lines::default(), Json);
+    let bytes: &[u8] = b"1\r\nlevel=warn two\r\n\n3\n";
+    let mut numbers = TypedReceiver::<u32, _, _, _>::with_wire(bytes, wire);
+    assert_eq!(numbers.last_message(), None);
+    let mut undecoded = Vec::new();
+    let mut sum = 0;
+    while let Some(number) = numbers.next() {
+        match number {
+            Ok(number) => sum += number,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Decode);
+                undecoded.push(numbers.last_message().unwrap().to_vec());
+            }
+        }
+    }
+    assert_eq!((sum, undecoded), (4, vec![b"level=warn two".to_vec(), b"".to_vec()]));
+    assert_eq!(numbers.last_message(), None, "the last receive found none");
+}
+
 proptest! {
     // Each case is many decoders, with a buffer each.
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -13,15 +13,21 @@ use crate::wire::{Framing, Step};
 /// An empty line is a message without bytes: a text, and no JSON. [`skip_blank`](Self::skip_blank) is for
 /// senders that write some between their values.
 ///
+/// The last line of a stream needs no line feed: `printf`, `echo -n` and `jq -j` write none. One that does not decode
+/// was cut off, and is [`Truncated`](crate::ErrorKind::Truncated): so half of a JSON object, array or string is no
+/// message. Half of a text is, and so is half of a number that is a whole line: where writers may be killed in the middle
+/// of such lines, [`require_last_feed`](Self::require_last_feed). A [`TypedConnection`](crate::TypedConnection) and a
+/// service always do: on the other side is this crate, which ends its lines.
+///
 /// ```
 /// use typed_pipe::TypedReceiver;
 /// use typed_pipe::wire::foreign::Lines;
 /// use typed_pipe::wire::{Plain, Wire};
 ///
 /// let wire = Wire::new(Lines::default(), Plain);
-/// let receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"one\r\n\ntwo\n"[..], wire);
+/// let receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"one\r\n\ntwo\nlast"[..], wire);
 /// let lines = receiver.collect::<Result<Vec<_>, _>>()?;
-/// assert_eq!(lines, ["one", "", "two"]);
+/// assert_eq!(lines, ["one", "", "two", "last"]);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Debug)]

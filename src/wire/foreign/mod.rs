@@ -55,7 +55,7 @@
 //! |---|---|
 //! | any but `0x0A` | the payload, in which there is no line feed |
 //! | 0 or 1 | `0x0D` (carriage return): taken, and not written |
-//! | 1 | `0x0A` (line feed) |
+//! | 1 | `0x0A` (line feed); the last line of a stream may [do without](Lines::require_last_feed) |
 //!
 //! # Test vectors
 //!
