@@ -423,6 +423,38 @@ fn half_a_line_of_json_of_a_killed_program_is_truncated() {
     });
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn json_over_several_lines_of_one_python_after_the_other() {
+    use typed_pipe::wire::Json;
+    use typed_pipe::wire::foreign::ConcatenatedJson;
+
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let wire = Wire::new(ConcatenatedJson::default(), Json);
+        let mut values = end.into_receiver_with::<serde_json::Value, _, _>(wire);
+        for id in 0..3 {
+            let script = format!(
+                "import json, sys
+with open(sys.argv[1], 'w') as pipe:
+    for more in range(2):
+        json.dump({{'id': {id} + more, 'text': '}}\"'}}, pipe, indent=2)
+    pipe.write('{id}')
+"
+            );
+            let mut python = Command::new("python3");
+            python.arg("-c").arg(script).arg(&path);
+            let Some(program) = Program::start(&mut python) else { return };
+            assert_eq!(values.recv().unwrap()["id"], id);
+            assert_eq!(values.recv().unwrap()["id"], id + 1);
+            assert_eq!(values.recv().unwrap(), id, "at its end");
+            program.join();
+        }
+    });
+}
+
 #[test]
 fn lines_of_one_shell_after_the_other() {
     watched(|| {
