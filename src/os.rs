@@ -158,7 +158,7 @@ mod unix {
 
     impl<D: Direction, M: Mode, P: Hold> AsFd for End<D, Open<M>, P> {
         fn as_fd(&self) -> BorrowedFd<'_> {
-            self.raw().as_fd()
+            self.raw().show()
         }
     }
 
@@ -180,7 +180,7 @@ mod unix {
 
     impl<M: Mode> AsFd for Connection<M> {
         fn as_fd(&self) -> BorrowedFd<'_> {
-            self.raw().as_fd()
+            self.raw().show()
         }
     }
 
