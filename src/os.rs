@@ -9,7 +9,30 @@ use crate::sys::{Handle, Raw};
 
 /// An open end of a handle that came from elsewhere: an inherited pipe, or one of the standard streams.
 ///
-/// Nobody else may use the same open pipe: an end remembers the flags that it has set.
+/// Others may use the same open pipe, before, meanwhile and afterwards, such as the programs of a shell's line that
+/// have it as their standard input or output: it is not changed under them. Of what one of several readers takes, the
+/// others see nothing.
+///
+/// ```
+/// # #[cfg(unix)] {
+/// use std::io::Read;
+/// use std::os::fd::AsFd;
+/// use std::time::Duration;
+/// use typed_pipe::state::Open;
+/// use typed_pipe::{ReadEnd, Unnamed};
+///
+/// /// What comes in by the standard input within a second, if that is a pipe.
+/// fn first_words() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+///     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+///     let mut end = ReadEnd::<Open, Unnamed>::try_from(stdin)?;
+///     let mut words = vec![0; 80];
+///     let len = end.read_timeout(&mut words, Duration::from_secs(1))?; // whether or not `O_NONBLOCK` is set
+///     words.truncate(len);
+///     Ok(words)
+/// }
+/// # let _ = first_words;
+/// # }
+/// ```
 ///
 /// # Errors
 ///
@@ -19,6 +42,13 @@ use crate::sys::{Handle, Raw};
 /// - [`WrongDirection`](crate::ErrorKind::WrongDirection): it is not open for this direction alone.
 ///
 /// # Platform-specific behavior
+///
+/// ## Unix
+///
+/// `O_NONBLOCK` may be set or not, by whomever and at any time: deadlines hold, and what waits does not fail. On Linux
+/// it is neither set nor cleared here. The first operation that must not wait opens the pipe once more, by
+/// `/proc/self/fd`, which takes a descriptor. Where that cannot be (another system, no `/proc`, the pipe of another
+/// user), the flag is set for the one call that reads or writes, and put back right after it.
 ///
 /// ## Windows
 ///
@@ -41,7 +71,9 @@ impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
 
 /// A connection of a handle that came from elsewhere: an inherited one, or one of another library.
 ///
-/// Nobody else may use it meanwhile. That it is connected is checked, and nothing is known of its path.
+/// That it is connected is checked, and nothing is known of its path. Others may have it as well: no flag of the socket
+/// is changed, and none that others change holds anything up. A half that is closed or dropped ends its direction
+/// for all, unless the other half goes with it.
 ///
 /// # Errors
 ///
@@ -156,6 +188,8 @@ mod unix {
         }
     }
 
+    /// The descriptor, also to be copied and passed on: from the first call on, no flag of it is changed any more. It
+    /// waits, unless it came from elsewhere and did not.
     impl<D: Direction, M: Mode, P: Hold> AsFd for End<D, Open<M>, P> {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.raw().show()
@@ -171,7 +205,7 @@ mod unix {
         }
     }
 
-    /// Gives the descriptor away, in blocking mode, as descriptors are expected to be.
+    /// Gives the descriptor away, as it came.
     impl<D: Direction> From<End<D, Open, Unnamed>> for OwnedFd {
         fn from(end: End<D, Open, Unnamed>) -> Self {
             whole(end.into_io())
@@ -184,7 +218,7 @@ mod unix {
         }
     }
 
-    /// Gives the socket away, in blocking mode, as descriptors are expected to be.
+    /// Gives the socket away: as it came, or in blocking mode where it was connected or accepted here.
     ///
     /// Bytes that have come in, and were kept while others were sent, are lost.
     impl From<Connection> for OwnedFd {

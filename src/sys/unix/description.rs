@@ -145,3 +145,86 @@ fn without_waiting(
     let _ = ioctl_fionbio(fd, false);
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rustix::io::{read, write};
+    use rustix::pipe::pipe;
+
+    use super::*;
+    use crate::sys::Until;
+
+    fn late() -> Wait<'static> {
+        let end = Instant::now() + Duration::from_millis(20);
+        Wait { until: Until::Deadline(end), stop: None }
+    }
+
+    /// As where there is no `/proc`, or the pipe is another user's.
+    fn refused(fd: &OwnedFd, way: Way) -> Description {
+        let fd = fd.try_clone().unwrap();
+        Description { anew: Anew::Refused, ..Description::adopted(fd, way) }
+    }
+
+    fn waits(fd: &OwnedFd) -> bool {
+        !fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
+    }
+
+    #[test]
+    fn a25_a_pipe_that_cannot_be_opened_anew_is_left_as_it_was_after_each_operation() {
+        for nonblocking in [false, true] {
+            let (from, to) = pipe().unwrap();
+            for fd in [&from, &to] {
+                ioctl_fionbio(fd, nonblocking).unwrap();
+            }
+            let (mut reader, mut writer) = (refused(&from, Way::In), refused(&to, Way::Out));
+            let mut buf = vec![0; 65_536];
+            for (wait, kind) in
+                [(Wait::NOW, io::ErrorKind::WouldBlock), (late(), io::ErrorKind::TimedOut)]
+            {
+                let failed = reader.attempt(PollFlags::IN, wait, |fd| {
+                    assert!(!waits(&from));
+                    read(fd, &mut *buf)
+                });
+                assert_eq!(failed.unwrap_err().kind(), kind);
+                let mut written = 0;
+                let failed = loop {
+                    let wrote = writer.attempt(PollFlags::OUT, wait, |fd| {
+                        assert!(!waits(&to));
+                        write(fd, &[7; 10_000])
+                    });
+                    match wrote {
+                        Ok(bytes) => written += bytes,
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(failed.kind(), kind);
+                while written > 0 {
+                    written -=
+                        reader.attempt(PollFlags::IN, wait, |fd| read(fd, &mut *buf)).unwrap();
+                }
+                assert_eq!([waits(&from), waits(&to)], [!nonblocking; 2]);
+            }
+            drop((from, to));
+            let forever = Wait { until: Until::Done, stop: None };
+            drop(reader);
+            let told = writer.attempt(PollFlags::OUT, forever, |fd| write(fd, b"unheard"));
+            assert_eq!(told.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a25_nothing_more_is_opened_before_an_operation_must_not_wait() {
+        let (from, to) = pipe().unwrap();
+        let mut reader = Description::adopted(from, Way::In);
+        write(&to, b"12").unwrap();
+        let forever = Wait { until: Until::Done, stop: None };
+        let mut buf = [0; 1];
+        reader.attempt(PollFlags::IN, forever, |fd| read(fd, &mut buf)).unwrap();
+        assert!(matches!(reader.anew, Anew::Untried));
+        reader.attempt(PollFlags::IN, Wait::NOW, |fd| read(fd, &mut buf)).unwrap();
+        assert!(matches!(reader.anew, Anew::Open(_)));
+    }
+}
