@@ -56,6 +56,9 @@ use crate::sys::{Handle, Raw};
 /// `FILE_FLAG_OVERLAPPED`, such as most standard streams, reads and writes as long as it takes; with a
 /// deadline or a [`Stop`](crate::Stop), or without waiting, it is
 /// [`Unsupported`](crate::ErrorKind::Unsupported).
+///
+/// One with `PIPE_NOWAIT` waits as long as the end has it. That mode is the one of all copies of the handle; it is put
+/// back when the end is dropped or given away, and not where the process is killed.
 impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
     type Error = TransitionError<Handle>;
 
@@ -83,6 +86,10 @@ impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
 /// # Platform-specific behavior
 ///
 /// ## Windows
+///
+/// On a pipe of the message type reads end with a message, and with `PIPE_NOWAIT` they wait, as long as the connection
+/// has the handle. That mode is the one of all copies of the handle; it is put back when the connection is dropped or
+/// given away, and not where the process is killed.
 ///
 /// A handle that was not opened with `FILE_FLAG_OVERLAPPED` is taken, and cannot do what has a deadline. On a pipe of
 /// another program that is of the byte type, [`Connection::finish`] is
@@ -263,7 +270,8 @@ mod windows {
         }
     }
 
-    /// Gives the handle away. It is overlapped: not every program can read from it or write to it.
+    /// Gives the handle away: as it came, or, where it was connected or accepted here, reading byte by byte. Such a one is
+    /// overlapped: not every program can read from it or write to it.
     impl From<Connection> for OwnedHandle {
         fn from(connection: Connection) -> Self {
             both(connection)
