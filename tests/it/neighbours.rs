@@ -61,9 +61,9 @@ fn waits(fd: impl AsFd) -> bool {
 struct Shell(Child);
 
 impl Shell {
-    /// Runs a script in which `ours` is this program, in a role with a descriptor.
+    /// Runs a script in which `$ours` is this program, in a role with a descriptor.
     fn run(script: &str, role: &str, fd: u32, set: impl FnOnce(&mut Command)) -> Self {
-        let script = format!("ours() {{ \"$0\" --exact peer::play --nocapture >&2; }}\n{script}");
+        let script = script.replace("$ours", "\"$0\" --exact peer::play --nocapture >&2");
         let mut command = Command::new("sh");
         command.arg("-c").arg(script).arg(env::current_exe().unwrap()).stderr(Stdio::null());
         peer::cast(&mut command, role, Path::new(&fd.to_string()), 0);
@@ -93,7 +93,7 @@ fn who_reads_after_us_finds_the_pipe_as_it_was() {
                 for (read, write) in pipes() {
                     let role = format!("neighbours reads {mode} {leave}");
                     // It is told by the status how our process ended.
-                    let script = "ours; echo $?; exec cat";
+                    let script = "$ours; echo $?; exec cat";
                     let mut shell = Shell::run(script, &role, 0, |command| {
                         command.stdin(copy(&read)).stdout(Stdio::piped());
                     });
@@ -129,9 +129,9 @@ fn who_writes_after_us_finds_the_pipe_as_it_was() {
             for leave in LEAVES {
                 for (read, write) in pipes() {
                     let role = format!("neighbours writes {mode} {leave}");
-                    let script = "ours 3>&1; echo $? >&4; exec 4>&-; exec seq 1000000";
+                    let script = "exec 4>&0\n3>&1 $ours; echo $? >&4; exec 4>&-; exec seq 1000000";
                     let (told, tell) = nameless();
-                    let shell = Shell::run(&format!("exec 4>&0\n{script}"), &role, 3, |command| {
+                    let shell = Shell::run(script, &role, 3, |command| {
                         command.stdin(tell).stdout(copy(&write));
                     });
                     let mut status = String::new();
@@ -260,11 +260,12 @@ fn a_flag_that_another_process_sets_and_clears_holds_up_nobody() {
     watched(|| {
         for (read, write) in pipes() {
             let shells = [&read, &write].map(|fd| {
-                let mut shell = Shell::run("ours", "neighbours toggles threads -", 0, |command| {
-                    command.stdin(copy(fd)).stderr(Stdio::piped());
-                });
-                let stderr = shell.0.stderr.as_mut().unwrap();
-                while !stderr.bytes().any(|byte| byte.unwrap() == peer::READY) {}
+                let mut shell =
+                    Shell::run("exec $ours", "neighbours toggles threads -", 0, |command| {
+                        command.stdin(copy(fd)).stderr(Stdio::piped());
+                    });
+                let mut stderr = BufReader::new(shell.0.stderr.take().unwrap());
+                stderr.read_until(peer::READY, &mut Vec::new()).unwrap();
                 shell
             });
             let mut reader = Reader::try_from(copy(&read)).unwrap();
@@ -297,7 +298,7 @@ fn an_end_that_waits_by_itself_uses_no_processor() {
     watched(|| {
         for (read, write) in pipes() {
             ioctl_fionbio(&read, true).unwrap();
-            let shell = Shell::run("ours", "neighbours idles threads -", 0, |command| {
+            let shell = Shell::run("exec $ours", "neighbours idles threads -", 0, |command| {
                 command.stdin(copy(&read));
             });
             thread::sleep(Duration::from_secs(1));
