@@ -13,6 +13,8 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+#[cfg(unix)]
+mod neighbours;
 mod node;
 mod once;
 mod peer;
