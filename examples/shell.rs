@@ -36,14 +36,15 @@ impl Framing for Lines {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        Ok(match bytes.iter().position(|&byte| byte == b'\n') {
+    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
+        let feed = bytes[scanned..].iter().position(|&byte| byte == b'\n');
+        Ok(match feed.map(|at| scanned + at) {
             Some(end) if bytes[..end].trim_ascii().is_empty() => Step::Skip { bytes: end + 1 },
             Some(end) => Step::Message { payload: 0..end, frame: end + 1 },
             None if bytes.len() >= LONGEST => {
                 Step::Message { payload: 0..bytes.len(), frame: bytes.len() }
             }
-            None => Step::More { total: bytes.len() + 1 },
+            None => Step::NoEnd { scanned: bytes.len() },
         })
     }
 }

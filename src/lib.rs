@@ -156,7 +156,6 @@ pub use pipe::{Pipe, PipeOptions};
 pub use service::{Client, ClientOptions, Ending, Response, Serves, Service, Summary};
 pub use source::{ByteSink, ByteSource, ReadWithin, Ret, Sink, SinkRet, Source, WriteWithin};
 pub use sys::{IfExists, Peer, User};
-pub use text::LastLine;
 pub use wait::Stop;
 
 #[cfg(doc)]

@@ -9,7 +9,30 @@ use crate::sys::{Handle, Raw};
 
 /// An open end of a handle that came from elsewhere: an inherited pipe, or one of the standard streams.
 ///
-/// Nobody else may use the same open pipe: an end remembers the flags that it has set.
+/// Others may use the same open pipe, before, meanwhile and afterwards, such as the programs of a shell's line that
+/// have it as their standard input or output: it is not changed under them. Of what one of several readers takes, the
+/// others see nothing.
+///
+/// ```
+/// # #[cfg(unix)] {
+/// use std::io::Read;
+/// use std::os::fd::AsFd;
+/// use std::time::Duration;
+/// use typed_pipe::state::Open;
+/// use typed_pipe::{ReadEnd, Unnamed};
+///
+/// /// What comes in by the standard input within a second, if that is a pipe.
+/// fn first_words() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+///     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+///     let mut end = ReadEnd::<Open, Unnamed>::try_from(stdin)?;
+///     let mut words = vec![0; 80];
+///     let len = end.read_timeout(&mut words, Duration::from_secs(1))?; // whether or not `O_NONBLOCK` is set
+///     words.truncate(len);
+///     Ok(words)
+/// }
+/// # let _ = first_words;
+/// # }
+/// ```
 ///
 /// # Errors
 ///
@@ -20,12 +43,22 @@ use crate::sys::{Handle, Raw};
 ///
 /// # Platform-specific behavior
 ///
+/// ## Unix
+///
+/// `O_NONBLOCK` may be set or not, by whomever and at any time: deadlines hold, and what waits does not fail. On Linux
+/// it is neither set nor cleared here. The first operation that must not wait opens the pipe once more, by
+/// `/proc/self/fd`, which takes a descriptor. Where that cannot be (another system, no `/proc`, the pipe of another
+/// user), the flag is set for the one call that reads or writes, and put back right after it.
+///
 /// ## Windows
 ///
 /// A handle that is open for both directions will do. One that was not opened with
 /// `FILE_FLAG_OVERLAPPED`, such as most standard streams, reads and writes as long as it takes; with a
 /// deadline or a [`Stop`](crate::Stop), or without waiting, it is
 /// [`Unsupported`](crate::ErrorKind::Unsupported).
+///
+/// One with `PIPE_NOWAIT` waits as long as the end has it. That mode is the one of all copies of the handle; it is put
+/// back when the end is dropped or given away, and not where the process is killed.
 impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
     type Error = TransitionError<Handle>;
 
@@ -41,7 +74,9 @@ impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
 
 /// A connection of a handle that came from elsewhere: an inherited one, or one of another library.
 ///
-/// Nobody else may use it meanwhile. That it is connected is checked, and nothing is known of its path.
+/// That it is connected is checked, and nothing is known of its path. Others may have it as well: no flag of the socket
+/// is changed, and none that others change holds anything up. A half that is closed or dropped ends its direction
+/// for all, unless the other half goes with it.
 ///
 /// # Errors
 ///
@@ -51,6 +86,10 @@ impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
 /// # Platform-specific behavior
 ///
 /// ## Windows
+///
+/// On a pipe of the message type reads end with a message, and with `PIPE_NOWAIT` they wait, as long as the connection
+/// has the handle. That mode is the one of all copies of the handle; it is put back when the connection is dropped or
+/// given away, and not where the process is killed.
 ///
 /// A handle that was not opened with `FILE_FLAG_OVERLAPPED` is taken, and cannot do what has a deadline. On a pipe of
 /// another program that is of the byte type, [`Connection::finish`] is
@@ -156,9 +195,11 @@ mod unix {
         }
     }
 
+    /// The descriptor, also to be copied and passed on: from the first call on, no flag of it is changed any more. It
+    /// waits, unless it came from elsewhere and did not.
     impl<D: Direction, M: Mode, P: Hold> AsFd for End<D, Open<M>, P> {
         fn as_fd(&self) -> BorrowedFd<'_> {
-            self.raw().as_fd()
+            self.raw().show()
         }
     }
 
@@ -171,7 +212,7 @@ mod unix {
         }
     }
 
-    /// Gives the descriptor away, in blocking mode, as descriptors are expected to be.
+    /// Gives the descriptor away, as it came.
     impl<D: Direction> From<End<D, Open, Unnamed>> for OwnedFd {
         fn from(end: End<D, Open, Unnamed>) -> Self {
             whole(end.into_io())
@@ -180,11 +221,11 @@ mod unix {
 
     impl<M: Mode> AsFd for Connection<M> {
         fn as_fd(&self) -> BorrowedFd<'_> {
-            self.raw().as_fd()
+            self.raw().show()
         }
     }
 
-    /// Gives the socket away, in blocking mode, as descriptors are expected to be.
+    /// Gives the socket away: as it came, or in blocking mode where it was connected or accepted here.
     ///
     /// Bytes that have come in, and were kept while others were sent, are lost.
     impl From<Connection> for OwnedFd {
@@ -229,7 +270,8 @@ mod windows {
         }
     }
 
-    /// Gives the handle away. It is overlapped: not every program can read from it or write to it.
+    /// Gives the handle away: as it came, or, where it was connected or accepted here, reading byte by byte. Such a one is
+    /// overlapped: not every program can read from it or write to it.
     impl From<Connection> for OwnedHandle {
         fn from(connection: Connection) -> Self {
             both(connection)

@@ -1,13 +1,8 @@
 //! Ends as channels of lines of text.
 
-use std::io;
-use std::task::{Context, Poll, ready};
-
 use crate::channel::{TypedReceiver, TypedSender};
 use crate::end::{End, Hold};
-use crate::source::{ReadWithin, half};
-use crate::state::{Mode, Open, Read, Write, complete_by};
-use crate::sys::Until;
+use crate::state::{Mode, Open, Read, Write};
 use crate::wire::foreign::Lines;
 use crate::wire::{Plain, Wire};
 
@@ -16,11 +11,11 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     ///
     /// Lines end with LF or CR LF; the last one before the end of the writers needs no end of its own. A line that
     /// is not UTF-8 is an error, [`Decode`](crate::ErrorKind::Decode) with
-    /// [`CodecError::NotUtf8`](crate::CodecError::NotUtf8) as its source, and the next one can be received. A line of
-    /// more than 8 MiB is fatal.
+    /// [`CodecError::NotUtf8`](crate::CodecError::NotUtf8) as its source, and the next one can be received. A last one
+    /// without an end that is not is [`Truncated`](crate::ErrorKind::Truncated). A line of more than 8 MiB is fatal.
     ///
-    /// For another limit, or to tell a line that was cut off from a last one,
-    /// `end.into_receiver_with(Wire::new(Lines::default(), Plain))` is without this comfort.
+    /// It is `end.into_receiver_with(Wire::new(Lines::default(), Plain))`. For another limit, or to tell a line that was
+    /// cut off from a last one, set that on the [`Lines`].
     ///
     /// ```
     /// use std::io::Write;
@@ -37,13 +32,8 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// # client.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn into_text(self) -> TypedReceiver<String, LastLine<Self>, Lines, Plain> {
-        let path = self.shared_path().cloned();
-        let next_writer = self.next_writer();
-        let whole = LastLine { io: self, ended: true, owes_end: false };
-        TypedReceiver::over(whole, Wire::new(Lines::default(), Plain))
-            .named(path)
-            .awaiting_next_writer(next_writer)
+    pub fn into_text(self) -> TypedReceiver<String, Self, Lines, Plain> {
+        self.into_receiver_with(Wire::new(Lines::default(), Plain))
     }
 }
 
@@ -62,150 +52,5 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// ```
     pub fn into_text(self) -> TypedSender<str, Self, Lines, Plain> {
         self.into_sender_with(Wire::new(Lines::default(), Plain))
-    }
-}
-
-/// What lines are read from: at the end of the stream, it ends the last line where nobody has.
-///
-/// [`End::into_text`] puts it around the end; [`get_ref`](Self::get_ref) and [`into_inner`](Self::into_inner) reach it.
-///
-/// ```
-/// use typed_pipe::Pipe;
-///
-/// let lines = Pipe::temporary()?.into_reader().open()?.into_text();
-/// let end = lines.into_inner().into_inner(); // out of the channel, and out of this
-/// end.close();
-/// # Ok::<(), typed_pipe::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct LastLine<R> {
-    io: R,
-    /// Whether nothing was read, or a line feed was read last.
-    ended: bool,
-    /// Whether the end that ended the last line is still to be told.
-    owes_end: bool,
-}
-
-impl<R> LastLine<R> {
-    /// What is read from.
-    ///
-    /// ```
-    /// use typed_pipe::Pipe;
-    ///
-    /// let lines = Pipe::temporary()?.into_reader().open()?.into_text();
-    /// let end = lines.get_ref().get_ref(); // in the channel, and in this
-    /// println!("lines come by {:?}", end.path());
-    /// # assert!(end.path().is_some());
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    pub fn get_ref(&self) -> &R {
-        &self.io
-    }
-
-    /// Gives back what is read from.
-    ///
-    /// ```
-    /// use typed_pipe::{Pipe, WriteEnd};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut lines = pipe.into_reader().open()?.into_text();
-    /// WriteEnd::at(&path)?.open()?.into_text().send("what follows is no text")?;
-    /// assert_eq!(lines.recv()?, "what follows is no text");
-    ///
-    /// let mut end = lines.into_inner().into_inner(); // from here on, bytes
-    /// WriteEnd::at(&path)?.open()?.write(&[0, 159, 146, 150])?;
-    /// assert_eq!(end.read(&mut [0; 8])?, 4);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    pub fn into_inner(self) -> R {
-        self.io
-    }
-
-    pub(crate) fn poll_read_with(
-        &mut self,
-        buf: &mut [u8],
-        read: impl FnOnce(&mut R, &mut [u8]) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() || std::mem::take(&mut self.owes_end) {
-            return Poll::Ready(Ok(0));
-        }
-        let bytes = ready!(read(&mut self.io, buf))?;
-        match (bytes.checked_sub(1), buf.first_mut()) {
-            (Some(last), _) => self.ended = buf.get(last) == Some(&b'\n'),
-            (None, Some(first)) if !self.ended => {
-                *first = b'\n';
-                (self.ended, self.owes_end) = (true, true);
-                return Poll::Ready(Ok(1));
-            }
-            (None, _) => {}
-        }
-        Poll::Ready(Ok(bytes))
-    }
-}
-
-impl<R: io::Read> io::Read for LastLine<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        complete_by(|_| self.poll_read_with(buf, |io, buf| Poll::Ready(io.read(buf))))
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<R: ReadWithin + io::Read> ReadWithin for LastLine<R> {}
-impl<R: half::ReadWithin> half::ReadWithin for LastLine<R> {
-    fn poll_read_within(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-        until: Until,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_read_with(buf, |io, buf| io.poll_read_within(cx, buf, until))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::io::Read;
-
-    use super::*;
-
-    /// Reads that return these bytes, one after the other.
-    struct Reads(VecDeque<&'static [u8]>);
-
-    impl Read for Reads {
-        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            let mut bytes = self.0.pop_front().unwrap_or_default();
-            bytes.read(buf)
-        }
-    }
-
-    #[test]
-    fn the_last_line_is_ended_once() {
-        let ended = |reads: &[&'static [u8]]| {
-            let reads = Reads(reads.iter().copied().collect());
-            let mut io = LastLine { io: reads, ended: true, owes_end: false };
-            let mut all = Vec::new();
-            for _ in 0..9 {
-                let mut buf = [b'?'; 8];
-                let bytes = io.read(&mut buf).unwrap();
-                all.extend_from_slice(if bytes == 0 { b"." } else { &buf[..bytes] });
-            }
-            String::from_utf8(all).unwrap().trim_end_matches('.').to_owned()
-        };
-        assert_eq!(ended(&[]), "");
-        assert_eq!(ended(&[b"a"]), "a\n");
-        assert_eq!(ended(&[b"a\n"]), "a\n");
-        assert_eq!(ended(&[b"a\n", b"b", b"c"]), "a\nbc\n");
-        // The next writer begins a line of its own.
-        assert_eq!(ended(&[b"a", b"", b"b\n", b"", b"c"]), "a\n.b\n.c\n");
-    }
-
-    #[test]
-    fn no_room_is_no_end() {
-        let mut io = LastLine { io: &b"ab"[..], ended: true, owes_end: false };
-        assert_eq!(io.read(&mut [0; 1]).unwrap(), 1);
-        assert_eq!(io.read(&mut []).unwrap(), 0);
-        assert_eq!(io.read(&mut [0; 1]).unwrap(), 1);
     }
 }

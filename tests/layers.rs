@@ -10,15 +10,15 @@ const LAYERS: [(&str, &[&str]); 22] = [
     (
         "tokio",
         &[
-            "service", "text", "dialog", "channel", "duplex", "handles", "end", "source", "path",
-            "state", "wire", "seats", "pace", "wait", "sys", "error",
+            "service", "dialog", "channel", "duplex", "handles", "end", "source", "path", "state",
+            "wire", "seats", "pace", "wait", "sys", "error",
         ],
     ),
     ("os", &["duplex", "end", "handles", "state", "sys", "path", "error"]),
     ("service", &["dialog", "channel", "duplex", "path", "state", "wire", "wait", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("once", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
-    ("text", &["channel", "end", "source", "state", "wire", "wait", "sys"]),
+    ("text", &["channel", "end", "state", "wire"]),
     ("child", &["end", "state", "wait", "sys", "error"]),
     ("dialog", &["channel", "duplex", "handles", "path", "state", "wire", "wait", "sys", "error"]),
     (

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
-use typed_pipe::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared};
+use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared};
 use typed_pipe::{
     Agreement, ConnectOptions, Connection, End, Error, Handles, LastWords, Listener, Loan, Pipe,
     ReadEnd, ReadHalf, ReadWithin, Receivable, ReceivingHalf, Sendable, SendingHalf, Service, Sink,
@@ -34,7 +34,7 @@ fn ends<M: Mode>() {
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));
 }
 
-fn receivers<R: Source + ReadWithin, F: Framing, C: Codec>() {
+fn receivers<R: Source + ReadWithin, F: Framing, C: BorrowingCodec>() {
     type Texts<R, F, C> = TypedReceiver<String, R, F, C>;
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv(r));

@@ -96,7 +96,8 @@ fn message<F: Framing, C: Codec>(decoder: &mut Decoder<F, C>, limited: bool) -> 
     words += &in_words(decoder.message::<(u64, Option<Vec<i16>>)>());
     words += &in_words(decoder.message::<Vec<u8>>());
     if limited {
-        words += &in_words(decoder.message::<Vec<&str>>());
+        let borrowed = decoder.bytes().map(|bytes| decoder.wire().codec().decode::<Vec<&str>>(bytes).ok());
+        words += &in_words(borrowed);
         // A tree of a few levels holds in the limits that all wires here have.
         words += &in_words(decoder.message::<Option<Box<(u8, Option<Box<u8>>)>>>());
     }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::Codec;
+use crate::wire::BorrowingCodec;
 
 /// A type whose values can be sent: all that serde can serialize.
 ///
@@ -57,7 +57,8 @@ pub trait Receivable: DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> Receivable for T {}
 
-/// A message that has a borrowed form, which can be received without copying.
+/// A message that has a borrowed form, which can be received without copying, over a
+/// [`BorrowingCodec`](crate::wire::BorrowingCodec).
 ///
 /// Both forms must have the same bytes on the wire: the same fields in the same order. For postcard and
 /// bincode, `String` and `&str` are the same, and so are `Vec<u8>` and `&[u8]`. The compiler cannot see that
@@ -124,7 +125,7 @@ pub trait Message {
 pub fn forms_agree<T, C>(codec: &C, value: &T) -> bool
 where
     T: Message + Serialize,
-    C: Codec,
+    C: BorrowingCodec,
     for<'a> T::Ref<'a>: Serialize,
 {
     let (mut owned, mut borrowed) = (Vec::new(), Vec::new());

@@ -18,7 +18,9 @@ use crate::error::{Error, FrameError, Operation};
 use crate::source::{ReadWithin, Ret, Source};
 use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
 use crate::sys::Until;
-use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId};
+use crate::wire::{
+    BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId,
+};
 
 /// Receives values of one type.
 ///
@@ -188,6 +190,32 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self.incoming.last_end()
     }
 
+    /// The bytes of the message that the last receive found, whether they could be decoded or not; `None` where it found
+    /// none.
+    ///
+    /// After a [`Decode`](crate::ErrorKind::Decode) they say which message it was. They stay until the next receive.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Plain, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let wire = Wire::new(Lines::default(), Plain);
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"one\nt\xFFo\n"[..], wire);
+    /// assert_eq!(receiver.last_message(), None);
+    /// assert_eq!(receiver.recv()?, "one");
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Decode);
+    /// assert_eq!(receiver.last_message(), Some(&b"t\xFFo"[..])); // this one
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn last_message(&self) -> Option<&[u8]>
+    where
+        F: Framing,
+        C: Codec,
+    {
+        self.incoming.bytes().ok()
+    }
+
     /// The bytes that were read, and belong to no message that was received.
     ///
     /// ```
@@ -250,6 +278,12 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
 
     pub(crate) fn awaiting_next_writer(mut self, next_writer: bool) -> Self {
         self.incoming.await_next_writer(next_writer);
+        self
+    }
+
+    /// Takes a message without an end of its own for one that was cut off, on every wire.
+    pub(crate) fn requiring_ends(mut self) -> Self {
+        self.incoming.require_ends();
         self
     }
 
@@ -419,6 +453,8 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// The codec must be a [`BorrowingCodec`]: over `Json`, where a text may have escapes, it does not compile.
+    ///
     /// It must be dropped before the next receive:
     ///
     /// ```compile_fail,E0499
@@ -436,6 +472,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub fn recv_ref(&mut self) -> Ret<R, impl Future<Output = Result<T::Ref<'_>, Error>>>
     where
         T: Message,
+        C: BorrowingCodec,
     {
         self.receive(Self::found)
     }
@@ -469,6 +506,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub fn try_recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
     where
         T: Message,
+        C: BorrowingCodec,
         R: ReadWithin,
     {
         self.fill_now()?;
@@ -502,6 +540,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ) -> Ret<R, impl Future<Output = Result<T::Ref<'_>, Error>>>
     where
         T: Message,
+        C: BorrowingCodec,
         R: ReadWithin,
     {
         self.receive_until(R::Mode::within(timeout), Self::found)

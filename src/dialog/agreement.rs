@@ -287,7 +287,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
         let theirs = handshake.conclude().map_err(|error| error.at(reader.shared_path()))?;
         let mut outgoing = self.wire.clone();
         outgoing.framing_mut().lower_max_payload(theirs.max_payload);
-        Ok((writer.into_sender_with(outgoing), reader.into_receiver_with(self.wire)))
+        // The other side is this crate, which ends its messages: what has no end was cut off.
+        let receiver = reader.into_receiver_with(self.wire).requiring_ends();
+        Ok((writer.into_sender_with(outgoing), receiver))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, lets_in_handles: bool) -> Terms {

@@ -142,6 +142,11 @@ pub enum FrameError {
         /// Those of this receiver.
         ours: Box<str>,
     },
+    /// The payload has no end that this framing could find. Nothing of it was sent.
+    #[error(
+        "the end of the payload cannot be found in it; use a codec that writes what this framing carries"
+    )]
+    NoEnd,
     /// The system gave no random number for a writer to be told from the others by.
     #[error("the system gave no random number to tell this writer from the others by")]
     NoIdentity,
@@ -226,7 +231,7 @@ impl FrameError {
             | Self::Checksum { .. }
             | Self::Header { .. }
             | Self::OutOfBounds => ErrorKind::Corrupt,
-            Self::Delimiter { .. } => ErrorKind::Encode,
+            Self::Delimiter { .. } | Self::NoEnd => ErrorKind::Encode,
             Self::Lost { .. } => ErrorKind::Lost,
             Self::Mismatch { .. } => ErrorKind::Mismatch,
             Self::NoIdentity => ErrorKind::Io,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::given::Given;
 use super::{ANSWER, ANSWERED, Answer, DONE, FAILED, PANICKED, Request};
 use crate::duplex::Connection;
 use crate::error::{Error, ErrorKind};
@@ -227,11 +228,11 @@ impl Desk {
         let number = ticket.number;
         match handled {
             Ok(Ok(answer)) if ticket.wanted == ANSWER => {
-                (number, ANSWERED, Some(answer), String::new())
+                (number, ANSWERED, Given(Some(answer)), String::new())
             }
-            Ok(Ok(_)) => (number, DONE, None, String::new()),
-            Ok(Err(words)) => (number, FAILED, None, words),
-            Err(panic) => (number, PANICKED, None, words(panic.as_ref()).to_owned()),
+            Ok(Ok(_)) => (number, DONE, Given(None), String::new()),
+            Ok(Err(words)) => (number, FAILED, Given(None), words),
+            Err(panic) => (number, PANICKED, Given(None), words(panic.as_ref()).to_owned()),
         }
     }
 
@@ -277,7 +278,7 @@ pub(crate) fn instead<Resp>(
     let error = sent.as_ref().err()?;
     let about_value = matches!(error.kind(), ErrorKind::Encode | ErrorKind::TooLarge);
     (about_value && !error.is_fatal())
-        .then(|| (answer.0, FAILED, None, format!("its answer cannot be sent: {error}")))
+        .then(|| (answer.0, FAILED, Given(None), format!("its answer cannot be sent: {error}")))
 }
 
 /// What a panic says.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 #[cfg(feature = "tokio")]
+use super::given::Given;
 use super::tasks::Tasks;
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
@@ -331,7 +332,7 @@ type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, Shared<Req, Resp,
 
 /// What an answer means to its caller.
 pub(crate) fn outcome<Resp>(
-    (_, outcome, value, words): Answer<Resp>,
+    (_, outcome, Given(value), words): Answer<Resp>,
 ) -> Result<Option<Resp>, Error> {
     let failed = |cause| Err(Error::new(Operation::Call, cause).delivered());
     match outcome {

@@ -2,8 +2,8 @@
 //!
 //! What goes over the connection, in the codec of the wire: a request is a tuple of its number (`u64`), what is wanted
 //! (`u8`: 0 an answer, 1 no more than that it was done) and the value; an answer is a tuple of the number of its request
-//! (`u64`), how it went (`u8`: 0 answered, 1 done, 2 failed, 3 panicked), the value if there is one (an option), and
-//! words (a string) where it failed. Numbers are never used twice on a connection.
+//! (`u64`), how it went (`u8`: 0 answered, 1 done, 2 failed, 3 panicked), the value if there is one (a sequence of none or
+//! one), and words (a string) where it failed. Numbers are never used twice on a connection.
 
 mod attempts;
 mod channels;
@@ -11,6 +11,7 @@ mod client;
 mod desk;
 #[cfg(feature = "tokio")]
 mod dialing;
+mod given;
 mod link;
 mod options;
 mod server;
@@ -26,6 +27,7 @@ pub(crate) use client::SharedLink;
 pub use desk::{Ending, Summary};
 #[cfg(feature = "tokio")]
 pub(crate) use dialing::Dial;
+use given::Given;
 #[cfg(feature = "tokio")]
 pub(crate) use link::{Link, Shared, not_sent, outcome, unanswered};
 pub use options::ClientOptions;
@@ -49,7 +51,7 @@ const PANICKED: u8 = 3;
 pub(crate) type Request<T> = (u64, u8, T);
 
 /// The number, how it went, the value, and words.
-pub(crate) type Answer<T> = (u64, u8, Option<T>, String);
+pub(crate) type Answer<T> = (u64, u8, Given<T>, String);
 
 /// The error of a service that has done what was asked, and has not answered.
 pub(crate) fn no_answer(path: &PipePath) -> Error {

@@ -21,7 +21,9 @@
 //!   - `open(&Path, Way, any_owner: bool, Wait) -> io::Result<Raw>`: a client's end. A writing end
 //!     waits for the pipe to be there and to have a reader; a reading end waits for the pipe alone.
 //!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Option<Handle>`,
-//!     which a half has not, nor on Windows the end of an owner who reads. It is an `AsFd` or an `AsHandle` as well.
+//!     which a half has not, nor on Windows the end of an owner who reads. It is an `AsFd` or an `AsHandle` as well. What
+//!     was adopted may be others' as well, and is left as it was. On Unix alone, `show(&self) -> BorrowedFd`: for
+//!     others, who may pass it on.
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
 //!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays.
 //!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says

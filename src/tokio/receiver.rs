@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::source::{ReadWithin, Source, half};
 use crate::state::{Open, Read};
 use crate::sys::Until;
-use crate::text::LastLine;
 use crate::wire::{Codec, Framing};
 
 #[diagnostic::do_not_recommend]
@@ -42,20 +41,6 @@ impl<P: Hold> half::ReadWithin for End<Read, Open<Tokio>, P> {
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
 /// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
-#[diagnostic::do_not_recommend]
-impl<P: Hold> Source for LastLine<End<Read, Open<Tokio>, P>> {
-    type Mode = Tokio;
-}
-
-#[diagnostic::do_not_recommend]
-impl<P: Hold> half::Source for LastLine<End<Read, Open<Tokio>, P>> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_with(buf, |end, buf| end.poll_read_until(cx, buf, Until::Done))
-    }
-}
-
-impl<P: Hold> ReadWithin for LastLine<End<Read, Open<Tokio>, P>> {}
-
 impl<T, P, F, C> Stream for TypedReceiver<T, End<Read, Open<Tokio>, P>, F, C>
 where
     T: Receivable,

@@ -3,8 +3,8 @@ use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use serde::{Deserialize, Serialize};
 
-use super::Codec;
 use super::codec::all_taken;
+use super::{BorrowingCodec, Codec};
 use crate::error::CodecError;
 
 /// [Bincode 2](https://docs.rs/bincode/2.0.1) in its standard configuration, for peers that speak it.
@@ -88,6 +88,8 @@ impl<const LIMIT: usize> Codec for Bincode<LIMIT> {
         Ok(value)
     }
 }
+
+impl<const LIMIT: usize> BorrowingCodec for Bincode<LIMIT> {}
 
 /// The end of a vector.
 struct Appended<'a>(&'a mut Vec<u8>);

@@ -68,7 +68,7 @@ impl Framing for Checked {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
         let (covered, goodbye) = match self.prefix.announced(bytes)? {
             Some(Announced::Message { covered }) => (covered, false),
             Some(Announced::Goodbye) => (HEADER, true),
@@ -130,12 +130,12 @@ mod tests {
         let mut goodbye = out.split_off(6);
         assert_eq!(goodbye.len(), 8);
         for cut in 4..8 {
-            let step = Checked::default().scan(&mut goodbye[..cut]).unwrap();
+            let step = Checked::default().scan(&mut goodbye[..cut], 0).unwrap();
             assert_eq!(step, Step::More { total: 8 });
         }
-        assert_eq!(Checked::default().scan(&mut goodbye).unwrap(), Step::Goodbye { bytes: 8 });
+        assert_eq!(Checked::default().scan(&mut goodbye, 0).unwrap(), Step::Goodbye { bytes: 8 });
         goodbye[7] ^= 1;
-        let damaged = Checked::default().scan(&mut goodbye);
+        let damaged = Checked::default().scan(&mut goodbye, 0);
         assert!(matches!(damaged, Err(FrameError::Checksum { .. })));
     }
 
@@ -149,10 +149,10 @@ mod tests {
         let mut frame = framed(&mut Checked::default(), b"payload").unwrap();
         for cut in 1..frame.len() {
             let total = if cut < 4 { 4 } else { frame.len() };
-            let step = Checked::default().scan(&mut frame[..cut]).unwrap();
+            let step = Checked::default().scan(&mut frame[..cut], 0).unwrap();
             assert_eq!(step, Step::More { total });
         }
-        let step = Checked::default().scan(&mut frame).unwrap();
+        let step = Checked::default().scan(&mut frame, 0).unwrap();
         assert_eq!(step, Step::Message { payload: 4..11, frame: 15 });
     }
 
@@ -164,8 +164,8 @@ mod tests {
             framed(&mut framing, b"abcd"),
             Err(FrameError::TooLarge { len: 4, limit: 3 })
         ));
-        assert!(matches!(framing.scan(&mut [0, 0, 0, 4]), Err(FrameError::TooLarge { .. })));
-        assert!(matches!(framing.scan(&mut [0xFF; 4]), Err(FrameError::Header { .. })));
+        assert!(matches!(framing.scan(&mut [0, 0, 0, 4], 0), Err(FrameError::TooLarge { .. })));
+        assert!(matches!(framing.scan(&mut [0xFF; 4], 0), Err(FrameError::Header { .. })));
     }
 
     proptest! {
@@ -178,7 +178,7 @@ mod tests {
                 damaged[bit / 8] ^= 1 << (bit % 8);
                 damaged.extend_from_slice(&next);
                 // A damaged length may ask for more than there is: a message it never is.
-                let step = Checked::default().scan(&mut damaged);
+                let step = Checked::default().scan(&mut damaged, 0);
                 assert!(matches!(step, Ok(Step::More { .. }) | Err(_)), "{bit} {step:?}");
             }
         }

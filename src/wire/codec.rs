@@ -84,6 +84,56 @@ pub trait Codec {
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError>;
 }
 
+/// A codec whose texts and bytes lie in the message as they are, so that a value can borrow each of them from there.
+///
+/// [`recv_ref`](crate::TypedReceiver::recv_ref) asks for it. In a codec with escapes, such as `Json`, a text can be
+/// borrowed or not, as its characters happen to be: receive owned values from it.
+///
+/// A codec of your own may say so of itself, if its [`decode`](Codec::decode) gives every string and every run of bytes
+/// to serde as borrowed (`visit_borrowed_str`, `visit_borrowed_bytes`):
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_pipe::wire::{BorrowingCodec, Codec, Postcard, Wire};
+/// use typed_pipe::{CodecError, TypedReceiver};
+///
+/// /// Postcard after a byte that tells the version.
+/// struct Versioned;
+///
+/// impl Codec for Versioned {
+///     fn name(&self) -> &str {
+///         "versioned"
+///     }
+///
+///     fn encode<T: Serialize + ?Sized>(&self, value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+///         out.push(1);
+///         Postcard.encode(value, out)
+///     }
+///
+///     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
+///         match bytes {
+///             [1, bytes @ ..] => Postcard.decode(bytes),
+///             _ => Err(CodecError::format("another version")),
+///         }
+///     }
+/// }
+///
+/// impl BorrowingCodec for Versioned {}
+///
+/// let wire = Wire::default().with_codec(Versioned);
+/// let bytes: &[u8] = b"\0\0\0\x04\x01\x02hi";
+/// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes, wire);
+/// assert_eq!(receiver.recv_ref()?, "hi");
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "nothing can be borrowed from a message in the codec `{Self}`",
+    label = "texts in it may have escapes, which must be copied",
+    note = "receive an owned value, with `recv` in place of `recv_ref`",
+    note = "if `{Self}` is your own and borrows every text and all bytes, add `impl BorrowingCodec for {Self} {{}}`"
+)]
+pub trait BorrowingCodec: Codec {}
+
 /// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, the default.
 ///
 /// The bytes do not describe themselves, so both sides must have the same type. What depends on
@@ -132,6 +182,8 @@ impl Codec for Postcard {
         Ok(value)
     }
 }
+
+impl BorrowingCodec for Postcard {}
 
 /// Refuses bytes that are left over.
 #[inline]

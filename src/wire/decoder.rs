@@ -1,10 +1,12 @@
 use std::fmt;
+use std::mem;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::slack::{ROOM, Slack, give_back};
-use super::{Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
+use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
 /// Turns the bytes that arrive into values.
@@ -52,9 +54,15 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     payload: Range<usize>,
     /// Whether the current message is in the framing instead.
     assembled: bool,
-    /// How many bytes the unfinished frame at `start` has at least, as it said itself. A hint: it
-    /// bounds how far the buffer grows, and never makes it grow.
+    /// How many bytes the unfinished frame at `start` has at least, as it said itself; 0 where that is not known. A
+    /// hint: it bounds how far the buffer grows, and never makes it grow.
     total: usize,
+    /// What the framing said last of how long a frame is, whether that is believed or not.
+    announced: usize,
+    /// How many bytes of the unfinished frame the framing need not look at again.
+    scanned: usize,
+    /// Whether the current message, if there is one, is what was left at the end of the stream.
+    at_end: bool,
     /// Whether the place in the stream is lost.
     poisoned: bool,
     /// Whether a goodbye came last.
@@ -127,6 +135,7 @@ impl<F, C> Decoder<F, C> {
     /// ```
     pub fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.buffer.len());
+        self.at_end = false;
     }
 
     /// What has arrived behind the current message, or behind the last one if there is none.
@@ -207,6 +216,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             payload: 0..0,
             assembled: false,
             total: 0,
+            announced: 0,
+            scanned: 0,
+            at_end: false,
             poisoned: false,
             finished: false,
             slack: Slack::default(),
@@ -219,7 +231,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// and [`Disconnected`](crate::ErrorKind::Disconnected) without one. It is
     /// [`Truncated`](crate::ErrorKind::Truncated) inside a message, and
     /// [`Poisoned`](crate::ErrorKind::Poisoned) where the place in the stream was lost before. Step past all
-    /// whole messages first.
+    /// whole messages first, and [to what the end makes one](Self::step_at_end).
     ///
     /// On a wire of many writers it is [`Lost`](crate::ErrorKind::Lost) first, once for each message that the
     /// end leaves unfinished: call this again after such an error.
@@ -268,8 +280,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn reset(&mut self) {
-        (self.start, self.end, self.frame, self.total) = (0, 0, 0, 0);
-        (self.poisoned, self.finished) = (false, false);
+        (self.start, self.end, self.frame) = (0, 0, 0);
+        (self.total, self.announced, self.scanned) = (0, 0, 0);
+        (self.at_end, self.poisoned, self.finished) = (false, false, false);
         self.wire.framing.reset();
     }
 
@@ -302,9 +315,48 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// stays usable then, and such errors are not [fatal](Error::is_fatal).
     #[inline]
     pub fn step(&mut self) -> Result<bool, Error> {
+        self.go_on(false)
+    }
+
+    /// Goes to the next whole message where nothing more will arrive, and says whether it is there.
+    ///
+    /// It is [`step`](Self::step), and then the message that the end of the stream makes of what is left, if it does: a
+    /// last line without a line feed is one, see [`Lines`](super::foreign::Lines). Where such a message does not decode,
+    /// it was cut off: the error of [`message`](Self::message) is [`Truncated`](crate::ErrorKind::Truncated) then.
+    /// Without a further message, [`end`](Self::end) says what the end means.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Decoder, Plain, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::new(Lines::default(), Plain));
+    /// decoder.spare()[..8].copy_from_slice(b"one\nlast");
+    /// decoder.filled(8); // and nothing more can be read
+    /// let mut lines = Vec::new();
+    /// while decoder.step_at_end()? {
+    ///     lines.push(decoder.message::<String>()?);
+    /// }
+    /// assert_eq!(lines, ["one", "last"]);
+    /// assert!(decoder.end().is_disconnected());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`step`](Self::step).
+    pub fn step_at_end(&mut self) -> Result<bool, Error> {
+        if self.step()? {
+            return Ok(true);
+        }
+        self.at_end = self.go_on(true)?;
+        Ok(self.at_end)
+    }
+
+    #[inline]
+    fn go_on(&mut self, at_end: bool) -> Result<bool, Error> {
         self.start += self.frame;
         self.frame = 0;
-        self.scan().map_err(|cause| {
+        self.scan(at_end).map_err(|cause| {
             self.poisoned |= matches!(cause, Cause::Frame(_));
             Error::new(Operation::Receive, cause)
         })
@@ -312,7 +364,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     /// The value of the current message: the one that the last [`step`](Self::step) found.
     ///
-    /// It may borrow from this decoder. It can be called again, and reads the same message.
+    /// It can be called again, and reads the same message.
     ///
     /// ```
     /// use typed_pipe::ErrorKind;
@@ -323,7 +375,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// decoder.filled(7);
     /// assert!(decoder.step()?);
     /// assert_eq!(decoder.message::<bool>().unwrap_err().kind(), ErrorKind::Decode);
-    /// assert_eq!(decoder.message::<&str>()?, "hi"); // the same message, borrowed
+    /// assert_eq!(decoder.message::<String>()?, "hi"); // the same message
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -332,8 +384,38 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// [`Decode`](crate::ErrorKind::Decode) where the bytes of the message are no `T`, or where there
     /// is no current message. The decoder stays usable, and the next message can be stepped to.
     #[inline(always)]
-    pub fn message<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
-        self.wire.codec.decode(self.bytes()?).map_err(undecodable)
+    pub fn message<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        self.decoded()
+    }
+
+    /// The value of the current message, which may borrow from this decoder.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Wire};
+    ///
+    /// let mut decoder = Decoder::new(Wire::default());
+    /// decoder.spare()[..7].copy_from_slice(b"\0\0\0\x03\x02hi");
+    /// decoder.filled(7);
+    /// assert!(decoder.step()?);
+    /// assert_eq!(decoder.message_ref::<&str>()?, "hi");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`message`](Self::message).
+    #[inline(always)]
+    pub fn message_ref<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error>
+    where
+        C: BorrowingCodec,
+    {
+        self.decoded()
+    }
+
+    #[inline(always)]
+    pub(crate) fn decoded<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
+        let this: &'de Self = self;
+        this.wire.codec.decode(this.bytes()?).map_err(|error| this.undecodable(error))
     }
 
     /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
@@ -359,6 +441,15 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         self.payload().ok_or_else(nothing_there)
     }
 
+    /// What it means that the current message does not decode.
+    #[cold]
+    fn undecodable(&self, error: CodecError) -> Error {
+        if self.at_end {
+            return Error::new(Operation::Receive, FrameError::Truncated { got: self.frame });
+        }
+        undecodable(error)
+    }
+
     #[inline]
     fn payload(&self) -> Option<&[u8]> {
         let Range { start, end } = self.payload;
@@ -371,7 +462,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     }
 
     #[inline]
-    fn scan(&mut self) -> Result<bool, Cause> {
+    fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
         if self.poisoned {
             return Err(FrameError::Poisoned.into());
         }
@@ -383,9 +474,22 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 (self.start, self.end) = (0, 0);
                 return Ok(false);
             }
-            match self.wire.framing.scan(bytes)? {
+            let scanned = mem::take(&mut self.scanned).min(arrived);
+            let step = if at_end {
+                self.wire.framing.scan_at_end(bytes)?
+            } else {
+                self.wire.framing.scan(bytes, scanned)?
+            };
+            match step {
                 Step::More { total } => {
-                    self.total = total;
+                    // A framing that says another thing each time is guessing: it is not let down to reads of single
+                    // bytes by that.
+                    let guessed = mem::replace(&mut self.announced, total) != total;
+                    self.total = if guessed && arrived > ROOM { 0 } else { total };
+                    return Ok(false);
+                }
+                Step::NoEnd { scanned } => {
+                    self.scanned = scanned;
                     return Ok(false);
                 }
                 Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
@@ -517,7 +621,7 @@ mod tests {
                 match decoder.step() {
                     Ok(true) => {
                         let _ = decoder.message::<Value>();
-                        let _ = decoder.message::<Vec<&str>>();
+                        let _ = decoder.decoded::<Vec<&str>>();
                     }
                     Ok(false) => break,
                     Err(_) => {
@@ -589,7 +693,7 @@ mod tests {
                 let mut decoder = Decoder::new(wire.clone());
                 arrive(&mut decoder, &bytes[..cut]);
                 while decoder.step().unwrap() {
-                    decoder.message::<&str>().unwrap();
+                    decoder.decoded::<&str>().unwrap();
                 }
                 let end = decoder.end();
                 if cut % first.len() == 0 {
@@ -621,11 +725,11 @@ mod tests {
         let mut decoder = decoder();
         arrive(&mut decoder, b"\0\0\0\x03\x02hi\0\0\0\x01\0");
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+        assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
         assert_eq!(decoder.message::<String>().unwrap(), "hi");
         assert_eq!(decoder.buffered(), b"\0\0\0\x01\0");
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.message::<&str>().unwrap(), "");
+        assert_eq!(decoder.decoded::<&str>().unwrap(), "");
         assert_eq!(decoder.buffered(), b"");
     }
 
@@ -637,7 +741,7 @@ mod tests {
         assert!(decoder.step().unwrap());
         for _ in 0..5 {
             arrive(&mut decoder, &[0; 100_000]);
-            assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+            assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
         }
     }
 
@@ -673,12 +777,12 @@ mod tests {
         bytes[16] ^= 1;
         arrive(&mut decoder, &bytes);
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.message::<&str>().unwrap(), "one");
+        assert_eq!(decoder.decoded::<&str>().unwrap(), "one");
         assert_eq!(step_kind(&mut decoder), ErrorKind::Corrupt);
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
         arrive(&mut decoder, &[0; 8]);
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
-        assert!(decoder.message::<&str>().is_err());
+        assert!(decoder.decoded::<&str>().is_err());
         assert!(decoder.end().is_fatal());
     }
 
@@ -768,10 +872,10 @@ mod tests {
             let _ = decoder.step();
             decoder.reset();
             assert!(decoder.end().is_disconnected());
-            assert!(decoder.message::<&str>().is_err());
+            assert!(decoder.decoded::<&str>().is_err());
             arrive(&mut decoder, b"\0\0\0\x03\x02hi");
             assert!(decoder.step().unwrap());
-            assert_eq!(decoder.message::<&str>().unwrap(), "hi");
+            assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
         }
     }
 
@@ -783,7 +887,7 @@ mod tests {
         fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
             Ok(())
         }
-        fn scan(&mut self, _: &mut [u8]) -> Result<Step, FrameError> {
+        fn scan(&mut self, _: &mut [u8], _: usize) -> Result<Step, FrameError> {
             Ok(self.0.clone())
         }
     }
@@ -844,7 +948,7 @@ mod tests {
                 assert!(!decoder.is_finished());
                 arrive(&mut decoder, &[*byte]);
                 while decoder.step().unwrap() {
-                    assert_eq!(decoder.message::<&str>().unwrap(), "one");
+                    assert_eq!(decoder.decoded::<&str>().unwrap(), "one");
                 }
             }
             assert!(decoder.is_finished());
@@ -875,7 +979,7 @@ mod tests {
         let mut other = Decoder::new(decoder.wire().clone());
         arrive(&mut other, b"one\ntwo\nthree\n");
         assert!(other.step().unwrap());
-        assert_eq!(other.message::<&str>().unwrap(), "one");
+        assert_eq!(other.message_ref::<&str>().unwrap(), "one");
     }
 
     #[test]

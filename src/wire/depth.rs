@@ -4,7 +4,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Codec;
+use super::{BorrowingCodec, Codec};
 use crate::error::CodecError;
 
 /// A codec that refuses values nested more than `DEPTH` levels deep.
@@ -113,6 +113,8 @@ impl<C: Codec, const DEPTH: usize> Codec for DepthLimit<C, DEPTH> {
         }
     }
 }
+
+impl<C: BorrowingCodec, const DEPTH: usize> BorrowingCodec for DepthLimit<C, DEPTH> {}
 
 thread_local! {
     /// Whether a level was refused. It goes past the codec, whose own error would lose it, and a

@@ -675,7 +675,7 @@ mod tests {
             Ok(())
         }
 
-        fn scan(&mut self, _: &mut [u8]) -> Result<Step, FrameError> {
+        fn scan(&mut self, _: &mut [u8], _: usize) -> Result<Step, FrameError> {
             Ok(Step::More { total: 1 })
         }
 

@@ -24,15 +24,17 @@ use crate::error::FrameError;
 ///         Ok(())
 ///     }
 ///
-///     fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-///         Ok(match bytes.iter().position(|&byte| byte == b'\n') {
-///             Some(end) => Step::Message { payload: 0..end, frame: end + 1 },
-///             None => Step::More { total: bytes.len() + 1 },
+///     fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
+///         // What was looked at before is not looked at again: one pass, however long the line is.
+///         Ok(match bytes[scanned..].iter().position(|&byte| byte == b'\n') {
+///             Some(at) => Step::Message { payload: 0..scanned + at, frame: scanned + at + 1 },
+///             None => Step::NoEnd { scanned: bytes.len() },
 ///         })
 ///     }
 /// }
 ///
-/// assert_eq!(Lines.scan(&mut b"7\n8".to_owned())?, Step::Message { payload: 0..1, frame: 2 });
+/// assert_eq!(Lines.scan(&mut b"12".to_owned(), 0)?, Step::NoEnd { scanned: 2 });
+/// assert_eq!(Lines.scan(&mut b"123\n4".to_owned(), 2)?, Step::Message { payload: 0..3, frame: 4 });
 /// # Ok::<(), FrameError>(())
 /// ```
 pub trait Framing {
@@ -141,17 +143,21 @@ pub trait Framing {
 
     /// Looks at all that has arrived and was not taken yet, and finds the first frame in it.
     ///
-    /// `bytes` begins where a frame begins and is never empty. A framing whose payload is written in
-    /// other characters may decode it in place, within the frame that it then returns as a message.
+    /// `bytes` begins where a frame begins and is never empty. `scanned` is what the last scan of this frame gave in
+    /// its [`Step::NoEnd`], and 0 for a new frame: a framing that looks for the end of a frame begins there. It is
+    /// never more than `bytes.len()`.
+    ///
+    /// A framing whose payload is written in other characters may decode it in place, within the frame that it then
+    /// returns as a message.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, LengthPrefixed, Step};
     ///
     /// let mut framing = LengthPrefixed::default();
-    /// assert_eq!(framing.scan(&mut [0, 0])?, Step::More { total: 4 }); // the header is not there
-    /// assert_eq!(framing.scan(&mut [0, 0, 0, 2, 7])?, Step::More { total: 6 }); // as it says
+    /// assert_eq!(framing.scan(&mut [0, 0], 0)?, Step::More { total: 4 }); // the header is not there
+    /// assert_eq!(framing.scan(&mut [0, 0, 0, 2, 7], 0)?, Step::More { total: 6 }); // as it says
     /// assert_eq!(
-    ///     framing.scan(&mut [0, 0, 0, 2, 7, 8, 0])?, // the last byte is another frame's
+    ///     framing.scan(&mut [0, 0, 0, 2, 7, 8, 0], 0)?, // the last byte is another frame's
     ///     Step::Message { payload: 4..6, frame: 6 }
     /// );
     /// # Ok::<(), typed_pipe::FrameError>(())
@@ -161,7 +167,32 @@ pub trait Framing {
     ///
     /// A [`FrameError`] where the bytes cannot be frames. The place in the stream is lost then, and
     /// `scan` is not called again.
-    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError>;
+    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError>;
+
+    /// Looks at what is left when the stream has ended, and says whether that is a frame as it is.
+    ///
+    /// The last [`scan`](Self::scan) has found no frame in these bytes. A framing whose frames carry their length, or
+    /// must be ended, keeps to what is here: what is left is a message that was cut off. A message that is found here
+    /// and does not decode is taken for one that was cut off as well.
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, Step};
+    ///
+    /// let mut rest = *b"last";
+    /// let line = Lines::default().scan_at_end(&mut rest)?; // what `printf last` writes
+    /// assert_eq!(line, Step::Message { payload: 0..4, frame: 4 });
+    /// assert_eq!(LengthPrefixed::default().scan_at_end(&mut rest)?, Step::NoEnd { scanned: 0 });
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`FrameError`], as in [`scan`](Self::scan).
+    fn scan_at_end(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+        let _ = bytes;
+        Ok(Step::NoEnd { scanned: 0 })
+    }
 
     /// The message that the last [`Step::Assembled`] told of. It stays until the next `scan`.
     ///
@@ -174,7 +205,7 @@ pub trait Framing {
     /// writer.finish(&mut bytes, 0)?;
     ///
     /// let (mut reader, mut at) = (Shared::default(), 0);
-    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..])? {
+    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
     /// assert_eq!(reader.assembled(), [7; 1000]);
@@ -194,7 +225,7 @@ pub trait Framing {
     ///
     /// let (mut framing, mut out) = (Checked::default(), Vec::new());
     /// assert!(framing.goodbye(&mut out));
-    /// assert_eq!(framing.scan(&mut out)?, Step::Goodbye { bytes: 8 });
+    /// assert_eq!(framing.scan(&mut out, 0)?, Step::Goodbye { bytes: 8 });
     /// assert!(!Lines::default().goodbye(&mut out)); // it has none
     /// # Ok::<(), typed_pipe::FrameError>(())
     /// ```
@@ -264,7 +295,7 @@ pub trait Framing {
     /// let mut reader = Shared::default();
     /// reader.introduce("postcard");
     /// assert!(matches!(
-    ///     reader.scan(&mut bytes)?,
+    ///     reader.scan(&mut bytes, 0)?,
     ///     Step::Lost { error, .. } if matches!(*error, FrameError::Mismatch { .. })
     /// ));
     /// # Ok::<(), FrameError>(())
@@ -308,7 +339,7 @@ pub trait Framing {
     /// bytes.pop(); // the writer was killed before it wrote all
     ///
     /// let (mut reader, mut at) = (Shared::default(), 0);
-    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..])? {
+    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
     /// assert!(matches!(reader.give_up(), Some(FrameError::Lost { reason: Loss::Left, .. })));
@@ -330,7 +361,7 @@ pub trait Framing {
     /// writer.finish(&mut bytes, 0)?;
     ///
     /// let (mut reader, mut at) = (Shared::default(), 0);
-    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..])? {
+    /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
     /// assert!(reader.writer().is_some()); // of the message that came
@@ -350,13 +381,13 @@ pub trait Framing {
 /// let mut framing = Lines::default().skip_blank();
 /// let (mut bytes, mut at, mut words) = (*b"one\n\ntwo\nthr", 0, Vec::new());
 /// loop {
-///     match framing.scan(&mut bytes[at..])? {
+///     match framing.scan(&mut bytes[at..], 0)? {
 ///         Step::Message { payload, frame } => {
 ///             words.push(bytes[at..][payload].to_vec());
 ///             at += frame;
 ///         }
 ///         Step::Skip { bytes: blank } => at += blank,
-///         Step::More { .. } => break, // "thr"
+///         Step::NoEnd { scanned: 3 } => break, // "thr"
 ///         other => panic!("lines have no {other:?}"),
 ///     }
 /// }
@@ -366,13 +397,18 @@ pub trait Framing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// The frame has not arrived in full.
+    /// The frame has not arrived in full, and tells how long it is.
     More {
-        /// How many bytes it has in all; where that is not known yet, at least how many.
+        /// How many bytes it has in all; where its header has not arrived, how many that has at least.
         ///
         /// It bounds what is read ahead for a large frame, and is never allocated because it was
         /// announced.
         total: usize,
+    },
+    /// The end of the frame has not arrived, and how long the frame is cannot be known before.
+    NoEnd {
+        /// How many of the bytes need not be looked at again: the next [`Framing::scan`] is given it.
+        scanned: usize,
     },
     /// These bytes are taken, and hold no message.
     Skip {

@@ -129,7 +129,7 @@ impl Framing for LengthPrefixed {
     }
 
     #[inline]
-    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
         Ok(match self.announced(bytes)? {
             Some(Announced::Message { covered: frame }) if frame <= bytes.len() => {
                 Step::Message { payload: HEADER..frame, frame }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn scan_says_how_much_it_waits_for() {
         let mut framing = LengthPrefixed::default();
-        let mut scan = |bytes: &[u8]| framing.scan(&mut bytes.to_vec()).unwrap();
+        let mut scan = |bytes: &[u8]| framing.scan(&mut bytes.to_vec(), 0).unwrap();
         assert_eq!(scan(b"\0"), Step::More { total: 4 });
         assert_eq!(scan(b"\0\0\x01\x02"), Step::More { total: 4 + 0x102 });
         assert_eq!(scan(b"\0\0\0\x02ab"), Step::Message { payload: 4..6, frame: 6 });
@@ -198,12 +198,12 @@ mod tests {
             framed(&mut framing, b"abcd"),
             Err(FrameError::TooLarge { len: 4, limit: 3 })
         ));
-        assert!(framing.scan(&mut [0, 0, 0, 3]).is_ok());
+        assert!(framing.scan(&mut [0, 0, 0, 3], 0).is_ok());
         assert!(matches!(
-            framing.scan(&mut [0, 0, 0, 4]),
+            framing.scan(&mut [0, 0, 0, 4], 0),
             Err(FrameError::TooLarge { len: 4, limit: 3 })
         ));
-        let too_large = LengthPrefixed::default().scan(&mut [0, 0x80, 0, 1]);
+        let too_large = LengthPrefixed::default().scan(&mut [0, 0x80, 0, 1], 0);
         assert!(matches!(too_large, Err(FrameError::TooLarge { limit: 0x80_0000, .. })));
     }
 
@@ -211,10 +211,10 @@ mod tests {
     fn control_words_are_no_lengths_whatever_the_limit() {
         let mut framing = LengthPrefixed::default().limit(u32::MAX);
         for word in [0xFFFF_FF00, u32::MAX] {
-            let found = framing.scan(&mut word.to_be_bytes());
+            let found = framing.scan(&mut word.to_be_bytes(), 0);
             assert!(matches!(found, Err(FrameError::Header { word: w }) if w == word));
         }
-        assert!(framing.scan(&mut 0xFFFF_FEFF_u32.to_be_bytes()).is_ok());
+        assert!(framing.scan(&mut 0xFFFF_FEFF_u32.to_be_bytes(), 0).is_ok());
     }
 
     #[test]
@@ -223,8 +223,8 @@ mod tests {
         let mut out = Vec::new();
         assert!(Framing::goodbye(&mut framing, &mut out));
         assert_eq!(out, [0xFF, 0xFF, 0xFF, 1]);
-        assert_eq!(framing.scan(&mut out[..3]).unwrap(), Step::More { total: 4 });
-        assert_eq!(framing.scan(&mut out).unwrap(), Step::Goodbye { bytes: 4 });
+        assert_eq!(framing.scan(&mut out[..3], 0).unwrap(), Step::More { total: 4 });
+        assert_eq!(framing.scan(&mut out, 0).unwrap(), Step::Goodbye { bytes: 4 });
         let theirs = LengthDelimitedCodec::new().decode(&mut BytesMut::from(&out[..]));
         assert!(theirs.is_err(), "it is no frame to others");
     }
@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(ours, theirs);
 
             ours.extend_from_slice(&more);
-            let step = LengthPrefixed::default().scan(&mut ours).unwrap();
+            let step = LengthPrefixed::default().scan(&mut ours, 0).unwrap();
             assert_eq!(step, Step::Message { payload: 4..4 + payload.len(), frame: theirs.len() });
             let read = LengthDelimitedCodec::new().decode(&mut BytesMut::from(&ours[..])).unwrap();
             assert_eq!(read.unwrap(), payload);

@@ -126,7 +126,7 @@
 //! decoder.spare()[..arrived.len()].copy_from_slice(arrived);
 //! decoder.filled(arrived.len());
 //! assert!(decoder.step()?);
-//! let value: (u32, &str) = decoder.message()?;
+//! let value: (u32, &str) = decoder.message_ref()?;
 //! assert_eq!(value, (7, "hi"));
 //! # Ok::<(), typed_pipe::Error>(())
 //! ```
@@ -151,7 +151,7 @@ mod slack;
 #[cfg(feature = "bincode")]
 pub use self::bincode::Bincode;
 pub use checked::Checked;
-pub use codec::{Codec, Postcard};
+pub use codec::{BorrowingCodec, Codec, Postcard};
 pub use decoder::Decoder;
 pub use depth::DepthLimit;
 pub use encoder::Encoder;

@@ -6,7 +6,7 @@ use serde::de::{self, Visitor};
 use serde::ser::{self, Impossible};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, forward_to_deserialize_any};
 
-use super::Codec;
+use super::{BorrowingCodec, Codec};
 use crate::error::CodecError;
 
 /// Text and bytes as they are, with nothing around them.
@@ -51,6 +51,8 @@ impl Codec for Plain {
         T::deserialize(Whole(bytes)).map_err(|Refused(error)| error)
     }
 }
+
+impl BorrowingCodec for Plain {}
 
 /// The error of this codec, as serde wants it.
 #[derive(Debug)]

@@ -380,6 +380,34 @@ fn bad_clients_cost_only_themselves() {
     });
 }
 
+/// Over a pipe a last line needs no feed. Here the other side ends its lines, and what has no end was cut off.
+#[test]
+fn half_a_line_of_a_side_that_is_gone_is_no_line() {
+    use typed_pipe::wire::Plain;
+    use typed_pipe::wire::foreign::Lines;
+
+    watched(|| {
+        let wire = || Wire::new(Lines::default(), Plain);
+        let (client, server) = Connection::pair().unwrap();
+        let serving = thread::spawn(move || {
+            let mut server =
+                Agreement::new().with_wire(wire()).make::<str, String>(server).unwrap();
+            assert_eq!(server.recv().unwrap(), "whole");
+            assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Truncated);
+        });
+        let mut client = Agreement::new().with_wire(wire()).make::<str, String>(client).unwrap();
+        client.send("whole").unwrap();
+        let error = loop {
+            if let Err(error) = client.sender().try_send(&"x".repeat(8 << 20)) {
+                break error;
+            }
+        };
+        assert!(error.is_half_sent(), "{error}");
+        drop(client);
+        serving.join().unwrap();
+    });
+}
+
 #[test]
 fn d11_a_side_killed_in_a_message_is_told_from_one_that_ended() {
     watched(|| {

@@ -158,6 +158,133 @@ fn lines_of_json() {
     assert_eq!(error.kind(), ErrorKind::TooLarge);
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn the_last_line_of_json_needs_no_feed() {
+    use typed_pipe::wire::Json;
+    use typed_pipe::{StreamEnd, TypedReceiver};
+
+    let receiver = |bytes, lines| {
+        let wire = Wire::new(lines, Json);
+        TypedReceiver::<(u32, String), &[u8], _, _>::with_wire(bytes, wire)
+    };
+    let mut whole = receiver(b"[1,\"a\"]\n[2,\"b\"]", Lines::default());
+    assert_eq!(whole.recv().unwrap(), (1, "a".into()));
+    assert_eq!(whole.recv().unwrap(), (2, "b".into()));
+    assert!(whole.recv().unwrap_err().is_disconnected());
+    assert_eq!(whole.last_end(), Some(StreamEnd::Vanished));
+
+    // A line that was cut off is told from a whole one, and is not lost without a word.
+    let mut cut = receiver(b"[1,\"a\"]\n[2,\"b", Lines::default());
+    assert_eq!(cut.recv().unwrap(), (1, "a".into()));
+    assert_eq!(cut.recv().unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(cut.last_message(), Some(&b"[2,\"b"[..]));
+    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert!(cut.recv().unwrap_err().is_disconnected());
+    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+
+    let mut strict = receiver(b"[1,\"a\"]\n[2,\"b\"]", Lines::default().require_last_feed());
+    assert_eq!(strict.recv().unwrap(), (1, "a".into()));
+    assert_eq!(strict.recv().unwrap_err().kind(), ErrorKind::Truncated);
+
+    let mut blank = receiver(b"[1,\"a\"]\n  ", Lines::default().skip_blank());
+    assert_eq!(blank.recv().unwrap(), (1, "a".into()));
+    assert!(blank.recv().unwrap_err().is_disconnected());
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn a_line_that_does_not_decode_can_be_read_back() {
+    use typed_pipe::TypedReceiver;
+    use typed_pipe::wire::Json;
+
+    let wire = Wire::new(Lines::default(), Json);
+    let bytes: &[u8] = b"1\r\nlevel=warn two\r\n\n3\n";
+    let mut numbers = TypedReceiver::<u32, _, _, _>::with_wire(bytes, wire);
+    assert_eq!(numbers.last_message(), None);
+    let mut undecoded = Vec::new();
+    let mut sum = 0;
+    while let Some(number) = numbers.next() {
+        match number {
+            Ok(number) => sum += number,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Decode);
+                undecoded.push(numbers.last_message().unwrap().to_vec());
+            }
+        }
+    }
+    assert_eq!((sum, undecoded), (4, vec![b"level=warn two".to_vec(), b"".to_vec()]));
+    assert_eq!(numbers.last_message(), None, "the last receive found none");
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn values_of_json_come_however_they_are_laid_out() {
+    use typed_pipe::wire::Json;
+    use typed_pipe::wire::foreign::ConcatenatedJson;
+    use typed_pipe::{StreamEnd, TypedReceiver, TypedSender};
+
+    let wire = Wire::new(ConcatenatedJson::default(), Json);
+    let mut bytes = b"{\n  \"id\": 3\n}\n{\"id\":4}{\"id\" :5}\n".to_vec();
+    let mut sender = TypedSender::with_wire(&mut bytes, wire.clone());
+    sender.send(&serde_json::json!({ "id": 6, "text": "}\"\\\n" })).unwrap();
+    bytes.extend_from_slice(b"oops {\"id\":7");
+    let mut receiver = TypedReceiver::<serde_json::Value, _, _, _>::with_wire(&bytes[..], wire);
+    for id in 3..=6 {
+        assert_eq!(receiver.recv().unwrap()["id"], id);
+    }
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Decode);
+    assert_eq!(receiver.last_message(), Some(&b"oops"[..]));
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+}
+
+#[cfg(feature = "json")]
+proptest! {
+    #[test]
+    fn values_of_json_come_in_any_pieces(
+        texts in vec(any::<String>(), 1..6),
+        numbers in vec(any::<f64>(), 1..6),
+        piece in 1_usize..40,
+        pretty: bool,
+    ) {
+        use typed_pipe::wire::Json;
+        use typed_pipe::wire::foreign::ConcatenatedJson;
+
+        let numbers: Vec<_> = numbers.into_iter().filter(|number| number.is_finite()).collect();
+        let values: Vec<_> =
+            texts.iter().map(|text| serde_json::json!({ text: [text, null, numbers] })).collect();
+        let write = if pretty { serde_json::to_vec_pretty } else { serde_json::to_vec };
+        let bytes = values.iter().flat_map(|value| write(value).unwrap()).collect::<Vec<_>>();
+        let wire = Wire::new(ConcatenatedJson::default(), Json);
+        let back: Vec<serde_json::Value> = all(read(&mut Decoder::new(wire), &bytes, piece));
+        assert_eq!(back, values);
+    }
+
+    /// Any bytes make the same messages in any pieces, and a payload that is taken comes back as it is.
+    #[test]
+    fn any_bytes_among_values_of_json_are_the_same_in_any_pieces(
+        noise in vec(any::<u8>(), 0..200),
+        piece in 1_usize..40,
+    ) {
+        use typed_pipe::wire::foreign::ConcatenatedJson;
+
+        let wire = Wire::new(ConcatenatedJson::default(), Plain);
+        let signs = noise.iter().map(|byte| b"{}[]\":,\\ 1\n"[usize::from(*byte) % 11]);
+        for bytes in [signs.collect(), noise.clone()] {
+            let read = |piece| all::<Vec<u8>>(read(&mut Decoder::new(wire.clone()), &bytes, piece));
+            let messages = read(piece);
+            assert_eq!(messages, read(bytes.len() + 1));
+            for payload in messages.iter().map(Vec::as_slice).chain(bytes.chunks(piece)) {
+                if let Ok(sent) = written(wire.clone(), &[payload, b"[1]"]) {
+                    let back: Vec<Vec<u8>> = all(self::read(&mut Decoder::new(wire.clone()), &sent, piece));
+                    assert_eq!(back, [payload, b"[1]"]);
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     // Each case is many decoders, with a buffer each.
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -4,6 +4,7 @@ mod bytes;
 #[cfg(feature = "service")]
 mod calls;
 mod channels;
+mod delimited;
 mod dialog;
 mod duplex;
 mod ends;
@@ -13,6 +14,8 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+#[cfg(unix)]
+mod neighbours;
 mod node;
 mod once;
 mod peer;

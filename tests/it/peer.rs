@@ -33,16 +33,23 @@ pub(crate) fn start_through(program: &[&str], role: &str, pipe: impl AsRef<Path>
 }
 
 fn run(command: &mut Command, role: &str, pipe: &Path, number: u32) -> Peer {
-    let child = command
+    let child = cast(command, role, pipe, number)
         .args(["--exact", "peer::play", "--nocapture"])
-        .env(ROLE, role)
-        .env(PIPE, pipe)
-        .env(NUMBER, number.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     Peer(child)
+}
+
+/// Tells this program, which a command may start by others, what it is to do.
+pub(crate) fn cast<'a>(
+    command: &'a mut Command,
+    role: &str,
+    pipe: &Path,
+    number: u32,
+) -> &'a mut Command {
+    command.env(ROLE, role).env(PIPE, pipe).env(NUMBER, number.to_string())
 }
 
 pub(crate) struct Peer(Child);

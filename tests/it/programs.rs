@@ -377,6 +377,84 @@ fn lines_of_a_shell_are_text() {
     });
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn json_of_a_shell_needs_no_last_line_feed() {
+    use typed_pipe::wire::Json;
+
+    watched(|| {
+        let wire = Wire::new(Lines::default(), Json);
+        for (script, ids) in [
+            ("printf '{\"id\":1}' > \"$1\"", &[1][..]),
+            ("{ echo '{\"id\":1}'; printf %s '{\"id\":2}'; } > \"$1\"", &[1, 2]),
+        ] {
+            let pipe = Pipe::temporary().unwrap();
+            let program = shell(script, &[&pipe]);
+            let end = pipe.into_reader().open().unwrap();
+            let mut values = end.into_receiver_with::<serde_json::Value, _, _>(wire.clone());
+            for id in ids {
+                assert_eq!(values.recv().unwrap()["id"], *id);
+            }
+            assert!(values.recv().unwrap_err().is_disconnected());
+            program.join();
+        }
+    });
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn half_a_line_of_json_of_a_killed_program_is_truncated() {
+    use typed_pipe::StreamEnd;
+    use typed_pipe::wire::Json;
+
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let program =
+            shell("{ echo '{\"id\":1}'; printf '{\"id\":'; kill -9 $$; } > \"$1\"", &[&pipe]);
+        let end = pipe.into_reader().open().unwrap();
+        let wire = Wire::new(Lines::default(), Json);
+        let mut values = end.into_receiver_with::<serde_json::Value, _, _>(wire);
+        assert_eq!(values.recv().unwrap()["id"], 1);
+        assert_eq!(values.recv().unwrap_err().kind(), ErrorKind::Truncated);
+        assert_eq!(values.last_message(), Some(&b"{\"id\":"[..]));
+        assert_eq!(values.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert!(values.recv().unwrap_err().is_disconnected());
+        drop(program);
+    });
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn json_over_several_lines_of_one_python_after_the_other() {
+    use typed_pipe::wire::Json;
+    use typed_pipe::wire::foreign::ConcatenatedJson;
+
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let wire = Wire::new(ConcatenatedJson::default(), Json);
+        let mut values = end.into_receiver_with::<serde_json::Value, _, _>(wire);
+        for id in 0..3 {
+            let script = format!(
+                "import json, sys
+with open(sys.argv[1], 'w') as pipe:
+    for more in range(2):
+        json.dump({{'id': {id} + more, 'text': '}}\"'}}, pipe, indent=2)
+    pipe.write('{id}')
+"
+            );
+            let mut python = Command::new("python3");
+            python.arg("-c").arg(script).arg(&path);
+            let Some(program) = Program::start(&mut python) else { return };
+            assert_eq!(values.recv().unwrap()["id"], id);
+            assert_eq!(values.recv().unwrap()["id"], id + 1);
+            assert_eq!(values.recv().unwrap(), id, "at its end");
+            program.join();
+        }
+    });
+}
+
 #[test]
 fn lines_of_one_shell_after_the_other() {
     watched(|| {

@@ -132,6 +132,7 @@ mod unix {
             "idle-reader" => idle_reader(name),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
             "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
+            role if role.starts_with("neighbours ") => crate::neighbours::roles::play(role, name),
             other => panic!("no role {other}"),
         }
     }

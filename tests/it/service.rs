@@ -55,6 +55,40 @@ fn threads_share_a_connection_and_get_their_own_answers() {
     });
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn an_answer_that_is_null_in_json_is_an_answer() {
+    use typed_pipe::wire::{Json, LengthPrefixed};
+
+    watched(|| {
+        let wire = || Wire::new(LengthPrefixed::default(), Json);
+        let unit = Service::<u32, ()>::temporary().unwrap().with_wire(wire()).message_limit(2);
+        let path = unit.path().clone();
+        let serving = thread::spawn(move || unit.serve(drop).unwrap());
+        let client = ClientOptions::new().with_wire(wire()).connect(&path).unwrap();
+        let client: Client<u32, (), _, _> = client;
+        client.call(&1).unwrap();
+        client.call(&2).unwrap();
+        assert_eq!(serving.join().unwrap().failed, 0);
+
+        let maybe = Service::<u32, Option<f64>>::temporary().unwrap();
+        let maybe = maybe.with_wire(wire()).message_limit(3);
+        let path = maybe.path().clone();
+        let quotient =
+            |of: u32| (of != 0).then(|| 1.0 / f64::from(of) / if of == 9 { 0.0 } else { 1.0 });
+        let serving = thread::spawn(move || maybe.serve(quotient).unwrap());
+        let client: Client<u32, Option<f64>, _, _> =
+            ClientOptions::new().with_wire(wire()).connect(&path).unwrap();
+        assert_eq!(client.call(&0).unwrap(), None);
+        assert_eq!(client.call(&3).unwrap(), Some(1.0 / 3.0));
+        // An infinity is no number of JSON: it is told, and arrives as nothing else.
+        let error = client.call(&9).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+        assert!(error.to_string().contains("the codec cannot write this value"), "{error}");
+        assert_eq!(serving.join().unwrap().failed, 1);
+    });
+}
+
 #[test]
 fn a_handler_that_fails_or_panics_ends_its_request_alone() {
     watched(|| {

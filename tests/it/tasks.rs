@@ -515,6 +515,49 @@ fn borrowed_messages_come_to_tasks_too() {
 }
 
 #[test]
+fn lines_come_to_tasks_too_and_the_last_one_needs_no_feed() {
+    in_runtime(|| async {
+        let (end, path) = pipe().await;
+        let writing = thread::spawn(move || {
+            let mut end = WriteEnd::at(path).unwrap().open().unwrap();
+            end.write_all(b"one\nt\xFFo\nlast").unwrap();
+        });
+        let mut lines = end.into_text();
+        assert_eq!(lines.recv().await.unwrap(), "one");
+        assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Decode);
+        assert_eq!(lines.last_message(), Some(&b"t\xFFo"[..]));
+        let last = poll_fn(|cx| Pin::new(&mut lines).poll_next(cx)).await;
+        assert_eq!(last.unwrap().unwrap(), "last");
+        assert!(poll_fn(|cx| Pin::new(&mut lines).poll_next(cx)).await.is_none());
+        assert_eq!(lines.last_end(), Some(StreamEnd::Vanished));
+        writing.join().unwrap();
+    });
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn half_a_line_of_json_is_truncated_for_tasks_too() {
+    use typed_pipe::wire::Json;
+    use typed_pipe::wire::foreign::Lines;
+
+    in_runtime(|| async {
+        let (end, path) = pipe().await;
+        let writing = thread::spawn(move || {
+            let mut end = WriteEnd::at(path).unwrap().open().unwrap();
+            end.write_all(b"[1]\n[2").unwrap();
+        });
+        let wire = Wire::new(Lines::default(), Json);
+        let mut lines = end.into_receiver_with::<[u8; 1], _, _>(wire);
+        assert_eq!(lines.recv().await.unwrap(), [1]);
+        assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Truncated);
+        assert_eq!(lines.last_message(), Some(&b"[2"[..]));
+        assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert!(lines.recv().await.unwrap_err().is_disconnected());
+        writing.join().unwrap();
+    });
+}
+
+#[test]
 fn writers_are_told_apart_by_tasks_too() {
     in_runtime(|| async {
         let wire = Wire::default().with_framing(Shared::default());

@@ -33,11 +33,7 @@ pub(super) fn open(
     any_owner: bool,
 ) -> io::Result<OwnedFd> {
     expect_fifo(&look(folder, name)?)?;
-    let access = match way {
-        Way::In => OFlags::RDONLY,
-        Way::Out => OFlags::WRONLY,
-    };
-    let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
     let fd = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
         Ok(fd) => fd,
         Err(Errno::NXIO) => return Err(Obstacle::NoReader.into()),
@@ -54,7 +50,7 @@ pub(super) fn open(
 /// Refuses to read where another end reads: two readers would take each other's bytes.
 ///
 /// It holds among readers of this crate, and where FIFOs can be locked, which is not everywhere.
-pub(super) fn claim_reading(fd: &OwnedFd) -> Result<(), Obstacle> {
+pub(super) fn claim_reading(fd: BorrowedFd<'_>) -> Result<(), Obstacle> {
     match retry_on_intr(|| flock(fd, FlockOperation::NonBlockingLockExclusive)) {
         Err(Errno::WOULDBLOCK) => Err(Obstacle::HasReader),
         _ => Ok(()),
@@ -63,7 +59,7 @@ pub(super) fn claim_reading(fd: &OwnedFd) -> Result<(), Obstacle> {
 
 /// Whether a writer has the FIFO open, be it one that says nothing. Takes nothing out.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn has_writer(fd: &OwnedFd) -> io::Result<Option<bool>> {
+pub(super) fn has_writer(fd: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
     let (_read, copy) = pipe_with(PipeFlags::CLOEXEC)?;
     match retry_on_intr(|| tee(fd, &copy, 1, SpliceFlags::NONBLOCK)) {
@@ -75,23 +71,32 @@ pub(super) fn has_writer(fd: &OwnedFd) -> io::Result<Option<bool>> {
 
 /// The other systems do not tell.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn has_writer(_: &OwnedFd) -> io::Result<Option<bool>> {
+pub(super) fn has_writer(_: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     Ok(None)
 }
 
-/// Opens the reading end of the same FIFO once more, with no memory of the writers that left.
+/// Opens the same end of the same pipe once more, not to wait, and with no memory of the writers that left.
 ///
 /// The other descriptor stays open meanwhile, so that no writer finds the FIFO without a reader.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn reopen(fd: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+pub(super) fn reopen(fd: BorrowedFd<'_>, way: Way) -> rustix::io::Result<Option<OwnedFd>> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    Ok(Some(retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?))
+    retry_on_intr(|| rustix::fs::open(&path, access(way) | UNHELD, Mode::empty())).map(Some)
 }
 
-/// On the other systems the writers that left are forgotten by the read that told of them.
+/// On the other systems there is no way to that, and the writers that left are forgotten by the read that told of them.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn reopen(_: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+pub(super) fn reopen(_: BorrowedFd<'_>, _: Way) -> rustix::io::Result<Option<OwnedFd>> {
     Ok(None)
 }
+
+fn access(way: Way) -> OFlags {
+    match way {
+        Way::In => OFlags::RDONLY,
+        Way::Out => OFlags::WRONLY,
+    }
+}
+
+/// What waits for nobody, and is nobody else's.
+const UNHELD: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fstat};
-use rustix::io::{ioctl_fionbio, read, readv, write, writev};
+use rustix::io::{read, readv, write, writev};
 
+use super::description::Description;
 use super::file::expect_fifo;
 use super::lending::Lending;
-use super::wait::{pause, ready, ready_or_time, until_done};
+use super::wait::{pause, ready, ready_or_time};
 use super::{fifo, signal};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
@@ -25,13 +26,12 @@ const LOOK_AT_NAME: Duration = Duration::from_secs(1);
 #[cfg(feature = "tokio")]
 const LOOK_AT_WRITERS: Duration = Duration::from_millis(20);
 
-/// An open end. Nobody else shares its file description, so that the flags can be remembered here.
+/// An open end.
 #[derive(Debug)]
 pub(super) struct FifoEnd {
-    fd: OwnedFd,
-    /// What the claim to be the only reader hangs on, once `fd` was opened anew.
-    claim: Option<OwnedFd>,
-    nonblocking: bool,
+    pipe: Description,
+    /// What the claim to be the only reader hangs on, once `pipe` was opened anew.
+    claim: Option<Description>,
     writers: Writers,
     /// Whether a write to nobody would raise a signal in this process.
     guarded: bool,
@@ -51,13 +51,13 @@ enum Writers {
 }
 
 impl FifoEnd {
-    fn new(fd: OwnedFd, way: Way, nonblocking: bool) -> Self {
+    fn new(pipe: Description, way: Way) -> Self {
         let guarded = way == Way::Out && signal::is_raised();
         if guarded {
-            signal::quiet(fd.as_fd());
+            signal::quiet(pipe.as_fd());
         }
         let lending = Lending::default();
-        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded, lending }
+        Self { pipe, claim: None, writers: Writers::Awaited, guarded, lending }
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
@@ -73,30 +73,34 @@ impl FifoEnd {
         let fd = try_until(wait, pause, || {
             let fd = attempt()?;
             if way == Way::In {
-                fifo::claim_reading(&fd)?;
+                fifo::claim_reading(fd.as_fd())?;
             }
             Ok(fd)
         })?;
-        Ok(Self::new(fd, way, true))
+        Ok(Self::new(Description::opened(fd, way), way))
     }
 
     pub(super) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
         match expect_way(&fd, way) {
-            Ok(nonblocking) => Ok(Self::new(fd, way, nonblocking)),
+            Ok(()) => Ok(Self::new(Description::adopted(fd, way), way)),
             Err(error) => Err((fd, error)),
         }
     }
 
-    /// Gives the descriptor away, blocking as descriptors are expected to be.
-    pub(super) fn into_handle(mut self) -> OwnedFd {
-        // It fails for no descriptor that is open.
-        let _ = self.set_nonblocking(false);
-        if let Some(claim) = self.claim.take() {
+    /// Gives the descriptor away: as it is where it came from elsewhere, else blocking as descriptors are expected to be.
+    pub(super) fn into_handle(self) -> OwnedFd {
+        let fd = self.pipe.into_fd();
+        if let Some(claim) = self.claim {
             // The claim goes with the descriptor.
             drop(claim);
-            let _ = fifo::claim_reading(&self.fd);
+            let _ = fifo::claim_reading(fd.as_fd());
         }
-        self.fd
+        fd
+    }
+
+    /// The descriptor, for others.
+    pub(super) fn show(&self) -> BorrowedFd<'_> {
+        self.pipe.show()
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
@@ -121,7 +125,7 @@ impl FifoEnd {
         if self.guarded {
             return self.write_vectored(&[IoSlice::new(buf)], wait);
         }
-        self.attempt(PollFlags::OUT, wait, |fd| write(fd, buf))
+        self.pipe.attempt(PollFlags::OUT, wait, |fd| write(fd, buf))
     }
 
     pub(super) fn write_vectored(
@@ -130,13 +134,13 @@ impl FifoEnd {
         wait: Wait<'_>,
     ) -> io::Result<usize> {
         let guarded = self.guarded;
-        self.attempt(PollFlags::OUT, wait, |fd| {
+        self.pipe.attempt(PollFlags::OUT, wait, |fd| {
             if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
         })
     }
 
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
-        self.lending.lend(self.fd.as_fd(), before, len)
+        self.lending.lend(self.pipe.as_fd(), before, len)
     }
 
     pub(super) fn lent(&self) -> &[u8] {
@@ -150,15 +154,16 @@ impl FifoEnd {
     pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         let mut lending = mem::take(&mut self.lending);
         let guarded = self.guarded;
-        let given =
-            self.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain(), guarded));
+        let given = self
+            .pipe
+            .attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain(), guarded));
         self.lending = lending;
         given
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn buffer_size(&self) -> io::Result<usize> {
-        Ok(rustix::pipe::fcntl_getpipe_size(&self.fd)?)
+        Ok(rustix::pipe::fcntl_getpipe_size(&self.pipe)?)
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -171,7 +176,7 @@ impl FifoEnd {
     pub(super) fn ask_for_buffer(&self, bytes: usize) {
         let mut bytes = bytes;
         // Above the limit for users the system refuses, instead of giving what it would allow.
-        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(rustix::io::Errno::PERM)
+        while rustix::pipe::fcntl_setpipe_size(&self.pipe, bytes) == Err(rustix::io::Errno::PERM)
             && bytes > 4096
         {
             bytes /= 2;
@@ -185,13 +190,13 @@ impl FifoEnd {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
         try_until(wait, pause, || {
-            if rustix::io::ioctl_fionread(&self.fd)? == 0 {
+            if rustix::io::ioctl_fionread(&self.pipe)? == 0 {
                 return Ok(true);
             }
             // An empty interest asks for nothing but the news that no reader is left.
-            match ready(self.fd.as_fd(), PollFlags::empty(), Wait::NOW) {
+            match ready(self.pipe.as_fd(), PollFlags::empty(), Wait::NOW) {
                 // It may have taken the rest just before it left.
-                Ok(()) if rustix::io::ioctl_fionread(&self.fd)? == 0 => Ok(true),
+                Ok(()) if rustix::io::ioctl_fionread(&self.pipe)? == 0 => Ok(true),
                 Ok(()) => Err(rustix::io::Errno::PIPE.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NotTaken.into())
@@ -209,15 +214,17 @@ impl FifoEnd {
     /// Waits until a writer has come. On Apple's systems, one that has written nothing yet does not show.
     pub(super) fn wait_for_writer(&self, wait: Wait<'_>) -> io::Result<()> {
         try_until(wait, pause, || {
-            if self.writers != Writers::Awaited || fifo::has_writer(&self.fd)? == Some(true) {
+            if self.writers != Writers::Awaited
+                || fifo::has_writer(self.pipe.as_fd())? == Some(true)
+            {
                 return Ok(());
             }
             if cfg!(target_vendor = "apple") {
                 // Without any writer, `select` may tell of an end all the same.
-                let bytes = rustix::io::ioctl_fionread(&self.fd)?;
+                let bytes = rustix::io::ioctl_fionread(&self.pipe)?;
                 return if bytes > 0 { Ok(()) } else { Err(Obstacle::NoWriter.into()) };
             }
-            match ready(self.fd.as_fd(), PollFlags::IN, Wait::NOW) {
+            match ready(self.pipe.as_fd(), PollFlags::IN, Wait::NOW) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NoWriter.into())
                 }
@@ -228,11 +235,10 @@ impl FifoEnd {
 
     /// After the last writer left: the next read waits for the next writer.
     pub(super) fn renew(&mut self) -> io::Result<()> {
-        if let Some(fd) = fifo::reopen(&self.fd)? {
+        if let Some(fd) = fifo::reopen(self.pipe.as_fd(), Way::In)? {
             // The claim is not let go of in between: another reader may be waiting for just that.
-            let before = mem::replace(&mut self.fd, fd);
+            let before = mem::replace(&mut self.pipe, Description::opened(fd, Way::In));
             self.claim.get_or_insert(before);
-            self.nonblocking = true;
         }
         self.writers = Writers::Awaited;
         Ok(())
@@ -271,7 +277,7 @@ impl FifoEnd {
                     self.await_writer(wait)?;
                 }
             }
-            let read = self.attempt(PollFlags::IN, wait, &mut read)?;
+            let read = self.pipe.attempt(PollFlags::IN, wait, &mut read)?;
             if read == 0 && cfg!(target_vendor = "apple") && self.writers == Writers::Awaited {
                 self.writers = Writers::AwaitedStill;
                 continue;
@@ -283,7 +289,7 @@ impl FifoEnd {
 
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
     fn await_writer(&self, wait: Wait<'_>) -> io::Result<()> {
-        while !ready_or_time(self.fd.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
+        while !ready_or_time(self.pipe.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
             self.expect_name()?;
         }
         Ok(())
@@ -291,27 +297,8 @@ impl FifoEnd {
 
     /// Fails where no writer is there, and none can come by the name any more.
     fn expect_name(&self) -> io::Result<()> {
-        if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false) {
+        if fstat(&self.pipe)?.st_nlink == 0 && fifo::has_writer(self.pipe.as_fd())? == Some(false) {
             return Err(Obstacle::NameGone.into());
-        }
-        Ok(())
-    }
-
-    /// Does one operation: plainly where nothing else can end the wait, else with `poll`.
-    fn attempt(
-        &mut self,
-        asked: PollFlags,
-        wait: Wait<'_>,
-        mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.set_nonblocking(!wait.is_plain())?;
-        until_done(self.fd.as_fd(), asked, wait, &mut operation)
-    }
-
-    fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
-        if self.nonblocking != nonblocking {
-            ioctl_fionbio(&self.fd, nonblocking)?;
-            self.nonblocking = nonblocking;
         }
         Ok(())
     }
@@ -319,12 +306,12 @@ impl FifoEnd {
 
 impl AsFd for FifoEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.pipe.as_fd()
     }
 }
 
-/// Refuses what is not a pipe, or not open this way; tells whether it is nonblocking.
-fn expect_way(fd: &OwnedFd, way: Way) -> io::Result<bool> {
+/// Refuses what is not a pipe, or not open this way.
+fn expect_way(fd: &OwnedFd, way: Way) -> io::Result<()> {
     expect_fifo(&fstat(fd)?)?;
     let flags = fcntl_getfl(fd)?;
     let (access, wanted) = match way {
@@ -334,5 +321,5 @@ fn expect_way(fd: &OwnedFd, way: Way) -> io::Result<bool> {
     if flags & OFlags::RWMODE != access {
         return Err(Obstacle::WrongDirection(wanted).into());
     }
-    Ok(flags.contains(OFlags::NONBLOCK))
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The halves of a connection: what is read from it, and what is written to it.
 //!
-//! They share a socket, so each waits by itself: the socket blocks, and an operation that must not is told so.
+//! They share a socket, with each other and maybe with other processes. So an operation that must not wait is told so,
+//! and one that must wait does so by itself where the socket does not: no flag of it is changed.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
-use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread};
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
@@ -90,7 +91,7 @@ pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
     )
 }
 
-/// The socket of both halves, as descriptors are expected to be: it waits, and lets handles in.
+/// The socket of both halves. It lets handles in, as descriptors are expected to.
 pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<OwnedFd> {
     receiving.side.goes_on = true;
     sending.side.goes_on = true;
@@ -98,8 +99,6 @@ pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<
     drop((receiving, sending));
     let fd = Arc::into_inner(socket)?.fd;
     rights::allow(fd.as_fd());
-    // It cannot fail for an open socket.
-    let _ = ioctl_fionbio(&fd, false);
     Some(fd)
 }
 

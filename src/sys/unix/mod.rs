@@ -7,6 +7,7 @@ mod arena;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "no_arena.rs"]
 mod arena;
+mod description;
 mod fifo;
 mod fifo_end;
 mod file;

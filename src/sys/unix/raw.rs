@@ -70,11 +70,21 @@ impl Raw {
         (Self(Kind::Receiving(Box::new(receiving))), Self(Kind::Sending(Box::new(sending))))
     }
 
-    /// Gives the descriptor away, blocking as descriptors are expected to be. That of a half is not its own.
+    /// Gives the descriptor away: as it is where it came from elsewhere, else blocking as descriptors are expected to be.
+    /// That of a half is not its own.
     pub(crate) fn into_handle(self) -> Option<OwnedFd> {
         match self.0 {
             Kind::Fifo(end) => Some(end.into_handle()),
             Kind::Receiving(_) | Kind::Sending(_) => None,
+        }
+    }
+
+    /// The descriptor, for others, who may pass it on.
+    pub(crate) fn show(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Kind::Fifo(end) => end.show(),
+            Kind::Receiving(half) => half.as_fd(),
+            Kind::Sending(half) => half.as_fd(),
         }
     }
 

@@ -9,14 +9,13 @@ use std::ptr::{null, null_mut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use windows_sys::Win32::Storage::FileSystem::WriteFile;
-use windows_sys::Win32::System::Pipes::{
-    PIPE_READMODE_BYTE, PIPE_READMODE_MESSAGE, PIPE_WAIT, PeekNamedPipe, SetNamedPipeHandleState,
-};
+use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 
 use super::client;
 use super::event::Event;
 use super::facts::{Facts, expect_pipe};
 use super::incoming::Incoming;
+use super::mode::{self, Before};
 use super::name::wide;
 use super::outgoing::Outgoing;
 use super::overlapped::Operation;
@@ -31,20 +30,42 @@ pub(super) struct Connection {
     farewell: Mutex<Option<Farewell>>,
     handle: OwnedHandle,
     facts: Facts,
-    /// Whether only calls that wait for nothing else can be made: the handle is not overlapped.
-    plain_only: bool,
+    origin: Origin,
+}
+
+/// Where a handle came from.
+enum Origin {
+    Here,
+    /// From elsewhere, where others may have it as well.
+    Elsewhere {
+        /// Whether only calls that wait for nothing else can be made: the handle is not overlapped.
+        plain_only: bool,
+        /// Its mode, if that was changed.
+        before: Option<Before>,
+    },
 }
 
 impl Connection {
-    /// The halves of a pipe, each with what the end of its operations sets.
+    /// The halves of a pipe that was opened here, each with what the end of its operations sets.
     pub(super) fn halves(
         handle: OwnedHandle,
         facts: Facts,
-        plain_only: bool,
         events: [Event; 2],
     ) -> (Incoming, Outgoing) {
-        let connection = Arc::new(Self { farewell: Mutex::new(None), handle, facts, plain_only });
-        connection.read_by_messages(true);
+        // So that a message without bytes is never passed over.
+        if facts.has_messages {
+            mode::read_by_messages(handle.as_handle(), true);
+        }
+        Self::halves_from(handle, facts, Origin::Here, events)
+    }
+
+    fn halves_from(
+        handle: OwnedHandle,
+        facts: Facts,
+        origin: Origin,
+        events: [Event; 2],
+    ) -> (Incoming, Outgoing) {
+        let connection = Arc::new(Self { farewell: Mutex::new(None), handle, facts, origin });
         let [read, written] = events.map(Arc::new);
         (Incoming::new(Arc::clone(&connection), read), Outgoing::new(connection, written))
     }
@@ -58,28 +79,37 @@ impl Connection {
         let name = wide(path.as_os_str());
         let handle = client::connect(&name, &[Way::In, Way::Out], any_owner, wait)?;
         let facts = Facts::of(&handle)?;
-        Ok(Self::halves(handle, facts, false, events()?))
+        Ok(Self::halves(handle, facts, events()?))
     }
 
     /// Takes a handle from elsewhere.
     pub(super) fn adopt(
         handle: OwnedHandle,
     ) -> Result<(Incoming, Outgoing), (OwnedHandle, io::Error)> {
-        let examined = expect_pipe(handle.as_handle(), &[Way::In, Way::Out])
-            .and_then(|plain_only| Ok((Facts::of(&handle)?, plain_only, events()?)));
+        let examined =
+            expect_pipe(handle.as_handle(), &[Way::In, Way::Out]).and_then(|plain_only| {
+                let (facts, events) = (Facts::of(&handle)?, events()?);
+                let by_messages = facts.has_messages.then_some(true);
+                let before = Before::change(handle.as_handle(), by_messages)?;
+                Ok((facts, Origin::Elsewhere { plain_only, before }, events))
+            });
         match examined {
-            Ok((facts, plain_only, events)) => Ok(Self::halves(handle, facts, plain_only, events)),
+            Ok((facts, origin, events)) => Ok(Self::halves_from(handle, facts, origin, events)),
             Err(error) => Err((handle, error)),
         }
     }
 
     /// Gives the handle away, unless a half still has it.
     ///
-    /// It reads byte by byte, as handles are expected to.
+    /// It reads byte by byte, as handles are expected to, or as it did when it came.
     pub(super) fn into_handle(self: Arc<Self>) -> Option<OwnedHandle> {
-        let only = Arc::into_inner(self)?;
-        only.read_by_messages(false);
-        Some(only.handle)
+        let Self { handle, facts, origin, .. } = Arc::into_inner(self)?;
+        match origin {
+            Origin::Here if facts.has_messages => mode::read_by_messages(handle.as_handle(), false),
+            Origin::Here => {}
+            Origin::Elsewhere { before, .. } => drop(before),
+        }
+        Some(handle)
     }
 
     pub(super) fn facts(&self) -> &Facts {
@@ -88,12 +118,16 @@ impl Connection {
 
     /// Whether this handle is overlapped.
     pub(super) fn is_overlapped(&self) -> bool {
-        !self.plain_only
+        !self.is_plain_only()
+    }
+
+    fn is_plain_only(&self) -> bool {
+        matches!(self.origin, Origin::Elsewhere { plain_only: true, .. })
     }
 
     /// Refuses a wait that the handle is not able to.
     pub(super) fn expect_able(&self, wait: Wait<'_>) -> io::Result<()> {
-        if self.plain_only && !wait.is_plain() {
+        if self.is_plain_only() && !wait.is_plain() {
             return Err(Obstacle::NotOverlapped.into());
         }
         Ok(())
@@ -101,7 +135,7 @@ impl Connection {
 
     /// How many bytes wait to be read.
     pub(super) fn unread(&self) -> io::Result<usize> {
-        if self.plain_only {
+        if self.is_plain_only() {
             // The call would wait for what another thread does with the other half.
             return Err(Obstacle::NotOverlapped.into());
         }
@@ -121,7 +155,7 @@ impl Connection {
     ///
     /// A handle that is not overlapped would wait: there the end is that of the connection.
     pub(super) fn say_farewell(&self, event: Arc<Event>) {
-        if self.facts.has_messages && !self.plain_only {
+        if self.facts.has_messages && !self.is_plain_only() {
             let mut farewell = Farewell(Operation::new(event, 0));
             // SAFETY: the handle is open until this is dropped, and the farewell is dropped before it: at
             // the end of this call, or in the field that goes before the handle.
@@ -143,17 +177,6 @@ impl Connection {
             if !pending {
                 *place = None;
             }
-        }
-    }
-
-    /// Whether a read ends with the message, so that a message without bytes is never passed over. As a best
-    /// effort: not every handle may choose.
-    fn read_by_messages(&self, by_messages: bool) {
-        if self.facts.has_messages {
-            let mode = if by_messages { PIPE_READMODE_MESSAGE } else { PIPE_READMODE_BYTE };
-            let mode = mode | PIPE_WAIT;
-            // SAFETY: the handle is open, and the mode lives over the call.
-            unsafe { SetNamedPipeHandleState(self.raw(), &raw const mode, null(), null()) };
         }
     }
 

@@ -15,6 +15,7 @@ mod facts;
 mod gather;
 mod incoming;
 mod instance;
+mod mode;
 mod name;
 mod node;
 mod outgoing;

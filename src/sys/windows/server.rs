@@ -85,7 +85,7 @@ impl Server {
         let events = events()?;
         let Some(client) = listener.accept()? else { return Ok(None) };
         drop(listener);
-        let (incoming, outgoing) = Connection::halves(client, self.facts, false, events);
+        let (incoming, outgoing) = Connection::halves(client, self.facts, events);
         Ok(Some((incoming.into(), outgoing.into())))
     }
 }

@@ -13,6 +13,7 @@ use super::client;
 use super::event::{Event, expect_no_stop, remaining};
 use super::facts::{expect_pipe, quota};
 use super::gather::gather;
+use super::mode::Before;
 use super::name::wide;
 use super::overlapped::Overlapped;
 use crate::error::Obstacle;
@@ -29,6 +30,8 @@ pub(super) struct Stream {
     link: Link,
     /// Whether only calls that wait for nothing else can be made: the handle is not overlapped.
     plain_only: bool,
+    /// The mode of a handle from elsewhere, if that was changed.
+    before: Option<Before>,
     /// What can be written without being taken in parts.
     quota: usize,
     gathered: Vec<u8>,
@@ -66,6 +69,7 @@ impl Stream {
             origin: None,
             link: Link::Up,
             plain_only: false,
+            before: None,
             quota,
             gathered: Vec::new(),
             ahead: None,
@@ -84,18 +88,23 @@ impl Stream {
 
     /// Takes a handle from elsewhere.
     pub(super) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
-        let examined = expect_pipe(handle.as_handle(), &[way])
-            .and_then(|plain_only| Ok((plain_only, quota(&handle)?, Event::automatic()?)));
+        let examined = expect_pipe(handle.as_handle(), &[way]).and_then(|plain_only| {
+            let (quota, event) = (quota(&handle)?, Event::automatic()?);
+            Ok((plain_only, quota, event, Before::change(handle.as_handle(), None)?))
+        });
         match examined {
-            Ok((plain_only, quota, event)) => {
-                Ok(Self { plain_only, ..Self::with_event(quota, handle, Arc::new(event)) })
+            Ok((plain_only, quota, event, before)) => {
+                let stream = Self::with_event(quota, handle, Arc::new(event));
+                Ok(Self { plain_only, before, ..stream })
             }
             Err(error) => Err((handle, error)),
         }
     }
 
     pub(super) fn into_handle(self) -> OwnedHandle {
-        self.pipe.into_handle()
+        let handle = self.pipe.into_handle();
+        drop(self.before);
+        handle
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {

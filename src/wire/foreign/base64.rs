@@ -5,7 +5,7 @@ use std::ops::Range;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use base64::{DecodeError, DecodeSliceError, Engine};
 
-use super::delimited::Delimited;
+use super::delimited::find;
 use crate::error::FrameError;
 use crate::wire::Step;
 use crate::wire::framing::{expect_within, lowered};
@@ -15,12 +15,11 @@ use crate::wire::framing::{expect_within, lowered};
 pub(super) struct Base64 {
     limit: u32,
     end: u8,
-    delimited: Delimited,
 }
 
 impl Base64 {
     pub(super) fn ended_by(end: u8) -> Self {
-        Self { limit: super::LIMIT, end, delimited: Delimited::default() }
+        Self { limit: super::LIMIT, end }
     }
 
     pub(super) fn limit(mut self, bytes: u32) -> Self {
@@ -46,11 +45,11 @@ impl Base64 {
     }
 
     /// Finds the first frame, and decodes it in its place.
-    pub(super) fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        let end = self.delimited.find(bytes, self.end);
+    pub(super) fn scan(&self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
+        let end = find(bytes, self.end, scanned);
         expect_within(least_decoded_len(end.unwrap_or(bytes.len())), self.limit)?;
         let Some(end) = end else {
-            return Ok(Step::More { total: bytes.len().saturating_add(1) });
+            return Ok(Step::NoEnd { scanned: bytes.len() });
         };
         let frame = end.saturating_add(1);
         let decoded = bytes.get_mut(..end).map_or(Err(FrameError::OutOfBounds), decode);
@@ -60,10 +59,6 @@ impl Base64 {
         };
         expect_within(payload.end, self.limit)?;
         Ok(Step::Message { payload, frame })
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.delimited.reset();
     }
 }
 
@@ -182,21 +177,21 @@ mod tests {
 
     #[test]
     fn the_limit_is_that_of_the_payload() {
-        let mut base64 = Base64::ended_by(b'\n').limit(4);
+        let base64 = Base64::ended_by(b'\n').limit(4);
         let mut out = b"abcd".to_vec();
         base64.finish(&mut out, 0).unwrap();
-        let step = base64.scan(&mut out).unwrap();
+        let step = base64.scan(&mut out, 0).unwrap();
         assert_eq!(step, Step::Message { payload: 0..4, frame: 9 });
         let large = base64.finish(&mut b"abcde".to_vec(), 0);
         assert_eq!(large, Err(FrameError::TooLarge { len: 5, limit: 4 }));
-        let five = Base64::ended_by(b'\n').limit(4).scan(&mut b"YWJjZGU=\n".to_owned());
+        let five = Base64::ended_by(b'\n').limit(4).scan(&mut b"YWJjZGU=\n".to_owned(), 0);
         assert_eq!(five, Err(FrameError::TooLarge { len: 5, limit: 4 }));
-        let more = Base64::ended_by(b'\n').limit(4).scan(&mut b"YWJjZGVmZw".to_owned());
+        let more = Base64::ended_by(b'\n').limit(4).scan(&mut b"YWJjZGVmZw".to_owned(), 0);
         assert_eq!(more, Err(FrameError::TooLarge { len: 7, limit: 4 }));
-        let more = Base64::ended_by(b'\n').limit(3).scan(&mut b"YWJjZ".to_owned());
+        let more = Base64::ended_by(b'\n').limit(3).scan(&mut b"YWJjZ".to_owned(), 0);
         assert_eq!(more, Err(FrameError::TooLarge { len: 4, limit: 3 }));
-        let three = Base64::ended_by(b'\n').limit(3).scan(&mut b"YWJj".to_owned());
-        assert_eq!(three, Ok(Step::More { total: 5 }));
+        let three = Base64::ended_by(b'\n').limit(3).scan(&mut b"YWJj".to_owned(), 0);
+        assert_eq!(three, Ok(Step::NoEnd { scanned: 4 }));
     }
 
     proptest! {

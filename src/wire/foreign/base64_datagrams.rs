@@ -68,11 +68,7 @@ impl Framing for Base64Datagrams {
         self.0.finish(out, start)
     }
 
-    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        self.0.scan(bytes)
-    }
-
-    fn reset(&mut self) {
-        self.0.reset();
+    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
+        self.0.scan(bytes, scanned)
     }
 }

@@ -1,40 +1,41 @@
 //! Frames that end with a byte which is not in them.
 
-/// Looks for the end of the first frame, at each byte once.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Delimited {
-    /// How many bytes of the unfinished frame have no end in them.
-    seen: usize,
+/// The place of the first `delimiter`, of which none is in the first `scanned` bytes.
+pub(super) fn find(bytes: &[u8], delimiter: u8, scanned: usize) -> Option<usize> {
+    position(bytes.get(scanned..)?, delimiter).map(|at| scanned + at)
 }
 
-impl Delimited {
-    /// How many bytes are before the first `delimiter`, if it has come.
-    pub(super) fn find(&mut self, bytes: &[u8], delimiter: u8) -> Option<usize> {
-        let seen = self.seen.min(bytes.len());
-        let fresh = bytes.get(seen..).unwrap_or_default();
-        let end = fresh.iter().position(|&byte| byte == delimiter).map(|at| seen + at);
-        self.seen = if end.is_some() { 0 } else { bytes.len() };
-        end
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.seen = 0;
-    }
+/// The place of the first such byte. Whole blocks are passed over by wide instructions: byte by byte, a long message
+/// would wait for this longer than for the pipe.
+pub(super) fn position(bytes: &[u8], byte: u8) -> Option<usize> {
+    let has_none = |block: &&[u8]| !block.iter().fold(false, |has, &other| has | (other == byte));
+    let passed = bytes.chunks_exact(BLOCK).take_while(has_none).count() * BLOCK;
+    let rest = bytes.get(passed..)?;
+    rest.iter().position(|&other| other == byte).map(|at| passed + at)
 }
+
+const BLOCK: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_byte_is_looked_at_once() {
-        let mut delimited = Delimited::default();
-        assert_eq!(delimited.find(b"abc", b';'), None);
-        // What it has seen it does not see again.
-        assert_eq!(delimited.find(b";bcd;", b';'), Some(4));
-        assert_eq!(delimited.find(b"x;", b';'), Some(1));
-        assert_eq!(delimited.find(b"abc", b';'), None);
-        delimited.reset();
-        assert_eq!(delimited.find(b"a;", b';'), Some(1));
+    fn the_first_one_is_found_wherever_it_is() {
+        for len in 0..3 * BLOCK {
+            let mut bytes = vec![b'x'; len];
+            assert_eq!(position(&bytes, b';'), None);
+            for at in (0..len).rev() {
+                bytes[at] = b';';
+                assert_eq!(position(&bytes, b';'), Some(at));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_looked_at_is_not_looked_at_again() {
+        assert_eq!(find(b";bcd;", b';', 3), Some(4));
+        assert_eq!(find(b";bcd;", b';', 5), None);
+        assert_eq!(find(b"x;", b';', 0), Some(1));
     }
 }

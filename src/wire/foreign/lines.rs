@@ -1,5 +1,5 @@
 use super::LIMIT;
-use super::delimited::Delimited;
+use super::delimited::{find, position};
 use crate::error::FrameError;
 use crate::wire::framing::{expect_within, lowered};
 use crate::wire::{Framing, Step};
@@ -13,22 +13,28 @@ use crate::wire::{Framing, Step};
 /// An empty line is a message without bytes: a text, and no JSON. [`skip_blank`](Self::skip_blank) is for
 /// senders that write some between their values.
 ///
+/// The last line of a stream needs no line feed: `printf`, `echo -n` and `jq -j` write none. One that does not decode
+/// was cut off, and is [`Truncated`](crate::ErrorKind::Truncated): so half of a JSON object, array or string is no
+/// message. Half of a text is, and so is half of a number that is a whole line: where writers may be killed in the middle
+/// of such lines, [`require_last_feed`](Self::require_last_feed). A [`TypedConnection`](crate::TypedConnection) and a
+/// service always do: on the other side is this crate, which ends its lines.
+///
 /// ```
 /// use typed_pipe::TypedReceiver;
 /// use typed_pipe::wire::foreign::Lines;
 /// use typed_pipe::wire::{Plain, Wire};
 ///
 /// let wire = Wire::new(Lines::default(), Plain);
-/// let receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"one\r\n\ntwo\n"[..], wire);
+/// let receiver = TypedReceiver::<String, _, _, _>::with_wire(&b"one\r\n\ntwo\nlast"[..], wire);
 /// let lines = receiver.collect::<Result<Vec<_>, _>>()?;
-/// assert_eq!(lines, ["one", "", "two"]);
+/// assert_eq!(lines, ["one", "", "two", "last"]);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Lines {
     limit: u32,
     skip_blank: bool,
-    delimited: Delimited,
+    last_feed: bool,
 }
 
 impl Lines {
@@ -69,11 +75,47 @@ impl Lines {
         self.skip_blank = true;
         self
     }
+
+    /// Takes a last line without a line feed for one that was cut off: [`Truncated`](crate::ErrorKind::Truncated).
+    ///
+    /// ```
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Plain, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver};
+    ///
+    /// let wire = Wire::new(Lines::default().require_last_feed(), Plain);
+    /// let bytes: &[u8] = b"transfer 1000\ntransfer 20"; // of 2000
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes, wire);
+    /// assert_eq!(receiver.recv()?, "transfer 1000");
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Truncated);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn require_last_feed(mut self) -> Self {
+        self.last_feed = true;
+        self
+    }
+
+    /// The line that these bytes are, without a carriage return at its end. That one is not counted: in what has
+    /// arrived in part, it may be that of the end.
+    fn line<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
+        let line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        expect_within(line.len(), self.limit)?;
+        Ok(line)
+    }
+
+    /// A line, and the bytes of it with its end.
+    fn step(&self, line: &[u8], frame: usize) -> Step {
+        if self.skip_blank && line.trim_ascii().is_empty() {
+            return Step::Skip { bytes: frame };
+        }
+        Step::Message { payload: 0..line.len(), frame }
+    }
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { limit: LIMIT, skip_blank: false, delimited: Delimited::default() }
+        Self { limit: LIMIT, skip_blank: false, last_feed: false }
     }
 }
 
@@ -95,7 +137,7 @@ impl Framing for Lines {
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let payload = out.get(start..).ok_or(FrameError::OutOfBounds)?;
         expect_within(payload.len(), self.limit)?;
-        if let Some(at) = payload.iter().position(|&byte| byte == b'\n') {
+        if let Some(at) = position(payload, b'\n') {
             return Err(FrameError::Delimiter { at, byte: b'\n' });
         }
         if let Some((b'\r', before)) = payload.split_last() {
@@ -105,24 +147,20 @@ impl Framing for Lines {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        let end = self.delimited.find(bytes, b'\n');
-        let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-        // A carriage return at the end is not counted: it may be that of the end.
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        expect_within(line.len(), self.limit)?;
-        let Some(end) = end else {
-            return Ok(Step::More { total: bytes.len().saturating_add(1) });
+    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
+        let Some(end) = find(bytes, b'\n', scanned) else {
+            self.line(bytes)?;
+            return Ok(Step::NoEnd { scanned: bytes.len() });
         };
-        let frame = end.saturating_add(1);
-        if self.skip_blank && line.trim_ascii().is_empty() {
-            return Ok(Step::Skip { bytes: frame });
-        }
-        Ok(Step::Message { payload: 0..line.len(), frame })
+        let line = self.line(bytes.get(..end).unwrap_or_default())?;
+        Ok(self.step(line, end.saturating_add(1)))
     }
 
-    fn reset(&mut self) {
-        self.delimited.reset();
+    fn scan_at_end(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+        if self.last_feed {
+            return Ok(Step::NoEnd { scanned: 0 });
+        }
+        Ok(self.step(self.line(bytes)?, bytes.len()))
     }
 }
 
@@ -132,7 +170,7 @@ mod tests {
     use crate::wire::framing::framed;
 
     fn scan(bytes: &[u8]) -> Step {
-        Lines::default().scan(&mut bytes.to_vec()).unwrap()
+        Lines::default().scan(&mut bytes.to_vec(), 0).unwrap()
     }
 
     #[test]
@@ -142,16 +180,26 @@ mod tests {
         assert_eq!(scan(b"a\rb\r\r\n"), Step::Message { payload: 0..4, frame: 6 });
         assert_eq!(scan(b"\n"), Step::Message { payload: 0..0, frame: 1 });
         assert_eq!(scan(b"\r\n"), Step::Message { payload: 0..0, frame: 2 });
-        assert_eq!(scan(b"ab\r"), Step::More { total: 4 });
+        assert_eq!(scan(b"ab\r"), Step::NoEnd { scanned: 3 });
     }
 
     #[test]
     fn blank_lines_are_messages_unless_they_are_skipped() {
         let mut lines = Lines::default().skip_blank();
-        assert_eq!(lines.scan(&mut b" \t\r\nx".to_owned()).unwrap(), Step::Skip { bytes: 4 });
-        assert_eq!(lines.scan(&mut b"\n".to_owned()).unwrap(), Step::Skip { bytes: 1 });
+        assert_eq!(lines.scan(&mut b" \t\r\nx".to_owned(), 0).unwrap(), Step::Skip { bytes: 4 });
+        assert_eq!(lines.scan(&mut b"\n".to_owned(), 0).unwrap(), Step::Skip { bytes: 1 });
         let message = Step::Message { payload: 0..2, frame: 3 };
-        assert_eq!(lines.scan(&mut b" x\n".to_owned()).unwrap(), message);
+        assert_eq!(lines.scan(&mut b" x\n".to_owned(), 0).unwrap(), message);
+    }
+
+    #[test]
+    fn the_last_line_needs_no_end_unless_it_is_required() {
+        let at_end = |mut lines: Lines, bytes: &[u8]| lines.scan_at_end(&mut bytes.to_vec());
+        let lines = Lines::default;
+        assert_eq!(at_end(lines(), b"ab"), Ok(Step::Message { payload: 0..2, frame: 2 }));
+        assert_eq!(at_end(lines(), b"ab\r"), Ok(Step::Message { payload: 0..2, frame: 3 }));
+        assert_eq!(at_end(lines().skip_blank(), b" \t"), Ok(Step::Skip { bytes: 2 }));
+        assert_eq!(at_end(lines().require_last_feed(), b"ab"), Ok(Step::NoEnd { scanned: 0 }));
     }
 
     #[test]
@@ -168,13 +216,13 @@ mod tests {
         assert!(framed(&mut lines, b"abc").is_ok());
         assert!(matches!(framed(&mut lines, b"abcd"), Err(FrameError::TooLarge { len: 4, .. })));
         for fits in [&b"abc\n"[..], b"abc\r\n"] {
-            let step = lines.scan(&mut fits.to_vec()).unwrap();
+            let step = lines.scan(&mut fits.to_vec(), 0).unwrap();
             assert_eq!(step, Step::Message { payload: 0..3, frame: fits.len() });
         }
         for long in [&b"abcd\n"[..], b"abcd\r\n", b"abcd", b"abcd\r"] {
             let too_large = Err(FrameError::TooLarge { len: 4, limit: 3 });
-            assert_eq!(Lines::default().limit(3).scan(&mut long.to_vec()), too_large);
+            assert_eq!(Lines::default().limit(3).scan(&mut long.to_vec(), 0), too_large);
         }
-        assert_eq!(lines.scan(&mut b"abc\r".to_vec()), Ok(Step::More { total: 5 }));
+        assert_eq!(lines.scan(&mut b"abc\r".to_vec(), 0), Ok(Step::NoEnd { scanned: 4 }));
     }
 }

@@ -55,7 +55,15 @@
 //! |---|---|
 //! | any but `0x0A` | the payload, in which there is no line feed |
 //! | 0 or 1 | `0x0D` (carriage return): taken, and not written |
-//! | 1 | `0x0A` (line feed) |
+//! | 1 | `0x0A` (line feed); the last line of a stream may [do without](Lines::require_last_feed) |
+//!
+//! `ConcatenatedJson` (feature `json`), of which lines of JSON are one kind:
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | any number | white space (`0x20`, `0x09`, `0x0A`, `0x0D`) and `0x1E`: taken, and not written |
+//! | any number | the payload: a JSON value |
+//! | 1 | `0x0A` (line feed): written, and taken as white space |
 //!
 //! # Test vectors
 //!
@@ -68,11 +76,13 @@
 //! | `Hello` | `Base64Lines` | `534756736247383d` `0a` |
 //! | `ACK` | `Base64Lines` | `51554e4c` `0a` |
 //! | `Hello` | `Lines` | `48656c6c6f` `0a` |
+//! | `[7]` | `ConcatenatedJson` | `5b375d` `0a` |
 //!
 //! # Bad bytes
 //!
 //! A message whose end is found and which is not base64 is lost alone
-//! ([`FrameError::Base64`](crate::FrameError::Base64), not fatal). A message beyond the limit, and a header or a
+//! ([`FrameError::Base64`](crate::FrameError::Base64), not fatal). A value that is no JSON is a message that does not
+//! decode. A message beyond the limit, and a header or a
 //! checksum that is wrong, lose the place in the stream.
 
 #[cfg(feature = "foreign")]
@@ -81,6 +91,8 @@ mod base64;
 mod base64_datagrams;
 #[cfg(feature = "foreign")]
 mod base64_lines;
+#[cfg(feature = "json")]
+mod concatenated_json;
 mod delimited;
 mod lines;
 mod npipes;
@@ -89,6 +101,8 @@ mod npipes;
 pub use base64_datagrams::Base64Datagrams;
 #[cfg(feature = "foreign")]
 pub use base64_lines::Base64Lines;
+#[cfg(feature = "json")]
+pub use concatenated_json::ConcatenatedJson;
 pub use lines::Lines;
 pub use npipes::Npipes;
 
@@ -117,6 +131,13 @@ mod tests {
         );
         assert_eq!(hex(&framed(&mut npipes(), b"").unwrap()), "000000080000000000000000");
         assert_eq!(hex(&framed(&mut Lines::default(), b"Hello").unwrap()), "48656c6c6f0a");
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn the_test_vector_of_json_is_right() {
+        let framing = &mut ConcatenatedJson::default();
+        assert_eq!(hex(&framed(framing, b"[7]").unwrap()), "5b375d0a");
     }
 
     #[cfg(feature = "foreign")]

@@ -303,7 +303,7 @@ impl Framing for Shared {
         self.unmixed = bytes.clamp(LEAST_UNMIXED, usize::from(u16::MAX));
     }
 
-    fn scan(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
+    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
         let Some(len) = Fragment::announced(bytes)? else {
             return Ok(Step::More { total: HEADER });
         };

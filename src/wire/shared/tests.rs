@@ -307,10 +307,10 @@ fn a_message_in_place_borrows_from_the_buffer() {
     let bytes = sent(&mut writer(), &[b"short", &long(600)]).concat();
     arrive(&mut decoder, &bytes);
     assert!(decoder.step().unwrap());
-    assert_eq!(decoder.message::<&[u8]>().unwrap(), b"short");
+    assert_eq!(decoder.message_ref::<&[u8]>().unwrap(), b"short");
     assert!(decoder.wire().framing().assembled().is_empty(), "no copy was made");
     assert!(decoder.step().unwrap());
-    assert_eq!(decoder.message::<&[u8]>().unwrap(), long(600));
+    assert_eq!(decoder.message_ref::<&[u8]>().unwrap(), long(600));
     assert_eq!(decoder.message::<Vec<u8>>().unwrap(), long(600), "it can be read again");
 }
 
@@ -792,7 +792,7 @@ proptest! {
             arrive(&mut decoder, &forged(kind, *writer, *sequence, payload));
             loop {
                 match decoder.step() {
-                    Ok(true) => drop(decoder.message::<Vec<&str>>()),
+                    Ok(true) => drop(decoder.message_ref::<Vec<&str>>()),
                     Ok(false) => break,
                     Err(error) => {
                         assert!(!error.is_fatal(), "{error}");

@@ -1,0 +1,230 @@
+//! The open file description of a pipe, which others may have as well.
+//!
+//! `O_NONBLOCK` belongs to the description. Whoever sets it sets it for all who have the description by an inherited
+//! or a passed descriptor, and whoever clears it takes it from all. So it is set, and remembered, where nobody else has
+//! the description. Where somebody may, an operation that must not wait is done through another description of the same
+//! pipe, opened anew for this end alone. Waits go through the first one: it alone knows which writers have left.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::PollFlags;
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::{Errno, Result, ioctl_fionbio};
+
+use super::fifo;
+use super::wait::{ready, until_done};
+use crate::sys::{Wait, Way};
+
+/// An open pipe.
+#[derive(Debug)]
+pub(super) struct Description {
+    fd: OwnedFd,
+    way: Way,
+    /// Whether others may have it too. Then its flags are theirs.
+    shared: AtomicBool,
+    /// Whether it waits, as long as it is not shared.
+    nonblocking: bool,
+    anew: Anew,
+}
+
+/// The same pipe, opened anew, never to wait.
+#[derive(Debug)]
+enum Anew {
+    Untried,
+    Open(OwnedFd),
+    /// It never will be: there is no such way, or it is forbidden.
+    Refused,
+}
+
+impl Description {
+    /// One that was opened here, not to wait.
+    pub(super) fn opened(fd: OwnedFd, way: Way) -> Self {
+        Self { fd, way, shared: AtomicBool::new(false), nonblocking: true, anew: Anew::Untried }
+    }
+
+    /// One that came from elsewhere.
+    pub(super) fn adopted(fd: OwnedFd, way: Way) -> Self {
+        Self { fd, way, shared: AtomicBool::new(true), nonblocking: false, anew: Anew::Untried }
+    }
+
+    /// Shows it to who may pass it on: from now on it waits, and stays as it is.
+    pub(super) fn show(&self) -> BorrowedFd<'_> {
+        if !self.shared.load(Ordering::Acquire) {
+            if self.nonblocking {
+                // It fails for no descriptor that is open.
+                let _ = ioctl_fionbio(&self.fd, false);
+            }
+            self.shared.store(true, Ordering::Release);
+        }
+        self.fd.as_fd()
+    }
+
+    /// Gives it away: as it is where it was shared, else waiting, as descriptors are expected to be.
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.show();
+        self.fd
+    }
+
+    /// Does one operation: plainly where nothing else can end the wait, else with `poll`.
+    pub(super) fn attempt(
+        &mut self,
+        asked: PollFlags,
+        wait: Wait<'_>,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> Result<usize>,
+    ) -> io::Result<usize> {
+        let nonblocking = !wait.is_plain();
+        if !*self.shared.get_mut() {
+            self.set_nonblocking(nonblocking)?;
+        } else if nonblocking {
+            return match self.anew.open(self.fd.as_fd(), self.way) {
+                Some(anew) => until_done(self.fd.as_fd(), asked, wait, |_| operation(anew)),
+                None => until_done(self.fd.as_fd(), asked, wait, |fd| {
+                    without_waiting(fd, asked, &mut operation)
+                }),
+            };
+        }
+        // Where others have set the flag, this waits all the same.
+        until_done(self.fd.as_fd(), asked, wait, operation)
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) -> Result<()> {
+        if self.nonblocking != nonblocking {
+            ioctl_fionbio(&self.fd, nonblocking)?;
+            self.nonblocking = nonblocking;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Description {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Anew {
+    /// The pipe opened anew, as soon as an operation needs that.
+    fn open(&mut self, fd: BorrowedFd<'_>, way: Way) -> Option<BorrowedFd<'_>> {
+        if let Self::Untried = self {
+            *self = match fifo::reopen(fd, way) {
+                Ok(Some(anew)) => Self::Open(anew),
+                // The last reader has just left, which the operation will tell; or there is no room now.
+                Err(Errno::NXIO | Errno::MFILE | Errno::NFILE) => Self::Untried,
+                Ok(None) | Err(_) => Self::Refused,
+            };
+        }
+        match &*self {
+            Self::Open(anew) => Some(anew.as_fd()),
+            Self::Untried | Self::Refused => None,
+        }
+    }
+}
+
+/// Does an operation that must not wait where there is no description but the one of all.
+///
+/// The flag is on for this one call, and only where that has something to do, so that others hardly ever meet it.
+/// What it was before is asked each time: others may have changed it.
+fn without_waiting(
+    fd: BorrowedFd<'_>,
+    asked: PollFlags,
+    operation: impl FnOnce(BorrowedFd<'_>) -> Result<usize>,
+) -> Result<usize> {
+    match ready(fd, asked, Wait::NOW) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Errno::AGAIN),
+        Err(error) => return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+    }
+    if fcntl_getfl(fd)?.contains(OFlags::NONBLOCK) {
+        return operation(fd);
+    }
+    ioctl_fionbio(fd, true)?;
+    let done = operation(fd);
+    // It fails for no descriptor that is open.
+    let _ = ioctl_fionbio(fd, false);
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rustix::io::{read, write};
+    use rustix::pipe::pipe;
+
+    use super::*;
+    use crate::sys::Until;
+
+    fn late() -> Wait<'static> {
+        let end = Instant::now() + Duration::from_millis(20);
+        Wait { until: Until::Deadline(end), stop: None }
+    }
+
+    /// As where there is no `/proc`, or the pipe is another user's.
+    fn refused(fd: &OwnedFd, way: Way) -> Description {
+        let fd = fd.try_clone().unwrap();
+        Description { anew: Anew::Refused, ..Description::adopted(fd, way) }
+    }
+
+    fn waits(fd: &OwnedFd) -> bool {
+        !fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
+    }
+
+    #[test]
+    fn a25_a_pipe_that_cannot_be_opened_anew_is_left_as_it_was_after_each_operation() {
+        for nonblocking in [false, true] {
+            let (from, to) = pipe().unwrap();
+            for fd in [&from, &to] {
+                ioctl_fionbio(fd, nonblocking).unwrap();
+            }
+            let (mut reader, mut writer) = (refused(&from, Way::In), refused(&to, Way::Out));
+            let mut buf = vec![0; 65_536];
+            for (wait, kind) in
+                [(Wait::NOW, io::ErrorKind::WouldBlock), (late(), io::ErrorKind::TimedOut)]
+            {
+                let failed = reader.attempt(PollFlags::IN, wait, |fd| {
+                    assert!(!waits(&from));
+                    read(fd, &mut *buf)
+                });
+                assert_eq!(failed.unwrap_err().kind(), kind);
+                let mut written = 0;
+                let failed = loop {
+                    let wrote = writer.attempt(PollFlags::OUT, wait, |fd| {
+                        assert!(!waits(&to));
+                        write(fd, &[7; 10_000])
+                    });
+                    match wrote {
+                        Ok(bytes) => written += bytes,
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(failed.kind(), kind);
+                while written > 0 {
+                    written -=
+                        reader.attempt(PollFlags::IN, wait, |fd| read(fd, &mut *buf)).unwrap();
+                }
+                assert_eq!([waits(&from), waits(&to)], [!nonblocking; 2]);
+            }
+            drop((from, to));
+            let forever = Wait { until: Until::Done, stop: None };
+            drop(reader);
+            let told = writer.attempt(PollFlags::OUT, forever, |fd| write(fd, b"unheard"));
+            assert_eq!(told.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a25_nothing_more_is_opened_before_an_operation_must_not_wait() {
+        let (from, to) = pipe().unwrap();
+        let mut reader = Description::adopted(from, Way::In);
+        write(&to, b"12").unwrap();
+        let forever = Wait { until: Until::Done, stop: None };
+        let mut buf = [0; 1];
+        reader.attempt(PollFlags::IN, forever, |fd| read(fd, &mut buf)).unwrap();
+        assert!(matches!(reader.anew, Anew::Untried));
+        reader.attempt(PollFlags::IN, Wait::NOW, |fd| read(fd, &mut buf)).unwrap();
+        assert!(matches!(reader.anew, Anew::Open(_)));
+    }
+}
