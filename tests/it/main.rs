@@ -24,6 +24,8 @@ mod roles;
 mod service;
 mod shared;
 #[cfg(unix)]
+mod signals;
+#[cfg(unix)]
 mod sockets;
 mod support;
 #[cfg(feature = "tokio")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fstat};
-use rustix::io::{ioctl_fionbio, read, readv, write, writev};
+use rustix::io::{ioctl_fionbio, read, readv};
 
 use super::file::expect_fifo;
 use super::lending::Lending;
@@ -33,8 +33,6 @@ pub(super) struct FifoEnd {
     claim: Option<OwnedFd>,
     nonblocking: bool,
     writers: Writers,
-    /// Whether a write to nobody would raise a signal in this process.
-    guarded: bool,
     lending: Lending,
 }
 
@@ -52,12 +50,11 @@ enum Writers {
 
 impl FifoEnd {
     fn new(fd: OwnedFd, way: Way, nonblocking: bool) -> Self {
-        let guarded = way == Way::Out && signal::is_raised();
-        if guarded {
+        if way == Way::Out {
             signal::quiet(fd.as_fd());
         }
         let lending = Lending::default();
-        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded, lending }
+        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, lending }
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
@@ -118,10 +115,7 @@ impl FifoEnd {
     }
 
     pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
-        if self.guarded {
-            return self.write_vectored(&[IoSlice::new(buf)], wait);
-        }
-        self.attempt(PollFlags::OUT, wait, |fd| write(fd, buf))
+        self.write_vectored(&[IoSlice::new(buf)], wait)
     }
 
     pub(super) fn write_vectored(
@@ -129,10 +123,7 @@ impl FifoEnd {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        let guarded = self.guarded;
-        self.attempt(PollFlags::OUT, wait, |fd| {
-            if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
-        })
+        self.attempt(PollFlags::OUT, wait, |fd| signal::write_quietly(fd, bufs))
     }
 
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -149,9 +140,7 @@ impl FifoEnd {
 
     pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         let mut lending = mem::take(&mut self.lending);
-        let guarded = self.guarded;
-        let given =
-            self.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain(), guarded));
+        let given = self.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain()));
         self.lending = lending;
         given
     }
