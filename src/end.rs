@@ -894,6 +894,10 @@ impl<P: Hold> wait::half::WriteWithin for End<Write, Open, P> {
         self.wait_with(until, |io, wait| io.wait_until_taken(wait))
     }
 
+    fn half_close(&mut self, until: Until) -> io::Result<()> {
+        self.wait_with(until, |io, wait| io.finish(wait))
+    }
+
     fn lend(&mut self, before: usize, len: usize) -> bool {
         self.state.io.lend(before, len)
     }

@@ -48,7 +48,7 @@
 //!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
 //!     one connection
 //!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was
-//!     written. Dropping a half does the same as far as that takes no waiting.
+//!     written. Dropping a half does the same as far as that takes no waiting. Of what is no half, nothing.
 //!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
 //!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
 //!     reads. More than that is [`Obstacle::Congested`](crate::error::Obstacle).

@@ -399,8 +399,10 @@ mod queue {
         try_until(wait, super::super::wait::pause, || {
             if unread_by_peer(socket.fd.as_fd())? > 0 {
                 // A reading half that is gone takes no more, even if the writing one goes on. A write of nothing
-                // tells that.
-                send(&socket.fd, &[], SendFlags::DONTWAIT | NO_SIGNAL)?;
+                // tells that, as long as this side may write.
+                if !sending.finished {
+                    send(&socket.fd, &[], SendFlags::DONTWAIT | NO_SIGNAL)?;
+                }
                 return Err(Obstacle::NotTaken.into());
             }
             // What the other side left unread is gone as well: the system tells that by an error, once.
