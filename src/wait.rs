@@ -394,6 +394,9 @@ pub(crate) mod half {
         /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
         fn wait_until_taken(&mut self, until: Until) -> io::Result<bool>;
 
+        /// Ends the direction of a connection; nothing, where only closing the end does that.
+        fn half_close(&mut self, until: Until) -> io::Result<()>;
+
         /// Lends room for `before + len` bytes, if it will be given to the system without copying.
         fn lend(&mut self, before: usize, len: usize) -> bool;
 

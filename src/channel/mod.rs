@@ -18,8 +18,9 @@ use crate::wire::{Codec, Framing, Wire};
 pub use bytes::Loan;
 pub use incoming::StreamEnd;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
+pub use outgoing::LastWords;
 pub use receiver::TypedReceiver;
-pub use sender::{LastWords, TypedSender};
+pub use sender::TypedSender;
 pub use with_handles::WithHandles;
 
 impl<M: Mode, P: Hold> End<Read, Open<M>, P> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Tokio;
 use crate::channel::{LastWords, Message, Sendable, TypedSender};
 use crate::end::{End, Hold};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Operation, TransitionError};
 use crate::state::{Open, Write};
 use crate::wire::{Codec, Framing};
 
@@ -208,10 +208,11 @@ where
     /// Says that this was all, and waits until it is taken.
     ///
     /// What was fed is sent first, then a goodbye, by which the receiver can tell a sender that has finished from
-    /// one that has vanished. [`LastWords`] says what can be known.
+    /// one that has vanished. Then the end is closed; that of a connection ends its direction alone, which a program that
+    /// knows no goodbye reads as the end of the stream. [`LastWords`] says what can be known.
     ///
-    /// The sender stays, so that nothing is lost where the future is dropped: another call goes on with it. The
-    /// end is closed when the sender is dropped. What is sent after this is received too, and this is to be said again.
+    /// Where the future is dropped, the sender is, with what it had not sent: what must not be lost is
+    /// [flushed](Self::flush) before.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
@@ -236,16 +237,20 @@ where
     ///
     /// # Errors
     ///
-    /// Those of a sender that blocks. After each it can be tried again: nothing is sent twice.
-    pub async fn finish(&mut self) -> Result<LastWords, Error> {
+    /// Those of a sender that blocks. In each the sender is given back, to try again: nothing is sent twice.
+    pub async fn finish(mut self) -> Result<LastWords, TransitionError<Self>> {
+        let words = self.finish_in_place().await;
+        words.map_err(|error| TransitionError::new(self, error))
+    }
+
+    async fn finish_in_place(&mut self) -> Result<LastWords, Error> {
         self.parts().1.stage_goodbye();
         self.flush().await?;
         let (end, outgoing) = self.parts();
-        match end.wait_until_taken().await {
-            Ok(true) => Ok(LastWords::Taken),
-            Ok(false) => Ok(LastWords::Sent),
-            Err(error) => Err(outgoing.failed(Operation::Finish, error)),
-        }
+        let taken = end.wait_until_taken().await;
+        let taken = taken.map_err(|error| outgoing.failed(Operation::Finish, error))?;
+        let half_closed = poll_fn(|cx| end.poll_finish(cx)).await;
+        outgoing.last_words(taken, half_closed)
     }
 
     fn send_staged<'a, V: Serialize + ?Sized>(
@@ -294,8 +299,8 @@ where
     }
 }
 
-/// Takes values as [`feed`](TypedSender::feed) does. Closing it says goodbye, and does not wait until that is taken:
-/// [`finish`](TypedSender::finish) does.
+/// Takes values as [`feed`](TypedSender::feed) does. Closing it says goodbye and ends the direction of a connection, and
+/// does not wait until that is taken: [`finish`](TypedSender::finish) does. A one-way pipe is closed when it is dropped.
 impl<T, V, P, F, C> Sink<V> for TypedSender<T, End<Write, Open<Tokio>, P>, F, C>
 where
     T: Sendable + ?Sized,
@@ -321,6 +326,9 @@ where
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let sender = self.get_mut();
         sender.parts().1.stage_goodbye();
-        sender.poll_write_out(cx)
+        ready!(sender.poll_write_out(cx))?;
+        let (end, outgoing) = sender.parts();
+        let half_closed = ready!(end.poll_finish(cx));
+        Poll::Ready(outgoing.last_words(false, half_closed).map(drop))
     }
 }

@@ -23,9 +23,13 @@ mod pipecom;
 mod processes;
 #[cfg(unix)]
 mod programs;
+#[cfg(target_os = "linux")]
+mod resets;
 mod roles;
 mod service;
 mod shared;
+#[cfg(unix)]
+mod signals;
 #[cfg(unix)]
 mod sockets;
 mod support;

@@ -128,6 +128,7 @@ mod unix {
             "exhausted-tasks" => exhausted_tasks(name),
             "exhausted-receiver" => exhausted_receiver(name),
             "idle-reader" => idle_reader(name),
+            "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
             "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
             role if role.starts_with("neighbours ") => crate::neighbours::roles::play(role, name),

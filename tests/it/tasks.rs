@@ -244,13 +244,14 @@ async fn drop_futures(to_drop: u64) {
                 }
             }
         }
-        let finished = loop {
-            match poll_some(sender.finish(), dice.roll(4)).await {
-                Some(finished) => break finished,
+        let flushed = loop {
+            match poll_some(sender.flush(), dice.roll(4)).await {
+                Some(flushed) => break flushed,
                 None => yield_now().await,
             }
         };
-        finished.unwrap();
+        flushed.unwrap();
+        sender.finish().await.unwrap();
         sent
     });
     let mut receiver = end.into_receiver_with::<Job, _, _>(wire);
@@ -346,8 +347,9 @@ fn a_task_outlives_three_writers_in_turn() {
             let leaving = async {
                 if round == 1 {
                     sender.finish().await.unwrap();
+                } else {
+                    drop(sender);
                 }
-                drop(sender);
             };
             // Until it has noticed.
             let noticing = timeout(TRY, receiver.recv());
@@ -790,22 +792,21 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();
         sender.send(&1).await.unwrap();
         let linux = cfg!(target_os = "linux");
+        let mut finishing = tokio::spawn(sender.finish());
         if linux {
-            assert!(timeout(Duration::from_millis(30), sender.finish()).await.is_err());
+            assert!(timeout(Duration::from_millis(30), &mut finishing).await.is_err());
         }
         assert_eq!(receiver.recv().await.unwrap(), 1);
-        let finishing = tokio::spawn(async move { sender.finish().await });
-        assert!(poll_some(receiver.recv(), 1).await.is_none());
         let words = finishing.await.unwrap().unwrap();
         assert_eq!(words == LastWords::Taken, linux);
-        // A goodbye is said once.
         assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
 
         let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();
         sender.feed(&2).await.unwrap();
         drop(receiver);
         let failed = sender.finish().await.unwrap_err();
-        assert!(failed.is_disconnected(), "{failed}");
+        assert!(failed.error().is_disconnected(), "{failed}");
+        assert_eq!(failed.into_state().pending(), 9, "the message and the goodbye");
     });
 }
 
@@ -815,13 +816,13 @@ fn futures_can_be_sent() {
     fn sendable<T: Send>(_: &T) {}
     fn check(
         receiver: &mut TypedReceiver<Job, ReadEnd<Open<Tokio>>>,
-        sender: &mut TypedSender<Job, WriteEnd<Open<Tokio>>>,
+        mut sender: TypedSender<Job, WriteEnd<Open<Tokio>>>,
     ) {
         sendable(&receiver.recv());
         sendable(&sender.send(&job(1)));
         sendable(&sender.feed(&job(1)));
-        sendable(&sender.finish());
         sendable(&sender.send_all([job(1)]));
+        sendable(&sender.finish());
     }
     let _ = check;
 }

@@ -69,7 +69,7 @@ fn files_of_a_task_reach_another_process() {
             assert_eq!(receiver.recv().await.unwrap(), count);
         }
         sender.finish().await.unwrap();
-        drop((sender, receiver));
+        drop(receiver);
         tokio::task::spawn_blocking(|| peer.join()).await.unwrap();
     });
 }
@@ -114,7 +114,6 @@ fn handles_of_a_send_that_is_dropped_are_here_or_there() {
                 }
             }
             giver.finish().await.unwrap();
-            drop(giver);
             sent
         };
         let (came, sent) = tokio::join!(taking, giving);
@@ -135,7 +134,6 @@ fn a_receive_that_is_dropped_loses_no_handle() {
                 yield_now().await;
             }
             giver.finish().await.unwrap();
-            drop(giver);
         };
         let taking = async {
             let (mut number, mut looks) = (0, 0);

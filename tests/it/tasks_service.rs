@@ -74,7 +74,6 @@ fn tasks_and_threads_agree() {
         sender.send(&5).await.unwrap();
         assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
         sender.finish().await.unwrap();
-        drop(sender);
         assert_eq!(client.join().unwrap(), 5);
     });
 }
