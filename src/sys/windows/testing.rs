@@ -22,7 +22,7 @@ use windows_sys::Win32::System::Pipes::{CreateNamedPipeW, CreatePipe, PIPE_TYPE_
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
 use super::name::{temporary, wide};
-use super::{Node, Raw, Server};
+use super::{Event, Node, Raw, Server};
 use crate::sys::{Settings, Until, Wait, Way};
 
 pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, stop: None };
@@ -207,10 +207,12 @@ pub(super) fn handles() -> u32 {
 /// Writes a message without bytes, as this crate never does.
 pub(super) fn write_nothing(raw: &Raw) {
     let handle = raw.as_handle().as_raw_handle();
-    let mut place = OVERLAPPED::default();
+    // With an event of its own: the handle is set by the end of other operations, too.
+    let event = Event::automatic().unwrap();
+    let mut place = OVERLAPPED { hEvent: event.as_raw(), ..OVERLAPPED::default() };
     let mut bytes = 0;
     let place = &raw mut place;
-    // SAFETY: the handle is open, and the place lives until the operation is over, below.
+    // SAFETY: the handle and the event are open, and the place lives until the operation is over, below.
     unsafe { WriteFile(handle, null(), 0, null_mut(), place) };
     // SAFETY: as above.
     assert_ne!(unsafe { GetOverlappedResult(handle, place, &raw mut bytes, 1) }, 0);
