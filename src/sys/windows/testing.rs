@@ -245,3 +245,13 @@ pub(super) fn byte_pipe(overlapped: bool) -> (OwnedHandle, OwnedHandle) {
     let client = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path).unwrap();
     (server, client.into())
 }
+
+/// By this `.ci/run` sees that a test program does not pass that crashes, nor one that exits with 0 before its result.
+#[test]
+fn a_program_that_does_not_come_to_its_end() {
+    match std::env::var("TYPED_PIPE_TEST_END").as_deref() {
+        Ok("abort") => std::process::abort(),
+        Ok("exit") => std::process::exit(0),
+        _ => {}
+    }
+}
