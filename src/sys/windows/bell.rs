@@ -290,6 +290,27 @@ mod tests {
         });
     }
 
+    /// The number of an event that was closed is that of another one soon, to which nothing may happen then.
+    #[test]
+    fn what_is_set_is_not_taken_by_a_bell_of_which_it_has_the_number() {
+        timely(|| {
+            let threads = [(); 2].map(|()| {
+                thread::spawn(|| {
+                    for round in 0..2000 {
+                        drop(Bell::new(event()).unwrap());
+                        let other = event();
+                        other.set();
+                        thread::yield_now();
+                        assert!(other.wait_for(0).unwrap(), "{round}");
+                    }
+                })
+            });
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+
     /// While a thread may wait for it, the number of an event is that of no other handle.
     #[test]
     fn an_event_is_open_as_long_as_it_may_be_waited_for() {
