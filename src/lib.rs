@@ -151,6 +151,8 @@ pub use wait::{ReadWithin, Stop, WriteWithin};
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]
+#[doc = ""]
+#[doc = include_str!("../docs/speed.svg")]
 pub mod costs {}
 
 /// The programs in the README are tested.
