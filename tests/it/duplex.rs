@@ -313,7 +313,7 @@ fn a_thread_that_waits_for_a_client_is_none() {
         let most = thread::scope(|scope| {
             scope.spawn(|| {
                 waits.send(()).unwrap();
-                assert!(listener.accept().is_err());
+                assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::Stopped);
             });
             waiting.recv().unwrap();
             let look = |_| {
