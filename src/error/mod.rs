@@ -24,6 +24,17 @@ pub use transition::TransitionError;
 /// of the operating system or of the codec, where one lies beneath, is the
 /// [`source`](StdError::source): its text is not repeated here.
 ///
+/// | question | answer |
+/// |---|---|
+/// | What kind of failure is it? | [`kind`](Self::kind) |
+/// | What was attempted, and on which pipe? | [`operation`](Self::operation), [`path`](Self::path) |
+/// | Has the stream ended between two messages? | [`is_end`](Self::is_end), [`is_disconnected`](Self::is_disconnected) |
+/// | Is the channel of no more use? | [`is_fatal`](Self::is_fatal) |
+/// | Is a part of the message sent already? | [`is_half_sent`](Self::is_half_sent) |
+/// | May the service have handled the request? | [`is_delivered`](Self::is_delivered) |
+/// | What is wrong with the bytes or the value? | [`frame_error`](Self::frame_error), [`codec_error`](Self::codec_error) |
+/// | Where is the pipe or end whose transition failed? | in the [`TransitionError`]: [`into_state`](TransitionError::into_state) |
+///
 /// ```
 /// use typed_pipe::{ErrorKind, WriteEnd};
 ///

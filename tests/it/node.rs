@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde::{Deserialize, Serialize};
 use typed_pipe::{Connection, Listener};
 
-use crate::support::{Folder, watched};
+use crate::support::{Folder, skipped, watched};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,7 +19,7 @@ enum Line {
 /// Starts a program of Node.js, where there is one.
 pub(crate) fn node(program: &str, path: &Path, args: &[&str]) -> Option<Child> {
     if cfg!(windows) {
-        println!("skipped: under Wine there is no Node.js");
+        skipped("under Wine there is no Node.js");
         return None;
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node").join(program);
@@ -28,7 +28,7 @@ pub(crate) fn node(program: &str, path: &Path, args: &[&str]) -> Option<Child> {
     match started {
         Ok(child) => Some(child),
         Err(error) => {
-            println!("skipped: there is no Node.js here: {error}");
+            skipped(format_args!("there is no Node.js here: {error}"));
             None
         }
     }

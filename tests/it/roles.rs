@@ -175,7 +175,7 @@ mod unix {
 
     /// Makes both sides of a connection where no folder can be made.
     fn pair_up() {
-        assert!(Listener::temporary().is_err());
+        assert_eq!(Listener::temporary().unwrap_err().kind(), ErrorKind::NotFound);
         let (mut one, mut other) = Connection::pair().unwrap();
         one.write_all(b"x").unwrap();
         other.read_exact(&mut [0]).unwrap();

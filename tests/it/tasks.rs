@@ -434,7 +434,7 @@ fn a_stop_wakes_tasks() {
         assert_eq!(opening.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
         // From now on, too.
         let late = writer(path).stopped_by(&stop).open().await;
-        assert!(late.is_err());
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Stopped);
         drop(idle);
     });
 }

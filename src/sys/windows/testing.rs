@@ -27,6 +27,9 @@ use super::name::{temporary, wide};
 use super::{Event, Node, Raw, Server};
 use crate::sys::{Settings, Until, Wait, Way};
 
+#[path = "../../../tests/it/skipped.rs"]
+mod skipped;
+
 pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, stop: None };
 pub(super) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
 
@@ -191,7 +194,7 @@ pub(super) fn is_wine(lacking: &str) -> bool {
     // SAFETY: the module is always there, and the name ends with NUL.
     let wine = !unsafe { GetProcAddress(module, name.as_ptr()) }.is_null();
     if wine {
-        eprintln!("skipped under Wine: {lacking}");
+        skipped::skipped(format_args!("under Wine, {lacking}"));
     }
     wine
 }
