@@ -1,13 +1,9 @@
-//! A program starts itself again, and receives what its child sends: `cargo run --example quickstart`
+//! A program starts itself again and receives what its child sends: `cargo run --example quickstart`
 
-use std::env;
-use std::error::Error;
-use std::ffi::OsString;
-use std::process::Command;
-use std::time::Duration;
+use std::{env, error::Error, process::Command};
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::{ErrorKind, Pipe, TypedSender};
+use typed_pipe::{Pipe, TypedSender};
 
 #[derive(Serialize, Deserialize)]
 struct Reading {
@@ -16,36 +12,22 @@ struct Reading {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    match env::args_os().nth(1) {
-        None => parent(),
-        Some(path) => child(path),
+    if let Some(path) = env::args_os().nth(1) {
+        // The child has a path: enough to open an end, but not to make or remove the pipe.
+        let mut sender = TypedSender::<Reading>::connect(path)?;
+        sender.send(&Reading { sensor: "kitchen".into(), celsius: 21.5 })?;
+        sender.send(&Reading { sensor: "roof".into(), celsius: -3.25 })?;
+        sender.finish()?; // the receiver can tell this end from a crash
+        return Ok(());
     }
-}
-
-/// Owns the pipe: makes it, reads from it, and removes it by dropping it, whatever happens.
-fn parent() -> Result<(), Box<dyn Error>> {
+    // The parent owns the pipe: its name is removed when the last of it is dropped.
     let pipe = Pipe::temporary()?;
     let mut child = Command::new(env::current_exe()?).arg(pipe.path()).spawn()?;
-    let mut receiver = pipe.into_reader().open()?.into_receiver::<Reading>();
-    loop {
-        // Asked before the wait: what a child has sent before its end is in the pipe by then.
-        let running = child.try_wait()?.is_none();
-        match receiver.recv_timeout(Duration::from_millis(200)) {
-            Ok(Reading { sensor, celsius }) => println!("{sensor}: {celsius} °C"),
-            Err(error) if error.kind() == ErrorKind::Finished => break,
-            Err(error) if error.kind() == ErrorKind::TimedOut && running => {}
-            Err(error) => return Err(error.into()),
-        }
+    let mut end = pipe.into_reader().open()?;
+    end.wait_for_peer(&mut child)?; // an error if the child dies first
+    for reading in end.into_receiver::<Reading>() {
+        let Reading { sensor, celsius } = reading?;
+        println!("{sensor}: {celsius} °C");
     }
     if child.wait()?.success() { Ok(()) } else { Err("the child failed".into()) }
-}
-
-/// Knows a path and no more: it can open an end, but never make or remove the pipe.
-fn child(path: OsString) -> Result<(), Box<dyn Error>> {
-    let mut sender = TypedSender::<Reading>::connect(path)?;
-    for (sensor, celsius) in [("kitchen", 21.5), ("cellar", 12.0), ("roof", -3.25)] {
-        sender.send(&Reading { sensor: sensor.into(), celsius })?;
-    }
-    sender.finish()?; // by which the parent knows that this was all
-    Ok(())
 }

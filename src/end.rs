@@ -750,7 +750,21 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the other side of a connection has left with bytes of this one
+    ///   unread. What it wrote is read before; whether that was all, nobody has said.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The system does not tell of bytes that were left unread, but where the server disconnects the pipe, which no
+    /// program of this crate does.
+    ///
+    /// ## macOS, FreeBSD
+    ///
+    /// The system may not tell of them.
     pub fn read(&mut self, buf: &mut [u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
         self.reading(buf, Until::Done)
     }
@@ -836,11 +850,11 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     ) -> Poll<io::Result<usize>> {
         let room = !buf.is_empty();
         let Settings { stop, pace, .. } = &mut self.settings;
-        let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, stop.as_ref(), pace))?;
-        if read == 0 && room && self.next_writer() {
+        let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, stop.as_ref(), pace));
+        if room && is_end(&read) && self.next_writer() {
             M::renew(&mut self.state.io)?;
         }
-        Poll::Ready(Ok(read))
+        Poll::Ready(read)
     }
 
     pub(crate) fn next_writer(&self) -> bool {
@@ -1065,6 +1079,10 @@ impl<P: Hold> source::half::WriteWithin for End<Write, Open, P> {
         self.wait_until_taken(until).await
     }
 
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+        self.poll_finish_until(cx, until)
+    }
+
     fn lend(&mut self, before: usize, len: usize) -> bool {
         self.state.io.lend(before, len)
     }
@@ -1091,11 +1109,11 @@ impl<P: Hold> io::Read for End<Read, Open, P> {
         let room = bufs.iter().any(|buf| !buf.is_empty());
         let (io, Settings { stop, pace, .. }) = (&mut self.state.io, &mut self.settings);
         let read =
-            pace.read(Until::Done, |until| io.read_vectored(bufs, waiting(until, stop.as_ref())))?;
-        if read == 0 && room && self.next_writer() {
+            pace.read(Until::Done, |until| io.read_vectored(bufs, waiting(until, stop.as_ref())));
+        if room && is_end(&read) && self.next_writer() {
             self.state.io.renew()?;
         }
-        Ok(read)
+        read
     }
 }
 
@@ -1151,6 +1169,14 @@ impl Hold for Erased {}
 impl half::Hold for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()
+    }
+}
+
+/// Whether nothing more comes from this writer, however it left.
+fn is_end(read: &io::Result<usize>) -> bool {
+    match read {
+        Ok(bytes) => *bytes == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
     }
 }
 

@@ -71,6 +71,8 @@
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
 //! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
 //! | what each choice costs | [`costs`] |
+//! | what differs between systems | [`platforms`] |
+//! | coming from another library or program | [`migrating`] |
 //! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and what stands in the way of two owners of one name | [`PipePath`], [`IfExists`] |
 //! | pipes that were inherited, and the standard streams | [`Unnamed`] |
@@ -160,9 +162,19 @@ pub use wait::Stop;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]
+#[doc = ""]
+#[doc = include_str!("../docs/speed.svg")]
 pub mod costs {}
 
-/// The programs in the README are tested.
-#[cfg(doctest)]
+#[cfg(doc)]
+#[doc = include_str!("../docs/MIGRATING.md")]
+pub mod migrating {}
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/PLATFORMS.md")]
+pub mod platforms {}
+
+/// The programs in the README are tested, where all its features are on.
+#[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

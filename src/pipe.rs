@@ -14,18 +14,25 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 
 /// A named pipe, as its owner has it.
 ///
-/// The state `S` is [`Deallocated`] or [`Allocated`]:
+/// The state `S` is [`Deallocated`] or [`Allocated`].
 ///
-/// ```text
-///                  mkfifo()                  into_reader(), into_writer()
-/// Pipe<Deallocated> ─────▶ Pipe<Allocated> ─────────────────────────▶ End<_, Closed, Pipe<Allocated>>
-///         ▲                  │        ▲                                   │ open()       ▲ close()
-///         └──── unlink() ────┘        └───────────── into_pipe() ─────────┤              │
-///                                                                         ▼              │
-///                                                      End<_, Open, Pipe<Allocated>> ────┘
-/// ```
+#[cfg_attr(doc, doc = include_str!("../docs/states.svg"))]
 ///
-/// What is not an arrow in this picture does not compile:
+/// | from | call | to |
+/// |---|---|---|
+/// | `Pipe<Deallocated>` | `mkfifo()` | `Pipe<Allocated>` |
+/// | `Pipe<Allocated>` | `unlink()` | `Pipe<Deallocated>` |
+/// | `Pipe<Allocated>` | `into_reader()`, `into_writer()` | `End<D, Closed, Pipe<Allocated>>` |
+/// | `End<D, Closed, Pipe<Allocated>>` | `into_pipe()` | `Pipe<Allocated>` |
+/// | `End<D, Closed, Pipe<Allocated>>` | `open()` | `End<D, Open, Pipe<Allocated>>` |
+/// | `End<D, Open, Pipe<Allocated>>` | `close()` | `End<D, Closed, Pipe<Allocated>>` |
+/// | `End<D, Open, Pipe<Allocated>>` | `into_receiver()`, `into_sender()` | a channel |
+/// | a path | `ReadEnd::at()`, `WriteEnd::at()` | `End<D, Closed>` |
+/// | `End<D, Closed>` | `open()` | `End<D, Open>` |
+/// | `End<D, Open>` | `close()` | `End<D, Closed>` |
+/// | `End<D, Open>` | `into_receiver()`, `into_sender()` | a channel |
+///
+/// A step that is not in this table does not compile:
 ///
 /// ```compile_fail,E0599
 /// let pipe = typed_pipe::Pipe::new("/run/app/jobs")?;

@@ -265,6 +265,9 @@ pub(crate) mod half {
         /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
         fn taken(&mut self, until: Until) -> impl Future<Output = io::Result<bool>>;
 
+        /// Ends the direction of a connection; nothing, where only closing the end does that.
+        fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>>;
+
         /// Lends room for `before + len` bytes, if it will be given to the system without copying.
         fn lend(&mut self, _before: usize, _len: usize) -> bool {
             false

@@ -2,6 +2,11 @@
 
 use std::process::Command;
 
+use skipped::skipped;
+
+#[path = "it/skipped.rs"]
+mod skipped;
+
 /// The compiler whose words are kept in the `.stderr` files.
 const PINNED: &str = "rustc 1.95.0 ";
 
@@ -13,12 +18,12 @@ fn the_compiler_holds_the_laws() {
         Err(error) => error.to_string(),
     };
     if cfg!(windows) || !version.starts_with(PINNED) {
-        println!("skipped: the words of {PINNED}are kept, and this is {version}");
-        println!("the laws themselves are also in the docs, as programs that do not compile");
+        // The laws themselves are also in the docs, as programs that do not compile.
+        skipped(format_args!("the words of {PINNED}are kept, and this is {}", version.trim()));
         return;
     }
     if cfg!(feature = "tokio") {
-        println!("skipped: the compiler lists the ends of tasks too, where there are such");
+        skipped("with the feature tokio, the compiler lists the ends of tasks too");
         return;
     }
     let cases = trybuild::TestCases::new();

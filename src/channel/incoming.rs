@@ -20,6 +20,8 @@ pub(crate) struct Incoming<F, C> {
     ends_required: bool,
     stage: Stage,
     last_end: Option<StreamEnd>,
+    /// How the stream was cut off, until that is told.
+    cut_off: Option<io::Error>,
     /// Whether an iterator was given an error after which nothing comes.
     failed: bool,
 }
@@ -117,6 +119,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             ends_required: false,
             stage: Stage::Reading,
             last_end: None,
+            cut_off: None,
             failed: false,
         }
     }
@@ -153,6 +156,11 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
                 self.stage = Stage::Reading;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // An end as well, of which the bytes before it tell what it means. It is told once.
+            Err(error) if is_cut_off(&error) => {
+                self.cut_off = Some(error).filter(|_| self.stage != Stage::Ended);
+                self.all_have_left();
+            }
             Err(error) => {
                 return Err(Error::new(Operation::Receive, error).at(self.path.as_ref()));
             }
@@ -177,7 +185,8 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             Ok(value) => return Some(Ok(value)),
             Err(error) => error,
         };
-        if error.is_end() || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) {
+        let ended = error.is_end() && !error.is_cut_off();
+        if ended || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) {
             return None;
         }
         self.failed = error.is_fatal();
@@ -203,7 +212,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     /// Goes to the next message of writers that have left. The last one may have no end of its own.
     #[cold]
     fn step_at_end(&mut self) -> Result<bool, Error> {
-        if self.ends_required {
+        if self.ends_required || self.cut_off.is_some() {
             return Ok(false);
         }
         self.decoder.step_at_end().map_err(|error| error.at(self.path.as_ref()))
@@ -214,6 +223,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             Stage::Skipping => {
                 // Whatever they said last was not looked at.
                 self.last_end = Some(StreamEnd::VanishedInMessage);
+                self.cut_off = None;
                 self.decoder.reset();
                 Stage::Reading
             }
@@ -224,7 +234,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
 
     /// Tells of one thing that the end of the writers means. `Ok` where that is a pause before the next one.
     fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
-        let end = self.decoder.end();
+        let mut end = self.decoder.end();
         if !noted {
             self.last_end = Some(match end.kind() {
                 ErrorKind::Finished => StreamEnd::Finished,
@@ -235,10 +245,15 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         if end.kind() == ErrorKind::Lost {
             // There may be more.
             self.stage = Stage::Ending { noted: true };
-        } else if self.next_writer {
+            return Err(end.at(self.path.as_ref()));
+        }
+        if let (ErrorKind::Disconnected, Some(error)) = (end.kind(), self.cut_off.take()) {
+            end = Error::new(Operation::Receive, error).survived(self.next_writer);
+        }
+        if self.next_writer {
             self.stage = Stage::Reading;
             self.decoder.reset();
-            if end.is_end() {
+            if end.is_end() && !end.is_cut_off() {
                 return Ok(());
             }
         } else {
@@ -259,6 +274,11 @@ fn undecodable(error: Error, stage: &mut Stage, last_end: &mut Option<StreamEnd>
         *stage = Stage::Ending { noted: true };
     }
     error
+}
+
+/// Whether a read that failed like this tells that the other side is gone.
+fn is_cut_off(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 impl<C: Codec> Incoming<Shared, C> {

@@ -19,8 +19,9 @@ use crate::wire::{Codec, Framing, Wire};
 pub use bytes::Loan;
 pub use incoming::StreamEnd;
 pub use message::{Message, Receivable, Sendable, forms_agree};
+pub use outgoing::LastWords;
 pub use receiver::TypedReceiver;
-pub use sender::{LastWords, TypedSender};
+pub use sender::TypedSender;
 pub use wire_of::WireOf;
 pub use with_handles::WithHandles;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Error, Operation};
+use crate::error::{Error, ErrorKind, Operation};
 use crate::wire::{Codec, Encoder, Framing, Header, Wire};
 
 /// Bytes that are collected before they are written: as many as a pipe usually holds.
@@ -129,6 +129,20 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         }
     }
 
+    /// What is known at the end, and whether the other side was told of that: by the goodbye, or by the end of the
+    /// direction.
+    pub(crate) fn last_words(
+        &self,
+        taken: bool,
+        half_closed: io::Result<()>,
+    ) -> Result<LastWords, Error> {
+        match half_closed.map_err(|error| self.failed(Operation::Finish, error)) {
+            Err(error) if !self.goodbye || error.kind() != ErrorKind::Unsupported => Err(error),
+            _ if taken => Ok(LastWords::Taken),
+            _ => Ok(LastWords::Sent),
+        }
+    }
+
     /// Takes the last message back if nothing of it is written, and lets the error say whether it was.
     pub(crate) fn withdraw(&mut self, error: Error) -> Error {
         let half_sent = !self.encoder.withdraw();
@@ -143,6 +157,35 @@ impl<F, C> Drop for Outgoing<F, C> {
             tell_of_loss(bytes, self.path.as_deref());
         }
     }
+}
+
+/// What is known of the messages of a sender that has [finished](crate::TypedSender::finish), where there is an example.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{LastWords, Pipe, TypedSender};
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let receiver = pipe.into_reader().open()?.into_receiver::<u32>();
+/// let receiving = thread::spawn(move || receiver.count());
+/// let mut sender = TypedSender::<u32>::connect(path)?;
+/// sender.send(&7)?;
+/// match sender.finish()? {
+///     LastWords::Taken => println!("it is in the hands of the reader"),
+///     LastWords::Sent => println!("it is in those of the system, and may be in the pipe still"),
+///     _ => {}
+/// }
+/// assert_eq!(receiving.join().unwrap(), 1);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LastWords {
+    /// The reader has taken all of them out of the pipe.
+    Taken,
+    /// They are in the hands of the kernel. This system tells no more.
+    Sent,
 }
 
 #[cfg(feature = "tracing")]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::message::{Message, Sendable};
-use super::outgoing::Outgoing;
+use super::outgoing::{LastWords, Outgoing};
 use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
 use crate::source::{Sink, SinkRet, WriteWithin};
@@ -643,7 +643,8 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Says that this was all, and waits until it is taken.
     ///
     /// What was fed is sent first, then a goodbye, by which the receiver can tell a sender that has finished from
-    /// one that has vanished: its stream ends with [`Finished`](crate::ErrorKind::Finished). Then the end is closed.
+    /// one that has vanished: its stream ends with [`Finished`](crate::ErrorKind::Finished). Then the end is closed; that
+    /// of a connection ends its direction alone, which a program that knows no goodbye reads as the end of the stream.
     ///
     /// A one-way pipe has no way back, so that the receiver cannot confirm what it has done with the messages.
     /// [`LastWords`] says what can be known. Where other writers fill the pipe faster than it is read, the moment
@@ -677,6 +678,8 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more, and not all was taken.
     /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): the other side cannot be told, since the wire has no goodbye, and
+    ///   the pipe is one of another program, of a type that has no ends of a direction. Windows alone.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn finish(
         self,
@@ -766,21 +769,24 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E: WriteWithin,
     {
         self.outgoing.stage_goodbye();
+        match self.said_all(until).await {
+            Ok(words) => Ok(words),
+            Err(error) => Err(TransitionError::new(self, error)),
+        }
+    }
+
+    async fn said_all(&mut self, until: Until) -> Result<LastWords, Error>
+    where
+        E: WriteWithin,
+    {
         let sent = poll_fn(|cx| {
             self.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
         });
-        let taken = match sent.await {
-            Ok(()) => {
-                let taken = self.io.taken(until).await;
-                taken.map_err(|error| self.outgoing.failed(Operation::Finish, error))
-            }
-            Err(error) => Err(error),
-        };
-        match taken {
-            Ok(true) => Ok(LastWords::Taken),
-            Ok(false) => Ok(LastWords::Sent),
-            Err(error) => Err(TransitionError::new(self, error)),
-        }
+        sent.await?;
+        let taken = self.io.taken(until).await;
+        let taken = taken.map_err(|error| self.outgoing.failed(Operation::Finish, error))?;
+        let half_closed = poll_fn(|cx| self.io.poll_half_close(cx, until)).await;
+        self.outgoing.last_words(taken, half_closed)
     }
 
     /// Says that this was all, and gives back what it writes to.
@@ -916,33 +922,4 @@ impl<T: ?Sized, E: fmt::Debug, F, C> fmt::Debug for TypedSender<T, E, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypedSender").field("io", &self.io).finish_non_exhaustive()
     }
-}
-
-/// What is known of the messages of a sender that has [finished](TypedSender::finish), where there is an example.
-///
-/// ```
-/// use std::thread;
-/// use typed_pipe::{LastWords, Pipe, TypedSender};
-///
-/// let pipe = Pipe::temporary()?;
-/// let path = pipe.path().clone();
-/// let receiver = pipe.into_reader().open()?.into_receiver::<u32>();
-/// let receiving = thread::spawn(move || receiver.count());
-/// let mut sender = TypedSender::<u32>::connect(path)?;
-/// sender.send(&7)?;
-/// match sender.finish()? {
-///     LastWords::Taken => println!("it is in the hands of the reader"),
-///     LastWords::Sent => println!("it is in those of the system, and may be in the pipe still"),
-///     _ => {}
-/// }
-/// assert_eq!(receiving.join().unwrap(), 1);
-/// # Ok::<(), typed_pipe::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LastWords {
-    /// The reader has taken all of them out of the pipe.
-    Taken,
-    /// They are in the hands of the kernel. This system tells no more.
-    Sent,
 }

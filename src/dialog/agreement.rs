@@ -403,8 +403,8 @@ pub(crate) async fn shake_hands<M: Mode>(
             handshake.sent(sent);
         }
         while let Some(room) = handshake.room() {
-            let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await?;
-            handshake.got(got);
+            let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await;
+            handshake.got(got)?;
         }
         Ok(())
     };

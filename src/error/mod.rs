@@ -24,6 +24,17 @@ pub use transition::TransitionError;
 /// of the operating system or of the codec, where one lies beneath, is the
 /// [`source`](StdError::source): its text is not repeated here.
 ///
+/// | question | answer |
+/// |---|---|
+/// | What kind of failure is it? | [`kind`](Self::kind) |
+/// | What was attempted, and on which pipe? | [`operation`](Self::operation), [`path`](Self::path) |
+/// | Has the stream ended between two messages? | [`is_end`](Self::is_end), [`is_disconnected`](Self::is_disconnected) |
+/// | Is the channel of no more use? | [`is_fatal`](Self::is_fatal) |
+/// | Is a part of the message sent already? | [`is_half_sent`](Self::is_half_sent) |
+/// | May the service have handled the request? | [`is_delivered`](Self::is_delivered) |
+/// | What is wrong with the bytes or the value? | [`frame_error`](Self::frame_error), [`codec_error`](Self::codec_error) |
+/// | Where is the pipe or end whose transition failed? | in the [`TransitionError`]: [`into_state`](TransitionError::into_state) |
+///
 /// ```
 /// use typed_pipe::{ErrorKind, WriteEnd};
 ///
@@ -74,6 +85,11 @@ impl Error {
     pub(crate) fn half_sent(mut self, half_sent: bool) -> Self {
         self.0.half_sent = half_sent;
         self
+    }
+
+    /// Whether the system told of the other side's end by an error, as it does where that left in the middle.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        matches!(self.0.cause, Cause::Io(..)) && self.kind() == ErrorKind::Disconnected
     }
 
     /// Says that the receiver goes on with the next writer.

@@ -25,10 +25,12 @@
 //!     was adopted may be others' as well, and is left as it was. On Unix alone, `show(&self) -> BorrowedFd`: for
 //!     others, who may pass it on.
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
-//!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays.
+//!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays. Where the system
+//!     tells that it left with bytes unread, or took some with it, that is no end: after what has come, each read is
+//!     [`io::ErrorKind::ConnectionReset`]. No write raises a signal, whatever the program has set.
 //!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
 //!     nothing, or that has left again. Takes nothing out.
-//!   - `renew(&mut self) -> io::Result<()>`: after such an `Ok(0)`, the next read waits for the next writer.
+//!   - `renew(&mut self) -> io::Result<()>`: after such an end or reset, the next read waits for the next writer.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
 //!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was
@@ -50,7 +52,7 @@
 //!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
 //!     one connection
 //!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was
-//!     written. Dropping a half does the same as far as that takes no waiting.
+//!     written. Dropping a half does the same as far as that takes no waiting. Of what is no half, nothing.
 //!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
 //!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
 //!     reads. More than that is [`Obstacle::Congested`](crate::error::Obstacle).

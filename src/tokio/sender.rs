@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_sink::Sink;
 
@@ -39,6 +39,10 @@ impl<P: Hold> half::WriteWithin for End<Write, Open<Tokio>, P> {
         self.poll_write_until(cx, bytes, until)
     }
 
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+        self.poll_finish_until(cx, until)
+    }
+
     async fn taken(&mut self, until: Until) -> io::Result<bool> {
         self.wait_until_taken(until).await
     }
@@ -52,8 +56,8 @@ fn write<P: Hold>(
     end.poll_write_until(cx, bytes, Until::Done)
 }
 
-/// Takes values as [`feed`](TypedSender::feed) does. Closing it says goodbye, and does not wait until that is taken:
-/// [`finish`](TypedSender::finish) does.
+/// Takes values as [`feed`](TypedSender::feed) does. Closing it says goodbye and ends the direction of a connection, and
+/// does not wait until that is taken: [`finish`](TypedSender::finish) does. A one-way pipe is closed when it is dropped.
 impl<T, V, P, F, C> Sink<V> for TypedSender<T, End<Write, Open<Tokio>, P>, F, C>
 where
     T: Sendable + ?Sized,
@@ -79,6 +83,9 @@ where
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let sender = self.get_mut();
         sender.parts().1.stage_goodbye();
-        sender.poll_write_out_by(cx, write)
+        ready!(sender.poll_write_out_by(cx, write))?;
+        let (end, outgoing) = sender.parts();
+        let half_closed = ready!(end.poll_finish_until(cx, Until::Done));
+        Poll::Ready(outgoing.last_words(false, half_closed).map(drop))
     }
 }

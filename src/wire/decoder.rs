@@ -782,7 +782,7 @@ mod tests {
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
         arrive(&mut decoder, &[0; 8]);
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
-        assert!(decoder.decoded::<&str>().is_err());
+        assert_eq!(decoder.decoded::<&str>().unwrap_err().kind(), ErrorKind::Decode);
         assert!(decoder.end().is_fatal());
     }
 
@@ -872,7 +872,7 @@ mod tests {
             let _ = decoder.step();
             decoder.reset();
             assert!(decoder.end().is_disconnected());
-            assert!(decoder.decoded::<&str>().is_err());
+            assert_eq!(decoder.decoded::<&str>().unwrap_err().kind(), ErrorKind::Decode);
             arrive(&mut decoder, b"\0\0\0\x03\x02hi");
             assert!(decoder.step().unwrap());
             assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");

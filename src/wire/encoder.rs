@@ -737,7 +737,7 @@ mod tests {
                         assert_eq!(encoder.withdraw(), last.is_some());
                         model.truncate(last.take().unwrap_or(model.len()));
                     }
-                    _ => assert!(encoder.stage(&Failing).is_err()),
+                    _ => assert_eq!(encoder.stage(&Failing).unwrap_err().kind(), ErrorKind::Encode),
                 }
                 assert_eq!(encoder.staged(), model.len());
                 assert!(model.starts_with(encoder.pending()));

@@ -6,6 +6,8 @@
 //!
 //! # The formats, byte by byte
 //!
+#![cfg_attr(doc, doc = include_str!("../../docs/wires.svg"))]
+//!
 //! [`LengthPrefixed`], the default:
 //!
 //! | bytes | meaning |

@@ -106,8 +106,8 @@ fn bytes_and_values_keep_their_order() {
             );
             assert_eq!(receiver.recv().unwrap(), "sent");
         }
-        assert!(receiver.try_recv_bytes().is_err());
         sender.join().unwrap();
+        assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::Disconnected);
     });
 }
 

@@ -167,7 +167,8 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
             })
         });
         let client = CLIENT.get_or_init(|| Client::connect(path).unwrap());
-        assert!(client.call_timeout(&300, Duration::from_millis(50)).is_err());
+        let late = client.call_timeout(&300, Duration::from_millis(50)).err().unwrap();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
         // Its answer comes to this one, for which there is no use.
         assert_eq!(client.call(&0).unwrap().0, 0);
         stop.stop();

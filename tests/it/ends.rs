@@ -10,7 +10,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, skipped, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(30);
@@ -199,7 +199,7 @@ fn a2_a_writer_without_a_reader_is_told_so() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         if cfg!(windows) {
-            println!("skipped: the owner of a pipe always listens on Windows");
+            skipped("the owner of a pipe always listens on Windows");
             return;
         }
         let end = WriteEnd::at(pipe.path()).unwrap();

@@ -192,6 +192,30 @@ fn the_last_line_of_json_needs_no_feed() {
     assert!(blank.recv().unwrap_err().is_disconnected());
 }
 
+/// Whatever the reads after that say.
+#[test]
+fn a_line_that_a_reset_cuts_off_is_no_last_line() {
+    use std::collections::VecDeque;
+    use std::io;
+    use typed_pipe::{StreamEnd, TypedReceiver};
+
+    struct Reads(VecDeque<io::Result<&'static [u8]>>);
+    impl io::Read for Reads {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let mut bytes = self.0.pop_front().unwrap_or(Ok(&[]))?;
+            bytes.read(buf)
+        }
+    }
+
+    let reads = Reads([Ok(&b"one\ntw"[..]), Err(io::ErrorKind::ConnectionReset.into())].into());
+    let wire = Wire::new(Lines::default(), Plain);
+    let mut lines = TypedReceiver::<String, _, _, _>::with_wire(reads, wire);
+    assert_eq!(lines.recv().unwrap(), "one");
+    assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+}
+
 #[cfg(feature = "json")]
 #[test]
 fn a_line_that_does_not_decode_can_be_read_back() {

@@ -257,7 +257,7 @@ mod unix {
 
     use super::*;
     use crate::peer;
-    use crate::support::Folder;
+    use crate::support::{Folder, skipped};
 
     #[test]
     fn a14_a_descriptor_that_reads_and_writes_is_no_end() {
@@ -265,7 +265,7 @@ mod unix {
         let name = folder.name("both");
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
         if cfg!(not(target_os = "linux")) {
-            println!("skipped: to open a pipe both ways is defined on Linux alone");
+            skipped("to open a pipe both ways is defined on Linux alone");
             return;
         }
         let both = std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
@@ -292,7 +292,7 @@ mod unix {
     #[test]
     fn a33_a_pipe_of_somebody_else_is_not_trusted() {
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can give a pipe away");
+            skipped("only root can give a pipe away");
             return;
         }
         watched(|| {

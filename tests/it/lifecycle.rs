@@ -6,7 +6,7 @@ use std::thread;
 use typed_pipe::{ErrorKind, IfExists, Pipe, PipeOptions, ReadEnd, WriteEnd};
 
 use crate::peer;
-use crate::support::{Folder, is_wine, watched};
+use crate::support::{Folder, watched, wine_lets_a_name_have_two_owners};
 
 #[test]
 fn the_whole_life() {
@@ -106,8 +106,7 @@ fn a_temporary_pipe_leaves_nothing() {
 
 #[test]
 fn a_failed_transition_hands_the_state_back() {
-    if is_wine() {
-        println!("skipped: Wine lets a name have two owners");
+    if wine_lets_a_name_have_two_owners() {
         return;
     }
     let folder = Folder::new();
@@ -144,8 +143,7 @@ fn question_mark_works_on_failed_transitions() {
 
 #[test]
 fn an_owner_in_another_process_keeps_the_name() {
-    if is_wine() {
-        println!("skipped: Wine lets a name have two owners");
+    if wine_lets_a_name_have_two_owners() {
         return;
     }
     watched(|| {
@@ -427,7 +425,7 @@ mod unix {
         assert!(failed.to_string().contains("`.lock`, is a folder"), "{failed}");
         fs::remove_dir(&lock).unwrap();
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can give a file away");
+            crate::support::skipped("only root can give a file away");
             return;
         }
         File::create(&lock).unwrap();
@@ -450,7 +448,7 @@ mod unix {
     #[test]
     fn unlinking_what_may_not_be_removed_hands_the_pipe_back() {
         if rustix::process::geteuid().is_root() {
-            println!("skipped: root may remove everything");
+            crate::support::skipped("root may remove everything");
             return;
         }
         let folder = Folder::new();

@@ -24,10 +24,14 @@ mod pipecom;
 mod processes;
 #[cfg(unix)]
 mod programs;
+#[cfg(target_os = "linux")]
+mod resets;
 mod roles;
 #[cfg(feature = "service")]
 mod service;
 mod shared;
+#[cfg(unix)]
+mod signals;
 #[cfg(unix)]
 mod sockets;
 mod support;

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use serde::{Deserialize, Serialize};
 use typed_pipe::{Connection, Listener};
 
-use crate::support::{Folder, watched};
+use crate::support::{Folder, skipped, watched};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Line {
     Number(u64),
@@ -17,9 +17,9 @@ enum Line {
 }
 
 /// Starts a program of Node.js, where there is one.
-fn node(program: &str, path: &Path, args: &[&str]) -> Option<Child> {
+pub(crate) fn node(program: &str, path: &Path, args: &[&str]) -> Option<Child> {
     if cfg!(windows) {
-        println!("skipped: under Wine there is no Node.js");
+        skipped("under Wine there is no Node.js");
         return None;
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node").join(program);
@@ -28,7 +28,7 @@ fn node(program: &str, path: &Path, args: &[&str]) -> Option<Child> {
     match started {
         Ok(child) => Some(child),
         Err(error) => {
-            println!("skipped: there is no Node.js here: {error}");
+            skipped(format_args!("there is no Node.js here: {error}"));
             None
         }
     }
@@ -92,5 +92,35 @@ fn a_client_of_libuv_is_served() {
         client.stdout.take().unwrap().read_to_string(&mut sum).unwrap();
         assert_eq!(sum.trim(), "500500");
         assert!(client.wait().unwrap().success());
+    });
+}
+
+/// The wire has no goodbye: only the end of the direction tells libuv that this was all.
+#[cfg(all(feature = "json", feature = "tokio"))]
+#[test]
+fn a_task_that_finishes_is_answered_by_libuv() {
+    use typed_pipe::wire::foreign::Lines;
+    use typed_pipe::wire::{Json, Wire};
+    use typed_pipe::{ErrorKind, LastWords};
+
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("node");
+        let Some(mut server) = node("server.js", &name, &[]) else { return };
+        let connection = Connection::connect(&name).unwrap();
+        let talk = async {
+            let (reader, writer) = connection.into_tokio().unwrap().split();
+            let wire = Wire::new(Lines::default(), Json);
+            let mut sender = writer.into_sender_with::<Line, _, _>(wire.clone());
+            let mut receiver = reader.into_receiver_with::<Line, _, _>(wire);
+            sender.send(&Line::Number(6)).await.unwrap();
+            let words = sender.finish().await.unwrap();
+            assert_eq!(words == LastWords::Taken, cfg!(target_os = "linux"));
+            assert!(matches!(receiver.recv().await.unwrap(), Line::Number(7)));
+            assert!(matches!(receiver.recv().await.unwrap(), Line::Bye(true)));
+            assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Disconnected);
+        };
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(talk);
+        assert!(server.wait().unwrap().success());
     });
 }

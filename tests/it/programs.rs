@@ -11,7 +11,7 @@ use typed_pipe::wire::foreign::{Lines, Npipes};
 use typed_pipe::wire::{Codec, Framing, Plain, Wire};
 use typed_pipe::{CodecError, EndOfWriters, ErrorKind, Pipe, Stop, WriteEnd};
 
-use crate::support::watched;
+use crate::support::{skipped, watched};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -23,7 +23,7 @@ impl Program {
         match command.spawn() {
             Ok(child) => Some(Self(child)),
             Err(error) => {
-                println!("skipped: {:?}: {error}", command.get_program());
+                skipped(format_args!("{:?}: {error}", command.get_program()));
                 None
             }
         }

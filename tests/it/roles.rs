@@ -130,6 +130,7 @@ mod unix {
             "exhausted-tasks" => exhausted_tasks(name),
             "exhausted-receiver" => exhausted_receiver(name),
             "idle-reader" => idle_reader(name),
+            "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
             "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
             role if role.starts_with("neighbours ") => crate::neighbours::roles::play(role, name),
@@ -176,7 +177,7 @@ mod unix {
 
     /// Makes both sides of a connection where no folder can be made.
     fn pair_up() {
-        assert!(Listener::temporary().is_err());
+        assert_eq!(Listener::temporary().unwrap_err().kind(), ErrorKind::NotFound);
         let (mut one, mut other) = Connection::pair().unwrap();
         one.write_all(b"x").unwrap();
         other.read_exact(&mut [0]).unwrap();

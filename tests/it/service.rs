@@ -15,7 +15,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, is_wine, watched, watched_for};
+use crate::support::{Folder, watched, watched_for, wine_lets_a_name_have_two_owners};
 
 /// Starts a service in a thread; it ends when the token is set.
 fn serving<Req, Resp>(
@@ -548,7 +548,7 @@ fn a_service_of_a_dead_owner_is_taken_over() {
         let name = folder.name("service");
         let mut peer = peer::start("serve-and-hang", &name);
         peer.await_step(peer::WAITING);
-        if !is_wine() {
+        if !wine_lets_a_name_have_two_owners() {
             assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::InUse);
         }
         peer.kill();

@@ -18,7 +18,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, skipped, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -238,7 +238,7 @@ fn b4_the_name_is_never_open_to_more_than_it_shall_be() {
 fn b5_b6_b17_other_users_are_told_apart() {
     watched(|| {
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can become another user");
+            skipped("only root can become another user");
             return;
         }
         let folder = Folder::new();
@@ -374,7 +374,7 @@ fn b18_a_process_of_another_container_is_known_by_its_user() {
             command.args(&way[1..]).arg("true").output().is_ok_and(|done| done.status.success())
         };
         let Some(way) = WAYS.iter().find(runs) else {
-            println!("skipped: no process can be started in a namespace of its own");
+            skipped("no process can be started in a namespace of its own");
             return;
         };
         let folder = Folder::new();
@@ -404,7 +404,7 @@ fn b24_a_byte_out_of_band_does_not_hold_up_the_reader() {
             }
             (&hostile).write_all(b"one").unwrap();
             if send(&hostile, b"!", SendFlags::OOB).is_err() {
-                println!("skipped: this system has no such bytes");
+                skipped("this system has no such bytes");
                 return;
             }
             let mut bytes = Vec::new();

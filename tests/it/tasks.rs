@@ -244,10 +244,13 @@ async fn drop_futures(to_drop: u64) {
                 }
             }
         }
-        // `finish` takes the sender. What must survive that its future is dropped is flushed before.
-        while poll_some(sender.flush(), dice.roll(4)).await.map(Result::unwrap).is_none() {
-            yield_now().await;
-        }
+        let flushed = loop {
+            match poll_some(sender.flush(), dice.roll(4)).await {
+                Some(flushed) => break flushed,
+                None => yield_now().await,
+            }
+        };
+        flushed.unwrap();
         sender.finish().await.unwrap();
         sent
     });
@@ -431,7 +434,7 @@ fn a_stop_wakes_tasks() {
         assert_eq!(opening.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
         // From now on, too.
         let late = writer(path).stopped_by(&stop).open().await;
-        assert!(late.is_err());
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Stopped);
         drop(idle);
     });
 }
@@ -789,17 +792,13 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();
         sender.send(&1).await.unwrap();
         let linux = cfg!(target_os = "linux");
+        let mut finishing = tokio::spawn(sender.finish());
         if linux {
-            let failed = sender.finish_timeout(Duration::from_millis(30)).await.unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::TimedOut);
-            sender = failed.into_state();
+            assert!(timeout(Duration::from_millis(30), &mut finishing).await.is_err());
         }
         assert_eq!(receiver.recv().await.unwrap(), 1);
-        let finishing = tokio::spawn(async move { sender.finish().await });
-        assert!(poll_some(receiver.recv(), 1).await.is_none());
         let words = finishing.await.unwrap().unwrap();
         assert_eq!(words == LastWords::Taken, linux);
-        // A goodbye is said once.
         assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
 
         let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();
@@ -807,6 +806,7 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         drop(receiver);
         let failed = sender.finish().await.unwrap_err();
         assert!(failed.error().is_disconnected(), "{failed}");
+        assert_eq!(failed.into_state().pending(), 9, "the message and the goodbye");
     });
 }
 
@@ -816,7 +816,7 @@ fn futures_can_be_sent() {
     fn sendable<T: Send>(_: &T) {}
     fn check(
         receiver: &mut TypedReceiver<Job, ReadEnd<Open<Tokio>>>,
-        sender: &mut TypedSender<Job, WriteEnd<Open<Tokio>>>,
+        mut sender: TypedSender<Job, WriteEnd<Open<Tokio>>>,
     ) {
         sendable(&receiver.recv());
         sendable(&sender.send(&job(1)));
@@ -825,6 +825,7 @@ fn futures_can_be_sent() {
         sendable(&sender.flush());
         sendable(&sender.send_timeout(&job(1), Duration::ZERO));
         sendable(&receiver.recv_timeout(Duration::ZERO));
+        sendable(&sender.finish());
     }
     let _ = check;
 }

@@ -1,18 +1,23 @@
 //! Listeners and connections under tokio.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::pin::pin;
 use std::thread;
 use std::time::Duration;
 
+use futures_core::Stream;
+use futures_sink::Sink;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use typed_pipe::state::Blocking;
+use typed_pipe::wire::foreign::Lines;
+use typed_pipe::wire::{Plain, Wire};
 use typed_pipe::{
-    ConnectOptions, Connection, ErrorKind, Listener, ListenerOptions, PipePath, Stop, Tokio,
+    ConnectOptions, Connection, ErrorKind, LastWords, Listener, ListenerOptions, Pipe, PipePath,
+    Stop, StreamEnd, Tokio, WriteEnd,
 };
 
 use crate::support::{Folder, watched};
@@ -352,5 +357,89 @@ fn b11_a_reading_half_that_is_dropped_is_noticed_by_a_task_that_waits_to_write()
         drop(reader);
         assert_eq!(writing.await.unwrap().unwrap_err().kind(), ErrorKind::Disconnected);
         drop(writer);
+    });
+}
+
+/// The wire has no goodbye: only the end of the direction says that this was all.
+#[test]
+fn c25_a_sender_of_tasks_that_finishes_ends_its_direction() {
+    in_runtime(|| async {
+        for by_closing in [false, true] {
+            let (client, server) = pair().await;
+            let (reader, writer) = client.split();
+            let wire = Wire::new(Lines::default(), Plain);
+            let mut sender = writer.into_sender_with::<str, _, _>(wire.clone());
+            let mut receiver = reader.into_receiver_with::<String, _, _>(wire);
+            sender.feed("that is all").await.unwrap();
+            let asking = async {
+                if by_closing {
+                    poll_fn(|cx| Sink::<&str>::poll_close(pin!(&mut sender), cx)).await.unwrap();
+                    assert!(sender.send("more").await.unwrap_err().is_disconnected());
+                } else {
+                    let words = sender.finish().await.unwrap();
+                    assert_eq!(words == LastWords::Taken, cfg!(target_os = "linux"));
+                }
+                receiver.recv().await.unwrap()
+            };
+            let answering = async {
+                let mut server = server;
+                let mut heard = String::new();
+                server.read_to_string(&mut heard).await.unwrap();
+                server.write_all(b"I have heard it\n").await.unwrap();
+                heard
+            };
+            let (answer, heard) = tokio::join!(asking, answering);
+            assert_eq!(heard, "that is all\n");
+            assert_eq!(answer, "I have heard it");
+        }
+    });
+}
+
+/// The end is closed with the sender, which its reader learns of without a goodbye.
+#[test]
+fn a_sender_of_tasks_that_finishes_closes_a_one_way_pipe() {
+    in_runtime(|| async {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let mut reader = pipe.into_reader().into_tokio().open().await.unwrap();
+        let end = WriteEnd::at(path).unwrap().into_tokio().open().await.unwrap();
+        let mut sender = end.into_sender_with::<str, _, _>(Wire::new(Lines::default(), Plain));
+        sender.send("that is all").await.unwrap();
+        let mut heard = String::new();
+        let (words, read) = tokio::join!(sender.finish(), reader.read_to_string(&mut heard));
+        words.unwrap();
+        read.unwrap();
+        assert_eq!(heard, "that is all\n");
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn b12_a_reset_is_told_to_tasks_after_what_came_before_it() {
+    in_runtime(|| async {
+        for writes_first in [false, true] {
+            let (mut client, mut server) = pair().await;
+            client.write_all(b"never read").await.unwrap();
+            server.write_all(b"one\ntw").await.unwrap();
+            drop(server);
+            if writes_first {
+                assert!(client.writer().write(b"more").await.unwrap_err().is_disconnected());
+            }
+            let mut buf = [0; 4];
+            client.read_exact(&mut buf[..2]).await.unwrap();
+            assert_eq!(&buf[..2], b"on");
+            let wire = Wire::new(Lines::default(), Plain);
+            let mut lines = client.split().0.into_receiver_with::<String, _, _>(wire);
+            assert_eq!(lines.recv().await.unwrap(), "e");
+            assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Truncated);
+            assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+            let next = poll_fn(|cx| Stream::poll_next(pin!(&mut lines), cx)).await;
+            assert!(next.is_none(), "it is told once");
+            let mut reader = lines.into_inner();
+            for _ in 0..3 {
+                let error = AsyncReadExt::read(&mut reader, &mut [0; 8]).await.unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+            }
+        }
     });
 }

@@ -259,6 +259,10 @@ impl<P: Hold> source::half::WriteWithin for End<Write, Open<Toy>, P> {
         self.poll_write_until(cx, bytes, until)
     }
 
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+        self.poll_finish_until(cx, until)
+    }
+
     async fn taken(&mut self, until: Until) -> io::Result<bool> {
         self.wait_until_taken(until).await
     }

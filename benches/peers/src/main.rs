@@ -1,6 +1,8 @@
 //! Measures typed-pipe side by side with its peers: see the README.
 
 mod by_hand;
+/// The tests of the crate draw with it, too.
+#[path = "../../../tests/pictures/chart.rs"]
 mod chart;
 mod figures;
 mod message;
@@ -14,6 +16,9 @@ mod over_tokio;
 mod raw;
 mod round;
 mod scenario;
+#[allow(dead_code, reason = "other pictures use the rest")]
+#[path = "../../../tests/pictures/svg.rs"]
+mod svg;
 
 use std::env;
 use std::fs;
@@ -64,7 +69,13 @@ fn compare(options: &Options) -> Done {
         results.push((scenario.name, figures));
     }
     if let Some(file) = &options.svg {
-        fs::write(file, chart::svg(&results))?;
+        let rows = results.iter().map(|(name, Figures { ratio, min, max, .. })| chart::Row {
+            name: (*name).to_owned(),
+            ratio: *ratio,
+            min: *min,
+            max: *max,
+        });
+        fs::write(file, chart::picture(&rows.collect::<Vec<_>>()))?;
     }
     if let Some(file) = &options.json {
         let mut table = serde_json::Map::new();

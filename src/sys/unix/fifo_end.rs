@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fstat};
-use rustix::io::{read, readv, write, writev};
+use rustix::io::{read, readv};
 
 use super::description::Description;
 use super::file::expect_fifo;
@@ -33,8 +33,6 @@ pub(super) struct FifoEnd {
     /// What the claim to be the only reader hangs on, once `pipe` was opened anew.
     claim: Option<Description>,
     writers: Writers,
-    /// Whether a write to nobody would raise a signal in this process.
-    guarded: bool,
     lending: Lending,
 }
 
@@ -52,12 +50,10 @@ enum Writers {
 
 impl FifoEnd {
     fn new(pipe: Description, way: Way) -> Self {
-        let guarded = way == Way::Out && signal::is_raised();
-        if guarded {
+        if way == Way::Out {
             signal::quiet(pipe.as_fd());
         }
-        let lending = Lending::default();
-        Self { pipe, claim: None, writers: Writers::Awaited, guarded, lending }
+        Self { pipe, claim: None, writers: Writers::Awaited, lending: Lending::default() }
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
@@ -122,10 +118,7 @@ impl FifoEnd {
     }
 
     pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
-        if self.guarded {
-            return self.write_vectored(&[IoSlice::new(buf)], wait);
-        }
-        self.pipe.attempt(PollFlags::OUT, wait, |fd| write(fd, buf))
+        self.write_vectored(&[IoSlice::new(buf)], wait)
     }
 
     pub(super) fn write_vectored(
@@ -133,10 +126,7 @@ impl FifoEnd {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        let guarded = self.guarded;
-        self.pipe.attempt(PollFlags::OUT, wait, |fd| {
-            if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
-        })
+        self.pipe.attempt(PollFlags::OUT, wait, |fd| signal::write_quietly(fd, bufs))
     }
 
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -153,10 +143,7 @@ impl FifoEnd {
 
     pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         let mut lending = mem::take(&mut self.lending);
-        let guarded = self.guarded;
-        let given = self
-            .pipe
-            .attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain(), guarded));
+        let given = self.pipe.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain()));
         self.lending = lending;
         given
     }

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use rustix::io::{Errno, write};
+use rustix::io::Errno;
 
 use super::arena::Arena;
 use super::signal;
@@ -31,29 +31,16 @@ impl Lending {
     }
 
     /// Puts bytes of what is lent into the pipe, as a write would; tells how many.
-    pub(super) fn give(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        wait: bool,
-        guarded: bool,
-    ) -> rustix::io::Result<usize> {
+    pub(super) fn give(&mut self, fd: BorrowedFd<'_>, wait: bool) -> rustix::io::Result<usize> {
         let Some(arena) = &mut self.arena else { return Ok(0) };
         if !self.refused {
-            let given = match guarded {
-                true => signal::masked(arena.rest().len(), || arena.give(fd, wait)),
-                false => arena.give(fd, wait),
-            };
-            match given {
+            match signal::masked(arena.rest().len(), || arena.give(fd, wait)) {
                 // The bytes are there all the same: they are copied.
                 Err(error) if is_refusal(error) => self.refused = true,
                 done => return done,
             }
         }
-        let bytes = arena.rest();
-        let written = match guarded {
-            true => signal::write_quietly(fd, &[IoSlice::new(bytes)])?,
-            false => write(fd, bytes)?,
-        };
+        let written = signal::write_quietly(fd, &[IoSlice::new(arena.rest())])?;
         arena.advance(written);
         Ok(written)
     }

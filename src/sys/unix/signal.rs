@@ -2,43 +2,44 @@
 //!
 //! The runtime of Rust ignores that signal, so that a write tells of a reader that is gone. In a program
 //! whose `main` is not Rust's, such a write ends the process, or calls the program's own handler. Neither
-//! is this crate's to do: where the signal is not ignored, each write is done so that none is raised.
+//! is this crate's to do, and any thread may change what becomes of the signal at any time, even while a write
+//! waits for room: so no write relies on that, and each is done so that no signal is raised.
 #![allow(unsafe_code, reason = "masks and dispositions of signals have no safe wrapper")]
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::ptr;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(not(target_vendor = "apple"))]
 use rustix::io::Errno;
 use rustix::io::writev;
 
-/// Whether a write to a pipe without a reader would raise a signal in this process.
-pub(super) fn is_raised() -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a null pointer for the new action only asks for the present one, which is written to
-    // `action`, a place of the right type.
-    let asked = unsafe { libc::sigaction(libc::SIGPIPE, ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: all zeros is a valid `sigaction`, and the call has at most overwritten it with another.
-    let action = unsafe { action.assume_init() };
-    asked != 0 || action.sa_sigaction != libc::SIG_IGN
-}
-
 /// Writes, and raises no signal.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 pub(super) fn write_quietly(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     use rustix::io::{ReadWriteFlags, pwritev2};
     /// `RWF_NOSIGNAL`, since Linux 6.18.
     const NO_SIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
+    /// Whether this kernel, or what guards its system calls, knows no such flag.
+    static IS_UNKNOWN: AtomicBool = AtomicBool::new(false);
+    if IS_UNKNOWN.load(Ordering::Relaxed) {
+        return write_masked(fd, bufs);
+    }
     // An offset of -1 is the present position: a pipe has no other.
     match pwritev2(fd, bufs, u64::MAX, NO_SIGNAL) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_masked(fd, bufs),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+            IS_UNKNOWN.store(true, Ordering::Relaxed);
+            write_masked(fd, bufs)
+        }
         written => written,
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+// What guards the system calls of Android's programs may end them for one that it does not know.
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub(super) use write_masked as write_quietly;
 
 /// After [`quiet`] any write will do.
@@ -71,7 +72,7 @@ pub(super) fn write_masked(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::
 
 /// Does a write of so many bytes with the signal blocked in this thread, and takes it back if that has raised it.
 ///
-/// One that was pending before stays: it is not ours.
+/// One that was pending before stays: it is not ours. There can be one only where the signal was blocked before.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn masked(
     whole: usize,
@@ -79,9 +80,10 @@ pub(super) fn masked(
 ) -> rustix::io::Result<usize> {
     let sigpipe = just_sigpipe();
     let mut before = just_sigpipe();
-    let pending = is_pending();
     // SAFETY: both point to sets that live over the call.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const sigpipe, &raw mut before) };
+    let was_blocked = has_sigpipe(&before);
+    let pending = was_blocked && is_pending();
     let written = write();
     // Where the reader left in the middle, the write tells of the bytes before that, and the signal is raised.
     let may_have_raised = match written {
@@ -93,8 +95,10 @@ pub(super) fn masked(
         // SAFETY: the set and the time live over the call; nobody asks for the details of the signal.
         unsafe { libc::sigtimedwait(&raw const sigpipe, ptr::null_mut(), &raw const now) };
     }
-    // SAFETY: `before` was written by the first call, and lives over this one.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    if !was_blocked {
+        // SAFETY: `before` was written by the first call, and lives over this one.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    }
     written
 }
 
@@ -123,8 +127,13 @@ fn is_pending() -> bool {
     let mut set = just_sigpipe();
     // SAFETY: the pointer is to a valid set, which the call overwrites with another.
     unsafe { libc::sigpending(&raw mut set) };
+    has_sigpipe(&set)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn has_sigpipe(set: &libc::sigset_t) -> bool {
     // SAFETY: the set is valid, and only looked at.
-    unsafe { libc::sigismember(&raw const set, libc::SIGPIPE) == 1 }
+    unsafe { libc::sigismember(set, libc::SIGPIPE) == 1 }
 }
 
 #[cfg(all(test, not(target_vendor = "apple")))]
@@ -136,9 +145,9 @@ mod tests {
     #[test]
     fn a23_both_ways_write_and_tell_of_a_reader_that_is_gone() {
         type WriteQuietly = fn(BorrowedFd<'_>, &[IoSlice<'_>]) -> rustix::io::Result<usize>;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(target_os = "linux")]
         let ways: [WriteQuietly; 2] = [write_quietly, write_masked];
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        #[cfg(not(target_os = "linux"))]
         let ways: [WriteQuietly; 1] = [write_masked];
         for way in ways {
             let (read, write) = rustix::pipe::pipe().unwrap();

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{HANDLE, WAIT_FAILED, WAIT_OBJECT_0, WAIT_TIMEOUT};
@@ -83,14 +83,25 @@ impl From<Event> for OwnedHandle {
     }
 }
 
-/// Waits for either of two events; tells which. The first goes first.
-fn wait_any(events: [&Event; 2], time: u32) -> io::Result<Option<u32>> {
-    let handles = events.map(Event::as_raw);
-    // SAFETY: the array has two handles, and both are open as long as the events are borrowed.
-    match unsafe { WaitForMultipleObjects(2, handles.as_ptr(), 0, time) } {
+/// How many events can be waited for at once.
+pub(super) const MOST: usize = 64;
+
+/// Waits for any of so many events; tells which. The first that is set goes first.
+#[expect(single_use_lifetimes, reason = "the oldest Rust cannot leave it out here")]
+pub(super) fn wait_any<'a>(
+    events: impl IntoIterator<Item = &'a Event>,
+    time: u32,
+) -> io::Result<Option<usize>> {
+    let (mut handles, mut count) = ([null_mut(); MOST], 0);
+    for (place, event) in handles.iter_mut().zip(events) {
+        *place = event.as_raw();
+        count += 1;
+    }
+    // SAFETY: so many places of the array have a handle, each of which is open as long as its event is borrowed.
+    match unsafe { WaitForMultipleObjects(count, handles.as_ptr(), 0, time) } {
         WAIT_FAILED => Err(io::Error::last_os_error()),
         WAIT_TIMEOUT => Ok(None),
-        event => Ok(Some(event - WAIT_OBJECT_0)),
+        event => Ok(usize::try_from(event - WAIT_OBJECT_0).ok()),
     }
 }
 

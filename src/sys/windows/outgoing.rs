@@ -232,6 +232,13 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
+        // A task may not have looked how its last write ended. Where that went, its handles are the receiver's, who
+        // closes them by their numbers, which may be those of other handles by now: they must not be closed here too.
+        #[cfg(feature = "tokio")]
+        if !self.passing.is_empty() {
+            // What came of it otherwise nobody asks any more.
+            let _ = self.give_up_write();
+        }
         // With the last half the connection goes, which tells the other side as well.
         let is_last =
             Arc::strong_count(self.connection()) == 1 + usize::from(self.intake.is_some());

@@ -2,6 +2,20 @@
 //!
 //! While one is in flight, the system writes to places whose addresses it was given. So everything it
 //! may touch outlives it here, however the operation ends: by itself, or cancelled.
+//!
+//! # The proof
+//!
+//! The system writes down how an operation has ended as the last thing that it does with our memory; the bytes are
+//! where they belong by then. After that it sets the event, which it holds itself and does not look for by its number.
+//! So what an operation may touch is free when that can be read in the place (`poll`), and not before:
+//!
+//! - An operation with the caller's buffer is waited for to that point within the call (`finish`), also when the wait
+//!   ended first, or the thread unwinds. To cancel is to ask, and no end.
+//! - Any other one has place and buffer of its own, which are freed where that was read. Where it cannot be read in time,
+//!   they are never freed (`Drop`). A value that is forgotten frees nothing either.
+//! - The handle is closed after that, or by whoever had it before, to whom `into_handle` gives it; a share of it keeps
+//!   it open. To close it ends what is in flight, and frees nothing.
+//! - The number of the event is used by whoever shares the event, and so no other handle has it meanwhile.
 #![allow(unsafe_code, reason = "overlapped operations have no safe wrapper")]
 
 use std::fmt;
@@ -43,6 +57,11 @@ impl Outcome {
     /// Whether the other side has closed its end.
     pub(super) fn is_end(self) -> bool {
         matches!(self.code, ERROR_BROKEN_PIPE | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED)
+    }
+
+    /// Whether the server has disconnected the pipe: what this side had not read yet is gone with that.
+    pub(super) fn is_reset(self) -> bool {
+        self.code == ERROR_PIPE_NOT_CONNECTED
     }
 
     /// Whether it was cancelled: by us, or because the thread that began it has ended.

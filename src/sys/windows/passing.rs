@@ -220,12 +220,16 @@ mod tests {
     use std::fs::File;
     use std::io::{Seek, Write};
 
+    #[cfg(feature = "tokio")]
+    use super::super::Server;
     use super::super::testing::{
         NOW, PLAIN, alone, client, connection, fill, handles, peer, peer_path, read_bytes, server,
         timely, within, write_all,
     };
     use super::super::{Event, Raw};
     use super::*;
+    #[cfg(feature = "tokio")]
+    use crate::sys::{Settings, Way};
 
     fn event() -> OwnedHandle {
         Event::new().unwrap().into()
@@ -382,6 +386,81 @@ mod tests {
             assert!(to.take_back().is_empty());
             assert_eq!(content(handles.pop().unwrap()), "mine");
         });
+    }
+
+    /// What a task was writing when it let go of the connection went, or not: the handles with it.
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn handles_of_a_write_that_nobody_awaits_go_with_it_or_are_closed() {
+        timely(|| {
+            for goes in [true, false] {
+                let ((mut from, _back), (_, mut to)) = connection();
+                from.let_in();
+                let filled = fill(&mut to);
+                to.attend(Way::Out).unwrap();
+                let passed = to.pass(vec![event()]);
+                let error = to.write_behind(b"x").unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                if goes {
+                    assert_eq!(read_bytes(&mut from, filled + 1).len(), filled + 1);
+                }
+                drop(to);
+                assert_eq!(from.take_passed(1, &passed).is_ok(), goes);
+            }
+        });
+    }
+
+    /// The receiver has closed it here: its number may be that of another handle since.
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_handle_that_went_unnoticed_is_not_closed_twice() {
+        // In a process of its own, where no other test takes the number.
+        let status = alone("passing::tests::a_handle_that_went_unnoticed_alone").status();
+        assert!(status.unwrap().success());
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    #[ignore = "run by the test above"]
+    fn a_handle_that_went_unnoticed_alone() {
+        let settings = Settings { buffer_size: Some(4096), ..Settings::default() };
+        let (path, server) = Server::temporary(&settings).unwrap();
+        let child = peer("passing::tests::one_who_takes_a_handle", &path);
+        let (from, mut to) = server.accept(within(30_000)).unwrap();
+        let (mut heard, mut told) = server.accept(within(30_000)).unwrap();
+        fill(&mut to);
+        to.attend(Way::Out).unwrap();
+        let passed = to.pass(vec![event()]);
+        assert!(to.write_behind(&passed[0].to_be_bytes()).is_err(), "there is no room");
+        write_all(&mut told, b"x", PLAIN);
+        assert_eq!(read_bytes(&mut heard, 1), b"x");
+        let taken = |event: &Event| u64::try_from(event.as_raw().addr()) == Ok(passed[0]);
+        let mut events = Vec::new();
+        while events.len() < 10_000 && !events.last().is_some_and(taken) {
+            events.push(Event::automatic().unwrap());
+        }
+        drop((from, to));
+        let last = events.pop().unwrap();
+        last.set();
+        assert!(last.wait_for(0).unwrap());
+        child.expect_success();
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    #[ignore = "run by the test above"]
+    fn one_who_takes_a_handle() {
+        let path = peer_path();
+        let ((mut from, _to), (mut heard, mut told)) = (client(&path), client(&path));
+        from.let_in();
+        assert_eq!(read_bytes(&mut heard, 1), b"x");
+        let mut number = [7; 8];
+        while number[0] == 7 {
+            number[..1].copy_from_slice(&read_bytes(&mut from, 1));
+        }
+        number[1..].copy_from_slice(&read_bytes(&mut from, 7));
+        from.take_passed(1, &[u64::from_be_bytes(number)]).unwrap();
+        write_all(&mut told, b"x", PLAIN);
     }
 
     /// The numbers of pseudo handles stand for the process, thread and tokens of whoever uses them.

@@ -190,9 +190,12 @@ impl Raw {
         incoming.into_connection().into_handle()
     }
 
-    /// Says that no more will be written.
+    /// Says that no more will be written. To the reader of a one-way pipe, closing the end does.
     pub(crate) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
-        self.outgoing()?.finish(wait)
+        match &mut self.0 {
+            Kind::Outgoing(half) => half.finish(wait),
+            Kind::Stream(_) | Kind::Writers(_) | Kind::Incoming(_) => Ok(()),
+        }
     }
 
     /// Writes, and while there is no room keeps what comes in.

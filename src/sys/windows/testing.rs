@@ -18,12 +18,17 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX, WriteFile,
 };
 use windows_sys::Win32::System::IO::{GetOverlappedResult, OVERLAPPED};
-use windows_sys::Win32::System::Pipes::{CreateNamedPipeW, CreatePipe, PIPE_TYPE_BYTE, PIPE_WAIT};
+use windows_sys::Win32::System::Pipes::{
+    CreateNamedPipeW, CreatePipe, DisconnectNamedPipe, PIPE_TYPE_BYTE, PIPE_WAIT,
+};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
 use super::name::{temporary, wide};
-use super::{Node, Raw, Server};
+use super::{Event, Node, Raw, Server};
 use crate::sys::{Settings, Until, Wait, Way};
+
+#[path = "../../../tests/it/skipped.rs"]
+mod skipped;
 
 pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, stop: None };
 pub(super) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
@@ -189,7 +194,7 @@ pub(super) fn is_wine(lacking: &str) -> bool {
     // SAFETY: the module is always there, and the name ends with NUL.
     let wine = !unsafe { GetProcAddress(module, name.as_ptr()) }.is_null();
     if wine {
-        eprintln!("skipped under Wine: {lacking}");
+        skipped::skipped(format_args!("under Wine, {lacking}"));
     }
     wine
 }
@@ -207,13 +212,21 @@ pub(super) fn handles() -> u32 {
 /// Writes a message without bytes, as this crate never does.
 pub(super) fn write_nothing(raw: &Raw) {
     let handle = raw.as_handle().as_raw_handle();
-    let mut place = OVERLAPPED::default();
+    // With an event of its own: the handle is set by the end of other operations, too.
+    let event = Event::automatic().unwrap();
+    let mut place = OVERLAPPED { hEvent: event.as_raw(), ..OVERLAPPED::default() };
     let mut bytes = 0;
     let place = &raw mut place;
-    // SAFETY: the handle is open, and the place lives until the operation is over, below.
+    // SAFETY: the handle and the event are open, and the place lives until the operation is over, below.
     unsafe { WriteFile(handle, null(), 0, null_mut(), place) };
     // SAFETY: as above.
     assert_ne!(unsafe { GetOverlappedResult(handle, place, &raw mut bytes, 1) }, 0);
+}
+
+/// Lets the server of a pipe disconnect it, as this crate never does.
+pub(super) fn disconnect(server: &impl AsHandle) {
+    // SAFETY: the handle is open.
+    assert_ne!(unsafe { DisconnectNamedPipe(server.as_handle().as_raw_handle()) }, 0);
 }
 
 /// The two handles of a pipe without a name. They are not overlapped.
@@ -242,4 +255,14 @@ pub(super) fn byte_pipe(overlapped: bool) -> (OwnedHandle, OwnedHandle) {
     let server = unsafe { OwnedHandle::from_raw_handle(server) };
     let client = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path).unwrap();
     (server, client.into())
+}
+
+/// By this `.ci/run` sees that a test program does not pass that crashes, nor one that exits with 0 before its result.
+#[test]
+fn a_program_that_does_not_come_to_its_end() {
+    match std::env::var("TYPED_PIPE_TEST_END").as_deref() {
+        Ok("abort") => std::process::abort(),
+        Ok("exit") => std::process::exit(0),
+        _ => {}
+    }
 }

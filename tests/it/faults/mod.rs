@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use scenarios::{ALL, Run};
 use tracer::{Call, Fault, Held, Tracer};
 
-use crate::support::watched_for;
+use crate::support::{skipped, watched_for};
 
 const FOLDER: &str = "TYPED_PIPE_TEST_FAULTS";
 
@@ -49,7 +49,7 @@ fn every_call_of_the_system_may_fail() {
         let mut trial = match Trial::begin() {
             Ok(trial) => trial,
             Err(error) => {
-                return println!("skipped: this system lets no process be traced: {error}");
+                return skipped(format_args!("this system lets no process be traced: {error}"));
             }
         };
         let (mut table, mut wrong) = (String::new(), Vec::new());
