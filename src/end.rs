@@ -680,7 +680,21 @@ impl<P: Hold> End<Read, Open, P> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the other side of a connection has left with bytes of this one
+    ///   unread. What it wrote is read before; whether that was all, nobody has said.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The system does not tell of bytes that were left unread, but where the server disconnects the pipe, which no
+    /// program of this crate does.
+    ///
+    /// ## macOS, FreeBSD
+    ///
+    /// The system may not tell of them.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         self.read_until(buf, Until::Done).map_err(|error| self.failed(Operation::Receive, error))
     }
@@ -779,11 +793,19 @@ impl<P: Hold> End<Read, Open, P> {
     ) -> io::Result<usize> {
         let (io, settings) = (&mut self.state.io, &mut self.settings);
         let stop = settings.stop.as_ref();
-        let read = settings.pace.read(until, |until| read(io, waiting(until, stop)))?;
-        if read == 0 && room && self.next_writer() {
+        let read = settings.pace.read(until, |until| read(io, waiting(until, stop)));
+        if room && is_end(&read) && self.next_writer() {
             self.state.io.renew()?;
         }
-        Ok(read)
+        read
+    }
+}
+
+/// Whether nothing more comes from this writer, however it left.
+pub(crate) fn is_end(read: &io::Result<usize>) -> bool {
+    match read {
+        Ok(bytes) => *bytes == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::channel::{TypedReceiver, TypedSender};
+use crate::channel::{TypedReceiver, TypedSender, is_cut_off};
 use crate::end::{End, Hold};
 use crate::state::{Open, Read, Write};
 use crate::sys::Until;
@@ -129,7 +129,10 @@ impl<R> LastLine<R> {
         if buf.is_empty() || std::mem::take(&mut self.owes_end) {
             return Ok(0);
         }
-        let bytes = read(&mut self.io, buf)?;
+        let bytes = read(&mut self.io, buf).inspect_err(|error| {
+            // What was cut off is not ended, not even where the next read says that it has.
+            self.ended |= is_cut_off(error);
+        })?;
         match (bytes.checked_sub(1), buf.first_mut()) {
             (Some(last), _) => self.ended = buf.get(last) == Some(&b'\n'),
             (None, Some(first)) if !self.ended => {
@@ -193,6 +196,23 @@ mod tests {
         assert_eq!(ended(&[b"a\n", b"b", b"c"]), "a\nbc\n");
         // The next writer begins a line of its own.
         assert_eq!(ended(&[b"a", b"", b"b\n", b"", b"c"]), "a\n.b\n.c\n");
+    }
+
+    /// Whatever the reads after that say.
+    #[test]
+    fn a_line_that_was_cut_off_is_not_ended() {
+        struct CutOff(VecDeque<io::Result<usize>>);
+        impl Read for CutOff {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                self.0.pop_front().unwrap_or(Ok(0))
+            }
+        }
+        let io = CutOff([Ok(3), Err(io::ErrorKind::ConnectionReset.into())].into());
+        let mut io = LastLine { io, ended: true, owes_end: false };
+        let mut buf = [b'?'; 8];
+        assert_eq!(io.read(&mut buf).unwrap(), 3);
+        assert_eq!(io.read(&mut buf).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(io.read(&mut buf).unwrap(), 0);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Incoming<F, C> {
     next_writer: bool,
     stage: Stage,
     last_end: Option<StreamEnd>,
+    /// How the stream was cut off, until that is told.
+    cut_off: Option<io::Error>,
     /// Whether an iterator was given an error after which nothing comes.
     failed: bool,
 }
@@ -109,6 +111,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             next_writer: false,
             stage: Stage::Reading,
             last_end: None,
+            cut_off: None,
             failed: false,
         }
     }
@@ -142,6 +145,11 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
                 self.stage = Stage::Reading;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // An end as well, of which the bytes before it tell what it means. It is told once.
+            Err(error) if is_cut_off(&error) => {
+                self.cut_off = Some(error).filter(|_| self.stage != Stage::Ended);
+                self.all_have_left();
+            }
             Err(error) => {
                 return Err(Error::new(Operation::Receive, error).at(self.path.as_ref()));
             }
@@ -165,7 +173,8 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             Ok(value) => return Some(Ok(value)),
             Err(error) => error,
         };
-        if error.is_end() || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) {
+        let ended = error.is_end() && !error.is_cut_off();
+        if ended || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) {
             return None;
         }
         self.failed = error.is_fatal();
@@ -192,6 +201,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             Stage::Skipping => {
                 // Whatever they said last was not looked at.
                 self.last_end = Some(StreamEnd::VanishedInMessage);
+                self.cut_off = None;
                 self.decoder.reset();
                 Stage::Reading
             }
@@ -202,7 +212,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
 
     /// Tells of one thing that the end of the writers means. `Ok` where that is a pause before the next one.
     fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
-        let end = self.decoder.end();
+        let mut end = self.decoder.end();
         if !noted {
             self.last_end = Some(match end.kind() {
                 ErrorKind::Finished => StreamEnd::Finished,
@@ -213,10 +223,15 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         if end.kind() == ErrorKind::Lost {
             // There may be more.
             self.stage = Stage::Ending { noted: true };
-        } else if self.next_writer {
+            return Err(end.at(self.path.as_ref()));
+        }
+        if let (ErrorKind::Disconnected, Some(error)) = (end.kind(), self.cut_off.take()) {
+            end = Error::new(Operation::Receive, error).survived(self.next_writer);
+        }
+        if self.next_writer {
             self.stage = Stage::Reading;
             self.decoder.reset();
-            if end.is_end() {
+            if end.is_end() && !end.is_cut_off() {
                 return Ok(());
             }
         } else {
@@ -227,6 +242,11 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         }
         Err(end.at(self.path.as_ref()))
     }
+}
+
+/// Whether a read that failed like this tells that the other side is gone.
+pub(crate) fn is_cut_off(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 impl<C: Codec> Incoming<Shared, C> {

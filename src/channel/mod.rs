@@ -17,6 +17,7 @@ use crate::wire::{Codec, Framing, Wire};
 
 pub use bytes::Loan;
 pub use incoming::StreamEnd;
+pub(crate) use incoming::is_cut_off;
 pub use message::{ByteSink, ByteSource, Message, Receivable, Sendable, forms_agree};
 pub use outgoing::LastWords;
 pub use receiver::TypedReceiver;

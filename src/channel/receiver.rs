@@ -654,7 +654,8 @@ impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
 }
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
+/// [`Stop`](crate::Stop) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
+/// between two messages.
 impl<T: Receivable, R: ByteSource, F: Framing, C: Codec> Iterator for TypedReceiver<T, R, F, C> {
     type Item = Result<T, Error>;
 

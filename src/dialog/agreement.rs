@@ -243,8 +243,8 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
             handshake.sent(sent);
         }
         while let Some(room) = handshake.room() {
-            let got = reader.read_until(room, until).map_err(|error| failed(&reader, error))?;
-            handshake.got(got);
+            let got = reader.read_until(room, until);
+            handshake.got(got).map_err(|error| failed(&reader, error))?;
         }
         let (sender, receiver) = self.conclude(&handshake, reader, writer)?;
         Ok(TypedConnection::new(sender, receiver))

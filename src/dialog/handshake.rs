@@ -132,8 +132,13 @@ impl Handshake {
         self.heard.get_mut(self.got..).filter(|room| !room.is_empty())
     }
 
-    /// Notes what was read; nothing, where the other side has left.
-    pub(crate) fn got(&mut self, bytes: usize) {
+    /// Notes what was read; nothing, where the other side has left. It may have left without hearing this one: what it
+    /// said before that counts all the same.
+    pub(crate) fn got(&mut self, read: io::Result<usize>) -> io::Result<()> {
+        let bytes = match read {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            read => read?,
+        };
         self.got += bytes;
         self.has_left = bytes == 0;
         if self.got == HEAD {
@@ -141,6 +146,7 @@ impl Handshake {
                 self.heard.resize(HEAD + usize::from(len), 0);
             }
         }
+        Ok(())
     }
 
     /// The flags of what was heard, and the length of its body; `None` where the other side has left.

@@ -259,8 +259,9 @@ impl From<io::Error> for Cause {
             return Self::Obstacle(obstacle.clone());
         }
         let advice = match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                "the other side has closed its end, or its process ended"
+            io::ErrorKind::BrokenPipe => "the other side has closed its end, or its process ended",
+            io::ErrorKind::ConnectionReset => {
+                "the other side has left with bytes unread; whether it had said all is not known"
             }
             io::ErrorKind::NotFound => {
                 "there is no pipe of this name; its owner must make it first"

@@ -76,6 +76,11 @@ impl Error {
         self
     }
 
+    /// Whether the system told of the other side's end by an error, as it does where that left in the middle.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        matches!(self.0.cause, Cause::Io(..)) && self.kind() == ErrorKind::Disconnected
+    }
+
     /// Says that the receiver goes on with the next writer.
     pub(crate) fn survived(mut self, survived: bool) -> Self {
         self.0.survived = survived;

@@ -23,10 +23,12 @@
 //!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Option<Handle>`,
 //!     which a half has not, nor on Windows the end of an owner who reads. It is an `AsFd` or an `AsHandle` as well.
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
-//!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays.
+//!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays. Where the system
+//!     tells that it left with bytes unread, or took some with it, that is no end: after what has come, each read is
+//!     [`io::ErrorKind::ConnectionReset`]. No write raises a signal, whatever the program has set.
 //!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
 //!     nothing, or that has left again. Takes nothing out.
-//!   - `renew(&mut self) -> io::Result<()>`: after such an `Ok(0)`, the next read waits for the next writer.
+//!   - `renew(&mut self) -> io::Result<()>`: after such an end or reset, the next read waits for the next writer.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
 //!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was

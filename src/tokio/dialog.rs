@@ -128,8 +128,8 @@ pub(super) async fn shake_hands(
             handshake.sent(sent);
         }
         while let Some(room) = handshake.room() {
-            let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await?;
-            handshake.got(got);
+            let got = poll_fn(|cx| reader.poll_read_bytes(cx, room)).await;
+            handshake.got(got)?;
         }
         Ok(())
     };

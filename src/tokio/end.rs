@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::wait::{check, pause, try_until};
 use super::{Driven, Tokio};
-use crate::end::{End, Hold, Reopen};
+use crate::end::{End, Hold, Reopen, is_end};
 use crate::error::{Error, Obstacle, Operation, TransitionError};
 use crate::state::{Closed, Direction, Open, Read, Write};
 use crate::sys::{Pauses, Polled, Raw, Until, Wait};
@@ -286,7 +286,21 @@ impl<P: Hold> End<Read, Open<Tokio>, P> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the other side of a connection has left with bytes of this one
+    ///   unread. What it wrote is read before; whether that was all, nobody has said.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The system does not tell of bytes that were left unread, but where the server disconnects the pipe, which no
+    /// program of this crate does.
+    ///
+    /// ## macOS, FreeBSD
+    ///
+    /// The system may not tell of them.
     pub async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         let read = poll_fn(|cx| self.poll_read_bytes(cx, buf)).await;
         read.map_err(|error| self.failed(Operation::Receive, error))
@@ -302,11 +316,11 @@ impl<P: Hold> End<Read, Open<Tokio>, P> {
         }
         let (next_writer, Driven { polled, sleeper }) = (self.next_writer(), self.io_mut());
         check(sleeper.as_ref(), cx)?;
-        let read = ready!(polled.poll_read(cx, buf))?;
-        if read == 0 && next_writer {
+        let read = ready!(polled.poll_read(cx, buf));
+        if is_end(&read) && next_writer {
             polled.renew()?;
         }
-        Poll::Ready(Ok(read))
+        Poll::Ready(read)
     }
 }
 

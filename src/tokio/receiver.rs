@@ -131,7 +131,8 @@ impl<T, P: Hold, C: Codec> TypedReceiver<T, End<Read, Open<Tokio>, P>, Shared, C
 }
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
+/// [`Stop`](crate::Stop) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
+/// between two messages.
 impl<T, P, F, C> Stream for TypedReceiver<T, End<Read, Open<Tokio>, P>, F, C>
 where
     T: Receivable,

@@ -379,22 +379,6 @@ fn c13_what_a_client_sent_before_it_left_is_there() {
 }
 
 #[test]
-fn b12_a_side_that_leaves_with_bytes_unread_has_ended_its_stream() {
-    watched(|| {
-        let (mut client, mut server) = Connection::pair().unwrap();
-        client.write_all(b"never read").unwrap();
-        server.write_all(b"the last words").unwrap();
-        drop(server);
-        let mut text = String::new();
-        client.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "the last words");
-        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
-        let failed = client.writer().write(b"more").unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::Disconnected, "{failed}");
-    });
-}
-
-#[test]
 fn b3_a_name_has_one_listener() {
     watched(|| {
         let folder = Folder::new();

@@ -20,6 +20,8 @@ mod pipecom;
 mod processes;
 #[cfg(unix)]
 mod programs;
+#[cfg(target_os = "linux")]
+mod resets;
 mod roles;
 mod service;
 mod shared;

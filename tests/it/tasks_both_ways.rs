@@ -22,7 +22,7 @@ use typed_pipe::{
 use crate::support::{Folder, watched};
 
 /// Runs a test in a runtime of one thread, and ends the process if it hangs.
-fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
+pub(crate) fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
 where
     T: Send + 'static,
     F: Future<Output = T>,
@@ -44,7 +44,7 @@ fn connecting() -> ConnectOptions<Tokio> {
     ConnectOptions::new().into_tokio()
 }
 
-async fn pair() -> (Connection<Tokio>, Connection<Tokio>) {
+pub(crate) async fn pair() -> (Connection<Tokio>, Connection<Tokio>) {
     let (mut listener, path) = listener();
     let client = connecting().connect(path).await.unwrap();
     (client, listener.accept().await.unwrap())

@@ -36,7 +36,7 @@ struct Socket {
     fd: OwnedFd,
     /// Who ends a direction by dropping its half: not a child that was forked off.
     maker: u32,
-    /// Whether the other side left without reading all.
+    /// Whether the other side closed with bytes of ours unread. The system tells it once, to whichever half asks first.
     reset: AtomicBool,
 }
 
@@ -130,8 +130,11 @@ impl Receiving {
             }
             return Ok(bytes);
         }
-        if self.ended || buf.is_empty() {
+        if buf.is_empty() {
             return Ok(0);
+        }
+        if self.ended {
+            return self.end();
         }
         let bytes = self.receive(buf, wait)?;
         // Who reads has taken all messages that were whole. Handles that are still here were not told of by any, but
@@ -143,28 +146,39 @@ impl Receiving {
         Ok(bytes)
     }
 
-    /// Reads from the socket itself.
+    /// The end of the stream, which a reset is not.
+    fn end(&self) -> io::Result<usize> {
+        if self.side.socket.reset.load(Ordering::Acquire) {
+            return Err(Errno::CONNRESET.into());
+        }
+        Ok(0)
+    }
+
+    /// Reads from the socket itself. A reset comes after the bytes before it, and stays.
     fn receive(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         let flags = if wait.is_plain() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         let lets_in = self.lets_in;
-        let received = until_done(self.side.fd(), PollFlags::IN, wait, |fd| {
-            if lets_in {
-                return rights::receive(fd, buf, flags);
+        let (bytes, batch) = loop {
+            let received = until_done(self.side.fd(), PollFlags::IN, wait, |fd| {
+                if lets_in {
+                    return rights::receive(fd, buf, flags);
+                }
+                // Handles that come uninvited are closed by this.
+                recv(fd, &mut *buf, flags).map(|(bytes, _)| (bytes, None))
+            });
+            match received {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    // Not every system tells of it after the bytes that came before.
+                    if self.side.socket.reset.swap(true, Ordering::AcqRel) {
+                        break (0, None);
+                    }
+                }
+                received => break received?,
             }
-            // Handles that come uninvited are closed by this.
-            recv(fd, &mut *buf, flags).map(|(bytes, _)| (bytes, None))
-        });
-        let (bytes, batch) = match received {
-            // The other side left without reading all; all that it wrote was read.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                self.side.socket.reset.store(true, Ordering::Release);
-                (0, None)
-            }
-            received => received?,
         };
-        self.ended = bytes == 0;
         self.batches.extend(batch);
-        Ok(bytes)
+        self.ended = bytes == 0;
+        if self.ended { self.end() } else { Ok(bytes) }
     }
 
     /// Keeps what comes in, up to a limit, for later reads.
@@ -189,6 +203,8 @@ impl Receiving {
                 Ok(Intake::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
+            // The next read tells of it, after what was taken in.
+            Err(_) if self.ended => Ok(Intake::Ended),
             Err(error) => Err(error),
         };
         self.piece = piece;

@@ -207,8 +207,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::testing::{
-        NOW, PLAIN, byte_pipe, client, connection, connection_with, fill, peer, peer_path, pipe,
-        read_all, read_bytes, server, timely, within, write_all, write_nothing,
+        NOW, PLAIN, byte_pipe, client, connection, connection_with, disconnect, fill, peer,
+        peer_path, pipe, read_all, read_bytes, server, timely, within, write_all, write_nothing,
     };
     use super::super::{Event, Raw};
     use crate::sys::{Settings, Until, Wait};
@@ -338,6 +338,38 @@ mod tests {
                 assert_eq!(other.0.unread().unwrap(), 0);
             }
         });
+    }
+
+    /// The system drops what was not read yet.
+    #[test]
+    fn b12_a_server_that_disconnects_has_said_no_end() {
+        timely(|| {
+            for reads_ahead in [false, true] {
+                let (mut server, mut client) = connection();
+                write_all(&mut server.1, b"whole", PLAIN);
+                assert_eq!(read_bytes(&mut client.0, 5), b"whole");
+                if reads_ahead {
+                    expect_waiting(&mut client.0);
+                }
+                write_all(&mut client.1, b"never read", PLAIN);
+                disconnect(&server.0);
+                for wait in [within(10_000), NOW, PLAIN] {
+                    let error = client.0.read(&mut [0; 8], wait).unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+                }
+                assert_eq!(client.0.read(&mut [], NOW).unwrap(), 0);
+                let error = client.1.write(b"x", PLAIN).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            }
+        });
+    }
+
+    /// Leaves a read in flight, where tasks can.
+    fn expect_waiting(from: &mut Raw) {
+        #[cfg(feature = "tokio")]
+        from.attend(Way::In).unwrap();
+        let error = from.read(&mut [0; 8], NOW).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     /// Only the farewell has no bytes: data without any is not written.

@@ -22,6 +22,8 @@ pub(super) struct Incoming {
     backlog: VecDeque<u8>,
     /// Whether the other side said that this was all, or is gone.
     has_ended: bool,
+    /// Whether it went with what was not read yet, which is no end of the stream.
+    was_reset: bool,
     /// Where handles come from, once they are let in.
     source: Option<Source>,
     /// Whether tasks read from it: they cannot wait for an operation that is not in flight.
@@ -33,7 +35,7 @@ impl Incoming {
     pub(super) fn new(connection: Arc<Connection>, event: Arc<Event>) -> Self {
         let pipe = Overlapped::new(connection, event, 0);
         let backlog = VecDeque::new();
-        Self { pipe, backlog, has_ended: false, source: None, reads_ahead: false }
+        Self { pipe, backlog, has_ended: false, was_reset: false, source: None, reads_ahead: false }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -45,8 +47,11 @@ impl Incoming {
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
-        if buf.is_empty() || self.has_ended && self.backlog.is_empty() {
+        if buf.is_empty() {
             return Ok(0);
+        }
+        if self.has_ended && self.backlog.is_empty() {
+            return self.end();
         }
         self.connection().expect_able(wait)?;
         self.connection().repeat_farewell();
@@ -71,7 +76,12 @@ impl Incoming {
                 expect_no_stop(wait)?;
             }
         }
-        Ok(0)
+        self.end()
+    }
+
+    /// The end of the stream, which a reset is not.
+    fn end(&self) -> io::Result<usize> {
+        if self.was_reset { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(0) }
     }
 
     /// Takes the oldest bytes that are kept here.
@@ -105,7 +115,7 @@ impl Incoming {
                 None => self.pipe.event().wait(wait)?,
             }
         }
-        Ok(0)
+        self.end()
     }
 
     /// Keeps what was read ahead, or its end.
@@ -164,6 +174,7 @@ impl Incoming {
             }
         }
         self.has_ended = true;
+        self.was_reset |= outcome.is_reset();
         Ok(true)
     }
 }

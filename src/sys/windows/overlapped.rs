@@ -45,6 +45,11 @@ impl Outcome {
         matches!(self.code, ERROR_BROKEN_PIPE | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED)
     }
 
+    /// Whether the server has disconnected the pipe: what this side had not read yet is gone with that.
+    pub(super) fn is_reset(self) -> bool {
+        self.code == ERROR_PIPE_NOT_CONNECTED
+    }
+
     /// Whether it was cancelled: by us, or because the thread that began it has ended.
     pub(super) fn is_cancelled(self) -> bool {
         self.code == ERROR_OPERATION_ABORTED

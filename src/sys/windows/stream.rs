@@ -14,7 +14,7 @@ use super::event::{Event, expect_no_stop, remaining};
 use super::facts::{expect_pipe, quota};
 use super::gather::gather;
 use super::name::wide;
-use super::overlapped::Overlapped;
+use super::overlapped::{Outcome, Overlapped};
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
 
@@ -50,6 +50,8 @@ struct Origin {
 enum Link {
     Up,
     Gone,
+    /// Gone with what was not read yet, which is no end of the stream.
+    Reset,
     /// The next read looks for the next writer.
     Awaited,
 }
@@ -99,8 +101,13 @@ impl Stream {
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
-        if self.link == Link::Gone || buf.is_empty() {
+        if buf.is_empty() {
             return Ok(0);
+        }
+        match self.link {
+            Link::Gone => return Ok(0),
+            Link::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
+            Link::Up | Link::Awaited => {}
         }
         self.expect_able(wait)?;
         if let (Link::Awaited, Some(origin)) = (self.link, &self.origin) {
@@ -121,8 +128,7 @@ impl Stream {
             expect_no_stop(wait)?;
             let outcome = self.pipe.read(buf, wait)?;
             if outcome.is_end() {
-                self.link = Link::Gone;
-                return Ok(0);
+                return self.end(outcome);
             }
             let bytes = outcome.moved()?;
             if bytes > 0 {
@@ -132,6 +138,16 @@ impl Stream {
             // beyond the deadline.
             remaining(wait.until)?;
         }
+    }
+
+    /// Notes that the other side has left.
+    fn end(&mut self, outcome: Outcome) -> io::Result<usize> {
+        if outcome.is_reset() {
+            self.link = Link::Reset;
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        self.link = Link::Gone;
+        Ok(0)
     }
 
     /// From here on all is read ahead: a task cannot wait for an operation that is not in flight.
@@ -150,10 +166,7 @@ impl Stream {
                     remaining(wait.until)?;
                 }
                 Progress::Nothing => self.pipe.event().wait(wait)?,
-                Progress::End(outcome) if outcome.is_end() => {
-                    self.link = Link::Gone;
-                    return Ok(0);
-                }
+                Progress::End(outcome) if outcome.is_end() => return self.end(outcome),
                 Progress::End(outcome) => return outcome.moved(),
             }
         }
@@ -191,7 +204,7 @@ impl Stream {
     /// The handle goes at once, since it would keep the name from the next owner. The one in its place
     /// is that of an event, which can be closed, and nothing else that one does with pipes.
     pub(super) fn renew(&mut self) -> io::Result<()> {
-        if self.link == Link::Gone && self.origin.is_some() {
+        if matches!(self.link, Link::Gone | Link::Reset) && self.origin.is_some() {
             let event = Arc::clone(self.pipe.event());
             self.pipe = Overlapped::new(Event::new()?.into(), event, 0);
             self.link = Link::Awaited;
@@ -261,7 +274,7 @@ mod tests {
     use super::super::gather::GATHERED;
     use super::super::instance::BACKLOG;
     use super::super::testing::{
-        NOW, PLAIN, anonymous_pipe, pipe, read_bytes, reader, timely, within, writer,
+        NOW, PLAIN, anonymous_pipe, disconnect, pipe, read_bytes, reader, timely, within, writer,
     };
     use super::super::{Node, Raw};
     use super::*;
@@ -451,6 +464,38 @@ mod tests {
             drop(client.join().unwrap());
             let error = end.write(b"x", PLAIN).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        });
+    }
+
+    /// The system drops what was not read yet. The next writer is found all the same.
+    #[test]
+    fn b12_a_server_that_disconnects_has_said_no_end() {
+        timely(|| {
+            for reads_ahead in [false, true] {
+                let (path, mut node) = pipe();
+                let client = thread::spawn(move || reader(&path));
+                let mut end = node.open(Way::Out, within(10_000)).unwrap();
+                let mut client = client.join().unwrap();
+                assert_eq!(end.write(b"whole", PLAIN).unwrap(), 5);
+                assert_eq!(read_bytes(&mut client, 5), b"whole");
+                #[cfg(feature = "tokio")]
+                if reads_ahead {
+                    client.attend(Way::In).unwrap();
+                }
+                let error = client.read(&mut [0; 8], NOW).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                disconnect(&end);
+                for wait in [within(10_000), NOW] {
+                    let error = client.read(&mut [0; 8], wait).unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+                }
+                drop(end);
+                client.renew().unwrap();
+                let finding = thread::spawn(move || read_bytes(&mut client, 4));
+                let mut end = node.open(Way::Out, within(10_000)).unwrap();
+                assert_eq!(end.write(b"next", PLAIN).unwrap(), 4);
+                assert_eq!(finding.join().unwrap(), b"next");
+            }
         });
     }
 

@@ -18,7 +18,9 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX, WriteFile,
 };
 use windows_sys::Win32::System::IO::{GetOverlappedResult, OVERLAPPED};
-use windows_sys::Win32::System::Pipes::{CreateNamedPipeW, CreatePipe, PIPE_TYPE_BYTE, PIPE_WAIT};
+use windows_sys::Win32::System::Pipes::{
+    CreateNamedPipeW, CreatePipe, DisconnectNamedPipe, PIPE_TYPE_BYTE, PIPE_WAIT,
+};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
 use super::name::{temporary, wide};
@@ -214,6 +216,12 @@ pub(super) fn write_nothing(raw: &Raw) {
     unsafe { WriteFile(handle, null(), 0, null_mut(), place) };
     // SAFETY: as above.
     assert_ne!(unsafe { GetOverlappedResult(handle, place, &raw mut bytes, 1) }, 0);
+}
+
+/// Lets the server of a pipe disconnect it, as this crate never does.
+pub(super) fn disconnect(server: &impl AsHandle) {
+    // SAFETY: the handle is open.
+    assert_ne!(unsafe { DisconnectNamedPipe(server.as_handle().as_raw_handle()) }, 0);
 }
 
 /// The two handles of a pipe without a name. They are not overlapped.
