@@ -207,8 +207,9 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
             match written {
                 Ok(bytes) => rest = rest.get(bytes..).unwrap_or_default(),
                 Err(error) => {
+                    let error = self.outgoing.failed(Operation::Send, error);
                     self.outgoing.stage_part(rest, false);
-                    return Err(self.outgoing.failed(Operation::Send, error).half_sent(true));
+                    return Err(error.half_sent(true));
                 }
             }
         }
@@ -226,10 +227,11 @@ impl<T: ?Sized, E: ByteSink + WriteWithin, F: Framing, C: Codec> TypedSender<T, 
             };
             if let Err(error) = given {
                 let half_sent = !first || self.io.lent().len() < all;
+                let error = self.outgoing.failed(Operation::Send, error);
                 if half_sent {
                     self.outgoing.stage_part(self.io.lent(), false);
                 }
-                return Err(self.outgoing.failed(Operation::Send, error).half_sent(half_sent));
+                return Err(error.half_sent(half_sent));
             }
         }
         Ok(())

@@ -259,6 +259,10 @@ impl<T: ?Sized, E: ByteSink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// `Ok` means that the system has it, and keeps it while this sender or a receiver has the pipe open. A receiver
+    /// that is killed before it has read it loses it: [`finish`](Self::finish) waits until all is taken. One that is
+    /// `Poisoned` takes nothing any more; it is to be dropped, from which its senders learn of it.
+    ///
     /// # Errors
     ///
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write

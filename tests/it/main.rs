@@ -14,6 +14,7 @@ mod hostile;
 mod lifecycle;
 mod node;
 mod once;
+mod owners;
 mod peer;
 #[cfg(feature = "foreign")]
 mod pipecom;

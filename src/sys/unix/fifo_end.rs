@@ -3,15 +3,19 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fstat};
-use rustix::io::{ioctl_fionbio, read, readv, write, writev};
+use rustix::io::{Errno, ioctl_fionbio, read, readv, retry_on_intr, write, writev};
 
-use super::file::expect_fifo;
+use super::fifo::Opened;
+use super::file::{expect_fifo, look};
 use super::lending::Lending;
+use super::place::has_owner;
 use super::wait::{pause, ready, ready_or_time, until_done};
 use super::{fifo, signal};
 use crate::error::Obstacle;
@@ -28,14 +32,31 @@ const LOOK_AT_WRITERS: Duration = Duration::from_millis(20);
 /// An open end. Nobody else shares its file description, so that the flags can be remembered here.
 #[derive(Debug)]
 pub(super) struct FifoEnd {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     /// What the claim to be the only reader hangs on, once `fd` was opened anew.
-    claim: Option<OwnedFd>,
+    claim: Option<Arc<OwnedFd>>,
     nonblocking: bool,
     writers: Writers,
+    /// How many bytes were there that another reader has left.
+    left_over: usize,
+    /// Whether they, or the rest of them, would be read as if a message began there.
+    astray: bool,
+    /// By what path a client came, and finds a FIFO that has taken the place of this one.
+    origin: Option<Origin>,
+    /// Where the end of an owner tells that it was closed before the other side had left.
+    cut: Option<Arc<AtomicBool>>,
+    /// Whether something was written.
+    wrote: bool,
     /// Whether a write to nobody would raise a signal in this process.
     guarded: bool,
     lending: Lending,
+}
+
+/// How a client's reading end was opened.
+#[derive(Debug)]
+struct Origin {
+    path: PathBuf,
+    any_owner: bool,
 }
 
 /// What a reading end knows of the writers.
@@ -57,27 +78,70 @@ impl FifoEnd {
             signal::quiet(fd.as_fd());
         }
         let lending = Lending::default();
-        Self { fd, claim: None, nonblocking, writers: Writers::Awaited, guarded, lending }
+        Self {
+            fd: Arc::new(fd),
+            claim: None,
+            nonblocking,
+            writers: Writers::Awaited,
+            left_over: 0,
+            astray: false,
+            origin: None,
+            cut: None,
+            wrote: false,
+            guarded,
+            lending,
+        }
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        Self::wait_to_open(way, wait, || fifo::open(CWD, path.as_os_str(), way, any_owner))
+        let open = || fifo::open(CWD, path.as_os_str(), way, any_owner);
+        let mut end = Self::wait_to_open(way, wait, open)?;
+        if way == Way::In {
+            // In a FIFO that others made there may be something for whoever reads first.
+            end.astray = end.left_over > 0 && has_owner(path);
+            end.origin = Some(Origin { path: path.to_owned(), any_owner });
+        }
+        Ok(end)
     }
 
     /// Tries to open until there is what must be there, or the wait ends.
     pub(super) fn wait_to_open(
         way: Way,
         wait: Wait<'_>,
-        mut attempt: impl FnMut() -> io::Result<OwnedFd>,
+        mut attempt: impl FnMut() -> io::Result<Opened>,
     ) -> io::Result<Self> {
-        let fd = try_until(wait, pause, || {
-            let fd = attempt()?;
-            if way == Way::In {
-                fifo::claim_reading(&fd)?;
+        let (fd, left_over) = try_until(wait, pause, || {
+            let opened = attempt()?;
+            if way == Way::Out {
+                return Ok((opened.fd, 0));
             }
-            Ok(fd)
+            let left_over = opened.left_over()?;
+            fifo::claim_reading(&opened.fd)?;
+            Ok((opened.fd, left_over))
         })?;
-        Ok(Self::new(fd, way, true))
+        let mut end = Self::new(fd, way, true);
+        end.left_over = left_over;
+        Ok(end)
+    }
+
+    /// Lets the owner, whose end this is, know whether a stream is cut when it is closed.
+    pub(super) fn tell_of_cut(&mut self, cut: &Arc<AtomicBool>) {
+        self.cut = Some(Arc::clone(cut));
+    }
+
+    /// Takes what another reader has left out of the FIFO. It is not read.
+    pub(super) fn forget_left_over(&mut self) -> io::Result<()> {
+        let mut buf = [0; 4096];
+        while self.left_over > 0 {
+            let most = self.left_over.min(buf.len());
+            match retry_on_intr(|| read(&self.fd, buf.get_mut(..most).unwrap_or_default())) {
+                Ok(0) | Err(Errno::AGAIN) => break,
+                Ok(bytes) => self.left_over -= bytes,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        (self.left_over, self.astray) = (0, false);
+        Ok(())
     }
 
     pub(super) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
@@ -88,7 +152,7 @@ impl FifoEnd {
     }
 
     /// Gives the descriptor away, blocking as descriptors are expected to be.
-    pub(super) fn into_handle(mut self) -> OwnedFd {
+    pub(super) fn into_handle(mut self) -> Option<OwnedFd> {
         // It fails for no descriptor that is open.
         let _ = self.set_nonblocking(false);
         if let Some(claim) = self.claim.take() {
@@ -96,7 +160,9 @@ impl FifoEnd {
             drop(claim);
             let _ = fifo::claim_reading(&self.fd);
         }
-        self.fd
+        let fd = Arc::clone(&self.fd);
+        drop(self);
+        Arc::into_inner(fd)
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
@@ -121,7 +187,7 @@ impl FifoEnd {
         if self.guarded {
             return self.write_vectored(&[IoSlice::new(buf)], wait);
         }
-        self.attempt(PollFlags::OUT, wait, |fd| write(fd, buf))
+        self.put(wait, |fd| write(fd, buf))
     }
 
     pub(super) fn write_vectored(
@@ -130,9 +196,12 @@ impl FifoEnd {
         wait: Wait<'_>,
     ) -> io::Result<usize> {
         let guarded = self.guarded;
-        self.attempt(PollFlags::OUT, wait, |fd| {
-            if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
-        })
+        self.put(
+            wait,
+            |fd| {
+                if guarded { signal::write_quietly(fd, bufs) } else { writev(fd, bufs) }
+            },
+        )
     }
 
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -150,8 +219,7 @@ impl FifoEnd {
     pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         let mut lending = mem::take(&mut self.lending);
         let guarded = self.guarded;
-        let given =
-            self.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain(), guarded));
+        let given = self.put(wait, |fd| lending.give(fd, wait.is_plain(), guarded));
         self.lending = lending;
         given
     }
@@ -171,8 +239,7 @@ impl FifoEnd {
     pub(super) fn ask_for_buffer(&self, bytes: usize) {
         let mut bytes = bytes;
         // Above the limit for users the system refuses, instead of giving what it would allow.
-        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(rustix::io::Errno::PERM)
-            && bytes > 4096
+        while rustix::pipe::fcntl_setpipe_size(&self.fd, bytes) == Err(Errno::PERM) && bytes > 4096
         {
             bytes /= 2;
         }
@@ -192,7 +259,7 @@ impl FifoEnd {
             match ready(self.fd.as_fd(), PollFlags::empty(), Wait::NOW) {
                 // It may have taken the rest just before it left.
                 Ok(()) if rustix::io::ioctl_fionread(&self.fd)? == 0 => Ok(true),
-                Ok(()) => Err(rustix::io::Errno::PIPE.into()),
+                Ok(()) => Err(Errno::PIPE.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NotTaken.into())
                 }
@@ -228,14 +295,36 @@ impl FifoEnd {
 
     /// After the last writer left: the next read waits for the next writer.
     pub(super) fn renew(&mut self) -> io::Result<()> {
+        if self.follow()? {
+            return Ok(());
+        }
         if let Some(fd) = fifo::reopen(&self.fd)? {
             // The claim is not let go of in between: another reader may be waiting for just that.
-            let before = mem::replace(&mut self.fd, fd);
+            let before = mem::replace(&mut self.fd, Arc::new(fd));
             self.claim.get_or_insert(before);
             self.nonblocking = true;
         }
         self.writers = Writers::Awaited;
         Ok(())
+    }
+
+    /// Goes to the FIFO that has taken the place of this one under its name, if one has; tells whether it did.
+    fn follow(&mut self) -> io::Result<bool> {
+        let Some(Origin { path, any_owner }) = &self.origin else { return Ok(false) };
+        let Ok(there) = look(CWD, path.as_os_str()) else { return Ok(false) };
+        let here = fstat(&self.fd)?;
+        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) {
+            return Ok(false);
+        }
+        let followed = Self::open(path, Way::In, *any_owner, Wait::NOW);
+        match followed {
+            Ok(end) => {
+                *self = end;
+                Ok(true)
+            }
+            // It is gone again, or is nothing to follow.
+            Err(_) => Ok(false),
+        }
     }
 
     /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
@@ -251,10 +340,10 @@ impl FifoEnd {
 
     /// What a reader must see for itself, beside whether there is something to read.
     #[cfg(feature = "tokio")]
-    pub(super) fn look(&self) -> io::Result<()> {
+    pub(super) fn look(&mut self) -> io::Result<bool> {
         match self.writers {
             Writers::Awaited | Writers::AwaitedStill => self.expect_name(),
-            Writers::Seen | Writers::Gone => Ok(()),
+            Writers::Seen | Writers::Gone => Ok(false),
         }
     }
 
@@ -263,6 +352,9 @@ impl FifoEnd {
         wait: Wait<'_>,
         mut read: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
+        if self.astray {
+            return Err(Obstacle::Astray.into());
+        }
         loop {
             match self.writers {
                 Writers::Gone => return Ok(0),
@@ -276,25 +368,62 @@ impl FifoEnd {
                 self.writers = Writers::AwaitedStill;
                 continue;
             }
+            // Where this one was replaced, that was its next owner, who lets those go that wait for a writer.
+            if read == 0 && self.writers == Writers::Awaited && self.follow()? {
+                continue;
+            }
             self.writers = if read == 0 { Writers::Gone } else { Writers::Seen };
             return Ok(read);
         }
     }
 
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
-    fn await_writer(&self, wait: Wait<'_>) -> io::Result<()> {
+    fn await_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         while !ready_or_time(self.fd.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
             self.expect_name()?;
         }
         Ok(())
     }
 
-    /// Fails where no writer is there, and none can come by the name any more.
-    fn expect_name(&self) -> io::Result<()> {
-        if fstat(&self.fd)?.st_nlink == 0 && fifo::has_writer(&self.fd)? == Some(false) {
-            return Err(Obstacle::NameGone.into());
+    /// Fails where no writer is there, and none can come by the name any more. Where the name leads to another FIFO,
+    /// they come to that; tells whether this end is one of that now.
+    fn expect_name(&mut self) -> io::Result<bool> {
+        if fstat(&self.fd)?.st_nlink > 0 || fifo::has_writer(&self.fd)? != Some(false) {
+            return Ok(false);
         }
-        Ok(())
+        if self.follow()? { Ok(true) } else { Err(Obstacle::NameGone.into()) }
+    }
+
+    /// Writes in some way.
+    fn put(
+        &mut self,
+        wait: Wait<'_>,
+        write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self.attempt(PollFlags::OUT, wait, write) {
+            Ok(written) => {
+                self.wrote = true;
+                Ok(written)
+            }
+            Err(error) if self.cut.is_some() && error.kind() == io::ErrorKind::BrokenPipe => {
+                self.forget_unread();
+                Err(io::Error::new(error.kind(), Obstacle::ReaderLeft))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// After the last reader left: the next one does not begin with what this one has left. Only an owner does that,
+    /// who is alone on his side.
+    fn forget_unread(&self) {
+        let Ok(bytes @ 1..) = rustix::io::ioctl_fionread(&self.fd) else { return };
+        // Where another reader comes meanwhile, that is its claim, and it finds what is there.
+        let Ok(Some(fd)) = fifo::reopen(&self.fd) else { return };
+        if fifo::claim_reading(&fd).is_ok() {
+            let mut end = Self::new(fd, Way::In, true);
+            end.left_over = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let _ = end.forget_left_over();
+        }
     }
 
     /// Does one operation: plainly where nothing else can end the wait, else with `poll`.
@@ -314,6 +443,17 @@ impl FifoEnd {
             self.nonblocking = nonblocking;
         }
         Ok(())
+    }
+}
+
+impl Drop for FifoEnd {
+    fn drop(&mut self) {
+        let Some(cut) = &self.cut else { return };
+        // What it has not read from is whole, and what is left of those that have gone goes with this end.
+        let begun = self.wrote || self.writers == Writers::Seen;
+        if begun && !fifo::is_left_alone(self.fd.as_fd()) {
+            cut.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -108,7 +108,9 @@ impl Polled {
             });
             ready!(look.as_mut().poll(cx));
             self.look = None;
-            self.raw.look()?;
+            if self.raw.look()? {
+                self.registration = None;
+            }
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
