@@ -4,11 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use typed_pipe::wire::{Framing, Postcard, Wire};
-use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender, WriteEnd,
-};
+use typed_pipe::{EndOfWriters, ErrorKind, Pipe, ReadEnd, TypedReceiver, TypedSender};
 
 use crate::peer;
 use crate::support::{Folder, watched};
@@ -16,54 +12,6 @@ use crate::support::{Folder, watched};
 const SHORT: Duration = Duration::from_millis(50);
 /// So many bytes of a message are read by an owner, or a reader, that comes to its end there.
 const SOME: usize = 6000;
-
-/// What is sent: its number, the sum of what is in it, and bytes or numbers in which the frames of others stand.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-enum Parcel {
-    Bytes(u64, u64, Vec<u8>),
-    Numbers(u64, u64, Vec<u32>),
-}
-
-/// The number of a parcel that nobody sends: it stands inside of others.
-const FORGED: u64 = 99;
-
-impl Parcel {
-    /// A parcel of so many bytes or small numbers, made of whole frames that say something else.
-    fn new<F: Framing>(number: u64, size: usize, wire: fn() -> Wire<F>) -> Self {
-        let mut frames = Vec::new();
-        let mut sender = TypedSender::<_, _, F, Postcard>::with_wire(&mut frames, wire());
-        sender.send(&Self::Bytes(FORGED, 0, b"erase".to_vec())).unwrap();
-        drop(sender);
-        let bytes = frames.into_iter().cycle().take(size);
-        if size < 40_000 {
-            let bytes: Vec<u8> = bytes.collect();
-            return Self::Bytes(number, sum(bytes.iter().copied().map(u64::from)), bytes);
-        }
-        let numbers: Vec<u32> = bytes.map(u32::from).collect();
-        Self::Numbers(number, sum(numbers.iter().copied().map(u64::from)), numbers)
-    }
-
-    fn number(&self) -> u64 {
-        let (Self::Bytes(number, ..) | Self::Numbers(number, ..)) = self;
-        *number
-    }
-
-    /// Whether it is as it was sent.
-    fn is_whole(&self, size: usize) -> bool {
-        match self {
-            Self::Bytes(_, told, bytes) => {
-                bytes.len() == size && *told == sum(bytes.iter().copied().map(u64::from))
-            }
-            Self::Numbers(_, told, numbers) => {
-                numbers.len() == size && *told == sum(numbers.iter().copied().map(u64::from))
-            }
-        }
-    }
-}
-
-fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
-    numbers.fold(7, |sum, number| sum.wrapping_mul(31).wrapping_add(number))
-}
 
 /// Orders, in whose second text stand others.
 fn order() -> (String, String) {
@@ -241,10 +189,59 @@ mod unix {
     use std::time::Instant;
 
     use rustix::fs::{FlockOperation, flock};
-    use typed_pipe::IfExists;
-    use typed_pipe::wire::{Checked, LengthPrefixed, Shared};
+    use serde::{Deserialize, Serialize};
+    use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Postcard, Shared, Wire};
+    use typed_pipe::{IfExists, PipeOptions, WriteEnd};
 
     use super::*;
+
+    /// What is sent: its number, the sum of what is in it, and bytes or numbers in which the frames of others stand.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Parcel {
+        Bytes(u64, u64, Vec<u8>),
+        Numbers(u64, u64, Vec<u32>),
+    }
+
+    /// The number of a parcel that nobody sends: it stands inside of others.
+    const FORGED: u64 = 99;
+
+    impl Parcel {
+        /// A parcel of so many bytes or small numbers, made of whole frames that say something else.
+        fn new<F: Framing>(number: u64, size: usize, wire: fn() -> Wire<F>) -> Self {
+            let mut frames = Vec::new();
+            let mut sender = TypedSender::<_, _, F, Postcard>::with_wire(&mut frames, wire());
+            sender.send(&Self::Bytes(FORGED, 0, b"erase".to_vec())).unwrap();
+            drop(sender);
+            let bytes = frames.into_iter().cycle().take(size);
+            if size < 40_000 {
+                let bytes: Vec<u8> = bytes.collect();
+                return Self::Bytes(number, sum(bytes.iter().copied().map(u64::from)), bytes);
+            }
+            let numbers: Vec<u32> = bytes.map(u32::from).collect();
+            Self::Numbers(number, sum(numbers.iter().copied().map(u64::from)), numbers)
+        }
+
+        fn number(&self) -> u64 {
+            let (Self::Bytes(number, ..) | Self::Numbers(number, ..)) = self;
+            *number
+        }
+
+        /// Whether it is as it was sent.
+        fn is_whole(&self, size: usize) -> bool {
+            match self {
+                Self::Bytes(_, told, bytes) => {
+                    bytes.len() == size && *told == sum(bytes.iter().copied().map(u64::from))
+                }
+                Self::Numbers(_, told, numbers) => {
+                    numbers.len() == size && *told == sum(numbers.iter().copied().map(u64::from))
+                }
+            }
+        }
+    }
+
+    fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+        numbers.fold(7, |sum, number| sum.wrapping_mul(31).wrapping_add(number))
+    }
 
     fn inode(name: &Path) -> u64 {
         fs::symlink_metadata(name).unwrap().ino()
