@@ -170,6 +170,9 @@ pub enum EndOfWriters {
     /// wire then takes them for the rest of that message; a [`Checked`](crate::wire::Checked) one finds that
     /// out, and the receiver begins anew when these writers have left; and a [`Shared`](crate::wire::Shared)
     /// one keeps the writers apart.
+    ///
+    /// A client's end goes to the pipe that its path leads to by then: where a new owner has taken over, to that of
+    /// the new owner.
     NextWriter,
 }
 

@@ -76,6 +76,29 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// pipe, or an end that holds one, removes the name, unless it leads to something else by then.
 /// A child process that was forked off removes nothing.
 ///
+/// # One stream after the other
+///
+/// Nothing of what one owner, reader or writer was at is read as part of what the next one is at:
+///
+/// - A new owner begins with a new pipe. Who has the old one open is
+///   [`Disconnected`](crate::ErrorKind::Disconnected); see [`IfExists`], also for pipes that others made.
+/// - An owner that closes its reading end has ended the streams of the writers that are there: when it opens one
+///   again, they are `Disconnected`, and so is a program that waits in the system's own `open` by then. Only if it
+///   has read nothing, or has read to the end, what has come since is still there. One end that waits for the
+///   [next writer](crate::EndOfWriters::NextWriter) loses nobody.
+/// - Likewise a writing end that has written and is closed has ended its stream. The next one waits for a reader that
+///   comes anew; one that waits for the next writer does so by itself.
+/// - An owner that writes and loses its reader is told so. What that had not read is gone, and the rest of a
+///   message that was half sent is not sent. The next reader begins with the next message.
+/// - A reader that comes before the writer has noticed, and finds what another one has left unread, fails to read
+///   with [`Corrupt`](crate::ErrorKind::Corrupt): it has to come again.
+///
+/// What cannot be known: where the reader before has taken all that was written, and the writer is in the middle of
+/// a message, but does not write while nobody reads, the next reader begins with the rest of that. A
+/// [`Checked`](crate::wire::Checked) wire finds that out, except by chance. And a writer that is a client, not the
+/// owner, is to be closed when its reader has left in a message ([`is_half_sent`](Error::is_half_sent)): what it
+/// still sends goes to the next one.
+///
 /// ```
 /// use std::io::{Read, Write};
 /// use std::thread;
@@ -110,6 +133,7 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// last handle of either side, and is in use until then. An owner that reads gets each write of its
 /// clients whole, up to 1 MiB, however many write at once. Closing an end keeps what the other side has
 /// not read yet.
+/// Each client has a connection of its own, which ends with either side: nobody finds what another one has left.
 pub struct Pipe<S: Lifecycle> {
     state: S,
     path: PipePath,
@@ -687,6 +711,13 @@ impl PipeOptions {
     #[must_use]
     pub fn trust_any_folder(mut self) -> Self {
         self.settings.any_folder = true;
+        self
+    }
+
+    /// Lets the owner's writing ends, one after the other, write to the same readers.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn in_one_stream(mut self) -> Self {
+        self.settings.one_stream = true;
         self
     }
 

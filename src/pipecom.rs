@@ -64,7 +64,7 @@ use std::time::Duration;
 
 use crate::channel::TypedReceiver;
 use crate::end::{EndOfWriters, ReadEnd, Unnamed, WriteEnd};
-use crate::error::{Error, ErrorKind, Obstacle};
+use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::pipe::{Pipe, PipeOptions};
 use crate::state::{Allocated, Open};
@@ -140,7 +140,7 @@ pub fn send_timeout(
     // next answer is to this message.
     // PipeCom's own listener may still be about to close the one before: that is not the end of this one.
     let mut end = ReadEnd::from(acknowledging(&name)?).end_of_writers(EndOfWriters::NextWriter);
-    let answers = loop {
+    let mut answers = loop {
         let failed = match end.open_until(until) {
             Ok(open) => break open,
             Err(failed) => failed,
@@ -155,6 +155,9 @@ pub fn send_timeout(
         thread::sleep(left(until).min(PAUSE));
         end = failed.into_state();
     };
+    // What another sender has not fetched is no answer to this message, which is not sent yet.
+    let forgotten = answers.raw_mut().forget_left_over();
+    forgotten.map_err(|error| answers.failed(Operation::OpenReader, error))?;
     let end = WriteEnd::from(name).open_until(until)?;
     end.into_sender_with::<str, _, _>(wire()).send_until(text, until)?;
     answers.into_receiver_with(wire()).recv_until(until)
@@ -253,7 +256,8 @@ impl Listener {
     /// Those of [`new`](Self::new).
     pub fn with_options(name: impl AsRef<Path>, options: PipeOptions) -> Result<Self, Error> {
         let messages = options.clone().at(name)?;
-        let answers = options.at(acknowledging(messages.path())?)?;
+        // Whoever reads them may read several answers with one end.
+        let answers = options.in_one_stream().at(acknowledging(messages.path())?)?;
         // The answers' pipe first: who finds the one for messages may look for the other at once.
         let answers = answers.mkfifo()?;
         let path = messages.path().clone();

@@ -265,6 +265,10 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// `Ok` means that the system has it, and keeps it while this sender or a receiver has the pipe open. A receiver
+    /// that is killed before it has read it loses it: [`finish`](Self::finish) waits until all is taken. One that is
+    /// `Poisoned` takes nothing any more; it is to be dropped, from which its senders learn of it.
+    ///
     /// In the mode `Tokio`, the value is taken by the call itself. Where the future is dropped, the value stays in the
     /// sender, as if it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. Who drops
     /// futures without end looks at [`pending`](Self::pending) now and then: all of it is memory.

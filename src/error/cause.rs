@@ -38,6 +38,10 @@ pub(crate) enum Obstacle {
         "there is something of this name already; remove it, or allow its use with `if_exists`"
     )]
     AlreadyExists,
+    #[error(
+        "it begins in the middle of what another reader has left; its writers must close it, and open it anew"
+    )]
+    Astray,
     #[error("its owner serves as many clients as it can now; wait for it with `open`")]
     Busy,
     #[error("both sides send and neither receives; receive what has come in before you send more")]
@@ -96,6 +100,8 @@ pub(crate) enum Obstacle {
     TooManyHandles { len: usize, limit: usize },
     #[error("the folder `{}` lets anybody replace the pipe; use a private folder", .0.display())]
     UnsafeFolder(PathBuf),
+    #[error("its reader has closed its end, or its process ended; what it had not read is gone")]
+    ReaderLeft,
     #[error("another pipe has taken the place of this one under its name")]
     Replaced,
     #[error("the deadline passed, and {0}")]
@@ -112,6 +118,7 @@ impl Obstacle {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::AlreadyExists | Self::NotALock(_) => ErrorKind::AlreadyExists,
+            Self::Astray => ErrorKind::Corrupt,
             Self::Exited(_) => ErrorKind::Exited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
@@ -131,6 +138,7 @@ impl Obstacle {
             | Self::OtherUser { .. }
             | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
+            Self::ReaderLeft => ErrorKind::Disconnected,
             Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Stopped => ErrorKind::Stopped,
             Self::TimedOut(_) => ErrorKind::TimedOut,

@@ -28,9 +28,14 @@
 //!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays. Where the system
 //!     tells that it left with bytes unread, or took some with it, that is no end: after what has come, each read is
 //!     [`io::ErrorKind::ConnectionReset`]. No write raises a signal, whatever the program has set.
+//!     A write of an owner to nobody is [`Obstacle::ReaderLeft`](crate::error::Obstacle), of the kind
+//!     [`io::ErrorKind::BrokenPipe`]: nothing of what was written before reaches the next reader.
 //!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
 //!     nothing, or that has left again. Takes nothing out.
 //!   - `renew(&mut self) -> io::Result<()>`: after such an end or reset, the next read waits for the next writer.
+//!   - `forget_left_over(&mut self) -> io::Result<()>`: what was there before a client's reading end was opened is not
+//!     read. Unless this is called, such an end of a pipe of this crate fails to read where there was something: it
+//!     would begin in the middle of what another one read.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
 //!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was
@@ -340,11 +345,23 @@ pub enum IfExists {
     ///
     /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that nobody
     /// holds was left by an owner that was killed.
+    ///
+    /// What it left is replaced by a new pipe of the same name, at once: whoever has the old one open is
+    /// [`Disconnected`](crate::ErrorKind::Disconnected), and connects anew. So what a sender had sent and the
+    /// old owner had not received is lost, though [`send`](crate::TypedSender::send) was `Ok`: it tells that the
+    /// system has the message. What must arrive is answered, or
+    /// [finished](crate::TypedSender::finish).
     #[default]
     TakeOver,
     /// Use any pipe of this user that is there, such as one made by the program `mkfifo`.
     ///
     /// The new owner removes the name at the end like one of its own making.
+    ///
+    /// A pipe that an owner of this crate has made and left behind is replaced all the same. One that others made
+    /// stays the same pipe, since they may have it open. What is in it when the owner opens its reading end was for
+    /// somebody else, and is not read. But its writer may be in the middle of a message, and goes on: on a
+    /// [`Shared`](crate::wire::Shared) wire each of its messages is [`Lost`](crate::ErrorKind::Lost) until it
+    /// greets again, and on any other wire it cannot be known. Where that can be, let the writers come anew.
     Reuse,
 }
 
@@ -360,6 +377,9 @@ pub(crate) struct Settings {
     pub(crate) buffer_size: Option<usize>,
     /// How many clients may be connected before a server looks.
     pub(crate) backlog: u16,
+    /// Whether the writing ends of the owner, one after the other, write to the same readers. Without a meaning on
+    /// Windows.
+    pub(crate) one_stream: bool,
 }
 
 impl Default for Settings {
@@ -370,6 +390,7 @@ impl Default for Settings {
             any_folder: false,
             buffer_size: None,
             backlog: 128,
+            one_stream: false,
         }
     }
 }

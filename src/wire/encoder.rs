@@ -38,6 +38,8 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     committed: usize,
     /// How much is left of a write that was taken in part. `sent + rest <= committed`.
     rest: usize,
+    /// Whether what is left may begin in the middle of a frame.
+    begun: bool,
     slack: Slack,
 }
 
@@ -72,6 +74,16 @@ impl<F, C> Encoder<F, C> {
     #[must_use]
     pub fn staged(&self) -> usize {
         self.committed - self.sent
+    }
+
+    /// Drops the rest of what is written in part: for a reader who has not read what went before, it begins nowhere.
+    /// The last message stays, if nothing of it is written.
+    pub(crate) fn cut(&mut self) {
+        if self.begun {
+            self.sent = self.last;
+            (self.rest, self.begun) = (0, false);
+            self.clear_uncommitted();
+        }
     }
 
     /// Drops what is behind `committed`, and the rest with it where all of it was sent.
@@ -112,6 +124,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             last: 0,
             committed: 0,
             rest: 0,
+            begun: false,
             slack: Slack::default(),
         }
     }
@@ -188,14 +201,17 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         let pending = self.pending().len();
         let n = n.min(pending);
         self.sent += n;
-        self.rest = if n == 0 { self.rest } else { pending - n };
+        if n > 0 {
+            (self.rest, self.begun) = (pending - n, true);
+        }
         if self.sent > self.last {
             self.last = self.committed;
         } else if self.sent == self.last {
             // What is left begins with a frame, and may as well go with others.
-            self.rest = 0;
+            (self.rest, self.begun) = (0, false);
         }
         if self.sent == self.committed && self.sent > 0 {
+            self.begun = false;
             let needed = self.committed;
             self.clear_uncommitted();
             if self.slack.note(needed, self.buffer.capacity()) {
@@ -377,6 +393,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.committed = self.buffer.len();
         if !untouched {
             self.last = self.committed;
+            self.begun = true;
         }
     }
 

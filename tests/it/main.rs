@@ -18,6 +18,7 @@ mod lifecycle;
 mod neighbours;
 mod node;
 mod once;
+mod owners;
 mod peer;
 #[cfg(feature = "foreign")]
 mod pipecom;

@@ -232,7 +232,7 @@ fn play() {
 }
 
 /// The number that this peer was told.
-fn number() -> usize {
+pub(crate) fn number() -> usize {
     env::var(NUMBER).unwrap().parse().unwrap()
 }
 

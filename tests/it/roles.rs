@@ -6,7 +6,7 @@ use std::path::Path;
 
 use typed_pipe::{Connection, Listener, TypedConnection, WithHandles};
 
-use crate::peer::{READY, await_go, count, step};
+use crate::peer::{READY, await_go, count, number, step};
 
 pub(crate) fn play(role: &str, name: &Path) {
     match role {
@@ -65,6 +65,9 @@ pub(crate) fn play(role: &str, name: &Path) {
             half.write_all(&[0, 0, 0, 100, 1, 2, 3]).unwrap();
             step(READY);
             await_go();
+        }
+        "own-and-read-some" | "read-some" | "reuse-and-read-some" | "own-and-note" => {
+            crate::owners::roles::play(role, name, number());
         }
         #[cfg(unix)]
         _ => unix::play(role, name),

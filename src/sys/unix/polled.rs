@@ -133,7 +133,9 @@ impl Polled {
             });
             ready!(look.as_mut().poll(cx));
             self.look = None;
-            self.raw.look()?;
+            if self.raw.look()? {
+                self.registration = None;
+            }
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),

@@ -74,7 +74,7 @@ impl Raw {
     /// That of a half is not its own.
     pub(crate) fn into_handle(self) -> Option<OwnedFd> {
         match self.0 {
-            Kind::Fifo(end) => Some(end.into_handle()),
+            Kind::Fifo(end) => end.into_handle(),
             Kind::Receiving(_) | Kind::Sending(_) => None,
         }
     }
@@ -227,6 +227,15 @@ impl Raw {
         }
     }
 
+    /// What was there before a client's reading end was opened is not read. To a connection, nothing is.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn forget_left_over(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Kind::Fifo(end) => end.forget_left_over(),
+            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+        }
+    }
+
     /// The other side reads the end, once it has read what was written.
     pub(crate) fn finish(&mut self, _: Wait<'_>) -> io::Result<()> {
         if let Kind::Sending(half) = &mut self.0 {
@@ -245,12 +254,13 @@ impl Raw {
         }
     }
 
-    /// What a reader must see for itself, beside whether there is something to read.
+    /// What a reader must see for itself, beside whether there is something to read; tells whether it has another
+    /// descriptor now.
     #[cfg(feature = "tokio")]
-    pub(super) fn look(&self) -> io::Result<()> {
-        match &self.0 {
+    pub(super) fn look(&mut self) -> io::Result<bool> {
+        match &mut self.0 {
             Kind::Fifo(end) => end.look(),
-            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+            Kind::Receiving(_) | Kind::Sending(_) => Ok(false),
         }
     }
 

@@ -12,7 +12,7 @@ use rustix::net::{listen, sockopt};
 use super::file::{expect_socket, look};
 use super::half::halves;
 use super::identity::Identity;
-use super::place::{Place, Site, mode};
+use super::place::{Occupied, Place, Site, mode};
 use super::raw::Raw;
 use super::shortage;
 use super::socket::{self, bind, is_listened_to};
@@ -72,7 +72,7 @@ impl AsFd for Server {
 }
 
 /// Makes the socket, names it, and listens.
-fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)> {
+fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> {
     let socket = socket::stream()?;
     let mode = mode(settings);
     // Linux gives the name the mode of the socket, less what the umask takes. It may well fail elsewhere.
@@ -95,7 +95,7 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)
         Ok(identity)
     };
     match begin() {
-        Ok(identity) => Ok((identity, socket)),
+        Ok(identity) => Ok(Occupied { identity, what: socket, found: false }),
         Err(error) => {
             let _ = site.clear();
             Err(error)

@@ -129,6 +129,13 @@ impl Raw {
         Err(Obstacle::Unsupported.into())
     }
 
+    /// Does nothing: what comes to a client's reading end is for that alone.
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Unix has more to do")]
+    pub(crate) fn forget_left_over(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
