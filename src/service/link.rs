@@ -8,8 +8,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-#[cfg(feature = "tokio")]
 use super::given::Given;
+#[cfg(feature = "tokio")]
 use super::tasks::Tasks;
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
