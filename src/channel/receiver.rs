@@ -193,7 +193,8 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// The bytes of the message that the last receive found, whether they could be decoded or not; `None` where it found
     /// none.
     ///
-    /// After a [`Decode`](crate::ErrorKind::Decode) they say which message it was. They stay until the next receive.
+    /// After a [`Decode`](crate::ErrorKind::Decode) they say which message it was, and after a
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) that is not fatal which line, with its end. They stay until the next receive.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;

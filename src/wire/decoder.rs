@@ -102,8 +102,12 @@ impl<F, C> Decoder<F, C> {
     pub fn spare(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = self.wanted();
-        let too_large = self.slack.note(held.max(self.total), self.buffer.len());
-        if too_large || self.is_short_of(wanted - held) {
+        // Of a long frame whose end is not in sight, nobody knows that it needs little: only that it needs much.
+        let counts = self.scanned < ROOM || held > self.buffer.len() / 4;
+        let too_large = counts && self.slack.note(held.max(self.total), self.buffer.len());
+        // What is little beside the room before it is moved there early: in the end much would have to be.
+        let is_far = self.start >= ROOM && held <= self.start / 4;
+        if too_large || is_far || self.is_short_of(wanted - held) {
             // Moves the bytes of a frame once at most: from here on it begins at 0.
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, held);
@@ -413,9 +417,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     }
 
     #[inline(always)]
-    pub(crate) fn decoded<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
-        let this: &'de Self = self;
-        this.wire.codec.decode(this.bytes()?).map_err(|error| this.undecodable(error))
+    pub(crate) fn decoded<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Error> {
+        self.wire.codec.decode(self.bytes()?).map_err(|error| self.undecodable(error))
     }
 
     /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
@@ -515,7 +518,12 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                     return Ok(true);
                 }
                 Step::Lost { bytes, error } if bytes <= arrived => {
-                    self.start += bytes;
+                    if matches!(*error, FrameError::Base64 { .. }) {
+                        // A line that can be read back, as one that the codec cannot decode.
+                        (self.frame, self.payload, self.assembled) = (bytes, 0..bytes, false);
+                    } else {
+                        self.start += bytes;
+                    }
                     self.finished &= bytes == 0;
                     return Err(Cause::Lost(*error));
                 }

@@ -241,6 +241,24 @@ fn a_line_that_does_not_decode_can_be_read_back() {
     assert_eq!(numbers.last_message(), None, "the last receive found none");
 }
 
+#[cfg(feature = "foreign")]
+#[test]
+fn a_line_that_is_not_base64_can_be_read_back() {
+    use typed_pipe::TypedReceiver;
+    use typed_pipe::wire::foreign::Base64Lines;
+
+    // Longer than what is decoded at once.
+    let bad = "SGVsbG8h".repeat(2000) + "*";
+    let bytes = format!("SGVsbG8=\n{bad}\nV29ybGQ=\n");
+    let wire = Wire::new(Base64Lines::default(), Plain);
+    let mut lines = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_bytes(), wire);
+    assert_eq!(lines.recv().unwrap(), "Hello");
+    let error = lines.recv().unwrap_err();
+    assert!(matches!(error.frame_error(), Some(FrameError::Base64 { at: 16_000 })), "{error}");
+    assert_eq!(lines.last_message(), Some(format!("{bad}\n").as_bytes()));
+    assert_eq!(lines.recv().unwrap(), "World");
+}
+
 #[cfg(feature = "json")]
 #[test]
 fn values_of_json_come_however_they_are_laid_out() {
