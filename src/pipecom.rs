@@ -252,7 +252,7 @@ impl Listener {
     ///
     /// Those of [`new`](Self::new).
     pub fn with_options(name: impl AsRef<Path>, options: PipeOptions) -> Result<Self, Error> {
-        let messages = options.clone().at(name)?;
+        let messages = options.at(name)?;
         let answers = options.at(acknowledging(messages.path())?)?;
         // The answers' pipe first: who finds the one for messages may look for the other at once.
         let answers = answers.mkfifo()?;

@@ -413,9 +413,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     }
 
     #[inline(always)]
-    pub(crate) fn decoded<'de, T: Deserialize<'de>>(&'de mut self) -> Result<T, Error> {
-        let this: &'de Self = self;
-        this.wire.codec.decode(this.bytes()?).map_err(|error| this.undecodable(error))
+    pub(crate) fn decoded<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Error> {
+        self.wire.codec.decode(self.bytes()?).map_err(|error| self.undecodable(error))
     }
 
     /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
