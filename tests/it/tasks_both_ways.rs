@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::thread;
 use std::time::Duration;
 
-use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +16,7 @@ use typed_pipe::wire::foreign::Lines;
 use typed_pipe::wire::{Plain, Wire};
 use typed_pipe::{
     ConnectOptions, Connection, ErrorKind, LastWords, Listener, ListenerOptions, Pipe, PipePath,
-    Stop, StreamEnd, Tokio, WriteEnd,
+    Stop, Tokio, WriteEnd,
 };
 
 use crate::support::{Folder, watched};
@@ -416,6 +415,9 @@ fn a_sender_of_tasks_that_finishes_closes_a_one_way_pipe() {
 #[cfg(target_os = "linux")]
 #[test]
 fn b12_a_reset_is_told_to_tasks_after_what_came_before_it() {
+    use futures_core::Stream;
+    use typed_pipe::StreamEnd;
+
     in_runtime(|| async {
         for writes_first in [false, true] {
             let (mut client, mut server) = pair().await;
