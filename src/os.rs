@@ -15,7 +15,6 @@ use crate::sys::{Handle, Raw};
 ///
 /// ```
 /// # #[cfg(unix)] {
-/// use std::io::Read;
 /// use std::os::fd::AsFd;
 /// use std::time::Duration;
 /// use typed_pipe::state::Open;

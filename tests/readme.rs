@@ -150,7 +150,8 @@ fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let docs = docs.map(|entry| Path::new("docs").join(entry.unwrap().file_name()));
     let docs = docs.filter(|page| page.extension() == Some(OsStr::new("md")));
-    let others = ["README.md", "CHANGELOG.md", "tests/README.md"].map(PathBuf::from);
+    let others =
+        ["README.md", "CHANGELOG.md", "examples/README.md", "tests/README.md"].map(PathBuf::from);
     docs.chain(others).collect()
 }
 

@@ -4,6 +4,21 @@
 //! [`Encoder`] and a [`Decoder`] work with it on bytes in memory; the channels of this crate are a
 //! loop around them, and a transport of your own can be one too.
 //!
+//! | framing | for |
+//! |---|---|
+//! | [`LengthPrefixed`], the default | one writer; the bytes of tokio-util's `LengthDelimitedCodec` |
+//! | [`Checked`] | the same, with a CRC-32: damage is found |
+//! | [`Shared`] | many writers on one pipe; the receiver knows the writer of each message |
+//! | those of [`foreign`] | lines of text and JSON, xp-named-pipe, npipes, PipeCom |
+//!
+//! | codec | for |
+//! |---|---|
+//! | [`Postcard`], the default | small and fast; both sides have the same type, which the bytes do not name; no `untagged`, no `flatten` |
+//! | `Json`, with the feature `json` | people, and programs with other versions of the type |
+//! | `Bincode`, with the feature `bincode` | programs that speak bincode 2, which is no longer maintained |
+//! | [`Plain`] | text and bytes as they are |
+//! | [`DepthLimit`] around another one | recursive types of a peer that is not trusted |
+//!
 //! # The formats, byte by byte
 //!
 #![cfg_attr(doc, doc = include_str!("../../docs/wires.svg"))]

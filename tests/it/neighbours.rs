@@ -43,7 +43,7 @@ fn pipes() -> [(OwnedFd, OwnedFd); 2] {
 fn nameless() -> (OwnedFd, OwnedFd) {
     let (read, write) = rustix::pipe::pipe().unwrap();
     for fd in [&read, &write] {
-        rustix::io::ioctl_fioclex(fd).unwrap();
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC).unwrap();
     }
     (read, write)
 }

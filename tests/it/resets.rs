@@ -283,3 +283,45 @@ fn b12_half_an_answer_of_libuv_is_no_whole_one() {
         assert!(server.wait().unwrap().success());
     });
 }
+
+#[cfg(feature = "tokio")]
+mod tasks {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use futures_core::Stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::tasks_both_ways::{in_runtime, pair};
+
+    #[test]
+    fn b12_a_reset_is_told_to_tasks_after_what_came_before_it() {
+        in_runtime(|| async {
+            for writes_first in [false, true] {
+                let (mut client, mut server) = pair().await;
+                client.write_all(b"never read").await.unwrap();
+                server.write_all(b"one\ntw").await.unwrap();
+                drop(server);
+                if writes_first {
+                    assert!(client.writer().write(b"more").await.unwrap_err().is_disconnected());
+                }
+                let mut buf = [0; 4];
+                client.read_exact(&mut buf[..2]).await.unwrap();
+                assert_eq!(&buf[..2], b"on");
+                let wire = Wire::new(Lines::default(), Plain);
+                let mut lines = client.split().0.into_receiver_with::<String, _, _>(wire);
+                assert_eq!(lines.recv().await.unwrap(), "e");
+                assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Truncated);
+                assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+                let next = poll_fn(|cx| Stream::poll_next(pin!(&mut lines), cx)).await;
+                assert!(next.is_none(), "it is told once");
+                let mut reader = lines.into_inner();
+                for _ in 0..3 {
+                    let error = AsyncReadExt::read(&mut reader, &mut [0; 8]).await.unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+                }
+            }
+        });
+    }
+}

@@ -22,7 +22,7 @@ use typed_pipe::{
 use crate::support::{Folder, watched};
 
 /// Runs a test in a runtime of one thread, and ends the process if it hangs.
-fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
+pub(crate) fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
 where
     T: Send + 'static,
     F: Future<Output = T>,
@@ -44,7 +44,7 @@ fn connecting() -> ConnectOptions<Tokio> {
     ConnectOptions::new().into_tokio()
 }
 
-async fn pair() -> (Connection<Tokio>, Connection<Tokio>) {
+pub(crate) async fn pair() -> (Connection<Tokio>, Connection<Tokio>) {
     let (listener, path) = listener();
     let client = connecting().connect(path).await.unwrap();
     (client, listener.accept().await.unwrap())
@@ -409,39 +409,5 @@ fn a_sender_of_tasks_that_finishes_closes_a_one_way_pipe() {
         words.unwrap();
         read.unwrap();
         assert_eq!(heard, "that is all\n");
-    });
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn b12_a_reset_is_told_to_tasks_after_what_came_before_it() {
-    use futures_core::Stream;
-    use typed_pipe::StreamEnd;
-
-    in_runtime(|| async {
-        for writes_first in [false, true] {
-            let (mut client, mut server) = pair().await;
-            client.write_all(b"never read").await.unwrap();
-            server.write_all(b"one\ntw").await.unwrap();
-            drop(server);
-            if writes_first {
-                assert!(client.writer().write(b"more").await.unwrap_err().is_disconnected());
-            }
-            let mut buf = [0; 4];
-            client.read_exact(&mut buf[..2]).await.unwrap();
-            assert_eq!(&buf[..2], b"on");
-            let wire = Wire::new(Lines::default(), Plain);
-            let mut lines = client.split().0.into_receiver_with::<String, _, _>(wire);
-            assert_eq!(lines.recv().await.unwrap(), "e");
-            assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Truncated);
-            assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
-            let next = poll_fn(|cx| Stream::poll_next(pin!(&mut lines), cx)).await;
-            assert!(next.is_none(), "it is told once");
-            let mut reader = lines.into_inner();
-            for _ in 0..3 {
-                let error = AsyncReadExt::read(&mut reader, &mut [0; 8]).await.unwrap_err();
-                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
-            }
-        }
     });
 }

@@ -62,8 +62,8 @@ pub(crate) fn picture(rows: &[Row]) -> String {
             x(*min),
             x(*max)
         ));
-        let told = format!("{ratio:.1} ×");
-        bars.push(text(x(max.max(1.0)) + 7.0, line(y), Anchor::Start, Hand::Plain, &told));
+        let label = format!("{ratio:.1} ×");
+        bars.push(text(x(max.max(1.0)) + 7.0, line(y), Anchor::Start, Hand::Plain, &label));
         y += ROW;
     }
     let title =

@@ -7,8 +7,10 @@
 #![allow(unsafe_code, reason = "masks and dispositions of signals have no safe wrapper")]
 
 use std::io::IoSlice;
+#[cfg(not(target_vendor = "apple"))]
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+#[cfg(not(target_vendor = "apple"))]
 use std::ptr;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};

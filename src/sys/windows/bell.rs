@@ -4,8 +4,8 @@
 //! address. For a wait that is given up is not over at once: Wine calls back even after it has said that nothing will
 //! come (`RtlDeregisterWaitEx` looks whether a callback is pending, and only then keeps the waiting thread from
 //! beginning one), and its waiting thread goes on for a moment with the numbers that it began with. Has such a handle
-//! been closed, then its number may be that of another one by then, and the wait takes what that one was set for: that
-//! is how a read that was to end at once found its own handle closed.
+//! been closed, then its number may be that of another one by then, and the wait takes what that one was set for. Where
+//! that is the handle by which Wine waits for a read, which it closes after the wait, the read finds none.
 //!
 //! Here a thread shares each event that it waits for, so none is closed under it. What it wakes is shared as well: to be
 //! woken late is to look once more in vain.
