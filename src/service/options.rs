@@ -152,7 +152,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Sets how many times a call is tried in all; once unless set.
     ///
     /// It is tried again where the service has not got the request, and where the call
-    /// [may be repeated](Client::call_repeatable) if the service was lost before it answered; never where the handler
+    /// [may be repeated](crate::Client::call_repeatable) if the service was lost before it answered; never where the handler
     /// has failed.
     ///
     /// ```
