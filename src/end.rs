@@ -1047,7 +1047,8 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
         finished.map_err(|error| self.failed(Operation::Finish, error))
     }
 
-    pub(crate) async fn wait_until_taken(&mut self, until: Until) -> io::Result<bool> {
+    /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
+    pub(crate) async fn wait_until_taken(&self, until: Until) -> io::Result<bool> {
         let (raw, stop) = (M::raw(&self.state.io), self.settings.stop.as_ref());
         M::attempt(until, stop, |wait| raw.wait_until_taken(wait)).await
     }

@@ -166,7 +166,7 @@ pub use wait::Stop;
 #[doc = include_str!("../docs/speed.svg")]
 pub mod costs {}
 
-#[cfg(doc)]
+#[cfg(all(doc, any(not(doctest), feature = "service")))]
 #[doc = include_str!("../docs/MIGRATING.md")]
 pub mod migrating {}
 
@@ -175,6 +175,6 @@ pub mod migrating {}
 pub mod platforms {}
 
 /// The programs in the README are tested, where all its features are on.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "service", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

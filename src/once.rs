@@ -238,7 +238,7 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
     sender.send_until(value, until)?;
     // The goodbye comes after that is known to be taken: a receiver of one value leaves with it, and then nothing
     // told what it left behind.
-    let mut end = sender.into_inner();
+    let end = sender.into_inner();
     let taken = complete(end.wait_until_taken(until));
     let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
     let sender = end.into_sender_with::<T, _, _>(wire);

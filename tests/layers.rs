@@ -1,6 +1,6 @@
 //! The architecture: which module knows which. Strictly downward.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,6 +93,28 @@ fn modules_use_what_is_below_them() {
     }
 }
 
+/// The files of a folder may use each other by `super::`, and not in a circle.
+#[test]
+fn files_of_a_module_go_in_no_circle() {
+    let sources = sources();
+    let folders: BTreeSet<&Path> =
+        sources.iter().filter_map(|source| source.path.parent()).collect();
+    for folder in folders {
+        let uses = uses_of_siblings(&sources, folder);
+        for name in uses.keys() {
+            let mut reached: BTreeSet<&str> = BTreeSet::new();
+            let mut next: Vec<&str> = uses[name].iter().map(String::as_str).collect();
+            while let Some(used) = next.pop() {
+                if reached.insert(used) {
+                    next.extend(uses.get(used).into_iter().flatten().map(String::as_str));
+                }
+            }
+            let circle = reached.contains(name.as_str());
+            assert!(!circle, "{} uses itself by {reached:?}", folder.join(name).display());
+        }
+    }
+}
+
 #[test]
 fn systems_are_told_apart_at_the_bottom() {
     for source in sources() {
@@ -137,6 +159,42 @@ struct Source {
 }
 
 impl Source {
+    /// The first names after a way up, outside of comments and of tests.
+    fn names_after(&self, up: &str) -> BTreeSet<String> {
+        let code: String = self
+            .text
+            .split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.split("//").next())
+            .collect();
+        let mut names = BTreeSet::new();
+        for (place, _) in code.match_indices(up) {
+            let (before, after) = (&code[..place], &code[place + up.len()..]);
+            if before.ends_with("super::") || after.starts_with("super::") {
+                continue;
+            }
+            // `{a::B, C}` names two.
+            let (mut depth, mut word) = (0, String::new());
+            for c in after.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' | ';' if depth <= 1 => break,
+                    '}' => depth -= 1,
+                    _ if is_of_name(c) => word.push(c),
+                    ',' if depth == 1 => names.extend([std::mem::take(&mut word)]),
+                    ':' if depth <= 1 && !word.is_empty() && !word.ends_with(' ') => word.push(' '),
+                    _ if depth == 0 => break,
+                    _ => {}
+                }
+            }
+            names.extend([word]);
+        }
+        let first = |name: String| name.split(' ').next().unwrap_or_default().to_owned();
+        names.into_iter().map(first).filter(|name| !name.is_empty()).collect()
+    }
+
     /// The modules of this crate that the source names, outside of its comments.
     fn uses(&self) -> BTreeSet<String> {
         let mut uses = BTreeSet::new();
@@ -150,6 +208,47 @@ impl Source {
         }
         uses
     }
+}
+
+/// Which files, and folders, of a folder use which, by `super::`: by their names, or by what `mod.rs` has from them.
+fn uses_of_siblings(sources: &[Source], folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let name_of = |source: &Source| {
+        let rest = source.path.strip_prefix(folder).ok()?;
+        let depth = rest.components().count();
+        let name = Path::new(rest.components().next()?.as_os_str()).file_stem()?;
+        (depth <= 2).then(|| (name.to_str().unwrap().to_owned(), depth))
+    };
+    let siblings: BTreeSet<String> =
+        sources.iter().filter_map(|source| Some(name_of(source)?.0)).collect();
+    let top = sources.iter().find(|source| source.path == folder.join("mod.rs"));
+    let from_top = |item: &str| {
+        let named = |line: &&str| {
+            line.contains("use ") && line.split(|c: char| !is_of_name(c)).any(|word| word == item)
+        };
+        let line = top?.text.split(';').map(str::trim).find(named)?;
+        let after = line.rsplit_once("use ")?.1;
+        after.split_once("::").map(|(sibling, _)| sibling.to_owned())
+    };
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources {
+        let Some((name, depth)) = name_of(source) else { continue };
+        // From a file in a folder of this one, the way up is one longer.
+        let in_file = source.path.file_name().is_some_and(|file| file != "mod.rs");
+        let up = if depth == 2 && in_file { "super::super::" } else { "super::" };
+        if name == "mod" || name.starts_with("test") {
+            continue;
+        }
+        for used in source.names_after(up) {
+            let used = if siblings.contains(&used) { Some(used) } else { from_top(&used) };
+            let used = used.filter(|used| *used != name && siblings.contains(used));
+            uses.entry(name.clone()).or_default().extend(used);
+        }
+    }
+    uses
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 fn sources() -> Vec<Source> {

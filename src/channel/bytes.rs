@@ -202,11 +202,11 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
         let mut rest = bytes;
         if !head.is_empty() {
             let (piece, more) = bytes.split_at(bytes.len().min(LARGE));
-            self.outgoing.stage_part(head, true);
-            self.outgoing.stage_part(piece, false);
+            self.outgoing.stage_first_part(head);
+            self.outgoing.stage_next_part(piece);
             if let Err(error) = self.write_here(until) {
                 if error.is_half_sent() {
-                    self.outgoing.stage_part(more, false);
+                    self.outgoing.stage_next_part(more);
                 }
                 return Err(error);
             }
@@ -236,8 +236,8 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
                 Err(error) => error,
             };
             if half_sent {
-                self.outgoing.stage_part(part.left(&self.io), false);
-                self.outgoing.stage_part(more, false);
+                self.outgoing.stage_next_part(part.left(&self.io));
+                self.outgoing.stage_next_part(more);
             }
             return Err(self.outgoing.failed(Operation::Send, error).half_sent(half_sent));
         }

@@ -73,11 +73,16 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         self.encoder.header(len).map_err(|error| error.at(self.path.as_ref()))
     }
 
-    /// Stages a part of a frame as it is: its first one, or one that follows.
-    pub(super) fn stage_part(&mut self, part: &[u8], first: bool) {
-        self.torn &= !first;
+    /// Stages the first part of a frame as it is.
+    pub(super) fn stage_first_part(&mut self, part: &[u8]) {
+        self.torn = false;
+        self.encoder.stage_first_part(part);
+    }
+
+    /// Stages a part of a frame that follows another.
+    pub(super) fn stage_next_part(&mut self, part: &[u8]) {
         if !self.torn {
-            self.encoder.stage_part(part, first);
+            self.encoder.stage_next_part(part);
         }
     }
 

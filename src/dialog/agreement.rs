@@ -1,24 +1,21 @@
 //! The agreement: what two sides tell each other before the first message.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::path::Path;
 use std::time::Duration;
 
-use super::connection::{Channels, TypedConnection};
+use super::halves::Channels;
 use super::handshake::{Handshake, HandshakeDone, Terms};
 use super::message::{Inbound, Outbound};
-use crate::duplex::{ConnectOptions, Connection, ReadHalf, WriteHalf};
+use crate::duplex::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
-use crate::path::PipePath;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::Until;
-use crate::wait::{left, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
 /// What this side speaks, and what it expects of the other.
 ///
-/// Before the first message, both sides of a [`TypedConnection`] tell each other which wire they speak: its framing, its
+/// Before the first message, both sides of a [`TypedConnection`](crate::TypedConnection) tell each other which wire they speak: its framing, its
 /// codec, the largest payload they take, whether there may be handles beside the messages, and, if it is
 /// set, an identifier of the messages of each direction. What does not fit is an error on both sides,
 /// [`Mismatch`](crate::ErrorKind::Mismatch), that says what each spoke. Where one side takes only smaller payloads, the
@@ -214,40 +211,6 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
         self
     }
 
-    /// Comes to the agreement, and makes the connection one of typed messages.
-    ///
-    /// It takes the thread of whoever serves this client, and never that of the listener: a client that says nothing
-    /// costs only itself.
-    ///
-    /// ```
-    /// use typed_pipe::{Agreement, Connection, ErrorKind};
-    ///
-    /// let (mut client, server) = Connection::pair()?;
-    /// client.writer().write(b"GET / HTTP/1.1\r\n\r\n")?; // a program that agrees on nothing
-    /// let error = Agreement::new().make::<u32, u32>(server).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// In the mode `Tokio`, where the future is dropped, the connection is.
-    ///
-    /// # Errors
-    ///
-    /// - [`Mismatch`](crate::ErrorKind::Mismatch): the other side speaks something else.
-    /// - [`TimedOut`](crate::ErrorKind::TimedOut): it has not said in time what it speaks.
-    /// - [`Disconnected`](crate::ErrorKind::Disconnected): it has left.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`Connection::stopped_by`].
-    /// - [`Io`](crate::ErrorKind::Io): any other.
-    pub fn make<Out: Outbound + ?Sized, In: Inbound>(
-        &self,
-        connection: Connection<M>,
-    ) -> M::Ret<
-        impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
-    > {
-        let making = self.clone().making(connection);
-        M::run(async move { Ok(TypedConnection::new(making.await?)) })
-    }
-
     pub(crate) async fn making<Out: Outbound + ?Sized, In: Inbound>(
         self,
         mut connection: Connection<M>,
@@ -303,90 +266,6 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
             sending: cut(&self.sending),
             receiving: cut(&self.receiving),
         }
-    }
-}
-
-impl<M: Mode> Connection<M> {
-    /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
-    ///
-    /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
-    /// [`Agreement`] has other wires, identifiers and deadlines.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::Connection;
-    ///
-    /// let (client, server) = Connection::pair()?;
-    /// let serving = thread::spawn(move || server.into_typed::<u64, String>()?.recv());
-    /// client.into_typed::<str, u64>()?.send("hello")?;
-    /// assert_eq!(serving.join().unwrap()?, "hello");
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Agreement::make`].
-    pub fn into_typed<Out: Outbound + ?Sized, In: Inbound>(
-        self,
-    ) -> M::Ret<
-        impl Future<Output = Result<TypedConnection<Out, In, LengthPrefixed, Postcard, M>, Error>>,
-    > {
-        Agreement::new().in_mode().make(self)
-    }
-}
-
-impl<Out: ?Sized, In> TypedConnection<Out, In> {
-    /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::{Listener, TypedConnection};
-    ///
-    /// let listener = Listener::temporary()?;
-    /// let path = listener.path().clone(); // all that a client must know
-    /// let serving = thread::spawn(move || listener.accept()?.into_typed::<(), u32>()?.recv());
-    /// TypedConnection::<u32, ()>::connect(path)?.send(&7)?;
-    /// assert_eq!(serving.join().unwrap()?, 7);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// It blocks its thread, and with that all tasks of it. In a task, `ConnectOptions::new().into_tokio()` connects, and
-    /// [`into_typed`](Connection::into_typed) follows.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Connection::connect`] and [`Agreement::make`].
-    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
-    where
-        Out: Outbound,
-        In: Inbound,
-    {
-        Connection::connect(path)?.into_typed()
-    }
-
-    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Listener, TypedConnection};
-    ///
-    /// let listener = Listener::temporary()?; // it is there, and nobody accepts and agrees
-    /// let made = TypedConnection::<u32, u32>::connect_timeout(listener.path(), Duration::from_millis(10));
-    /// assert_eq!(made.unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Connection::connect_timeout`] and [`Agreement::make`].
-    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error>
-    where
-        Out: Outbound,
-        In: Inbound,
-    {
-        let until = within(timeout);
-        let connection = ConnectOptions::new().connect_until(PipePath::new(path)?, until)?;
-        Agreement::new().within(left(until)).make(connection)
     }
 }
 

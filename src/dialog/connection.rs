@@ -3,16 +3,21 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::channel::{Receivable, Sendable, TypedReceiver, TypedSender, WithHandles};
-use crate::duplex::{ReadHalf, WriteHalf};
+use super::agreement::Agreement;
+use super::halves::{Channels, ReceivingHalf, SendingHalf};
+use super::message::{Inbound, Outbound};
+use crate::channel::{Receivable, Sendable, TypedReceiver, WithHandles};
+use crate::duplex::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, complete, woken_at};
 use crate::sys::{Peer, Until};
+use crate::wait::{left, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
 /// The bytes that are kept of what comes in while something is sent, unless set.
@@ -20,7 +25,7 @@ const INCOMING: usize = 16 << 20;
 
 /// A connection on which one side sends `Out` and receives `In`, and the other the reverse.
 ///
-/// Both sides have [agreed](crate::Agreement) on what they speak before the first message.
+/// Both sides have [agreed](Agreement) on what they speak before the first message.
 ///
 /// [`send`](Self::send) and [`recv`](Self::recv) are for talk that takes turns. All else that channels can do is with the
 /// [sender](Self::sender) and the [receiver](Self::receiver) in it.
@@ -59,54 +64,128 @@ pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M:
     incoming: usize,
 }
 
-/// What a [`TypedConnection`] sends with.
-///
-/// ```
-/// use std::thread;
-/// use typed_pipe::{Connection, SendingHalf};
-///
-/// struct Chat {
-///     name: String,
-///     words: SendingHalf<str>,
-/// }
-///
-/// let (client, server) = Connection::pair()?;
-/// let hearing = thread::spawn(move || server.into_typed::<(), String>()?.recv());
-/// let (words, _) = client.into_typed::<str, ()>()?.split();
-/// let mut chat = Chat { name: "Ada".into(), words };
-/// chat.words.send(&format!("{} is here", chat.name))?;
-/// assert_eq!(hearing.join().unwrap()?, "Ada is here");
-/// # Ok::<(), typed_pipe::Error>(())
-/// ```
-pub type SendingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
-    TypedSender<T, WriteHalf<M>, F, C>;
+impl<M: Mode> Connection<M> {
+    /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
+    ///
+    /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
+    /// [`Agreement`] has other wires, identifiers and deadlines.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u64, String>()?.recv());
+    /// client.into_typed::<str, u64>()?.send("hello")?;
+    /// assert_eq!(serving.join().unwrap()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Agreement::make`].
+    pub fn into_typed<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+    ) -> M::Ret<
+        impl Future<Output = Result<TypedConnection<Out, In, LengthPrefixed, Postcard, M>, Error>>,
+    > {
+        Agreement::new().in_mode().make(self)
+    }
+}
 
-/// What a [`TypedConnection`] receives with.
-///
-/// ```
-/// use std::thread;
-/// use typed_pipe::{Connection, Error, ReceivingHalf};
-///
-/// fn sum(numbers: ReceivingHalf<u32>) -> Result<u32, Error> {
-///     numbers.sum()
-/// }
-///
-/// let (client, server) = Connection::pair()?;
-/// let serving = thread::spawn(move || server.into_typed::<u32, ()>()?.sender().send_all([1, 2, 3]));
-/// let (_, numbers) = client.into_typed::<(), u32>()?.split();
-/// assert_eq!(sum(numbers)?, 6);
-/// # serving.join().unwrap()?;
-/// # Ok::<(), Error>(())
-/// ```
-pub type ReceivingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
-    TypedReceiver<T, ReadHalf<M>, F, C>;
+impl<Out: ?Sized, In> TypedConnection<Out, In> {
+    /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone(); // all that a client must know
+    /// let serving = thread::spawn(move || listener.accept()?.into_typed::<(), u32>()?.recv());
+    /// TypedConnection::<u32, ()>::connect(path)?.send(&7)?;
+    /// assert_eq!(serving.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// It blocks its thread, and with that all tasks of it. In a task, `ConnectOptions::new().into_tokio()` connects, and
+    /// [`into_typed`](Connection::into_typed) follows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect`] and [`Agreement::make`].
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
+        Connection::connect(path)?.into_typed()
+    }
 
-/// Both of them.
-pub(crate) type Channels<Out, In, F, C, M = Blocking> =
-    (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>);
+    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?; // it is there, and nobody accepts and agrees
+    /// let made = TypedConnection::<u32, u32>::connect_timeout(listener.path(), Duration::from_millis(10));
+    /// assert_eq!(made.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect_timeout`] and [`Agreement::make`].
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
+        let until = within(timeout);
+        let connection = ConnectOptions::new().connect_until(PipePath::new(path)?, until)?;
+        Agreement::new().within(left(until)).make(connection)
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
+    /// Comes to the agreement, and makes the connection one of typed messages.
+    ///
+    /// It takes the thread of whoever serves this client, and never that of the listener: a client that says nothing
+    /// costs only itself.
+    ///
+    /// ```
+    /// use typed_pipe::{Agreement, Connection, ErrorKind};
+    ///
+    /// let (mut client, server) = Connection::pair()?;
+    /// client.writer().write(b"GET / HTTP/1.1\r\n\r\n")?; // a program that agrees on nothing
+    /// let error = Agreement::new().make::<u32, u32>(server).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// In the mode `Tokio`, where the future is dropped, the connection is.
+    ///
+    /// # Errors
+    ///
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): the other side speaks something else.
+    /// - [`TimedOut`](crate::ErrorKind::TimedOut): it has not said in time what it speaks.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): it has left.
+    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`Connection::stopped_by`].
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn make<Out: Outbound + ?Sized, In: Inbound>(
+        &self,
+        connection: Connection<M>,
+    ) -> M::Ret<
+        impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
+    > {
+        let making = self.clone().making(connection);
+        M::run(async move { Ok(TypedConnection::new(making.await?)) })
+    }
+}
 
 impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F, C, M> {
-    pub(super) fn new((sender, receiver): Channels<Out, In, F, C, M>) -> Self {
+    fn new((sender, receiver): Channels<Out, In, F, C, M>) -> Self {
         Self { sender, receiver, incoming: INCOMING }
     }
 
@@ -155,11 +234,11 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # Ok::<(), Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, a future that is dropped leaves the value in the sender, as [`TypedSender::send`] says.
+    /// In the mode `Tokio`, a future that is dropped leaves the value in the sender, as [`TypedSender::send`](crate::TypedSender::send) says.
     ///
     /// # Errors
     ///
-    /// Those of [`TypedSender::send`], and [`Congested`](crate::ErrorKind::Congested): the other side does not receive,
+    /// Those of [`TypedSender::send`](crate::TypedSender::send), and [`Congested`](crate::ErrorKind::Congested): the other side does not receive,
     /// and sends more than is [kept](Self::keep_incoming). After a receive, [`flush`](Self::flush) goes on with what is
     /// half sent.
     pub fn send<'a>(
@@ -200,7 +279,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`TypedSender::flush`], and [`Congested`](crate::ErrorKind::Congested).
+    /// Those of [`TypedSender::flush`](crate::TypedSender::flush), and [`Congested`](crate::ErrorKind::Congested).
     pub fn flush<'a>(
         &'a mut self,
     ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, In, F, C, M>> {
@@ -506,7 +585,7 @@ where
     C: Codec,
     M: Mode,
 {
-    /// Sends a value with handles beside it, as [`TypedSender::send_with`]; takes in what comes, as [`send`](Self::send).
+    /// Sends a value with handles beside it, as [`TypedSender::send_with`](crate::TypedSender::send_with); takes in what comes, as [`send`](Self::send).
     ///
     /// ```
     /// use std::fs::File;
@@ -530,7 +609,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`TypedSender::send_with`] and [`send`](Self::send).
+    /// Those of [`TypedSender::send_with`](crate::TypedSender::send_with) and [`send`](Self::send).
     pub fn send_with(
         &mut self,
         value: &T,

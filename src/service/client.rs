@@ -458,3 +458,65 @@ impl<Req, Resp, F, C> Drop for Connecting<'_, Req, Resp, F, C> {
 }
 
 assert_impl_all!(Client<u8, u8>: Send, Sync);
+
+impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+    /// Connects to the service at a path, as [`Client::connect`].
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ClientOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let client: Client<u32, u32> = ClientOptions::new().attempts(3).connect(path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`].
+    pub fn connect<Req: Sendable, Resp: Receivable>(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        self.clone().connect_until(path.as_ref(), Until::Done)
+    }
+
+    /// Connects to the service at a path, as [`Client::connect_timeout`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let options = ClientOptions::new().attempts(3);
+    /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10));
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // attempts are those of calls
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect_timeout`].
+    pub fn connect_timeout<Req: Sendable, Resp: Receivable>(
+        &self,
+        path: impl AsRef<Path>,
+        timeout: Duration,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        self.clone().connect_until(path.as_ref(), within(timeout))
+    }
+
+    fn connect_until<Req: Sendable, Resp: Receivable>(
+        self,
+        path: &Path,
+        until: Until,
+    ) -> Result<Client<Req, Resp, F, C>, Error> {
+        let path = PipePath::new(path)?;
+        let link = self.link(&path, until)?;
+        Ok(Client::over(path, self, link))
+    }
+}

@@ -1,10 +1,8 @@
 //! `ClientOptions`: how to call a service.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::attempts::Attempts;
-use super::client::Client;
 use super::identifiers;
 use super::link::Link;
 use crate::channel::{Receivable, Sendable};
@@ -154,7 +152,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Sets how many times a call is tried in all; once unless set.
     ///
     /// It is tried again where the service has not got the request, and where the call
-    /// [may be repeated](Client::call_repeatable) if the service was lost before it answered; never where the handler
+    /// [may be repeated](crate::Client::call_repeatable) if the service was lost before it answered; never where the handler
     /// has failed.
     ///
     /// ```
@@ -272,66 +270,6 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
 }
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
-    /// Connects to the service at a path, as [`Client::connect`].
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::{Client, ClientOptions, Service};
-    ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
-    /// let path = service.path().clone();
-    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
-    ///
-    /// let client: Client<u32, u32> = ClientOptions::new().attempts(3).connect(path)?;
-    /// assert_eq!(client.call(&1)?, 2);
-    /// # serving.join().unwrap()?;
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Client::connect`].
-    pub fn connect<Req: Sendable, Resp: Receivable>(
-        self,
-        path: impl AsRef<Path>,
-    ) -> Result<Client<Req, Resp, F, C>, Error> {
-        self.connect_until(path.as_ref(), Until::Done)
-    }
-
-    /// Connects to the service at a path, as [`Client::connect_timeout`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
-    ///
-    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
-    /// let options = ClientOptions::new().attempts(3);
-    /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10));
-    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // attempts are those of calls
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Client::connect_timeout`].
-    pub fn connect_timeout<Req: Sendable, Resp: Receivable>(
-        self,
-        path: impl AsRef<Path>,
-        timeout: Duration,
-    ) -> Result<Client<Req, Resp, F, C>, Error> {
-        self.connect_until(path.as_ref(), within(timeout))
-    }
-
-    fn connect_until<Req: Sendable, Resp: Receivable>(
-        self,
-        path: &Path,
-        until: Until,
-    ) -> Result<Client<Req, Resp, F, C>, Error> {
-        let path = PipePath::new(path)?;
-        let link = self.link(&path, until)?;
-        Ok(Client::over(path, self, link))
-    }
-
     /// A new connection, when the service agrees.
     pub(super) fn link<Req: Sendable, Resp: Receivable>(
         &self,

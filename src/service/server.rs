@@ -444,6 +444,10 @@ where
 /// What a handler returns: the response, or a result of it.
 pub trait Response<Resp> {
     /// The response, or the words of what failed.
+    ///
+    /// # Errors
+    ///
+    /// The words of the handler's error.
     fn into_result(self) -> Result<Resp, String>;
 }
 
@@ -487,7 +491,7 @@ where
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
             loop {
-                let client = match Blocking::run(accept(&desk, &listener)) {
+                let client = match Self::run(accept(&desk, &listener)) {
                     Ok(Some(client)) => client,
                     Ok(None) => return Ok(()),
                     Err(error) if error.kind() == ErrorKind::Exhausted => continue,
@@ -502,7 +506,7 @@ where
                     move || {
                         // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
                         let handler = |request| ready(handler(request).into_result());
-                        let serve = || Blocking::run(serve(desk, client?, agreement, handler));
+                        let serve = || Self::run(serve(desk, client?, agreement, handler));
                         if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
                             desk.lose();
                         }

@@ -31,9 +31,7 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     buffer: Vec<u8>,
     /// How many bytes were advanced over. `sent <= committed`, and both are 0 when they are equal.
     sent: usize,
-    /// Where the last staged frame begins, while nothing of it was advanced over; else `committed`.
-    /// `sent <= last <= committed`.
-    last: usize,
+    last: LastFrame,
     /// Where the whole frames end. `committed <= buffer.len()`.
     committed: usize,
     /// How much is left of a write that was taken in part. `sent + rest <= committed`.
@@ -41,6 +39,15 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     /// Whether what is left may begin in the middle of a frame.
     begun: bool,
     slack: Slack,
+}
+
+/// The frame that was staged last.
+#[derive(Clone, Copy, Debug)]
+enum LastFrame {
+    /// Nothing of it was advanced over; it begins here. `sent <= at < committed`.
+    Whole { at: usize },
+    /// A part of it was, or there is none, or it is a goodbye: nothing can be taken back.
+    Begun,
 }
 
 impl<F, C> Encoder<F, C> {
@@ -80,7 +87,10 @@ impl<F, C> Encoder<F, C> {
     /// The last message stays, if nothing of it is written.
     pub(crate) fn cut(&mut self) {
         if self.begun {
-            self.sent = self.last;
+            self.sent = match self.last {
+                LastFrame::Whole { at } => at,
+                LastFrame::Begun => self.committed,
+            };
             (self.rest, self.begun) = (0, false);
             self.clear_uncommitted();
         }
@@ -89,7 +99,7 @@ impl<F, C> Encoder<F, C> {
     /// Drops what is behind `committed`, and the rest with it where all of it was sent.
     fn clear_uncommitted(&mut self) {
         if self.sent == self.committed {
-            (self.sent, self.last, self.committed) = (0, 0, 0);
+            (self.sent, self.last, self.committed) = (0, LastFrame::Begun, 0);
         }
         self.buffer.truncate(self.committed);
     }
@@ -99,7 +109,9 @@ impl<F, C> Encoder<F, C> {
         if self.sent >= ROOM && self.sent >= self.committed - self.sent {
             self.buffer.drain(..self.sent.min(self.buffer.len()));
             self.committed -= self.sent;
-            self.last -= self.sent;
+            if let LastFrame::Whole { at } = &mut self.last {
+                *at -= self.sent;
+            }
             self.sent = 0;
         }
     }
@@ -121,7 +133,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             wire,
             buffer: Vec::new(),
             sent: 0,
-            last: 0,
+            last: LastFrame::Begun,
             committed: 0,
             rest: 0,
             begun: false,
@@ -180,8 +192,12 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// What the next single write is to be given, if the message staged last may as well wait.
     pub(crate) fn pending_but_last(&self) -> &[u8] {
         let pending = self.pending();
-        let before = self.last - self.sent;
-        if before == 0 { pending } else { pending.get(..before).unwrap_or(pending) }
+        match self.last {
+            LastFrame::Whole { at } if at > self.sent => {
+                pending.get(..at - self.sent).unwrap_or(pending)
+            }
+            LastFrame::Whole { .. } | LastFrame::Begun => pending,
+        }
     }
 
     /// Notes that the first `n` bytes of [`pending`](Self::pending) were written.
@@ -204,11 +220,13 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         if n > 0 {
             (self.rest, self.begun) = (pending - n, true);
         }
-        if self.sent > self.last {
-            self.last = self.committed;
-        } else if self.sent == self.last {
-            // What is left begins with a frame, and may as well go with others.
-            (self.rest, self.begun) = (0, false);
+        match self.last {
+            LastFrame::Whole { at } if self.sent > at => self.last = LastFrame::Begun,
+            LastFrame::Whole { at } if self.sent == at => {
+                // What is left begins with a frame, and may as well go with others.
+                (self.rest, self.begun) = (0, false);
+            }
+            LastFrame::Whole { .. } | LastFrame::Begun => {}
         }
         if self.sent == self.committed && self.sent > 0 {
             self.begun = false;
@@ -238,14 +256,12 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn withdraw(&mut self) -> bool {
-        let untouched = self.last < self.committed;
-        if untouched {
-            self.wire.framing.taken_back();
-            self.committed = self.last;
-            self.rest = self.rest.min(self.staged());
-            self.clear_uncommitted();
-        }
-        untouched
+        let LastFrame::Whole { at } = self.last else { return false };
+        self.wire.framing.taken_back();
+        (self.committed, self.last) = (at, LastFrame::Begun);
+        self.rest = self.rest.min(self.staged());
+        self.clear_uncommitted();
+        true
     }
 
     /// Appends the frame of `value` to what is pending.
@@ -315,8 +331,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     fn finish(&mut self, encoded: Result<(), Cause>) -> Result<(), Error> {
         match encoded.and_then(|()| self.complete()) {
             Ok(()) => {
-                self.last = self.committed;
-                self.committed = self.buffer.len();
+                self.commit(self.committed);
                 Ok(())
             }
             Err(cause) => {
@@ -325,6 +340,13 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
                 Err(Error::new(Operation::Encode, cause))
             }
         }
+    }
+
+    /// All that is in the buffer is staged, and its last frame begins here.
+    fn commit(&mut self, at: usize) {
+        self.committed = self.buffer.len();
+        // A frame without bytes is none that could be taken back.
+        self.last = if at < self.committed { LastFrame::Whole { at } } else { LastFrame::Begun };
     }
 
     fn complete(&mut self) -> Result<(), Cause> {
@@ -381,20 +403,23 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         }
     }
 
-    /// Appends a part of a frame as it is: its first part, or one that follows.
+    /// Appends the first part of a frame as it is.
     ///
     /// What was appended of a frame can be withdrawn together, while nothing of it was written.
-    pub(crate) fn stage_part(&mut self, part: &[u8], first: bool) {
+    pub(crate) fn stage_first_part(&mut self, part: &[u8]) {
         self.clear_uncommitted();
         self.compact();
-        let untouched = first || self.last < self.committed;
-        self.last = if first { self.committed } else { self.last };
+        self.buffer.extend_from_slice(part);
+        self.commit(self.committed);
+    }
+
+    /// Appends a part of the frame whose first one was staged, or written, before.
+    pub(crate) fn stage_next_part(&mut self, part: &[u8]) {
+        self.clear_uncommitted();
+        self.compact();
         self.buffer.extend_from_slice(part);
         self.committed = self.buffer.len();
-        if !untouched {
-            self.last = self.committed;
-            self.begun = true;
-        }
+        self.begun |= matches!(self.last, LastFrame::Begun);
     }
 
     /// Appends the mark that says "this was all", and says whether the wire has one.
@@ -419,7 +444,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         let has_one = self.wire.framing.goodbye(&mut self.buffer);
         if has_one && self.buffer.len() > self.committed {
             self.committed = self.buffer.len();
-            self.last = self.committed;
+            self.last = LastFrame::Begun;
         }
         self.clear_uncommitted();
         has_one
@@ -595,19 +620,19 @@ mod tests {
     fn parts_of_a_frame_are_withdrawn_together_until_they_are_begun() {
         let mut encoder = encoder();
         encoder.stage("a").unwrap();
-        encoder.stage_part(b"head", true);
-        encoder.stage_part(b"piece", false);
+        encoder.stage_first_part(b"head");
+        encoder.stage_next_part(b"piece");
         assert!(encoder.withdraw());
         assert_eq!(encoder.pending(), b"\0\0\0\x02\x01a");
-        encoder.stage_part(b"head", true);
-        encoder.stage_part(b"piece", false);
+        encoder.stage_first_part(b"head");
+        encoder.stage_next_part(b"piece");
         encoder.advance(7);
-        encoder.stage_part(b"more", false);
+        encoder.stage_next_part(b"more");
         assert!(!encoder.withdraw());
         while encoder.staged() > 0 {
             encoder.advance(usize::MAX);
         }
-        encoder.stage_part(b"rest", false);
+        encoder.stage_next_part(b"rest");
         assert!(!encoder.withdraw(), "its frame is begun");
         assert_eq!(encoder.pending(), b"rest");
     }

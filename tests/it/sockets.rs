@@ -245,7 +245,7 @@ fn b5_b6_b17_other_users_are_told_apart() {
         fs::set_permissions(folder.name(""), fs::Permissions::from_mode(0o777)).unwrap();
         let name = folder.name("private");
         let options = ListenerOptions::new().trust_any_folder();
-        let private = options.clone().bind(&name).unwrap();
+        let private = options.bind(&name).unwrap();
         let open = options.mode(0o666).bind(folder.name("open")).unwrap();
         let mut stranger = peer::start("stranger", folder.name(""));
 

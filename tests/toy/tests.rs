@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Toy, block_on, look_at};
-use crate::state::{Closed, Mode, Open};
+use crate::state::{Closed, Open};
 use crate::wire::{Shared, Wire};
 use crate::{
     Connection, EndOfWriters, Error, ErrorKind, LastWords, Listener, Pipe, ReadEnd, Stop,
@@ -162,7 +162,7 @@ fn it_waits_until_there_is_a_pipe() {
 
 #[test]
 fn both_sides_of_a_connection_may_send_much_first() {
-    async fn exchange<M: Mode>(connection: Connection<Toy>) -> Result<usize, Error> {
+    async fn exchange(connection: Connection<Toy>) -> Result<usize, Error> {
         let mut side: TypedConnection<_, Vec<u8>, _, _, Toy> =
             connection.into_typed::<[u8], Vec<u8>>().await?;
         side.send(&vec![7; 4 << 20]).await?;
@@ -170,8 +170,8 @@ fn both_sides_of_a_connection_may_send_much_first() {
     }
     let (one, other) = Connection::pair().unwrap();
     let (one, other) = (one.into_mode().unwrap(), other.into_mode().unwrap());
-    let exchanging = thread::spawn(|| block_on(exchange::<Toy>(other)));
-    assert_eq!(block_on(exchange::<Toy>(one)).unwrap(), 4 << 20);
+    let exchanging = thread::spawn(|| block_on(exchange(other)));
+    assert_eq!(block_on(exchange(one)).unwrap(), 4 << 20);
     assert_eq!(exchanging.join().unwrap().unwrap(), 4 << 20);
 }
 

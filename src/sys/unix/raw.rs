@@ -15,7 +15,7 @@ use super::file::expect_socket;
 #[cfg(feature = "tokio")]
 use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, into_fd};
-use super::server::ask_for_buffer;
+use super::socket::ask_for_buffer;
 use super::{peer, shortage, socket};
 use crate::error::Obstacle;
 use crate::sys::{Peer, Wait, Way};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::PollFlags;
 use rustix::fs::Mode;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{listen, sockopt};
+use rustix::net::listen;
 
 use super::file::{expect_socket, look};
 use super::half::halves;
@@ -15,7 +15,7 @@ use super::identity::Identity;
 use super::place::{Occupied, Place, Site, mode};
 use super::raw::Raw;
 use super::shortage;
-use super::socket::{self, bind, is_listened_to};
+use super::socket::{self, ask_for_buffer, bind, is_listened_to};
 use super::wait::until_done;
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
@@ -124,10 +124,4 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     rustix::io::ioctl_fioclex(&client)?;
     rustix::io::ioctl_fionbio(&client, false)?;
     Ok(client)
-}
-
-/// Asks for buffers of this size. The system may give other ones.
-pub(super) fn ask_for_buffer(socket: BorrowedFd<'_>, bytes: usize) {
-    let _ = sockopt::set_socket_send_buffer_size(socket, bytes);
-    let _ = sockopt::set_socket_recv_buffer_size(socket, bytes);
 }

@@ -1,7 +1,7 @@
 //! Unix domain sockets: made, bound to a name, connected to one.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -18,6 +18,12 @@ use super::wait::{pause, ready};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Until, Wait, obstacle};
+
+/// Asks for buffers of this size. The system may give other ones.
+pub(super) fn ask_for_buffer(socket: BorrowedFd<'_>, bytes: usize) {
+    let _ = sockopt::set_socket_send_buffer_size(socket, bytes);
+    let _ = sockopt::set_socket_recv_buffer_size(socket, bytes);
+}
 
 /// A socket that does not wait, is closed on exec and lets no handle in.
 pub(super) fn stream() -> io::Result<OwnedFd> {

@@ -14,10 +14,8 @@ use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 use super::client;
 use super::event::Event;
 use super::facts::{Facts, expect_pipe};
-use super::incoming::Incoming;
 use super::mode::{self, Before};
 use super::name::wide;
-use super::outgoing::Outgoing;
 use super::overlapped::Operation;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
@@ -46,55 +44,34 @@ enum Origin {
 }
 
 impl Connection {
-    /// The halves of a pipe that was opened here, each with what the end of its operations sets.
-    pub(super) fn halves(
-        handle: OwnedHandle,
-        facts: Facts,
-        events: [Event; 2],
-    ) -> (Incoming, Outgoing) {
+    /// That of a pipe that was opened here.
+    pub(super) fn here(handle: OwnedHandle, facts: Facts) -> Self {
         // So that a message without bytes is never passed over.
         if facts.has_messages {
             mode::read_by_messages(handle.as_handle(), true);
         }
-        Self::halves_from(handle, facts, Origin::Here, events)
-    }
-
-    fn halves_from(
-        handle: OwnedHandle,
-        facts: Facts,
-        origin: Origin,
-        events: [Event; 2],
-    ) -> (Incoming, Outgoing) {
-        let connection = Arc::new(Self { farewell: Mutex::new(None), handle, facts, origin });
-        let [read, written] = events.map(Arc::new);
-        (Incoming::new(Arc::clone(&connection), read), Outgoing::new(connection, written))
+        Self { farewell: Mutex::new(None), handle, facts, origin: Origin::Here }
     }
 
     /// Connects to a pipe as its client.
-    pub(super) fn open(
-        path: &Path,
-        any_owner: bool,
-        wait: Wait<'_>,
-    ) -> io::Result<(Incoming, Outgoing)> {
+    pub(super) fn open(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
         let name = wide(path.as_os_str());
         let handle = client::connect(&name, &[Way::In, Way::Out], any_owner, wait)?;
         let facts = Facts::of(&handle)?;
-        Ok(Self::halves(handle, facts, events()?))
+        Ok(Self::here(handle, facts))
     }
 
     /// Takes a handle from elsewhere.
-    pub(super) fn adopt(
-        handle: OwnedHandle,
-    ) -> Result<(Incoming, Outgoing), (OwnedHandle, io::Error)> {
+    pub(super) fn adopt(handle: OwnedHandle) -> Result<Self, (OwnedHandle, io::Error)> {
         let examined =
             expect_pipe(handle.as_handle(), &[Way::In, Way::Out]).and_then(|plain_only| {
-                let (facts, events) = (Facts::of(&handle)?, events()?);
+                let facts = Facts::of(&handle)?;
                 let by_messages = facts.has_messages.then_some(true);
                 let before = Before::change(handle.as_handle(), by_messages)?;
-                Ok((facts, Origin::Elsewhere { plain_only, before }, events))
+                Ok((facts, Origin::Elsewhere { plain_only, before }))
             });
         match examined {
-            Ok((facts, origin, events)) => Ok(Self::halves_from(handle, facts, origin, events)),
+            Ok((facts, origin)) => Ok(Self { farewell: Mutex::new(None), handle, facts, origin }),
             Err(error) => Err((handle, error)),
         }
     }
@@ -216,11 +193,6 @@ impl Farewell {
         // SAFETY: the operation touches the place alone, and the handle is closed after it.
         unsafe { self.0.begin(handle, call) }.is_none()
     }
-}
-
-/// What the ends of the operations of the two halves set.
-pub(super) fn events() -> io::Result<[Event; 2]> {
-    Ok([Event::automatic()?, Event::automatic()?])
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
 
 use super::ahead::AHEAD;
@@ -161,8 +162,13 @@ impl Incoming {
         }
     }
 
-    pub(super) fn source(&self) -> Option<&Source> {
-        self.source.as_ref()
+    /// Takes the handles with these numbers from the other side: all of them, or none.
+    pub(super) fn take_passed(
+        &self,
+        count: usize,
+        numbers: &[u64],
+    ) -> io::Result<Vec<OwnedHandle>> {
+        Source::take_passed(self.source.as_ref(), count, numbers)
     }
 
     /// Whether a read found the end: the message without bytes, or that the other side is gone.

@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::os::windows::io::{FromRawHandle, OwnedHandle};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_NO_DATA, ERROR_PIPE_BUSY, ERROR_PIPE_CONNECTED, ERROR_SUCCESS,
@@ -216,12 +216,16 @@ fn taken(error: io::Error) -> io::Error {
     }
 }
 
+/// The listener, whatever a thread that panicked did: it is whole between any two calls.
+pub(super) fn lock(listener: &Mutex<Listener>) -> MutexGuard<'_, Listener> {
+    listener.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use super::super::name::temporary;
-    use super::super::node::lock;
     use super::super::testing::{NOW, client, timely, writer};
     use super::super::writers::Writers;
     use super::*;

@@ -13,6 +13,7 @@ mod connection;
 mod event;
 mod facts;
 mod gather;
+mod halves;
 mod incoming;
 mod instance;
 mod mode;

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::instance::{BACKLOG, Listener};
+use super::instance::{BACKLOG, Listener, lock};
 use super::name::temporary;
 use super::raw::Raw;
 use super::shortage;
@@ -60,11 +60,6 @@ impl Node {
     pub(crate) fn is_orphaned(&self) -> bool {
         false
     }
-}
-
-/// The listener, whatever a thread that panicked did: it is whole between any two calls.
-pub(super) fn lock(listener: &Mutex<Listener>) -> MutexGuard<'_, Listener> {
-    listener.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

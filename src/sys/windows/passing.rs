@@ -35,7 +35,6 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, PROCESS_DUP_HANDL
 
 use super::connection::Connection;
 use super::facts::is_connected;
-use super::incoming::Incoming;
 use super::peer::open_process;
 use super::system_code;
 use crate::error::Obstacle;
@@ -144,10 +143,10 @@ impl Source {
     }
 }
 
-impl Incoming {
-    /// Takes the handles with these numbers from the other side: all of them, or none.
+impl Source {
+    /// Takes so many handles, with these numbers, from the other side: all of them, or none.
     pub(super) fn take_passed(
-        &self,
+        source: Option<&Self>,
         count: usize,
         numbers: &[u64],
     ) -> io::Result<Vec<OwnedHandle>> {
@@ -157,7 +156,7 @@ impl Incoming {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let Some(source) = self.source() else {
+        let Some(source) = source else {
             return Err(lost("this side lets none in"));
         };
         if count > MOST {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use super::Event;
 use super::connection::Connection;
+use super::halves;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::shortage;
@@ -168,7 +169,7 @@ impl Raw {
         any_owner: bool,
         wait: Wait<'_>,
     ) -> io::Result<(Self, Self)> {
-        let opened = Connection::open(path, any_owner, wait).map_err(shortage::told);
+        let opened = halves::open(path, any_owner, wait).map_err(shortage::told);
         let (incoming, outgoing) = opened?;
         Ok((incoming.into(), outgoing.into()))
     }
@@ -177,7 +178,7 @@ impl Raw {
     pub(crate) fn adopt_both(
         handle: OwnedHandle,
     ) -> Result<(Self, Self), (OwnedHandle, io::Error)> {
-        let (incoming, outgoing) = Connection::adopt(handle)?;
+        let (incoming, outgoing) = halves::adopt(handle)?;
         Ok((incoming.into(), outgoing.into()))
     }
 

@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::connection::{Connection, events};
+use super::connection::Connection;
 use super::event::{Event, expect_no_stop};
 use super::facts::Facts;
-use super::instance::Listener;
+use super::halves::{events, halves};
+use super::instance::{Listener, lock};
 use super::name::temporary;
-use super::node::lock;
 use super::raw::Raw;
 use super::shortage;
 use crate::sys::{Settings, Until, Wait};
@@ -85,7 +85,7 @@ impl Server {
         let events = events()?;
         let Some(client) = listener.accept()? else { return Ok(None) };
         drop(listener);
-        let (incoming, outgoing) = Connection::halves(client, self.facts, events);
+        let (incoming, outgoing) = halves(Connection::here(client, self.facts), events);
         Ok(Some((incoming.into(), outgoing.into())))
     }
 }

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::ahead::{AHEAD, Ahead, Progress};
 use super::event::{Event, expect_no_stop, remaining};
-use super::instance::Listener;
-use super::node::lock;
+use super::instance::{Listener, lock};
 use super::overlapped::Overlapped;
 use super::shortage;
 use crate::sys::Wait;
