@@ -153,6 +153,10 @@ pub use wait::{ReadWithin, Stop, WriteWithin};
 #[doc = include_str!("../docs/COSTS.md")]
 pub mod costs {}
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
+pub mod when_types_change {}
+
 /// The programs in the README are tested.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

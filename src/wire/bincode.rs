@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Codec;
 use super::codec::all_taken;
+use super::shape::Style;
 use crate::error::CodecError;
 
 /// [Bincode 2](https://docs.rs/bincode/2.0.1) in its standard configuration, for peers that speak it.
@@ -69,6 +70,10 @@ impl<const LIMIT: usize> Bincode<LIMIT> {
 impl<const LIMIT: usize> Codec for Bincode<LIMIT> {
     fn name(&self) -> &str {
         "bincode"
+    }
+
+    fn style(&self) -> Option<Style> {
+        Some(Style::Positional)
     }
 
     fn encode<T: Serialize + ?Sized>(

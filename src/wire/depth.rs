@@ -5,6 +5,7 @@ use serde::de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, Variant
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Codec;
+use super::shape::Style;
 use crate::error::CodecError;
 
 /// A codec that refuses values nested more than `DEPTH` levels deep.
@@ -94,6 +95,10 @@ impl<C, const DEPTH: usize> DepthLimit<C, DEPTH> {
 impl<C: Codec, const DEPTH: usize> Codec for DepthLimit<C, DEPTH> {
     fn name(&self) -> &str {
         self.codec.name()
+    }
+
+    fn style(&self) -> Option<Style> {
+        self.codec.style()
     }
 
     fn encode<T: Serialize + ?Sized>(

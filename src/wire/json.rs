@@ -3,6 +3,7 @@ use serde_json::Deserializer;
 
 use super::Codec;
 use super::codec::all_taken;
+use super::shape::Style;
 use crate::error::CodecError;
 
 /// JSON, one value a message, for peers and people that read text.
@@ -25,6 +26,10 @@ pub struct Json;
 impl Codec for Json {
     fn name(&self) -> &str {
         "json"
+    }
+
+    fn style(&self) -> Option<Style> {
+        Some(Style::Named)
     }
 
     fn encode<T: Serialize + ?Sized>(

@@ -22,6 +22,7 @@ mod processes;
 mod programs;
 mod roles;
 mod service;
+mod shapes;
 mod shared;
 #[cfg(unix)]
 mod sockets;
