@@ -174,6 +174,10 @@ pub mod migrating {}
 #[doc = include_str!("../docs/PLATFORMS.md")]
 pub mod platforms {}
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
+pub mod when_types_change {}
+
 /// The programs in the README are tested, where all its features are on.
 #[cfg(all(doctest, feature = "service", feature = "tokio"))]
 #[doc = include_str!("../README.md")]

@@ -4,6 +4,7 @@ use bincode::error::EncodeError;
 use serde::{Deserialize, Serialize};
 
 use super::codec::all_taken;
+use super::shape::Style;
 use super::{BorrowingCodec, Codec};
 use crate::error::CodecError;
 
@@ -69,6 +70,10 @@ impl<const LIMIT: usize> Bincode<LIMIT> {
 impl<const LIMIT: usize> Codec for Bincode<LIMIT> {
     fn name(&self) -> &str {
         "bincode"
+    }
+
+    fn style(&self) -> Option<Style> {
+        Some(Style::Positional)
     }
 
     fn encode<T: Serialize + ?Sized>(

@@ -1,6 +1,7 @@
 use postcard::{Deserializer, de_flavors, ser_flavors};
 use serde::{Deserialize, Serialize};
 
+use super::shape::Style;
 use crate::error::CodecError;
 
 /// How a value is written as bytes, and read back.
@@ -82,6 +83,20 @@ pub trait Codec {
     /// [`CodecError::Trailing`] where bytes are left over; another [`CodecError`] where the bytes are
     /// no value of the type.
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError>;
+
+    /// How the codec writes, as far as it matters to which types [fit](super::shape) each other.
+    ///
+    /// [`None`], the default, is a codec of which that is not known: the types of its two sides are not compared.
+    ///
+    /// ```
+    /// use typed_pipe::wire::shape::Style;
+    /// use typed_pipe::wire::{Codec, DepthLimit, Postcard};
+    ///
+    /// assert_eq!(DepthLimit::new(Postcard).style(), Some(Style::Positional));
+    /// ```
+    fn style(&self) -> Option<Style> {
+        None
+    }
 }
 
 /// A codec whose texts and bytes lie in the message as they are, so that a value can borrow each of them from there.
@@ -164,6 +179,10 @@ pub struct Postcard;
 impl Codec for Postcard {
     fn name(&self) -> &str {
         "postcard"
+    }
+
+    fn style(&self) -> Option<Style> {
+        Some(Style::Positional)
     }
 
     fn encode<T: Serialize + ?Sized>(

@@ -161,6 +161,7 @@ mod framing;
 mod json;
 mod length_prefixed;
 mod plain;
+pub mod shape;
 mod shared;
 pub(crate) mod short_text;
 mod slack;

@@ -30,6 +30,7 @@ mod resets;
 mod roles;
 #[cfg(feature = "service")]
 mod service;
+mod shapes;
 mod shared;
 #[cfg(unix)]
 mod signals;
