@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::{Client, ErrorKind, Pipe, Service, Stop, TypedSender};
+use typed_pipe::{CancelToken, Client, ErrorKind, Pipe, Service, TypedSender};
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Task {
@@ -40,12 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Does the tasks of all clients, and sends what came of them to a pipe.
 fn serve() -> Result<(), Box<dyn Error>> {
-    let stop = Stop::new()?;
+    let token = CancelToken::new()?;
     let service = Service::<Task, ()>::temporary()?
         .speaking("tasks/1")
         .message_limit(10)
         .idle_limit(Duration::from_secs(5))
-        .stopped_by(&stop);
+        .cancelled_by(&token);
 
     let outcomes = Pipe::temporary()?;
     let path = outcomes.path().clone();
@@ -68,7 +68,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
             Task::GenerateReport { rows, .. } => Outcome::Pages(rows.div_ceil(40)),
             Task::SendEmail { to } => Outcome::Sent(to),
             Task::ShutDown => {
-                stop.stop();
+                token.cancel();
                 return Ok(());
             }
         };

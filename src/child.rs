@@ -108,7 +108,7 @@ impl<P: Hold> End<Read, Open, P> {
     /// # Errors
     ///
     /// - [`Exited`](ErrorKind::Exited): the program has ended, and no writer has come.
-    /// - [`Stopped`](ErrorKind::Stopped): see [`stopped_by`](End::stopped_by).
+    /// - [`Cancelled`](ErrorKind::Cancelled): see [`cancelled_by`](End::cancelled_by).
     /// - [`Io`](ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior

@@ -15,7 +15,7 @@ use crate::path::PipePath;
 use crate::source::{self, ReadWithin, WriteWithin};
 use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};
 use crate::sys::{Raw, Until, Wait, Way};
-use crate::wait::{Stop, waiting};
+use crate::wait::{CancelToken, waiting};
 
 /// The end of a pipe that is read from.
 ///
@@ -104,7 +104,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it. With the feature `tokio`, an end can
 /// be opened and used by tasks instead: see `Tokio`.
 ///
-/// The errors of these two traits are those of the system, without the path; a [`Stop`] is one of the kind
+/// The errors of these two traits are those of the system, without the path; a [`CancelToken`] is one of the kind
 /// [`Other`](io::ErrorKind::Other) there. The end's own [`read`](End::read) and [`write`](End::write) fail with an
 /// [`Error`].
 ///
@@ -129,7 +129,7 @@ pub struct End<D, S, P = PipePath> {
 /// What does not change when an end is opened and closed.
 #[derive(Clone, Debug, Default)]
 struct Settings {
-    stop: Option<Stop>,
+    token: Option<CancelToken>,
     end_of_writers: EndOfWriters,
     any_owner: bool,
     pace: Pace,
@@ -334,25 +334,25 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
 }
 
 impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
-    /// Lets a token end whatever this end waits for, its opening included: see [`Stop`].
+    /// Lets a token end whatever this end waits for, its opening included: see [`CancelToken`].
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{ErrorKind, Stop, WriteEnd};
+    /// use typed_pipe::{CancelToken, ErrorKind, WriteEnd};
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
-    /// let stop = Stop::new()?;
-    /// let end = WriteEnd::at(name)?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let end = WriteEnd::at(name)?.cancelled_by(&token);
     /// let opening = thread::spawn(move || end.open()); // there is no such pipe
-    /// stop.stop();
+    /// token.cancel();
     /// let failed = opening.join().unwrap().unwrap_err();
-    /// assert_eq!(failed.kind(), ErrorKind::Stopped);
+    /// assert_eq!(failed.kind(), ErrorKind::Cancelled);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn stopped_by(mut self, stop: &Stop) -> Self {
-        self.settings.stop = Some(stop.clone());
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.settings.token = Some(token.clone());
         self
     }
 
@@ -419,7 +419,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     ///   than the owner's.
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not open it.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`stopped_by`](Self::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`cancelled_by`](Self::cancelled_by).
     /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, in the mode `Tokio`.
     /// - [`Io`](crate::ErrorKind::Io): any other.
@@ -508,9 +508,9 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
 
     async fn opening(mut self, until: Until) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (held, any_owner) = (&mut self.held, self.settings.any_owner);
-        let stop = self.settings.stop.as_ref();
-        let opened = M::attempt(until, stop, |wait| held.open(D::WAY, any_owner, wait)).await;
-        match opened.and_then(|raw| M::adopt(raw, D::WAY, stop).map_err(|(_, error)| error)) {
+        let token = self.settings.token.as_ref();
+        let opened = M::attempt(until, token, |wait| held.open(D::WAY, any_owner, wait)).await;
+        match opened.and_then(|raw| M::adopt(raw, D::WAY, token).map_err(|(_, error)| error)) {
             Ok(io) => Ok(self.with_state(Open { io })),
             Err(error) => Err(self.unchanged(D::OPENING, error)),
         }
@@ -608,13 +608,13 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     }
 
     /// An open end of what is open already.
-    pub(crate) fn opened(io: M::Io, held: P, stop: Option<Stop>) -> Self {
-        let settings = Settings { stop, ..Settings::default() };
+    pub(crate) fn opened(io: M::Io, held: P, token: Option<CancelToken>) -> Self {
+        let settings = Settings { token, ..Settings::default() };
         Self { state: Open { io }, held, settings, direction: PhantomData }
     }
 
-    pub(crate) fn stop_by(&mut self, stop: &Stop) {
-        self.settings.stop = Some(stop.clone());
+    pub(crate) fn cancel_by(&mut self, token: &CancelToken) {
+        self.settings.token = Some(token.clone());
     }
 
     pub(crate) fn io(&self) -> &M::Io {
@@ -646,7 +646,7 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
     /// Lets a mode wait for it.
     pub(crate) fn into_mode<M: Mode>(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (raw, rest) = self.into_parts();
-        match M::adopt(raw, D::WAY, rest.stop()) {
+        match M::adopt(raw, D::WAY, rest.token()) {
             Ok(io) => Ok(rest.with_state(Open { io })),
             Err((io, error)) => {
                 Err(rest.with_state(Open { io }).unchanged(Operation::Register, error))
@@ -660,7 +660,7 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
         until: Until,
         act: impl FnOnce(&mut Raw, Wait<'_>) -> T,
     ) -> T {
-        act(&mut self.state.io, waiting(until, self.settings.stop.as_ref()))
+        act(&mut self.state.io, waiting(until, self.settings.token.as_ref()))
     }
 }
 
@@ -700,8 +700,8 @@ impl<D, S, P: Hold> End<D, S, P> {
         &self.held
     }
 
-    pub(crate) fn stop(&self) -> Option<&Stop> {
-        self.settings.stop.as_ref()
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.settings.token.as_ref()
     }
 
     pub(crate) fn shared_path(&self) -> Option<&Arc<Path>> {
@@ -755,7 +755,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     ///
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): the other side of a connection has left with bytes of this one
     ///   unread. What it wrote is read before; whether that was all, nobody has said.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior
@@ -852,8 +852,8 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
         until: Until,
     ) -> Poll<io::Result<usize>> {
         let room = !buf.is_empty();
-        let Settings { stop, pace, .. } = &mut self.settings;
-        let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, stop.as_ref(), pace));
+        let Settings { token, pace, .. } = &mut self.settings;
+        let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, token.as_ref(), pace));
         if room && is_end(&read) && self.next_writer() {
             M::renew(&mut self.state.io)?;
         }
@@ -922,7 +922,7 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// # Errors
     ///
     /// [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
-    /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
+    /// [`Cancelled`](crate::ErrorKind::Cancelled), or [`Io`](crate::ErrorKind::Io).
     ///
     /// # Platform-specific behavior
     ///
@@ -1017,7 +1017,7 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
         bytes: &[u8],
         until: Until,
     ) -> Poll<io::Result<usize>> {
-        M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.stop.as_ref())
+        M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.token.as_ref())
     }
 
     /// Writes some bytes, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
@@ -1029,8 +1029,8 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
         bytes: &[u8],
         until: Until,
     ) -> Poll<io::Result<usize>> {
-        let (io, stop) = (&mut self.state.io, self.settings.stop.as_ref());
-        M::poll_write_or_take_in(io, incoming.io_mut(), limit, cx, bytes, until, stop)
+        let (io, token) = (&mut self.state.io, self.settings.token.as_ref());
+        M::poll_write_or_take_in(io, incoming.io_mut(), limit, cx, bytes, until, token)
     }
 
     pub(crate) fn poll_finish_until(
@@ -1038,7 +1038,7 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
         cx: &mut Context<'_>,
         until: Until,
     ) -> Poll<io::Result<()>> {
-        M::poll_finish(&mut self.state.io, cx, until, self.settings.stop.as_ref())
+        M::poll_finish(&mut self.state.io, cx, until, self.settings.token.as_ref())
     }
 
     pub(crate) async fn finish_in_place(&mut self, until: Until) -> Result<(), Error> {
@@ -1049,8 +1049,8 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
 
     /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
     pub(crate) async fn wait_until_taken(&self, until: Until) -> io::Result<bool> {
-        let (raw, stop) = (M::raw(&self.state.io), self.settings.stop.as_ref());
-        M::attempt(until, stop, |wait| raw.wait_until_taken(wait)).await
+        let (raw, token) = (M::raw(&self.state.io), self.settings.token.as_ref());
+        M::attempt(until, token, |wait| raw.wait_until_taken(wait)).await
     }
 }
 
@@ -1111,9 +1111,9 @@ impl<P: Hold> io::Read for End<Read, Open, P> {
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = bufs.iter().any(|buf| !buf.is_empty());
-        let (io, Settings { stop, pace, .. }) = (&mut self.state.io, &mut self.settings);
+        let (io, Settings { token, pace, .. }) = (&mut self.state.io, &mut self.settings);
         let read =
-            pace.read(Until::Done, |until| io.read_vectored(bufs, waiting(until, stop.as_ref())));
+            pace.read(Until::Done, |until| io.read_vectored(bufs, waiting(until, token.as_ref())));
         if room && is_end(&read) && self.next_writer() {
             self.state.io.renew()?;
         }

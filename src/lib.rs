@@ -53,7 +53,7 @@
 //! | what opening waits for | [`End::open`] |
 //! | the end of the stream, and readers that outlive their writers | [`EndOfWriters`] |
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
-//! | ending a wait from another thread, as at a Ctrl-C | [`Stop`] |
+//! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`StreamEnd`] |
 //! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::Shared`] |
@@ -158,7 +158,7 @@ pub use pipe::{Pipe, PipeOptions};
 pub use service::{Client, ClientOptions, Ending, Response, Serves, Service, Summary};
 pub use source::{ByteSink, ByteSource, ReadWithin, Ret, Sink, SinkRet, Source, WriteWithin};
 pub use sys::{IfExists, Peer, User};
-pub use wait::Stop;
+pub use wait::CancelToken;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]

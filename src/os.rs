@@ -53,7 +53,7 @@ use crate::sys::{Handle, Raw};
 ///
 /// A handle that is open for both directions will do. One that was not opened with
 /// `FILE_FLAG_OVERLAPPED`, such as most standard streams, reads and writes as long as it takes; with a
-/// deadline or a [`Stop`](crate::Stop), or without waiting, it is
+/// deadline or a [`CancelToken`](crate::CancelToken), or without waiting, it is
 /// [`Unsupported`](crate::ErrorKind::Unsupported).
 ///
 /// One with `PIPE_NOWAIT` waits as long as the end has it. That mode is the one of all copies of the handle; it is put

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::error::Obstacle;
 use crate::sys::Until;
-use crate::wait::{LOOK_AT_STOP, Stop, left, sooner, until_changed};
+use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed};
 
 /// The places for clients.
 #[derive(Debug)]
@@ -82,17 +82,17 @@ impl Seats {
     }
 
     /// Takes a place, and waits until there is one.
-    pub(crate) fn take(&self, until: Until, stop: Option<&Stop>) -> io::Result<Seat> {
+    pub(crate) fn take(&self, until: Until, token: Option<&CancelToken>) -> io::Result<Seat> {
         let mut places = self.shared.places();
         while places.taken >= self.most {
-            if stop.is_some_and(Stop::is_stopped) {
-                return Err(Obstacle::Stopped.into());
+            if token.is_some_and(CancelToken::is_cancelled) {
+                return Err(Obstacle::Cancelled.into());
             }
             if left(until).is_zero() {
                 return Err(none_left(until).into());
             }
-            // A stop does not notify.
-            let until = if stop.is_some() { sooner(until, LOOK_AT_STOP) } else { until };
+            // A cancelled token does not notify.
+            let until = if token.is_some() { sooner(until, CANCEL_CHECK) } else { until };
             places = until_changed(&self.shared.left, places, until).0;
         }
         places.taken += 1;

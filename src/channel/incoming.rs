@@ -186,7 +186,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             Err(error) => error,
         };
         let ended = error.is_end() && !error.is_cut_off();
-        if ended || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) {
+        if ended || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Cancelled) {
             return None;
         }
         self.failed = error.is_fatal();

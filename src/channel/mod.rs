@@ -31,12 +31,12 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// The other side must send the same type, on the same wire.
     ///
     /// ```
-    /// use typed_pipe::{Pipe, Stop};
+    /// use typed_pipe::{CancelToken, Pipe};
     ///
-    /// let stop = Stop::new()?;
-    /// let end = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?; // what an end was told
+    /// let token = CancelToken::new()?;
+    /// let end = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?; // what an end was told
     /// let receiver = end.into_receiver::<u32>();
-    /// stop.stop();
+    /// token.cancel();
     /// assert_eq!(receiver.count(), 0); // holds for the channel: its loop ends
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

@@ -362,7 +362,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///   others are not touched.
     /// - [`NotFound`](crate::ErrorKind::NotFound): no writer is there, and none can come, since the name of the pipe was
     ///   removed. Fatal. It takes up to a second to be noticed.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other. Fatal.
     #[inline(always)]
     pub fn recv(&mut self) -> Ret<R, impl Future<Output = Result<T, Error>>>
@@ -767,7 +767,7 @@ impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
 }
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`Stop`](crate::Stop) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
+/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
 /// between two messages.
 impl<T: Receivable, R: Source<Mode = Blocking>, F: Framing, C: Codec> Iterator
     for TypedReceiver<T, R, F, C>

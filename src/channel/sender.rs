@@ -278,7 +278,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write
     ///   the value, or it is larger than the limit of the wire. Nothing of it was sent; others can be.
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// After each, [`is_half_sent`](Error::is_half_sent) tells whether the message may be sent again.
@@ -537,7 +537,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// `Disconnected`, `Stopped` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
+    /// `Disconnected`, `Cancelled` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
     pub fn flush(&mut self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
         let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: Until| {
             this.poll_write_out_by(cx, E::poll_write)
@@ -681,7 +681,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// In each the sender is given back, to try again: nothing is sent twice.
     ///
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more, and not all was taken.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): the other side cannot be told, since the wire has no goodbye, and
     ///   the pipe is one of another program, of a type that has no ends of a direction. Windows alone.
     /// - [`Io`](crate::ErrorKind::Io): any other.

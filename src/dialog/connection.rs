@@ -171,7 +171,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
     /// - [`Mismatch`](crate::ErrorKind::Mismatch): the other side speaks something else.
     /// - [`TimedOut`](crate::ErrorKind::TimedOut): it has not said in time what it speaks.
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): it has left.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`Connection::stopped_by`].
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`Connection::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn make<Out: Outbound + ?Sized, In: Inbound>(
         &self,
@@ -658,7 +658,7 @@ where
 }
 
 /// Ends when the other side has left between two messages, with a goodbye or without one, when a
-/// [`Stop`](crate::Stop) ends the wait, or after a fatal error.
+/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error.
 impl<Out: ?Sized, In: Receivable, F: Framing, C: Codec> Iterator
     for TypedConnection<Out, In, F, C>
 {

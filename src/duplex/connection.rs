@@ -16,7 +16,7 @@ use crate::path::PipePath;
 use crate::seats::Seat;
 use crate::state::{Blocking, Mode, complete};
 use crate::sys::{Peer, Raw, Until};
-use crate::wait::Stop;
+use crate::wait::CancelToken;
 
 /// A two-way pipe to another process.
 ///
@@ -210,28 +210,28 @@ impl Connection {
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Connection, ErrorKind, Stop};
+    /// use typed_pipe::{CancelToken, Connection, ErrorKind};
     ///
-    /// let stop = Stop::new()?;
+    /// let token = CancelToken::new()?;
     /// let (client, server) = Connection::pair()?;
-    /// let mut client = client.stopped_by(&stop);
+    /// let mut client = client.cancelled_by(&token);
     /// let waiting = thread::spawn(move || client.reader().read(&mut [0; 8])); // nothing ever comes
-    /// stop.stop();
-    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    /// token.cancel();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     /// # drop(server);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn stopped_by(mut self, stop: &Stop) -> Self {
-        self.reader.stop_by(stop);
-        self.writer.stop_by(stop);
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.reader.cancel_by(token);
+        self.writer.cancel_by(token);
         self
     }
 
     #[cfg(feature = "service")]
     /// Lets a token end the reading alone.
-    pub(crate) fn reading_stopped_by(mut self, stop: &Stop) -> Self {
-        self.reader.stop_by(stop);
+    pub(crate) fn reading_cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.reader.cancel_by(token);
         self
     }
 }
@@ -609,11 +609,11 @@ impl io::Write for Connection {
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use typed_pipe::{ConnectOptions, Stop};
+/// use typed_pipe::{CancelToken, ConnectOptions};
 ///
-/// let stop = Stop::new()?;
+/// let token = CancelToken::new()?;
 /// let mut connection = ConnectOptions::new()
-///     .stopped_by(&stop)
+///     .cancelled_by(&token)
 ///     .buffer_size(1 << 20)
 ///     .connect_timeout("/run/app/door", Duration::from_secs(5))?;
 /// connection.writer().write(b"hello")?;
@@ -621,7 +621,7 @@ impl io::Write for Connection {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConnectOptions<M: Mode = Blocking> {
-    stop: Option<Stop>,
+    token: Option<CancelToken>,
     any_owner: bool,
     buffer_size: Option<usize>,
     mode: PhantomData<M>,
@@ -640,7 +640,7 @@ impl ConnectOptions {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self { stop: None, any_owner: false, buffer_size: None, mode: PhantomData }
+        Self { token: None, any_owner: false, buffer_size: None, mode: PhantomData }
     }
 }
 
@@ -675,20 +675,20 @@ impl<M: Mode> ConnectOptions<M> {
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{ConnectOptions, ErrorKind, Stop};
+    /// use typed_pipe::{CancelToken, ConnectOptions, ErrorKind};
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("door");
-    /// let stop = Stop::new()?;
-    /// let options = ConnectOptions::new().stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let options = ConnectOptions::new().cancelled_by(&token);
     /// let waiting = thread::spawn(move || options.connect(name)); // nobody ever listens there
-    /// stop.stop();
-    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    /// token.cancel();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn stopped_by(mut self, stop: &Stop) -> Self {
-        self.stop = Some(stop.clone());
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
         self
     }
 
@@ -721,13 +721,13 @@ impl<M: Mode> ConnectOptions<M> {
     /// The same options in another mode.
     #[cfg(feature = "tokio")]
     pub(crate) fn in_mode<N: Mode>(self) -> ConnectOptions<N> {
-        let Self { stop, any_owner, buffer_size, .. } = self;
-        ConnectOptions { stop, any_owner, buffer_size, mode: PhantomData }
+        let Self { token, any_owner, buffer_size, .. } = self;
+        ConnectOptions { token, any_owner, buffer_size, mode: PhantomData }
     }
 
     #[cfg(feature = "service")]
-    pub(crate) fn stop(&self) -> Option<&Stop> {
-        self.stop.as_ref()
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.token.as_ref()
     }
 
     /// The connection of both halves of one.
@@ -736,8 +736,8 @@ impl<M: Mode> ConnectOptions<M> {
             halves.1.ask_for_buffer(bytes);
         }
         let connection = Connection::of(halves, Some(path), None);
-        match &self.stop {
-            Some(stop) => connection.stopped_by(stop),
+        match &self.token {
+            Some(token) => connection.cancelled_by(token),
             None => connection,
         }
     }
@@ -767,7 +767,7 @@ impl<M: Mode> ConnectOptions<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connection::connect`], and [`Stopped`](crate::ErrorKind::Stopped).
+    /// Those of [`Connection::connect`], and [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn connect(
         &self,
         path: impl AsRef<Path>,
@@ -779,10 +779,10 @@ impl<M: Mode> ConnectOptions<M> {
     /// Connects to the listener at a path, as [`Connection::try_connect`].
     ///
     /// ```
-    /// use typed_pipe::{ConnectOptions, ErrorKind, Listener, Stop};
+    /// use typed_pipe::{CancelToken, ConnectOptions, ErrorKind, Listener};
     ///
-    /// let stop = Stop::new()?;
-    /// let options = ConnectOptions::new().stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let options = ConnectOptions::new().cancelled_by(&token);
     /// let listener = Listener::temporary()?;
     /// let path = listener.path().clone();
     /// let connection = options.try_connect(&path)?; // which the token ends, too
@@ -794,7 +794,7 @@ impl<M: Mode> ConnectOptions<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connection::try_connect`], and [`Stopped`](crate::ErrorKind::Stopped).
+    /// Those of [`Connection::try_connect`], and [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn try_connect(&self, path: impl AsRef<Path>) -> Result<Connection<M>, Error> {
         let path = PipePath::new(path)?;
         complete(self.connecting(path, Until::Now))
@@ -816,7 +816,7 @@ impl<M: Mode> ConnectOptions<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connection::connect_timeout`], and [`Stopped`](crate::ErrorKind::Stopped).
+    /// Those of [`Connection::connect_timeout`], and [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn connect_timeout(
         &self,
         path: impl AsRef<Path>,
@@ -841,7 +841,7 @@ impl<M: Mode> ConnectOptions<M> {
     ) -> Result<Connection<M>, Error> {
         let (at, any_owner) = (path.as_path(), self.any_owner);
         let connected =
-            M::attempt(until, self.stop.as_ref(), |wait| Raw::connect(at, any_owner, wait));
+            M::attempt(until, self.token.as_ref(), |wait| Raw::connect(at, any_owner, wait));
         match connected.await {
             Ok(halves) => Ok(self.connected(halves, path).into_mode()?),
             Err(error) => Err(Error::new(Operation::Connect, error).at(Some(path.shared()))),

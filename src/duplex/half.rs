@@ -114,7 +114,7 @@ impl<M: Mode> End<Write, Open<M>, Half> {
     ///
     /// In each the half is given back.
     ///
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`Connection::stopped_by`](crate::Connection::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`Connection::cancelled_by`](crate::Connection::cancelled_by).
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): the pipe is one of another program, of a type that has no
     ///   such thing. Windows alone.
     pub fn finish(self) -> M::Ret<impl Future<Output = Result<(), TransitionError<Self>>>> {

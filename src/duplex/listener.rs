@@ -16,7 +16,7 @@ use crate::path::PipePath;
 use crate::seats::{Seat, Seats};
 use crate::state::{Blocking, Mode, complete, woken_at};
 use crate::sys::{IfExists, Raw, Server, Settings, Until};
-use crate::wait::Stop;
+use crate::wait::CancelToken;
 
 /// A name on this machine at which clients connect.
 ///
@@ -66,7 +66,7 @@ pub struct Listener<M: Mode = Blocking> {
     server: Server,
     accepting: M::Accepting,
     path: PipePath,
-    stop: Option<Stop>,
+    token: Option<CancelToken>,
     seats: Seats,
     /// A client for which there was no room under tokio.
     kept: Mutex<Option<Connection>>,
@@ -155,7 +155,7 @@ impl<M: Mode> Listener<M> {
     ///
     /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process or the system has no descriptor left for it. The client
     ///   is kept. A listener rests for 50 milliseconds before it says so: whoever tries again at once does not spin.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`ListenerOptions::stopped_by`].
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ListenerOptions::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn accept(&self) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
         M::run(self.accepting(Until::Done))
@@ -220,8 +220,8 @@ impl<M: Mode> Listener<M> {
         if let Some(kept) = self.kept().take() {
             return Ok(kept);
         }
-        let stop = self.stop.as_ref();
-        let accepted = M::accept(&self.accepting, &self.server, &self.seats, until, stop);
+        let token = self.token.as_ref();
+        let accepted = M::accept(&self.accepting, &self.server, &self.seats, until, token);
         match woken_at::<M, _>(until, accepted).await {
             Ok((halves, seat)) => Ok(self.accepted(halves, seat)),
             Err(error) => self.rest_after(self.failed(error), until).await,
@@ -252,8 +252,8 @@ impl<M: Mode> Listener<M> {
     /// Fails, and where that is for want of room after a rest: whoever tries again would find the same client at once.
     async fn rest_after<T>(&self, error: Error, until: Until) -> Result<T, Error> {
         if error.kind() == ErrorKind::Exhausted {
-            let rested = M::sleep(M::sooner(until, REST), self.stop.as_ref()).await;
-            rested.map_err(|stopped| self.failed(stopped))?;
+            let rested = M::sleep(M::sooner(until, REST), self.token.as_ref()).await;
+            rested.map_err(|cancelled| self.failed(cancelled))?;
         }
         Err(error)
     }
@@ -276,8 +276,8 @@ impl<M: Mode> Listener<M> {
 
     #[cfg(feature = "service")]
     /// Lets another token end [`accept`](Self::accept).
-    pub(crate) fn stopping(mut self, stop: &Stop) -> Self {
-        self.stop = Some(stop.clone());
+    pub(crate) fn with_token(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
         self
     }
 
@@ -358,8 +358,8 @@ impl<M: Mode> Listener<M> {
     /// The same listener, which waits in another way.
     #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
-        let Self { server, path, stop, seats, kept, .. } = self;
-        Listener { server, accepting, path, stop, seats, kept }
+        let Self { server, path, token, seats, kept, .. } = self;
+        Listener { server, accepting, path, token, seats, kept }
     }
 
     /// The client that is the next one, since there was no room for it.
@@ -369,8 +369,8 @@ impl<M: Mode> Listener<M> {
 
     /// What it waits with, its server, its seats, and what ends a wait.
     #[cfg(feature = "tokio")]
-    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Seats, Option<&Stop>) {
-        (&mut self.accepting, &self.server, &self.seats, self.stop.as_ref())
+    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Seats, Option<&CancelToken>) {
+        (&mut self.accepting, &self.server, &self.seats, self.token.as_ref())
     }
 
     #[cfg(feature = "tokio")]
@@ -379,8 +379,8 @@ impl<M: Mode> Listener<M> {
     }
 
     #[cfg(feature = "service")]
-    pub(crate) fn stop(&self) -> Option<&Stop> {
-        self.stop.as_ref()
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.token.as_ref()
     }
 
     pub(crate) fn failed(&self, error: io::Error) -> Error {
@@ -404,15 +404,15 @@ impl<'a> IntoIterator for &'a Listener {
 
 /// The clients of a [`Listener`], one after the other.
 ///
-/// It ends when the listener is [stopped](ListenerOptions::stopped_by), and never else: after an error the next client
+/// It ends when the listener is [cancelled](ListenerOptions::cancelled_by), and never else: after an error the next client
 /// may come.
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{Connection, ListenerOptions, Stop};
+/// use typed_pipe::{CancelToken, Connection, ListenerOptions};
 ///
-/// let stop = Stop::new()?;
-/// let listener = ListenerOptions::new().stopped_by(&stop).temporary()?;
+/// let token = CancelToken::new()?;
+/// let listener = ListenerOptions::new().cancelled_by(&token).temporary()?;
 /// let path = listener.path().clone();
 /// let client = thread::spawn(move || Connection::connect(path));
 ///
@@ -423,7 +423,7 @@ impl<'a> IntoIterator for &'a Listener {
 ///         Err(error) => eprintln!("{error}"),
 ///     }
 ///     clients += 1;
-///     stop.stop(); // as Ctrl-C may do
+///     token.cancel(); // as Ctrl-C may do
 /// }
 /// assert_eq!(clients, 1);
 /// # client.join().unwrap()?;
@@ -439,27 +439,27 @@ impl Iterator for Clients<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.listener.accept() {
-            Err(error) if error.kind() == ErrorKind::Stopped => None,
+            Err(error) if error.kind() == ErrorKind::Cancelled => None,
             accepted => Some(accepted),
         }
     }
 }
 
-/// A stop is for good.
+/// A cancelled token is for good.
 impl FusedIterator for Clients<'_> {}
 
 /// How to listen.
 ///
 /// ```
-/// use typed_pipe::{ListenerOptions, Stop};
+/// use typed_pipe::{CancelToken, ListenerOptions};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let name = folder.path().join("door");
-/// let stop = Stop::new()?;
+/// let token = CancelToken::new()?;
 /// let listener = ListenerOptions::new()
 ///     .mode(0o660) // for this user's group too
 ///     .max_clients(100)
-///     .stopped_by(&stop)
+///     .cancelled_by(&token)
 ///     .bind(name)?;
 /// # drop(listener);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -467,13 +467,13 @@ impl FusedIterator for Clients<'_> {}
 #[derive(Clone, Debug)]
 pub struct ListenerOptions {
     settings: Settings,
-    stop: Option<Stop>,
+    token: Option<CancelToken>,
     max_clients: usize,
 }
 
 impl Default for ListenerOptions {
     fn default() -> Self {
-        Self { settings: Settings::default(), stop: None, max_clients: usize::MAX }
+        Self { settings: Settings::default(), token: None, max_clients: usize::MAX }
     }
 }
 
@@ -644,22 +644,22 @@ impl ListenerOptions {
     }
 
     /// Lets a token end [`accept`](Listener::accept). Connections are not touched by it: see
-    /// [`Connection::stopped_by`]. A `Service` that is made of the listener ends with it.
+    /// [`Connection::cancelled_by`]. A `Service` that is made of the listener ends with it.
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{ErrorKind, ListenerOptions, Stop};
+    /// use typed_pipe::{CancelToken, ErrorKind, ListenerOptions};
     ///
-    /// let stop = Stop::new()?;
-    /// let listener = ListenerOptions::new().stopped_by(&stop).temporary()?;
+    /// let token = CancelToken::new()?;
+    /// let listener = ListenerOptions::new().cancelled_by(&token).temporary()?;
     /// let waiting = thread::spawn(move || listener.accept()); // no client ever comes
-    /// stop.stop();
-    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    /// token.cancel();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn stopped_by(mut self, stop: &Stop) -> Self {
-        self.stop = Some(stop.clone());
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
         self
     }
 
@@ -712,7 +712,7 @@ impl ListenerOptions {
             server,
             accepting: (),
             path,
-            stop: self.stop.clone(),
+            token: self.token.clone(),
             seats: Seats::new(self.max_clients),
             kept: Mutex::default(),
         }

@@ -108,8 +108,8 @@ pub(crate) enum Obstacle {
     TimedOut(&'static str),
     #[error("the handle is not open for {0}")]
     WrongDirection(&'static str),
-    #[error("it was stopped")]
-    Stopped,
+    #[error("it was cancelled")]
+    Cancelled,
     #[error("this system has no such thing")]
     Unsupported,
 }
@@ -140,7 +140,7 @@ impl Obstacle {
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::ReaderLeft => ErrorKind::Disconnected,
             Self::TooManyHandles { .. } => ErrorKind::TooLarge,
-            Self::Stopped => ErrorKind::Stopped,
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
             Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,

@@ -285,7 +285,7 @@ impl Error {
     }
 
     /// Whether the channel can do nothing more: the other side is gone, the place in the stream is lost, a
-    /// [`Stop`](crate::Stop) has ended it, nobody can come to it because its name is gone, or the system refuses for a
+    /// [`CancelToken`](crate::CancelToken) has ended it, nobody can come to it because its name is gone, or the system refuses for a
     /// [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
@@ -323,7 +323,7 @@ impl Error {
                         | ErrorKind::Finished
                         | ErrorKind::Io
                         | ErrorKind::Poisoned
-                        | ErrorKind::Stopped
+                        | ErrorKind::Cancelled
                         | ErrorKind::TooLarge
                 ))
     }
@@ -398,7 +398,7 @@ impl From<Error> for io::Error {
                 | ErrorKind::Io
                 | ErrorKind::NotAPipe
                 | ErrorKind::Panicked
-                | ErrorKind::Stopped,
+                | ErrorKind::Cancelled,
                 _,
             ) => io::ErrorKind::Other,
         };
@@ -479,8 +479,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,
-    /// A [`Stop`](crate::Stop) ended the wait.
-    Stopped,
+    /// A [`CancelToken`](crate::CancelToken) ended the wait.
+    Cancelled,
     /// The deadline passed.
     TimedOut,
     /// A message is larger than the limit. On a wire of many writers, that message alone is lost.
@@ -519,7 +519,7 @@ impl fmt::Display for ErrorKind {
             Self::Panicked => "panicked",
             Self::PermissionDenied => "permission denied",
             Self::Poisoned => "poisoned",
-            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
             Self::TimedOut => "timed out",
             Self::TooLarge => "too large",
             Self::Truncated => "truncated",
@@ -555,7 +555,7 @@ pub enum Operation {
     /// Waiting for the writer of an end that is open for reading.
     AwaitWriter,
     /// Making a token that stops.
-    MakeStop,
+    CreateCancelToken,
     /// Making an end of a handle that came from elsewhere.
     Adopt,
     /// Giving an open end to the runtime of tokio.
@@ -593,7 +593,7 @@ impl Operation {
             Self::Name
             | Self::Allocate
             | Self::Deallocate
-            | Self::MakeStop
+            | Self::CreateCancelToken
             | Self::Adopt
             | Self::TakeHandle => "",
             Self::OpenReader
@@ -622,7 +622,7 @@ impl fmt::Display for Operation {
             Self::OpenReader => "open for reading",
             Self::OpenWriter => "open for writing",
             Self::AwaitWriter => "wait for a writer of",
-            Self::MakeStop => "make a stop token",
+            Self::CreateCancelToken => "create a cancel token",
             Self::Adopt => "use the handle as an end",
             Self::Register => "use under tokio",
             Self::MeasureBuffer => "read the buffer size of",

@@ -159,10 +159,10 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -170,7 +170,7 @@ where
     /// assert_eq!(client.path(), &path);
     /// let another = Client::<u32, u32>::connect(client.path())?; // over a connection of its own
     /// assert_eq!(another.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -338,15 +338,15 @@ where
     /// ```
     /// use std::thread;
     /// use std::time::Duration;
-    /// use typed_pipe::{Client, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
-    /// let busy = stop.clone();
+    /// let busy = token.clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|_| {
-    ///         while !busy.is_stopped() {
+    ///         while !busy.is_cancelled() {
     ///             thread::yield_now(); // it takes long
     ///         }
     ///     })
@@ -355,7 +355,7 @@ where
     /// let client = Client::<String, ()>::connect(path)?;
     /// let error = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -388,8 +388,8 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A stop ends it early: the next attempt tells of that.
-            let _ = rest(pause, waiting(Until::Done, self.options.connect.stop()));
+            // A cancelled token ends it early: the next attempt tells of that.
+            let _ = rest(pause, waiting(Until::Done, self.options.connect.token()));
         }
     }
 

@@ -10,7 +10,7 @@ use super::given::Given;
 use super::{ANSWER, ANSWERED, Answer, DONE, FAILED, PANICKED, Request};
 use crate::duplex::Connection;
 use crate::error::{Error, ErrorKind};
-use crate::wait::Stop;
+use crate::wait::CancelToken;
 
 /// What ends a service, or the patience with a client.
 #[derive(Clone, Copy, Debug)]
@@ -74,23 +74,23 @@ pub struct Summary {
 ///
 /// ```
 /// use std::time::Duration;
-/// use typed_pipe::{Ending, Service, Stop};
+/// use typed_pipe::{CancelToken, Ending, Service};
 ///
-/// let stop = Stop::new()?;
-/// stop.stop(); // at a Ctrl-C
-/// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+/// let token = CancelToken::new()?;
+/// token.cancel(); // at a Ctrl-C
+/// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
 /// let ending = service.idle_limit(Duration::from_secs(60)).serve(|number| number + 1)?.ending;
 /// match ending {
 ///     Ending::Idle => println!("a minute without a request"),
-///     ending => assert_eq!(ending, Ending::Stopped),
+///     ending => assert_eq!(ending, Ending::Cancelled),
 /// }
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
-    /// Its [stop](super::Service::stopped_by) was set.
-    Stopped,
+    /// Its [token](super::Service::cancelled_by) was cancelled.
+    Cancelled,
     /// No request came [for some time](super::Service::idle_limit).
     Idle,
     /// [So many requests](super::Service::message_limit) came.
@@ -101,9 +101,9 @@ pub enum Ending {
 pub(crate) struct Desk {
     rules: Rules,
     /// What the program ends the service with: a token of its own, and one of its listener.
-    stops: Vec<Stop>,
+    tokens: Vec<CancelToken>,
     /// Set when the service is to end, whatever for.
-    closing: Stop,
+    closing: CancelToken,
     counts: Counts,
     activity: Mutex<Activity>,
 }
@@ -131,17 +131,17 @@ pub(crate) struct Ticket {
 }
 
 impl Desk {
-    pub(super) fn open(rules: Rules, stops: Vec<Stop>) -> Result<Self, Error> {
-        let closing = Stop::new()?;
-        stops.iter().for_each(|stop| stop.adopt(&closing));
+    pub(super) fn open(rules: Rules, tokens: Vec<CancelToken>) -> Result<Self, Error> {
+        let closing = CancelToken::new()?;
+        tokens.iter().for_each(|token| token.adopt(&closing));
         let desk =
-            Self { rules, stops, closing, counts: Counts::default(), activity: Mutex::default() };
+            Self { rules, tokens, closing, counts: Counts::default(), activity: Mutex::default() };
         desk.note(0);
         Ok(desk)
     }
 
     /// What is set when the service is to end.
-    pub(crate) fn closing(&self) -> &Stop {
+    pub(crate) fn closing(&self) -> &CancelToken {
         &self.closing
     }
 
@@ -163,7 +163,7 @@ impl Desk {
             _ => limit,
         };
         if left.is_zero() {
-            self.closing.stop();
+            self.closing.cancel();
         }
         Some(left)
     }
@@ -184,12 +184,12 @@ impl Desk {
         if self.rules.same_user {
             client.require_same_user()?;
         }
-        Ok(client.reading_stopped_by(&self.closing))
+        Ok(client.reading_cancelled_by(&self.closing))
     }
 
     /// Whether nothing more is taken, not even what has come in.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.is_stopped()
+        self.closing.is_cancelled()
     }
 
     /// Takes what was received; `None` when there is nothing more to take from this client.
@@ -201,7 +201,7 @@ impl Desk {
             Ok(request) => request,
             Err(error)
                 if error.is_end()
-                    || matches!(error.kind(), ErrorKind::Stopped | ErrorKind::TimedOut) =>
+                    || matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::TimedOut) =>
             {
                 return Ok(None);
             }
@@ -209,7 +209,7 @@ impl Desk {
         };
         let taken = self.counts.taken.fetch_add(1, Ordering::Relaxed) + 1;
         if taken >= self.rules.message_limit {
-            self.closing.stop();
+            self.closing.cancel();
         }
         if taken > self.rules.message_limit {
             return Ok(None);
@@ -247,8 +247,8 @@ impl Desk {
 
     pub(crate) fn summary(&self) -> Summary {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let ending = if self.stops.iter().any(Stop::is_stopped) {
-            Ending::Stopped
+        let ending = if self.tokens.iter().any(CancelToken::is_cancelled) {
+            Ending::Cancelled
         } else if count(&self.counts.taken) >= self.rules.message_limit {
             Ending::MessageLimit
         } else {

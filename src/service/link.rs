@@ -134,7 +134,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
             Ok(answer) => self.settle(answer.0, Ok(answer)).transpose(),
             Err(error) => match error.kind() {
                 ErrorKind::TimedOut => Err(unanswered()),
-                ErrorKind::Stopped => Err(error.delivered()),
+                ErrorKind::Cancelled => Err(error.delivered()),
                 kind => {
                     self.lose(match kind {
                         ErrorKind::Finished => Lost::Finished,

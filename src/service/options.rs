@@ -111,10 +111,10 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -122,7 +122,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
     /// let client = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path)?;
     /// assert_eq!(client.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -134,14 +134,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Sets how to connect.
     ///
     /// ```
-    /// use typed_pipe::{ClientOptions, ConnectOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, ConnectOptions, ErrorKind, Service};
     ///
     /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
-    /// let stop = Stop::new()?;
-    /// let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&stop));
-    /// stop.stop(); // at a Ctrl-C
-    /// let stopped = options.connect::<u32, u32>(service.path()); // and does not wait
-    /// assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Stopped);
+    /// let token = CancelToken::new()?;
+    /// let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&token));
+    /// token.cancel(); // at a Ctrl-C
+    /// let cancelled = options.connect::<u32, u32>(service.path()); // and does not wait
+    /// assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn connecting(mut self, options: ConnectOptions<M>) -> Self {
@@ -206,15 +206,15 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// ```
     /// use std::thread;
     /// use std::time::Duration;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
-    /// let busy = stop.clone();
+    /// let busy = token.clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|number| {
-    ///         while !busy.is_stopped() {
+    ///         while !busy.is_cancelled() {
     ///             thread::yield_now(); // it takes long
     ///         }
     ///         number + 1
@@ -224,7 +224,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// let options = ClientOptions::new().timeout(Duration::from_millis(10));
     /// let client = options.connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

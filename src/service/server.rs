@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::Until;
-use crate::wait::Stop;
+use crate::wait::CancelToken;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
@@ -35,17 +35,17 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{Client, Service, Stop};
+/// use typed_pipe::{CancelToken, Client, Service};
 ///
-/// let stop = Stop::new()?;
-/// let service = Service::<String, usize>::temporary()?.stopped_by(&stop);
+/// let token = CancelToken::new()?;
+/// let service = Service::<String, usize>::temporary()?.cancelled_by(&token);
 /// let path = service.path().clone(); // or `Service::bind("/run/app/lengths")?`
 /// let serving = thread::spawn(move || service.serve(|word| word.len()));
 ///
 /// let client = Client::<String, usize>::connect(path)?;
 /// assert_eq!(client.call(&"hello".into())?, 5);
 ///
-/// stop.stop();
+/// token.cancel();
 /// assert_eq!(serving.join().unwrap()?.answered, 1);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
@@ -54,10 +54,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// # The end
 ///
-/// A service ends when its [stop](Self::stopped_by) is set, when no request came [for some time](Self::idle_limit), or
+/// A service ends when its [token](Self::cancelled_by) is cancelled, when no request came [for some time](Self::idle_limit), or
 /// after [so many](Self::message_limit). It then gives up its name, answers the requests that its handlers have begun
 /// with, and says goodbye to each client: any other request was never handled, and its caller is told just that. To
-/// end it by a request, let the handler set the stop. On Windows the name is in use until the last client has left, or
+/// end it by a request, let the handler cancel the token. On Windows the name is in use until the last client has left, or
 /// has noticed by its next call.
 ///
 /// Answers may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
@@ -71,7 +71,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     listener: Listener<M>,
     wire: Wire<F, C>,
     name: String,
-    stop: Option<Stop>,
+    token: Option<CancelToken>,
     rules: Rules,
     messages: PhantomData<fn(Req) -> Resp>,
 }
@@ -138,7 +138,7 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
             listener,
             wire: Wire::default(),
             name: String::new(),
-            stop: None,
+            token: None,
             rules: Rules::default(),
             messages: PhantomData,
         }
@@ -158,11 +158,11 @@ where
     /// ```
     /// use std::thread;
     /// use typed_pipe::wire::{Checked, Wire};
-    /// use typed_pipe::{Client, ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
+    /// let token = CancelToken::new()?;
     /// let wire = Wire::default().with_framing(Checked::default());
-    /// let service = Service::<u32, u32>::temporary()?.with_wire(wire.clone()).stopped_by(&stop);
+    /// let service = Service::<u32, u32>::temporary()?.with_wire(wire.clone()).cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -170,7 +170,7 @@ where
     /// assert_eq!(other.unwrap_err().kind(), ErrorKind::Mismatch);
     /// let client = ClientOptions::new().with_wire(wire).connect::<u32, u32>(&path)?;
     /// assert_eq!(client.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -179,7 +179,7 @@ where
             listener: self.listener,
             wire,
             name: self.name,
-            stop: self.stop,
+            token: self.token,
             rules: self.rules,
             messages: PhantomData,
         }
@@ -189,10 +189,10 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -200,7 +200,7 @@ where
     /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
     /// let nameless = Client::<u32, u32>::connect(&path)?; // it says nothing, and any name will do
     /// assert_eq!(nameless.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -213,15 +213,15 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, Ending, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, Ending, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|word| {
     ///         if word == "quit" {
-    ///             stop.stop(); // or at a Ctrl-C
+    ///             token.cancel(); // or at a Ctrl-C
     ///         }
     ///     })
     /// });
@@ -229,11 +229,11 @@ where
     /// let client = Client::<String, ()>::connect(path)?;
     /// client.call(&"go on".into())?;
     /// client.call(&"quit".into())?; // what was taken is answered
-    /// assert_eq!(serving.join().unwrap()?.ending, Ending::Stopped);
+    /// assert_eq!(serving.join().unwrap()?.ending, Ending::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn stopped_by(mut self, stop: &Stop) -> Self {
-        self.stop = Some(stop.clone());
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
         self
     }
 
@@ -328,17 +328,17 @@ where
     /// use std::io::Read;
     /// use std::thread;
     /// use std::time::Duration;
-    /// use typed_pipe::{Connection, Service, Stop};
+    /// use typed_pipe::{CancelToken, Connection, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
     /// let service = service.patience(Duration::from_millis(10));
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
     /// let mut silent = Connection::connect(path)?; // and never says what it speaks
     /// while silent.read(&mut [0; 64]).is_ok_and(|read| read > 0) {} // the service ends the connection
-    /// stop.stop();
+    /// token.cancel();
     /// assert_eq!(serving.join().unwrap()?.lost, 1);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -369,12 +369,12 @@ where
         self,
         change: impl FnOnce(Listener<M>) -> Result<Listener<N>, TransitionError<Listener<M>>>,
     ) -> Result<Service<Req, Resp, F, C, N>, TransitionError<Self>> {
-        let Self { listener, wire, name, stop, rules, messages } = self;
+        let Self { listener, wire, name, token, rules, messages } = self;
         match change(listener) {
-            Ok(listener) => Ok(Service { listener, wire, name, stop, rules, messages }),
+            Ok(listener) => Ok(Service { listener, wire, name, token, rules, messages }),
             Err(failed) => {
                 let (listener, error) = failed.into_parts();
-                let back = Self { listener, wire, name, stop, rules, messages };
+                let back = Self { listener, wire, name, token, rules, messages };
                 Err(TransitionError::new(back, error))
             }
         }
@@ -382,9 +382,9 @@ where
 
     /// What it serves with: the listener, what is agreed with each client, and what they share.
     pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
-        let Self { listener, wire, name, stop, rules, .. } = self;
-        let stops = stop.into_iter().chain(listener.stop().cloned()).collect();
-        let desk = Desk::open(rules, stops)?;
+        let Self { listener, wire, name, token, rules, .. } = self;
+        let tokens = token.into_iter().chain(listener.token().cloned()).collect();
+        let desk = Desk::open(rules, tokens)?;
         let (calls, answers) = identifiers(&name);
         let agreement = Agreement::new()
             .with_wire(wire)
@@ -392,7 +392,7 @@ where
             .receiving(calls)
             .within(rules.patience)
             .in_mode();
-        Ok((listener.stopping(desk.closing()), agreement, desk))
+        Ok((listener.with_token(desk.closing()), agreement, desk))
     }
 }
 
@@ -496,7 +496,7 @@ where
                     Ok(None) => return Ok(()),
                     Err(error) if error.kind() == ErrorKind::Exhausted => continue,
                     Err(error) => {
-                        desk.closing().stop();
+                        desk.closing().cancel();
                         return Err(error);
                     }
                 };
@@ -551,7 +551,7 @@ pub(crate) async fn accept<M: Mode>(
                 Ok(Some(client))
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => continue,
-            Err(error) if error.kind() == ErrorKind::Stopped => Ok(None),
+            Err(error) if error.kind() == ErrorKind::Cancelled => Ok(None),
             Err(error) => Err(error),
         };
     }
@@ -575,7 +575,7 @@ where
 {
     let agreed = agreement.making::<Answer<Resp>, Request<Req>>(client).await;
     let (mut sender, mut receiver) = match agreed {
-        Err(error) if error.kind() == ErrorKind::Stopped => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
         agreed => agreed?,
     };
     answer(desk, &mut sender, &mut receiver, handler).await?;

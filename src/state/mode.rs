@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::pace::Pace;
 use crate::seats::{Seat, Seats};
 use crate::sys::{Raw, Server, Until, Wait, Way, pause};
-use crate::wait::{Stop, left, waiting};
+use crate::wait::{CancelToken, left, waiting};
 
 /// How operations wait: [`Blocking`], or `Tokio` with the feature of that name.
 ///
@@ -105,7 +105,8 @@ pub trait Runtime: Sized {
     fn timer(until: Until) -> Option<Self::Timer>;
 
     /// Lets a raw end be waited for. Where that fails, it is given back.
-    fn adopt(raw: Raw, way: Way, stop: Option<&Stop>) -> Result<Self::Io, (Raw, io::Error)>;
+    fn adopt(raw: Raw, way: Way, token: Option<&CancelToken>)
+    -> Result<Self::Io, (Raw, io::Error)>;
 
     /// The raw end once more.
     fn release(io: Self::Io) -> Raw;
@@ -120,7 +121,7 @@ pub trait Runtime: Sized {
         cx: &mut Context<'_>,
         buf: &mut [u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         pace: &mut Pace,
     ) -> Poll<io::Result<usize>>;
 
@@ -129,7 +130,7 @@ pub trait Runtime: Sized {
         cx: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>>;
 
     /// Writes to a connection, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
@@ -140,7 +141,7 @@ pub trait Runtime: Sized {
         cx: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>>;
 
     /// Lets the other side of a connection read the end. Of what is no half of a connection, nothing.
@@ -148,7 +149,7 @@ pub trait Runtime: Sized {
         io: &mut Self::Io,
         cx: &mut Context<'_>,
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>>;
 
     /// Lets a reader whose writers have left wait for the next one.
@@ -157,7 +158,7 @@ pub trait Runtime: Sized {
     /// Tries again and again what nothing wakes a task for, until it does not fail for want of something.
     fn attempt<T>(
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> impl Future<Output = io::Result<T>>;
 
@@ -167,11 +168,11 @@ pub trait Runtime: Sized {
         server: &Server,
         seats: &Seats,
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> impl Future<Output = io::Result<((Raw, Raw), Seat)>>;
 
     /// Lets time pass up to a deadline; ends early where it is stopped.
-    fn sleep(until: Until, stop: Option<&Stop>) -> impl Future<Output = io::Result<()>>;
+    fn sleep(until: Until, token: Option<&CancelToken>) -> impl Future<Output = io::Result<()>>;
 
     /// The end of a time that begins now. What is too far away to be told is never.
     fn within(time: Duration) -> Until {
@@ -325,7 +326,7 @@ impl Runtime for Blocking {
         None
     }
 
-    fn adopt(raw: Raw, _: Way, _: Option<&Stop>) -> Result<Raw, (Raw, io::Error)> {
+    fn adopt(raw: Raw, _: Way, _: Option<&CancelToken>) -> Result<Raw, (Raw, io::Error)> {
         Ok(raw)
     }
 
@@ -349,10 +350,10 @@ impl Runtime for Blocking {
         _: &mut Context<'_>,
         buf: &mut [u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         pace: &mut Pace,
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(pace.read(until, |until| io.read(buf, waiting(until, stop))))
+        Poll::Ready(pace.read(until, |until| io.read(buf, waiting(until, token))))
     }
 
     #[inline]
@@ -361,9 +362,9 @@ impl Runtime for Blocking {
         _: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(io.write(bytes, waiting(until, stop)))
+        Poll::Ready(io.write(bytes, waiting(until, token)))
     }
 
     fn poll_write_or_take_in(
@@ -373,18 +374,18 @@ impl Runtime for Blocking {
         _: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(io.write_or_take_in(incoming, limit, bytes, waiting(until, stop)))
+        Poll::Ready(io.write_or_take_in(incoming, limit, bytes, waiting(until, token)))
     }
 
     fn poll_finish(
         io: &mut Raw,
         _: &mut Context<'_>,
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
-        Poll::Ready(io.finish(waiting(until, stop)))
+        Poll::Ready(io.finish(waiting(until, token)))
     }
 
     fn renew(io: &mut Raw) -> io::Result<()> {
@@ -393,10 +394,10 @@ impl Runtime for Blocking {
 
     async fn attempt<T>(
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        attempt(waiting(until, stop))
+        attempt(waiting(until, token))
     }
 
     async fn accept(
@@ -404,13 +405,13 @@ impl Runtime for Blocking {
         server: &Server,
         seats: &Seats,
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> io::Result<((Raw, Raw), Seat)> {
-        let seat = seats.take(until, stop)?;
-        Ok((server.accept(waiting(until, stop))?, seat))
+        let seat = seats.take(until, token)?;
+        Ok((server.accept(waiting(until, token))?, seat))
     }
 
-    async fn sleep(until: Until, stop: Option<&Stop>) -> io::Result<()> {
-        pause(left(until), waiting(Until::Done, stop))
+    async fn sleep(until: Until, token: Option<&CancelToken>) -> io::Result<()> {
+        pause(left(until), waiting(Until::Done, token))
     }
 }

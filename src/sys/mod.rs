@@ -5,11 +5,11 @@
 //! Both back ends have these items with these signatures. They return [`io::Result`]; what is no error
 //! of the system is an [`Obstacle`](crate::error::Obstacle) inside it. A wait that ends at its deadline is
 //! [`io::ErrorKind::TimedOut`], one that must not wait at all [`io::ErrorKind::WouldBlock`], a stopped
-//! one [`Obstacle::Stopped`](crate::error::Obstacle). What reads, writes or accepts looks for a stop first: one that is
+//! one [`Obstacle::Cancelled`](crate::error::Obstacle). What reads, writes or accepts looks for a cancelled token first: one that is
 //! set goes before what could be done at once. An end that was read stays one all the same.
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
-//! - `struct Event`: what a stop token sets, once and for good. `new`, `set`.
+//! - `struct Event`: what a cancel token sets, once and for good. `new`, `set`.
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
 //!   still its own, never in a forked child, and tells no error.
 //!   - `create(&Path, &Settings) -> io::Result<Node>`, `temporary(&Settings) -> io::Result<(PathBuf, Node)>`
@@ -160,17 +160,17 @@ pub enum Way {
 #[derive(Clone, Copy, Debug)]
 pub struct Wait<'a> {
     pub(crate) until: Until,
-    pub(crate) stop: Option<&'a Event>,
+    pub(crate) token: Option<&'a Event>,
 }
 
 impl Wait<'_> {
     /// No wait at all.
     #[cfg(any(unix, feature = "tokio"))]
-    pub(crate) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
+    pub(crate) const NOW: Wait<'static> = Wait { until: Until::Now, token: None };
 
     /// Whether nothing but the operation itself can end the wait: a plain blocking call will do.
     pub(crate) fn is_plain(self) -> bool {
-        matches!(self.until, Until::Done) && self.stop.is_none()
+        matches!(self.until, Until::Done) && self.token.is_none()
     }
 }
 

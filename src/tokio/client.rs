@@ -24,19 +24,19 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// Lets tasks of [tokio](Tokio) call.
     ///
     /// ```
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
     ///
     /// let options = ClientOptions::new().attempts(3).into_tokio(); // before it connects
     /// let client = options.connect::<u32, u32>(path).await?;
     /// assert_eq!(client.call(&42).await?, 43);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -78,7 +78,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     ///
     /// ```
     /// use typed_pipe::wire::{LengthPrefixed, Postcard};
-    /// use typed_pipe::{Client, ClientOptions, Service, Stop, Tokio};
+    /// use typed_pipe::{CancelToken, Client, ClientOptions, Service, Tokio};
     ///
     /// struct Lengths {
     ///     client: Client<String, usize, LengthPrefixed, Postcard, Tokio>,
@@ -86,14 +86,14 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, usize>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, usize>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
     ///
     /// let lengths = Lengths { client: ClientOptions::new().into_tokio().connect(path).await? };
     /// assert_eq!(lengths.client.call(&"hello".into()).await?, 5);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -194,12 +194,12 @@ where
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
     ///
@@ -208,7 +208,7 @@ where
     /// let task = tokio::spawn(async move { shared.call(&1).await }); // over the same connection
     /// assert_eq!(client.call(&10).await?, 11);
     /// assert_eq!(task.await.unwrap()?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -252,12 +252,12 @@ where
     /// Sends a request that may be handled twice, and waits for its answer.
     ///
     /// ```
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, usize>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, usize>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
     ///
@@ -265,7 +265,7 @@ where
     /// let client = options.connect::<String, usize>(path).await?;
     /// // To count twice does no harm. `call` would not try again once the service may have begun.
     /// assert_eq!(client.call_repeatable(&"hello".into()).await?, 5);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -282,13 +282,13 @@ where
     ///
     /// ```
     /// use std::sync::mpsc;
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let stop = Stop::new()?;
+    /// let token = CancelToken::new()?;
     /// let (sender, lines) = mpsc::channel();
-    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(move |line| {
     ///     let _ = sender.send(line);
@@ -298,7 +298,7 @@ where
     /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
     /// client.notify(&"a line".into()).await?;
     /// assert_eq!(lines.try_recv()?, "a line"); // it is handled by now
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -358,9 +358,9 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A stop ends it early: the next attempt tells of that.
-            let stop = self.options().connect_options().stop();
-            let _ = Tokio::sleep(Tokio::within(pause), stop).await;
+            // A cancelled token ends it early: the next attempt tells of that.
+            let token = self.options().connect_options().token();
+            let _ = Tokio::sleep(Tokio::within(pause), token).await;
         }
     }
 

@@ -108,7 +108,7 @@ mod service;
 /// # What ends a wait
 ///
 /// All that ends the waits of threads: [`recv_timeout`](crate::TypedReceiver::recv_timeout) and the like, whose time is that
-/// of tokio's clock, and a [`Stop`](crate::Stop) that the end was given. [`try_recv`](crate::TypedReceiver::try_recv) and
+/// of tokio's clock, and a [`CancelToken`](crate::CancelToken) that the end was given. [`try_recv`](crate::TypedReceiver::try_recv) and
 /// the like do not wait, and are no futures. `tokio::time::timeout` and `tokio::select!` are for all else.
 ///
 /// ```

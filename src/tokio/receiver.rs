@@ -40,7 +40,7 @@ impl<P: Hold> half::ReadWithin for End<Read, Open<Tokio>, P> {
 }
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`Stop`](crate::Stop) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
+/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
 /// between two messages.
 impl<T, P, F, C> Stream for TypedReceiver<T, End<Read, Open<Tokio>, P>, F, C>
 where

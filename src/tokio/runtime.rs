@@ -16,7 +16,7 @@ use crate::pace::Pace;
 use crate::seats::{Seat, Seats, none_left};
 use crate::state::{Mode, Runtime, Waiting, half};
 use crate::sys::{Pauses, Polled, PolledServer, Raw, Server, Until, Wait, Way, end_of_wait};
-use crate::wait::{Sleeper, Stop};
+use crate::wait::{CancelToken, Sleeper};
 
 impl Mode for Tokio {
     type Ret<F: Future> = F;
@@ -57,12 +57,12 @@ impl Accepting {
         &mut self,
         server: &Server,
         seats: &Seats,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<((Raw, Raw), Seat)>> {
         let turn = self.0.get_mut();
-        if let Some(stop) = stop {
-            turn.sleeper.get_or_insert_with(|| Sleeper::new(stop)).check(cx)?;
+        if let Some(token) = token {
+            turn.sleeper.get_or_insert_with(|| Sleeper::new(token)).check(cx)?;
         }
         if let Some(rest) = &mut turn.rest {
             ready!(rest.as_mut().poll(cx));
@@ -153,12 +153,12 @@ impl Runtime for Tokio {
         }
     }
 
-    fn adopt(raw: Raw, way: Way, stop: Option<&Stop>) -> Result<Driven, (Raw, io::Error)> {
+    fn adopt(raw: Raw, way: Way, token: Option<&CancelToken>) -> Result<Driven, (Raw, io::Error)> {
         let Ok(runtime) = Handle::try_current() else {
             return Err((raw, Obstacle::NoRuntime.into()));
         };
         let polled = Polled::new(raw, way, runtime)?;
-        Ok(Driven { polled, sleeper: stop.map(Sleeper::new) })
+        Ok(Driven { polled, sleeper: token.map(Sleeper::new) })
     }
 
     fn release(io: Driven) -> Raw {
@@ -178,7 +178,7 @@ impl Runtime for Tokio {
         cx: &mut Context<'_>,
         buf: &mut [u8],
         until: Until,
-        _: Option<&Stop>,
+        _: Option<&CancelToken>,
         _: &mut Pace,
     ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
@@ -197,11 +197,11 @@ impl Runtime for Tokio {
         cx: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        _: Option<&Stop>,
+        _: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
         let Driven { polled, sleeper } = io;
         let ended = match (check(sleeper.as_ref(), cx), until) {
-            (Err(stopped), _) => stopped,
+            (Err(cancelled), _) => cancelled,
             (Ok(()), Until::Now) => return Poll::Ready(polled.write_now(bytes)),
             (Ok(()), _) => match (polled.poll_write(cx, bytes), Self::over(until)) {
                 (Poll::Pending, Some(late)) => late,
@@ -222,9 +222,9 @@ impl Runtime for Tokio {
         cx: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(written) = Self::poll_write(io, cx, bytes, until, stop) {
+        if let Poll::Ready(written) = Self::poll_write(io, cx, bytes, until, token) {
             return Poll::Ready(written);
         }
         let error = ready!(incoming.polled.poll_take_in(limit, cx));
@@ -238,7 +238,7 @@ impl Runtime for Tokio {
         io: &mut Driven,
         cx: &mut Context<'_>,
         until: Until,
-        _: Option<&Stop>,
+        _: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
         let Driven { polled, sleeper } = io;
         check(sleeper.as_ref(), cx)?;
@@ -251,7 +251,7 @@ impl Runtime for Tokio {
 
     async fn attempt<T>(
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut pauses = Pauses::new();
@@ -267,7 +267,7 @@ impl Runtime for Tokio {
             if Handle::try_current().is_err() {
                 return Err(Obstacle::NoRuntime.into());
             }
-            Self::sleep(Self::sooner(until, time), stop).await?;
+            Self::sleep(Self::sooner(until, time), token).await?;
         }
     }
 
@@ -276,9 +276,9 @@ impl Runtime for Tokio {
         server: &Server,
         seats: &Seats,
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> io::Result<((Raw, Raw), Seat)> {
-        let sleeper = stop.map(Sleeper::new);
+        let sleeper = token.map(Sleeper::new);
         let (mut coming, mut turn) = (pin!(accepting.0.lock()), None);
         poll_fn(|cx| {
             check(sleeper.as_ref(), cx)?;
@@ -296,8 +296,8 @@ impl Runtime for Tokio {
         .await
     }
 
-    async fn sleep(until: Until, stop: Option<&Stop>) -> io::Result<()> {
-        let (sleeper, mut timer) = (stop.map(Sleeper::new), Self::timer(until));
+    async fn sleep(until: Until, token: Option<&CancelToken>) -> io::Result<()> {
+        let (sleeper, mut timer) = (token.map(Sleeper::new), Self::timer(until));
         poll_fn(|cx| {
             check(sleeper.as_ref(), cx)?;
             match &mut timer {

@@ -87,7 +87,7 @@ where
                 }
             });
         };
-        desk.closing().stop();
+        desk.closing().cancel();
         // The name goes when the service is to end, and not only when the last answer is sent.
         drop(listener);
         while clients.join_next().await.is_some() {}

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    CodecError, EndOfWriters, ErrorKind, LastWords, Message, Pipe, PipePath, Stop, StreamEnd,
-    TypedReceiver, TypedSender, WriteEnd,
+    CancelToken, CodecError, EndOfWriters, ErrorKind, LastWords, Message, Pipe, PipePath,
+    StreamEnd, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::watched;
@@ -376,15 +376,15 @@ fn what_could_not_be_fed_can_be_fed_again() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let client = thread::spawn(move || {
-            let end = WriteEnd::from(path).stopped_by(&stop).open().unwrap();
+            let end = WriteEnd::from(path).cancelled_by(&token).open().unwrap();
             let mut sender = end.into_sender::<Vec<u8>>();
             sender.feed(&vec![1; 9]).unwrap();
             let fed = sender.pending();
-            stop.stop();
+            token.cancel();
             let error = sender.feed(&vec![2; 100_000]).unwrap_err();
-            assert_eq!((error.kind(), error.is_half_sent()), (ErrorKind::Stopped, false));
+            assert_eq!((error.kind(), error.is_half_sent()), (ErrorKind::Cancelled, false));
             assert_eq!(sender.pending(), fed, "what was fed before stays, and nothing else");
         });
         let end = pipe.into_reader().open().unwrap();
@@ -419,16 +419,16 @@ fn a_receive_that_ran_out_of_time_loses_nothing() {
 }
 
 #[test]
-fn a_stopped_receiver_can_be_told_from_the_rest() {
+fn a_cancelled_receiver_can_be_told_from_the_rest() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let mut pipe = Pipe::temporary().unwrap();
-        let end = pipe.reader().stopped_by(&stop).open().unwrap();
+        let end = pipe.reader().cancelled_by(&token).open().unwrap();
         let mut receiver = end.into_receiver::<Job>();
         thread::scope(|scope| {
-            scope.spawn(|| stop.stop());
+            scope.spawn(|| token.cancel());
             let error = receiver.recv().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Stopped, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
         });
     });
 }

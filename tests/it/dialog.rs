@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    Agreement, Connection, Error, ErrorKind, LastWords, Listener, ListenerOptions, Stop,
+    Agreement, CancelToken, Connection, Error, ErrorKind, LastWords, Listener, ListenerOptions,
     TypedConnection, WithHandles,
 };
 
@@ -322,8 +322,8 @@ fn d27_a_side_that_says_nothing_or_little_by_little_is_given_up_in_time() {
 #[test]
 fn bad_clients_cost_only_themselves() {
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
         let path = listener.path().clone();
         let connect = || Connection::connect(&path).unwrap();
         thread::scope(|scope| {
@@ -368,7 +368,7 @@ fn bad_clients_cost_only_themselves() {
                 assert_eq!(good.recv().unwrap(), number + 1);
             }
             drop(bad);
-            stop.stop();
+            token.cancel();
             let served = serving.join().unwrap().into_iter().map(|thread| thread.join().unwrap());
             let (good, failed): (Vec<_>, Vec<_>) = served.partition(Result::is_ok);
             assert_eq!(good.len(), 200);
@@ -499,22 +499,22 @@ fn deadlines_and_tries_of_typed_connections() {
 }
 
 #[test]
-fn a_stop_ends_an_agreement_and_a_conversation() {
+fn a_cancel_token_ends_an_agreement_and_a_conversation() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let (silent, _other) = Connection::pair().unwrap();
-        let silent = silent.stopped_by(&stop);
+        let silent = silent.cancelled_by(&token);
         let (client, server) = Connection::pair().unwrap();
         let agreeing = thread::spawn(move || server.into_typed::<u32, u32>().unwrap());
-        let mut talking = client.stopped_by(&stop).into_typed::<u32, u32>().unwrap();
+        let mut talking = client.cancelled_by(&token).into_typed::<u32, u32>().unwrap();
         let _server = agreeing.join().unwrap();
         let waiting = [
             thread::spawn(move || silent.into_typed::<u32, u32>().unwrap_err().kind()),
             thread::spawn(move || talking.recv().unwrap_err().kind()),
         ];
         thread::sleep(Duration::from_millis(20));
-        stop.stop();
-        assert_eq!(waiting.map(|waiting| waiting.join().unwrap()), [ErrorKind::Stopped; 2]);
+        token.cancel();
+        assert_eq!(waiting.map(|waiting| waiting.join().unwrap()), [ErrorKind::Cancelled; 2]);
     });
 }
 

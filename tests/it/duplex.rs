@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::{
-    ConnectOptions, Connection, ErrorKind, Listener, ListenerOptions, ReadHalf, Stop, WriteHalf,
+    CancelToken, ConnectOptions, Connection, ErrorKind, Listener, ListenerOptions, ReadHalf,
+    WriteHalf,
 };
 
 use crate::peer;
@@ -230,13 +231,14 @@ fn b25_deadlines_end_what_waits_on_a_connection() {
 }
 
 #[test]
-fn a_stop_wakes_whatever_waits_on_a_connection() {
+fn a_cancel_token_wakes_whatever_waits_on_a_connection() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let folder = Folder::new();
         let never = folder.name("never");
-        let idle = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
-        let seated = ListenerOptions::new().stopped_by(&stop).max_clients(1).temporary().unwrap();
+        let idle = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
+        let seated =
+            ListenerOptions::new().cancelled_by(&token).max_clients(1).temporary().unwrap();
         let _client = Connection::connect(seated.path()).unwrap();
         let _server = seated.accept().unwrap();
         let (silent, _other) = Connection::pair().unwrap();
@@ -244,17 +246,17 @@ fn a_stop_wakes_whatever_waits_on_a_connection() {
         let kinds = thread::scope(|scope| {
             let waiting = [
                 scope.spawn(|| {
-                    let options = ConnectOptions::new().stopped_by(&stop);
+                    let options = ConnectOptions::new().cancelled_by(&token);
                     options.connect(never).map(drop).unwrap_err().kind()
                 }),
                 scope.spawn(|| idle.accept().map(drop).unwrap_err().kind()),
                 scope.spawn(|| seated.accept().map(drop).unwrap_err().kind()),
                 scope.spawn(|| {
-                    let mut silent = silent.stopped_by(&stop);
+                    let mut silent = silent.cancelled_by(&token);
                     silent.reader().read(&mut [0]).unwrap_err().kind()
                 }),
                 scope.spawn(|| {
-                    let mut full = full.stopped_by(&stop);
+                    let mut full = full.cancelled_by(&token);
                     loop {
                         if let Err(error) = full.writer().write(&[0; 100_000]) {
                             break error.kind();
@@ -264,10 +266,10 @@ fn a_stop_wakes_whatever_waits_on_a_connection() {
             ];
             // Whether it comes before or after they wait, it ends them.
             thread::sleep(Duration::from_millis(20));
-            stop.stop();
+            token.cancel();
             waiting.map(|waiting| waiting.join().unwrap())
         });
-        assert_eq!(kinds, [ErrorKind::Stopped; 5]);
+        assert_eq!(kinds, [ErrorKind::Cancelled; 5]);
         assert!((&idle).into_iter().next().is_none());
     });
 }
@@ -307,13 +309,13 @@ fn no_more_clients_are_accepted_than_may_be() {
 #[test]
 fn a_thread_that_waits_for_a_client_is_none() {
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
         let (waits, waiting) = mpsc::channel();
         let most = thread::scope(|scope| {
             scope.spawn(|| {
                 waits.send(()).unwrap();
-                assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::Stopped);
+                assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::Cancelled);
             });
             waiting.recv().unwrap();
             let look = |_| {
@@ -321,7 +323,7 @@ fn a_thread_that_waits_for_a_client_is_none() {
                 listener.clients()
             };
             let most = (0..20).map(look).max();
-            stop.stop();
+            token.cancel();
             most
         });
         assert_eq!(most, Some(0));
@@ -331,8 +333,8 @@ fn a_thread_that_waits_for_a_client_is_none() {
 #[test]
 fn clients_of_several_threads_are_all_served() {
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
         let path = listener.path().clone();
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -360,7 +362,7 @@ fn clients_of_several_threads_are_all_served() {
             for client in clients {
                 client.join().unwrap();
             }
-            stop.stop();
+            token.cancel();
         });
     });
 }
@@ -635,10 +637,10 @@ fn b14_a_full_connection_takes_no_more_and_loses_nothing() {
 fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_write() {
     watched(|| {
         for (stoppable, timed) in [(false, false), (true, false), (false, true)] {
-            let stop = Stop::new().unwrap();
+            let token = CancelToken::new().unwrap();
             let (client, mut server) = Connection::pair().unwrap();
             if stoppable {
-                server = server.stopped_by(&stop);
+                server = server.cancelled_by(&token);
             }
             let (reader, _writer) = client.split();
             let (_incoming, mut outgoing) = server.split();

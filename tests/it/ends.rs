@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, Stop, TypedReceiver, TypedSender, WriteEnd,
+    CancelToken, EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender,
+    WriteEnd,
 };
 
 use crate::peer;
@@ -305,43 +306,43 @@ fn a24_a_full_pipe_does_not_hold_a_writer_beyond_its_deadline() {
 }
 
 #[test]
-fn a_stop_ends_what_waits_and_leaves_the_end_as_it_was() {
+fn a_cancel_token_ends_what_waits_and_leaves_the_end_as_it_was() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let mut end = pipe.reader().stopped_by(&stop).open().unwrap();
+        let mut end = pipe.reader().cancelled_by(&token).open().unwrap();
         let stopper = {
-            let stop = stop.clone();
-            thread::spawn(move || stop.stop())
+            let token = token.clone();
+            thread::spawn(move || token.cancel())
         };
         let error = end.read(&mut [0; 8]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
         stopper.join().unwrap();
-        assert!(stop.is_stopped());
+        assert!(token.is_cancelled());
         // It stays stopped, and the end can be closed, and opened without the token.
-        assert_eq!(end.read_timeout(&mut [0; 8], LONG).unwrap_err().kind(), ErrorKind::Stopped);
-        let failed = WriteEnd::at(path).unwrap().stopped_by(&stop);
+        assert_eq!(end.read_timeout(&mut [0; 8], LONG).unwrap_err().kind(), ErrorKind::Cancelled);
+        let failed = WriteEnd::at(path).unwrap().cancelled_by(&token);
         drop(end.close());
         drop(failed);
-        let error = match pipe.reader().stopped_by(&stop).open() {
+        let error = match pipe.reader().cancelled_by(&token).open() {
             Ok(mut end) => end.read(&mut [0; 1]).unwrap_err(),
             // A child that another test is about to start has a copy of the closed end for a moment, and it waits.
             Err(failed) => failed.into(),
         };
-        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
     });
 }
 
 #[test]
-fn a6_a_stop_ends_an_open_that_waits() {
+fn a6_a_cancel_token_ends_an_open_that_waits() {
     watched(|| {
         let folder = Folder::new();
-        let stop = Stop::new().unwrap();
-        let end = WriteEnd::at(folder.name("never")).unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let end = WriteEnd::at(folder.name("never")).unwrap().cancelled_by(&token);
         let waiting = thread::spawn(move || end.open().unwrap_err());
-        stop.stop();
-        assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Cancelled);
     });
 }
 

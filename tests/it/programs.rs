@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use typed_pipe::wire::foreign::{Lines, Npipes};
 use typed_pipe::wire::{Codec, Framing, Plain, Wire};
-use typed_pipe::{CodecError, EndOfWriters, ErrorKind, Pipe, Stop, WriteEnd};
+use typed_pipe::{CancelToken, CodecError, EndOfWriters, ErrorKind, Pipe, WriteEnd};
 
 use crate::support::{skipped, watched};
 
@@ -337,24 +337,24 @@ fn a4_a_program_that_opens_and_says_nothing_is_there() {
 #[test]
 fn a_program_that_never_opens_is_waited_for_until_the_deadline() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let time = Duration::from_millis(120);
         let pipe = Pipe::temporary().unwrap();
         let mut program = shell("exec sleep 1000", &[&pipe]);
-        let writer = pipe.into_writer().stopped_by(&stop);
+        let writer = pipe.into_writer().cancelled_by(&token);
         let failed = writer.open_with_timeout(&mut program.0, time).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
         let writer = failed.into_state();
 
-        let mut end = Pipe::temporary().unwrap().into_reader().stopped_by(&stop).open().unwrap();
+        let mut end = Pipe::temporary().unwrap().into_reader().cancelled_by(&token).open().unwrap();
         let error = end.wait_for_peer_timeout(&mut program.0, time).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(error.to_string().ends_with("still no writer has come to it"), "{error}");
 
-        stop.stop();
-        assert_eq!(writer.open_with(&mut program.0).unwrap_err().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(writer.open_with(&mut program.0).unwrap_err().kind(), ErrorKind::Cancelled);
         let error = end.wait_for_peer(&mut program.0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
     });
 }
 

@@ -395,12 +395,12 @@ fn b18_a_process_of_another_container_is_known_by_its_user() {
 #[test]
 fn b24_a_byte_out_of_band_does_not_hold_up_the_reader() {
     watched(|| {
-        for stopped in [false, true] {
+        for cancelled in [false, true] {
             let listener = Listener::temporary().unwrap();
             let hostile = UnixStream::connect(listener.path()).unwrap();
             let mut server = listener.accept().unwrap();
-            if stopped {
-                server = server.stopped_by(&typed_pipe::Stop::new().unwrap());
+            if cancelled {
+                server = server.cancelled_by(&typed_pipe::CancelToken::new().unwrap());
             }
             (&hostile).write_all(b"one").unwrap();
             if send(&hostile, b"!", SendFlags::OOB).is_err() {

@@ -19,8 +19,8 @@ use tokio::time::{sleep, timeout};
 use typed_pipe::state::{Allocated, Closed, Open};
 use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, LastWords, Pipe, ReadEnd, Stop, StreamEnd, Tokio, TypedReceiver,
-    TypedSender, WriteEnd,
+    CancelToken, EndOfWriters, ErrorKind, LastWords, Pipe, ReadEnd, StreamEnd, Tokio,
+    TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::peer;
@@ -415,57 +415,57 @@ fn a5_the_next_reader_that_takes_nothing_lets_a_task_sleep() {
 }
 
 #[test]
-fn a_stop_wakes_tasks() {
+fn a_cancel_token_wakes_tasks() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().stopped_by(&stop).into_tokio().open().await.unwrap();
+        let end = pipe.into_reader().cancelled_by(&token).into_tokio().open().await.unwrap();
         let receiving = tokio::spawn(async move { end.into_receiver::<u32>().recv().await });
 
         let full = Pipe::temporary().unwrap();
         let idle = reader(full.path()).open().await;
         let idle = if cfg!(unix) { idle.ok() } else { None };
-        let opening = tokio::spawn(writer(Folder::new().name("none")).stopped_by(&stop).open());
+        let opening = tokio::spawn(writer(Folder::new().name("none")).cancelled_by(&token).open());
         sleep(Duration::from_millis(20)).await;
         assert!(!receiving.is_finished() && !opening.is_finished());
-        stop.stop();
-        assert_eq!(receiving.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
-        assert_eq!(opening.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(receiving.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(opening.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
         // From now on, too.
-        let late = writer(path).stopped_by(&stop).open().await;
-        assert_eq!(late.unwrap_err().kind(), ErrorKind::Stopped);
+        let late = writer(path).cancelled_by(&token).open().await;
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Cancelled);
         drop(idle);
     });
 }
 
 #[test]
-fn a_stop_ends_a_stream() {
+fn a_cancel_token_ends_a_stream() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let pipe = Pipe::temporary().unwrap();
-        let end = pipe.into_reader().stopped_by(&stop).into_tokio().open().await.unwrap();
+        let end = pipe.into_reader().cancelled_by(&token).into_tokio().open().await.unwrap();
         let mut receiver = end.into_receiver::<u32>();
-        stop.stop();
+        token.cancel();
         assert!(receiver.recv().await.unwrap_err().is_fatal());
         assert!(poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await.is_none());
     });
 }
 
 #[test]
-fn a_stopped_send_is_withdrawn_or_kept() {
+fn a_cancelled_send_is_withdrawn_or_kept() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let (end, path) = pipe().await;
-        let sender = writer(path).stopped_by(&stop).open().await.unwrap();
+        let sender = writer(path).cancelled_by(&token).open().await.unwrap();
         let mut sender = sender.into_sender::<[u8]>();
         let big = vec![7; 1_000_000];
         assert!(timeout(TRY, sender.send(&big)).await.is_err());
-        stop.stop();
+        token.cancel();
         let failed = sender.flush().await.unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::Stopped);
+        assert_eq!(failed.kind(), ErrorKind::Cancelled);
         let failed = sender.send(&[1]).await.unwrap_err();
-        assert_eq!((failed.kind(), failed.is_half_sent()), (ErrorKind::Stopped, false));
+        assert_eq!((failed.kind(), failed.is_half_sent()), (ErrorKind::Cancelled, false));
         drop(end);
     });
 }
@@ -832,23 +832,24 @@ fn futures_can_be_sent() {
 
 /// A waker may run anything, such as the task itself.
 #[test]
-fn a_stop_holds_no_lock_while_it_wakes() {
-    struct AsksForAChild(Stop);
+fn a_cancel_token_holds_no_lock_while_it_wakes() {
+    struct AsksForAChild(CancelToken);
     impl Wake for AsksForAChild {
         fn wake(self: Arc<Self>) {
-            assert!(self.0.child().unwrap().is_stopped());
+            assert!(self.0.child_token().unwrap().is_cancelled());
         }
     }
     in_runtime(|| async {
-        let all = Stop::new().unwrap();
-        let end = Pipe::temporary().unwrap().into_reader().stopped_by(&all.child().unwrap());
+        let all = CancelToken::new().unwrap();
+        let end =
+            Pipe::temporary().unwrap().into_reader().cancelled_by(&all.child_token().unwrap());
         let mut end = end.into_tokio().open().await.unwrap();
         let waker = Waker::from(Arc::new(AsksForAChild(all.clone())));
         let mut buf = [0; 8];
         let mut reading = pin!(end.read(&mut buf));
         assert!(reading.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        all.stop();
-        assert_eq!(reading.await.unwrap_err().kind(), ErrorKind::Stopped);
+        all.cancel();
+        assert_eq!(reading.await.unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 

@@ -13,8 +13,8 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 use typed_pipe::state::{Allocated, Open};
 use typed_pipe::{
-    ConnectOptions, Connection, ErrorKind, Handles, Listener, ListenerOptions, Pipe, ReadEnd, Stop,
-    Tokio, TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd,
+    CancelToken, ConnectOptions, Connection, ErrorKind, Handles, Listener, ListenerOptions, Pipe,
+    ReadEnd, Tokio, TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd,
 };
 
 use crate::support::watched;
@@ -292,8 +292,8 @@ fn several_tasks_accept_at_once() {
     watched(|| {
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
-            let stop = Stop::new().unwrap();
-            let options = ListenerOptions::new().max_clients(5).stopped_by(&stop);
+            let token = CancelToken::new().unwrap();
+            let options = ListenerOptions::new().max_clients(5).cancelled_by(&token);
             let listener = options.temporary().unwrap();
             let path = listener.path().clone();
             let listener = Arc::new(listener.into_tokio().unwrap());
@@ -322,7 +322,7 @@ fn several_tasks_accept_at_once() {
                                 client.writer().write(&number).await.unwrap();
                                 told.send(number[0]).unwrap();
                             }
-                            Some(Err(error)) if error.kind() == ErrorKind::Stopped => break,
+                            Some(Err(error)) if error.kind() == ErrorKind::Cancelled => break,
                             Some(Err(error)) => {
                                 let late = [ErrorKind::NotReady, ErrorKind::TimedOut];
                                 assert!(late.contains(&error.kind()), "{error}");
@@ -337,7 +337,7 @@ fn several_tasks_accept_at_once() {
             while numbers.len() < CLIENTS.into() {
                 numbers.push(served.recv().await.unwrap());
             }
-            stop.stop();
+            token.cancel();
             while let Some(ended) = tasks.join_next().await {
                 ended.unwrap();
             }
@@ -366,8 +366,9 @@ fn a_task_that_waits_for_its_turn_to_accept_keeps_its_deadline() {
 #[test]
 fn a_listener_of_tasks_is_a_stream() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
-        let listener = ListenerOptions::new().stopped_by(&stop).max_clients(1).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let listener =
+            ListenerOptions::new().cancelled_by(&token).max_clients(1).temporary().unwrap();
         let path = listener.path().clone();
         let mut listener = listener.into_tokio().unwrap();
         let connecting = thread::spawn(move || {
@@ -375,7 +376,7 @@ fn a_listener_of_tasks_is_a_stream() {
                 let mut client = Connection::connect(&path).unwrap();
                 assert_eq!(client.reader().read(&mut [0]).unwrap(), 1);
             }
-            stop.stop();
+            token.cancel();
         });
         let mut clients = 0;
         while let Some(client) = poll_fn(|cx| Pin::new(&mut listener).poll_next(cx)).await {

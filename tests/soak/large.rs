@@ -21,7 +21,7 @@ pub(crate) fn supervise(site: &Site) {
         dice.rest(50..400);
         receiver.lasts();
         sender.lasts();
-        receiver.stop(dice.milliseconds(1..300));
+        receiver.suspend(dice.milliseconds(1..300));
     }
     sender.join();
     receiver.join();

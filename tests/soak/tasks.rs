@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    Client, ClientOptions, EndOfWriters, Error, ErrorKind, Pipe, Service, Stop, Tokio, WriteEnd,
+    CancelToken, Client, ClientOptions, EndOfWriters, Error, ErrorKind, Pipe, Service, Tokio,
+    WriteEnd,
 };
 
 use crate::arrivals::{Arrivals, BATCH};
@@ -67,8 +68,8 @@ fn service_name(player: &Player) -> PathBuf {
 }
 
 async fn host(player: &mut Player) {
-    let stop = Stop::new().unwrap();
-    let service = Service::<Ask, Parcel>::bind(service_name(player)).unwrap().stopped_by(&stop);
+    let token = CancelToken::new().unwrap();
+    let service = Service::<Ask, Parcel>::bind(service_name(player)).unwrap().cancelled_by(&token);
     let service = service.into_tokio().unwrap();
     let (book, handled) = (Arc::clone(&player.book), Arc::new(Handled::default()));
     let serving = tokio::spawn(service.serve(move |ask| {
@@ -82,7 +83,7 @@ async fn host(player: &mut Player) {
         }
     }));
     receive(player).await;
-    stop.stop();
+    token.cancel();
     let summary = serving.await.unwrap().unwrap();
     let callers = (STEADY.start..STEADY_SENDERS).chain(MORTAL.start..MORTAL_SENDERS);
     calls::close(&player.book, callers, summary);

@@ -20,7 +20,7 @@ use crate::seats::{Seat, Seats};
 use crate::source::{self, ReadWithin, Sink, Source, WriteWithin};
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
 use crate::sys::{Pauses, Raw, Server, Until, Wait, Way};
-use crate::wait::{Stop, waiting};
+use crate::wait::{CancelToken, waiting};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Toy {}
@@ -104,7 +104,7 @@ impl Runtime for Toy {
         }
     }
 
-    fn adopt(raw: Raw, _: Way, _: Option<&Stop>) -> Result<Raw, (Raw, io::Error)> {
+    fn adopt(raw: Raw, _: Way, _: Option<&CancelToken>) -> Result<Raw, (Raw, io::Error)> {
         Ok(raw)
     }
 
@@ -125,10 +125,10 @@ impl Runtime for Toy {
         _: &mut Context<'_>,
         buf: &mut [u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         _: &mut Pace,
     ) -> Poll<io::Result<usize>> {
-        tried(io.read(buf, waiting(Until::Now, stop)), until)
+        tried(io.read(buf, waiting(Until::Now, token)), until)
     }
 
     fn poll_write(
@@ -136,9 +136,9 @@ impl Runtime for Toy {
         _: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        tried(io.write(bytes, waiting(Until::Now, stop)), until)
+        tried(io.write(bytes, waiting(Until::Now, token)), until)
     }
 
     fn poll_write_or_take_in(
@@ -148,18 +148,18 @@ impl Runtime for Toy {
         _: &mut Context<'_>,
         bytes: &[u8],
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        tried(io.write_or_take_in(incoming, limit, bytes, waiting(Until::Now, stop)), until)
+        tried(io.write_or_take_in(incoming, limit, bytes, waiting(Until::Now, token)), until)
     }
 
     fn poll_finish(
         io: &mut Raw,
         _: &mut Context<'_>,
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
-        tried(io.finish(waiting(Until::Now, stop)), until)
+        tried(io.finish(waiting(Until::Now, token)), until)
     }
 
     fn renew(io: &mut Raw) -> io::Result<()> {
@@ -168,12 +168,12 @@ impl Runtime for Toy {
 
     async fn attempt<T>(
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
         mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut pauses = Pauses::new();
         loop {
-            let missing = match attempt(waiting(Until::Now, stop)) {
+            let missing = match attempt(waiting(Until::Now, token)) {
                 Err(error) => error,
                 done => return done,
             };
@@ -181,7 +181,7 @@ impl Runtime for Toy {
             match Self::over(until) {
                 Some(late) if late.kind() == io::ErrorKind::TimedOut => return Err(late),
                 Some(_) => return Err(missing),
-                None => Self::sleep(Self::sooner(until, time), stop).await?,
+                None => Self::sleep(Self::sooner(until, time), token).await?,
             }
         }
     }
@@ -191,24 +191,24 @@ impl Runtime for Toy {
         server: &Server,
         seats: &Seats,
         until: Until,
-        stop: Option<&Stop>,
+        token: Option<&CancelToken>,
     ) -> io::Result<((Raw, Raw), Seat)> {
         let mut taken = None;
         poll_fn(|cx| {
             if taken.is_none() {
                 taken = Some(ready!(seats.poll_take(cx)));
             }
-            let accepted = ready!(tried(server.accept(waiting(Until::Now, stop)), until));
+            let accepted = ready!(tried(server.accept(waiting(Until::Now, token)), until));
             Poll::Ready(accepted.map(|halves| (halves, taken.take().unwrap())))
         })
         .await
     }
 
-    async fn sleep(until: Until, stop: Option<&Stop>) -> io::Result<()> {
+    async fn sleep(until: Until, token: Option<&CancelToken>) -> io::Result<()> {
         let mut timer = Self::timer(until);
         poll_fn(|cx| {
-            if stop.is_some_and(Stop::is_stopped) {
-                return Poll::Ready(Err(crate::error::Obstacle::Stopped.into()));
+            if token.is_some_and(CancelToken::is_cancelled) {
+                return Poll::Ready(Err(crate::error::Obstacle::Cancelled.into()));
             }
             timer.as_mut().map_or(Poll::Ready(()), |timer| Pin::new(timer).poll(cx)).map(Ok)
         })

@@ -10,7 +10,7 @@ use super::{Toy, block_on, look_at};
 use crate::state::{Closed, Open};
 use crate::wire::{Shared, Wire};
 use crate::{
-    Connection, EndOfWriters, Error, ErrorKind, LastWords, Listener, Pipe, ReadEnd, Stop,
+    CancelToken, Connection, EndOfWriters, Error, ErrorKind, LastWords, Listener, Pipe, ReadEnd,
     TypedConnection, TypedReceiver, TypedSender, WriteEnd,
 };
 
@@ -112,16 +112,16 @@ fn a_future_that_is_dropped_loses_nothing() {
 }
 
 #[test]
-fn a_stop_ends_what_waits() {
+fn a_cancel_token_ends_what_waits() {
     block_on(async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let pipe = Pipe::temporary().unwrap();
-        let end = closed(pipe.into_reader().stopped_by(&stop)).open().await.unwrap();
+        let end = closed(pipe.into_reader().cancelled_by(&token)).open().await.unwrap();
         let mut receiver = end.into_receiver::<u32>();
         let mut waiting = pin!(receiver.recv());
         assert!(look_at(waiting.as_mut()).is_pending());
-        stop.stop();
-        assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 

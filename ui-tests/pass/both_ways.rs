@@ -8,7 +8,7 @@ use std::time::Duration;
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
     Agreement, ConnectOptions, Connection, Handles, Listener, ListenerOptions, ReadHalf, ReceivingHalf, SendingHalf,
-    Stop, TypedConnection, WithHandles, WriteHalf,
+    CancelToken, TypedConnection, WithHandles, WriteHalf,
 };
 
 struct Server {
@@ -26,10 +26,10 @@ struct Halves {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Bytes: split, put together again, finished.
-    let stop = Stop::new()?;
-    let server = Server { listener: ListenerOptions::new().stopped_by(&stop).max_clients(9).temporary()? };
+    let token = CancelToken::new()?;
+    let server = Server { listener: ListenerOptions::new().cancelled_by(&token).max_clients(9).temporary()? };
     let path = server.listener.path().clone();
-    let client = ConnectOptions::new().stopped_by(&stop).connect(&path)?;
+    let client = ConnectOptions::new().cancelled_by(&token).connect(&path)?;
     let (reader, writer): (ReadHalf, WriteHalf) = client.split();
     let mut client = Connection::reunite(reader, writer)?;
     let mut accepted = server.listener.accept()?;

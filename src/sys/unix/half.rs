@@ -17,7 +17,7 @@ use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
-use super::wait::{expect_no_stop, ready, ready_or_time, until_done};
+use super::wait::{ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
 use crate::sys::{MOST_HANDLES, Until, Wait};
 
@@ -121,7 +121,7 @@ pub(super) struct Receiving {
 impl Receiving {
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         if !self.backlog.is_empty() {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             let bytes = self.backlog.read(buf)?;
             if self.backlog.is_empty() {
                 // The memory goes back: most of the time nothing is taken in.
@@ -484,18 +484,18 @@ mod tests {
     use crate::sys::Event;
 
     #[test]
-    fn a_stop_goes_before_what_was_taken_in() {
+    fn a_cancel_token_goes_before_what_was_taken_in() {
         let (one, mut other) = UnixStream::pair().unwrap();
         let (mut from, mut to) = halves(one.into());
         while to.write(&[IoSlice::new(&[7; 1000])], Wait::NOW).is_ok() {}
         other.write_all(b"news").unwrap();
         let error = to.write_or_take_in(&mut from, 100, &[7; 1000], Wait::NOW).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        let stop = Event::new().unwrap();
-        stop.set();
+        let token = Event::new().unwrap();
+        token.set();
         let mut buf = [0; 8];
-        let error = from.read(&mut buf, Wait { until: Until::Done, stop: Some(&stop) });
-        assert!(error.unwrap_err().to_string().contains("stopped"));
+        let error = from.read(&mut buf, Wait { until: Until::Done, token: Some(&token) });
+        assert!(error.unwrap_err().to_string().contains("cancelled"));
         assert_eq!(from.read(&mut buf, Wait::NOW).unwrap(), 4);
     }
 }

@@ -139,7 +139,7 @@ fn connect_now(path: &Path) -> io::Result<OwnedFd> {
             Err(Errno::PROTOTYPE) => Err(Obstacle::NotASocket("a socket of another type").into()),
             // It goes on, or nothing came of it, as on Linux after a signal: to connect again tells.
             Err(Errno::INPROGRESS | Errno::INTR) => {
-                let forever = Wait { until: Until::Done, stop: None };
+                let forever = Wait { until: Until::Done, token: None };
                 ready(socket.as_fd(), PollFlags::OUT, forever)?;
                 continue;
             }

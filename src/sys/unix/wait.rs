@@ -1,4 +1,4 @@
-//! Waiting for a descriptor, a deadline, or a stop.
+//! Waiting for a descriptor, a deadline, or a cancelled token.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,7 +12,7 @@ use crate::sys::{Until, Wait};
 
 pub(crate) use event::Event;
 
-/// What a stop token sets: a descriptor that becomes readable once, and stays so.
+/// What a cancel token sets: a descriptor that becomes readable once, and stays so.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod event {
     use std::io;
@@ -45,7 +45,7 @@ mod event {
     }
 }
 
-/// What a stop token sets: a descriptor that becomes readable once, and stays so.
+/// What a cancel token sets: a descriptor that becomes readable once, and stays so.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod event {
     use std::io::{self, Write};
@@ -87,8 +87,8 @@ pub(super) fn until_done<T>(
     wait: Wait<'_>,
     mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
 ) -> io::Result<T> {
-    if wait.stop.is_some() {
-        // A stop goes before what could be done at once, or a busy stream would never stop.
+    if wait.token.is_some() {
+        // A cancelled token goes before what could be done at once, or a busy stream would never stop.
         match ready(fd, asked, Wait { until: Until::Now, ..wait }) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => done?,
@@ -107,23 +107,23 @@ pub(super) fn until_done<T>(
     }
 }
 
-/// Fails if the stop is set: a stop goes before what could be done at once.
-pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
-    let Some(stop) = wait.stop else { return Ok(()) };
-    match ready(stop.as_fd(), PollFlags::IN, Wait::NOW) {
-        Ok(()) => Err(Obstacle::Stopped.into()),
+/// Fails if the token is cancelled: a cancelled token goes before what could be done at once.
+pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
+    let Some(token) = wait.token else { return Ok(()) };
+    match ready(token.as_fd(), PollFlags::IN, Wait::NOW) {
+        Ok(()) => Err(Obstacle::Cancelled.into()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Waits until `fd` is ready for what is asked, or hung up. A stop that is set goes first.
+/// Waits until `fd` is ready for what is asked, or hung up. A cancelled token that is set goes first.
 pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
-    let stop = wait.stop.map(AsFd::as_fd);
+    let token = wait.token.map(AsFd::as_fd);
     loop {
         let time = remaining(wait.until)?;
-        match wait_once(fd, asked, stop, time.as_ref()) {
-            Ok((_, true)) => return Err(Obstacle::Stopped.into()),
+        match wait_once(fd, asked, token, time.as_ref()) {
+            Ok((_, true)) => return Err(Obstacle::Cancelled.into()),
             Ok((true, false)) => return Ok(()),
             Ok((false, false)) if is_over(wait.until) => return Err(out_of_time(wait.until)),
             Ok((false, false)) => {}
@@ -151,26 +151,26 @@ pub(super) fn ready_or_time(
     }
 }
 
-/// Waits once; tells whether the descriptor is ready, and whether the stop is set.
+/// Waits once; tells whether the descriptor is ready, and whether the token is cancelled.
 fn wait_once(
     fd: BorrowedFd<'_>,
     asked: PollFlags,
-    stop: Option<BorrowedFd<'_>>,
+    token: Option<BorrowedFd<'_>>,
     time: Option<&Timespec>,
 ) -> rustix::io::Result<(bool, bool)> {
     #[cfg(target_vendor = "apple")]
     if asked == PollFlags::IN {
-        return super::apple::select_readable(fd, stop, time);
+        return super::apple::select_readable(fd, token, time);
     }
     let fd = PollFd::from_borrowed_fd(fd, asked);
-    let Some(stop) = stop else {
+    let Some(token) = token else {
         let mut fds = [fd];
         return Ok((poll(&mut fds, time)? > 0, false));
     };
-    let mut fds = [fd, PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+    let mut fds = [fd, PollFd::from_borrowed_fd(token, PollFlags::IN)];
     poll(&mut fds, time)?;
-    let [fd, stop] = fds.map(|entry| !entry.revents().is_empty());
-    Ok((fd, stop))
+    let [fd, token] = fds.map(|entry| !entry.revents().is_empty());
+    Ok((fd, token))
 }
 
 /// Lets some time pass before another try; ends early where the wait itself ends.
@@ -187,13 +187,13 @@ pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     if last {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    let Some(stop) = wait.stop else {
+    let Some(token) = wait.token else {
         std::thread::sleep(time);
         return Ok(());
     };
     let until = now.checked_add(time).map_or(Until::Done, Until::Deadline);
-    match ready(stop.as_fd(), PollFlags::IN, Wait { until, stop: None }) {
-        Ok(()) => Err(Obstacle::Stopped.into()),
+    match ready(token.as_fd(), PollFlags::IN, Wait { until, token: None }) {
+        Ok(()) => Err(Obstacle::Cancelled.into()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
         Err(error) => Err(error),
     }

@@ -275,9 +275,9 @@ mod tests {
                 Ok(()) => eprintln!("it needs no room"),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}"),
             }
-            let stop = Event::new().unwrap();
-            stop.set();
-            let _ = one.1.finish(Wait { until: Until::Done, stop: Some(&stop) });
+            let token = Event::new().unwrap();
+            token.set();
+            let _ = one.1.finish(Wait { until: Until::Done, token: Some(&token) });
             assert_eq!(read_bytes(&mut other.0, 1), [7]);
             let reading = thread::spawn(move || (read_all(&mut other.0).len(), other));
             one.1.finish(within(10_000)).unwrap();
@@ -434,7 +434,7 @@ mod tests {
             0 => NOW,
             1 => {
                 let end = Instant::now() + Duration::from_micros(20);
-                Wait { until: Until::Deadline(end), stop: None }
+                Wait { until: Until::Deadline(end), token: None }
             }
             _ => within(1),
         }
@@ -447,21 +447,21 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_ends_a_read_and_a_write() {
+    fn a_cancel_token_ends_a_read_and_a_write() {
         timely(|| {
             let (mut one, mut other) = connection();
             let went = fill(&mut one.1);
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: Until::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let (from, to) = (&mut one.0, &mut one.1);
                 let reading = scope.spawn(|| from.read(&mut [0; 8], wait).unwrap_err());
                 let writing = scope.spawn(|| to.write(&[8; 8], wait).unwrap_err());
                 thread::sleep(Duration::from_millis(50));
-                stop.set();
+                token.set();
                 for thread in [reading, writing] {
                     let error = thread.join().unwrap();
-                    assert!(error.to_string().contains("stopped"), "{error}");
+                    assert!(error.to_string().contains("cancelled"), "{error}");
                 }
             });
             drop(one.1);

@@ -20,7 +20,7 @@ use crate::sys::{Until, Wait};
 pub struct Event(OwnedHandle);
 
 impl Event {
-    /// What a stop token sets: it stays set.
+    /// What a cancel token sets: it stays set.
     pub(crate) fn new() -> io::Result<Self> {
         Self::create(true)
     }
@@ -50,13 +50,13 @@ impl Event {
         self.0.as_raw_handle()
     }
 
-    /// Waits until it is set, or the wait ends. A stop goes first, and a deadline that has passed.
+    /// Waits until it is set, or the wait ends. A cancelled token goes first, and a deadline that has passed.
     pub(super) fn wait(&self, wait: Wait<'_>) -> io::Result<()> {
         loop {
             let time = remaining(wait.until)?;
-            match wait.stop {
-                Some(stop) => match wait_any([stop, self], time)? {
-                    Some(0) => return Err(Obstacle::Stopped.into()),
+            match wait.token {
+                Some(token) => match wait_any([token, self], time)? {
+                    Some(0) => return Err(Obstacle::Cancelled.into()),
                     Some(_) => return Ok(()),
                     None => {}
                 },
@@ -105,10 +105,10 @@ pub(super) fn wait_any<'a>(
     }
 }
 
-/// Fails if the stop is set: a stop goes before what could be done at once.
-pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
-    match wait.stop {
-        Some(stop) if stop.wait_for(0)? => Err(Obstacle::Stopped.into()),
+/// Fails if the token is cancelled: a cancelled token goes before what could be done at once.
+pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
+    match wait.token {
+        Some(token) if token.wait_for(0)? => Err(Obstacle::Cancelled.into()),
         _ => Ok(()),
     }
 }
@@ -134,8 +134,8 @@ pub(super) fn remaining(until: Until) -> io::Result<u32> {
 pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let left = remaining(wait.until)?;
     let time = u32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(left).min(left);
-    match wait.stop {
-        Some(stop) if stop.wait_for(time)? => Err(Obstacle::Stopped.into()),
+    match wait.token {
+        Some(token) if token.wait_for(time)? => Err(Obstacle::Cancelled.into()),
         Some(_) => Ok(()),
         None => {
             std::thread::sleep(Duration::from_millis(time.into()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ahead::AHEAD;
 use super::connection::Connection;
-use super::event::{Event, expect_no_stop, remaining};
+use super::event::{Event, ensure_not_cancelled, remaining};
 use super::overlapped::{Outcome, Overlapped};
 use super::passing::Source;
 use super::stream::MOST;
@@ -56,7 +56,7 @@ impl Incoming {
         }
         self.connection().expect_able(wait)?;
         self.connection().repeat_farewell();
-        expect_no_stop(wait)?;
+        ensure_not_cancelled(wait)?;
         if !self.backlog.is_empty() {
             return self.read_backlog(buf);
         }
@@ -74,7 +74,7 @@ impl Incoming {
                 // Nothing came of a pipe without messages. Whoever sends that, over and over, cannot
                 // keep us beyond the deadline.
                 remaining(wait.until)?;
-                expect_no_stop(wait)?;
+                ensure_not_cancelled(wait)?;
             }
         }
         self.end()

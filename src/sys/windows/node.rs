@@ -179,15 +179,15 @@ mod tests {
             assert!(kind(&error).contains("nobody reads"), "{error}");
             let error = node.open(Way::Out, within(20)).unwrap_err();
             assert!(kind(&error).contains("the deadline passed"), "{error}");
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: Until::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let waiting = scope.spawn(move || (node.open(Way::Out, wait).unwrap_err(), node));
                 thread::sleep(Duration::from_millis(50));
                 let begin = Instant::now();
-                stop.set();
+                token.set();
                 let (error, mut node) = waiting.join().unwrap();
-                assert!(kind(&error).contains("stopped"), "{error}");
+                assert!(kind(&error).contains("cancelled"), "{error}");
                 assert!(begin.elapsed() < Duration::from_secs(1));
                 let client = scope.spawn(move || read_bytes(&mut reader(&path), 2));
                 let mut end = node.open(Way::Out, within(10_000)).unwrap();

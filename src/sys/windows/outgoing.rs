@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use super::behind::Behind;
 use super::connection::Connection;
-use super::event::{Event, expect_no_stop};
+use super::event::{Event, ensure_not_cancelled};
 use super::gather::gather;
 use super::incoming::Incoming;
 use super::overlapped::{Outcome, Overlapped};
@@ -161,7 +161,7 @@ impl Outgoing {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.connection().expect_able(wait)?;
-        expect_no_stop(wait)
+        ensure_not_cancelled(wait)
     }
 
     /// Writes, and lets go of the handles that are passed if a byte of it went.
@@ -364,22 +364,25 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             write_all(&mut other.1, b"third", PLAIN);
             other.1.finish(PLAIN).unwrap();
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: Until::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let writing = scope.spawn(|| {
                     let error = one.1.write_or_take_in(&mut one.0, 100, b"x", wait).unwrap_err();
                     (error, &mut one)
                 });
                 thread::sleep(Duration::from_millis(50));
-                stop.set();
+                token.set();
                 let (error, one) = writing.join().unwrap();
-                assert!(error.to_string().contains("stopped"), "{error}");
+                assert!(error.to_string().contains("cancelled"), "{error}");
                 assert_eq!(one.0.unread().unwrap(), 18);
                 let mut buf = [0; 3];
                 assert_eq!(one.0.read(&mut buf, NOW).unwrap(), 3);
                 let error = one.0.read(&mut buf, wait).unwrap_err();
-                assert!(error.to_string().contains("stopped"), "a stop goes first: {error}");
+                assert!(
+                    error.to_string().contains("cancelled"),
+                    "a cancelled token goes first: {error}"
+                );
                 assert_eq!(read_all(&mut one.0), b"st second third");
                 assert_eq!(one.0.read(&mut buf, NOW).unwrap(), 0, "it stays");
             });

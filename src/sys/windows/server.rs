@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::connection::Connection;
-use super::event::{Event, expect_no_stop};
+use super::event::{Event, ensure_not_cancelled};
 use super::facts::Facts;
 use super::halves::{events, halves};
 use super::instance::{Listener, lock};
@@ -43,7 +43,7 @@ impl Server {
     /// The next client. Several threads may wait for one, each as long as it likes.
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             match self.admit() {
                 Ok(Some(halves)) => return Ok(halves),
                 Ok(None) => self.event.wait(wait)?,
@@ -93,7 +93,7 @@ impl Server {
 impl Raw {
     /// The two sides of a connection, each with both halves: by a name that nobody else can guess, and that is gone then.
     pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
-        let forever = Wait { until: Until::Done, stop: None };
+        let forever = Wait { until: Until::Done, token: None };
         let (path, server) = Server::temporary(&Settings { backlog: 1, ..Settings::default() })?;
         let client = Self::connect(&path, false, forever)?;
         Ok([client, server.accept(forever)?])
@@ -231,11 +231,11 @@ mod tests {
         timely(|| {
             for round in 0..5 {
                 let (path, server) = server();
-                let (served, stop) = (AtomicUsize::new(0), Event::new().unwrap());
+                let (served, token) = (AtomicUsize::new(0), Event::new().unwrap());
                 thread::scope(|scope| {
                     for _ in 0..4 {
                         scope.spawn(|| {
-                            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+                            let wait = Wait { until: Until::Done, token: Some(&token) };
                             while let Ok((mut from, mut to)) = server.accept(wait) {
                                 assert_eq!(read_all(&mut from), b"ask");
                                 write_all(&mut to, b"answer", PLAIN);
@@ -258,7 +258,7 @@ mod tests {
                     for client in clients {
                         client.join().unwrap();
                     }
-                    stop.set();
+                    token.set();
                 });
                 assert_eq!(served.into_inner(), CLIENTS);
             }
@@ -266,30 +266,30 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_or_a_stop_ends_each_wait_alone() {
+    fn a_deadline_or_a_cancel_token_ends_each_wait_alone() {
         timely(|| {
             let (path, server) = server();
             assert_eq!(server.accept(NOW).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-            let stop = Event::new().unwrap();
+            let token = Event::new().unwrap();
             thread::scope(|scope| {
                 let long = scope.spawn(|| server.accept(within(20_000)).map(drop));
-                let stopped = scope.spawn(|| {
-                    let wait = Wait { until: Until::Done, stop: Some(&stop) };
+                let cancelled = scope.spawn(|| {
+                    let wait = Wait { until: Until::Done, token: Some(&token) };
                     server.accept(wait).unwrap_err()
                 });
                 let error = server.accept(within(50)).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);
                 let begin = Instant::now();
-                stop.set();
-                assert!(kind(&stopped.join().unwrap()).contains("stopped"));
+                token.set();
+                assert!(kind(&cancelled.join().unwrap()).contains("cancelled"));
                 assert!(begin.elapsed() < Duration::from_secs(1));
                 drop(client(&path));
                 long.join().unwrap().unwrap();
             });
             drop(client(&path));
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let wait = Wait { until: Until::Done, token: Some(&token) };
             let error = server.accept(wait).unwrap_err();
-            assert!(kind(&error).contains("stopped"), "a stop goes first: {error}");
+            assert!(kind(&error).contains("cancelled"), "a cancelled token goes first: {error}");
             drop(server.accept(within(10_000)).unwrap());
         });
     }

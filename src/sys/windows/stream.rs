@@ -10,7 +10,7 @@ use super::ahead::{AHEAD, Ahead, Progress};
 #[cfg(feature = "tokio")]
 use super::behind::Behind;
 use super::client;
-use super::event::{Event, expect_no_stop, remaining};
+use super::event::{Event, ensure_not_cancelled, remaining};
 use super::facts::{expect_pipe, quota};
 use super::gather::gather;
 use super::mode::Before;
@@ -134,7 +134,7 @@ impl Stream {
         let most = buf.len().min(MOST);
         let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             let outcome = self.pipe.read(buf, wait)?;
             if outcome.is_end() {
                 return self.end(outcome);
@@ -168,7 +168,7 @@ impl Stream {
     fn read_what_is_ahead(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         let Some(ahead) = &mut self.ahead else { return Ok(0) };
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             match ahead.look(&mut self.pipe) {
                 Progress::Bytes => return Ok(ahead.take(&mut self.pipe, buf)),
                 Progress::Empty => {
@@ -191,7 +191,7 @@ impl Stream {
             return Ok(0);
         }
         self.expect_able(wait)?;
-        expect_no_stop(wait)?;
+        ensure_not_cancelled(wait)?;
         let most = if wait.is_plain() { MOST } else { self.quota };
         self.pipe.write(buf.get(..most).unwrap_or(buf), wait)?.moved()
     }
@@ -362,7 +362,7 @@ mod tests {
                         0 => NOW,
                         1 => Wait {
                             until: Until::Deadline(Instant::now() + Duration::from_micros(20)),
-                            stop: None,
+                            token: None,
                         },
                         _ => within(1),
                     };

@@ -30,12 +30,12 @@ use crate::sys::{Settings, Until, Wait, Way};
 #[path = "../../../tests/it/skipped.rs"]
 mod skipped;
 
-pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, stop: None };
-pub(super) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
+pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, token: None };
+pub(super) const NOW: Wait<'static> = Wait { until: Until::Now, token: None };
 
 pub(super) fn within(milliseconds: u64) -> Wait<'static> {
     let end = Instant::now() + Duration::from_millis(milliseconds);
-    Wait { until: Until::Deadline(end), stop: None }
+    Wait { until: Until::Deadline(end), token: None }
 }
 
 /// A pipe with a name of its own.

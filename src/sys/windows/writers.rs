@@ -6,7 +6,7 @@ use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex};
 
 use super::ahead::{AHEAD, Ahead, Progress};
-use super::event::{Event, expect_no_stop, remaining};
+use super::event::{Event, ensure_not_cancelled, remaining};
 use super::instance::{Listener, lock};
 use super::overlapped::Overlapped;
 use super::shortage;
@@ -45,7 +45,7 @@ impl Writers {
             return Ok(0);
         }
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             // Where there is no room for another writer, those that are here are heard all the same.
             let admitted = self.admit();
             match self.look(buf) {
@@ -68,7 +68,7 @@ impl Writers {
     /// Waits until a writer has come, be it one that says nothing, or that has left again.
     pub(super) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             self.admit()?;
             if self.turnout != Turnout::Awaited {
                 return Ok(());
@@ -273,26 +273,29 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_ends_a_read_and_loses_nothing() {
+    fn a_cancel_token_ends_a_read_and_loses_nothing() {
         timely(|| {
             let (path, mut node) = pipe();
             let mut end = node.open(Way::In, NOW).unwrap();
             let mut client: Raw = writer(&path);
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: Until::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let end = &mut end;
                 let waiting = scope.spawn(move || end.read(&mut [0; 8], wait).unwrap_err());
                 thread::sleep(Duration::from_millis(50));
                 let begin = Instant::now();
-                stop.set();
+                token.set();
                 let error = waiting.join().unwrap();
-                assert!(error.to_string().contains("stopped"), "{error}");
+                assert!(error.to_string().contains("cancelled"), "{error}");
                 assert!(begin.elapsed() < Duration::from_secs(1));
             });
             client.write(b"late", PLAIN).unwrap();
             let error = end.read(&mut [0; 8], wait).unwrap_err();
-            assert!(error.to_string().contains("stopped"), "a stop goes first: {error}");
+            assert!(
+                error.to_string().contains("cancelled"),
+                "a cancelled token goes first: {error}"
+            );
             assert_eq!(read_bytes(&mut end, 4), b"late");
         });
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use typed_pipe::{
-    Agreement, Connection, EndOfWriters, Error, ErrorKind, Handles, Listener, Pipe, Stop,
+    Agreement, CancelToken, Connection, EndOfWriters, Error, ErrorKind, Handles, Listener, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
@@ -279,7 +279,7 @@ fn next_writer(run: &mut Run) {
 }
 
 fn deadlines(run: &mut Run) {
-    let stop = run.again(Stop::new);
+    let token = run.again(CancelToken::new);
     let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
     let path = pipe.path().clone();
     let client = WriteEnd::from(path).open_timeout(SHORT);
@@ -287,13 +287,13 @@ fn deadlines(run: &mut Run) {
     if error.kind() != ErrorKind::TimedOut {
         run.note(error);
     }
-    let mut open = run.go(pipe.reader().stopped_by(&stop), |end| end.open());
+    let mut open = run.go(pipe.reader().cancelled_by(&token), |end| end.open());
     run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
     run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
     run.expect(ErrorKind::NotReady, || open.try_read(&mut [0]).map(drop));
     // What it writes to has always room, and takes all or nothing.
-    quietly(|| stop.stop());
-    run.expect(ErrorKind::Stopped, || open.read(&mut [0]).map(drop));
+    quietly(|| token.cancel());
+    run.expect(ErrorKind::Cancelled, || open.read(&mut [0]).map(drop));
 }
 
 fn bind_connect_accept(run: &mut Run) {
@@ -480,9 +480,9 @@ fn receive_handles(run: &mut Run) {
 #[cfg(feature = "service")]
 fn call(run: &mut Run) {
     let name = run.name("service");
-    let stop = quietly(|| Stop::new().unwrap());
+    let token = quietly(|| CancelToken::new().unwrap());
     let helper = quietly(|| {
-        let service = Service::<u32, u32>::bind(&name).unwrap().stopped_by(&stop);
+        let service = Service::<u32, u32>::bind(&name).unwrap().cancelled_by(&token);
         thread::spawn(move || service.serve(|number| number + 1))
     });
     let client = run.again(|| Client::<u32, u32>::connect_timeout(&name, LONG));
@@ -491,7 +491,7 @@ fn call(run: &mut Run) {
     run.again(|| client.notify(&5));
     drop(client);
     quietly(|| {
-        stop.stop();
+        token.cancel();
         helper.join().unwrap().unwrap();
     });
 }
