@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{Shared, Wire};
-use typed_pipe::{EndOfWriters, ErrorKind, PipeOptions, WriteEnd};
+use typed_pipe::{ErrorKind, OnHangup, PipeOptions, WriteEnd};
 
 /// The largest text of a message: 1 MiB.
 const LARGEST: u64 = 1 << 20;
@@ -119,7 +119,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         pipe_options = pipe_options.buffer_size(bytes);
     }
     let reader = pipe_options.temporary()?.into_reader();
-    let reader = reader.end_of_writers(EndOfWriters::NextWriter).open()?;
+    let reader = reader.on_hangup(OnHangup::NextWriter).open()?;
     let path = reader.path().ok_or("a temporary pipe has a path")?.clone();
     if let Ok(bytes) = reader.buffer_size() {
         println!("the pipe holds {bytes} bytes");

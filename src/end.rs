@@ -130,7 +130,7 @@ pub struct End<D, S, P = PipePath> {
 #[derive(Clone, Debug, Default)]
 struct Settings {
     token: Option<CancelToken>,
-    end_of_writers: EndOfWriters,
+    on_hangup: OnHangup,
     any_owner: bool,
     pace: Pace,
 }
@@ -139,11 +139,11 @@ struct Settings {
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{EndOfWriters, Pipe, TypedSender};
+/// use typed_pipe::{OnHangup, Pipe, TypedSender};
 ///
 /// let pipe = Pipe::temporary()?;
 /// let path = pipe.path().clone();
-/// let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open()?;
+/// let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open()?;
 /// let mut receiver = end.into_receiver::<u32>();
 ///
 /// // Two other processes, one after the other, which here are one thread:
@@ -157,7 +157,7 @@ struct Settings {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum EndOfWriters {
+pub enum OnHangup {
     /// The end of the stream: when the last writer has left, nothing more is read.
     #[default]
     EndOfStream,
@@ -362,14 +362,14 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
 }
 
 impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
-    /// Sets what the end of the writers is taken for: see [`EndOfWriters`].
+    /// Sets what the end of the writers is taken for: see [`OnHangup`].
     ///
     /// ```
-    /// use typed_pipe::{EndOfWriters, Pipe, WriteEnd};
+    /// use typed_pipe::{OnHangup, Pipe, WriteEnd};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let mut reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open()?;
+    /// let mut reader = pipe.into_reader().on_hangup(OnHangup::NextWriter).open()?;
     /// for word in ["one", "two"] {
     ///     WriteEnd::at(&path)?.open()?.write(word.as_bytes())?; // and the writer leaves
     ///     assert_eq!(reader.read(&mut [0; 8])?, 3);
@@ -378,8 +378,8 @@ impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn end_of_writers(mut self, policy: EndOfWriters) -> Self {
-        self.settings.end_of_writers = policy;
+    pub fn on_hangup(mut self, policy: OnHangup) -> Self {
+        self.settings.on_hangup = policy;
         self
     }
 }
@@ -729,7 +729,7 @@ impl<D, S, P> Unpin for End<D, S, P> {}
 impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// Reads some bytes, waiting until there are any; `Ok(0)` when the last writer has left.
     ///
-    /// The first read waits for the first writer. See [`EndOfWriters`] for what follows when the last
+    /// The first read waits for the first writer. See [`OnHangup`] for what follows when the last
     /// one has left.
     ///
     /// ```
@@ -861,7 +861,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     }
 
     pub(crate) fn next_writer(&self) -> bool {
-        self.settings.end_of_writers == EndOfWriters::NextWriter
+        self.settings.on_hangup == OnHangup::NextWriter
     }
 }
 

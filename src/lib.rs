@@ -51,7 +51,7 @@
 //! |---|---|
 //! | the picture of all states, and what does not compile | [`Pipe`] |
 //! | what opening waits for | [`End::open`] |
-//! | the end of the stream, and readers that outlive their writers | [`EndOfWriters`] |
+//! | the end of the stream, and readers that outlive their writers | [`OnHangup`] |
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
 //! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`StreamEnd`] |
@@ -145,7 +145,7 @@ pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, Typed
 pub use duplex::{
     Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };
-pub use end::{End, EndOfWriters, Erased, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
+pub use end::{End, Erased, Hold, OnHangup, ReadEnd, Reopen, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
 pub use once::{

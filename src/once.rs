@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::channel::{LastWords, Receivable, Sendable};
-use crate::end::{EndOfWriters, WriteEnd};
+use crate::end::{OnHangup, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
 use crate::state::complete;
@@ -260,7 +260,7 @@ fn receive_framed<T: Receivable, F: Framing>(
 ) -> Result<T, Error> {
     let until = within(timeout);
     let pipe = Pipe::new(path)?.mkfifo()?;
-    let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter);
+    let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
     let end = end.open_until(until)?;
     end.into_receiver_with(Wire::new(framing, Postcard)).recv_until(until)
 }

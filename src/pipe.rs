@@ -85,7 +85,7 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// - An owner that closes its reading end has ended the streams of the writers that are there: when it opens one
 ///   again, they are `Disconnected`, and so is a program that waits in the system's own `open` by then. Only if it
 ///   has read nothing, or has read to the end, what has come since is still there. One end that waits for the
-///   [next writer](crate::EndOfWriters::NextWriter) loses nobody.
+///   [next writer](crate::OnHangup::NextWriter) loses nobody.
 /// - Likewise a writing end that has written and is closed has ended its stream. The next one waits for a reader that
 ///   comes anew; one that waits for the next writer does so by itself.
 /// - An owner that writes and loses its reader is told so. What that had not read is gone, and the rest of a
@@ -281,11 +281,11 @@ impl Pipe<Allocated> {
     /// out of the function, [`open_reader`](Self::open_reader) can.
     ///
     /// ```
-    /// use typed_pipe::{EndOfWriters, Pipe, TypedSender};
+    /// use typed_pipe::{OnHangup, Pipe, TypedSender};
     ///
     /// let mut pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open()?; // not as the usual one opens
+    /// let end = pipe.reader().on_hangup(OnHangup::NextWriter).open()?; // not as the usual one opens
     /// let mut receiver = end.into_receiver::<u32>();
     /// for number in [1, 2] {
     ///     TypedSender::<u32>::connect(&path)?.send(&number)?; // and the sender leaves

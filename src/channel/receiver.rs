@@ -162,7 +162,7 @@ impl<T, R: Source> TypedReceiver<T, R> {
 impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// How the writers ended the last time that all of them had left; `None` before.
     ///
-    /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does; and
+    /// Where the [next writer](crate::OnHangup::NextWriter) is awaited and no error tells of an end, this does; and
     /// after a loop, which ends for a writer that was killed between two messages as for one that has finished. After bytes that were not in order, it
     /// is [`VanishedInMessage`](StreamEnd::VanishedInMessage).
     ///
@@ -304,7 +304,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// A receiver over anything that bytes can be read from, on a wire of choice.
     ///
     /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
-    /// path, and keeps to the end's [policy](crate::EndOfWriters).
+    /// path, and keeps to the end's [policy](crate::OnHangup).
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Wire};

@@ -289,7 +289,7 @@ impl Error {
     /// [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
-    /// [next writer](crate::EndOfWriters::NextWriter) never loses its place for good: it skips what the present
+    /// [next writer](crate::OnHangup::NextWriter) never loses its place for good: it skips what the present
     /// writers still send, and begins anew with the next one.
     ///
     /// ```

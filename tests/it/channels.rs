@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    CancelToken, CodecError, EndOfWriters, ErrorKind, LastWords, Message, Pipe, PipePath,
-    StreamEnd, TypedReceiver, TypedSender, WriteEnd,
+    CancelToken, CodecError, ErrorKind, LastWords, Message, OnHangup, Pipe, PipePath, StreamEnd,
+    TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::watched;
@@ -438,7 +438,7 @@ fn a22_a_writer_that_dies_in_a_message_does_not_spoil_the_next_writers() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<String>();
         for round in 0..10 {
             let path = path.clone();
@@ -529,7 +529,7 @@ fn a_receiver_of_many_writers_in_turn_knows_how_each_left() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u8>();
         let nobody = receiver.try_recv().unwrap_err();
         assert_eq!((nobody.kind(), receiver.last_end()), (ErrorKind::NotReady, None));

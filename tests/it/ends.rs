@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use typed_pipe::{
-    CancelToken, EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender,
+    CancelToken, ErrorKind, OnHangup, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender,
     WriteEnd,
 };
 
@@ -179,7 +179,7 @@ fn a5_a_reader_that_waits_for_the_next_writer_reads_all_of_them() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut end = reader.open().unwrap();
         for round in 0..20_u8 {
             let path = path.clone();
@@ -432,7 +432,7 @@ mod unix {
             let pipe = Pipe::temporary().unwrap();
             for renewed in [false, true] {
                 let reader = ReadEnd::from(pipe.path().clone());
-                let mut end = reader.end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+                let mut end = reader.on_hangup(OnHangup::NextWriter).open().unwrap();
                 if renewed {
                     drop(WriteEnd::from(pipe.path().clone()).open().unwrap());
                     assert_eq!(end.read(&mut [0; 1]).unwrap(), 0, "the writer has left");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use typed_pipe::state::Open;
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, StreamEnd, TypedReceiver, TypedSender,
+    ErrorKind, OnHangup, Pipe, PipeOptions, ReadEnd, StreamEnd, TypedReceiver, TypedSender,
     WriteEnd,
 };
 
@@ -101,7 +101,7 @@ fn a17_a_receiver_that_lost_its_place_begins_anew_with_the_next_writer() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver_with::<String, _, _>(checked());
         for _ in 0..3 {
             let path = path.clone();
@@ -228,7 +228,7 @@ fn a_receiver_of_next_writers_is_not_ended_by_a_goodbye() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u8>();
         for round in 0..5 {
             let path = path.clone();
@@ -350,7 +350,7 @@ fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver_with::<String, _, _>(checked());
         let nothing_comes = |receiver: &mut TypedReceiver<String, ReadEnd<Open, _>, _>| {
             assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::{EndOfWriters, ErrorKind, Pipe, ReadEnd, TypedReceiver, TypedSender};
+use typed_pipe::{ErrorKind, OnHangup, Pipe, ReadEnd, TypedReceiver, TypedSender};
 
 use crate::peer;
 use crate::support::{Folder, watched};
@@ -160,7 +160,7 @@ fn a_message_that_a_writing_end_has_left_unfinished_is_told_before_the_next_one(
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let reading = thread::spawn(move || {
-            let end = ReadEnd::from(path).end_of_writers(EndOfWriters::NextWriter);
+            let end = ReadEnd::from(path).on_hangup(OnHangup::NextWriter);
             let mut receiver = end.open().unwrap().into_receiver::<(String, String)>();
             let cut = receiver.recv().unwrap_err();
             assert_eq!(cut.kind(), ErrorKind::Truncated, "{cut}");
@@ -710,7 +710,7 @@ mod unix {
     fn note<F: Framing>(kind: Kind, name: &Path, wire: fn() -> Wire<F>) {
         let mut notes = File::options().append(true).create(true).open(noted(name)).unwrap();
         let pipe = PipeOptions::new().buffer_size(kind.buffer()).at(name).unwrap().mkfifo();
-        let end = pipe.unwrap().into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let end = pipe.unwrap().into_reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = end.open().unwrap().into_receiver_with::<Parcel, _, _>(wire());
         for count in 0.. {
             let line = match receiver.recv() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use typed_pipe::wire::foreign::{Lines, Npipes};
 use typed_pipe::wire::{Codec, Framing, Plain, Wire};
-use typed_pipe::{CancelToken, CodecError, EndOfWriters, ErrorKind, Pipe, WriteEnd};
+use typed_pipe::{CancelToken, CodecError, ErrorKind, OnHangup, Pipe, WriteEnd};
 
 use crate::support::{skipped, watched};
 
@@ -432,7 +432,7 @@ fn json_over_several_lines_of_one_python_after_the_other() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let wire = Wire::new(ConcatenatedJson::default(), Json);
         let mut values = end.into_receiver_with::<serde_json::Value, _, _>(wire);
         for id in 0..3 {
@@ -460,7 +460,7 @@ fn lines_of_one_shell_after_the_other() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let mut lines = end.into_text();
         for text in ["no end", "another"] {
             let program = Command::new("sh")

@@ -5,7 +5,7 @@ use std::thread;
 
 use typed_pipe::wire::{Encoder, Shared, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, StreamEnd, TypedReceiver, TypedSender, WriteEnd,
+    ErrorKind, OnHangup, Pipe, PipeOptions, StreamEnd, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::{Folder, watched};
@@ -70,7 +70,7 @@ fn a17_a_writer_that_leaves_in_a_message_takes_nothing_with_it() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver_with::<Vec<u8>, _, _>(wire());
         assert_eq!(receiver.last_end(), None);
 

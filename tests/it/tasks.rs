@@ -19,8 +19,8 @@ use tokio::time::{sleep, timeout};
 use typed_pipe::state::{Allocated, Closed, Open};
 use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire};
 use typed_pipe::{
-    CancelToken, EndOfWriters, ErrorKind, LastWords, Pipe, ReadEnd, StreamEnd, Tokio,
-    TypedReceiver, TypedSender, WriteEnd,
+    CancelToken, ErrorKind, LastWords, OnHangup, Pipe, ReadEnd, StreamEnd, Tokio, TypedReceiver,
+    TypedSender, WriteEnd,
 };
 
 use crate::peer;
@@ -338,7 +338,7 @@ fn a_task_outlives_three_writers_in_turn() {
     in_runtime(|| async {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).into_tokio();
+        let end = pipe.reader().on_hangup(OnHangup::NextWriter).into_tokio();
         let mut receiver = end.open().await.unwrap().into_receiver::<u32>();
         for round in 0..3 {
             let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();
@@ -611,7 +611,7 @@ fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
     in_runtime(|| async {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let client = reader(path).end_of_writers(EndOfWriters::NextWriter);
+        let client = reader(path).on_hangup(OnHangup::NextWriter);
         let writing = thread::spawn(move || {
             for round in 0..3_u32 {
                 let mut sender = pipe.open_writer().unwrap().into_sender::<u32>();

@@ -163,12 +163,12 @@ fn a18_a_second_reader_is_refused() {
 #[test]
 fn a18_a_reader_keeps_its_place_from_writer_to_writer() {
     use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
-    use typed_pipe::{EndOfWriters, TypedSender};
+    use typed_pipe::{OnHangup, TypedSender};
 
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let mut receiver = end.into_receiver::<u32>();
         let other = open(path.as_path(), OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
         // It has the place in the moment in which it is free.
@@ -254,14 +254,14 @@ fn a5_a_receiver_that_waits_uses_no_processor() {
 
 #[test]
 fn a22_a_thousand_writers_are_killed_and_the_receiver_goes_on() {
-    use typed_pipe::EndOfWriters;
+    use typed_pipe::OnHangup;
     use typed_pipe::wire::{Checked, Wire};
 
     let rounds = if cfg!(windows) { 20 } else { 1000 };
     watched_for(Duration::from_secs(600), move || {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let wire = Wire::default().with_framing(Checked::default());
         let mut receiver = end.into_receiver_with::<(u32, u32, String), _, _>(wire);
         let (mut received, mut cut) = (0, 0);

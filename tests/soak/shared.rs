@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use typed_pipe::wire::{Shared, Wire, WriterId};
-use typed_pipe::{EndOfWriters, Error, ErrorKind, Pipe, WriteEnd};
+use typed_pipe::{Error, ErrorKind, OnHangup, Pipe, WriteEnd};
 
 use crate::arrivals::{Arrivals, BATCH};
 use crate::content::{Dice, Parcel};
@@ -42,7 +42,7 @@ pub(crate) fn wire() -> Wire<Shared> {
 
 fn receive(player: &mut Player) {
     let pipe = Pipe::new(player.name(LOAD)).unwrap().mkfifo().unwrap();
-    let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter);
+    let reader = pipe.into_reader().on_hangup(OnHangup::NextWriter);
     let mut receiver = reader.open().unwrap().into_receiver_with::<Parcel, _, _>(wire());
     let (mut arrivals, mut writers) = (Arrivals::new(WRITERS), Writers::default());
     let book = &player.book;

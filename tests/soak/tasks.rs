@@ -9,8 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, EndOfWriters, Error, ErrorKind, Pipe, Service, Tokio,
-    WriteEnd,
+    CancelToken, Client, ClientOptions, Error, ErrorKind, OnHangup, Pipe, Service, Tokio, WriteEnd,
 };
 
 use crate::arrivals::{Arrivals, BATCH};
@@ -91,7 +90,7 @@ async fn host(player: &mut Player) {
 
 async fn receive(player: &mut Player) {
     let pipe = Pipe::new(player.name(LOAD)).unwrap().mkfifo().unwrap();
-    let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).into_tokio();
+    let reader = pipe.into_reader().on_hangup(OnHangup::NextWriter).into_tokio();
     let reader = reader.open().await.unwrap();
     let mut receiver = reader.into_receiver_with::<Parcel, _, _>(shared::wire());
     let senders = (STEADY_SENDERS..STEADY.end).chain(MORTAL_SENDERS..MORTAL.end);

@@ -10,7 +10,7 @@ use super::{Toy, block_on, look_at};
 use crate::state::{Closed, Open};
 use crate::wire::{Shared, Wire};
 use crate::{
-    CancelToken, Connection, EndOfWriters, Error, ErrorKind, LastWords, Listener, Pipe, ReadEnd,
+    CancelToken, Connection, Error, ErrorKind, LastWords, Listener, OnHangup, Pipe, ReadEnd,
     TypedConnection, TypedReceiver, TypedSender, WriteEnd,
 };
 
@@ -131,7 +131,7 @@ fn the_next_writer_is_waited_for_and_writers_are_told_apart() {
         let wire = || Wire::default().with_framing(Shared::default());
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
         let end = closed(end).open().await.unwrap();
         let mut receiver = end.into_receiver_with::<u32, _, _>(wire());
         let mut writers = Vec::new();

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Closed, Open};
-use typed_pipe::{EndOfWriters, Pipe, PipeOptions, ReadEnd, CancelToken, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::{OnHangup, Pipe, PipeOptions, ReadEnd, CancelToken, TypedReceiver, TypedSender, WriteEnd};
 
 struct Server {
     jobs: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>>,
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Borrowed, with options.
     let token = CancelToken::new()?;
-    let reader = pipe.reader().cancelled_by(&token).end_of_writers(EndOfWriters::NextWriter);
+    let reader = pipe.reader().cancelled_by(&token).on_hangup(OnHangup::NextWriter);
     if let Ok(open) = reader.open_timeout(Duration::from_secs(1)) {
         drop(open.close());
     }

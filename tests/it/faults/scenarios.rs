@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use typed_pipe::{
-    Agreement, CancelToken, Connection, EndOfWriters, Error, ErrorKind, Handles, Listener, Pipe,
+    Agreement, CancelToken, Connection, Error, ErrorKind, Handles, Listener, OnHangup, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
@@ -262,7 +262,7 @@ fn messages(run: &mut Run) {
 fn next_writer(run: &mut Run) {
     let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
     let path = pipe.path().clone();
-    let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+    let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
     let mut receiver = quietly(|| reader.open().unwrap().into_receiver::<u8>());
     for number in 0..3 {
         quietly(|| {
