@@ -54,7 +54,7 @@
 //! | the end of the stream, and readers that outlive their writers | [`OnHangup`] |
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
 //! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
-//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`StreamEnd`] |
+//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`Hangup`] |
 //! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | keeping a channel in a struct: what its type is called | [`TypedReceiver`](TypedReceiver#its-type) |
@@ -138,7 +138,7 @@ pub mod wire;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 pub use channel::{
-    LastWords, Loan, Message, Receivable, Sendable, StreamEnd, TypedReceiver, TypedSender, WireOf,
+    Hangup, LastWords, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, forms_agree,
 };
 pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};

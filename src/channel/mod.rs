@@ -17,7 +17,7 @@ use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
 
 pub use bytes::Loan;
-pub use incoming::StreamEnd;
+pub use incoming::Hangup;
 pub use message::{Message, Receivable, Sendable, forms_agree};
 pub use outgoing::LastWords;
 pub use receiver::TypedReceiver;

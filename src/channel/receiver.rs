@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::incoming::{Incoming, StreamEnd};
+use super::incoming::{Hangup, Incoming};
 use super::message::{Message, Receivable};
 use crate::end::{End, Hold, ReadEnd};
 use crate::error::{Error, FrameError, Operation};
@@ -164,11 +164,11 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     ///
     /// Where the [next writer](crate::OnHangup::NextWriter) is awaited and no error tells of an end, this does; and
     /// after a loop, which ends for a writer that was killed between two messages as for one that has finished. After bytes that were not in order, it
-    /// is [`VanishedInMessage`](StreamEnd::VanishedInMessage).
+    /// is [`Truncated`](Hangup::Truncated).
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Pipe, TypedSender, StreamEnd};
+    /// use typed_pipe::{Hangup, Pipe, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -182,12 +182,12 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// for number in receiver.by_ref() {
     ///     println!("{}", number?);
     /// }
-    /// assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+    /// assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
     /// # sender.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn last_end(&self) -> Option<StreamEnd> {
-        self.incoming.last_end()
+    pub fn last_hangup(&self) -> Option<Hangup> {
+        self.incoming.last_hangup()
     }
 
     /// The bytes of the message that the last receive found, whether they could be decoded or not; `None` where it found

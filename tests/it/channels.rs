@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    CancelToken, CodecError, ErrorKind, LastWords, Message, OnHangup, Pipe, PipePath, StreamEnd,
+    CancelToken, CodecError, ErrorKind, Hangup, LastWords, Message, OnHangup, Pipe, PipePath,
     TypedReceiver, TypedSender, WriteEnd,
 };
 
@@ -508,15 +508,15 @@ fn the_last_words_tell_a_finished_writer_from_one_that_vanished() {
                 },
                 |end| {
                     let mut receiver = end.into_receiver::<u32>();
-                    assert_eq!(receiver.last_end(), None);
+                    assert_eq!(receiver.last_hangup(), None);
                     assert_eq!(receiver.recv().unwrap(), 7);
                     for _ in 0..2 {
                         let error = receiver.recv().unwrap_err();
                         assert!(error.is_end());
                         assert_eq!(error.kind() == ErrorKind::Finished, finish, "{error}");
                     }
-                    let want = if finish { StreamEnd::Finished } else { StreamEnd::Vanished };
-                    assert_eq!(receiver.last_end(), Some(want));
+                    let want = if finish { Hangup::Finished } else { Hangup::Disconnected };
+                    assert_eq!(receiver.last_hangup(), Some(want));
                     assert!(receiver.next().is_none());
                 },
             );
@@ -532,24 +532,24 @@ fn a_receiver_of_many_writers_in_turn_knows_how_each_left() {
         let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u8>();
         let nobody = receiver.try_recv().unwrap_err();
-        assert_eq!((nobody.kind(), receiver.last_end()), (ErrorKind::NotReady, None));
-        for end in [StreamEnd::Finished, StreamEnd::Vanished, StreamEnd::VanishedInMessage] {
+        assert_eq!((nobody.kind(), receiver.last_hangup()), (ErrorKind::NotReady, None));
+        for end in [Hangup::Finished, Hangup::Disconnected, Hangup::Truncated] {
             let path = path.clone();
             let writer = thread::spawn(move || {
                 let mut sender = WriteEnd::at(path).unwrap().open().unwrap().into_sender::<u8>();
                 sender.send(&1).unwrap();
                 match end {
-                    StreamEnd::Finished => drop(sender.try_finish()),
-                    StreamEnd::Vanished => drop(sender),
+                    Hangup::Finished => drop(sender.try_finish()),
+                    Hangup::Disconnected => drop(sender),
                     _ => sender.into_inner().write_all(&[0, 0, 0, 9, 1]).unwrap(),
                 }
             });
             assert_eq!(receiver.recv().unwrap(), 1);
             writer.join().unwrap();
             let told = receiver.try_recv().unwrap_err();
-            let cut = end == StreamEnd::VanishedInMessage;
+            let cut = end == Hangup::Truncated;
             assert_eq!(told.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::NotReady });
-            assert_eq!(receiver.last_end(), Some(end));
+            assert_eq!(receiver.last_hangup(), Some(end));
         }
     });
 }

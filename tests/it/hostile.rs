@@ -7,8 +7,7 @@ use std::time::Duration;
 use typed_pipe::state::Open;
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    ErrorKind, OnHangup, Pipe, PipeOptions, ReadEnd, StreamEnd, TypedReceiver, TypedSender,
-    WriteEnd,
+    ErrorKind, Hangup, OnHangup, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::watched;
@@ -361,18 +360,18 @@ fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
         sender.send("whole").unwrap();
         sender.say_goodbye().unwrap().close();
         assert_eq!(receiver.recv().unwrap(), "whole");
-        while receiver.last_end().is_none() {
+        while receiver.last_hangup().is_none() {
             nothing_comes(&mut receiver);
         }
-        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
 
         let mut end = WriteEnd::from(path).open().unwrap();
         end.write_all(&[0xFF; 100]).unwrap();
         end.close();
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Corrupt);
-        while receiver.last_end() == Some(StreamEnd::Finished) {
+        while receiver.last_hangup() == Some(Hangup::Finished) {
             nothing_comes(&mut receiver);
         }
-        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
     });
 }

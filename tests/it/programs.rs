@@ -404,7 +404,7 @@ fn json_of_a_shell_needs_no_last_line_feed() {
 #[cfg(feature = "json")]
 #[test]
 fn half_a_line_of_json_of_a_killed_program_is_truncated() {
-    use typed_pipe::StreamEnd;
+    use typed_pipe::Hangup;
     use typed_pipe::wire::Json;
 
     watched(|| {
@@ -417,7 +417,7 @@ fn half_a_line_of_json_of_a_killed_program_is_truncated() {
         assert_eq!(values.recv().unwrap()["id"], 1);
         assert_eq!(values.recv().unwrap_err().kind(), ErrorKind::Truncated);
         assert_eq!(values.last_message(), Some(&b"{\"id\":"[..]));
-        assert_eq!(values.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(values.last_hangup(), Some(Hangup::Truncated));
         assert!(values.recv().unwrap_err().is_disconnected());
         drop(program);
     });

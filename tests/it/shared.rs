@@ -5,7 +5,7 @@ use std::thread;
 
 use typed_pipe::wire::{Encoder, Shared, Wire};
 use typed_pipe::{
-    ErrorKind, OnHangup, Pipe, PipeOptions, StreamEnd, TypedReceiver, TypedSender, WriteEnd,
+    ErrorKind, Hangup, OnHangup, Pipe, PipeOptions, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::{Folder, watched};
@@ -72,7 +72,7 @@ fn a17_a_writer_that_leaves_in_a_message_takes_nothing_with_it() {
         let path = pipe.path().clone();
         let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver_with::<Vec<u8>, _, _>(wire());
-        assert_eq!(receiver.last_end(), None);
+        assert_eq!(receiver.last_hangup(), None);
 
         let open = || WriteEnd::at(&path).unwrap().open().unwrap();
         let mut whole = open().into_sender_with::<Vec<u8>, _, _>(wire());
@@ -93,13 +93,13 @@ fn a17_a_writer_that_leaves_in_a_message_takes_nothing_with_it() {
         assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
         assert!(!lost.is_fatal() && !lost.is_end());
         assert_eq!(lost.path(), Some(path.as_path()));
-        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
 
         // The next writer is awaited.
         let mut next = open().into_sender_with::<Vec<u8>, _, _>(wire());
         next.send(&vec![3; 5000]).unwrap();
         assert_eq!(receiver.recv().unwrap(), vec![3; 5000]);
-        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
     });
 }
 
@@ -118,7 +118,7 @@ fn the_end_of_the_writers_is_told() {
     assert_eq!(receiver.recv().unwrap(), 1);
     for _ in 0..2 {
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
-        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
     }
     assert!(receiver.next().is_none());
 
@@ -129,12 +129,12 @@ fn the_end_of_the_writers_is_told() {
     let kinds = [ErrorKind::Lost, ErrorKind::Truncated, ErrorKind::Disconnected];
     for kind in kinds {
         assert_eq!(receiver.recv().unwrap_err().kind(), kind);
-        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
     }
     let mut receiver = TypedReceiver::<Vec<u8>, _, _, _>::with_wire(bytes.as_slice(), wire());
     assert_eq!(receiver.recv().unwrap(), [7; 3000]);
     assert!(receiver.recv().unwrap_err().is_disconnected());
-    assert_eq!(receiver.last_end(), Some(StreamEnd::Vanished));
+    assert_eq!(receiver.last_hangup(), Some(Hangup::Disconnected));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use typed_pipe::state::{Allocated, Closed, Open};
 use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire};
 use typed_pipe::{
-    CancelToken, ErrorKind, LastWords, OnHangup, Pipe, ReadEnd, StreamEnd, Tokio, TypedReceiver,
+    CancelToken, ErrorKind, Hangup, LastWords, OnHangup, Pipe, ReadEnd, Tokio, TypedReceiver,
     TypedSender, WriteEnd,
 };
 
@@ -118,7 +118,7 @@ where
                 assert_eq!(receiver.recv().await.unwrap(), job(id));
             }
             assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
-            assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+            assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
         });
         blocking.join().unwrap();
     });
@@ -354,8 +354,8 @@ fn a_task_outlives_three_writers_in_turn() {
             // Until it has noticed.
             let noticing = timeout(TRY, receiver.recv());
             assert!(tokio::join!(leaving, noticing).1.is_err());
-            let end = if round == 1 { StreamEnd::Finished } else { StreamEnd::Vanished };
-            assert_eq!(receiver.last_end(), Some(end));
+            let end = if round == 1 { Hangup::Finished } else { Hangup::Disconnected };
+            assert_eq!(receiver.last_hangup(), Some(end));
         }
     });
 }
@@ -496,7 +496,7 @@ fn a_stream_and_a_sink() {
         }
         drop(sending.await.unwrap());
         assert!(poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await.is_none());
-        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
     });
 }
 
@@ -532,7 +532,7 @@ fn lines_come_to_tasks_too_and_the_last_one_needs_no_feed() {
         let last = poll_fn(|cx| Pin::new(&mut lines).poll_next(cx)).await;
         assert_eq!(last.unwrap().unwrap(), "last");
         assert!(poll_fn(|cx| Pin::new(&mut lines).poll_next(cx)).await.is_none());
-        assert_eq!(lines.last_end(), Some(StreamEnd::Vanished));
+        assert_eq!(lines.last_hangup(), Some(Hangup::Disconnected));
         writing.join().unwrap();
     });
 }
@@ -554,7 +554,7 @@ fn half_a_line_of_json_is_truncated_for_tasks_too() {
         assert_eq!(lines.recv().await.unwrap(), [1]);
         assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Truncated);
         assert_eq!(lines.last_message(), Some(&b"[2"[..]));
-        assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(lines.last_hangup(), Some(Hangup::Truncated));
         assert!(lines.recv().await.unwrap_err().is_disconnected());
         writing.join().unwrap();
     });
