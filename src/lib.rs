@@ -138,7 +138,7 @@ pub mod wire;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 pub use channel::{
-    Hangup, LastWords, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
+    Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, forms_agree,
 };
 pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};

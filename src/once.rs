@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::channel::{LastWords, Receivable, Sendable};
+use crate::channel::{Delivery, Receivable, Sendable};
 use crate::end::{OnHangup, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
@@ -37,7 +37,7 @@ use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 /// - [`Disconnected`](crate::ErrorKind::Disconnected): the reader left before it had taken all.
 /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
 /// - Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
-pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<LastWords, Error> {
+pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
     send_timeout(path, value, Duration::MAX)
 }
 
@@ -64,7 +64,7 @@ pub fn send_timeout<T: Sendable + ?Sized>(
     path: impl AsRef<Path>,
     value: &T,
     timeout: Duration,
-) -> Result<LastWords, Error> {
+) -> Result<Delivery, Error> {
     send_framed(path.as_ref(), value, LengthPrefixed::default(), timeout)
 }
 
@@ -92,7 +92,7 @@ pub fn send_timeout<T: Sendable + ?Sized>(
 pub fn send_checked<T: Sendable + ?Sized>(
     path: impl AsRef<Path>,
     value: &T,
-) -> Result<LastWords, Error> {
+) -> Result<Delivery, Error> {
     send_checked_timeout(path, value, Duration::MAX)
 }
 
@@ -116,7 +116,7 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
     path: impl AsRef<Path>,
     value: &T,
     timeout: Duration,
-) -> Result<LastWords, Error> {
+) -> Result<Delivery, Error> {
     send_framed(path.as_ref(), value, Checked::default(), timeout)
 }
 
@@ -230,7 +230,7 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
     value: &T,
     framing: F,
     timeout: Duration,
-) -> Result<LastWords, Error> {
+) -> Result<Delivery, Error> {
     let until = within(timeout);
     let wire = Wire::new(framing, Postcard);
     let end = WriteEnd::at(path)?.open_until(until)?;
@@ -245,10 +245,10 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
     if taken {
         // Whether this is taken too, matters to nobody.
         let _ = sender.try_finish();
-        return Ok(LastWords::Taken);
+        return Ok(Delivery::Drained);
     }
     match sender.finish_until(until) {
-        Err(failed) if failed.error().is_disconnected() => Ok(LastWords::Sent),
+        Err(failed) if failed.error().is_disconnected() => Ok(Delivery::Sent),
         finished => Ok(finished?),
     }
 }

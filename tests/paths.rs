@@ -11,7 +11,7 @@ use std::time::Duration;
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
 use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared};
 use typed_pipe::{
-    Agreement, ConnectOptions, Connection, End, Error, Handles, LastWords, Listener, Loan, Pipe,
+    Agreement, ConnectOptions, Connection, Delivery, End, Error, Handles, Listener, Loan, Pipe,
     ReadEnd, ReadHalf, ReadWithin, Receivable, ReceivingHalf, Sendable, SendingHalf, Service, Sink,
     Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
     WriteEnd, WriteHalf, WriteWithin,
@@ -141,7 +141,7 @@ fn as_pointers() {
     type Failed = TransitionError<TypedSender<u8>>;
     let _: fn(&mut TypedReceiver<u8>) -> Result<u8, Error> = TypedReceiver::<u8>::recv;
     let _: fn(&mut TypedSender<u8>, &u8) -> Result<(), Error> = TypedSender::<u8>::send;
-    let _: fn(TypedSender<u8>) -> Result<LastWords, Failed> = TypedSender::<u8>::finish;
+    let _: fn(TypedSender<u8>) -> Result<Delivery, Failed> = TypedSender::<u8>::finish;
     let _: fn(&Listener) -> Result<Connection, Error> = <Listener>::accept;
     let _: fn(ReadEnd<Closed>) -> Result<ReadEnd, TransitionError<ReadEnd<Closed>>> = End::open;
     let _: fn(Connection) -> Result<ReadHalf, TransitionError<Connection>> = Connection::finish;

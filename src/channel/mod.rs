@@ -19,7 +19,7 @@ use crate::wire::{Codec, Framing, Wire};
 pub use bytes::Loan;
 pub use incoming::Hangup;
 pub use message::{Message, Receivable, Sendable, forms_agree};
-pub use outgoing::LastWords;
+pub use outgoing::Delivery;
 pub use receiver::TypedReceiver;
 pub use sender::TypedSender;
 pub use wire_of::WireOf;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::message::{Message, Sendable};
-use super::outgoing::{LastWords, Outgoing};
+use super::outgoing::{Delivery, Outgoing};
 use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
 use crate::source::{Sink, SinkRet, WriteWithin};
@@ -651,7 +651,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// of a connection ends its direction alone, which a program that knows no goodbye reads as the end of the stream.
     ///
     /// A one-way pipe has no way back, so that the receiver cannot confirm what it has done with the messages.
-    /// [`LastWords`] says what can be known. Where other writers fill the pipe faster than it is read, the moment
+    /// [`Delivery`] says what can be known. Where other writers fill the pipe faster than it is read, the moment
     /// at which all is taken may be long in coming: [`finish_timeout`](Self::finish_timeout) is for that.
     ///
     /// ```
@@ -685,9 +685,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): the other side cannot be told, since the wire has no goodbye, and
     ///   the pipe is one of another program, of a type that has no ends of a direction. Windows alone.
     /// - [`Io`](crate::ErrorKind::Io): any other.
-    pub fn finish(
-        self,
-    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
+    pub fn finish(self) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
         E: WriteWithin,
     {
@@ -697,7 +695,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Says that this was all, if there is room for it, and does not wait until it is taken.
     ///
     /// ```
-    /// use typed_pipe::{ErrorKind, LastWords, Pipe, TypedSender};
+    /// use typed_pipe::{Delivery, ErrorKind, Pipe, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -705,11 +703,11 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
     /// match sender.try_finish() {
-    ///     Ok(words) => assert_eq!(words, LastWords::Sent), // a system that tells no more
+    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that tells no more
     ///     Err(failed) => {
     ///         assert_eq!(failed.kind(), ErrorKind::NotReady); // nobody has received it yet
     ///         assert_eq!(receiver.recv()?, 7);
-    ///         assert_eq!(failed.into_state().try_finish()?, LastWords::Taken);
+    ///         assert_eq!(failed.into_state().try_finish()?, Delivery::Drained);
     ///     }
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
@@ -719,7 +717,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or not all
     /// is taken yet.
-    pub fn try_finish(self) -> Result<LastWords, TransitionError<Self>>
+    pub fn try_finish(self) -> Result<Delivery, TransitionError<Self>>
     where
         E: WriteWithin,
     {
@@ -730,7 +728,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, LastWords, Pipe, TypedSender};
+    /// use typed_pipe::{Delivery, ErrorKind, Pipe, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -738,7 +736,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
     /// match sender.finish_timeout(Duration::from_millis(10)) {
-    ///     Ok(words) => assert_eq!(words, LastWords::Sent), // a system that tells no more
+    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that tells no more
     ///     Err(failed) => assert_eq!(failed.kind(), ErrorKind::TimedOut), // the sender is in it, to try again
     /// }
     /// # drop(reader);
@@ -751,7 +749,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub fn finish_timeout(
         self,
         timeout: Duration,
-    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
+    ) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
         E: WriteWithin,
     {
@@ -761,14 +759,14 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub(crate) fn finish_until(
         self,
         until: Until,
-    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
+    ) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
         E: WriteWithin,
     {
         E::Mode::run(woken_at::<E::Mode, _>(until, self.finishing(until)))
     }
 
-    async fn finishing(mut self, until: Until) -> Result<LastWords, TransitionError<Self>>
+    async fn finishing(mut self, until: Until) -> Result<Delivery, TransitionError<Self>>
     where
         E: WriteWithin,
     {
@@ -779,7 +777,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }
     }
 
-    async fn said_all(&mut self, until: Until) -> Result<LastWords, Error>
+    async fn said_all(&mut self, until: Until) -> Result<Delivery, Error>
     where
         E: WriteWithin,
     {

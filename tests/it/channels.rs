@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    CancelToken, CodecError, ErrorKind, Hangup, LastWords, Message, OnHangup, Pipe, PipePath,
+    CancelToken, CodecError, Delivery, ErrorKind, Hangup, Message, OnHangup, Pipe, PipePath,
     TypedReceiver, TypedSender, WriteEnd,
 };
 
@@ -501,7 +501,7 @@ fn the_last_words_tell_a_finished_writer_from_one_that_vanished() {
                     if finish {
                         let words = sender.finish().unwrap();
                         let known = cfg!(target_os = "linux");
-                        assert_eq!(words, if known { LastWords::Taken } else { LastWords::Sent });
+                        assert_eq!(words, if known { Delivery::Drained } else { Delivery::Sent });
                     } else {
                         sender.flush().unwrap();
                     }
@@ -572,7 +572,7 @@ fn to_finish_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
             let failed = failed.into_state().finish().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::Disconnected, "{failed}");
         } else {
-            assert_eq!(tried.unwrap(), LastWords::Sent);
+            assert_eq!(tried.unwrap(), Delivery::Sent);
         }
     });
 }
@@ -597,7 +597,7 @@ fn a_goodbye_that_was_tried_twice_is_said_once() {
             assert_eq!(receiver.recv().unwrap(), 8);
             // The goodbye is in the pipe, and is read with what comes next.
             assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
-            assert_eq!(failed.into_state().finish().unwrap(), LastWords::Taken);
+            assert_eq!(failed.into_state().finish().unwrap(), Delivery::Drained);
         }
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
     });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    Agreement, CancelToken, Connection, Error, ErrorKind, LastWords, Listener, ListenerOptions,
+    Agreement, CancelToken, Connection, Delivery, Error, ErrorKind, Listener, ListenerOptions,
     TypedConnection, WithHandles,
 };
 
@@ -531,7 +531,7 @@ fn to_finish_claims_no_more_than_is_known() {
             assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
         });
         let words = sender.finish().unwrap();
-        assert!(words == LastWords::Sent || cfg!(any(windows, target_os = "linux")));
+        assert!(words == Delivery::Sent || cfg!(any(windows, target_os = "linux")));
         receiving.join().unwrap();
 
         // Nothing is, and the other side leaves.
@@ -547,7 +547,7 @@ fn to_finish_claims_no_more_than_is_known() {
             drop(server);
         });
         match sender.finish() {
-            Ok(words) => assert_eq!(words, LastWords::Sent),
+            Ok(words) => assert_eq!(words, Delivery::Sent),
             Err(failed) => assert_eq!(failed.kind(), ErrorKind::Disconnected, "{failed}"),
         }
         leaving.join().unwrap();
@@ -568,7 +568,7 @@ fn to_finish_does_not_wait_for_a_reader_that_is_gone_while_its_writer_stays() {
             drop(reader);
         });
         match sender.finish() {
-            Ok(words) => assert_eq!(words, LastWords::Sent),
+            Ok(words) => assert_eq!(words, Delivery::Sent),
             Err(failed) => assert_eq!(failed.kind(), ErrorKind::Disconnected, "{failed}"),
         }
         leaving.join().unwrap();

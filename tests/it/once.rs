@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::{
-    ErrorKind, LastWords, Operation, Pipe, TypedReceiver, TypedSender, WriteEnd, receive,
+    Delivery, ErrorKind, Operation, Pipe, TypedReceiver, TypedSender, WriteEnd, receive,
     receive_checked, receive_timeout, send, send_checked, send_checked_timeout, send_timeout,
 };
 
@@ -47,7 +47,7 @@ fn a_receiver_of_one_value_leaves_and_its_sender_knows_that_it_was_taken() {
                 let sender = thread::spawn(move || send(path, &"x".repeat(size)));
                 assert_eq!(receive::<String>(name).unwrap().len(), size);
                 let words = sender.join().unwrap().unwrap();
-                let known = if cfg!(target_os = "linux") { LastWords::Taken } else { words };
+                let known = if cfg!(target_os = "linux") { Delivery::Drained } else { words };
                 assert_eq!(words, known);
             }
         }

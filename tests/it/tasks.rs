@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use typed_pipe::state::{Allocated, Closed, Open};
 use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire};
 use typed_pipe::{
-    CancelToken, ErrorKind, Hangup, LastWords, OnHangup, Pipe, ReadEnd, Tokio, TypedReceiver,
+    CancelToken, Delivery, ErrorKind, Hangup, OnHangup, Pipe, ReadEnd, Tokio, TypedReceiver,
     TypedSender, WriteEnd,
 };
 
@@ -798,7 +798,7 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         }
         assert_eq!(receiver.recv().await.unwrap(), 1);
         let words = finishing.await.unwrap().unwrap();
-        assert_eq!(words == LastWords::Taken, linux);
+        assert_eq!(words == Delivery::Drained, linux);
         assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
 
         let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();

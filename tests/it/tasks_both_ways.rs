@@ -15,7 +15,7 @@ use typed_pipe::state::Blocking;
 use typed_pipe::wire::foreign::Lines;
 use typed_pipe::wire::{Plain, Wire};
 use typed_pipe::{
-    CancelToken, ConnectOptions, Connection, ErrorKind, LastWords, Listener, ListenerOptions, Pipe,
+    CancelToken, ConnectOptions, Connection, Delivery, ErrorKind, Listener, ListenerOptions, Pipe,
     PipePath, Tokio, WriteEnd,
 };
 
@@ -376,7 +376,7 @@ fn c25_a_sender_of_tasks_that_finishes_ends_its_direction() {
                     assert!(sender.send("more").await.unwrap_err().is_disconnected());
                 } else {
                     let words = sender.finish().await.unwrap();
-                    assert_eq!(words == LastWords::Taken, cfg!(target_os = "linux"));
+                    assert_eq!(words == Delivery::Drained, cfg!(target_os = "linux"));
                 }
                 receiver.recv().await.unwrap()
             };

@@ -10,7 +10,7 @@ use super::{Toy, block_on, look_at};
 use crate::state::{Closed, Open};
 use crate::wire::{Shared, Wire};
 use crate::{
-    CancelToken, Connection, Error, ErrorKind, LastWords, Listener, OnHangup, Pipe, ReadEnd,
+    CancelToken, Connection, Delivery, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd,
     TypedConnection, TypedReceiver, TypedSender, WriteEnd,
 };
 
@@ -81,7 +81,7 @@ fn tries_and_deadlines_are_kept() {
         let last_words = late.into_state().finish().await.unwrap();
         assert_eq!(receiving.join().unwrap(), large);
         if cfg!(target_os = "linux") {
-            assert_eq!(last_words, LastWords::Taken);
+            assert_eq!(last_words, Delivery::Drained);
         }
     });
 }
