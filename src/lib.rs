@@ -146,7 +146,7 @@ pub use duplex::{
     Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };
 pub use end::{End, Erased, Hold, OnHangup, ReadEnd, Reopen, Unnamed, WriteEnd};
-pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
+pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
 pub use once::{
     receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,

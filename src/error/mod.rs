@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
-pub use message::{CodecError, FrameError, Loss};
+pub use message::{CodecError, FrameError, LossReason};
 pub use transition::TransitionError;
 
 /// Why an operation on a pipe, an end or a channel failed.

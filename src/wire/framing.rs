@@ -330,7 +330,7 @@ pub trait Framing {
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, Shared, Step};
-    /// use typed_pipe::{FrameError, Loss};
+    /// use typed_pipe::{FrameError, LossReason};
     ///
     /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
     /// writer.begin(&mut bytes);
@@ -342,7 +342,7 @@ pub trait Framing {
     /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
-    /// assert!(matches!(reader.give_up(), Some(FrameError::Lost { reason: Loss::Left, .. })));
+    /// assert!(matches!(reader.give_up(), Some(FrameError::Lost { reason: LossReason::Left, .. })));
     /// assert_eq!(reader.give_up(), None);
     /// # Ok::<(), FrameError>(())
     /// ```

@@ -6,7 +6,7 @@ use std::mem;
 use super::WriterId;
 use super::fragment::{Fragment, Kind};
 use super::introduction::Introduction;
-use crate::error::{FrameError, Loss};
+use crate::error::{FrameError, LossReason};
 use crate::wire::Step;
 use crate::wire::framing::expect_within;
 
@@ -133,7 +133,7 @@ impl Assembly {
     /// Gives up one unfinished message because all writers have left.
     pub(super) fn give_up(&mut self) -> Option<FrameError> {
         let writer = self.longest_idle(|_| true)?;
-        self.lose(writer, Loss::Left)
+        self.lose(writer, LossReason::Left)
     }
 
     /// Gives up a message that was idle for too long.
@@ -150,7 +150,7 @@ impl Assembly {
         if self.passed <= self.next_check {
             return None;
         }
-        self.lose(writer, Loss::Idle)
+        self.lose(writer, LossReason::Idle)
     }
 
     /// Gives up what the writer of the fragment has left behind.
@@ -165,13 +165,13 @@ impl Assembly {
         if !in_order {
             writer.next = fragment.sequence;
             let tells = !matches!(writer.message, Message::Lost);
-            let lost = self.lose(fragment.writer, Loss::Gap);
+            let lost = self.lose(fragment.writer, LossReason::Gap);
             let writer = self.writers.get_mut(&fragment.writer)?;
             writer.message = if begins { Message::Between } else { Message::Lost };
             return lost.filter(|_| tells);
         }
         if begins && matches!(writer.message, Message::Partial { .. }) {
-            return self.lose(fragment.writer, Loss::Abandoned);
+            return self.lose(fragment.writer, LossReason::Abandoned);
         }
         None
     }
@@ -192,14 +192,14 @@ impl Assembly {
             return None;
         }
         let writer = self.longest_idle(|writer| writer != fragment.writer)?;
-        self.lose(writer, Loss::NoRoom)
+        self.lose(writer, LossReason::NoRoom)
     }
 
     /// Forgets the writer that was silent for the longest time, and says what is lost with it.
     fn forget_one(&mut self) -> Option<FrameError> {
         let (&writer, state) = self.writers.iter().min_by_key(|(_, writer)| writer.active)?;
         let unfinished = matches!(state.message, Message::Partial { .. });
-        let lost = self.lose(writer, Loss::NoRoom);
+        let lost = self.lose(writer, LossReason::NoRoom);
         self.writers.remove(&writer);
         lost.filter(|_| unfinished)
     }
@@ -213,7 +213,7 @@ impl Assembly {
     }
 
     /// Takes the message of a writer for lost.
-    fn lose(&mut self, writer: u64, reason: Loss) -> Option<FrameError> {
+    fn lose(&mut self, writer: u64, reason: LossReason) -> Option<FrameError> {
         let state = self.writers.get_mut(&writer)?;
         let got = match mem::replace(&mut state.message, Message::Lost) {
             Message::Partial { data, .. } => {
@@ -279,10 +279,10 @@ impl Assembly {
         let (mut data, total) = match (fragment.kind, before) {
             (Kind::Middle | Kind::Last, Message::Lost) => return Ok(Taken::Part),
             (Kind::Middle | Kind::Last, Message::Between) => {
-                return Err(lost(0, Loss::NoBeginning));
+                return Err(lost(0, LossReason::NoBeginning));
             }
             _ if standing == Standing::Unknown => {
-                return Err(lost(0, Loss::Unknown));
+                return Err(lost(0, LossReason::Unknown));
             }
             (Kind::First { total }, _) => {
                 let len = usize::try_from(total).unwrap_or(usize::MAX);
@@ -299,10 +299,10 @@ impl Assembly {
         let (got, len) = (data.len(), data.len() + payload.len());
         let grown = grown(&data, total, payload.len());
         if len > total || (fragment.kind.ends() && len != total) {
-            return Err(lost(got, Loss::Uneven));
+            return Err(lost(got, LossReason::Uneven));
         }
         if self.held.saturating_add(grown) > rules.total_limit {
-            return Err(lost(got, Loss::NoRoom));
+            return Err(lost(got, LossReason::NoRoom));
         }
         data.reserve_exact(grown - got);
         data.extend_from_slice(payload);

@@ -128,7 +128,7 @@ impl Shared {
     ///
     /// ```
     /// use typed_pipe::wire::{Shared, Wire};
-    /// use typed_pipe::{FrameError, Loss, TypedReceiver, TypedSender};
+    /// use typed_pipe::{FrameError, LossReason, TypedReceiver, TypedSender};
     ///
     /// let wire = Wire::default().with_framing(Shared::default().total_limit(1000));
     /// let mut bytes = Vec::new();
@@ -136,7 +136,7 @@ impl Shared {
     ///
     /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
     /// let error = receiver.recv().unwrap_err(); // in parts, it needs four times as much
-    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: Loss::NoRoom, .. })));
+    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: LossReason::NoRoom, .. })));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
@@ -152,7 +152,7 @@ impl Shared {
     ///
     /// ```
     /// use typed_pipe::wire::{Encoder, Shared, Wire};
-    /// use typed_pipe::{FrameError, Loss, TypedReceiver, TypedSender};
+    /// use typed_pipe::{FrameError, LossReason, TypedReceiver, TypedSender};
     ///
     /// let wire = Wire::default().with_framing(Shared::default().idle_limit(100));
     /// let mut killed = Encoder::new(wire.clone());
@@ -167,7 +167,7 @@ impl Shared {
     /// let mut errors = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire)
     ///     .filter_map(|message| message.err());
     /// let error = errors.next().ok_or("the message is lost")?; // a hundred bytes later
-    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: Loss::Idle, .. })));
+    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: LossReason::Idle, .. })));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

@@ -5,7 +5,7 @@ use proptest::prelude::{any, proptest};
 
 use super::fragment::{HEADER, Kind, TOTAL, seal};
 use super::*;
-use crate::error::{Error, ErrorKind, Loss, Operation};
+use crate::error::{Error, ErrorKind, LossReason, Operation};
 use crate::wire::{Codec, Decoder, Encoder, Postcard, Wire};
 
 type Writer = Encoder<Shared, Postcard>;
@@ -72,7 +72,7 @@ fn arrive(decoder: &mut Reader, mut bytes: &[u8]) {
 enum Event {
     Message(Vec<u8>),
     Error(ErrorKind),
-    Lost(Loss),
+    Lost(LossReason),
 }
 
 use Event::{Lost, Message};
@@ -85,14 +85,14 @@ fn told(error: &Error) -> Event {
     }
     assert!(!error.is_fatal());
     let losses = [
-        Loss::Abandoned,
-        Loss::Gap,
-        Loss::Idle,
-        Loss::Left,
-        Loss::NoBeginning,
-        Loss::NoRoom,
-        Loss::Unknown,
-        Loss::Uneven,
+        LossReason::Abandoned,
+        LossReason::Gap,
+        LossReason::Idle,
+        LossReason::Left,
+        LossReason::NoBeginning,
+        LossReason::NoRoom,
+        LossReason::Unknown,
+        LossReason::Uneven,
     ];
     Lost(*losses.iter().find(|loss| text.ends_with(&loss.to_string())).expect(&text))
 }
@@ -323,7 +323,7 @@ fn a_message_that_is_cut_off_is_told_before_the_end() {
     }
     let mut events = ended(&mut decoder);
     assert_eq!(events.pop(), Some(ENDED));
-    assert_eq!(events, [Lost(Loss::Left), Lost(Loss::Left), Lost(Loss::Left)]);
+    assert_eq!(events, [Lost(LossReason::Left), Lost(LossReason::Left), Lost(LossReason::Left)]);
     assert_eq!(ended(&mut decoder), [ENDED]);
 }
 
@@ -335,7 +335,7 @@ fn a_new_stream_begins_with_nothing() {
     received(&mut decoder, &half[..3].concat());
     decoder.reset();
     assert_eq!(ended(&mut decoder), [ENDED]);
-    assert_eq!(received(&mut decoder, &half[3..].concat()), [Lost(Loss::NoBeginning)]);
+    assert_eq!(received(&mut decoder, &half[3..].concat()), [Lost(LossReason::NoBeginning)]);
 }
 
 #[test]
@@ -350,9 +350,9 @@ fn a_part_that_does_not_come_loses_its_message() {
         let events = received(&mut decoder, &some.concat());
         let [before, long, after] = messages.clone().map(Message);
         match missing {
-            1 => assert_eq!(events, [Lost(Loss::Gap), long, after]),
+            1 => assert_eq!(events, [Lost(LossReason::Gap), long, after]),
             7 => assert_eq!(events, [before, long]),
-            _ => assert_eq!(events, [before, Lost(Loss::Gap), after], "{missing}"),
+            _ => assert_eq!(events, [before, Lost(LossReason::Gap), after], "{missing}"),
         }
         assert_eq!(ended(&mut decoder), [ENDED]);
     }
@@ -364,7 +364,7 @@ fn a_message_with_many_gaps_is_told_of_once() {
     let some: Vec<_> = (0..).zip(&all).filter(|(at, _)| ![3, 5, 6, 8].contains(at)).collect();
     let bytes: Vec<u8> = some.into_iter().flat_map(|(_, part)| part.clone()).collect();
     let events = received(&mut reader(Shared::default()), &bytes);
-    assert_eq!(events, [Lost(Loss::Gap), Message(b"after".to_vec())]);
+    assert_eq!(events, [Lost(LossReason::Gap), Message(b"after".to_vec())]);
 }
 
 #[test]
@@ -375,17 +375,17 @@ fn whole_messages_that_do_not_come_are_missed() {
     assert_eq!(all[60][3], 4);
     let events = received(&mut reader(Shared::default()), &all.concat());
     assert_eq!(events.len(), 70 - 5 + 1);
-    assert_eq!(events[59], Lost(Loss::Gap));
+    assert_eq!(events[59], Lost(LossReason::Gap));
 }
 
 #[test]
 fn a_second_introduction_gives_a_message_up() {
     let (first, middle) = (Kind::First { total: 9 }, b"123");
     for (begins, loss) in [
-        (forged(Kind::Whole, 7, 3, b"\x02hi"), Loss::Abandoned),
-        (forged(first, 7, 3, b""), Loss::Abandoned),
-        (forged(Kind::Goodbye, 7, 3, b""), Loss::Abandoned),
-        (hello(7, "postcard", ""), Loss::Abandoned),
+        (forged(Kind::Whole, 7, 3, b"\x02hi"), LossReason::Abandoned),
+        (forged(first, 7, 3, b""), LossReason::Abandoned),
+        (forged(Kind::Goodbye, 7, 3, b""), LossReason::Abandoned),
+        (hello(7, "postcard", ""), LossReason::Abandoned),
     ] {
         let mut decoder = reader(Shared::default());
         let bytes = [
@@ -405,7 +405,10 @@ fn a_receiver_that_comes_late_misses_what_it_has_not_seen_begin() {
     let mut decoder = reader(Shared::default());
     let events = received(&mut decoder, &all[3..].concat());
     // The tail of the first, then two messages of a writer that nobody has introduced.
-    assert_eq!(events, [Lost(Loss::NoBeginning), Lost(Loss::Unknown), Lost(Loss::Unknown)]);
+    assert_eq!(
+        events,
+        [Lost(LossReason::NoBeginning), Lost(LossReason::Unknown), Lost(LossReason::Unknown)]
+    );
     assert_eq!(ended(&mut decoder), [ENDED]);
 
     // It introduces itself again before long.
@@ -509,13 +512,16 @@ fn parts_that_are_not_as_long_as_announced_lose_their_message() {
         introduced(&[forged(first, 7, 1, b"12"), forged(Kind::Middle, 7, 2, b"34567890")]),
     ] {
         let mut decoder = reader(Shared::default());
-        assert_eq!(received(&mut decoder, &parts), [Lost(Loss::Uneven)]);
+        assert_eq!(received(&mut decoder, &parts), [Lost(LossReason::Uneven)]);
         assert_eq!(decoder.wire().framing().assembly.held(), 0);
         assert_eq!(ended(&mut decoder), [ENDED]);
     }
     let mut decoder = reader(Shared::default());
     let late = introduced(&[forged(Kind::Last, 7, 1, b"12"), forged(Kind::Whole, 7, 2, b"\x02hi")]);
-    assert_eq!(received(&mut decoder, &late), [Lost(Loss::NoBeginning), Message(b"hi".to_vec())]);
+    assert_eq!(
+        received(&mut decoder, &late),
+        [Lost(LossReason::NoBeginning), Message(b"hi".to_vec())]
+    );
     let empty = introduced(&[
         forged(Kind::First { total: 1 }, 7, 1, b""),
         forged(Kind::Middle, 7, 2, b""),
@@ -577,7 +583,7 @@ fn a_message_that_does_not_go_on_is_given_up_after_a_while() {
         assert_eq!(events.pop(), Some(Message(long(300))));
         passed += bytes.len();
     }
-    assert_eq!(events, [Lost(Loss::Idle)]);
+    assert_eq!(events, [Lost(LossReason::Idle)]);
     assert!((10_000..11_000).contains(&passed), "{passed}");
     assert_eq!(decoder.wire().framing().assembly.held(), 0);
     // What comes of it later is skipped, and the next one is taken.
@@ -617,7 +623,7 @@ fn the_longest_idle_message_makes_room() {
             assert!(decoder.wire().framing().assembly.held() <= 10_000);
         }
     }
-    assert!(events.iter().all(|event| *event == Lost(Loss::NoRoom)), "{events:?}");
+    assert!(events.iter().all(|event| *event == Lost(LossReason::NoRoom)), "{events:?}");
     assert!((1..4).contains(&events.len()), "{events:?}");
     let lost = events.len();
     let mut events = Vec::new();
@@ -635,17 +641,20 @@ fn the_longest_idle_message_makes_room() {
     received(&mut decoder, &[&first[..2], &second[..3], &first[2..5]].concat().concat());
     // An unknown writer makes nobody go.
     let unknown = forged(Kind::First { total: 6000 }, 7, 1, &[7; 5000]);
-    assert_eq!(received(&mut decoder, &unknown), [Lost(Loss::Unknown)]);
-    assert_eq!(received(&mut decoder, &unknown), [Lost(Loss::Unknown)]);
+    assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);
+    assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);
     let third = [hello(8, "", ""), forged(Kind::First { total: 4000 }, 8, 1, &[7; 2500])].concat();
-    assert_eq!(received(&mut decoder, &third), [Lost(Loss::NoRoom)]);
+    assert_eq!(received(&mut decoder, &third), [Lost(LossReason::NoRoom)]);
     assert_eq!(received(&mut decoder, &second[3..].concat()), []);
     assert_eq!(received(&mut decoder, &first[5..].concat()), [Message(long(3000))]);
 
     // One that is larger than all may be.
     let mut decoder = reader(Shared::default().total_limit(1000));
     let bytes = sent(&mut writer(), &[&long(2000), b"small"]).concat();
-    assert_eq!(received(&mut decoder, &bytes), [Lost(Loss::NoRoom), Message(b"small".to_vec())]);
+    assert_eq!(
+        received(&mut decoder, &bytes),
+        [Lost(LossReason::NoRoom), Message(b"small".to_vec())]
+    );
 }
 
 #[test]
@@ -686,11 +695,11 @@ fn so_many_writers_are_remembered_and_no_more() {
         events.extend(received(&mut decoder, &bytes.concat()));
         assert!(decoder.wire().framing().assembly.known() <= 4096);
     }
-    assert_eq!(events.iter().filter(|event| **event == Lost(Loss::NoRoom)).count(), 1);
+    assert_eq!(events.iter().filter(|event| **event == Lost(LossReason::NoRoom)).count(), 1);
     assert_eq!(events.len(), 10_001);
     // It is not known any more, and introduces itself in time.
     let rest = received(&mut decoder, &parts[3..].concat());
-    assert_eq!(rest, [Lost(Loss::NoBeginning), Lost(Loss::Unknown)]);
+    assert_eq!(rest, [Lost(LossReason::NoBeginning), Lost(LossReason::Unknown)]);
     let events = received(&mut decoder, &sent(&mut first, &[b"x".as_slice(); 64]).concat());
     assert_eq!(events.last(), Some(&Message(b"x".to_vec())));
 }
@@ -766,7 +775,7 @@ proptest! {
         assert!(got.is_empty());
         let mut events = ended(&mut decoder);
         assert_eq!(events.pop(), Some(ENDED));
-        assert!(events.iter().all(|event| *event == Lost(Loss::Left)));
+        assert!(events.iter().all(|event| *event == Lost(LossReason::Left)));
         assert_eq!(events.len(), lost);
         assert_eq!(decoder.wire().framing().assembly.held(), 0);
     }
