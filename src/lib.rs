@@ -59,7 +59,7 @@
 //! | many writers on one pipe | [`wire::Shared`] |
 //! | keeping a channel in a struct: what its type is called | [`TypedReceiver`](TypedReceiver#its-type) |
 //! | receiving without copying | [`Message`] |
-//! | messages both ways | [`Listener`], [`TypedConnection`], and [`Agreement`] for what is agreed before the first one |
+//! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] for what is agreed before the first one |
 //! | bytes both ways, and programs that know nothing of this crate | [`Connection`] |
 //! | who is on the other side | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
@@ -141,7 +141,7 @@ pub use channel::{
     Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, forms_agree,
 };
-pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
+pub use dialog::{Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{
     Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };

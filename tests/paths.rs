@@ -11,7 +11,7 @@ use std::time::Duration;
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
 use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared};
 use typed_pipe::{
-    Agreement, ConnectOptions, Connection, Delivery, End, Error, Handles, Listener, Loan, Pipe,
+    ConnectOptions, Connection, Delivery, End, Error, Handles, Handshake, Listener, Loan, Pipe,
     ReadEnd, ReadHalf, ReadWithin, Receivable, ReceivingHalf, Sendable, SendingHalf, Service, Sink,
     Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
     WriteEnd, WriteHalf, WriteWithin,
@@ -93,7 +93,7 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     type Typed<F, C, M> = TypedConnection<u8, u8, F, C, M>;
     type Giving<F, C, M> = TypedConnection<WithHandles<u8>, (), F, C, M>;
     type Taking<F, C, M> = TypedConnection<(), WithHandles<u8>, F, C, M>;
-    let _ = |a: &Agreement<F, C, M>, c| drop(Agreement::make::<u8, u8>(a, c));
+    let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::perform::<u8, u8>(a, c));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::send(c, &7));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::flush(c));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::recv(c));

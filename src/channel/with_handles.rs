@@ -22,7 +22,7 @@ use crate::wire::{Codec, Framing};
 /// Files, sockets, ends and connections go to the other process as [`Handles`]. A connection carries them, in the
 /// directions whose messages are `WithHandles`: [`send_with`](TypedSender::send_with) and
 /// [`recv_with`](TypedReceiver::recv_with) are there for those alone. A side that expects none lets none in; one that has
-/// made no [`Agreement`](crate::Agreement) expects them from its first `recv_with` on.
+/// made no [`Handshake`](crate::HandshakeState) expects them from its first `recv_with` on.
 ///
 /// ```
 /// use std::fs::File;
@@ -71,7 +71,7 @@ use crate::wire::{Codec, Framing};
 ///
 /// The receiver duplicates each handle out of the process of the sender, which must be one that it may do that with
 /// (`PROCESS_DUP_HANDLE`: one of the same user, and not more privileged), and must be alive until the message
-/// is received. Without an agreement on it, the connection must also be open when the receiver first looks for such a
+/// is received. Without a handshake on it, the connection must also be open when the receiver first looks for such a
 /// message. Sockets cannot go this way.
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
@@ -332,7 +332,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
         &'a mut self,
         until: Until,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>> + use<'a, T, F, C, M>> {
-        // An agreement has done that before. Without one, the first look for handles does.
+        // A handshake has done that before. Without one, the first look for handles does.
         self.io_mut().raw_mut().let_in();
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
             this.poll_fill_in_mode(cx, until)

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::agreement::Agreement;
 use super::halves::{Channels, ReceivingHalf, SendingHalf};
+use super::handshake::Handshake;
 use super::message::{Inbound, Outbound};
 use crate::channel::{Receivable, Sendable, TypedReceiver, WithHandles};
 use crate::duplex::{ConnectOptions, Connection, WriteHalf};
@@ -25,7 +25,7 @@ const INCOMING: usize = 16 << 20;
 
 /// A connection on which one side sends `Out` and receives `In`, and the other the reverse.
 ///
-/// Both sides have [agreed](Agreement) on what they speak before the first message.
+/// Both sides have [agreed](HandshakeState) on what they speak before the first message.
 ///
 /// [`send`](Self::send) and [`recv`](Self::recv) are for talk that takes turns. All else that channels can do is with the
 /// [sender](Self::sender) and the [receiver](Self::receiver) in it.
@@ -57,7 +57,7 @@ const INCOMING: usize = 16 << 20;
 /// ```
 ///
 /// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
-/// knows nothing of this crate, there is no agreement: [`Connection::split`] gives ends for channels on any wire.
+/// knows nothing of this crate, there is no handshake: [`Connection::split`] gives ends for channels on any wire.
 pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     sender: SendingHalf<Out, F, C, M>,
     receiver: ReceivingHalf<In, F, C, M>,
@@ -68,7 +68,7 @@ impl<M: Mode> Connection<M> {
     /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
     ///
     /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
-    /// [`Agreement`] has other wires, identifiers and deadlines.
+    /// [`Handshake`] has other wires, identifiers and deadlines.
     ///
     /// ```
     /// use std::thread;
@@ -83,13 +83,13 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`Agreement::make`].
+    /// Those of [`Handshake::perform`].
     pub fn into_typed<Out: Outbound + ?Sized, In: Inbound>(
         self,
     ) -> M::Ret<
         impl Future<Output = Result<TypedConnection<Out, In, LengthPrefixed, Postcard, M>, Error>>,
     > {
-        Agreement::new().in_mode().make(self)
+        Handshake::new().in_mode().perform(self)
     }
 }
 
@@ -113,7 +113,7 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connection::connect`] and [`Agreement::make`].
+    /// Those of [`Connection::connect`] and [`Handshake::perform`].
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
     where
         Out: Outbound,
@@ -136,7 +136,7 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connection::connect_timeout`] and [`Agreement::make`].
+    /// Those of [`Connection::connect_timeout`] and [`Handshake::perform`].
     pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error>
     where
         Out: Outbound,
@@ -144,22 +144,22 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
     {
         let until = within(timeout);
         let connection = ConnectOptions::new().connect_until(PipePath::new(path)?, until)?;
-        Agreement::new().within(left(until)).make(connection)
+        Handshake::new().timeout(left(until)).perform(connection)
     }
 }
 
-impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
-    /// Comes to the agreement, and makes the connection one of typed messages.
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
+    /// Comes to the handshake, and makes the connection one of typed messages.
     ///
     /// It takes the thread of whoever serves this client, and never that of the listener: a client that says nothing
     /// costs only itself.
     ///
     /// ```
-    /// use typed_pipe::{Agreement, Connection, ErrorKind};
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
     ///
     /// let (mut client, server) = Connection::pair()?;
     /// client.writer().write(b"GET / HTTP/1.1\r\n\r\n")?; // a program that agrees on nothing
-    /// let error = Agreement::new().make::<u32, u32>(server).unwrap_err();
+    /// let error = Handshake::new().perform::<u32, u32>(server).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Mismatch);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -173,13 +173,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Agreement<F, C, M> {
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): it has left.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`Connection::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
-    pub fn make<Out: Outbound + ?Sized, In: Inbound>(
+    pub fn perform<Out: Outbound + ?Sized, In: Inbound>(
         &self,
         connection: Connection<M>,
     ) -> M::Ret<
         impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
     > {
-        let making = self.clone().making(connection);
+        let making = self.clone().performing(connection);
         M::run(async move { Ok(TypedConnection::new(making.await?)) })
     }
 }

@@ -1,254 +1,294 @@
-//! What goes back and forth before the first message.
+//! The handshake: what two sides tell each other before the first message.
 
-use std::io;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::time::Duration;
 
-use crate::duplex::{ReadHalf, WriteHalf};
-use crate::error::{Disagreement, Error, Operation};
-use crate::wire::short_text;
+use super::halves::Channels;
+use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
+use super::message::{Inbound, Outbound};
+use crate::duplex::{Connection, ReadHalf, WriteHalf};
+use crate::error::{Error, Operation};
+use crate::state::{Blocking, Mode, woken_at};
+use crate::sys::Until;
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
-/// What one side tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Terms {
-    pub(super) sends_handles: bool,
-    pub(super) lets_in_handles: bool,
-    pub(super) max_payload: u64,
-    pub(super) framing: String,
-    pub(super) codec: String,
-    pub(super) sending: String,
-    pub(super) receiving: String,
-}
-
-/// What an agreement begins with: a word that is no length, a mark, the version, the flags, and a length.
-const HEAD: usize = 12;
-const MARK: [u8; 8] = *b"\xff\xff\xff\x02tpip";
-const VERSION: u8 = 1;
-
-impl Terms {
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut body = self.max_payload.to_be_bytes().to_vec();
-        for string in [&self.framing, &self.codec, &self.sending, &self.receiving] {
-            short_text::write(string, &mut body);
-        }
-        let flags = u8::from(self.sends_handles) | (u8::from(self.lets_in_handles) << 1);
-        let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
-        let mut bytes = MARK.to_vec();
-        bytes.extend_from_slice(&[VERSION, flags]);
-        bytes.extend_from_slice(&len.to_be_bytes());
-        bytes.extend_from_slice(&body);
-        bytes
-    }
-
-    /// The terms of a body whose head told of these flags; `None` where it is cut.
-    fn from_body(flags: u8, mut body: &[u8]) -> Option<Self> {
-        let (max_payload, rest) = body.split_first_chunk()?;
-        body = rest;
-        let mut string = || {
-            let (text, rest) = short_text::read(body)?;
-            body = rest;
-            Some(text)
-        };
-        Some(Self {
-            sends_handles: flags & 1 != 0,
-            lets_in_handles: flags & 2 != 0,
-            max_payload: u64::from_be_bytes(*max_payload),
-            framing: string()?,
-            codec: string()?,
-            sending: string()?,
-            receiving: string()?,
-        })
-    }
-
-    /// Whether the two sides understand each other.
-    fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
-        let differ = |what, ours: &str, theirs: &str| {
-            Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
-        };
-        let identified = |ours: &str, theirs: &str| !ours.is_empty() && !theirs.is_empty();
-        if self.framing != theirs.framing {
-            return differ("the framing", &self.framing, &theirs.framing);
-        }
-        if self.codec != theirs.codec {
-            return differ("the codec", &self.codec, &theirs.codec);
-        }
-        if identified(&self.sending, &theirs.receiving) && self.sending != theirs.receiving {
-            return differ("what this side sends", &self.sending, &theirs.receiving);
-        }
-        if identified(&self.receiving, &theirs.sending) && self.receiving != theirs.sending {
-            return differ("what this side receives", &self.receiving, &theirs.sending);
-        }
-        let handles = |with: bool| if with { "with handles" } else { "without handles" };
-        if self.sends_handles != theirs.lets_in_handles {
-            let (ours, theirs) = (handles(self.sends_handles), handles(theirs.lets_in_handles));
-            return differ("what this side sends", ours, theirs);
-        }
-        if self.lets_in_handles != theirs.sends_handles {
-            let (ours, theirs) = (handles(self.lets_in_handles), handles(theirs.sends_handles));
-            return differ("what this side receives", ours, theirs);
-        }
-        Ok(())
-    }
-}
-
-/// The two sides have told each other; what that comes to is not known yet.
-pub(crate) type HandshakeDone<M> = (Handshake, ReadHalf<M>, WriteHalf<M>);
-
-/// What one side tells and hears before the first message: exactly that, and nothing after it.
+/// What this side speaks, and what it expects of the other.
 ///
-/// A driver writes what is [pending](Self::pending), and then reads into the [room](Self::room) as long as there is any.
-#[derive(Debug)]
-pub(crate) struct Handshake {
-    ours: Terms,
-    /// What is to be told, and how much of it was.
-    told: Vec<u8>,
-    sent: usize,
-    /// What is heard, and how much of it has come.
-    heard: Vec<u8>,
-    got: usize,
-    has_left: bool,
+/// Before the first message, both sides of a [`TypedConnection`](crate::TypedConnection) tell each other which wire they speak: its framing, its
+/// codec, the largest payload they take, whether there may be handles beside the messages, and, if it is
+/// set, an identifier of the messages of each direction. What does not fit is an error on both sides,
+/// [`Mismatch`](crate::ErrorKind::Mismatch), that says what each spoke. Where one side takes only smaller payloads, the
+/// other one's sender keeps to that.
+///
+/// An identifier is a name of the program's own for a set of messages, with a version, such as `"chat/2"`: two
+/// types may have the same bytes in a codec, and only the program can say that they are not the same. It is compared
+/// where both sides have set one.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Connection, ErrorKind, Handshake};
+///
+/// let (client, server) = Connection::pair()?;
+/// let serving = thread::spawn(move || {
+///     Handshake::new().sending("event/1").receiving("command/2").perform::<u32, u32>(server)
+/// });
+/// let made = Handshake::new().sending("command/1").perform::<u32, u32>(client);
+///
+/// let error = made.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Mismatch);
+/// assert!(error.to_string().contains("command/1") && error.to_string().contains("command/2"));
+/// assert_eq!(serving.join().unwrap().unwrap_err().kind(), ErrorKind::Mismatch);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// # The bytes
+///
+/// Each side sends this at once, and then reads that of the other. All numbers are big-endian.
+///
+/// | bytes | meaning |
+/// |---|---|
+/// | 4 | `0xFFFF_FF02`: no [`LengthPrefixed`] message begins like this |
+/// | 4 | `tpip` |
+/// | 1 | the version of this table: 1 |
+/// | 1 | 1 if handles may be beside what this side sends, plus 2 if it lets in those beside what it receives |
+/// | 2 | how many bytes follow |
+/// | 8 | the largest payload that this side takes, in bytes |
+/// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of what this side sends, and that of what it receives; an identifier may be empty. What comes after them is ignored |
+#[derive(Clone, Debug)]
+#[must_use = "a handshake is made with `perform`"]
+pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
+    wire: Wire<F, C>,
+    sending: String,
+    receiving: String,
+    patience: Patience,
+    mode: PhantomData<M>,
 }
+
+/// How long the other side may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    Time(Duration),
+    #[cfg(feature = "service")]
+    Until(Until),
+}
+
+impl Patience {
+    /// How long the other side may take from now on.
+    pub(crate) fn until<M: Mode>(self) -> Until {
+        match self {
+            Self::Time(time) => M::within(time),
+            #[cfg(feature = "service")]
+            Self::Until(until) => until,
+        }
+    }
+}
+
+const PATIENCE: Patience = Patience::Time(Duration::from_secs(10));
 
 impl Handshake {
-    pub(super) fn new(ours: Terms) -> Self {
-        let told = ours.to_bytes();
-        Self { ours, told, sent: 0, heard: vec![0; HEAD], got: 0, has_left: false }
-    }
-
-    /// What is to be written next; `None` when all is.
-    pub(crate) fn pending(&self) -> Option<&[u8]> {
-        self.told.get(self.sent..).filter(|rest| !rest.is_empty())
-    }
-
-    pub(crate) fn sent(&mut self, bytes: usize) {
-        self.sent += bytes;
-    }
-
-    /// Room for what is to be read next; `None` when nothing more is expected.
-    pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
-        if self.has_left {
-            return None;
+    /// The usual wire, no identifiers, and 10 seconds for the other side to agree.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<(), String>()?.recv()); // on the usual handshake
+    /// Handshake::new().perform::<str, ()>(client)?.send("hello")?;
+    /// assert_eq!(serving.join().unwrap()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            wire: Wire::default(),
+            sending: String::new(),
+            receiving: String::new(),
+            patience: PATIENCE,
+            mode: PhantomData,
         }
-        self.heard.get_mut(self.got..).filter(|room| !room.is_empty())
-    }
-
-    /// Notes what was read; nothing, where the other side has left. It may have left without hearing this one: what it
-    /// said before that counts all the same.
-    pub(crate) fn got(&mut self, read: io::Result<usize>) -> io::Result<()> {
-        let bytes = match read {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
-            read => read?,
-        };
-        self.got += bytes;
-        self.has_left = bytes == 0;
-        if self.got == HEAD {
-            if let Some((_, len)) = self.head().ok().flatten() {
-                self.heard.resize(HEAD + usize::from(len), 0);
-            }
-        }
-        Ok(())
-    }
-
-    /// The flags of what was heard, and the length of its body; `None` where the other side has left.
-    fn head(&self) -> Result<Option<(u8, u16)>, Disagreement> {
-        let heard = self.heard.get(..self.got.min(HEAD)).unwrap_or_default();
-        let foreign = || Err(Disagreement::Foreign { bytes: heard.to_vec() });
-        match heard {
-            [mark @ .., version, flags, high, low] if heard.len() == HEAD => {
-                if *mark != MARK {
-                    return foreign();
-                }
-                if *version != VERSION {
-                    return Err(Disagreement::Version { ours: VERSION, theirs: *version });
-                }
-                Ok(Some((*flags, u16::from_be_bytes([*high, *low]))))
-            }
-            // What has come is how an agreement begins.
-            begun if MARK.starts_with(begun) || begun.starts_with(&MARK) => Ok(None),
-            _ => foreign(),
-        }
-    }
-
-    /// What the other side has told, if this one understands it.
-    pub(super) fn conclude(&self) -> Result<Terms, Error> {
-        let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
-        let body = self.heard.get(HEAD..self.got).unwrap_or_default();
-        let flags = match self.head().map_err(disagree)? {
-            Some((flags, len)) if body.len() == usize::from(len) => flags,
-            _ => {
-                let left = io::Error::from(io::ErrorKind::BrokenPipe);
-                return Err(Error::new(Operation::Agree, left));
-            }
-        };
-        let theirs = Terms::from_body(flags, body).ok_or_else(|| {
-            let bytes = self.heard.get(..HEAD).unwrap_or_default().to_vec();
-            disagree(Disagreement::Foreign { bytes })
-        })?;
-        self.ours.compare(&theirs).map_err(disagree)?;
-        Ok(theirs)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dialog::Agreement;
-
-    fn terms() -> Terms {
-        Agreement::new().sending("event/1").receiving("command/1").terms(true, false)
+impl Default for Handshake {
+    fn default() -> Self {
+        Self::new()
     }
+}
 
-    fn read(bytes: &[u8]) -> Option<Terms> {
-        let (head, body) = bytes.split_at_checked(HEAD)?;
-        Terms::from_body(*head.get(9)?, body)
-    }
-
-    #[test]
-    fn golden_bytes() {
-        let bytes = Agreement::new().sending("a").terms(true, false).to_bytes();
-        let want = b"\xff\xff\xff\x02tpip\x01\x01\x00\x24\x00\x00\x00\x00\x00\x80\x00\x00\
-            \x0flength-prefixed\x08postcard\x01a\x00";
-        assert_eq!(bytes, want);
-    }
-
-    #[test]
-    fn reads_what_it_wrote_and_no_less() {
-        let bytes = terms().to_bytes();
-        assert_eq!(read(&bytes), Some(terms()));
-        for cut in HEAD..bytes.len() {
-            assert_eq!(read(&bytes[..cut]), None, "{cut}");
-        }
-        // What a later version may add.
-        assert_eq!(read(&[&bytes[..], b"more"].concat()), Some(terms()));
-    }
-
-    #[test]
-    fn d7_what_differs_is_named() {
-        let mirrored = Terms {
-            sends_handles: false,
-            lets_in_handles: true,
-            sending: "command/1".into(),
-            receiving: "event/1".into(),
-            ..terms()
-        };
-        assert!(terms().compare(&mirrored).is_ok());
-        let silent = Terms { sending: String::new(), receiving: String::new(), ..mirrored.clone() };
-        assert!(terms().compare(&silent).is_ok());
-        let words = |theirs: Terms| terms().compare(&theirs).unwrap_err().to_string();
-        for (theirs, want) in [
-            (Terms { framing: "checked".into(), ..mirrored.clone() }, "the framing"),
-            (Terms { codec: "json".into(), ..mirrored.clone() }, "the codec"),
-            (Terms { receiving: "event/2".into(), ..mirrored.clone() }, "what this side sends"),
-            (Terms { sending: "command/2".into(), ..mirrored.clone() }, "what this side receives"),
-            (Terms { lets_in_handles: false, ..mirrored.clone() }, "what this side sends"),
-            (Terms { sends_handles: true, ..mirrored }, "what this side receives"),
-        ] {
-            assert!(words(theirs).contains(want), "{want}");
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
+    /// Speaks another wire.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::wire::{LengthPrefixed, Wire};
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let small = Wire::default().with_framing(LengthPrefixed::default().limit(1000));
+    /// let serving =
+    ///     thread::spawn(move || Handshake::new().with_wire(small).perform::<(), String>(server));
+    ///
+    /// let mut client = Handshake::new().perform::<str, ()>(client)?;
+    /// let error = client.send(&"x".repeat(2000)).unwrap_err(); // more than the other side takes
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Handshake<G, D, M> {
+        Handshake {
+            wire,
+            sending: self.sending,
+            receiving: self.receiving,
+            patience: self.patience,
+            mode: PhantomData,
         }
     }
 
-    #[test]
-    fn long_identifiers_are_cut_between_letters() {
-        let long = "é".repeat(200);
-        let bytes = Agreement::new().sending(long).terms(false, false).to_bytes();
-        assert_eq!(read(&bytes).unwrap().sending, "é".repeat(127));
+    /// Sets the identifier of the messages that this side sends. Of a longer one, the first 255 bytes count.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || Handshake::new().perform::<(), String>(server)); // sets none
+    /// let mut client = Handshake::new().sending("chat/2").perform::<str, ()>(client)?; // so this may be any
+    /// client.send("hello")?;
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn sending(mut self, identifier: impl Into<String>) -> Self {
+        self.sending = identifier.into();
+        self
+    }
+
+    /// Sets the identifier of the messages that this side receives. Of a longer one, the first 255 bytes count.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || {
+    ///     Handshake::new().receiving("chat/1").perform::<(), String>(server).unwrap_err()
+    /// });
+    /// let error = Handshake::new().sending("chat/2").perform::<str, ()>(client).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// assert_eq!(serving.join().unwrap().kind(), ErrorKind::Mismatch); // no message is misread
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn receiving(mut self, identifier: impl Into<String>) -> Self {
+        self.receiving = identifier.into();
+        self
+    }
+
+    /// Sets how long the other side may take to agree; 10 seconds unless set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind, Handshake, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let silent = Connection::connect(listener.path())?; // a client that says nothing
+    /// let handshake = Handshake::new().timeout(Duration::from_millis(10));
+    /// let error = handshake.perform::<u32, u32>(listener.accept()?).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # drop(silent);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.patience = Patience::Time(timeout);
+        self
+    }
+
+    #[cfg(feature = "service")]
+    /// Lets the other side take its time up to this deadline; where there is none, as long as usual.
+    pub(crate) fn by(mut self, until: Until) -> Self {
+        if let Until::Deadline(_) | Until::Now = until {
+            self.patience = Patience::Until(until);
+        }
+        self
+    }
+
+    pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+        mut connection: Connection<M>,
+    ) -> Result<Channels<Out, In, F, C, M>, Error> {
+        if In::WITH_HANDLES {
+            connection.reader().raw_mut().let_in();
+        }
+        let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let done = shake_hands(connection, state, self.patience.until::<M>()).await;
+        let (state, reader, writer) = done?;
+        self.conclude(&state, reader, writer)
+    }
+
+    /// The same terms for another mode.
+    pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
+        let Self { wire, sending, receiving, patience, .. } = self;
+        Handshake { wire, sending, receiving, patience, mode: PhantomData }
+    }
+
+    #[cfg(all(feature = "service", feature = "tokio"))]
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// What is to be told and heard.
+    pub(crate) fn begin(&self, sends_handles: bool, lets_in_handles: bool) -> HandshakeState {
+        HandshakeState::new(self.terms(sends_handles, lets_in_handles))
+    }
+
+    /// The channels, if the two sides understand each other.
+    pub(crate) fn conclude<Out: ?Sized, In>(
+        self,
+        state: &HandshakeState,
+        reader: ReadHalf<M>,
+        writer: WriteHalf<M>,
+    ) -> Result<Channels<Out, In, F, C, M>, Error> {
+        let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
+        let mut outgoing = self.wire.clone();
+        outgoing.framing_mut().lower_max_payload(theirs.max_payload);
+        // The other side is this crate, which ends its messages: what has no end was cut off.
+        let receiver = reader.into_receiver_with(self.wire).requiring_ends();
+        Ok((writer.into_sender_with(outgoing), receiver))
+    }
+
+    pub(super) fn terms(&self, sends_handles: bool, lets_in_handles: bool) -> Terms {
+        let cut = |text: &str| short_text::cut(text, u8::MAX).to_owned();
+        Terms {
+            sends_handles,
+            lets_in_handles,
+            max_payload: self.wire.framing().max_payload(),
+            framing: cut(self.wire.framing().name()),
+            codec: cut(self.wire.codec().name()),
+            sending: cut(&self.sending),
+            receiving: cut(&self.receiving),
+        }
+    }
+}
+
+/// Tells the terms of this side, and hears those of the other.
+pub(crate) async fn shake_hands<M: Mode>(
+    connection: Connection<M>,
+    mut state: HandshakeState,
+    until: Until,
+) -> Result<HandshakeDone<M>, Error> {
+    let (mut reader, mut writer) = connection.split();
+    let talk = async {
+        while let Some(bytes) = state.pending() {
+            let sent = poll_fn(|cx| writer.poll_write_until(cx, bytes, until)).await?;
+            state.sent(sent);
+        }
+        while let Some(room) = state.room() {
+            let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await;
+            state.got(got)?;
+        }
+        Ok(())
+    };
+    match woken_at::<M, _>(until, talk).await {
+        Ok(()) => Ok((state, reader, writer)),
+        Err(error) => Err(reader.failed(Operation::Agree, error)),
     }
 }

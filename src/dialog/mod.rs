@@ -1,16 +1,16 @@
-//! Typed messages both ways: an agreement first, then a sender and a receiver.
+//! Typed messages both ways: a handshake first, then a sender and a receiver.
 
-mod agreement;
 mod connection;
 mod halves;
 mod handshake;
+mod handshake_state;
 mod message;
 
-pub use agreement::Agreement;
-#[cfg(all(feature = "service", feature = "tokio"))]
-pub(crate) use agreement::shake_hands;
 pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
+pub use handshake::Handshake;
 #[cfg(all(feature = "service", feature = "tokio"))]
-pub(crate) use handshake::HandshakeDone;
+pub(crate) use handshake::shake_hands;
+#[cfg(all(feature = "service", feature = "tokio"))]
+pub(crate) use handshake_state::HandshakeDone;
 pub use message::{Inbound, Outbound};

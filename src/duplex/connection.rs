@@ -419,7 +419,7 @@ impl<M: Mode> Connection<M> {
     /// Takes the two halves apart, for two threads for instance.
     ///
     /// They are ends like those of a FIFO: [`into_receiver`](End::into_receiver) and [`into_sender`](End::into_sender) make
-    /// channels of them, without an agreement. [`reunite`](Self::reunite) puts them together again.
+    /// channels of them, without a handshake. [`reunite`](Self::reunite) puts them together again.
     ///
     /// ```
     /// use std::thread;

@@ -16,12 +16,12 @@ pub(crate) enum Disagreement {
     )]
     Differs { what: &'static str, ours: String, theirs: String },
     #[error(
-        "the other side does not say what it speaks, but sends `{}`; for a program that knows no agreement use `Connection::split`",
+        "the other side does not say what it speaks, but sends `{}`; for a program that knows no handshake use `Connection::split`",
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
     #[error(
-        "version {ours} of the agreement here, version {theirs} there; use the same version of this crate"
+        "version {ours} of the handshake here, version {theirs} there; use the same version of this crate"
     )]
     Version { ours: u8, theirs: u8 },
 }

@@ -6,7 +6,7 @@ use super::attempts::Attempts;
 use super::identifiers;
 use super::link::Link;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::Agreement;
+use crate::dialog::Handshake;
 use crate::duplex::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
@@ -252,10 +252,10 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     }
 
     /// What is to be agreed with the service.
-    pub(crate) fn agreement(&self, until: Until) -> Agreement<F, C, M> {
+    pub(crate) fn handshake(&self, until: Until) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let agreement = Agreement::new().with_wire(self.wire.clone());
-        agreement.sending(calls).receiving(answers).by(until).in_mode()
+        let handshake = Handshake::new().with_wire(self.wire.clone());
+        handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
     /// The deadline of a call that says nothing else.
@@ -277,7 +277,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         until: Until,
     ) -> Result<Link<Req, Resp, F, C>, Error> {
         let connection = self.connect.connect_until(path.clone(), until)?;
-        let (sender, receiver) = self.agreement(until).make(connection)?.split();
+        let (sender, receiver) = self.handshake(until).perform(connection)?.split();
         Ok(Link::new(sender, receiver))
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::desk::{Desk, Rules, Summary, instead};
 use super::{Answer, Request, identifiers};
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{Agreement, ReceivingHalf, SendingHalf};
+use crate::dialog::{Handshake, ReceivingHalf, SendingHalf};
 use crate::duplex::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
@@ -76,7 +76,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
-type Opened<F, C, M> = (Listener<M>, Agreement<F, C, M>, Desk);
+type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, Desk);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// A service at a name on this machine, of which it becomes the owner.
@@ -386,13 +386,13 @@ where
         let tokens = token.into_iter().chain(listener.token().cloned()).collect();
         let desk = Desk::open(rules, tokens)?;
         let (calls, answers) = identifiers(&name);
-        let agreement = Agreement::new()
+        let handshake = Handshake::new()
             .with_wire(wire)
             .sending(answers)
             .receiving(calls)
-            .within(rules.patience)
+            .timeout(rules.patience)
             .in_mode();
-        Ok((listener.with_token(desk.closing()), agreement, desk))
+        Ok((listener.with_token(desk.closing()), handshake, desk))
     }
 }
 
@@ -486,7 +486,7 @@ where
     A: Response<Resp>,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
-        let (listener, agreement, desk) = service.open()?;
+        let (listener, handshake, desk) = service.open()?;
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
@@ -500,13 +500,13 @@ where
                         return Err(error);
                     }
                 };
-                let (desk, handler, agreement) = (&desk, &handler, agreement.clone());
+                let (desk, handler, handshake) = (&desk, &handler, handshake.clone());
                 let serving = thread::Builder::new().name("typed-pipe client".into()).spawn_scoped(
                     scope,
                     move || {
                         // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
                         let handler = |request| ready(handler(request).into_result());
-                        let serve = || Self::run(serve(desk, client?, agreement, handler));
+                        let serve = || Self::run(serve(desk, client?, handshake, handler));
                         if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
                             desk.lose();
                         }
@@ -561,7 +561,7 @@ pub(crate) async fn accept<M: Mode>(
 pub(crate) async fn serve<Req, Resp, F, C, A, E, M>(
     desk: &Desk,
     client: Connection<M>,
-    agreement: Agreement<F, C, M>,
+    handshake: Handshake<F, C, M>,
     handler: impl Fn(Req) -> A,
 ) -> Result<(), Error>
 where
@@ -573,7 +573,7 @@ where
     E: fmt::Display,
     M: Mode,
 {
-    let agreed = agreement.making::<Answer<Resp>, Request<Req>>(client).await;
+    let agreed = handshake.performing::<Answer<Resp>, Request<Req>>(client).await;
     let (mut sender, mut receiver) = match agreed {
         Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
         agreed => agreed?,

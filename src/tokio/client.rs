@@ -156,8 +156,8 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
 
     /// Connects, and talks about what is to be agreed on.
     fn dial(&self, path: PipePath, until: Until) -> Dial<Tokio> {
-        let (options, agreement) = (self.connect_options().clone(), self.agreement(until));
-        let (terms, patience) = (agreement.begin(false, false), agreement.patience());
+        let (options, handshake) = (self.connect_options().clone(), self.handshake(until));
+        let (terms, patience) = (handshake.begin(false, false), handshake.patience());
         Box::pin(async move {
             let connection = options.connecting(path, until).await?;
             shake_hands(connection, terms, patience.until::<Tokio>()).await
@@ -167,10 +167,10 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     /// A new connection, when the service agrees.
     fn link<Req: Sendable, Resp: Receivable>(
         &self,
-        (handshake, reader, writer): HandshakeDone<Tokio>,
+        (state, reader, writer): HandshakeDone<Tokio>,
     ) -> Result<Link<Req, Resp, F, C, Tokio>, Error> {
-        let agreement = self.agreement(Until::Done);
-        let (sender, receiver) = agreement.conclude(&handshake, reader, writer)?;
+        let handshake = self.handshake(Until::Done);
+        let (sender, receiver) = handshake.conclude(&state, reader, writer)?;
         Ok(Link::new(sender, receiver))
     }
 }

@@ -7,24 +7,24 @@ use futures_core::Stream;
 
 use super::Tokio;
 use crate::channel::Receivable;
-use crate::dialog::{Agreement, TypedConnection};
+use crate::dialog::{Handshake, TypedConnection};
 use crate::error::Error;
 use crate::wire::{Codec, Framing};
 
-impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
+impl<F: Framing + Clone, C: Codec + Clone> Handshake<F, C> {
     /// Lets a task of [tokio](Tokio) make it.
     ///
     /// ```
-    /// use typed_pipe::{Agreement, Connection};
+    /// use typed_pipe::{Connection, Handshake};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
     /// let (client, server) = Connection::pair()?;
-    /// let ours = Agreement::new().sending("question/1").receiving("answer/1").into_tokio();
-    /// let theirs = Agreement::new().sending("answer/1").receiving("question/1").into_tokio();
+    /// let ours = Handshake::new().sending("question/1").receiving("answer/1").into_tokio();
+    /// let theirs = Handshake::new().sending("answer/1").receiving("question/1").into_tokio();
     /// let (ours, theirs) = tokio::join!(
-    ///     ours.make::<str, u32>(client.into_tokio()?),
-    ///     theirs.make::<u32, String>(server.into_tokio()?),
+    ///     ours.perform::<str, u32>(client.into_tokio()?),
+    ///     theirs.perform::<u32, String>(server.into_tokio()?),
     /// );
     /// let (mut ours, mut theirs) = (ours?, theirs?);
     /// ours.send("how long is this?").await?;
@@ -32,7 +32,7 @@ impl<F: Framing + Clone, C: Codec + Clone> Agreement<F, C> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn into_tokio(self) -> Agreement<F, C, Tokio> {
+    pub fn into_tokio(self) -> Handshake<F, C, Tokio> {
         self.in_mode()
     }
 }

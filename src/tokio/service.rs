@@ -58,7 +58,7 @@ where
     A: Future<Output: Response<Resp>> + Send,
 {
     async fn serve(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<Summary, Error> {
-        let (listener, agreement, desk) = service.open()?;
+        let (listener, handshake, desk) = service.open()?;
         let (desk, handler) = (Arc::new(desk), Arc::new(handler));
         let mut clients = JoinSet::new();
         let ended = loop {
@@ -70,12 +70,12 @@ where
             };
             // What is over is let go of.
             while clients.try_join_next().is_some() {}
-            let (agreement, desk, handler) =
-                (agreement.clone(), Arc::clone(&desk), Arc::clone(&handler));
+            let (handshake, desk, handler) =
+                (handshake.clone(), Arc::clone(&desk), Arc::clone(&handler));
             clients.spawn(async move {
                 // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
                 let served = caught(async {
-                    serve(&desk, client?, agreement, |request| {
+                    serve(&desk, client?, handshake, |request| {
                         let answer = handler(request);
                         async move { answer.await.into_result() }
                     })

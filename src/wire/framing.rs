@@ -40,14 +40,14 @@ use crate::error::FrameError;
 pub trait Framing {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// The [agreement](crate::Agreement) of a connection compares it. A framing that has none agrees with any other
+    /// The [handshake](crate::HandshakeState) of a connection compares it. A framing that has none agrees with any other
     /// that has none.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Framing, LengthPrefixed};
     ///
     /// let (ours, theirs) = (Checked::default(), LengthPrefixed::default());
-    /// assert_eq!((ours.name(), theirs.name()), ("checked", "length-prefixed")); // no agreement
+    /// assert_eq!((ours.name(), theirs.name()), ("checked", "length-prefixed")); // no handshake
     /// ```
     fn name(&self) -> &str {
         ""

@@ -1,4 +1,4 @@
-//! Typed messages both ways, and the agreement before the first one.
+//! Typed messages both ways, and the handshake before the first one.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    Agreement, CancelToken, Connection, Delivery, Error, ErrorKind, Listener, ListenerOptions,
+    CancelToken, Connection, Delivery, Error, ErrorKind, Handshake, Listener, ListenerOptions,
     TypedConnection, WithHandles,
 };
 
@@ -136,7 +136,7 @@ fn d7_sides_that_speak_different_wires_say_so() {
     watched(|| {
         let checked = || Wire::default().with_framing(Checked::default());
         let errors = disagree(
-            move |side| Agreement::new().with_wire(checked()).make::<u32, u32>(side),
+            move |side| Handshake::new().with_wire(checked()).perform::<u32, u32>(side),
             |side| side.into_typed::<u32, u32>(),
         );
         for error in errors {
@@ -156,7 +156,7 @@ fn d7_sides_that_speak_different_codecs_say_so() {
     watched(|| {
         let json = Wire::new(LengthPrefixed::default(), Json);
         let errors = disagree(
-            move |side| Agreement::new().with_wire(json).make::<u32, u32>(side),
+            move |side| Handshake::new().with_wire(json).perform::<u32, u32>(side),
             |side| side.into_typed::<u32, u32>(),
         );
         for error in errors {
@@ -171,8 +171,8 @@ fn d7_sides_that_speak_different_codecs_say_so() {
 fn d7_sides_whose_messages_have_other_names_say_so() {
     watched(|| {
         let errors = disagree(
-            |side| Agreement::new().sending("event/1").receiving("job/1").make::<u8, u8>(side),
-            |side| Agreement::new().sending("job/1").receiving("event/2").make::<u8, u8>(side),
+            |side| Handshake::new().sending("event/1").receiving("job/1").perform::<u8, u8>(side),
+            |side| Handshake::new().sending("job/1").receiving("event/2").perform::<u8, u8>(side),
         );
         let [left, right] = errors.map(|error| {
             assert_eq!(error.kind(), ErrorKind::Mismatch);
@@ -191,8 +191,8 @@ fn d7_a_side_without_a_name_for_its_messages_takes_any() {
     watched(|| {
         let (client, server) = Connection::pair().unwrap();
         let agreeing = thread::spawn(move || server.into_typed::<u8, u8>().unwrap());
-        let agreement = Agreement::new().sending("job/1").receiving("event/1");
-        let mut client = agreement.make::<u8, u8>(client).unwrap();
+        let handshake = Handshake::new().sending("job/1").receiving("event/1");
+        let mut client = handshake.perform::<u8, u8>(client).unwrap();
         client.send(&1).unwrap();
         assert_eq!(agreeing.join().unwrap().recv().unwrap(), 1);
     });
@@ -231,7 +231,7 @@ fn the_smaller_limit_of_the_two_sides_holds() {
         let (client, server) = Connection::pair().unwrap();
         let small = Wire::default().with_framing(LengthPrefixed::default().limit(1000));
         let agreeing = thread::spawn(move || {
-            Agreement::new().with_wire(small).make::<Vec<u8>, Vec<u8>>(server).unwrap()
+            Handshake::new().with_wire(small).perform::<Vec<u8>, Vec<u8>>(server).unwrap()
         });
         let mut client = client.into_typed::<Vec<u8>, Vec<u8>>().unwrap();
         let mut server = agreeing.join().unwrap();
@@ -254,7 +254,7 @@ fn answer_with(bytes: &[u8]) -> Error {
 }
 
 #[test]
-fn d7_a_program_that_knows_no_agreement_is_told_so() {
+fn d7_a_program_that_knows_no_handshake_is_told_so() {
     watched(|| {
         for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"{}\n", b"\0\0\0\x01\x07", b"x"] {
             let error = answer_with(bytes);
@@ -281,8 +281,8 @@ fn d11_a_side_that_leaves_before_it_has_agreed_is_gone() {
 fn what_the_other_side_says_is_told_in_letters_that_can_be_seen() {
     watched(|| {
         let errors = disagree(
-            |side| Agreement::new().sending("a\n\x1b[31mroot: ok").make::<u8, u8>(side),
-            |side| Agreement::new().receiving("b").make::<u8, u8>(side),
+            |side| Handshake::new().sending("a\n\x1b[31mroot: ok").perform::<u8, u8>(side),
+            |side| Handshake::new().receiving("b").perform::<u8, u8>(side),
         );
         for error in errors {
             let words = error.to_string();
@@ -297,7 +297,7 @@ fn d27_a_side_that_says_nothing_or_little_by_little_is_given_up_in_time() {
         let listener = Listener::temporary().unwrap();
         let silent = Connection::connect(listener.path()).unwrap();
         let served = listener.accept().unwrap();
-        let error = Agreement::new().within(SHORT).make::<u8, u8>(served).unwrap_err();
+        let error = Handshake::new().timeout(SHORT).perform::<u8, u8>(served).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
 
         let slow = Connection::connect(listener.path()).unwrap();
@@ -311,8 +311,8 @@ fn d27_a_side_that_says_nothing_or_little_by_little_is_given_up_in_time() {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let agreement = Agreement::new().within(Duration::from_millis(100));
-        let error = agreement.make::<u8, u8>(served).unwrap_err();
+        let handshake = Handshake::new().timeout(Duration::from_millis(100));
+        let error = handshake.perform::<u8, u8>(served).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         dripping.join().unwrap();
         drop(silent);
@@ -332,8 +332,8 @@ fn bad_clients_cost_only_themselves() {
                 for client in &listener {
                     let client = client.unwrap();
                     serving.push(thread::spawn(move || {
-                        let agreement = Agreement::new().within(Duration::from_secs(20));
-                        let mut client = agreement.make::<u32, u32>(client)?;
+                        let handshake = Handshake::new().timeout(Duration::from_secs(20));
+                        let mut client = handshake.perform::<u32, u32>(client)?;
                         while let Ok(number) = client.recv() {
                             client.send(&(number + 1))?;
                         }
@@ -391,11 +391,11 @@ fn half_a_line_of_a_side_that_is_gone_is_no_line() {
         let (client, server) = Connection::pair().unwrap();
         let serving = thread::spawn(move || {
             let mut server =
-                Agreement::new().with_wire(wire()).make::<str, String>(server).unwrap();
+                Handshake::new().with_wire(wire()).perform::<str, String>(server).unwrap();
             assert_eq!(server.recv().unwrap(), "whole");
             assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Truncated);
         });
-        let mut client = Agreement::new().with_wire(wire()).make::<str, String>(client).unwrap();
+        let mut client = Handshake::new().with_wire(wire()).perform::<str, String>(client).unwrap();
         client.send("whole").unwrap();
         let error = loop {
             if let Err(error) = client.sender().try_send(&"x".repeat(8 << 20)) {
@@ -499,7 +499,7 @@ fn deadlines_and_tries_of_typed_connections() {
 }
 
 #[test]
-fn a_cancel_token_ends_an_agreement_and_a_conversation() {
+fn a_cancel_token_ends_a_handshake_and_a_conversation() {
     watched(|| {
         let token = CancelToken::new().unwrap();
         let (silent, _other) = Connection::pair().unwrap();
@@ -580,7 +580,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn d26_any_agreement_is_read_without_a_panic(
+    fn d26_any_handshake_is_read_without_a_panic(
         begun in 0..=12_usize,
         flags: u8,
         len in prop_oneof![0..200_u16, any::<u16>()],
@@ -620,10 +620,10 @@ fn what_another_side_cannot_take_is_refused_on_foreign_wires_too() {
 
     fn refused<F: Framing + Clone + Send + 'static>(small: F, large: F) {
         let (client, server) = Connection::pair().unwrap();
-        let agreement = |framing| Agreement::new().with_wire(Wire::new(framing, Plain));
-        let agreed = agreement(small);
-        let serving = thread::spawn(move || agreed.make::<String, String>(server).unwrap());
-        let mut client = agreement(large).make::<String, String>(client).unwrap();
+        let handshake = |framing| Handshake::new().with_wire(Wire::new(framing, Plain));
+        let agreed = handshake(small);
+        let serving = thread::spawn(move || agreed.perform::<String, String>(server).unwrap());
+        let mut client = handshake(large).perform::<String, String>(client).unwrap();
         let mut server = serving.join().unwrap();
         let error = client.send(&"x".repeat(101)).unwrap_err();
         assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::TooLarge, false));

@@ -443,8 +443,8 @@ fn b7_a_client_that_nobody_accepts_is_told_in_time() {
         let listener = Listener::temporary().unwrap();
         let connect = || Connection::connect(listener.path()).unwrap();
         let (patient, impatient) = (connect(), connect());
-        let agreement = typed_pipe::Agreement::new().within(SHORT);
-        let failed = agreement.make::<u32, u32>(impatient).unwrap_err();
+        let handshake = typed_pipe::Handshake::new().timeout(SHORT);
+        let failed = handshake.perform::<u32, u32>(impatient).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
         drop(listener);
         let failed = patient.into_typed::<u32, u32>().unwrap_err();

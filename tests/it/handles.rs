@@ -636,7 +636,7 @@ mod unix {
     }
 
     #[test]
-    fn handles_go_without_an_agreement_too() {
+    fn handles_go_without_a_handshake_too() {
         watched(|| {
             let (client, server) = Connection::pair().unwrap();
             let (_reader, writer) = client.split();

@@ -7,7 +7,7 @@ use std::thread;
 use typed_pipe::wire::foreign::Lines;
 use typed_pipe::wire::{Plain, Wire};
 use typed_pipe::{
-    Agreement, Connection, ErrorKind, Hangup, Listener, TypedConnection, TypedReceiver, TypedSender,
+    Connection, ErrorKind, Handshake, Hangup, Listener, TypedConnection, TypedReceiver, TypedSender,
 };
 
 use crate::node::node;
@@ -222,7 +222,7 @@ fn b12_a_typed_connection_tells_of_a_reset_after_what_came_before_it() {
 
 /// What a program of another kind says before it leaves names it still.
 #[test]
-fn b12_a_stranger_that_leaves_in_the_middle_of_an_agreement_is_named() {
+fn b12_a_stranger_that_leaves_in_the_middle_of_a_handshake_is_named() {
     watched(|| {
         let (client, mut server) = with_std();
         let stranger = thread::spawn(move || {
@@ -232,7 +232,7 @@ fn b12_a_stranger_that_leaves_in_the_middle_of_an_agreement_is_named() {
                 thread::yield_now();
             }
         });
-        let error = Agreement::new().make::<u32, u32>(client).unwrap_err();
+        let error = Handshake::new().perform::<u32, u32>(client).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         stranger.join().unwrap();
     });

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize, Serializer};
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    Agreement, CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Handshake,
     Listener, ListenerOptions, PipePath, Service, Summary, TypedConnection,
 };
 
@@ -339,8 +339,8 @@ fn bad_clients_cost_themselves_alone() {
         for number in 0..10 {
             greedy.send(&(number, 0, 4 << 20)).unwrap();
         }
-        let other = Agreement::new().sending("calls of another").receiving("answers of another");
-        let other = other.make::<u32, u32>(Connection::connect(&path).unwrap());
+        let other = Handshake::new().sending("calls of another").receiving("answers of another");
+        let other = other.perform::<u32, u32>(Connection::connect(&path).unwrap());
         drop(other);
 
         let client = Client::<u32, Vec<u8>>::connect(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Agreements, services and clients under tokio.
+//! Handshakes, services and clients under tokio.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    Agreement, CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, Error,
-    ErrorKind, Listener, ListenerOptions, PipePath, Service, Summary, Tokio, TypedConnection,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind,
+    Handshake, Listener, ListenerOptions, PipePath, Service, Summary, Tokio, TypedConnection,
 };
 
 use crate::support::{Folder, watched, watched_for};
@@ -112,18 +112,18 @@ fn d7_what_differs_is_told_to_both() {
     in_runtime(|| async {
         let (one, other) = Connection::pair().unwrap();
         let blocking = thread::spawn(move || {
-            Agreement::new().sending("event/1").make::<u32, u32>(one).unwrap_err()
+            Handshake::new().sending("event/1").perform::<u32, u32>(one).unwrap_err()
         });
-        let agreement = Agreement::new().receiving("event/2").into_tokio();
-        let made = agreement.make::<u32, u32>(other.into_tokio().unwrap());
+        let handshake = Handshake::new().receiving("event/2").into_tokio();
+        let made = handshake.perform::<u32, u32>(other.into_tokio().unwrap());
         for error in [made.await.unwrap_err(), blocking.join().unwrap()] {
             assert_eq!(error.kind(), ErrorKind::Mismatch);
             assert!(error.to_string().contains("event/1"), "{error}");
         }
         // One that says nothing is waited for as long as was said, and one that has left is not.
         let (one, silent) = Connection::pair().unwrap();
-        let agreement = Agreement::new().within(Duration::from_millis(30)).into_tokio();
-        let made = agreement.make::<u32, u32>(one.into_tokio().unwrap());
+        let handshake = Handshake::new().timeout(Duration::from_millis(30)).into_tokio();
+        let made = handshake.perform::<u32, u32>(one.into_tokio().unwrap());
         assert_eq!(made.await.unwrap_err().kind(), ErrorKind::TimedOut);
         drop(silent);
         let (one, gone) = Connection::pair().unwrap();

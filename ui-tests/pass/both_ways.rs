@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    Agreement, ConnectOptions, Connection, Handles, Listener, ListenerOptions, ReadHalf, ReceivingHalf, SendingHalf,
+    Handshake, ConnectOptions, Connection, Handles, Listener, ListenerOptions, ReadHalf, ReceivingHalf, SendingHalf,
     CancelToken, TypedConnection, WithHandles, WriteHalf,
 };
 
@@ -51,8 +51,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             client.send(&(word.len() as u64))?;
         }
         let wire = Wire::default().with_framing(Checked::default());
-        let agreement = Agreement::new().with_wire(wire).within(Duration::from_secs(9));
-        let mut client = agreement.make::<u64, WithHandles<u32>>(server.listener.accept()?)?;
+        let handshake = Handshake::new().with_wire(wire).timeout(Duration::from_secs(9));
+        let mut client = handshake.make::<u64, WithHandles<u32>>(server.listener.accept()?)?;
         let (number, mut handles) = client.recv_with()?;
         handles.take::<File>(number)?;
         client.send(&1)?;
@@ -67,8 +67,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     halves.jobs.finish()?;
 
     let wire = Wire::default().with_framing(Checked::default());
-    let agreement = Agreement::new().with_wire(wire);
-    let mut client = agreement.make::<WithHandles<u32>, u64>(Connection::connect(&path)?)?;
+    let handshake = Handshake::new().with_wire(wire);
+    let mut client = handshake.make::<WithHandles<u32>, u64>(Connection::connect(&path)?)?;
     let mut handles = Handles::new();
     let number = handles.add(tempfile::tempfile()?);
     client.send_with(&number, &mut handles)?;

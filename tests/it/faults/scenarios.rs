@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use typed_pipe::{
-    Agreement, CancelToken, Connection, Error, ErrorKind, Handles, Listener, OnHangup, Pipe,
+    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
@@ -148,7 +148,7 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("bind a long name", bind_a_long_name),
     ("take over a listener", take_over_a_listener),
     ("a pair of connections", pair),
-    ("the agreement", agreement),
+    ("the handshake", handshake),
     ("both ways at once", both_ways),
     ("send handles", send_handles),
     ("receive handles", receive_handles),
@@ -357,10 +357,10 @@ fn pair(run: &mut Run) {
 const TERMS: &[u8] = b"\xff\xff\xff\x02tpip\x01\x00\x00\x23\x00\x00\x00\x00\x00\x80\x00\x00\
     \x0flength-prefixed\x08postcard\x00\x00";
 
-fn agreement(run: &mut Run) {
+fn handshake(run: &mut Run) {
     let (one, mut other) = quietly(|| Connection::pair().unwrap());
     quietly(|| other.write_all(TERMS).unwrap());
-    let made = Agreement::new().within(LONG).make::<String, String>(one);
+    let made = Handshake::new().timeout(LONG).perform::<String, String>(one);
     let mut one: TypedConnection<String, String> = match made {
         Ok(made) => made,
         Err(error) => return run.note(error),
@@ -381,7 +381,7 @@ fn agreement(run: &mut Run) {
 fn both_ways(run: &mut Run) {
     let (one, mut other) = quietly(|| Connection::pair().unwrap());
     quietly(|| other.write_all(TERMS).unwrap());
-    let made = quietly(|| Agreement::new().make::<Vec<u8>, String>(one));
+    let made = quietly(|| Handshake::new().perform::<Vec<u8>, String>(one));
     let mut one: TypedConnection<Vec<u8>, String> = made.unwrap();
     quietly(|| other.write_all(b"\0\0\0\x03\x02hi").unwrap());
     let long = vec![7; 3000];
@@ -414,7 +414,7 @@ fn send_handles(run: &mut Run) {
     let helper = quietly(|| {
         thread::spawn(move || {
             let mut side: TypedConnection<u8, WithHandles<u32>> =
-                Agreement::new().within(LONG).make(other)?;
+                Handshake::new().timeout(LONG).perform(other)?;
             let (number, mut handles) = side.recv_with()?;
             let mut text = String::new();
             let mut file = handles.take::<File>(number)?;
@@ -423,7 +423,7 @@ fn send_handles(run: &mut Run) {
             side.send(&1)
         })
     });
-    let made = Agreement::new().within(LONG).make::<WithHandles<u32>, u8>(one);
+    let made = Handshake::new().timeout(LONG).perform::<WithHandles<u32>, u8>(one);
     let sent = match made {
         Err(error) => {
             run.note(error);
@@ -454,14 +454,14 @@ fn receive_handles(run: &mut Run) {
         let file = File::open(&file).unwrap();
         thread::spawn(move || {
             let mut side: TypedConnection<WithHandles<u32>, u8> =
-                Agreement::new().within(LONG).make(other)?;
+                Handshake::new().timeout(LONG).perform(other)?;
             let mut handles = Handles::new();
             let number = handles.add(file);
             side.send_with(&number, &mut handles)?;
             side.recv().map(drop)
         })
     });
-    let made = Agreement::new().within(LONG).make::<u8, WithHandles<u32>>(one);
+    let made = Handshake::new().timeout(LONG).perform::<u8, WithHandles<u32>>(one);
     let made = made.map_err(|error| run.note(error));
     if let Ok(mut side) = made {
         let (number, mut handles) = run.again(|| side.recv_with());

@@ -1,4 +1,4 @@
-//! Whatever the other side says in place of an agreement: an error or a connection, at once.
+//! Whatever the other side says in place of a handshake: an error or a connection, at once.
 #![no_main]
 
 use std::io::Write;
@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use typed_pipe::wire::{Checked, Json, Shared, Wire};
-use typed_pipe::{Agreement, Connection, ErrorKind, Inbound, Outbound, WithHandles};
+use typed_pipe::{Handshake, Connection, ErrorKind, Inbound, Outbound, WithHandles};
 
 /// The first byte chooses what this side speaks.
 fn agree(data: &[u8]) {
     let [what, said @ ..] = data else { return };
     let said = &said[..said.len().min(100_000)];
-    let agreement = Agreement::new().within(Duration::from_secs(20));
+    let handshake = Handshake::new().timeout(Duration::from_secs(20));
     match what % 5 {
-        0 => make::<String, String, _, _>(agreement, said),
-        1 => make::<u8, WithHandles<u8>, _, _>(agreement, said),
+        0 => make::<String, String, _, _>(handshake, said),
+        1 => make::<u8, WithHandles<u8>, _, _>(handshake, said),
         2 => {
-            let agreement = agreement.sending("a/1").receiving("b/1");
-            make::<String, String, _, _>(agreement.with_wire(wire_of(Checked::default())), said);
+            let handshake = handshake.sending("a/1").receiving("b/1");
+            make::<String, String, _, _>(handshake.with_wire(wire_of(Checked::default())), said);
         }
-        3 => make::<u8, Vec<u16>, _, _>(agreement.with_wire(wire_of(Shared::default())), said),
-        _ => make::<u8, u8, _, _>(agreement.with_wire(Wire::default().with_codec(Json)), said),
+        3 => make::<u8, Vec<u16>, _, _>(handshake.with_wire(wire_of(Shared::default())), said),
+        _ => make::<u8, u8, _, _>(handshake.with_wire(Wire::default().with_codec(Json)), said),
     }
 }
 
@@ -31,7 +31,7 @@ fn wire_of<F>(framing: F) -> Wire<F> {
     Wire::default().with_framing(framing)
 }
 
-fn make<Out, In, F, C>(agreement: Agreement<F, C>, said: &[u8])
+fn make<Out, In, F, C>(handshake: Handshake<F, C>, said: &[u8])
 where
     Out: Outbound,
     In: Inbound,
@@ -44,7 +44,7 @@ where
     theirs.write_all(said).expect("room");
     theirs.shutdown(std::net::Shutdown::Write).expect("a socket");
     let connection = Connection::try_from(OwnedFd::from(ours)).expect("a connection");
-    match agreement.make::<Out, In>(connection) {
+    match handshake.make::<Out, In>(connection) {
         Ok(made) => drop(made),
         Err(error) => {
             let kind = error.kind();
