@@ -61,7 +61,7 @@ impl Options {
 }
 
 fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().identified("many_writers 1"))
+    Wire::default().with_framing(Shared::default().protocol("many_writers 1"))
 }
 
 /// One of the many: sends its messages, and says that this was all.

@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn serve() -> Result<(), Box<dyn Error>> {
     let token = CancelToken::new()?;
     let service = Service::<Task, ()>::temporary()?
-        .speaking("tasks/1")
+        .protocol("tasks/1")
         .message_limit(10)
         .idle_limit(Duration::from_secs(5))
         .cancelled_by(&token);
@@ -88,7 +88,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
 
 /// Hands in tasks, one of which fails.
 fn hand_in(path: &str) -> Result<(), Box<dyn Error>> {
-    let options = typed_pipe::ClientOptions::new().speaking("tasks/1").attempts(3);
+    let options = typed_pipe::ClientOptions::new().protocol("tasks/1").attempts(3);
     let client: Client<Task, ()> = options.connect_timeout(path, Duration::from_secs(5))?;
     for task in [
         Task::ProcessData { values: vec![1.0, 2.0, 6.0] },

@@ -55,7 +55,7 @@ async fn main() -> Outcome {
 }
 
 fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().identified("telemetry 1"))
+    Wire::default().with_framing(Shared::default().protocol("telemetry 1"))
 }
 
 /// One sensor: sends a reading every 10 milliseconds, until the collector closes its standard input.

@@ -22,7 +22,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// use typed_pipe::{Client, ClientOptions};
 ///
 /// let client: Client<String, u64> = ClientOptions::new()
-///     .speaking("lengths/1")
+///     .protocol("lengths/1")
 ///     .attempts(5)
 ///     .timeout(Duration::from_secs(2))
 ///     .connect("/run/app/lengths")?;
@@ -114,19 +114,19 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// use typed_pipe::{CancelToken, ClientOptions, ErrorKind, Service};
     ///
     /// let token = CancelToken::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").cancelled_by(&token);
+    /// let service = Service::<u32, u32>::temporary()?.protocol("tasks/2").cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let old = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path);
+    /// let old = ClientOptions::new().protocol("tasks/1").connect::<u32, u32>(&path);
     /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
-    /// let client = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path)?;
+    /// let client = ClientOptions::new().protocol("tasks/2").connect::<u32, u32>(&path)?;
     /// assert_eq!(client.call(&1)?, 2);
     /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn speaking(mut self, name: impl Into<String>) -> Self {
+    pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }

@@ -192,11 +192,11 @@ where
     /// use typed_pipe::{CancelToken, Client, ClientOptions, ErrorKind, Service};
     ///
     /// let token = CancelToken::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").cancelled_by(&token);
+    /// let service = Service::<u32, u32>::temporary()?.protocol("tasks/2").cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let old = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path);
+    /// let old = ClientOptions::new().protocol("tasks/1").connect::<u32, u32>(&path);
     /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
     /// let nameless = Client::<u32, u32>::connect(&path)?; // it says nothing, and any name will do
     /// assert_eq!(nameless.call(&1)?, 2);
@@ -204,7 +204,7 @@ where
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn speaking(mut self, name: impl Into<String>) -> Self {
+    pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }

@@ -125,7 +125,7 @@
 //!   type is recursive.
 //! - A wrong type may decode silently, for these codecs write no names and no types: `{u32, u32, u8}`
 //!   can be read as `{i32, u64, bool}`. Both sides must agree on the type. On a [`Shared`] wire, writers name
-//!   [theirs](Shared::identified).
+//!   [theirs](Shared::protocol).
 //! - What is unfinished on a [`Shared`] wire takes [64 MiB](Shared::total_limit) at most.
 //!
 //! # Example

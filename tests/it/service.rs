@@ -364,14 +364,14 @@ fn names_of_what_is_spoken_must_agree() {
     watched(|| {
         let token = CancelToken::new().unwrap();
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.speaking("tasks/1").require_same_user().cancelled_by(&token);
+        let service = service.protocol("tasks/1").require_same_user().cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|number| number));
-        let other = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path);
+        let other = ClientOptions::new().protocol("tasks/2").connect::<u32, u32>(&path);
         let error = other.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         assert!(error.to_string().contains("tasks/1"), "{error}");
-        let same = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path).unwrap();
+        let same = ClientOptions::new().protocol("tasks/1").connect::<u32, u32>(&path).unwrap();
         assert_eq!(same.call(&3).unwrap(), 3);
         token.cancel();
         serving.join().unwrap().unwrap();

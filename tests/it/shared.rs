@@ -11,7 +11,7 @@ use typed_pipe::{
 use crate::support::{Folder, watched};
 
 fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().identified("test 1"))
+    Wire::default().with_framing(Shared::default().protocol("test 1"))
 }
 
 /// A message of a writer: its text tells whose it is, which one, and whether it is whole.
@@ -140,7 +140,7 @@ fn the_end_of_the_writers_is_told() {
 #[test]
 fn d7_another_codec_or_type_is_refused() {
     let mut bytes = Vec::new();
-    let news = Wire::default().with_framing(Shared::default().identified("news 1"));
+    let news = Wire::default().with_framing(Shared::default().protocol("news 1"));
     TypedSender::<str, _, _, _>::with_wire(&mut bytes, news).send_all(["a", "b"]).unwrap();
     TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire()).send("c").unwrap();
     let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire());

@@ -136,7 +136,7 @@ fn tasks_and_threads_speak_the_same_checked_wire() {
 
 #[test]
 fn tasks_and_threads_speak_the_same_shared_wire() {
-    both_ways(Wire::default().with_framing(Shared::default().identified("tasks 1")));
+    both_ways(Wire::default().with_framing(Shared::default().protocol("tasks 1")));
 }
 
 #[test]

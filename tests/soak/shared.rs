@@ -37,7 +37,7 @@ pub(crate) fn play(role: &str, player: &mut Player) {
 
 /// A writer that is held up in a message does not lose it: the others are not that fast.
 pub(crate) fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().identified("parcels 1"))
+    Wire::default().with_framing(Shared::default().protocol("parcels 1"))
 }
 
 fn receive(player: &mut Player) {

@@ -27,7 +27,7 @@ use crate::error::FrameError;
 /// use typed_pipe::wire::{Shared, Wire};
 /// use typed_pipe::{Pipe, WriteEnd};
 ///
-/// let wire = Wire::default().with_framing(Shared::default().identified("jobs 1"));
+/// let wire = Wire::default().with_framing(Shared::default().protocol("jobs 1"));
 ///
 /// // One process:
 /// let pipe = Pipe::new("/run/app/jobs")?.mkfifo()?;
@@ -57,7 +57,7 @@ use crate::error::FrameError;
 ///
 /// A message over the [limit](Self::limit) is lost alone, with
 /// [`TooLarge`](crate::ErrorKind::TooLarge). A writer that introduces itself with another codec, or with another
-/// [name of its messages](Self::identified), is told of once, with [`Mismatch`](crate::ErrorKind::Mismatch), and its
+/// [name of its messages](Self::protocol), is told of once, with [`Mismatch`](crate::ErrorKind::Mismatch), and its
 /// messages are skipped until it says something else. None of these errors is [fatal](crate::Error::is_fatal).
 ///
 /// A checksum that differs is [`Corrupt`](crate::ErrorKind::Corrupt), which is fatal: something else has written to
@@ -185,7 +185,7 @@ impl Shared {
     /// use typed_pipe::wire::{Shared, Wire};
     /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
     ///
-    /// let wire = |name| Wire::default().with_framing(Shared::default().identified(name));
+    /// let wire = |name| Wire::default().with_framing(Shared::default().protocol(name));
     /// let mut bytes = Vec::new();
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 1")).send("build")?;
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 2")).send("test")?;
@@ -197,7 +197,7 @@ impl Shared {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn identified(mut self, name: impl Into<String>) -> Self {
+    pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.rules.introduction.message = Introduction::name(&name.into());
         self
     }

@@ -148,7 +148,7 @@ const FINISHED: Event = Event::Error(ErrorKind::Finished);
 
 #[test]
 fn golden_bytes() {
-    let mut shared = Shared::default().identified("jobs");
+    let mut shared = Shared::default().protocol("jobs");
     shared.introduce("postcard");
     shared.stream = Stream::of(0x0123_4567_89AB_CDEF);
     let mut out = b"before".to_vec();
@@ -451,10 +451,10 @@ fn a_message_over_the_limit_is_lost_alone() {
 
 #[test]
 fn a_writer_that_speaks_something_else_is_skipped_and_told_of_once() {
-    let mut jobs = Encoder::new(wire(Shared::default().identified("jobs")));
-    let mut news = Encoder::new(wire(Shared::default().identified("news")));
+    let mut jobs = Encoder::new(wire(Shared::default().protocol("jobs")));
+    let mut news = Encoder::new(wire(Shared::default().protocol("news")));
     let mut any_name = writer();
-    let mut decoder = reader(Shared::default().identified("jobs"));
+    let mut decoder = reader(Shared::default().protocol("jobs"));
     let mismatch = || Event::Error(ErrorKind::Mismatch);
     let mut events = Vec::new();
     for round in 0..200 {
@@ -468,7 +468,7 @@ fn a_writer_that_speaks_something_else_is_skipped_and_told_of_once() {
     assert_eq!(ended(&mut decoder), [ENDED]);
 
     // Another codec, which says something else later.
-    let mut decoder = reader(Shared::default().identified("jobs"));
+    let mut decoder = reader(Shared::default().protocol("jobs"));
     arrive(&mut decoder, &hello(7, "json", "jobs"));
     let error = decoder.step().unwrap_err();
     assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::Mismatch, false));
