@@ -44,7 +44,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let service = Service::<Task, ()>::temporary()?
         .protocol("tasks/1")
         .message_limit(10)
-        .idle_limit(Duration::from_secs(5))
+        .idle_timeout(Duration::from_secs(5))
         .cancelled_by(&token);
 
     let outcomes = Pipe::temporary()?;

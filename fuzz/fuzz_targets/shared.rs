@@ -71,7 +71,7 @@ impl World {
     fn new(input: &Input) -> Self {
         let shared = Shared::default();
         let shared = if input.small {
-            shared.total_limit(3000).idle_limit(20_000).limit(9000)
+            shared.total_limit(3000).stall_limit(20_000).limit(9000)
         } else {
             shared
         };

@@ -35,7 +35,7 @@ pub fn on_wire(number: u8, limit: u32, it: impl OnWire) {
         7 => on_codec(number / 10, Base64Datagrams::default().limit(limit), it),
         8 => on_codec(number / 10, Shared::default().limit(limit), it),
         _ => {
-            let small = Shared::default().limit(limit).total_limit(600).idle_limit(2000);
+            let small = Shared::default().limit(limit).total_limit(600).stall_limit(2000);
             on_codec(number / 10, small, it);
         }
     }

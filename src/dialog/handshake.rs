@@ -61,19 +61,19 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     sending: String,
     receiving: String,
-    patience: Patience,
+    time_limit: TimeLimit,
     mode: PhantomData<M>,
 }
 
 /// How long the other side may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
+pub(crate) enum TimeLimit {
     Time(Duration),
     #[cfg(feature = "service")]
     Until(Until),
 }
 
-impl Patience {
+impl TimeLimit {
     /// How long the other side may take from now on.
     pub(crate) fn until<M: Mode>(self) -> Until {
         match self {
@@ -84,7 +84,7 @@ impl Patience {
     }
 }
 
-const PATIENCE: Patience = Patience::Time(Duration::from_secs(10));
+const TIME_LIMIT: TimeLimit = TimeLimit::Time(Duration::from_secs(10));
 
 impl Handshake {
     /// The usual wire, no identifiers, and 10 seconds for the other side to agree.
@@ -104,7 +104,7 @@ impl Handshake {
             wire: Wire::default(),
             sending: String::new(),
             receiving: String::new(),
-            patience: PATIENCE,
+            time_limit: TIME_LIMIT,
             mode: PhantomData,
         }
     }
@@ -140,7 +140,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             wire,
             sending: self.sending,
             receiving: self.receiving,
-            patience: self.patience,
+            time_limit: self.time_limit,
             mode: PhantomData,
         }
     }
@@ -198,7 +198,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.patience = Patience::Time(timeout);
+        self.time_limit = TimeLimit::Time(timeout);
         self
     }
 
@@ -206,7 +206,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// Lets the other side take its time up to this deadline; where there is none, as long as usual.
     pub(crate) fn by(mut self, until: Until) -> Self {
         if let Until::Deadline(_) | Until::Now = until {
-            self.patience = Patience::Until(until);
+            self.time_limit = TimeLimit::Until(until);
         }
         self
     }
@@ -219,20 +219,20 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             connection.reader().raw_mut().let_in();
         }
         let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let done = shake_hands(connection, state, self.patience.until::<M>()).await;
+        let done = shake_hands(connection, state, self.time_limit.until::<M>()).await;
         let (state, reader, writer) = done?;
         self.conclude(&state, reader, writer)
     }
 
     /// The same terms for another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
-        let Self { wire, sending, receiving, patience, .. } = self;
-        Handshake { wire, sending, receiving, patience, mode: PhantomData }
+        let Self { wire, sending, receiving, time_limit, .. } = self;
+        Handshake { wire, sending, receiving, time_limit, mode: PhantomData }
     }
 
     #[cfg(all(feature = "service", feature = "tokio"))]
-    pub(crate) fn patience(&self) -> Patience {
-        self.patience
+    pub(crate) fn time_limit(&self) -> TimeLimit {
+        self.time_limit
     }
 
     /// What is to be told and heard.

@@ -218,7 +218,7 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
+    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.
     ///
     /// ```
     /// use std::thread;

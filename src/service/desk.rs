@@ -15,21 +15,21 @@ use crate::wait::CancelToken;
 /// What ends a service, or the patience with a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    pub(super) idle_limit: Option<Duration>,
+    pub(super) idle_timeout: Option<Duration>,
     pub(super) message_limit: u64,
     pub(super) same_user: bool,
-    pub(super) client_idle_limit: Option<Duration>,
-    pub(super) patience: Duration,
+    pub(super) client_idle_timeout: Option<Duration>,
+    pub(super) handshake_timeout: Duration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            idle_limit: None,
+            idle_timeout: None,
             message_limit: u64::MAX,
             same_user: false,
-            client_idle_limit: None,
-            patience: Duration::from_secs(10),
+            client_idle_timeout: None,
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -79,7 +79,7 @@ pub struct Summary {
 /// let token = CancelToken::new()?;
 /// token.cancel(); // at a Ctrl-C
 /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
-/// let ending = service.idle_limit(Duration::from_secs(60)).serve(|number| number + 1)?.ending;
+/// let ending = service.idle_timeout(Duration::from_secs(60)).serve(|number| number + 1)?.ending;
 /// match ending {
 ///     Ending::Idle => println!("a minute without a request"),
 ///     ending => assert_eq!(ending, Ending::Cancelled),
@@ -91,7 +91,7 @@ pub struct Summary {
 pub enum Ending {
     /// Its [token](super::Service::cancelled_by) was cancelled.
     Cancelled,
-    /// No request came [for some time](super::Service::idle_limit).
+    /// No request came [for some time](super::Service::idle_timeout).
     Idle,
     /// [So many requests](super::Service::message_limit) came.
     MessageLimit,
@@ -145,18 +145,18 @@ impl Desk {
         &self.closing
     }
 
-    pub(crate) fn patience(&self) -> Duration {
-        self.rules.patience
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.rules.handshake_timeout
     }
 
     /// How long a client may ask for nothing.
-    pub(crate) fn client_idle_limit(&self) -> Option<Duration> {
-        self.rules.client_idle_limit
+    pub(crate) fn client_idle_timeout(&self) -> Option<Duration> {
+        self.rules.client_idle_timeout
     }
 
     /// How long nothing may come before the service ends for that; none when it ends now.
     pub(crate) fn left(&self) -> Option<Duration> {
-        let limit = self.rules.idle_limit?;
+        let limit = self.rules.idle_timeout?;
         let activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
         let left = match activity.last {
             Some(last) if activity.busy == 0 => limit.saturating_sub(last.elapsed()),

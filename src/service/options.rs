@@ -24,7 +24,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// let client: Client<String, u64> = ClientOptions::new()
 ///     .protocol("lengths/1")
 ///     .attempts(5)
-///     .timeout(Duration::from_secs(2))
+///     .reply_timeout(Duration::from_secs(2))
 ///     .connect("/run/app/lengths")?;
 /// println!("{}", client.call(&"hello".into())?);
 /// # Ok::<(), typed_pipe::Error>(())
@@ -37,7 +37,7 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     pub(super) connect: ConnectOptions<M>,
     attempts: u32,
     pauses: (Duration, Duration),
-    timeout: Option<Duration>,
+    reply_timeout: Option<Duration>,
 }
 
 impl ClientOptions {
@@ -65,7 +65,7 @@ impl ClientOptions {
             connect: ConnectOptions::new(),
             attempts: 1,
             pauses: (Duration::from_millis(10), Duration::from_secs(1)),
-            timeout: None,
+            reply_timeout: None,
         }
     }
 }
@@ -103,7 +103,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             connect: self.connect,
             attempts: self.attempts,
             pauses: self.pauses,
-            timeout: self.timeout,
+            reply_timeout: self.reply_timeout,
         }
     }
 
@@ -221,15 +221,15 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     ///     })
     /// });
     ///
-    /// let options = ClientOptions::new().timeout(Duration::from_millis(10));
+    /// let options = ClientOptions::new().reply_timeout(Duration::from_millis(10));
     /// let client = options.connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::TimedOut);
     /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+    pub fn reply_timeout(mut self, timeout: Duration) -> Self {
+        self.reply_timeout = Some(timeout);
         self
     }
 
@@ -242,7 +242,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             connect: self.connect.in_mode(),
             attempts: self.attempts,
             pauses: self.pauses,
-            timeout: self.timeout,
+            reply_timeout: self.reply_timeout,
         }
     }
 
@@ -260,7 +260,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
 
     /// The deadline of a call that says nothing else.
     pub(crate) fn until(&self) -> Until {
-        self.timeout.map_or(Until::Done, within)
+        self.reply_timeout.map_or(Until::Done, within)
     }
 
     pub(crate) fn attempts_of_a_call(&self, until: Until, repeatable: bool) -> Attempts {

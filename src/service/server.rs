@@ -54,7 +54,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// # The end
 ///
-/// A service ends when its [token](Self::cancelled_by) is cancelled, when no request came [for some time](Self::idle_limit), or
+/// A service ends when its [token](Self::cancelled_by) is cancelled, when no request came [for some time](Self::idle_timeout), or
 /// after [so many](Self::message_limit). It then gives up its name, answers the requests that its handlers have begun
 /// with, and says goodbye to each client: any other request was never handled, and its caller is told just that. To
 /// end it by a request, let the handler cancel the token. On Windows the name is in use until the last client has left, or
@@ -243,13 +243,13 @@ where
     /// use std::time::Duration;
     /// use typed_pipe::{Ending, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.idle_limit(Duration::from_millis(10));
+    /// let service = Service::<u32, u32>::temporary()?.idle_timeout(Duration::from_millis(10));
     /// let summary = service.serve(|number| number + 1)?; // nobody calls
     /// assert_eq!((summary.ending, summary.answered), (Ending::Idle, 0));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn idle_limit(mut self, time: Duration) -> Self {
-        self.rules.idle_limit = Some(time);
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.rules.idle_timeout = Some(time);
         self
     }
 
@@ -265,7 +265,7 @@ where
     /// use typed_pipe::{ClientOptions, ListenerOptions, Service};
     ///
     /// let listener = ListenerOptions::new().max_clients(1).temporary()?;
-    /// let service = Service::new(listener).client_idle_limit(Duration::from_millis(50));
+    /// let service = Service::new(listener).client_idle_timeout(Duration::from_millis(50));
     /// let path = service.path().clone();
     /// thread::spawn(move || service.serve(|number: u32| number + 1));
     ///
@@ -276,8 +276,8 @@ where
     /// assert_eq!(second.call(&2)?, 3);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn client_idle_limit(mut self, time: Duration) -> Self {
-        self.rules.client_idle_limit = Some(time);
+    pub fn client_idle_timeout(mut self, time: Duration) -> Self {
+        self.rules.client_idle_timeout = Some(time);
         self
     }
 
@@ -332,7 +332,7 @@ where
     ///
     /// let token = CancelToken::new()?;
     /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
-    /// let service = service.patience(Duration::from_millis(10));
+    /// let service = service.handshake_timeout(Duration::from_millis(10));
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -342,8 +342,8 @@ where
     /// assert_eq!(serving.join().unwrap()?.lost, 1);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn patience(mut self, time: Duration) -> Self {
-        self.rules.patience = time;
+    pub fn handshake_timeout(mut self, time: Duration) -> Self {
+        self.rules.handshake_timeout = time;
         self
     }
 
@@ -390,7 +390,7 @@ where
             .with_wire(wire)
             .sending(answers)
             .receiving(calls)
-            .timeout(rules.patience)
+            .timeout(rules.handshake_timeout)
             .in_mode();
         Ok((listener.with_token(desk.closing()), handshake, desk))
     }
@@ -580,7 +580,7 @@ where
     };
     answer(desk, &mut sender, &mut receiver, handler).await?;
     // Whoever waits for an answer learns that its request was not taken. After an error that may not be true.
-    let _ = sender.finish_in_place(M::within(desk.patience())).await;
+    let _ = sender.finish_in_place(M::within(desk.handshake_timeout())).await;
     Ok(())
 }
 
@@ -601,17 +601,17 @@ where
     M: Mode,
 {
     while !desk.is_closing() {
-        let received = match desk.client_idle_limit() {
+        let received = match desk.client_idle_timeout() {
             Some(limit) => receive_within(receiver, limit).await,
             None => receiver.receiving(Until::Done).await,
         };
         let Some((ticket, request)) = desk.take(received)? else { break };
         let handle = async { handler(request).await.map_err(|error| error.to_string()) };
         let mut answer = desk.handled(&ticket, caught(handle).await);
-        let mut sent = sender.sending_in_mode(&answer, M::within(desk.patience())).await;
+        let mut sent = sender.sending_in_mode(&answer, M::within(desk.handshake_timeout())).await;
         if let Some(failure) = instead(&answer, &sent) {
             answer = failure;
-            sent = sender.sending_in_mode(&answer, M::within(desk.patience())).await;
+            sent = sender.sending_in_mode(&answer, M::within(desk.handshake_timeout())).await;
         }
         sent?;
         desk.answered(&answer);

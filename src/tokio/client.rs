@@ -157,10 +157,10 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     /// Connects, and talks about what is to be agreed on.
     fn dial(&self, path: PipePath, until: Until) -> Dial<Tokio> {
         let (options, handshake) = (self.connect_options().clone(), self.handshake(until));
-        let (terms, patience) = (handshake.begin(false, false), handshake.patience());
+        let (terms, time_limit) = (handshake.begin(false, false), handshake.time_limit());
         Box::pin(async move {
             let connection = options.connecting(path, until).await?;
-            shake_hands(connection, terms, patience.until::<Tokio>()).await
+            shake_hands(connection, terms, time_limit.until::<Tokio>()).await
         })
     }
 
@@ -190,7 +190,7 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
+    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.
     ///
     /// ```
     /// use std::sync::Arc;

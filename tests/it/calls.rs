@@ -60,7 +60,7 @@ fn resting(options: ClientOptions) -> Client<u32, u32> {
 #[test]
 fn a_pause_beyond_the_deadline_is_none() {
     watched(|| {
-        let client = resting(ClientOptions::new().timeout(Duration::from_secs(50)));
+        let client = resting(ClientOptions::new().reply_timeout(Duration::from_secs(50)));
         let failed = client.call(&2).unwrap_err();
         assert!(!failed.is_delivered(), "{failed}");
     });
@@ -112,7 +112,7 @@ fn what_was_handled_is_never_told_to_be_untaken() {
         let patience = Duration::from_millis(300);
         let token = CancelToken::new().unwrap();
         let service = Service::<(), Vec<u8>>::temporary().unwrap().cancelled_by(&token);
-        let service = service.patience(patience);
+        let service = service.handshake_timeout(patience);
         let path = service.path().clone();
         let (begun, handled) = mpsc::channel();
         let begun = Mutex::new(begun);
@@ -193,7 +193,7 @@ fn a_client_that_is_sending_is_not_silent() {
     };
     let service = || {
         let service = Service::<Vec<u8>, u64>::temporary().unwrap();
-        service.client_idle_limit(Duration::from_millis(600)).message_limit(1)
+        service.client_idle_timeout(Duration::from_millis(600)).message_limit(1)
     };
     let length = |bytes: Vec<u8>| u64::try_from(bytes.len()).unwrap();
     watched(move || {

@@ -229,7 +229,7 @@ fn what_a_service_never_took_is_told_to_be_so() {
 fn a_service_that_nobody_calls_ends() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_limit(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_millis(500));
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|number| number));
         let client = Client::<u32, u32>::connect(&path).unwrap();
@@ -245,7 +245,7 @@ fn a_service_that_nobody_calls_ends() {
 fn a_handler_at_work_is_not_idle() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_limit(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_millis(500));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
@@ -266,7 +266,7 @@ fn a_client_that_is_silent_is_let_go() {
         let token = CancelToken::new().unwrap();
         let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
         let service = Service::<u64, u64>::new(listener).cancelled_by(&token);
-        let service = service.client_idle_limit(Duration::from_millis(50));
+        let service = service.client_idle_timeout(Duration::from_millis(50));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|millis| {
@@ -323,7 +323,7 @@ fn bad_clients_cost_themselves_alone() {
     watched(|| {
         let token = CancelToken::new().unwrap();
         let service = Service::<u32, Vec<u8>>::temporary().unwrap().cancelled_by(&token);
-        let service = service.patience(Duration::from_millis(300));
+        let service = service.handshake_timeout(Duration::from_millis(300));
         let path = service.path().clone();
         let serving =
             thread::spawn(move || service.serve(|bytes| vec![7; usize::try_from(bytes).unwrap()]));

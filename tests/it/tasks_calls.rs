@@ -103,7 +103,7 @@ fn a_cancel_token_ends_a_pause_between_the_attempts_of_a_task() {
         let options = ClientOptions::new()
             .connecting(ConnectOptions::new().cancelled_by(&mine))
             .attempts(3)
-            .timeout(Duration::from_secs(1 << 20))
+            .reply_timeout(Duration::from_secs(1 << 20))
             .back_off(Duration::from_secs(1 << 10), Duration::MAX);
         let client = bereft(options).await;
         let resting = calling(&client, 2);
@@ -288,7 +288,7 @@ fn what_tasks_handled_is_never_told_to_be_untaken() {
         let patience = Duration::from_millis(100);
         let token = CancelToken::new().unwrap();
         let service = Service::<(), Vec<u8>>::temporary().unwrap();
-        let service = service.cancelled_by(&token).patience(patience);
+        let service = service.cancelled_by(&token).handshake_timeout(patience);
         let path = service.path().clone();
         let (handled, mut requests) = mpsc::unbounded_channel();
         let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |()| {

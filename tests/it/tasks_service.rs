@@ -329,7 +329,7 @@ fn a_service_of_tasks_has_its_limits() {
         }
         assert_eq!(limited.await.unwrap().unwrap().ending, Ending::MessageLimit);
 
-        let service = Service::temporary().unwrap().idle_limit(Duration::from_millis(500));
+        let service = Service::temporary().unwrap().idle_timeout(Duration::from_millis(500));
         let path = service.path().clone();
         let idle = serving(service);
         let client = caller(&path).await;
@@ -346,7 +346,7 @@ fn a_client_that_is_silent_is_let_go_by_its_task() {
         let token = CancelToken::new().unwrap();
         let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
         let service = Service::new(listener).cancelled_by(&token);
-        let service = service.client_idle_limit(Duration::from_millis(50));
+        let service = service.client_idle_timeout(Duration::from_millis(50));
         let path = service.path().clone();
         let serving = serving(service);
         let options = || ClientOptions::new().attempts(20).into_tokio();
@@ -365,7 +365,7 @@ fn a_client_that_is_silent_is_let_go_by_its_task() {
 fn one_bad_client_costs_only_itself() {
     in_runtime(|| async {
         let (service, path, token) = service();
-        let serving = serving(service.patience(Duration::from_millis(200)));
+        let serving = serving(service.handshake_timeout(Duration::from_millis(200)));
         let silent = Connection::connect(&path).unwrap();
         let garbage = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let (_, mut writer) = garbage.split();

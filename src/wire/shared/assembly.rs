@@ -18,7 +18,7 @@ pub(super) struct Rules {
     /// How much the unfinished messages may take together.
     pub(super) total_limit: usize,
     /// How many bytes may pass while a message does not go on.
-    pub(super) idle_limit: u64,
+    pub(super) stall_limit: u64,
     /// What the writers must speak.
     pub(super) introduction: Introduction,
 }
@@ -146,7 +146,7 @@ impl Assembly {
             return None;
         };
         let active = self.writers.get(&writer).map_or(self.passed, |writer| writer.active);
-        self.next_check = active.saturating_add(rules.idle_limit);
+        self.next_check = active.saturating_add(rules.stall_limit);
         if self.passed <= self.next_check {
             return None;
         }
@@ -311,7 +311,7 @@ impl Assembly {
             return Ok(Taken::Message);
         }
         self.held += data.capacity();
-        self.next_check = self.next_check.min(self.passed.saturating_add(rules.idle_limit));
+        self.next_check = self.next_check.min(self.passed.saturating_add(rules.stall_limit));
         self.writer(fragment).message = Message::Partial { data, total };
         Ok(Taken::Part)
     }

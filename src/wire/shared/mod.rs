@@ -49,7 +49,7 @@ use crate::error::FrameError;
 /// - its writer begins another one, introduces itself again, or says that this was all;
 /// - a part of it does not come, as where another process reads from the pipe too;
 /// - all writers have left, which is told before the end is;
-/// - it does not go on while [much](Self::idle_limit) of other writers comes;
+/// - it does not go on while [much](Self::stall_limit) of other writers comes;
 /// - the unfinished messages together need [more room](Self::total_limit) than they may take: the one that was
 ///   idle for the longest time goes first;
 /// - its beginning did not come, or the introduction of its writer, as where the receiver comes late. Writers
@@ -154,7 +154,7 @@ impl Shared {
     /// use typed_pipe::wire::{Encoder, Shared, Wire};
     /// use typed_pipe::{FrameError, LossReason, TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default().idle_limit(100));
+    /// let wire = Wire::default().with_framing(Shared::default().stall_limit(100));
     /// let mut killed = Encoder::new(wire.clone());
     /// killed.stage("a text".repeat(1000).as_str())?;
     /// let mut bytes = Vec::new();
@@ -171,8 +171,8 @@ impl Shared {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn idle_limit(mut self, bytes: u64) -> Self {
-        self.rules.idle_limit = bytes;
+    pub fn stall_limit(mut self, bytes: u64) -> Self {
+        self.rules.stall_limit = bytes;
         self
     }
 
@@ -232,7 +232,7 @@ impl Default for Shared {
             rules: Rules {
                 limit: 8 << 20,
                 total_limit: 64 << 20,
-                idle_limit: 64 << 20,
+                stall_limit: 64 << 20,
                 introduction: Introduction::default(),
             },
             unmixed: LEAST_UNMIXED,

@@ -571,7 +571,7 @@ fn the_last_goodbye_finishes() {
 
 #[test]
 fn a_message_that_does_not_go_on_is_given_up_after_a_while() {
-    let mut decoder = reader(Shared::default().idle_limit(10_000));
+    let mut decoder = reader(Shared::default().stall_limit(10_000));
     let (mut idle, mut busy) = (writer(), writer());
     let parts = sent(&mut idle, &[&long(2000), b"next"]);
     assert_eq!(received(&mut decoder, &parts[..3].concat()), []);
@@ -592,7 +592,7 @@ fn a_message_that_does_not_go_on_is_given_up_after_a_while() {
 
 #[test]
 fn a_message_that_goes_on_slowly_is_not_given_up() {
-    let mut decoder = reader(Shared::default().idle_limit(10_000));
+    let mut decoder = reader(Shared::default().stall_limit(10_000));
     let (mut slow, mut busy) = (writer(), writer());
     let mut events = Vec::new();
     for part in sent(&mut slow, &[&long(20_000)]) {
@@ -605,7 +605,7 @@ fn a_message_that_goes_on_slowly_is_not_given_up() {
 
 #[test]
 fn no_limit_is_so_small_that_a_writer_alone_is_idle() {
-    let mut decoder = reader(Shared::default().idle_limit(0));
+    let mut decoder = reader(Shared::default().stall_limit(0));
     let parts = sent(&mut writer(), &[&long(20_000)]).concat();
     assert_eq!(received(&mut decoder, &parts), [Message(long(20_000))]);
 }
@@ -786,7 +786,7 @@ proptest! {
         small in any::<bool>(),
     ) {
         let shared = Shared::default();
-        let shared = if small { shared.total_limit(60).limit(50).idle_limit(300) } else { shared };
+        let shared = if small { shared.total_limit(60).limit(50).stall_limit(300) } else { shared };
         let mut decoder = reader(shared);
         let mut tells = 0;
         for (kind, writer, sequence, total, payload) in &parts {
