@@ -43,7 +43,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let token = CancelToken::new()?;
     let service = Service::<Task, ()>::temporary()?
         .protocol("tasks/1")
-        .message_limit(10)
+        .shutdown_after(10)
         .idle_timeout(Duration::from_secs(5))
         .cancelled_by(&token);
 
@@ -81,7 +81,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let client = client.wait()?;
     println!(
         "{} clients, {} tasks done, {} failed; the service ended: {:?}",
-        summary.clients, summary.answered, summary.failed, summary.ending,
+        summary.clients, summary.answered, summary.failed, summary.reason,
     );
     if client.success() { Ok(()) } else { Err("the client failed".into()) }
 }

@@ -155,7 +155,7 @@ pub use once::{
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "service")]
-pub use service::{Client, ClientOptions, Ending, Response, Serves, Service, Summary};
+pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadWithin, Ret, Sink, SinkRet, Source, WriteWithin};
 pub use sys::{IfExists, Peer, User};
 pub use wait::CancelToken;

@@ -268,7 +268,7 @@ impl Error {
     /// use std::time::Duration;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number.checked_sub(1).ok_or("too small")));
     ///

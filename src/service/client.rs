@@ -38,7 +38,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// use std::thread;
 /// use typed_pipe::{Client, ErrorKind, Service};
 ///
-/// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+/// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
 /// let path = service.path().clone();
 /// let serving = thread::spawn(move || {
 ///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
@@ -109,7 +109,7 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let calling = thread::spawn(move || {
     ///     let client = Client::<u32, u32>::connect(path)?; // waits until the service serves
@@ -224,7 +224,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, ErrorKind, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| 10 / number));
     ///
@@ -261,7 +261,7 @@ where
     /// use std::time::Duration;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -290,7 +290,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, ClientOptions, Service};
     ///
-    /// let service = Service::<String, usize>::temporary()?.message_limit(1);
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
@@ -316,7 +316,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<String, ()>::temporary()?.message_limit(1);
+    /// let service = Service::<String, ()>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|line| println!("{line}")));
     ///
@@ -466,7 +466,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// use std::thread;
     /// use typed_pipe::{Client, ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///

@@ -16,7 +16,7 @@ use crate::wait::CancelToken;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) idle_timeout: Option<Duration>,
-    pub(super) message_limit: u64,
+    pub(super) shutdown_after: u64,
     pub(super) same_user: bool,
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
@@ -26,7 +26,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             idle_timeout: None,
-            message_limit: u64::MAX,
+            shutdown_after: u64::MAX,
             same_user: false,
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
@@ -40,7 +40,7 @@ impl Default for Rules {
 /// use std::thread;
 /// use typed_pipe::{Client, Service};
 ///
-/// let service = Service::<u32, u32>::temporary()?.message_limit(3);
+/// let service = Service::<u32, u32>::temporary()?.shutdown_after(3);
 /// let path = service.path().clone();
 /// let serving = thread::spawn(move || {
 ///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
@@ -67,34 +67,34 @@ pub struct Summary {
     /// counted nowhere else.
     pub lost: u64,
     /// What ended the service.
-    pub ending: Ending,
+    pub reason: ShutdownReason,
 }
 
 /// What ended a [`Service`](super::Service), in its [`Summary`].
 ///
 /// ```
 /// use std::time::Duration;
-/// use typed_pipe::{CancelToken, Ending, Service};
+/// use typed_pipe::{CancelToken, Service, ShutdownReason};
 ///
 /// let token = CancelToken::new()?;
 /// token.cancel(); // at a Ctrl-C
 /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
-/// let ending = service.idle_timeout(Duration::from_secs(60)).serve(|number| number + 1)?.ending;
-/// match ending {
-///     Ending::Idle => println!("a minute without a request"),
-///     ending => assert_eq!(ending, Ending::Cancelled),
+/// let reason = service.idle_timeout(Duration::from_secs(60)).serve(|number| number + 1)?.reason;
+/// match reason {
+///     ShutdownReason::Idle => println!("a minute without a request"),
+///     reason => assert_eq!(reason, ShutdownReason::Cancelled),
 /// }
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Ending {
+pub enum ShutdownReason {
     /// Its [token](super::Service::cancelled_by) was cancelled.
     Cancelled,
     /// No request came [for some time](super::Service::idle_timeout).
     Idle,
-    /// [So many requests](super::Service::message_limit) came.
-    MessageLimit,
+    /// [So many requests](super::Service::shutdown_after) came.
+    RequestLimit,
 }
 
 /// What all that serves clients shares.
@@ -208,10 +208,10 @@ impl Desk {
             Err(error) => return Err(error),
         };
         let taken = self.counts.taken.fetch_add(1, Ordering::Relaxed) + 1;
-        if taken >= self.rules.message_limit {
+        if taken >= self.rules.shutdown_after {
             self.closing.cancel();
         }
-        if taken > self.rules.message_limit {
+        if taken > self.rules.shutdown_after {
             return Ok(None);
         }
         self.note(1);
@@ -247,19 +247,19 @@ impl Desk {
 
     pub(crate) fn summary(&self) -> Summary {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let ending = if self.tokens.iter().any(CancelToken::is_cancelled) {
-            Ending::Cancelled
-        } else if count(&self.counts.taken) >= self.rules.message_limit {
-            Ending::MessageLimit
+        let reason = if self.tokens.iter().any(CancelToken::is_cancelled) {
+            ShutdownReason::Cancelled
+        } else if count(&self.counts.taken) >= self.rules.shutdown_after {
+            ShutdownReason::RequestLimit
         } else {
-            Ending::Idle
+            ShutdownReason::Idle
         };
         Summary {
             clients: count(&self.counts.clients),
             answered: count(&self.counts.answered),
             failed: count(&self.counts.failed),
             lost: count(&self.counts.lost),
-            ending,
+            reason,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::path::PipePath;
 pub use client::Client;
 #[cfg(feature = "tokio")]
 pub(crate) use client::SharedLink;
-pub use desk::{Ending, Summary};
+pub use desk::{ShutdownReason, Summary};
 #[cfg(feature = "tokio")]
 pub(crate) use dialing::Dial;
 use given::Given;

@@ -47,7 +47,7 @@ impl ClientOptions {
     /// use std::thread;
     /// use typed_pipe::{ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -84,7 +84,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// use typed_pipe::wire::{LengthPrefixed, Wire};
     /// use typed_pipe::{ClientOptions, ErrorKind, Service};
     ///
-    /// let service = Service::<String, usize>::temporary()?.message_limit(1);
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
@@ -159,7 +159,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// use std::thread;
     /// use typed_pipe::{ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
@@ -185,7 +185,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// use std::time::Duration;
     /// use typed_pipe::{ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///

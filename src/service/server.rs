@@ -55,7 +55,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # The end
 ///
 /// A service ends when its [token](Self::cancelled_by) is cancelled, when no request came [for some time](Self::idle_timeout), or
-/// after [so many](Self::message_limit). It then gives up its name, answers the requests that its handlers have begun
+/// after [so many](Self::shutdown_after). It then gives up its name, answers the requests that its handlers have begun
 /// with, and says goodbye to each client: any other request was never handled, and its caller is told just that. To
 /// end it by a request, let the handler cancel the token. On Windows the name is in use until the last client has left, or
 /// has noticed by its next call.
@@ -89,7 +89,7 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// # let name = folder.path().join("lengths");
     /// # #[cfg(windows)]
     /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
-    /// let service = Service::<String, usize>::bind(&name)?.message_limit(1); // "/run/app/lengths"
+    /// let service = Service::<String, usize>::bind(&name)?.shutdown_after(1); // "/run/app/lengths"
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
     /// let client = Client::<String, usize>::connect(name)?; // who knows the name finds it there
@@ -213,7 +213,7 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{CancelToken, Client, Ending, Service};
+    /// use typed_pipe::{CancelToken, Client, Service, ShutdownReason};
     ///
     /// let token = CancelToken::new()?;
     /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token);
@@ -229,7 +229,7 @@ where
     /// let client = Client::<String, ()>::connect(path)?;
     /// client.call(&"go on".into())?;
     /// client.call(&"quit".into())?; // what was taken is answered
-    /// assert_eq!(serving.join().unwrap()?.ending, Ending::Cancelled);
+    /// assert_eq!(serving.join().unwrap()?.reason, ShutdownReason::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
@@ -241,11 +241,11 @@ where
     ///
     /// ```
     /// use std::time::Duration;
-    /// use typed_pipe::{Ending, Service};
+    /// use typed_pipe::{Service, ShutdownReason};
     ///
     /// let service = Service::<u32, u32>::temporary()?.idle_timeout(Duration::from_millis(10));
     /// let summary = service.serve(|number| number + 1)?; // nobody calls
-    /// assert_eq!((summary.ending, summary.answered), (Ending::Idle, 0));
+    /// assert_eq!((summary.reason, summary.answered), (ShutdownReason::Idle, 0));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn idle_timeout(mut self, time: Duration) -> Self {
@@ -285,20 +285,20 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, Ending, Service};
+    /// use typed_pipe::{Client, Service, ShutdownReason};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
     /// assert_eq!((client.call(&1)?, client.call(&2)?), (2, 3));
     /// let summary = serving.join().unwrap()?; // it has ended
-    /// assert_eq!((summary.answered, summary.ending), (2, Ending::MessageLimit));
+    /// assert_eq!((summary.answered, summary.reason), (2, ShutdownReason::RequestLimit));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn message_limit(mut self, requests: u64) -> Self {
-        self.rules.message_limit = requests;
+    pub fn shutdown_after(mut self, requests: u64) -> Self {
+        self.rules.shutdown_after = requests;
         self
     }
 
@@ -308,7 +308,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.require_same_user().message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.require_same_user().shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -411,7 +411,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<String, usize>::temporary()?.message_limit(2);
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
     ///     let seen = Mutex::new(Vec::new()); // what the clients share: each has a thread

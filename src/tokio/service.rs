@@ -26,7 +26,7 @@ where
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1).into_tokio()?;
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1).into_tokio()?;
     /// let path = service.path().clone();
     /// let client = std::thread::spawn(move || Client::<u32, u32>::connect(path)?.call(&42));
     ///

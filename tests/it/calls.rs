@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_pipe::wire::{Encoder, Wire};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Listener,
-    PipePath, Service, TypedConnection,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Listener, PipePath,
+    Service, ShutdownReason, TypedConnection,
 };
 
 use crate::support::{Folder, watched};
@@ -23,7 +23,7 @@ pub(crate) type Answer<T> = (u64, u8, Option<T>, String);
 #[test]
 fn a_deadline_holds_while_another_call_connects() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|number| number).unwrap());
         let mine = CancelToken::new().unwrap();
@@ -47,7 +47,7 @@ fn a_deadline_holds_while_another_call_connects() {
 
 /// A client whose service has ended, and which would rest for ever between two attempts.
 fn resting(options: ClientOptions) -> Client<u32, u32> {
-    let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+    let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
     let path = service.path().clone();
     let serving = thread::spawn(move || service.serve(|number| number).unwrap());
     let options = options.attempts(3).back_off(Duration::MAX, Duration::MAX);
@@ -84,7 +84,7 @@ fn a_cancel_token_ends_a_pause_between_attempts() {
 #[test]
 fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
         let (leave, left) = mpsc::channel();
         let left = Mutex::new(left);
@@ -100,7 +100,7 @@ fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
         leave.send(()).unwrap();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (0, 1));
-        assert_eq!(summary.ending, Ending::MessageLimit);
+        assert_eq!(summary.reason, ShutdownReason::RequestLimit);
     });
 }
 
@@ -193,7 +193,7 @@ fn a_client_that_is_sending_is_not_silent() {
     };
     let service = || {
         let service = Service::<Vec<u8>, u64>::temporary().unwrap();
-        service.client_idle_timeout(Duration::from_millis(600)).message_limit(1)
+        service.client_idle_timeout(Duration::from_millis(600)).shutdown_after(1)
     };
     let length = |bytes: Vec<u8>| u64::try_from(bytes.len()).unwrap();
     watched(move || {

@@ -365,7 +365,7 @@ mod unix {
     #[cfg(all(feature = "service", feature = "tokio"))]
     fn exhausted_service(name: &Path) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let service = Service::<u32, u32>::bind(name).unwrap().message_limit(1);
+        let service = Service::<u32, u32>::bind(name).unwrap().shutdown_after(1);
         let client = Connection::connect(name).unwrap();
         let calling = thread::spawn(move || {
             let mut client = client.into_typed::<Request<u32>, Answer<u32>>().unwrap();

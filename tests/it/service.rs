@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize, Serializer};
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Handshake,
-    Listener, ListenerOptions, PipePath, Service, Summary, TypedConnection,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Handshake, Listener,
+    ListenerOptions, PipePath, Service, ShutdownReason, Summary, TypedConnection,
 };
 
 use crate::peer;
@@ -51,7 +51,7 @@ fn threads_share_a_connection_and_get_their_own_answers() {
         token.cancel();
         let summary = serving.join().unwrap();
         assert_eq!((summary.clients, summary.answered, summary.failed), (1, 4000, 0));
-        assert_eq!(summary.ending, Ending::Cancelled);
+        assert_eq!(summary.reason, ShutdownReason::Cancelled);
     });
 }
 
@@ -62,7 +62,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
 
     watched(|| {
         let wire = || Wire::new(LengthPrefixed::default(), Json);
-        let unit = Service::<u32, ()>::temporary().unwrap().with_wire(wire()).message_limit(2);
+        let unit = Service::<u32, ()>::temporary().unwrap().with_wire(wire()).shutdown_after(2);
         let path = unit.path().clone();
         let serving = thread::spawn(move || unit.serve(drop).unwrap());
         let client = ClientOptions::new().with_wire(wire()).connect(&path).unwrap();
@@ -72,7 +72,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
         assert_eq!(serving.join().unwrap().failed, 0);
 
         let maybe = Service::<u32, Option<f64>>::temporary().unwrap();
-        let maybe = maybe.with_wire(wire()).message_limit(3);
+        let maybe = maybe.with_wire(wire()).shutdown_after(3);
         let path = maybe.path().clone();
         let quotient =
             |of: u32| (of != 0).then(|| 1.0 / f64::from(of) / if of == 9 { 0.0 } else { 1.0 });
@@ -92,7 +92,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
 #[test]
 fn a_handler_that_fails_or_panics_ends_its_request_alone() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(3);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(3);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| match number {
@@ -111,7 +111,7 @@ fn a_handler_that_fails_or_panics_ends_its_request_alone() {
         assert_eq!(client.call(&7).unwrap(), 7);
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.failed, summary.lost), (1, 2, 0));
-        assert_eq!(summary.ending, Ending::MessageLimit);
+        assert_eq!(summary.reason, ShutdownReason::RequestLimit);
     });
 }
 
@@ -177,7 +177,7 @@ fn a_client_connects_anew_to_the_next_service() {
         let folder = Folder::new();
         let name = folder.name("service");
         let serve = || {
-            let service = Service::<u32, u32>::bind(&name).unwrap().message_limit(1);
+            let service = Service::<u32, u32>::bind(&name).unwrap().shutdown_after(1);
             thread::spawn(move || service.serve(|number| number + 1).unwrap())
         };
         let first = serve();
@@ -198,7 +198,7 @@ fn a_client_connects_anew_to_the_next_service() {
 #[test]
 fn what_a_service_never_took_is_told_to_be_so() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
@@ -237,7 +237,7 @@ fn a_service_that_nobody_calls_ends() {
         let since = Instant::now();
         let summary = serving.join().unwrap().unwrap();
         assert!(since.elapsed() > Duration::from_millis(200));
-        assert_eq!((summary.answered, summary.ending), (1, Ending::Idle));
+        assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Idle));
     });
 }
 
@@ -553,7 +553,7 @@ fn a_service_of_a_dead_owner_is_taken_over() {
             assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::InUse);
         }
         peer.kill();
-        let service = Service::<u32, u32>::bind(&name).unwrap().message_limit(1);
+        let service = Service::<u32, u32>::bind(&name).unwrap().shutdown_after(1);
         let serving = thread::spawn(move || service.serve(|number| number));
         assert_eq!(Client::<u32, u32>::connect(&name).unwrap().call(&1).unwrap(), 1);
         serving.join().unwrap().unwrap();
@@ -576,7 +576,7 @@ fn the_token_of_a_listener_ends_its_service() {
                 assert_eq!(Client::<u32, u32>::connect(path).unwrap().call(&1).unwrap(), 1);
                 token.cancel();
             }
-            assert_eq!(serving.join().unwrap().unwrap().ending, Ending::Cancelled);
+            assert_eq!(serving.join().unwrap().unwrap().reason, ShutdownReason::Cancelled);
         }
     });
 }

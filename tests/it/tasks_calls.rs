@@ -10,8 +10,8 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind,
-    Listener, ListenerOptions, PipePath, Receivable, Sendable, Service, Tokio,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Error, ErrorKind, Listener,
+    ListenerOptions, PipePath, Receivable, Sendable, Service, ShutdownReason, Tokio,
 };
 
 use crate::calls::{Answer, Request, Touchy, UNREADABLE, UNSPEAKABLE, UNWRITABLE};
@@ -41,12 +41,12 @@ where
 
 /// A client whose service has ended.
 async fn bereft(options: ClientOptions) -> Arc<Caller<u32, u32>> {
-    let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+    let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
     let path = service.path().clone();
     let serving = tokio::spawn(service.into_tokio().unwrap().serve(|number| async move { number }));
     let client = options.into_tokio().connect(path).await.unwrap();
     client.call(&1).await.unwrap();
-    assert_eq!(serving.await.unwrap().unwrap().ending, Ending::MessageLimit);
+    assert_eq!(serving.await.unwrap().unwrap().reason, ShutdownReason::RequestLimit);
     Arc::new(client)
 }
 
@@ -78,7 +78,7 @@ fn tasks_that_connect_anew_share_one_connection() {
             let listener = ListenerOptions::new().max_clients(1).bind(&name).unwrap();
             Service::<u32, u32>::new(listener)
         };
-        let service = one_client().message_limit(1).into_tokio().unwrap();
+        let service = one_client().shutdown_after(1).into_tokio().unwrap();
         let path = service.path().clone();
         let serving = tokio::spawn(service.serve(|number| async move { number }));
         let client = caller::<u32, u32>(&path).await;
@@ -87,7 +87,7 @@ fn tasks_that_connect_anew_share_one_connection() {
         client.call(&2).await.unwrap_err();
         let calls = [(); 8].map(|()| calling(&client, 7));
         yield_now().await;
-        let service = one_client().message_limit(8).into_tokio().unwrap();
+        let service = one_client().shutdown_after(8).into_tokio().unwrap();
         let serving = tokio::spawn(service.serve(|number| async move { number }));
         for call in calls {
             assert_eq!(call.await.unwrap().unwrap(), 7);

@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind,
-    Handshake, Listener, ListenerOptions, PipePath, Service, Summary, Tokio, TypedConnection,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Error, ErrorKind, Handshake,
+    Listener, ListenerOptions, PipePath, Service, ShutdownReason, Summary, Tokio, TypedConnection,
 };
 
 use crate::support::{Folder, watched, watched_for};
@@ -153,7 +153,7 @@ fn threads_call_a_service_of_tasks() {
         let summary = serving.await.unwrap().unwrap();
         calling.join().unwrap();
         assert_eq!((summary.answered, summary.failed, summary.lost), (2, 2, 0));
-        assert_eq!((summary.clients, summary.ending), (1, Ending::Cancelled));
+        assert_eq!((summary.clients, summary.reason), (1, ShutdownReason::Cancelled));
     });
 }
 
@@ -313,21 +313,21 @@ fn a_cancel_token_lets_what_was_taken_be_answered() {
         let error = other.unwrap_err();
         assert!(!error.is_delivered(), "{error}");
         let summary = serving.await.unwrap().unwrap();
-        assert_eq!((summary.answered, summary.ending), (1, Ending::Cancelled));
+        assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Cancelled));
     });
 }
 
 #[test]
 fn a_service_of_tasks_has_its_limits() {
     in_runtime(|| async {
-        let service = Service::temporary().unwrap().message_limit(3);
+        let service = Service::temporary().unwrap().shutdown_after(3);
         let path = service.path().clone();
         let limited = serving(service);
         let client = caller(&path).await;
         for number in 0..3 {
             client.call(&number).await.unwrap();
         }
-        assert_eq!(limited.await.unwrap().unwrap().ending, Ending::MessageLimit);
+        assert_eq!(limited.await.unwrap().unwrap().reason, ShutdownReason::RequestLimit);
 
         let service = Service::temporary().unwrap().idle_timeout(Duration::from_millis(500));
         let path = service.path().clone();
@@ -335,7 +335,7 @@ fn a_service_of_tasks_has_its_limits() {
         let client = caller(&path).await;
         client.call(&1).await.unwrap();
         let summary = idle.await.unwrap().unwrap();
-        assert_eq!((summary.answered, summary.ending), (1, Ending::Idle));
+        assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Idle));
     });
 }
 
@@ -388,7 +388,7 @@ fn a_client_of_tasks_connects_anew() {
     in_runtime(|| async {
         let folder = Folder::new();
         let name = folder.name("service");
-        let begin = || Service::bind(&name).unwrap().message_limit(1);
+        let begin = || Service::bind(&name).unwrap().shutdown_after(1);
         let first = serving(begin());
         let options = ClientOptions::new().attempts(50).into_tokio();
         let client = options.connect::<u64, u64>(&name).await.unwrap();
@@ -443,6 +443,6 @@ fn the_token_of_a_listener_ends_its_service() {
         let serving = serving(service);
         assert_eq!(caller(&path).await.call(&1).await.unwrap(), 2);
         token.cancel();
-        assert_eq!(serving.await.unwrap().unwrap().ending, Ending::Cancelled);
+        assert_eq!(serving.await.unwrap().unwrap().reason, ShutdownReason::Cancelled);
     });
 }

@@ -501,7 +501,7 @@ fn serve(run: &mut Run) {
     static OVER: AtomicBool = AtomicBool::new(false);
     OVER.store(false, Ordering::Relaxed);
     let name = run.name("service");
-    let service = run.again(|| Service::<u32, u32>::bind(&name)).message_limit(1);
+    let service = run.again(|| Service::<u32, u32>::bind(&name)).shutdown_after(1);
     let helper = quietly(|| {
         thread::spawn(move || {
             while !OVER.load(Ordering::Relaxed) {
