@@ -88,7 +88,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
 
 /// Hands in tasks, one of which fails.
 fn hand_in(path: &str) -> Result<(), Box<dyn Error>> {
-    let options = typed_pipe::ClientOptions::new().protocol("tasks/1").attempts(3);
+    let options = typed_pipe::ClientOptions::new().protocol("tasks/1").max_attempts(3);
     let client: Client<Task, ()> = options.connect_timeout(path, Duration::from_secs(5))?;
     for task in [
         Task::ProcessData { values: vec![1.0, 2.0, 6.0] },

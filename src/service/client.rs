@@ -31,7 +31,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// In the mode `Tokio`, of the feature `tokio`, calls are awaited: [`ClientOptions`] has that mode.
 ///
 /// What failed tells whether it may be tried again: [`Error::is_delivered`] is `false` where the service never got the
-/// request, and `true` where it may have handled it. With [attempts](ClientOptions::attempts), a client itself
+/// request, and `true` where it may have handled it. With [attempts](ClientOptions::max_attempts), a client itself
 /// tries again what was not delivered.
 ///
 /// ```
@@ -283,7 +283,7 @@ where
 
     /// Sends a request that may be handled twice, and waits for its answer.
     ///
-    /// With [attempts](ClientOptions::attempts), it is tried again even where the service may have handled it and was
+    /// With [attempts](ClientOptions::max_attempts), it is tried again even where the service may have handled it and was
     /// lost before it answered.
     ///
     /// ```
@@ -294,9 +294,9 @@ where
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
-    /// let client: Client<String, usize> = ClientOptions::new().attempts(3).connect(path)?;
+    /// let client: Client<String, usize> = ClientOptions::new().max_attempts(3).connect(path)?;
     /// // To count twice does no harm. `call` would not try again once the service may have begun.
-    /// assert_eq!(client.call_repeatable(&"hello".into())?, 5);
+    /// assert_eq!(client.call_idempotent(&"hello".into())?, 5);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -304,7 +304,7 @@ where
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
-    pub fn call_repeatable(&self, request: &Req) -> Result<Resp, Error> {
+    pub fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options.until(), true)
     }
 
@@ -470,7 +470,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let client: Client<u32, u32> = ClientOptions::new().attempts(3).connect(path)?;
+    /// let client: Client<u32, u32> = ClientOptions::new().max_attempts(3).connect(path)?;
     /// assert_eq!(client.call(&1)?, 2);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -493,7 +493,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// use typed_pipe::{ClientOptions, ErrorKind, Service};
     ///
     /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
-    /// let options = ClientOptions::new().attempts(3);
+    /// let options = ClientOptions::new().max_attempts(3);
     /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10));
     /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // attempts are those of calls
     /// # Ok::<(), typed_pipe::Error>(())

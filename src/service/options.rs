@@ -23,7 +23,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// let client: Client<String, u64> = ClientOptions::new()
 ///     .protocol("lengths/1")
-///     .attempts(5)
+///     .max_attempts(5)
 ///     .reply_timeout(Duration::from_secs(2))
 ///     .connect("/run/app/lengths")?;
 /// println!("{}", client.call(&"hello".into())?);
@@ -35,7 +35,7 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     name: String,
     pub(super) connect: ConnectOptions<M>,
-    attempts: u32,
+    max_attempts: u32,
     pauses: (Duration, Duration),
     reply_timeout: Option<Duration>,
 }
@@ -63,7 +63,7 @@ impl ClientOptions {
             wire: Wire::default(),
             name: String::new(),
             connect: ConnectOptions::new(),
-            attempts: 1,
+            max_attempts: 1,
             pauses: (Duration::from_millis(10), Duration::from_secs(1)),
             reply_timeout: None,
         }
@@ -101,7 +101,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             wire,
             name: self.name,
             connect: self.connect,
-            attempts: self.attempts,
+            max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
         }
@@ -152,7 +152,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Sets how many times a call is tried in all; once unless set.
     ///
     /// It is tried again where the service has not got the request, and where the call
-    /// [may be repeated](crate::Client::call_repeatable) if the service was lost before it answered; never where the handler
+    /// [may be repeated](crate::Client::call_idempotent) if the service was lost before it answered; never where the handler
     /// has failed.
     ///
     /// ```
@@ -166,14 +166,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// });
     ///
     /// // Where the service ends, up to four more attempts find its successor.
-    /// let client = ClientOptions::new().attempts(5).connect::<u32, u32>(path)?;
+    /// let client = ClientOptions::new().max_attempts(5).connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&42)?, 41);
     /// assert!(client.call(&0).is_err());
     /// assert_eq!(serving.join().unwrap()?.failed, 1); // it would fail again
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts.max(1);
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts.max(1);
         self
     }
 
@@ -190,13 +190,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
     /// let (first, longest) = (Duration::from_millis(50), Duration::from_millis(150));
-    /// let options = ClientOptions::new().attempts(4).back_off(first, longest); // 50, 100 and 150 ms
+    /// let options = ClientOptions::new().max_attempts(4).backoff(first, longest); // 50, 100 and 150 ms
     /// let client = options.connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&1)?, 2); // at the first attempt, without a pause
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.pauses = (first, longest);
         self
     }
@@ -240,7 +240,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             wire: self.wire,
             name: self.name,
             connect: self.connect.in_mode(),
-            attempts: self.attempts,
+            max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
         }
@@ -265,7 +265,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
 
     pub(crate) fn attempts_of_a_call(&self, until: Until, repeatable: bool) -> Attempts {
         let (pause, longest) = self.pauses;
-        Attempts { left: self.attempts, pause, longest, repeatable, until }
+        Attempts { left: self.max_attempts, pause, longest, repeatable, until }
     }
 }
 

@@ -257,7 +257,7 @@ where
     /// coming in, however slowly, it is asking.
     ///
     /// What it asks for later is not taken, and its call connects anew if it has a further
-    /// [attempt](crate::ClientOptions::attempts). The time that its request is being handled does not count.
+    /// [attempt](crate::ClientOptions::max_attempts). The time that its request is being handled does not count.
     ///
     /// ```
     /// use std::thread;
@@ -269,7 +269,7 @@ where
     /// let path = service.path().clone();
     /// thread::spawn(move || service.serve(|number: u32| number + 1));
     ///
-    /// let connect = || ClientOptions::new().attempts(10).connect::<u32, u32>(&path);
+    /// let connect = || ClientOptions::new().max_attempts(10).connect::<u32, u32>(&path);
     /// let first = connect()?;
     /// assert_eq!(first.call(&1)?, 2);
     /// let second = connect()?; // as soon as the first one has been silent for so long

@@ -33,7 +33,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
     ///
-    /// let options = ClientOptions::new().attempts(3).into_tokio(); // before it connects
+    /// let options = ClientOptions::new().max_attempts(3).into_tokio(); // before it connects
     /// let client = options.connect::<u32, u32>(path).await?;
     /// assert_eq!(client.call(&42).await?, 43);
     /// # token.cancel();
@@ -62,7 +62,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let config = Config { calling: ClientOptions::new().attempts(3).into_tokio() };
+    /// let config = Config { calling: ClientOptions::new().max_attempts(3).into_tokio() };
     /// let client = config.calling.into_blocking().connect::<u32, u32>(path)?; // not awaited
     /// assert_eq!(client.call(&42)?, 43);
     /// # serving.join().unwrap()?;
@@ -261,10 +261,10 @@ where
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
     ///
-    /// let options = ClientOptions::new().attempts(3).into_tokio();
+    /// let options = ClientOptions::new().max_attempts(3).into_tokio();
     /// let client = options.connect::<String, usize>(path).await?;
     /// // To count twice does no harm. `call` would not try again once the service may have begun.
-    /// assert_eq!(client.call_repeatable(&"hello".into()).await?, 5);
+    /// assert_eq!(client.call_idempotent(&"hello".into()).await?, 5);
     /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
@@ -274,7 +274,7 @@ where
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
-    pub async fn call_repeatable(&self, request: &Req) -> Result<Resp, Error> {
+    pub async fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options().until(), true).await
     }
 

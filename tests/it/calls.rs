@@ -50,7 +50,7 @@ fn resting(options: ClientOptions) -> Client<u32, u32> {
     let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
     let path = service.path().clone();
     let serving = thread::spawn(move || service.serve(|number| number).unwrap());
-    let options = options.attempts(3).back_off(Duration::MAX, Duration::MAX);
+    let options = options.max_attempts(3).backoff(Duration::MAX, Duration::MAX);
     let client: Client<u32, u32> = options.connect(path).unwrap();
     client.call(&1).unwrap();
     serving.join().unwrap();

@@ -181,9 +181,9 @@ fn a_client_connects_anew_to_the_next_service() {
             thread::spawn(move || service.serve(|number| number + 1).unwrap())
         };
         let first = serve();
-        let options = ClientOptions::new().attempts(1000);
+        let options = ClientOptions::new().max_attempts(1000);
         let pauses = (Duration::from_millis(1), Duration::from_millis(5));
-        let client = options.back_off(pauses.0, pauses.1).connect::<u32, u32>(&name).unwrap();
+        let client = options.backoff(pauses.0, pauses.1).connect::<u32, u32>(&name).unwrap();
         assert_eq!(client.call(&1).unwrap(), 2);
         first.join().unwrap();
         thread::scope(|scope| {
@@ -275,7 +275,7 @@ fn a_client_that_is_silent_is_let_go() {
                 millis
             })
         });
-        let connect = || ClientOptions::new().attempts(20).connect::<u64, u64>(&path).unwrap();
+        let connect = || ClientOptions::new().max_attempts(20).connect::<u64, u64>(&path).unwrap();
         let first = connect();
         assert_eq!(first.call(&200).unwrap(), 200);
         let second = connect();

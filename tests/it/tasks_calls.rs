@@ -102,9 +102,9 @@ fn a_cancel_token_ends_a_pause_between_the_attempts_of_a_task() {
         let mine = CancelToken::new().unwrap();
         let options = ClientOptions::new()
             .connecting(ConnectOptions::new().cancelled_by(&mine))
-            .attempts(3)
+            .max_attempts(3)
             .reply_timeout(Duration::from_secs(1 << 20))
-            .back_off(Duration::from_secs(1 << 10), Duration::MAX);
+            .backoff(Duration::from_secs(1 << 10), Duration::MAX);
         let client = bereft(options).await;
         let resting = calling(&client, 2);
         sleep(Duration::from_millis(20)).await;

@@ -349,7 +349,7 @@ fn a_client_that_is_silent_is_let_go_by_its_task() {
         let service = service.client_idle_timeout(Duration::from_millis(50));
         let path = service.path().clone();
         let serving = serving(service);
-        let options = || ClientOptions::new().attempts(20).into_tokio();
+        let options = || ClientOptions::new().max_attempts(20).into_tokio();
         let first: Caller = options().connect(&path).await.unwrap();
         assert_eq!(first.call(&1).await.unwrap(), 2);
         let second: Caller = options().connect(&path).await.unwrap();
@@ -390,7 +390,7 @@ fn a_client_of_tasks_connects_anew() {
         let name = folder.name("service");
         let begin = || Service::bind(&name).unwrap().shutdown_after(1);
         let first = serving(begin());
-        let options = ClientOptions::new().attempts(50).into_tokio();
+        let options = ClientOptions::new().max_attempts(50).into_tokio();
         let client = options.connect::<u64, u64>(&name).await.unwrap();
         assert_eq!(client.call(&1).await.unwrap(), 2);
         first.await.unwrap().unwrap();
