@@ -31,11 +31,11 @@ use crate::sys::{self, Handle};
 ///     let mut server = server.into_typed::<WithHandles<Opened>, ()>()?;
 ///     let mut handles = Handles::new();
 ///     let file = handles.add(log);
-///     server.send_with(&Opened { name: "log".into(), file }, &mut handles)
+///     server.send_with_handles(&Opened { name: "log".into(), file }, &mut handles)
 /// });
 ///
 /// let mut client = client.into_typed::<(), WithHandles<Opened>>()?;
-/// let (opened, mut handles) = client.recv_with()?;
+/// let (opened, mut handles) = client.recv_with_handles()?;
 /// let mut words = String::new();
 /// handles.take::<File>(opened.file)?.read_to_string(&mut words)?;
 /// assert_eq!(words, "started");
@@ -59,7 +59,7 @@ impl Handles {
     /// let (one, _other) = Connection::pair()?;
     /// let (_, writer) = one.split();
     /// let mut sender = writer.into_sender::<WithHandles<u32>>();
-    /// sender.send_with(&7, &mut Handles::new())?; // such a message may go without any
+    /// sender.send_with_handles(&7, &mut Handles::new())?; // such a message may go without any
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {

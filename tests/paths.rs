@@ -100,18 +100,23 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     let _ = |c: Typed<F, C, M>| drop(TypedConnection::finish(c));
     let _ = |c: Typed<F, C, M>| drop(TypedConnection::try_finish(c));
     let _ = |c: Typed<F, C, M>| drop(TypedConnection::finish_timeout(c, SOON));
-    let _ = |c: &mut Giving<F, C, M>, h: &mut Handles| drop(TypedConnection::send_with(c, &7, h));
-    let _ = |c: &mut Taking<F, C, M>| drop(TypedConnection::recv_with(c));
+    let _ = |c: &mut Giving<F, C, M>, h: &mut Handles| {
+        drop(TypedConnection::send_with_handles(c, &7, h))
+    };
+    let _ = |c: &mut Taking<F, C, M>| drop(TypedConnection::recv_with_handles(c));
     type Giver<F, C, M> = SendingHalf<WithHandles<u8>, F, C, M>;
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::send_with(s, &7, h));
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::try_send_with(s, &7, h));
+    let _ =
+        |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::send_with_handles(s, &7, h));
     let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
-        drop(TypedSender::send_with_timeout(s, &7, h, SOON));
+        drop(TypedSender::try_send_with_handles(s, &7, h))
+    };
+    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
+        drop(TypedSender::send_with_handles_timeout(s, &7, h, SOON));
     };
     type Taker<F, C, M> = ReceivingHalf<WithHandles<u8>, F, C, M>;
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::try_recv_with(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_timeout(r, SOON));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles(r));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::try_recv_with_handles(r));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles_timeout(r, SOON));
 }
 
 /// What people write most, as arguments of iterators.

@@ -585,7 +585,7 @@ where
     C: Codec,
     M: Mode,
 {
-    /// Sends a value with handles beside it, as [`TypedSender::send_with`](crate::TypedSender::send_with); takes in what comes, as [`send`](Self::send).
+    /// Sends a value with handles beside it, as [`TypedSender::send_with_handles`](crate::TypedSender::send_with_handles); takes in what comes, as [`send`](Self::send).
     ///
     /// ```
     /// use std::fs::File;
@@ -595,13 +595,13 @@ where
     /// let (client, server) = Connection::pair()?;
     /// let serving = thread::spawn(move || -> Result<(), Error> {
     ///     let mut server = server.into_typed::<bool, WithHandles<String>>()?;
-    ///     let (_, mut handles) = server.recv_with()?;
+    ///     let (_, mut handles) = server.recv_with_handles()?;
     ///     server.send(&handles.take::<File>(0).is_ok())
     /// });
     /// let mut client = client.into_typed::<WithHandles<String>, bool>()?;
     /// let mut handles = Handles::new();
     /// handles.add(tempfile::tempfile()?);
-    /// client.send_with(&"is this a file?".into(), &mut handles)?;
+    /// client.send_with_handles(&"is this a file?".into(), &mut handles)?;
     /// assert!(client.recv()?);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -609,8 +609,8 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`TypedSender::send_with`](crate::TypedSender::send_with) and [`send`](Self::send).
-    pub fn send_with(
+    /// Those of [`TypedSender::send_with_handles`](crate::TypedSender::send_with_handles) and [`send`](Self::send).
+    pub fn send_with_handles(
         &mut self,
         value: &T,
         handles: &mut Handles,
@@ -629,7 +629,7 @@ where
     C: Codec,
     M: Mode,
 {
-    /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with`].
+    /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with_handles`].
     ///
     /// ```
     /// use std::fs::File;
@@ -640,9 +640,9 @@ where
     /// let mut handles = Handles::new();
     /// handles.add(tempfile::tempfile()?);
     /// let serving = thread::spawn(move || {
-    ///     server.into_typed::<WithHandles<u32>, ()>()?.send_with(&7, &mut handles)
+    ///     server.into_typed::<WithHandles<u32>, ()>()?.send_with_handles(&7, &mut handles)
     /// });
-    /// let (number, mut handles) = client.into_typed::<(), WithHandles<u32>>()?.recv_with()?;
+    /// let (number, mut handles) = client.into_typed::<(), WithHandles<u32>>()?.recv_with_handles()?;
     /// let file: File = handles.take(0)?;
     /// # assert_eq!((number, file.metadata()?.len()), (7, 0));
     /// # serving.join().unwrap()?;
@@ -651,9 +651,11 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`TypedReceiver::recv_with`].
-    pub fn recv_with(&mut self) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
-        self.receiver.recv_with()
+    /// Those of [`TypedReceiver::recv_with_handles`].
+    pub fn recv_with_handles(
+        &mut self,
+    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
+        self.receiver.recv_with_handles()
     }
 }
 

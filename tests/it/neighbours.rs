@@ -354,8 +354,8 @@ fn an_end_that_arrives_beside_a_message_is_left_as_it_is() {
                 let mut handles = Handles::new();
                 handles.add(copy(&read));
                 handles.add(copy(&write));
-                giver.send_with(&(), &mut handles).unwrap();
-                let ((), mut handles) = taker.recv_with().unwrap();
+                giver.send_with_handles(&(), &mut handles).unwrap();
+                let ((), mut handles) = taker.recv_with_handles().unwrap();
                 let mut reader: Reader = handles.take(0).unwrap();
                 let mut writer: Writer = handles.take(1).unwrap();
                 expect_late(|| reader.read_timeout(&mut [0; 8], SHORT));

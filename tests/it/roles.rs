@@ -45,7 +45,7 @@ pub(crate) fn play(role: &str, name: &Path) {
         "read-files" => {
             type Files = WithHandles<Vec<(u32, String)>>;
             let mut server = TypedConnection::<u32, Files>::connect(name).unwrap();
-            while let Ok((told, mut handles)) = server.recv_with() {
+            while let Ok((told, mut handles)) = server.recv_with_handles() {
                 let mut read = 0;
                 for (number, words) in told {
                     let mut text = String::new();
@@ -408,7 +408,7 @@ mod unix {
                 for _ in 0..number * 2 {
                     handles.add(File::open("/dev/null").unwrap());
                 }
-                client.send_with(&number, &mut handles).unwrap();
+                client.send_with_handles(&number, &mut handles).unwrap();
             }
             client
         });
@@ -417,19 +417,19 @@ mod unix {
         let client = sending.join().unwrap();
 
         let mut hoard = hoard(128);
-        let (number, handles) = server.recv_with().unwrap();
+        let (number, handles) = server.recv_with_handles().unwrap();
         assert_eq!((number, handles.len()), (0, 0));
-        let lost = server.recv_with().unwrap_err();
+        let lost = server.recv_with_handles().unwrap_err();
         assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
         assert!(!lost.is_fatal() && lost.to_string().contains("too many open files"), "{lost}");
         // Now some of them come in, and not all.
         hoard.truncate(hoard.len() - 2);
         let before = count("/proc/self/fd");
-        let lost = server.recv_with().unwrap_err();
+        let lost = server.recv_with_handles().unwrap_err();
         assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
         assert_eq!(count("/proc/self/fd"), before);
         drop(hoard);
-        let (number, mut handles) = server.recv_with().unwrap();
+        let (number, mut handles) = server.recv_with_handles().unwrap();
         assert_eq!((number, handles.len()), (3, 6));
         (0..6).for_each(|number| drop(handles.take::<File>(number).unwrap()));
         drop(client);

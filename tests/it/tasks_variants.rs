@@ -267,20 +267,21 @@ fn handles_are_tried_and_timed_by_tasks() {
             other.into_typed::<(), WithHandles<String>>(),
         );
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
-        let kind = other.receiver().try_recv_with().unwrap_err().kind();
+        let kind = other.receiver().try_recv_with_handles().unwrap_err().kind();
         assert_eq!(kind, ErrorKind::NotReady);
-        let late = other.receiver().recv_with_timeout(SHORT).await.unwrap_err();
+        let late = other.receiver().recv_with_handles_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         let mut handles = Handles::new();
         handles.add(tempfile::tempfile().unwrap());
-        one.sender().try_send_with(&"a file".into(), &mut handles).unwrap();
-        let (words, came) = other.receiver().try_recv_with().unwrap();
+        one.sender().try_send_with_handles(&"a file".into(), &mut handles).unwrap();
+        let (words, came) = other.receiver().try_recv_with_handles().unwrap();
         assert_eq!((words.as_str(), came.len()), ("a file", 1));
 
         let large = "x".repeat(10_000);
-        while one.sender().try_send_with(&large, &mut Handles::new()).is_ok() {}
+        while one.sender().try_send_with_handles(&large, &mut Handles::new()).is_ok() {}
         handles.add(tempfile::tempfile().unwrap());
-        let late = one.sender().send_with_timeout(&large, &mut handles, SHORT).await.unwrap_err();
+        let late =
+            one.sender().send_with_handles_timeout(&large, &mut handles, SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
     });
 }

@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let wire = Wire::default().with_framing(Checked::default());
         let handshake = Handshake::new().with_wire(wire).timeout(Duration::from_secs(9));
         let mut client = handshake.make::<u64, WithHandles<u32>>(server.listener.accept()?)?;
-        let (number, mut handles) = client.recv_with()?;
+        let (number, mut handles) = client.recv_with_handles()?;
         handles.take::<File>(number)?;
         client.send(&1)?;
         client.finish()?;
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut client = handshake.make::<WithHandles<u32>, u64>(Connection::connect(&path)?)?;
     let mut handles = Handles::new();
     let number = handles.add(tempfile::tempfile()?);
-    client.send_with(&number, &mut handles)?;
+    client.send_with_handles(&number, &mut handles)?;
     assert_eq!(client.by_ref().map(Result::unwrap).sum::<u64>(), 1);
     serving.join().unwrap()?;
     Ok(())

@@ -415,7 +415,7 @@ fn send_handles(run: &mut Run) {
         thread::spawn(move || {
             let mut side: TypedConnection<u8, WithHandles<u32>> =
                 Handshake::new().timeout(LONG).perform(other)?;
-            let (number, mut handles) = side.recv_with()?;
+            let (number, mut handles) = side.recv_with_handles()?;
             let mut text = String::new();
             let mut file = handles.take::<File>(number)?;
             file.read_to_string(&mut text).unwrap();
@@ -433,7 +433,11 @@ fn send_handles(run: &mut Run) {
             let mut handles = Handles::new();
             let number = handles.add(quietly(|| File::open(&file).unwrap()));
             run.send(|half| {
-                if half { side.sender().flush() } else { side.send_with(&number, &mut handles) }
+                if half {
+                    side.sender().flush()
+                } else {
+                    side.send_with_handles(&number, &mut handles)
+                }
             });
             assert_eq!(run.again(|| side.recv()), 1);
             true
@@ -457,14 +461,14 @@ fn receive_handles(run: &mut Run) {
                 Handshake::new().timeout(LONG).perform(other)?;
             let mut handles = Handles::new();
             let number = handles.add(file);
-            side.send_with(&number, &mut handles)?;
+            side.send_with_handles(&number, &mut handles)?;
             side.recv().map(drop)
         })
     });
     let made = Handshake::new().timeout(LONG).perform::<u8, WithHandles<u32>>(one);
     let made = made.map_err(|error| run.note(error));
     if let Ok(mut side) = made {
-        let (number, mut handles) = run.again(|| side.recv_with());
+        let (number, mut handles) = run.again(|| side.recv_with_handles());
         let mut file = run.again(|| handles.take::<File>(number));
         quietly(|| {
             let mut text = String::new();
