@@ -3,7 +3,7 @@
 use std::process::Child;
 use std::time::Duration;
 
-use crate::end::{End, Hold, Reopen};
+use crate::end::{End, PipeRef, Reopen};
 use crate::error::{Error, ErrorKind, Obstacle, TransitionError};
 use crate::state::{Closed, Open, Read, Write};
 use crate::sys::Until;
@@ -81,7 +81,7 @@ impl<P: Reopen> End<Write, Closed, P> {
     }
 }
 
-impl<P: Hold> End<Read, Open, P> {
+impl<P: PipeRef> End<Read, Open, P> {
     /// Waits until a program has opened the pipe to write to it, or has ended without that.
     ///
     /// Opening a reading end waits for nobody; its first read does, however long that takes. This is to be called

@@ -65,7 +65,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// | [`Pipe<Allocated>`](crate::Pipe) | the owner of the pipe | [`Pipe::into_reader`](crate::Pipe::into_reader), [`into_writer`](crate::Pipe::into_writer) |
 /// | `&mut Pipe<Allocated>` | the owner, who keeps the pipe | [`Pipe::reader`](crate::Pipe::reader), [`writer`](crate::Pipe::writer) |
 /// | [`Unnamed`] | whoever made the handle | `TryFrom<OwnedFd>`, `TryFrom<OwnedHandle>` |
-/// | [`Half`](crate::Half) | one side of a [`Connection`](crate::Connection) | [`Connection::split`](crate::Connection::split) |
+/// | [`ConnectionHalf`](crate::ConnectionHalf) | one side of a [`Connection`](crate::Connection) | [`Connection::split`](crate::Connection::split) |
 /// | [`Erased`] | any of these | [`End::erase`] |
 ///
 /// What a state or a direction does not have, does not compile:
@@ -203,7 +203,7 @@ pub struct Unnamed;
 /// In place of what an end holds of its pipe, where that is not to be told by its type: see [`End::erase`].
 ///
 /// It holds it all the same: an owner's pipe is removed when the end is dropped.
-pub struct Erased(Box<dyn half::Hold + Send + Sync>);
+pub struct Erased(Box<dyn half::PipeRef + Send + Sync>);
 
 impl fmt::Debug for Erased {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -217,10 +217,10 @@ impl fmt::Debug for Erased {
 ///
 /// ```
 /// use typed_pipe::state::{Open, Read};
-/// use typed_pipe::{Connection, End, Error, Hold, Pipe, WriteEnd};
+/// use typed_pipe::{Connection, End, Error, Pipe, PipeRef, WriteEnd};
 ///
 /// /// Counts the bytes up to the end of the stream, whatever the end belongs to.
-/// fn count<P: Hold>(mut end: End<Read, Open, P>) -> Result<usize, Error> {
+/// fn count<P: PipeRef>(mut end: End<Read, Open, P>) -> Result<usize, Error> {
 ///     let mut count = 0;
 ///     loop {
 ///         match end.read(&mut [0; 64])? {
@@ -243,7 +243,7 @@ impl fmt::Debug for Erased {
 /// assert_eq!(count(half)?, 4);
 /// # Ok::<(), Error>(())
 /// ```
-pub trait Hold: half::Hold {}
+pub trait PipeRef: half::PipeRef {}
 
 /// What an end holds of its pipe, if it can be opened with it.
 ///
@@ -268,7 +268,7 @@ pub trait Hold: half::Hold {}
 /// # drop(end);
 /// # Ok::<(), Error>(())
 /// ```
-pub trait Reopen: Hold + half::Reopen {}
+pub trait Reopen: PipeRef + half::Reopen {}
 
 impl<D: Direction> End<D, Closed> {
     /// The end of a pipe that another process owns, from its path.
@@ -321,7 +321,7 @@ impl<D: Direction> From<PipePath> for End<D, Closed> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Closed, P> {
+impl<D: Direction, P: PipeRef> End<D, Closed, P> {
     /// A closed end.
     pub(crate) fn holding(held: P) -> Self {
         Self {
@@ -333,7 +333,7 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
+impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
     /// Lets a token end whatever this end waits for, its opening included: see [`CancelToken`].
     ///
     /// ```
@@ -361,7 +361,7 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
     }
 }
 
-impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
+impl<M: Mode, P: PipeRef> End<Read, Closed<M>, P> {
     /// Sets what the end of the writers is taken for: see [`OnHangup`].
     ///
     /// ```
@@ -517,7 +517,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
+impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
     /// Closes the end.
     ///
     /// This cannot fail. What was written stays in the pipe for a reader that has it open.
@@ -642,7 +642,7 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Open, P> {
+impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// Lets a mode wait for it.
     pub(crate) fn into_mode<M: Mode>(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (raw, rest) = self.into_parts();
@@ -671,7 +671,7 @@ impl<D: Direction> End<D, Open, Unnamed> {
     }
 }
 
-impl<D, S, P: Hold> End<D, S, P> {
+impl<D, S, P: PipeRef> End<D, S, P> {
     /// The path of the pipe; `None` for an end that was made of a handle.
     ///
     /// ```
@@ -726,7 +726,7 @@ impl<D, S, P: Hold> End<D, S, P> {
 // Nothing in an end is pinned, whatever its mode.
 impl<D, S, P> Unpin for End<D, S, P> {}
 
-impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// Reads some bytes, waiting until there are any; `Ok(0)` when the last writer has left.
     ///
     /// The first read waits for the first writer. See [`OnHangup`] for what follows when the last
@@ -865,7 +865,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     }
 }
 
-impl<P: Hold> End<Read, Open, P> {
+impl<P: PipeRef> End<Read, Open, P> {
     pub(crate) fn wait_for_writer_until(&mut self, until: Until) -> Result<(), Error> {
         let waited = self.wait_with(until, Raw::wait_for_writer);
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
@@ -900,7 +900,7 @@ impl<P: Hold> End<Read, Open, P> {
     }
 }
 
-impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// Writes some bytes, waiting until there is room; tells how many.
     ///
     /// ```
@@ -1021,7 +1021,7 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     }
 
     /// Writes some bytes, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
-    pub(crate) fn poll_write_or_take_in<Q: Hold>(
+    pub(crate) fn poll_write_or_take_in<Q: PipeRef>(
         &mut self,
         incoming: &mut End<Read, Open<M>, Q>,
         limit: usize,
@@ -1054,8 +1054,8 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     }
 }
 
-impl<P: Hold> ReadWithin for End<Read, Open, P> {}
-impl<P: Hold> source::half::ReadWithin for End<Read, Open, P> {
+impl<P: PipeRef> ReadWithin for End<Read, Open, P> {}
+impl<P: PipeRef> source::half::ReadWithin for End<Read, Open, P> {
     #[inline]
     fn poll_read_within(
         &mut self,
@@ -1067,8 +1067,8 @@ impl<P: Hold> source::half::ReadWithin for End<Read, Open, P> {
     }
 }
 
-impl<P: Hold> WriteWithin for End<Write, Open, P> {}
-impl<P: Hold> source::half::WriteWithin for End<Write, Open, P> {
+impl<P: PipeRef> WriteWithin for End<Write, Open, P> {}
+impl<P: PipeRef> source::half::WriteWithin for End<Write, Open, P> {
     #[inline]
     fn poll_write_within(
         &mut self,
@@ -1104,7 +1104,7 @@ impl<P: Hold> source::half::WriteWithin for End<Write, Open, P> {
     }
 }
 
-impl<P: Hold> io::Read for End<Read, Open, P> {
+impl<P: PipeRef> io::Read for End<Read, Open, P> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         complete_by(|cx| self.poll_read_until(cx, buf, Until::Done))
     }
@@ -1121,7 +1121,7 @@ impl<P: Hold> io::Read for End<Read, Open, P> {
     }
 }
 
-impl<P: Hold> io::Write for End<Write, Open, P> {
+impl<P: PipeRef> io::Write for End<Write, Open, P> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         complete_by(|cx| self.poll_write_until(cx, bytes, Until::Done))
     }
@@ -1136,20 +1136,20 @@ impl<P: Hold> io::Write for End<Write, Open, P> {
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> fmt::Debug for End<D, Closed<M>, P> {
+impl<D: Direction, M: Mode, P: PipeRef> fmt::Debug for End<D, Closed<M>, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "End<{}, Closed>({:?})", D::NAME, self.path())
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> fmt::Debug for End<D, Open<M>, P> {
+impl<D: Direction, M: Mode, P: PipeRef> fmt::Debug for End<D, Open<M>, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "End<{}, Open>({:?})", D::NAME, self.path())
     }
 }
 
-impl Hold for PipePath {}
-impl half::Hold for PipePath {
+impl PipeRef for PipePath {}
+impl half::PipeRef for PipePath {
     fn path(&self) -> Option<&PipePath> {
         Some(self)
     }
@@ -1162,15 +1162,15 @@ impl half::Reopen for PipePath {
     }
 }
 
-impl Hold for Unnamed {}
-impl half::Hold for Unnamed {
+impl PipeRef for Unnamed {}
+impl half::PipeRef for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
     }
 }
 
-impl Hold for Erased {}
-impl half::Hold for Erased {
+impl PipeRef for Erased {}
+impl half::PipeRef for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()
     }
@@ -1191,7 +1191,7 @@ pub(crate) mod half {
     use crate::path::PipePath;
     use crate::sys::{Raw, Wait, Way};
 
-    pub trait Hold {
+    pub trait PipeRef {
         fn path(&self) -> Option<&PipePath>;
     }
 

@@ -143,9 +143,10 @@ pub use channel::{
 };
 pub use dialog::{Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{
-    Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
+    Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
+    WriteHalf,
 };
-pub use end::{End, Erased, Hold, OnHangup, ReadEnd, Reopen, Unnamed, WriteEnd};
+pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Reopen, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
 pub use once::{

@@ -139,7 +139,7 @@ mod unix {
 
     use super::{both, whole};
     use crate::duplex::Connection;
-    use crate::end::{End, Hold, Reopen, Unnamed};
+    use crate::end::{End, PipeRef, Reopen, Unnamed};
     use crate::error::{Error, Operation};
     use crate::handles::FromHandle;
     use crate::state::{Direction, Mode, Open};
@@ -196,7 +196,7 @@ mod unix {
 
     /// The descriptor, also to be copied and passed on: from the first call on, no flag of it is changed any more. It
     /// waits, unless it came from elsewhere and did not.
-    impl<D: Direction, M: Mode, P: Hold> AsFd for End<D, Open<M>, P> {
+    impl<D: Direction, M: Mode, P: PipeRef> AsFd for End<D, Open<M>, P> {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.raw().show()
         }
@@ -239,7 +239,7 @@ mod windows {
     use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 
     use super::{both, whole};
-    use crate::duplex::{Connection, Half};
+    use crate::duplex::{Connection, ConnectionHalf};
     use crate::end::{End, Unnamed};
     use crate::path::PipePath;
     use crate::state::{Direction, Mode, Open};
@@ -257,7 +257,7 @@ mod windows {
         }
     }
 
-    impl<D: Direction, M: Mode> AsHandle for End<D, Open<M>, Half> {
+    impl<D: Direction, M: Mode> AsHandle for End<D, Open<M>, ConnectionHalf> {
         fn as_handle(&self) -> BorrowedHandle<'_> {
             self.raw().as_handle()
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, const_assert};
 
-use crate::end::{self, End, Hold, Reopen};
+use crate::end::{self, End, PipeRef, Reopen};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
@@ -541,8 +541,8 @@ impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
     }
 }
 
-impl Hold for Pipe<Allocated> {}
-impl end::half::Hold for Pipe<Allocated> {
+impl PipeRef for Pipe<Allocated> {}
+impl end::half::PipeRef for Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }
@@ -555,8 +555,8 @@ impl end::half::Reopen for Pipe<Allocated> {
     }
 }
 
-impl Hold for &mut Pipe<Allocated> {}
-impl end::half::Hold for &mut Pipe<Allocated> {
+impl PipeRef for &mut Pipe<Allocated> {}
+impl end::half::PipeRef for &mut Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }

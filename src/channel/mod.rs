@@ -11,7 +11,7 @@ mod with_handles;
 
 use static_assertions::assert_impl_all;
 
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::state::{Mode, Open, Read, Write};
 use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
@@ -25,7 +25,7 @@ pub use sender::TypedSender;
 pub use wire_of::WireOf;
 pub use with_handles::WithHandles;
 
-impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// Makes the end a channel that receives values of one type, on the usual wire.
     ///
     /// The other side must send the same type, on the same wire.
@@ -68,7 +68,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     }
 }
 
-impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends values of one type, on the usual wire.
     ///
     /// The other side must receive the same type, on the same wire.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::incoming::{Hangup, Incoming};
 use super::message::{Message, Receivable};
-use crate::end::{End, Hold, ReadEnd};
+use crate::end::{End, PipeRef, ReadEnd};
 use crate::error::{Error, FrameError, Operation};
 use crate::source::{ReadWithin, Ret, Source};
 use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
@@ -688,7 +688,7 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 }
 
-impl<T, M: Mode, P: Hold, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<M>, P>, F, C> {
+impl<T, M: Mode, P: PipeRef, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<M>, P>, F, C> {
     /// Reads until there is a whole message, of an end whose mode is not known.
     pub(crate) fn poll_fill_in_mode(
         &mut self,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-use super::half::{Half, ReadHalf, WriteHalf};
+use super::half::{ConnectionHalf, ReadHalf, WriteHalf};
 use crate::end::End;
 use crate::error::{Error, Obstacle, Operation, TransitionError};
 use crate::path::PipePath;
@@ -199,7 +199,7 @@ impl Connection {
         path: Option<PipePath>,
         seat: Option<Arc<Seat>>,
     ) -> Self {
-        let half = Half { path, _seat: seat };
+        let half = ConnectionHalf { path, _seat: seat };
         Self {
             reader: End::opened(reader, half.clone(), None),
             writer: End::opened(writer, half, None),

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::end::{self, End, Hold};
+use crate::end::{self, End, PipeRef};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::seats::Seat;
@@ -26,7 +26,7 @@ use crate::sys::{Peer, Until};
 /// assert_eq!(sum(client.split().0)?, 6);
 /// # Ok::<(), Error>(())
 /// ```
-pub type ReadHalf<M = Blocking> = End<Read, Open<M>, Half>;
+pub type ReadHalf<M = Blocking> = End<Read, Open<M>, ConnectionHalf>;
 
 /// The half of a connection that is written to.
 ///
@@ -51,7 +51,7 @@ pub type ReadHalf<M = Blocking> = End<Read, Open<M>, Half>;
 /// assert_eq!(server.reader().read(&mut [0; 32])?, 10);
 /// # Ok::<(), Error>(())
 /// ```
-pub type WriteHalf<M = Blocking> = End<Write, Open<M>, Half>;
+pub type WriteHalf<M = Blocking> = End<Write, Open<M>, ConnectionHalf>;
 
 /// In place of a pipe: the end is one half of a [`Connection`](crate::Connection).
 ///
@@ -60,10 +60,10 @@ pub type WriteHalf<M = Blocking> = End<Write, Open<M>, Half>;
 ///
 /// ```
 /// use typed_pipe::state::Open;
-/// use typed_pipe::{Connection, Half, ReadEnd, WriteEnd};
+/// use typed_pipe::{Connection, ConnectionHalf, ReadEnd, WriteEnd};
 ///
 /// let (client, mut server) = Connection::pair()?;
-/// let (mut reader, writer): (ReadEnd<Open, Half>, WriteEnd<Open, Half>) = client.split();
+/// let (mut reader, writer): (ReadEnd<Open, ConnectionHalf>, WriteEnd<Open, ConnectionHalf>) = client.split();
 /// drop(writer);
 /// assert_eq!(server.reader().read(&mut [0; 8])?, 0); // the end of this direction
 /// server.writer().write(b"go on")?; // and not of the other
@@ -79,19 +79,19 @@ pub type WriteHalf<M = Blocking> = End<Write, Open<M>, Half>;
 /// when the writing half is dropped, the other side learns of it when it has read some;
 /// [`finish`](End::finish) waits for that. A reading half that is dropped alone is not noticed by the other side.
 #[derive(Clone, Debug)]
-pub struct Half {
+pub struct ConnectionHalf {
     pub(super) path: Option<PipePath>,
     pub(super) _seat: Option<Arc<Seat>>,
 }
 
-impl Hold for Half {}
-impl end::half::Hold for Half {
+impl PipeRef for ConnectionHalf {}
+impl end::half::PipeRef for ConnectionHalf {
     fn path(&self) -> Option<&PipePath> {
         self.path.as_ref()
     }
 }
 
-impl<M: Mode> End<Write, Open<M>, Half> {
+impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// Says that this was all, and closes the half: the other side reads the end of the stream.
     ///
     /// ```
@@ -178,7 +178,7 @@ impl<M: Mode> End<Write, Open<M>, Half> {
     }
 }
 
-impl<M: Mode> End<Write, Open<M>, Half> {
+impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// The bytes that the other side has not read yet, as the system counts them.
     ///
     /// It is 0 when all was read; else the system may add what it needs itself to keep them.
@@ -225,7 +225,7 @@ impl<M: Mode> End<Write, Open<M>, Half> {
     }
 }
 
-impl<M: Mode> End<Read, Open<M>, Half> {
+impl<M: Mode> End<Read, Open<M>, ConnectionHalf> {
     /// The bytes that have come in and were not read yet.
     ///
     /// ```

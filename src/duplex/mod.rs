@@ -5,7 +5,7 @@ mod half;
 mod listener;
 
 pub use connection::{ConnectOptions, Connection};
-pub use half::{Half, ReadHalf, WriteHalf};
+pub use half::{ConnectionHalf, ReadHalf, WriteHalf};
 #[cfg(feature = "tokio")]
 pub(crate) use listener::REST;
 pub use listener::{Clients, Listener, ListenerOptions};

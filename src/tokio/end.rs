@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Tokio;
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::error::TransitionError;
 use crate::state::{Closed, Direction, Open, Read, Write};
 use crate::sys::Until;
 
-impl<D: Direction, P: Hold> End<D, Closed, P> {
+impl<D: Direction, P: PipeRef> End<D, Closed, P> {
     /// Lets the end be opened under [tokio](Tokio).
     ///
     /// ```
@@ -40,7 +40,7 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Closed<Tokio>, P> {
+impl<D: Direction, P: PipeRef> End<D, Closed<Tokio>, P> {
     /// Lets the end be opened by a thread that blocks.
     ///
     /// ```
@@ -63,7 +63,7 @@ impl<D: Direction, P: Hold> End<D, Closed<Tokio>, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Open, P> {
+impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// Lets tasks of [tokio](Tokio) use the end.
     ///
     /// ```
@@ -99,7 +99,7 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Open<Tokio>, P> {
+impl<D: Direction, P: PipeRef> End<D, Open<Tokio>, P> {
     /// Lets a thread that blocks use the end.
     ///
     /// ```
@@ -124,7 +124,7 @@ impl<D: Direction, P: Hold> End<D, Open<Tokio>, P> {
     }
 }
 
-impl<P: Hold> AsyncRead for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> AsyncRead for End<Read, Open<Tokio>, P> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -139,7 +139,7 @@ impl<P: Hold> AsyncRead for End<Read, Open<Tokio>, P> {
 
 /// What is written is in the pipe: there is nothing to flush. Shutting down ends one direction of a connection, and
 /// does nothing to an end of a one-way pipe, which [`close`](End::close) ends.
-impl<P: Hold> AsyncWrite for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> AsyncWrite for End<Write, Open<Tokio>, P> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

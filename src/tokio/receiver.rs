@@ -8,7 +8,7 @@ use futures_core::Stream;
 
 use super::Tokio;
 use crate::channel::{Receivable, TypedReceiver};
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::source::{ReadWithin, Source, half};
 use crate::state::{Open, Read};
@@ -16,19 +16,19 @@ use crate::sys::Until;
 use crate::wire::{Codec, Framing};
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> Source for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> Source for End<Read, Open<Tokio>, P> {
     type Mode = Tokio;
 }
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> half::Source for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> half::Source for End<Read, Open<Tokio>, P> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, Until::Done)
     }
 }
 
-impl<P: Hold> ReadWithin for End<Read, Open<Tokio>, P> {}
-impl<P: Hold> half::ReadWithin for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> ReadWithin for End<Read, Open<Tokio>, P> {}
+impl<P: PipeRef> half::ReadWithin for End<Read, Open<Tokio>, P> {
     fn poll_read_within(
         &mut self,
         cx: &mut Context<'_>,
@@ -45,7 +45,7 @@ impl<P: Hold> half::ReadWithin for End<Read, Open<Tokio>, P> {
 impl<T, P, F, C> Stream for TypedReceiver<T, End<Read, Open<Tokio>, P>, F, C>
 where
     T: Receivable,
-    P: Hold,
+    P: PipeRef,
     F: Framing,
     C: Codec,
 {

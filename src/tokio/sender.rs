@@ -9,7 +9,7 @@ use futures_sink::Sink;
 
 use super::Tokio;
 use crate::channel::{Sendable, TypedSender};
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::source::{self, WriteWithin, half};
 use crate::state::{Open, Write};
@@ -17,19 +17,19 @@ use crate::sys::Until;
 use crate::wire::{Codec, Framing};
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> source::Sink for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> source::Sink for End<Write, Open<Tokio>, P> {
     type Mode = Tokio;
 }
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> half::Sink for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> half::Sink for End<Write, Open<Tokio>, P> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, Until::Done)
     }
 }
 
-impl<P: Hold> WriteWithin for End<Write, Open<Tokio>, P> {}
-impl<P: Hold> half::WriteWithin for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> WriteWithin for End<Write, Open<Tokio>, P> {}
+impl<P: PipeRef> half::WriteWithin for End<Write, Open<Tokio>, P> {
     fn poll_write_within(
         &mut self,
         cx: &mut Context<'_>,
@@ -48,7 +48,7 @@ impl<P: Hold> half::WriteWithin for End<Write, Open<Tokio>, P> {
     }
 }
 
-fn write<P: Hold>(
+fn write<P: PipeRef>(
     end: &mut End<Write, Open<Tokio>, P>,
     cx: &mut Context<'_>,
     bytes: &[u8],
@@ -62,7 +62,7 @@ impl<T, V, P, F, C> Sink<V> for TypedSender<T, End<Write, Open<Tokio>, P>, F, C>
 where
     T: Sendable + ?Sized,
     V: Borrow<T>,
-    P: Hold,
+    P: PipeRef,
     F: Framing,
     C: Codec,
 {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::pace::Pace;
 use crate::seats::{Seat, Seats};
@@ -216,18 +216,18 @@ impl Runtime for Toy {
     }
 }
 
-impl<P: Hold> Source for End<Read, Open<Toy>, P> {
+impl<P: PipeRef> Source for End<Read, Open<Toy>, P> {
     type Mode = Toy;
 }
 
-impl<P: Hold> source::half::Source for End<Read, Open<Toy>, P> {
+impl<P: PipeRef> source::half::Source for End<Read, Open<Toy>, P> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, Until::Done)
     }
 }
 
-impl<P: Hold> ReadWithin for End<Read, Open<Toy>, P> {}
-impl<P: Hold> source::half::ReadWithin for End<Read, Open<Toy>, P> {
+impl<P: PipeRef> ReadWithin for End<Read, Open<Toy>, P> {}
+impl<P: PipeRef> source::half::ReadWithin for End<Read, Open<Toy>, P> {
     fn poll_read_within(
         &mut self,
         cx: &mut Context<'_>,
@@ -238,18 +238,18 @@ impl<P: Hold> source::half::ReadWithin for End<Read, Open<Toy>, P> {
     }
 }
 
-impl<P: Hold> Sink for End<Write, Open<Toy>, P> {
+impl<P: PipeRef> Sink for End<Write, Open<Toy>, P> {
     type Mode = Toy;
 }
 
-impl<P: Hold> source::half::Sink for End<Write, Open<Toy>, P> {
+impl<P: PipeRef> source::half::Sink for End<Write, Open<Toy>, P> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, Until::Done)
     }
 }
 
-impl<P: Hold> WriteWithin for End<Write, Open<Toy>, P> {}
-impl<P: Hold> source::half::WriteWithin for End<Write, Open<Toy>, P> {
+impl<P: PipeRef> WriteWithin for End<Write, Open<Toy>, P> {}
+impl<P: PipeRef> source::half::WriteWithin for End<Write, Open<Toy>, P> {
     fn poll_write_within(
         &mut self,
         cx: &mut Context<'_>,

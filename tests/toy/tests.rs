@@ -18,7 +18,7 @@ type Reader = ReadEnd<Open<Toy>, Pipe<crate::state::Allocated>>;
 
 const SHORT: Duration = Duration::from_millis(20);
 
-fn closed<D, S, P: crate::Hold>(end: crate::End<D, S, P>) -> crate::End<D, Closed<Toy>, P> {
+fn closed<D, S, P: crate::PipeRef>(end: crate::End<D, S, P>) -> crate::End<D, Closed<Toy>, P> {
     end.with_state(Closed { mode: PhantomData })
 }
 
