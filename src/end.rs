@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::error::{Error, Operation, TransitionError};
 use crate::pace::Pace;
 use crate::path::PipePath;
-use crate::source::{self, ReadWithin, WriteWithin};
+use crate::source::{self, ReadTimeout, WriteTimeout};
 use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};
 use crate::sys::{Raw, Until, Wait, Way};
 use crate::wait::{CancelToken, waiting};
@@ -1054,8 +1054,8 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     }
 }
 
-impl<P: PipeRef> ReadWithin for End<Read, Open, P> {}
-impl<P: PipeRef> source::half::ReadWithin for End<Read, Open, P> {
+impl<P: PipeRef> ReadTimeout for End<Read, Open, P> {}
+impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
     #[inline]
     fn poll_read_within(
         &mut self,
@@ -1067,8 +1067,8 @@ impl<P: PipeRef> source::half::ReadWithin for End<Read, Open, P> {
     }
 }
 
-impl<P: PipeRef> WriteWithin for End<Write, Open, P> {}
-impl<P: PipeRef> source::half::WriteWithin for End<Write, Open, P> {
+impl<P: PipeRef> WriteTimeout for End<Write, Open, P> {}
+impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
     #[inline]
     fn poll_write_within(
         &mut self,

@@ -139,13 +139,13 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
 ///
 /// ```
 /// use std::time::Duration;
-/// use typed_pipe::{Error, ErrorKind, Pipe, ReadWithin, Receivable, TypedReceiver};
+/// use typed_pipe::{Error, ErrorKind, Pipe, ReadTimeout, Receivable, TypedReceiver};
 ///
 /// /// The next message, if it comes soon, from the end of any pipe or connection.
 /// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
 /// where
 ///     T: Receivable,
-///     R: ReadWithin + std::io::Read,
+///     R: ReadTimeout + std::io::Read,
 /// {
 ///     match receiver.recv_timeout(Duration::from_millis(10)) {
 ///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
@@ -162,19 +162,19 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
     label = "has no deadlines",
     note = "use the operation without a deadline, or the end of a pipe"
 )]
-pub trait ReadWithin: Source + half::ReadWithin {}
+pub trait ReadTimeout: Source + half::ReadTimeout {}
 
 /// Writing that can end at a deadline, or without waiting.
 ///
 /// The writing ends of pipes can. This trait is sealed.
 ///
 /// ```
-/// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteWithin};
+/// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteTimeout};
 ///
 /// /// Sends a line, or drops it where nobody keeps up with them, to the end of any pipe or connection.
 /// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
 /// where
-///     E: WriteWithin + std::io::Write,
+///     E: WriteTimeout + std::io::Write,
 /// {
 ///     match sender.try_send(line) {
 ///         Err(error) if error.kind() == ErrorKind::NotReady => Ok(error.is_half_sent()),
@@ -195,7 +195,7 @@ pub trait ReadWithin: Source + half::ReadWithin {}
     label = "has no deadlines",
     note = "use the operation without a deadline, or the end of a pipe"
 )]
-pub trait WriteWithin: Sink + half::WriteWithin {}
+pub trait WriteTimeout: Sink + half::WriteTimeout {}
 
 #[diagnostic::do_not_recommend]
 impl<R: io::Read + ?Sized> Source for R {
@@ -245,7 +245,7 @@ pub(crate) mod half {
         fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
     }
 
-    pub trait ReadWithin {
+    pub trait ReadTimeout {
         fn poll_read_within(
             &mut self,
             cx: &mut Context<'_>,
@@ -254,7 +254,7 @@ pub(crate) mod half {
         ) -> Poll<io::Result<usize>>;
     }
 
-    pub trait WriteWithin {
+    pub trait WriteTimeout {
         fn poll_write_within(
             &mut self,
             cx: &mut Context<'_>,

@@ -12,9 +12,9 @@ use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
 use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared};
 use typed_pipe::{
     ConnectOptions, Connection, Delivery, End, Error, Handles, Handshake, Listener, Loan, Pipe,
-    ReadEnd, ReadHalf, ReadWithin, Receivable, ReceivingHalf, Sendable, SendingHalf, Service, Sink,
-    Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
-    WriteEnd, WriteHalf, WriteWithin,
+    ReadEnd, ReadHalf, ReadTimeout, Receivable, ReceivingHalf, Sendable, SendingHalf, Service,
+    Sink, Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
+    WriteEnd, WriteHalf, WriteTimeout,
 };
 
 const SOON: Duration = Duration::from_millis(1);
@@ -34,7 +34,7 @@ fn ends<M: Mode>() {
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));
 }
 
-fn receivers<R: Source + ReadWithin, F: Framing, C: BorrowingCodec>() {
+fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
     type Texts<R, F, C> = TypedReceiver<String, R, F, C>;
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv(r));
@@ -48,7 +48,7 @@ fn receivers<R: Source + ReadWithin, F: Framing, C: BorrowingCodec>() {
     let _ = |r: &mut Texts<R, Shared, C>| drop(TypedReceiver::recv_from(r));
 }
 
-fn senders<E: Sink + WriteWithin, F: Framing, C: Codec>() {
+fn senders<E: Sink + WriteTimeout, F: Framing, C: Codec>() {
     type Texts<E, F, C> = TypedSender<String, E, F, C>;
     let text = String::new;
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send(s, &text()));
@@ -158,7 +158,7 @@ fn generic_and_blocking() {
     fn read<R: io::Read>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
         r.recv()
     }
-    fn within<R: ReadWithin<Mode = Blocking>>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
+    fn within<R: ReadTimeout<Mode = Blocking>>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
         r.recv_timeout(SOON)
     }
     fn written<E: io::Write>(s: &mut TypedSender<str, E>) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::sender::TypedSender;
 use crate::error::{Error, Operation};
-use crate::source::{Sink, SinkRet, WriteWithin};
+use crate::source::{Sink, SinkRet, WriteTimeout};
 use crate::state::{Runtime as _, complete_by};
 use crate::sys::{LARGE, Until};
 use crate::wire::{Codec, Framing, Header, LengthPrefixed, Postcard};
@@ -16,7 +16,7 @@ use crate::wire::{Codec, Framing, Header, LengthPrefixed, Postcard};
 /// How much is copied before it is given to the pipe: a reader takes it while the next piece is copied.
 const PIECE: usize = 64 << 10;
 
-impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Sends a message that is these bytes and nothing else, with all that was fed before.
     ///
     /// The codec has no part in it: the frame carries the bytes as they are, and
@@ -255,14 +255,14 @@ enum Part<'a> {
 
 impl Part<'_> {
     /// What is not written yet.
-    fn left<'a, E: WriteWithin>(&'a self, io: &'a E) -> &'a [u8] {
+    fn left<'a, E: WriteTimeout>(&'a self, io: &'a E) -> &'a [u8] {
         match self {
             Self::Lent => io.lent(),
             Self::Lying(bytes) => bytes,
         }
     }
 
-    fn write<E: WriteWithin>(&mut self, io: &mut E, until: Until) -> io::Result<usize> {
+    fn write<E: WriteTimeout>(&mut self, io: &mut E, until: Until) -> io::Result<usize> {
         match self {
             Self::Lent => io.give(until),
             Self::Lying(bytes) => {
@@ -299,7 +299,7 @@ pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
     pages: Option<Header>,
 }
 
-impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, F, C> {
+impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E, F, C> {
     /// Sends the bytes as a message, with all that was fed before.
     ///
     /// ```
@@ -406,7 +406,7 @@ impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, 
     }
 }
 
-impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> Deref for Loan<'_, T, E, F, C> {
+impl<T: ?Sized, E: WriteTimeout, F: Framing, C: Codec> Deref for Loan<'_, T, E, F, C> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -417,7 +417,7 @@ impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> Deref for Loan<'_, T, E, F
     }
 }
 
-impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> DerefMut for Loan<'_, T, E, F, C> {
+impl<T: ?Sized, E: WriteTimeout, F: Framing, C: Codec> DerefMut for Loan<'_, T, E, F, C> {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &self.pages {
             Some(header) => {

@@ -15,7 +15,7 @@ use super::incoming::{Hangup, Incoming};
 use super::message::{Message, Receivable};
 use crate::end::{End, PipeRef, ReadEnd};
 use crate::error::{Error, FrameError, Operation};
-use crate::source::{ReadWithin, Ret, Source};
+use crate::source::{ReadTimeout, Ret, Source};
 use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
 use crate::sys::Until;
 use crate::wire::{
@@ -396,7 +396,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub fn try_recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.fill_now()?;
         self.incoming.message()
@@ -425,7 +425,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.recv_until(R::Mode::within(timeout))
     }
@@ -436,7 +436,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.receive_until(until, Self::found)
     }
@@ -508,7 +508,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         T: Message,
         C: BorrowingCodec,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.fill_now()?;
         self.incoming.message()
@@ -542,7 +542,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         T: Message,
         C: BorrowingCodec,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.receive_until(R::Mode::within(timeout), Self::found)
     }
@@ -593,7 +593,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// Those of [`try_recv`](Self::try_recv) but `Decode`.
     pub fn try_recv_bytes(&mut self) -> Result<&[u8], Error>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.fill_now()?;
         self.incoming.bytes()
@@ -624,7 +624,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         timeout: Duration,
     ) -> Ret<R, impl Future<Output = Result<&[u8], Error>>>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.receive_until(R::Mode::within(timeout), |this| this.incoming.bytes())
     }
@@ -647,7 +647,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
             this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until))
@@ -657,7 +657,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     fn fill_now(&mut self) -> Result<(), Error>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         complete_by(|cx| {
             self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, Until::Now))

@@ -16,7 +16,7 @@ use super::message::{Message, Sendable};
 use super::outgoing::{Delivery, Outgoing};
 use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
-use crate::source::{Sink, SinkRet, WriteWithin};
+use crate::source::{Sink, SinkRet, WriteTimeout};
 use crate::state::{Runtime as _, complete, complete_by, woken_at};
 use crate::sys::Until;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -321,7 +321,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub fn try_send(&mut self, value: &T) -> Result<(), Error>
     where
         T: Sendable,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.outgoing.stage(value)?;
         self.write_here(Until::Now)
@@ -367,7 +367,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.send_until(value, E::Mode::within(timeout))
     }
@@ -379,7 +379,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let staged = self.outgoing.stage(value);
         self.sending_until(staged, until)
@@ -440,7 +440,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Message,
         T::Ref<'a>: Serialize,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.outgoing.stage(value)?;
         self.write_here(Until::Now)
@@ -475,7 +475,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Message,
         T::Ref<'b>: Serialize,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let staged = self.outgoing.stage(value);
         self.sending_until(staged, E::Mode::within(timeout))
@@ -569,7 +569,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Those of [`flush`](Self::flush), and [`NotReady`](crate::ErrorKind::NotReady).
     pub fn try_flush(&mut self) -> Result<(), Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.write_out_here(Until::Now)
     }
@@ -601,7 +601,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         timeout: Duration,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let write = |this: &mut &mut Self, cx: &mut Context<'_>, until: Until| {
             this.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
@@ -687,7 +687,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn finish(self) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.finish_until(Until::Done)
     }
@@ -719,7 +719,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// is taken yet.
     pub fn try_finish(self) -> Result<Delivery, TransitionError<Self>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         complete(self.finishing(Until::Now))
     }
@@ -751,7 +751,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         timeout: Duration,
     ) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.finish_until(E::Mode::within(timeout))
     }
@@ -761,14 +761,14 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         until: Until,
     ) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         E::Mode::run(woken_at::<E::Mode, _>(until, self.finishing(until)))
     }
 
     async fn finishing(mut self, until: Until) -> Result<Delivery, TransitionError<Self>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.outgoing.stage_goodbye();
         match self.said_all(until).await {
@@ -779,7 +779,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
 
     async fn said_all(&mut self, until: Until) -> Result<Delivery, Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let sent = poll_fn(|cx| {
             self.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
@@ -845,7 +845,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         until: Until,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
             this.poll_write_or_withdraw_by(cx, |io, cx, bytes| {
@@ -858,7 +858,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Writes what is staged where that is not to be awaited, as [`sending_until`](Self::sending_until).
     pub(super) fn write_here(&mut self, until: Until) -> Result<(), Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         complete_by(|cx| {
             self.poll_write_or_withdraw_by(cx, |io, cx, bytes| {
@@ -870,7 +870,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Writes what is staged where that is not to be awaited, and takes nothing back.
     pub(super) fn write_out_here(&mut self, until: Until) -> Result<(), Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         complete_by(|cx| {
             self.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))

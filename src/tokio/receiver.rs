@@ -10,7 +10,7 @@ use super::Tokio;
 use crate::channel::{Receivable, TypedReceiver};
 use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::source::{ReadWithin, Source, half};
+use crate::source::{ReadTimeout, Source, half};
 use crate::state::{Open, Read};
 use crate::sys::Until;
 use crate::wire::{Codec, Framing};
@@ -27,8 +27,8 @@ impl<P: PipeRef> half::Source for End<Read, Open<Tokio>, P> {
     }
 }
 
-impl<P: PipeRef> ReadWithin for End<Read, Open<Tokio>, P> {}
-impl<P: PipeRef> half::ReadWithin for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> ReadTimeout for End<Read, Open<Tokio>, P> {}
+impl<P: PipeRef> half::ReadTimeout for End<Read, Open<Tokio>, P> {
     fn poll_read_within(
         &mut self,
         cx: &mut Context<'_>,

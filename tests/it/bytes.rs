@@ -8,7 +8,7 @@ use std::time::Duration;
 use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Shared, Wire};
 use typed_pipe::{
     ByteSink, ByteSource, Connection, ErrorKind, Listener, Pipe, TypedReceiver, TypedSender,
-    WriteEnd, WriteWithin,
+    WriteEnd, WriteTimeout,
 };
 
 use crate::peer;
@@ -38,7 +38,7 @@ pub(crate) fn size(number: usize) -> usize {
 /// Sends so many messages, in all the ways that there are.
 pub(crate) fn pour<E>(sender: &mut TypedSender<[u8], E>, numbers: Range<usize>)
 where
-    E: ByteSink + WriteWithin,
+    E: ByteSink + WriteTimeout,
 {
     for number in numbers {
         let payload = payload(number, size(number));

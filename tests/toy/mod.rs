@@ -17,7 +17,7 @@ use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::pace::Pace;
 use crate::seats::{Seat, Seats};
-use crate::source::{self, ReadWithin, Sink, Source, WriteWithin};
+use crate::source::{self, ReadTimeout, Sink, Source, WriteTimeout};
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
 use crate::sys::{Pauses, Raw, Server, Until, Wait, Way};
 use crate::wait::{CancelToken, waiting};
@@ -226,8 +226,8 @@ impl<P: PipeRef> source::half::Source for End<Read, Open<Toy>, P> {
     }
 }
 
-impl<P: PipeRef> ReadWithin for End<Read, Open<Toy>, P> {}
-impl<P: PipeRef> source::half::ReadWithin for End<Read, Open<Toy>, P> {
+impl<P: PipeRef> ReadTimeout for End<Read, Open<Toy>, P> {}
+impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open<Toy>, P> {
     fn poll_read_within(
         &mut self,
         cx: &mut Context<'_>,
@@ -248,8 +248,8 @@ impl<P: PipeRef> source::half::Sink for End<Write, Open<Toy>, P> {
     }
 }
 
-impl<P: PipeRef> WriteWithin for End<Write, Open<Toy>, P> {}
-impl<P: PipeRef> source::half::WriteWithin for End<Write, Open<Toy>, P> {
+impl<P: PipeRef> WriteTimeout for End<Write, Open<Toy>, P> {}
+impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open<Toy>, P> {
     fn poll_write_within(
         &mut self,
         cx: &mut Context<'_>,
