@@ -887,14 +887,14 @@ impl<P: PipeRef> End<Read, Open, P> {
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?.spinning(Duration::from_micros(50));
+    /// let reader = pipe.into_reader().open()?.busy_poll(Duration::from_micros(50));
     /// let mut receiver = reader.into_receiver::<u32>();
     /// TypedSender::<u32>::connect(path)?.send(&7)?;
     /// assert_eq!(receiver.recv()?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn spinning(mut self, time: Duration) -> Self {
+    pub fn busy_poll(mut self, time: Duration) -> Self {
         self.settings.pace = Pace::Spinning(time);
         self
     }

@@ -49,7 +49,7 @@ pub struct Handles {
 
 impl Handles {
     /// So many handles may go with one message.
-    pub const MOST: usize = sys::MOST_HANDLES;
+    pub const MAX: usize = sys::MOST_HANDLES;
 
     /// No handles yet.
     ///
@@ -140,7 +140,7 @@ impl Handles {
     /// }
     /// handles.take::<File>(0)?;
     /// assert_eq!(handles.len(), 2);
-    /// assert!(handles.len() <= Handles::MOST); // as many may go with one message
+    /// assert!(handles.len() <= Handles::MAX); // as many may go with one message
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len(&self) -> usize {
@@ -167,8 +167,8 @@ impl Handles {
     /// Those that are there, to be passed on.
     pub(crate) fn drain(&mut self) -> Result<Vec<Handle>, Error> {
         let len = self.handles.len();
-        if len > Self::MOST {
-            let many = Obstacle::TooManyHandles { len, limit: Self::MOST };
+        if len > Self::MAX {
+            let many = Obstacle::TooManyHandles { len, limit: Self::MAX };
             return Err(Error::new(Operation::Send, many));
         }
         if let Some(taken) = self.handles.iter().position(Option::is_none) {

@@ -139,7 +139,7 @@ pub mod wire;
 pub use self::tokio::Tokio;
 pub use channel::{
     Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
-    WithHandles, forms_agree,
+    WithHandles, same_encoding,
 };
 pub use dialog::{Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
 pub use duplex::{

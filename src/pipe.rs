@@ -441,14 +441,14 @@ impl Pipe<Allocated> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let pipe = Pipe::new(&name)?.mkfifo()?;
-    /// assert!(!pipe.is_orphaned());
+    /// assert!(!pipe.is_unlinked());
     /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
-    /// assert!(pipe.is_orphaned());
+    /// assert!(pipe.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.state.node.is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.state.node.is_unlinked()
     }
 }
 
@@ -498,7 +498,7 @@ impl<D: Direction, M: Mode> End<D, Closed<M>, Pipe<Allocated>> {
 }
 
 impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
-    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_unlinked`].
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -507,21 +507,21 @@ impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let end = Pipe::new(&name)?.mkfifo()?.into_reader().open()?;
-    /// assert!(!end.is_orphaned());
+    /// assert!(!end.is_unlinked());
     /// std::fs::remove_file(&name)?;
-    /// assert!(end.is_orphaned()); // no further writer can come
+    /// assert!(end.is_unlinked()); // no further writer can come
     /// let pipe = end.close().into_pipe().unlink()?.mkfifo()?; // now they can
     /// # drop(pipe);
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.held().is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.held().is_unlinked()
     }
 }
 
 impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
-    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_unlinked`].
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -532,12 +532,12 @@ impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
     /// let mut pipe = Pipe::new(&name)?.mkfifo()?;
     /// let end = pipe.open_reader()?; // borrows the pipe, which cannot be asked itself meanwhile
     /// std::fs::remove_file(&name)?;
-    /// assert!(end.is_orphaned());
+    /// assert!(end.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.held().is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.held().is_unlinked()
     }
 }
 

@@ -65,7 +65,7 @@ fn senders<E: Sink + WriteTimeout, F: Framing, C: Codec>() {
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::try_finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_timeout(s, SOON));
-    let _ = |s: Texts<E, F, C>| drop(TypedSender::say_goodbye(s));
+    let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_into_inner(s));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes(s, &[]));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_bytes(s, &[]));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes_timeout(s, &[], SOON));

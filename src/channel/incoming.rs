@@ -57,7 +57,7 @@ enum Stage {
 /// sender.send(&7)?;
 /// assert_eq!(end_of(sender.get_ref()), Some(Hangup::Disconnected));
 /// assert_eq!(end_of(&sender.get_ref()[..3]), Some(Hangup::Truncated));
-/// assert_eq!(end_of(&sender.say_goodbye()?), Some(Hangup::Finished));
+/// assert_eq!(end_of(&sender.finish_into_inner()?), Some(Hangup::Finished));
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -18,7 +18,7 @@ use crate::wire::{Codec, Framing, Wire};
 
 pub use bytes::Loan;
 pub use incoming::Hangup;
-pub use message::{Message, Receivable, Sendable, forms_agree};
+pub use message::{Message, Receivable, Sendable, same_encoding};
 pub use outgoing::Delivery;
 pub use receiver::TypedReceiver;
 pub use sender::TypedSender;

@@ -801,7 +801,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// let mut sender = TypedSender::new(Vec::new());
     /// sender.send(&7_u8)?;
-    /// let bytes = sender.say_goodbye()?;
+    /// let bytes = sender.finish_into_inner()?;
     ///
     /// let mut receiver = TypedReceiver::<u8, _>::new(bytes.as_slice());
     /// assert_eq!(receiver.recv()?, 7);
@@ -812,7 +812,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Errors
     ///
     /// Those of [`flush`](Self::flush). The sender is given back, to try again: nothing is sent twice.
-    pub fn say_goodbye(
+    pub fn finish_into_inner(
         mut self,
     ) -> SinkRet<E, impl Future<Output = Result<E, TransitionError<Self>>>>
     where

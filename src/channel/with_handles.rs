@@ -86,7 +86,7 @@ impl<T> fmt::Debug for WithHandles<T> {
 impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, WriteHalf<M>, F, C> {
     /// Sends a value with handles beside it.
     ///
-    /// This process closes its own when they have gone. At most [`Handles::MOST`] may go with one message.
+    /// This process closes its own when they have gone. At most [`Handles::MAX`] may go with one message.
     ///
     /// ```
     /// use std::thread;

@@ -31,7 +31,7 @@ const INCOMING: usize = 16 << 20;
 /// [sender](Self::sender) and the [receiver](Self::receiver) in it.
 ///
 /// While `send` finds no room, it takes in what comes: both sides may send much before they receive, and do not
-/// hold each other up, until [so much](Self::keep_incoming) is kept; then the error is
+/// hold each other up, until [so much](Self::recv_buffer_limit) is kept; then the error is
 /// [`Congested`](crate::ErrorKind::Congested).
 ///
 /// ```
@@ -197,7 +197,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// let (client, server) = Connection::pair()?;
     /// let agreeing = thread::spawn(move || server.into_typed::<[u8], Vec<u8>>());
-    /// let mut client = client.into_typed::<[u8], Vec<u8>>()?.keep_incoming(1000);
+    /// let mut client = client.into_typed::<[u8], Vec<u8>>()?.recv_buffer_limit(1000);
     /// let mut server = agreeing.join().unwrap()?;
     ///
     /// while server.sender().try_send(&[7; 1000]).is_ok() {} // both send, and neither receives
@@ -210,7 +210,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn keep_incoming(mut self, bytes: usize) -> Self {
+    pub fn recv_buffer_limit(mut self, bytes: usize) -> Self {
         self.incoming = bytes;
         self
     }
@@ -239,7 +239,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # Errors
     ///
     /// Those of [`TypedSender::send`](crate::TypedSender::send), and [`Congested`](crate::ErrorKind::Congested): the other side does not receive,
-    /// and sends more than is [kept](Self::keep_incoming). After a receive, [`flush`](Self::flush) goes on with what is
+    /// and sends more than is [kept](Self::recv_buffer_limit). After a receive, [`flush`](Self::flush) goes on with what is
     /// half sent.
     pub fn send<'a>(
         &'a mut self,

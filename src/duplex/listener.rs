@@ -345,14 +345,14 @@ impl<M: Mode> Listener<M> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("door");
     /// let listener = Listener::bind(&name)?;
-    /// assert!(!listener.is_orphaned());
+    /// assert!(!listener.is_unlinked());
     /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
-    /// assert!(listener.is_orphaned());
+    /// assert!(listener.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.server.is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.server.is_unlinked()
     }
 
     /// The same listener, which waits in another way.

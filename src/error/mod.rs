@@ -215,7 +215,7 @@ impl Error {
     /// ```
     /// use typed_pipe::{TypedReceiver, TypedSender};
     ///
-    /// let bytes = TypedSender::<u32, _>::new(Vec::new()).say_goodbye()?;
+    /// let bytes = TypedSender::<u32, _>::new(Vec::new()).finish_into_inner()?;
     /// let end = TypedReceiver::<u32, _>::new(bytes.as_slice()).recv().unwrap_err();
     /// assert!(end.is_end() && !end.is_disconnected());
     ///

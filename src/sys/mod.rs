@@ -16,7 +16,7 @@
 //!   - `open(&mut self, Way, Wait) -> io::Result<Raw>`: the owner's end, of this very pipe.
 //!   - `remove(&mut self) -> io::Result<()>`: a name that is gone or no longer ours is done.
 //!   - `persist(self)`: leaves the name where it is.
-//!   - `is_orphaned(&self) -> bool`: whether the name is gone or leads elsewhere.
+//!   - `is_unlinked(&self) -> bool`: whether the name is gone or leads elsewhere.
 //! - `struct Raw`: an open end.
 //!   - `open(&Path, Way, any_owner: bool, Wait) -> io::Result<Raw>`: a client's end. A writing end
 //!     waits for the pipe to be there and to have a reader; a reading end waits for the pipe alone.
@@ -48,7 +48,7 @@
 //!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
 //!     Several threads may. Where the process has no room for it, it is
 //!     [`Obstacle::Exhausted`](crate::error::Obstacle), and the client is kept: who tries again at once finds it again.
-//!   - `remove(&mut self) -> io::Result<()>`, `is_orphaned(&self) -> bool`
+//!   - `remove(&mut self) -> io::Result<()>`, `is_unlinked(&self) -> bool`
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
 //!     one. It waits for a server.

@@ -256,7 +256,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
             _ if self.poisoned => FrameError::Poisoned.into(),
-            arrived => match self.wire.framing.give_up() {
+            arrived => match self.wire.framing.abandon() {
                 Some(lost) => Cause::Lost(lost),
                 None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
                 None if self.finished => Cause::Finished,

@@ -257,7 +257,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// ```
     pub fn withdraw(&mut self) -> bool {
         let LastFrame::Whole { at } = self.last else { return false };
-        self.wire.framing.taken_back();
+        self.wire.framing.withdrawn();
         (self.committed, self.last) = (at, LastFrame::Begun);
         self.rest = self.rest.min(self.staged());
         self.clear_uncommitted();
@@ -353,7 +353,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.wire.framing.finish(&mut self.buffer, self.committed)?;
         if self.buffer.len() < self.committed {
             // A codec or framing of the caller's own has taken what is not its own.
-            self.wire.framing.taken_back();
+            self.wire.framing.withdrawn();
             return Err(FrameError::OutOfBounds.into());
         }
         Ok(())

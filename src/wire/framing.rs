@@ -271,12 +271,12 @@ pub trait Framing {
     ///
     /// let mut writer = Shared::default();
     /// let first = frame(&mut writer)?;
-    /// writer.taken_back(); // its numbers are given to the next one
+    /// writer.withdrawn(); // its numbers are given to the next one
     /// assert_eq!(frame(&mut writer)?, first);
     /// assert_ne!(frame(&mut writer)?, first);
     /// # Ok::<(), FrameError>(())
     /// ```
-    fn taken_back(&mut self) {}
+    fn withdrawn(&mut self) {}
 
     /// Learns the [name](super::Codec::name) of the codec that it carries the messages of.
     ///
@@ -342,11 +342,11 @@ pub trait Framing {
     /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
-    /// assert!(matches!(reader.give_up(), Some(FrameError::Lost { reason: LossReason::Left, .. })));
-    /// assert_eq!(reader.give_up(), None);
+    /// assert!(matches!(reader.abandon(), Some(FrameError::Lost { reason: LossReason::Left, .. })));
+    /// assert_eq!(reader.abandon(), None);
     /// # Ok::<(), FrameError>(())
     /// ```
-    fn give_up(&mut self) -> Option<FrameError> {
+    fn abandon(&mut self) -> Option<FrameError> {
         None
     }
 

@@ -84,7 +84,8 @@ fn d18_both_sides_may_send_ten_megabytes_first() {
 fn d18_who_never_receives_is_told_so_and_can_go_on() {
     watched(|| {
         let (one, other) = typed::<Vec<u8>, Vec<u8>>();
-        let (mut one, mut other) = (one.keep_incoming(1 << 20), other.keep_incoming(1 << 20));
+        let (mut one, mut other) =
+            (one.recv_buffer_limit(1 << 20), other.recv_buffer_limit(1 << 20));
         const PIECES: u8 = 60;
         let sending = thread::spawn(move || {
             let congested = send_pieces(&mut other, PIECES);

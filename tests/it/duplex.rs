@@ -405,7 +405,7 @@ fn a_listener_leaves_nothing() {
         let name = folder.name("door");
         for round in 0..3 {
             let listener = Listener::bind(&name).unwrap();
-            assert!(!listener.is_orphaned());
+            assert!(!listener.is_unlinked());
             match round {
                 0 => drop(listener),
                 _ => listener.unlink().unwrap(),

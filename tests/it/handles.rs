@@ -94,25 +94,25 @@ fn b19_too_many_handles_are_refused_before_anything_is_sent() {
         let (mut giver, mut taker) = giver_and_taker::<String>();
         let log = file("log");
         let mut handles = Handles::new();
-        for _ in 0..=Handles::MOST {
+        for _ in 0..=Handles::MAX {
             handles.add(log.try_clone().unwrap());
         }
         let error = giver.send_with_handles(&"too many".into(), &mut handles).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
         assert!(!error.is_half_sent());
-        assert_eq!(handles.len(), Handles::MOST + 1);
+        assert_eq!(handles.len(), Handles::MAX + 1);
         assert_eq!(
             taker.receiver().try_recv_with_handles().unwrap_err().kind(),
             ErrorKind::NotReady
         );
 
         let mut handles = Handles::new();
-        for _ in 0..Handles::MOST {
+        for _ in 0..Handles::MAX {
             handles.add(log.try_clone().unwrap());
         }
         giver.send_with_handles(&"as many as may be".into(), &mut handles).unwrap();
         let (_, mut handles) = taker.recv_with_handles().unwrap();
-        assert_eq!(handles.len(), Handles::MOST);
+        assert_eq!(handles.len(), Handles::MAX);
         assert_eq!(words(handles.take::<File>(252).unwrap()), "log");
     });
 }
@@ -282,12 +282,12 @@ fn handles_of_a_value_that_panics_do_not_go_with_the_next_one() {
         }));
         panicked.unwrap_err();
         let mut handles = Handles::new();
-        for _ in 0..Handles::MOST {
+        for _ in 0..Handles::MAX {
             handles.add(log.try_clone().unwrap());
         }
         giver.send_with_handles(&Panics(false), &mut handles).unwrap();
         let (seven, mut handles) = taker.recv_with_handles().unwrap();
-        assert_eq!((seven, handles.len()), (7, Handles::MOST));
+        assert_eq!((seven, handles.len()), (7, Handles::MAX));
         assert_eq!(words(handles.take::<File>(0).unwrap()), "log");
     });
 }
@@ -712,7 +712,7 @@ mod unix {
                     assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
                 }
                 let open = count("/proc/self/fd");
-                assert!(open <= before + 2 * Handles::MOST, "{open} are open");
+                assert!(open <= before + 2 * Handles::MAX, "{open} are open");
             }
             drop((hostile, taker, null));
         }

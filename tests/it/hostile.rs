@@ -313,7 +313,7 @@ mod unix {
         let name = folder.name("looked-at");
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
         for _ in 0..100 {
-            assert!(!pipe.is_orphaned());
+            assert!(!pipe.is_unlinked());
             assert_eq!(Pipe::new(&name).unwrap().mkfifo().unwrap_err().kind(), ErrorKind::InUse);
             let failed = WriteEnd::at(&name).unwrap().try_open().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
@@ -339,7 +339,7 @@ mod unix {
             let failed = WriteEnd::at(&name).unwrap().try_open().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::NotFound, "{failed}");
             drop(receiver);
-            assert!(pipe.is_orphaned());
+            assert!(pipe.is_unlinked());
         });
     }
 }
@@ -358,7 +358,7 @@ fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
         let end = WriteEnd::from(path.clone()).open().unwrap();
         let mut sender = end.into_sender_with::<str, _, _>(checked());
         sender.send("whole").unwrap();
-        sender.say_goodbye().unwrap().close();
+        sender.finish_into_inner().unwrap().close();
         assert_eq!(receiver.recv().unwrap(), "whole");
         while receiver.last_hangup().is_none() {
             nothing_comes(&mut receiver);

@@ -300,7 +300,7 @@ mod unix {
         let keep = File::options().read(true).write(true).open(&name).unwrap();
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
         assert_ne!(inode(&name), old);
-        assert!(!theirs.is_orphaned(), "it is another pipe");
+        assert!(!theirs.is_unlinked(), "it is another pipe");
         drop((pipe, theirs, keep));
         assert!(folder.entries().is_empty());
     }

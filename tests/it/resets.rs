@@ -189,7 +189,7 @@ fn b12_a_goodbye_before_a_reset_is_a_goodbye() {
         let (unread, writer) = server.split();
         let mut answers = writer.into_sender::<u32>();
         answers.send(&2).unwrap();
-        drop((answers.say_goodbye().unwrap(), unread));
+        drop((answers.finish_into_inner().unwrap(), unread));
         let mut receiver = reader.into_receiver::<u32>();
         assert_eq!(receiver.recv().unwrap(), 2);
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);

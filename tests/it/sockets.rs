@@ -193,9 +193,9 @@ fn b3_the_name_of_another_listener_is_left_alone() {
         let name = folder.name("door");
         let first = Listener::bind(&name).unwrap();
         fs::remove_file(&name).unwrap();
-        assert!(first.is_orphaned());
+        assert!(first.is_unlinked());
         let _other = UnixListener::bind(&name).unwrap();
-        assert!(first.is_orphaned());
+        assert!(first.is_unlinked());
         drop(first);
         assert_eq!(folder.entries(), ["door"]);
     });

@@ -213,7 +213,7 @@ fn d18_both_sides_of_tasks_may_send_ten_megabytes_first() {
 fn a_task_that_is_to_keep_too_much_is_told_so() {
     in_runtime(|| async {
         let (one, mut other) = typed::<Vec<u8>, Vec<u8>>().await;
-        let mut one = one.keep_incoming(1000);
+        let mut one = one.recv_buffer_limit(1000);
         while other.sender().try_send(&vec![7; 1000]).is_ok() {}
         let error = loop {
             if let Err(error) = one.send(&vec![8; 1000]).await {

@@ -311,7 +311,7 @@ fn a_reader_that_spins_waits_as_any_other() {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let token = CancelToken::new().unwrap();
-        let reader = pipe.reader().cancelled_by(&token).open().unwrap().spinning(spin);
+        let reader = pipe.reader().cancelled_by(&token).open().unwrap().busy_poll(spin);
         let mut receiver = reader.into_receiver::<u32>();
         assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
         for time in [Duration::ZERO, spin / 2, spin * 5] {
@@ -334,7 +334,7 @@ fn a_reader_that_spins_waits_as_any_other() {
         let reader = pipe.reader().cancelled_by(&token).open();
         token.cancel();
         assert_eq!(
-            reader.unwrap().spinning(spin).read(&mut [0]).unwrap_err().kind(),
+            reader.unwrap().busy_poll(spin).read(&mut [0]).unwrap_err().kind(),
             ErrorKind::Cancelled
         );
     });

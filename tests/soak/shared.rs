@@ -120,7 +120,7 @@ fn write(player: &mut Player) -> Result<(), Error> {
     }
     book.note(Note::Ended, 1);
     if dice.once_in(2) {
-        drop(sender.say_goodbye()?);
+        drop(sender.finish_into_inner()?);
     }
     Ok(())
 }

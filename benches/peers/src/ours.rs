@@ -100,7 +100,7 @@ pub(crate) fn ask_spinning(round: &Round) -> Done<f64> {
     let back = Pipe::temporary()?;
     let mut pace = round.start_apart(16, &[text(there.path())?, text(back.path())?])?;
     let mut there = there.into_writer().open()?.into_sender::<Quote>();
-    let mut back = back.into_reader().open()?.spinning(SPIN).into_receiver::<Quote>();
+    let mut back = back.into_reader().open()?.busy_poll(SPIN).into_receiver::<Quote>();
     let mut quote = Quote::sample();
     while pace.goes_on() {
         there.send(&quote)?;
@@ -111,7 +111,7 @@ pub(crate) fn ask_spinning(round: &Round) -> Done<f64> {
 
 /// Sends each quote back, and spins before it sleeps.
 pub(crate) fn answer_spinning(told: &[String]) -> Done<Infallible> {
-    let there = ReadEnd::at(path(told.first())?)?.open()?.spinning(SPIN);
+    let there = ReadEnd::at(path(told.first())?)?.open()?.busy_poll(SPIN);
     let mut there = there.into_receiver::<Quote>();
     let mut back = TypedSender::<Quote>::connect(path(told.get(1))?)?;
     loop {

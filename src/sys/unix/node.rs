@@ -119,8 +119,8 @@ impl Node {
         self.place.persist();
     }
 
-    pub(crate) fn is_orphaned(&self) -> bool {
-        self.place.is_orphaned()
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.place.is_unlinked()
     }
 }
 

@@ -176,7 +176,7 @@ impl Place {
     }
 
     /// Whether the name is gone, or leads to something else.
-    pub(super) fn is_orphaned(&self) -> bool {
+    pub(super) fn is_unlinked(&self) -> bool {
         matches!(self.identity.has(self.folder.as_fd(), &self.name), Ok(false))
     }
 

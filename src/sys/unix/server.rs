@@ -60,8 +60,8 @@ impl Server {
         self.place.remove()
     }
 
-    pub(crate) fn is_orphaned(&self) -> bool {
-        self.place.is_orphaned()
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.place.is_unlinked()
     }
 }
 

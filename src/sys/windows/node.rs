@@ -57,7 +57,7 @@ impl Node {
     pub(crate) fn persist(self) {}
 
     /// The name cannot lead elsewhere while an instance has it.
-    pub(crate) fn is_orphaned(&self) -> bool {
+    pub(crate) fn is_unlinked(&self) -> bool {
         false
     }
 }

@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// The name cannot lead elsewhere while an instance has it.
-    pub(crate) fn is_orphaned(&self) -> bool {
+    pub(crate) fn is_unlinked(&self) -> bool {
         false
     }
 

@@ -131,7 +131,7 @@ impl Assembly {
     }
 
     /// Gives up one unfinished message because all writers have left.
-    pub(super) fn give_up(&mut self) -> Option<FrameError> {
+    pub(super) fn abandon(&mut self) -> Option<FrameError> {
         let writer = self.longest_idle(|_| true)?;
         self.lose(writer, LossReason::Left)
     }

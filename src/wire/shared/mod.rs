@@ -276,7 +276,7 @@ impl Framing for Shared {
         self.stream.finish(introduction, *limit, self.unmixed, out, start)
     }
 
-    fn taken_back(&mut self) {
+    fn withdrawn(&mut self) {
         self.stream.take_back();
     }
 
@@ -319,8 +319,8 @@ impl Framing for Shared {
         self.assembly.whole()
     }
 
-    fn give_up(&mut self) -> Option<FrameError> {
-        self.assembly.give_up()
+    fn abandon(&mut self) -> Option<FrameError> {
+        self.assembly.abandon()
     }
 
     fn reset(&mut self) {

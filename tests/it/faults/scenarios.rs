@@ -169,7 +169,7 @@ fn make_and_unlink(run: &mut Run) {
             pipe.mkfifo().unwrap_or_else(|failed| panic!("not from it either: {failed}"))
         }
     };
-    assert!(!pipe.is_orphaned());
+    assert!(!pipe.is_unlinked());
     drop(run.go(pipe, Pipe::unlink));
 }
 
