@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::wire::{Shared, Wire};
+use typed_pipe::wire::{MultiWriter, Wire};
 use typed_pipe::{ErrorKind, OnHangup, PipeOptions, WriteEnd};
 
 /// The largest text of a message: 1 MiB.
@@ -60,8 +60,8 @@ impl Options {
     }
 }
 
-fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().protocol("many_writers 1"))
+fn wire() -> Wire<MultiWriter> {
+    Wire::default().with_framing(MultiWriter::default().protocol("many_writers 1"))
 }
 
 /// One of the many: sends its messages, and says that this was all.

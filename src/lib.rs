@@ -56,7 +56,7 @@
 //! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
 //! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`Hangup`] |
 //! | tasks of tokio, with the feature `tokio` | `Tokio` |
-//! | many writers on one pipe | [`wire::Shared`] |
+//! | many writers on one pipe | [`wire::MultiWriter`] |
 //! | keeping a channel in a struct: what its type is called | [`TypedReceiver`](TypedReceiver#its-type) |
 //! | receiving without copying | [`Message`] |
 //! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] for what is agreed before the first one |

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
-use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared};
+use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard};
 use typed_pipe::{
     ConnectOptions, Connection, Delivery, End, Error, Handles, Handshake, Listener, Loan, Pipe,
     ReadEnd, ReadHalf, ReadTimeout, Receivable, ReceivingHalf, Sendable, SendingHalf, Service,
@@ -45,7 +45,7 @@ fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_bytes(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes_timeout(r, SOON));
-    let _ = |r: &mut Texts<R, Shared, C>| drop(TypedReceiver::recv_from(r));
+    let _ = |r: &mut Texts<R, MultiWriter, C>| drop(TypedReceiver::recv_from(r));
 }
 
 fn senders<E: Sink + WriteTimeout, F: Framing, C: Codec>() {
@@ -201,7 +201,10 @@ fn in_tasks() {
 fn every_path_names_one_thing() {
     let _ = (ends::<Blocking>, ends::<Tokio>);
     let _ = (connections::<Blocking>, connections::<Tokio>);
-    let _ = (receivers::<ReadEnd, LengthPrefixed, Postcard>, senders::<WriteEnd, Shared, Postcard>);
+    let _ = (
+        receivers::<ReadEnd, LengthPrefixed, Postcard>,
+        senders::<WriteEnd, MultiWriter, Postcard>,
+    );
     let _ = receivers::<ReadEnd<Open<Tokio>>, LengthPrefixed, Postcard>;
     let _ = senders::<WriteEnd<Open<Tokio>>, LengthPrefixed, Postcard>;
     let _ = typed_connections::<LengthPrefixed, Postcard, Blocking>;

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use typed_pipe::wire::{Checked, Json, Shared, Wire};
+use typed_pipe::wire::{Checked, Json, MultiWriter, Wire};
 use typed_pipe::{Handshake, Connection, ErrorKind, Inbound, Outbound, WithHandles};
 
 /// The first byte chooses what this side speaks.
@@ -22,7 +22,7 @@ fn agree(data: &[u8]) {
             let handshake = handshake.sending("a/1").receiving("b/1");
             make::<String, String, _, _>(handshake.with_wire(wire_of(Checked::default())), said);
         }
-        3 => make::<u8, Vec<u16>, _, _>(handshake.with_wire(wire_of(Shared::default())), said),
+        3 => make::<u8, Vec<u16>, _, _>(handshake.with_wire(wire_of(MultiWriter::default())), said),
         _ => make::<u8, u8, _, _>(handshake.with_wire(Wire::default().with_codec(Json)), said),
     }
 }

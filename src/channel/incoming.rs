@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Operation};
-use crate::wire::{Codec, Decoder, Framing, Shared, Wire, WriterId};
+use crate::wire::{Codec, Decoder, Framing, MultiWriter, Wire, WriterId};
 
 /// The decoder of a receiver, and where it is in its stream.
 ///
@@ -282,7 +282,7 @@ fn is_cut_off(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-impl<C: Codec> Incoming<Shared, C> {
+impl<C: Codec> Incoming<MultiWriter, C> {
     /// The writer of the message that was received last.
     pub(super) fn last_writer(&self) -> Option<WriterId> {
         self.decoder.wire().framing().writer()

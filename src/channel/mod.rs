@@ -94,12 +94,12 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends values of one type, on a wire of choice.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{Pipe, WriteEnd};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let wire = Wire::default().with_framing(Shared::default()); // of many writers
+    /// let wire = Wire::default().with_framing(MultiWriter::default()); // of many writers
     /// let reader = pipe.into_reader().open()?;
     /// let mut one = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());
     /// let mut other = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());

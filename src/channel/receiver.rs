@@ -19,7 +19,7 @@ use crate::source::{ReadTimeout, Ret, Source};
 use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
 use crate::sys::Until;
 use crate::wire::{
-    BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId,
+    BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire, WriterId,
 };
 
 /// Receives values of one type.
@@ -56,13 +56,13 @@ use crate::wire::{
 ///
 /// ```
 /// use typed_pipe::state::{Allocated, Open};
-/// use typed_pipe::wire::Shared;
+/// use typed_pipe::wire::MultiWriter;
 /// use typed_pipe::{Pipe, ReadEnd, TypedReceiver};
 ///
 /// struct Program {
 ///     news: TypedReceiver<String>, // of `TypedReceiver::connect`
 ///     jobs: TypedReceiver<u32, ReadEnd<Open, Pipe<Allocated>>>, // of `Pipe::into_reader`
-///     logs: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, Shared>,
+///     logs: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, MultiWriter>,
 /// }
 /// # let _ = |program: Program| (program.news, program.jobs, program.logs);
 /// ```
@@ -358,7 +358,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`Corrupt`](crate::ErrorKind::Corrupt): the bytes are not in
     ///   order. Fatal; every later receive is [`Poisoned`](crate::ErrorKind::Poisoned).
     /// - [`Lost`](crate::ErrorKind::Lost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
-    ///   [fatal](Error::is_fatal), on a [wire of many writers](Shared): a message or a writer is lost, and the
+    ///   [fatal](Error::is_fatal), on a [wire of many writers](MultiWriter): a message or a writer is lost, and the
     ///   others are not touched.
     /// - [`NotFound`](crate::ErrorKind::NotFound): no writer is there, and none can come, since the name of the pipe was
     ///   removed. Fatal. It takes up to a second to be noticed.
@@ -699,14 +699,14 @@ impl<T, M: Mode, P: PipeRef, F: Framing, C: Codec> TypedReceiver<T, End<Read, Op
     }
 }
 
-impl<T, R: Source, C: Codec> TypedReceiver<T, R, Shared, C> {
+impl<T, R: Source, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
     /// Receives the next value with the writer that sent it, waiting until it is there.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
     /// let mut bytes = Vec::new(); // a FIFO, to which two processes write
     /// for name in ["one", "two"] {
     ///     TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send(name)?;
@@ -735,14 +735,14 @@ impl<T, R: Source, C: Codec> TypedReceiver<T, R, Shared, C> {
     }
 }
 
-impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
+impl<T, R, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
     /// The writer of the message that was received last, however it was received.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
     /// let mut bytes = Vec::new(); // a FIFO, to which many processes write
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(["one", "two"])?;
     ///

@@ -52,10 +52,10 @@ impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
     /// Makes an end a channel that receives, as [`End::into_receiver_with`].
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{Pipe, WriteEnd};
     ///
-    /// let reports = Wire::default().with_framing(Shared::default()).of::<u32>(); // of many writers
+    /// let reports = Wire::default().with_framing(MultiWriter::default()).of::<u32>(); // of many writers
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
     /// let mut receiver = reports.receiver(pipe.into_reader().open()?);

@@ -179,10 +179,10 @@ pub enum FrameError {
 /// What happens to a message of one of several writers that will never be whole.
 ///
 /// ```
-/// use typed_pipe::wire::{Shared, Wire};
+/// use typed_pipe::wire::{MultiWriter, Wire};
 /// use typed_pipe::{FrameError, LossReason, Pipe, WriteEnd};
 ///
-/// let wire = Wire::default().with_framing(Shared::default());
+/// let wire = Wire::default().with_framing(MultiWriter::default());
 /// let pipe = Pipe::temporary()?;
 /// let client = WriteEnd::at(pipe.path())?;
 /// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire.clone());

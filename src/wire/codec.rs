@@ -36,7 +36,7 @@ use crate::error::CodecError;
 pub trait Codec {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// A framing that introduces its writers, as [`Shared`](super::Shared) does, compares it.
+    /// A framing that introduces its writers, as [`MultiWriter`](super::MultiWriter) does, compares it.
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, DepthLimit, Plain, Postcard};

@@ -143,12 +143,12 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
 
     /// Tells the framing how many bytes one write puts into the pipe unmixed with those of other writers.
     ///
-    /// That is the `PIPE_BUF` of the system for a FIFO. [`Shared`](super::Shared) heeds it.
+    /// That is the `PIPE_BUF` of the system for a FIFO. [`MultiWriter`](super::MultiWriter) heeds it.
     ///
     /// ```
-    /// use typed_pipe::wire::{Encoder, Shared, Wire};
+    /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
     ///
-    /// let mut encoder = Encoder::new(Wire::default().with_framing(Shared::default()));
+    /// let mut encoder = Encoder::new(Wire::default().with_framing(MultiWriter::default()));
     /// encoder.unmixed(4096); // over a FIFO of Linux
     /// encoder.stage_bytes(&[7; 10_000])?;
     /// let mut longest = 0;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Shared, Wire};
+use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Wire};
 use typed_pipe::{
     ByteSink, ByteSource, Connection, ErrorKind, Listener, Pipe, TypedReceiver, TypedSender,
     WriteEnd, WriteTimeout,
@@ -137,7 +137,7 @@ fn bytes_go_on_every_wire() {
     watched(|| {
         go(LengthPrefixed::default());
         go(Checked::default());
-        go(Shared::default());
+        go(MultiWriter::default());
     });
 }
 
@@ -471,6 +471,6 @@ fn a_loan_that_no_frame_can_carry_is_refused_before_it_is_filled() {
     watched(|| {
         refused(LengthPrefixed::default().limit(100));
         refused(Checked::default().limit(100));
-        refused(Shared::default().limit(100));
+        refused(MultiWriter::default().limit(100));
     });
 }

@@ -14,6 +14,7 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+mod multi_writer;
 #[cfg(unix)]
 mod neighbours;
 mod node;
@@ -30,7 +31,6 @@ mod resets;
 mod roles;
 #[cfg(feature = "service")]
 mod service;
-mod shared;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]

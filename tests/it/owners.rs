@@ -190,7 +190,7 @@ mod unix {
 
     use rustix::fs::{FlockOperation, flock};
     use serde::{Deserialize, Serialize};
-    use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Postcard, Shared, Wire};
+    use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Postcard, Wire};
     use typed_pipe::{IfExists, PipeOptions, WriteEnd};
 
     use super::*;
@@ -438,8 +438,8 @@ mod unix {
 
     #[test]
     fn many_writers_of_a_pipe_of_others_are_read_from_their_next_hello_on() {
-        fn wire() -> Wire<Shared> {
-            Wire::default().with_framing(Shared::default())
+        fn wire() -> Wire<MultiWriter> {
+            Wire::default().with_framing(MultiWriter::default())
         }
         watched(|| {
             let folder = Folder::new();
@@ -591,8 +591,8 @@ mod unix {
         Wire::default().with_framing(Checked::default())
     }
 
-    fn shared() -> Wire<Shared> {
-        Wire::default().with_framing(Shared::default())
+    fn shared() -> Wire<MultiWriter> {
+        Wire::default().with_framing(MultiWriter::default())
     }
 
     /// What a killing has come to.

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use typed_pipe::state::{Allocated, Closed, Open};
-use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire};
+use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire};
 use typed_pipe::{
     CancelToken, Delivery, ErrorKind, Hangup, OnHangup, Pipe, ReadEnd, Tokio, TypedReceiver,
     TypedSender, WriteEnd,
@@ -135,8 +135,8 @@ fn tasks_and_threads_speak_the_same_checked_wire() {
 }
 
 #[test]
-fn tasks_and_threads_speak_the_same_shared_wire() {
-    both_ways(Wire::default().with_framing(Shared::default().protocol("tasks 1")));
+fn tasks_and_threads_speak_the_same_multi_writer_wire() {
+    both_ways(Wire::default().with_framing(MultiWriter::default().protocol("tasks 1")));
 }
 
 #[test]
@@ -563,7 +563,7 @@ fn half_a_line_of_json_is_truncated_for_tasks_too() {
 #[test]
 fn writers_are_told_apart_by_tasks_too() {
     in_runtime(|| async {
-        let wire = Wire::default().with_framing(Shared::default());
+        let wire = Wire::default().with_framing(MultiWriter::default());
         let (end, path) = pipe().await;
         let mut receiver = end.into_receiver_with::<u32, _, _>(wire.clone());
         let mut senders = Vec::new();

@@ -17,8 +17,8 @@ use crate::calls::{self, Ask, Wish};
 use crate::content::{Dice, Parcel};
 use crate::crowd::Crowd;
 use crate::ledger::{Book, Count, NO_MORE, Note};
+use crate::multi_writer::{self, Writers};
 use crate::process::{Player, Process};
-use crate::shared::{self, Writers};
 use crate::site::Site;
 use crate::tally::{Handled, Tally};
 
@@ -92,7 +92,7 @@ async fn receive(player: &mut Player) {
     let pipe = Pipe::new(player.name(LOAD)).unwrap().mkfifo().unwrap();
     let reader = pipe.into_reader().on_hangup(OnHangup::NextWriter).into_tokio();
     let reader = reader.open().await.unwrap();
-    let mut receiver = reader.into_receiver_with::<Parcel, _, _>(shared::wire());
+    let mut receiver = reader.into_receiver_with::<Parcel, _, _>(multi_writer::wire());
     let senders = (STEADY_SENDERS..STEADY.end).chain(MORTAL_SENDERS..MORTAL.end);
     let (mut arrivals, mut writers) = (Arrivals::new(senders), Writers::default());
     let book = &*player.book;
@@ -189,10 +189,10 @@ async fn call_once(client: &Caller, tally: &mut Tally<'_>, dice: &mut Dice) -> b
 
 async fn send(name: &Path, book: &Book, mut dice: Dice) -> Result<(), Error> {
     let end = WriteEnd::at(name)?.into_tokio().open().await?;
-    let mut sender = end.into_sender_with::<Parcel, _, _>(shared::wire());
+    let mut sender = end.into_sender_with::<Parcel, _, _>(multi_writer::wire());
     let (mut number, mut sent) = (0, 0);
     while !book.ledger().is_over() {
-        let parcel = shared::next(book, &mut number, &mut dice);
+        let parcel = multi_writer::next(book, &mut number, &mut dice);
         match dice.from(0..10) {
             0 => sender.feed(&parcel).await?,
             // The future is dropped: the message stays in the sender, and goes first next time.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Toy, block_on, look_at};
 use crate::state::{Closed, Open};
-use crate::wire::{Shared, Wire};
+use crate::wire::{MultiWriter, Wire};
 use crate::{
     CancelToken, Connection, Delivery, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd,
     TypedConnection, TypedReceiver, TypedSender, WriteEnd,
@@ -128,7 +128,7 @@ fn a_cancel_token_ends_what_waits() {
 #[test]
 fn the_next_writer_is_waited_for_and_writers_are_told_apart() {
     block_on(async {
-        let wire = || Wire::default().with_framing(Shared::default());
+        let wire = || Wire::default().with_framing(MultiWriter::default());
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
 
-use typed_pipe::wire::{Shared, Wire};
+use typed_pipe::wire::{MultiWriter, Wire};
 use typed_pipe::{Pipe, PipePath, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::message::{Article, Quote, payload};
@@ -174,8 +174,8 @@ pub(crate) fn batch_articles(told: &[String]) -> Done<Infallible> {
     }
 }
 
-fn shared() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default())
+fn shared() -> Wire<MultiWriter> {
+    Wire::default().with_framing(MultiWriter::default())
 }
 
 fn path(told: Option<&String>) -> Done<&String> {

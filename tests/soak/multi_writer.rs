@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use typed_pipe::wire::{Shared, Wire, WriterId};
+use typed_pipe::wire::{MultiWriter, Wire, WriterId};
 use typed_pipe::{Error, ErrorKind, OnHangup, Pipe, WriteEnd};
 
 use crate::arrivals::{Arrivals, BATCH};
@@ -36,8 +36,8 @@ pub(crate) fn play(role: &str, player: &mut Player) {
 }
 
 /// A writer that is held up in a message does not lose it: the others are not that fast.
-pub(crate) fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().protocol("parcels 1"))
+pub(crate) fn wire() -> Wire<MultiWriter> {
+    Wire::default().with_framing(MultiWriter::default().protocol("parcels 1"))
 }
 
 fn receive(player: &mut Player) {

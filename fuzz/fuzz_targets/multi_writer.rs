@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use typed_pipe::wire::{Decoder, Encoder, Shared, Wire};
+use typed_pipe::wire::{Decoder, Encoder, MultiWriter, Wire};
 use typed_pipe::{Error, ErrorKind};
 use typed_pipe_fuzz::arrive;
 
@@ -36,7 +36,7 @@ enum Step {
 type Message = (u8, u32, Vec<u8>);
 
 struct Writer {
-    encoder: Encoder<Shared>,
+    encoder: Encoder<MultiWriter>,
     /// The fragments that are not written yet, each with the message that it is of.
     waiting: Vec<(Option<u32>, Vec<u8>)>,
     /// Those of which something was written, and whether all was, and nothing was stolen.
@@ -61,7 +61,7 @@ fn body(writer: u8, number: u32, length: usize) -> Vec<u8> {
 
 struct World {
     writers: Vec<Writer>,
-    decoder: Decoder<Shared>,
+    decoder: Decoder<MultiWriter>,
     piece: usize,
     received: Vec<(u8, u32)>,
     lost: usize,
@@ -69,7 +69,7 @@ struct World {
 
 impl World {
     fn new(input: &Input) -> Self {
-        let shared = Shared::default();
+        let shared = MultiWriter::default();
         let shared = if input.small {
             shared.total_limit(3000).stall_limit(20_000).limit(9000)
         } else {
@@ -121,7 +121,7 @@ impl World {
 
 impl Writer {
     fn new(unmixed: usize) -> Self {
-        let mut encoder = Encoder::new(Wire::default().with_framing(Shared::default()));
+        let mut encoder = Encoder::new(Wire::default().with_framing(MultiWriter::default()));
         encoder.unmixed(unmixed);
         Self { encoder, waiting: Vec::new(), begun: BTreeMap::new(), sent: 0, robbed: false }
     }

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::thread;
 
-use typed_pipe::wire::{Encoder, Shared, Wire};
+use typed_pipe::wire::{Encoder, MultiWriter, Wire};
 use typed_pipe::{
     ErrorKind, Hangup, OnHangup, Pipe, PipeOptions, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::{Folder, watched};
 
-fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().protocol("test 1"))
+fn wire() -> Wire<MultiWriter> {
+    Wire::default().with_framing(MultiWriter::default().protocol("test 1"))
 }
 
 /// A message of a writer: its text tells whose it is, which one, and whether it is whole.
@@ -104,7 +104,7 @@ fn a17_a_writer_that_leaves_in_a_message_takes_nothing_with_it() {
 }
 
 /// The bytes of a wire with a goodbye at their end.
-fn finished(wire: Wire<Shared>) -> Vec<u8> {
+fn finished(wire: Wire<MultiWriter>) -> Vec<u8> {
     let mut encoder = Encoder::new(wire);
     encoder.stage(&1_u8).unwrap();
     assert!(encoder.stage_goodbye());
@@ -140,7 +140,7 @@ fn the_end_of_the_writers_is_told() {
 #[test]
 fn d7_another_codec_or_type_is_refused() {
     let mut bytes = Vec::new();
-    let news = Wire::default().with_framing(Shared::default().protocol("news 1"));
+    let news = Wire::default().with_framing(MultiWriter::default().protocol("news 1"));
     TypedSender::<str, _, _, _>::with_wire(&mut bytes, news).send_all(["a", "b"]).unwrap();
     TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire()).send("c").unwrap();
     let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire());

@@ -8,23 +8,23 @@ use super::*;
 use crate::error::{Error, ErrorKind, LossReason, Operation};
 use crate::wire::{Codec, Decoder, Encoder, Postcard, Wire};
 
-type Writer = Encoder<Shared, Postcard>;
-type Reader = Decoder<Shared, Postcard>;
+type Writer = Encoder<MultiWriter, Postcard>;
+type Reader = Decoder<MultiWriter, Postcard>;
 
-fn wire(shared: Shared) -> Wire<Shared> {
+fn wire(shared: MultiWriter) -> Wire<MultiWriter> {
     Wire::default().with_framing(shared)
 }
 
 fn writer() -> Writer {
-    Encoder::new(wire(Shared::default()))
+    Encoder::new(wire(MultiWriter::default()))
 }
 
-fn reader(shared: Shared) -> Reader {
+fn reader(shared: MultiWriter) -> Reader {
     Decoder::new(wire(shared))
 }
 
 /// All that is staged, write by write. Each is of whole fragments, and not too long.
-fn writes<C: Codec>(encoder: &mut Encoder<Shared, C>) -> Vec<Vec<u8>> {
+fn writes<C: Codec>(encoder: &mut Encoder<MultiWriter, C>) -> Vec<Vec<u8>> {
     let mut writes = Vec::new();
     while encoder.staged() > 0 {
         let write = encoder.pending().to_vec();
@@ -148,7 +148,7 @@ const FINISHED: Event = Event::Error(ErrorKind::Finished);
 
 #[test]
 fn golden_bytes() {
-    let mut shared = Shared::default().protocol("jobs");
+    let mut shared = MultiWriter::default().protocol("jobs");
     shared.introduce("postcard");
     shared.stream = Stream::of(0x0123_4567_89AB_CDEF);
     let mut out = b"before".to_vec();
@@ -180,7 +180,7 @@ fn messages_of_every_size_arrive() {
             encoder.stage("after").unwrap();
             let writes = writes(&mut encoder);
             assert!(size < 1 << 20 || writes.len() <= size.div_ceil(most) + 2);
-            let mut decoder = reader(Shared::default());
+            let mut decoder = reader(MultiWriter::default());
             let events = received(&mut decoder, &writes.concat());
             assert!(events == [Message(value), Message(b"after".to_vec())]);
             assert_eq!(ended(&mut decoder), [ENDED]);
@@ -194,7 +194,7 @@ fn the_payload_is_cut_at_the_edge() {
     for (payload, fragments_of_it) in
         [(most, 1), (most + 1, 2), (2 * most - TOTAL, 2), (2 * most - TOTAL + 1, 3)]
     {
-        let mut shared = Shared::default();
+        let mut shared = MultiWriter::default();
         let mut out = Vec::new();
         shared.begin(&mut out);
         out.extend_from_slice(&long(payload));
@@ -215,7 +215,7 @@ fn small_messages_share_a_write() {
     }
     let writes = writes(&mut encoder);
     assert_eq!(writes.len(), (100_usize * 26).div_ceil(512 / 26 * 26));
-    assert_eq!(received(&mut reader(Shared::default()), &writes.concat()).len(), 100);
+    assert_eq!(received(&mut reader(MultiWriter::default()), &writes.concat()).len(), 100);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_write_that_was_taken_in_part_goes_on_where_it_was() {
             more = true;
         }
     }
-    let events = received(&mut reader(Shared::default()), &bytes);
+    let events = received(&mut reader(MultiWriter::default()), &bytes);
     assert!(events == [Message(long(2000)), Message(b"more".to_vec())]);
 }
 
@@ -263,20 +263,20 @@ fn a_message_is_withdrawn_while_nothing_of_it_went_out() {
     encoder.stage("four").unwrap();
     bytes.extend(writes(&mut encoder).concat());
 
-    let events = received(&mut reader(Shared::default()), &bytes);
+    let events = received(&mut reader(MultiWriter::default()), &bytes);
     let expected = [b"one".to_vec(), b"two".to_vec(), long(2000), b"four".to_vec()];
     assert_eq!(events, expected.map(Message));
 }
 
 #[test]
 fn a_value_that_fails_leaves_no_trace() {
-    let mut encoder = Encoder::new(wire(Shared::default().limit(100)));
+    let mut encoder = Encoder::new(wire(MultiWriter::default().limit(100)));
     let error = encoder.stage(&long(100)).unwrap_err();
     assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::TooLarge, false));
     encoder.stage("one").unwrap();
     assert_eq!(encoder.stage(&long(100)).unwrap_err().kind(), ErrorKind::TooLarge);
     encoder.stage("two").unwrap();
-    let events = received(&mut reader(Shared::default()), &writes(&mut encoder).concat());
+    let events = received(&mut reader(MultiWriter::default()), &writes(&mut encoder).concat());
     assert_eq!(events, [Message(b"one".to_vec()), Message(b"two".to_vec())]);
 }
 
@@ -288,7 +288,7 @@ fn each_encoder_is_a_writer_of_its_own() {
     let bytes =
         [bytes, sent(&mut second, &[b"two"]).concat(), sent(&mut first, &[b"one"]).concat()];
 
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     assert_eq!(decoder.wire().framing().writer(), None);
     arrive(&mut decoder, &bytes.concat());
     let mut writers = Vec::new();
@@ -303,7 +303,7 @@ fn each_encoder_is_a_writer_of_its_own() {
 
 #[test]
 fn a_message_in_place_borrows_from_the_buffer() {
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     let bytes = sent(&mut writer(), &[b"short", &long(600)]).concat();
     arrive(&mut decoder, &bytes);
     assert!(decoder.step().unwrap());
@@ -316,7 +316,7 @@ fn a_message_in_place_borrows_from_the_buffer() {
 
 #[test]
 fn a_message_that_is_cut_off_is_told_before_the_end() {
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     for _ in 0..3 {
         let half = sent(&mut writer(), &[&long(2000)]);
         assert_eq!(received(&mut decoder, &half[..3].concat()), []);
@@ -331,7 +331,7 @@ fn a_message_that_is_cut_off_is_told_before_the_end() {
 fn a_new_stream_begins_with_nothing() {
     let mut encoder = writer();
     let half = sent(&mut encoder, &[&long(2000)]);
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     received(&mut decoder, &half[..3].concat());
     decoder.reset();
     assert_eq!(ended(&mut decoder), [ENDED]);
@@ -346,7 +346,7 @@ fn a_part_that_does_not_come_loses_its_message() {
     for missing in 1..all.len() {
         let mut some = all.clone();
         some.remove(missing);
-        let mut decoder = reader(Shared::default());
+        let mut decoder = reader(MultiWriter::default());
         let events = received(&mut decoder, &some.concat());
         let [before, long, after] = messages.clone().map(Message);
         match missing {
@@ -363,7 +363,7 @@ fn a_message_with_many_gaps_is_told_of_once() {
     let all = sent(&mut writer(), &[&long(5000), b"after"]);
     let some: Vec<_> = (0..).zip(&all).filter(|(at, _)| ![3, 5, 6, 8].contains(at)).collect();
     let bytes: Vec<u8> = some.into_iter().flat_map(|(_, part)| part.clone()).collect();
-    let events = received(&mut reader(Shared::default()), &bytes);
+    let events = received(&mut reader(MultiWriter::default()), &bytes);
     assert_eq!(events, [Lost(LossReason::Gap), Message(b"after".to_vec())]);
 }
 
@@ -373,7 +373,7 @@ fn whole_messages_that_do_not_come_are_missed() {
     // The last ones before the second introduction.
     all.drain(60..65);
     assert_eq!(all[60][3], 4);
-    let events = received(&mut reader(Shared::default()), &all.concat());
+    let events = received(&mut reader(MultiWriter::default()), &all.concat());
     assert_eq!(events.len(), 70 - 5 + 1);
     assert_eq!(events[59], Lost(LossReason::Gap));
 }
@@ -387,7 +387,7 @@ fn a_second_introduction_gives_a_message_up() {
         (forged(Kind::Goodbye, 7, 3, b""), LossReason::Abandoned),
         (hello(7, "postcard", ""), LossReason::Abandoned),
     ] {
-        let mut decoder = reader(Shared::default());
+        let mut decoder = reader(MultiWriter::default());
         let bytes = [
             hello(7, "postcard", ""),
             forged(first, 7, 1, middle),
@@ -402,7 +402,7 @@ fn a_second_introduction_gives_a_message_up() {
 fn a_receiver_that_comes_late_misses_what_it_has_not_seen_begin() {
     let mut encoder = writer();
     let all = sent(&mut encoder, &[&long(2000), b"two", &long(2000)]);
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     let events = received(&mut decoder, &all[3..].concat());
     // The tail of the first, then two messages of a writer that nobody has introduced.
     assert_eq!(
@@ -421,7 +421,7 @@ fn a_receiver_that_comes_late_misses_what_it_has_not_seen_begin() {
 
 #[test]
 fn a_message_over_the_limit_is_lost_alone() {
-    let mut decoder = reader(Shared::default().limit(1000));
+    let mut decoder = reader(MultiWriter::default().limit(1000));
     let (mut one, mut two) = (writer(), writer());
     two.unmixed(4096);
     let mut events = Vec::new();
@@ -451,10 +451,10 @@ fn a_message_over_the_limit_is_lost_alone() {
 
 #[test]
 fn a_writer_that_speaks_something_else_is_skipped_and_told_of_once() {
-    let mut jobs = Encoder::new(wire(Shared::default().protocol("jobs")));
-    let mut news = Encoder::new(wire(Shared::default().protocol("news")));
+    let mut jobs = Encoder::new(wire(MultiWriter::default().protocol("jobs")));
+    let mut news = Encoder::new(wire(MultiWriter::default().protocol("news")));
     let mut any_name = writer();
-    let mut decoder = reader(Shared::default().protocol("jobs"));
+    let mut decoder = reader(MultiWriter::default().protocol("jobs"));
     let mismatch = || Event::Error(ErrorKind::Mismatch);
     let mut events = Vec::new();
     for round in 0..200 {
@@ -468,7 +468,7 @@ fn a_writer_that_speaks_something_else_is_skipped_and_told_of_once() {
     assert_eq!(ended(&mut decoder), [ENDED]);
 
     // Another codec, which says something else later.
-    let mut decoder = reader(Shared::default().protocol("jobs"));
+    let mut decoder = reader(MultiWriter::default().protocol("jobs"));
     arrive(&mut decoder, &hello(7, "json", "jobs"));
     let error = decoder.step().unwrap_err();
     assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::Mismatch, false));
@@ -490,13 +490,13 @@ fn damage_is_fatal() {
     for damage in [2, 5, 16, 25, all.len() - 1] {
         let mut bytes = all.clone();
         bytes[damage] ^= 0x40;
-        let mut decoder = reader(Shared::default());
+        let mut decoder = reader(MultiWriter::default());
         let events = received(&mut decoder, &bytes);
         assert_eq!(events.last(), Some(&Event::Error(ErrorKind::Corrupt)), "{damage}");
         assert_eq!(decoder.step().unwrap_err().kind(), ErrorKind::Poisoned);
     }
     for header in [b"\0\x13\xD1\x03".as_slice(), b"\0\x14\xD1\xFF", b"\0\0\0\x02hi"] {
-        let mut decoder = reader(Shared::default());
+        let mut decoder = reader(MultiWriter::default());
         assert_eq!(received(&mut decoder, header), [Event::Error(ErrorKind::Corrupt)]);
     }
 }
@@ -511,12 +511,12 @@ fn parts_that_are_not_as_long_as_announced_lose_their_message() {
         introduced(&[forged(first, 7, 1, b"12"), forged(Kind::Last, 7, 2, b"34567890")]),
         introduced(&[forged(first, 7, 1, b"12"), forged(Kind::Middle, 7, 2, b"34567890")]),
     ] {
-        let mut decoder = reader(Shared::default());
+        let mut decoder = reader(MultiWriter::default());
         assert_eq!(received(&mut decoder, &parts), [Lost(LossReason::Uneven)]);
         assert_eq!(decoder.wire().framing().assembly.held(), 0);
         assert_eq!(ended(&mut decoder), [ENDED]);
     }
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     let late = introduced(&[forged(Kind::Last, 7, 1, b"12"), forged(Kind::Whole, 7, 2, b"\x02hi")]);
     assert_eq!(
         received(&mut decoder, &late),
@@ -533,7 +533,7 @@ fn parts_that_are_not_as_long_as_announced_lose_their_message() {
 #[test]
 fn the_last_goodbye_finishes() {
     let (mut one, mut two, mut three) = (writer(), writer(), writer());
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     let goodbye = |encoder: &mut Writer| {
         assert!(encoder.stage_goodbye());
         writes(encoder).concat()
@@ -571,7 +571,7 @@ fn the_last_goodbye_finishes() {
 
 #[test]
 fn a_message_that_does_not_go_on_is_given_up_after_a_while() {
-    let mut decoder = reader(Shared::default().stall_limit(10_000));
+    let mut decoder = reader(MultiWriter::default().stall_limit(10_000));
     let (mut idle, mut busy) = (writer(), writer());
     let parts = sent(&mut idle, &[&long(2000), b"next"]);
     assert_eq!(received(&mut decoder, &parts[..3].concat()), []);
@@ -592,7 +592,7 @@ fn a_message_that_does_not_go_on_is_given_up_after_a_while() {
 
 #[test]
 fn a_message_that_goes_on_slowly_is_not_given_up() {
-    let mut decoder = reader(Shared::default().stall_limit(10_000));
+    let mut decoder = reader(MultiWriter::default().stall_limit(10_000));
     let (mut slow, mut busy) = (writer(), writer());
     let mut events = Vec::new();
     for part in sent(&mut slow, &[&long(20_000)]) {
@@ -605,14 +605,14 @@ fn a_message_that_goes_on_slowly_is_not_given_up() {
 
 #[test]
 fn no_limit_is_so_small_that_a_writer_alone_is_idle() {
-    let mut decoder = reader(Shared::default().stall_limit(0));
+    let mut decoder = reader(MultiWriter::default().stall_limit(0));
     let parts = sent(&mut writer(), &[&long(20_000)]).concat();
     assert_eq!(received(&mut decoder, &parts), [Message(long(20_000))]);
 }
 
 #[test]
 fn the_longest_idle_message_makes_room() {
-    let mut decoder = reader(Shared::default().total_limit(10_000));
+    let mut decoder = reader(MultiWriter::default().total_limit(10_000));
     let mut writers: Vec<_> = (0..4).map(|_| writer()).collect();
     let parts: Vec<_> = writers.iter_mut().map(|writer| sent(writer, &[&long(4000)])).collect();
     let mut events = Vec::new();
@@ -635,7 +635,7 @@ fn the_longest_idle_message_makes_room() {
     assert_eq!(decoder.wire().framing().assembly.held(), 0);
 
     // It is the one that was idle, and not the one that came first.
-    let mut decoder = reader(Shared::default().total_limit(6000));
+    let mut decoder = reader(MultiWriter::default().total_limit(6000));
     let (first, second) =
         (sent(&mut writer(), &[&long(3000)]), sent(&mut writer(), &[&long(3000)]));
     received(&mut decoder, &[&first[..2], &second[..3], &first[2..5]].concat().concat());
@@ -649,7 +649,7 @@ fn the_longest_idle_message_makes_room() {
     assert_eq!(received(&mut decoder, &first[5..].concat()), [Message(long(3000))]);
 
     // One that is larger than all may be.
-    let mut decoder = reader(Shared::default().total_limit(1000));
+    let mut decoder = reader(MultiWriter::default().total_limit(1000));
     let bytes = sent(&mut writer(), &[&long(2000), b"small"]).concat();
     assert_eq!(
         received(&mut decoder, &bytes),
@@ -660,7 +660,7 @@ fn the_longest_idle_message_makes_room() {
 #[test]
 #[cfg_attr(miri, ignore = "it takes hours there")]
 fn d2_memory_grows_with_what_arrived_and_is_given_back() {
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     // A hundred writers announce all that they may, and send next to nothing.
     let mut bytes = Vec::new();
     for writer in 0..100 {
@@ -670,7 +670,7 @@ fn d2_memory_grows_with_what_arrived_and_is_given_back() {
     assert_eq!(received(&mut decoder, &bytes), []);
     assert!(decoder.wire().framing().assembly.held() <= 100 * 100);
 
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     let mut arrived = 0;
     for part in sent(&mut writer(), &[&long(1 << 20)]) {
         arrived += part.len();
@@ -685,7 +685,7 @@ fn d2_memory_grows_with_what_arrived_and_is_given_back() {
 
 #[test]
 fn so_many_writers_are_remembered_and_no_more() {
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     let mut first = writer();
     let parts = sent(&mut first, &[&long(2000), b"later"]);
     assert_eq!(received(&mut decoder, &parts[..3].concat()), []);
@@ -706,7 +706,7 @@ fn so_many_writers_are_remembered_and_no_more() {
 
 #[test]
 fn debug_names_no_contents() {
-    let mut decoder = reader(Shared::default());
+    let mut decoder = reader(MultiWriter::default());
     received(&mut decoder, &sent(&mut writer(), &[&long(2000)])[..3].concat());
     assert!(format!("{:?}", decoder.wire().framing()).len() < 200);
 }
@@ -757,7 +757,7 @@ proptest! {
             bytes.extend(streams[left[at % left.len()]].pop().unwrap());
         }
 
-        let mut decoder = reader(Shared::default());
+        let mut decoder = reader(MultiWriter::default());
         let mut got: BTreeMap<u8, Vec<Vec<u8>>> = BTreeMap::new();
         let mut writers = BTreeMap::new();
         for piece in bytes.chunks(piece) {
@@ -785,7 +785,7 @@ proptest! {
         parts in vec((0..6_u8, 0..3_u64, 0..4_u32, any::<u32>(), vec(any::<u8>(), 0..40)), 0..60),
         small in any::<bool>(),
     ) {
-        let shared = Shared::default();
+        let shared = MultiWriter::default();
         let shared = if small { shared.total_limit(60).limit(50).stall_limit(300) } else { shared };
         let mut decoder = reader(shared);
         let mut tells = 0;
@@ -819,6 +819,6 @@ proptest! {
 
     #[test]
     fn d26_any_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
-        received(&mut reader(Shared::default()), &bytes);
+        received(&mut reader(MultiWriter::default()), &bytes);
     }
 }

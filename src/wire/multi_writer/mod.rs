@@ -24,10 +24,10 @@ use crate::error::FrameError;
 /// in which they were sent by each writer, between those of others.
 ///
 /// ```no_run
-/// use typed_pipe::wire::{Shared, Wire};
+/// use typed_pipe::wire::{MultiWriter, Wire};
 /// use typed_pipe::{Pipe, WriteEnd};
 ///
-/// let wire = Wire::default().with_framing(Shared::default().protocol("jobs 1"));
+/// let wire = Wire::default().with_framing(MultiWriter::default().protocol("jobs 1"));
 ///
 /// // One process:
 /// let pipe = Pipe::new("/run/app/jobs")?.mkfifo()?;
@@ -68,21 +68,21 @@ use crate::error::FrameError;
 ///
 /// A clone has the same settings, and is another writer. A process that was forked off is not: it must not go on
 /// with a sender of its parent's.
-pub struct Shared {
+pub struct MultiWriter {
     rules: Rules,
     unmixed: usize,
     stream: Stream,
     assembly: Assembly,
 }
 
-/// One of the writers of a [`Shared`] wire: a random number, another one for each sender.
+/// One of the writers of a [`MultiWriter`] wire: a random number, another one for each sender.
 ///
 /// ```
 /// use std::collections::HashMap;
-/// use typed_pipe::wire::{Shared, Wire, WriterId};
+/// use typed_pipe::wire::{MultiWriter, Wire, WriterId};
 /// use typed_pipe::{TypedReceiver, TypedSender};
 ///
-/// let wire = Wire::default().with_framing(Shared::default());
+/// let wire = Wire::default().with_framing(MultiWriter::default());
 /// let mut bytes = Vec::new(); // in the place of a pipe
 /// for numbers in [[1, 2], [10, 20]] {
 ///     TypedSender::<u32, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(numbers)?;
@@ -101,18 +101,18 @@ pub struct Shared {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WriterId(u64);
 
-impl Shared {
+impl MultiWriter {
     /// Sets the largest message, in bytes, that is sent or received. It is 8 MiB unless set.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
     /// let mut bytes = Vec::new();
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire).send_all(["a text", "a"])?;
     ///
-    /// let wire = Wire::default().with_framing(Shared::default().limit(4));
+    /// let wire = Wire::default().with_framing(MultiWriter::default().limit(4));
     /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
     /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge);
     /// assert_eq!(receiver.recv()?, "a"); // that one alone is lost
@@ -127,10 +127,10 @@ impl Shared {
     /// Sets how much memory a receiver has for messages that are not whole yet. It is 64 MiB unless set.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{FrameError, LossReason, TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default().total_limit(1000));
+    /// let wire = Wire::default().with_framing(MultiWriter::default().total_limit(1000));
     /// let mut bytes = Vec::new();
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send(&"long".repeat(1000))?;
     ///
@@ -151,10 +151,10 @@ impl Shared {
     /// Bytes are counted, and no time: where nobody writes, nothing needs the room.
     ///
     /// ```
-    /// use typed_pipe::wire::{Encoder, Shared, Wire};
+    /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
     /// use typed_pipe::{FrameError, LossReason, TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default().stall_limit(100));
+    /// let wire = Wire::default().with_framing(MultiWriter::default().stall_limit(100));
     /// let mut killed = Encoder::new(wire.clone());
     /// killed.stage("a text".repeat(1000).as_str())?;
     /// let mut bytes = Vec::new();
@@ -182,10 +182,10 @@ impl Shared {
     /// longer than 120 bytes, the rest is left out.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
     ///
-    /// let wire = |name| Wire::default().with_framing(Shared::default().protocol(name));
+    /// let wire = |name| Wire::default().with_framing(MultiWriter::default().protocol(name));
     /// let mut bytes = Vec::new();
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 1")).send("build")?;
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 2")).send("test")?;
@@ -205,9 +205,9 @@ impl Shared {
     /// The writer of the message that came last; `None` before the first.
     ///
     /// ```
-    /// use typed_pipe::wire::{Decoder, Encoder, Shared, Wire};
+    /// use typed_pipe::wire::{Decoder, Encoder, MultiWriter, Wire};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
     /// let mut encoder = Encoder::new(wire.clone());
     /// encoder.stage("build")?;
     ///
@@ -226,7 +226,7 @@ impl Shared {
     }
 }
 
-impl Default for Shared {
+impl Default for MultiWriter {
     fn default() -> Self {
         Self {
             rules: Rules {
@@ -242,19 +242,19 @@ impl Default for Shared {
     }
 }
 
-impl Clone for Shared {
+impl Clone for MultiWriter {
     fn clone(&self) -> Self {
         Self { rules: self.rules.clone(), unmixed: self.unmixed, ..Self::default() }
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for MultiWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("rules", &self.rules).finish_non_exhaustive()
+        f.debug_struct("MultiWriter").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
-impl Framing for Shared {
+impl Framing for MultiWriter {
     fn name(&self) -> &str {
         "shared"
     }
