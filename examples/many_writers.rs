@@ -152,7 +152,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     while writers.values().any(|writer| !writer.killed && writer.received < writer.messages) {
         let message = match receiver.recv_timeout(Duration::from_secs(30)) {
             Ok(message) => message,
-            Err(error) if error.kind() == ErrorKind::Lost => {
+            Err(error) if error.kind() == ErrorKind::MessageLost => {
                 totals.cut += 1;
                 continue;
             }
@@ -193,7 +193,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
                 }
                 _ => totals.faults.push(format!("process {} sent too much", message.process)),
             },
-            Err(error) if error.kind() == ErrorKind::Lost => totals.cut += 1,
+            Err(error) if error.kind() == ErrorKind::MessageLost => totals.cut += 1,
             Err(error) if error.kind() == ErrorKind::TimedOut => break,
             Err(error) => return Err(error.into()),
         }

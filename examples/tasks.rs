@@ -99,7 +99,7 @@ fn hand_in(path: &str) -> Result<(), Box<dyn Error>> {
     ] {
         match client.notify(&task) {
             Ok(()) => println!("done: {task:?}"),
-            Err(error) if error.kind() == ErrorKind::Failed => {
+            Err(error) if error.kind() == ErrorKind::HandlerFailed => {
                 println!("failed: {task:?}: {error}")
             }
             Err(error) => return Err(error.into()),

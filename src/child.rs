@@ -30,7 +30,7 @@ impl<P: Reopen> End<Write, Closed, P> {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](End::open), and [`Exited`](ErrorKind::Exited): the program has ended, and no process
+    /// Those of [`open`](End::open), and [`ChildExited`](ErrorKind::ChildExited): the program has ended, and no process
     /// reads from the pipe. A process that the program has started may still do so: wait for that with `open`.
     ///
     /// In each the closed end is given back.
@@ -107,7 +107,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     ///
     /// # Errors
     ///
-    /// - [`Exited`](ErrorKind::Exited): the program has ended, and no writer has come.
+    /// - [`ChildExited`](ErrorKind::ChildExited): the program has ended, and no writer has come.
     /// - [`Cancelled`](ErrorKind::Cancelled): see [`cancelled_by`](End::cancelled_by).
     /// - [`Io`](ErrorKind::Io): any other.
     ///
@@ -179,7 +179,7 @@ fn watching<T, S>(
             done => return done,
         };
         if let Some(status) = exited {
-            return Err((back, error.because(Obstacle::Exited(status))));
+            return Err((back, error.because(Obstacle::ChildExited(status))));
         }
         exited = match child.try_wait() {
             Ok(exited) => exited,

@@ -420,7 +420,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not open it.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`cancelled_by`](Self::cancelled_by).
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, in the mode `Tokio`.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
@@ -468,7 +468,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// Those of [`open`](Self::open), and:
     ///
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no pipe of this name.
-    /// - [`NotReady`](crate::ErrorKind::NotReady): nobody reads from it yet.
+    /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): nobody reads from it yet.
     pub fn try_open(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         complete(self.opening(Until::Now))
     }
@@ -739,7 +739,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// let path = pipe.path().clone();
     /// let mut reader = pipe.into_reader().open()?;
     /// let mut buf = [0; 8];
-    /// assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
     ///
     /// let mut writer = WriteEnd::at(path)?.open()?;
     /// writer.write(b"hello")?;
@@ -783,7 +783,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// let mut writer = WriteEnd::at(path)?.open()?;
     /// let mut buf = [0; 8];
     /// let empty = reader.try_read(&mut buf).unwrap_err();
-    /// assert_eq!(empty.kind(), ErrorKind::NotReady); // unlike `Ok(0)`, which is the end of the stream
+    /// assert_eq!(empty.kind(), ErrorKind::WouldBlock); // unlike `Ok(0)`, which is the end of the stream
     ///
     /// writer.write(b"hello")?;
     /// assert_eq!(reader.try_read(&mut buf)?, 5);
@@ -792,7 +792,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read), and [`NotReady`](crate::ErrorKind::NotReady): there are none, or no
+    /// Those of [`read`](Self::read), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there are none, or no
     /// writer came yet.
     pub fn try_read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         let read = complete_by(|cx| self.poll_read_until(cx, buf, Until::Now));
@@ -948,14 +948,14 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     ///         break error;
     ///     }
     /// };
-    /// assert_eq!(full.kind(), ErrorKind::NotReady);
+    /// assert_eq!(full.kind(), ErrorKind::WouldBlock);
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`write`](Self::write), and [`NotReady`](crate::ErrorKind::NotReady): there is no room.
+    /// Those of [`write`](Self::write), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room.
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let written = complete_by(|cx| self.poll_write_until(cx, bytes, Until::Now));
         written.map_err(|error| self.failed(Operation::Send, error))

@@ -194,7 +194,7 @@ impl Pipe<Deallocated> {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put another pipe in its place, or
     ///   the pipe there, or the lock beside it, belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
     pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
         match Node::create(self.path.as_path(), &self.options.settings) {
@@ -306,7 +306,7 @@ impl Pipe<Allocated> {
     ///
     /// let mut pipe = Pipe::temporary()?;
     /// let failed = pipe.writer().try_open().unwrap_err(); // nobody reads from it
-    /// assert_eq!(failed.kind(), ErrorKind::NotReady);
+    /// assert_eq!(failed.kind(), ErrorKind::WouldBlock);
     /// drop(failed); // which has the end in it, and so borrows the pipe
     /// pipe.unlink()?;
     /// # Ok::<(), typed_pipe::Error>(())

@@ -38,7 +38,7 @@
 //! | PipeCom | here |
 //! |---|---|
 //! | an invalid name | [`InvalidName`](ErrorKind::InvalidName) |
-//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`NotReady`](ErrorKind::NotReady) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
+//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`WouldBlock`](ErrorKind::WouldBlock) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
 //! | the connection failed: it is not a pipe, it is somebody else's, or it has a listener already | [`NotAPipe`](ErrorKind::NotAPipe), [`NotTrusted`](ErrorKind::NotTrusted), [`AlreadyExists`](ErrorKind::AlreadyExists), [`InUse`](ErrorKind::InUse) |
 //! | the connection failed: it broke | [`Disconnected`](ErrorKind::Disconnected), and [`Truncated`](ErrorKind::Truncated) in the middle of a line |
 //! | permission denied | [`PermissionDenied`](ErrorKind::PermissionDenied) |

@@ -177,7 +177,7 @@ pub trait ReadTimeout: Source + half::ReadTimeout {}
 ///     E: WriteTimeout + std::io::Write,
 /// {
 ///     match sender.try_send(line) {
-///         Err(error) if error.kind() == ErrorKind::NotReady => Ok(error.is_half_sent()),
+///         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(error.is_half_sent()),
 ///         sent => sent.map(|()| true),
 ///     }
 /// }

@@ -111,7 +111,7 @@ impl CancelToken {
     ///
     /// # Errors
     ///
-    /// [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
+    /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     pub fn new() -> Result<Self, Error> {
         let event =
             Event::new().map_err(|error| Error::new(Operation::CreateCancelToken, error))?;

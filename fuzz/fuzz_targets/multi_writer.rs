@@ -113,7 +113,7 @@ impl World {
     }
 
     fn note(&mut self, error: &Error) {
-        assert!(matches!(error.kind(), ErrorKind::Lost | ErrorKind::TooLarge), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::MessageLost | ErrorKind::TooLarge), "{error}");
         assert!(!error.is_fatal());
         self.lost += 1;
     }
@@ -199,7 +199,7 @@ fuzz_target!(|input: Input| {
     loop {
         let end = world.decoder.end();
         match end.kind() {
-            ErrorKind::Lost => world.note(&end),
+            ErrorKind::MessageLost => world.note(&end),
             ErrorKind::Disconnected | ErrorKind::Finished => break,
             other => panic!("{other:?}"),
         }

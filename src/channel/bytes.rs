@@ -74,7 +74,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
     /// sender.try_send_bytes(b"a thumbnail")?; // there is room
     /// let error = sender.try_send_bytes(&vec![7; 1 << 20]).unwrap_err(); // more than there is room for
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// if !error.is_half_sent() {
     ///     println!("it may be sent again");
     /// }
@@ -84,7 +84,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     ///
     /// # Errors
     ///
-    /// Those of [`send_bytes`](Self::send_bytes), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or
+    /// Those of [`send_bytes`](Self::send_bytes), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or
     /// only for a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.stage_or_give(bytes, Until::Now)?;
@@ -341,7 +341,7 @@ impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E,
     ///         break error; // unless it is half sent, what was filled in is gone
     ///     }
     /// };
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

@@ -71,7 +71,7 @@ pub enum Hangup {
     Disconnected,
     /// One left in the middle of a message, which is lost: to a receive,
     /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated), or on a wire of many writers
-    /// [`Lost`](crate::ErrorKind::Lost).
+    /// [`MessageLost`](crate::ErrorKind::MessageLost).
     Truncated,
 }
 
@@ -243,7 +243,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
                 _ => Hangup::Truncated,
             });
         }
-        if end.kind() == ErrorKind::Lost {
+        if end.kind() == ErrorKind::MessageLost {
             // There may be more.
             self.stage = Stage::Ending { noted: true };
             return Err(end.at(self.path.as_ref()));

@@ -357,7 +357,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// - [`Truncated`](crate::ErrorKind::Truncated): the last writer has left in the middle of a message.
     /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`Corrupt`](crate::ErrorKind::Corrupt): the bytes are not in
     ///   order. Fatal; every later receive is [`Poisoned`](crate::ErrorKind::Poisoned).
-    /// - [`Lost`](crate::ErrorKind::Lost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
+    /// - [`MessageLost`](crate::ErrorKind::MessageLost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
     ///   [fatal](Error::is_fatal), on a [wire of many writers](MultiWriter): a message or a writer is lost, and the
     ///   others are not touched.
     /// - [`NotFound`](crate::ErrorKind::NotFound): no writer is there, and none can come, since the name of the pipe was
@@ -380,7 +380,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
-    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady); // nobody writes yet
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // nobody writes yet
     ///
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
@@ -392,7 +392,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv), and [`NotReady`](crate::ErrorKind::NotReady).
+    /// Those of [`recv`](Self::recv), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
@@ -492,7 +492,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// loop {
     ///     match receiver.try_recv_ref() {
     ///         Ok(word) => letters += word.len(), // it borrows, and is counted without a copy
-    ///         Err(error) if error.kind() == ErrorKind::NotReady => {} // time for something else
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => {} // time for something else
     ///         Err(error) if error.is_end() => break,
     ///         Err(error) => return Err(error),
     ///     }
@@ -582,7 +582,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let path = pipe.path().clone();
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// sender.send_bytes(b"a picture")?;
     /// assert_eq!(receiver.try_recv_bytes()?, b"a picture");
     /// # Ok::<(), typed_pipe::Error>(())

@@ -305,7 +305,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut left_out = 0;
     /// for _ in 0..1000 {
     ///     match sender.try_send(&[7; 1000]) {
-    ///         Err(error) if error.kind() == ErrorKind::NotReady => left_out += 1, // sooner than wait
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => left_out += 1, // sooner than wait
     ///         sent => sent?,
     ///     }
     /// }
@@ -316,7 +316,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or only for
+    /// Those of [`send`](Self::send), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or only for
     /// a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
     pub fn try_send(&mut self, value: &T) -> Result<(), Error>
     where
@@ -428,7 +428,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///         break error;
     ///     }
     /// };
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -527,7 +527,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.feed(&7)?;
-    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady); // it is still in the sender
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // it is still in the sender
     /// sender.flush()?;
     /// assert_eq!(receiver.recv()?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -556,7 +556,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
     /// while sender.try_send(&[7; 1000]).is_ok() {} // until the pipe is full
     /// sender.feed(&[8; 1000])?;
-    /// assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// while sender.try_flush().is_err() {
     ///     assert_eq!(receiver.recv()?, [7; 1000]); // which makes room
     /// }
@@ -566,7 +566,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`flush`](Self::flush), and [`NotReady`](crate::ErrorKind::NotReady).
+    /// Those of [`flush`](Self::flush), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_flush(&mut self) -> Result<(), Error>
     where
         E: WriteTimeout,
@@ -705,7 +705,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// match sender.try_finish() {
     ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that tells no more
     ///     Err(failed) => {
-    ///         assert_eq!(failed.kind(), ErrorKind::NotReady); // nobody has received it yet
+    ///         assert_eq!(failed.kind(), ErrorKind::WouldBlock); // nobody has received it yet
     ///         assert_eq!(receiver.recv()?, 7);
     ///         assert_eq!(failed.into_state().try_finish()?, Delivery::Drained);
     ///     }
@@ -715,7 +715,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or not all
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or not all
     /// is taken yet.
     pub fn try_finish(self) -> Result<Delivery, TransitionError<Self>>
     where

@@ -136,7 +136,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// let mut handles = Handles::new();
     /// handles.add(tempfile::tempfile()?);
     /// let error = sender.try_send_with_handles(&large, &mut handles).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// assert_eq!(handles.len(), 1); // still there
     /// # drop(server);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -144,7 +144,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// # Errors
     ///
-    /// Those of [`send_with_handles`](Self::send_with_handles), and [`NotReady`](crate::ErrorKind::NotReady).
+    /// Those of [`send_with_handles`](Self::send_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_send_with_handles(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
         complete(self.sending_with(value, handles, Until::Now))
     }
@@ -268,7 +268,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv), and [`Lost`](crate::ErrorKind::Lost): not all of the handles came in, because this
+    /// Those of [`recv`](Self::recv), and [`MessageLost`](crate::ErrorKind::MessageLost): not all of the handles came in, because this
     /// process has too many open files, or has no right to them. That message is lost, the next one can be received.
     pub fn recv_with_handles(
         &mut self,
@@ -287,7 +287,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
     /// let mut server = agreeing.join().unwrap()?;
     ///
-    /// assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// server.send_with_handles(&7, &mut Handles::new())?; // handles may be there, and need not
     /// let (number, handles) = receiver.try_recv_with_handles()?;
     /// assert!(number == 7 && handles.is_empty());
@@ -296,7 +296,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     ///
     /// # Errors
     ///
-    /// Those of [`recv_with_handles`](Self::recv_with_handles), and [`NotReady`](crate::ErrorKind::NotReady).
+    /// Those of [`recv_with_handles`](Self::recv_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_recv_with_handles(&mut self) -> Result<(T, Handles), Error> {
         self.io_mut().raw_mut().let_in();
         complete_by(|cx| self.poll_fill_in_mode(cx, Until::Now))?;

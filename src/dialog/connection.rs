@@ -32,7 +32,7 @@ const INCOMING: usize = 16 << 20;
 ///
 /// While `send` finds no room, it takes in what comes: both sides may send much before they receive, and do not
 /// hold each other up, until [so much](Self::recv_buffer_limit) is kept; then the error is
-/// [`Congested`](crate::ErrorKind::Congested).
+/// [`Deadlock`](crate::ErrorKind::Deadlock).
 ///
 /// ```
 /// use std::thread;
@@ -206,7 +206,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///         break error;
     ///     }
     /// };
-    /// assert_eq!(error.kind(), ErrorKind::Congested);
+    /// assert_eq!(error.kind(), ErrorKind::Deadlock);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
@@ -238,7 +238,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`TypedSender::send`](crate::TypedSender::send), and [`Congested`](crate::ErrorKind::Congested): the other side does not receive,
+    /// Those of [`TypedSender::send`](crate::TypedSender::send), and [`Deadlock`](crate::ErrorKind::Deadlock): the other side does not receive,
     /// and sends more than is [kept](Self::recv_buffer_limit). After a receive, [`flush`](Self::flush) goes on with what is
     /// half sent.
     pub fn send<'a>(
@@ -279,7 +279,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`TypedSender::flush`](crate::TypedSender::flush), and [`Congested`](crate::ErrorKind::Congested).
+    /// Those of [`TypedSender::flush`](crate::TypedSender::flush), and [`Deadlock`](crate::ErrorKind::Deadlock).
     pub fn flush<'a>(
         &'a mut self,
     ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, In, F, C, M>> {
@@ -373,7 +373,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// let mut client = client.into_typed::<(), String>()?;
     /// let mut server = agreeing.join().unwrap()?;
     ///
-    /// assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// server.send("hello")?;
     /// let word: &str = client.receiver().recv_ref()?; // no `String` is made for it
     /// assert_eq!(word, "hello");
@@ -476,7 +476,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): there is no room for it now.
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room for it now.
     pub fn try_finish(self) -> Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>> {
         complete(self.finishing(Until::Now))
     }

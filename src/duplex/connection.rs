@@ -108,7 +108,7 @@ impl Connection {
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the name leads to something else.
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): another user listens there.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not connect.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior
@@ -141,7 +141,7 @@ impl Connection {
     /// Those of [`connect`](Self::connect), and:
     ///
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such name.
-    /// - [`NotReady`](crate::ErrorKind::NotReady): nobody listens there, or has no room for another client now.
+    /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): nobody listens there, or has no room for another client now.
     pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         ConnectOptions::new().try_connect(path)
     }
@@ -185,7 +185,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn pair() -> Result<(Self, Self), Error> {
         let sides = Raw::pair().map_err(|error| Error::new(Operation::Connect, error))?;
@@ -302,7 +302,7 @@ impl<M: Mode> Connection<M> {
     /// match client.try_finish() {
     ///     Ok(answers) => drop(answers), // Unix needs none for this
     ///     Err(failed) => {
-    ///         assert_eq!(failed.kind(), ErrorKind::NotReady);
+    ///         assert_eq!(failed.kind(), ErrorKind::WouldBlock);
     ///         drop(failed.into_state()); // or wait for the other side to read, and try again
     ///     }
     /// }
@@ -408,7 +408,7 @@ impl<M: Mode> Connection<M> {
     ///         break error; // which `io::Write` has not: it waits
     ///     }
     /// };
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// # drop(server);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

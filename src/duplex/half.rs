@@ -130,7 +130,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// let (reader, mut writer) = client.split();
     /// while writer.try_write(&[7; 1000]).is_ok() {} // until there is no room
     /// if let Err(failed) = writer.try_finish() {
-    ///     assert_eq!(failed.kind(), ErrorKind::NotReady); // Windows alone
+    ///     assert_eq!(failed.kind(), ErrorKind::WouldBlock); // Windows alone
     ///     drop(failed.into_state()); // or wait for the other side to read, and try again
     /// }
     /// # drop((reader, server));
@@ -139,7 +139,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): the pipe is full. Windows alone.
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): the pipe is full. Windows alone.
     pub fn try_finish(self) -> Result<(), TransitionError<Self>> {
         complete(self.finishing(Until::Now))
     }

@@ -100,7 +100,7 @@ impl Listener {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put something else in its place, or
     ///   what is there, or the lock beside it, belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior
@@ -153,7 +153,7 @@ impl<M: Mode> Listener<M> {
     ///
     /// # Errors
     ///
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process or the system has no descriptor left for it. The client
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process or the system has no descriptor left for it. The client
     ///   is kept. A listener rests for 50 milliseconds before it says so: whoever tries again at once does not spin.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ListenerOptions::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
@@ -167,7 +167,7 @@ impl<M: Mode> Listener<M> {
     /// use typed_pipe::{Connection, ErrorKind, Listener};
     ///
     /// let listener = Listener::temporary()?;
-    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady); // nobody is there
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock); // nobody is there
     ///
     /// let client = Connection::connect(listener.path())?;
     /// let server = listener.try_accept()?;
@@ -177,7 +177,7 @@ impl<M: Mode> Listener<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`accept`](Self::accept), and [`NotReady`](crate::ErrorKind::NotReady): there is none, or there may be no
+    /// Those of [`accept`](Self::accept), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is none, or there may be no
     /// further one.
     pub fn try_accept(&self) -> Result<Connection<M>, Error> {
         complete(self.accepting(Until::Now))
@@ -251,7 +251,7 @@ impl<M: Mode> Listener<M> {
 
     /// Fails, and where that is for want of room after a rest: whoever tries again would find the same client at once.
     async fn rest_after<T>(&self, error: Error, until: Until) -> Result<T, Error> {
-        if error.kind() == ErrorKind::Exhausted {
+        if error.kind() == ErrorKind::ResourceExhausted {
             let rested = M::sleep(M::sooner(until, REST), self.token.as_ref()).await;
             rested.map_err(|cancelled| self.failed(cancelled))?;
         }
@@ -561,7 +561,7 @@ impl ListenerOptions {
     ///         Err(error) => break error,
     ///     }
     /// };
-    /// assert_eq!(error.kind(), ErrorKind::NotReady); // `connect` would wait
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock); // `connect` would wait
     /// listener.accept()?;
     /// clients.push(Connection::connect(listener.path())?);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -586,7 +586,7 @@ impl ListenerOptions {
     /// let listener = ListenerOptions::new().max_clients(1).temporary()?;
     /// let clients = [Connection::connect(listener.path())?, Connection::connect(listener.path())?];
     /// let first = listener.accept()?;
-    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady); // the second one waits
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock); // the second one waits
     /// drop(first);
     /// let second = listener.accept()?;
     /// # drop((clients, second));

@@ -232,7 +232,7 @@ impl FrameError {
             | Self::Header { .. }
             | Self::OutOfBounds => ErrorKind::Corrupt,
             Self::Delimiter { .. } | Self::NoEnd => ErrorKind::Encode,
-            Self::Lost { .. } => ErrorKind::Lost,
+            Self::Lost { .. } => ErrorKind::MessageLost,
             Self::Mismatch { .. } => ErrorKind::Mismatch,
             Self::NoIdentity => ErrorKind::Io,
             Self::Poisoned => ErrorKind::Poisoned,

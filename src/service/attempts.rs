@@ -35,10 +35,10 @@ fn is_worth_another(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Disconnected
-            | ErrorKind::Exhausted
+            | ErrorKind::ResourceExhausted
             | ErrorKind::Finished
             | ErrorKind::NotFound
-            | ErrorKind::NotReady
+            | ErrorKind::WouldBlock
     )
 }
 

@@ -47,7 +47,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// let client = Client::<u32, u32>::connect(path)?;
 /// assert_eq!(client.call(&42)?, 41);
 /// let error = client.call(&0).unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::Failed);
+/// assert_eq!(error.kind(), ErrorKind::HandlerFailed);
 /// assert!(error.to_string().contains("there is nothing before 0"));
 /// assert_eq!(serving.join().unwrap()?.failed, 1);
 /// # Ok::<(), typed_pipe::Error>(())
@@ -230,7 +230,7 @@ where
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
     /// let error = client.call(&0).unwrap_err(); // the handler panics, and the service goes on
-    /// assert_eq!(error.kind(), ErrorKind::Panicked);
+    /// assert_eq!(error.kind(), ErrorKind::HandlerPanicked);
     /// assert!(error.is_delivered()); // to call again would make it panic again
     /// assert_eq!(client.call(&5)?, 2);
     /// # serving.join().unwrap()?;
@@ -241,7 +241,7 @@ where
     ///
     /// After each, [`Error::is_delivered`] tells whether the service may have handled it.
     ///
-    /// - [`Failed`](crate::ErrorKind::Failed), [`Panicked`](crate::ErrorKind::Panicked): the handler did. The text has
+    /// - [`HandlerFailed`](crate::ErrorKind::HandlerFailed), [`HandlerPanicked`](crate::ErrorKind::HandlerPanicked): the handler did. The text has
     ///   its words.
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): the service is gone. This is told at once, not after a
     ///   deadline.

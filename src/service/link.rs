@@ -337,8 +337,8 @@ pub(crate) fn outcome<Resp>(
     let failed = |cause| Err(Error::new(Operation::Call, cause).delivered());
     match outcome {
         ANSWERED | DONE => Ok(value),
-        PANICKED => failed(Cause::Panicked(words)),
-        _ => failed(Cause::Failed(words)),
+        PANICKED => failed(Cause::HandlerPanicked(words)),
+        _ => failed(Cause::HandlerFailed(words)),
     }
 }
 

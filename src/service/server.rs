@@ -494,7 +494,7 @@ where
                 let client = match Self::run(accept(&desk, &listener)) {
                     Ok(Some(client)) => client,
                     Ok(None) => return Ok(()),
-                    Err(error) if error.kind() == ErrorKind::Exhausted => continue,
+                    Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                     Err(error) => {
                         desk.closing().cancel();
                         return Err(error);

@@ -47,7 +47,7 @@
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
 //!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
 //!     Several threads may. Where the process has no room for it, it is
-//!     [`Obstacle::Exhausted`](crate::error::Obstacle), and the client is kept: who tries again at once finds it again.
+//!     [`Obstacle::ResourceExhausted`](crate::error::Obstacle), and the client is kept: who tries again at once finds it again.
 //!   - `remove(&mut self) -> io::Result<()>`, `is_unlinked(&self) -> bool`
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
@@ -60,7 +60,7 @@
 //!     written. Dropping a half does the same as far as that takes no waiting. Of what is no half, nothing.
 //!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
 //!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
-//!     reads. More than that is [`Obstacle::Congested`](crate::error::Obstacle).
+//!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
@@ -360,7 +360,7 @@ pub enum IfExists {
     /// A pipe that an owner of this crate has made and left behind is replaced all the same. One that others made
     /// stays the same pipe, since they may have it open. What is in it when the owner opens its reading end was for
     /// somebody else, and is not read. But its writer may be in the middle of a message, and goes on: on a
-    /// [`MultiWriter`](crate::wire::Shared) wire each of its messages is [`Lost`](crate::ErrorKind::Lost) until it
+    /// [`MultiWriter`](crate::wire::Shared) wire each of its messages is [`MessageLost`](crate::ErrorKind::MessageLost) until it
     /// greets again, and on any other wire it cannot be known. Where that can be, let the writers come anew.
     Reuse,
 }

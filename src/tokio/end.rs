@@ -89,7 +89,7 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, or the system cannot wait for
     ///   this handle beside others.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     ///
     /// # Panics
     ///

@@ -34,7 +34,7 @@ impl Listener {
     /// In each the listener is given back.
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     ///
     /// # Panics
     ///
@@ -120,7 +120,9 @@ impl Stream for Listener<Tokio> {
         let client = accepted.and_then(|client| listener.registered(client));
         match &client {
             Err(error) if error.kind() == ErrorKind::Cancelled => return Poll::Ready(None),
-            Err(error) if error.kind() == ErrorKind::Exhausted => listener.parts().0.rest(REST),
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
+                listener.parts().0.rest(REST)
+            }
             _ => {}
         }
         Poll::Ready(Some(client))

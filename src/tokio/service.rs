@@ -65,7 +65,7 @@ where
             let client = match accept(&desk, &listener).await {
                 Ok(Some(client)) => client,
                 Ok(None) => break Ok(()),
-                Err(error) if error.kind() == ErrorKind::Exhausted => continue,
+                Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                 Err(error) => break Err(error),
             };
             // What is over is let go of.

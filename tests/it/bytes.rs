@@ -173,7 +173,7 @@ fn bytes_that_wait_for_room_in_a_connection_arrive_whole() {
         for (number, size) in (0..).zip(sizes.repeat(20)) {
             let payload = payload(number, size);
             while let Err(error) = sender.try_send_bytes(payload) {
-                assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 if error.is_half_sent() {
                     sender.flush().unwrap();
                     break;
@@ -357,7 +357,7 @@ mod linux {
                 Err(error) => {
                     let kind = error.kind();
                     assert!(
-                        matches!(kind, ErrorKind::NotReady | ErrorKind::Disconnected),
+                        matches!(kind, ErrorKind::WouldBlock | ErrorKind::Disconnected),
                         "{error}"
                     );
                     error.is_half_sent()

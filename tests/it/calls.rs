@@ -258,7 +258,7 @@ fn a_panic_of_any_code_of_the_user_ends_no_service() {
             })
         });
         let call = |value: Touchy| Client::<u32, u32>::connect(&path).unwrap().call(&value.0);
-        assert_eq!(call(UNSPEAKABLE).unwrap_err().kind(), ErrorKind::Panicked);
+        assert_eq!(call(UNSPEAKABLE).unwrap_err().kind(), ErrorKind::HandlerPanicked);
         for lost in [UNREADABLE, Touchy(4)] {
             let lost = call(lost).unwrap_err();
             assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));

@@ -245,7 +245,7 @@ fn what_the_system_refuses_for_good_is_fatal_and_a_shortage_is_not() {
     assert_eq!(lasting.by_ref().count(), 1, "an iterator tells of it once");
     assert_eq!(lasting.recv().unwrap_err().kind(), ErrorKind::Io, "who asks is told");
     let short = refused(io::ErrorKind::OutOfMemory);
-    assert_eq!((short.kind(), short.is_fatal()), (ErrorKind::Exhausted, false), "{short}");
+    assert_eq!((short.kind(), short.is_fatal()), (ErrorKind::ResourceExhausted, false), "{short}");
     let short = TypedReceiver::<String, _>::new(Refuses(io::ErrorKind::OutOfMemory));
     assert_eq!(short.take(5).count(), 5, "it may pass");
 }
@@ -340,7 +340,7 @@ fn a_full_pipe_withdraws_or_keeps_what_is_half_sent() {
                     match sender.try_send(&vec![sent.to_le_bytes()[0]; 10_000]) {
                         Ok(()) => sent += 1,
                         Err(error) => {
-                            assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                             if !halted {
                                 filled.send(()).unwrap();
                                 halted = true;
@@ -410,7 +410,7 @@ fn a_receive_that_ran_out_of_time_loses_nothing() {
                 let mut receiver = end.into_receiver::<Job>();
                 let error = receiver.recv_timeout(Duration::from_millis(50)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-                assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+                assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
                 go.send(()).unwrap();
                 assert_eq!(receiver.recv_timeout(Duration::MAX).unwrap(), job(9));
             },
@@ -532,7 +532,7 @@ fn a_receiver_of_many_writers_in_turn_knows_how_each_left() {
         let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u8>();
         let nobody = receiver.try_recv().unwrap_err();
-        assert_eq!((nobody.kind(), receiver.last_hangup()), (ErrorKind::NotReady, None));
+        assert_eq!((nobody.kind(), receiver.last_hangup()), (ErrorKind::WouldBlock, None));
         for end in [Hangup::Finished, Hangup::Disconnected, Hangup::Truncated] {
             let path = path.clone();
             let writer = thread::spawn(move || {
@@ -548,7 +548,7 @@ fn a_receiver_of_many_writers_in_turn_knows_how_each_left() {
             writer.join().unwrap();
             let told = receiver.try_recv().unwrap_err();
             let cut = end == Hangup::Truncated;
-            assert_eq!(told.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::NotReady });
+            assert_eq!(told.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::WouldBlock });
             assert_eq!(receiver.last_hangup(), Some(end));
         }
     });
@@ -567,7 +567,7 @@ fn to_finish_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
             let failed = tried.unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
             let failed = failed.into_state().try_finish().unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+            assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
             drop(reader);
             let failed = failed.into_state().finish().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::Disconnected, "{failed}");
@@ -596,7 +596,7 @@ fn a_goodbye_that_was_tried_twice_is_said_once() {
         if let Err(failed) = again {
             assert_eq!(receiver.recv().unwrap(), 8);
             // The goodbye is in the pipe, and is read with what comes next.
-            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
             assert_eq!(failed.into_state().finish().unwrap(), Delivery::Drained);
         }
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);

@@ -115,7 +115,7 @@ fn send_pieces(side: &mut TypedConnection<Vec<u8>, Vec<u8>>, pieces: u8) -> (boo
             true => side.flush(),
             false => side.send(&vec![number; 100_000]),
         } {
-            assert_eq!(error.kind(), ErrorKind::Congested, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Deadlock, "{error}");
             assert!(!error.is_fatal());
             congested = true;
             assert_eq!(side.recv().unwrap(), vec![received; 100_000]);
@@ -468,7 +468,7 @@ fn a_side_that_has_finished_can_be_answered() {
 fn deadlines_and_tries_of_typed_connections() {
     watched(|| {
         let (mut client, mut server) = typed::<Vec<u8>, u32>();
-        assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(client.receiver().recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         let message = vec![7; 50_000];
         let mut sent = 0;
@@ -478,7 +478,7 @@ fn deadlines_and_tries_of_typed_connections() {
                 Err(error) => break error,
             }
         };
-        assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
         sent += u32::from(error.is_half_sent());
         let error = match client.sender().flush_timeout(SHORT) {
             // Nothing of the last one was sent.

@@ -201,7 +201,7 @@ fn b25_deadlines_end_what_waits_on_a_connection() {
         let listener = Listener::temporary().unwrap();
         let failed = listener.accept_timeout(SHORT).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
-        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 
         let mut client = Connection::connect(listener.path()).unwrap();
         let mut server = listener.accept_timeout(Duration::from_secs(30)).unwrap();
@@ -209,7 +209,7 @@ fn b25_deadlines_end_what_waits_on_a_connection() {
         for side in [&mut client, &mut server] {
             let failed = side.reader().read_timeout(&mut buf, SHORT).unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
-            assert_eq!(side.reader().try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(side.reader().try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         }
         // Until it is full.
         let failed = loop {
@@ -221,7 +221,7 @@ fn b25_deadlines_end_what_waits_on_a_connection() {
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
         assert_eq!(
             client.writer().try_write(&[7; 10_000]).unwrap_err().kind(),
-            ErrorKind::NotReady
+            ErrorKind::WouldBlock
         );
         // And nothing else has changed.
         assert_eq!(server.read(&mut buf).unwrap(), 1);
@@ -283,7 +283,7 @@ fn no_more_clients_are_accepted_than_may_be() {
         let clients = [connect(), connect(), connect()];
         let served = [listener.accept().unwrap(), listener.accept().unwrap()];
         assert_eq!(listener.clients(), 2);
-        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         let failed = listener.accept_timeout(SHORT).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
         assert!(failed.to_string().contains("as many clients as may be"), "{failed}");
@@ -483,7 +483,7 @@ fn b9_a_full_backlog_is_told_to_who_does_not_wait() {
             }
             assert!(waiting.len() < 100, "the backlog is never full");
         };
-        assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+        assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
         let failed = Connection::connect_timeout(listener.path(), SHORT).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
         drop(listener.accept().unwrap());
@@ -543,7 +543,7 @@ fn b2_what_a_killed_listener_left_is_taken_over() {
         assert_eq!(failed.kind(), ErrorKind::Disconnected, "{failed}");
         drop(client); // Which would hold the name on Windows.
         let failed = Connection::try_connect(&name).unwrap_err();
-        assert!(matches!(failed.kind(), ErrorKind::NotReady | ErrorKind::NotFound), "{failed}");
+        assert!(matches!(failed.kind(), ErrorKind::WouldBlock | ErrorKind::NotFound), "{failed}");
         drop(Listener::bind(&name).unwrap());
         assert!(folder.entries().is_empty());
     });
@@ -618,7 +618,7 @@ fn b14_a_full_connection_takes_no_more_and_loses_nothing() {
                 Err(failed) => break failed,
             }
         };
-        assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+        assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
         assert!(sent > 10, "{sent} small messages have room");
         if failed.is_half_sent() {
             sent += 1;

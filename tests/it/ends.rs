@@ -64,8 +64,8 @@ fn a_process_that_ends_without_opening_is_not_waited_for() {
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
         let closed = failed.into_state();
         peer.proceed(); // to its end
-        assert_eq!(end.wait_for_peer(peer.process()).unwrap_err().kind(), ErrorKind::Exited);
-        assert_eq!(closed.open_with(peer.process()).unwrap_err().kind(), ErrorKind::Exited);
+        assert_eq!(end.wait_for_peer(peer.process()).unwrap_err().kind(), ErrorKind::ChildExited);
+        assert_eq!(closed.open_with(peer.process()).unwrap_err().kind(), ErrorKind::ChildExited);
         peer.join();
     });
 }
@@ -135,7 +135,7 @@ fn a3_a_reader_without_a_writer_is_not_at_the_end() {
         let mut pipe = Pipe::temporary().unwrap();
         let mut end = pipe.open_reader().unwrap();
         let mut buf = [0; 8];
-        assert_eq!(end.try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(end.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(end.read_timeout(&mut buf, SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         let zero = end.read_timeout(&mut buf, Duration::ZERO).unwrap_err();
         assert_eq!(zero.kind(), ErrorKind::TimedOut);
@@ -191,7 +191,7 @@ fn a5_a_reader_that_waits_for_the_next_writer_reads_all_of_them() {
             assert_eq!(bytes, [round; 3]);
             client.join().unwrap();
         }
-        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }
 
@@ -205,9 +205,9 @@ fn a2_a_writer_without_a_reader_is_told_so() {
         }
         let end = WriteEnd::at(pipe.path()).unwrap();
         let failed = end.try_open().unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+        assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
         let error = TypedSender::<u8>::try_connect(pipe.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
         let error = TypedSender::<u8>::connect_timeout(pipe.path(), SHORT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         let failed = failed.into_state().open_timeout(SHORT).unwrap_err();
@@ -292,7 +292,7 @@ fn a24_a_full_pipe_does_not_hold_a_writer_beyond_its_deadline() {
             }
             assert!(full < 1 << 26, "no pipe is so large");
         };
-        assert_eq!(error.kind(), ErrorKind::NotReady);
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
         let before = Instant::now();
         let error = end.write_timeout(&[7; 1000], SHORT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);

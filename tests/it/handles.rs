@@ -103,7 +103,7 @@ fn b19_too_many_handles_are_refused_before_anything_is_sent() {
         assert_eq!(handles.len(), Handles::MAX + 1);
         assert_eq!(
             taker.receiver().try_recv_with_handles().unwrap_err().kind(),
-            ErrorKind::NotReady
+            ErrorKind::WouldBlock
         );
 
         let mut handles = Handles::new();
@@ -133,7 +133,7 @@ fn handles_that_could_not_be_sent_stay() {
             // However many handles the system lets wait.
             assert!(sent < 10_000, "it is never full");
         };
-        assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
         if error.is_half_sent() {
             assert!(handles.is_empty());
             sent += 1;
@@ -225,7 +225,7 @@ fn deadlines_of_messages_with_handles() {
         );
         assert_eq!(
             taker.receiver().try_recv_with_handles().unwrap_err().kind(),
-            ErrorKind::NotReady
+            ErrorKind::WouldBlock
         );
         let mut handles = Handles::new();
         handles.add(file("in time"));
@@ -535,7 +535,7 @@ mod unix {
                 send(told, handles);
                 came += u8::from(handles > 0);
                 let lost = taker.recv_with_handles().unwrap_err();
-                assert_eq!(lost.kind(), ErrorKind::Lost, "{told:?}: {lost}");
+                assert_eq!(lost.kind(), ErrorKind::MessageLost, "{told:?}: {lost}");
                 assert!(!lost.is_fatal());
                 // The next one is as it should be.
                 send(&[1, 1, came, 0], 1);
@@ -649,7 +649,7 @@ mod unix {
             let (reader, _writer) = server.split();
             let mut receiver = reader.into_receiver::<WithHandles<String>>();
             // From the first time that it looks for them.
-            assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
             let mut sender = writer.into_sender::<WithHandles<String>>();
             let mut handles = Handles::new();
             handles.add(file("unagreed"));
@@ -709,7 +709,7 @@ mod unix {
             for byte in message {
                 slip(&hostile, &[byte], &[null.as_fd(); 100]).unwrap();
                 if let Err(error) = taker.receiver().try_recv_with_handles() {
-                    assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 }
                 let open = count("/proc/self/fd");
                 assert!(open <= before + 2 * Handles::MAX, "{open} are open");

@@ -26,7 +26,7 @@ fn a4_a_writer_that_says_nothing_is_waited_for() {
         let mut receiver = pipe.open_reader().unwrap().into_receiver::<u8>();
         let mut sender = WriteEnd::at(path).unwrap().open().unwrap().into_sender::<u8>();
         assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         sender.send(&1).unwrap();
         assert_eq!(receiver.recv().unwrap(), 1);
     });
@@ -316,7 +316,7 @@ mod unix {
             assert!(!pipe.is_unlinked());
             assert_eq!(Pipe::new(&name).unwrap().mkfifo().unwrap_err().kind(), ErrorKind::InUse);
             let failed = WriteEnd::at(&name).unwrap().try_open().unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+            assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
         }
     }
 

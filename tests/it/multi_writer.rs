@@ -90,7 +90,7 @@ fn a17_a_writer_that_leaves_in_a_message_takes_nothing_with_it() {
         assert_eq!(receiver.recv().unwrap(), vec![2; 5000]);
         drop(whole);
         let lost = receiver.recv().unwrap_err();
-        assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
+        assert_eq!(lost.kind(), ErrorKind::MessageLost, "{lost}");
         assert!(!lost.is_fatal() && !lost.is_end());
         assert_eq!(lost.path(), Some(path.as_path()));
         assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
@@ -126,7 +126,7 @@ fn the_end_of_the_writers_is_told() {
     TypedSender::<[u8], _, _, _>::with_wire(&mut bytes, wire()).send(&[7; 3000]).unwrap();
     let mut receiver = TypedReceiver::<Vec<u8>, _, _, _>::with_wire(&bytes[..2000], wire());
     // What is whole of it, in fragments, is lost; and then there is half a fragment.
-    let kinds = [ErrorKind::Lost, ErrorKind::Truncated, ErrorKind::Disconnected];
+    let kinds = [ErrorKind::MessageLost, ErrorKind::Truncated, ErrorKind::Disconnected];
     for kind in kinds {
         assert_eq!(receiver.recv().unwrap_err().kind(), kind);
         assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));

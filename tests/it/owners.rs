@@ -400,7 +400,7 @@ mod unix {
             owner.kill();
             let mut end = Pipe::new(&name).unwrap().mkfifo().unwrap().into_reader().open().unwrap();
             let _ = waiting.join().unwrap();
-            assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
         });
     }
 
@@ -461,7 +461,7 @@ mod unix {
                 match receiver.recv() {
                     Ok(parcel) => assert!(parcel.is_whole(200) && parcel.number() == number),
                     Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+                        assert_eq!(error.kind(), ErrorKind::MessageLost, "{error}");
                         assert!(number < 66, "it has greeted again");
                         told += 1;
                     }

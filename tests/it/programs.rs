@@ -263,7 +263,7 @@ fn a_program_that_ends_without_reading_is_not_waited_for() {
         let pipe = Pipe::temporary().unwrap();
         let mut program = shell("exit 3", &[&pipe]);
         let failed = pipe.into_writer().open_with(&mut program.0).unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::Exited);
+        assert_eq!(failed.kind(), ErrorKind::ChildExited);
         let words = failed.to_string();
         assert!(words.starts_with("cannot open for writing `/"), "{words}");
         assert!(words.ends_with("ended without that (exit status: 3)"), "{words}");
@@ -283,7 +283,7 @@ fn a_program_that_ends_without_writing_is_not_waited_for() {
         let mut program = shell("kill -9 $$", &[&pipe]);
         let mut end = pipe.open_reader().unwrap();
         let error = end.wait_for_peer(&mut program.0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Exited);
+        assert_eq!(error.kind(), ErrorKind::ChildExited);
         let words = error.to_string();
         assert!(words.starts_with("cannot wait for a writer of `/"), "{words}");
         assert!(words.contains("signal: 9"), "{words}");
@@ -330,7 +330,7 @@ fn a4_a_program_that_opens_and_says_nothing_is_there() {
         let mut program = shell("exec > \"$1\"; exec sleep 1000", &[&pipe]);
         let mut end = pipe.into_reader().open().unwrap();
         end.wait_for_peer(&mut program.0).unwrap();
-        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }
 

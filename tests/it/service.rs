@@ -83,7 +83,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
         assert_eq!(client.call(&3).unwrap(), Some(1.0 / 3.0));
         // An infinity is no number of JSON: it is told, and arrives as nothing else.
         let error = client.call(&9).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+        assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
         assert!(error.to_string().contains("the codec cannot write this value"), "{error}");
         assert_eq!(serving.join().unwrap().failed, 1);
     });
@@ -103,10 +103,10 @@ fn a_handler_that_fails_or_panics_ends_its_request_alone() {
         });
         let client = Client::<u32, u32>::connect(&path).unwrap();
         let failed = client.call(&0).unwrap_err();
-        assert_eq!((failed.kind(), failed.is_delivered()), (ErrorKind::Failed, true));
+        assert_eq!((failed.kind(), failed.is_delivered()), (ErrorKind::HandlerFailed, true));
         assert!(failed.to_string().ends_with("its handler failed: there is no zero"), "{failed}");
         let panicked = client.call(&1).unwrap_err();
-        assert_eq!(panicked.kind(), ErrorKind::Panicked);
+        assert_eq!(panicked.kind(), ErrorKind::HandlerPanicked);
         assert!(panicked.to_string().ends_with("one is too much"), "{panicked}");
         assert_eq!(client.call(&7).unwrap(), 7);
         let summary = serving.join().unwrap().unwrap();
@@ -426,7 +426,10 @@ fn what_cannot_be_written_is_told() {
         assert!(!client.call(&Fickle(false)).unwrap());
         let plain = Client::<bool, bool>::connect(&path).unwrap();
         let unanswered = plain.call(&true).unwrap_err();
-        assert_eq!((unanswered.kind(), unanswered.is_delivered()), (ErrorKind::Failed, true));
+        assert_eq!(
+            (unanswered.kind(), unanswered.is_delivered()),
+            (ErrorKind::HandlerFailed, true)
+        );
         assert!(unanswered.to_string().contains("its answer cannot be sent"), "{unanswered}");
         assert!(!plain.call(&false).unwrap());
         token.cancel();

@@ -704,7 +704,7 @@ fn a_task_that_opens_in_time_or_not() {
         let path = pipe.path().clone();
         if cfg!(unix) {
             let failed = writer(&path).try_open().unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::NotReady);
+            assert_eq!(failed.kind(), ErrorKind::WouldBlock);
             let closed = failed.into_state();
             let failed = closed.open_timeout(Duration::from_millis(30)).await.unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");

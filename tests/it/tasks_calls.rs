@@ -129,7 +129,7 @@ fn a_panic_of_any_code_of_the_user_ends_no_service_of_tasks() {
             }
         }));
         let call = async |value: Touchy| caller::<u32, u32>(&path).await.call(&value.0).await;
-        assert_eq!(call(UNSPEAKABLE).await.unwrap_err().kind(), ErrorKind::Panicked);
+        assert_eq!(call(UNSPEAKABLE).await.unwrap_err().kind(), ErrorKind::HandlerPanicked);
         for lost in [UNREADABLE, Touchy(4)] {
             let lost = call(lost).await.unwrap_err();
             assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));

@@ -142,10 +142,10 @@ fn threads_call_a_service_of_tasks() {
             let client = Client::<u64, u64>::connect(&path).unwrap();
             assert_eq!(client.call(&21).unwrap(), 42);
             let failed = client.call(&13).unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::Failed);
+            assert_eq!(failed.kind(), ErrorKind::HandlerFailed);
             assert!(failed.to_string().contains("it is unlucky"), "{failed}");
             let panicked = client.call(&14).unwrap_err();
-            assert_eq!(panicked.kind(), ErrorKind::Panicked);
+            assert_eq!(panicked.kind(), ErrorKind::HandlerPanicked);
             assert!(panicked.to_string().contains("out of luck"), "{panicked}");
             client.notify(&1).unwrap();
             token.cancel();

@@ -60,7 +60,7 @@ fn a_try_to_receive_misses_nothing_that_was_sent() {
             sender.send(&number).await.unwrap();
             assert_eq!(receiver.try_recv().unwrap(), number);
         }
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         let (mut one, mut other) = typed::<u32, u32>().await;
         for number in 0..1000 {
             one.send(&number).await.unwrap();
@@ -95,17 +95,17 @@ fn tries_and_deadlines_of_tasks() {
         let begun = Instant::now();
         assert_eq!(receiver.recv_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(begun.elapsed() >= SHORT);
-        assert_eq!(receiver.try_recv_ref().unwrap_err().kind(), ErrorKind::NotReady);
-        assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv_ref().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::WouldBlock);
 
         let large = vec![7; 1 << 20];
         let late = sender.send_timeout(&large, SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(late.is_half_sent(), "{late}");
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(sender.flush_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let failed = sender.try_finish().unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::NotReady);
+        assert_eq!(failed.kind(), ErrorKind::WouldBlock);
         let failed = failed.into_state().finish_timeout(SHORT).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
         let sender = failed.into_state();
@@ -125,7 +125,7 @@ fn an_end_of_tasks_is_tried_and_timed() {
         let mut reader = pipe.into_reader().into_tokio().open().await.unwrap();
         let mut writer = WriteEnd::at(path).unwrap().into_tokio().try_open().unwrap();
         let mut buf = [0; 8];
-        assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         let late = reader.read_timeout(&mut buf, SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert_eq!(writer.try_write(b"hello").unwrap(), 5);
@@ -220,7 +220,7 @@ fn a_task_that_is_to_keep_too_much_is_told_so() {
                 break error;
             }
         };
-        assert_eq!(error.kind(), ErrorKind::Congested);
+        assert_eq!(error.kind(), ErrorKind::Deadlock);
         // What was taken in is read first, in pieces, and nothing is lost.
         let mut half = other;
         let flushing = tokio::spawn(async move {
@@ -268,7 +268,7 @@ fn handles_are_tried_and_timed_by_tasks() {
         );
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         let kind = other.receiver().try_recv_with_handles().unwrap_err().kind();
-        assert_eq!(kind, ErrorKind::NotReady);
+        assert_eq!(kind, ErrorKind::WouldBlock);
         let late = other.receiver().recv_with_handles_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         let mut handles = Handles::new();
@@ -325,7 +325,7 @@ fn several_tasks_accept_at_once() {
                             }
                             Some(Err(error)) if error.kind() == ErrorKind::Cancelled => break,
                             Some(Err(error)) => {
-                                let late = [ErrorKind::NotReady, ErrorKind::TimedOut];
+                                let late = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
                                 assert!(late.contains(&error.kind()), "{error}");
                                 tokio::time::sleep(Duration::from_millis(1)).await;
                             }
@@ -357,7 +357,7 @@ fn a_task_that_waits_for_its_turn_to_accept_keeps_its_deadline() {
         assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await.is_pending());
         let late = listener.accept_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
-        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         let client = Connection::connect(listener.path()).unwrap();
         first.await.unwrap();
         drop(client);

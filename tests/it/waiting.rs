@@ -53,7 +53,7 @@ fn a9_a_pipe_that_takes_the_place_of_another_is_found_by_who_waits() {
             thread::spawn(move || {
                 // There is a pipe, and nobody reads from it.
                 let failed = WriteEnd::at(name).unwrap().try_open().unwrap_err();
-                assert_eq!(failed.kind(), ErrorKind::NotReady);
+                assert_eq!(failed.kind(), ErrorKind::WouldBlock);
                 started.send(()).unwrap();
                 failed.into_state().open().unwrap().write_all(b"to the second").unwrap();
             })
@@ -178,7 +178,7 @@ fn a18_a_reader_keeps_its_place_from_writer_to_writer() {
             TypedSender::<u32>::connect(&path).unwrap().send(&number).unwrap();
             assert_eq!(receiver.recv().unwrap(), number);
             // The end of this writer is seen, and the next one awaited.
-            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         }
         assert!(!waiting.is_finished());
         drop(receiver);
@@ -313,7 +313,7 @@ fn a_reader_that_spins_waits_as_any_other() {
         let token = CancelToken::new().unwrap();
         let reader = pipe.reader().cancelled_by(&token).open().unwrap().busy_poll(spin);
         let mut receiver = reader.into_receiver::<u32>();
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         for time in [Duration::ZERO, spin / 2, spin * 5] {
             assert_eq!(receiver.recv_timeout(time).unwrap_err().kind(), ErrorKind::TimedOut);
         }

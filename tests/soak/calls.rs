@@ -141,10 +141,10 @@ pub(crate) fn note(tally: &mut Tally<'_>, ask: &Ask, outcome: Result<Parcel, Err
             let len = if let Wish::Answer(len) = ask.wish { len } else { 1 };
             assert!(answer.is_whole() && answer.len() == len as u64, "a damaged answer");
         }
-        (Err(error), Wish::Failure) if error.kind() == ErrorKind::Failed => {
+        (Err(error), Wish::Failure) if error.kind() == ErrorKind::HandlerFailed => {
             assert!(error.is_delivered() && error.to_string().ends_with("as it was wished"));
         }
-        (Err(error), Wish::Panic) if error.kind() == ErrorKind::Panicked => {
+        (Err(error), Wish::Panic) if error.kind() == ErrorKind::HandlerPanicked => {
             assert!(error.is_delivered() && error.to_string().ends_with("as it was wished"));
         }
         (Err(error), Wish::Late(_)) if error.kind() == ErrorKind::TimedOut => {

@@ -77,8 +77,8 @@ fn receive(player: &mut Player) {
             Err(error) => match error.kind() {
                 // A kill cut off what the sender was at.
                 ErrorKind::Truncated => book.add(Count::Told, 1),
-                ErrorKind::NotReady if gone == NO_MORE => break,
-                ErrorKind::NotReady => {
+                ErrorKind::WouldBlock if gone == NO_MORE => break,
+                ErrorKind::WouldBlock => {
                     arrivals.settle_all(book);
                     settled = gone;
                     book.add(Count::Settled, 1);

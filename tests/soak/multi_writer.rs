@@ -60,8 +60,8 @@ fn receive(player: &mut Player) {
                 arrivals.take(book, &parcel);
             }
             Err(error) => match error.kind() {
-                ErrorKind::Lost => book.add(Count::Told, 1),
-                ErrorKind::NotReady => break,
+                ErrorKind::MessageLost => book.add(Count::Told, 1),
+                ErrorKind::WouldBlock => break,
                 ErrorKind::TimedOut => {}
                 _ => panic!("{error}"),
             },

@@ -107,7 +107,7 @@ async fn receive(player: &mut Player) {
                 silence = 0;
             }
             Ok(Err(error)) => {
-                assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+                assert_eq!(error.kind(), ErrorKind::MessageLost, "{error}");
                 book.add(Count::Told, 1);
             }
             // A busy machine may be late with what is there.

@@ -62,12 +62,12 @@ fn messages_go_through_in_order() {
 fn tries_and_deadlines_are_kept() {
     block_on(async {
         let (mut sender, mut receiver) = channel::<Vec<u8>>().await;
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(receiver.recv_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let large = vec![7; 1 << 20];
         let late = sender.send_timeout(&large, SHORT).await.unwrap_err();
         assert!(late.kind() == ErrorKind::TimedOut && late.is_half_sent());
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(sender.flush_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let late = sender.finish_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
@@ -179,7 +179,7 @@ fn both_sides_of_a_connection_may_send_much_first() {
 fn clients_are_accepted() {
     block_on(async {
         let listener: Listener<Toy> = Listener::temporary().unwrap().waiting_by(());
-        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(listener.accept_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let mut client = Connection::connect(listener.path()).unwrap();
         let mut accepted = listener.accept().await.unwrap();

@@ -217,7 +217,7 @@ impl Receiving {
         match self.take_in(limit)? {
             Intake::Some => Ok(self.backlog.len() - before),
             Intake::Nothing => Err(io::ErrorKind::WouldBlock.into()),
-            Intake::Full => Err(Obstacle::Congested.into()),
+            Intake::Full => Err(Obstacle::Deadlock.into()),
             Intake::Ended => Ok(0),
         }
     }
@@ -341,7 +341,7 @@ impl Sending {
             let asked = match incoming.take_in(limit)? {
                 Intake::Some => continue,
                 Intake::Nothing => PollFlags::OUT | PollFlags::IN,
-                Intake::Full => return Err(Obstacle::Congested.into()),
+                Intake::Full => return Err(Obstacle::Deadlock.into()),
                 Intake::Ended => PollFlags::OUT,
             };
             ready_or_time(self.side.fd(), asked, LOOK_AT_READER, wait)?;

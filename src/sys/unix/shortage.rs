@@ -14,5 +14,5 @@ pub(super) fn told(error: io::Error) -> io::Error {
         Some(Errno::NOBUFS | Errno::NOMEM) => "this machine has no memory for it",
         _ => return error,
     };
-    Obstacle::Exhausted(what).into()
+    Obstacle::ResourceExhausted(what).into()
 }

@@ -202,7 +202,7 @@ impl Incoming {
         let before = self.backlog.len();
         while !self.has_ended {
             if before > limit {
-                return Err(Obstacle::Congested.into());
+                return Err(Obstacle::Deadlock.into());
             }
             let over = if self.pipe.is_in_flight() {
                 self.pipe.poll()

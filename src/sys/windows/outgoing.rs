@@ -259,7 +259,7 @@ fn take_in(
         let over = if *is_reading {
             intake.poll()
         } else if taken > limit {
-            return Err(Obstacle::Congested.into());
+            return Err(Obstacle::Deadlock.into());
         } else {
             intake.read_ahead((limit - taken).saturating_add(1))
         };

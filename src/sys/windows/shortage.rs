@@ -23,7 +23,7 @@ pub(super) fn told(error: io::Error) -> io::Error {
         ) => "the system has no room for it",
         _ => return error,
     };
-    Obstacle::Exhausted(what).into()
+    Obstacle::ResourceExhausted(what).into()
 }
 
 #[cfg(test)]

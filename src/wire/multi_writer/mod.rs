@@ -43,7 +43,7 @@ use crate::error::FrameError;
 /// # What one writer can do to the others
 ///
 /// Nothing, as long as all write through this crate. A writer that is killed in the middle of a message
-/// loses that message. The receiver tells of it with an error of the kind [`Lost`](crate::ErrorKind::Lost), once for
+/// loses that message. The receiver tells of it with an error of the kind [`MessageLost`](crate::ErrorKind::MessageLost), once for
 /// each such message, and goes on. A message is lost when
 ///
 /// - its writer begins another one, introduces itself again, or says that this was all;

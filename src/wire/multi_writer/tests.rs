@@ -80,7 +80,7 @@ use Event::{Lost, Message};
 fn told(error: &Error) -> Event {
     assert_eq!(error.operation(), Operation::Receive);
     let text = error.to_string();
-    if error.kind() != ErrorKind::Lost {
+    if error.kind() != ErrorKind::MessageLost {
         return Event::Error(error.kind());
     }
     assert!(!error.is_fatal());

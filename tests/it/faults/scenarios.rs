@@ -245,11 +245,11 @@ fn messages(run: &mut Run) {
             Err(failed) => {
                 let (given_back, error) = failed.into_parts();
                 sender = given_back;
-                if error.kind() != ErrorKind::NotReady {
+                if error.kind() != ErrorKind::WouldBlock {
                     run.note(error);
                 }
                 match receiver.try_recv() {
-                    Err(error) if error.kind() == ErrorKind::NotReady => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     Err(error) => run.note(error),
                     Ok(other) => panic!("{other} was not sent"),
                 }
@@ -270,7 +270,7 @@ fn next_writer(run: &mut Run) {
             end.into_sender().send(&number).unwrap();
         });
         assert_eq!(run.again(|| receiver.recv_timeout(LONG)), number);
-        run.expect(ErrorKind::NotReady, || receiver.try_recv().map(drop));
+        run.expect(ErrorKind::WouldBlock, || receiver.try_recv().map(drop));
     }
     // A writer that is there and says nothing.
     let writer = quietly(|| WriteEnd::from(path.clone()).open().unwrap());
@@ -290,7 +290,7 @@ fn deadlines(run: &mut Run) {
     let mut open = run.go(pipe.reader().cancelled_by(&token), |end| end.open());
     run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
     run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
-    run.expect(ErrorKind::NotReady, || open.try_read(&mut [0]).map(drop));
+    run.expect(ErrorKind::WouldBlock, || open.try_read(&mut [0]).map(drop));
     // What it writes to has always room, and takes all or nothing.
     quietly(|| token.cancel());
     run.expect(ErrorKind::Cancelled, || open.read(&mut [0]).map(drop));
@@ -393,7 +393,7 @@ fn both_ways(run: &mut Run) {
             Err(error) => break error,
         }
     };
-    assert_eq!(last.kind(), ErrorKind::NotReady);
+    assert_eq!(last.kind(), ErrorKind::WouldBlock);
     run.expect(ErrorKind::TimedOut, || {
         one.sender().flush_timeout(SHORT).and_then(|()| one.sender().send_timeout(&long, SHORT))
     });
