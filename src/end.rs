@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::adaptive_read::Pace;
 use crate::error::{Error, Operation, TransitionError};
-use crate::pace::Pace;
 use crate::path::PipePath;
 use crate::source::{self, ReadTimeout, WriteTimeout};
 use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};

@@ -106,20 +106,19 @@
 #![doc(test(attr(deny(warnings))))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adaptive_read;
 mod channel;
-mod child;
-mod dialog;
-mod duplex;
+mod connection;
 mod end;
 mod error;
 mod handles;
-mod once;
-mod os;
-mod pace;
+mod oneshot;
+mod os_handles;
 mod path;
 mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
+mod process;
 mod seats;
 #[cfg(feature = "service")]
 mod service;
@@ -132,6 +131,7 @@ mod tokio;
 #[cfg(test)]
 #[path = "../tests/toy/mod.rs"]
 mod toy;
+mod typed_connection;
 mod wait;
 pub mod wire;
 
@@ -141,15 +141,14 @@ pub use channel::{
     Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, same_encoding,
 };
-pub use dialog::{Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
-pub use duplex::{
+pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
 };
 pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Reopen, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
-pub use once::{
+pub use oneshot::{
     receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,
     send_checked_timeout, send_timeout,
 };
@@ -159,6 +158,9 @@ pub use pipe::{Pipe, PipeOptions};
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{IfExists, Peer, User};
+pub use typed_connection::{
+    Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection,
+};
 pub use wait::CancelToken;
 
 #[cfg(doc)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::message::{Receivable, Sendable};
 use super::receiver::TypedReceiver;
 use super::sender::TypedSender;
-use crate::duplex::{ReadHalf, WriteHalf};
+use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::handles::Handles;
 use crate::state::{Mode, complete, complete_by, woken_at};

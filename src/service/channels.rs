@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use crate::channel::{Receivable, Sendable, TypedReceiver, TypedSender};
-use crate::duplex::{ReadHalf, WriteHalf};
+use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::Error;
 use crate::state::{Mode, woken_at};
 use crate::sys::Until;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::given::Given;
 use super::{ANSWER, ANSWERED, Answer, DONE, FAILED, PANICKED, Request};
-use crate::duplex::Connection;
+use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::wait::CancelToken;
 

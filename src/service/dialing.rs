@@ -5,9 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::dialog::HandshakeDone;
 use crate::error::Error;
 use crate::state::Mode;
+use crate::typed_connection::HandshakeDone;
 
 /// What connects. It knows no type of the caller's: a client can be shared whatever these are.
 pub(crate) type Dial<M> = Pin<Box<dyn Future<Output = Result<HandshakeDone<M>, Error>> + Send>>;

@@ -13,12 +13,12 @@ use super::given::Given;
 use super::tasks::Tasks;
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{ReceivingHalf, SendingHalf};
-use crate::duplex::WriteHalf;
+use crate::connection::WriteHalf;
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, complete_by};
 use crate::sys::Until;
+use crate::typed_connection::{ReceivingHalf, SendingHalf};
 use crate::wait::{left, sooner, until_changed};
 use crate::wire::{Codec, Framing};
 

@@ -6,12 +6,12 @@ use super::attempts::Attempts;
 use super::identifiers;
 use super::link::Link;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::Handshake;
-use crate::duplex::ConnectOptions;
+use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::Until;
+use crate::typed_connection::Handshake;
 use crate::wait::within;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 

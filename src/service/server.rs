@@ -14,14 +14,14 @@ use std::time::Duration;
 use super::desk::{Desk, Rules, Summary, instead};
 use super::{Answer, Request, identifiers};
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{Handshake, ReceivingHalf, SendingHalf};
-use crate::duplex::{Connection, Listener};
+use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
 use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::Until;
+use crate::typed_connection::{Handshake, ReceivingHalf, SendingHalf};
 use crate::wait::CancelToken;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::half;
+use crate::adaptive_read::Pace;
 use crate::error::Error;
-use crate::pace::Pace;
 use crate::seats::{Seat, Seats};
 use crate::sys::{Raw, Server, Until, Wait, Way, pause};
 use crate::wait::{CancelToken, left, waiting};

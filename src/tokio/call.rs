@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::SendingHalf;
 use crate::error::{Error, Obstacle, Operation};
 use crate::service::{Answer, Link, Shared, Tasks, not_sent, unanswered};
 use crate::sys::Until;
+use crate::typed_connection::SendingHalf;
 use crate::wire::{Codec, Framing};
 
 /// A call. However it ends, nobody waits for its answer once this is dropped, and it is in nobody's way.

@@ -10,7 +10,6 @@ use tokio::time::{timeout, timeout_at};
 use super::Tokio;
 use super::call::Call;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{HandshakeDone, shake_hands};
 use crate::error::Error;
 use crate::path::PipePath;
 use crate::service::{
@@ -18,6 +17,7 @@ use crate::service::{
 };
 use crate::state::Runtime as _;
 use crate::sys::Until;
+use crate::typed_connection::{HandshakeDone, shake_hands};
 use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {

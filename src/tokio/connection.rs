@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Tokio;
-use crate::duplex::{ConnectOptions, Connection};
+use crate::connection::{ConnectOptions, Connection};
 use crate::error::TransitionError;
 
 impl ConnectOptions {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::Tokio;
 use super::runtime::Accepting;
-use crate::duplex::{Connection, Listener, REST};
+use crate::connection::{Connection, Listener, REST};
 use crate::error::{Error, ErrorKind, Obstacle, Operation, TransitionError};
 use crate::sys::PolledServer;
 

@@ -6,7 +6,6 @@ mod call;
 #[cfg(feature = "service")]
 mod client;
 mod connection;
-mod dialog;
 mod end;
 mod listener;
 mod receiver;
@@ -14,6 +13,7 @@ mod runtime;
 mod sender;
 #[cfg(feature = "service")]
 mod service;
+mod typed_connection;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
 ///

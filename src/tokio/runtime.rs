@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Sleep, sleep_until};
 
 use super::Tokio;
+use crate::adaptive_read::Pace;
 use crate::error::{Error, Obstacle};
-use crate::pace::Pace;
 use crate::seats::{Seat, Seats, none_left};
 use crate::state::{Mode, Runtime, Waiting, half};
 use crate::sys::{Pauses, Polled, PolledServer, Raw, Server, Until, Wait, Way, end_of_wait};

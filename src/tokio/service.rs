@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
-use crate::duplex::Listener;
+use crate::connection::Listener;
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{Response, Serves, Service, Summary, accept, caught, serve};
 use crate::wire::{Codec, Framing};

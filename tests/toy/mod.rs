@@ -13,9 +13,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::adaptive_read::Pace;
 use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::pace::Pace;
 use crate::seats::{Seat, Seats};
 use crate::source::{self, ReadTimeout, Sink, Source, WriteTimeout};
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};

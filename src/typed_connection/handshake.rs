@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::halves::Channels;
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
-use crate::duplex::{Connection, ReadHalf, WriteHalf};
+use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::Until;

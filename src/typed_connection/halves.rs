@@ -1,7 +1,7 @@
 //! What is sent and received with over a connection.
 
 use crate::channel::{TypedReceiver, TypedSender};
-use crate::duplex::{ReadHalf, WriteHalf};
+use crate::connection::{ReadHalf, WriteHalf};
 use crate::state::Blocking;
 use crate::wire::{LengthPrefixed, Postcard};
 

@@ -11,7 +11,7 @@ use super::halves::{Channels, ReceivingHalf, SendingHalf};
 use super::handshake::Handshake;
 use super::message::{Inbound, Outbound};
 use crate::channel::{Receivable, Sendable, TypedReceiver, WithHandles};
-use crate::duplex::{ConnectOptions, Connection, WriteHalf};
+use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;

@@ -7,8 +7,8 @@ use futures_core::Stream;
 
 use super::Tokio;
 use crate::channel::Receivable;
-use crate::dialog::{Handshake, TypedConnection};
 use crate::error::Error;
+use crate::typed_connection::{Handshake, TypedConnection};
 use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> Handshake<F, C> {

@@ -1,6 +1,6 @@
 //! Ends as handles of the system, and handles as ends.
 
-use crate::duplex::Connection;
+use crate::connection::Connection;
 use crate::end::{End, Unnamed};
 use crate::error::{Error, Operation, TransitionError};
 use crate::handles::FromHandle;
@@ -138,7 +138,7 @@ mod unix {
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     use super::{both, whole};
-    use crate::duplex::Connection;
+    use crate::connection::Connection;
     use crate::end::{End, PipeRef, Reopen, Unnamed};
     use crate::error::{Error, Operation};
     use crate::handles::FromHandle;
@@ -239,7 +239,7 @@ mod windows {
     use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 
     use super::{both, whole};
-    use crate::duplex::{Connection, ConnectionHalf};
+    use crate::connection::{Connection, ConnectionHalf};
     use crate::end::{End, Unnamed};
     use crate::path::PipePath;
     use crate::state::{Direction, Mode, Open};

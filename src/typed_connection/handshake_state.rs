@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::duplex::{ReadHalf, WriteHalf};
+use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::wire::short_text;
 
@@ -190,7 +190,7 @@ impl HandshakeState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialog::Handshake;
+    use crate::typed_connection::Handshake;
 
     fn terms() -> Terms {
         Handshake::new().sending("event/1").receiving("command/1").terms(true, false)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use super::connection::Connection;
+use super::stream::Connection;
 use crate::error::{Error, ErrorKind, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::seats::{Seat, Seats};
