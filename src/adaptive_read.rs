@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{Until, sleeps};
+use crate::sys::{WaitLimit, sleeps};
 
 /// The pace of the reads of one end.
 #[derive(Clone, Debug)]
@@ -20,12 +20,12 @@ impl Pace {
     /// Reads, and lets some time pass before that or instead of sleeping.
     pub(crate) fn read(
         &mut self,
-        until: Until,
-        mut read: impl FnMut(Until) -> io::Result<usize>,
+        until: WaitLimit,
+        mut read: impl FnMut(WaitLimit) -> io::Result<usize>,
     ) -> io::Result<usize> {
         match self {
             Self::Gathering(gathering) => {
-                let paused = !matches!(until, Until::Now) && gathering.pause();
+                let paused = !matches!(until, WaitLimit::Now) && gathering.pause();
                 let bytes = read(until)?;
                 gathering.note(bytes, paused, sleeps);
                 Ok(bytes)
@@ -139,22 +139,22 @@ const MOST_PATIENCE: usize = 1024;
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// When to stop spinning; `None` where there is nothing to wait for.
-fn spin_end(time: Duration, until: Until) -> Option<Instant> {
+fn spin_end(time: Duration, until: WaitLimit) -> Option<Instant> {
     let end = Instant::now().checked_add(time.min(A_DAY))?;
     match until {
-        Until::Now => None,
-        Until::Deadline(deadline) => Some(end.min(deadline)),
-        Until::Done => Some(end),
+        WaitLimit::Now => None,
+        WaitLimit::Deadline(deadline) => Some(end.min(deadline)),
+        WaitLimit::Done => Some(end),
     }
 }
 
 fn spin(
     end: Instant,
-    until: Until,
-    mut read: impl FnMut(Until) -> io::Result<usize>,
+    until: WaitLimit,
+    mut read: impl FnMut(WaitLimit) -> io::Result<usize>,
 ) -> io::Result<usize> {
     loop {
-        match read(Until::Now) {
+        match read(WaitLimit::Now) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             // The one that is waited for may have no other processor.
             Err(_) if Instant::now() < end => thread::yield_now(),
@@ -235,7 +235,7 @@ mod tests {
         let mut pace =
             Pace::Gathering(Gathering { since: Some(Instant::now()), ..Gathering::default() });
         let Pace::Gathering(before) = pace.clone() else { panic!("it spins") };
-        pace.read(Until::Now, |_| Ok(1)).unwrap();
+        pace.read(WaitLimit::Now, |_| Ok(1)).unwrap();
         let Pace::Gathering(after) = pace else { panic!("it spins") };
         assert_eq!(
             (after.since, after.reads),
@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn one_may_spin_for_as_long_as_there_is_time() {
         let mut asked = 0;
-        let read = Pace::Spinning(Duration::MAX).read(Until::Done, |until| {
-            assert!(matches!(until, Until::Now), "it does not sleep");
+        let read = Pace::Spinning(Duration::MAX).read(WaitLimit::Done, |until| {
+            assert!(matches!(until, WaitLimit::Now), "it does not sleep");
             asked += 1;
             if asked < 5 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(7) }
         });
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn errors_come_through() {
         for mut pace in [Pace::default(), Pace::Spinning(Duration::from_micros(10))] {
-            let failed = pace.read(Until::Done, |_| Err(io::ErrorKind::BrokenPipe.into()));
+            let failed = pace.read(WaitLimit::Done, |_| Err(io::ErrorKind::BrokenPipe.into()));
             assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::source::{self, ReadTimeout, WriteTimeout};
 use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};
-use crate::sys::{Raw, Until, Wait, Way};
+use crate::sys::{Raw, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
 
 /// The end of a pipe that is read from.
@@ -444,7 +444,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     pub fn open(
         self,
     ) -> M::Ret<impl Future<Output = Result<End<D, Open<M>, P>, TransitionError<Self>>>> {
-        M::run(self.opening(Until::Done))
+        M::run(self.opening(WaitLimit::Done))
     }
 
     /// Opens the end if that takes no waiting.
@@ -470,7 +470,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no pipe of this name.
     /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): nobody reads from it yet.
     pub fn try_open(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
-        complete(self.opening(Until::Now))
+        complete(self.opening(WaitLimit::Now))
     }
 
     /// Opens the end, and waits for some time at most.
@@ -501,12 +501,15 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
 
     pub(crate) fn open_until(
         self,
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<End<D, Open<M>, P>, TransitionError<Self>>>> {
         M::run(self.opening(until))
     }
 
-    async fn opening(mut self, until: Until) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
+    async fn opening(
+        mut self,
+        until: WaitLimit,
+    ) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (held, any_owner) = (&mut self.held, self.settings.any_owner);
         let token = self.settings.token.as_ref();
         let opened = M::attempt(until, token, |wait| held.open(D::WAY, any_owner, wait)).await;
@@ -657,7 +660,7 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// Does something that may have to wait with the open end itself.
     pub(crate) fn wait_with<T>(
         &mut self,
-        until: Until,
+        until: WaitLimit,
         act: impl FnOnce(&mut Raw, Wait<'_>) -> T,
     ) -> T {
         act(&mut self.state.io, waiting(until, self.settings.token.as_ref()))
@@ -769,7 +772,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     ///
     /// The system may not tell of them.
     pub fn read(&mut self, buf: &mut [u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
-        self.reading(buf, Until::Done)
+        self.reading(buf, WaitLimit::Done)
     }
 
     /// Reads the bytes that are there, without waiting.
@@ -795,7 +798,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// Those of [`read`](Self::read), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there are none, or no
     /// writer came yet.
     pub fn try_read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        let read = complete_by(|cx| self.poll_read_until(cx, buf, Until::Now));
+        let read = complete_by(|cx| self.poll_read_until(cx, buf, WaitLimit::Now));
         read.map_err(|error| self.failed(Operation::Receive, error))
     }
 
@@ -832,10 +835,10 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     fn reading<'a, 'b>(
         &'a mut self,
         buf: &'b mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<usize, Error>> + use<'a, 'b, M, P>> {
         type State<'a, 'b, M, P> = (&'a mut End<Read, Open<M>, P>, &'b mut [u8], usize);
-        let poll = |state: &mut State<'a, 'b, M, P>, cx: &mut Context<'_>, until: Until| {
+        let poll = |state: &mut State<'a, 'b, M, P>, cx: &mut Context<'_>, until: WaitLimit| {
             let (end, buf, bytes) = state;
             let read = ready!(end.poll_read_until(cx, buf, until));
             *bytes = read.map_err(|error| end.failed(Operation::Receive, error))?;
@@ -849,7 +852,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         let room = !buf.is_empty();
         let Settings { token, pace, .. } = &mut self.settings;
@@ -866,7 +869,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
 }
 
 impl<P: PipeRef> End<Read, Open, P> {
-    pub(crate) fn wait_for_writer_until(&mut self, until: Until) -> Result<(), Error> {
+    pub(crate) fn wait_for_writer_until(&mut self, until: WaitLimit) -> Result<(), Error> {
         let waited = self.wait_with(until, Raw::wait_for_writer);
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
     }
@@ -931,7 +934,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// The bytes of a future that was dropped may still be written, whole or not at all, until the next write. One
     /// with the same bytes goes on with them, and writes them once.
     pub fn write(&mut self, bytes: &[u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
-        self.writing(bytes, Until::Done)
+        self.writing(bytes, WaitLimit::Done)
     }
 
     /// Writes what there is room for, without waiting; tells how many bytes.
@@ -957,7 +960,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     ///
     /// Those of [`write`](Self::write), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room.
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        let written = complete_by(|cx| self.poll_write_until(cx, bytes, Until::Now));
+        let written = complete_by(|cx| self.poll_write_until(cx, bytes, WaitLimit::Now));
         written.map_err(|error| self.failed(Operation::Send, error))
     }
 
@@ -998,10 +1001,10 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     fn writing<'a, 'b>(
         &'a mut self,
         bytes: &'b [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<usize, Error>> + use<'a, 'b, M, P>> {
         type State<'a, M, P> = (&'a mut End<Write, Open<M>, P>, usize);
-        let poll = move |state: &mut State<'a, M, P>, cx: &mut Context<'_>, until: Until| {
+        let poll = move |state: &mut State<'a, M, P>, cx: &mut Context<'_>, until: WaitLimit| {
             let (end, count) = state;
             let written = ready!(end.poll_write_until(cx, bytes, until));
             *count = written.map_err(|error| end.failed(Operation::Send, error))?;
@@ -1015,7 +1018,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.token.as_ref())
     }
@@ -1027,7 +1030,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         limit: usize,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         let (io, token) = (&mut self.state.io, self.settings.token.as_ref());
         M::poll_write_or_take_in(io, incoming.io_mut(), limit, cx, bytes, until, token)
@@ -1036,19 +1039,19 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     pub(crate) fn poll_finish_until(
         &mut self,
         cx: &mut Context<'_>,
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<()>> {
         M::poll_finish(&mut self.state.io, cx, until, self.settings.token.as_ref())
     }
 
-    pub(crate) async fn finish_in_place(&mut self, until: Until) -> Result<(), Error> {
+    pub(crate) async fn finish_in_place(&mut self, until: WaitLimit) -> Result<(), Error> {
         let finish = poll_fn(|cx| self.poll_finish_until(cx, until));
         let finished = woken_at::<M, _>(until, finish).await;
         finished.map_err(|error| self.failed(Operation::Finish, error))
     }
 
     /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
-    pub(crate) async fn wait_until_taken(&self, until: Until) -> io::Result<bool> {
+    pub(crate) async fn wait_until_taken(&self, until: WaitLimit) -> io::Result<bool> {
         let (raw, token) = (M::raw(&self.state.io), self.settings.token.as_ref());
         M::attempt(until, token, |wait| raw.wait_until_taken(wait)).await
     }
@@ -1061,7 +1064,7 @@ impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
     }
@@ -1074,16 +1077,16 @@ impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, until)
     }
 
-    async fn taken(&mut self, until: Until) -> io::Result<bool> {
+    async fn taken(&mut self, until: WaitLimit) -> io::Result<bool> {
         self.wait_until_taken(until).await
     }
 
-    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<io::Result<()>> {
         self.poll_finish_until(cx, until)
     }
 
@@ -1099,21 +1102,21 @@ impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
         self.state.io.lent_mut()
     }
 
-    fn give(&mut self, until: Until) -> io::Result<usize> {
+    fn give(&mut self, until: WaitLimit) -> io::Result<usize> {
         self.wait_with(until, |io, wait| io.give(wait))
     }
 }
 
 impl<P: PipeRef> io::Read for End<Read, Open, P> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        complete_by(|cx| self.poll_read_until(cx, buf, Until::Done))
+        complete_by(|cx| self.poll_read_until(cx, buf, WaitLimit::Done))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = bufs.iter().any(|buf| !buf.is_empty());
         let (io, Settings { token, pace, .. }) = (&mut self.state.io, &mut self.settings);
-        let read =
-            pace.read(Until::Done, |until| io.read_vectored(bufs, waiting(until, token.as_ref())));
+        let read = pace
+            .read(WaitLimit::Done, |until| io.read_vectored(bufs, waiting(until, token.as_ref())));
         if room && is_end(&read) && self.next_writer() {
             self.state.io.renew()?;
         }
@@ -1123,11 +1126,11 @@ impl<P: PipeRef> io::Read for End<Read, Open, P> {
 
 impl<P: PipeRef> io::Write for End<Write, Open, P> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        complete_by(|cx| self.poll_write_until(cx, bytes, Until::Done))
+        complete_by(|cx| self.poll_write_until(cx, bytes, WaitLimit::Done))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.wait_with(Until::Done, |io, wait| io.write_vectored(bufs, wait))
+        self.wait_with(WaitLimit::Done, |io, wait| io.write_vectored(bufs, wait))
     }
 
     /// Does nothing: what is written is in the pipe.

@@ -236,7 +236,7 @@ impl FromHandle for Handle {
 /// A file or a device.
 impl FromHandle for File {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
-        match sys::expect_file(&handle) {
+        match sys::ensure_file(&handle) {
             Ok(()) => Ok(handle.into()),
             Err(error) => Err((handle, Error::new(Operation::TakeHandle, error))),
         }

@@ -115,11 +115,11 @@ mod handles;
 mod oneshot;
 mod os_handles;
 mod path;
+mod permits;
 mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
 mod process;
-mod seats;
 #[cfg(feature = "service")]
 mod service;
 mod source;

@@ -143,7 +143,7 @@ mod unix {
     use crate::error::{Error, Operation};
     use crate::handles::FromHandle;
     use crate::state::{Direction, Mode, Open};
-    use crate::sys::{Socket, expect_socket_of};
+    use crate::sys::{Socket, ensure_socket_of};
 
     /// A socket that listens, of the internet.
     impl FromHandle for TcpListener {
@@ -188,7 +188,7 @@ mod unix {
     }
 
     fn socket<T: From<OwnedFd>>(fd: OwnedFd, wanted: Socket) -> Result<T, (OwnedFd, Error)> {
-        match expect_socket_of(&fd, wanted) {
+        match ensure_socket_of(&fd, wanted) {
             Ok(()) => Ok(fd.into()),
             Err(error) => Err((fd, Error::new(Operation::TakeHandle, error))),
         }

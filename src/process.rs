@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::end::{End, PipeRef, Reopen};
 use crate::error::{Error, ErrorKind, Obstacle, TransitionError};
 use crate::state::{Closed, Open, Read, Write};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wait::{left, sooner, within};
 
 impl<P: Reopen> End<Write, Closed, P> {
@@ -168,7 +168,7 @@ fn watching<T, S>(
     child: &mut Child,
     timeout: Duration,
     mut state: S,
-    mut attempt: impl FnMut(S, Until) -> Result<T, (S, Error)>,
+    mut attempt: impl FnMut(S, WaitLimit) -> Result<T, (S, Error)>,
 ) -> Result<T, (S, Error)> {
     let until = within(timeout);
     let mut exited = None;

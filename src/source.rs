@@ -235,7 +235,7 @@ pub(crate) mod half {
     use std::io;
     use std::task::{Context, Poll};
 
-    use crate::sys::Until;
+    use crate::sys::WaitLimit;
 
     pub trait Source {
         fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
@@ -250,7 +250,7 @@ pub(crate) mod half {
             &mut self,
             cx: &mut Context<'_>,
             buf: &mut [u8],
-            until: Until,
+            until: WaitLimit,
         ) -> Poll<io::Result<usize>>;
     }
 
@@ -259,14 +259,18 @@ pub(crate) mod half {
             &mut self,
             cx: &mut Context<'_>,
             bytes: &[u8],
-            until: Until,
+            until: WaitLimit,
         ) -> Poll<io::Result<usize>>;
 
         /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
-        fn taken(&mut self, until: Until) -> impl Future<Output = io::Result<bool>>;
+        fn taken(&mut self, until: WaitLimit) -> impl Future<Output = io::Result<bool>>;
 
         /// Ends the direction of a connection; nothing, where only closing the end does that.
-        fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>>;
+        fn poll_half_close(
+            &mut self,
+            cx: &mut Context<'_>,
+            until: WaitLimit,
+        ) -> Poll<io::Result<()>>;
 
         /// Lends room for `before + len` bytes, if it will be given to the system without copying.
         fn lend(&mut self, _before: usize, _len: usize) -> bool {
@@ -284,7 +288,7 @@ pub(crate) mod half {
         }
 
         /// Puts bytes of what is lent into the pipe, as [`poll_write_within`](Self::poll_write_within) would.
-        fn give(&mut self, _until: Until) -> io::Result<usize> {
+        fn give(&mut self, _until: WaitLimit) -> io::Result<usize> {
             Ok(0)
         }
     }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation};
-use crate::sys::{Event, Until, Wait};
+use crate::sys::{Event, Wait, WaitLimit};
 
 #[cfg(feature = "tokio")]
-pub(crate) use tasks::Sleeper;
+pub(crate) use tasks::CancelWatch;
 
 /// A token that ends whatever waits on it, once and for good.
 ///
@@ -210,26 +210,26 @@ impl fmt::Debug for CancelToken {
 }
 
 /// The wait of one operation, which a token may end.
-pub(crate) fn waiting(until: Until, token: Option<&CancelToken>) -> Wait<'_> {
+pub(crate) fn waiting(until: WaitLimit, token: Option<&CancelToken>) -> Wait<'_> {
     Wait { until, token: token.map(CancelToken::event) }
 }
 
 /// The end of a time that begins now. What is too far away to be told is never.
-pub(crate) fn within(time: Duration) -> Until {
-    Instant::now().checked_add(time).map_or(Until::Done, Until::Deadline)
+pub(crate) fn within(time: Duration) -> WaitLimit {
+    Instant::now().checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline)
 }
 
 /// How long a wait may still take.
-pub(crate) fn left(until: Until) -> Duration {
+pub(crate) fn left(until: WaitLimit) -> Duration {
     match until {
-        Until::Done => Duration::MAX,
-        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
-        Until::Now => Duration::ZERO,
+        WaitLimit::Done => Duration::MAX,
+        WaitLimit::Deadline(end) => end.saturating_duration_since(Instant::now()),
+        WaitLimit::Now => Duration::ZERO,
     }
 }
 
 /// The earlier of the end of a wait and of the end of a time that begins now.
-pub(crate) fn sooner(until: Until, time: Duration) -> Until {
+pub(crate) fn sooner(until: WaitLimit, time: Duration) -> WaitLimit {
     within(left(until).min(time))
 }
 
@@ -240,9 +240,9 @@ pub(crate) const CANCEL_CHECK: Duration = Duration::from_millis(20);
 pub(crate) fn until_changed<'a, T>(
     changed: &Condvar,
     shared: MutexGuard<'a, T>,
-    until: Until,
+    until: WaitLimit,
 ) -> (MutexGuard<'a, T>, bool) {
-    if let Until::Done = until {
+    if let WaitLimit::Done = until {
         return (changed.wait(shared).unwrap_or_else(PoisonError::into_inner), true);
     }
     let left = left(until);
@@ -265,52 +265,52 @@ mod tasks {
     use crate::error::Obstacle;
 
     /// Where one end keeps the waker of the task that waits for it.
-    type Bed = Mutex<Option<Waker>>;
+    type WakerSlot = Mutex<Option<Waker>>;
 
     #[derive(Default)]
-    pub(super) struct Tasks(Mutex<Vec<Weak<Bed>>>);
+    pub(super) struct Tasks(Mutex<Vec<Weak<WakerSlot>>>);
 
     impl Tasks {
         pub(super) fn wake(&self) {
-            let beds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            for bed in beds.iter().filter_map(Weak::upgrade) {
-                let waker = bed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for slot in slots.iter().filter_map(Weak::upgrade) {
+                let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 waker.into_iter().for_each(Waker::wake);
             }
         }
     }
 
     /// What waits under a token, in a task.
-    pub(crate) struct Sleeper {
+    pub(crate) struct CancelWatch {
         token: CancelToken,
-        bed: Arc<Bed>,
+        slot: Arc<WakerSlot>,
     }
 
-    impl Sleeper {
+    impl CancelWatch {
         pub(crate) fn new(token: &CancelToken) -> Self {
-            let bed = Arc::default();
-            let mut beds = token.0.tasks.0.lock().unwrap_or_else(PoisonError::into_inner);
-            beds.retain(|bed| bed.strong_count() > 0);
-            beds.push(Arc::downgrade(&bed));
-            Self { token: token.clone(), bed }
+            let slot = Arc::default();
+            let mut slots = token.0.tasks.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.retain(|slot| slot.strong_count() > 0);
+            slots.push(Arc::downgrade(&slot));
+            Self { token: token.clone(), slot }
         }
 
         /// Fails once the token is stopped, and wakes the task when that comes.
         pub(crate) fn check(&self, cx: &Context<'_>) -> io::Result<()> {
-            let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *bed {
+            let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *slot {
                 Some(waker) => waker.clone_from(cx.waker()),
                 empty => *empty = Some(cx.waker().clone()),
             }
-            drop(bed);
+            drop(slot);
             // After the waker is in its place: who stops now wakes it.
             if self.token.is_cancelled() { Err(Obstacle::Cancelled.into()) } else { Ok(()) }
         }
     }
 
-    impl fmt::Debug for Sleeper {
+    impl fmt::Debug for CancelWatch {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("Sleeper").field("token", &self.token).finish_non_exhaustive()
+            f.debug_struct("CancelWatch").field("token", &self.token).finish_non_exhaustive()
         }
     }
 }

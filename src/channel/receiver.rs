@@ -17,7 +17,7 @@ use crate::end::{End, PipeRef, ReadEnd};
 use crate::error::{Error, FrameError, Operation};
 use crate::source::{ReadTimeout, Ret, Source};
 use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{
     BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire, WriterId,
 };
@@ -432,7 +432,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     pub(crate) fn recv_until(
         &mut self,
-        until: Until,
+        until: WaitLimit,
     ) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
@@ -634,22 +634,22 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         &'a mut self,
         take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>> {
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_fill_by(cx, R::poll_read)
         };
-        R::Mode::wait(Ok(()), Until::Done, self, fill, take)
+        R::Mode::wait(Ok(()), WaitLimit::Done, self, fill, take)
     }
 
     #[inline]
     fn receive_until<'a, V>(
         &'a mut self,
-        until: Until,
+        until: WaitLimit,
         take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>>
     where
         R: ReadTimeout,
     {
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until))
         };
         R::Mode::wait(Ok(()), until, self, fill, take)
@@ -660,7 +660,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         R: ReadTimeout,
     {
         complete_by(|cx| {
-            self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, Until::Now))
+            self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, WaitLimit::Now))
         })
     }
 }
@@ -693,7 +693,7 @@ impl<T, M: Mode, P: PipeRef, F: Framing, C: Codec> TypedReceiver<T, End<Read, Op
     pub(crate) fn poll_fill_in_mode(
         &mut self,
         cx: &mut Context<'_>,
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<Result<(), Error>> {
         self.poll_fill_by(cx, |end, cx, buf| end.poll_read_until(cx, buf, until))
     }

@@ -18,7 +18,7 @@ use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
 use crate::source::{Sink, SinkRet, WriteTimeout};
 use crate::state::{Runtime as _, complete, complete_by, woken_at};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends values of one type.
@@ -324,7 +324,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E: WriteTimeout,
     {
         self.outgoing.stage(value)?;
-        self.write_here(Until::Now)
+        self.write_here(WaitLimit::Now)
     }
 
     /// Sends a value, waiting for some time at most.
@@ -375,7 +375,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub(crate) fn send_until<'a>(
         &'a mut self,
         value: &T,
-        until: Until,
+        until: WaitLimit,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
@@ -443,7 +443,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E: WriteTimeout,
     {
         self.outgoing.stage(value)?;
-        self.write_here(Until::Now)
+        self.write_here(WaitLimit::Now)
     }
 
     /// Sends a value in its borrowed form, waiting for some time at most.
@@ -511,10 +511,10 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Sendable,
     {
         let staged = self.outgoing.stage(value);
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_write_batch_by(cx, E::poll_write)
         };
-        E::Mode::wait(staged, Until::Done, self, write, |_| Ok(()))
+        E::Mode::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     /// Sends what was fed.
@@ -539,10 +539,10 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// `Disconnected`, `Cancelled` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
     pub fn flush(&mut self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
-        let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: Until| {
+        let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_write_out_by(cx, E::poll_write)
         };
-        E::Mode::wait(Ok(()), Until::Done, self, write, |_| Ok(()))
+        E::Mode::wait(Ok(()), WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     /// Sends what was fed, as far as there is room.
@@ -571,7 +571,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteTimeout,
     {
-        self.write_out_here(Until::Now)
+        self.write_out_here(WaitLimit::Now)
     }
 
     /// Sends what was fed, waiting for some time at most.
@@ -603,7 +603,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteTimeout,
     {
-        let write = |this: &mut &mut Self, cx: &mut Context<'_>, until: Until| {
+        let write = |this: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
         };
         E::Mode::wait(Ok(()), E::Mode::within(timeout), self, write, |_| Ok(()))
@@ -689,7 +689,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteTimeout,
     {
-        self.finish_until(Until::Done)
+        self.finish_until(WaitLimit::Done)
     }
 
     /// Says that this was all, if there is room for it, and does not wait until it is taken.
@@ -721,7 +721,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteTimeout,
     {
-        complete(self.finishing(Until::Now))
+        complete(self.finishing(WaitLimit::Now))
     }
 
     /// Says that this was all, and waits for some time at most until it is taken.
@@ -758,7 +758,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
 
     pub(crate) fn finish_until(
         self,
-        until: Until,
+        until: WaitLimit,
     ) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
         E: WriteTimeout,
@@ -766,7 +766,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E::Mode::run(woken_at::<E::Mode, _>(until, self.finishing(until)))
     }
 
-    async fn finishing(mut self, until: Until) -> Result<Delivery, TransitionError<Self>>
+    async fn finishing(mut self, until: WaitLimit) -> Result<Delivery, TransitionError<Self>>
     where
         E: WriteTimeout,
     {
@@ -777,7 +777,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }
     }
 
-    async fn said_all(&mut self, until: Until) -> Result<Delivery, Error>
+    async fn said_all(&mut self, until: WaitLimit) -> Result<Delivery, Error>
     where
         E: WriteTimeout,
     {
@@ -833,21 +833,21 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         &'a mut self,
         staged: Result<(), Error>,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_write_or_withdraw_by(cx, E::poll_write)
         };
-        E::Mode::wait(staged, Until::Done, self, write, |_| Ok(()))
+        E::Mode::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     pub(super) fn sending_until<'a>(
         &'a mut self,
         staged: Result<(), Error>,
-        until: Until,
+        until: WaitLimit,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         E: WriteTimeout,
     {
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_write_or_withdraw_by(cx, |io, cx, bytes| {
                 io.poll_write_within(cx, bytes, until)
             })
@@ -856,7 +856,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes what is staged where that is not to be awaited, as [`sending_until`](Self::sending_until).
-    pub(super) fn write_here(&mut self, until: Until) -> Result<(), Error>
+    pub(super) fn write_here(&mut self, until: WaitLimit) -> Result<(), Error>
     where
         E: WriteTimeout,
     {
@@ -868,7 +868,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes what is staged where that is not to be awaited, and takes nothing back.
-    pub(super) fn write_out_here(&mut self, until: Until) -> Result<(), Error>
+    pub(super) fn write_out_here(&mut self, until: WaitLimit) -> Result<(), Error>
     where
         E: WriteTimeout,
     {

@@ -14,7 +14,7 @@ use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::handles::Handles;
 use crate::state::{Mode, complete, complete_by, woken_at};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
 /// In place of the type of messages: each is a `T`, and may have handles beside it.
@@ -117,7 +117,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         value: &T,
         handles: &mut Handles,
     ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
-        M::run(self.sending_with(value, handles, Until::Done))
+        M::run(self.sending_with(value, handles, WaitLimit::Done))
     }
 
     /// Sends a value with handles beside it, if there is room for all of it.
@@ -146,7 +146,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// Those of [`send_with_handles`](Self::send_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_send_with_handles(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        complete(self.sending_with(value, handles, Until::Now))
+        complete(self.sending_with(value, handles, WaitLimit::Now))
     }
 
     /// Sends a value with handles beside it, waiting for some time at most.
@@ -188,7 +188,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         &mut self,
         value: &T,
         handles: &mut Handles,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<(), Error> {
         self.sending_with_by(value, handles, until, |io, cx, bytes| {
             io.poll_write_until(cx, bytes, until)
@@ -200,7 +200,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         &mut self,
         value: &T,
         handles: &mut Handles,
-        until: Until,
+        until: WaitLimit,
         mut write: impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
     ) -> Result<(), Error> {
         // What was fed goes first: the handles go with the next byte that is written.
@@ -273,7 +273,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     pub fn recv_with_handles(
         &mut self,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
-        self.recv_with_handles_until(Until::Done)
+        self.recv_with_handles_until(WaitLimit::Done)
     }
 
     /// Receives the next value with the handles beside it, if it is there.
@@ -298,8 +298,8 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     ///
     /// Those of [`recv_with_handles`](Self::recv_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_recv_with_handles(&mut self) -> Result<(T, Handles), Error> {
-        self.io_mut().raw_mut().let_in();
-        complete_by(|cx| self.poll_fill_in_mode(cx, Until::Now))?;
+        self.io_mut().raw_mut().allow_handles();
+        complete_by(|cx| self.poll_fill_in_mode(cx, WaitLimit::Now))?;
         self.message_with()
     }
 
@@ -332,11 +332,11 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
 
     fn recv_with_handles_until<'a>(
         &'a mut self,
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>> + use<'a, T, F, C, M>> {
         // A handshake has done that before. Without one, the first look for handles does.
-        self.io_mut().raw_mut().let_in();
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        self.io_mut().raw_mut().allow_handles();
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_in_mode(cx, until)
         };
         M::wait(Ok(()), until, self, fill, |this| this.message_with())

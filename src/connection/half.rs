@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::end::{self, End, PipeRef};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::seats::Seat;
+use crate::permits::Permit;
 use crate::state::{Blocking, Mode, Open, Read, Write, complete};
-use crate::sys::{Peer, Until};
+use crate::sys::{Peer, WaitLimit};
 
 /// The half of a connection that is read from.
 ///
@@ -81,7 +81,7 @@ pub type WriteHalf<M = Blocking> = End<Write, Open<M>, ConnectionHalf>;
 #[derive(Clone, Debug)]
 pub struct ConnectionHalf {
     pub(super) path: Option<PipePath>,
-    pub(super) _seat: Option<Arc<Seat>>,
+    pub(super) _permit: Option<Arc<Permit>>,
 }
 
 impl PipeRef for ConnectionHalf {}
@@ -118,7 +118,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): the pipe is one of another program, of a type that has no
     ///   such thing. Windows alone.
     pub fn finish(self) -> M::Ret<impl Future<Output = Result<(), TransitionError<Self>>>> {
-        M::run(self.finishing(Until::Done))
+        M::run(self.finishing(WaitLimit::Done))
     }
 
     /// Says that this was all, if that takes no waiting.
@@ -141,7 +141,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     ///
     /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): the pipe is full. Windows alone.
     pub fn try_finish(self) -> Result<(), TransitionError<Self>> {
-        complete(self.finishing(Until::Now))
+        complete(self.finishing(WaitLimit::Now))
     }
 
     /// Says that this was all, and waits for some time at most for room to say so.
@@ -170,7 +170,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
         M::run(self.finishing(M::within(timeout)))
     }
 
-    pub(super) async fn finishing(mut self, until: Until) -> Result<(), TransitionError<Self>> {
+    pub(super) async fn finishing(mut self, until: WaitLimit) -> Result<(), TransitionError<Self>> {
         match self.finish_in_place(until).await {
             Ok(()) => Ok(()),
             Err(error) => Err(TransitionError::new(self, error)),

@@ -13,9 +13,9 @@ use static_assertions::assert_impl_all;
 use super::stream::Connection;
 use crate::error::{Error, ErrorKind, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::seats::{Seat, Seats};
+use crate::permits::{Permit, Permits};
 use crate::state::{Blocking, Mode, complete, woken_at};
-use crate::sys::{IfExists, Raw, Server, Settings, Until};
+use crate::sys::{IfExists, Raw, Server, Settings, WaitLimit};
 use crate::wait::CancelToken;
 
 /// A name on this machine at which clients connect.
@@ -67,7 +67,7 @@ pub struct Listener<M: Mode = Blocking> {
     accepting: M::Accepting,
     path: PipePath,
     token: Option<CancelToken>,
-    seats: Seats,
+    permits: Permits,
     /// A client for which there was no room under tokio.
     kept: Mutex<Option<Connection>>,
 }
@@ -158,7 +158,7 @@ impl<M: Mode> Listener<M> {
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ListenerOptions::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn accept(&self) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
-        M::run(self.accepting(Until::Done))
+        M::run(self.accepting(WaitLimit::Done))
     }
 
     /// Hands out the next client, if it is there.
@@ -180,7 +180,7 @@ impl<M: Mode> Listener<M> {
     /// Those of [`accept`](Self::accept), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is none, or there may be no
     /// further one.
     pub fn try_accept(&self) -> Result<Connection<M>, Error> {
-        complete(self.accepting(Until::Now))
+        complete(self.accepting(WaitLimit::Now))
     }
 
     /// Hands out the next client, and waits for some time at most.
@@ -210,20 +210,20 @@ impl<M: Mode> Listener<M> {
         M::run(self.accepting(M::within(timeout)))
     }
 
-    async fn accepting(&self, until: Until) -> Result<Connection<M>, Error> {
+    async fn accepting(&self, until: WaitLimit) -> Result<Connection<M>, Error> {
         let client = self.accept_any(until).await?;
         self.register(client, until).await
     }
 
     /// Accepts a client whose mode is still to be set.
-    pub(crate) async fn accept_any(&self, until: Until) -> Result<Connection, Error> {
+    pub(crate) async fn accept_any(&self, until: WaitLimit) -> Result<Connection, Error> {
         if let Some(kept) = self.kept().take() {
             return Ok(kept);
         }
         let token = self.token.as_ref();
-        let accepted = M::accept(&self.accepting, &self.server, &self.seats, until, token);
+        let accepted = M::accept(&self.accepting, &self.server, &self.permits, until, token);
         match woken_at::<M, _>(until, accepted).await {
-            Ok((halves, seat)) => Ok(self.accepted(halves, seat)),
+            Ok((halves, permit)) => Ok(self.accepted(halves, permit)),
             Err(error) => self.rest_after(self.failed(error), until).await,
         }
     }
@@ -232,7 +232,7 @@ impl<M: Mode> Listener<M> {
     pub(crate) async fn register(
         &self,
         client: Connection,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Connection<M>, Error> {
         match self.registered(client) {
             Err(error) => self.rest_after(error, until).await,
@@ -250,7 +250,7 @@ impl<M: Mode> Listener<M> {
     }
 
     /// Fails, and where that is for want of room after a rest: whoever tries again would find the same client at once.
-    async fn rest_after<T>(&self, error: Error, until: Until) -> Result<T, Error> {
+    async fn rest_after<T>(&self, error: Error, until: WaitLimit) -> Result<T, Error> {
         if error.kind() == ErrorKind::ResourceExhausted {
             let rested = M::sleep(M::sooner(until, REST), self.token.as_ref()).await;
             rested.map_err(|cancelled| self.failed(cancelled))?;
@@ -299,7 +299,7 @@ impl<M: Mode> Listener<M> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn clients(&self) -> usize {
-        self.seats.occupied()
+        self.permits.occupied()
     }
 
     /// Removes the name. Connections that were accepted go on; whoever waits to be accepted is turned away.
@@ -358,8 +358,8 @@ impl<M: Mode> Listener<M> {
     /// The same listener, which waits in another way.
     #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
-        let Self { server, path, token, seats, kept, .. } = self;
-        Listener { server, accepting, path, token, seats, kept }
+        let Self { server, path, token, permits, kept, .. } = self;
+        Listener { server, accepting, path, token, permits, kept }
     }
 
     /// The client that is the next one, since there was no room for it.
@@ -367,10 +367,10 @@ impl<M: Mode> Listener<M> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it waits with, its server, its seats, and what ends a wait.
+    /// What it waits with, its server, its permits, and what ends a wait.
     #[cfg(feature = "tokio")]
-    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Seats, Option<&CancelToken>) {
-        (&mut self.accepting, &self.server, &self.seats, self.token.as_ref())
+    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Permits, Option<&CancelToken>) {
+        (&mut self.accepting, &self.server, &self.permits, self.token.as_ref())
     }
 
     #[cfg(feature = "tokio")]
@@ -388,8 +388,8 @@ impl<M: Mode> Listener<M> {
     }
 
     /// The connection of a client that was accepted.
-    pub(crate) fn accepted(&self, halves: (Raw, Raw), seat: Seat) -> Connection {
-        Connection::of(halves, Some(self.path.clone()), Some(Arc::new(seat.occupy())))
+    pub(crate) fn accepted(&self, halves: (Raw, Raw), permit: Permit) -> Connection {
+        Connection::of(halves, Some(self.path.clone()), Some(Arc::new(permit.occupy())))
     }
 }
 
@@ -713,7 +713,7 @@ impl ListenerOptions {
             accepting: (),
             path,
             token: self.token.clone(),
-            seats: Seats::new(self.max_clients),
+            permits: Permits::new(self.max_clients),
             kept: Mutex::default(),
         }
     }

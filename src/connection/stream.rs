@@ -13,9 +13,9 @@ use super::half::{ConnectionHalf, ReadHalf, WriteHalf};
 use crate::end::End;
 use crate::error::{Error, Obstacle, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::seats::Seat;
+use crate::permits::Permit;
 use crate::state::{Blocking, Mode, complete};
-use crate::sys::{Peer, Raw, Until};
+use crate::sys::{Peer, Raw, WaitLimit};
 use crate::wait::CancelToken;
 
 /// A two-way pipe to another process.
@@ -197,9 +197,9 @@ impl Connection {
     pub(crate) fn of(
         (reader, writer): (Raw, Raw),
         path: Option<PipePath>,
-        seat: Option<Arc<Seat>>,
+        permit: Option<Arc<Permit>>,
     ) -> Self {
-        let half = ConnectionHalf { path, _seat: seat };
+        let half = ConnectionHalf { path, _permit: permit };
         Self {
             reader: End::opened(reader, half.clone(), None),
             writer: End::opened(writer, half, None),
@@ -289,7 +289,7 @@ impl<M: Mode> Connection<M> {
     pub fn finish(
         self,
     ) -> M::Ret<impl Future<Output = Result<ReadHalf<M>, TransitionError<Self>>>> {
-        M::run(self.finishing(Until::Done))
+        M::run(self.finishing(WaitLimit::Done))
     }
 
     /// Says that this was all, if that takes no waiting, and keeps the half that is read from.
@@ -314,7 +314,7 @@ impl<M: Mode> Connection<M> {
     ///
     /// Those of [`End::try_finish`]. In each the connection is given back.
     pub fn try_finish(self) -> Result<ReadHalf<M>, TransitionError<Self>> {
-        complete(self.finishing(Until::Now))
+        complete(self.finishing(WaitLimit::Now))
     }
 
     /// Says that this was all, waiting for some time at most, and keeps the half that is read from.
@@ -341,7 +341,7 @@ impl<M: Mode> Connection<M> {
         M::run(self.finishing(M::within(timeout)))
     }
 
-    async fn finishing(self, until: Until) -> Result<ReadHalf<M>, TransitionError<Self>> {
+    async fn finishing(self, until: WaitLimit) -> Result<ReadHalf<M>, TransitionError<Self>> {
         let Self { reader, writer } = self;
         match writer.finishing(until).await {
             Ok(()) => Ok(reader),
@@ -773,7 +773,7 @@ impl<M: Mode> ConnectOptions<M> {
         path: impl AsRef<Path>,
     ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
         let path = PipePath::new(path);
-        M::run(async move { self.connecting(path?, Until::Done).await })
+        M::run(async move { self.connecting(path?, WaitLimit::Done).await })
     }
 
     /// Connects to the listener at a path, as [`Connection::try_connect`].
@@ -797,7 +797,7 @@ impl<M: Mode> ConnectOptions<M> {
     /// Those of [`Connection::try_connect`], and [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn try_connect(&self, path: impl AsRef<Path>) -> Result<Connection<M>, Error> {
         let path = PipePath::new(path)?;
-        complete(self.connecting(path, Until::Now))
+        complete(self.connecting(path, WaitLimit::Now))
     }
 
     /// Connects to the listener at a path, as [`Connection::connect_timeout`].
@@ -829,7 +829,7 @@ impl<M: Mode> ConnectOptions<M> {
     pub(crate) fn connect_until(
         &self,
         path: PipePath,
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
         M::run(self.connecting(path, until))
     }
@@ -837,7 +837,7 @@ impl<M: Mode> ConnectOptions<M> {
     pub(crate) async fn connecting(
         &self,
         path: PipePath,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Connection<M>, Error> {
         let (at, any_owner) = (path.as_path(), self.any_owner);
         let connected =

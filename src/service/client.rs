@@ -8,7 +8,7 @@ use std::time::Duration;
 use static_assertions::assert_impl_all;
 
 #[cfg(feature = "tokio")]
-use super::dialing::Dialing;
+use super::connecting::Connecting;
 use super::link::Link;
 use super::options::ClientOptions;
 #[cfg(feature = "tokio")]
@@ -18,7 +18,7 @@ use crate::channel::{Receivable, Sendable};
 use crate::error::{Error, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
-use crate::sys::{Until, pause as rest};
+use crate::sys::{WaitLimit, pause as rest};
 use crate::wait::{until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
@@ -70,7 +70,7 @@ pub(crate) struct Present<Req, Resp, F, C, M: Mode> {
     connecting: bool,
     /// What tasks are about to make it with.
     #[cfg(feature = "tokio")]
-    pub(crate) dialing: Dialing<M>,
+    pub(crate) attempt: Connecting<M>,
 }
 
 impl<Req, Resp, F, C, M> Present<Req, Resp, F, C, M>
@@ -187,7 +187,7 @@ where
             link: Some(Arc::new(link)),
             connecting: false,
             #[cfg(feature = "tokio")]
-            dialing: Dialing::default(),
+            attempt: Connecting::default(),
         });
         Self {
             path,
@@ -367,7 +367,7 @@ where
         self.attempt(DONE_ALONE, request, within(timeout), false).map(drop)
     }
 
-    fn answer(&self, request: &Req, until: Until, repeatable: bool) -> Result<Resp, Error> {
+    fn answer(&self, request: &Req, until: WaitLimit, repeatable: bool) -> Result<Resp, Error> {
         let answer = self.attempt(ANSWER, request, until, repeatable)?;
         answer.ok_or_else(|| super::no_answer(&self.path))
     }
@@ -376,7 +376,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
         repeatable: bool,
     ) -> Result<Option<Resp>, Error> {
         let mut attempts = self.options.attempts_of_a_call(until, repeatable);
@@ -389,12 +389,12 @@ where
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
             // A cancelled token ends it early: the next attempt tells of that.
-            let _ = rest(pause, waiting(Until::Done, self.options.connect.token()));
+            let _ = rest(pause, waiting(WaitLimit::Done, self.options.connect.token()));
         }
     }
 
     /// The connection: the present one, or another if that is lost.
-    fn link(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C>, Error> {
+    fn link(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C>, Error> {
         match self.turn(until)? {
             Found::Link(link) => Ok(link),
             // Nobody waits for this longer than its own deadline.
@@ -405,7 +405,7 @@ where
         }
     }
 
-    fn turn(&self, until: Until) -> Result<Found<'_, Req, Resp, F, C>, Error> {
+    fn turn(&self, until: WaitLimit) -> Result<Found<'_, Req, Resp, F, C>, Error> {
         let mut present = self.present();
         loop {
             if let Some(link) = present.link() {
@@ -413,7 +413,7 @@ where
             }
             if !present.connecting {
                 present.connecting = true;
-                return Ok(Found::Turn(Connecting(self)));
+                return Ok(Found::Turn(ConnectTurn(self)));
             }
             let in_time;
             (present, in_time) = until_changed(&self.changed, present, until);
@@ -444,13 +444,13 @@ impl<Req, Resp, F, C, M: Mode> fmt::Debug for Client<Req, Resp, F, C, M> {
 /// What a thread goes on with.
 enum Found<'a, Req, Resp, F, C> {
     Link(SharedLink<Req, Resp, F, C>),
-    Turn(Connecting<'a, Req, Resp, F, C>),
+    Turn(ConnectTurn<'a, Req, Resp, F, C>),
 }
 
 /// The turn of the thread that connects, until this is dropped: another one may try then.
-struct Connecting<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
+struct ConnectTurn<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
 
-impl<Req, Resp, F, C> Drop for Connecting<'_, Req, Resp, F, C> {
+impl<Req, Resp, F, C> Drop for ConnectTurn<'_, Req, Resp, F, C> {
     fn drop(&mut self) {
         self.0.present().connecting = false;
         self.0.changed.notify_all();
@@ -483,7 +483,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         &self,
         path: impl AsRef<Path>,
     ) -> Result<Client<Req, Resp, F, C>, Error> {
-        self.clone().connect_until(path.as_ref(), Until::Done)
+        self.clone().connect_until(path.as_ref(), WaitLimit::Done)
     }
 
     /// Connects to the service at a path, as [`Client::connect_timeout`].
@@ -513,7 +513,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     fn connect_until<Req: Sendable, Resp: Receivable>(
         self,
         path: &Path,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Client<Req, Resp, F, C>, Error> {
         let path = PipePath::new(path)?;
         let link = self.link(&path, until)?;

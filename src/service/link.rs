@@ -17,7 +17,7 @@ use crate::connection::WriteHalf;
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, complete_by};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::typed_connection::{ReceivingHalf, SendingHalf};
 use crate::wait::{left, sooner, until_changed};
 use crate::wire::{Codec, Framing};
@@ -80,7 +80,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
     }
 
     /// Fails where no call can begin.
-    pub(crate) fn expect_open(&self) -> Result<(), Error> {
+    pub(crate) fn ensure_open(&self) -> Result<(), Error> {
         if !self.shut {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
         })
     }
 
-    fn lose(&mut self, why: Lost) {
+    fn disconnect(&mut self, why: Lost) {
         self.shut = true;
         self.lost = Some(why);
     }
@@ -136,7 +136,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
                 ErrorKind::TimedOut => Err(unanswered()),
                 ErrorKind::Cancelled => Err(error.delivered()),
                 kind => {
-                    self.lose(match kind {
+                    self.disconnect(match kind {
                         ErrorKind::Finished => Lost::Finished,
                         ErrorKind::Decode | ErrorKind::Corrupt | ErrorKind::TooLarge => {
                             Lost::Garbled
@@ -161,7 +161,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
     #[cfg(feature = "tokio")]
     pub(crate) fn reading<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let before = (self.shut, self.lost);
-        self.lose(Lost::Garbled);
+        self.disconnect(Lost::Garbled);
         let done = read(self);
         (self.shut, self.lost) = before;
         done
@@ -250,7 +250,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
         path: &PipePath,
     ) -> Result<Option<Resp>, Error> {
         let sent = self.send(wanted, request, until);
@@ -263,11 +263,11 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Call<'_, Req, Resp, F, C>, Error> {
         let mut shared = self.lock();
         let (call, mut halves) = loop {
-            shared.expect_open()?;
+            shared.ensure_open()?;
             if let Some(sender) = shared.sender.take() {
                 // It goes back however this ends, even by a panic of the caller's `Serialize`.
                 break (shared.enter(), Halves::new(self, Some(sender), None));
@@ -290,7 +290,7 @@ where
     }
 
     /// Waits until the answer of a call is there: reads it, or lets another caller read.
-    fn await_answer(&self, number: u64, until: Until) -> Result<Answer<Resp>, Error> {
+    fn await_answer(&self, number: u64, until: WaitLimit) -> Result<Answer<Resp>, Error> {
         let mut shared = self.lock();
         loop {
             if let Some(found) = shared.look(number) {
@@ -409,7 +409,7 @@ impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
 
 impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp, F, C> {
     /// Sends a request. Where nobody else receives, answers that come meanwhile are kept.
-    fn send(&mut self, request: &Request<&Req>, until: Until) -> Result<(), Error> {
+    fn send(&mut self, request: &Request<&Req>, until: WaitLimit) -> Result<(), Error> {
         let Self { link, sender: Some(sender), receiver, .. } = self else { return Ok(()) };
         sender.parts().1.stage(request)?;
         let mut write = |io: &mut WriteHalf, cx: &mut Context<'_>, bytes: &[u8]| loop {
@@ -430,7 +430,7 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
         complete_by(|cx| sender.poll_write_or_withdraw_by(cx, &mut write))
     }
 
-    fn receive(&mut self, until: Until) -> Result<Answer<Resp>, Error> {
+    fn receive(&mut self, until: WaitLimit) -> Result<Answer<Resp>, Error> {
         let Some(receiver) = &mut self.receiver else {
             return Err(Error::new(Operation::Call, Cause::Unanswered));
         };
@@ -447,7 +447,7 @@ impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
             let mut shared = self.link.lock();
             if self.reading {
                 // By the caller's `Deserialize`, on an answer that may be another call's: that one has lost it.
-                shared.lose(Lost::Garbled);
+                shared.disconnect(Lost::Garbled);
             }
             self.give_back(&mut shared);
             drop(shared);

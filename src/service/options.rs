@@ -10,7 +10,7 @@ use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
 use crate::wait::within;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -252,18 +252,18 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     }
 
     /// What is to be agreed with the service.
-    pub(crate) fn handshake(&self, until: Until) -> Handshake<F, C, M> {
+    pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
         let handshake = Handshake::new().with_wire(self.wire.clone());
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
     /// The deadline of a call that says nothing else.
-    pub(crate) fn until(&self) -> Until {
-        self.reply_timeout.map_or(Until::Done, within)
+    pub(crate) fn until(&self) -> WaitLimit {
+        self.reply_timeout.map_or(WaitLimit::Done, within)
     }
 
-    pub(crate) fn attempts_of_a_call(&self, until: Until, repeatable: bool) -> Attempts {
+    pub(crate) fn attempts_of_a_call(&self, until: WaitLimit, repeatable: bool) -> Attempts {
         let (pause, longest) = self.pauses;
         Attempts { left: self.max_attempts, pause, longest, repeatable, until }
     }
@@ -274,7 +274,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     pub(super) fn link<Req: Sendable, Resp: Receivable>(
         &self,
         path: &PipePath,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Link<Req, Resp, F, C>, Error> {
         let connection = self.connect.connect_until(path.clone(), until)?;
         let (sender, receiver) = self.handshake(until).perform(connection)?.split();

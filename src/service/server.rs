@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use super::desk::{Desk, Rules, Summary, instead};
+use super::lifecycle::{Lifecycle, Rules, Summary, instead};
 use super::{Answer, Request, identifiers};
 use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
@@ -20,7 +20,7 @@ use crate::error::TransitionError;
 use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::typed_connection::{Handshake, ReceivingHalf, SendingHalf};
 use crate::wait::CancelToken;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -76,7 +76,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
-type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, Desk);
+type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, Lifecycle);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// A service at a name on this machine, of which it becomes the owner.
@@ -384,7 +384,7 @@ where
     pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
         let Self { listener, wire, name, token, rules, .. } = self;
         let tokens = token.into_iter().chain(listener.token().cloned()).collect();
-        let desk = Desk::open(rules, tokens)?;
+        let lifecycle = Lifecycle::open(rules, tokens)?;
         let (calls, answers) = identifiers(&name);
         let handshake = Handshake::new()
             .with_wire(wire)
@@ -392,7 +392,7 @@ where
             .receiving(calls)
             .timeout(rules.handshake_timeout)
             .in_mode();
-        Ok((listener.with_token(desk.closing()), handshake, desk))
+        Ok((listener.with_token(lifecycle.closing()), handshake, lifecycle))
     }
 }
 
@@ -486,38 +486,38 @@ where
     A: Response<Resp>,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
-        let (listener, handshake, desk) = service.open()?;
+        let (listener, handshake, lifecycle) = service.open()?;
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
             loop {
-                let client = match Self::run(accept(&desk, &listener)) {
+                let client = match Self::run(accept(&lifecycle, &listener)) {
                     Ok(Some(client)) => client,
                     Ok(None) => return Ok(()),
                     Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                     Err(error) => {
-                        desk.closing().cancel();
+                        lifecycle.closing().cancel();
                         return Err(error);
                     }
                 };
-                let (desk, handler, handshake) = (&desk, &handler, handshake.clone());
+                let (lifecycle, handler, handshake) = (&lifecycle, &handler, handshake.clone());
                 let serving = thread::Builder::new().name("typed-pipe client".into()).spawn_scoped(
                     scope,
                     move || {
                         // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
                         let handler = |request| ready(handler(request).into_result());
-                        let serve = || Self::run(serve(desk, client?, handshake, handler));
+                        let serve = || Self::run(serve(lifecycle, client?, handshake, handler));
                         if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
-                            desk.lose();
+                            lifecycle.disconnect();
                         }
                     },
                 );
                 if serving.is_err() {
-                    desk.lose();
+                    lifecycle.disconnect();
                 }
             }
         });
-        ended.map(|()| desk.summary())
+        ended.map(|()| lifecycle.summary())
     }
 }
 
@@ -529,25 +529,25 @@ impl<Req, Resp, F, C, M: Mode> fmt::Debug for Service<Req, Resp, F, C, M> {
 
 /// The next client that the service lets in, or `None` when it is to end.
 pub(crate) async fn accept<M: Mode>(
-    desk: &Desk,
+    lifecycle: &Lifecycle,
     listener: &Listener<M>,
 ) -> Result<Option<Result<Connection<M>, Error>>, Error> {
     loop {
-        let until = match desk.left() {
-            None => Until::Done,
+        let until = match lifecycle.left() {
+            None => WaitLimit::Done,
             Some(Duration::ZERO) => return Ok(None),
             Some(left) => M::within(left),
         };
         let accepted = listener.accept_any(until).await;
         // What is not registered with a runtime yet is asked who it is.
-        let registered = match accepted.map(|client| desk.expect(client)) {
+        let registered = match accepted.map(|client| lifecycle.expect(client)) {
             Ok(Ok(client)) => listener.register(client, until).await.map(Ok),
             Ok(Err(refused)) => Ok(Err(refused)),
             Err(error) => Err(error),
         };
         return match registered {
             Ok(client) => {
-                desk.let_in();
+                lifecycle.allow_handles();
                 Ok(Some(client))
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => continue,
@@ -559,7 +559,7 @@ pub(crate) async fn accept<M: Mode>(
 
 /// Serves one client.
 pub(crate) async fn serve<Req, Resp, F, C, A, E, M>(
-    desk: &Desk,
+    lifecycle: &Lifecycle,
     client: Connection<M>,
     handshake: Handshake<F, C, M>,
     handler: impl Fn(Req) -> A,
@@ -578,15 +578,15 @@ where
         Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
         agreed => agreed?,
     };
-    answer(desk, &mut sender, &mut receiver, handler).await?;
+    answer(lifecycle, &mut sender, &mut receiver, handler).await?;
     // Whoever waits for an answer learns that its request was not taken. After an error that may not be true.
-    let _ = sender.finish_in_place(M::within(desk.handshake_timeout())).await;
+    let _ = sender.finish_in_place(M::within(lifecycle.handshake_timeout())).await;
     Ok(())
 }
 
 /// Answers a client until it has left, is silent for too long, or the service is to end.
 async fn answer<Req, Resp, F, C, A, E, M>(
-    desk: &Desk,
+    lifecycle: &Lifecycle,
     sender: &mut SendingHalf<Answer<Resp>, F, C, M>,
     receiver: &mut ReceivingHalf<Request<Req>, F, C, M>,
     handler: impl Fn(Req) -> A,
@@ -600,21 +600,22 @@ where
     E: fmt::Display,
     M: Mode,
 {
-    while !desk.is_closing() {
-        let received = match desk.client_idle_timeout() {
+    while !lifecycle.is_closing() {
+        let received = match lifecycle.client_idle_timeout() {
             Some(limit) => receive_within(receiver, limit).await,
-            None => receiver.receiving(Until::Done).await,
+            None => receiver.receiving(WaitLimit::Done).await,
         };
-        let Some((ticket, request)) = desk.take(received)? else { break };
+        let Some((ticket, request)) = lifecycle.take(received)? else { break };
         let handle = async { handler(request).await.map_err(|error| error.to_string()) };
-        let mut answer = desk.handled(&ticket, caught(handle).await);
-        let mut sent = sender.sending_in_mode(&answer, M::within(desk.handshake_timeout())).await;
+        let mut answer = lifecycle.handled(&ticket, caught(handle).await);
+        let mut sent =
+            sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
         if let Some(failure) = instead(&answer, &sent) {
             answer = failure;
-            sent = sender.sending_in_mode(&answer, M::within(desk.handshake_timeout())).await;
+            sent = sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
         }
         sent?;
-        desk.answered(&answer);
+        lifecycle.answered(&answer);
     }
     Ok(())
 }

@@ -64,7 +64,7 @@
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
-//!   - `let_in(&mut self)`: from now on a reading half lets handles in; before, none comes in.
+//!   - `allow_handles(&mut self)`: from now on a reading half lets handles in; before, none comes in.
 //!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
 //!     place of any that have not gone; [`MOST_HANDLES`] at most. The numbers are for the other side, to be told in
 //!     band; there may be none.
@@ -74,7 +74,7 @@
 //! - `struct PolledServer`, with the feature `tokio`: what wakes the task that waits for a client.
 //!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`.
-//! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
+//! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn ensure_file(&Handle) -> io::Result<()>`: whether it is
 //!   something that bytes are read from or written to at a place. On Unix alone, `fn expect_socket_of(&Handle, Socket)
 //!   -> io::Result<()>`: whether it is a socket of this kind.
 //! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
@@ -109,19 +109,19 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, pause, resolve, sleeps,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, pause, resolve, sleeps,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
 
 #[cfg(unix)]
-pub(crate) use unix::{Socket, expect_socket_of};
+pub(crate) use unix::{Socket, ensure_socket_of};
 
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use retry::Pauses;
@@ -159,24 +159,24 @@ pub enum Way {
 /// How long an operation may wait, and what may end the wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait<'a> {
-    pub(crate) until: Until,
+    pub(crate) until: WaitLimit,
     pub(crate) token: Option<&'a Event>,
 }
 
 impl Wait<'_> {
     /// No wait at all.
     #[cfg(any(unix, feature = "tokio"))]
-    pub(crate) const NOW: Wait<'static> = Wait { until: Until::Now, token: None };
+    pub(crate) const NOW: Wait<'static> = Wait { until: WaitLimit::Now, token: None };
 
     /// Whether nothing but the operation itself can end the wait: a plain blocking call will do.
     pub(crate) fn is_plain(self) -> bool {
-        matches!(self.until, Until::Done) && self.token.is_none()
+        matches!(self.until, WaitLimit::Done) && self.token.is_none()
     }
 }
 
 /// The time at which a wait ends.
 #[derive(Clone, Copy, Debug)]
-pub enum Until {
+pub enum WaitLimit {
     /// When it is done, whenever that is.
     Done,
     /// At this time at the latest.

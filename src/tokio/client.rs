@@ -13,10 +13,10 @@ use crate::channel::{Receivable, Sendable};
 use crate::error::Error;
 use crate::path::PipePath;
 use crate::service::{
-    ANSWER, Client, ClientOptions, DONE_ALONE, Dial, Link, SharedLink, no_answer, outcome,
+    ANSWER, Client, ClientOptions, ConnectFuture, DONE_ALONE, Link, SharedLink, no_answer, outcome,
 };
 use crate::state::Runtime as _;
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::typed_connection::{HandshakeDone, shake_hands};
 use crate::wire::{Codec, Framing};
 
@@ -110,7 +110,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         self,
         path: impl AsRef<Path>,
     ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        self.connect_until(PipePath::new(path)?, Until::Done).await
+        self.connect_until(PipePath::new(path)?, WaitLimit::Done).await
     }
 
     /// Connects to the service at a path, and waits for some time at most.
@@ -147,15 +147,15 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     async fn connect_until<Req: Sendable, Resp: Receivable>(
         self,
         path: PipePath,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        let talked = self.dial(path.clone(), until).await?;
+        let talked = self.connect_future(path.clone(), until).await?;
         let link = self.link(talked)?;
         Ok(Client::over(path, self, link))
     }
 
     /// Connects, and talks about what is to be agreed on.
-    fn dial(&self, path: PipePath, until: Until) -> Dial<Tokio> {
+    fn connect_future(&self, path: PipePath, until: WaitLimit) -> ConnectFuture<Tokio> {
         let (options, handshake) = (self.connect_options().clone(), self.handshake(until));
         let (terms, time_limit) = (handshake.begin(false, false), handshake.time_limit());
         Box::pin(async move {
@@ -169,7 +169,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         &self,
         (state, reader, writer): HandshakeDone<Tokio>,
     ) -> Result<Link<Req, Resp, F, C, Tokio>, Error> {
-        let handshake = self.handshake(Until::Done);
+        let handshake = self.handshake(WaitLimit::Done);
         let (sender, receiver) = handshake.conclude(&state, reader, writer)?;
         Ok(Link::new(sender, receiver))
     }
@@ -339,7 +339,12 @@ where
         self.attempt(DONE_ALONE, request, Tokio::within(timeout), false).await.map(drop)
     }
 
-    async fn answer(&self, request: &Req, until: Until, repeatable: bool) -> Result<Resp, Error> {
+    async fn answer(
+        &self,
+        request: &Req,
+        until: WaitLimit,
+        repeatable: bool,
+    ) -> Result<Resp, Error> {
         let answer = self.attempt(ANSWER, request, until, repeatable).await?;
         answer.ok_or_else(|| no_answer(self.path()))
     }
@@ -348,7 +353,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
         repeatable: bool,
     ) -> Result<Option<Resp>, Error> {
         let mut attempts = self.options().attempts_of_a_call(until, repeatable);
@@ -368,7 +373,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Option<Resp>, Error> {
         let link = self.find(until).await?;
         let mut call = Call::new(&link);
@@ -378,7 +383,7 @@ where
     }
 
     /// The present connection, or another one.
-    async fn find(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C, Tokio>, Error> {
+    async fn find(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C, Tokio>, Error> {
         if let Some(link) = self.present().link() {
             return Ok(link);
         }
@@ -399,18 +404,18 @@ type PollFound<Req, Resp, F, C> = Poll<Result<SharedLink<Req, Resp, F, C, Tokio>
 struct Finding<'a, Req, Resp, F, C> {
     client: &'a Client<Req, Resp, F, C, Tokio>,
     number: u64,
-    until: Until,
+    until: WaitLimit,
 }
 
 impl<'a, Req, Resp, F, C> Finding<'a, Req, Resp, F, C> {
-    fn new(client: &'a Client<Req, Resp, F, C, Tokio>, until: Until) -> Self {
-        let number = client.present().dialing.enter();
+    fn new(client: &'a Client<Req, Resp, F, C, Tokio>, until: WaitLimit) -> Self {
+        let number = client.present().attempt.enter();
         Self { client, number, until }
     }
 
     /// Whether what connects was begun by this call.
     fn connects(&self) -> bool {
-        self.client.present().dialing.is_begun_by(self.number)
+        self.client.present().attempt.is_begun_by(self.number)
     }
 }
 
@@ -435,17 +440,17 @@ where
         let cx = &mut Context::from_waker(&waker);
         let mut present = client.present();
         loop {
-            if let Some(error) = present.dialing.failure(number) {
+            if let Some(error) = present.attempt.failure(number) {
                 return Poll::Ready(Err(error));
             }
             if let Some(link) = present.link() {
                 return Poll::Ready(Ok(link));
             }
-            let dial = || client.options().dial(client.path().clone(), until);
-            let (by, talked) = ready!(present.dialing.poll(number, dial, cx));
+            let connect_future = || client.options().connect_future(client.path().clone(), until);
+            let (by, talked) = ready!(present.attempt.poll(number, connect_future, cx));
             match talked.and_then(|talked| client.options().link(talked)) {
                 Ok(link) => drop(present.go_on_with(link)),
-                Err(error) => present.dialing.fail(by, error),
+                Err(error) => present.attempt.fail(by, error),
             }
             client.tasks().note_all();
         }
@@ -457,8 +462,8 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
         let tasks = self.client.tasks();
         tasks.leave(self.number);
         let mut present = self.client.present();
-        let begun = present.dialing.leave(self.number);
-        let idle = present.dialing.is_idle();
+        let begun = present.attempt.leave(self.number);
+        let idle = present.attempt.is_idle();
         drop(present);
         drop(begun);
         // Others may wait for what is gone now.
@@ -470,10 +475,10 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
 }
 
 /// What a future comes to, unless the time ends before.
-async fn before<T>(until: Until, future: impl Future<Output = T>) -> Option<T> {
+async fn before<T>(until: WaitLimit, future: impl Future<Output = T>) -> Option<T> {
     match until {
-        Until::Done => Some(future.await),
-        Until::Deadline(end) => timeout_at(end.into(), future).await.ok(),
-        Until::Now => timeout(Duration::ZERO, future).await.ok(),
+        WaitLimit::Done => Some(future.await),
+        WaitLimit::Deadline(end) => timeout_at(end.into(), future).await.ok(),
+        WaitLimit::Now => timeout(Duration::ZERO, future).await.ok(),
     }
 }

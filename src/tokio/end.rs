@@ -11,7 +11,7 @@ use super::Tokio;
 use crate::end::{End, PipeRef};
 use crate::error::TransitionError;
 use crate::state::{Closed, Direction, Open, Read, Write};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 
 impl<D: Direction, P: PipeRef> End<D, Closed, P> {
     /// Lets the end be opened under [tokio](Tokio).
@@ -131,7 +131,7 @@ impl<P: PipeRef> AsyncRead for End<Read, Open<Tokio>, P> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read =
-            ready!(self.get_mut().poll_read_until(cx, buf.initialize_unfilled(), Until::Done))?;
+            ready!(self.get_mut().poll_read_until(cx, buf.initialize_unfilled(), WaitLimit::Done))?;
         buf.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -145,7 +145,7 @@ impl<P: PipeRef> AsyncWrite for End<Write, Open<Tokio>, P> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_write_until(cx, bytes, Until::Done)
+        self.get_mut().poll_write_until(cx, bytes, WaitLimit::Done)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -153,6 +153,6 @@ impl<P: PipeRef> AsyncWrite for End<Write, Open<Tokio>, P> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_finish_until(cx, Until::Done)
+        self.get_mut().poll_finish_until(cx, WaitLimit::Done)
     }
 }

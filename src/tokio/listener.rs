@@ -110,9 +110,9 @@ impl Stream for Listener<Tokio> {
         let accepted = match kept {
             Some(client) => Ok(client),
             None => {
-                let (accepting, server, seats, token) = listener.parts();
-                match ready!(accepting.poll_next(server, seats, token, cx)) {
-                    Ok((halves, seat)) => Ok(listener.accepted(halves, seat)),
+                let (accepting, server, permits, token) = listener.parts();
+                match ready!(accepting.poll_next(server, permits, token, cx)) {
+                    Ok((halves, permit)) => Ok(listener.accepted(halves, permit)),
                     Err(error) => Err(listener.failed(error)),
                 }
             }

@@ -12,7 +12,7 @@ use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::source::{ReadTimeout, Source, half};
 use crate::state::{Open, Read};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
 #[diagnostic::do_not_recommend]
@@ -23,7 +23,7 @@ impl<P: PipeRef> Source for End<Read, Open<Tokio>, P> {
 #[diagnostic::do_not_recommend]
 impl<P: PipeRef> half::Source for End<Read, Open<Tokio>, P> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_until(cx, buf, Until::Done)
+        self.poll_read_until(cx, buf, WaitLimit::Done)
     }
 }
 
@@ -33,7 +33,7 @@ impl<P: PipeRef> half::ReadTimeout for End<Read, Open<Tokio>, P> {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
     }
@@ -56,7 +56,7 @@ where
         if receiver.parts().1.has_failed() {
             return Poll::Ready(None);
         }
-        let filled = ready!(receiver.poll_fill_in_mode(cx, Until::Done));
+        let filled = ready!(receiver.poll_fill_in_mode(cx, WaitLimit::Done));
         let incoming = receiver.parts().1;
         let received = filled.and_then(|()| incoming.message());
         Poll::Ready(incoming.item(received))

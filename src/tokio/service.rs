@@ -58,11 +58,11 @@ where
     A: Future<Output: Response<Resp>> + Send,
 {
     async fn serve(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<Summary, Error> {
-        let (listener, handshake, desk) = service.open()?;
-        let (desk, handler) = (Arc::new(desk), Arc::new(handler));
+        let (listener, handshake, lifecycle) = service.open()?;
+        let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
         let mut clients = JoinSet::new();
         let ended = loop {
-            let client = match accept(&desk, &listener).await {
+            let client = match accept(&lifecycle, &listener).await {
                 Ok(Some(client)) => client,
                 Ok(None) => break Ok(()),
                 Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
@@ -70,12 +70,12 @@ where
             };
             // What is over is let go of.
             while clients.try_join_next().is_some() {}
-            let (handshake, desk, handler) =
-                (handshake.clone(), Arc::clone(&desk), Arc::clone(&handler));
+            let (handshake, lifecycle, handler) =
+                (handshake.clone(), Arc::clone(&lifecycle), Arc::clone(&handler));
             clients.spawn(async move {
                 // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
                 let served = caught(async {
-                    serve(&desk, client?, handshake, |request| {
+                    serve(&lifecycle, client?, handshake, |request| {
                         let answer = handler(request);
                         async move { answer.await.into_result() }
                     })
@@ -83,14 +83,14 @@ where
                 })
                 .await;
                 if !matches!(served, Ok(Ok(()))) {
-                    desk.lose();
+                    lifecycle.disconnect();
                 }
             });
         };
-        desk.closing().cancel();
+        lifecycle.closing().cancel();
         // The name goes when the service is to end, and not only when the last answer is sent.
         drop(listener);
         while clients.join_next().await.is_some() {}
-        ended.map(|()| desk.summary())
+        ended.map(|()| lifecycle.summary())
     }
 }

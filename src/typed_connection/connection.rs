@@ -16,7 +16,7 @@ use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, complete, woken_at};
-use crate::sys::{Peer, Until};
+use crate::sys::{Peer, WaitLimit};
 use crate::wait::{left, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
@@ -249,11 +249,11 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         Out: Sendable,
     {
         let staged = self.sender.parts().1.stage(value);
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             let Self { sender, receiver, incoming } = &mut **this;
             sender.poll_write_or_withdraw_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(staged, Until::Done, self, write, |_| Ok(()))
+        M::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     /// Sends what was fed to the [sender](Self::sender), and what was half sent; takes in what comes, as
@@ -283,11 +283,11 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     pub fn flush<'a>(
         &'a mut self,
     ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, In, F, C, M>> {
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             let Self { sender, receiver, incoming } = &mut **this;
             sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(Ok(()), Until::Done, self, write, |_| Ok(()))
+        M::wait(Ok(()), WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     /// Receives the next value, waiting until it is there.
@@ -326,10 +326,10 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         In: Receivable,
     {
         type Filled<'a, In, F, C, M> = &'a mut ReceivingHalf<In, F, C, M>;
-        let fill = |receiver: &mut Filled<'a, In, F, C, M>, cx: &mut Context<'_>, until: Until| {
-            receiver.poll_fill_in_mode(cx, until)
-        };
-        M::wait(Ok(()), Until::Done, &mut self.receiver, fill, TypedReceiver::found)
+        let fill = |receiver: &mut Filled<'a, In, F, C, M>,
+                    cx: &mut Context<'_>,
+                    until: WaitLimit| { receiver.poll_fill_in_mode(cx, until) };
+        M::wait(Ok(()), WaitLimit::Done, &mut self.receiver, fill, TypedReceiver::found)
     }
 
     /// What it sends with, for all that is more than to [`send`](Self::send): batches, deadlines, handles, bytes.
@@ -420,7 +420,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         self,
     ) -> M::Ret<impl Future<Output = Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>>>>
     {
-        M::run(self.finishing(Until::Done))
+        M::run(self.finishing(WaitLimit::Done))
     }
 
     /// Says that this was all, waiting for some time at most, and keeps the receiver.
@@ -478,12 +478,12 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room for it now.
     pub fn try_finish(self) -> Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>> {
-        complete(self.finishing(Until::Now))
+        complete(self.finishing(WaitLimit::Now))
     }
 
     async fn finishing(
         mut self,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>> {
         let Self { sender, receiver, incoming } = &mut self;
         sender.parts().1.stage_goodbye();
@@ -573,7 +573,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
 fn taking_in<In, F, C, M: Mode>(
     receiver: &mut ReceivingHalf<In, F, C, M>,
     limit: usize,
-    until: Until,
+    until: WaitLimit,
 ) -> impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>> {
     move |io, cx, bytes| io.poll_write_or_take_in(receiver.io_mut(), limit, cx, bytes, until)
 }
@@ -616,8 +616,8 @@ where
         handles: &mut Handles,
     ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
         let Self { sender, receiver, incoming } = self;
-        let write = taking_in(receiver, *incoming, Until::Done);
-        M::run(sender.sending_with_by(value, handles, Until::Done, write))
+        let write = taking_in(receiver, *incoming, WaitLimit::Done);
+        M::run(sender.sending_with_by(value, handles, WaitLimit::Done, write))
     }
 }
 

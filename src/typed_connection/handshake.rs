@@ -10,7 +10,7 @@ use super::message::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::state::{Blocking, Mode, woken_at};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
 /// What this side speaks, and what it expects of the other.
@@ -70,16 +70,16 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 pub(crate) enum TimeLimit {
     Time(Duration),
     #[cfg(feature = "service")]
-    Until(Until),
+    WaitLimit(WaitLimit),
 }
 
 impl TimeLimit {
     /// How long the other side may take from now on.
-    pub(crate) fn until<M: Mode>(self) -> Until {
+    pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
             #[cfg(feature = "service")]
-            Self::Until(until) => until,
+            Self::WaitLimit(until) => until,
         }
     }
 }
@@ -204,9 +204,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
     #[cfg(feature = "service")]
     /// Lets the other side take its time up to this deadline; where there is none, as long as usual.
-    pub(crate) fn by(mut self, until: Until) -> Self {
-        if let Until::Deadline(_) | Until::Now = until {
-            self.time_limit = TimeLimit::Until(until);
+    pub(crate) fn by(mut self, until: WaitLimit) -> Self {
+        if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
+            self.time_limit = TimeLimit::WaitLimit(until);
         }
         self
     }
@@ -216,7 +216,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         mut connection: Connection<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         if In::WITH_HANDLES {
-            connection.reader().raw_mut().let_in();
+            connection.reader().raw_mut().allow_handles();
         }
         let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
         let done = shake_hands(connection, state, self.time_limit.until::<M>()).await;
@@ -236,8 +236,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     }
 
     /// What is to be told and heard.
-    pub(crate) fn begin(&self, sends_handles: bool, lets_in_handles: bool) -> HandshakeState {
-        HandshakeState::new(self.terms(sends_handles, lets_in_handles))
+    pub(crate) fn begin(&self, sends_handles: bool, allows_handles: bool) -> HandshakeState {
+        HandshakeState::new(self.terms(sends_handles, allows_handles))
     }
 
     /// The channels, if the two sides understand each other.
@@ -255,11 +255,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Ok((writer.into_sender_with(outgoing), receiver))
     }
 
-    pub(super) fn terms(&self, sends_handles: bool, lets_in_handles: bool) -> Terms {
+    pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {
         let cut = |text: &str| short_text::cut(text, u8::MAX).to_owned();
         Terms {
             sends_handles,
-            lets_in_handles,
+            allows_handles,
             max_payload: self.wire.framing().max_payload(),
             framing: cut(self.wire.framing().name()),
             codec: cut(self.wire.codec().name()),
@@ -273,7 +273,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
     mut state: HandshakeState,
-    until: Until,
+    until: WaitLimit,
 ) -> Result<HandshakeDone<M>, Error> {
     let (mut reader, mut writer) = connection.split();
     let talk = async {

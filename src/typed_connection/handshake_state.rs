@@ -10,7 +10,7 @@ use crate::wire::short_text;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
     pub(super) sends_handles: bool,
-    pub(super) lets_in_handles: bool,
+    pub(super) allows_handles: bool,
     pub(super) max_payload: u64,
     pub(super) framing: String,
     pub(super) codec: String,
@@ -29,7 +29,7 @@ impl Terms {
         for string in [&self.framing, &self.codec, &self.sending, &self.receiving] {
             short_text::write(string, &mut body);
         }
-        let flags = u8::from(self.sends_handles) | (u8::from(self.lets_in_handles) << 1);
+        let flags = u8::from(self.sends_handles) | (u8::from(self.allows_handles) << 1);
         let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
         let mut bytes = MARK.to_vec();
         bytes.extend_from_slice(&[VERSION, flags]);
@@ -49,7 +49,7 @@ impl Terms {
         };
         Some(Self {
             sends_handles: flags & 1 != 0,
-            lets_in_handles: flags & 2 != 0,
+            allows_handles: flags & 2 != 0,
             max_payload: u64::from_be_bytes(*max_payload),
             framing: string()?,
             codec: string()?,
@@ -77,12 +77,12 @@ impl Terms {
             return differ("what this side receives", &self.receiving, &theirs.sending);
         }
         let handles = |with: bool| if with { "with handles" } else { "without handles" };
-        if self.sends_handles != theirs.lets_in_handles {
-            let (ours, theirs) = (handles(self.sends_handles), handles(theirs.lets_in_handles));
+        if self.sends_handles != theirs.allows_handles {
+            let (ours, theirs) = (handles(self.sends_handles), handles(theirs.allows_handles));
             return differ("what this side sends", ours, theirs);
         }
-        if self.lets_in_handles != theirs.sends_handles {
-            let (ours, theirs) = (handles(self.lets_in_handles), handles(theirs.sends_handles));
+        if self.allows_handles != theirs.sends_handles {
+            let (ours, theirs) = (handles(self.allows_handles), handles(theirs.sends_handles));
             return differ("what this side receives", ours, theirs);
         }
         Ok(())
@@ -224,7 +224,7 @@ mod tests {
     fn d7_what_differs_is_named() {
         let mirrored = Terms {
             sends_handles: false,
-            lets_in_handles: true,
+            allows_handles: true,
             sending: "command/1".into(),
             receiving: "event/1".into(),
             ..terms()
@@ -238,7 +238,7 @@ mod tests {
             (Terms { codec: "json".into(), ..mirrored.clone() }, "the codec"),
             (Terms { receiving: "event/2".into(), ..mirrored.clone() }, "what this side sends"),
             (Terms { sending: "command/2".into(), ..mirrored.clone() }, "what this side receives"),
-            (Terms { lets_in_handles: false, ..mirrored.clone() }, "what this side sends"),
+            (Terms { allows_handles: false, ..mirrored.clone() }, "what this side sends"),
             (Terms { sends_handles: true, ..mirrored }, "what this side receives"),
         ] {
             assert!(words(theirs).contains(want), "{want}");

@@ -443,7 +443,7 @@ pub enum Step {
 
 /// The length of a payload in the bytes that it has on the wire, if it is not larger than the limit.
 #[inline]
-pub(super) fn expect_within(len: usize, limit: u32) -> Result<u32, FrameError> {
+pub(super) fn ensure_within(len: usize, limit: u32) -> Result<u32, FrameError> {
     match u32::try_from(len) {
         Ok(len) if len <= limit => Ok(len),
         _ => Err(FrameError::TooLarge {

@@ -207,7 +207,7 @@ fn c14_a_task_connects_before_there_is_a_listener() {
 }
 
 #[test]
-fn seats_are_waited_for_without_a_thread() {
+fn permits_are_waited_for_without_a_thread() {
     in_runtime(|| async {
         let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
         let path = listener.path().clone();

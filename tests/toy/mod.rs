@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use crate::adaptive_read::Pace;
 use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::seats::{Seat, Seats};
+use crate::permits::{Permit, Permits};
 use crate::source::{self, ReadTimeout, Sink, Source, WriteTimeout};
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
-use crate::sys::{Pauses, Raw, Server, Until, Wait, Way};
+use crate::sys::{Pauses, Raw, Server, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
 
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub(crate) fn look_at<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 /// What an operation comes to that was tried without waiting, or that it is to be tried again.
-fn tried<T>(done: io::Result<T>, until: Until) -> Poll<io::Result<T>> {
+fn tried<T>(done: io::Result<T>, until: WaitLimit) -> Poll<io::Result<T>> {
     match (done, Toy::over(until)) {
         (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         (Err(error), Some(late)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -81,13 +81,13 @@ impl Runtime for Toy {
 
     fn wait<S, P, D, T>(
         begun: Result<(), Error>,
-        until: Until,
+        until: WaitLimit,
         state: S,
         poll: P,
         done: D,
     ) -> Waiting<Self, S, P, D>
     where
-        P: FnMut(&mut S, &mut Context<'_>, Until) -> Poll<Result<(), Error>>,
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S) -> Result<T, Error>,
     {
         Waiting::new(begun, until, state, poll, done)
@@ -97,10 +97,10 @@ impl Runtime for Toy {
         Instant::now()
     }
 
-    fn timer(until: Until) -> Option<At> {
+    fn timer(until: WaitLimit) -> Option<At> {
         match until {
-            Until::Deadline(end) => Some(At(end)),
-            Until::Done | Until::Now => None,
+            WaitLimit::Deadline(end) => Some(At(end)),
+            WaitLimit::Done | WaitLimit::Now => None,
         }
     }
 
@@ -124,21 +124,21 @@ impl Runtime for Toy {
         io: &mut Raw,
         _: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
         token: Option<&CancelToken>,
         _: &mut Pace,
     ) -> Poll<io::Result<usize>> {
-        tried(io.read(buf, waiting(Until::Now, token)), until)
+        tried(io.read(buf, waiting(WaitLimit::Now, token)), until)
     }
 
     fn poll_write(
         io: &mut Raw,
         _: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        tried(io.write(bytes, waiting(Until::Now, token)), until)
+        tried(io.write(bytes, waiting(WaitLimit::Now, token)), until)
     }
 
     fn poll_write_or_take_in(
@@ -147,19 +147,19 @@ impl Runtime for Toy {
         limit: usize,
         _: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        tried(io.write_or_take_in(incoming, limit, bytes, waiting(Until::Now, token)), until)
+        tried(io.write_or_take_in(incoming, limit, bytes, waiting(WaitLimit::Now, token)), until)
     }
 
     fn poll_finish(
         io: &mut Raw,
         _: &mut Context<'_>,
-        until: Until,
+        until: WaitLimit,
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
-        tried(io.finish(waiting(Until::Now, token)), until)
+        tried(io.finish(waiting(WaitLimit::Now, token)), until)
     }
 
     fn renew(io: &mut Raw) -> io::Result<()> {
@@ -167,13 +167,13 @@ impl Runtime for Toy {
     }
 
     async fn attempt<T>(
-        until: Until,
+        until: WaitLimit,
         token: Option<&CancelToken>,
         mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut pauses = Pauses::new();
         loop {
-            let missing = match attempt(waiting(Until::Now, token)) {
+            let missing = match attempt(waiting(WaitLimit::Now, token)) {
                 Err(error) => error,
                 done => return done,
             };
@@ -189,22 +189,22 @@ impl Runtime for Toy {
     async fn accept(
         (): &(),
         server: &Server,
-        seats: &Seats,
-        until: Until,
+        permits: &Permits,
+        until: WaitLimit,
         token: Option<&CancelToken>,
-    ) -> io::Result<((Raw, Raw), Seat)> {
+    ) -> io::Result<((Raw, Raw), Permit)> {
         let mut taken = None;
         poll_fn(|cx| {
             if taken.is_none() {
-                taken = Some(ready!(seats.poll_take(cx)));
+                taken = Some(ready!(permits.poll_take(cx)));
             }
-            let accepted = ready!(tried(server.accept(waiting(Until::Now, token)), until));
+            let accepted = ready!(tried(server.accept(waiting(WaitLimit::Now, token)), until));
             Poll::Ready(accepted.map(|halves| (halves, taken.take().unwrap())))
         })
         .await
     }
 
-    async fn sleep(until: Until, token: Option<&CancelToken>) -> io::Result<()> {
+    async fn sleep(until: WaitLimit, token: Option<&CancelToken>) -> io::Result<()> {
         let mut timer = Self::timer(until);
         poll_fn(|cx| {
             if token.is_some_and(CancelToken::is_cancelled) {
@@ -222,7 +222,7 @@ impl<P: PipeRef> Source for End<Read, Open<Toy>, P> {
 
 impl<P: PipeRef> source::half::Source for End<Read, Open<Toy>, P> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_until(cx, buf, Until::Done)
+        self.poll_read_until(cx, buf, WaitLimit::Done)
     }
 }
 
@@ -232,7 +232,7 @@ impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open<Toy>, P> {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
     }
@@ -244,7 +244,7 @@ impl<P: PipeRef> Sink for End<Write, Open<Toy>, P> {
 
 impl<P: PipeRef> source::half::Sink for End<Write, Open<Toy>, P> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_until(cx, bytes, Until::Done)
+        self.poll_write_until(cx, bytes, WaitLimit::Done)
     }
 }
 
@@ -254,16 +254,16 @@ impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open<Toy>, P> {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, until)
     }
 
-    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<io::Result<()>> {
         self.poll_finish_until(cx, until)
     }
 
-    async fn taken(&mut self, until: Until) -> io::Result<bool> {
+    async fn taken(&mut self, until: WaitLimit) -> io::Result<bool> {
         self.wait_until_taken(until).await
     }
 }

@@ -19,7 +19,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use super::rights::{self, Batch};
 use super::wait::{ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
-use crate::sys::{MOST_HANDLES, Until, Wait};
+use crate::sys::{MOST_HANDLES, Wait, WaitLimit};
 
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
@@ -233,7 +233,7 @@ impl Receiving {
         Ok(usize::try_from(waiting).unwrap_or(usize::MAX).saturating_add(self.backlog.len()))
     }
 
-    pub(super) fn let_in(&mut self) {
+    pub(super) fn allow_handles(&mut self) {
         if !self.lets_in {
             rights::allow(self.side.fd());
             self.lets_in = true;
@@ -295,7 +295,7 @@ impl Sending {
             match self.send(bufs, wait) {
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock
-                        && !matches!(wait.until, Until::Now) =>
+                        && !matches!(wait.until, WaitLimit::Now) =>
                 {
                     ready_or_time(self.side.fd(), PollFlags::OUT, LOOK_AT_READER, wait)?;
                 }
@@ -312,7 +312,7 @@ impl Sending {
     /// Sends what there is room for. Only a plain wait is one of the call itself.
     fn send(&self, bufs: &[IoSlice<'_>], wait: Wait<'_>) -> io::Result<usize> {
         let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
-        let once = Wait { until: Until::Now, ..wait };
+        let once = Wait { until: WaitLimit::Now, ..wait };
         let sent = until_done(self.side.fd(), PollFlags::OUT, once, |fd| match bufs {
             [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
             _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL),
@@ -334,7 +334,7 @@ impl Sending {
         wait: Wait<'_>,
     ) -> io::Result<usize> {
         loop {
-            match self.write(&[IoSlice::new(bytes)], Wait { until: Until::Now, ..wait }) {
+            match self.write(&[IoSlice::new(bytes)], Wait { until: WaitLimit::Now, ..wait }) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return written,
             }
@@ -494,7 +494,7 @@ mod tests {
         let token = Event::new().unwrap();
         token.set();
         let mut buf = [0; 8];
-        let error = from.read(&mut buf, Wait { until: Until::Done, token: Some(&token) });
+        let error = from.read(&mut buf, Wait { until: WaitLimit::Done, token: Some(&token) });
         assert!(error.unwrap_err().to_string().contains("cancelled"));
         assert_eq!(from.read(&mut buf, Wait::NOW).unwrap(), 4);
     }

@@ -11,12 +11,12 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
 
 use super::fifo_end::FifoEnd;
-use super::file::expect_socket;
+use super::file::ensure_socket;
 #[cfg(feature = "tokio")]
 use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, into_fd};
 use super::socket::ask_for_buffer;
-use super::{peer, shortage, socket};
+use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
 use crate::sys::{Peer, Wait, Way};
 
@@ -36,7 +36,7 @@ enum Kind {
 
 impl Raw {
     pub(crate) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        FifoEnd::open(path, way, any_owner, wait).map(Self::from).map_err(shortage::told)
+        FifoEnd::open(path, way, any_owner, wait).map(Self::from).map_err(resource_errors::told)
     }
 
     pub(crate) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
@@ -49,18 +49,18 @@ impl Raw {
         any_owner: bool,
         wait: Wait<'_>,
     ) -> io::Result<(Self, Self)> {
-        let socket = socket::connect(path, any_owner, wait).map_err(shortage::told)?;
+        let socket = socket::connect(path, any_owner, wait).map_err(resource_errors::told)?;
         Ok(Self::both(halves(socket)))
     }
 
     /// The two sides of a connection, each with both halves.
     pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
-        let sockets = socket::pair().map_err(shortage::told)?;
+        let sockets = socket::pair().map_err(resource_errors::told)?;
         Ok(sockets.map(|socket| Self::both(halves(socket))))
     }
 
     pub(crate) fn adopt_both(fd: OwnedFd) -> Result<(Self, Self), (OwnedFd, io::Error)> {
-        match expect_stream(&fd) {
+        match ensure_stream(&fd) {
             Ok(()) => Ok(Self::both(halves(fd))),
             Err(error) => Err((fd, error)),
         }
@@ -222,7 +222,7 @@ impl Raw {
     /// After the last writer left: the next read waits for the next writer. A connection has no next one.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Fifo(end) => end.renew().map_err(shortage::told),
+            Kind::Fifo(end) => end.renew().map_err(resource_errors::told),
             Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
         }
     }
@@ -246,9 +246,9 @@ impl Raw {
 
     /// How long an end may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
     #[cfg(feature = "tokio")]
-    pub(super) fn patience(&self, way: Way) -> Option<Duration> {
+    pub(super) fn look_interval(&self, way: Way) -> Option<Duration> {
         match &self.0 {
-            Kind::Fifo(end) if way == Way::In => end.patience(),
+            Kind::Fifo(end) if way == Way::In => end.look_interval(),
             Kind::Fifo(_) | Kind::Receiving(_) => None,
             Kind::Sending(_) => Some(LOOK_AT_READER),
         }
@@ -305,9 +305,9 @@ impl Raw {
     }
 
     /// From now on handles are let in.
-    pub(crate) fn let_in(&mut self) {
+    pub(crate) fn allow_handles(&mut self) {
         if let Kind::Receiving(half) = &mut self.0 {
-            half.let_in();
+            half.allow_handles();
         }
     }
 
@@ -357,8 +357,8 @@ impl From<FifoEnd> for Raw {
 }
 
 /// Refuses what is not a connected socket of this machine that carries a stream.
-fn expect_stream(fd: &OwnedFd) -> io::Result<()> {
-    expect_socket(&fstat(fd)?)?;
+fn ensure_stream(fd: &OwnedFd) -> io::Result<()> {
+    ensure_socket(&fstat(fd)?)?;
     if getsockname(fd)?.address_family() != AddressFamily::UNIX {
         return Err(Obstacle::NotASocket("a socket of another family").into());
     }

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait};
+use crate::sys::{Wait, WaitLimit};
 
 pub(crate) use event::Event;
 
@@ -20,7 +20,7 @@ mod event {
 
     use rustix::event::{EventfdFlags, eventfd};
 
-    use super::super::shortage;
+    use super::super::resource_errors;
 
     #[derive(Debug)]
     pub(crate) struct Event(OwnedFd);
@@ -29,7 +29,7 @@ mod event {
         pub(crate) fn new() -> io::Result<Self> {
             let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
             let made = eventfd(0, flags).map_err(io::Error::from);
-            made.map(Self).map_err(shortage::told)
+            made.map(Self).map_err(resource_errors::told)
         }
 
         pub(crate) fn set(&self) {
@@ -52,7 +52,7 @@ mod event {
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
 
-    use super::super::shortage;
+    use super::super::resource_errors;
 
     #[derive(Debug)]
     pub(crate) struct Event {
@@ -62,7 +62,7 @@ mod event {
 
     impl Event {
         pub(crate) fn new() -> io::Result<Self> {
-            let (readable, writable) = UnixStream::pair().map_err(shortage::told)?;
+            let (readable, writable) = UnixStream::pair().map_err(resource_errors::told)?;
             writable.set_nonblocking(true)?;
             Ok(Self { readable, writable })
         }
@@ -89,7 +89,7 @@ pub(super) fn until_done<T>(
 ) -> io::Result<T> {
     if wait.token.is_some() {
         // A cancelled token goes before what could be done at once, or a busy stream would never stop.
-        match ready(fd, asked, Wait { until: Until::Now, ..wait }) {
+        match ready(fd, asked, Wait { until: WaitLimit::Now, ..wait }) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => done?,
         }
@@ -98,7 +98,7 @@ pub(super) fn until_done<T>(
         match operation(fd) {
             Ok(done) => return Ok(done),
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if matches!(wait.until, Until::Now) => {
+            Err(Errno::AGAIN) if matches!(wait.until, WaitLimit::Now) => {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             Err(Errno::AGAIN) => ready(fd, asked, wait)?,
@@ -141,11 +141,12 @@ pub(super) fn ready_or_time(
     wait: Wait<'_>,
 ) -> io::Result<bool> {
     let look = Instant::now() + time;
-    if matches!(wait.until, Until::Now) || matches!(wait.until, Until::Deadline(end) if end <= look)
+    if matches!(wait.until, WaitLimit::Now)
+        || matches!(wait.until, WaitLimit::Deadline(end) if end <= look)
     {
         return ready(fd, asked, wait).map(|()| true);
     }
-    match ready(fd, asked, Wait { until: Until::Deadline(look), ..wait }) {
+    match ready(fd, asked, Wait { until: WaitLimit::Deadline(look), ..wait }) {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
         done => done.map(|()| true),
     }
@@ -177,12 +178,12 @@ fn wait_once(
 pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let now = Instant::now();
     let (time, last) = match wait.until {
-        Until::Now => return Err(io::ErrorKind::WouldBlock.into()),
-        Until::Deadline(end) => {
+        WaitLimit::Now => return Err(io::ErrorKind::WouldBlock.into()),
+        WaitLimit::Deadline(end) => {
             let left = end.saturating_duration_since(now);
             (time.min(left), left.is_zero())
         }
-        Until::Done => (time, false),
+        WaitLimit::Done => (time, false),
     };
     if last {
         return Err(io::ErrorKind::TimedOut.into());
@@ -191,7 +192,7 @@ pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
         std::thread::sleep(time);
         return Ok(());
     };
-    let until = now.checked_add(time).map_or(Until::Done, Until::Deadline);
+    let until = now.checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline);
     match ready(token.as_fd(), PollFlags::IN, Wait { until, token: None }) {
         Ok(()) => Err(Obstacle::Cancelled.into()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
@@ -203,26 +204,26 @@ pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The time that `poll` may take; `None` is for ever.
-fn remaining(until: Until) -> io::Result<Option<Timespec>> {
+fn remaining(until: WaitLimit) -> io::Result<Option<Timespec>> {
     let left = match until {
-        Until::Done => return Ok(None),
-        Until::Now => Duration::ZERO,
-        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
+        WaitLimit::Done => return Ok(None),
+        WaitLimit::Now => Duration::ZERO,
+        WaitLimit::Deadline(end) => end.saturating_duration_since(Instant::now()),
     };
     Timespec::try_from(left.min(LONGEST)).map(Some).map_err(io::Error::other)
 }
 
-fn is_over(until: Until) -> bool {
+fn is_over(until: WaitLimit) -> bool {
     match until {
-        Until::Now => true,
-        Until::Done => false,
-        Until::Deadline(end) => Instant::now() >= end,
+        WaitLimit::Now => true,
+        WaitLimit::Done => false,
+        WaitLimit::Deadline(end) => Instant::now() >= end,
     }
 }
 
-fn out_of_time(until: Until) -> io::Error {
+fn out_of_time(until: WaitLimit) -> io::Error {
     match until {
-        Until::Now => io::ErrorKind::WouldBlock.into(),
-        Until::Done | Until::Deadline(_) => io::ErrorKind::TimedOut.into(),
+        WaitLimit::Now => io::ErrorKind::WouldBlock.into(),
+        WaitLimit::Done | WaitLimit::Deadline(_) => io::ErrorKind::TimedOut.into(),
     }
 }

@@ -11,9 +11,9 @@ use windows_sys::Win32::System::Threading::{
     CreateEventW, INFINITE, SetEvent, WaitForMultipleObjects, WaitForSingleObject,
 };
 
-use super::shortage;
+use super::resource_errors;
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait};
+use crate::sys::{Wait, WaitLimit};
 
 /// Something that is set in one place and waited for in another.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Event {
         // SAFETY: both pointers may be null: no attributes, hence not inheritable, and no name.
         let event = unsafe { CreateEventW(null(), manual_reset.into(), 0, null()) };
         if event.is_null() {
-            return Err(shortage::told(io::Error::last_os_error()));
+            return Err(resource_errors::told(io::Error::last_os_error()));
         }
         // SAFETY: the handle is valid, and nobody else has it.
         Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
@@ -114,11 +114,11 @@ pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
 }
 
 /// The milliseconds that a single wait may take; an error where no time is left.
-pub(super) fn remaining(until: Until) -> io::Result<u32> {
+pub(super) fn remaining(until: WaitLimit) -> io::Result<u32> {
     match until {
-        Until::Done => Ok(INFINITE),
-        Until::Now => Err(io::ErrorKind::WouldBlock.into()),
-        Until::Deadline(end) => {
+        WaitLimit::Done => Ok(INFINITE),
+        WaitLimit::Now => Err(io::ErrorKind::WouldBlock.into()),
+        WaitLimit::Deadline(end) => {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());

@@ -5,11 +5,11 @@ use std::io::{self, Read};
 use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
 
-use super::ahead::AHEAD;
 use super::connection::Connection;
 use super::event::{Event, ensure_not_cancelled, remaining};
+use super::handle_transfer::Source;
 use super::overlapped::{Outcome, Overlapped};
-use super::passing::Source;
+use super::read_ahead::AHEAD;
 use super::stream::MOST;
 #[cfg(feature = "tokio")]
 use crate::error::Obstacle;
@@ -54,7 +54,7 @@ impl Incoming {
         if self.has_ended && self.backlog.is_empty() {
             return self.end();
         }
-        self.connection().expect_able(wait)?;
+        self.connection().ensure_able(wait)?;
         self.connection().repeat_farewell();
         ensure_not_cancelled(wait)?;
         if !self.backlog.is_empty() {
@@ -156,7 +156,7 @@ impl Incoming {
     }
 
     /// From now on handles come in.
-    pub(super) fn let_in(&mut self) {
+    pub(super) fn allow_handles(&mut self) {
         if self.source.is_none() {
             self.source = Some(Source::of(self.connection()));
         }
@@ -175,7 +175,7 @@ impl Incoming {
     fn is_end(&mut self, outcome: Outcome) -> io::Result<bool> {
         if !outcome.is_end() {
             let bytes = outcome.moved()?;
-            if bytes > 0 || !self.connection().facts().has_messages {
+            if bytes > 0 || !self.connection().info().has_messages {
                 return Ok(false);
             }
         }

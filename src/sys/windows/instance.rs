@@ -20,9 +20,9 @@ use windows_sys::Win32::System::Pipes::{
 };
 
 use super::event::Event;
-use super::facts::Facts;
 use super::name::wide;
 use super::overlapped::{Outcome, Overlapped};
+use super::pipe_info::PipeInfo;
 use super::security::Descriptor;
 use super::{length, system_code, system_error};
 use crate::error::Obstacle;
@@ -108,9 +108,9 @@ impl Listener {
     }
 
     /// What all the instances are.
-    pub(super) fn facts(&self) -> io::Result<Facts> {
+    pub(super) fn info(&self) -> io::Result<PipeInfo> {
         match self.instances.first() {
-            Some(instance) => Facts::of(&instance.pipe),
+            Some(instance) => PipeInfo::of(&instance.pipe),
             None => Err(Obstacle::Unsupported.into()),
         }
     }

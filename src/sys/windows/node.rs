@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::instance::{BACKLOG, Listener, lock};
 use super::name::temporary;
 use super::raw::Raw;
-use super::shortage;
+use super::resource_errors;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
@@ -23,7 +23,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let listener = Listener::new(path, settings, BACKLOG).map_err(shortage::told)?;
+        let listener = Listener::new(path, settings, BACKLOG).map_err(resource_errors::told)?;
         Ok(Self { listener: Arc::new(Mutex::new(listener)) })
     }
 
@@ -72,7 +72,7 @@ mod tests {
         NOW, PLAIN, alone, is_wine, pipe, read_bytes, reader, timely, within, writer,
     };
     use super::*;
-    use crate::sys::Until;
+    use crate::sys::WaitLimit;
 
     fn kind(error: &io::Error) -> String {
         error.to_string()
@@ -180,7 +180,7 @@ mod tests {
             let error = node.open(Way::Out, within(20)).unwrap_err();
             assert!(kind(&error).contains("the deadline passed"), "{error}");
             let token = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, token: Some(&token) };
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let waiting = scope.spawn(move || (node.open(Way::Out, wait).unwrap_err(), node));
                 thread::sleep(Duration::from_millis(50));

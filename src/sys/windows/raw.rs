@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::halves;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use super::shortage;
+use super::resource_errors;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
@@ -34,7 +34,7 @@ enum Kind {
 
 impl Raw {
     pub(crate) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        Stream::open(path, way, any_owner, wait).map(Self::from).map_err(shortage::told)
+        Stream::open(path, way, any_owner, wait).map(Self::from).map_err(resource_errors::told)
     }
 
     pub(crate) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
@@ -140,7 +140,7 @@ impl Raw {
     /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.renew().map_err(shortage::told),
+            Kind::Stream(stream) => stream.renew().map_err(resource_errors::told),
             Kind::Writers(writers) => {
                 writers.renew();
                 Ok(())
@@ -158,7 +158,7 @@ impl Raw {
         match (&self.0, self.connection()) {
             (Kind::Stream(stream), _) => stream.buffer_size(),
             (Kind::Writers(writers), _) => writers.buffer_size(),
-            (_, Ok(connection)) => Ok(connection.facts().quota),
+            (_, Ok(connection)) => Ok(connection.info().quota),
             (_, Err(error)) => Err(error),
         }
     }
@@ -169,7 +169,7 @@ impl Raw {
         any_owner: bool,
         wait: Wait<'_>,
     ) -> io::Result<(Self, Self)> {
-        let opened = halves::open(path, any_owner, wait).map_err(shortage::told);
+        let opened = halves::open(path, any_owner, wait).map_err(resource_errors::told);
         let (incoming, outgoing) = opened?;
         Ok((incoming.into(), outgoing.into()))
     }
@@ -244,9 +244,9 @@ impl Raw {
     }
 
     /// From now on handles come in.
-    pub(crate) fn let_in(&mut self) {
+    pub(crate) fn allow_handles(&mut self) {
         if let Kind::Incoming(half) = &mut self.0 {
-            half.let_in();
+            half.allow_handles();
         }
     }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use super::connection::Connection;
 use super::event::{Event, ensure_not_cancelled};
-use super::facts::Facts;
 use super::halves::{events, halves};
 use super::instance::{Listener, lock};
 use super::name::temporary;
+use super::pipe_info::PipeInfo;
 use super::raw::Raw;
-use super::shortage;
-use crate::sys::{Settings, Until, Wait};
+use super::resource_errors;
+use crate::sys::{Settings, Wait, WaitLimit};
 
 /// The most instances that listen at any time.
 const MOST: u16 = 64;
@@ -23,15 +23,15 @@ pub struct Server {
     listener: Mutex<Listener>,
     /// What is set when a client comes.
     event: Arc<Event>,
-    facts: Facts,
+    info: PipeInfo,
 }
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let backlog = settings.backlog.clamp(1, MOST).into();
-        let listener = Listener::new(path, settings, backlog).map_err(shortage::told)?;
-        let (event, facts) = (Arc::clone(listener.event()), listener.facts()?);
-        Ok(Self { listener: Mutex::new(listener), event, facts })
+        let listener = Listener::new(path, settings, backlog).map_err(resource_errors::told)?;
+        let (event, info) = (Arc::clone(listener.event()), listener.info()?);
+        Ok(Self { listener: Mutex::new(listener), event, info })
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
@@ -50,7 +50,7 @@ impl Server {
                 Err(error) => {
                     // The client is kept: this thread or another one looks for it again.
                     self.event.set();
-                    return Err(shortage::told(error));
+                    return Err(resource_errors::told(error));
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Server {
         let events = events()?;
         let Some(client) = listener.accept()? else { return Ok(None) };
         drop(listener);
-        let (incoming, outgoing) = halves(Connection::here(client, self.facts), events);
+        let (incoming, outgoing) = halves(Connection::here(client, self.info), events);
         Ok(Some((incoming.into(), outgoing.into())))
     }
 }
@@ -93,7 +93,7 @@ impl Server {
 impl Raw {
     /// The two sides of a connection, each with both halves: by a name that nobody else can guess, and that is gone then.
     pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
-        let forever = Wait { until: Until::Done, token: None };
+        let forever = Wait { until: WaitLimit::Done, token: None };
         let (path, server) = Server::temporary(&Settings { backlog: 1, ..Settings::default() })?;
         let client = Self::connect(&path, false, forever)?;
         Ok([client, server.accept(forever)?])
@@ -235,7 +235,7 @@ mod tests {
                 thread::scope(|scope| {
                     for _ in 0..4 {
                         scope.spawn(|| {
-                            let wait = Wait { until: Until::Done, token: Some(&token) };
+                            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
                             while let Ok((mut from, mut to)) = server.accept(wait) {
                                 assert_eq!(read_all(&mut from), b"ask");
                                 write_all(&mut to, b"answer", PLAIN);
@@ -274,7 +274,7 @@ mod tests {
             thread::scope(|scope| {
                 let long = scope.spawn(|| server.accept(within(20_000)).map(drop));
                 let cancelled = scope.spawn(|| {
-                    let wait = Wait { until: Until::Done, token: Some(&token) };
+                    let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
                     server.accept(wait).unwrap_err()
                 });
                 let error = server.accept(within(50)).unwrap_err();
@@ -287,7 +287,7 @@ mod tests {
                 long.join().unwrap().unwrap();
             });
             drop(client(&path));
-            let wait = Wait { until: Until::Done, token: Some(&token) };
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             let error = server.accept(wait).unwrap_err();
             assert!(kind(&error).contains("cancelled"), "a cancelled token goes first: {error}");
             drop(server.accept(within(10_000)).unwrap());

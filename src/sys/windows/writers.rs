@@ -5,11 +5,11 @@ use std::io;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex};
 
-use super::ahead::{AHEAD, Ahead, Progress};
 use super::event::{Event, ensure_not_cancelled, remaining};
 use super::instance::{Listener, lock};
 use super::overlapped::Overlapped;
-use super::shortage;
+use super::read_ahead::{AHEAD, Progress, ReadAhead};
+use super::resource_errors;
 use crate::sys::Wait;
 
 /// The writers that are there, the one whose turn it is in front; further ones are let in at any read.
@@ -91,13 +91,13 @@ impl Writers {
     }
 
     pub(super) fn buffer_size(&self) -> io::Result<usize> {
-        Ok(lock(&self.listener).facts()?.quota)
+        Ok(lock(&self.listener).info()?.quota)
     }
 
     /// Lets in the writers that came.
     fn admit(&mut self) -> io::Result<()> {
         let mut listener = lock(&self.listener);
-        while let Some(client) = listener.accept().map_err(shortage::told)? {
+        while let Some(client) = listener.accept().map_err(resource_errors::told)? {
             let pipe = Overlapped::new(client, Arc::clone(&self.event), AHEAD);
             self.writers.push_back(Writer::new(pipe));
             self.turnout = Turnout::Seen;
@@ -161,12 +161,12 @@ enum Look {
 #[derive(Debug)]
 struct Writer {
     pipe: Overlapped,
-    ahead: Ahead,
+    ahead: ReadAhead,
 }
 
 impl Writer {
     fn new(mut pipe: Overlapped) -> Self {
-        let ahead = Ahead::new(&mut pipe);
+        let ahead = ReadAhead::new(&mut pipe);
         Self { pipe, ahead }
     }
 }
@@ -179,7 +179,7 @@ mod tests {
 
     use super::super::testing::{NOW, PLAIN, pipe, read_bytes, timely, within, writer};
     use super::super::{Event, Raw};
-    use crate::sys::{Until, Wait, Way};
+    use crate::sys::{Wait, WaitLimit, Way};
 
     #[test]
     fn two_writers_at_once_and_the_last_one_ends_it() {
@@ -279,7 +279,7 @@ mod tests {
             let mut end = node.open(Way::In, NOW).unwrap();
             let mut client: Raw = writer(&path);
             let token = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, token: Some(&token) };
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let end = &mut end;
                 let waiting = scope.spawn(move || end.read(&mut [0; 8], wait).unwrap_err());

@@ -1,6 +1,6 @@
 use super::LIMIT;
 use crate::error::FrameError;
-use crate::wire::framing::{expect_within, lowered};
+use crate::wire::framing::{ensure_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// JSON values one after the other, however they are laid out: what `jq`, `curl` and most log shippers write.
@@ -81,7 +81,7 @@ impl Framing for ConcatenatedJson {
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let len = out.get(start..).ok_or(FrameError::OutOfBounds)?.len();
-        expect_within(len, self.limit)?;
+        ensure_within(len, self.limit)?;
         out.push(b'\n');
         // It must come back as one value, which is the whole payload.
         let line = out.get(start..).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Framing for ConcatenatedJson {
             }
         }
         let end = self.place.end(bytes, scanned);
-        expect_within(end.unwrap_or(bytes.len()), self.limit)?;
+        ensure_within(end.unwrap_or(bytes.len()), self.limit)?;
         Ok(match end {
             Some(end) => Step::Message { payload: 0..end, frame: end },
             None => Step::NoEnd { scanned: bytes.len() },

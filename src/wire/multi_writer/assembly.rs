@@ -8,7 +8,7 @@ use super::fragment::{Fragment, Kind};
 use super::introduction::Introduction;
 use crate::error::{FrameError, LossReason};
 use crate::wire::Step;
-use crate::wire::framing::expect_within;
+use crate::wire::framing::ensure_within;
 
 /// What a receiver accepts.
 #[derive(Clone, Debug)]
@@ -286,12 +286,12 @@ impl Assembly {
             }
             (Kind::First { total }, _) => {
                 let len = usize::try_from(total).unwrap_or(usize::MAX);
-                expect_within(len, rules.limit)?;
+                ensure_within(len, rules.limit)?;
                 (Vec::new(), len)
             }
             (Kind::Middle | Kind::Last, Message::Partial { data, total }) => (data, total),
             _ => {
-                return expect_within(payload.len(), rules.limit).map(|_| Taken::Message);
+                return ensure_within(payload.len(), rules.limit).map(|_| Taken::Message);
             }
         };
 

@@ -3,7 +3,7 @@
 use super::Introduction;
 use super::fragment::{HEADER, Kind, TOTAL, seal};
 use crate::error::FrameError;
-use crate::wire::framing::expect_within;
+use crate::wire::framing::ensure_within;
 
 /// What one writer has sent.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl Stream {
         let greets = self.place.until_hello == 0;
         let message = if greets { start + HEADER + introduction.len() } else { start };
         let len = out.len().checked_sub(message + HEADER).ok_or(FrameError::OutOfBounds)?;
-        let total = expect_within(len, limit)?;
+        let total = ensure_within(len, limit)?;
         let writer = self.writer()?;
         let mut place = self.place;
         if greets {

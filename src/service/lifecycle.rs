@@ -98,7 +98,7 @@ pub enum ShutdownReason {
 }
 
 /// What all that serves clients shares.
-pub(crate) struct Desk {
+pub(crate) struct Lifecycle {
     rules: Rules,
     /// What the program ends the service with: a token of its own, and one of its listener.
     tokens: Vec<CancelToken>,
@@ -130,14 +130,14 @@ pub(crate) struct Ticket {
     wanted: u8,
 }
 
-impl Desk {
+impl Lifecycle {
     pub(super) fn open(rules: Rules, tokens: Vec<CancelToken>) -> Result<Self, Error> {
         let closing = CancelToken::new()?;
         tokens.iter().for_each(|token| token.adopt(&closing));
-        let desk =
+        let lifecycle =
             Self { rules, tokens, closing, counts: Counts::default(), activity: Mutex::default() };
-        desk.note(0);
-        Ok(desk)
+        lifecycle.note(0);
+        Ok(lifecycle)
     }
 
     /// What is set when the service is to end.
@@ -169,12 +169,12 @@ impl Desk {
     }
 
     /// Counts a client that came.
-    pub(crate) fn let_in(&self) {
+    pub(crate) fn allow_handles(&self) {
         self.counts.clients.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a client that was given up.
-    pub(crate) fn lose(&self) {
+    pub(crate) fn disconnect(&self) {
         self.counts.lost.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -7,14 +7,14 @@ use super::overlapped::{Outcome, Overlapped};
 
 /// What a task is writing to a pipe, which has a buffer for that.
 #[derive(Debug, Default)]
-pub(super) struct Behind {
+pub(super) struct WriteBehind {
     /// How many bytes are being written.
     bytes: usize,
     /// Whether the end is being said, or was.
     is_ending: bool,
 }
 
-impl Behind {
+impl WriteBehind {
     /// Writes from one buffer without waiting. While there is no room, it goes on by itself, and is to be called
     /// again with the same bytes; with others, what is not written by then is given up.
     pub(super) fn write<H: AsHandle>(

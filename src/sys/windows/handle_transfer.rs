@@ -34,8 +34,8 @@ use windows_sys::Win32::Foundation::{
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, PROCESS_DUP_HANDLE};
 
 use super::connection::Connection;
-use super::facts::is_connected;
 use super::peer::open_process;
+use super::pipe_info::is_connected;
 use super::system_code;
 use crate::error::Obstacle;
 use crate::sys::MOST_HANDLES as MOST;
@@ -49,13 +49,13 @@ static SHELF: Mutex<Vec<OwnedHandle>> = Mutex::new(Vec::new());
 
 /// The handles that go with the first byte of the next write.
 #[derive(Debug, Default)]
-pub(super) struct Passing {
+pub(super) struct HandleTransfer {
     handles: Vec<OwnedHandle>,
     /// The numbers of those that lie on the shelf while that write goes on.
     shelved: Vec<u64>,
 }
 
-impl Passing {
+impl HandleTransfer {
     pub(super) fn is_empty(&self) -> bool {
         self.handles.is_empty() && self.shelved.is_empty()
     }
@@ -267,10 +267,10 @@ mod tests {
     fn b19_handles_go_to_another_process() {
         timely(|| {
             let (path, server) = server();
-            let child = peer("passing::tests::b19_the_other_process", &path);
+            let child = peer("handle_transfer::tests::b19_the_other_process", &path);
             let (mut from, mut to) = server.accept(within(30_000)).unwrap();
             send(&mut to, vec![file(b"one").into(), file(b"two").into()]);
-            from.let_in();
+            from.allow_handles();
             let came = numbers(&mut from, 1);
             let mut files = from.take_passed(1, &came).unwrap();
             assert_eq!(content(files.pop().unwrap()), "back");
@@ -281,7 +281,7 @@ mod tests {
             }
             to.finish(PLAIN).unwrap();
             assert_eq!(from.read(&mut [0; 8], within(20_000)).unwrap(), 0);
-            child.expect_success();
+            child.ensure_success();
             says(&from.take_passed(1, &[4]).unwrap_err(), "not all of its handles came in");
         });
     }
@@ -291,13 +291,13 @@ mod tests {
     fn no_process_is_looked_for_that_has_left() {
         timely(|| {
             let (path, server) = server();
-            let child = peer("passing::tests::who_leaves_at_once", &path);
+            let child = peer("handle_transfer::tests::who_leaves_at_once", &path);
             let (mut from, _to) = server.accept(within(30_000)).unwrap();
             assert_eq!(read_bytes(&mut from, 4), b"here");
             // As another process would, this one has the number then.
             let _process = open_process(child.id(), PROCESS_DUP_HANDLE).unwrap();
-            child.expect_success();
-            from.let_in();
+            child.ensure_success();
+            from.allow_handles();
             says(&from.take_passed(1, &[4]).unwrap_err(), "has left before they were let in");
         });
     }
@@ -313,7 +313,7 @@ mod tests {
     #[ignore = "run by the test above"]
     fn b19_the_other_process() {
         let (mut from, mut to) = client(&peer_path());
-        from.let_in();
+        from.allow_handles();
         let came = numbers(&mut from, 2);
         let files = from.take_passed(2, &came).unwrap();
         let contents: Vec<_> = files.into_iter().map(content).collect();
@@ -329,7 +329,7 @@ mod tests {
             send(&mut to, vec![event()]);
             let came = numbers(&mut from, 1);
             says(&from.take_passed(1, &came).unwrap_err(), "lets none in");
-            from.let_in();
+            from.allow_handles();
             for count in [0, 2] {
                 says(&from.take_passed(count, &came).unwrap_err(), "not what the message says");
             }
@@ -346,7 +346,7 @@ mod tests {
     fn within_a_process_handles_lie_on_a_shelf() {
         timely(|| {
             let ((mut from, _), (_, mut to)) = connection();
-            from.let_in();
+            from.allow_handles();
             let kept = event();
             says(&from.take_passed(1, &[number(&kept)]).unwrap_err(), "was not passed");
             send(&mut to, vec![file(b"here").into()]);
@@ -362,7 +362,7 @@ mod tests {
     fn b19_as_many_handles_as_may_go() {
         timely(|| {
             let ((mut from, _), (_, mut to)) = connection();
-            from.let_in();
+            from.allow_handles();
             send(&mut to, (0..MOST).map(|_| event()).collect());
             let came = numbers(&mut from, MOST);
             assert_eq!(from.take_passed(MOST, &came).unwrap().len(), MOST);
@@ -373,7 +373,7 @@ mod tests {
     fn b21_handles_stay_here_until_a_byte_went() {
         timely(|| {
             let ((mut from, _), (mut back, mut to)) = connection();
-            from.let_in();
+            from.allow_handles();
             fill(&mut to);
             let passed = to.pass(vec![file(b"mine").into()]);
             assert_eq!(to.write(b"", NOW).unwrap(), 0);
@@ -394,7 +394,7 @@ mod tests {
         timely(|| {
             for goes in [true, false] {
                 let ((mut from, _back), (_, mut to)) = connection();
-                from.let_in();
+                from.allow_handles();
                 let filled = fill(&mut to);
                 to.attend(Way::Out).unwrap();
                 let passed = to.pass(vec![event()]);
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn a_handle_that_went_unnoticed_is_not_closed_twice() {
         // In a process of its own, where no other test takes the number.
-        let status = alone("passing::tests::a_handle_that_went_unnoticed_alone").status();
+        let status = alone("handle_transfer::tests::a_handle_that_went_unnoticed_alone").status();
         assert!(status.unwrap().success());
     }
 
@@ -424,7 +424,7 @@ mod tests {
     fn a_handle_that_went_unnoticed_alone() {
         let settings = Settings { buffer_size: Some(4096), ..Settings::default() };
         let (path, server) = Server::temporary(&settings).unwrap();
-        let child = peer("passing::tests::one_who_takes_a_handle", &path);
+        let child = peer("handle_transfer::tests::one_who_takes_a_handle", &path);
         let (from, mut to) = server.accept(within(30_000)).unwrap();
         let (mut heard, mut told) = server.accept(within(30_000)).unwrap();
         fill(&mut to);
@@ -442,7 +442,7 @@ mod tests {
         let last = events.pop().unwrap();
         last.set();
         assert!(last.wait_for(0).unwrap());
-        child.expect_success();
+        child.ensure_success();
     }
 
     #[cfg(feature = "tokio")]
@@ -451,7 +451,7 @@ mod tests {
     fn one_who_takes_a_handle() {
         let path = peer_path();
         let ((mut from, _to), (mut heard, mut told)) = (client(&path), client(&path));
-        from.let_in();
+        from.allow_handles();
         assert_eq!(read_bytes(&mut heard, 1), b"x");
         let mut number = [7; 8];
         while number[0] == 7 {
@@ -473,7 +473,7 @@ mod tests {
 
     #[test]
     fn no_handle_is_left() {
-        let status = alone("passing::tests::no_handle_is_left_alone").status();
+        let status = alone("handle_transfer::tests::no_handle_is_left_alone").status();
         assert!(status.unwrap().success());
     }
 
@@ -481,9 +481,9 @@ mod tests {
     #[ignore = "run by the test above"]
     fn no_handle_is_left_alone() {
         let (path, server) = server();
-        let child = peer("passing::tests::one_who_sends_handles", &path);
+        let child = peer("handle_transfer::tests::one_who_sends_handles", &path);
         let (mut from, mut to) = server.accept(within(30_000)).unwrap();
-        from.let_in();
+        from.allow_handles();
         let mut before = None;
         for _ in 0..100 {
             let came = numbers(&mut from, 3);
@@ -494,7 +494,7 @@ mod tests {
             write_all(&mut to, b"x", PLAIN);
             assert_eq!(*before.get_or_insert_with(handles), handles());
         }
-        child.expect_success();
+        child.ensure_success();
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::sys::Way;
 
 /// What a pipe is, for as long as it is open.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
+pub(super) struct PipeInfo {
     /// Whether this is the side that listened.
     pub(super) listened: bool,
     /// Whether each write is a message. If not, the pipe is another program's: a write without bytes is
@@ -35,7 +35,7 @@ pub(super) struct Facts {
     pub(super) quota: usize,
 }
 
-impl Facts {
+impl PipeInfo {
     pub(super) fn of(pipe: &impl AsHandle) -> io::Result<Self> {
         let handle = pipe.as_handle().as_raw_handle();
         let (mut flags, mut outward, mut inward) = (0, 0, 0);
@@ -57,7 +57,7 @@ impl Facts {
 
 /// The size of the buffer of a pipe.
 pub(super) fn quota(pipe: &impl AsHandle) -> io::Result<usize> {
-    Ok(Facts::of(pipe)?.quota)
+    Ok(PipeInfo::of(pipe)?.quota)
 }
 
 /// Whether the other side still has the pipe open.
@@ -69,7 +69,7 @@ pub(super) fn is_connected(pipe: &impl AsHandle) -> bool {
 }
 
 /// Refuses what is not a pipe, or not open for all these ways; tells whether it is not overlapped.
-pub(super) fn expect_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Result<bool> {
+pub(super) fn ensure_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Result<bool> {
     // SAFETY: the handle is open.
     let other = match unsafe { GetFileType(handle.as_raw_handle()) } {
         FILE_TYPE_PIPE => None,
@@ -80,7 +80,7 @@ pub(super) fn expect_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Resul
     if let Some(other) = other {
         return Err(Obstacle::NotAPipe(other).into());
     }
-    if let Err(error) = Facts::of(&handle) {
+    if let Err(error) = PipeInfo::of(&handle) {
         return Err(match system_code(&error) {
             Some(ERROR_ACCESS_DENIED) => error,
             // The system takes sockets for pipes.
@@ -106,7 +106,7 @@ pub(super) fn expect_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Resul
 }
 
 /// Refuses what is no file and no device.
-pub(crate) fn expect_file(handle: &OwnedHandle) -> io::Result<()> {
+pub(crate) fn ensure_file(handle: &OwnedHandle) -> io::Result<()> {
     // SAFETY: the handle is open.
     let found = match unsafe { GetFileType(handle.as_raw_handle()) } {
         FILE_TYPE_DISK | FILE_TYPE_CHAR => return Ok(()),

@@ -11,7 +11,7 @@ pub(super) const AHEAD: usize = 65536;
 ///
 /// The pipe has a buffer for that, and whatever there is to look at sets its event.
 #[derive(Debug)]
-pub(super) struct Ahead {
+pub(super) struct ReadAhead {
     /// What was read ahead and not taken yet.
     left: Range<usize>,
     /// Whether the message goes on after that.
@@ -27,7 +27,7 @@ pub(super) enum Progress {
     End(Outcome),
 }
 
-impl Ahead {
+impl ReadAhead {
     pub(super) fn new(pipe: &mut Overlapped) -> Self {
         let mut ahead = Self { left: 0..0, has_more: false, over: None };
         ahead.read(pipe);

@@ -7,12 +7,12 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 
 use crate::error::Obstacle;
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed};
 
 /// The places for clients.
 #[derive(Debug)]
-pub struct Seats {
+pub struct Permits {
     shared: Arc<Shared>,
     most: usize,
 }
@@ -42,12 +42,12 @@ impl Shared {
 
 /// The place of a client, until both halves of its connection are dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub struct Permit {
     shared: Arc<Shared>,
     occupied: bool,
 }
 
-impl Seat {
+impl Permit {
     fn new(shared: &Arc<Shared>) -> Self {
         Self { shared: Arc::clone(shared), occupied: false }
     }
@@ -60,7 +60,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut places = self.shared.places();
         places.taken -= 1;
@@ -72,7 +72,7 @@ impl Drop for Seat {
     }
 }
 
-impl Seats {
+impl Permits {
     pub(crate) fn new(most: usize) -> Self {
         Self { shared: Arc::default(), most }
     }
@@ -82,7 +82,7 @@ impl Seats {
     }
 
     /// Takes a place, and waits until there is one.
-    pub(crate) fn take(&self, until: Until, token: Option<&CancelToken>) -> io::Result<Seat> {
+    pub(crate) fn take(&self, until: WaitLimit, token: Option<&CancelToken>) -> io::Result<Permit> {
         let mut places = self.shared.places();
         while places.taken >= self.most {
             if token.is_some_and(CancelToken::is_cancelled) {
@@ -96,27 +96,27 @@ impl Seats {
             places = until_changed(&self.shared.left, places, until).0;
         }
         places.taken += 1;
-        Ok(Seat::new(&self.shared))
+        Ok(Permit::new(&self.shared))
     }
 
     /// Takes a place, or wakes the task when there is one. One task waits at a time.
     #[cfg(any(test, feature = "tokio"))]
-    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Seat> {
+    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Permit> {
         let mut places = self.shared.places();
         if places.taken >= self.most {
             places.waits = Some(cx.waker().clone());
             return Poll::Pending;
         }
         places.taken += 1;
-        Poll::Ready(Seat::new(&self.shared))
+        Poll::Ready(Permit::new(&self.shared))
     }
 }
 
 /// Why no place is waited for any longer.
-pub(crate) fn none_left(until: Until) -> Obstacle {
+pub(crate) fn none_left(until: WaitLimit) -> Obstacle {
     match until {
-        Until::Now => Obstacle::AllSeatsTaken,
-        Until::Done | Until::Deadline(_) => {
+        WaitLimit::Now => Obstacle::AllSeatsTaken,
+        WaitLimit::Done | WaitLimit::Deadline(_) => {
             Obstacle::TimedOut("as many clients as may be are still connected")
         }
     }

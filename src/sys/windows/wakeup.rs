@@ -23,79 +23,79 @@ use windows_sys::Win32::System::Threading::INFINITE;
 
 use super::event::{Event, MOST, wait_any};
 
-/// How many bells one thread watches: it also waits for an event of its own.
+/// How many wakeups one thread watches: it also waits for an event of its own.
 const PLACES: usize = MOST - 1;
 
-/// The milliseconds after which a thread ends that has no bell to watch.
+/// The milliseconds after which a thread ends that has no wakeup to watch.
 const IDLE: u32 = 1000;
 
 /// How long a thread rests that the system lets wait for nothing.
 const REST: Duration = Duration::from_millis(10);
 
-/// The threads that watch bells. This is locked before any of them.
+/// The threads that watch wakeups. This is locked before any of them.
 static WATCHES: Mutex<Vec<Arc<Watch>>> = Mutex::new(Vec::new());
 
 /// Wakes a task whenever an event is set, which it unsets.
-pub(super) struct Bell {
+pub(super) struct Wakeup {
     post: Arc<Post>,
     watch: Arc<Watch>,
 }
 
-impl Bell {
+impl Wakeup {
     pub(super) fn new(event: Arc<Event>) -> io::Result<Self> {
-        let post = Arc::new(Post { event, sleeper: Mutex::new(Sleeper::Nobody) });
+        let post = Arc::new(Post { event, waiter: Mutex::new(Waiter::Nobody) });
         let watch = Watch::of(&post)?;
         Ok(Self { post, watch })
     }
 
     /// Wakes this task from now on, and no other.
     pub(super) fn wakes(&self, waker: &Waker) {
-        let mut sleeper = locked(&self.post.sleeper);
-        if !matches!(&*sleeper, Sleeper::Task(known) if known.will_wake(waker)) {
-            let before = mem::replace(&mut *sleeper, Sleeper::Task(waker.clone()));
-            // A task may end with its waker, and this bell with the task.
-            drop(sleeper);
+        let mut waiter = locked(&self.post.waiter);
+        if !matches!(&*waiter, Waiter::Task(known) if known.will_wake(waker)) {
+            let before = mem::replace(&mut *waiter, Waiter::Task(waker.clone()));
+            // A task may end with its waker, and this wakeup with the task.
+            drop(waiter);
             drop(before);
         }
     }
 }
 
-impl Drop for Bell {
+impl Drop for Wakeup {
     fn drop(&mut self) {
-        let sleeper = mem::replace(&mut *locked(&self.post.sleeper), Sleeper::Gone);
+        let waiter = mem::replace(&mut *locked(&self.post.waiter), Waiter::Gone);
         self.watch.changed.set();
-        drop(sleeper);
+        drop(waiter);
     }
 }
 
-impl fmt::Debug for Bell {
+impl fmt::Debug for Wakeup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bell").finish_non_exhaustive()
+        f.debug_struct("Wakeup").finish_non_exhaustive()
     }
 }
 
-/// What a bell and the thread that watches it share.
+/// What a wakeup and the thread that watches it share.
 struct Post {
     /// Open as long as either of them is there.
     event: Arc<Event>,
-    sleeper: Mutex<Sleeper>,
+    waiter: Mutex<Waiter>,
 }
 
 /// Whom to wake.
-enum Sleeper {
+enum Waiter {
     Nobody,
     Task(Waker),
-    /// The bell is gone.
+    /// The wakeup is gone.
     Gone,
 }
 
 impl Post {
-    /// Wakes the task, after a wait has unset the event; tells whether the bell is still there.
+    /// Wakes the task, after a wait has unset the event; tells whether the wakeup is still there.
     fn ring(&self) -> bool {
-        let waker = match &*locked(&self.sleeper) {
-            Sleeper::Nobody => None,
-            Sleeper::Task(waker) => Some(waker.clone()),
-            Sleeper::Gone => {
+        let waker = match &*locked(&self.waiter) {
+            Waiter::Nobody => None,
+            Waiter::Task(waker) => Some(waker.clone()),
+            Waiter::Gone => {
                 // Whoever waits for the event now is to see what was set for him.
                 self.event.set();
                 return false;
@@ -109,18 +109,18 @@ impl Post {
     }
 
     fn is_gone(&self) -> bool {
-        matches!(*locked(&self.sleeper), Sleeper::Gone)
+        matches!(*locked(&self.waiter), Waiter::Gone)
     }
 }
 
-/// A thread that watches bells.
+/// A thread that watches wakeups.
 struct Watch {
-    /// Set when a bell came or went.
+    /// Set when a wakeup came or went.
     changed: Event,
     roll: Mutex<Roll>,
 }
 
-/// The bells of a thread.
+/// The wakeups of a thread.
 struct Roll {
     /// Those that came since it last looked.
     fresh: Vec<Arc<Post>>,
@@ -129,7 +129,7 @@ struct Roll {
 }
 
 impl Watch {
-    /// The thread that watches this bell from now on.
+    /// The thread that watches this wakeup from now on.
     fn of(post: &Arc<Post>) -> io::Result<Arc<Self>> {
         let mut watches = locked(&WATCHES);
         if let Some(watch) = watches.iter().find(|watch| watch.takes(post)) {
@@ -139,12 +139,12 @@ impl Watch {
         let watch = Arc::new(Self { changed: Event::automatic()?, roll: Mutex::new(roll) });
         watch.changed.set();
         let its_own = Arc::clone(&watch);
-        thread::Builder::new().name("typed-pipe-bells".into()).spawn(move || its_own.keep())?;
+        thread::Builder::new().name("typed-pipe-wakeups".into()).spawn(move || its_own.keep())?;
         watches.push(Arc::clone(&watch));
         Ok(watch)
     }
 
-    /// Takes the bell, if there is a place for it.
+    /// Takes the wakeup, if there is a place for it.
     fn takes(&self, post: &Arc<Post>) -> bool {
         let mut roll = locked(&self.roll);
         let has_place = roll.watched + roll.fresh.len() < PLACES;
@@ -155,7 +155,7 @@ impl Watch {
         has_place
     }
 
-    /// What the thread does, until it has had no bell for some time.
+    /// What the thread does, until it has had no wakeup for some time.
     fn keep(&self) {
         // One place is that of the thread's own event. The first that is set goes first, and then is the last: so none
         // keeps another one waiting for good.
@@ -189,7 +189,7 @@ impl Watch {
         }
     }
 
-    /// Lets go of the bells that went, and takes those that came.
+    /// Lets go of the wakeups that went, and takes those that came.
     fn look(&self, places: &mut Vec<Option<Arc<Post>>>) {
         places.retain(|place| !place.as_ref().is_some_and(|post| post.is_gone()));
         let mut roll = locked(&self.roll);
@@ -197,7 +197,7 @@ impl Watch {
         roll.watched = places.len() - 1;
     }
 
-    /// Whether the thread, which watches nothing, is to end: not if a bell has just come.
+    /// Whether the thread, which watches nothing, is to end: not if a wakeup has just come.
     fn ends(&self) -> bool {
         let mut watches = locked(&WATCHES);
         let is_idle = locked(&self.roll).fresh.is_empty();
@@ -256,15 +256,15 @@ mod tests {
                         for _ in 0..1000 {
                             let (event, meet) = (event(), Barrier::new(2));
                             let (count, _heard) = Count::new();
-                            let bell = Bell::new(Arc::clone(&event)).unwrap();
-                            bell.wakes(&Arc::clone(&count).into());
+                            let wakeup = Wakeup::new(Arc::clone(&event)).unwrap();
+                            wakeup.wakes(&Arc::clone(&count).into());
                             thread::scope(|scope| {
                                 scope.spawn(|| {
                                     meet.wait();
                                     event.set();
                                 });
                                 meet.wait();
-                                drop(bell);
+                                drop(wakeup);
                             });
                             assert!(count.0.load(Ordering::SeqCst) <= 1);
                         }
@@ -283,7 +283,7 @@ mod tests {
         timely(|| {
             for round in 0..3000 {
                 let event = event();
-                drop(Bell::new(Arc::clone(&event)).unwrap());
+                drop(Wakeup::new(Arc::clone(&event)).unwrap());
                 event.set();
                 assert!(event.wait_for(10_000).unwrap(), "{round}");
             }
@@ -297,7 +297,7 @@ mod tests {
             let threads = [(); 2].map(|()| {
                 thread::spawn(|| {
                     for round in 0..2000 {
-                        drop(Bell::new(event()).unwrap());
+                        drop(Wakeup::new(event()).unwrap());
                         let other = event();
                         other.set();
                         thread::yield_now();
@@ -325,9 +325,9 @@ mod tests {
         timely(|| {
             let (busy, brief) = (event(), event());
             let [first, second] = loop {
-                let bells = [&busy, &brief].map(|event| Bell::new(Arc::clone(event)).unwrap());
-                if Arc::ptr_eq(&bells[0].watch, &bells[1].watch) {
-                    break bells;
+                let wakeups = [&busy, &brief].map(|event| Wakeup::new(Arc::clone(event)).unwrap());
+                if Arc::ptr_eq(&wakeups[0].watch, &wakeups[1].watch) {
+                    break wakeups;
                 }
             };
             let waker = Arc::new(Busy(Barrier::new(2), Barrier::new(2)));
@@ -351,19 +351,19 @@ mod tests {
         timely(|| {
             let (count, heard) = Count::new();
             let waker = Waker::from(Arc::clone(&count));
-            let bells: Vec<_> = (0..3 * PLACES)
+            let wakeups: Vec<_> = (0..3 * PLACES)
                 .map(|_| {
                     let event = event();
-                    let bell = Bell::new(Arc::clone(&event)).unwrap();
-                    bell.wakes(&waker);
-                    (event, bell)
+                    let wakeup = Wakeup::new(Arc::clone(&event)).unwrap();
+                    wakeup.wakes(&waker);
+                    (event, wakeup)
                 })
                 .collect();
             for _ in 0..3 {
-                for (event, _) in &bells {
+                for (event, _) in &wakeups {
                     event.set();
                 }
-                for _ in &bells {
+                for _ in &wakeups {
                     heard.recv_timeout(LONG).unwrap();
                 }
             }
@@ -384,17 +384,17 @@ mod tests {
             let loud: Vec<_> = (0..2)
                 .map(|_| {
                     let event = event();
-                    let bell = Bell::new(Arc::clone(&event)).unwrap();
-                    bell.wakes(&Arc::new(Restless(Arc::clone(&event))).into());
+                    let wakeup = Wakeup::new(Arc::clone(&event)).unwrap();
+                    wakeup.wakes(&Arc::new(Restless(Arc::clone(&event))).into());
                     event.set();
-                    bell
+                    wakeup
                 })
                 .collect();
             let (count, heard) = Count::new();
             for _ in 0..50 {
                 let event = event();
-                let bell = Bell::new(Arc::clone(&event)).unwrap();
-                bell.wakes(&Arc::clone(&count).into());
+                let wakeup = Wakeup::new(Arc::clone(&event)).unwrap();
+                wakeup.wakes(&Arc::clone(&count).into());
                 event.set();
                 heard.recv_timeout(LONG).unwrap();
             }
@@ -410,7 +410,7 @@ mod tests {
                 std::panic::resume_unwind(Box::new("a waker that panics"));
             }
         }
-        struct Drops(Mutex<Option<Bell>>, mpsc::Sender<()>);
+        struct Drops(Mutex<Option<Wakeup>>, mpsc::Sender<()>);
         impl Wake for Drops {
             fn wake(self: Arc<Self>) {
                 drop(locked(&self.0).take());
@@ -419,20 +419,20 @@ mod tests {
         }
         timely(|| {
             let panicking = event();
-            let bell = Bell::new(Arc::clone(&panicking)).unwrap();
-            bell.wakes(&Arc::new(Panics).into());
+            let wakeup = Wakeup::new(Arc::clone(&panicking)).unwrap();
+            wakeup.wakes(&Arc::new(Panics).into());
             panicking.set();
             let (told, heard) = mpsc::channel();
             let dropping = event();
             let drops = Arc::new(Drops(Mutex::new(None), told));
-            let other = Bell::new(Arc::clone(&dropping)).unwrap();
+            let other = Wakeup::new(Arc::clone(&dropping)).unwrap();
             other.wakes(&Arc::clone(&drops).into());
             *locked(&drops.0) = Some(other);
             dropping.set();
             heard.recv_timeout(LONG).unwrap();
             // The thread goes on.
             let (count, heard) = Count::new();
-            bell.wakes(&Arc::clone(&count).into());
+            wakeup.wakes(&Arc::clone(&count).into());
             panicking.set();
             heard.recv_timeout(LONG).unwrap();
         });
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn no_thread_and_no_handle_is_left() {
-        let status = super::super::testing::alone("bell::tests::nothing_is_left_alone").status();
+        let status = super::super::testing::alone("wakeup::tests::nothing_is_left_alone").status();
         assert!(status.unwrap().success());
     }
 
@@ -448,9 +448,9 @@ mod tests {
     #[ignore = "run by the test above"]
     fn nothing_is_left_alone() {
         fn round() {
-            let bells: Vec<_> = (0..2 * PLACES).map(|_| Bell::new(event()).unwrap()).collect();
+            let wakeups: Vec<_> = (0..2 * PLACES).map(|_| Wakeup::new(event()).unwrap()).collect();
             assert!(locked(&WATCHES).len() >= 2);
-            drop(bells);
+            drop(wakeups);
             let begin = Instant::now();
             while !locked(&WATCHES).is_empty() {
                 assert!(begin.elapsed() < LONG, "a thread stays");

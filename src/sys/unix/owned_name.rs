@@ -13,7 +13,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
-use super::file::{expect_fifo, expect_own, look};
+use super::file::{ensure_fifo, ensure_own, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::name::user_folder;
@@ -22,7 +22,7 @@ use crate::sys::{IfExists, Settings};
 
 /// A name that is owned. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct OwnedName {
     folder: OwnedFd,
     name: OsString,
     identity: Identity,
@@ -55,7 +55,7 @@ pub(super) struct Occupied<T> {
     pub(super) found: bool,
 }
 
-impl Place {
+impl OwnedName {
     /// Takes a name, under which `occupy` puts something.
     pub(super) fn take<T>(
         path: &Path,
@@ -68,7 +68,7 @@ impl Place {
         }
         let folder = open_folder(parent)?;
         if !settings.any_folder {
-            expect_safe(parent, &fstat(&folder)?)?;
+            ensure_safe(parent, &fstat(&folder)?)?;
         }
         let lock = Lock::take(folder.as_fd(), &name)?;
         let (left, beside) = (lock.left(), Some(&lock));
@@ -104,9 +104,9 @@ impl Place {
         });
         match made {
             Ok((folder, Occupied { identity, what, .. })) => {
-                let mut place = Self::new(folder, name, identity, None);
-                place.temporary = Some(parent);
-                Ok((path, place, what))
+                let mut owned_name = Self::new(folder, name, identity, None);
+                owned_name.temporary = Some(parent);
+                Ok((path, owned_name, what))
             }
             Err(error) => {
                 let _ = retry_on_intr(|| rmdir(&parent));
@@ -192,7 +192,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for OwnedName {
     fn drop(&mut self) {
         let _ = self.remove();
     }
@@ -209,7 +209,7 @@ impl Site<'_> {
         if !allowed {
             return Err(Obstacle::AlreadyExists);
         }
-        expect_own(stat)
+        ensure_own(stat)
     }
 
     /// Puts something else in the place of what is under the name.
@@ -263,7 +263,7 @@ fn supersede(
 fn sweep(site: Site<'_>) -> io::Result<()> {
     let spare = spare(site.name);
     match look(site.folder, &spare) {
-        Ok(stat) if expect_fifo(&stat).is_ok() && expect_own(&stat).is_ok() => {
+        Ok(stat) if ensure_fifo(&stat).is_ok() && ensure_own(&stat).is_ok() => {
             clear(site.folder, &spare)
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -371,7 +371,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
 }
 
 /// Refuses a folder in which anybody could put another pipe in the place of this one.
-fn expect_safe(path: &Path, folder: &Stat) -> Result<(), Obstacle> {
+fn ensure_safe(path: &Path, folder: &Stat) -> Result<(), Obstacle> {
     let mode = Mode::from_raw_mode(folder.st_mode);
     if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
         return Err(Obstacle::UnsafeFolder(path.to_owned()));
