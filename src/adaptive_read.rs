@@ -59,7 +59,7 @@ pub struct Gathering {
     /// How often the thread had slept before the first of them.
     sleeps: Option<usize>,
     /// After so many of them a pause may be tried.
-    patience: usize,
+    window: usize,
     /// When the last read ended, if the next one is to come after a pause.
     since: Option<Instant>,
 }
@@ -78,7 +78,7 @@ impl Gathering {
     fn note(&mut self, bytes: usize, paused: bool, sleeps: impl FnOnce() -> Option<usize>) {
         if paused {
             if bytes / WORTH >= self.bytes / self.reads.max(1) {
-                self.patience = PATIENCE.max(self.patience / 2);
+                self.window = FIRST_WINDOW.max(self.window / 2);
                 self.since = Some(Instant::now());
             } else {
                 self.begin_anew(sleeps());
@@ -86,7 +86,7 @@ impl Gathering {
         } else if self.since.is_none() {
             self.reads += 1;
             self.bytes += bytes;
-            if self.reads >= self.patience {
+            if self.reads >= self.window {
                 let slept = sleeps();
                 if self.is_worth_a_try(slept) {
                     self.since = Some(Instant::now());
@@ -106,14 +106,14 @@ impl Gathering {
 
     /// Looks longer before the next try.
     fn begin_anew(&mut self, sleeps: Option<usize>) {
-        let patience = if self.sleeps.is_none() { PATIENCE } else { self.patience * 2 };
-        *self = Self { sleeps, patience: patience.min(MOST_PATIENCE), ..Self::default() };
+        let window = if self.sleeps.is_none() { FIRST_WINDOW } else { self.window * 2 };
+        *self = Self { sleeps, window: window.min(MAX_WINDOW), ..Self::default() };
     }
 }
 
 impl Default for Gathering {
     fn default() -> Self {
-        Self { reads: 0, bytes: 0, sleeps: None, patience: PATIENCE, since: None }
+        Self { reads: 0, bytes: 0, sleeps: None, window: FIRST_WINDOW, since: None }
     }
 }
 
@@ -130,10 +130,10 @@ const LITTLE: usize = 4096;
 const SELDOM: usize = 4;
 
 /// After so many reads the first pause may be tried.
-const PATIENCE: usize = 16;
+const FIRST_WINDOW: usize = 16;
 
 /// Tries that do not pay become as rare as this.
-const MOST_PATIENCE: usize = 1024;
+const MAX_WINDOW: usize = 1024;
 
 /// No clock reaches the end of some durations. Whoever spins for a day may as well begin anew.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -186,10 +186,10 @@ mod tests {
     fn a_pause_that_pays_is_kept() {
         let mut gathering = Gathering::default();
         // The first ones tell how often the thread has slept.
-        for _ in 0..2 * PATIENCE {
+        for _ in 0..2 * FIRST_WINDOW {
             assert!(!read(&mut gathering, 40));
         }
-        for _ in 0..10 * PATIENCE {
+        for _ in 0..10 * FIRST_WINDOW {
             assert!(read(&mut gathering, 400));
         }
         assert!(read(&mut gathering, 40), "it is known after the read only that it did not pay");
@@ -207,13 +207,13 @@ mod tests {
     #[test]
     fn reads_that_bring_much_come_without_a_pause() {
         let mut gathering = Gathering::default();
-        assert!((0..10 * MOST_PATIENCE).all(|_| !read(&mut gathering, LITTLE)));
+        assert!((0..10 * MAX_WINDOW).all(|_| !read(&mut gathering, LITTLE)));
     }
 
     #[test]
     fn reads_that_sleep_come_without_a_pause() {
         let mut gathering = Gathering::default();
-        for slept in 0..10 * MOST_PATIENCE {
+        for slept in 0..10 * MAX_WINDOW {
             let paused = gathering.pause();
             assert!(!paused);
             gathering.note(40, paused, || Some(slept));
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn where_nothing_tells_of_sleep_there_is_no_pause() {
         let mut gathering = Gathering::default();
-        for _ in 0..10 * MOST_PATIENCE {
+        for _ in 0..10 * MAX_WINDOW {
             let paused = gathering.pause();
             assert!(!paused);
             gathering.note(40, paused, || None);

@@ -49,7 +49,7 @@ pub struct Handles {
 
 impl Handles {
     /// So many handles may go with one message.
-    pub const MAX: usize = sys::MOST_HANDLES;
+    pub const MAX: usize = sys::MAX_HANDLES;
 
     /// No handles yet.
     ///

@@ -13,12 +13,12 @@ use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed};
 /// The places for clients.
 #[derive(Debug)]
 pub struct Permits {
-    shared: Arc<Shared>,
+    shared: Arc<PermitState>,
     most: usize,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct PermitState {
     places: Mutex<Places>,
     left: Condvar,
 }
@@ -33,7 +33,7 @@ struct Places {
     waits: Option<Waker>,
 }
 
-impl Shared {
+impl PermitState {
     /// The count, whatever a thread that panicked did: it is right between any two lines.
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,12 +43,12 @@ impl Shared {
 /// The place of a client, until both halves of its connection are dropped.
 #[derive(Debug)]
 pub struct Permit {
-    shared: Arc<Shared>,
+    shared: Arc<PermitState>,
     occupied: bool,
 }
 
 impl Permit {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<PermitState>) -> Self {
         Self { shared: Arc::clone(shared), occupied: false }
     }
 

@@ -70,9 +70,9 @@ pub(crate) use tasks::CancelWatch;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct CancelToken(Arc<Shared>);
+pub struct CancelToken(Arc<TokenState>);
 
-struct Shared {
+struct TokenState {
     event: Event,
     cancelled: AtomicBool,
     children: Mutex<Vec<Weak<Self>>>,
@@ -80,7 +80,7 @@ struct Shared {
     tasks: tasks::Tasks,
 }
 
-impl Shared {
+impl TokenState {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.event.set();
@@ -115,7 +115,7 @@ impl CancelToken {
     pub fn new() -> Result<Self, Error> {
         let event =
             Event::new().map_err(|error| Error::new(Operation::CreateCancelToken, error))?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(TokenState {
             event,
             cancelled: AtomicBool::new(false),
             children: Mutex::default(),

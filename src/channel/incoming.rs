@@ -27,7 +27,7 @@ pub(crate) struct Incoming<F, C> {
 }
 
 /// The bytes of one read.
-const MOST: usize = 64 * 1024;
+const MAX_READ: usize = 64 * 1024;
 
 /// Where a receiver is in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl<F, C> Incoming<F, C> {
     /// A read that took all that a wide pipe holds would let the writer sleep until there is nothing left to read.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         let room = self.decoder.spare();
-        let most = room.len().min(MOST);
+        let most = room.len().min(MAX_READ);
         room.get_mut(..most).unwrap_or_default()
     }
 }

@@ -35,7 +35,7 @@ const LOOK_AT_READERS: Duration = Duration::from_millis(20);
 /// Tasks take nothing away: whichever is polled sends and receives for all of them, in place.
 #[derive(Debug)]
 pub(crate) struct Link<Req, Resp, F, C, M: Mode = Blocking> {
-    shared: Mutex<Shared<Req, Resp, F, C, M>>,
+    shared: Mutex<LinkState<Req, Resp, F, C, M>>,
     /// Notified when an answer came, or a half is free again.
     changed: Condvar,
     /// The tasks of calls.
@@ -44,7 +44,7 @@ pub(crate) struct Link<Req, Resp, F, C, M: Mode = Blocking> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared<Req, Resp, F, C, M: Mode> {
+pub(crate) struct LinkState<Req, Resp, F, C, M: Mode> {
     /// `None` while a thread sends.
     pub(crate) sender: Option<SendingHalf<Request<Req>, F, C, M>>,
     /// `None` while a thread receives, or takes in what comes.
@@ -65,7 +65,7 @@ pub(crate) struct Shared<Req, Resp, F, C, M: Mode> {
     lost: Option<Lost>,
 }
 
-impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
+impl<Req, Resp, F, C, M: Mode> LinkState<Req, Resp, F, C, M> {
     /// Takes a place for a call.
     pub(crate) fn enter(&mut self) -> u64 {
         let number = self.next;
@@ -202,7 +202,7 @@ where
         receiver: ReceivingHalf<Answer<Resp>, F, C, M>,
     ) -> Self {
         Self {
-            shared: Mutex::new(Shared {
+            shared: Mutex::new(LinkState {
                 sender: Some(sender),
                 receiver: Some(receiver),
                 calls: BTreeMap::new(),
@@ -328,7 +328,7 @@ where
     }
 }
 
-type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, Shared<Req, Resp, F, C, M>>;
+type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, LinkState<Req, Resp, F, C, M>>;
 
 /// What an answer means to its caller.
 pub(crate) fn outcome<Resp>(
@@ -397,7 +397,7 @@ impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
         noted.map(drop)
     }
 
-    fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C, Blocking>) {
+    fn give_back(&mut self, shared: &mut LinkState<Req, Resp, F, C, Blocking>) {
         if let Some(sender) = self.sender.take() {
             shared.sender = Some(sender);
         }

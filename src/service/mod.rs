@@ -29,7 +29,7 @@ pub(crate) use connecting::ConnectFuture;
 use given::Given;
 pub use lifecycle::{ShutdownReason, Summary};
 #[cfg(feature = "tokio")]
-pub(crate) use link::{Link, Shared, not_sent, outcome, unanswered};
+pub(crate) use link::{Link, LinkState, not_sent, outcome, unanswered};
 pub use options::ClientOptions;
 pub use server::{Response, Serves, Service};
 #[cfg(feature = "tokio")]

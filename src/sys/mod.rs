@@ -66,7 +66,7 @@
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
 //!   - `allow_handles(&mut self)`: from now on a reading half lets handles in; before, none comes in.
 //!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
-//!     place of any that have not gone; [`MOST_HANDLES`] at most. The numbers are for the other side, to be told in
+//!     place of any that have not gone; [`MAX_HANDLES`] at most. The numbers are for the other side, to be told in
 //!     band; there may be none.
 //!   - `take_back(&mut self) -> Vec<Handle>`: those that have not gone yet.
 //!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
@@ -129,7 +129,7 @@ pub(crate) use retry::Pauses;
 pub(crate) use retry::end_of_wait;
 
 /// So many handles may go with one message. Linux takes no more with one write (`SCM_MAX_FD`).
-pub(crate) const MOST_HANDLES: usize = 253;
+pub(crate) const MAX_HANDLES: usize = 253;
 
 /// From so many bytes on it is worth while to give pages to the system instead of copying.
 pub(crate) const LARGE: usize = 16 << 10;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
 use crate::error::{Error, Obstacle, Operation};
-use crate::service::{Answer, Link, Shared, Tasks, not_sent, unanswered};
+use crate::service::{Answer, Link, LinkState, Tasks, not_sent, unanswered};
 use crate::sys::WaitLimit;
 use crate::typed_connection::SendingHalf;
 use crate::wire::{Codec, Framing};
@@ -142,7 +142,7 @@ where
 }
 
 /// What can be done without waiting, for whichever call it is.
-impl<Req, Resp, F, C> Shared<Req, Resp, F, C, Tokio>
+impl<Req, Resp, F, C> LinkState<Req, Resp, F, C, Tokio>
 where
     Req: Sendable,
     Resp: Receivable,

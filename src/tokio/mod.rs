@@ -182,7 +182,7 @@ mod typed_connection;
 /// of them. An end that a task has read from reads ahead, up to 64 KiB, which later threads get, and nobody to whom its
 /// handle is given away. What a task writes goes in pieces that are
 /// no longer than the pipe's buffer: of several writers, pieces of longer messages can mix, unless the wire is
-/// [`MultiWriter`](crate::wire::Shared). One that waits to read from a connection looks every 50 milliseconds whether the
+/// [`MultiWriter`](crate::wire::LinkState). One that waits to read from a connection looks every 50 milliseconds whether the
 /// other side is gone.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

@@ -171,7 +171,7 @@ impl Codec for Postcard {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
-        postcard::serialize_with_flavor(value, Appended::to(out)).map_err(CodecError::format)
+        postcard::serialize_with_flavor(value, PostcardFlavor::to(out)).map_err(CodecError::format)
     }
 
     #[inline(always)]
@@ -195,13 +195,13 @@ pub(super) fn all_taken(rest: &[u8]) -> Result<(), CodecError> {
 }
 
 /// The end of a vector. Postcard's own flavours take the vector by value, or its bytes one by one.
-struct Appended<'a> {
+struct PostcardFlavor<'a> {
     out: &'a mut Vec<u8>,
     /// Where the next byte goes: behind it are zeros, to be written over.
     end: usize,
 }
 
-impl<'a> Appended<'a> {
+impl<'a> PostcardFlavor<'a> {
     #[inline]
     fn to(out: &'a mut Vec<u8>) -> Self {
         let end = out.len();
@@ -222,7 +222,7 @@ impl<'a> Appended<'a> {
     const SHORT: usize = 16;
 }
 
-impl ser_flavors::Flavor for Appended<'_> {
+impl ser_flavors::Flavor for PostcardFlavor<'_> {
     type Output = ();
 
     #[inline]

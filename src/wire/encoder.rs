@@ -460,16 +460,16 @@ impl<F, C> fmt::Debug for Encoder<F, C> {
 /// The header of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
-    bytes: [u8; Self::MOST],
+    bytes: [u8; Self::MAX_PREFIX],
     len: usize,
 }
 
 impl Header {
     /// The headers of this crate are shorter. A longer one makes no frame that is sent from where it is.
-    const MOST: usize = 16;
+    const MAX_PREFIX: usize = 16;
 
     fn of(header: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::MOST];
+        let mut bytes = [0; Self::MAX_PREFIX];
         bytes.get_mut(..header.len())?.copy_from_slice(header);
         Some(Self { bytes, len: header.len() })
     }

@@ -19,7 +19,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use super::rights::{self, Batch};
 use super::wait::{ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
-use crate::sys::{MOST_HANDLES, Wait, WaitLimit};
+use crate::sys::{MAX_HANDLES, Wait, WaitLimit};
 
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
@@ -29,7 +29,7 @@ const PIECE: usize = 64 * 1024;
 pub(super) const LOOK_AT_READER: Duration = Duration::from_millis(20);
 
 /// So many handles are kept of messages that nobody has asked for yet.
-const MOST_KEPT: usize = 2 * MOST_HANDLES;
+const MOST_KEPT: usize = 2 * MAX_HANDLES;
 
 /// What the halves share.
 #[derive(Debug)]

@@ -84,7 +84,7 @@ impl From<Event> for OwnedHandle {
 }
 
 /// How many events can be waited for at once.
-pub(super) const MOST: usize = 64;
+pub(super) const MAX_EVENTS: usize = 64;
 
 /// Waits for any of so many events; tells which. The first that is set goes first.
 #[expect(single_use_lifetimes, reason = "the oldest Rust cannot leave it out here")]
@@ -92,7 +92,7 @@ pub(super) fn wait_any<'a>(
     events: impl IntoIterator<Item = &'a Event>,
     time: u32,
 ) -> io::Result<Option<usize>> {
-    let (mut handles, mut count) = ([null_mut(); MOST], 0);
+    let (mut handles, mut count) = ([null_mut(); MAX_EVENTS], 0);
     for (place, event) in handles.iter_mut().zip(events) {
         *place = event.as_raw();
         count += 1;

@@ -38,7 +38,7 @@ use super::peer::open_process;
 use super::pipe_info::is_connected;
 use super::system_code;
 use crate::error::Obstacle;
-use crate::sys::MOST_HANDLES as MOST;
+use crate::sys::MAX_HANDLES;
 
 /// The numbers that handles have. Higher ones stand for the process, the thread and the tokens of whoever
 /// uses them.
@@ -159,7 +159,7 @@ impl Source {
         let Some(source) = source else {
             return Err(lost("this side lets none in"));
         };
-        if count > MOST {
+        if count > MAX_HANDLES {
             return Err(lost("they are more than may go with one message"));
         }
         source.take(numbers)
@@ -335,8 +335,8 @@ mod tests {
             }
             says(&from.take_passed(1, &[]).unwrap_err(), "not what the message says");
             assert!(from.take_passed(0, &[]).unwrap().is_empty());
-            let many = vec![came[0]; MOST + 1];
-            says(&from.take_passed(MOST + 1, &many).unwrap_err(), "more than may go");
+            let many = vec![came[0]; MAX_HANDLES + 1];
+            says(&from.take_passed(MAX_HANDLES + 1, &many).unwrap_err(), "more than may go");
             assert_eq!(from.take_passed(1, &came).unwrap().len(), 1);
         });
     }
@@ -363,9 +363,9 @@ mod tests {
         timely(|| {
             let ((mut from, _), (_, mut to)) = connection();
             from.allow_handles();
-            send(&mut to, (0..MOST).map(|_| event()).collect());
-            let came = numbers(&mut from, MOST);
-            assert_eq!(from.take_passed(MOST, &came).unwrap().len(), MOST);
+            send(&mut to, (0..MAX_HANDLES).map(|_| event()).collect());
+            let came = numbers(&mut from, MAX_HANDLES);
+            assert_eq!(from.take_passed(MAX_HANDLES, &came).unwrap().len(), MAX_HANDLES);
         });
     }
 

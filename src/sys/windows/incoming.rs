@@ -10,7 +10,7 @@ use super::event::{Event, ensure_not_cancelled, remaining};
 use super::handle_transfer::Source;
 use super::overlapped::{Outcome, Overlapped};
 use super::read_ahead::AHEAD;
-use super::stream::MOST;
+use super::stream::MAX_TRANSFER;
 #[cfg(feature = "tokio")]
 use crate::error::Obstacle;
 use crate::sys::Wait;
@@ -63,7 +63,7 @@ impl Incoming {
         if self.reads_ahead {
             return self.read_what_is_ahead(buf, wait);
         }
-        let most = buf.len().min(MOST);
+        let most = buf.len().min(MAX_TRANSFER);
         let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
         while !self.has_ended {
             let outcome = self.pipe.read(buf, wait)?;

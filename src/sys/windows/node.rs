@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::instance::{BACKLOG, Listener, lock};
+use super::instance::{BACKLOG, Instances, lock};
 use super::name::temporary;
 use super::raw::Raw;
 use super::resource_errors;
@@ -18,12 +18,12 @@ use crate::sys::{Settings, Wait, Way};
 #[derive(Debug)]
 pub(crate) struct Node {
     /// Shared with the reading end that is open, if one is.
-    listener: Arc<Mutex<Listener>>,
+    listener: Arc<Mutex<Instances>>,
 }
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let listener = Listener::new(path, settings, BACKLOG).map_err(resource_errors::told)?;
+        let listener = Instances::new(path, settings, BACKLOG).map_err(resource_errors::told)?;
         Ok(Self { listener: Arc::new(Mutex::new(listener)) })
     }
 

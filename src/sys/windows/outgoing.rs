@@ -11,7 +11,7 @@ use super::gather::gather;
 use super::handle_transfer::HandleTransfer;
 use super::incoming::Incoming;
 use super::overlapped::{Outcome, Overlapped};
-use super::stream::MOST;
+use super::stream::MAX_TRANSFER;
 #[cfg(feature = "tokio")]
 use super::write_behind::WriteBehind;
 use crate::error::Obstacle;
@@ -66,7 +66,7 @@ impl Outgoing {
             return Ok(0);
         }
         self.ensure_able(wait)?;
-        let most = if wait.is_plain() { MOST } else { self.connection().info().quota };
+        let most = if wait.is_plain() { MAX_TRANSFER } else { self.connection().info().quota };
         let buf = buf.get(..most).unwrap_or(buf);
         self.with_passed(|half| half.pipe.write(buf, wait)?.moved())
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::connection::Connection;
 use super::event::{Event, ensure_not_cancelled};
 use super::halves::{events, halves};
-use super::instance::{Listener, lock};
+use super::instance::{Instances, lock};
 use super::name::temporary;
 use super::pipe_info::PipeInfo;
 use super::raw::Raw;
@@ -15,12 +15,12 @@ use super::resource_errors;
 use crate::sys::{Settings, Wait, WaitLimit};
 
 /// The most instances that listen at any time.
-const MOST: u16 = 64;
+const MAX_BACKLOG: u16 = 64;
 
 /// An allocated name, and the instances that listen.
 #[derive(Debug)]
 pub struct Server {
-    listener: Mutex<Listener>,
+    listener: Mutex<Instances>,
     /// What is set when a client comes.
     event: Arc<Event>,
     info: PipeInfo,
@@ -28,8 +28,8 @@ pub struct Server {
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let backlog = settings.backlog.clamp(1, MOST).into();
-        let listener = Listener::new(path, settings, backlog).map_err(resource_errors::told)?;
+        let backlog = settings.backlog.clamp(1, MAX_BACKLOG).into();
+        let listener = Instances::new(path, settings, backlog).map_err(resource_errors::told)?;
         let (event, info) = (Arc::clone(listener.event()), listener.info()?);
         Ok(Self { listener: Mutex::new(listener), event, info })
     }

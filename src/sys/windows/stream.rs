@@ -20,7 +20,7 @@ use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
 
 /// The most that one call moves. The system keeps what is written in memory that is scarce.
-pub(super) const MOST: usize = 1 << 20;
+pub(super) const MAX_TRANSFER: usize = 1 << 20;
 
 /// A connected pipe.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Stream {
         if self.ahead.is_some() {
             return self.read_what_is_ahead(buf, wait);
         }
-        let most = buf.len().min(MOST);
+        let most = buf.len().min(MAX_TRANSFER);
         let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
         loop {
             ensure_not_cancelled(wait)?;
@@ -192,7 +192,7 @@ impl Stream {
         }
         self.ensure_able(wait)?;
         ensure_not_cancelled(wait)?;
-        let most = if wait.is_plain() { MOST } else { self.quota };
+        let most = if wait.is_plain() { MAX_TRANSFER } else { self.quota };
         self.pipe.write(buf.get(..most).unwrap_or(buf), wait)?.moved()
     }
 
@@ -430,7 +430,7 @@ mod tests {
             let writing = thread::spawn(move || {
                 let mut end = writer(&path);
                 for byte in 0..4_u8 {
-                    assert_eq!(end.write(&vec![byte; MOST], PLAIN).unwrap(), MOST);
+                    assert_eq!(end.write(&vec![byte; MAX_TRANSFER], PLAIN).unwrap(), MAX_TRANSFER);
                 }
             });
             let mut count = [0; 4];
@@ -442,7 +442,7 @@ mod tests {
                 }
             }
             writing.join().unwrap();
-            assert_eq!(count, [MOST; 4]);
+            assert_eq!(count, [MAX_TRANSFER; 4]);
         });
     }
 

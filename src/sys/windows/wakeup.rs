@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use windows_sys::Win32::System::Threading::INFINITE;
 
-use super::event::{Event, MOST, wait_any};
+use super::event::{Event, MAX_EVENTS, wait_any};
 
 /// How many wakeups one thread watches: it also waits for an event of its own.
-const PLACES: usize = MOST - 1;
+const PLACES: usize = MAX_EVENTS - 1;
 
 /// The milliseconds after which a thread ends that has no wakeup to watch.
 const IDLE: u32 = 1000;

@@ -6,7 +6,7 @@ use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex};
 
 use super::event::{Event, ensure_not_cancelled, remaining};
-use super::instance::{Listener, lock};
+use super::instance::{Instances, lock};
 use super::overlapped::Overlapped;
 use super::read_ahead::{AHEAD, Progress, ReadAhead};
 use super::resource_errors;
@@ -17,7 +17,7 @@ use crate::sys::Wait;
 pub(super) struct Writers {
     writers: VecDeque<Writer>,
     turnout: Turnout,
-    listener: Arc<Mutex<Listener>>,
+    listener: Arc<Mutex<Instances>>,
     /// What is set when there is something to do: a writer came, wrote, or left.
     event: Arc<Event>,
     /// What stands for a single handle, which a set has not. Nobody outside of the crate can ask for it.
@@ -33,7 +33,7 @@ enum Turnout {
 }
 
 impl Writers {
-    pub(super) fn new(listener: Arc<Mutex<Listener>>) -> io::Result<Self> {
+    pub(super) fn new(listener: Arc<Mutex<Instances>>) -> io::Result<Self> {
         let event = Arc::clone(lock(&listener).event());
         let stand_in = Event::new()?.into();
         Ok(Self { writers: VecDeque::new(), turnout: Turnout::Awaited, listener, event, stand_in })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::mem;
 
 use super::WriterId;
-use super::fragment::{Fragment, Kind};
+use super::fragment::{Fragment, FragmentKind};
 use super::introduction::Introduction;
 use crate::error::{FrameError, LossReason};
 use crate::wire::Step;
@@ -95,8 +95,8 @@ impl Assembly {
         let bytes = fragment.len;
         self.passed = self.passed.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         let taken = match fragment.kind {
-            Kind::Goodbye => return self.dismiss(&fragment),
-            Kind::Hello => self.greet(rules, &fragment, payload),
+            FragmentKind::Goodbye => return self.dismiss(&fragment),
+            FragmentKind::Hello => self.greet(rules, &fragment, payload),
             _ => self.go_on(rules, &fragment, payload),
         };
         match taken {
@@ -157,7 +157,7 @@ impl Assembly {
     fn lose_by_order(&mut self, fragment: &Fragment) -> Option<FrameError> {
         let writer = self.writers.get_mut(&fragment.writer)?;
         let begins = !fragment.kind.goes_on();
-        let afresh = fragment.kind == Kind::Hello && fragment.sequence == 0;
+        let afresh = fragment.kind == FragmentKind::Hello && fragment.sequence == 0;
         let in_order = afresh || writer.next == fragment.sequence;
         if writer.standing != Standing::Welcome {
             return None;
@@ -184,7 +184,7 @@ impl Assembly {
         payload: usize,
     ) -> Option<FrameError> {
         let Some(writer) = self.writers.get(&fragment.writer) else {
-            let full = self.writers.len() >= MOST_WRITERS && fragment.kind != Kind::Goodbye;
+            let full = self.writers.len() >= MOST_WRITERS && fragment.kind != FragmentKind::Goodbye;
             return if full { self.forget_one() } else { None };
         };
         let more = writer.growth(fragment.kind, payload, rules);
@@ -277,19 +277,21 @@ impl Assembly {
             return Ok(Taken::Part);
         }
         let (mut data, total) = match (fragment.kind, before) {
-            (Kind::Middle | Kind::Last, Message::Lost) => return Ok(Taken::Part),
-            (Kind::Middle | Kind::Last, Message::Between) => {
+            (FragmentKind::Middle | FragmentKind::Last, Message::Lost) => return Ok(Taken::Part),
+            (FragmentKind::Middle | FragmentKind::Last, Message::Between) => {
                 return Err(lost(0, LossReason::NoBeginning));
             }
             _ if standing == Standing::Unknown => {
                 return Err(lost(0, LossReason::Unknown));
             }
-            (Kind::First { total }, _) => {
+            (FragmentKind::First { total }, _) => {
                 let len = usize::try_from(total).unwrap_or(usize::MAX);
                 ensure_within(len, rules.limit)?;
                 (Vec::new(), len)
             }
-            (Kind::Middle | Kind::Last, Message::Partial { data, total }) => (data, total),
+            (FragmentKind::Middle | FragmentKind::Last, Message::Partial { data, total }) => {
+                (data, total)
+            }
             _ => {
                 return ensure_within(payload.len(), rules.limit).map(|_| Taken::Message);
             }
@@ -338,11 +340,11 @@ enum Taken {
 
 impl Writer {
     /// How much more memory its message takes with this fragment.
-    fn growth(&self, kind: Kind, payload: usize, rules: &Rules) -> usize {
+    fn growth(&self, kind: FragmentKind, payload: usize, rules: &Rules) -> usize {
         match (kind, &self.message) {
             _ if self.standing != Standing::Welcome => 0,
-            (Kind::First { total }, _) if total <= rules.limit => payload,
-            (Kind::Middle | Kind::Last, Message::Partial { data, total }) => {
+            (FragmentKind::First { total }, _) if total <= rules.limit => payload,
+            (FragmentKind::Middle | FragmentKind::Last, Message::Partial { data, total }) => {
                 grown(data, *total, payload) - data.capacity()
             }
             _ => 0,

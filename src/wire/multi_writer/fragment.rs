@@ -7,7 +7,7 @@ use crate::error::FrameError;
 /// A whole fragment that has arrived undamaged.
 #[derive(Debug, PartialEq)]
 pub(super) struct Fragment {
-    pub(super) kind: Kind,
+    pub(super) kind: FragmentKind,
     pub(super) writer: u64,
     pub(super) sequence: u32,
     /// All of its bytes, header included.
@@ -18,7 +18,7 @@ pub(super) struct Fragment {
 
 /// What a fragment is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum FragmentKind {
     /// A writer introduces itself.
     Hello,
     /// A writer says that this was all.
@@ -71,14 +71,14 @@ impl Fragment {
         let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or(FrameError::OutOfBounds)?;
         let &[_, _, _, flags, w0, w1, w2, w3, w4, w5, w6, w7, s0, s1, s2, s3, ..] = header;
         let (kind, payload) = match (flags, rest.first_chunk()) {
-            (HELLO, _) => (Kind::Hello, HEADER..len),
-            (GOODBYE, _) => (Kind::Goodbye, HEADER..len),
-            (WHOLE, _) => (Kind::Whole, HEADER..len),
+            (HELLO, _) => (FragmentKind::Hello, HEADER..len),
+            (GOODBYE, _) => (FragmentKind::Goodbye, HEADER..len),
+            (WHOLE, _) => (FragmentKind::Whole, HEADER..len),
             (FIRST, Some(total)) => {
-                (Kind::First { total: u32::from_be_bytes(*total) }, HEADER + TOTAL..len)
+                (FragmentKind::First { total: u32::from_be_bytes(*total) }, HEADER + TOTAL..len)
             }
-            (LAST, _) => (Kind::Last, HEADER..len),
-            _ => (Kind::Middle, HEADER..len),
+            (LAST, _) => (FragmentKind::Last, HEADER..len),
+            _ => (FragmentKind::Middle, HEADER..len),
         };
         Ok(Self {
             kind,
@@ -90,7 +90,7 @@ impl Fragment {
     }
 }
 
-impl Kind {
+impl FragmentKind {
     fn flags(self) -> u8 {
         match self {
             Self::Hello => HELLO,
@@ -116,7 +116,7 @@ impl Kind {
 /// Writes the header of `fragment`, whose payload is in place already.
 pub(super) fn seal(
     fragment: &mut [u8],
-    kind: Kind,
+    kind: FragmentKind,
     writer: u64,
     sequence: u32,
 ) -> Result<(), FrameError> {
@@ -128,7 +128,7 @@ pub(super) fn seal(
     header[4..12].copy_from_slice(&writer.to_be_bytes());
     header[12..16].copy_from_slice(&sequence.to_be_bytes());
     header[CHECKSUM].fill(0);
-    if let Kind::First { total } = kind {
+    if let FragmentKind::First { total } = kind {
         *rest.first_chunk_mut().ok_or(FrameError::OutOfBounds)? = total.to_be_bytes();
     }
     let checksum = crc32fast::hash(fragment);
@@ -163,9 +163,9 @@ mod tests {
 
     use super::*;
 
-    fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    fn sealed(kind: FragmentKind, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0xFF; HEADER];
-        if let Kind::First { .. } = kind {
+        if let FragmentKind::First { .. } = kind {
             bytes.extend([0xFF; TOTAL]);
         }
         bytes.extend_from_slice(payload);
@@ -175,21 +175,24 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let whole = sealed(Kind::Whole, b"\x07\x02hi");
+        let whole = sealed(FragmentKind::Whole, b"\x07\x02hi");
         let (before, checksum) = (&whole[..16], &whole[16..20]);
         assert_eq!(before, b"\x00\x18\xD1\x03\x01\x23\x45\x67\x89\xAB\xCD\xEF\x0A\x0B\x0C\x0D");
         let mut zeroed = whole.clone();
         zeroed[16..20].fill(0);
         assert_eq!(checksum, crc32fast::hash(&zeroed).to_be_bytes());
         assert_eq!(&whole[20..], b"\x07\x02hi");
-        let first = sealed(Kind::First { total: 0x0102_0304 }, b"hi");
+        let first = sealed(FragmentKind::First { total: 0x0102_0304 }, b"hi");
         assert_eq!(
             (&first[..4], &first[20..]),
             (&b"\x00\x1A\xD1\x01"[..], &b"\x01\x02\x03\x04hi"[..])
         );
-        for (kind, flags) in
-            [(Kind::Middle, 0), (Kind::Last, 2), (Kind::Hello, 4), (Kind::Goodbye, 8)]
-        {
+        for (kind, flags) in [
+            (FragmentKind::Middle, 0),
+            (FragmentKind::Last, 2),
+            (FragmentKind::Hello, 4),
+            (FragmentKind::Goodbye, 8),
+        ] {
             assert_eq!(sealed(kind, b"")[..4], [0, 20, 0xD1, flags]);
         }
     }
@@ -197,12 +200,12 @@ mod tests {
     #[test]
     fn reads_what_it_wrote_and_leaves_it_as_it_is() {
         for kind in [
-            Kind::Hello,
-            Kind::Goodbye,
-            Kind::Whole,
-            Kind::First { total: 7 },
-            Kind::Middle,
-            Kind::Last,
+            FragmentKind::Hello,
+            FragmentKind::Goodbye,
+            FragmentKind::Whole,
+            FragmentKind::First { total: 7 },
+            FragmentKind::Middle,
+            FragmentKind::Last,
         ] {
             let mut bytes = sealed(kind, b"payload");
             let before = bytes.clone();
@@ -233,7 +236,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_flipped_bit_is_found(payload in vec(any::<u8>(), 0..40)) {
-            let bytes = sealed(Kind::First { total: 1000 }, &payload);
+            let bytes = sealed(FragmentKind::First { total: 1000 }, &payload);
             for bit in 0..bytes.len() * 8 {
                 let mut damaged = bytes.clone();
                 damaged[bit / 8] ^= 1 << (bit % 8);

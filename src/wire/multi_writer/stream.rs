@@ -1,7 +1,7 @@
 //! The sending side: one writer's messages, cut into fragments.
 
 use super::Introduction;
-use super::fragment::{HEADER, Kind, TOTAL, seal};
+use super::fragment::{FragmentKind, HEADER, TOTAL, seal};
 use crate::error::FrameError;
 use crate::wire::framing::ensure_within;
 
@@ -10,14 +10,14 @@ use crate::wire::framing::ensure_within;
 pub(super) struct Stream {
     /// Chosen with the first message, so that no two streams share it.
     writer: Option<u64>,
-    place: Place,
+    place: Position,
     /// The place before the message that was finished last.
-    before: Place,
+    before: Position,
 }
 
 /// A place in a stream, between two messages.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Position {
     /// The number of the next fragment.
     sequence: u32,
     /// How many messages go before the writer introduces itself again.
@@ -57,7 +57,7 @@ impl Stream {
         let mut place = self.place;
         if greets {
             place.until_hello = HELLO_EVERY;
-            seal_at(out, start, message, Kind::Hello, writer, place.next())?;
+            seal_at(out, start, message, FragmentKind::Hello, writer, place.next())?;
         }
         place.until_hello -= 1;
         cut(out, message, total, most, writer, &mut place)?;
@@ -75,7 +75,7 @@ impl Stream {
         let writer = self.writer()?;
         let start = out.len();
         out.extend_from_slice(&[0; HEADER]);
-        seal_at(out, start, start + HEADER, Kind::Goodbye, writer, self.place.next())?;
+        seal_at(out, start, start + HEADER, FragmentKind::Goodbye, writer, self.place.next())?;
         self.place.until_hello = 0;
         self.before = self.place;
         Ok(())
@@ -92,7 +92,7 @@ impl Stream {
     }
 }
 
-impl Place {
+impl Position {
     /// The number of a fragment.
     fn next(&mut self) -> u32 {
         let sequence = self.sequence;
@@ -108,11 +108,11 @@ fn cut(
     total: u32,
     most: usize,
     writer: u64,
-    place: &mut Place,
+    place: &mut Position,
 ) -> Result<(), FrameError> {
     let end = out.len();
     if end - start <= most {
-        return seal_at(out, start, end, Kind::Whole, writer, place.next());
+        return seal_at(out, start, end, FragmentKind::Whole, writer, place.next());
     }
     let first = most - HEADER - TOTAL;
     let rest = end - start - HEADER - first;
@@ -132,9 +132,9 @@ fn cut(
         let fragment = start + part * most;
         let end = out.len().min(fragment + most);
         let kind = match part {
-            0 => Kind::First { total },
-            _ if part == parts => Kind::Last,
-            _ => Kind::Middle,
+            0 => FragmentKind::First { total },
+            _ if part == parts => FragmentKind::Last,
+            _ => FragmentKind::Middle,
         };
         seal_at(out, fragment, end, kind, writer, place.next())?;
     }
@@ -145,7 +145,7 @@ fn seal_at(
     out: &mut [u8],
     start: usize,
     end: usize,
-    kind: Kind,
+    kind: FragmentKind,
     writer: u64,
     sequence: u32,
 ) -> Result<(), FrameError> {

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 
-use super::fragment::{HEADER, Kind, TOTAL, seal};
+use super::fragment::{FragmentKind, HEADER, TOTAL, seal};
 use super::*;
 use crate::error::{Error, ErrorKind, LossReason, Operation};
 use crate::wire::{Codec, Decoder, Encoder, Postcard, Wire};
@@ -129,8 +129,8 @@ fn ended(decoder: &mut Reader) -> Vec<Event> {
 }
 
 /// A fragment as no writer of this crate might make it.
-fn forged(kind: Kind, writer: u64, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    let room = if matches!(kind, Kind::First { .. }) { HEADER + TOTAL } else { HEADER };
+fn forged(kind: FragmentKind, writer: u64, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let room = if matches!(kind, FragmentKind::First { .. }) { HEADER + TOTAL } else { HEADER };
     let mut bytes = vec![0; room];
     bytes.extend_from_slice(payload);
     seal(&mut bytes, kind, writer, sequence).unwrap();
@@ -140,7 +140,7 @@ fn forged(kind: Kind, writer: u64, sequence: u32, payload: &[u8]) -> Vec<u8> {
 fn hello(writer: u64, codec: &str, message: &str) -> Vec<u8> {
     let mut payload = Vec::new();
     Introduction { codec: codec.into(), message: message.into() }.write(&mut payload);
-    forged(Kind::Hello, writer, 0, &payload)
+    forged(FragmentKind::Hello, writer, 0, &payload)
 }
 
 const ENDED: Event = Event::Error(ErrorKind::Disconnected);
@@ -380,18 +380,18 @@ fn whole_messages_that_do_not_come_are_missed() {
 
 #[test]
 fn a_second_introduction_gives_a_message_up() {
-    let (first, middle) = (Kind::First { total: 9 }, b"123");
+    let (first, middle) = (FragmentKind::First { total: 9 }, b"123");
     for (begins, loss) in [
-        (forged(Kind::Whole, 7, 3, b"\x02hi"), LossReason::Abandoned),
+        (forged(FragmentKind::Whole, 7, 3, b"\x02hi"), LossReason::Abandoned),
         (forged(first, 7, 3, b""), LossReason::Abandoned),
-        (forged(Kind::Goodbye, 7, 3, b""), LossReason::Abandoned),
+        (forged(FragmentKind::Goodbye, 7, 3, b""), LossReason::Abandoned),
         (hello(7, "postcard", ""), LossReason::Abandoned),
     ] {
         let mut decoder = reader(MultiWriter::default());
         let bytes = [
             hello(7, "postcard", ""),
             forged(first, 7, 1, middle),
-            forged(Kind::Middle, 7, 2, middle),
+            forged(FragmentKind::Middle, 7, 2, middle),
         ];
         assert_eq!(received(&mut decoder, &bytes.concat()), []);
         assert_eq!(received(&mut decoder, &begins)[0], Lost(loss));
@@ -476,11 +476,14 @@ fn a_writer_that_speaks_something_else_is_skipped_and_told_of_once() {
     for part in ["0000000000000007", "\"json\" with messages \"jobs\"", "\"postcard\" with"] {
         assert!(text.contains(part), "{text}");
     }
-    let skipped = [forged(Kind::Whole, 7, 1, b"[1]"), forged(Kind::First { total: 9 }, 7, 5, b"")];
+    let skipped = [
+        forged(FragmentKind::Whole, 7, 1, b"[1]"),
+        forged(FragmentKind::First { total: 9 }, 7, 5, b""),
+    ];
     assert_eq!(received(&mut decoder, &skipped.concat()), []);
-    let better = [hello(7, "postcard", ""), forged(Kind::Whole, 7, 1, b"\x02hi")].concat();
+    let better = [hello(7, "postcard", ""), forged(FragmentKind::Whole, 7, 1, b"\x02hi")].concat();
     assert_eq!(received(&mut decoder, &better), [Message(b"hi".to_vec())]);
-    let unreadable = forged(Kind::Hello, 8, 0, b"\xFFshort");
+    let unreadable = forged(FragmentKind::Hello, 8, 0, b"\xFFshort");
     assert_eq!(received(&mut decoder, &unreadable), [mismatch()]);
 }
 
@@ -503,13 +506,13 @@ fn damage_is_fatal() {
 
 #[test]
 fn parts_that_are_not_as_long_as_announced_lose_their_message() {
-    let first = Kind::First { total: 9 };
+    let first = FragmentKind::First { total: 9 };
     let introduced = |parts: &[Vec<u8>]| [vec![hello(7, "", "")], parts.to_vec()].concat().concat();
     for parts in [
         introduced(&[forged(first, 7, 1, b"1234567890")]),
-        introduced(&[forged(first, 7, 1, b"12"), forged(Kind::Last, 7, 2, b"34")]),
-        introduced(&[forged(first, 7, 1, b"12"), forged(Kind::Last, 7, 2, b"34567890")]),
-        introduced(&[forged(first, 7, 1, b"12"), forged(Kind::Middle, 7, 2, b"34567890")]),
+        introduced(&[forged(first, 7, 1, b"12"), forged(FragmentKind::Last, 7, 2, b"34")]),
+        introduced(&[forged(first, 7, 1, b"12"), forged(FragmentKind::Last, 7, 2, b"34567890")]),
+        introduced(&[forged(first, 7, 1, b"12"), forged(FragmentKind::Middle, 7, 2, b"34567890")]),
     ] {
         let mut decoder = reader(MultiWriter::default());
         assert_eq!(received(&mut decoder, &parts), [Lost(LossReason::Uneven)]);
@@ -517,15 +520,18 @@ fn parts_that_are_not_as_long_as_announced_lose_their_message() {
         assert_eq!(ended(&mut decoder), [ENDED]);
     }
     let mut decoder = reader(MultiWriter::default());
-    let late = introduced(&[forged(Kind::Last, 7, 1, b"12"), forged(Kind::Whole, 7, 2, b"\x02hi")]);
+    let late = introduced(&[
+        forged(FragmentKind::Last, 7, 1, b"12"),
+        forged(FragmentKind::Whole, 7, 2, b"\x02hi"),
+    ]);
     assert_eq!(
         received(&mut decoder, &late),
         [Lost(LossReason::NoBeginning), Message(b"hi".to_vec())]
     );
     let empty = introduced(&[
-        forged(Kind::First { total: 1 }, 7, 1, b""),
-        forged(Kind::Middle, 7, 2, b""),
-        forged(Kind::Last, 7, 3, b"\0"),
+        forged(FragmentKind::First { total: 1 }, 7, 1, b""),
+        forged(FragmentKind::Middle, 7, 2, b""),
+        forged(FragmentKind::Last, 7, 3, b"\0"),
     ]);
     assert_eq!(received(&mut decoder, &empty), [Message(Vec::new())]);
 }
@@ -555,7 +561,7 @@ fn the_last_goodbye_finishes() {
     // Whatever comes then, it is not the end any more.
     assert_eq!(received(&mut decoder, &hello(7, "json", "")).len(), 1);
     assert!(!decoder.is_finished());
-    received(&mut decoder, &forged(Kind::Goodbye, 7, 1, b""));
+    received(&mut decoder, &forged(FragmentKind::Goodbye, 7, 1, b""));
     assert!(decoder.is_finished());
 
     // After a goodbye it may begin again, with an introduction.
@@ -640,10 +646,11 @@ fn the_longest_idle_message_makes_room() {
         (sent(&mut writer(), &[&long(3000)]), sent(&mut writer(), &[&long(3000)]));
     received(&mut decoder, &[&first[..2], &second[..3], &first[2..5]].concat().concat());
     // An unknown writer makes nobody go.
-    let unknown = forged(Kind::First { total: 6000 }, 7, 1, &[7; 5000]);
+    let unknown = forged(FragmentKind::First { total: 6000 }, 7, 1, &[7; 5000]);
     assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);
     assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);
-    let third = [hello(8, "", ""), forged(Kind::First { total: 4000 }, 8, 1, &[7; 2500])].concat();
+    let third =
+        [hello(8, "", ""), forged(FragmentKind::First { total: 4000 }, 8, 1, &[7; 2500])].concat();
     assert_eq!(received(&mut decoder, &third), [Lost(LossReason::NoRoom)]);
     assert_eq!(received(&mut decoder, &second[3..].concat()), []);
     assert_eq!(received(&mut decoder, &first[5..].concat()), [Message(long(3000))]);
@@ -665,7 +672,7 @@ fn d2_memory_grows_with_what_arrived_and_is_given_back() {
     let mut bytes = Vec::new();
     for writer in 0..100 {
         bytes.extend(hello(writer, "postcard", ""));
-        bytes.extend(forged(Kind::First { total: 8 << 20 }, writer, 1, &[7; 100]));
+        bytes.extend(forged(FragmentKind::First { total: 8 << 20 }, writer, 1, &[7; 100]));
     }
     assert_eq!(received(&mut decoder, &bytes), []);
     assert!(decoder.wire().framing().assembly.held() <= 100 * 100);
@@ -691,7 +698,8 @@ fn so_many_writers_are_remembered_and_no_more() {
     assert_eq!(received(&mut decoder, &parts[..3].concat()), []);
     let mut events = Vec::new();
     for writer in 0..10_000 {
-        let bytes = [hello(writer, "postcard", ""), forged(Kind::Whole, writer, 1, b"\x02hi")];
+        let bytes =
+            [hello(writer, "postcard", ""), forged(FragmentKind::Whole, writer, 1, b"\x02hi")];
         events.extend(received(&mut decoder, &bytes.concat()));
         assert!(decoder.wire().framing().assembly.known() <= 4096);
     }
@@ -791,12 +799,12 @@ proptest! {
         let mut tells = 0;
         for (kind, writer, sequence, total, payload) in &parts {
             let kind = match kind {
-                0 => Kind::Hello,
-                1 => Kind::Goodbye,
-                2 => Kind::Whole,
-                3 => Kind::First { total: if small { total % 60 } else { *total } },
-                4 => Kind::Middle,
-                _ => Kind::Last,
+                0 => FragmentKind::Hello,
+                1 => FragmentKind::Goodbye,
+                2 => FragmentKind::Whole,
+                3 => FragmentKind::First { total: if small { total % 60 } else { *total } },
+                4 => FragmentKind::Middle,
+                _ => FragmentKind::Last,
             };
             arrive(&mut decoder, &forged(kind, *writer, *sequence, payload));
             loop {
