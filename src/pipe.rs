@@ -6,7 +6,7 @@ use std::path::Path;
 
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, const_assert};
 
-use crate::end::{self, End, Hold, Reopen};
+use crate::end::{self, End, PipeRef, Reopen};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
@@ -85,7 +85,7 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// - An owner that closes its reading end has ended the streams of the writers that are there: when it opens one
 ///   again, they are `Disconnected`, and so is a program that waits in the system's own `open` by then. Only if it
 ///   has read nothing, or has read to the end, what has come since is still there. One end that waits for the
-///   [next writer](crate::EndOfWriters::NextWriter) loses nobody.
+///   [next writer](crate::OnHangup::NextWriter) loses nobody.
 /// - Likewise a writing end that has written and is closed has ended its stream. The next one waits for a reader that
 ///   comes anew; one that waits for the next writer does so by itself.
 /// - An owner that writes and loses its reader is told so. What that had not read is gone, and the rest of a
@@ -194,7 +194,7 @@ impl Pipe<Deallocated> {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put another pipe in its place, or
     ///   the pipe there, or the lock beside it, belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
     pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
         match Node::create(self.path.as_path(), &self.options.settings) {
@@ -281,11 +281,11 @@ impl Pipe<Allocated> {
     /// out of the function, [`open_reader`](Self::open_reader) can.
     ///
     /// ```
-    /// use typed_pipe::{EndOfWriters, Pipe, TypedSender};
+    /// use typed_pipe::{OnHangup, Pipe, TypedSender};
     ///
     /// let mut pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open()?; // not as the usual one opens
+    /// let end = pipe.reader().on_hangup(OnHangup::NextWriter).open()?; // not as the usual one opens
     /// let mut receiver = end.into_receiver::<u32>();
     /// for number in [1, 2] {
     ///     TypedSender::<u32>::connect(&path)?.send(&number)?; // and the sender leaves
@@ -306,7 +306,7 @@ impl Pipe<Allocated> {
     ///
     /// let mut pipe = Pipe::temporary()?;
     /// let failed = pipe.writer().try_open().unwrap_err(); // nobody reads from it
-    /// assert_eq!(failed.kind(), ErrorKind::NotReady);
+    /// assert_eq!(failed.kind(), ErrorKind::WouldBlock);
     /// drop(failed); // which has the end in it, and so borrows the pipe
     /// pipe.unlink()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -441,14 +441,14 @@ impl Pipe<Allocated> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let pipe = Pipe::new(&name)?.mkfifo()?;
-    /// assert!(!pipe.is_orphaned());
+    /// assert!(!pipe.is_unlinked());
     /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
-    /// assert!(pipe.is_orphaned());
+    /// assert!(pipe.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.state.node.is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.state.node.is_unlinked()
     }
 }
 
@@ -498,7 +498,7 @@ impl<D: Direction, M: Mode> End<D, Closed<M>, Pipe<Allocated>> {
 }
 
 impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
-    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_unlinked`].
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -507,21 +507,21 @@ impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let end = Pipe::new(&name)?.mkfifo()?.into_reader().open()?;
-    /// assert!(!end.is_orphaned());
+    /// assert!(!end.is_unlinked());
     /// std::fs::remove_file(&name)?;
-    /// assert!(end.is_orphaned()); // no further writer can come
+    /// assert!(end.is_unlinked()); // no further writer can come
     /// let pipe = end.close().into_pipe().unlink()?.mkfifo()?; // now they can
     /// # drop(pipe);
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.held().is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.held().is_unlinked()
     }
 }
 
 impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
-    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_unlinked`].
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -532,17 +532,17 @@ impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
     /// let mut pipe = Pipe::new(&name)?.mkfifo()?;
     /// let end = pipe.open_reader()?; // borrows the pipe, which cannot be asked itself meanwhile
     /// std::fs::remove_file(&name)?;
-    /// assert!(end.is_orphaned());
+    /// assert!(end.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.held().is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.held().is_unlinked()
     }
 }
 
-impl Hold for Pipe<Allocated> {}
-impl end::half::Hold for Pipe<Allocated> {
+impl PipeRef for Pipe<Allocated> {}
+impl end::half::PipeRef for Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }
@@ -555,8 +555,8 @@ impl end::half::Reopen for Pipe<Allocated> {
     }
 }
 
-impl Hold for &mut Pipe<Allocated> {}
-impl end::half::Hold for &mut Pipe<Allocated> {
+impl PipeRef for &mut Pipe<Allocated> {}
+impl end::half::PipeRef for &mut Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }

@@ -38,7 +38,7 @@
 //! | PipeCom | here |
 //! |---|---|
 //! | an invalid name | [`InvalidName`](ErrorKind::InvalidName) |
-//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`NotReady`](ErrorKind::NotReady) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
+//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`WouldBlock`](ErrorKind::WouldBlock) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
 //! | the connection failed: it is not a pipe, it is somebody else's, or it has a listener already | [`NotAPipe`](ErrorKind::NotAPipe), [`NotTrusted`](ErrorKind::NotTrusted), [`AlreadyExists`](ErrorKind::AlreadyExists), [`InUse`](ErrorKind::InUse) |
 //! | the connection failed: it broke | [`Disconnected`](ErrorKind::Disconnected), and [`Truncated`](ErrorKind::Truncated) in the middle of a line |
 //! | permission denied | [`PermissionDenied`](ErrorKind::PermissionDenied) |
@@ -63,7 +63,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::channel::TypedReceiver;
-use crate::end::{EndOfWriters, ReadEnd, Unnamed, WriteEnd};
+use crate::end::{OnHangup, ReadEnd, Unnamed, WriteEnd};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::pipe::{Pipe, PipeOptions};
@@ -139,7 +139,7 @@ pub fn send_timeout(
     // The answers first. While they are open here, no other sender of this crate has them open, nor sends: so the
     // next answer is to this message.
     // PipeCom's own listener may still be about to close the one before: that is not the end of this one.
-    let mut end = ReadEnd::from(acknowledging(&name)?).end_of_writers(EndOfWriters::NextWriter);
+    let mut end = ReadEnd::from(acknowledging(&name)?).on_hangup(OnHangup::NextWriter);
     let mut answers = loop {
         let failed = match end.open_until(until) {
             Ok(open) => break open,
@@ -261,7 +261,7 @@ impl Listener {
         // The answers' pipe first: who finds the one for messages may look for the other at once.
         let answers = answers.mkfifo()?;
         let path = messages.path().clone();
-        let end = messages.mkfifo()?.into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let end = messages.mkfifo()?.into_reader().on_hangup(OnHangup::NextWriter);
         Ok(Self { path, messages: end.open()?.into_receiver_with(wire()), answers, last: None })
     }
 

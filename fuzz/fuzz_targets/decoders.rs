@@ -91,7 +91,7 @@ fn events<F: Framing, C: Codec>(wire: Wire<F, C>, bytes: &[u8], piece: usize) ->
     loop {
         let end = decoder.end();
         events.push(format!("{:?}", end.kind()));
-        if end.kind() != ErrorKind::Lost {
+        if end.kind() != ErrorKind::MessageLost {
             return events;
         }
         assert!(events.len() <= 3 * bytes.len() + 3, "the end goes on for ever");

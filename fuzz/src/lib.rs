@@ -8,7 +8,7 @@ use typed_pipe::wire::foreign::{
 };
 use typed_pipe::wire::{
     Bincode, Checked, Codec, Decoder, DepthLimit, Framing, Json, LengthPrefixed, Plain, Postcard,
-    Shared, Wire,
+    MultiWriter, Wire,
 };
 
 /// Something that is done on any wire.
@@ -33,9 +33,9 @@ pub fn on_wire(number: u8, limit: u32, it: impl OnWire) {
         }
         6 => on_codec(number / 10, Base64Lines::default().limit(limit), it),
         7 => on_codec(number / 10, Base64Datagrams::default().limit(limit), it),
-        8 => on_codec(number / 10, Shared::default().limit(limit), it),
+        8 => on_codec(number / 10, MultiWriter::default().limit(limit), it),
         _ => {
-            let small = Shared::default().limit(limit).total_limit(600).idle_limit(2000);
+            let small = MultiWriter::default().limit(limit).total_limit(600).stall_limit(2000);
             on_codec(number / 10, small, it);
         }
     }

@@ -149,11 +149,11 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         &mut self,
         taken: bool,
         half_closed: io::Result<()>,
-    ) -> Result<LastWords, Error> {
+    ) -> Result<Delivery, Error> {
         match half_closed.map_err(|error| self.failed(Operation::Finish, error)) {
             Err(error) if !self.goodbye || error.kind() != ErrorKind::Unsupported => Err(error),
-            _ if taken => Ok(LastWords::Taken),
-            _ => Ok(LastWords::Sent),
+            _ if taken => Ok(Delivery::Drained),
+            _ => Ok(Delivery::Sent),
         }
     }
 
@@ -183,7 +183,7 @@ impl<F, C> Drop for Outgoing<F, C> {
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{LastWords, Pipe, TypedSender};
+/// use typed_pipe::{Delivery, Pipe, TypedSender};
 ///
 /// let pipe = Pipe::temporary()?;
 /// let path = pipe.path().clone();
@@ -192,8 +192,8 @@ impl<F, C> Drop for Outgoing<F, C> {
 /// let mut sender = TypedSender::<u32>::connect(path)?;
 /// sender.send(&7)?;
 /// match sender.finish()? {
-///     LastWords::Taken => println!("it is in the hands of the reader"),
-///     LastWords::Sent => println!("it is in those of the system, and may be in the pipe still"),
+///     Delivery::Drained => println!("it is in the hands of the reader"),
+///     Delivery::Sent => println!("it is in those of the system, and may be in the pipe still"),
 ///     _ => {}
 /// }
 /// assert_eq!(receiving.join().unwrap(), 1);
@@ -201,9 +201,9 @@ impl<F, C> Drop for Outgoing<F, C> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum LastWords {
+pub enum Delivery {
     /// The reader has taken all of them out of the pipe.
-    Taken,
+    Drained,
     /// They are in the hands of the kernel. This system tells no more.
     Sent,
 }

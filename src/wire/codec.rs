@@ -37,7 +37,7 @@ use crate::error::CodecError;
 pub trait Codec {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// A framing that introduces its writers, as [`Shared`](super::Shared) does, compares it.
+    /// A framing that introduces its writers, as [`MultiWriter`](super::MultiWriter) does, compares it.
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, DepthLimit, Plain, Postcard};
@@ -190,7 +190,7 @@ impl Codec for Postcard {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
-        postcard::serialize_with_flavor(value, Appended::to(out)).map_err(CodecError::format)
+        postcard::serialize_with_flavor(value, PostcardFlavor::to(out)).map_err(CodecError::format)
     }
 
     #[inline(always)]
@@ -214,13 +214,13 @@ pub(super) fn all_taken(rest: &[u8]) -> Result<(), CodecError> {
 }
 
 /// The end of a vector. Postcard's own flavours take the vector by value, or its bytes one by one.
-struct Appended<'a> {
+struct PostcardFlavor<'a> {
     out: &'a mut Vec<u8>,
     /// Where the next byte goes: behind it are zeros, to be written over.
     end: usize,
 }
 
-impl<'a> Appended<'a> {
+impl<'a> PostcardFlavor<'a> {
     #[inline]
     fn to(out: &'a mut Vec<u8>) -> Self {
         let end = out.len();
@@ -241,7 +241,7 @@ impl<'a> Appended<'a> {
     const SHORT: usize = 16;
 }
 
-impl ser_flavors::Flavor for Appended<'_> {
+impl ser_flavors::Flavor for PostcardFlavor<'_> {
     type Output = ();
 
     #[inline]

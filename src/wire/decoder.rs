@@ -237,7 +237,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// [`Poisoned`](crate::ErrorKind::Poisoned) where the place in the stream was lost before. Step past all
     /// whole messages first, and [to what the end makes one](Self::step_at_end).
     ///
-    /// On a wire of many writers it is [`Lost`](crate::ErrorKind::Lost) first, once for each message that the
+    /// On a wire of many writers it is [`MessageLost`](crate::ErrorKind::MessageLost) first, once for each message that the
     /// end leaves unfinished: call this again after such an error.
     ///
     /// ```
@@ -256,7 +256,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
             _ if self.poisoned => FrameError::Poisoned.into(),
-            arrived => match self.wire.framing.give_up() {
+            arrived => match self.wire.framing.abandon() {
                 Some(lost) => Cause::Lost(lost),
                 None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
                 None if self.finished => Cause::Finished,
@@ -314,7 +314,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// bytes are no frames of this wire. The place in the stream is lost with that: every later call
     /// fails with [`Poisoned`](crate::ErrorKind::Poisoned).
     ///
-    /// On a wire of many writers also [`Lost`](crate::ErrorKind::Lost),
+    /// On a wire of many writers also [`MessageLost`](crate::ErrorKind::MessageLost),
     /// [`Mismatch`](crate::ErrorKind::Mismatch), and `TooLarge`, about one message or one writer: the decoder
     /// stays usable then, and such errors are not [fatal](Error::is_fatal).
     #[inline]

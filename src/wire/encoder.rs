@@ -143,12 +143,12 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
 
     /// Tells the framing how many bytes one write puts into the pipe unmixed with those of other writers.
     ///
-    /// That is the `PIPE_BUF` of the system for a FIFO. [`Shared`](super::Shared) heeds it.
+    /// That is the `PIPE_BUF` of the system for a FIFO. [`MultiWriter`](super::MultiWriter) heeds it.
     ///
     /// ```
-    /// use typed_pipe::wire::{Encoder, Shared, Wire};
+    /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
     ///
-    /// let mut encoder = Encoder::new(Wire::default().with_framing(Shared::default()));
+    /// let mut encoder = Encoder::new(Wire::default().with_framing(MultiWriter::default()));
     /// encoder.unmixed(4096); // over a FIFO of Linux
     /// encoder.stage_bytes(&[7; 10_000])?;
     /// let mut longest = 0;
@@ -257,7 +257,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// ```
     pub fn withdraw(&mut self) -> bool {
         let LastFrame::Whole { at } = self.last else { return false };
-        self.wire.framing.taken_back();
+        self.wire.framing.withdrawn();
         (self.committed, self.last) = (at, LastFrame::Begun);
         self.rest = self.rest.min(self.staged());
         self.clear_uncommitted();
@@ -353,7 +353,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.wire.framing.finish(&mut self.buffer, self.committed)?;
         if self.buffer.len() < self.committed {
             // A codec or framing of the caller's own has taken what is not its own.
-            self.wire.framing.taken_back();
+            self.wire.framing.withdrawn();
             return Err(FrameError::OutOfBounds.into());
         }
         Ok(())
@@ -460,16 +460,16 @@ impl<F, C> fmt::Debug for Encoder<F, C> {
 /// The header of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
-    bytes: [u8; Self::MOST],
+    bytes: [u8; Self::MAX_PREFIX],
     len: usize,
 }
 
 impl Header {
     /// The headers of this crate are shorter. A longer one makes no frame that is sent from where it is.
-    const MOST: usize = 16;
+    const MAX_PREFIX: usize = 16;
 
     fn of(header: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::MOST];
+        let mut bytes = [0; Self::MAX_PREFIX];
         bytes.get_mut(..header.len())?.copy_from_slice(header);
         Some(Self { bytes, len: header.len() })
     }

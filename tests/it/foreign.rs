@@ -162,7 +162,7 @@ fn lines_of_json() {
 #[test]
 fn the_last_line_of_json_needs_no_feed() {
     use typed_pipe::wire::Json;
-    use typed_pipe::{StreamEnd, TypedReceiver};
+    use typed_pipe::{Hangup, TypedReceiver};
 
     let receiver = |bytes, lines| {
         let wire = Wire::new(lines, Json);
@@ -172,16 +172,16 @@ fn the_last_line_of_json_needs_no_feed() {
     assert_eq!(whole.recv().unwrap(), (1, "a".into()));
     assert_eq!(whole.recv().unwrap(), (2, "b".into()));
     assert!(whole.recv().unwrap_err().is_disconnected());
-    assert_eq!(whole.last_end(), Some(StreamEnd::Vanished));
+    assert_eq!(whole.last_hangup(), Some(Hangup::Disconnected));
 
     // A line that was cut off is told from a whole one, and is not lost without a word.
     let mut cut = receiver(b"[1,\"a\"]\n[2,\"b", Lines::default());
     assert_eq!(cut.recv().unwrap(), (1, "a".into()));
     assert_eq!(cut.recv().unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(cut.last_message(), Some(&b"[2,\"b"[..]));
-    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(cut.last_hangup(), Some(Hangup::Truncated));
     assert!(cut.recv().unwrap_err().is_disconnected());
-    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(cut.last_hangup(), Some(Hangup::Truncated));
 
     let mut strict = receiver(b"[1,\"a\"]\n[2,\"b\"]", Lines::default().require_last_feed());
     assert_eq!(strict.recv().unwrap(), (1, "a".into()));
@@ -197,7 +197,7 @@ fn the_last_line_of_json_needs_no_feed() {
 fn a_line_that_a_reset_cuts_off_is_no_last_line() {
     use std::collections::VecDeque;
     use std::io;
-    use typed_pipe::{StreamEnd, TypedReceiver};
+    use typed_pipe::{Hangup, TypedReceiver};
 
     struct Reads(VecDeque<io::Result<&'static [u8]>>);
     impl io::Read for Reads {
@@ -212,7 +212,7 @@ fn a_line_that_a_reset_cuts_off_is_no_last_line() {
     let mut lines = TypedReceiver::<String, _, _, _>::with_wire(reads, wire);
     assert_eq!(lines.recv().unwrap(), "one");
     assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Truncated);
-    assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(lines.last_hangup(), Some(Hangup::Truncated));
     assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Disconnected);
 }
 
@@ -264,7 +264,7 @@ fn a_line_that_is_not_base64_can_be_read_back() {
 fn values_of_json_come_however_they_are_laid_out() {
     use typed_pipe::wire::Json;
     use typed_pipe::wire::foreign::ConcatenatedJson;
-    use typed_pipe::{StreamEnd, TypedReceiver, TypedSender};
+    use typed_pipe::{Hangup, TypedReceiver, TypedSender};
 
     let wire = Wire::new(ConcatenatedJson::default(), Json);
     let mut bytes = b"{\n  \"id\": 3\n}\n{\"id\":4}{\"id\" :5}\n".to_vec();
@@ -278,7 +278,7 @@ fn values_of_json_come_however_they_are_laid_out() {
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Decode);
     assert_eq!(receiver.last_message(), Some(&b"oops"[..]));
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Truncated);
-    assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
 }
 
 #[cfg(feature = "json")]

@@ -4,9 +4,8 @@ mod bytes;
 #[cfg(feature = "service")]
 mod calls;
 mod channels;
+mod connection;
 mod delimited;
-mod dialog;
-mod duplex;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;
@@ -14,10 +13,11 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+mod multi_writer;
 #[cfg(unix)]
 mod neighbours;
 mod node;
-mod once;
+mod oneshot;
 mod owners;
 mod peer;
 #[cfg(feature = "foreign")]
@@ -31,7 +31,6 @@ mod roles;
 #[cfg(feature = "service")]
 mod service;
 mod shapes;
-mod shared;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
@@ -49,6 +48,7 @@ mod tasks_handles;
 mod tasks_service;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
+mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::{EndOfWriters, ErrorKind, Pipe, ReadEnd, TypedReceiver, TypedSender};
+use typed_pipe::{ErrorKind, OnHangup, Pipe, ReadEnd, TypedReceiver, TypedSender};
 
 use crate::peer;
 use crate::support::{Folder, watched};
@@ -160,7 +160,7 @@ fn a_message_that_a_writing_end_has_left_unfinished_is_told_before_the_next_one(
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let reading = thread::spawn(move || {
-            let end = ReadEnd::from(path).end_of_writers(EndOfWriters::NextWriter);
+            let end = ReadEnd::from(path).on_hangup(OnHangup::NextWriter);
             let mut receiver = end.open().unwrap().into_receiver::<(String, String)>();
             let cut = receiver.recv().unwrap_err();
             assert_eq!(cut.kind(), ErrorKind::Truncated, "{cut}");
@@ -190,7 +190,7 @@ mod unix {
 
     use rustix::fs::{FlockOperation, flock};
     use serde::{Deserialize, Serialize};
-    use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Postcard, Shared, Wire};
+    use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Postcard, Wire};
     use typed_pipe::{IfExists, PipeOptions, WriteEnd};
 
     use super::*;
@@ -300,7 +300,7 @@ mod unix {
         let keep = File::options().read(true).write(true).open(&name).unwrap();
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
         assert_ne!(inode(&name), old);
-        assert!(!theirs.is_orphaned(), "it is another pipe");
+        assert!(!theirs.is_unlinked(), "it is another pipe");
         drop((pipe, theirs, keep));
         assert!(folder.entries().is_empty());
     }
@@ -400,7 +400,7 @@ mod unix {
             owner.kill();
             let mut end = Pipe::new(&name).unwrap().mkfifo().unwrap().into_reader().open().unwrap();
             let _ = waiting.join().unwrap();
-            assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
         });
     }
 
@@ -438,8 +438,8 @@ mod unix {
 
     #[test]
     fn many_writers_of_a_pipe_of_others_are_read_from_their_next_hello_on() {
-        fn wire() -> Wire<Shared> {
-            Wire::default().with_framing(Shared::default())
+        fn wire() -> Wire<MultiWriter> {
+            Wire::default().with_framing(MultiWriter::default())
         }
         watched(|| {
             let folder = Folder::new();
@@ -461,7 +461,7 @@ mod unix {
                 match receiver.recv() {
                     Ok(parcel) => assert!(parcel.is_whole(200) && parcel.number() == number),
                     Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+                        assert_eq!(error.kind(), ErrorKind::MessageLost, "{error}");
                         assert!(number < 66, "it has greeted again");
                         told += 1;
                     }
@@ -591,8 +591,8 @@ mod unix {
         Wire::default().with_framing(Checked::default())
     }
 
-    fn shared() -> Wire<Shared> {
-        Wire::default().with_framing(Shared::default())
+    fn shared() -> Wire<MultiWriter> {
+        Wire::default().with_framing(MultiWriter::default())
     }
 
     /// What a killing has come to.
@@ -710,7 +710,7 @@ mod unix {
     fn note<F: Framing>(kind: Kind, name: &Path, wire: fn() -> Wire<F>) {
         let mut notes = File::options().append(true).create(true).open(noted(name)).unwrap();
         let pipe = PipeOptions::new().buffer_size(kind.buffer()).at(name).unwrap().mkfifo();
-        let end = pipe.unwrap().into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let end = pipe.unwrap().into_reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = end.open().unwrap().into_receiver_with::<Parcel, _, _>(wire());
         for count in 0.. {
             let line = match receiver.recv() {

@@ -188,7 +188,7 @@ static SEND: Side = Side { name: "typed-pipe, send", measure: ours::receive, wor
 static BATCH: Side = Side { name: "typed-pipe, feed", measure: ours::receive, work: ours::batch };
 static RTT: Side = Side { name: "typed-pipe, round trip", measure: ours::ask, work: ours::answer };
 static RTT_SPIN: Side = Side {
-    name: "typed-pipe, spinning round trip",
+    name: "typed-pipe, busy_poll round trip",
     measure: ours::ask_spinning,
     work: ours::answer_spinning,
 };

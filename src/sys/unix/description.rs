@@ -169,11 +169,11 @@ mod tests {
     use rustix::pipe::pipe;
 
     use super::*;
-    use crate::sys::Until;
+    use crate::sys::WaitLimit;
 
     fn late() -> Wait<'static> {
         let end = Instant::now() + Duration::from_millis(20);
-        Wait { until: Until::Deadline(end), stop: None }
+        Wait { until: WaitLimit::Deadline(end), token: None }
     }
 
     /// As where there is no `/proc`, or the pipe is another user's.
@@ -222,7 +222,7 @@ mod tests {
                 assert_eq!([waits(&from), waits(&to)], [!nonblocking; 2]);
             }
             drop((from, to));
-            let forever = Wait { until: Until::Done, stop: None };
+            let forever = Wait { until: WaitLimit::Done, token: None };
             drop(reader);
             let told = writer.attempt(PollFlags::OUT, forever, |fd| write(fd, b"unheard"));
             assert_eq!(told.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
@@ -235,7 +235,7 @@ mod tests {
         let (from, to) = pipe().unwrap();
         let mut reader = Description::adopted(from, Way::In);
         write(&to, b"12").unwrap();
-        let forever = Wait { until: Until::Done, stop: None };
+        let forever = Wait { until: WaitLimit::Done, token: None };
         let mut buf = [0; 1];
         reader.attempt(PollFlags::IN, forever, |fd| read(fd, &mut buf)).unwrap();
         assert!(matches!(reader.anew, Anew::Untried));

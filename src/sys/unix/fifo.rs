@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, openat};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
-use super::file::{expect_fifo, expect_trusted, look};
+use super::file::{ensure_fifo, ensure_trusted, look};
 use super::wait::ready;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way, obstacle};
@@ -62,7 +62,7 @@ pub(super) fn open(
     any_owner: bool,
 ) -> io::Result<Opened> {
     let before = look(folder, name)?;
-    expect_fifo(&before)?;
+    ensure_fifo(&before)?;
     let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
     let fd = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
         Ok(fd) => fd,
@@ -70,9 +70,9 @@ pub(super) fn open(
         Err(error) => return Err(error.into()),
     };
     let stat = fstat(&fd)?;
-    expect_fifo(&stat)?;
+    ensure_fifo(&stat)?;
     if !any_owner {
-        expect_trusted(&stat)?;
+        ensure_trusted(&stat)?;
     }
     Ok(Opened { fd, before })
 }

@@ -14,9 +14,9 @@ use rustix::io::{Errno, read, readv, retry_on_intr};
 
 use super::description::Description;
 use super::fifo::Opened;
-use super::file::{expect_fifo, look};
+use super::file::{ensure_fifo, look};
 use super::lending::Lending;
-use super::place::has_owner;
+use super::owned_name::has_owner;
 use super::wait::{pause, ready, ready_or_time};
 use super::{fifo, signal};
 use crate::error::Obstacle;
@@ -140,7 +140,7 @@ impl FifoEnd {
     }
 
     pub(super) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
-        match expect_way(&fd, way) {
+        match ensure_way(&fd, way) {
             Ok(()) => Ok(Self::new(Description::adopted(fd, way), way)),
             Err(error) => Err((fd, error)),
         }
@@ -319,7 +319,7 @@ impl FifoEnd {
 
     /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
     #[cfg(feature = "tokio")]
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn look_interval(&self) -> Option<Duration> {
         match self.writers {
             // Only `select` tells of the end of the writers there, and no task can wait for that.
             _ if cfg!(target_vendor = "apple") => Some(LOOK_AT_WRITERS),
@@ -332,7 +332,7 @@ impl FifoEnd {
     #[cfg(feature = "tokio")]
     pub(super) fn look(&mut self) -> io::Result<bool> {
         match self.writers {
-            Writers::Awaited | Writers::AwaitedStill => self.expect_name(),
+            Writers::Awaited | Writers::AwaitedStill => self.ensure_name(),
             Writers::Seen | Writers::Gone => Ok(false),
         }
     }
@@ -370,14 +370,14 @@ impl FifoEnd {
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
     fn await_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         while !ready_or_time(self.pipe.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
-            self.expect_name()?;
+            self.ensure_name()?;
         }
         Ok(())
     }
 
     /// Fails where no writer is there, and none can come by the name any more. Where the name leads to another FIFO,
     /// they come to that; tells whether this end is one of that now.
-    fn expect_name(&mut self) -> io::Result<bool> {
+    fn ensure_name(&mut self) -> io::Result<bool> {
         if fstat(&self.pipe)?.st_nlink > 0 || fifo::has_writer(self.pipe.as_fd())? != Some(false) {
             return Ok(false);
         }
@@ -435,8 +435,8 @@ impl AsFd for FifoEnd {
 }
 
 /// Refuses what is not a pipe, or not open this way.
-fn expect_way(fd: &OwnedFd, way: Way) -> io::Result<()> {
-    expect_fifo(&fstat(fd)?)?;
+fn ensure_way(fd: &OwnedFd, way: Way) -> io::Result<()> {
+    ensure_fifo(&fstat(fd)?)?;
     let flags = fcntl_getfl(fd)?;
     let (access, wanted) = match way {
         Way::In => (OFlags::RDONLY, "reading alone"),

@@ -17,7 +17,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file::{expect_own, in_words, look};
+use super::file::{ensure_own, in_words, look};
 use crate::error::Obstacle;
 use crate::sys::obstacle;
 
@@ -115,13 +115,13 @@ impl Lock {
             }
             // Before it is opened: that of another user cannot be.
             match look(folder, name) {
-                Ok(there) => expect_lock(&there)?,
+                Ok(there) => ensure_lock(&there)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }
             match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
                 Ok(file) => {
-                    expect_lock(&fstat(&file)?)?;
+                    ensure_lock(&fstat(&file)?)?;
                     return Ok(of(file, false));
                 }
                 Err(Errno::NOENT) => {}
@@ -192,9 +192,9 @@ fn leads_to(folder: BorrowedFd<'_>, name: &OsStr, file: &OwnedFd) -> io::Result<
 }
 
 /// Refuses what no owner of this user made.
-fn expect_lock(stat: &Stat) -> Result<(), Obstacle> {
+fn ensure_lock(stat: &Stat) -> Result<(), Obstacle> {
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => expect_own(stat),
+        FileType::RegularFile => ensure_own(stat),
         other => Err(Obstacle::NotALock(in_words(other))),
     }
 }

@@ -11,12 +11,12 @@ use rustix::fs::{Mode, fstat};
 
 use super::fifo;
 use super::fifo_end::FifoEnd;
-use super::file::expect_fifo;
+use super::file::ensure_fifo;
 use super::identity::{Identity, let_go};
 use super::lock::Left;
-use super::place::{Occupied, Place, Site, clear, mode};
+use super::owned_name::{Occupied, OwnedName, Site, clear, mode};
 use super::raw::Raw;
-use super::shortage;
+use super::resource_errors;
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait, Way, obstacle};
 
@@ -26,7 +26,7 @@ use crate::sys::{Settings, Wait, Way, obstacle};
 /// next one gets a new FIFO.
 #[derive(Debug)]
 pub(crate) struct Node {
-    place: Place,
+    owned_name: OwnedName,
     settings: Settings,
     /// Whether others made the FIFO. They know that one alone, so it stays.
     found: bool,
@@ -37,24 +37,29 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let (place, found) =
-            Place::take(path, settings, |site| allocate(site, settings)).map_err(shortage::told)?;
-        Ok(Self::new(place, found, settings))
+        let (owned_name, found) = OwnedName::take(path, settings, |site| allocate(site, settings))
+            .map_err(resource_errors::told)?;
+        Ok(Self::new(owned_name, found, settings))
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
-        let (path, place, found) =
-            Place::temporary(|site| allocate(site, settings)).map_err(shortage::told)?;
-        Ok((path, Self::new(place, found, settings)))
+        let (path, owned_name, found) =
+            OwnedName::temporary(|site| allocate(site, settings)).map_err(resource_errors::told)?;
+        Ok((path, Self::new(owned_name, found, settings)))
     }
 
-    fn new(place: Place, found: bool, settings: &Settings) -> Self {
-        Self { place, settings: settings.clone(), found, cut: Arc::new(AtomicBool::new(found)) }
+    fn new(owned_name: OwnedName, found: bool, settings: &Settings) -> Self {
+        Self {
+            owned_name,
+            settings: settings.clone(),
+            found,
+            cut: Arc::new(AtomicBool::new(found)),
+        }
     }
 
     /// Opens an end of this very FIFO.
     pub(crate) fn open(&mut self, way: Way, wait: Wait<'_>) -> io::Result<Raw> {
-        let end = self.open_apart(way, wait).map_err(shortage::told)?;
+        let end = self.open_apart(way, wait).map_err(resource_errors::told)?;
         if let Some(bytes) = self.settings.buffer_size {
             end.ask_for_buffer(bytes);
         }
@@ -85,8 +90,8 @@ impl Node {
 
     fn open_end(&self, way: Way, wait: Wait<'_>) -> io::Result<FifoEnd> {
         FifoEnd::wait_to_open(way, wait, || {
-            match fifo::open(self.place.folder(), self.place.name(), way, false) {
-                Ok(opened) if self.place.identity().is(&fstat(&opened.fd)?) => Ok(opened),
+            match fifo::open(self.owned_name.folder(), self.owned_name.name(), way, false) {
+                Ok(opened) if self.owned_name.identity().is(&fstat(&opened.fd)?) => Ok(opened),
                 Ok(_) => Err(Obstacle::Replaced.into()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Err(Obstacle::NameGone.into())
@@ -99,12 +104,14 @@ impl Node {
     /// Whether somebody keeps readers out who is none: whoever may write to the FIFO can lock it.
     fn is_held_by_no_reader(&self, error: &io::Error) -> io::Result<bool> {
         let held = matches!(obstacle(error), Some(Obstacle::HasReader));
-        Ok(held && !self.found && !fifo::is_read(self.place.folder(), self.place.name())?)
+        Ok(held && !self.found && !fifo::is_read(self.owned_name.folder(), self.owned_name.name())?)
     }
 
     /// Begins with a new FIFO. Who has the old one open learns that nobody is there any more.
     fn renew(&mut self) -> io::Result<()> {
-        if let Some(old) = self.place.replace(|folder, name| make(folder, name, &self.settings))? {
+        if let Some(old) =
+            self.owned_name.replace(|folder, name| make(folder, name, &self.settings))?
+        {
             let_go(&old);
         }
         self.cut.store(false, Ordering::Relaxed);
@@ -112,15 +119,15 @@ impl Node {
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {
-        self.place.remove()
+        self.owned_name.remove()
     }
 
     pub(crate) fn persist(self) {
-        self.place.persist();
+        self.owned_name.persist();
     }
 
-    pub(crate) fn is_orphaned(&self) -> bool {
-        self.place.is_orphaned()
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.owned_name.is_unlinked()
     }
 }
 
@@ -132,22 +139,22 @@ fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<bool>> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made.map(own),
     }
-    let there = Identity::of(site.folder, site.name, expect_fifo)?;
+    let there = Identity::of(site.folder, site.name, ensure_fifo)?;
     site.may_take(there.stat(), settings)?;
     if matches!(site.left, Left::Own | Left::OwnAndSpare) {
         let made = site.supersede(|folder, name| make(folder, name, settings))?;
         let_go(&there);
         return Ok(own(made));
     }
-    expect_mode(&there, site.folder, site.name, settings)?;
+    ensure_mode(&there, site.folder, site.name, settings)?;
     Ok(Occupied { identity: there, what: true, found: true })
 }
 
 /// Makes a FIFO that was not there.
 fn make(folder: BorrowedFd<'_>, name: &OsStr, settings: &Settings) -> io::Result<Identity> {
     fifo::make(folder, name, mode(settings))?;
-    let made = Identity::of(folder, name, expect_fifo).and_then(|identity| {
-        expect_mode(&identity, folder, name, settings)?;
+    let made = Identity::of(folder, name, ensure_fifo).and_then(|identity| {
+        ensure_mode(&identity, folder, name, settings)?;
         Ok(identity)
     });
     made.inspect_err(|_| {
@@ -156,7 +163,7 @@ fn make(folder: BorrowedFd<'_>, name: &OsStr, settings: &Settings) -> io::Result
 }
 
 /// Gives a FIFO the mode that was asked for, whatever the umask has taken of it.
-fn expect_mode(
+fn ensure_mode(
     fifo: &Identity,
     folder: BorrowedFd<'_>,
     name: &OsStr,

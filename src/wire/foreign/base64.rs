@@ -8,7 +8,7 @@ use base64::{DecodeError, DecodeSliceError, EncodeSliceError, Engine};
 use super::delimited::find;
 use crate::error::FrameError;
 use crate::wire::Step;
-use crate::wire::framing::{expect_within, lowered};
+use crate::wire::framing::{ensure_within, lowered};
 
 /// Messages in base64, each ended by a byte that is not in the alphabet.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Base64 {
     /// Completes the frame of the payload `out[start..]`.
     pub(super) fn finish(&self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let payload = out.get(start..).ok_or(FrameError::OutOfBounds)?;
-        expect_within(payload.len(), self.limit)?;
+        ensure_within(payload.len(), self.limit)?;
         encode(out, start)?;
         out.push(self.end);
         Ok(())
@@ -47,7 +47,7 @@ impl Base64 {
     /// Finds the first frame, and decodes it in its place.
     pub(super) fn scan(&self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
         let end = find(bytes, self.end, scanned);
-        expect_within(least_decoded_len(end.unwrap_or(bytes.len())), self.limit)?;
+        ensure_within(least_decoded_len(end.unwrap_or(bytes.len())), self.limit)?;
         let Some(end) = end else {
             return Ok(Step::NoEnd { scanned: bytes.len() });
         };
@@ -57,7 +57,7 @@ impl Base64 {
             Ok(len) => 0..len,
             Err(error) => return Ok(Step::Lost { bytes: frame, error: Box::new(error) }),
         };
-        expect_within(payload.end, self.limit)?;
+        ensure_within(payload.end, self.limit)?;
         Ok(Step::Message { payload, frame })
     }
 }
