@@ -168,7 +168,7 @@ pub enum OnHangup {
     /// and the next writer begins a new one. That holds for writers one after the other: where the next one
     /// is there before this end has seen the last one go, its bytes follow the cut message at once. The usual
     /// wire then takes them for the rest of that message; a [`Checked`](crate::wire::Checked) one finds that
-    /// out, and the receiver begins anew when these writers have left; and a [`MultiWriter`](crate::wire::Shared)
+    /// out, and the receiver begins anew when these writers have left; and a [`MultiWriter`](crate::wire::MultiWriter)
     /// one keeps the writers apart.
     ///
     /// A client's end goes to the pipe that its path leads to by then: where a new owner has taken over, to that of

@@ -360,7 +360,7 @@ pub enum IfExists {
     /// A pipe that an owner of this crate has made and left behind is replaced all the same. One that others made
     /// stays the same pipe, since they may have it open. What is in it when the owner opens its reading end was for
     /// somebody else, and is not read. But its writer may be in the middle of a message, and goes on: on a
-    /// [`MultiWriter`](crate::wire::Shared) wire each of its messages is [`MessageLost`](crate::ErrorKind::MessageLost) until it
+    /// [`MultiWriter`](crate::wire::MultiWriter) wire each of its messages is [`MessageLost`](crate::ErrorKind::MessageLost) until it
     /// greets again, and on any other wire it cannot be known. Where that can be, let the writers come anew.
     Reuse,
 }
