@@ -25,8 +25,8 @@
 //! # What this can and cannot do
 //!
 //! Messages and answers have no numbers: where a sender dies before it is answered, the next one fetches its answer,
-//! unless that is one of this crate and comes after the answer. On Linux, senders of this crate at the same time go one after the other; on other systems, and among
-//! senders of PipeCom itself, two may take each other's answers.
+//! unless that is one of this crate and comes after the answer. On Linux, senders of this crate at the same time go one
+//! after the other; on other systems, and among senders of PipeCom itself, two may take each other's answers.
 //!
 //! PipeCom's senders take no answer but [`ACK`]. Its listener gives none to an empty text.
 //!
@@ -46,8 +46,8 @@
 //! | – (bad bytes) | [`Corrupt`](ErrorKind::Corrupt): no base64; [`Decode`](ErrorKind::Decode): no UTF-8 |
 //!
 //! What failed is in [`Error::operation`], and where in [`Error::path`]: `NAME` or `NAME_ack`. A [`send`] that fails
-//! with [`Operation::Receive`] has delivered its message and got no answer. With any other
-//! operation, it has not delivered it.
+//! with [`Operation::Receive`] has delivered its message and got no answer. With any other operation, it has not
+//! delivered it.
 //!
 //! # Platform-specific behavior
 //!

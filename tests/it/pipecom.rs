@@ -149,6 +149,24 @@ fn an_answer_that_is_cut_off_is_not_mixed_up_with_the_next() {
     });
 }
 
+/// On Windows each answer goes to a connection of its own.
+#[cfg(unix)]
+#[test]
+fn an_answer_that_nobody_has_fetched_is_no_answer_to_the_next_message() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let mut listener = Listener::new(&name).unwrap();
+        let reader = ReadEnd::at(folder.name("orders_ack")).unwrap().open().unwrap();
+        listener.answer("for another one").unwrap();
+        drop(reader);
+        let sender = thread::spawn(move || pipecom::send(name, "news"));
+        assert_eq!(listener.recv().unwrap(), "news");
+        listener.answer("for you").unwrap();
+        assert_eq!(sender.join().unwrap().unwrap(), "for you");
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn the_late_end_of_the_answer_before_is_no_end_of_the_next() {
