@@ -107,6 +107,40 @@ fn sleeps(thread: &Path) -> bool {
     about.map_or(true, |about| about.rsplit(')').next().unwrap().starts_with(" S"))
 }
 
+/// Waits until no other task of this runtime goes on. It has one thread, which slept, and was woken for this alone.
+#[cfg(feature = "tokio")]
+pub(crate) async fn settled() {
+    let runtime = tokio::runtime::Handle::current();
+    assert_eq!(runtime.runtime_flavor(), tokio::runtime::RuntimeFlavor::CurrentThread);
+    let sleeps = || runtime.metrics().worker_park_count(0);
+    let mut before = sleeps();
+    loop {
+        tokio::time::sleep(Duration::from_millis(1)).await; // between two looks
+        if sleeps() == before + 1 {
+            return;
+        }
+        before = sleeps();
+    }
+}
+
+/// Starts a task, and waits until it does: it has been polled, and is not done.
+#[cfg(feature = "tokio")]
+pub(crate) async fn pending<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (polled, begun) = tokio::sync::oneshot::channel::<()>();
+    let (mut future, mut polled) = (Box::pin(future), Some(polled));
+    let task = tokio::spawn(std::future::poll_fn(move |cx| {
+        let poll = future.as_mut().poll(cx);
+        drop(polled.take());
+        poll
+    }));
+    let _ = begun.await;
+    assert!(!task.is_finished());
+    task
+}
+
 /// Whether this is Wine, which takes a second owner of a name for the first. What is not tested there is noted.
 pub(crate) fn wine_lets_a_name_have_two_owners() -> bool {
     let is_wine = cfg!(windows) && Path::new(r"C:\windows\system32\winecfg.exe").exists();
