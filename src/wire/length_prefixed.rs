@@ -226,7 +226,8 @@ mod tests {
         assert_eq!(framing.scan(&mut out[..3], 0).unwrap(), Step::More { total: 4 });
         assert_eq!(framing.scan(&mut out, 0).unwrap(), Step::Goodbye { bytes: 4 });
         let theirs = LengthDelimitedCodec::new().decode(&mut BytesMut::from(&out[..]));
-        assert!(theirs.is_err(), "it is no frame to others");
+        let kind = theirs.unwrap_err().kind();
+        assert_eq!(kind, std::io::ErrorKind::InvalidData, "it is no frame to others");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use typed_pipe::{ErrorKind, Operation, WriteEnd};
 
 #[cfg(target_os = "linux")]
 use crate::peer;
-use crate::support::{Folder, Waiters, watched, wine_lets_a_name_have_two_owners};
+use crate::support::{Folder, watched, wine_lets_a_name_have_two_owners};
 
 const SHORT: Duration = Duration::from_millis(60);
 
@@ -153,6 +153,8 @@ fn an_answer_that_is_cut_off_is_not_mixed_up_with_the_next() {
 #[test]
 fn the_late_end_of_the_answer_before_is_no_end_of_the_next() {
     use typed_pipe::Pipe;
+
+    use crate::support::Waiters;
 
     watched(|| {
         let folder = Folder::new();

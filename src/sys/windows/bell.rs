@@ -220,7 +220,7 @@ mod tests {
     use std::task::Wake;
     use std::time::Instant;
 
-    use super::super::testing::{handles, timely};
+    use super::super::testing::{handles, timely, until};
     use super::*;
 
     /// Counts, and tells when.
@@ -451,21 +451,13 @@ mod tests {
             let bells: Vec<_> = (0..2 * PLACES).map(|_| Bell::new(event()).unwrap()).collect();
             assert!(locked(&WATCHES).len() >= 2);
             drop(bells);
-            let begin = Instant::now();
-            while !locked(&WATCHES).is_empty() {
-                assert!(begin.elapsed() < LONG, "a thread stays");
-                thread::sleep(Duration::from_millis(20));
-            }
+            until(|| locked(&WATCHES).is_empty());
         }
         round();
         let before = handles();
         for _ in 0..2 {
             round();
         }
-        let begin = Instant::now();
-        while handles() > before {
-            assert!(begin.elapsed() < LONG, "{} and not {before} handles", handles());
-            thread::sleep(Duration::from_millis(20));
-        }
+        until(|| handles() <= before);
     }
 }

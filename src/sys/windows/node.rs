@@ -69,12 +69,13 @@ pub(super) fn lock(listener: &Mutex<Listener>) -> MutexGuard<'_, Listener> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::thread;
     use std::time::{Duration, Instant};
 
     use super::super::Event;
     use super::super::testing::{
-        NOW, PLAIN, alone, is_wine, pipe, read_bytes, reader, timely, within, writer,
+        NOW, PLAIN, alone, is_wine, let_wait, pipe, read_bytes, reader, timely, within, writer,
     };
     use super::*;
     use crate::sys::Until;
@@ -133,7 +134,6 @@ mod tests {
         timely(|| {
             let (path, mut node) = pipe();
             assert_eq!(writer(&path).write(b"gone", PLAIN).unwrap(), 4);
-            thread::sleep(Duration::from_millis(50));
             let mut end = node.open(Way::In, NOW).unwrap();
             assert_eq!(read_bytes(&mut end, 9), b"gone");
             assert_eq!(end.read(&mut [0; 8], PLAIN).unwrap(), 0);
@@ -144,14 +144,16 @@ mod tests {
     fn c16_close_keeps_bytes() {
         timely(|| {
             let (path, mut node) = pipe();
+            let (close, closed) = mpsc::channel();
             let client = thread::spawn(move || {
                 let mut end = reader(&path);
-                thread::sleep(Duration::from_millis(100));
+                closed.recv().unwrap();
                 read_bytes(&mut end, 100)
             });
             let mut end = node.open(Way::Out, within(10_000)).unwrap();
             assert_eq!(end.write(b"news", PLAIN).unwrap(), 4);
             drop(end);
+            close.send(()).unwrap();
             assert_eq!(client.join().unwrap(), b"news");
         });
     }
@@ -188,7 +190,7 @@ mod tests {
             let wait = Wait { until: Until::Done, stop: Some(&stop) };
             thread::scope(|scope| {
                 let waiting = scope.spawn(move || (node.open(Way::Out, wait).unwrap_err(), node));
-                thread::sleep(Duration::from_millis(50));
+                let_wait();
                 let begin = Instant::now();
                 stop.set();
                 let (error, mut node) = waiting.join().unwrap();
@@ -237,7 +239,8 @@ mod tests {
             client.write(b"a", PLAIN).unwrap();
             assert_eq!(read_bytes(&mut end, 1), b"a");
             let clients: [_; BACKLOG] = std::array::from_fn(|_| writer(&path));
-            assert!(Raw::open(&path, Way::In, false, within(5)).is_err());
+            let late = Raw::open(&path, Way::In, false, within(5)).unwrap_err();
+            assert!(kind(&late).contains("as many clients as it can"), "{late}");
             drop(clients);
         }
         round();

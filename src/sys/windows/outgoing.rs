@@ -276,11 +276,10 @@ fn take_in(
 #[cfg(test)]
 mod tests {
     use std::thread;
-    use std::time::Duration;
 
     use super::super::testing::{
-        NOW, PLAIN, client, connection, fill, peer, peer_path, read_all, read_bytes, server,
-        timely, within, write_all,
+        NOW, PLAIN, client, connection, fill, let_wait, peer, peer_path, read_all, read_bytes,
+        server, timely, within, write_all,
     };
     use super::super::{Event, Raw};
     use super::*;
@@ -371,7 +370,7 @@ mod tests {
                     let error = one.1.write_or_take_in(&mut one.0, 100, b"x", wait).unwrap_err();
                     (error, &mut one)
                 });
-                thread::sleep(Duration::from_millis(50));
+                let_wait();
                 stop.set();
                 let (error, one) = writing.join().unwrap();
                 assert!(error.to_string().contains("stopped"), "{error}");

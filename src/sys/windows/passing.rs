@@ -431,7 +431,8 @@ mod tests {
         fill(&mut to);
         to.attend(Way::Out).unwrap();
         let passed = to.pass(vec![event()]);
-        assert!(to.write_behind(&passed[0].to_be_bytes()).is_err(), "there is no room");
+        let no_room = to.write_behind(&passed[0].to_be_bytes()).unwrap_err();
+        assert_eq!(no_room.kind(), io::ErrorKind::WouldBlock);
         write_all(&mut told, b"x", PLAIN);
         assert_eq!(read_bytes(&mut heard, 1), b"x");
         let taken = |event: &Event| u64::try_from(event.as_raw().addr()) == Ok(passed[0]);
@@ -468,7 +469,11 @@ mod tests {
     fn b23_a_number_never_names_what_the_receiver_is() {
         let this = open_process(process::id(), PROCESS_DUP_HANDLE).unwrap();
         for number in (1..=8_u64).flat_map(|down| [down.wrapping_neg(), (1 << 32) - down]) {
-            assert!(take_from(&this, number).is_err(), "{number:x}");
+            let refused = take_from(&this, number).unwrap_err();
+            assert!(
+                refused.to_string().contains("no handle of the process"),
+                "{number:x}: {refused}"
+            );
         }
     }
 
@@ -491,7 +496,8 @@ mod tests {
             assert_eq!(from.take_passed(3, &came).unwrap().len(), 3);
             // Where one of them is missing, none comes.
             let came = numbers(&mut from, 2);
-            assert!(from.take_passed(3, &[came[0], 0x00ff_fff0, came[1]]).is_err());
+            let refused = from.take_passed(3, &[came[0], 0x00ff_fff0, came[1]]).unwrap_err();
+            assert!(refused.to_string().contains("no handle of the process"), "{refused}");
             write_all(&mut to, b"x", PLAIN);
             assert_eq!(*before.get_or_insert_with(handles), handles());
         }

@@ -217,6 +217,6 @@ mod tests {
             let _client = Impersonation::of_client(from.as_handle()).unwrap();
             std::fs::File::open(&this)
         };
-        assert!(opened.is_err());
+        assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 }

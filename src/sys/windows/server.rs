@@ -107,7 +107,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::testing::{
-        NOW, PLAIN, alone, client, handles, is_wine, read_all, server, timely, within, write_all,
+        NOW, PLAIN, alone, client, handles, is_wine, let_wait, read_all, server, timely, within,
+        write_all,
     };
     use super::*;
 
@@ -216,7 +217,7 @@ mod tests {
             assert!(kind(&error).contains("still no pipe of this name"), "{error}");
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| client(&path));
-                thread::sleep(Duration::from_millis(100));
+                let_wait();
                 let server = Server::bind(&path, &Settings::default()).unwrap();
                 let _client = server.accept(within(10_000)).unwrap();
                 waiting.join().unwrap();
@@ -300,7 +301,7 @@ mod tests {
             let (path, server) = thread::spawn(server).join().unwrap();
             thread::scope(|scope| {
                 let early = scope.spawn(|| server.accept(within(20_000)).map(drop));
-                thread::sleep(Duration::from_millis(20));
+                let_wait();
                 drop(client(&path));
                 early.join().unwrap().unwrap();
             });
@@ -323,13 +324,17 @@ mod tests {
             let (mut client, mut other) = (client(&path), client(&path));
             let mut served = server.accept(within(10_000)).unwrap();
             // One is waited for in vain, one ends by the farewell that finds no room, one is never accepted.
-            assert!(served.0.read(&mut [0; 8], within(2)).is_err());
+            let failed = served.0.read(&mut [0; 8], within(2)).unwrap_err();
+            assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
             super::super::testing::fill(&mut served.1);
             drop(served.1);
             assert!(client.1.write_or_take_in(&mut client.0, 10, &[0; 70_000], NOW).is_ok());
-            assert!(client.1.write_or_take_in(&mut client.0, 10, &[0; 70_000], within(5)).is_err());
+            let failed =
+                client.1.write_or_take_in(&mut client.0, 10, &[0; 70_000], within(5)).unwrap_err();
+            assert!(kind(&failed).contains("both sides send"), "{failed}");
             drop(client.0);
-            assert!(other.0.read(&mut [0; 8], NOW).is_err());
+            let failed = other.0.read(&mut [0; 8], NOW).unwrap_err();
+            assert_eq!(failed.kind(), io::ErrorKind::WouldBlock);
             client.1.pass(vec![Event::new().unwrap().into()]);
             assert!(Raw::connect(&path, false, NOW).is_ok());
             assert!(other.1.peer().is_ok());

@@ -283,7 +283,8 @@ mod tests {
     use super::super::gather::GATHERED;
     use super::super::instance::BACKLOG;
     use super::super::testing::{
-        NOW, PLAIN, anonymous_pipe, disconnect, pipe, read_bytes, reader, timely, within, writer,
+        NOW, PLAIN, anonymous_pipe, disconnect, let_wait, pipe, read_bytes, reader, timely, until,
+        within, writer,
     };
     use super::super::{Node, Raw};
     use super::*;
@@ -302,7 +303,7 @@ mod tests {
                 let path = path.clone();
                 thread::spawn(move || writer(&path).write(b"first", PLAIN).unwrap())
             };
-            thread::sleep(Duration::from_millis(100));
+            let_wait();
             let mut node = Node::create(&path, &Settings::default()).unwrap();
             let mut end = node.open(Way::In, NOW).unwrap();
             assert_eq!(read_bytes(&mut end, 5), b"first");
@@ -411,7 +412,7 @@ mod tests {
                         read => got.extend_from_slice(&buf[..read]),
                     }
                     if got.len() % 50_000 < 1000 {
-                        thread::sleep(Duration::from_millis(5));
+                        thread::sleep(Duration::from_millis(5)); // longer than a write waits
                     }
                 }
                 let cancelled = writing.join().unwrap();
@@ -533,12 +534,12 @@ mod tests {
             }
             // Its handle does not keep the name from the next owner.
             drop(node);
-            let mut node = loop {
-                match Node::create(&path, &Settings::default()) {
-                    Ok(node) => break node,
-                    Err(_) => thread::sleep(Duration::from_millis(1)),
-                }
-            };
+            let mut node = None;
+            until(|| {
+                node = Node::create(&path, &Settings::default()).ok();
+                node.is_some()
+            });
+            let mut node = node.unwrap();
             let mut end = node.open(Way::Out, within(10_000)).unwrap();
             end.write(&[3], PLAIN).unwrap();
             drop(end);

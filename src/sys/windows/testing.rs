@@ -181,6 +181,21 @@ pub(super) fn timely(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Waits until something is so that nobody says, and fails where it never is.
+#[track_caller]
+pub(super) fn until(mut so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < Duration::from_secs(50), "what is waited for does not come");
+        thread::sleep(Duration::from_millis(1)); // between two looks
+    }
+}
+
+/// Gives another thread a moment to come to its wait, which this system does not tell.
+pub(super) fn let_wait() {
+    thread::sleep(Duration::from_millis(50));
+}
+
 /// Whether this is Wine, which lacks some of what is tested. Says so.
 pub(super) fn is_wine(lacking: &str) -> bool {
     #[link(name = "kernel32")]

@@ -178,7 +178,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::super::testing::{NOW, PLAIN, pipe, read_bytes, timely, within, writer};
+    use super::super::testing::{NOW, PLAIN, let_wait, pipe, read_bytes, timely, within, writer};
     use super::super::{Event, Raw};
     use crate::sys::{Until, Wait, Way};
 
@@ -284,7 +284,7 @@ mod tests {
             thread::scope(|scope| {
                 let end = &mut end;
                 let waiting = scope.spawn(move || end.read(&mut [0; 8], wait).unwrap_err());
-                thread::sleep(Duration::from_millis(50));
+                let_wait();
                 let begin = Instant::now();
                 stop.set();
                 let error = waiting.join().unwrap();

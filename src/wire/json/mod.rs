@@ -96,7 +96,7 @@ mod tests {
         let second = Json.decode::<Vec<u8>>(b"[1] [2] ");
         assert!(matches!(second, Err(CodecError::Trailing { bytes: 3 })));
         assert!(matches!(Json.decode::<u8>(b"7 x"), Err(CodecError::Trailing { bytes: 1 })));
-        assert!(Json.decode::<u8>(b"7x").is_err());
+        assert!(matches!(Json.decode::<u8>(b"7x"), Err(CodecError::Format(_))));
     }
 
     #[test]
