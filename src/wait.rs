@@ -1,9 +1,13 @@
 //! Ending a wait: by a deadline, or by a stop.
 
 use std::fmt;
+#[cfg(feature = "tokio")]
+use std::future::poll_fn;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+#[cfg(feature = "tokio")]
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation};
@@ -196,6 +200,33 @@ impl CancelToken {
     /// ```
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits in a task until the token is cancelled; at once where it is.
+    ///
+    /// The future may be dropped at any time, as `tokio::select!` drops those that lose.
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use typed_pipe::CancelToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let token = CancelToken::new()?;
+    /// let at_ctrl_c = token.clone();
+    /// tokio::spawn(async move { at_ctrl_c.cancel() });
+    /// tokio::select! {
+    ///     () = token.cancelled() => {}
+    ///     () = pending() => unreachable!("work that never ends"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub async fn cancelled(&self) {
+        let watch = CancelWatch::new(self);
+        poll_fn(|cx| if watch.check(cx).is_err() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     pub(crate) fn event(&self) -> &Event {
