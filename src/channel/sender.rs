@@ -223,8 +223,8 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Tells the wire how many bytes one write puts into the pipe unmixed.
-    pub(super) fn unmixed(mut self, bytes: usize) -> Self {
-        self.outgoing.unmixed(bytes);
+    pub(super) fn atomic_write(mut self, bytes: usize) -> Self {
+        self.outgoing.atomic_write(bytes);
         self
     }
 }
