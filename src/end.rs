@@ -247,27 +247,7 @@ pub trait PipeRef: half::PipeRef {}
 
 /// What an end holds of its pipe, if it can be opened with it.
 ///
-/// This trait is sealed.
-///
-/// ```
-/// use typed_pipe::state::Closed;
-/// use typed_pipe::{Error, Pipe, Reopen, WriteEnd};
-///
-/// /// Sends one line, and closes the end again, be it a client's or an owner's.
-/// fn tell<P: Reopen>(end: WriteEnd<Closed, P>, line: &str) -> Result<WriteEnd<Closed, P>, Error> {
-///     let mut lines = end.open()?.into_text();
-///     lines.send(line)?;
-///     Ok(lines.into_inner().close())
-/// }
-///
-/// let pipe = Pipe::temporary()?;
-/// let end = WriteEnd::at(pipe.path())?;
-/// let mut lines = pipe.into_reader().open()?.into_text();
-/// let end = tell(end, "one")?;
-/// assert_eq!(lines.recv()?, "one");
-/// # drop(end);
-/// # Ok::<(), Error>(())
-/// ```
+/// This trait is sealed, and hidden in the docs.
 pub trait Reopen: PipeRef + half::Reopen {}
 
 impl<D: Direction> End<D, Closed> {
