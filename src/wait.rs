@@ -74,6 +74,7 @@ pub(crate) use tasks::CancelWatch;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias("CancellationToken", "Stop", "abort", "interrupt", "shutdown"))]
 pub struct CancelToken(Arc<TokenState>);
 
 struct TokenState {
@@ -177,6 +178,7 @@ impl CancelToken {
     /// token.cancel(); // once more changes nothing
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("stop"))]
     pub fn cancel(&self) {
         self.0.cancel();
     }
@@ -224,6 +226,7 @@ impl CancelToken {
     /// ```
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    #[doc(alias("select"))]
     pub async fn cancelled(&self) {
         let watch = CancelWatch::new(self);
         poll_fn(|cx| if watch.check(cx).is_err() { Poll::Ready(()) } else { Poll::Pending }).await;

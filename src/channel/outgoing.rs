@@ -201,6 +201,7 @@ impl<F, C> Drop for Outgoing<F, C> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("ack", "acknowledgement"))]
 pub enum Delivery {
     /// The reader has taken all of them out of the pipe.
     Drained,

@@ -57,6 +57,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_
 /// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of what this side sends, and that of what it receives; an identifier may be empty. What comes after them is ignored |
 #[derive(Clone, Debug)]
 #[must_use = "a handshake is made with `perform`"]
+#[doc(alias("version", "negotiation", "hello"))]
 pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     sending: String,

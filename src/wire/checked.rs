@@ -21,6 +21,7 @@ use crate::error::FrameError;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[doc(alias("crc32", "checksum"))]
 pub struct Checked {
     prefix: LengthPrefixed,
 }

@@ -40,6 +40,7 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 /// assert!(receive(&mut decoder, &mut input).is_err_and(|error| error.is_disconnected()));
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias("mock", "sans-io"))]
 pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Its length is the room there is; what lies outside `start..end` means nothing.

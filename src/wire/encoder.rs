@@ -25,6 +25,7 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 /// assert_eq!(out, b"\0\0\0\x03\x02hi");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("mock", "sans-io"))]
 pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Whole frames; behind `committed`, what a `Serialize` left that panicked.

@@ -37,6 +37,7 @@ use crate::error::FrameError;
 /// assert_eq!(Lines.scan(&mut b"123\n4".to_owned(), 2)?, Step::Message { payload: 0..3, frame: 4 });
 /// # Ok::<(), FrameError>(())
 /// ```
+#[doc(alias("delimiter", "length prefix"))]
 pub trait Framing {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///

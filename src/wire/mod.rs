@@ -191,6 +191,7 @@ pub use plain::Plain;
 /// # let _: (Wire<LengthPrefixed, Postcard>, Wire) = (plain, small);
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias("format", "protocol", "serialization"))]
 pub struct Wire<F = LengthPrefixed, C = Postcard> {
     framing: F,
     codec: C,

@@ -68,6 +68,7 @@ use crate::error::FrameError;
 ///
 /// A clone has the same settings, and is another writer. A process that was forked off is not: it must not go on
 /// with a sender of its parent's.
+#[doc(alias("mpsc", "Shared", "interleaved", "atomic write"))]
 pub struct MultiWriter {
     rules: Rules,
     atomic_write: usize,
