@@ -118,6 +118,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// A program such as gzip takes the path of a pipe as an argument, for a file to read or to write. Should it end
 /// before it opens the pipe, nobody ever does: [`open_with`](End::open_with) and
 /// [`wait_for_peer`](End::wait_for_peer) watch it while they wait.
+#[doc(alias("fd", "file descriptor"))]
 pub struct End<D, S, P = PipePath> {
     // In this order: the handle is closed before the name goes.
     state: S,
@@ -157,6 +158,7 @@ struct Settings {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("EOF", "POLLHUP", "EndOfWriters"))]
 pub enum OnHangup {
     /// The end of the stream: when the last writer has left, nothing more is read.
     #[default]
@@ -247,27 +249,7 @@ pub trait PipeRef: half::PipeRef {}
 
 /// What an end holds of its pipe, if it can be opened with it.
 ///
-/// This trait is sealed.
-///
-/// ```
-/// use typed_pipe::state::Closed;
-/// use typed_pipe::{Error, Pipe, Reopen, WriteEnd};
-///
-/// /// Sends one line, and closes the end again, be it a client's or an owner's.
-/// fn tell<P: Reopen>(end: WriteEnd<Closed, P>, line: &str) -> Result<WriteEnd<Closed, P>, Error> {
-///     let mut lines = end.open()?.into_text();
-///     lines.send(line)?;
-///     Ok(lines.into_inner().close())
-/// }
-///
-/// let pipe = Pipe::temporary()?;
-/// let end = WriteEnd::at(pipe.path())?;
-/// let mut lines = pipe.into_reader().open()?.into_text();
-/// let end = tell(end, "one")?;
-/// assert_eq!(lines.recv()?, "one");
-/// # drop(end);
-/// # Ok::<(), Error>(())
-/// ```
+/// This trait is sealed, and hidden in the docs.
 pub trait Reopen: PipeRef + half::Reopen {}
 
 impl<D: Direction> End<D, Closed> {
@@ -351,6 +333,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[doc(alias("select", "interrupt"))]
     pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
         self.settings.token = Some(token.clone());
         self
@@ -565,6 +548,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("dyn", "type erasure"))]
     pub fn erase(self) -> End<D, Open<M>, Erased>
     where
         P: Send + Sync + 'static,
@@ -897,6 +881,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
+    #[doc(alias("spin"))]
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.settings.pace = Pace::Spinning(time);
         self

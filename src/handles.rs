@@ -43,6 +43,7 @@ use crate::sys::{self, Handle};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
+#[doc(alias("SCM_RIGHTS", "fd", "file descriptor"))]
 pub struct Handles {
     handles: Vec<Option<Handle>>,
 }

@@ -145,7 +145,9 @@ pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
 };
-pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Reopen, Unnamed, WriteEnd};
+#[doc(hidden)] // Generic code may name what it opens; the docs of `End` need no word of it.
+pub use end::Reopen;
+pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
 pub use oneshot::{
@@ -158,9 +160,10 @@ pub use pipe::{Pipe, PipeOptions};
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{IfExists, Peer, User};
-pub use typed_connection::{
-    Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection,
-};
+pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
+#[doc(hidden)]
+// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
+pub use typed_connection::{Inbound, Outbound};
 pub use wait::CancelToken;
 
 #[cfg(doc)]

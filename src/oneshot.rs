@@ -37,6 +37,7 @@ use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 /// - [`Disconnected`](crate::ErrorKind::Disconnected): the reader left before it had taken all.
 /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
 /// - Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
+#[doc(alias("oneshot"))]
 pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
     send_timeout(path, value, Duration::MAX)
 }
@@ -151,6 +152,7 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 ///   [`Corrupt`](crate::ErrorKind::Corrupt): what came is no such value.
 /// - [`Truncated`](crate::ErrorKind::Truncated): the sender ended in the middle of it.
 /// - Those of [`Pipe::new`], [`Pipe::mkfifo`] and [`End::open`](crate::End::open).
+#[doc(alias("oneshot", "recv"))]
 pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
     receive_timeout(path, Duration::MAX)
 }

@@ -66,6 +66,7 @@ use crate::sys;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[doc(alias("filename", "address"))]
 pub struct PipePath(Arc<Path>);
 
 impl PipePath {

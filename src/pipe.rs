@@ -134,6 +134,7 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// clients whole, up to 1 MiB, however many write at once. Closing an end keeps what the other side has
 /// not read yet.
 /// Each client has a connection of its own, which ends with either side: nobody finds what another one has left.
+#[doc(alias("fifo", "named pipe", "ipc"))]
 pub struct Pipe<S: Lifecycle> {
     state: S,
     path: PipePath,
@@ -196,6 +197,7 @@ impl Pipe<Deallocated> {
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
+    #[doc(alias("create", "CreateNamedPipe"))]
     pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
         match Node::create(self.path.as_path(), &self.options.settings) {
             Ok(node) => Ok(self.with_state(Allocated { node: Box::new(node) })),
@@ -233,6 +235,7 @@ impl Pipe<Allocated> {
     ///
     /// The pipe lies in a folder of its own, with mode 0700, in the one for temporary files. The folder
     /// goes with the pipe: after [`unlink`](Pipe::unlink) it cannot be made again.
+    #[doc(alias("tempfile"))]
     pub fn temporary() -> Result<Self, Error> {
         PipeOptions::new().temporary()
     }
@@ -398,6 +401,7 @@ impl Pipe<Allocated> {
     /// ## Windows
     ///
     /// No further client can connect. The name itself dies with the last handle of either side.
+    #[doc(alias("remove", "delete"))]
     pub fn unlink(mut self) -> Result<Pipe<Deallocated>, TransitionError<Self>> {
         match self.state.node.remove() {
             Ok(()) => Ok(self.with_state(Deallocated { _private: () })),

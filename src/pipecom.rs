@@ -257,7 +257,7 @@ impl Listener {
     pub fn with_options(name: impl AsRef<Path>, options: PipeOptions) -> Result<Self, Error> {
         let messages = options.at(name)?;
         // Whoever reads them may read several answers with one end.
-        let answers = options.clone().in_one_stream().at(acknowledging(messages.path())?)?;
+        let answers = options.in_one_stream().at(acknowledging(messages.path())?)?;
         // The answers' pipe first: who finds the one for messages may look for the other at once.
         let answers = answers.mkfifo()?;
         let path = messages.path().clone();

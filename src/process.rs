@@ -41,6 +41,7 @@ impl<P: Reopen> End<Write, Closed, P> {
     ///
     /// A program that opens its files without waiting (`O_NONBLOCK`), as gzip does, finds a pipe at its end, for
     /// nobody can write to it yet. Give it the pipe as its standard input, by the shell: `gzip -c < PIPE`.
+    #[doc(alias("subprocess", "child"))]
     pub fn open_with(
         self,
         child: &mut Child,
@@ -124,6 +125,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// A program of this system opens a pipe like a file only if it is given the whole name, which
     /// [`PipePath`](crate::PipePath) is. The end of a client has found its owner when it is open, and does not
     /// wait.
+    #[doc(alias("subprocess", "child"))]
     pub fn wait_for_peer(&mut self, child: &mut Child) -> Result<(), Error> {
         self.wait_for_peer_timeout(child, Duration::MAX)
     }

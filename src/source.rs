@@ -46,6 +46,7 @@ pub type SinkRet<S, F> = <<S as Sink>::Mode as Mode>::Ret<F>;
     label = "not open for reading",
     note = "the end of a pipe is read from after `open()`, and if it is a `ReadEnd`"
 )]
+#[doc(alias("mock"))]
 pub trait Source: half::Source {
     /// How its operations wait.
     type Mode: Mode;
@@ -75,6 +76,7 @@ pub trait Source: half::Source {
     label = "not open for writing",
     note = "the end of a pipe is written to after `open()`, and if it is a `WriteEnd`"
 )]
+#[doc(alias("mock"))]
 pub trait Sink: half::Sink {
     /// How its operations wait.
     type Mode: Mode;

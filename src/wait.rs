@@ -1,9 +1,13 @@
 //! Ending a wait: by a deadline, or by a stop.
 
 use std::fmt;
+#[cfg(feature = "tokio")]
+use std::future::poll_fn;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+#[cfg(feature = "tokio")]
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation};
@@ -70,6 +74,7 @@ pub(crate) use tasks::CancelWatch;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias("CancellationToken", "Stop", "abort", "interrupt", "shutdown"))]
 pub struct CancelToken(Arc<TokenState>);
 
 struct TokenState {
@@ -173,6 +178,7 @@ impl CancelToken {
     /// token.cancel(); // once more changes nothing
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("stop"))]
     pub fn cancel(&self) {
         self.0.cancel();
     }
@@ -196,6 +202,34 @@ impl CancelToken {
     /// ```
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits in a task until the token is cancelled; at once where it is.
+    ///
+    /// The future may be dropped at any time, as `tokio::select!` drops those that lose.
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use typed_pipe::CancelToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let token = CancelToken::new()?;
+    /// let at_ctrl_c = token.clone();
+    /// tokio::spawn(async move { at_ctrl_c.cancel() });
+    /// tokio::select! {
+    ///     () = token.cancelled() => {}
+    ///     () = pending() => unreachable!("work that never ends"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    #[doc(alias("select"))]
+    pub async fn cancelled(&self) {
+        let watch = CancelWatch::new(self);
+        poll_fn(|cx| if watch.check(cx).is_err() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     pub(crate) fn event(&self) -> &Event {

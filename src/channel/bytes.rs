@@ -156,6 +156,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     /// # Errors
     ///
     /// [`TooLarge`](crate::ErrorKind::TooLarge): the wire carries no message of this size.
+    #[doc(alias("zero-copy", "vmsplice"))]
     pub fn loan(&mut self, len: usize) -> Result<Loan<'_, T, E, F, C>, Error> {
         let header = self.outgoing.header(len)?.filter(|_| E::Mode::BLOCKS && len >= LARGE);
         let pages = header.filter(|header| self.io.lend(header.bytes().len(), len));

@@ -62,6 +62,7 @@ enum Stage {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("EOF", "disconnect", "StreamEnd"))]
 pub enum Hangup {
     /// The last one said that this was all: to a receive that is at its end,
     /// [`ErrorKind::Finished`](crate::ErrorKind::Finished).

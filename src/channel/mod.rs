@@ -115,7 +115,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         wire: Wire<F, C>,
     ) -> TypedSender<T, Self, F, C> {
         let path = self.shared_path().cloned();
-        TypedSender::over(self, wire).unmixed(ATOMIC_WRITE).named(path)
+        TypedSender::over(self, wire).atomic_write(ATOMIC_WRITE).named(path)
     }
 }
 

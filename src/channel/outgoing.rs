@@ -51,8 +51,8 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     }
 
     /// Tells the wire how many bytes one write puts into the pipe unmixed.
-    pub(super) fn unmixed(&mut self, bytes: usize) {
-        self.encoder.unmixed(bytes);
+    pub(super) fn atomic_write(&mut self, bytes: usize) {
+        self.encoder.atomic_write(bytes);
     }
 
     /// Encodes a value behind what is staged.
@@ -201,6 +201,7 @@ impl<F, C> Drop for Outgoing<F, C> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("ack", "acknowledgement"))]
 pub enum Delivery {
     /// The reader has taken all of them out of the pipe.
     Drained,

@@ -66,6 +66,7 @@ use crate::wire::{
 /// }
 /// # let _ = |program: Program| (program.news, program.jobs, program.logs);
 /// ```
+#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader"))]
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
     incoming: Incoming<F, C>,
@@ -393,6 +394,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
+    #[doc(alias("nonblocking", "non-blocking", "poll"))]
     pub fn try_recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
@@ -419,6 +421,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    #[doc(alias("deadline"))]
     pub fn recv_timeout(
         &mut self,
         timeout: Duration,
@@ -470,6 +473,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv).
+    #[doc(alias("zero-copy", "borrow"))]
     pub fn recv_ref(&mut self) -> Ret<R, impl Future<Output = Result<T::Ref<'_>, Error>>>
     where
         T: Message,

@@ -47,6 +47,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// assert_eq!(received?, [1, 1, 2, 3, 5]);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
+#[doc(alias("Sender", "channel", "mpsc", "producer", "writer"))]
 pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
     pub(super) io: E,
     pub(super) outgoing: Outgoing<F, C>,
@@ -223,8 +224,8 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Tells the wire how many bytes one write puts into the pipe unmixed.
-    pub(super) fn unmixed(mut self, bytes: usize) -> Self {
-        self.outgoing.unmixed(bytes);
+    pub(super) fn atomic_write(mut self, bytes: usize) -> Self {
+        self.outgoing.atomic_write(bytes);
         self
     }
 }
@@ -318,6 +319,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// Those of [`send`](Self::send), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or only for
     /// a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
+    #[doc(alias("nonblocking", "non-blocking"))]
     pub fn try_send(&mut self, value: &T) -> Result<(), Error>
     where
         T: Sendable,
@@ -360,6 +362,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// written it is withdrawn, and sending it again sends it once. If a part was written, the rest stays
     /// in the sender and goes first next time, so that the stream is never torn;
     /// [`is_half_sent`](Error::is_half_sent) tells which.
+    #[doc(alias("deadline"))]
     pub fn send_timeout<'a>(
         &'a mut self,
         value: &T,
@@ -503,6 +506,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// Those of [`send`](Self::send). All but `Encode` and `TooLarge` may be about values that were fed before, which
     /// stay. This one does not, unless the error [says so](Error::is_half_sent): it may be fed again.
+    #[doc(alias("batch", "buffered"))]
     pub fn feed<'a>(
         &'a mut self,
         value: &T,
@@ -685,6 +689,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): the other side cannot be told, since the wire has no goodbye, and
     ///   the pipe is one of another program, of a type that has no ends of a direction. Windows alone.
     /// - [`Io`](crate::ErrorKind::Io): any other.
+    #[doc(alias("close", "goodbye"))]
     pub fn finish(self) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
         E: WriteTimeout,

@@ -73,6 +73,7 @@ use crate::wire::{Codec, Framing};
 /// (`PROCESS_DUP_HANDLE`: one of the same user, and not more privileged), and must be alive until the message
 /// is received. Without a handshake on it, the connection must also be open when the receiver first looks for such a
 /// message. Sockets cannot go this way.
+#[doc(alias("SCM_RIGHTS", "fd passing", "DuplicateHandle"))]
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
 }
@@ -112,6 +113,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// Those of [`send`](Self::send), and [`TooLarge`](crate::ErrorKind::TooLarge): there are too many handles. Unless
     /// [`is_half_sent`](Error::is_half_sent) says that the message is on its way, the handles are still there.
+    #[doc(alias("SCM_RIGHTS", "sendmsg"))]
     pub fn send_with_handles(
         &mut self,
         value: &T,
@@ -270,6 +272,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     ///
     /// Those of [`recv`](Self::recv), and [`MessageLost`](crate::ErrorKind::MessageLost): not all of the handles came in, because this
     /// process has too many open files, or has no right to them. That message is lost, the next one can be received.
+    #[doc(alias("SCM_RIGHTS", "recvmsg"))]
     pub fn recv_with_handles(
         &mut self,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {

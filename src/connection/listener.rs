@@ -62,6 +62,7 @@ use crate::wait::CancelToken;
 /// in use until then.
 #[must_use = "dropping a listener removes its name"]
 #[derive(Debug)]
+#[doc(alias("UnixListener", "socket", "server", "unix socket", "listen"))]
 pub struct Listener<M: Mode = Blocking> {
     server: Server,
     accepting: M::Accepting,
@@ -108,6 +109,7 @@ impl Listener {
     /// ## Unix
     ///
     /// A path of any length will do on Linux; elsewhere it may have 103 bytes.
+    #[doc(alias("listen", "server"))]
     pub fn bind(path: impl AsRef<Path>) -> Result<Self, Error> {
         ListenerOptions::new().bind(path)
     }
@@ -593,6 +595,7 @@ impl ListenerOptions {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
+    #[doc(alias("backlog", "semaphore"))]
     pub fn max_clients(mut self, clients: usize) -> Self {
         self.max_clients = clients;
         self

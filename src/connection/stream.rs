@@ -78,6 +78,7 @@ use crate::wait::CancelToken;
 ///
 /// An instance of a pipe of the message type, open for overlapped operations.
 #[derive(Debug)]
+#[doc(alias("socket", "unix socket", "UnixStream", "duplex", "ipc"))]
 pub struct Connection<M: Mode = Blocking> {
     reader: ReadHalf<M>,
     writer: WriteHalf<M>,
@@ -187,6 +188,7 @@ impl Connection {
     ///
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.
+    #[doc(alias("socketpair"))]
     pub fn pair() -> Result<(Self, Self), Error> {
         let sides = Raw::pair().map_err(|error| Error::new(Operation::Connect, error))?;
         let [one, other] = sides.map(|halves| Self::of(halves, None, None));
@@ -286,6 +288,7 @@ impl<M: Mode> Connection<M> {
     /// # Errors
     ///
     /// Those of [`End::finish`]. In each the connection is given back.
+    #[doc(alias("shutdown", "half-close"))]
     pub fn finish(
         self,
     ) -> M::Ret<impl Future<Output = Result<ReadHalf<M>, TransitionError<Self>>>> {
@@ -498,6 +501,7 @@ impl<M: Mode> Connection<M> {
     /// ## Unix
     ///
     /// The user is that of the process when it connected, or when it began to listen. Linux alone tells the process.
+    #[doc(alias("SO_PEERCRED", "credentials", "getpeereid"))]
     pub fn peer(&self) -> Result<Peer, Error> {
         self.reader.peer()
     }

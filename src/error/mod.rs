@@ -434,6 +434,7 @@ pub enum ErrorKind {
     /// The name is taken by something that no owner of this crate left behind.
     AlreadyExists,
     /// Both sides of a connection send, and neither receives: what comes in fills all the room there is for it.
+    #[doc(alias("Congested", "EDEADLK"))]
     Deadlock,
     /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal, unless the
     /// end of the message is known all the same, as that of one that is not base64.
@@ -442,14 +443,18 @@ pub enum ErrorKind {
     /// [`Postcard`](crate::wire::Postcard) tells. The next one can be received.
     Decode,
     /// The other side is gone, between two messages: it left without a goodbye.
+    #[doc(alias("EPIPE", "BrokenPipe"))]
     Disconnected,
     /// The value cannot be written by this codec, or not in this framing. Nothing of it was sent; the next one can be.
     Encode,
     /// The process or the system has no descriptors or no memory left for it at this moment.
+    #[doc(alias("Exhausted", "EMFILE", "ENFILE"))]
     ResourceExhausted,
     /// The program that was to open the other side ended without that.
+    #[doc(alias("Exited"))]
     ChildExited,
     /// The handler of a service failed, with the words that the text has.
+    #[doc(alias("Failed"))]
     HandlerFailed,
     /// The other side said that this was all, and then left.
     Finished,
@@ -460,6 +465,7 @@ pub enum ErrorKind {
     /// Anything else that the operating system reports: see the source.
     Io,
     /// A message of one of several writers will never be whole. The others' are not touched.
+    #[doc(alias("Lost"))]
     MessageLost,
     /// What is there is not what is expected: the other side of a connection speaks something else, as the text says;
     /// one of several writers does, whose messages are skipped while the others' are not touched; or a handle that
@@ -470,18 +476,22 @@ pub enum ErrorKind {
     /// There is no pipe of this name; or where one is to be made, no folder for it.
     NotFound,
     /// It cannot be done at this moment without waiting.
+    #[doc(alias("NotReady", "EAGAIN"))]
     WouldBlock,
     /// The pipe or its folder belongs to somebody else.
     NotTrusted,
     /// The handler of a service panicked, with the words that the text has.
+    #[doc(alias("Panicked"))]
     HandlerPanicked,
     /// This user may not do that.
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,
     /// A [`CancelToken`](crate::CancelToken) ended the wait.
+    #[doc(alias("Stopped", "ECANCELED"))]
     Cancelled,
     /// The deadline passed.
+    #[doc(alias("timeout"))]
     TimedOut,
     /// A message is larger than the limit. On a wire of many writers, that message alone is lost.
     TooLarge,

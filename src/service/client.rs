@@ -52,6 +52,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// assert_eq!(serving.join().unwrap()?.failed, 1);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
+#[doc(alias("rpc", "request"))]
 pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     path: PipePath,
     options: ClientOptions<F, C, M>,
@@ -250,6 +251,7 @@ where
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
     /// - [`Corrupt`](crate::ErrorKind::Corrupt): what the service answers cannot be read.
     /// - Those of [`connect`](Self::connect), where the connection was lost before.
+    #[doc(alias("rpc", "request"))]
     pub fn call(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options.until(), false)
     }
@@ -304,6 +306,7 @@ where
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
+    #[doc(alias("retry"))]
     pub fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options.until(), true)
     }

@@ -126,6 +126,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("version"))]
     pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -172,6 +173,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// assert_eq!(serving.join().unwrap()?.failed, 1); // it would fail again
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("retry"))]
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts.max(1);
         self
@@ -196,6 +198,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("retry"))]
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.pauses = (first, longest);
         self
@@ -228,6 +231,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("deadline"))]
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
         self.reply_timeout = Some(timeout);
         self

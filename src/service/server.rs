@@ -67,6 +67,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// out again when a worker dies, take a [`Listener`](crate::Listener) and a
 /// [`TypedConnection`](crate::TypedConnection) for each.
 #[must_use = "a service answers nobody before `serve`"]
+#[doc(alias("rpc", "server", "daemon", "request"))]
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     listener: Listener<M>,
     wire: Wire<F, C>,
@@ -204,6 +205,7 @@ where
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("version"))]
     pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -297,6 +299,7 @@ where
     /// assert_eq!((summary.answered, summary.reason), (2, ShutdownReason::RequestLimit));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("limit"))]
     pub fn shutdown_after(mut self, requests: u64) -> Self {
         self.rules.shutdown_after = requests;
         self
@@ -432,6 +435,7 @@ where
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the system lets in no further client. All requests that were taken are answered.
+    #[doc(alias("listen", "handler"))]
     pub fn serve<H, A>(self, handler: H) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
     where
         H: Fn(Req) -> A,

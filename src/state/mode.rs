@@ -58,6 +58,7 @@ pub trait Mode: half::Mode {
 /// make the end, the connection or the listener one of the mode `Tokio` there, or use `spawn_blocking`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
+#[doc(alias("sync", "synchronous"))]
 pub enum Blocking {}
 
 impl Mode for Blocking {

@@ -186,4 +186,5 @@ mod typed_connection;
 /// other side is gone.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
+#[doc(alias("async", "await", "future"))]
 pub enum Tokio {}

@@ -58,6 +58,7 @@ const INCOMING: usize = 16 << 20;
 ///
 /// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
 /// knows nothing of this crate, there is no handshake: [`Connection::split`] gives ends for channels on any wire.
+#[doc(alias("duplex", "bidirectional", "channel", "dialog"))]
 pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     sender: SendingHalf<Out, F, C, M>,
     receiver: ReceivingHalf<In, F, C, M>,

@@ -11,7 +11,7 @@ use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::WaitLimit;
-use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
+use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
 
 /// What this side speaks, and what it expects of the other.
 ///
@@ -57,6 +57,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 /// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of what this side sends, and that of what it receives; an identifier may be empty. What comes after them is ignored |
 #[derive(Clone, Debug)]
 #[must_use = "a handshake is made with `perform`"]
+#[doc(alias("version", "negotiation", "hello"))]
 pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     sending: String,
@@ -249,7 +250,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
         let mut outgoing = self.wire.clone();
-        outgoing.framing_mut().lower_max_payload(theirs.max_payload);
+        outgoing.framing_mut().configure(&Limits::new().max_payload(theirs.max_payload));
         // The other side is this crate, which ends its messages: what has no end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
         Ok((writer.into_sender_with(outgoing), receiver))

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::slack::{ROOM, Slack, give_back};
-use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
+use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Limits, Postcard, Step, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
 /// Turns the bytes that arrive into values.
@@ -40,6 +40,7 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 /// assert!(receive(&mut decoder, &mut input).is_err_and(|error| error.is_disconnected()));
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias("mock", "sans-io"))]
 pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Its length is the room there is; what lies outside `start..end` means nothing.
@@ -208,7 +209,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        wire.framing.introduce(wire.codec.name());
+        wire.framing.configure(&Limits::new().codec(wire.codec.name()));
         // It may be a clone of one to which something has arrived.
         wire.framing.reset();
         Self {

@@ -874,3 +874,22 @@ fn a18_a_second_reader_is_refused_however_short_it_waits() {
         }
     });
 }
+
+#[test]
+fn a_task_waits_for_a_cancel_token_and_may_stop_waiting() {
+    in_runtime(|| async {
+        let token = CancelToken::new().unwrap();
+        let mut dropped = Box::pin(token.cancelled());
+        assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(dropped);
+
+        let (one, other) = (token.clone(), token.child_token().unwrap());
+        let one = tokio::spawn(async move { one.cancelled().await });
+        let other = tokio::spawn(async move { other.cancelled().await });
+        yield_now().await;
+        token.cancel();
+        one.await.unwrap();
+        other.await.unwrap();
+        token.cancelled().await; // and from now on at once
+    });
+}
