@@ -12,7 +12,7 @@ use crate::state::complete;
 use crate::wait::within;
 use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 
-/// Sends one value to the pipe at a path, as a client, and says that this was all.
+/// Sends one value to the pipe at a path, as a client, and finishes the stream.
 ///
 /// It waits until there is such a pipe and a process reads from it, and on Linux until that process has taken the
 /// value. The other side is [`receive`], or any [`TypedReceiver`](crate::TypedReceiver) of the type on the usual
@@ -41,9 +41,9 @@ pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<D
     send_timeout(path, value, Duration::MAX)
 }
 
-/// Sends one value as [`send`], and waits for some time at most.
+/// Sends one value as [`send`], and waits for at most `timeout`.
 ///
-/// The time is for the whole: opening, sending, and being taken.
+/// The timeout covers the whole: opening, sending, and the reader taking the value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,15 +51,15 @@ pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<D
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("answer");
-/// let error = typed_pipe::send_timeout(path, &7, Duration::from_millis(10)).unwrap_err(); // nobody receives
+/// let error = typed_pipe::send_timeout(path, &7, Duration::from_millis(10)).unwrap_err(); // no process receives
 /// assert_eq!(error.kind(), ErrorKind::TimedOut);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). Where that is an error of
-/// [`Finish`](crate::Operation::Finish), all is sent, and only not taken yet.
+/// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). A `TimedOut` of the operation
+/// [`Finish`](crate::Operation::Finish) means: the value is sent, but not taken yet.
 pub fn send_timeout<T: Sendable + ?Sized>(
     path: impl AsRef<Path>,
     value: &T,
@@ -96,7 +96,7 @@ pub fn send_checked<T: Sendable + ?Sized>(
     send_checked_timeout(path, value, Duration::MAX)
 }
 
-/// Sends one value as [`send_checked`], and waits for some time at most.
+/// Sends one value as [`send_checked`], and waits for at most `timeout`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -125,8 +125,8 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 /// It waits for a writer, as long as it takes; one that leaves without a message is passed over. The other side is
 /// [`send`], or any [`TypedSender`](crate::TypedSender) of the type on the usual wire.
 ///
-/// It is for one value from one sender: what others send at the same time is lost with the pipe, and on Linux
-/// their [`send`] says so, unless it was read together with the first. For more than one value, keep a
+/// It is for one value from one sender: values of other senders at the same time are lost with the pipe. On Linux their
+/// [`send`] fails, unless this call read their value together with the first. For more than one value, keep a
 /// [`TypedReceiver`](crate::TypedReceiver). An example is at [`send`].
 ///
 /// ```
@@ -155,7 +155,7 @@ pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
     receive_timeout(path, Duration::MAX)
 }
 
-/// Receives one value as [`receive`], and waits for some time at most.
+/// Receives one value as [`receive`], and waits for at most `timeout`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -163,7 +163,7 @@ pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("answer");
-/// let error = typed_pipe::receive_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err(); // nobody sends
+/// let error = typed_pipe::receive_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err(); // no process sends
 /// assert_eq!(error.kind(), ErrorKind::TimedOut);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -202,7 +202,7 @@ pub fn receive_checked<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error
     receive_checked_timeout(path, Duration::MAX)
 }
 
-/// Receives one value as [`receive_checked`], and waits for some time at most.
+/// Receives one value as [`receive_checked`], and waits for at most `timeout`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -236,14 +236,14 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
     let end = WriteEnd::at(path)?.open_until(until)?;
     let mut sender = end.into_sender_with::<T, _, _>(wire.clone());
     sender.send_until(value, until)?;
-    // The goodbye comes after that is known to be taken: a receiver of one value leaves with it, and then nothing
-    // told what it left behind.
+    // The goodbye follows only once the value is taken: a receiver of one value leaves with it, and a goodbye left
+    // behind would hide whether the value was taken.
     let end = sender.into_inner();
     let taken = complete(end.wait_until_taken(until));
     let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
     let sender = end.into_sender_with::<T, _, _>(wire);
     if taken {
-        // Whether this is taken too, matters to nobody.
+        // Whether the reader takes the goodbye too does not matter.
         let _ = sender.try_finish();
         return Ok(Delivery::Drained);
     }
