@@ -109,7 +109,7 @@ pub fn send(name: impl AsRef<Path>, text: &str) -> Result<String, Error> {
     send_timeout(name, text, Duration::MAX)
 }
 
-/// Sends a text as [`send`], and waits for some time at most for the listener and its answer together.
+/// Sends a text as [`send`], and waits for at most `timeout` for the listener and its answer together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -293,7 +293,7 @@ impl Listener {
         self.messages.recv()
     }
 
-    /// Receives the next message, waiting for some time at most.
+    /// Receives the next message, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -369,7 +369,7 @@ impl Listener {
         self.answer_timeout(text, Duration::MAX)
     }
 
-    /// Answers a text to the message that was received last, waiting for some time at most.
+    /// Answers a text to the message that was received last, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;

@@ -144,7 +144,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
         complete(self.finishing(WaitLimit::Now))
     }
 
-    /// Says that this was all, and waits for some time at most for room to say so.
+    /// Says that this was all, and waits for at most `timeout` for room to say so.
     ///
     /// ```
     /// use std::time::Duration;

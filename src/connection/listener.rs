@@ -183,7 +183,7 @@ impl<M: Mode> Listener<M> {
         complete(self.accepting(WaitLimit::Now))
     }
 
-    /// Hands out the next client, and waits for some time at most.
+    /// Hands out the next client, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;

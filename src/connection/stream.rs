@@ -146,7 +146,7 @@ impl Connection {
         ConnectOptions::new().try_connect(path)
     }
 
-    /// Connects to the listener at a path, and waits for some time at most.
+    /// Connects to the listener at a path, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -317,7 +317,7 @@ impl<M: Mode> Connection<M> {
         complete(self.finishing(WaitLimit::Now))
     }
 
-    /// Says that this was all, waiting for some time at most, and keeps the half that is read from.
+    /// Says that this was all, waiting for at most `timeout`, and keeps the half that is read from.
     ///
     /// ```
     /// use std::time::Duration;

@@ -127,7 +127,7 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
         ClientOptions::new().connect(path)
     }
 
-    /// Connects to the service at a path, and waits for some time at most.
+    /// Connects to the service at a path, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -333,7 +333,7 @@ where
         self.attempt(DONE_ALONE, request, self.options.until(), false).map(drop)
     }
 
-    /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    /// Sends a request, and waits for at most `timeout` until the service has handled it, without an answer.
     ///
     /// ```
     /// use std::thread;

@@ -113,7 +113,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         self.connect_until(PipePath::new(path)?, WaitLimit::Done).await
     }
 
-    /// Connects to the service at a path, and waits for some time at most.
+    /// Connects to the service at a path, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -311,7 +311,7 @@ where
         self.attempt(DONE_ALONE, request, self.options().until(), false).await.map(drop)
     }
 
-    /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    /// Sends a request, and waits for at most `timeout` until the service has handled it, without an answer.
     ///
     /// ```
     /// use std::future::pending;

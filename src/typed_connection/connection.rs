@@ -122,7 +122,7 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
         Connection::connect(path)?.into_typed()
     }
 
-    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
+    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -423,7 +423,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         M::run(self.finishing(WaitLimit::Done))
     }
 
-    /// Says that this was all, waiting for some time at most, and keeps the receiver.
+    /// Says that this was all, waiting for at most `timeout`, and keeps the receiver.
     ///
     /// ```
     /// use std::thread;
