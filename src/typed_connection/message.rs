@@ -1,8 +1,9 @@
-//! What can be sent and received over a connection.
+//! The bounds of messages that a connection can send and receive.
 
 use crate::channel::{Receivable, Sendable, WithHandles};
 
-/// What one side of a [`TypedConnection`](crate::TypedConnection) may send: what serde can serialize, or that [`WithHandles`].
+/// A type that one side of a [`TypedConnection`](crate::TypedConnection) can send: any type that serde can serialize,
+/// or one [`WithHandles`].
 ///
 /// ```
 /// use std::thread;
@@ -42,8 +43,8 @@ impl<T: Sendable> half::Outbound for WithHandles<T> {
     const WITH_HANDLES: bool = true;
 }
 
-/// What one side of a [`TypedConnection`](crate::TypedConnection) may receive: what serde can deserialize without borrowing, or that
-/// [`WithHandles`].
+/// A type that one side of a [`TypedConnection`](crate::TypedConnection) can receive: any type that serde can
+/// deserialize without borrowing, or one [`WithHandles`].
 ///
 /// ```
 /// use std::thread;
@@ -83,7 +84,7 @@ impl<T: Receivable> half::Inbound for WithHandles<T> {
     const WITH_HANDLES: bool = true;
 }
 
-/// The halves of the traits that nobody else has: they are implemented here alone.
+/// The private halves of the traits: only this crate implements them.
 pub(crate) mod half {
     pub trait Outbound {
         /// Whether there may be handles beside it.
