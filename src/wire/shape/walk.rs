@@ -214,6 +214,11 @@ impl Parts<'_> {
         let number = self.next;
         self.next += 1;
         let style = self.check.style();
+        if style == Style::Positional {
+            if let Some(id) = self.check.plain_field(self.pair, number, name) {
+                return Ok(Some((number, id)));
+            }
+        }
         let (What::Struct, Node::Struct(of)) = (self.what, self.check.node(self.pair)) else {
             return Ok(None);
         };
