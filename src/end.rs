@@ -112,8 +112,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 ///
 /// An end moves bytes. [`into_sender`](End::into_sender) and [`into_receiver`](End::into_receiver) make
 /// it a channel of typed messages, and [`into_text`](End::into_text) one of lines of text.
-///
-/// # A program as the other side
+/// # A program as the peer
 ///
 /// A program such as gzip takes the path of a pipe as an argument, for a file to read or to write. If it exits before
 /// it opens the pipe, the wait for it would never end: [`open_with`](End::open_with) and
@@ -158,21 +157,20 @@ struct Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnHangup {
-    /// The end of the stream: when the last writer has left, nothing more is read.
+    /// The end of the stream: after the last writer has hung up, nothing more is read.
     #[default]
     EndOfStream,
     /// A pause: the end waits for the next writer, without using the processor.
     ///
-    /// Each time the last writer leaves, one read returns `Ok(0)`, and the next one waits. A
-    /// [`TypedReceiver`](crate::TypedReceiver) waits by itself. A message that was cut off is reported,
-    /// and the next writer begins a new one. That holds for writers one after the other: where the next one
-    /// is there before this end has seen the last one go, its bytes follow the cut message at once. The usual
-    /// wire then takes them for the rest of that message; a [`Checked`](crate::wire::Checked) one finds that
-    /// out, and the receiver begins anew when these writers have left; and a [`MultiWriter`](crate::wire::MultiWriter)
-    /// one keeps the writers apart.
+    /// Each time the last writer hangs up, one read returns `Ok(0)`, and the next one waits. A
+    /// [`TypedReceiver`](crate::TypedReceiver) waits by itself. It reports a truncated message, and the next writer
+    /// begins a new one. That holds for writers one after the other: if the next writer connects before this end has
+    /// seen the last one hang up, its bytes follow the truncated message at once. The default wire then takes them for
+    /// the rest of that message; a [`Checked`](crate::wire::Checked) one detects that, and the receiver begins anew
+    /// once these writers have hung up; a [`MultiWriter`](crate::wire::MultiWriter) one keeps the writers apart.
     ///
-    /// A client's end goes to the pipe that its path leads to by then: where a new owner has taken over, to that of
-    /// the new owner.
+    /// A client's end reopens the pipe at its path: if a new owner has taken over the name, that is the pipe of the new
+    /// owner.
     NextWriter,
 }
 
@@ -271,9 +269,9 @@ pub trait PipeRef: half::PipeRef {}
 pub trait Reopen: PipeRef + half::Reopen {}
 
 impl<D: Direction> End<D, Closed> {
-    /// The end of a pipe that another process owns, from its path.
+    /// Makes a client's end of the pipe at a path, which another process owns.
     ///
-    /// Nothing is opened yet. A client can open and close its end, and never make or remove the pipe.
+    /// It opens nothing yet. A client can open and close its end, but never make or remove the pipe.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -387,11 +385,10 @@ impl<M: Mode, P: PipeRef> End<Read, Closed<M>, P> {
 impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// Opens the end, and waits as long as it takes.
     ///
-    /// A writing end waits until there is a pipe of its name, and a process that reads from it. A reading
-    /// end waits until there is a pipe of its name; it does not wait for a writer: its first read does.
-    /// So it does not matter which process starts first. A name that leads to something else fails at
-    /// once; a pipe that takes the place of another one is noticed. [`try_open`](Self::try_open) does not
-    /// wait; [`open_timeout`](Self::open_timeout) waits for some time.
+    /// A writing end waits until the pipe exists and a process reads from it. A reading end waits until the pipe
+    /// exists; it does not wait for a writer: its first read does. So it does not matter which process starts first. A
+    /// name that leads to something else fails at once; a replaced pipe is noticed. [`try_open`](Self::try_open) does
+    /// not wait; [`open_timeout`](Self::open_timeout) waits for a limited time.
     ///
     /// ```
     /// use std::thread;
@@ -412,9 +409,10 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     ///
     /// # Errors
     ///
-    /// In each the closed end is given back.
+    /// Each gives back the closed end.
     ///
-    /// - [`InUse`](crate::ErrorKind::InUse): another end reads from it. Two would take each other's bytes.
+    /// - [`InUse`](crate::ErrorKind::InUse): another end reads from the pipe. Two readers would take each other's
+    ///   bytes.
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the name leads to something else, or to another pipe
     ///   than the owner's.
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to another user.
@@ -433,13 +431,12 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     ///
     /// ## Windows
     ///
-    /// The owner of the pipe is the server, which listens from the time the pipe is made. Its reading end
-    /// reads from any number of clients, and does not wait to be opened; its writing end writes to one
-    /// client, and waits for that.
+    /// The owner of the pipe is the server, which listens from the time the pipe is made. Its reading end reads from
+    /// any number of clients, and opens without waiting; its writing end writes to one client, and waits for it.
     ///
     /// A client connects with `CreateFileW`, and the server cannot impersonate it (`SECURITY_IDENTIFICATION`). As
-    /// soon as the pipe is made, eight clients can connect, whether the owner has opened its end or not; what
-    /// it writes is kept for that end. The next waits until the owner reads; the tries are 1 to 20
+    /// soon as the pipe is made, eight clients can connect, whether the owner has opened its end or not; bytes that a
+    /// client writes are kept for that end. The next client waits until the owner reads; the tries are 1 to 20
     /// milliseconds apart.
     pub fn open(
         self,

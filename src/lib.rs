@@ -65,7 +65,7 @@
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | one value, in one call | [`send`], [`receive`] |
-//! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
+//! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
 //! | the formats of other programs | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |

@@ -15,7 +15,7 @@ use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 /// Sends one value to the pipe at a path, as a client, and finishes the stream.
 ///
 /// It waits until there is such a pipe and a process reads from it, and on Linux until that process has taken the
-/// value. The other side is [`receive`], or any [`TypedReceiver`](crate::TypedReceiver) of the type on the usual
+/// value. The peer calls [`receive`], or has any [`TypedReceiver`](crate::TypedReceiver) of the type on the default
 /// wire. For more than one value, keep a [`TypedSender`](crate::TypedSender): it opens the pipe once.
 ///
 /// ```
@@ -68,7 +68,7 @@ pub fn send_timeout<T: Sendable + ?Sized>(
     send_framed(path.as_ref(), value, LengthPrefixed::default(), timeout)
 }
 
-/// Sends one value as [`send`], with a CRC-32: the other side is [`receive_checked`], or a receiver on a
+/// Sends one value as [`send`], with a CRC-32: the peer calls [`receive_checked`], or has a receiver on a
 /// [`Checked`] wire.
 ///
 /// ```
@@ -122,8 +122,8 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 
 /// Makes the pipe at a path, receives one value, and removes the pipe.
 ///
-/// It waits for a writer, as long as it takes; one that leaves without a message is passed over. The other side is
-/// [`send`], or any [`TypedSender`](crate::TypedSender) of the type on the usual wire.
+/// It waits for a writer, as long as it takes; a writer that leaves without a message is skipped. The peer calls
+/// [`send`], or has any [`TypedSender`](crate::TypedSender) of the type on the default wire.
 ///
 /// It is for one value from one sender: values of other senders at the same time are lost with the pipe. On Linux their
 /// [`send`] fails, unless this call read their value together with the first. For more than one value, keep a
@@ -148,7 +148,7 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 /// # Errors
 ///
 /// - [`Decode`](crate::ErrorKind::Decode), [`TooLarge`](crate::ErrorKind::TooLarge),
-///   [`Corrupt`](crate::ErrorKind::Corrupt): what came is no such value.
+///   [`Corrupt`](crate::ErrorKind::Corrupt): the bytes are no such value.
 /// - [`Truncated`](crate::ErrorKind::Truncated): the sender ended in the middle of it.
 /// - Those of [`Pipe::new`], [`Pipe::mkfifo`] and [`End::open`](crate::End::open).
 pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
@@ -178,7 +178,7 @@ pub fn receive_timeout<T: Receivable>(
     receive_framed(path.as_ref(), LengthPrefixed::default(), timeout)
 }
 
-/// Receives one value as [`receive`], with a CRC-32: the other side is [`send_checked`], or a sender on a
+/// Receives one value as [`receive`], with a CRC-32: the peer calls [`send_checked`], or has a sender on a
 /// [`Checked`] wire.
 ///
 /// ```

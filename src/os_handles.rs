@@ -119,7 +119,7 @@ impl FromHandle for Connection {
 
 /// The handle of an end that is no half of a connection.
 fn whole(io: Raw) -> Handle {
-    io.into_handle().unwrap_or_else(|| unreachable!("its type says that it is no half"))
+    io.into_handle().unwrap_or_else(|| unreachable!("its type excludes halves"))
 }
 
 /// The handle of both halves.

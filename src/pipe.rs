@@ -71,10 +71,9 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 ///
 /// # Ownership
 ///
-/// An allocated pipe has one owner on this machine: a lock beside it, which the kernel lets go of when
-/// the owner's process ends, keeps others from making a pipe of the same name. Dropping an allocated
-/// pipe, or an end that holds one, removes the name, unless it leads to something else by then.
-/// A child process that was forked off removes nothing.
+/// An allocated pipe has one owner on this machine: a lock beside it, which the kernel releases when the owner's
+/// process ends, keeps other processes from making a pipe of the same name. Dropping an allocated pipe, or an end that
+/// holds one, removes the name, unless it leads to something else by then. A forked child process removes nothing.
 ///
 /// # One stream after the other
 ///
@@ -131,9 +130,8 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 ///
 /// The pipe is `\\.\pipe\…`, for this user and this machine alone. There is no lock: the name dies with the
 /// last handle of either side, and is in use until then. An owner that reads gets each write of its
-/// clients whole, up to 1 MiB, however many write at once. Closing an end keeps what the other side has
-/// not read yet.
-/// Each client has a connection of its own, which ends with either side: no client finds the bytes of another.
+/// clients whole, up to 1 MiB, however many write at once. Closing an end keeps the bytes that the peer has not read
+/// yet. Each client has a connection of its own, which ends with either side: no client finds the bytes of another.
 pub struct Pipe<S: Lifecycle> {
     state: S,
     path: PipePath,
@@ -598,7 +596,7 @@ impl PipeOptions {
     ///
     /// let options = PipeOptions::new();
     /// let shared = options.clone().mode(0o660); // another set of them
-    /// assert_eq!(options.at("jobs")?.path(), Pipe::new("jobs")?.path()); // the usual ones, as with `Pipe::new`
+    /// assert_eq!(options.at("jobs")?.path(), Pipe::new("jobs")?.path()); // the default ones, as with `Pipe::new`
     /// # drop(shared);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

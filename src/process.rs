@@ -1,4 +1,4 @@
-//! Child programs as the other side of a pipe: waiting for them, until they exit at most.
+//! Child programs as the peer of a pipe: waiting for them, until they exit at most.
 
 use std::process::Child;
 use std::time::Duration;

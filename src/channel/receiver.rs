@@ -241,12 +241,12 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     ///
     /// let mut bytes = Vec::new();
     /// TypedSender::new(&mut bytes).send(&7_u8)?;
-    /// bytes.extend(b"what is no message");
+    /// bytes.extend(b"the next protocol");
     /// let mut receiver = TypedReceiver::<u8, _>::new(bytes.as_slice());
     /// assert_eq!(receiver.recv()?, 7);
     /// let ahead = receiver.buffered().to_vec(); // these come before the bytes still in the source
     /// let source = receiver.into_inner();
-    /// assert_eq!([&ahead, source].concat(), b"what is no message");
+    /// assert_eq!([&ahead, source].concat(), b"the next protocol");
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn into_inner(self) -> R {

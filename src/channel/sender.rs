@@ -260,7 +260,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<str>::connect(path)?;
     /// sender.send("it lies in the pipe")?;
     /// drop(reader);
-    /// assert_eq!(sender.send("nobody reads any more").unwrap_err().kind(), ErrorKind::Disconnected);
+    /// assert_eq!(sender.send("no reader is left").unwrap_err().kind(), ErrorKind::Disconnected);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///

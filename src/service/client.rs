@@ -389,7 +389,7 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A cancelled token ends it early: the next attempt tells of that.
+            // A cancelled token ends it early: the next attempt reports that.
             let _ = rest(pause, waiting(WaitLimit::Done, self.options.connect.token()));
         }
     }
@@ -398,7 +398,7 @@ where
     fn link(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C>, Error> {
         match self.turn(until)? {
             Found::Link(link) => Ok(link),
-            // Nobody waits for this longer than its own deadline.
+            // No thread waits for this longer than its own deadline.
             Found::Turn(_turn) => {
                 let link = self.options.link(&self.path, until)?;
                 Ok(self.present().go_on_with(link))

@@ -64,7 +64,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// A handler does not learn which client asks, nor that a client has left. If that matters, as for jobs to reassign
 /// when a worker dies, use a [`Listener`](crate::Listener) and a [`TypedConnection`](crate::TypedConnection) for each
 /// worker.
-#[must_use = "a service answers nobody before `serve`"]
+#[must_use = "a service answers no client before `serve`"]
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     listener: Listener<M>,
     wire: Wire<F, C>,
@@ -378,7 +378,7 @@ where
         }
     }
 
-    /// What it serves with: the listener, what is agreed with each client, and what they share.
+    /// Splits the service into its listener, its handshake, and the state that clients share.
     pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
         let Self { listener, wire, name, token, rules, .. } = self;
         let tokens = token.into_iter().chain(listener.token().cloned()).collect();
@@ -537,7 +537,7 @@ pub(crate) async fn accept<M: Mode>(
             Some(left) => M::within(left),
         };
         let accepted = listener.accept_any(until).await;
-        // What is not registered with a runtime yet is asked who it is.
+        // Checks the user before the connection is registered with a runtime.
         let registered = match accepted.map(|client| lifecycle.expect(client)) {
             Ok(Ok(client)) => listener.register(client, until).await.map(Ok),
             Ok(Err(refused)) => Ok(Err(refused)),
@@ -577,7 +577,7 @@ where
         agreed => agreed?,
     };
     answer(lifecycle, &mut sender, &mut receiver, handler).await?;
-    // Whoever waits for an answer learns that its request was not taken. After an error that may not be true.
+    // A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
     let _ = sender.finish_in_place(M::within(lifecycle.handshake_timeout())).await;
     Ok(())
 }
