@@ -174,7 +174,7 @@ pub enum OnHangup {
     NextWriter,
 }
 
-/// The marker of an end that was made from a handle, in place of a pipe.
+/// The marker of an end made from a handle, in place of a pipe.
 ///
 /// Such an end can be closed, but not reopened.
 ///
@@ -209,7 +209,7 @@ impl fmt::Debug for Erased {
     }
 }
 
-/// What an end holds of its pipe.
+/// The owner of an end: a pipe, its path, or another marker.
 ///
 /// This trait is sealed.
 ///
@@ -243,7 +243,7 @@ impl fmt::Debug for Erased {
 /// ```
 pub trait PipeRef: half::PipeRef {}
 
-/// What an end holds of its pipe, if it can be opened with it.
+/// The pipe, or its path, of an end that can be opened.
 ///
 /// This trait is sealed.
 ///
@@ -673,7 +673,7 @@ impl<D: Direction> End<D, Open, Unnamed> {
 }
 
 impl<D, S, P: PipeRef> End<D, S, P> {
-    /// The path of the pipe; `None` for an end that was made of a handle.
+    /// The path of the pipe; `None` for an end made from a handle.
     ///
     /// ```
     /// # #[cfg(unix)]

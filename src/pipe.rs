@@ -430,7 +430,7 @@ impl Pipe<Allocated> {
         self.path
     }
 
-    /// Whether the name is gone, or leads to something else: no further client will come this way.
+    /// Whether the name is gone, or leads to something else: no further client will connect.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -652,7 +652,7 @@ impl PipeOptions {
         self
     }
 
-    /// Requests a buffer of `bytes` whenever an end of this owner is opened.
+    /// Requests a buffer size in bytes, for each end that this owner opens.
     ///
     /// The system rounds it, may give less, and forgets it when all ends are closed:
     /// [`End::buffer_size`] reads the actual size.

@@ -337,7 +337,7 @@ impl<M: Mode> Listener<M> {
         }
     }
 
-    /// Whether the name is gone, or leads to something else: no further client will come this way.
+    /// Whether the name is gone, or leads to something else: no further client will connect.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -599,7 +599,7 @@ impl ListenerOptions {
         self
     }
 
-    /// Requests buffers of `bytes` for each connection.
+    /// Requests a size of the buffers in bytes, for each connection.
     ///
     /// The system rounds it, and may give less: [`End::buffer_size`](crate::End::buffer_size) reads the actual size.
     ///

@@ -695,7 +695,7 @@ impl<M: Mode> ConnectOptions<M> {
         self
     }
 
-    /// Requests buffers of `bytes`.
+    /// Requests a size of the buffers in bytes.
     ///
     /// ```
     /// use typed_pipe::{ConnectOptions, Listener};
