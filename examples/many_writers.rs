@@ -1,7 +1,7 @@
 //! Many processes write to one pipe; some are killed, and the others lose no message:
 //! `cargo run --release --example many_writers -- --writers 8 --messages 100000 --kill`
 //!
-//! `--pipe-size BYTES` requests another pipe size. The exit status is 0 if no message was lost.
+//! `--pipe-size BYTES` requests another pipe size. The program exits with a failure unless every check passes.
 
 use std::collections::HashMap;
 use std::env;
@@ -160,7 +160,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         };
         totals.bytes += u64::try_from(message.text.len())?;
         let Some(writer) = writers.get_mut(&message.process) else {
-            totals.faults.push(format!("a message of process {}, which is none", message.process));
+            totals.faults.push(format!("a message of unknown process {}", message.process));
             continue;
         };
         if message.number != writer.received
@@ -219,9 +219,9 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         totals.faults.push(format!("{} messages cut off", totals.cut));
     }
     println!("{next_process} writers, {} of them killed and replaced", totals.killed);
-    println!("{} messages of writers that lived, in order, none missing", totals.from_survivors);
-    println!("{} messages of writers that were killed, in order", totals.from_killed);
-    println!("{} messages cut off by a kill, and told of", totals.cut);
+    println!("{} messages of the other writers, in order, none missing", totals.from_survivors);
+    println!("{} messages of killed writers, in order", totals.from_killed);
+    println!("{} messages cut off by a kill, and reported", totals.cut);
     println!("{:.1} MB in {seconds:.1} s", totals.bytes as f64 / 1e6);
     for fault in &totals.faults {
         println!("FAULT: {fault}");

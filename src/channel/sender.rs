@@ -671,7 +671,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
     /// assert_eq!(receiver.recv()?, 7);
     /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
-    /// println!("last words: {:?}", sender.join().unwrap()?);
+    /// println!("delivery: {:?}", sender.join().unwrap()?);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///

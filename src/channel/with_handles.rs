@@ -127,9 +127,9 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
     /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
-    /// let server = agreeing.join().unwrap()?; // which does not receive
+    /// let server = serving.join().unwrap()?; // which does not receive
     ///
     /// let large = "x".repeat(10_000);
     /// while sender.try_send_with_handles(&large, &mut Handles::new()).is_ok() {} // until there is no room
@@ -157,9 +157,9 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
     /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
-    /// let server = agreeing.join().unwrap()?; // which does not receive
+    /// let server = serving.join().unwrap()?; // which does not receive
     ///
     /// let (large, mut none) = ("x".repeat(10_000), Handles::new());
     /// let error = loop {
@@ -285,9 +285,9 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let serving = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// server.send_with_handles(&7, &mut Handles::new())?; // handles are optional
@@ -313,9 +313,9 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// use typed_pipe::{Connection, ErrorKind, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let serving = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
-    /// let server = agreeing.join().unwrap()?; // which sends nothing
+    /// let server = serving.join().unwrap()?; // which sends nothing
     /// let error = receiver.recv_with_handles_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
     /// # drop(server);

@@ -196,9 +196,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<[u8], Vec<u8>>());
+    /// let serving = thread::spawn(move || server.into_typed::<[u8], Vec<u8>>());
     /// let mut client = client.into_typed::<[u8], Vec<u8>>()?.recv_buffer_limit(1000);
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// while server.sender().try_send(&[7; 1000]).is_ok() {} // both send, neither receives
     /// let error = loop {
@@ -343,9 +343,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
     /// let mut client = client.into_typed::<[u8], ()>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// client.sender().feed(b"one")?;
     /// client.sender().send(b"other")?; // both in one write
@@ -368,9 +368,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<str, ()>());
+    /// let serving = thread::spawn(move || server.into_typed::<str, ()>());
     /// let mut client = client.into_typed::<(), String>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// server.send("hello")?;
@@ -390,9 +390,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<u32, u32>());
+    /// let serving = thread::spawn(move || server.into_typed::<u32, u32>());
     /// let client = client.into_typed::<u32, u32>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// let mut answers = client.finish()?;
     /// assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Finished);
@@ -430,9 +430,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
     /// let mut client = client.into_typed::<[u8], ()>()?;
-    /// let server = agreeing.join().unwrap()?; // which does not receive
+    /// let server = serving.join().unwrap()?; // which does not receive
     ///
     /// while client.sender().try_send(&[7; 1000]).is_ok() {} // until there is no room
     /// client.sender().feed(&[8; 1000])?;
@@ -462,9 +462,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::Connection;
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), String>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), String>());
     /// let mut client = client.into_typed::<str, ()>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     /// client.send("this is all")?;
     /// let rest = client.try_finish()?;
     /// assert_eq!(server.recv()?, "this is all");
