@@ -1,8 +1,8 @@
-//! What can be sent and received over a connection.
+//! The bounds of messages that a connection can send and receive.
 
 use crate::channel::{Receivable, Sendable, WithHandles};
 
-/// What one side of a connection may send: what is [`Sendable`], or that [`WithHandles`].
+/// A type that one side of a connection can send: one that is [`Sendable`], or that [`WithHandles`].
 ///
 /// It is hidden in the docs: a generic function asks for `Sendable`, unless its messages may have handles.
 #[diagnostic::on_unimplemented(
@@ -28,7 +28,7 @@ impl<T: Sendable> half::Outbound for WithHandles<T> {
     const WITH_HANDLES: bool = true;
 }
 
-/// What one side of a connection may receive: what is [`Receivable`], or that [`WithHandles`].
+/// A type that one side of a connection can receive: one that is [`Receivable`], or that [`WithHandles`].
 ///
 /// It is hidden in the docs: a generic function asks for `Receivable`, unless its messages may have handles.
 #[diagnostic::on_unimplemented(
@@ -54,7 +54,7 @@ impl<T: Receivable> half::Inbound for WithHandles<T> {
     const WITH_HANDLES: bool = true;
 }
 
-/// The halves of the traits that nobody else has: they are implemented here alone.
+/// The private halves of the traits: only this crate implements them.
 pub(crate) mod half {
     pub trait Outbound {
         /// Whether there may be handles beside it.

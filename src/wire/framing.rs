@@ -41,7 +41,7 @@ use crate::error::FrameError;
 pub trait Framing {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// The [handshake](crate::HandshakeState) of a connection compares it. A framing that has none agrees with any other
+    /// The [handshake](crate::Handshake) of a connection compares it. A framing that has none agrees with any other
     /// that has none.
     ///
     /// ```
