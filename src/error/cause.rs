@@ -170,7 +170,7 @@ pub(crate) enum NameError {
         "the name has a part `..`, or one of dots and spaces alone, which no pipe name may have"
     )]
     Parent,
-    #[error("the name is of another machine, or of no pipe; leave the prefix out")]
+    #[error("the name is not one of this machine's pipes; leave the prefix out")]
     Remote,
     #[error("the name has a length of {len}; this system allows {limit}; use a shorter one")]
     TooLong { len: usize, limit: usize },

@@ -352,7 +352,7 @@ fn a_program_that_never_opens_is_waited_for_until_the_deadline() {
         let mut end = Pipe::temporary().unwrap().into_reader().cancelled_by(&token).open().unwrap();
         let error = end.wait_for_peer_timeout(&mut program.0, time).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(error.to_string().ends_with("still no writer has come to it"), "{error}");
+        assert!(error.to_string().ends_with("still no writer has opened it"), "{error}");
 
         token.cancel();
         assert_eq!(writer.open_with(&mut program.0).unwrap_err().kind(), ErrorKind::Cancelled);
