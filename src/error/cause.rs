@@ -162,7 +162,7 @@ impl From<Obstacle> for io::Error {
 pub(crate) enum NameError {
     #[error("the name is empty")]
     Empty,
-    #[error("the path does not end with a file name")]
+    #[error("the name has no last part, as `jobs` is in `run/jobs`")]
     NoFileName,
     #[error("the name contains a NUL character")]
     Nul,
