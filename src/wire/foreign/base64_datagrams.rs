@@ -2,9 +2,9 @@ use super::base64::Base64;
 use crate::error::FrameError;
 use crate::wire::{Framing, Limits, Step};
 
-/// The datagrams of python-xp-named-pipe: base64, and then a NUL.
+/// The datagrams of python-xp-named-pipe: base64, then a NUL.
 ///
-/// One whose base64 is wrong is [`FrameError::Base64`], and the next one can be received.
+/// A datagram with invalid base64 is [`FrameError::Base64`], and the next one can be received.
 ///
 /// ```
 /// use typed_pipe::wire::foreign::Base64Datagrams;

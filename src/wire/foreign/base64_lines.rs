@@ -2,10 +2,10 @@ use super::base64::Base64;
 use crate::error::FrameError;
 use crate::wire::{Framing, Limits, Step};
 
-/// The lines of PipeCom: base64, and then a line feed.
+/// The lines of PipeCom: base64, then a line feed.
 ///
-/// One whose base64 is wrong is [`FrameError::Base64`], and the next one can be received. What PipeCom does with
-/// these lines is in `typed_pipe::pipecom`.
+/// A line with invalid base64 is [`FrameError::Base64`], and the next one can be received. The listener and the senders
+/// of PipeCom are in `typed_pipe::pipecom`.
 ///
 /// ```
 /// use typed_pipe::wire::foreign::Base64Lines;

@@ -404,7 +404,7 @@ fn a_receiver_that_comes_late_misses_what_it_has_not_seen_begin() {
     let all = sent(&mut encoder, &[&long(2000), b"two", &long(2000)]);
     let mut decoder = reader(MultiWriter::default());
     let events = received(&mut decoder, &all[3..].concat());
-    // The tail of the first, then two messages of a writer that nobody has introduced.
+    // The tail of the first, then two messages of a writer without an introduction.
     assert_eq!(
         events,
         [Lost(LossReason::NoBeginning), Lost(LossReason::Unknown), Lost(LossReason::Unknown)]
@@ -645,7 +645,7 @@ fn the_longest_idle_message_makes_room() {
     let (first, second) =
         (sent(&mut writer(), &[&long(3000)]), sent(&mut writer(), &[&long(3000)]));
     received(&mut decoder, &[&first[..2], &second[..3], &first[2..5]].concat().concat());
-    // An unknown writer makes nobody go.
+    // An unknown writer displaces no other.
     let unknown = forged(FragmentKind::First { total: 6000 }, 7, 1, &[7; 5000]);
     assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);
     assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);

@@ -61,7 +61,7 @@ fn every_call_of_the_system_may_fail() {
             trial.try_all(number, name, &mut table, &mut wrong);
             println!("tried: {name}");
         }
-        println!("| scenario | call | places | faults | of them told | not reached |\n{table}");
+        println!("| scenario | call | places | faults | errors | not reached |\n{table}");
         println!("calls that were left alone, by number: {:?}", trial.left_alone);
         assert!(wrong.is_empty(), "{} faults did harm:\n{}", wrong.len(), wrong.join("\n"));
     });
