@@ -139,13 +139,14 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
 ///
 /// ```
 /// use std::time::Duration;
+/// use typed_pipe::state::Blocking;
 /// use typed_pipe::{Error, ErrorKind, Pipe, ReadWithin, Receivable, TypedReceiver};
 ///
 /// /// The next message, if it comes soon, from the end of any pipe or connection.
 /// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
 /// where
 ///     T: Receivable,
-///     R: ReadWithin + std::io::Read,
+///     R: ReadWithin<Mode = Blocking>,
 /// {
 ///     match receiver.recv_timeout(Duration::from_millis(10)) {
 ///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
@@ -174,7 +175,7 @@ pub trait ReadWithin: Source + half::ReadWithin {}
 /// /// Sends a line, or drops it where nobody keeps up with them, to the end of any pipe or connection.
 /// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
 /// where
-///     E: WriteWithin + std::io::Write,
+///     E: WriteWithin,
 /// {
 ///     match sender.try_send(line) {
 ///         Err(error) if error.kind() == ErrorKind::NotReady => Ok(error.is_half_sent()),
