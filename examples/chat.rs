@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::{Agreement, Connection, ErrorKind, Listener, SendingHalf};
+use typed_pipe::{Connection, ErrorKind, Handshake, Listener, SendingHalf};
 
 /// What a client says.
 #[derive(Serialize, Deserialize)]
@@ -97,8 +97,8 @@ fn serve(path: &str) -> Result<(), Box<dyn Error>> {
 /// Brings one client into the room, and passes on what it says until it leaves.
 fn entertain(client: Connection, number: u64, room: &Room) -> Result<(), typed_pipe::Error> {
     client.require_same_user()?;
-    let agreement = Agreement::new().sending("chat-told/1").receiving("chat-say/1");
-    let (sender, mut receiver) = agreement.make::<Told, Say>(client)?.split();
+    let handshake = Handshake::new().sending("chat-told/1").receiving("chat-say/1");
+    let (sender, mut receiver) = handshake.perform::<Told, Say>(client)?.split();
     let Say::Hello { name } = receiver.recv()? else { return Ok(()) };
     room.guests().insert(number, sender);
     room.tell(&Told::Joined { name: name.clone() });
@@ -124,8 +124,8 @@ fn entertain(client: Connection, number: u64, room: &Room) -> Result<(), typed_p
 
 fn join(path: &str, name: &str) -> Result<(), Box<dyn Error>> {
     let server = Connection::connect_timeout(path, Duration::from_secs(5))?;
-    let agreement = Agreement::new().sending("chat-say/1").receiving("chat-told/1");
-    let mut server = agreement.make::<Say, Told>(server)?;
+    let handshake = Handshake::new().sending("chat-say/1").receiving("chat-told/1");
+    let mut server = handshake.perform::<Say, Told>(server)?;
     server.send(&Say::Hello { name: name.into() })?;
 
     let (mut sender, mut receiver) = server.split();

@@ -72,7 +72,7 @@ fn serve(listener: &Listener) -> Done {
     let greeting = handles.add(greeting);
     let (port, guest) = port::open(&mut handles)?;
 
-    client.send_with(&Opened { greeting, port }, &mut handles)?;
+    client.send_with_handles(&Opened { greeting, port }, &mut handles)?;
     let guest = guest.map(port::visit);
     let Used { greeting, served } = client.recv()?;
     println!("server: the client has read {greeting:?} and served {served} over TCP");
@@ -85,7 +85,7 @@ fn serve(listener: &Listener) -> Done {
 /// Takes what came, as what it must be, and uses it.
 fn join(path: &str) -> Done {
     let mut server = TypedConnection::<Used, WithHandles<Opened>>::connect(path)?;
-    let (opened, mut handles) = server.recv_with()?;
+    let (opened, mut handles) = server.recv_with_handles()?;
     let mut greeting = String::new();
     handles.take::<File>(opened.greeting)?.read_to_string(&mut greeting)?;
     let mut served = 0;

@@ -10,8 +10,8 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::wire::{Shared, Wire};
-use typed_pipe::{EndOfWriters, ErrorKind, PipeOptions, WriteEnd};
+use typed_pipe::wire::{MultiWriter, Wire};
+use typed_pipe::{ErrorKind, OnHangup, PipeOptions, WriteEnd};
 
 /// The largest text of a message: 1 MiB.
 const LARGEST: u64 = 1 << 20;
@@ -60,8 +60,8 @@ impl Options {
     }
 }
 
-fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().identified("many_writers 1"))
+fn wire() -> Wire<MultiWriter> {
+    Wire::default().with_framing(MultiWriter::default().protocol("many_writers 1"))
 }
 
 /// One of the many: sends its messages, and says that this was all.
@@ -119,7 +119,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         pipe_options = pipe_options.buffer_size(bytes);
     }
     let reader = pipe_options.temporary()?.into_reader();
-    let reader = reader.end_of_writers(EndOfWriters::NextWriter).open()?;
+    let reader = reader.on_hangup(OnHangup::NextWriter).open()?;
     let path = reader.path().ok_or("a temporary pipe has a path")?.clone();
     if let Ok(bytes) = reader.buffer_size() {
         println!("the pipe holds {bytes} bytes");
@@ -152,7 +152,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     while writers.values().any(|writer| !writer.killed && writer.received < writer.messages) {
         let message = match receiver.recv_timeout(Duration::from_secs(30)) {
             Ok(message) => message,
-            Err(error) if error.kind() == ErrorKind::Lost => {
+            Err(error) if error.kind() == ErrorKind::MessageLost => {
                 totals.cut += 1;
                 continue;
             }
@@ -193,7 +193,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
                 }
                 _ => totals.faults.push(format!("process {} sent too much", message.process)),
             },
-            Err(error) if error.kind() == ErrorKind::Lost => totals.cut += 1,
+            Err(error) if error.kind() == ErrorKind::MessageLost => totals.cut += 1,
             Err(error) if error.kind() == ErrorKind::TimedOut => break,
             Err(error) => return Err(error.into()),
         }

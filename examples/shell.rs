@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use typed_pipe::wire::{Framing, Json, Step, Wire};
-use typed_pipe::{EndOfWriters, ErrorKind, FrameError, Pipe};
+use typed_pipe::{ErrorKind, FrameError, OnHangup, Pipe};
 
 /// `{"id":1}` or `{"quit":true}`.
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!("    echo '{{\"quit\":true}}' > {}", pipe.path());
 
     // Each `echo` opens the pipe and closes it again: that is no end, but a pause.
-    let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open();
+    let end = pipe.reader().on_hangup(OnHangup::NextWriter).open();
     let end = end.map_err(typed_pipe::Error::from)?;
     let mut orders = end.into_receiver_with::<Order, _, _>(Wire::new(Lines, Json));
     loop {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::{Client, ErrorKind, Pipe, Service, Stop, TypedSender};
+use typed_pipe::{CancelToken, Client, ErrorKind, Pipe, Service, TypedSender};
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Task {
@@ -40,12 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Does the tasks of all clients, and sends what came of them to a pipe.
 fn serve() -> Result<(), Box<dyn Error>> {
-    let stop = Stop::new()?;
+    let token = CancelToken::new()?;
     let service = Service::<Task, ()>::temporary()?
-        .speaking("tasks/1")
-        .message_limit(10)
-        .idle_limit(Duration::from_secs(5))
-        .stopped_by(&stop);
+        .protocol("tasks/1")
+        .shutdown_after(10)
+        .idle_timeout(Duration::from_secs(5))
+        .cancelled_by(&token);
 
     let outcomes = Pipe::temporary()?;
     let path = outcomes.path().clone();
@@ -68,7 +68,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
             Task::GenerateReport { rows, .. } => Outcome::Pages(rows.div_ceil(40)),
             Task::SendEmail { to } => Outcome::Sent(to),
             Task::ShutDown => {
-                stop.stop();
+                token.cancel();
                 return Ok(());
             }
         };
@@ -81,14 +81,14 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let client = client.wait()?;
     println!(
         "{} clients, {} tasks done, {} failed; the service ended: {:?}",
-        summary.clients, summary.answered, summary.failed, summary.ending,
+        summary.clients, summary.answered, summary.failed, summary.reason,
     );
     if client.success() { Ok(()) } else { Err("the client failed".into()) }
 }
 
 /// Hands in tasks, one of which fails.
 fn hand_in(path: &str) -> Result<(), Box<dyn Error>> {
-    let options = typed_pipe::ClientOptions::new().speaking("tasks/1").attempts(3);
+    let options = typed_pipe::ClientOptions::new().protocol("tasks/1").max_attempts(3);
     let client: Client<Task, ()> = options.connect_timeout(path, Duration::from_secs(5))?;
     for task in [
         Task::ProcessData { values: vec![1.0, 2.0, 6.0] },
@@ -99,7 +99,7 @@ fn hand_in(path: &str) -> Result<(), Box<dyn Error>> {
     ] {
         match client.notify(&task) {
             Ok(()) => println!("done: {task:?}"),
-            Err(error) if error.kind() == ErrorKind::Failed => {
+            Err(error) if error.kind() == ErrorKind::HandlerFailed => {
                 println!("failed: {task:?}: {error}")
             }
             Err(error) => return Err(error.into()),

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::signal::ctrl_c;
 use tokio::time::interval;
-use typed_pipe::wire::{Shared, Wire};
+use typed_pipe::wire::{MultiWriter, Wire};
 use typed_pipe::{ErrorKind, Pipe, WriteEnd};
 
 /// What a sensor sends.
@@ -54,8 +54,8 @@ async fn main() -> Outcome {
     collect(sensors, readings).await
 }
 
-fn wire() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default().identified("telemetry 1"))
+fn wire() -> Wire<MultiWriter> {
+    Wire::default().with_framing(MultiWriter::default().protocol("telemetry 1"))
 }
 
 /// One sensor: sends a reading every 10 milliseconds, until the collector closes its standard input.

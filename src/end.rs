@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::adaptive_read::Pace;
 use crate::error::{Error, Operation, TransitionError};
-use crate::pace::Pace;
 use crate::path::PipePath;
-use crate::source::{self, ReadWithin, WriteWithin};
+use crate::source::{self, ReadTimeout, WriteTimeout};
 use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};
-use crate::sys::{Raw, Until, Wait, Way};
-use crate::wait::{Stop, waiting};
+use crate::sys::{Raw, Wait, WaitLimit, Way};
+use crate::wait::{CancelToken, waiting};
 
 /// The end of a pipe that is read from.
 ///
@@ -65,7 +65,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// | [`Pipe<Allocated>`](crate::Pipe) | the owner of the pipe | [`Pipe::into_reader`](crate::Pipe::into_reader), [`into_writer`](crate::Pipe::into_writer) |
 /// | `&mut Pipe<Allocated>` | the owner, who keeps the pipe | [`Pipe::reader`](crate::Pipe::reader), [`writer`](crate::Pipe::writer) |
 /// | [`Unnamed`] | whoever made the handle | `TryFrom<OwnedFd>`, `TryFrom<OwnedHandle>` |
-/// | [`Half`](crate::Half) | one side of a [`Connection`](crate::Connection) | [`Connection::split`](crate::Connection::split) |
+/// | [`ConnectionHalf`](crate::ConnectionHalf) | one side of a [`Connection`](crate::Connection) | [`Connection::split`](crate::Connection::split) |
 /// | [`Erased`] | any of these | [`End::erase`] |
 ///
 /// What a state or a direction does not have, does not compile:
@@ -104,7 +104,7 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 /// An open end is an [`io::Read`] or an [`io::Write`]. Dropping it closes it. With the feature `tokio`, an end can
 /// be opened and used by tasks instead: see `Tokio`.
 ///
-/// The errors of these two traits are those of the system, without the path; a [`Stop`] is one of the kind
+/// The errors of these two traits are those of the system, without the path; a [`CancelToken`] is one of the kind
 /// [`Other`](io::ErrorKind::Other) there. The end's own [`read`](End::read) and [`write`](End::write) fail with an
 /// [`Error`].
 ///
@@ -129,8 +129,8 @@ pub struct End<D, S, P = PipePath> {
 /// What does not change when an end is opened and closed.
 #[derive(Clone, Debug, Default)]
 struct Settings {
-    stop: Option<Stop>,
-    end_of_writers: EndOfWriters,
+    token: Option<CancelToken>,
+    on_hangup: OnHangup,
     any_owner: bool,
     pace: Pace,
 }
@@ -139,11 +139,11 @@ struct Settings {
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{EndOfWriters, Pipe, TypedSender};
+/// use typed_pipe::{OnHangup, Pipe, TypedSender};
 ///
 /// let pipe = Pipe::temporary()?;
 /// let path = pipe.path().clone();
-/// let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open()?;
+/// let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open()?;
 /// let mut receiver = end.into_receiver::<u32>();
 ///
 /// // Two other processes, one after the other, which here are one thread:
@@ -157,7 +157,7 @@ struct Settings {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum EndOfWriters {
+pub enum OnHangup {
     /// The end of the stream: when the last writer has left, nothing more is read.
     #[default]
     EndOfStream,
@@ -168,8 +168,11 @@ pub enum EndOfWriters {
     /// and the next writer begins a new one. That holds for writers one after the other: where the next one
     /// is there before this end has seen the last one go, its bytes follow the cut message at once. The usual
     /// wire then takes them for the rest of that message; a [`Checked`](crate::wire::Checked) one finds that
-    /// out, and the receiver begins anew when these writers have left; and a [`Shared`](crate::wire::Shared)
+    /// out, and the receiver begins anew when these writers have left; and a [`MultiWriter`](crate::wire::MultiWriter)
     /// one keeps the writers apart.
+    ///
+    /// A client's end goes to the pipe that its path leads to by then: where a new owner has taken over, to that of
+    /// the new owner.
     NextWriter,
 }
 
@@ -200,7 +203,7 @@ pub struct Unnamed;
 /// In place of what an end holds of its pipe, where that is not to be told by its type: see [`End::erase`].
 ///
 /// It holds it all the same: an owner's pipe is removed when the end is dropped.
-pub struct Erased(Box<dyn half::Hold + Send + Sync>);
+pub struct Erased(Box<dyn half::PipeRef + Send + Sync>);
 
 impl fmt::Debug for Erased {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,10 +217,10 @@ impl fmt::Debug for Erased {
 ///
 /// ```
 /// use typed_pipe::state::{Open, Read};
-/// use typed_pipe::{Connection, End, Error, Hold, Pipe, WriteEnd};
+/// use typed_pipe::{Connection, End, Error, Pipe, PipeRef, WriteEnd};
 ///
 /// /// Counts the bytes up to the end of the stream, whatever the end belongs to.
-/// fn count<P: Hold>(mut end: End<Read, Open, P>) -> Result<usize, Error> {
+/// fn count<P: PipeRef>(mut end: End<Read, Open, P>) -> Result<usize, Error> {
 ///     let mut count = 0;
 ///     loop {
 ///         match end.read(&mut [0; 64])? {
@@ -240,7 +243,7 @@ impl fmt::Debug for Erased {
 /// assert_eq!(count(half)?, 4);
 /// # Ok::<(), Error>(())
 /// ```
-pub trait Hold: half::Hold {}
+pub trait PipeRef: half::PipeRef {}
 
 /// What an end holds of its pipe, if it can be opened with it.
 ///
@@ -265,7 +268,7 @@ pub trait Hold: half::Hold {}
 /// # drop(end);
 /// # Ok::<(), Error>(())
 /// ```
-pub trait Reopen: Hold + half::Reopen {}
+pub trait Reopen: PipeRef + half::Reopen {}
 
 impl<D: Direction> End<D, Closed> {
     /// The end of a pipe that another process owns, from its path.
@@ -318,7 +321,7 @@ impl<D: Direction> From<PipePath> for End<D, Closed> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Closed, P> {
+impl<D: Direction, P: PipeRef> End<D, Closed, P> {
     /// A closed end.
     pub(crate) fn holding(held: P) -> Self {
         Self {
@@ -330,26 +333,26 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
-    /// Lets a token end whatever this end waits for, its opening included: see [`Stop`].
+impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
+    /// Lets a token end whatever this end waits for, its opening included: see [`CancelToken`].
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{ErrorKind, Stop, WriteEnd};
+    /// use typed_pipe::{CancelToken, ErrorKind, WriteEnd};
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
-    /// let stop = Stop::new()?;
-    /// let end = WriteEnd::at(name)?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let end = WriteEnd::at(name)?.cancelled_by(&token);
     /// let opening = thread::spawn(move || end.open()); // there is no such pipe
-    /// stop.stop();
+    /// token.cancel();
     /// let failed = opening.join().unwrap().unwrap_err();
-    /// assert_eq!(failed.kind(), ErrorKind::Stopped);
+    /// assert_eq!(failed.kind(), ErrorKind::Cancelled);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn stopped_by(mut self, stop: &Stop) -> Self {
-        self.settings.stop = Some(stop.clone());
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.settings.token = Some(token.clone());
         self
     }
 
@@ -358,15 +361,15 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Closed<M>, P> {
     }
 }
 
-impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
-    /// Sets what the end of the writers is taken for: see [`EndOfWriters`].
+impl<M: Mode, P: PipeRef> End<Read, Closed<M>, P> {
+    /// Sets what the end of the writers is taken for: see [`OnHangup`].
     ///
     /// ```
-    /// use typed_pipe::{EndOfWriters, Pipe, WriteEnd};
+    /// use typed_pipe::{OnHangup, Pipe, WriteEnd};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let mut reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open()?;
+    /// let mut reader = pipe.into_reader().on_hangup(OnHangup::NextWriter).open()?;
     /// for word in ["one", "two"] {
     ///     WriteEnd::at(&path)?.open()?.write(word.as_bytes())?; // and the writer leaves
     ///     assert_eq!(reader.read(&mut [0; 8])?, 3);
@@ -375,8 +378,8 @@ impl<M: Mode, P: Hold> End<Read, Closed<M>, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn end_of_writers(mut self, policy: EndOfWriters) -> Self {
-        self.settings.end_of_writers = policy;
+    pub fn on_hangup(mut self, policy: OnHangup) -> Self {
+        self.settings.on_hangup = policy;
         self
     }
 }
@@ -416,8 +419,8 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     ///   than the owner's.
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not open it.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`stopped_by`](Self::stopped_by).
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`cancelled_by`](Self::cancelled_by).
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, in the mode `Tokio`.
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
@@ -441,7 +444,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     pub fn open(
         self,
     ) -> M::Ret<impl Future<Output = Result<End<D, Open<M>, P>, TransitionError<Self>>>> {
-        M::run(self.opening(Until::Done))
+        M::run(self.opening(WaitLimit::Done))
     }
 
     /// Opens the end if that takes no waiting.
@@ -465,9 +468,9 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// Those of [`open`](Self::open), and:
     ///
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no pipe of this name.
-    /// - [`NotReady`](crate::ErrorKind::NotReady): nobody reads from it yet.
+    /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): nobody reads from it yet.
     pub fn try_open(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
-        complete(self.opening(Until::Now))
+        complete(self.opening(WaitLimit::Now))
     }
 
     /// Opens the end, and waits for some time at most.
@@ -498,23 +501,26 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
 
     pub(crate) fn open_until(
         self,
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<End<D, Open<M>, P>, TransitionError<Self>>>> {
         M::run(self.opening(until))
     }
 
-    async fn opening(mut self, until: Until) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
+    async fn opening(
+        mut self,
+        until: WaitLimit,
+    ) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (held, any_owner) = (&mut self.held, self.settings.any_owner);
-        let stop = self.settings.stop.as_ref();
-        let opened = M::attempt(until, stop, |wait| held.open(D::WAY, any_owner, wait)).await;
-        match opened.and_then(|raw| M::adopt(raw, D::WAY, stop).map_err(|(_, error)| error)) {
+        let token = self.settings.token.as_ref();
+        let opened = M::attempt(until, token, |wait| held.open(D::WAY, any_owner, wait)).await;
+        match opened.and_then(|raw| M::adopt(raw, D::WAY, token).map_err(|(_, error)| error)) {
             Ok(io) => Ok(self.with_state(Open { io })),
             Err(error) => Err(self.unchanged(D::OPENING, error)),
         }
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
+impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
     /// Closes the end.
     ///
     /// This cannot fail. What was written stays in the pipe for a reader that has it open.
@@ -605,13 +611,13 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     }
 
     /// An open end of what is open already.
-    pub(crate) fn opened(io: M::Io, held: P, stop: Option<Stop>) -> Self {
-        let settings = Settings { stop, ..Settings::default() };
+    pub(crate) fn opened(io: M::Io, held: P, token: Option<CancelToken>) -> Self {
+        let settings = Settings { token, ..Settings::default() };
         Self { state: Open { io }, held, settings, direction: PhantomData }
     }
 
-    pub(crate) fn stop_by(&mut self, stop: &Stop) {
-        self.settings.stop = Some(stop.clone());
+    pub(crate) fn cancel_by(&mut self, token: &CancelToken) {
+        self.settings.token = Some(token.clone());
     }
 
     pub(crate) fn io(&self) -> &M::Io {
@@ -639,11 +645,11 @@ impl<D: Direction, M: Mode, P: Hold> End<D, Open<M>, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Open, P> {
+impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// Lets a mode wait for it.
     pub(crate) fn into_mode<M: Mode>(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (raw, rest) = self.into_parts();
-        match M::adopt(raw, D::WAY, rest.stop()) {
+        match M::adopt(raw, D::WAY, rest.token()) {
             Ok(io) => Ok(rest.with_state(Open { io })),
             Err((io, error)) => {
                 Err(rest.with_state(Open { io }).unchanged(Operation::Register, error))
@@ -654,10 +660,10 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
     /// Does something that may have to wait with the open end itself.
     pub(crate) fn wait_with<T>(
         &mut self,
-        until: Until,
+        until: WaitLimit,
         act: impl FnOnce(&mut Raw, Wait<'_>) -> T,
     ) -> T {
-        act(&mut self.state.io, waiting(until, self.settings.stop.as_ref()))
+        act(&mut self.state.io, waiting(until, self.settings.token.as_ref()))
     }
 }
 
@@ -668,7 +674,7 @@ impl<D: Direction> End<D, Open, Unnamed> {
     }
 }
 
-impl<D, S, P: Hold> End<D, S, P> {
+impl<D, S, P: PipeRef> End<D, S, P> {
     /// The path of the pipe; `None` for an end that was made of a handle.
     ///
     /// ```
@@ -697,8 +703,8 @@ impl<D, S, P: Hold> End<D, S, P> {
         &self.held
     }
 
-    pub(crate) fn stop(&self) -> Option<&Stop> {
-        self.settings.stop.as_ref()
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.settings.token.as_ref()
     }
 
     pub(crate) fn shared_path(&self) -> Option<&Arc<Path>> {
@@ -723,10 +729,10 @@ impl<D, S, P: Hold> End<D, S, P> {
 // Nothing in an end is pinned, whatever its mode.
 impl<D, S, P> Unpin for End<D, S, P> {}
 
-impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// Reads some bytes, waiting until there are any; `Ok(0)` when the last writer has left.
     ///
-    /// The first read waits for the first writer. See [`EndOfWriters`] for what follows when the last
+    /// The first read waits for the first writer. See [`OnHangup`] for what follows when the last
     /// one has left.
     ///
     /// ```
@@ -736,7 +742,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// let path = pipe.path().clone();
     /// let mut reader = pipe.into_reader().open()?;
     /// let mut buf = [0; 8];
-    /// assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
     ///
     /// let mut writer = WriteEnd::at(path)?.open()?;
     /// writer.write(b"hello")?;
@@ -752,7 +758,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     ///
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): the other side of a connection has left with bytes of this one
     ///   unread. What it wrote is read before; whether that was all, nobody has said.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// # Platform-specific behavior
@@ -766,7 +772,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     ///
     /// The system may not tell of them.
     pub fn read(&mut self, buf: &mut [u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
-        self.reading(buf, Until::Done)
+        self.reading(buf, WaitLimit::Done)
     }
 
     /// Reads the bytes that are there, without waiting.
@@ -780,7 +786,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     /// let mut writer = WriteEnd::at(path)?.open()?;
     /// let mut buf = [0; 8];
     /// let empty = reader.try_read(&mut buf).unwrap_err();
-    /// assert_eq!(empty.kind(), ErrorKind::NotReady); // unlike `Ok(0)`, which is the end of the stream
+    /// assert_eq!(empty.kind(), ErrorKind::WouldBlock); // unlike `Ok(0)`, which is the end of the stream
     ///
     /// writer.write(b"hello")?;
     /// assert_eq!(reader.try_read(&mut buf)?, 5);
@@ -789,10 +795,10 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read), and [`NotReady`](crate::ErrorKind::NotReady): there are none, or no
+    /// Those of [`read`](Self::read), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there are none, or no
     /// writer came yet.
     pub fn try_read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        let read = complete_by(|cx| self.poll_read_until(cx, buf, Until::Now));
+        let read = complete_by(|cx| self.poll_read_until(cx, buf, WaitLimit::Now));
         read.map_err(|error| self.failed(Operation::Receive, error))
     }
 
@@ -829,10 +835,10 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     fn reading<'a, 'b>(
         &'a mut self,
         buf: &'b mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<usize, Error>> + use<'a, 'b, M, P>> {
         type State<'a, 'b, M, P> = (&'a mut End<Read, Open<M>, P>, &'b mut [u8], usize);
-        let poll = |state: &mut State<'a, 'b, M, P>, cx: &mut Context<'_>, until: Until| {
+        let poll = |state: &mut State<'a, 'b, M, P>, cx: &mut Context<'_>, until: WaitLimit| {
             let (end, buf, bytes) = state;
             let read = ready!(end.poll_read_until(cx, buf, until));
             *bytes = read.map_err(|error| end.failed(Operation::Receive, error))?;
@@ -846,11 +852,11 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         let room = !buf.is_empty();
-        let Settings { stop, pace, .. } = &mut self.settings;
-        let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, stop.as_ref(), pace));
+        let Settings { token, pace, .. } = &mut self.settings;
+        let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, token.as_ref(), pace));
         if room && is_end(&read) && self.next_writer() {
             M::renew(&mut self.state.io)?;
         }
@@ -858,12 +864,12 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     }
 
     pub(crate) fn next_writer(&self) -> bool {
-        self.settings.end_of_writers == EndOfWriters::NextWriter
+        self.settings.on_hangup == OnHangup::NextWriter
     }
 }
 
-impl<P: Hold> End<Read, Open, P> {
-    pub(crate) fn wait_for_writer_until(&mut self, until: Until) -> Result<(), Error> {
+impl<P: PipeRef> End<Read, Open, P> {
+    pub(crate) fn wait_for_writer_until(&mut self, until: WaitLimit) -> Result<(), Error> {
         let waited = self.wait_with(until, Raw::wait_for_writer);
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
     }
@@ -884,20 +890,20 @@ impl<P: Hold> End<Read, Open, P> {
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?.spinning(Duration::from_micros(50));
+    /// let reader = pipe.into_reader().open()?.busy_poll(Duration::from_micros(50));
     /// let mut receiver = reader.into_receiver::<u32>();
     /// TypedSender::<u32>::connect(path)?.send(&7)?;
     /// assert_eq!(receiver.recv()?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
-    pub fn spinning(mut self, time: Duration) -> Self {
+    pub fn busy_poll(mut self, time: Duration) -> Self {
         self.settings.pace = Pace::Spinning(time);
         self
     }
 }
 
-impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// Writes some bytes, waiting until there is room; tells how many.
     ///
     /// ```
@@ -919,7 +925,7 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// # Errors
     ///
     /// [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
-    /// [`Stopped`](crate::ErrorKind::Stopped), or [`Io`](crate::ErrorKind::Io).
+    /// [`Cancelled`](crate::ErrorKind::Cancelled), or [`Io`](crate::ErrorKind::Io).
     ///
     /// # Platform-specific behavior
     ///
@@ -928,7 +934,7 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// The bytes of a future that was dropped may still be written, whole or not at all, until the next write. One
     /// with the same bytes goes on with them, and writes them once.
     pub fn write(&mut self, bytes: &[u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
-        self.writing(bytes, Until::Done)
+        self.writing(bytes, WaitLimit::Done)
     }
 
     /// Writes what there is room for, without waiting; tells how many bytes.
@@ -945,16 +951,16 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     ///         break error;
     ///     }
     /// };
-    /// assert_eq!(full.kind(), ErrorKind::NotReady);
+    /// assert_eq!(full.kind(), ErrorKind::WouldBlock);
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`write`](Self::write), and [`NotReady`](crate::ErrorKind::NotReady): there is no room.
+    /// Those of [`write`](Self::write), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room.
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        let written = complete_by(|cx| self.poll_write_until(cx, bytes, Until::Now));
+        let written = complete_by(|cx| self.poll_write_until(cx, bytes, WaitLimit::Now));
         written.map_err(|error| self.failed(Operation::Send, error))
     }
 
@@ -995,10 +1001,10 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     fn writing<'a, 'b>(
         &'a mut self,
         bytes: &'b [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<usize, Error>> + use<'a, 'b, M, P>> {
         type State<'a, M, P> = (&'a mut End<Write, Open<M>, P>, usize);
-        let poll = move |state: &mut State<'a, M, P>, cx: &mut Context<'_>, until: Until| {
+        let poll = move |state: &mut State<'a, M, P>, cx: &mut Context<'_>, until: WaitLimit| {
             let (end, count) = state;
             let written = ready!(end.poll_write_until(cx, bytes, until));
             *count = written.map_err(|error| end.failed(Operation::Send, error))?;
@@ -1012,75 +1018,75 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
-        M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.stop.as_ref())
+        M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.token.as_ref())
     }
 
     /// Writes some bytes, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
-    pub(crate) fn poll_write_or_take_in<Q: Hold>(
+    pub(crate) fn poll_write_or_take_in<Q: PipeRef>(
         &mut self,
         incoming: &mut End<Read, Open<M>, Q>,
         limit: usize,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
-        let (io, stop) = (&mut self.state.io, self.settings.stop.as_ref());
-        M::poll_write_or_take_in(io, incoming.io_mut(), limit, cx, bytes, until, stop)
+        let (io, token) = (&mut self.state.io, self.settings.token.as_ref());
+        M::poll_write_or_take_in(io, incoming.io_mut(), limit, cx, bytes, until, token)
     }
 
     pub(crate) fn poll_finish_until(
         &mut self,
         cx: &mut Context<'_>,
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<()>> {
-        M::poll_finish(&mut self.state.io, cx, until, self.settings.stop.as_ref())
+        M::poll_finish(&mut self.state.io, cx, until, self.settings.token.as_ref())
     }
 
-    pub(crate) async fn finish_in_place(&mut self, until: Until) -> Result<(), Error> {
+    pub(crate) async fn finish_in_place(&mut self, until: WaitLimit) -> Result<(), Error> {
         let finish = poll_fn(|cx| self.poll_finish_until(cx, until));
         let finished = woken_at::<M, _>(until, finish).await;
         finished.map_err(|error| self.failed(Operation::Finish, error))
     }
 
     /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
-    pub(crate) async fn wait_until_taken(&self, until: Until) -> io::Result<bool> {
-        let (raw, stop) = (M::raw(&self.state.io), self.settings.stop.as_ref());
-        M::attempt(until, stop, |wait| raw.wait_until_taken(wait)).await
+    pub(crate) async fn wait_until_taken(&self, until: WaitLimit) -> io::Result<bool> {
+        let (raw, token) = (M::raw(&self.state.io), self.settings.token.as_ref());
+        M::attempt(until, token, |wait| raw.wait_until_taken(wait)).await
     }
 }
 
-impl<P: Hold> ReadWithin for End<Read, Open, P> {}
-impl<P: Hold> source::half::ReadWithin for End<Read, Open, P> {
+impl<P: PipeRef> ReadTimeout for End<Read, Open, P> {}
+impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
     #[inline]
     fn poll_read_within(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
     }
 }
 
-impl<P: Hold> WriteWithin for End<Write, Open, P> {}
-impl<P: Hold> source::half::WriteWithin for End<Write, Open, P> {
+impl<P: PipeRef> WriteTimeout for End<Write, Open, P> {}
+impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
     #[inline]
     fn poll_write_within(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, until)
     }
 
-    async fn taken(&mut self, until: Until) -> io::Result<bool> {
+    async fn taken(&mut self, until: WaitLimit) -> io::Result<bool> {
         self.wait_until_taken(until).await
     }
 
-    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<io::Result<()>> {
         self.poll_finish_until(cx, until)
     }
 
@@ -1096,21 +1102,21 @@ impl<P: Hold> source::half::WriteWithin for End<Write, Open, P> {
         self.state.io.lent_mut()
     }
 
-    fn give(&mut self, until: Until) -> io::Result<usize> {
+    fn give(&mut self, until: WaitLimit) -> io::Result<usize> {
         self.wait_with(until, |io, wait| io.give(wait))
     }
 }
 
-impl<P: Hold> io::Read for End<Read, Open, P> {
+impl<P: PipeRef> io::Read for End<Read, Open, P> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        complete_by(|cx| self.poll_read_until(cx, buf, Until::Done))
+        complete_by(|cx| self.poll_read_until(cx, buf, WaitLimit::Done))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = bufs.iter().any(|buf| !buf.is_empty());
-        let (io, Settings { stop, pace, .. }) = (&mut self.state.io, &mut self.settings);
-        let read =
-            pace.read(Until::Done, |until| io.read_vectored(bufs, waiting(until, stop.as_ref())));
+        let (io, Settings { token, pace, .. }) = (&mut self.state.io, &mut self.settings);
+        let read = pace
+            .read(WaitLimit::Done, |until| io.read_vectored(bufs, waiting(until, token.as_ref())));
         if room && is_end(&read) && self.next_writer() {
             self.state.io.renew()?;
         }
@@ -1118,13 +1124,13 @@ impl<P: Hold> io::Read for End<Read, Open, P> {
     }
 }
 
-impl<P: Hold> io::Write for End<Write, Open, P> {
+impl<P: PipeRef> io::Write for End<Write, Open, P> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        complete_by(|cx| self.poll_write_until(cx, bytes, Until::Done))
+        complete_by(|cx| self.poll_write_until(cx, bytes, WaitLimit::Done))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.wait_with(Until::Done, |io, wait| io.write_vectored(bufs, wait))
+        self.wait_with(WaitLimit::Done, |io, wait| io.write_vectored(bufs, wait))
     }
 
     /// Does nothing: what is written is in the pipe.
@@ -1133,20 +1139,20 @@ impl<P: Hold> io::Write for End<Write, Open, P> {
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> fmt::Debug for End<D, Closed<M>, P> {
+impl<D: Direction, M: Mode, P: PipeRef> fmt::Debug for End<D, Closed<M>, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "End<{}, Closed>({:?})", D::NAME, self.path())
     }
 }
 
-impl<D: Direction, M: Mode, P: Hold> fmt::Debug for End<D, Open<M>, P> {
+impl<D: Direction, M: Mode, P: PipeRef> fmt::Debug for End<D, Open<M>, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "End<{}, Open>({:?})", D::NAME, self.path())
     }
 }
 
-impl Hold for PipePath {}
-impl half::Hold for PipePath {
+impl PipeRef for PipePath {}
+impl half::PipeRef for PipePath {
     fn path(&self) -> Option<&PipePath> {
         Some(self)
     }
@@ -1159,15 +1165,15 @@ impl half::Reopen for PipePath {
     }
 }
 
-impl Hold for Unnamed {}
-impl half::Hold for Unnamed {
+impl PipeRef for Unnamed {}
+impl half::PipeRef for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
     }
 }
 
-impl Hold for Erased {}
-impl half::Hold for Erased {
+impl PipeRef for Erased {}
+impl half::PipeRef for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()
     }
@@ -1188,7 +1194,7 @@ pub(crate) mod half {
     use crate::path::PipePath;
     use crate::sys::{Raw, Wait, Way};
 
-    pub trait Hold {
+    pub trait PipeRef {
         fn path(&self) -> Option<&PipePath>;
     }
 

@@ -31,11 +31,11 @@ use crate::sys::{self, Handle};
 ///     let mut server = server.into_typed::<WithHandles<Opened>, ()>()?;
 ///     let mut handles = Handles::new();
 ///     let file = handles.add(log);
-///     server.send_with(&Opened { name: "log".into(), file }, &mut handles)
+///     server.send_with_handles(&Opened { name: "log".into(), file }, &mut handles)
 /// });
 ///
 /// let mut client = client.into_typed::<(), WithHandles<Opened>>()?;
-/// let (opened, mut handles) = client.recv_with()?;
+/// let (opened, mut handles) = client.recv_with_handles()?;
 /// let mut words = String::new();
 /// handles.take::<File>(opened.file)?.read_to_string(&mut words)?;
 /// assert_eq!(words, "started");
@@ -49,7 +49,7 @@ pub struct Handles {
 
 impl Handles {
     /// So many handles may go with one message.
-    pub const MOST: usize = sys::MOST_HANDLES;
+    pub const MAX: usize = sys::MAX_HANDLES;
 
     /// No handles yet.
     ///
@@ -59,7 +59,7 @@ impl Handles {
     /// let (one, _other) = Connection::pair()?;
     /// let (_, writer) = one.split();
     /// let mut sender = writer.into_sender::<WithHandles<u32>>();
-    /// sender.send_with(&7, &mut Handles::new())?; // such a message may go without any
+    /// sender.send_with_handles(&7, &mut Handles::new())?; // such a message may go without any
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {
@@ -140,7 +140,7 @@ impl Handles {
     /// }
     /// handles.take::<File>(0)?;
     /// assert_eq!(handles.len(), 2);
-    /// assert!(handles.len() <= Handles::MOST); // as many may go with one message
+    /// assert!(handles.len() <= Handles::MAX); // as many may go with one message
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len(&self) -> usize {
@@ -167,8 +167,8 @@ impl Handles {
     /// Those that are there, to be passed on.
     pub(crate) fn drain(&mut self) -> Result<Vec<Handle>, Error> {
         let len = self.handles.len();
-        if len > Self::MOST {
-            let many = Obstacle::TooManyHandles { len, limit: Self::MOST };
+        if len > Self::MAX {
+            let many = Obstacle::TooManyHandles { len, limit: Self::MAX };
             return Err(Error::new(Operation::Send, many));
         }
         if let Some(taken) = self.handles.iter().position(Option::is_none) {
@@ -236,7 +236,7 @@ impl FromHandle for Handle {
 /// A file or a device.
 impl FromHandle for File {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
-        match sys::expect_file(&handle) {
+        match sys::ensure_file(&handle) {
             Ok(()) => Ok(handle.into()),
             Err(error) => Err((handle, Error::new(Operation::TakeHandle, error))),
         }

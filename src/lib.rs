@@ -51,15 +51,15 @@
 //! |---|---|
 //! | the picture of all states, and what does not compile | [`Pipe`] |
 //! | what opening waits for | [`End::open`] |
-//! | the end of the stream, and readers that outlive their writers | [`EndOfWriters`] |
+//! | the end of the stream, and readers that outlive their writers | [`OnHangup`] |
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
-//! | ending a wait from another thread, as at a Ctrl-C | [`Stop`] |
-//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`StreamEnd`] |
+//! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
+//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`Hangup`] |
 //! | tasks of tokio, with the feature `tokio` | `Tokio` |
-//! | many writers on one pipe | [`wire::Shared`] |
+//! | many writers on one pipe | [`wire::MultiWriter`] |
 //! | keeping a channel in a struct: what its type is called | [`TypedReceiver`](TypedReceiver#its-type) |
 //! | receiving without copying | [`Message`] |
-//! | messages both ways | [`Listener`], [`TypedConnection`], and [`Agreement`] for what is agreed before the first one |
+//! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] for what is agreed before the first one |
 //! | bytes both ways, and programs that know nothing of this crate | [`Connection`] |
 //! | who is on the other side | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
@@ -106,21 +106,20 @@
 #![doc(test(attr(deny(warnings))))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adaptive_read;
 mod channel;
-mod child;
-mod dialog;
-mod duplex;
+mod connection;
 mod end;
 mod error;
 mod handles;
-mod once;
-mod os;
-mod pace;
+mod oneshot;
+mod os_handles;
 mod path;
+mod permits;
 mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
-mod seats;
+mod process;
 #[cfg(feature = "service")]
 mod service;
 mod source;
@@ -132,33 +131,37 @@ mod tokio;
 #[cfg(test)]
 #[path = "../tests/toy/mod.rs"]
 mod toy;
+mod typed_connection;
 mod wait;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 pub use channel::{
-    LastWords, Loan, Message, Receivable, Sendable, StreamEnd, TypedReceiver, TypedSender, WireOf,
-    WithHandles, forms_agree,
+    Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
+    WithHandles, same_encoding,
 };
-pub use dialog::{Agreement, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection};
-pub use duplex::{
-    Clients, ConnectOptions, Connection, Half, Listener, ListenerOptions, ReadHalf, WriteHalf,
+pub use connection::{
+    Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
+    WriteHalf,
 };
-pub use end::{End, EndOfWriters, Erased, Hold, ReadEnd, Reopen, Unnamed, WriteEnd};
-pub use error::{CodecError, Error, ErrorKind, FrameError, Loss, Operation, TransitionError};
+pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Reopen, Unnamed, WriteEnd};
+pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
-pub use once::{
+pub use oneshot::{
     receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,
     send_checked_timeout, send_timeout,
 };
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "service")]
-pub use service::{Client, ClientOptions, Ending, Response, Serves, Service, Summary};
-pub use source::{ByteSink, ByteSource, ReadWithin, Ret, Sink, SinkRet, Source, WriteWithin};
+pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
+pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{IfExists, Peer, User};
-pub use wait::Stop;
+pub use typed_connection::{
+    Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection,
+};
+pub use wait::CancelToken;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]
@@ -173,6 +176,10 @@ pub mod migrating {}
 #[cfg(doc)]
 #[doc = include_str!("../docs/PLATFORMS.md")]
 pub mod platforms {}
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
+pub mod when_types_change {}
 
 /// The programs in the README are tested, where all its features are on.
 #[cfg(all(doctest, feature = "service", feature = "tokio"))]

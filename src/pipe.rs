@@ -6,7 +6,7 @@ use std::path::Path;
 
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, const_assert};
 
-use crate::end::{self, End, Hold, Reopen};
+use crate::end::{self, End, PipeRef, Reopen};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
@@ -76,6 +76,29 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// pipe, or an end that holds one, removes the name, unless it leads to something else by then.
 /// A child process that was forked off removes nothing.
 ///
+/// # One stream after the other
+///
+/// Nothing of what one owner, reader or writer was at is read as part of what the next one is at:
+///
+/// - A new owner begins with a new pipe. Who has the old one open is
+///   [`Disconnected`](crate::ErrorKind::Disconnected); see [`IfExists`], also for pipes that others made.
+/// - An owner that closes its reading end has ended the streams of the writers that are there: when it opens one
+///   again, they are `Disconnected`, and so is a program that waits in the system's own `open` by then. Only if it
+///   has read nothing, or has read to the end, what has come since is still there. One end that waits for the
+///   [next writer](crate::OnHangup::NextWriter) loses nobody.
+/// - Likewise a writing end that has written and is closed has ended its stream. The next one waits for a reader that
+///   comes anew; one that waits for the next writer does so by itself.
+/// - An owner that writes and loses its reader is told so. What that had not read is gone, and the rest of a
+///   message that was half sent is not sent. The next reader begins with the next message.
+/// - A reader that comes before the writer has noticed, and finds what another one has left unread, fails to read
+///   with [`Corrupt`](crate::ErrorKind::Corrupt): it has to come again.
+///
+/// What cannot be known: where the reader before has taken all that was written, and the writer is in the middle of
+/// a message, but does not write while nobody reads, the next reader begins with the rest of that. A
+/// [`Checked`](crate::wire::Checked) wire finds that out, except by chance. And a writer that is a client, not the
+/// owner, is to be closed when its reader has left in a message ([`is_half_sent`](Error::is_half_sent)): what it
+/// still sends goes to the next one.
+///
 /// ```
 /// use std::io::{Read, Write};
 /// use std::thread;
@@ -110,6 +133,7 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// last handle of either side, and is in use until then. An owner that reads gets each write of its
 /// clients whole, up to 1 MiB, however many write at once. Closing an end keeps what the other side has
 /// not read yet.
+/// Each client has a connection of its own, which ends with either side: nobody finds what another one has left.
 pub struct Pipe<S: Lifecycle> {
     state: S,
     path: PipePath,
@@ -170,7 +194,7 @@ impl Pipe<Deallocated> {
     /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put another pipe in its place, or
     ///   the pipe there, or the lock beside it, belongs to somebody else.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): there are too many open files, or there is no memory for it.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
     pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
         match Node::create(self.path.as_path(), &self.options.settings) {
@@ -257,11 +281,11 @@ impl Pipe<Allocated> {
     /// out of the function, [`open_reader`](Self::open_reader) can.
     ///
     /// ```
-    /// use typed_pipe::{EndOfWriters, Pipe, TypedSender};
+    /// use typed_pipe::{OnHangup, Pipe, TypedSender};
     ///
     /// let mut pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open()?; // not as the usual one opens
+    /// let end = pipe.reader().on_hangup(OnHangup::NextWriter).open()?; // not as the usual one opens
     /// let mut receiver = end.into_receiver::<u32>();
     /// for number in [1, 2] {
     ///     TypedSender::<u32>::connect(&path)?.send(&number)?; // and the sender leaves
@@ -282,7 +306,7 @@ impl Pipe<Allocated> {
     ///
     /// let mut pipe = Pipe::temporary()?;
     /// let failed = pipe.writer().try_open().unwrap_err(); // nobody reads from it
-    /// assert_eq!(failed.kind(), ErrorKind::NotReady);
+    /// assert_eq!(failed.kind(), ErrorKind::WouldBlock);
     /// drop(failed); // which has the end in it, and so borrows the pipe
     /// pipe.unlink()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -417,14 +441,14 @@ impl Pipe<Allocated> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let pipe = Pipe::new(&name)?.mkfifo()?;
-    /// assert!(!pipe.is_orphaned());
+    /// assert!(!pipe.is_unlinked());
     /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
-    /// assert!(pipe.is_orphaned());
+    /// assert!(pipe.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.state.node.is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.state.node.is_unlinked()
     }
 }
 
@@ -474,7 +498,7 @@ impl<D: Direction, M: Mode> End<D, Closed<M>, Pipe<Allocated>> {
 }
 
 impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
-    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_unlinked`].
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -483,21 +507,21 @@ impl<D: Direction, S> End<D, S, Pipe<Allocated>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let end = Pipe::new(&name)?.mkfifo()?.into_reader().open()?;
-    /// assert!(!end.is_orphaned());
+    /// assert!(!end.is_unlinked());
     /// std::fs::remove_file(&name)?;
-    /// assert!(end.is_orphaned()); // no further writer can come
+    /// assert!(end.is_unlinked()); // no further writer can come
     /// let pipe = end.close().into_pipe().unlink()?.mkfifo()?; // now they can
     /// # drop(pipe);
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.held().is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.held().is_unlinked()
     }
 }
 
 impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
-    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_orphaned`].
+    /// Whether the name of the pipe is gone, or leads to something else, as [`Pipe::is_unlinked`].
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -508,17 +532,17 @@ impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
     /// let mut pipe = Pipe::new(&name)?.mkfifo()?;
     /// let end = pipe.open_reader()?; // borrows the pipe, which cannot be asked itself meanwhile
     /// std::fs::remove_file(&name)?;
-    /// assert!(end.is_orphaned());
+    /// assert!(end.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn is_orphaned(&self) -> bool {
-        self.held().is_orphaned()
+    pub fn is_unlinked(&self) -> bool {
+        self.held().is_unlinked()
     }
 }
 
-impl Hold for Pipe<Allocated> {}
-impl end::half::Hold for Pipe<Allocated> {
+impl PipeRef for Pipe<Allocated> {}
+impl end::half::PipeRef for Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }
@@ -531,8 +555,8 @@ impl end::half::Reopen for Pipe<Allocated> {
     }
 }
 
-impl Hold for &mut Pipe<Allocated> {}
-impl end::half::Hold for &mut Pipe<Allocated> {
+impl PipeRef for &mut Pipe<Allocated> {}
+impl end::half::PipeRef for &mut Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }
@@ -687,6 +711,13 @@ impl PipeOptions {
     #[must_use]
     pub fn trust_any_folder(mut self) -> Self {
         self.settings.any_folder = true;
+        self
+    }
+
+    /// Lets the owner's writing ends, one after the other, write to the same readers.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn in_one_stream(mut self) -> Self {
+        self.settings.one_stream = true;
         self
     }
 

@@ -24,9 +24,9 @@
 //!
 //! # What this can and cannot do
 //!
-//! Messages and answers have no numbers: an answer that nobody fetched, because its sender died, is fetched by the
-//! next one. On Linux, senders of this crate at the same time go one after the other; on other systems, and among
-//! senders of PipeCom itself, two may take each other's answers.
+//! Messages and answers have no numbers: where a sender dies before it is answered, the next one fetches its answer,
+//! unless that is one of this crate and comes after the answer. On Linux, senders of this crate at the same time go one
+//! after the other; on other systems, and among senders of PipeCom itself, two may take each other's answers.
 //!
 //! PipeCom's senders take no answer but [`ACK`]. Its listener gives none to an empty text.
 //!
@@ -38,7 +38,7 @@
 //! | PipeCom | here |
 //! |---|---|
 //! | an invalid name | [`InvalidName`](ErrorKind::InvalidName) |
-//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`NotReady`](ErrorKind::NotReady) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
+//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`WouldBlock`](ErrorKind::WouldBlock) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
 //! | the connection failed: it is not a pipe, it is somebody else's, or it has a listener already | [`NotAPipe`](ErrorKind::NotAPipe), [`NotTrusted`](ErrorKind::NotTrusted), [`AlreadyExists`](ErrorKind::AlreadyExists), [`InUse`](ErrorKind::InUse) |
 //! | the connection failed: it broke | [`Disconnected`](ErrorKind::Disconnected), and [`Truncated`](ErrorKind::Truncated) in the middle of a line |
 //! | permission denied | [`PermissionDenied`](ErrorKind::PermissionDenied) |
@@ -46,8 +46,8 @@
 //! | – (bad bytes) | [`Corrupt`](ErrorKind::Corrupt): no base64; [`Decode`](ErrorKind::Decode): no UTF-8 |
 //!
 //! What failed is in [`Error::operation`], and where in [`Error::path`]: `NAME` or `NAME_ack`. A [`send`] that fails
-//! with [`Operation::Receive`](crate::Operation::Receive) has delivered its message and got no answer. With any other
-//! operation, it has not delivered it.
+//! with [`Operation::Receive`] has delivered its message and got no answer. With any other operation, it has not
+//! delivered it.
 //!
 //! # Platform-specific behavior
 //!
@@ -63,8 +63,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::channel::TypedReceiver;
-use crate::end::{EndOfWriters, ReadEnd, Unnamed, WriteEnd};
-use crate::error::{Error, ErrorKind, Obstacle};
+use crate::end::{OnHangup, ReadEnd, Unnamed, WriteEnd};
+use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::pipe::{Pipe, PipeOptions};
 use crate::state::{Allocated, Open};
@@ -139,8 +139,8 @@ pub fn send_timeout(
     // The answers first. While they are open here, no other sender of this crate has them open, nor sends: so the
     // next answer is to this message.
     // PipeCom's own listener may still be about to close the one before: that is not the end of this one.
-    let mut end = ReadEnd::from(acknowledging(&name)?).end_of_writers(EndOfWriters::NextWriter);
-    let answers = loop {
+    let mut end = ReadEnd::from(acknowledging(&name)?).on_hangup(OnHangup::NextWriter);
+    let mut answers = loop {
         let failed = match end.open_until(until) {
             Ok(open) => break open,
             Err(failed) => failed,
@@ -155,6 +155,9 @@ pub fn send_timeout(
         thread::sleep(left(until).min(PAUSE));
         end = failed.into_state();
     };
+    // What another sender has not fetched is no answer to this message, which is not sent yet.
+    let forgotten = answers.raw_mut().forget_left_over();
+    forgotten.map_err(|error| answers.failed(Operation::OpenReader, error))?;
     let end = WriteEnd::from(name).open_until(until)?;
     end.into_sender_with::<str, _, _>(wire()).send_until(text, until)?;
     answers.into_receiver_with(wire()).recv_until(until)
@@ -253,11 +256,12 @@ impl Listener {
     /// Those of [`new`](Self::new).
     pub fn with_options(name: impl AsRef<Path>, options: PipeOptions) -> Result<Self, Error> {
         let messages = options.at(name)?;
-        let answers = options.at(acknowledging(messages.path())?)?;
+        // Whoever reads them may read several answers with one end.
+        let answers = options.in_one_stream().at(acknowledging(messages.path())?)?;
         // The answers' pipe first: who finds the one for messages may look for the other at once.
         let answers = answers.mkfifo()?;
         let path = messages.path().clone();
-        let end = messages.mkfifo()?.into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let end = messages.mkfifo()?.into_reader().on_hangup(OnHangup::NextWriter);
         Ok(Self { path, messages: end.open()?.into_receiver_with(wire()), answers, last: None })
     }
 

@@ -140,13 +140,13 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
 /// ```
 /// use std::time::Duration;
 /// use typed_pipe::state::Blocking;
-/// use typed_pipe::{Error, ErrorKind, Pipe, ReadWithin, Receivable, TypedReceiver};
+/// use typed_pipe::{Error, ErrorKind, Pipe, ReadTimeout, Receivable, TypedReceiver};
 ///
 /// /// The next message, if it comes soon, from the end of any pipe or connection.
 /// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
 /// where
 ///     T: Receivable,
-///     R: ReadWithin<Mode = Blocking>,
+///     R: ReadTimeout<Mode = Blocking>,
 /// {
 ///     match receiver.recv_timeout(Duration::from_millis(10)) {
 ///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
@@ -163,22 +163,22 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
     label = "has no deadlines",
     note = "use the operation without a deadline, or the end of a pipe"
 )]
-pub trait ReadWithin: Source + half::ReadWithin {}
+pub trait ReadTimeout: Source + half::ReadTimeout {}
 
 /// Writing that can end at a deadline, or without waiting.
 ///
 /// The writing ends of pipes can. This trait is sealed.
 ///
 /// ```
-/// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteWithin};
+/// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteTimeout};
 ///
 /// /// Sends a line, or drops it where nobody keeps up with them, to the end of any pipe or connection.
 /// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
 /// where
-///     E: WriteWithin,
+///     E: WriteTimeout,
 /// {
 ///     match sender.try_send(line) {
-///         Err(error) if error.kind() == ErrorKind::NotReady => Ok(error.is_half_sent()),
+///         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(error.is_half_sent()),
 ///         sent => sent.map(|()| true),
 ///     }
 /// }
@@ -196,7 +196,7 @@ pub trait ReadWithin: Source + half::ReadWithin {}
     label = "has no deadlines",
     note = "use the operation without a deadline, or the end of a pipe"
 )]
-pub trait WriteWithin: Sink + half::WriteWithin {}
+pub trait WriteTimeout: Sink + half::WriteTimeout {}
 
 #[diagnostic::do_not_recommend]
 impl<R: io::Read + ?Sized> Source for R {
@@ -236,7 +236,7 @@ pub(crate) mod half {
     use std::io;
     use std::task::{Context, Poll};
 
-    use crate::sys::Until;
+    use crate::sys::WaitLimit;
 
     pub trait Source {
         fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
@@ -246,28 +246,32 @@ pub(crate) mod half {
         fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
     }
 
-    pub trait ReadWithin {
+    pub trait ReadTimeout {
         fn poll_read_within(
             &mut self,
             cx: &mut Context<'_>,
             buf: &mut [u8],
-            until: Until,
+            until: WaitLimit,
         ) -> Poll<io::Result<usize>>;
     }
 
-    pub trait WriteWithin {
+    pub trait WriteTimeout {
         fn poll_write_within(
             &mut self,
             cx: &mut Context<'_>,
             bytes: &[u8],
-            until: Until,
+            until: WaitLimit,
         ) -> Poll<io::Result<usize>>;
 
         /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
-        fn taken(&mut self, until: Until) -> impl Future<Output = io::Result<bool>>;
+        fn taken(&mut self, until: WaitLimit) -> impl Future<Output = io::Result<bool>>;
 
         /// Ends the direction of a connection; nothing, where only closing the end does that.
-        fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>>;
+        fn poll_half_close(
+            &mut self,
+            cx: &mut Context<'_>,
+            until: WaitLimit,
+        ) -> Poll<io::Result<()>>;
 
         /// Lends room for `before + len` bytes, if it will be given to the system without copying.
         fn lend(&mut self, _before: usize, _len: usize) -> bool {
@@ -285,7 +289,7 @@ pub(crate) mod half {
         }
 
         /// Puts bytes of what is lent into the pipe, as [`poll_write_within`](Self::poll_write_within) would.
-        fn give(&mut self, _until: Until) -> io::Result<usize> {
+        fn give(&mut self, _until: WaitLimit) -> io::Result<usize> {
             Ok(0)
         }
     }

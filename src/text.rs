@@ -1,12 +1,12 @@
 //! Ends as channels of lines of text.
 
 use crate::channel::{TypedReceiver, TypedSender};
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::state::{Mode, Open, Read, Write};
 use crate::wire::foreign::Lines;
 use crate::wire::{Plain, Wire};
 
-impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// Makes the end a channel that receives lines of text, without their ends.
     ///
     /// Lines end with LF or CR LF; the last one before the end of the writers needs no end of its own. A line that
@@ -37,7 +37,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     }
 }
 
-impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends lines of text, given without their ends.
     ///
     /// A line that has a line feed in it, or a carriage return at its end, is not sent:

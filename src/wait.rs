@@ -7,61 +7,61 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation};
-use crate::sys::{Event, Until, Wait};
+use crate::sys::{Event, Wait, WaitLimit};
 
 #[cfg(feature = "tokio")]
-pub(crate) use tasks::Sleeper;
+pub(crate) use tasks::CancelWatch;
 
 /// A token that ends whatever waits on it, once and for good.
 ///
-/// It is given to an end before it is opened, with [`End::stopped_by`](crate::End::stopped_by). Clones
-/// are the same token, and one token may be given to many ends. After [`stop`](Self::stop), every
+/// It is given to an end before it is opened, with [`End::cancelled_by`](crate::End::cancelled_by). Clones
+/// are the same token, and one token may be given to many ends. After [`cancel`](Self::cancel), every
 /// read and write of these ends, and every other operation that has to wait, a waiting `open` included, fails
-/// with [`ErrorKind::Stopped`](crate::ErrorKind::Stopped); nothing is lost by that: the end is as it was
+/// with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); nothing is lost by that: the end is as it was
 /// before. Messages that a receiver already holds are still delivered; then a loop over it ends.
 ///
 /// Operations of an end that has a token cost one more system call. Ends without one are not slowed down.
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{ErrorKind, Pipe, Stop};
+/// use typed_pipe::{CancelToken, ErrorKind, Pipe};
 ///
-/// let stop = Stop::new()?;
-/// let mut end = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?;
+/// let token = CancelToken::new()?;
+/// let mut end = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?;
 /// let waiting = thread::spawn(move || end.read(&mut [0; 8])); // no writer ever comes
-/// stop.stop();
-/// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+/// token.cancel();
+/// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
 /// For Ctrl-C, give a clone to whatever tells of signals in a thread or a task, such as the crate `ctrlc`. It is not
-/// for a handler of signals itself: [`stop`](Self::stop) takes a lock.
+/// for a handler of signals itself: [`cancel`](Self::cancel) takes a lock.
 ///
 /// # The rest
 ///
-/// What lies in a pipe at the stop is not read any more. A receiver that is to take it has no token, and looks for the
-/// stop itself:
+/// What lies in a pipe at the cancellation is not read any more. A receiver that is to take it has no token, and looks for the
+/// cancellation itself:
 ///
 /// ```
 /// use std::time::Duration;
-/// use typed_pipe::{ErrorKind, Pipe, Stop, TypedSender};
+/// use typed_pipe::{CancelToken, ErrorKind, Pipe, TypedSender};
 ///
-/// let stop = Stop::new()?;
+/// let token = CancelToken::new()?;
 /// let pipe = Pipe::temporary()?;
 /// let path = pipe.path().clone();
 /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
 /// let mut sender = TypedSender::<u32>::connect(path)?;
 /// sender.send_all([1, 2, 3])?;
-/// stop.stop();
+/// token.cancel();
 ///
 /// let mut numbers = Vec::new();
 /// loop {
-///     let stopped = stop.is_stopped(); // asked before the wait: what was sent before the stop is there by then
-///     let time = if stopped { Duration::ZERO } else { Duration::from_millis(100) };
+///     let cancelled = token.is_cancelled(); // asked before the wait: what was sent before the cancellation is there by then
+///     let time = if cancelled { Duration::ZERO } else { Duration::from_millis(100) };
 ///     match receiver.recv_timeout(time) {
 ///         Ok(number) => numbers.push(number),
 ///         Err(error) if error.is_end() => break,
-///         Err(error) if error.kind() == ErrorKind::TimedOut && stopped => break,
+///         Err(error) if error.kind() == ErrorKind::TimedOut && cancelled => break,
 ///         Err(error) if error.kind() == ErrorKind::TimedOut => {}
 ///         Err(error) => return Err(error),
 ///     }
@@ -70,19 +70,19 @@ pub(crate) use tasks::Sleeper;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Stop(Arc<Shared>);
+pub struct CancelToken(Arc<TokenState>);
 
-struct Shared {
+struct TokenState {
     event: Event,
-    stopped: AtomicBool,
+    cancelled: AtomicBool,
     children: Mutex<Vec<Weak<Self>>>,
     #[cfg(feature = "tokio")]
     tasks: tasks::Tasks,
 }
 
-impl Shared {
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+impl TokenState {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
         self.event.set();
         #[cfg(feature = "tokio")]
         self.tasks.wake();
@@ -90,33 +90,34 @@ impl Shared {
         let children =
             mem::take(&mut *self.children.lock().unwrap_or_else(PoisonError::into_inner));
         for child in children.iter().filter_map(Weak::upgrade) {
-            child.stop();
+            child.cancel();
         }
     }
 }
 
-impl Stop {
+impl CancelToken {
     /// Makes a token that nothing has stopped yet.
     ///
     /// ```
-    /// use typed_pipe::{Pipe, Stop};
+    /// use typed_pipe::{CancelToken, Pipe};
     ///
-    /// let stop = Stop::new()?;
-    /// let jobs = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?;
-    /// let news = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?; // one token for all
-    /// assert!(!stop.is_stopped());
+    /// let token = CancelToken::new()?;
+    /// let jobs = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?;
+    /// let news = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?; // one token for all
+    /// assert!(!token.is_cancelled());
     /// # drop((jobs, news));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
+    /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     pub fn new() -> Result<Self, Error> {
-        let event = Event::new().map_err(|error| Error::new(Operation::MakeStop, error))?;
-        Ok(Self(Arc::new(Shared {
+        let event =
+            Event::new().map_err(|error| Error::new(Operation::CreateCancelToken, error))?;
+        Ok(Self(Arc::new(TokenState {
             event,
-            stopped: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
             children: Mutex::default(),
             #[cfg(feature = "tokio")]
             tasks: tasks::Tasks::default(),
@@ -126,21 +127,21 @@ impl Stop {
     /// Makes a token that is stopped with this one, and can be stopped alone.
     ///
     /// ```
-    /// use typed_pipe::Stop;
+    /// use typed_pipe::CancelToken;
     ///
-    /// let all = Stop::new()?;
-    /// let (one, other) = (all.child()?, all.child()?);
-    /// one.stop();
-    /// assert!(!all.is_stopped() && !other.is_stopped());
-    /// all.stop();
-    /// assert!(other.is_stopped());
+    /// let all = CancelToken::new()?;
+    /// let (one, other) = (all.child_token()?, all.child_token()?);
+    /// one.cancel();
+    /// assert!(!all.is_cancelled() && !other.is_cancelled());
+    /// all.cancel();
+    /// assert!(other.is_cancelled());
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
     /// Those of [`new`](Self::new).
-    pub fn child(&self) -> Result<Self, Error> {
+    pub fn child_token(&self) -> Result<Self, Error> {
         let child = Self::new()?;
         self.adopt(&child);
         Ok(child)
@@ -154,47 +155,47 @@ impl Stop {
             children.push(Arc::downgrade(&child.0));
         }
         // It may have been stopped before the child was known.
-        if self.is_stopped() {
-            child.stop();
+        if self.is_cancelled() {
+            child.cancel();
         }
     }
 
     /// Ends all that waits on this token, now and from now on.
     ///
     /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, Stop};
+    /// use typed_pipe::{CancelToken, ErrorKind, Pipe};
     ///
-    /// let stop = Stop::new()?;
-    /// let mut end = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?;
-    /// stop.clone().stop(); // a clone is the same token
-    /// let error = end.read(&mut [0; 8]).unwrap_err(); // which begins after the stop
-    /// assert_eq!(error.kind(), ErrorKind::Stopped);
-    /// stop.stop(); // once more changes nothing
+    /// let token = CancelToken::new()?;
+    /// let mut end = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?;
+    /// token.clone().cancel(); // a clone is the same token
+    /// let error = end.read(&mut [0; 8]).unwrap_err(); // which begins after the cancellation
+    /// assert_eq!(error.kind(), ErrorKind::Cancelled);
+    /// token.cancel(); // once more changes nothing
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn stop(&self) {
-        self.0.stop();
+    pub fn cancel(&self) {
+        self.0.cancel();
     }
 
     /// Whether it was stopped.
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::Stop;
+    /// use typed_pipe::CancelToken;
     ///
-    /// let stop = Stop::new()?;
-    /// let stopped = stop.clone();
+    /// let token = CancelToken::new()?;
+    /// let cancelled = token.clone();
     /// let working = thread::spawn(move || {
-    ///     while !stopped.is_stopped() {
+    ///     while !cancelled.is_cancelled() {
     ///         thread::yield_now(); // or some work that waits for no pipe
     ///     }
     /// });
-    /// stop.stop();
+    /// token.cancel();
     /// working.join().unwrap();
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn is_stopped(&self) -> bool {
-        self.0.stopped.load(Ordering::Acquire)
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
     }
 
     pub(crate) fn event(&self) -> &Event {
@@ -202,46 +203,46 @@ impl Stop {
     }
 }
 
-impl fmt::Debug for Stop {
+impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stop").field("is_stopped", &self.is_stopped()).finish()
+        f.debug_struct("CancelToken").field("is_cancelled", &self.is_cancelled()).finish()
     }
 }
 
 /// The wait of one operation, which a token may end.
-pub(crate) fn waiting(until: Until, stop: Option<&Stop>) -> Wait<'_> {
-    Wait { until, stop: stop.map(Stop::event) }
+pub(crate) fn waiting(until: WaitLimit, token: Option<&CancelToken>) -> Wait<'_> {
+    Wait { until, token: token.map(CancelToken::event) }
 }
 
 /// The end of a time that begins now. What is too far away to be told is never.
-pub(crate) fn within(time: Duration) -> Until {
-    Instant::now().checked_add(time).map_or(Until::Done, Until::Deadline)
+pub(crate) fn within(time: Duration) -> WaitLimit {
+    Instant::now().checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline)
 }
 
 /// How long a wait may still take.
-pub(crate) fn left(until: Until) -> Duration {
+pub(crate) fn left(until: WaitLimit) -> Duration {
     match until {
-        Until::Done => Duration::MAX,
-        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
-        Until::Now => Duration::ZERO,
+        WaitLimit::Done => Duration::MAX,
+        WaitLimit::Deadline(end) => end.saturating_duration_since(Instant::now()),
+        WaitLimit::Now => Duration::ZERO,
     }
 }
 
 /// The earlier of the end of a wait and of the end of a time that begins now.
-pub(crate) fn sooner(until: Until, time: Duration) -> Until {
+pub(crate) fn sooner(until: WaitLimit, time: Duration) -> WaitLimit {
     within(left(until).min(time))
 }
 
-/// How long a wait that a stop does not end goes on before it looks for one.
-pub(crate) const LOOK_AT_STOP: Duration = Duration::from_millis(20);
+/// How long a wait that a cancelled token does not end goes on before it looks for one.
+pub(crate) const CANCEL_CHECK: Duration = Duration::from_millis(20);
 
 /// Waits until what other threads change may have changed, and tells whether that was in time.
 pub(crate) fn until_changed<'a, T>(
     changed: &Condvar,
     shared: MutexGuard<'a, T>,
-    until: Until,
+    until: WaitLimit,
 ) -> (MutexGuard<'a, T>, bool) {
-    if let Until::Done = until {
+    if let WaitLimit::Done = until {
         return (changed.wait(shared).unwrap_or_else(PoisonError::into_inner), true);
     }
     let left = left(until);
@@ -252,7 +253,7 @@ pub(crate) fn until_changed<'a, T>(
     (waited.unwrap_or_else(PoisonError::into_inner).0, true)
 }
 
-/// The tasks that a stop wakes.
+/// The tasks that a cancelled token wakes.
 #[cfg(feature = "tokio")]
 mod tasks {
     use std::fmt;
@@ -260,56 +261,56 @@ mod tasks {
     use std::sync::{Arc, Mutex, PoisonError, Weak};
     use std::task::{Context, Waker};
 
-    use super::Stop;
+    use super::CancelToken;
     use crate::error::Obstacle;
 
     /// Where one end keeps the waker of the task that waits for it.
-    type Bed = Mutex<Option<Waker>>;
+    type WakerSlot = Mutex<Option<Waker>>;
 
     #[derive(Default)]
-    pub(super) struct Tasks(Mutex<Vec<Weak<Bed>>>);
+    pub(super) struct Tasks(Mutex<Vec<Weak<WakerSlot>>>);
 
     impl Tasks {
         pub(super) fn wake(&self) {
-            let beds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            for bed in beds.iter().filter_map(Weak::upgrade) {
-                let waker = bed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for slot in slots.iter().filter_map(Weak::upgrade) {
+                let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 waker.into_iter().for_each(Waker::wake);
             }
         }
     }
 
     /// What waits under a token, in a task.
-    pub(crate) struct Sleeper {
-        stop: Stop,
-        bed: Arc<Bed>,
+    pub(crate) struct CancelWatch {
+        token: CancelToken,
+        slot: Arc<WakerSlot>,
     }
 
-    impl Sleeper {
-        pub(crate) fn new(stop: &Stop) -> Self {
-            let bed = Arc::default();
-            let mut beds = stop.0.tasks.0.lock().unwrap_or_else(PoisonError::into_inner);
-            beds.retain(|bed| bed.strong_count() > 0);
-            beds.push(Arc::downgrade(&bed));
-            Self { stop: stop.clone(), bed }
+    impl CancelWatch {
+        pub(crate) fn new(token: &CancelToken) -> Self {
+            let slot = Arc::default();
+            let mut slots = token.0.tasks.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.retain(|slot| slot.strong_count() > 0);
+            slots.push(Arc::downgrade(&slot));
+            Self { token: token.clone(), slot }
         }
 
         /// Fails once the token is stopped, and wakes the task when that comes.
         pub(crate) fn check(&self, cx: &Context<'_>) -> io::Result<()> {
-            let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *bed {
+            let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *slot {
                 Some(waker) => waker.clone_from(cx.waker()),
                 empty => *empty = Some(cx.waker().clone()),
             }
-            drop(bed);
+            drop(slot);
             // After the waker is in its place: who stops now wakes it.
-            if self.stop.is_stopped() { Err(Obstacle::Stopped.into()) } else { Ok(()) }
+            if self.token.is_cancelled() { Err(Obstacle::Cancelled.into()) } else { Ok(()) }
         }
     }
 
-    impl fmt::Debug for Sleeper {
+    impl fmt::Debug for CancelWatch {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("Sleeper").field("stop", &self.stop).finish_non_exhaustive()
+            f.debug_struct("CancelWatch").field("token", &self.token).finish_non_exhaustive()
         }
     }
 }

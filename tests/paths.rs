@@ -9,12 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
-use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared};
+use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard};
 use typed_pipe::{
-    Agreement, ConnectOptions, Connection, End, Error, Handles, LastWords, Listener, Loan, Pipe,
-    ReadEnd, ReadHalf, ReadWithin, Receivable, ReceivingHalf, Sendable, SendingHalf, Service, Sink,
-    Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
-    WriteEnd, WriteHalf, WriteWithin,
+    ConnectOptions, Connection, Delivery, End, Error, Handles, Handshake, Listener, Loan, Pipe,
+    ReadEnd, ReadHalf, ReadTimeout, Receivable, ReceivingHalf, Sendable, SendingHalf, Service,
+    Sink, Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
+    WriteEnd, WriteHalf, WriteTimeout,
 };
 
 const SOON: Duration = Duration::from_millis(1);
@@ -34,7 +34,7 @@ fn ends<M: Mode>() {
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));
 }
 
-fn receivers<R: Source + ReadWithin, F: Framing, C: BorrowingCodec>() {
+fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
     type Texts<R, F, C> = TypedReceiver<String, R, F, C>;
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv(r));
@@ -45,10 +45,10 @@ fn receivers<R: Source + ReadWithin, F: Framing, C: BorrowingCodec>() {
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_bytes(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes_timeout(r, SOON));
-    let _ = |r: &mut Texts<R, Shared, C>| drop(TypedReceiver::recv_from(r));
+    let _ = |r: &mut Texts<R, MultiWriter, C>| drop(TypedReceiver::recv_from(r));
 }
 
-fn senders<E: Sink + WriteWithin, F: Framing, C: Codec>() {
+fn senders<E: Sink + WriteTimeout, F: Framing, C: Codec>() {
     type Texts<E, F, C> = TypedSender<String, E, F, C>;
     let text = String::new;
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send(s, &text()));
@@ -65,7 +65,7 @@ fn senders<E: Sink + WriteWithin, F: Framing, C: Codec>() {
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::try_finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_timeout(s, SOON));
-    let _ = |s: Texts<E, F, C>| drop(TypedSender::say_goodbye(s));
+    let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_into_inner(s));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes(s, &[]));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_bytes(s, &[]));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes_timeout(s, &[], SOON));
@@ -93,25 +93,30 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     type Typed<F, C, M> = TypedConnection<u8, u8, F, C, M>;
     type Giving<F, C, M> = TypedConnection<WithHandles<u8>, (), F, C, M>;
     type Taking<F, C, M> = TypedConnection<(), WithHandles<u8>, F, C, M>;
-    let _ = |a: &Agreement<F, C, M>, c| drop(Agreement::make::<u8, u8>(a, c));
+    let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::perform::<u8, u8>(a, c));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::send(c, &7));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::flush(c));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::recv(c));
     let _ = |c: Typed<F, C, M>| drop(TypedConnection::finish(c));
     let _ = |c: Typed<F, C, M>| drop(TypedConnection::try_finish(c));
     let _ = |c: Typed<F, C, M>| drop(TypedConnection::finish_timeout(c, SOON));
-    let _ = |c: &mut Giving<F, C, M>, h: &mut Handles| drop(TypedConnection::send_with(c, &7, h));
-    let _ = |c: &mut Taking<F, C, M>| drop(TypedConnection::recv_with(c));
+    let _ = |c: &mut Giving<F, C, M>, h: &mut Handles| {
+        drop(TypedConnection::send_with_handles(c, &7, h))
+    };
+    let _ = |c: &mut Taking<F, C, M>| drop(TypedConnection::recv_with_handles(c));
     type Giver<F, C, M> = SendingHalf<WithHandles<u8>, F, C, M>;
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::send_with(s, &7, h));
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::try_send_with(s, &7, h));
+    let _ =
+        |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::send_with_handles(s, &7, h));
     let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
-        drop(TypedSender::send_with_timeout(s, &7, h, SOON));
+        drop(TypedSender::try_send_with_handles(s, &7, h))
+    };
+    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
+        drop(TypedSender::send_with_handles_timeout(s, &7, h, SOON));
     };
     type Taker<F, C, M> = ReceivingHalf<WithHandles<u8>, F, C, M>;
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::try_recv_with(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_timeout(r, SOON));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles(r));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::try_recv_with_handles(r));
+    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles_timeout(r, SOON));
 }
 
 /// What people write most, as arguments of iterators.
@@ -141,7 +146,7 @@ fn as_pointers() {
     type Failed = TransitionError<TypedSender<u8>>;
     let _: fn(&mut TypedReceiver<u8>) -> Result<u8, Error> = TypedReceiver::<u8>::recv;
     let _: fn(&mut TypedSender<u8>, &u8) -> Result<(), Error> = TypedSender::<u8>::send;
-    let _: fn(TypedSender<u8>) -> Result<LastWords, Failed> = TypedSender::<u8>::finish;
+    let _: fn(TypedSender<u8>) -> Result<Delivery, Failed> = TypedSender::<u8>::finish;
     let _: fn(&Listener) -> Result<Connection, Error> = <Listener>::accept;
     let _: fn(ReadEnd<Closed>) -> Result<ReadEnd, TransitionError<ReadEnd<Closed>>> = End::open;
     let _: fn(Connection) -> Result<ReadHalf, TransitionError<Connection>> = Connection::finish;
@@ -153,7 +158,7 @@ fn generic_and_blocking() {
     fn read<R: io::Read>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
         r.recv()
     }
-    fn within<R: ReadWithin<Mode = Blocking>>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
+    fn within<R: ReadTimeout<Mode = Blocking>>(r: &mut TypedReceiver<u8, R>) -> Result<u8, Error> {
         r.recv_timeout(SOON)
     }
     fn written<E: io::Write>(s: &mut TypedSender<str, E>) -> Result<(), Error> {
@@ -196,7 +201,10 @@ fn in_tasks() {
 fn every_path_names_one_thing() {
     let _ = (ends::<Blocking>, ends::<Tokio>);
     let _ = (connections::<Blocking>, connections::<Tokio>);
-    let _ = (receivers::<ReadEnd, LengthPrefixed, Postcard>, senders::<WriteEnd, Shared, Postcard>);
+    let _ = (
+        receivers::<ReadEnd, LengthPrefixed, Postcard>,
+        senders::<WriteEnd, MultiWriter, Postcard>,
+    );
     let _ = receivers::<ReadEnd<Open<Tokio>>, LengthPrefixed, Postcard>;
     let _ = senders::<WriteEnd<Open<Tokio>>, LengthPrefixed, Postcard>;
     let _ = typed_connections::<LengthPrefixed, Postcard, Blocking>;

@@ -80,10 +80,18 @@ fn events<F: Framing, C: Codec>(wire: Wire<F, C>, bytes: &[u8], piece: usize) ->
         }
     }
     events.push(format!("finished: {}", decoder.is_finished()));
+    match decoder.step_at_end() {
+        Ok(true) => {
+            events.push(message(&mut decoder, limited));
+            assert!(!decoder.step_at_end().unwrap(), "it was the last");
+        }
+        Ok(false) => {}
+        Err(error) => events.push(format!("{:?}", error.kind())),
+    }
     loop {
         let end = decoder.end();
         events.push(format!("{:?}", end.kind()));
-        if end.kind() != ErrorKind::Lost {
+        if end.kind() != ErrorKind::MessageLost {
             return events;
         }
         assert!(events.len() <= 3 * bytes.len() + 3, "the end goes on for ever");

@@ -199,7 +199,7 @@ impl World {
         let Thing::Listening(listener) = &slot.thing else { return };
         let accepted = listener.try_accept();
         let Some(number) = slot.waiting.pop_front() else {
-            return assert_eq!(kind(accepted), ErrorKind::NotReady);
+            return assert_eq!(kind(accepted), ErrorKind::WouldBlock);
         };
         let (reader, writer) = accepted.expect("accepted").split();
         let side = &mut self.connections[number][1];
@@ -255,7 +255,7 @@ impl World {
                 assert_eq!(buf[..count], expected);
             }
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 assert!(side.held.is_empty() && !side.ended);
             }
         }
@@ -372,7 +372,7 @@ impl Slot {
             _ if !self.named => Some(ErrorKind::NotFound),
             Thing::Listening(_) => Some(ErrorKind::NotAPipe),
             Thing::Reading(_) => None,
-            _ => Some(ErrorKind::NotReady),
+            _ => Some(ErrorKind::WouldBlock),
         };
         match what {
             None => self.fifo.writers.push(opened.expect("opened")),
@@ -417,7 +417,7 @@ impl Slot {
             Err(error) => {
                 let silent = !self.fifo.writers.is_empty() || !self.fifo.gone;
                 assert!(silent && self.fifo.held.is_empty(), "{error}");
-                assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
             }
         }
     }

@@ -3,10 +3,12 @@
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines, Npipes};
+use typed_pipe::wire::foreign::{
+    Base64Datagrams, Base64Lines, ConcatenatedJson, Lines, Npipes,
+};
 use typed_pipe::wire::{
     Bincode, Checked, Codec, Decoder, DepthLimit, Framing, Json, LengthPrefixed, Plain, Postcard,
-    Shared, Wire,
+    MultiWriter, Wire,
 };
 
 /// Something that is done on any wire.
@@ -16,18 +18,24 @@ pub trait OnWire {
 
 /// Does it on the wire of this number: each framing with each codec has some.
 pub fn on_wire(number: u8, limit: u32, it: impl OnWire) {
+    if number >= 240 {
+        return on_codec(number - 240, ConcatenatedJson::default().limit(limit), it);
+    }
     match number % 10 {
         0 => on_codec(number / 10, LengthPrefixed::default().limit(limit), it),
         1 => on_codec(number / 10, Checked::default().limit(limit), it),
         2 => on_codec(number / 10, Npipes::default().limit(limit), it),
         3 => on_codec(number / 10, Npipes::default().without_crc().limit(limit), it),
         4 => on_codec(number / 10, Lines::default().limit(limit), it),
-        5 => on_codec(number / 10, Lines::default().skip_blank().limit(limit), it),
+        5 => {
+            let strict = Lines::default().skip_blank().require_last_feed().limit(limit);
+            on_codec(number / 10, strict, it)
+        }
         6 => on_codec(number / 10, Base64Lines::default().limit(limit), it),
         7 => on_codec(number / 10, Base64Datagrams::default().limit(limit), it),
-        8 => on_codec(number / 10, Shared::default().limit(limit), it),
+        8 => on_codec(number / 10, MultiWriter::default().limit(limit), it),
         _ => {
-            let small = Shared::default().limit(limit).total_limit(600).idle_limit(2000);
+            let small = MultiWriter::default().limit(limit).total_limit(600).stall_limit(2000);
             on_codec(number / 10, small, it);
         }
     }

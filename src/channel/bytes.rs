@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::sender::TypedSender;
 use crate::error::{Error, Operation};
-use crate::source::{Sink, SinkRet, WriteWithin};
+use crate::source::{Sink, SinkRet, WriteTimeout};
 use crate::state::{Runtime as _, complete_by};
-use crate::sys::{LARGE, Until};
+use crate::sys::{LARGE, WaitLimit};
 use crate::wire::{Codec, Framing, Header, LengthPrefixed, Postcard};
 
 /// How much is copied before it is given to the pipe: a reader takes it while the next piece is copied.
 const PIECE: usize = 64 << 10;
 
-impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F, C> {
+impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Sends a message that is these bytes and nothing else, with all that was fed before.
     ///
     /// The codec has no part in it: the frame carries the bytes as they are, and
@@ -60,7 +60,7 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
         &'a mut self,
         bytes: &[u8],
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
-        self.send_bytes_until(bytes, Until::Done)
+        self.send_bytes_until(bytes, WaitLimit::Done)
     }
 
     /// Sends a message of bytes if there is room for all of it.
@@ -74,7 +74,7 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
     /// sender.try_send_bytes(b"a thumbnail")?; // there is room
     /// let error = sender.try_send_bytes(&vec![7; 1 << 20]).unwrap_err(); // more than there is room for
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// if !error.is_half_sent() {
     ///     println!("it may be sent again");
     /// }
@@ -84,11 +84,11 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
     ///
     /// # Errors
     ///
-    /// Those of [`send_bytes`](Self::send_bytes), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or
+    /// Those of [`send_bytes`](Self::send_bytes), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or
     /// only for a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.stage_or_give(bytes, Until::Now)?;
-        self.write_here(Until::Now)
+        self.stage_or_give(bytes, WaitLimit::Now)?;
+        self.write_here(WaitLimit::Now)
     }
 
     /// Sends a message of bytes, waiting for some time at most.
@@ -168,14 +168,14 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
     fn send_bytes_until<'a>(
         &'a mut self,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
         let staged = self.stage_or_give(bytes, until);
         self.sending_until(staged, until)
     }
 
     /// Stages the bytes, unless they can be given to the pipe without being copied, here and now.
-    fn stage_or_give(&mut self, bytes: &[u8], until: Until) -> Result<(), Error> {
+    fn stage_or_give(&mut self, bytes: &[u8], until: WaitLimit) -> Result<(), Error> {
         let large = E::Mode::BLOCKS && bytes.len() >= LARGE;
         let header = if large { self.outgoing.header(bytes.len())? } else { None };
         let Some(header) = header else {
@@ -198,7 +198,7 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
     }
 
     /// Writes what is left of a frame from where it lies. Only the header and what goes with it are copied before.
-    fn write_from(&mut self, head: &[u8], bytes: &[u8], until: Until) -> Result<(), Error> {
+    fn write_from(&mut self, head: &[u8], bytes: &[u8], until: WaitLimit) -> Result<(), Error> {
         let mut rest = bytes;
         if !head.is_empty() {
             let (piece, more) = bytes.split_at(bytes.len().min(LARGE));
@@ -222,7 +222,7 @@ impl<T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> TypedSender<T, E, F
         mut part: Part<'_>,
         begun: bool,
         more: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Result<(), Error> {
         let mut half_sent = begun;
         while !part.left(&self.io).is_empty() {
@@ -255,14 +255,14 @@ enum Part<'a> {
 
 impl Part<'_> {
     /// What is not written yet.
-    fn left<'a, E: WriteWithin>(&'a self, io: &'a E) -> &'a [u8] {
+    fn left<'a, E: WriteTimeout>(&'a self, io: &'a E) -> &'a [u8] {
         match self {
             Self::Lent => io.lent(),
             Self::Lying(bytes) => bytes,
         }
     }
 
-    fn write<E: WriteWithin>(&mut self, io: &mut E, until: Until) -> io::Result<usize> {
+    fn write<E: WriteTimeout>(&mut self, io: &mut E, until: WaitLimit) -> io::Result<usize> {
         match self {
             Self::Lent => io.give(until),
             Self::Lying(bytes) => {
@@ -299,7 +299,7 @@ pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
     pages: Option<Header>,
 }
 
-impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, F, C> {
+impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E, F, C> {
     /// Sends the bytes as a message, with all that was fed before.
     ///
     /// ```
@@ -322,7 +322,7 @@ impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, 
     /// Those of [`send_bytes`](TypedSender::send_bytes). Unless the error says that the message is
     /// [half sent](Error::is_half_sent), the bytes are gone with the loan.
     pub fn send(self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
-        self.send_until(Until::Done)
+        self.send_until(WaitLimit::Done)
     }
 
     /// Sends the bytes if there is room for all of them.
@@ -341,7 +341,7 @@ impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, 
     ///         break error; // unless it is half sent, what was filled in is gone
     ///     }
     /// };
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -350,7 +350,7 @@ impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, 
     ///
     /// Those of [`try_send_bytes`](TypedSender::try_send_bytes), as in [`send`](Self::send).
     pub fn try_send(self) -> Result<(), Error> {
-        self.stage_or_give(Until::Now)?.write_here(Until::Now)
+        self.stage_or_give(WaitLimit::Now)?.write_here(WaitLimit::Now)
     }
 
     /// Sends the bytes, waiting for some time at most.
@@ -382,13 +382,13 @@ impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, 
         self.send_until(E::Mode::within(timeout))
     }
 
-    fn send_until(self, until: Until) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
+    fn send_until(self, until: WaitLimit) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
         let Self { sender, pages, .. } = self;
         let staged = Self::stage(sender, pages, until);
         sender.sending_until(staged, until)
     }
 
-    fn stage_or_give(self, until: Until) -> Result<&'a mut TypedSender<T, E, F, C>, Error> {
+    fn stage_or_give(self, until: WaitLimit) -> Result<&'a mut TypedSender<T, E, F, C>, Error> {
         let Self { sender, pages, .. } = self;
         Self::stage(sender, pages, until)?;
         Ok(sender)
@@ -397,7 +397,7 @@ impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, 
     fn stage(
         sender: &mut TypedSender<T, E, F, C>,
         pages: Option<Header>,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<(), Error> {
         let Some(header) = pages else { return sender.outgoing.stage_lent() };
         sender.write_out_here(until)?;
@@ -406,7 +406,7 @@ impl<'a, T: ?Sized, E: Sink + WriteWithin, F: Framing, C: Codec> Loan<'a, T, E, 
     }
 }
 
-impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> Deref for Loan<'_, T, E, F, C> {
+impl<T: ?Sized, E: WriteTimeout, F: Framing, C: Codec> Deref for Loan<'_, T, E, F, C> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -417,7 +417,7 @@ impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> Deref for Loan<'_, T, E, F
     }
 }
 
-impl<T: ?Sized, E: WriteWithin, F: Framing, C: Codec> DerefMut for Loan<'_, T, E, F, C> {
+impl<T: ?Sized, E: WriteTimeout, F: Framing, C: Codec> DerefMut for Loan<'_, T, E, F, C> {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &self.pages {
             Some(header) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Operation};
-use crate::wire::{Codec, Decoder, Framing, Shared, Wire, WriterId};
+use crate::wire::{Codec, Decoder, Framing, MultiWriter, Wire, WriterId};
 
 /// The decoder of a receiver, and where it is in its stream.
 ///
@@ -19,7 +19,7 @@ pub(crate) struct Incoming<F, C> {
     /// Whether the other side ends each message, so that what the end of the stream leaves is none.
     ends_required: bool,
     stage: Stage,
-    last_end: Option<StreamEnd>,
+    last_hangup: Option<Hangup>,
     /// How the stream was cut off, until that is told.
     cut_off: Option<io::Error>,
     /// Whether an iterator was given an error after which nothing comes.
@@ -27,7 +27,7 @@ pub(crate) struct Incoming<F, C> {
 }
 
 /// The bytes of one read.
-const MOST: usize = 64 * 1024;
+const MAX_READ: usize = 64 * 1024;
 
 /// Where a receiver is in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,36 +43,36 @@ enum Stage {
     Skipping,
 }
 
-/// How the writers of a pipe ended: see [`TypedReceiver::last_end`](crate::TypedReceiver::last_end).
+/// How the writers of a pipe ended: see [`TypedReceiver::last_hangup`](crate::TypedReceiver::last_hangup).
 ///
 /// ```
-/// use typed_pipe::{TypedReceiver, TypedSender, StreamEnd};
+/// use typed_pipe::{Hangup, TypedReceiver, TypedSender};
 ///
 /// let end_of = |bytes: &[u8]| {
 ///     let mut receiver = TypedReceiver::<u8, _>::new(bytes); // in place of a pipe whose writers have left
 ///     receiver.by_ref().for_each(drop);
-///     receiver.last_end()
+///     receiver.last_hangup()
 /// };
 /// let mut sender = TypedSender::<u8, _>::new(Vec::new());
 /// sender.send(&7)?;
-/// assert_eq!(end_of(sender.get_ref()), Some(StreamEnd::Vanished));
-/// assert_eq!(end_of(&sender.get_ref()[..3]), Some(StreamEnd::VanishedInMessage));
-/// assert_eq!(end_of(&sender.say_goodbye()?), Some(StreamEnd::Finished));
+/// assert_eq!(end_of(sender.get_ref()), Some(Hangup::Disconnected));
+/// assert_eq!(end_of(&sender.get_ref()[..3]), Some(Hangup::Truncated));
+/// assert_eq!(end_of(&sender.finish_into_inner()?), Some(Hangup::Finished));
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum StreamEnd {
+pub enum Hangup {
     /// The last one said that this was all: to a receive that is at its end,
     /// [`ErrorKind::Finished`](crate::ErrorKind::Finished).
     Finished,
     /// The last one left between two messages, without a goodbye: to a receive that is at its end,
     /// [`ErrorKind::Disconnected`](crate::ErrorKind::Disconnected).
-    Vanished,
+    Disconnected,
     /// One left in the middle of a message, which is lost: to a receive,
     /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated), or on a wire of many writers
-    /// [`Lost`](crate::ErrorKind::Lost).
-    VanishedInMessage,
+    /// [`MessageLost`](crate::ErrorKind::MessageLost).
+    Truncated,
 }
 
 impl<F, C> Incoming<F, C> {
@@ -91,8 +91,8 @@ impl<F, C> Incoming<F, C> {
         self.ends_required = true;
     }
 
-    pub(super) fn last_end(&self) -> Option<StreamEnd> {
-        self.last_end
+    pub(super) fn last_hangup(&self) -> Option<Hangup> {
+        self.last_hangup
     }
 
     /// The bytes that were read, and belong to no message that was received.
@@ -105,7 +105,7 @@ impl<F, C> Incoming<F, C> {
     /// A read that took all that a wide pipe holds would let the writer sleep until there is nothing left to read.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         let room = self.decoder.spare();
-        let most = room.len().min(MOST);
+        let most = room.len().min(MAX_READ);
         room.get_mut(..most).unwrap_or_default()
     }
 }
@@ -118,7 +118,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             next_writer: false,
             ends_required: false,
             stage: Stage::Reading,
-            last_end: None,
+            last_hangup: None,
             cut_off: None,
             failed: false,
         }
@@ -175,8 +175,9 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     /// written: that waits for the processor's stores, and takes a sixth of the time of a small message.
     #[inline(always)]
     pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
-        let (path, stage, last_end) = (self.path.as_ref(), &mut self.stage, &mut self.last_end);
-        self.decoder.decoded().map_err(|error| undecodable(error, stage, last_end).at(path))
+        let (path, stage, last_hangup) =
+            (self.path.as_ref(), &mut self.stage, &mut self.last_hangup);
+        self.decoder.decoded().map_err(|error| undecodable(error, stage, last_hangup).at(path))
     }
 
     /// What a receive is to an iterator, or a stream. What every later receive would come to as well ends it.
@@ -186,7 +187,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
             Err(error) => error,
         };
         let ended = error.is_end() && !error.is_cut_off();
-        if ended || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Stopped) {
+        if ended || matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Cancelled) {
             return None;
         }
         self.failed = error.is_fatal();
@@ -222,7 +223,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         self.stage = match self.stage {
             Stage::Skipping => {
                 // Whatever they said last was not looked at.
-                self.last_end = Some(StreamEnd::VanishedInMessage);
+                self.last_hangup = Some(Hangup::Truncated);
                 self.cut_off = None;
                 self.decoder.reset();
                 Stage::Reading
@@ -236,13 +237,13 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
         let mut end = self.decoder.end();
         if !noted {
-            self.last_end = Some(match end.kind() {
-                ErrorKind::Finished => StreamEnd::Finished,
-                ErrorKind::Disconnected => StreamEnd::Vanished,
-                _ => StreamEnd::VanishedInMessage,
+            self.last_hangup = Some(match end.kind() {
+                ErrorKind::Finished => Hangup::Finished,
+                ErrorKind::Disconnected => Hangup::Disconnected,
+                _ => Hangup::Truncated,
             });
         }
-        if end.kind() == ErrorKind::Lost {
+        if end.kind() == ErrorKind::MessageLost {
             // There may be more.
             self.stage = Stage::Ending { noted: true };
             return Err(end.at(self.path.as_ref()));
@@ -268,9 +269,9 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
 
 /// Notes what it says of the end of the writers that the message does not decode.
 #[cold]
-fn undecodable(error: Error, stage: &mut Stage, last_end: &mut Option<StreamEnd>) -> Error {
+fn undecodable(error: Error, stage: &mut Stage, last_hangup: &mut Option<Hangup>) -> Error {
     if error.kind() == ErrorKind::Truncated {
-        *last_end = Some(StreamEnd::VanishedInMessage);
+        *last_hangup = Some(Hangup::Truncated);
         *stage = Stage::Ending { noted: true };
     }
     error
@@ -281,7 +282,7 @@ fn is_cut_off(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-impl<C: Codec> Incoming<Shared, C> {
+impl<C: Codec> Incoming<MultiWriter, C> {
     /// The writer of the message that was received last.
     pub(super) fn last_writer(&self) -> Option<WriterId> {
         self.decoder.wire().framing().writer()

@@ -22,7 +22,7 @@ use crate::wire::BorrowingCodec;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     label = "not a message",
-    note = "add `#[derive(serde::Serialize)]` to `{Self}`; what is `WithHandles` goes by `send_with`"
+    note = "add `#[derive(serde::Serialize)]` to `{Self}`; what is `WithHandles` goes by `send_with_handles`"
 )]
 pub trait Sendable: Serialize {}
 
@@ -50,7 +50,7 @@ impl<T: Serialize + ?Sized> Sendable for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received",
     label = "not an owned message",
-    note = "add `#[derive(serde::Deserialize)]` to `{Self}`; what is `WithHandles` comes by `recv_with`"
+    note = "add `#[derive(serde::Deserialize)]` to `{Self}`; what is `WithHandles` comes by `recv_with_handles`"
 )]
 pub trait Receivable: DeserializeOwned {}
 
@@ -62,7 +62,7 @@ impl<T: DeserializeOwned> Receivable for T {}
 ///
 /// Both forms must have the same bytes on the wire: the same fields in the same order. For postcard and
 /// bincode, `String` and `&str` are the same, and so are `Vec<u8>` and `&[u8]`. The compiler cannot see that
-/// they are; a test can, with [`forms_agree`].
+/// they are; a test can, with [`same_encoding`].
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ pub trait Message {
 /// ```
 /// use serde::{Deserialize, Serialize};
 /// use typed_pipe::wire::Postcard;
-/// use typed_pipe::{Message, forms_agree};
+/// use typed_pipe::{Message, same_encoding};
 ///
 /// #[derive(Serialize, Deserialize)]
 /// struct Job {
@@ -119,10 +119,10 @@ pub trait Message {
 ///     type Ref<'a> = JobRef<'a>;
 /// }
 ///
-/// assert!(!forms_agree(&Postcard, &Job { id: 1, command: "make".into() }));
-/// assert!(forms_agree(&Postcard, &String::from("the same")));
+/// assert!(!same_encoding(&Postcard, &Job { id: 1, command: "make".into() }));
+/// assert!(same_encoding(&Postcard, &String::from("the same")));
 /// ```
-pub fn forms_agree<T, C>(codec: &C, value: &T) -> bool
+pub fn same_encoding<T, C>(codec: &C, value: &T) -> bool
 where
     T: Message + Serialize,
     C: BorrowingCodec,

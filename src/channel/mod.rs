@@ -11,32 +11,32 @@ mod with_handles;
 
 use static_assertions::assert_impl_all;
 
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::state::{Mode, Open, Read, Write};
 use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
 
 pub use bytes::Loan;
-pub use incoming::StreamEnd;
-pub use message::{Message, Receivable, Sendable, forms_agree};
-pub use outgoing::LastWords;
+pub use incoming::Hangup;
+pub use message::{Message, Receivable, Sendable, same_encoding};
+pub use outgoing::Delivery;
 pub use receiver::TypedReceiver;
 pub use sender::TypedSender;
 pub use wire_of::WireOf;
 pub use with_handles::WithHandles;
 
-impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// Makes the end a channel that receives values of one type, on the usual wire.
     ///
     /// The other side must send the same type, on the same wire.
     ///
     /// ```
-    /// use typed_pipe::{Pipe, Stop};
+    /// use typed_pipe::{CancelToken, Pipe};
     ///
-    /// let stop = Stop::new()?;
-    /// let end = Pipe::temporary()?.into_reader().stopped_by(&stop).open()?; // what an end was told
+    /// let token = CancelToken::new()?;
+    /// let end = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?; // what an end was told
     /// let receiver = end.into_receiver::<u32>();
-    /// stop.stop();
+    /// token.cancel();
     /// assert_eq!(receiver.count(), 0); // holds for the channel: its loop ends
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -68,7 +68,7 @@ impl<M: Mode, P: Hold> End<Read, Open<M>, P> {
     }
 }
 
-impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
+impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends values of one type, on the usual wire.
     ///
     /// The other side must receive the same type, on the same wire.
@@ -94,12 +94,12 @@ impl<M: Mode, P: Hold> End<Write, Open<M>, P> {
     /// Makes the end a channel that sends values of one type, on a wire of choice.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{Pipe, WriteEnd};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let wire = Wire::default().with_framing(Shared::default()); // of many writers
+    /// let wire = Wire::default().with_framing(MultiWriter::default()); // of many writers
     /// let reader = pipe.into_reader().open()?;
     /// let mut one = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());
     /// let mut other = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());

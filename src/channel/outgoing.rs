@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Operation};
+use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::wire::{Codec, Encoder, Framing, Header, Wire};
 
 /// Bytes that are collected before they are written: as many as a pipe usually holds.
@@ -20,6 +20,8 @@ pub(crate) struct Outgoing<F, C> {
     path: Option<Arc<Path>>,
     /// Whether the last thing that was staged is the goodbye.
     goodbye: bool,
+    /// Whether the reader has left in the middle of the last message, of which the next reader is to get nothing.
+    torn: bool,
 }
 
 impl<F, C> Outgoing<F, C> {
@@ -34,14 +36,18 @@ impl<F, C> Outgoing<F, C> {
     }
 
     /// The error of an operation of this sender.
-    pub(crate) fn failed(&self, operation: Operation, error: io::Error) -> Error {
+    pub(crate) fn failed(&mut self, operation: Operation, error: io::Error) -> Error {
+        if left_by_reader(&error) {
+            self.torn = true;
+            self.encoder.cut();
+        }
         Error::new(operation, error).at(self.path.as_ref())
     }
 }
 
 impl<F: Framing, C: Codec> Outgoing<F, C> {
     pub(super) fn new(wire: Wire<F, C>) -> Self {
-        Self { encoder: Encoder::new(wire), path: None, goodbye: false }
+        Self { encoder: Encoder::new(wire), path: None, goodbye: false, torn: false }
     }
 
     /// Tells the wire how many bytes one write puts into the pipe unmixed.
@@ -63,18 +69,21 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
 
     /// The header of a payload of so many bytes, where header and payload are the whole frame.
     pub(super) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
-        self.goodbye = false;
+        (self.goodbye, self.torn) = (false, false);
         self.encoder.header(len).map_err(|error| error.at(self.path.as_ref()))
     }
 
     /// Stages the first part of a frame as it is.
     pub(super) fn stage_first_part(&mut self, part: &[u8]) {
+        self.torn = false;
         self.encoder.stage_first_part(part);
     }
 
     /// Stages a part of a frame that follows another.
     pub(super) fn stage_next_part(&mut self, part: &[u8]) {
-        self.encoder.stage_next_part(part);
+        if !self.torn {
+            self.encoder.stage_next_part(part);
+        }
     }
 
     /// Makes room behind what is staged for a message of so many bytes, to be filled in place.
@@ -137,14 +146,14 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     /// What is known at the end, and whether the other side was told of that: by the goodbye, or by the end of the
     /// direction.
     pub(crate) fn last_words(
-        &self,
+        &mut self,
         taken: bool,
         half_closed: io::Result<()>,
-    ) -> Result<LastWords, Error> {
+    ) -> Result<Delivery, Error> {
         match half_closed.map_err(|error| self.failed(Operation::Finish, error)) {
             Err(error) if !self.goodbye || error.kind() != ErrorKind::Unsupported => Err(error),
-            _ if taken => Ok(LastWords::Taken),
-            _ => Ok(LastWords::Sent),
+            _ if taken => Ok(Delivery::Drained),
+            _ => Ok(Delivery::Sent),
         }
     }
 
@@ -153,6 +162,12 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         let half_sent = !self.encoder.withdraw();
         error.half_sent(half_sent)
     }
+}
+
+/// Whether the reader of an owner has left, so that the next one begins anew.
+fn left_by_reader(error: &io::Error) -> bool {
+    let obstacle = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(obstacle, Some(Obstacle::ReaderLeft))
 }
 
 impl<F, C> Drop for Outgoing<F, C> {
@@ -168,7 +183,7 @@ impl<F, C> Drop for Outgoing<F, C> {
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{LastWords, Pipe, TypedSender};
+/// use typed_pipe::{Delivery, Pipe, TypedSender};
 ///
 /// let pipe = Pipe::temporary()?;
 /// let path = pipe.path().clone();
@@ -177,8 +192,8 @@ impl<F, C> Drop for Outgoing<F, C> {
 /// let mut sender = TypedSender::<u32>::connect(path)?;
 /// sender.send(&7)?;
 /// match sender.finish()? {
-///     LastWords::Taken => println!("it is in the hands of the reader"),
-///     LastWords::Sent => println!("it is in those of the system, and may be in the pipe still"),
+///     Delivery::Drained => println!("it is in the hands of the reader"),
+///     Delivery::Sent => println!("it is in those of the system, and may be in the pipe still"),
 ///     _ => {}
 /// }
 /// assert_eq!(receiving.join().unwrap(), 1);
@@ -186,9 +201,9 @@ impl<F, C> Drop for Outgoing<F, C> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum LastWords {
+pub enum Delivery {
     /// The reader has taken all of them out of the pipe.
-    Taken,
+    Drained,
     /// They are in the hands of the kernel. This system tells no more.
     Sent,
 }

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::incoming::{Incoming, StreamEnd};
+use super::incoming::{Hangup, Incoming};
 use super::message::{Message, Receivable};
-use crate::end::{End, Hold, ReadEnd};
+use crate::end::{End, PipeRef, ReadEnd};
 use crate::error::{Error, FrameError, Operation};
-use crate::source::{ReadWithin, Ret, Source};
+use crate::source::{ReadTimeout, Ret, Source};
 use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{
-    BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire, WriterId,
+    BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire, WriterId,
 };
 
 /// Receives values of one type.
@@ -56,13 +56,13 @@ use crate::wire::{
 ///
 /// ```
 /// use typed_pipe::state::{Allocated, Open};
-/// use typed_pipe::wire::Shared;
+/// use typed_pipe::wire::MultiWriter;
 /// use typed_pipe::{Pipe, ReadEnd, TypedReceiver};
 ///
 /// struct Program {
 ///     news: TypedReceiver<String>, // of `TypedReceiver::connect`
 ///     jobs: TypedReceiver<u32, ReadEnd<Open, Pipe<Allocated>>>, // of `Pipe::into_reader`
-///     logs: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, Shared>,
+///     logs: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, MultiWriter>,
 /// }
 /// # let _ = |program: Program| (program.news, program.jobs, program.logs);
 /// ```
@@ -162,13 +162,13 @@ impl<T, R: Source> TypedReceiver<T, R> {
 impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// How the writers ended the last time that all of them had left; `None` before.
     ///
-    /// Where the [next writer](crate::EndOfWriters::NextWriter) is awaited and no error tells of an end, this does; and
+    /// Where the [next writer](crate::OnHangup::NextWriter) is awaited and no error tells of an end, this does; and
     /// after a loop, which ends for a writer that was killed between two messages as for one that has finished. After bytes that were not in order, it
-    /// is [`VanishedInMessage`](StreamEnd::VanishedInMessage).
+    /// is [`Truncated`](Hangup::Truncated).
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Pipe, TypedSender, StreamEnd};
+    /// use typed_pipe::{Hangup, Pipe, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -182,18 +182,19 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// for number in receiver.by_ref() {
     ///     println!("{}", number?);
     /// }
-    /// assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+    /// assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
     /// # sender.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn last_end(&self) -> Option<StreamEnd> {
-        self.incoming.last_end()
+    pub fn last_hangup(&self) -> Option<Hangup> {
+        self.incoming.last_hangup()
     }
 
     /// The bytes of the message that the last receive found, whether they could be decoded or not; `None` where it found
     /// none.
     ///
-    /// After a [`Decode`](crate::ErrorKind::Decode) they say which message it was. They stay until the next receive.
+    /// After a [`Decode`](crate::ErrorKind::Decode) they say which message it was, and after a
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) that is not fatal which line, with its end. They stay until the next receive.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -303,7 +304,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// A receiver over anything that bytes can be read from, on a wire of choice.
     ///
     /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
-    /// path, and keeps to the end's [policy](crate::EndOfWriters).
+    /// path, and keeps to the end's [policy](crate::OnHangup).
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Wire};
@@ -356,12 +357,12 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// - [`Truncated`](crate::ErrorKind::Truncated): the last writer has left in the middle of a message.
     /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`Corrupt`](crate::ErrorKind::Corrupt): the bytes are not in
     ///   order. Fatal; every later receive is [`Poisoned`](crate::ErrorKind::Poisoned).
-    /// - [`Lost`](crate::ErrorKind::Lost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
-    ///   [fatal](Error::is_fatal), on a [wire of many writers](Shared): a message or a writer is lost, and the
+    /// - [`MessageLost`](crate::ErrorKind::MessageLost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
+    ///   [fatal](Error::is_fatal), on a [wire of many writers](MultiWriter): a message or a writer is lost, and the
     ///   others are not touched.
     /// - [`NotFound`](crate::ErrorKind::NotFound): no writer is there, and none can come, since the name of the pipe was
     ///   removed. Fatal. It takes up to a second to be noticed.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other. Fatal.
     #[inline(always)]
     pub fn recv(&mut self) -> Ret<R, impl Future<Output = Result<T, Error>>>
@@ -379,7 +380,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
-    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady); // nobody writes yet
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // nobody writes yet
     ///
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
@@ -391,11 +392,11 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv), and [`NotReady`](crate::ErrorKind::NotReady).
+    /// Those of [`recv`](Self::recv), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.fill_now()?;
         self.incoming.message()
@@ -424,18 +425,18 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.recv_until(R::Mode::within(timeout))
     }
 
     pub(crate) fn recv_until(
         &mut self,
-        until: Until,
+        until: WaitLimit,
     ) -> Ret<R, impl Future<Output = Result<T, Error>>>
     where
         T: Receivable,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.receive_until(until, Self::found)
     }
@@ -491,7 +492,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// loop {
     ///     match receiver.try_recv_ref() {
     ///         Ok(word) => letters += word.len(), // it borrows, and is counted without a copy
-    ///         Err(error) if error.kind() == ErrorKind::NotReady => {} // time for something else
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => {} // time for something else
     ///         Err(error) if error.is_end() => break,
     ///         Err(error) => return Err(error),
     ///     }
@@ -507,7 +508,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         T: Message,
         C: BorrowingCodec,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.fill_now()?;
         self.incoming.message()
@@ -541,7 +542,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         T: Message,
         C: BorrowingCodec,
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.receive_until(R::Mode::within(timeout), Self::found)
     }
@@ -581,7 +582,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let path = pipe.path().clone();
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// sender.send_bytes(b"a picture")?;
     /// assert_eq!(receiver.try_recv_bytes()?, b"a picture");
     /// # Ok::<(), typed_pipe::Error>(())
@@ -592,7 +593,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// Those of [`try_recv`](Self::try_recv) but `Decode`.
     pub fn try_recv_bytes(&mut self) -> Result<&[u8], Error>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.fill_now()?;
         self.incoming.bytes()
@@ -623,7 +624,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         timeout: Duration,
     ) -> Ret<R, impl Future<Output = Result<&[u8], Error>>>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         self.receive_until(R::Mode::within(timeout), |this| this.incoming.bytes())
     }
@@ -633,22 +634,22 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         &'a mut self,
         take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>> {
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_fill_by(cx, R::poll_read)
         };
-        R::Mode::wait(Ok(()), Until::Done, self, fill, take)
+        R::Mode::wait(Ok(()), WaitLimit::Done, self, fill, take)
     }
 
     #[inline]
     fn receive_until<'a, V>(
         &'a mut self,
-        until: Until,
+        until: WaitLimit,
         take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, until))
         };
         R::Mode::wait(Ok(()), until, self, fill, take)
@@ -656,10 +657,10 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 
     fn fill_now(&mut self) -> Result<(), Error>
     where
-        R: ReadWithin,
+        R: ReadTimeout,
     {
         complete_by(|cx| {
-            self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, Until::Now))
+            self.poll_fill_by(cx, |io, cx, buf| io.poll_read_within(cx, buf, WaitLimit::Now))
         })
     }
 }
@@ -687,25 +688,25 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     }
 }
 
-impl<T, M: Mode, P: Hold, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<M>, P>, F, C> {
+impl<T, M: Mode, P: PipeRef, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<M>, P>, F, C> {
     /// Reads until there is a whole message, of an end whose mode is not known.
     pub(crate) fn poll_fill_in_mode(
         &mut self,
         cx: &mut Context<'_>,
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<Result<(), Error>> {
         self.poll_fill_by(cx, |end, cx, buf| end.poll_read_until(cx, buf, until))
     }
 }
 
-impl<T, R: Source, C: Codec> TypedReceiver<T, R, Shared, C> {
+impl<T, R: Source, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
     /// Receives the next value with the writer that sent it, waiting until it is there.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
     /// let mut bytes = Vec::new(); // a FIFO, to which two processes write
     /// for name in ["one", "two"] {
     ///     TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send(name)?;
@@ -734,14 +735,14 @@ impl<T, R: Source, C: Codec> TypedReceiver<T, R, Shared, C> {
     }
 }
 
-impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
+impl<T, R, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
     /// The writer of the message that was received last, however it was received.
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{TypedReceiver, TypedSender};
     ///
-    /// let wire = Wire::default().with_framing(Shared::default());
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
     /// let mut bytes = Vec::new(); // a FIFO, to which many processes write
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(["one", "two"])?;
     ///
@@ -766,7 +767,7 @@ impl<T, R, C: Codec> TypedReceiver<T, R, Shared, C> {
 }
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`Stop`](crate::Stop) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
+/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
 /// between two messages.
 impl<T: Receivable, R: Source<Mode = Blocking>, F: Framing, C: Codec> Iterator
     for TypedReceiver<T, R, F, C>

@@ -13,12 +13,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::message::{Message, Sendable};
-use super::outgoing::{LastWords, Outgoing};
+use super::outgoing::{Delivery, Outgoing};
 use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
-use crate::source::{Sink, SinkRet, WriteWithin};
+use crate::source::{Sink, SinkRet, WriteTimeout};
 use crate::state::{Runtime as _, complete, complete_by, woken_at};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends values of one type.
@@ -265,6 +265,10 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// `Ok` means that the system has it, and keeps it while this sender or a receiver has the pipe open. A receiver
+    /// that is killed before it has read it loses it: [`finish`](Self::finish) waits until all is taken. One that is
+    /// `Poisoned` takes nothing any more; it is to be dropped, from which its senders learn of it.
+    ///
     /// In the mode `Tokio`, the value is taken by the call itself. Where the future is dropped, the value stays in the
     /// sender, as if it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. Who drops
     /// futures without end looks at [`pending`](Self::pending) now and then: all of it is memory.
@@ -274,7 +278,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write
     ///   the value, or it is larger than the limit of the wire. Nothing of it was sent; others can be.
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
     /// After each, [`is_half_sent`](Error::is_half_sent) tells whether the message may be sent again.
@@ -301,7 +305,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut left_out = 0;
     /// for _ in 0..1000 {
     ///     match sender.try_send(&[7; 1000]) {
-    ///         Err(error) if error.kind() == ErrorKind::NotReady => left_out += 1, // sooner than wait
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => left_out += 1, // sooner than wait
     ///         sent => sent?,
     ///     }
     /// }
@@ -312,15 +316,15 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or only for
+    /// Those of [`send`](Self::send), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or only for
     /// a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
     pub fn try_send(&mut self, value: &T) -> Result<(), Error>
     where
         T: Sendable,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.outgoing.stage(value)?;
-        self.write_here(Until::Now)
+        self.write_here(WaitLimit::Now)
     }
 
     /// Sends a value, waiting for some time at most.
@@ -363,7 +367,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.send_until(value, E::Mode::within(timeout))
     }
@@ -371,11 +375,11 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub(crate) fn send_until<'a>(
         &'a mut self,
         value: &T,
-        until: Until,
+        until: WaitLimit,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
         T: Sendable,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let staged = self.outgoing.stage(value);
         self.sending_until(staged, until)
@@ -424,7 +428,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///         break error;
     ///     }
     /// };
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -436,10 +440,10 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Message,
         T::Ref<'a>: Serialize,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.outgoing.stage(value)?;
-        self.write_here(Until::Now)
+        self.write_here(WaitLimit::Now)
     }
 
     /// Sends a value in its borrowed form, waiting for some time at most.
@@ -471,7 +475,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Message,
         T::Ref<'b>: Serialize,
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let staged = self.outgoing.stage(value);
         self.sending_until(staged, E::Mode::within(timeout))
@@ -507,10 +511,10 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Sendable,
     {
         let staged = self.outgoing.stage(value);
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_write_batch_by(cx, E::poll_write)
         };
-        E::Mode::wait(staged, Until::Done, self, write, |_| Ok(()))
+        E::Mode::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     /// Sends what was fed.
@@ -523,7 +527,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.feed(&7)?;
-    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady); // it is still in the sender
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // it is still in the sender
     /// sender.flush()?;
     /// assert_eq!(receiver.recv()?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -533,12 +537,12 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// `Disconnected`, `Stopped` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
+    /// `Disconnected`, `Cancelled` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
     pub fn flush(&mut self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
-        let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: Until| {
+        let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_write_out_by(cx, E::poll_write)
         };
-        E::Mode::wait(Ok(()), Until::Done, self, write, |_| Ok(()))
+        E::Mode::wait(Ok(()), WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     /// Sends what was fed, as far as there is room.
@@ -552,7 +556,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
     /// while sender.try_send(&[7; 1000]).is_ok() {} // until the pipe is full
     /// sender.feed(&[8; 1000])?;
-    /// assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+    /// assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// while sender.try_flush().is_err() {
     ///     assert_eq!(receiver.recv()?, [7; 1000]); // which makes room
     /// }
@@ -562,12 +566,12 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`flush`](Self::flush), and [`NotReady`](crate::ErrorKind::NotReady).
+    /// Those of [`flush`](Self::flush), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn try_flush(&mut self) -> Result<(), Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
-        self.write_out_here(Until::Now)
+        self.write_out_here(WaitLimit::Now)
     }
 
     /// Sends what was fed, waiting for some time at most.
@@ -597,9 +601,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         timeout: Duration,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
-        let write = |this: &mut &mut Self, cx: &mut Context<'_>, until: Until| {
+        let write = |this: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
         };
         E::Mode::wait(Ok(()), E::Mode::within(timeout), self, write, |_| Ok(()))
@@ -647,7 +651,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// of a connection ends its direction alone, which a program that knows no goodbye reads as the end of the stream.
     ///
     /// A one-way pipe has no way back, so that the receiver cannot confirm what it has done with the messages.
-    /// [`LastWords`] says what can be known. Where other writers fill the pipe faster than it is read, the moment
+    /// [`Delivery`] says what can be known. Where other writers fill the pipe faster than it is read, the moment
     /// at which all is taken may be long in coming: [`finish_timeout`](Self::finish_timeout) is for that.
     ///
     /// ```
@@ -677,23 +681,21 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// In each the sender is given back, to try again: nothing is sent twice.
     ///
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more, and not all was taken.
-    /// - [`Stopped`](crate::ErrorKind::Stopped): see [`End::stopped_by`](crate::End::stopped_by).
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): the other side cannot be told, since the wire has no goodbye, and
     ///   the pipe is one of another program, of a type that has no ends of a direction. Windows alone.
     /// - [`Io`](crate::ErrorKind::Io): any other.
-    pub fn finish(
-        self,
-    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
+    pub fn finish(self) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
-        self.finish_until(Until::Done)
+        self.finish_until(WaitLimit::Done)
     }
 
     /// Says that this was all, if there is room for it, and does not wait until it is taken.
     ///
     /// ```
-    /// use typed_pipe::{ErrorKind, LastWords, Pipe, TypedSender};
+    /// use typed_pipe::{Delivery, ErrorKind, Pipe, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -701,11 +703,11 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
     /// match sender.try_finish() {
-    ///     Ok(words) => assert_eq!(words, LastWords::Sent), // a system that tells no more
+    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that tells no more
     ///     Err(failed) => {
-    ///         assert_eq!(failed.kind(), ErrorKind::NotReady); // nobody has received it yet
+    ///         assert_eq!(failed.kind(), ErrorKind::WouldBlock); // nobody has received it yet
     ///         assert_eq!(receiver.recv()?, 7);
-    ///         assert_eq!(failed.into_state().try_finish()?, LastWords::Taken);
+    ///         assert_eq!(failed.into_state().try_finish()?, Delivery::Drained);
     ///     }
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
@@ -713,20 +715,20 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`NotReady`](crate::ErrorKind::NotReady): there is no room, or not all
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or not all
     /// is taken yet.
-    pub fn try_finish(self) -> Result<LastWords, TransitionError<Self>>
+    pub fn try_finish(self) -> Result<Delivery, TransitionError<Self>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
-        complete(self.finishing(Until::Now))
+        complete(self.finishing(WaitLimit::Now))
     }
 
     /// Says that this was all, and waits for some time at most until it is taken.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, LastWords, Pipe, TypedSender};
+    /// use typed_pipe::{Delivery, ErrorKind, Pipe, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -734,7 +736,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
     /// match sender.finish_timeout(Duration::from_millis(10)) {
-    ///     Ok(words) => assert_eq!(words, LastWords::Sent), // a system that tells no more
+    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that tells no more
     ///     Err(failed) => assert_eq!(failed.kind(), ErrorKind::TimedOut), // the sender is in it, to try again
     /// }
     /// # drop(reader);
@@ -747,26 +749,26 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub fn finish_timeout(
         self,
         timeout: Duration,
-    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
+    ) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.finish_until(E::Mode::within(timeout))
     }
 
     pub(crate) fn finish_until(
         self,
-        until: Until,
-    ) -> SinkRet<E, impl Future<Output = Result<LastWords, TransitionError<Self>>>>
+        until: WaitLimit,
+    ) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         E::Mode::run(woken_at::<E::Mode, _>(until, self.finishing(until)))
     }
 
-    async fn finishing(mut self, until: Until) -> Result<LastWords, TransitionError<Self>>
+    async fn finishing(mut self, until: WaitLimit) -> Result<Delivery, TransitionError<Self>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         self.outgoing.stage_goodbye();
         match self.said_all(until).await {
@@ -775,9 +777,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }
     }
 
-    async fn said_all(&mut self, until: Until) -> Result<LastWords, Error>
+    async fn said_all(&mut self, until: WaitLimit) -> Result<Delivery, Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         let sent = poll_fn(|cx| {
             self.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
@@ -799,7 +801,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// let mut sender = TypedSender::new(Vec::new());
     /// sender.send(&7_u8)?;
-    /// let bytes = sender.say_goodbye()?;
+    /// let bytes = sender.finish_into_inner()?;
     ///
     /// let mut receiver = TypedReceiver::<u8, _>::new(bytes.as_slice());
     /// assert_eq!(receiver.recv()?, 7);
@@ -810,7 +812,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Errors
     ///
     /// Those of [`flush`](Self::flush). The sender is given back, to try again: nothing is sent twice.
-    pub fn say_goodbye(
+    pub fn finish_into_inner(
         mut self,
     ) -> SinkRet<E, impl Future<Output = Result<E, TransitionError<Self>>>>
     where
@@ -831,21 +833,21 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         &'a mut self,
         staged: Result<(), Error>,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_write_or_withdraw_by(cx, E::poll_write)
         };
-        E::Mode::wait(staged, Until::Done, self, write, |_| Ok(()))
+        E::Mode::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
     }
 
     pub(super) fn sending_until<'a>(
         &'a mut self,
         staged: Result<(), Error>,
-        until: Until,
+        until: WaitLimit,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_write_or_withdraw_by(cx, |io, cx, bytes| {
                 io.poll_write_within(cx, bytes, until)
             })
@@ -854,9 +856,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes what is staged where that is not to be awaited, as [`sending_until`](Self::sending_until).
-    pub(super) fn write_here(&mut self, until: Until) -> Result<(), Error>
+    pub(super) fn write_here(&mut self, until: WaitLimit) -> Result<(), Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         complete_by(|cx| {
             self.poll_write_or_withdraw_by(cx, |io, cx, bytes| {
@@ -866,9 +868,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes what is staged where that is not to be awaited, and takes nothing back.
-    pub(super) fn write_out_here(&mut self, until: Until) -> Result<(), Error>
+    pub(super) fn write_out_here(&mut self, until: WaitLimit) -> Result<(), Error>
     where
-        E: WriteWithin,
+        E: WriteTimeout,
     {
         complete_by(|cx| {
             self.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))

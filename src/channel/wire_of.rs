@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use super::receiver::TypedReceiver;
 use super::sender::TypedSender;
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::state::{Mode, Open, Read, Write};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -52,10 +52,10 @@ impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
     /// Makes an end a channel that receives, as [`End::into_receiver_with`].
     ///
     /// ```
-    /// use typed_pipe::wire::{Shared, Wire};
+    /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{Pipe, WriteEnd};
     ///
-    /// let reports = Wire::default().with_framing(Shared::default()).of::<u32>(); // of many writers
+    /// let reports = Wire::default().with_framing(MultiWriter::default()).of::<u32>(); // of many writers
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
     /// let mut receiver = reports.receiver(pipe.into_reader().open()?);
@@ -65,7 +65,7 @@ impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
     /// assert_eq!(receiver.recv()? + receiver.recv()?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn receiver<M: Mode, P: Hold>(
+    pub fn receiver<M: Mode, P: PipeRef>(
         &self,
         end: End<Read, Open<M>, P>,
     ) -> TypedReceiver<T, End<Read, Open<M>, P>, F, C>
@@ -91,7 +91,7 @@ impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
     /// assert_eq!(&buf[..read], b"hello\n");
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn sender<M: Mode, P: Hold>(
+    pub fn sender<M: Mode, P: PipeRef>(
         &self,
         end: End<Write, Open<M>, P>,
     ) -> TypedSender<T, End<Write, Open<M>, P>, F, C> {

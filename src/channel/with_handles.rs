@@ -10,19 +10,19 @@ use std::time::Duration;
 use super::message::{Receivable, Sendable};
 use super::receiver::TypedReceiver;
 use super::sender::TypedSender;
-use crate::duplex::{ReadHalf, WriteHalf};
+use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::handles::Handles;
 use crate::state::{Mode, complete, complete_by, woken_at};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
 /// In place of the type of messages: each is a `T`, and may have handles beside it.
 ///
 /// Files, sockets, ends and connections go to the other process as [`Handles`]. A connection carries them, in the
-/// directions whose messages are `WithHandles`: [`send_with`](TypedSender::send_with) and
-/// [`recv_with`](TypedReceiver::recv_with) are there for those alone. A side that expects none lets none in; one that has
-/// made no [`Agreement`](crate::Agreement) expects them from its first `recv_with` on.
+/// directions whose messages are `WithHandles`: [`send_with_handles`](TypedSender::send_with_handles) and
+/// [`recv_with_handles`](TypedReceiver::recv_with_handles) are there for those alone. A side that expects none lets none in; one that has
+/// made no [`Handshake`](crate::HandshakeState) expects them from its first `recv_with_handles` on.
 ///
 /// ```
 /// use std::fs::File;
@@ -32,12 +32,12 @@ use crate::wire::{Codec, Framing};
 /// let (client, server) = Connection::pair()?;
 /// let serving = thread::spawn(move || {
 ///     // It sends plain strings, and what it receives may have handles beside it.
-///     server.into_typed::<String, WithHandles<String>>()?.recv_with()
+///     server.into_typed::<String, WithHandles<String>>()?.recv_with_handles()
 /// });
 /// let mut client = client.into_typed::<WithHandles<String>, String>()?;
 /// let mut handles = Handles::new();
 /// handles.add(tempfile::tempfile()?);
-/// client.send_with(&"a file".into(), &mut handles)?;
+/// client.send_with_handles(&"a file".into(), &mut handles)?;
 ///
 /// let (what, mut handles) = serving.join().unwrap()?;
 /// let file: File = handles.take(0)?;
@@ -51,7 +51,7 @@ use crate::wire::{Codec, Framing};
 /// use typed_pipe::{Handles, TypedSender, WithHandles};
 ///
 /// let mut sender = TypedSender::<WithHandles<String>>::connect("/run/app/jobs")?;
-/// sender.send_with(&"look".into(), &mut Handles::new())?;
+/// sender.send_with_handles(&"look".into(), &mut Handles::new())?;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
@@ -71,7 +71,7 @@ use crate::wire::{Codec, Framing};
 ///
 /// The receiver duplicates each handle out of the process of the sender, which must be one that it may do that with
 /// (`PROCESS_DUP_HANDLE`: one of the same user, and not more privileged), and must be alive until the message
-/// is received. Without an agreement on it, the connection must also be open when the receiver first looks for such a
+/// is received. Without a handshake on it, the connection must also be open when the receiver first looks for such a
 /// message. Sockets cannot go this way.
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
@@ -86,7 +86,7 @@ impl<T> fmt::Debug for WithHandles<T> {
 impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, WriteHalf<M>, F, C> {
     /// Sends a value with handles beside it.
     ///
-    /// This process closes its own when they have gone. At most [`Handles::MOST`] may go with one message.
+    /// This process closes its own when they have gone. At most [`Handles::MAX`] may go with one message.
     ///
     /// ```
     /// use std::thread;
@@ -94,12 +94,12 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// let (client, server) = Connection::pair()?;
     /// let receiving =
-    ///     thread::spawn(move || server.into_typed::<(), WithHandles<String>>()?.recv_with());
+    ///     thread::spawn(move || server.into_typed::<(), WithHandles<String>>()?.recv_with_handles());
     /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
     ///
     /// let mut handles = Handles::new();
     /// handles.add(tempfile::tempfile()?);
-    /// sender.send_with(&"a file".into(), &mut handles)?;
+    /// sender.send_with_handles(&"a file".into(), &mut handles)?;
     /// assert!(handles.is_empty()); // they have gone
     /// assert_eq!(receiving.join().unwrap()?.1.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -112,12 +112,12 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// Those of [`send`](Self::send), and [`TooLarge`](crate::ErrorKind::TooLarge): there are too many handles. Unless
     /// [`is_half_sent`](Error::is_half_sent) says that the message is on its way, the handles are still there.
-    pub fn send_with(
+    pub fn send_with_handles(
         &mut self,
         value: &T,
         handles: &mut Handles,
     ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
-        M::run(self.sending_with(value, handles, Until::Done))
+        M::run(self.sending_with(value, handles, WaitLimit::Done))
     }
 
     /// Sends a value with handles beside it, if there is room for all of it.
@@ -132,11 +132,11 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// let server = agreeing.join().unwrap()?; // which does not receive
     ///
     /// let large = "x".repeat(10_000);
-    /// while sender.try_send_with(&large, &mut Handles::new()).is_ok() {} // until there is no room
+    /// while sender.try_send_with_handles(&large, &mut Handles::new()).is_ok() {} // until there is no room
     /// let mut handles = Handles::new();
     /// handles.add(tempfile::tempfile()?);
-    /// let error = sender.try_send_with(&large, &mut handles).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotReady);
+    /// let error = sender.try_send_with_handles(&large, &mut handles).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// assert_eq!(handles.len(), 1); // still there
     /// # drop(server);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -144,9 +144,9 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// # Errors
     ///
-    /// Those of [`send_with`](Self::send_with), and [`NotReady`](crate::ErrorKind::NotReady).
-    pub fn try_send_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        complete(self.sending_with(value, handles, Until::Now))
+    /// Those of [`send_with_handles`](Self::send_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
+    pub fn try_send_with_handles(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
+        complete(self.sending_with(value, handles, WaitLimit::Now))
     }
 
     /// Sends a value with handles beside it, waiting for some time at most.
@@ -163,7 +163,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// let (large, mut none) = ("x".repeat(10_000), Handles::new());
     /// let error = loop {
-    ///     if let Err(error) = sender.send_with_timeout(&large, &mut none, Duration::from_millis(10)) {
+    ///     if let Err(error) = sender.send_with_handles_timeout(&large, &mut none, Duration::from_millis(10)) {
     ///         break error;
     ///     }
     /// };
@@ -174,8 +174,8 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// # Errors
     ///
-    /// Those of [`send_with`](Self::send_with), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn send_with_timeout(
+    /// Those of [`send_with_handles`](Self::send_with_handles), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn send_with_handles_timeout(
         &mut self,
         value: &T,
         handles: &mut Handles,
@@ -188,7 +188,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         &mut self,
         value: &T,
         handles: &mut Handles,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<(), Error> {
         self.sending_with_by(value, handles, until, |io, cx, bytes| {
             io.poll_write_until(cx, bytes, until)
@@ -200,7 +200,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         &mut self,
         value: &T,
         handles: &mut Handles,
-        until: Until,
+        until: WaitLimit,
         mut write: impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
     ) -> Result<(), Error> {
         // What was fed goes first: the handles go with the next byte that is written.
@@ -254,11 +254,11 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// let mut handles = Handles::new();
     /// handles.add(tempfile::tempfile()?);
     /// let sending = thread::spawn(move || {
-    ///     server.into_typed::<WithHandles<u32>, ()>()?.send_with(&7, &mut handles)
+    ///     server.into_typed::<WithHandles<u32>, ()>()?.send_with_handles(&7, &mut handles)
     /// });
     ///
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
-    /// let (number, mut handles) = receiver.recv_with()?;
+    /// let (number, mut handles) = receiver.recv_with_handles()?;
     /// assert_eq!((number, handles.len()), (7, 1));
     /// let file: File = handles.take(0)?; // it is what is expected, or else an error
     /// # drop(file);
@@ -268,10 +268,12 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv), and [`Lost`](crate::ErrorKind::Lost): not all of the handles came in, because this
+    /// Those of [`recv`](Self::recv), and [`MessageLost`](crate::ErrorKind::MessageLost): not all of the handles came in, because this
     /// process has too many open files, or has no right to them. That message is lost, the next one can be received.
-    pub fn recv_with(&mut self) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
-        self.recv_with_until(Until::Done)
+    pub fn recv_with_handles(
+        &mut self,
+    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
+        self.recv_with_handles_until(WaitLimit::Done)
     }
 
     /// Receives the next value with the handles beside it, if it is there.
@@ -285,19 +287,19 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
     /// let mut server = agreeing.join().unwrap()?;
     ///
-    /// assert_eq!(receiver.try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
-    /// server.send_with(&7, &mut Handles::new())?; // handles may be there, and need not
-    /// let (number, handles) = receiver.try_recv_with()?;
+    /// assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// server.send_with_handles(&7, &mut Handles::new())?; // handles may be there, and need not
+    /// let (number, handles) = receiver.try_recv_with_handles()?;
     /// assert!(number == 7 && handles.is_empty());
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`recv_with`](Self::recv_with), and [`NotReady`](crate::ErrorKind::NotReady).
-    pub fn try_recv_with(&mut self) -> Result<(T, Handles), Error> {
-        self.io_mut().raw_mut().let_in();
-        complete_by(|cx| self.poll_fill_in_mode(cx, Until::Now))?;
+    /// Those of [`recv_with_handles`](Self::recv_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
+    pub fn try_recv_with_handles(&mut self) -> Result<(T, Handles), Error> {
+        self.io_mut().raw_mut().allow_handles();
+        complete_by(|cx| self.poll_fill_in_mode(cx, WaitLimit::Now))?;
         self.message_with()
     }
 
@@ -312,7 +314,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
     /// let server = agreeing.join().unwrap()?; // which sends nothing
-    /// let error = receiver.recv_with_timeout(Duration::from_millis(10)).unwrap_err();
+    /// let error = receiver.recv_with_handles_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
     /// # drop(server);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -320,21 +322,21 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     ///
     /// # Errors
     ///
-    /// Those of [`recv_with`](Self::recv_with), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn recv_with_timeout(
+    /// Those of [`recv_with_handles`](Self::recv_with_handles), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn recv_with_handles_timeout(
         &mut self,
         timeout: Duration,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
-        self.recv_with_until(M::within(timeout))
+        self.recv_with_handles_until(M::within(timeout))
     }
 
-    fn recv_with_until<'a>(
+    fn recv_with_handles_until<'a>(
         &'a mut self,
-        until: Until,
+        until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>> + use<'a, T, F, C, M>> {
-        // An agreement has done that before. Without one, the first look for handles does.
-        self.io_mut().raw_mut().let_in();
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: Until| {
+        // A handshake has done that before. Without one, the first look for handles does.
+        self.io_mut().raw_mut().allow_handles();
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_in_mode(cx, until)
         };
         M::wait(Ok(()), until, self, fill, |this| this.message_with())

@@ -16,12 +16,12 @@ pub(crate) enum Disagreement {
     )]
     Differs { what: &'static str, ours: String, theirs: String },
     #[error(
-        "the other side does not say what it speaks, but sends `{}`; for a program that knows no agreement use `Connection::split`",
+        "the other side does not say what it speaks, but sends `{}`; for a program that knows no handshake use `Connection::split`",
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
     #[error(
-        "version {ours} of the agreement here, version {theirs} there; use the same version of this crate"
+        "version {ours} of the handshake here, version {theirs} there; use the same version of this crate"
     )]
     Version { ours: u8, theirs: u8 },
 }
@@ -38,14 +38,18 @@ pub(crate) enum Obstacle {
         "there is something of this name already; remove it, or allow its use with `if_exists`"
     )]
     AlreadyExists,
+    #[error(
+        "it begins in the middle of what another reader has left; its writers must close it, and open it anew"
+    )]
+    Astray,
     #[error("its owner serves as many clients as it can now; wait for it with `open`")]
     Busy,
     #[error("both sides send and neither receives; receive what has come in before you send more")]
-    Congested,
+    Deadlock,
     #[error("{0}; try again when there is room")]
-    Exhausted(&'static str),
+    ResourceExhausted(&'static str),
     #[error("the program that was to open the other side has ended without that ({0})")]
-    Exited(ExitStatus),
+    ChildExited(ExitStatus),
     #[error("another end reads from it; two would take each other's bytes")]
     HasReader,
     #[error("it has a living owner; choose another name, or end that process")]
@@ -96,14 +100,16 @@ pub(crate) enum Obstacle {
     TooManyHandles { len: usize, limit: usize },
     #[error("the folder `{}` lets anybody replace the pipe; use a private folder", .0.display())]
     UnsafeFolder(PathBuf),
+    #[error("its reader has closed its end, or its process ended; what it had not read is gone")]
+    ReaderLeft,
     #[error("another pipe has taken the place of this one under its name")]
     Replaced,
     #[error("the deadline passed, and {0}")]
     TimedOut(&'static str),
     #[error("the handle is not open for {0}")]
     WrongDirection(&'static str),
-    #[error("it was stopped")]
-    Stopped,
+    #[error("it was cancelled")]
+    Cancelled,
     #[error("this system has no such thing")]
     Unsupported,
 }
@@ -112,7 +118,8 @@ impl Obstacle {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::AlreadyExists | Self::NotALock(_) => ErrorKind::AlreadyExists,
-            Self::Exited(_) => ErrorKind::Exited,
+            Self::Astray => ErrorKind::Corrupt,
+            Self::ChildExited(_) => ErrorKind::ChildExited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
             Self::AllSeatsTaken
@@ -120,10 +127,10 @@ impl Obstacle {
             | Self::NoListener
             | Self::NoReader
             | Self::NoWriter
-            | Self::NotTaken => ErrorKind::NotReady,
-            Self::Congested => ErrorKind::Congested,
-            Self::Exhausted(_) => ErrorKind::Exhausted,
-            Self::HandlesLost(_) => ErrorKind::Lost,
+            | Self::NotTaken => ErrorKind::WouldBlock,
+            Self::Deadlock => ErrorKind::Deadlock,
+            Self::ResourceExhausted(_) => ErrorKind::ResourceExhausted,
+            Self::HandlesLost(_) => ErrorKind::MessageLost,
             Self::NoHandle(_) | Self::OtherHalf | Self::OtherHandle(..) => ErrorKind::Mismatch,
             Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced => ErrorKind::NotAPipe,
             Self::NotTrusted { .. }
@@ -131,8 +138,9 @@ impl Obstacle {
             | Self::OtherUser { .. }
             | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
+            Self::ReaderLeft => ErrorKind::Disconnected,
             Self::TooManyHandles { .. } => ErrorKind::TooLarge,
-            Self::Stopped => ErrorKind::Stopped,
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
             Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
@@ -181,7 +189,7 @@ pub(crate) enum Cause {
     #[error("the codec cannot write this value; nothing of it was sent")]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
-    Failed(String),
+    HandlerFailed(String),
     #[error("the other side said that this was all")]
     Finished,
     #[error(
@@ -191,7 +199,7 @@ pub(crate) enum Cause {
     #[error("the service ended before it took the request, which was never handled")]
     NeverTaken,
     #[error("its handler panicked: {0}")]
-    Panicked(String),
+    HandlerPanicked(String),
     #[error(
         "the service was lost before it answered; whether it has handled the request is not known"
     )]
@@ -229,10 +237,10 @@ impl Cause {
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Disagreement(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
-            Self::Failed(_) => ErrorKind::Failed,
+            Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,
             Self::Garbled => ErrorKind::Corrupt,
-            Self::Panicked(_) => ErrorKind::Panicked,
+            Self::HandlerPanicked(_) => ErrorKind::HandlerPanicked,
             Self::Unanswered => ErrorKind::Disconnected,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {
@@ -240,11 +248,11 @@ impl Cause {
                     ErrorKind::Disconnected
                 }
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
-                io::ErrorKind::OutOfMemory => ErrorKind::Exhausted,
+                io::ErrorKind::OutOfMemory => ErrorKind::ResourceExhausted,
                 io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
                 io::ErrorKind::TimedOut => ErrorKind::TimedOut,
                 io::ErrorKind::Unsupported => ErrorKind::Unsupported,
-                io::ErrorKind::WouldBlock => ErrorKind::NotReady,
+                io::ErrorKind::WouldBlock => ErrorKind::WouldBlock,
                 _ => ErrorKind::Io,
             },
             Self::Name(_) => ErrorKind::InvalidName,

@@ -128,7 +128,7 @@ pub enum FrameError {
         /// How many bytes of the message had arrived.
         got: usize,
         /// What happened to it.
-        reason: Loss,
+        reason: LossReason,
     },
     /// One of several writers speaks something else than this receiver.
     #[error(
@@ -179,10 +179,10 @@ pub enum FrameError {
 /// What happens to a message of one of several writers that will never be whole.
 ///
 /// ```
-/// use typed_pipe::wire::{Shared, Wire};
-/// use typed_pipe::{FrameError, Loss, Pipe, WriteEnd};
+/// use typed_pipe::wire::{MultiWriter, Wire};
+/// use typed_pipe::{FrameError, LossReason, Pipe, WriteEnd};
 ///
-/// let wire = Wire::default().with_framing(Shared::default());
+/// let wire = Wire::default().with_framing(MultiWriter::default());
 /// let pipe = Pipe::temporary()?;
 /// let client = WriteEnd::at(pipe.path())?;
 /// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire.clone());
@@ -192,12 +192,12 @@ pub enum FrameError {
 /// assert!(sender.try_send(&large).unwrap_err().is_half_sent());
 /// drop(sender);
 /// let error = receiver.recv().unwrap_err();
-/// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: Loss::Left, .. })));
+/// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: LossReason::Left, .. })));
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Loss {
+pub enum LossReason {
     /// Its writer began another one, introduced itself again, or said that this was all.
     #[error("its writer gave it up")]
     Abandoned,
@@ -232,7 +232,7 @@ impl FrameError {
             | Self::Header { .. }
             | Self::OutOfBounds => ErrorKind::Corrupt,
             Self::Delimiter { .. } | Self::NoEnd => ErrorKind::Encode,
-            Self::Lost { .. } => ErrorKind::Lost,
+            Self::Lost { .. } => ErrorKind::MessageLost,
             Self::Mismatch { .. } => ErrorKind::Mismatch,
             Self::NoIdentity => ErrorKind::Io,
             Self::Poisoned => ErrorKind::Poisoned,

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
-pub use message::{CodecError, FrameError, Loss};
+pub use message::{CodecError, FrameError, LossReason};
 pub use transition::TransitionError;
 
 /// Why an operation on a pipe, an end or a channel failed.
@@ -113,7 +113,7 @@ impl Error {
     /// let mut receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<u32>();
     /// match receiver.try_recv() {
     ///     Ok(number) => println!("{number}"),
-    ///     Err(error) if error.kind() == ErrorKind::NotReady => println!("nothing yet"),
+    ///     Err(error) if error.kind() == ErrorKind::WouldBlock => println!("nothing yet"),
     ///     Err(error) => return Err(error),
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
@@ -215,7 +215,7 @@ impl Error {
     /// ```
     /// use typed_pipe::{TypedReceiver, TypedSender};
     ///
-    /// let bytes = TypedSender::<u32, _>::new(Vec::new()).say_goodbye()?;
+    /// let bytes = TypedSender::<u32, _>::new(Vec::new()).finish_into_inner()?;
     /// let end = TypedReceiver::<u32, _>::new(bytes.as_slice()).recv().unwrap_err();
     /// assert!(end.is_end() && !end.is_disconnected());
     ///
@@ -268,7 +268,7 @@ impl Error {
     /// use std::time::Duration;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number.checked_sub(1).ok_or("too small")));
     ///
@@ -285,11 +285,11 @@ impl Error {
     }
 
     /// Whether the channel can do nothing more: the other side is gone, the place in the stream is lost, a
-    /// [`Stop`](crate::Stop) has ended it, nobody can come to it because its name is gone, or the system refuses for a
+    /// [`CancelToken`](crate::CancelToken) has ended it, nobody can come to it because its name is gone, or the system refuses for a
     /// [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
-    /// [next writer](crate::EndOfWriters::NextWriter) never loses its place for good: it skips what the present
+    /// [next writer](crate::OnHangup::NextWriter) never loses its place for good: it skips what the present
     /// writers still send, and begins anew with the next one.
     ///
     /// ```
@@ -323,7 +323,7 @@ impl Error {
                         | ErrorKind::Finished
                         | ErrorKind::Io
                         | ErrorKind::Poisoned
-                        | ErrorKind::Stopped
+                        | ErrorKind::Cancelled
                         | ErrorKind::TooLarge
                 ))
     }
@@ -367,14 +367,14 @@ impl From<Error> for io::Error {
         let kind = match (error.kind(), &error.0.cause) {
             (_, Cause::Io(_, source)) => source.kind(),
             (ErrorKind::AlreadyExists, _) => io::ErrorKind::AlreadyExists,
-            (ErrorKind::Congested, _) => io::ErrorKind::Deadlock,
-            (ErrorKind::Disconnected | ErrorKind::Exited | ErrorKind::Finished, _) => {
+            (ErrorKind::Deadlock, _) => io::ErrorKind::Deadlock,
+            (ErrorKind::Disconnected | ErrorKind::ChildExited | ErrorKind::Finished, _) => {
                 io::ErrorKind::BrokenPipe
             }
             (ErrorKind::InUse, _) => io::ErrorKind::ResourceBusy,
             (ErrorKind::InvalidName | ErrorKind::WrongDirection, _) => io::ErrorKind::InvalidInput,
             (ErrorKind::NotFound, _) => io::ErrorKind::NotFound,
-            (ErrorKind::NotReady, _) => io::ErrorKind::WouldBlock,
+            (ErrorKind::WouldBlock, _) => io::ErrorKind::WouldBlock,
             (ErrorKind::NotTrusted | ErrorKind::PermissionDenied, _) => {
                 io::ErrorKind::PermissionDenied
             }
@@ -384,7 +384,7 @@ impl From<Error> for io::Error {
                 ErrorKind::Corrupt
                 | ErrorKind::Decode
                 | ErrorKind::Encode
-                | ErrorKind::Lost
+                | ErrorKind::MessageLost
                 | ErrorKind::Mismatch
                 | ErrorKind::Poisoned
                 | ErrorKind::TooLarge,
@@ -393,12 +393,12 @@ impl From<Error> for io::Error {
             (ErrorKind::Unsupported, _) => io::ErrorKind::Unsupported,
             // Not `Interrupted`, which is tried again.
             (
-                ErrorKind::Exhausted
-                | ErrorKind::Failed
+                ErrorKind::ResourceExhausted
+                | ErrorKind::HandlerFailed
                 | ErrorKind::Io
                 | ErrorKind::NotAPipe
-                | ErrorKind::Panicked
-                | ErrorKind::Stopped,
+                | ErrorKind::HandlerPanicked
+                | ErrorKind::Cancelled,
                 _,
             ) => io::ErrorKind::Other,
         };
@@ -416,7 +416,7 @@ impl From<Error> for io::Error {
 /// /// What the program exits with: some callers try it again.
 /// fn code(error: &Error) -> u8 {
 ///     match error.kind() {
-///         ErrorKind::NotFound | ErrorKind::NotReady | ErrorKind::TimedOut => 75,
+///         ErrorKind::NotFound | ErrorKind::WouldBlock | ErrorKind::TimedOut => 75,
 ///         ErrorKind::NotTrusted | ErrorKind::PermissionDenied => 77,
 ///         _ => 1, // kinds may be added
 ///     }
@@ -434,7 +434,7 @@ pub enum ErrorKind {
     /// The name is taken by something that no owner of this crate left behind.
     AlreadyExists,
     /// Both sides of a connection send, and neither receives: what comes in fills all the room there is for it.
-    Congested,
+    Deadlock,
     /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal, unless the
     /// end of the message is known all the same, as that of one that is not base64.
     Corrupt,
@@ -446,11 +446,11 @@ pub enum ErrorKind {
     /// The value cannot be written by this codec, or not in this framing. Nothing of it was sent; the next one can be.
     Encode,
     /// The process or the system has no descriptors or no memory left for it at this moment.
-    Exhausted,
+    ResourceExhausted,
     /// The program that was to open the other side ended without that.
-    Exited,
+    ChildExited,
     /// The handler of a service failed, with the words that the text has.
-    Failed,
+    HandlerFailed,
     /// The other side said that this was all, and then left.
     Finished,
     /// The pipe has a living owner, or another reader.
@@ -460,7 +460,7 @@ pub enum ErrorKind {
     /// Anything else that the operating system reports: see the source.
     Io,
     /// A message of one of several writers will never be whole. The others' are not touched.
-    Lost,
+    MessageLost,
     /// What is there is not what is expected: the other side of a connection speaks something else, as the text says;
     /// one of several writers does, whose messages are skipped while the others' are not touched; or a handle that
     /// came with a message is of another kind.
@@ -470,17 +470,17 @@ pub enum ErrorKind {
     /// There is no pipe of this name; or where one is to be made, no folder for it.
     NotFound,
     /// It cannot be done at this moment without waiting.
-    NotReady,
+    WouldBlock,
     /// The pipe or its folder belongs to somebody else.
     NotTrusted,
     /// The handler of a service panicked, with the words that the text has.
-    Panicked,
+    HandlerPanicked,
     /// This user may not do that.
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,
-    /// A [`Stop`](crate::Stop) ended the wait.
-    Stopped,
+    /// A [`CancelToken`](crate::CancelToken) ended the wait.
+    Cancelled,
     /// The deadline passed.
     TimedOut,
     /// A message is larger than the limit. On a wire of many writers, that message alone is lost.
@@ -498,28 +498,28 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AlreadyExists => "already exists",
-            Self::Congested => "congested",
+            Self::Deadlock => "deadlock",
             Self::Corrupt => "corrupt",
             Self::Decode => "cannot be decoded",
             Self::Disconnected => "disconnected",
             Self::Encode => "cannot be encoded",
-            Self::Exhausted => "out of descriptors or memory",
-            Self::Exited => "exited",
-            Self::Failed => "failed",
+            Self::ResourceExhausted => "out of descriptors or memory",
+            Self::ChildExited => "child exited",
+            Self::HandlerFailed => "handler failed",
             Self::Finished => "finished",
             Self::InUse => "in use",
             Self::InvalidName => "invalid name",
             Self::Io => "input or output failed",
-            Self::Lost => "lost",
+            Self::MessageLost => "message lost",
             Self::Mismatch => "does not match",
             Self::NotAPipe => "not a pipe",
             Self::NotFound => "not found",
-            Self::NotReady => "not ready",
+            Self::WouldBlock => "would block",
             Self::NotTrusted => "not trusted",
-            Self::Panicked => "panicked",
+            Self::HandlerPanicked => "handler panicked",
             Self::PermissionDenied => "permission denied",
             Self::Poisoned => "poisoned",
-            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
             Self::TimedOut => "timed out",
             Self::TooLarge => "too large",
             Self::Truncated => "truncated",
@@ -555,7 +555,7 @@ pub enum Operation {
     /// Waiting for the writer of an end that is open for reading.
     AwaitWriter,
     /// Making a token that stops.
-    MakeStop,
+    CreateCancelToken,
     /// Making an end of a handle that came from elsewhere.
     Adopt,
     /// Giving an open end to the runtime of tokio.
@@ -593,7 +593,7 @@ impl Operation {
             Self::Name
             | Self::Allocate
             | Self::Deallocate
-            | Self::MakeStop
+            | Self::CreateCancelToken
             | Self::Adopt
             | Self::TakeHandle => "",
             Self::OpenReader
@@ -622,7 +622,7 @@ impl fmt::Display for Operation {
             Self::OpenReader => "open for reading",
             Self::OpenWriter => "open for writing",
             Self::AwaitWriter => "wait for a writer of",
-            Self::MakeStop => "make a stop token",
+            Self::CreateCancelToken => "create a cancel token",
             Self::Adopt => "use the handle as an end",
             Self::Register => "use under tokio",
             Self::MeasureBuffer => "read the buffer size of",

@@ -20,7 +20,7 @@ use super::{Error, ErrorKind};
 /// let end = loop {
 ///     match end.try_open() {
 ///         Ok(open) => break open,
-///         Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::NotReady) => {
+///         Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock) => {
 ///             println!("{failed}");
 ///             end = failed.into_state(); // the closed end, as it was
 ///         }
@@ -68,7 +68,7 @@ impl<S> TransitionError<S> {
     /// // A program that logs where somebody listens, and does without it where nobody does:
     /// let log = match WriteEnd::at(name)?.try_open() {
     ///     Ok(end) => Some(end.into_text()),
-    ///     Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::NotReady) => None,
+    ///     Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock) => None,
     ///     Err(failed) => return Err(failed.into()),
     /// };
     /// assert!(log.is_none());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wait::left;
 
 /// The attempts of one call.
@@ -12,7 +12,7 @@ pub(crate) struct Attempts {
     pub(super) pause: Duration,
     pub(super) longest: Duration,
     pub(super) repeatable: bool,
-    pub(super) until: Until,
+    pub(super) until: WaitLimit,
 }
 
 impl Attempts {
@@ -20,7 +20,7 @@ impl Attempts {
     pub(crate) fn pause_after(&mut self, error: &Error) -> Option<Duration> {
         self.left = self.left.saturating_sub(1);
         let again = is_worth_another(error) && (self.repeatable || !error.is_delivered());
-        let in_time = matches!(self.until, Until::Done) || left(self.until) > self.pause;
+        let in_time = matches!(self.until, WaitLimit::Done) || left(self.until) > self.pause;
         if self.left == 0 || !again || !in_time {
             return None;
         }
@@ -35,10 +35,10 @@ fn is_worth_another(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Disconnected
-            | ErrorKind::Exhausted
+            | ErrorKind::ResourceExhausted
             | ErrorKind::Finished
             | ErrorKind::NotFound
-            | ErrorKind::NotReady
+            | ErrorKind::WouldBlock
     )
 }
 
@@ -52,7 +52,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn attempts(left: u32, repeatable: bool, until: Until) -> Attempts {
+    fn attempts(left: u32, repeatable: bool, until: WaitLimit) -> Attempts {
         Attempts { left, pause: MS, longest: 4 * MS, repeatable, until }
     }
 
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest_one() {
-        let mut attempts = attempts(6, false, Until::Done);
+        let mut attempts = attempts(6, false, WaitLimit::Done);
         let pauses = [(); 6].map(|()| attempts.pause_after(&error(io::ErrorKind::NotFound)));
         assert_eq!(
             pauses,
@@ -73,15 +73,15 @@ mod tests {
     #[test]
     fn what_may_have_been_handled_is_repeated_only_where_that_is_allowed() {
         let lost = || error(io::ErrorKind::BrokenPipe).delivered();
-        assert_eq!(attempts(9, false, Until::Done).pause_after(&lost()), None);
-        assert_eq!(attempts(9, true, Until::Done).pause_after(&lost()), Some(MS));
+        assert_eq!(attempts(9, false, WaitLimit::Done).pause_after(&lost()), None);
+        assert_eq!(attempts(9, true, WaitLimit::Done).pause_after(&lost()), Some(MS));
         let refused = error(io::ErrorKind::PermissionDenied);
-        assert_eq!(attempts(9, true, Until::Done).pause_after(&refused), None, "it stays so");
+        assert_eq!(attempts(9, true, WaitLimit::Done).pause_after(&refused), None, "it stays so");
     }
 
     #[test]
     fn no_pause_goes_beyond_the_deadline() {
-        let soon = Until::Deadline(Instant::now());
+        let soon = WaitLimit::Deadline(Instant::now());
         assert_eq!(attempts(9, true, soon).pause_after(&error(io::ErrorKind::NotFound)), None);
     }
 }

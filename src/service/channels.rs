@@ -3,15 +3,15 @@
 use std::future::poll_fn;
 
 use crate::channel::{Receivable, Sendable, TypedReceiver, TypedSender};
-use crate::duplex::{ReadHalf, WriteHalf};
+use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::Error;
 use crate::state::{Mode, woken_at};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
 impl<T, M: Mode, F: Framing, C: Codec> TypedReceiver<T, ReadHalf<M>, F, C> {
     /// Receives the next value.
-    pub(super) async fn receiving(&mut self, until: Until) -> Result<T, Error>
+    pub(super) async fn receiving(&mut self, until: WaitLimit) -> Result<T, Error>
     where
         T: Receivable,
     {
@@ -22,7 +22,7 @@ impl<T, M: Mode, F: Framing, C: Codec> TypedReceiver<T, ReadHalf<M>, F, C> {
 
 impl<T: ?Sized, M: Mode, F: Framing, C: Codec> TypedSender<T, WriteHalf<M>, F, C> {
     /// Sends a value.
-    pub(super) async fn sending_in_mode(&mut self, value: &T, until: Until) -> Result<(), Error>
+    pub(super) async fn sending_in_mode(&mut self, value: &T, until: WaitLimit) -> Result<(), Error>
     where
         T: Sendable,
     {
@@ -36,7 +36,7 @@ impl<T: ?Sized, M: Mode, F: Framing, C: Codec> TypedSender<T, WriteHalf<M>, F, C
     }
 
     /// Says that this was all, and ends the direction.
-    pub(super) async fn finish_in_place(&mut self, until: Until) -> Result<(), Error> {
+    pub(super) async fn finish_in_place(&mut self, until: WaitLimit) -> Result<(), Error> {
         self.parts().1.stage_goodbye();
         let write = poll_fn(|cx| {
             self.poll_write_out_by(cx, |half, cx, bytes| half.poll_write_until(cx, bytes, until))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use static_assertions::assert_impl_all;
 
 #[cfg(feature = "tokio")]
-use super::dialing::Dialing;
+use super::connecting::Connecting;
 use super::link::Link;
 use super::options::ClientOptions;
 #[cfg(feature = "tokio")]
@@ -18,7 +18,7 @@ use crate::channel::{Receivable, Sendable};
 use crate::error::{Error, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
-use crate::sys::{Until, pause as rest};
+use crate::sys::{WaitLimit, pause as rest};
 use crate::wait::{until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
@@ -31,14 +31,14 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// In the mode `Tokio`, of the feature `tokio`, calls are awaited: [`ClientOptions`] has that mode.
 ///
 /// What failed tells whether it may be tried again: [`Error::is_delivered`] is `false` where the service never got the
-/// request, and `true` where it may have handled it. With [attempts](ClientOptions::attempts), a client itself
+/// request, and `true` where it may have handled it. With [attempts](ClientOptions::max_attempts), a client itself
 /// tries again what was not delivered.
 ///
 /// ```
 /// use std::thread;
 /// use typed_pipe::{Client, ErrorKind, Service};
 ///
-/// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+/// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
 /// let path = service.path().clone();
 /// let serving = thread::spawn(move || {
 ///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
@@ -47,7 +47,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// let client = Client::<u32, u32>::connect(path)?;
 /// assert_eq!(client.call(&42)?, 41);
 /// let error = client.call(&0).unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::Failed);
+/// assert_eq!(error.kind(), ErrorKind::HandlerFailed);
 /// assert!(error.to_string().contains("there is nothing before 0"));
 /// assert_eq!(serving.join().unwrap()?.failed, 1);
 /// # Ok::<(), typed_pipe::Error>(())
@@ -70,7 +70,7 @@ pub(crate) struct Present<Req, Resp, F, C, M: Mode> {
     connecting: bool,
     /// What tasks are about to make it with.
     #[cfg(feature = "tokio")]
-    pub(crate) dialing: Dialing<M>,
+    pub(crate) attempt: Connecting<M>,
 }
 
 impl<Req, Resp, F, C, M> Present<Req, Resp, F, C, M>
@@ -109,7 +109,7 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let calling = thread::spawn(move || {
     ///     let client = Client::<u32, u32>::connect(path)?; // waits until the service serves
@@ -159,10 +159,10 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -170,7 +170,7 @@ where
     /// assert_eq!(client.path(), &path);
     /// let another = Client::<u32, u32>::connect(client.path())?; // over a connection of its own
     /// assert_eq!(another.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -187,7 +187,7 @@ where
             link: Some(Arc::new(link)),
             connecting: false,
             #[cfg(feature = "tokio")]
-            dialing: Dialing::default(),
+            attempt: Connecting::default(),
         });
         Self {
             path,
@@ -218,19 +218,19 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
+    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Client, ErrorKind, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| 10 / number));
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
     /// let error = client.call(&0).unwrap_err(); // the handler panics, and the service goes on
-    /// assert_eq!(error.kind(), ErrorKind::Panicked);
+    /// assert_eq!(error.kind(), ErrorKind::HandlerPanicked);
     /// assert!(error.is_delivered()); // to call again would make it panic again
     /// assert_eq!(client.call(&5)?, 2);
     /// # serving.join().unwrap()?;
@@ -241,7 +241,7 @@ where
     ///
     /// After each, [`Error::is_delivered`] tells whether the service may have handled it.
     ///
-    /// - [`Failed`](crate::ErrorKind::Failed), [`Panicked`](crate::ErrorKind::Panicked): the handler did. The text has
+    /// - [`HandlerFailed`](crate::ErrorKind::HandlerFailed), [`HandlerPanicked`](crate::ErrorKind::HandlerPanicked): the handler did. The text has
     ///   its words.
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): the service is gone. This is told at once, not after a
     ///   deadline.
@@ -261,7 +261,7 @@ where
     /// use std::time::Duration;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -283,20 +283,20 @@ where
 
     /// Sends a request that may be handled twice, and waits for its answer.
     ///
-    /// With [attempts](ClientOptions::attempts), it is tried again even where the service may have handled it and was
+    /// With [attempts](ClientOptions::max_attempts), it is tried again even where the service may have handled it and was
     /// lost before it answered.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Client, ClientOptions, Service};
     ///
-    /// let service = Service::<String, usize>::temporary()?.message_limit(1);
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
-    /// let client: Client<String, usize> = ClientOptions::new().attempts(3).connect(path)?;
+    /// let client: Client<String, usize> = ClientOptions::new().max_attempts(3).connect(path)?;
     /// // To count twice does no harm. `call` would not try again once the service may have begun.
-    /// assert_eq!(client.call_repeatable(&"hello".into())?, 5);
+    /// assert_eq!(client.call_idempotent(&"hello".into())?, 5);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -304,7 +304,7 @@ where
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
-    pub fn call_repeatable(&self, request: &Req) -> Result<Resp, Error> {
+    pub fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options.until(), true)
     }
 
@@ -316,7 +316,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<String, ()>::temporary()?.message_limit(1);
+    /// let service = Service::<String, ()>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|line| println!("{line}")));
     ///
@@ -338,15 +338,15 @@ where
     /// ```
     /// use std::thread;
     /// use std::time::Duration;
-    /// use typed_pipe::{Client, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
-    /// let busy = stop.clone();
+    /// let busy = token.clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|_| {
-    ///         while !busy.is_stopped() {
+    ///         while !busy.is_cancelled() {
     ///             thread::yield_now(); // it takes long
     ///         }
     ///     })
@@ -355,7 +355,7 @@ where
     /// let client = Client::<String, ()>::connect(path)?;
     /// let error = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -367,7 +367,7 @@ where
         self.attempt(DONE_ALONE, request, within(timeout), false).map(drop)
     }
 
-    fn answer(&self, request: &Req, until: Until, repeatable: bool) -> Result<Resp, Error> {
+    fn answer(&self, request: &Req, until: WaitLimit, repeatable: bool) -> Result<Resp, Error> {
         let answer = self.attempt(ANSWER, request, until, repeatable)?;
         answer.ok_or_else(|| super::no_answer(&self.path))
     }
@@ -376,7 +376,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
         repeatable: bool,
     ) -> Result<Option<Resp>, Error> {
         let mut attempts = self.options.attempts_of_a_call(until, repeatable);
@@ -388,13 +388,13 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A stop ends it early: the next attempt tells of that.
-            let _ = rest(pause, waiting(Until::Done, self.options.connect.stop()));
+            // A cancelled token ends it early: the next attempt tells of that.
+            let _ = rest(pause, waiting(WaitLimit::Done, self.options.connect.token()));
         }
     }
 
     /// The connection: the present one, or another if that is lost.
-    fn link(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C>, Error> {
+    fn link(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C>, Error> {
         match self.turn(until)? {
             Found::Link(link) => Ok(link),
             // Nobody waits for this longer than its own deadline.
@@ -405,7 +405,7 @@ where
         }
     }
 
-    fn turn(&self, until: Until) -> Result<Found<'_, Req, Resp, F, C>, Error> {
+    fn turn(&self, until: WaitLimit) -> Result<Found<'_, Req, Resp, F, C>, Error> {
         let mut present = self.present();
         loop {
             if let Some(link) = present.link() {
@@ -413,7 +413,7 @@ where
             }
             if !present.connecting {
                 present.connecting = true;
-                return Ok(Found::Turn(Connecting(self)));
+                return Ok(Found::Turn(ConnectTurn(self)));
             }
             let in_time;
             (present, in_time) = until_changed(&self.changed, present, until);
@@ -444,13 +444,13 @@ impl<Req, Resp, F, C, M: Mode> fmt::Debug for Client<Req, Resp, F, C, M> {
 /// What a thread goes on with.
 enum Found<'a, Req, Resp, F, C> {
     Link(SharedLink<Req, Resp, F, C>),
-    Turn(Connecting<'a, Req, Resp, F, C>),
+    Turn(ConnectTurn<'a, Req, Resp, F, C>),
 }
 
 /// The turn of the thread that connects, until this is dropped: another one may try then.
-struct Connecting<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
+struct ConnectTurn<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
 
-impl<Req, Resp, F, C> Drop for Connecting<'_, Req, Resp, F, C> {
+impl<Req, Resp, F, C> Drop for ConnectTurn<'_, Req, Resp, F, C> {
     fn drop(&mut self) {
         self.0.present().connecting = false;
         self.0.changed.notify_all();
@@ -466,11 +466,11 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// use std::thread;
     /// use typed_pipe::{Client, ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let client: Client<u32, u32> = ClientOptions::new().attempts(3).connect(path)?;
+    /// let client: Client<u32, u32> = ClientOptions::new().max_attempts(3).connect(path)?;
     /// assert_eq!(client.call(&1)?, 2);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -483,7 +483,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         &self,
         path: impl AsRef<Path>,
     ) -> Result<Client<Req, Resp, F, C>, Error> {
-        self.clone().connect_until(path.as_ref(), Until::Done)
+        self.clone().connect_until(path.as_ref(), WaitLimit::Done)
     }
 
     /// Connects to the service at a path, as [`Client::connect_timeout`].
@@ -493,7 +493,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// use typed_pipe::{ClientOptions, ErrorKind, Service};
     ///
     /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
-    /// let options = ClientOptions::new().attempts(3);
+    /// let options = ClientOptions::new().max_attempts(3);
     /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10));
     /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // attempts are those of calls
     /// # Ok::<(), typed_pipe::Error>(())
@@ -513,7 +513,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     fn connect_until<Req: Sendable, Resp: Receivable>(
         self,
         path: &Path,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Client<Req, Resp, F, C>, Error> {
         let path = PipePath::new(path)?;
         let link = self.link(&path, until)?;

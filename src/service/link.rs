@@ -8,17 +8,17 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-#[cfg(feature = "tokio")]
 use super::given::Given;
+#[cfg(feature = "tokio")]
 use super::tasks::Tasks;
 use super::{ANSWERED, Answer, DONE, PANICKED, Request};
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{ReceivingHalf, SendingHalf};
-use crate::duplex::WriteHalf;
+use crate::connection::WriteHalf;
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, complete_by};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
+use crate::typed_connection::{ReceivingHalf, SendingHalf};
 use crate::wait::{left, sooner, until_changed};
 use crate::wire::{Codec, Framing};
 
@@ -35,7 +35,7 @@ const LOOK_AT_READERS: Duration = Duration::from_millis(20);
 /// Tasks take nothing away: whichever is polled sends and receives for all of them, in place.
 #[derive(Debug)]
 pub(crate) struct Link<Req, Resp, F, C, M: Mode = Blocking> {
-    shared: Mutex<Shared<Req, Resp, F, C, M>>,
+    shared: Mutex<LinkState<Req, Resp, F, C, M>>,
     /// Notified when an answer came, or a half is free again.
     changed: Condvar,
     /// The tasks of calls.
@@ -44,7 +44,7 @@ pub(crate) struct Link<Req, Resp, F, C, M: Mode = Blocking> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared<Req, Resp, F, C, M: Mode> {
+pub(crate) struct LinkState<Req, Resp, F, C, M: Mode> {
     /// `None` while a thread sends.
     pub(crate) sender: Option<SendingHalf<Request<Req>, F, C, M>>,
     /// `None` while a thread receives, or takes in what comes.
@@ -65,7 +65,7 @@ pub(crate) struct Shared<Req, Resp, F, C, M: Mode> {
     lost: Option<Lost>,
 }
 
-impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
+impl<Req, Resp, F, C, M: Mode> LinkState<Req, Resp, F, C, M> {
     /// Takes a place for a call.
     pub(crate) fn enter(&mut self) -> u64 {
         let number = self.next;
@@ -80,7 +80,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
     }
 
     /// Fails where no call can begin.
-    pub(crate) fn expect_open(&self) -> Result<(), Error> {
+    pub(crate) fn ensure_open(&self) -> Result<(), Error> {
         if !self.shut {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
         })
     }
 
-    fn lose(&mut self, why: Lost) {
+    fn disconnect(&mut self, why: Lost) {
         self.shut = true;
         self.lost = Some(why);
     }
@@ -134,9 +134,9 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
             Ok(answer) => self.settle(answer.0, Ok(answer)).transpose(),
             Err(error) => match error.kind() {
                 ErrorKind::TimedOut => Err(unanswered()),
-                ErrorKind::Stopped => Err(error.delivered()),
+                ErrorKind::Cancelled => Err(error.delivered()),
                 kind => {
-                    self.lose(match kind {
+                    self.disconnect(match kind {
                         ErrorKind::Finished => Lost::Finished,
                         ErrorKind::Decode | ErrorKind::Corrupt | ErrorKind::TooLarge => {
                             Lost::Garbled
@@ -161,7 +161,7 @@ impl<Req, Resp, F, C, M: Mode> Shared<Req, Resp, F, C, M> {
     #[cfg(feature = "tokio")]
     pub(crate) fn reading<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let before = (self.shut, self.lost);
-        self.lose(Lost::Garbled);
+        self.disconnect(Lost::Garbled);
         let done = read(self);
         (self.shut, self.lost) = before;
         done
@@ -202,7 +202,7 @@ where
         receiver: ReceivingHalf<Answer<Resp>, F, C, M>,
     ) -> Self {
         Self {
-            shared: Mutex::new(Shared {
+            shared: Mutex::new(LinkState {
                 sender: Some(sender),
                 receiver: Some(receiver),
                 calls: BTreeMap::new(),
@@ -250,7 +250,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
         path: &PipePath,
     ) -> Result<Option<Resp>, Error> {
         let sent = self.send(wanted, request, until);
@@ -263,11 +263,11 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Call<'_, Req, Resp, F, C>, Error> {
         let mut shared = self.lock();
         let (call, mut halves) = loop {
-            shared.expect_open()?;
+            shared.ensure_open()?;
             if let Some(sender) = shared.sender.take() {
                 // It goes back however this ends, even by a panic of the caller's `Serialize`.
                 break (shared.enter(), Halves::new(self, Some(sender), None));
@@ -290,7 +290,7 @@ where
     }
 
     /// Waits until the answer of a call is there: reads it, or lets another caller read.
-    fn await_answer(&self, number: u64, until: Until) -> Result<Answer<Resp>, Error> {
+    fn await_answer(&self, number: u64, until: WaitLimit) -> Result<Answer<Resp>, Error> {
         let mut shared = self.lock();
         loop {
             if let Some(found) = shared.look(number) {
@@ -328,7 +328,7 @@ where
     }
 }
 
-type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, Shared<Req, Resp, F, C, M>>;
+type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, LinkState<Req, Resp, F, C, M>>;
 
 /// What an answer means to its caller.
 pub(crate) fn outcome<Resp>(
@@ -337,8 +337,8 @@ pub(crate) fn outcome<Resp>(
     let failed = |cause| Err(Error::new(Operation::Call, cause).delivered());
     match outcome {
         ANSWERED | DONE => Ok(value),
-        PANICKED => failed(Cause::Panicked(words)),
-        _ => failed(Cause::Failed(words)),
+        PANICKED => failed(Cause::HandlerPanicked(words)),
+        _ => failed(Cause::HandlerFailed(words)),
     }
 }
 
@@ -397,7 +397,7 @@ impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
         noted.map(drop)
     }
 
-    fn give_back(&mut self, shared: &mut Shared<Req, Resp, F, C, Blocking>) {
+    fn give_back(&mut self, shared: &mut LinkState<Req, Resp, F, C, Blocking>) {
         if let Some(sender) = self.sender.take() {
             shared.sender = Some(sender);
         }
@@ -409,7 +409,7 @@ impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
 
 impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp, F, C> {
     /// Sends a request. Where nobody else receives, answers that come meanwhile are kept.
-    fn send(&mut self, request: &Request<&Req>, until: Until) -> Result<(), Error> {
+    fn send(&mut self, request: &Request<&Req>, until: WaitLimit) -> Result<(), Error> {
         let Self { link, sender: Some(sender), receiver, .. } = self else { return Ok(()) };
         sender.parts().1.stage(request)?;
         let mut write = |io: &mut WriteHalf, cx: &mut Context<'_>, bytes: &[u8]| loop {
@@ -430,7 +430,7 @@ impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp
         complete_by(|cx| sender.poll_write_or_withdraw_by(cx, &mut write))
     }
 
-    fn receive(&mut self, until: Until) -> Result<Answer<Resp>, Error> {
+    fn receive(&mut self, until: WaitLimit) -> Result<Answer<Resp>, Error> {
         let Some(receiver) = &mut self.receiver else {
             return Err(Error::new(Operation::Call, Cause::Unanswered));
         };
@@ -447,7 +447,7 @@ impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
             let mut shared = self.link.lock();
             if self.reading {
                 // By the caller's `Deserialize`, on an answer that may be another call's: that one has lost it.
-                shared.lose(Lost::Garbled);
+                shared.disconnect(Lost::Garbled);
             }
             self.give_back(&mut shared);
             drop(shared);

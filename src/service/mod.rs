@@ -8,10 +8,10 @@
 mod attempts;
 mod channels;
 mod client;
-mod desk;
 #[cfg(feature = "tokio")]
-mod dialing;
+mod connecting;
 mod given;
+mod lifecycle;
 mod link;
 mod options;
 mod server;
@@ -24,12 +24,12 @@ use crate::path::PipePath;
 pub use client::Client;
 #[cfg(feature = "tokio")]
 pub(crate) use client::SharedLink;
-pub use desk::{Ending, Summary};
 #[cfg(feature = "tokio")]
-pub(crate) use dialing::Dial;
+pub(crate) use connecting::ConnectFuture;
 use given::Given;
+pub use lifecycle::{ShutdownReason, Summary};
 #[cfg(feature = "tokio")]
-pub(crate) use link::{Link, Shared, not_sent, outcome, unanswered};
+pub(crate) use link::{Link, LinkState, not_sent, outcome, unanswered};
 pub use options::ClientOptions;
 pub use server::{Response, Serves, Service};
 #[cfg(feature = "tokio")]

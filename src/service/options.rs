@@ -6,12 +6,12 @@ use super::attempts::Attempts;
 use super::identifiers;
 use super::link::Link;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::Agreement;
-use crate::duplex::ConnectOptions;
+use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
+use crate::typed_connection::Handshake;
 use crate::wait::within;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -22,9 +22,9 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// use typed_pipe::{Client, ClientOptions};
 ///
 /// let client: Client<String, u64> = ClientOptions::new()
-///     .speaking("lengths/1")
-///     .attempts(5)
-///     .timeout(Duration::from_secs(2))
+///     .protocol("lengths/1")
+///     .max_attempts(5)
+///     .reply_timeout(Duration::from_secs(2))
 ///     .connect("/run/app/lengths")?;
 /// println!("{}", client.call(&"hello".into())?);
 /// # Ok::<(), typed_pipe::Error>(())
@@ -35,9 +35,9 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     name: String,
     pub(super) connect: ConnectOptions<M>,
-    attempts: u32,
+    max_attempts: u32,
     pauses: (Duration, Duration),
-    timeout: Option<Duration>,
+    reply_timeout: Option<Duration>,
 }
 
 impl ClientOptions {
@@ -47,7 +47,7 @@ impl ClientOptions {
     /// use std::thread;
     /// use typed_pipe::{ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -63,9 +63,9 @@ impl ClientOptions {
             wire: Wire::default(),
             name: String::new(),
             connect: ConnectOptions::new(),
-            attempts: 1,
+            max_attempts: 1,
             pauses: (Duration::from_millis(10), Duration::from_secs(1)),
-            timeout: None,
+            reply_timeout: None,
         }
     }
 }
@@ -84,7 +84,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// use typed_pipe::wire::{LengthPrefixed, Wire};
     /// use typed_pipe::{ClientOptions, ErrorKind, Service};
     ///
-    /// let service = Service::<String, usize>::temporary()?.message_limit(1);
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
@@ -101,9 +101,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             wire,
             name: self.name,
             connect: self.connect,
-            attempts: self.attempts,
+            max_attempts: self.max_attempts,
             pauses: self.pauses,
-            timeout: self.timeout,
+            reply_timeout: self.reply_timeout,
         }
     }
 
@@ -111,22 +111,22 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.protocol("tasks/2").cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let old = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path);
+    /// let old = ClientOptions::new().protocol("tasks/1").connect::<u32, u32>(&path);
     /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
-    /// let client = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path)?;
+    /// let client = ClientOptions::new().protocol("tasks/2").connect::<u32, u32>(&path)?;
     /// assert_eq!(client.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn speaking(mut self, name: impl Into<String>) -> Self {
+    pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
@@ -134,14 +134,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Sets how to connect.
     ///
     /// ```
-    /// use typed_pipe::{ClientOptions, ConnectOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, ConnectOptions, ErrorKind, Service};
     ///
     /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
-    /// let stop = Stop::new()?;
-    /// let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&stop));
-    /// stop.stop(); // at a Ctrl-C
-    /// let stopped = options.connect::<u32, u32>(service.path()); // and does not wait
-    /// assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Stopped);
+    /// let token = CancelToken::new()?;
+    /// let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&token));
+    /// token.cancel(); // at a Ctrl-C
+    /// let cancelled = options.connect::<u32, u32>(service.path()); // and does not wait
+    /// assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn connecting(mut self, options: ConnectOptions<M>) -> Self {
@@ -152,28 +152,28 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Sets how many times a call is tried in all; once unless set.
     ///
     /// It is tried again where the service has not got the request, and where the call
-    /// [may be repeated](crate::Client::call_repeatable) if the service was lost before it answered; never where the handler
+    /// [may be repeated](crate::Client::call_idempotent) if the service was lost before it answered; never where the handler
     /// has failed.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
     /// });
     ///
     /// // Where the service ends, up to four more attempts find its successor.
-    /// let client = ClientOptions::new().attempts(5).connect::<u32, u32>(path)?;
+    /// let client = ClientOptions::new().max_attempts(5).connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&42)?, 41);
     /// assert!(client.call(&0).is_err());
     /// assert_eq!(serving.join().unwrap()?.failed, 1); // it would fail again
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts.max(1);
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts.max(1);
         self
     }
 
@@ -185,18 +185,18 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// use std::time::Duration;
     /// use typed_pipe::{ClientOptions, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
     /// let (first, longest) = (Duration::from_millis(50), Duration::from_millis(150));
-    /// let options = ClientOptions::new().attempts(4).back_off(first, longest); // 50, 100 and 150 ms
+    /// let options = ClientOptions::new().max_attempts(4).backoff(first, longest); // 50, 100 and 150 ms
     /// let client = options.connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&1)?, 2); // at the first attempt, without a pause
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.pauses = (first, longest);
         self
     }
@@ -206,30 +206,30 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// ```
     /// use std::thread;
     /// use std::time::Duration;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
-    /// let busy = stop.clone();
+    /// let busy = token.clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|number| {
-    ///         while !busy.is_stopped() {
+    ///         while !busy.is_cancelled() {
     ///             thread::yield_now(); // it takes long
     ///         }
     ///         number + 1
     ///     })
     /// });
     ///
-    /// let options = ClientOptions::new().timeout(Duration::from_millis(10));
+    /// let options = ClientOptions::new().reply_timeout(Duration::from_millis(10));
     /// let client = options.connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+    pub fn reply_timeout(mut self, timeout: Duration) -> Self {
+        self.reply_timeout = Some(timeout);
         self
     }
 
@@ -240,9 +240,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             wire: self.wire,
             name: self.name,
             connect: self.connect.in_mode(),
-            attempts: self.attempts,
+            max_attempts: self.max_attempts,
             pauses: self.pauses,
-            timeout: self.timeout,
+            reply_timeout: self.reply_timeout,
         }
     }
 
@@ -252,20 +252,20 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     }
 
     /// What is to be agreed with the service.
-    pub(crate) fn agreement(&self, until: Until) -> Agreement<F, C, M> {
+    pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let agreement = Agreement::new().with_wire(self.wire.clone());
-        agreement.sending(calls).receiving(answers).by(until).in_mode()
+        let handshake = Handshake::new().with_wire(self.wire.clone());
+        handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
     /// The deadline of a call that says nothing else.
-    pub(crate) fn until(&self) -> Until {
-        self.timeout.map_or(Until::Done, within)
+    pub(crate) fn until(&self) -> WaitLimit {
+        self.reply_timeout.map_or(WaitLimit::Done, within)
     }
 
-    pub(crate) fn attempts_of_a_call(&self, until: Until, repeatable: bool) -> Attempts {
+    pub(crate) fn attempts_of_a_call(&self, until: WaitLimit, repeatable: bool) -> Attempts {
         let (pause, longest) = self.pauses;
-        Attempts { left: self.attempts, pause, longest, repeatable, until }
+        Attempts { left: self.max_attempts, pause, longest, repeatable, until }
     }
 }
 
@@ -274,10 +274,10 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     pub(super) fn link<Req: Sendable, Resp: Receivable>(
         &self,
         path: &PipePath,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Link<Req, Resp, F, C>, Error> {
         let connection = self.connect.connect_until(path.clone(), until)?;
-        let (sender, receiver) = self.agreement(until).make(connection)?.split();
+        let (sender, receiver) = self.handshake(until).perform(connection)?.split();
         Ok(Link::new(sender, receiver))
     }
 }

@@ -11,18 +11,18 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use super::desk::{Desk, Rules, Summary, instead};
+use super::lifecycle::{Lifecycle, Rules, Summary, instead};
 use super::{Answer, Request, identifiers};
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{Agreement, ReceivingHalf, SendingHalf};
-use crate::duplex::{Connection, Listener};
+use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
 use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
-use crate::sys::Until;
-use crate::wait::Stop;
+use crate::sys::WaitLimit;
+use crate::typed_connection::{Handshake, ReceivingHalf, SendingHalf};
+use crate::wait::CancelToken;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
@@ -35,17 +35,17 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::{Client, Service, Stop};
+/// use typed_pipe::{CancelToken, Client, Service};
 ///
-/// let stop = Stop::new()?;
-/// let service = Service::<String, usize>::temporary()?.stopped_by(&stop);
+/// let token = CancelToken::new()?;
+/// let service = Service::<String, usize>::temporary()?.cancelled_by(&token);
 /// let path = service.path().clone(); // or `Service::bind("/run/app/lengths")?`
 /// let serving = thread::spawn(move || service.serve(|word| word.len()));
 ///
 /// let client = Client::<String, usize>::connect(path)?;
 /// assert_eq!(client.call(&"hello".into())?, 5);
 ///
-/// stop.stop();
+/// token.cancel();
 /// assert_eq!(serving.join().unwrap()?.answered, 1);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
@@ -54,10 +54,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 ///
 /// # The end
 ///
-/// A service ends when its [stop](Self::stopped_by) is set, when no request came [for some time](Self::idle_limit), or
-/// after [so many](Self::message_limit). It then gives up its name, answers the requests that its handlers have begun
+/// A service ends when its [token](Self::cancelled_by) is cancelled, when no request came [for some time](Self::idle_timeout), or
+/// after [so many](Self::shutdown_after). It then gives up its name, answers the requests that its handlers have begun
 /// with, and says goodbye to each client: any other request was never handled, and its caller is told just that. To
-/// end it by a request, let the handler set the stop. On Windows the name is in use until the last client has left, or
+/// end it by a request, let the handler cancel the token. On Windows the name is in use until the last client has left, or
 /// has noticed by its next call.
 ///
 /// Answers may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
@@ -71,12 +71,12 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     listener: Listener<M>,
     wire: Wire<F, C>,
     name: String,
-    stop: Option<Stop>,
+    token: Option<CancelToken>,
     rules: Rules,
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
-type Opened<F, C, M> = (Listener<M>, Agreement<F, C, M>, Desk);
+type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, Lifecycle);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// A service at a name on this machine, of which it becomes the owner.
@@ -89,7 +89,7 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// # let name = folder.path().join("lengths");
     /// # #[cfg(windows)]
     /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
-    /// let service = Service::<String, usize>::bind(&name)?.message_limit(1); // "/run/app/lengths"
+    /// let service = Service::<String, usize>::bind(&name)?.shutdown_after(1); // "/run/app/lengths"
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
     /// let client = Client::<String, usize>::connect(name)?; // who knows the name finds it there
@@ -138,7 +138,7 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
             listener,
             wire: Wire::default(),
             name: String::new(),
-            stop: None,
+            token: None,
             rules: Rules::default(),
             messages: PhantomData,
         }
@@ -158,11 +158,11 @@ where
     /// ```
     /// use std::thread;
     /// use typed_pipe::wire::{Checked, Wire};
-    /// use typed_pipe::{Client, ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
+    /// let token = CancelToken::new()?;
     /// let wire = Wire::default().with_framing(Checked::default());
-    /// let service = Service::<u32, u32>::temporary()?.with_wire(wire.clone()).stopped_by(&stop);
+    /// let service = Service::<u32, u32>::temporary()?.with_wire(wire.clone()).cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -170,7 +170,7 @@ where
     /// assert_eq!(other.unwrap_err().kind(), ErrorKind::Mismatch);
     /// let client = ClientOptions::new().with_wire(wire).connect::<u32, u32>(&path)?;
     /// assert_eq!(client.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -179,7 +179,7 @@ where
             listener: self.listener,
             wire,
             name: self.name,
-            stop: self.stop,
+            token: self.token,
             rules: self.rules,
             messages: PhantomData,
         }
@@ -189,22 +189,22 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, ClientOptions, ErrorKind, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, ClientOptions, ErrorKind, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.speaking("tasks/2").stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.protocol("tasks/2").cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let old = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path);
+    /// let old = ClientOptions::new().protocol("tasks/1").connect::<u32, u32>(&path);
     /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
     /// let nameless = Client::<u32, u32>::connect(&path)?; // it says nothing, and any name will do
     /// assert_eq!(nameless.call(&1)?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn speaking(mut self, name: impl Into<String>) -> Self {
+    pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
@@ -213,15 +213,15 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, Ending, Service, Stop};
+    /// use typed_pipe::{CancelToken, Client, Service, ShutdownReason};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop);
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
     ///     service.serve(|word| {
     ///         if word == "quit" {
-    ///             stop.stop(); // or at a Ctrl-C
+    ///             token.cancel(); // or at a Ctrl-C
     ///         }
     ///     })
     /// });
@@ -229,11 +229,11 @@ where
     /// let client = Client::<String, ()>::connect(path)?;
     /// client.call(&"go on".into())?;
     /// client.call(&"quit".into())?; // what was taken is answered
-    /// assert_eq!(serving.join().unwrap()?.ending, Ending::Stopped);
+    /// assert_eq!(serving.join().unwrap()?.reason, ShutdownReason::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn stopped_by(mut self, stop: &Stop) -> Self {
-        self.stop = Some(stop.clone());
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
         self
     }
 
@@ -241,15 +241,15 @@ where
     ///
     /// ```
     /// use std::time::Duration;
-    /// use typed_pipe::{Ending, Service};
+    /// use typed_pipe::{Service, ShutdownReason};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.idle_limit(Duration::from_millis(10));
+    /// let service = Service::<u32, u32>::temporary()?.idle_timeout(Duration::from_millis(10));
     /// let summary = service.serve(|number| number + 1)?; // nobody calls
-    /// assert_eq!((summary.ending, summary.answered), (Ending::Idle, 0));
+    /// assert_eq!((summary.reason, summary.answered), (ShutdownReason::Idle, 0));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn idle_limit(mut self, time: Duration) -> Self {
-        self.rules.idle_limit = Some(time);
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.rules.idle_timeout = Some(time);
         self
     }
 
@@ -257,7 +257,7 @@ where
     /// coming in, however slowly, it is asking.
     ///
     /// What it asks for later is not taken, and its call connects anew if it has a further
-    /// [attempt](crate::ClientOptions::attempts). The time that its request is being handled does not count.
+    /// [attempt](crate::ClientOptions::max_attempts). The time that its request is being handled does not count.
     ///
     /// ```
     /// use std::thread;
@@ -265,19 +265,19 @@ where
     /// use typed_pipe::{ClientOptions, ListenerOptions, Service};
     ///
     /// let listener = ListenerOptions::new().max_clients(1).temporary()?;
-    /// let service = Service::new(listener).client_idle_limit(Duration::from_millis(50));
+    /// let service = Service::new(listener).client_idle_timeout(Duration::from_millis(50));
     /// let path = service.path().clone();
     /// thread::spawn(move || service.serve(|number: u32| number + 1));
     ///
-    /// let connect = || ClientOptions::new().attempts(10).connect::<u32, u32>(&path);
+    /// let connect = || ClientOptions::new().max_attempts(10).connect::<u32, u32>(&path);
     /// let first = connect()?;
     /// assert_eq!(first.call(&1)?, 2);
     /// let second = connect()?; // as soon as the first one has been silent for so long
     /// assert_eq!(second.call(&2)?, 3);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn client_idle_limit(mut self, time: Duration) -> Self {
-        self.rules.client_idle_limit = Some(time);
+    pub fn client_idle_timeout(mut self, time: Duration) -> Self {
+        self.rules.client_idle_timeout = Some(time);
         self
     }
 
@@ -285,20 +285,20 @@ where
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Client, Ending, Service};
+    /// use typed_pipe::{Client, Service, ShutdownReason};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(2);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
     /// assert_eq!((client.call(&1)?, client.call(&2)?), (2, 3));
     /// let summary = serving.join().unwrap()?; // it has ended
-    /// assert_eq!((summary.answered, summary.ending), (2, Ending::MessageLimit));
+    /// assert_eq!((summary.answered, summary.reason), (2, ShutdownReason::RequestLimit));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn message_limit(mut self, requests: u64) -> Self {
-        self.rules.message_limit = requests;
+    pub fn shutdown_after(mut self, requests: u64) -> Self {
+        self.rules.shutdown_after = requests;
         self
     }
 
@@ -308,7 +308,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?.require_same_user().message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.require_same_user().shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
@@ -328,22 +328,22 @@ where
     /// use std::io::Read;
     /// use std::thread;
     /// use std::time::Duration;
-    /// use typed_pipe::{Connection, Service, Stop};
+    /// use typed_pipe::{CancelToken, Connection, Service};
     ///
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop);
-    /// let service = service.patience(Duration::from_millis(10));
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
+    /// let service = service.handshake_timeout(Duration::from_millis(10));
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
     /// let mut silent = Connection::connect(path)?; // and never says what it speaks
     /// while silent.read(&mut [0; 64]).is_ok_and(|read| read > 0) {} // the service ends the connection
-    /// stop.stop();
+    /// token.cancel();
     /// assert_eq!(serving.join().unwrap()?.lost, 1);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn patience(mut self, time: Duration) -> Self {
-        self.rules.patience = time;
+    pub fn handshake_timeout(mut self, time: Duration) -> Self {
+        self.rules.handshake_timeout = time;
         self
     }
 
@@ -369,12 +369,12 @@ where
         self,
         change: impl FnOnce(Listener<M>) -> Result<Listener<N>, TransitionError<Listener<M>>>,
     ) -> Result<Service<Req, Resp, F, C, N>, TransitionError<Self>> {
-        let Self { listener, wire, name, stop, rules, messages } = self;
+        let Self { listener, wire, name, token, rules, messages } = self;
         match change(listener) {
-            Ok(listener) => Ok(Service { listener, wire, name, stop, rules, messages }),
+            Ok(listener) => Ok(Service { listener, wire, name, token, rules, messages }),
             Err(failed) => {
                 let (listener, error) = failed.into_parts();
-                let back = Self { listener, wire, name, stop, rules, messages };
+                let back = Self { listener, wire, name, token, rules, messages };
                 Err(TransitionError::new(back, error))
             }
         }
@@ -382,17 +382,17 @@ where
 
     /// What it serves with: the listener, what is agreed with each client, and what they share.
     pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
-        let Self { listener, wire, name, stop, rules, .. } = self;
-        let stops = stop.into_iter().chain(listener.stop().cloned()).collect();
-        let desk = Desk::open(rules, stops)?;
+        let Self { listener, wire, name, token, rules, .. } = self;
+        let tokens = token.into_iter().chain(listener.token().cloned()).collect();
+        let lifecycle = Lifecycle::open(rules, tokens)?;
         let (calls, answers) = identifiers(&name);
-        let agreement = Agreement::new()
+        let handshake = Handshake::new()
             .with_wire(wire)
             .sending(answers)
             .receiving(calls)
-            .within(rules.patience)
+            .timeout(rules.handshake_timeout)
             .in_mode();
-        Ok((listener.stopping(desk.closing()), agreement, desk))
+        Ok((listener.with_token(lifecycle.closing()), handshake, lifecycle))
     }
 }
 
@@ -411,7 +411,7 @@ where
     /// use std::thread;
     /// use typed_pipe::{Client, Service};
     ///
-    /// let service = Service::<String, usize>::temporary()?.message_limit(2);
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
     ///     let seen = Mutex::new(Vec::new()); // what the clients share: each has a thread
@@ -486,38 +486,38 @@ where
     A: Response<Resp>,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
-        let (listener, agreement, desk) = service.open()?;
+        let (listener, handshake, lifecycle) = service.open()?;
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
             loop {
-                let client = match Self::run(accept(&desk, &listener)) {
+                let client = match Self::run(accept(&lifecycle, &listener)) {
                     Ok(Some(client)) => client,
                     Ok(None) => return Ok(()),
-                    Err(error) if error.kind() == ErrorKind::Exhausted => continue,
+                    Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                     Err(error) => {
-                        desk.closing().stop();
+                        lifecycle.closing().cancel();
                         return Err(error);
                     }
                 };
-                let (desk, handler, agreement) = (&desk, &handler, agreement.clone());
+                let (lifecycle, handler, handshake) = (&lifecycle, &handler, handshake.clone());
                 let serving = thread::Builder::new().name("typed-pipe client".into()).spawn_scoped(
                     scope,
                     move || {
                         // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
                         let handler = |request| ready(handler(request).into_result());
-                        let serve = || Self::run(serve(desk, client?, agreement, handler));
+                        let serve = || Self::run(serve(lifecycle, client?, handshake, handler));
                         if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
-                            desk.lose();
+                            lifecycle.disconnect();
                         }
                     },
                 );
                 if serving.is_err() {
-                    desk.lose();
+                    lifecycle.disconnect();
                 }
             }
         });
-        ended.map(|()| desk.summary())
+        ended.map(|()| lifecycle.summary())
     }
 }
 
@@ -529,29 +529,29 @@ impl<Req, Resp, F, C, M: Mode> fmt::Debug for Service<Req, Resp, F, C, M> {
 
 /// The next client that the service lets in, or `None` when it is to end.
 pub(crate) async fn accept<M: Mode>(
-    desk: &Desk,
+    lifecycle: &Lifecycle,
     listener: &Listener<M>,
 ) -> Result<Option<Result<Connection<M>, Error>>, Error> {
     loop {
-        let until = match desk.left() {
-            None => Until::Done,
+        let until = match lifecycle.left() {
+            None => WaitLimit::Done,
             Some(Duration::ZERO) => return Ok(None),
             Some(left) => M::within(left),
         };
         let accepted = listener.accept_any(until).await;
         // What is not registered with a runtime yet is asked who it is.
-        let registered = match accepted.map(|client| desk.expect(client)) {
+        let registered = match accepted.map(|client| lifecycle.expect(client)) {
             Ok(Ok(client)) => listener.register(client, until).await.map(Ok),
             Ok(Err(refused)) => Ok(Err(refused)),
             Err(error) => Err(error),
         };
         return match registered {
             Ok(client) => {
-                desk.let_in();
+                lifecycle.allow_handles();
                 Ok(Some(client))
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => continue,
-            Err(error) if error.kind() == ErrorKind::Stopped => Ok(None),
+            Err(error) if error.kind() == ErrorKind::Cancelled => Ok(None),
             Err(error) => Err(error),
         };
     }
@@ -559,9 +559,9 @@ pub(crate) async fn accept<M: Mode>(
 
 /// Serves one client.
 pub(crate) async fn serve<Req, Resp, F, C, A, E, M>(
-    desk: &Desk,
+    lifecycle: &Lifecycle,
     client: Connection<M>,
-    agreement: Agreement<F, C, M>,
+    handshake: Handshake<F, C, M>,
     handler: impl Fn(Req) -> A,
 ) -> Result<(), Error>
 where
@@ -573,20 +573,20 @@ where
     E: fmt::Display,
     M: Mode,
 {
-    let agreed = agreement.making::<Answer<Resp>, Request<Req>>(client).await;
+    let agreed = handshake.performing::<Answer<Resp>, Request<Req>>(client).await;
     let (mut sender, mut receiver) = match agreed {
-        Err(error) if error.kind() == ErrorKind::Stopped => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
         agreed => agreed?,
     };
-    answer(desk, &mut sender, &mut receiver, handler).await?;
+    answer(lifecycle, &mut sender, &mut receiver, handler).await?;
     // Whoever waits for an answer learns that its request was not taken. After an error that may not be true.
-    let _ = sender.finish_in_place(M::within(desk.patience())).await;
+    let _ = sender.finish_in_place(M::within(lifecycle.handshake_timeout())).await;
     Ok(())
 }
 
 /// Answers a client until it has left, is silent for too long, or the service is to end.
 async fn answer<Req, Resp, F, C, A, E, M>(
-    desk: &Desk,
+    lifecycle: &Lifecycle,
     sender: &mut SendingHalf<Answer<Resp>, F, C, M>,
     receiver: &mut ReceivingHalf<Request<Req>, F, C, M>,
     handler: impl Fn(Req) -> A,
@@ -600,21 +600,22 @@ where
     E: fmt::Display,
     M: Mode,
 {
-    while !desk.is_closing() {
-        let received = match desk.client_idle_limit() {
+    while !lifecycle.is_closing() {
+        let received = match lifecycle.client_idle_timeout() {
             Some(limit) => receive_within(receiver, limit).await,
-            None => receiver.receiving(Until::Done).await,
+            None => receiver.receiving(WaitLimit::Done).await,
         };
-        let Some((ticket, request)) = desk.take(received)? else { break };
+        let Some((ticket, request)) = lifecycle.take(received)? else { break };
         let handle = async { handler(request).await.map_err(|error| error.to_string()) };
-        let mut answer = desk.handled(&ticket, caught(handle).await);
-        let mut sent = sender.sending_in_mode(&answer, M::within(desk.patience())).await;
+        let mut answer = lifecycle.handled(&ticket, caught(handle).await);
+        let mut sent =
+            sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
         if let Some(failure) = instead(&answer, &sent) {
             answer = failure;
-            sent = sender.sending_in_mode(&answer, M::within(desk.patience())).await;
+            sent = sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
         }
         sent?;
-        desk.answered(&answer);
+        lifecycle.answered(&answer);
     }
     Ok(())
 }

@@ -108,16 +108,16 @@ impl half::Lifecycle for Deallocated {
 ///
 /// ```
 /// use typed_pipe::state::{Closed, Direction};
-/// use typed_pipe::{End, Error, Stop};
+/// use typed_pipe::{CancelToken, End, Error};
 ///
 /// /// The end at a path, for either direction, which the program's token stops.
-/// fn end<D: Direction>(path: &str, stop: &Stop) -> Result<End<D, Closed>, Error> {
-///     Ok(End::at(path)?.stopped_by(stop))
+/// fn end<D: Direction>(path: &str, token: &CancelToken) -> Result<End<D, Closed>, Error> {
+///     Ok(End::at(path)?.cancelled_by(token))
 /// }
 ///
-/// let stop = Stop::new()?;
+/// let token = CancelToken::new()?;
 /// let (jobs, answers): (typed_pipe::ReadEnd<_>, typed_pipe::WriteEnd<_>) =
-///     (end("/run/app/jobs", &stop)?, end("/run/app/answers", &stop)?);
+///     (end("/run/app/jobs", &token)?, end("/run/app/answers", &token)?);
 /// # drop((jobs, answers));
 /// # Ok::<(), Error>(())
 /// ```

@@ -10,11 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::half;
+use crate::adaptive_read::Pace;
 use crate::error::Error;
-use crate::pace::Pace;
-use crate::seats::{Seat, Seats};
-use crate::sys::{Raw, Server, Until, Wait, Way, pause};
-use crate::wait::{Stop, left, waiting};
+use crate::permits::{Permit, Permits};
+use crate::sys::{Raw, Server, Wait, WaitLimit, Way, pause};
+use crate::wait::{CancelToken, left, waiting};
 
 /// How operations wait: [`Blocking`], or `Tokio` with the feature of that name.
 ///
@@ -67,7 +67,7 @@ impl half::Mode for Blocking {}
 
 /// What the bodies of operations ask of a mode.
 ///
-/// What is asked with [`Until::Now`] must be ready at once, in every mode.
+/// What is asked with [`WaitLimit::Now`] must be ready at once, in every mode.
 pub trait Runtime: Sized {
     /// Whether an operation may block its thread: what is large can then go from where it lies.
     const BLOCKS: bool;
@@ -88,24 +88,25 @@ pub trait Runtime: Sized {
     /// message: in [`Blocking`], no future is made.
     fn wait<S, P, D, T>(
         begun: Result<(), Error>,
-        until: Until,
+        until: WaitLimit,
         state: S,
         poll: P,
         done: D,
     ) -> <Self as Mode>::Ret<Waiting<Self, S, P, D>>
     where
         Self: Mode,
-        P: FnMut(&mut S, &mut Context<'_>, Until) -> Poll<Result<(), Error>>,
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S) -> Result<T, Error>;
 
     /// The time by the clock of the timers.
     fn now() -> Instant;
 
     /// What wakes a task at a deadline; `None` where there is none, or where the operation itself looks at it.
-    fn timer(until: Until) -> Option<Self::Timer>;
+    fn timer(until: WaitLimit) -> Option<Self::Timer>;
 
     /// Lets a raw end be waited for. Where that fails, it is given back.
-    fn adopt(raw: Raw, way: Way, stop: Option<&Stop>) -> Result<Self::Io, (Raw, io::Error)>;
+    fn adopt(raw: Raw, way: Way, token: Option<&CancelToken>)
+    -> Result<Self::Io, (Raw, io::Error)>;
 
     /// The raw end once more.
     fn release(io: Self::Io) -> Raw;
@@ -119,8 +120,8 @@ pub trait Runtime: Sized {
         io: &mut Self::Io,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
         pace: &mut Pace,
     ) -> Poll<io::Result<usize>>;
 
@@ -128,8 +129,8 @@ pub trait Runtime: Sized {
         io: &mut Self::Io,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>>;
 
     /// Writes to a connection, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
@@ -139,16 +140,16 @@ pub trait Runtime: Sized {
         limit: usize,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>>;
 
     /// Lets the other side of a connection read the end. Of what is no half of a connection, nothing.
     fn poll_finish(
         io: &mut Self::Io,
         cx: &mut Context<'_>,
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>>;
 
     /// Lets a reader whose writers have left wait for the next one.
@@ -156,49 +157,52 @@ pub trait Runtime: Sized {
 
     /// Tries again and again what nothing wakes a task for, until it does not fail for want of something.
     fn attempt<T>(
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
         attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> impl Future<Output = io::Result<T>>;
 
-    /// The next client of a listener, with its seat.
+    /// The next client of a listener, with its permit.
     fn accept(
         accepting: &Self::Accepting,
         server: &Server,
-        seats: &Seats,
-        until: Until,
-        stop: Option<&Stop>,
-    ) -> impl Future<Output = io::Result<((Raw, Raw), Seat)>>;
+        permits: &Permits,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+    ) -> impl Future<Output = io::Result<((Raw, Raw), Permit)>>;
 
     /// Lets time pass up to a deadline; ends early where it is stopped.
-    fn sleep(until: Until, stop: Option<&Stop>) -> impl Future<Output = io::Result<()>>;
+    fn sleep(until: WaitLimit, token: Option<&CancelToken>)
+    -> impl Future<Output = io::Result<()>>;
 
     /// The end of a time that begins now. What is too far away to be told is never.
-    fn within(time: Duration) -> Until {
-        Self::now().checked_add(time).map_or(Until::Done, Until::Deadline)
+    fn within(time: Duration) -> WaitLimit {
+        Self::now().checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline)
     }
 
     /// The earlier of the end of a wait and of the end of a time that begins now.
-    fn sooner(until: Until, time: Duration) -> Until {
+    fn sooner(until: WaitLimit, time: Duration) -> WaitLimit {
         match (until, Self::within(time)) {
-            (Until::Done, end) => end,
-            (Until::Deadline(end), Until::Deadline(other)) => Until::Deadline(end.min(other)),
+            (WaitLimit::Done, end) => end,
+            (WaitLimit::Deadline(end), WaitLimit::Deadline(other)) => {
+                WaitLimit::Deadline(end.min(other))
+            }
             (until, _) => until,
         }
     }
 
     /// Why something that is not ready is not waited for any longer; `None` where it is.
-    fn over(until: Until) -> Option<io::Error> {
+    fn over(until: WaitLimit) -> Option<io::Error> {
         match until {
-            Until::Done => None,
-            Until::Deadline(end) if Self::now() < end => None,
-            Until::Deadline(_) => Some(io::ErrorKind::TimedOut.into()),
-            Until::Now => Some(io::ErrorKind::WouldBlock.into()),
+            WaitLimit::Done => None,
+            WaitLimit::Deadline(end) if Self::now() < end => None,
+            WaitLimit::Deadline(_) => Some(io::ErrorKind::TimedOut.into()),
+            WaitLimit::Now => Some(io::ErrorKind::WouldBlock.into()),
         }
     }
 }
 
-/// Runs to its end a body that does not have to wait: one in [`Blocking`], or one until [`Until::Now`].
+/// Runs to its end a body that does not have to wait: one in [`Blocking`], or one until [`WaitLimit::Now`].
 pub(crate) fn complete<F: Future>(body: F) -> F::Output {
     let mut body = pin!(body);
     complete_by(|cx| body.as_mut().poll(cx))
@@ -222,13 +226,13 @@ fn look_later() {
 }
 
 /// Polls a body again at a deadline, by which its leaves learn that it has come.
-pub(crate) async fn woken_at<M: Runtime, F: Future>(until: Until, body: F) -> F::Output {
+pub(crate) async fn woken_at<M: Runtime, F: Future>(until: WaitLimit, body: F) -> F::Output {
     let (mut timer, mut body) = (None, pin!(body));
     poll_fn(|cx| poll_again_at::<M, _>(until, &mut timer, cx, |cx| body.as_mut().poll(cx))).await
 }
 
 fn poll_again_at<M: Runtime, T>(
-    until: Until,
+    until: WaitLimit,
     timer: &mut Option<M::Timer>,
     cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -250,7 +254,7 @@ fn poll_again_at<M: Runtime, T>(
 #[expect(missing_debug_implementations, reason = "it has closures")]
 pub struct Waiting<M: Runtime, S, P, D> {
     begun: Result<(), Error>,
-    until: Until,
+    until: WaitLimit,
     timer: Option<M::Timer>,
     poll: P,
     /// `None` once it is concluded.
@@ -259,7 +263,13 @@ pub struct Waiting<M: Runtime, S, P, D> {
 
 impl<M: Runtime, S, P, D> Waiting<M, S, P, D> {
     #[cfg_attr(not(any(test, feature = "tokio")), expect(dead_code, reason = "threads have none"))]
-    pub(crate) fn new(begun: Result<(), Error>, until: Until, state: S, poll: P, done: D) -> Self {
+    pub(crate) fn new(
+        begun: Result<(), Error>,
+        until: WaitLimit,
+        state: S,
+        poll: P,
+        done: D,
+    ) -> Self {
         Self { begun, until, timer: None, poll, rest: Some((state, done)) }
     }
 }
@@ -270,7 +280,7 @@ impl<M: Runtime, S, P, D> Unpin for Waiting<M, S, P, D> {}
 impl<M, S, P, D, T> Future for Waiting<M, S, P, D>
 where
     M: Runtime,
-    P: FnMut(&mut S, &mut Context<'_>, Until) -> Poll<Result<(), Error>>,
+    P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
     D: FnOnce(S) -> Result<T, Error>,
 {
     type Output = Result<T, Error>;
@@ -303,13 +313,13 @@ impl Runtime for Blocking {
     #[inline(always)]
     fn wait<S, P, D, T>(
         begun: Result<(), Error>,
-        until: Until,
+        until: WaitLimit,
         mut state: S,
         mut poll: P,
         done: D,
     ) -> Result<T, Error>
     where
-        P: FnMut(&mut S, &mut Context<'_>, Until) -> Poll<Result<(), Error>>,
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S) -> Result<T, Error>,
     {
         begun?;
@@ -321,11 +331,11 @@ impl Runtime for Blocking {
         Instant::now()
     }
 
-    fn timer(_: Until) -> Option<Pending<()>> {
+    fn timer(_: WaitLimit) -> Option<Pending<()>> {
         None
     }
 
-    fn adopt(raw: Raw, _: Way, _: Option<&Stop>) -> Result<Raw, (Raw, io::Error)> {
+    fn adopt(raw: Raw, _: Way, _: Option<&CancelToken>) -> Result<Raw, (Raw, io::Error)> {
         Ok(raw)
     }
 
@@ -348,11 +358,11 @@ impl Runtime for Blocking {
         io: &mut Raw,
         _: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
         pace: &mut Pace,
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(pace.read(until, |until| io.read(buf, waiting(until, stop))))
+        Poll::Ready(pace.read(until, |until| io.read(buf, waiting(until, token))))
     }
 
     #[inline]
@@ -360,10 +370,10 @@ impl Runtime for Blocking {
         io: &mut Raw,
         _: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(io.write(bytes, waiting(until, stop)))
+        Poll::Ready(io.write(bytes, waiting(until, token)))
     }
 
     fn poll_write_or_take_in(
@@ -372,19 +382,19 @@ impl Runtime for Blocking {
         limit: usize,
         _: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(io.write_or_take_in(incoming, limit, bytes, waiting(until, stop)))
+        Poll::Ready(io.write_or_take_in(incoming, limit, bytes, waiting(until, token)))
     }
 
     fn poll_finish(
         io: &mut Raw,
         _: &mut Context<'_>,
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
-        Poll::Ready(io.finish(waiting(until, stop)))
+        Poll::Ready(io.finish(waiting(until, token)))
     }
 
     fn renew(io: &mut Raw) -> io::Result<()> {
@@ -392,25 +402,25 @@ impl Runtime for Blocking {
     }
 
     async fn attempt<T>(
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
         mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        attempt(waiting(until, stop))
+        attempt(waiting(until, token))
     }
 
     async fn accept(
         (): &(),
         server: &Server,
-        seats: &Seats,
-        until: Until,
-        stop: Option<&Stop>,
-    ) -> io::Result<((Raw, Raw), Seat)> {
-        let seat = seats.take(until, stop)?;
-        Ok((server.accept(waiting(until, stop))?, seat))
+        permits: &Permits,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+    ) -> io::Result<((Raw, Raw), Permit)> {
+        let permit = permits.take(until, token)?;
+        Ok((server.accept(waiting(until, token))?, permit))
     }
 
-    async fn sleep(until: Until, stop: Option<&Stop>) -> io::Result<()> {
-        pause(left(until), waiting(Until::Done, stop))
+    async fn sleep(until: WaitLimit, token: Option<&CancelToken>) -> io::Result<()> {
+        pause(left(until), waiting(WaitLimit::Done, token))
     }
 }

@@ -5,18 +5,18 @@
 //! Both back ends have these items with these signatures. They return [`io::Result`]; what is no error
 //! of the system is an [`Obstacle`](crate::error::Obstacle) inside it. A wait that ends at its deadline is
 //! [`io::ErrorKind::TimedOut`], one that must not wait at all [`io::ErrorKind::WouldBlock`], a stopped
-//! one [`Obstacle::Stopped`](crate::error::Obstacle). What reads, writes or accepts looks for a stop first: one that is
+//! one [`Obstacle::Cancelled`](crate::error::Obstacle). What reads, writes or accepts looks for a cancelled token first: one that is
 //! set goes before what could be done at once. An end that was read stays one all the same.
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
-//! - `struct Event`: what a stop token sets, once and for good. `new`, `set`.
+//! - `struct Event`: what a cancel token sets, once and for good. `new`, `set`.
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
 //!   still its own, never in a forked child, and tells no error.
 //!   - `create(&Path, &Settings) -> io::Result<Node>`, `temporary(&Settings) -> io::Result<(PathBuf, Node)>`
 //!   - `open(&mut self, Way, Wait) -> io::Result<Raw>`: the owner's end, of this very pipe.
 //!   - `remove(&mut self) -> io::Result<()>`: a name that is gone or no longer ours is done.
 //!   - `persist(self)`: leaves the name where it is.
-//!   - `is_orphaned(&self) -> bool`: whether the name is gone or leads elsewhere.
+//!   - `is_unlinked(&self) -> bool`: whether the name is gone or leads elsewhere.
 //! - `struct Raw`: an open end.
 //!   - `open(&Path, Way, any_owner: bool, Wait) -> io::Result<Raw>`: a client's end. A writing end
 //!     waits for the pipe to be there and to have a reader; a reading end waits for the pipe alone.
@@ -28,9 +28,14 @@
 //!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays. Where the system
 //!     tells that it left with bytes unread, or took some with it, that is no end: after what has come, each read is
 //!     [`io::ErrorKind::ConnectionReset`]. No write raises a signal, whatever the program has set.
+//!     A write of an owner to nobody is [`Obstacle::ReaderLeft`](crate::error::Obstacle), of the kind
+//!     [`io::ErrorKind::BrokenPipe`]: nothing of what was written before reaches the next reader.
 //!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
 //!     nothing, or that has left again. Takes nothing out.
 //!   - `renew(&mut self) -> io::Result<()>`: after such an end or reset, the next read waits for the next writer.
+//!   - `forget_left_over(&mut self) -> io::Result<()>`: what was there before a client's reading end was opened is not
+//!     read. Unless this is called, such an end of a pipe of this crate fails to read where there was something: it
+//!     would begin in the middle of what another one read.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` where the system does not tell.
 //!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was
@@ -42,8 +47,8 @@
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
 //!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
 //!     Several threads may. Where the process has no room for it, it is
-//!     [`Obstacle::Exhausted`](crate::error::Obstacle), and the client is kept: who tries again at once finds it again.
-//!   - `remove(&mut self) -> io::Result<()>`, `is_orphaned(&self) -> bool`
+//!     [`Obstacle::ResourceExhausted`](crate::error::Obstacle), and the client is kept: who tries again at once finds it again.
+//!   - `remove(&mut self) -> io::Result<()>`, `is_unlinked(&self) -> bool`
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
 //!     one. It waits for a server.
@@ -55,13 +60,13 @@
 //!     written. Dropping a half does the same as far as that takes no waiting. Of what is no half, nothing.
 //!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
 //!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
-//!     reads. More than that is [`Obstacle::Congested`](crate::error::Obstacle).
+//!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
-//!   - `let_in(&mut self)`: from now on a reading half lets handles in; before, none comes in.
+//!   - `allow_handles(&mut self)`: from now on a reading half lets handles in; before, none comes in.
 //!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
-//!     place of any that have not gone; [`MOST_HANDLES`] at most. The numbers are for the other side, to be told in
+//!     place of any that have not gone; [`MAX_HANDLES`] at most. The numbers are for the other side, to be told in
 //!     band; there may be none.
 //!   - `take_back(&mut self) -> Vec<Handle>`: those that have not gone yet.
 //!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
@@ -69,7 +74,7 @@
 //! - `struct PolledServer`, with the feature `tokio`: what wakes the task that waits for a client.
 //!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`.
-//! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn expect_file(&Handle) -> io::Result<()>`: whether it is
+//! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn ensure_file(&Handle) -> io::Result<()>`: whether it is
 //!   something that bytes are read from or written to at a place. On Unix alone, `fn expect_socket_of(&Handle, Socket)
 //!   -> io::Result<()>`: whether it is a socket of this kind.
 //! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
@@ -104,19 +109,19 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, pause, resolve, sleeps,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, expect_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, pause, resolve, sleeps,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
 
 #[cfg(unix)]
-pub(crate) use unix::{Socket, expect_socket_of};
+pub(crate) use unix::{Socket, ensure_socket_of};
 
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use retry::Pauses;
@@ -124,7 +129,7 @@ pub(crate) use retry::Pauses;
 pub(crate) use retry::end_of_wait;
 
 /// So many handles may go with one message. Linux takes no more with one write (`SCM_MAX_FD`).
-pub(crate) const MOST_HANDLES: usize = 253;
+pub(crate) const MAX_HANDLES: usize = 253;
 
 /// From so many bytes on it is worth while to give pages to the system instead of copying.
 pub(crate) const LARGE: usize = 16 << 10;
@@ -154,24 +159,24 @@ pub enum Way {
 /// How long an operation may wait, and what may end the wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait<'a> {
-    pub(crate) until: Until,
-    pub(crate) stop: Option<&'a Event>,
+    pub(crate) until: WaitLimit,
+    pub(crate) token: Option<&'a Event>,
 }
 
 impl Wait<'_> {
     /// No wait at all.
     #[cfg(any(unix, feature = "tokio"))]
-    pub(crate) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
+    pub(crate) const NOW: Wait<'static> = Wait { until: WaitLimit::Now, token: None };
 
     /// Whether nothing but the operation itself can end the wait: a plain blocking call will do.
     pub(crate) fn is_plain(self) -> bool {
-        matches!(self.until, Until::Done) && self.stop.is_none()
+        matches!(self.until, WaitLimit::Done) && self.token.is_none()
     }
 }
 
 /// The time at which a wait ends.
 #[derive(Clone, Copy, Debug)]
-pub enum Until {
+pub enum WaitLimit {
     /// When it is done, whenever that is.
     Done,
     /// At this time at the latest.
@@ -340,11 +345,23 @@ pub enum IfExists {
     ///
     /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that nobody
     /// holds was left by an owner that was killed.
+    ///
+    /// What it left is replaced by a new pipe of the same name, at once: whoever has the old one open is
+    /// [`Disconnected`](crate::ErrorKind::Disconnected), and connects anew. So what a sender had sent and the
+    /// old owner had not received is lost, though [`send`](crate::TypedSender::send) was `Ok`: it tells that the
+    /// system has the message. What must arrive is answered, or
+    /// [finished](crate::TypedSender::finish).
     #[default]
     TakeOver,
     /// Use any pipe of this user that is there, such as one made by the program `mkfifo`.
     ///
     /// The new owner removes the name at the end like one of its own making.
+    ///
+    /// A pipe that an owner of this crate has made and left behind is replaced all the same. One that others made
+    /// stays the same pipe, since they may have it open. What is in it when the owner opens its reading end was for
+    /// somebody else, and is not read. But its writer may be in the middle of a message, and goes on: on a
+    /// [`MultiWriter`](crate::wire::MultiWriter) wire each of its messages is [`MessageLost`](crate::ErrorKind::MessageLost) until it
+    /// greets again, and on any other wire it cannot be known. Where that can be, let the writers come anew.
     Reuse,
 }
 
@@ -360,6 +377,9 @@ pub(crate) struct Settings {
     pub(crate) buffer_size: Option<usize>,
     /// How many clients may be connected before a server looks.
     pub(crate) backlog: u16,
+    /// Whether the writing ends of the owner, one after the other, write to the same readers. Without a meaning on
+    /// Windows.
+    pub(crate) one_stream: bool,
 }
 
 impl Default for Settings {
@@ -370,6 +390,7 @@ impl Default for Settings {
             any_folder: false,
             buffer_size: None,
             backlog: 128,
+            one_stream: false,
         }
     }
 }

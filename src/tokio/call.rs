@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::SendingHalf;
 use crate::error::{Error, Obstacle, Operation};
-use crate::service::{Answer, Link, Shared, Tasks, not_sent, unanswered};
-use crate::sys::Until;
+use crate::service::{Answer, Link, LinkState, Tasks, not_sent, unanswered};
+use crate::sys::WaitLimit;
+use crate::typed_connection::SendingHalf;
 use crate::wire::{Codec, Framing};
 
 /// A call. However it ends, nobody waits for its answer once this is dropped, and it is in nobody's way.
@@ -80,7 +80,7 @@ where
             if self.progress != Progress::Waiting {
                 break;
             }
-            shared.expect_open()?;
+            shared.ensure_open()?;
             if shared.sending.is_some() {
                 shared.turn_awaited = true;
                 break;
@@ -142,7 +142,7 @@ where
 }
 
 /// What can be done without waiting, for whichever call it is.
-impl<Req, Resp, F, C> Shared<Req, Resp, F, C, Tokio>
+impl<Req, Resp, F, C> LinkState<Req, Resp, F, C, Tokio>
 where
     Req: Sendable,
     Resp: Receivable,
@@ -160,9 +160,9 @@ where
     /// Sends what is staged: a request, and before it what is left of one that was given up.
     fn send(&mut self, tasks: &Tasks, cx: &mut Context<'_>) {
         let Some(sender) = &mut self.sender else { return };
-        let Poll::Ready(sent) = sender
-            .poll_write_out_by(cx, |end, cx, bytes| end.poll_write_until(cx, bytes, Until::Done))
-        else {
+        let Poll::Ready(sent) = sender.poll_write_out_by(cx, |end, cx, bytes| {
+            end.poll_write_until(cx, bytes, WaitLimit::Done)
+        }) else {
             return;
         };
         let sent = sent.map_err(|error| sender.parts().1.withdraw(error));
@@ -200,7 +200,9 @@ where
     fn receive(&mut self, number: u64, tasks: &Tasks, cx: &mut Context<'_>) -> Result<(), Error> {
         while !self.is_lost() && !self.is_settled(number) {
             let Some(receiver) = &mut self.receiver else { break };
-            let Poll::Ready(filled) = receiver.poll_fill_in_mode(cx, Until::Done) else { break };
+            let Poll::Ready(filled) = receiver.poll_fill_in_mode(cx, WaitLimit::Done) else {
+                break;
+            };
             let received = filled.and_then(|()| self.reading(Self::decode));
             let answered = received.as_ref().ok().map(|answer| answer.0);
             self.note(received)?;

@@ -10,33 +10,33 @@ use tokio::time::{timeout, timeout_at};
 use super::Tokio;
 use super::call::Call;
 use crate::channel::{Receivable, Sendable};
-use crate::dialog::{HandshakeDone, shake_hands};
 use crate::error::Error;
 use crate::path::PipePath;
 use crate::service::{
-    ANSWER, Client, ClientOptions, DONE_ALONE, Dial, Link, SharedLink, no_answer, outcome,
+    ANSWER, Client, ClientOptions, ConnectFuture, DONE_ALONE, Link, SharedLink, no_answer, outcome,
 };
 use crate::state::Runtime as _;
-use crate::sys::Until;
+use crate::sys::WaitLimit;
+use crate::typed_connection::{HandshakeDone, shake_hands};
 use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// Lets tasks of [tokio](Tokio) call.
     ///
     /// ```
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
     ///
-    /// let options = ClientOptions::new().attempts(3).into_tokio(); // before it connects
+    /// let options = ClientOptions::new().max_attempts(3).into_tokio(); // before it connects
     /// let client = options.connect::<u32, u32>(path).await?;
     /// assert_eq!(client.call(&42).await?, 43);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -58,11 +58,11 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     ///     calling: ClientOptions<LengthPrefixed, Postcard, Tokio>,
     /// }
     ///
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1);
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let config = Config { calling: ClientOptions::new().attempts(3).into_tokio() };
+    /// let config = Config { calling: ClientOptions::new().max_attempts(3).into_tokio() };
     /// let client = config.calling.into_blocking().connect::<u32, u32>(path)?; // not awaited
     /// assert_eq!(client.call(&42)?, 43);
     /// # serving.join().unwrap()?;
@@ -78,7 +78,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     ///
     /// ```
     /// use typed_pipe::wire::{LengthPrefixed, Postcard};
-    /// use typed_pipe::{Client, ClientOptions, Service, Stop, Tokio};
+    /// use typed_pipe::{CancelToken, Client, ClientOptions, Service, Tokio};
     ///
     /// struct Lengths {
     ///     client: Client<String, usize, LengthPrefixed, Postcard, Tokio>,
@@ -86,14 +86,14 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, usize>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, usize>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
     ///
     /// let lengths = Lengths { client: ClientOptions::new().into_tokio().connect(path).await? };
     /// assert_eq!(lengths.client.call(&"hello".into()).await?, 5);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -110,7 +110,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         self,
         path: impl AsRef<Path>,
     ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        self.connect_until(PipePath::new(path)?, Until::Done).await
+        self.connect_until(PipePath::new(path)?, WaitLimit::Done).await
     }
 
     /// Connects to the service at a path, and waits for some time at most.
@@ -147,30 +147,30 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     async fn connect_until<Req: Sendable, Resp: Receivable>(
         self,
         path: PipePath,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        let talked = self.dial(path.clone(), until).await?;
+        let talked = self.connect_future(path.clone(), until).await?;
         let link = self.link(talked)?;
         Ok(Client::over(path, self, link))
     }
 
     /// Connects, and talks about what is to be agreed on.
-    fn dial(&self, path: PipePath, until: Until) -> Dial<Tokio> {
-        let (options, agreement) = (self.connect_options().clone(), self.agreement(until));
-        let (terms, patience) = (agreement.begin(false, false), agreement.patience());
+    fn connect_future(&self, path: PipePath, until: WaitLimit) -> ConnectFuture<Tokio> {
+        let (options, handshake) = (self.connect_options().clone(), self.handshake(until));
+        let (terms, time_limit) = (handshake.begin(false, false), handshake.time_limit());
         Box::pin(async move {
             let connection = options.connecting(path, until).await?;
-            shake_hands(connection, terms, patience.until::<Tokio>()).await
+            shake_hands(connection, terms, time_limit.until::<Tokio>()).await
         })
     }
 
     /// A new connection, when the service agrees.
     fn link<Req: Sendable, Resp: Receivable>(
         &self,
-        (handshake, reader, writer): HandshakeDone<Tokio>,
+        (state, reader, writer): HandshakeDone<Tokio>,
     ) -> Result<Link<Req, Resp, F, C, Tokio>, Error> {
-        let agreement = self.agreement(Until::Done);
-        let (sender, receiver) = agreement.conclude(&handshake, reader, writer)?;
+        let handshake = self.handshake(WaitLimit::Done);
+        let (sender, receiver) = handshake.conclude(&state, reader, writer)?;
         Ok(Link::new(sender, receiver))
     }
 }
@@ -190,16 +190,16 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::timeout) allow.
+    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
     ///
@@ -208,7 +208,7 @@ where
     /// let task = tokio::spawn(async move { shared.call(&1).await }); // over the same connection
     /// assert_eq!(client.call(&10).await?, 11);
     /// assert_eq!(task.await.unwrap()?, 2);
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -252,20 +252,20 @@ where
     /// Sends a request that may be handled twice, and waits for its answer.
     ///
     /// ```
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let service = Service::<String, usize>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<String, usize>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
     ///
-    /// let options = ClientOptions::new().attempts(3).into_tokio();
+    /// let options = ClientOptions::new().max_attempts(3).into_tokio();
     /// let client = options.connect::<String, usize>(path).await?;
     /// // To count twice does no harm. `call` would not try again once the service may have begun.
-    /// assert_eq!(client.call_repeatable(&"hello".into()).await?, 5);
-    /// # stop.stop();
+    /// assert_eq!(client.call_idempotent(&"hello".into()).await?, 5);
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -274,7 +274,7 @@ where
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
-    pub async fn call_repeatable(&self, request: &Req) -> Result<Resp, Error> {
+    pub async fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options().until(), true).await
     }
 
@@ -282,13 +282,13 @@ where
     ///
     /// ```
     /// use std::sync::mpsc;
-    /// use typed_pipe::{ClientOptions, Service, Stop};
+    /// use typed_pipe::{CancelToken, ClientOptions, Service};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let stop = Stop::new()?;
+    /// let token = CancelToken::new()?;
     /// let (sender, lines) = mpsc::channel();
-    /// let service = Service::<String, ()>::temporary()?.stopped_by(&stop).into_tokio()?;
+    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token).into_tokio()?;
     /// let path = service.path().clone();
     /// let serving = tokio::spawn(service.serve(move |line| {
     ///     let _ = sender.send(line);
@@ -298,7 +298,7 @@ where
     /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
     /// client.notify(&"a line".into()).await?;
     /// assert_eq!(lines.try_recv()?, "a line"); // it is handled by now
-    /// # stop.stop();
+    /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
     /// # }
@@ -339,7 +339,12 @@ where
         self.attempt(DONE_ALONE, request, Tokio::within(timeout), false).await.map(drop)
     }
 
-    async fn answer(&self, request: &Req, until: Until, repeatable: bool) -> Result<Resp, Error> {
+    async fn answer(
+        &self,
+        request: &Req,
+        until: WaitLimit,
+        repeatable: bool,
+    ) -> Result<Resp, Error> {
         let answer = self.attempt(ANSWER, request, until, repeatable).await?;
         answer.ok_or_else(|| no_answer(self.path()))
     }
@@ -348,7 +353,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
         repeatable: bool,
     ) -> Result<Option<Resp>, Error> {
         let mut attempts = self.options().attempts_of_a_call(until, repeatable);
@@ -358,9 +363,9 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A stop ends it early: the next attempt tells of that.
-            let stop = self.options().connect_options().stop();
-            let _ = Tokio::sleep(Tokio::within(pause), stop).await;
+            // A cancelled token ends it early: the next attempt tells of that.
+            let token = self.options().connect_options().token();
+            let _ = Tokio::sleep(Tokio::within(pause), token).await;
         }
     }
 
@@ -368,7 +373,7 @@ where
         &self,
         wanted: u8,
         request: &Req,
-        until: Until,
+        until: WaitLimit,
     ) -> Result<Option<Resp>, Error> {
         let link = self.find(until).await?;
         let mut call = Call::new(&link);
@@ -378,7 +383,7 @@ where
     }
 
     /// The present connection, or another one.
-    async fn find(&self, until: Until) -> Result<SharedLink<Req, Resp, F, C, Tokio>, Error> {
+    async fn find(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C, Tokio>, Error> {
         if let Some(link) = self.present().link() {
             return Ok(link);
         }
@@ -399,18 +404,18 @@ type PollFound<Req, Resp, F, C> = Poll<Result<SharedLink<Req, Resp, F, C, Tokio>
 struct Finding<'a, Req, Resp, F, C> {
     client: &'a Client<Req, Resp, F, C, Tokio>,
     number: u64,
-    until: Until,
+    until: WaitLimit,
 }
 
 impl<'a, Req, Resp, F, C> Finding<'a, Req, Resp, F, C> {
-    fn new(client: &'a Client<Req, Resp, F, C, Tokio>, until: Until) -> Self {
-        let number = client.present().dialing.enter();
+    fn new(client: &'a Client<Req, Resp, F, C, Tokio>, until: WaitLimit) -> Self {
+        let number = client.present().attempt.enter();
         Self { client, number, until }
     }
 
     /// Whether what connects was begun by this call.
     fn connects(&self) -> bool {
-        self.client.present().dialing.is_begun_by(self.number)
+        self.client.present().attempt.is_begun_by(self.number)
     }
 }
 
@@ -435,17 +440,17 @@ where
         let cx = &mut Context::from_waker(&waker);
         let mut present = client.present();
         loop {
-            if let Some(error) = present.dialing.failure(number) {
+            if let Some(error) = present.attempt.failure(number) {
                 return Poll::Ready(Err(error));
             }
             if let Some(link) = present.link() {
                 return Poll::Ready(Ok(link));
             }
-            let dial = || client.options().dial(client.path().clone(), until);
-            let (by, talked) = ready!(present.dialing.poll(number, dial, cx));
+            let connect_future = || client.options().connect_future(client.path().clone(), until);
+            let (by, talked) = ready!(present.attempt.poll(number, connect_future, cx));
             match talked.and_then(|talked| client.options().link(talked)) {
                 Ok(link) => drop(present.go_on_with(link)),
-                Err(error) => present.dialing.fail(by, error),
+                Err(error) => present.attempt.fail(by, error),
             }
             client.tasks().note_all();
         }
@@ -457,8 +462,8 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
         let tasks = self.client.tasks();
         tasks.leave(self.number);
         let mut present = self.client.present();
-        let begun = present.dialing.leave(self.number);
-        let idle = present.dialing.is_idle();
+        let begun = present.attempt.leave(self.number);
+        let idle = present.attempt.is_idle();
         drop(present);
         drop(begun);
         // Others may wait for what is gone now.
@@ -470,10 +475,10 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
 }
 
 /// What a future comes to, unless the time ends before.
-async fn before<T>(until: Until, future: impl Future<Output = T>) -> Option<T> {
+async fn before<T>(until: WaitLimit, future: impl Future<Output = T>) -> Option<T> {
     match until {
-        Until::Done => Some(future.await),
-        Until::Deadline(end) => timeout_at(end.into(), future).await.ok(),
-        Until::Now => timeout(Duration::ZERO, future).await.ok(),
+        WaitLimit::Done => Some(future.await),
+        WaitLimit::Deadline(end) => timeout_at(end.into(), future).await.ok(),
+        WaitLimit::Now => timeout(Duration::ZERO, future).await.ok(),
     }
 }

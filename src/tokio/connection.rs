@@ -7,23 +7,23 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Tokio;
-use crate::duplex::{ConnectOptions, Connection};
+use crate::connection::{ConnectOptions, Connection};
 use crate::error::TransitionError;
 
 impl ConnectOptions {
     /// Lets a task of [tokio](Tokio) connect.
     ///
     /// ```
-    /// use typed_pipe::{ConnectOptions, Listener, Stop};
+    /// use typed_pipe::{CancelToken, ConnectOptions, Listener};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let stop = Stop::new()?;
-    /// let options = ConnectOptions::new().stopped_by(&stop).into_tokio(); // it keeps the settings
+    /// let token = CancelToken::new()?;
+    /// let options = ConnectOptions::new().cancelled_by(&token).into_tokio(); // it keeps the settings
     ///
     /// let listener = Listener::temporary()?;
     /// let mut connection = options.connect(listener.path()).await?;
-    /// stop.stop();
+    /// token.cancel();
     /// assert!(connection.reader().read(&mut [0]).await.is_err()); // and so does the connection
     /// # Ok(())
     /// # }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Tokio;
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::error::TransitionError;
 use crate::state::{Closed, Direction, Open, Read, Write};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 
-impl<D: Direction, P: Hold> End<D, Closed, P> {
+impl<D: Direction, P: PipeRef> End<D, Closed, P> {
     /// Lets the end be opened under [tokio](Tokio).
     ///
     /// ```
@@ -40,7 +40,7 @@ impl<D: Direction, P: Hold> End<D, Closed, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Closed<Tokio>, P> {
+impl<D: Direction, P: PipeRef> End<D, Closed<Tokio>, P> {
     /// Lets the end be opened by a thread that blocks.
     ///
     /// ```
@@ -63,7 +63,7 @@ impl<D: Direction, P: Hold> End<D, Closed<Tokio>, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Open, P> {
+impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// Lets tasks of [tokio](Tokio) use the end.
     ///
     /// ```
@@ -89,7 +89,7 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, or the system cannot wait for
     ///   this handle beside others.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     ///
     /// # Panics
     ///
@@ -99,7 +99,7 @@ impl<D: Direction, P: Hold> End<D, Open, P> {
     }
 }
 
-impl<D: Direction, P: Hold> End<D, Open<Tokio>, P> {
+impl<D: Direction, P: PipeRef> End<D, Open<Tokio>, P> {
     /// Lets a thread that blocks use the end.
     ///
     /// ```
@@ -124,14 +124,14 @@ impl<D: Direction, P: Hold> End<D, Open<Tokio>, P> {
     }
 }
 
-impl<P: Hold> AsyncRead for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> AsyncRead for End<Read, Open<Tokio>, P> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read =
-            ready!(self.get_mut().poll_read_until(cx, buf.initialize_unfilled(), Until::Done))?;
+            ready!(self.get_mut().poll_read_until(cx, buf.initialize_unfilled(), WaitLimit::Done))?;
         buf.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -139,13 +139,13 @@ impl<P: Hold> AsyncRead for End<Read, Open<Tokio>, P> {
 
 /// What is written is in the pipe: there is nothing to flush. Shutting down ends one direction of a connection, and
 /// does nothing to an end of a one-way pipe, which [`close`](End::close) ends.
-impl<P: Hold> AsyncWrite for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> AsyncWrite for End<Write, Open<Tokio>, P> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_write_until(cx, bytes, Until::Done)
+        self.get_mut().poll_write_until(cx, bytes, WaitLimit::Done)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -153,6 +153,6 @@ impl<P: Hold> AsyncWrite for End<Write, Open<Tokio>, P> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_finish_until(cx, Until::Done)
+        self.get_mut().poll_finish_until(cx, WaitLimit::Done)
     }
 }

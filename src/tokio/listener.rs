@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::Tokio;
 use super::runtime::Accepting;
-use crate::duplex::{Connection, Listener, REST};
+use crate::connection::{Connection, Listener, REST};
 use crate::error::{Error, ErrorKind, Obstacle, Operation, TransitionError};
 use crate::sys::PolledServer;
 
@@ -34,7 +34,7 @@ impl Listener {
     /// In each the listener is given back.
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here.
-    /// - [`Exhausted`](crate::ErrorKind::Exhausted): the process has too many open files.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     ///
     /// # Panics
     ///
@@ -77,25 +77,25 @@ impl Listener<Tokio> {
 }
 
 /// Hands out clients, as a loop over a listener that blocks: it ends when the listener is
-/// [stopped](crate::ListenerOptions::stopped_by), and never else.
+/// [cancelled](crate::ListenerOptions::cancelled_by), and never else.
 ///
 /// ```
 /// use std::future::poll_fn;
 /// use std::pin::Pin;
 /// use futures_core::Stream;
-/// use typed_pipe::{ConnectOptions, ListenerOptions, Stop};
+/// use typed_pipe::{CancelToken, ConnectOptions, ListenerOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), typed_pipe::Error> {
-/// let stop = Stop::new()?;
-/// let mut listener = ListenerOptions::new().stopped_by(&stop).temporary()?.into_tokio()?;
+/// let token = CancelToken::new()?;
+/// let mut listener = ListenerOptions::new().cancelled_by(&token).temporary()?.into_tokio()?;
 /// let path = listener.path().clone();
 /// let client = tokio::spawn(async move { ConnectOptions::new().into_tokio().connect(path).await });
 ///
 /// // `next` of the crate `futures` or `tokio-stream` does this:
 /// while let Some(client) = poll_fn(|cx| Pin::new(&mut listener).poll_next(cx)).await {
 ///     drop(client?); // or give it a task
-///     stop.stop(); // as Ctrl-C may do
+///     token.cancel(); // as Ctrl-C may do
 /// }
 /// # client.await.unwrap()?;
 /// # Ok(())
@@ -110,17 +110,19 @@ impl Stream for Listener<Tokio> {
         let accepted = match kept {
             Some(client) => Ok(client),
             None => {
-                let (accepting, server, seats, stop) = listener.parts();
-                match ready!(accepting.poll_next(server, seats, stop, cx)) {
-                    Ok((halves, seat)) => Ok(listener.accepted(halves, seat)),
+                let (accepting, server, permits, token) = listener.parts();
+                match ready!(accepting.poll_next(server, permits, token, cx)) {
+                    Ok((halves, permit)) => Ok(listener.accepted(halves, permit)),
                     Err(error) => Err(listener.failed(error)),
                 }
             }
         };
         let client = accepted.and_then(|client| listener.registered(client));
         match &client {
-            Err(error) if error.kind() == ErrorKind::Stopped => return Poll::Ready(None),
-            Err(error) if error.kind() == ErrorKind::Exhausted => listener.parts().0.rest(REST),
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Poll::Ready(None),
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
+                listener.parts().0.rest(REST)
+            }
             _ => {}
         }
         Poll::Ready(Some(client))

@@ -6,7 +6,6 @@ mod call;
 #[cfg(feature = "service")]
 mod client;
 mod connection;
-mod dialog;
 mod end;
 mod listener;
 mod receiver;
@@ -14,6 +13,7 @@ mod runtime;
 mod sender;
 #[cfg(feature = "service")]
 mod service;
+mod typed_connection;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
 ///
@@ -108,7 +108,7 @@ mod service;
 /// # What ends a wait
 ///
 /// All that ends the waits of threads: [`recv_timeout`](crate::TypedReceiver::recv_timeout) and the like, whose time is that
-/// of tokio's clock, and a [`Stop`](crate::Stop) that the end was given. [`try_recv`](crate::TypedReceiver::try_recv) and
+/// of tokio's clock, and a [`CancelToken`](crate::CancelToken) that the end was given. [`try_recv`](crate::TypedReceiver::try_recv) and
 /// the like do not wait, and are no futures. `tokio::time::timeout` and `tokio::select!` are for all else.
 ///
 /// ```
@@ -182,7 +182,7 @@ mod service;
 /// of them. An end that a task has read from reads ahead, up to 64 KiB, which later threads get, and nobody to whom its
 /// handle is given away. What a task writes goes in pieces that are
 /// no longer than the pipe's buffer: of several writers, pieces of longer messages can mix, unless the wire is
-/// [`Shared`](crate::wire::Shared). One that waits to read from a connection looks every 50 milliseconds whether the
+/// [`MultiWriter`](crate::wire::LinkState). One that waits to read from a connection looks every 50 milliseconds whether the
 /// other side is gone.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

@@ -8,44 +8,44 @@ use futures_core::Stream;
 
 use super::Tokio;
 use crate::channel::{Receivable, TypedReceiver};
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::source::{ReadWithin, Source, half};
+use crate::source::{ReadTimeout, Source, half};
 use crate::state::{Open, Read};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> Source for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> Source for End<Read, Open<Tokio>, P> {
     type Mode = Tokio;
 }
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> half::Source for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> half::Source for End<Read, Open<Tokio>, P> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_until(cx, buf, Until::Done)
+        self.poll_read_until(cx, buf, WaitLimit::Done)
     }
 }
 
-impl<P: Hold> ReadWithin for End<Read, Open<Tokio>, P> {}
-impl<P: Hold> half::ReadWithin for End<Read, Open<Tokio>, P> {
+impl<P: PipeRef> ReadTimeout for End<Read, Open<Tokio>, P> {}
+impl<P: PipeRef> half::ReadTimeout for End<Read, Open<Tokio>, P> {
     fn poll_read_within(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
     }
 }
 
 /// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`Stop`](crate::Stop) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
+/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
 /// between two messages.
 impl<T, P, F, C> Stream for TypedReceiver<T, End<Read, Open<Tokio>, P>, F, C>
 where
     T: Receivable,
-    P: Hold,
+    P: PipeRef,
     F: Framing,
     C: Codec,
 {
@@ -56,7 +56,7 @@ where
         if receiver.parts().1.has_failed() {
             return Poll::Ready(None);
         }
-        let filled = ready!(receiver.poll_fill_in_mode(cx, Until::Done));
+        let filled = ready!(receiver.poll_fill_in_mode(cx, WaitLimit::Done));
         let incoming = receiver.parts().1;
         let received = filled.and_then(|()| incoming.message());
         Poll::Ready(incoming.item(received))

@@ -11,12 +11,12 @@ use tokio::sync::Mutex;
 use tokio::time::{Sleep, sleep_until};
 
 use super::Tokio;
+use crate::adaptive_read::Pace;
 use crate::error::{Error, Obstacle};
-use crate::pace::Pace;
-use crate::seats::{Seat, Seats, none_left};
+use crate::permits::{Permit, Permits, none_left};
 use crate::state::{Mode, Runtime, Waiting, half};
-use crate::sys::{Pauses, Polled, PolledServer, Raw, Server, Until, Wait, Way, end_of_wait};
-use crate::wait::{Sleeper, Stop};
+use crate::sys::{Pauses, Polled, PolledServer, Raw, Server, Wait, WaitLimit, Way, end_of_wait};
+use crate::wait::{CancelToken, CancelWatch};
 
 impl Mode for Tokio {
     type Ret<F: Future> = F;
@@ -27,7 +27,7 @@ impl half::Mode for Tokio {}
 #[derive(Debug)]
 pub struct Driven {
     pub(super) polled: Polled,
-    sleeper: Option<Sleeper>,
+    watch: Option<CancelWatch>,
 }
 
 /// What a listener waits with. Of several tasks, one has its turn at a time.
@@ -38,16 +38,16 @@ pub struct Accepting(Mutex<Turn>);
 struct Turn {
     polled: PolledServer,
     /// That of the next client, which a future that was dropped has left behind.
-    seat: Option<Seat>,
+    permit: Option<Permit>,
     /// What wakes the task of a stream when it is stopped.
-    sleeper: Option<Sleeper>,
+    watch: Option<CancelWatch>,
     /// After a client for which there was no room.
     rest: Option<Pin<Box<Sleep>>>,
 }
 
 impl Accepting {
     pub(super) fn new(polled: PolledServer) -> Self {
-        Self(Mutex::new(Turn { polled, seat: None, sleeper: None, rest: None }))
+        Self(Mutex::new(Turn { polled, permit: None, watch: None, rest: None }))
     }
 }
 
@@ -56,19 +56,19 @@ impl Accepting {
     pub(super) fn poll_next(
         &mut self,
         server: &Server,
-        seats: &Seats,
-        stop: Option<&Stop>,
+        permits: &Permits,
+        token: Option<&CancelToken>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<((Raw, Raw), Seat)>> {
+    ) -> Poll<io::Result<((Raw, Raw), Permit)>> {
         let turn = self.0.get_mut();
-        if let Some(stop) = stop {
-            turn.sleeper.get_or_insert_with(|| Sleeper::new(stop)).check(cx)?;
+        if let Some(token) = token {
+            turn.watch.get_or_insert_with(|| CancelWatch::new(token)).check(cx)?;
         }
         if let Some(rest) = &mut turn.rest {
             ready!(rest.as_mut().poll(cx));
             turn.rest = None;
         }
-        turn.poll_accept(server, seats, Until::Done, cx)
+        turn.poll_accept(server, permits, WaitLimit::Done, cx)
     }
 
     /// Lets a stream wait for so long before it looks for the next client.
@@ -81,36 +81,36 @@ impl Turn {
     fn poll_accept(
         &mut self,
         server: &Server,
-        seats: &Seats,
-        until: Until,
+        permits: &Permits,
+        until: WaitLimit,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<((Raw, Raw), Seat)>> {
-        if self.seat.is_none() {
-            match (seats.poll_take(cx), Tokio::over(until)) {
-                (Poll::Ready(seat), _) => self.seat = Some(seat),
+    ) -> Poll<io::Result<((Raw, Raw), Permit)>> {
+        if self.permit.is_none() {
+            match (permits.poll_take(cx), Tokio::over(until)) {
+                (Poll::Ready(permit), _) => self.permit = Some(permit),
                 (Poll::Pending, Some(_)) => return Poll::Ready(Err(none_left(until).into())),
                 (Poll::Pending, None) => return Poll::Pending,
             }
         }
         let accepted = match until {
             // A client that has come this very moment may not be known to the runtime yet.
-            Until::Now => server.accept(Wait::NOW),
-            Until::Done | Until::Deadline(_) => ready!(self.polled.poll_accept(server, cx)),
+            WaitLimit::Now => server.accept(Wait::NOW),
+            WaitLimit::Done | WaitLimit::Deadline(_) => ready!(self.polled.poll_accept(server, cx)),
         };
-        Poll::Ready(accepted.and_then(|halves| match self.seat.take() {
-            Some(seat) => Ok((halves, seat)),
+        Poll::Ready(accepted.and_then(|halves| match self.permit.take() {
+            Some(permit) => Ok((halves, permit)),
             None => Err(io::ErrorKind::WouldBlock.into()),
         }))
     }
 }
 
 /// Fails once it is stopped, and wakes the task when that comes.
-fn check(sleeper: Option<&Sleeper>, cx: &Context<'_>) -> io::Result<()> {
-    sleeper.map_or(Ok(()), |sleeper| sleeper.check(cx))
+fn check(watch: Option<&CancelWatch>, cx: &Context<'_>) -> io::Result<()> {
+    watch.map_or(Ok(()), |watch| watch.check(cx))
 }
 
 /// What an operation is over with that is pending, if it may not wait any longer.
-fn unless_over<T>(polled: Poll<io::Result<T>>, until: Until) -> Poll<io::Result<T>> {
+fn unless_over<T>(polled: Poll<io::Result<T>>, until: WaitLimit) -> Poll<io::Result<T>> {
     match (polled, Tokio::over(until)) {
         (Poll::Pending, Some(late)) => Poll::Ready(Err(late)),
         (polled, _) => polled,
@@ -130,13 +130,13 @@ impl Runtime for Tokio {
 
     fn wait<S, P, D, T>(
         begun: Result<(), Error>,
-        until: Until,
+        until: WaitLimit,
         state: S,
         poll: P,
         done: D,
     ) -> Waiting<Self, S, P, D>
     where
-        P: FnMut(&mut S, &mut Context<'_>, Until) -> Poll<Result<(), Error>>,
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S) -> Result<T, Error>,
     {
         Waiting::new(begun, until, state, poll, done)
@@ -146,19 +146,19 @@ impl Runtime for Tokio {
         tokio::time::Instant::now().into_std()
     }
 
-    fn timer(until: Until) -> Option<Self::Timer> {
+    fn timer(until: WaitLimit) -> Option<Self::Timer> {
         match until {
-            Until::Deadline(end) => Some(Box::pin(sleep_until(end.into()))),
-            Until::Done | Until::Now => None,
+            WaitLimit::Deadline(end) => Some(Box::pin(sleep_until(end.into()))),
+            WaitLimit::Done | WaitLimit::Now => None,
         }
     }
 
-    fn adopt(raw: Raw, way: Way, stop: Option<&Stop>) -> Result<Driven, (Raw, io::Error)> {
+    fn adopt(raw: Raw, way: Way, token: Option<&CancelToken>) -> Result<Driven, (Raw, io::Error)> {
         let Ok(runtime) = Handle::try_current() else {
             return Err((raw, Obstacle::NoRuntime.into()));
         };
         let polled = Polled::new(raw, way, runtime)?;
-        Ok(Driven { polled, sleeper: stop.map(Sleeper::new) })
+        Ok(Driven { polled, watch: token.map(CancelWatch::new) })
     }
 
     fn release(io: Driven) -> Raw {
@@ -177,18 +177,20 @@ impl Runtime for Tokio {
         io: &mut Driven,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
-        _: Option<&Stop>,
+        until: WaitLimit,
+        _: Option<&CancelToken>,
         _: &mut Pace,
     ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let Driven { polled, sleeper } = io;
-        check(sleeper.as_ref(), cx)?;
+        let Driven { polled, watch } = io;
+        check(watch.as_ref(), cx)?;
         match until {
-            Until::Now => Poll::Ready(polled.read_now(buf)),
-            Until::Done | Until::Deadline(_) => unless_over(polled.poll_read(cx, buf), until),
+            WaitLimit::Now => Poll::Ready(polled.read_now(buf)),
+            WaitLimit::Done | WaitLimit::Deadline(_) => {
+                unless_over(polled.poll_read(cx, buf), until)
+            }
         }
     }
 
@@ -196,13 +198,13 @@ impl Runtime for Tokio {
         io: &mut Driven,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        _: Option<&Stop>,
+        until: WaitLimit,
+        _: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        let Driven { polled, sleeper } = io;
-        let ended = match (check(sleeper.as_ref(), cx), until) {
-            (Err(stopped), _) => stopped,
-            (Ok(()), Until::Now) => return Poll::Ready(polled.write_now(bytes)),
+        let Driven { polled, watch } = io;
+        let ended = match (check(watch.as_ref(), cx), until) {
+            (Err(cancelled), _) => cancelled,
+            (Ok(()), WaitLimit::Now) => return Poll::Ready(polled.write_now(bytes)),
             (Ok(()), _) => match (polled.poll_write(cx, bytes), Self::over(until)) {
                 (Poll::Pending, Some(late)) => late,
                 (written, _) => return written,
@@ -221,10 +223,10 @@ impl Runtime for Tokio {
         limit: usize,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(written) = Self::poll_write(io, cx, bytes, until, stop) {
+        if let Poll::Ready(written) = Self::poll_write(io, cx, bytes, until, token) {
             return Poll::Ready(written);
         }
         let error = ready!(incoming.polled.poll_take_in(limit, cx));
@@ -237,11 +239,11 @@ impl Runtime for Tokio {
     fn poll_finish(
         io: &mut Driven,
         cx: &mut Context<'_>,
-        until: Until,
-        _: Option<&Stop>,
+        until: WaitLimit,
+        _: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
-        let Driven { polled, sleeper } = io;
-        check(sleeper.as_ref(), cx)?;
+        let Driven { polled, watch } = io;
+        check(watch.as_ref(), cx)?;
         unless_over(polled.poll_finish(cx), until)
     }
 
@@ -250,8 +252,8 @@ impl Runtime for Tokio {
     }
 
     async fn attempt<T>(
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
         mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut pauses = Pauses::new();
@@ -267,28 +269,28 @@ impl Runtime for Tokio {
             if Handle::try_current().is_err() {
                 return Err(Obstacle::NoRuntime.into());
             }
-            Self::sleep(Self::sooner(until, time), stop).await?;
+            Self::sleep(Self::sooner(until, time), token).await?;
         }
     }
 
     async fn accept(
         accepting: &Accepting,
         server: &Server,
-        seats: &Seats,
-        until: Until,
-        stop: Option<&Stop>,
-    ) -> io::Result<((Raw, Raw), Seat)> {
-        let sleeper = stop.map(Sleeper::new);
+        permits: &Permits,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+    ) -> io::Result<((Raw, Raw), Permit)> {
+        let watch = token.map(CancelWatch::new);
         let (mut coming, mut turn) = (pin!(accepting.0.lock()), None);
         poll_fn(|cx| {
-            check(sleeper.as_ref(), cx)?;
+            check(watch.as_ref(), cx)?;
             if turn.is_none() {
                 if let Poll::Ready(come) = coming.as_mut().poll(cx) {
                     turn = Some(come);
                 }
             }
             let accepted = match &mut turn {
-                Some(turn) => turn.poll_accept(server, seats, until, cx),
+                Some(turn) => turn.poll_accept(server, permits, until, cx),
                 None => Poll::Pending,
             };
             unless_over(accepted, until)
@@ -296,10 +298,10 @@ impl Runtime for Tokio {
         .await
     }
 
-    async fn sleep(until: Until, stop: Option<&Stop>) -> io::Result<()> {
-        let (sleeper, mut timer) = (stop.map(Sleeper::new), Self::timer(until));
+    async fn sleep(until: WaitLimit, token: Option<&CancelToken>) -> io::Result<()> {
+        let (watch, mut timer) = (token.map(CancelWatch::new), Self::timer(until));
         poll_fn(|cx| {
-            check(sleeper.as_ref(), cx)?;
+            check(watch.as_ref(), cx)?;
             match &mut timer {
                 Some(timer) => timer.as_mut().poll(cx).map(Ok),
                 None => Poll::Ready(Ok(())),

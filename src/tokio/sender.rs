@@ -9,51 +9,51 @@ use futures_sink::Sink;
 
 use super::Tokio;
 use crate::channel::{Sendable, TypedSender};
-use crate::end::{End, Hold};
+use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::source::{self, WriteWithin, half};
+use crate::source::{self, WriteTimeout, half};
 use crate::state::{Open, Write};
-use crate::sys::Until;
+use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> source::Sink for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> source::Sink for End<Write, Open<Tokio>, P> {
     type Mode = Tokio;
 }
 
 #[diagnostic::do_not_recommend]
-impl<P: Hold> half::Sink for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> half::Sink for End<Write, Open<Tokio>, P> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_until(cx, bytes, Until::Done)
+        self.poll_write_until(cx, bytes, WaitLimit::Done)
     }
 }
 
-impl<P: Hold> WriteWithin for End<Write, Open<Tokio>, P> {}
-impl<P: Hold> half::WriteWithin for End<Write, Open<Tokio>, P> {
+impl<P: PipeRef> WriteTimeout for End<Write, Open<Tokio>, P> {}
+impl<P: PipeRef> half::WriteTimeout for End<Write, Open<Tokio>, P> {
     fn poll_write_within(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, until)
     }
 
-    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<io::Result<()>> {
         self.poll_finish_until(cx, until)
     }
 
-    async fn taken(&mut self, until: Until) -> io::Result<bool> {
+    async fn taken(&mut self, until: WaitLimit) -> io::Result<bool> {
         self.wait_until_taken(until).await
     }
 }
 
-fn write<P: Hold>(
+fn write<P: PipeRef>(
     end: &mut End<Write, Open<Tokio>, P>,
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
-    end.poll_write_until(cx, bytes, Until::Done)
+    end.poll_write_until(cx, bytes, WaitLimit::Done)
 }
 
 /// Takes values as [`feed`](TypedSender::feed) does. Closing it says goodbye and ends the direction of a connection, and
@@ -62,7 +62,7 @@ impl<T, V, P, F, C> Sink<V> for TypedSender<T, End<Write, Open<Tokio>, P>, F, C>
 where
     T: Sendable + ?Sized,
     V: Borrow<T>,
-    P: Hold,
+    P: PipeRef,
     F: Framing,
     C: Codec,
 {
@@ -85,7 +85,7 @@ where
         sender.parts().1.stage_goodbye();
         ready!(sender.poll_write_out_by(cx, write))?;
         let (end, outgoing) = sender.parts();
-        let half_closed = ready!(end.poll_finish_until(cx, Until::Done));
+        let half_closed = ready!(end.poll_finish_until(cx, WaitLimit::Done));
         Poll::Ready(outgoing.last_words(false, half_closed).map(drop))
     }
 }

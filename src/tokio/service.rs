@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
-use crate::duplex::Listener;
+use crate::connection::Listener;
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{Response, Serves, Service, Summary, accept, caught, serve};
 use crate::wire::{Codec, Framing};
@@ -26,7 +26,7 @@ where
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let service = Service::<u32, u32>::temporary()?.message_limit(1).into_tokio()?;
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1).into_tokio()?;
     /// let path = service.path().clone();
     /// let client = std::thread::spawn(move || Client::<u32, u32>::connect(path)?.call(&42));
     ///
@@ -58,24 +58,24 @@ where
     A: Future<Output: Response<Resp>> + Send,
 {
     async fn serve(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<Summary, Error> {
-        let (listener, agreement, desk) = service.open()?;
-        let (desk, handler) = (Arc::new(desk), Arc::new(handler));
+        let (listener, handshake, lifecycle) = service.open()?;
+        let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
         let mut clients = JoinSet::new();
         let ended = loop {
-            let client = match accept(&desk, &listener).await {
+            let client = match accept(&lifecycle, &listener).await {
                 Ok(Some(client)) => client,
                 Ok(None) => break Ok(()),
-                Err(error) if error.kind() == ErrorKind::Exhausted => continue,
+                Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                 Err(error) => break Err(error),
             };
             // What is over is let go of.
             while clients.try_join_next().is_some() {}
-            let (agreement, desk, handler) =
-                (agreement.clone(), Arc::clone(&desk), Arc::clone(&handler));
+            let (handshake, lifecycle, handler) =
+                (handshake.clone(), Arc::clone(&lifecycle), Arc::clone(&handler));
             clients.spawn(async move {
                 // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
                 let served = caught(async {
-                    serve(&desk, client?, agreement, |request| {
+                    serve(&lifecycle, client?, handshake, |request| {
                         let answer = handler(request);
                         async move { answer.await.into_result() }
                     })
@@ -83,14 +83,14 @@ where
                 })
                 .await;
                 if !matches!(served, Ok(Ok(()))) {
-                    desk.lose();
+                    lifecycle.disconnect();
                 }
             });
         };
-        desk.closing().stop();
+        lifecycle.closing().cancel();
         // The name goes when the service is to end, and not only when the last answer is sent.
         drop(listener);
         while clients.join_next().await.is_some() {}
-        ended.map(|()| desk.summary())
+        ended.map(|()| lifecycle.summary())
     }
 }

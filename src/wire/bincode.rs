@@ -4,6 +4,7 @@ use bincode::error::EncodeError;
 use serde::{Deserialize, Serialize};
 
 use super::codec::all_taken;
+use super::shape::Style;
 use super::{BorrowingCodec, Codec};
 use crate::error::CodecError;
 
@@ -71,13 +72,18 @@ impl<const LIMIT: usize> Codec for Bincode<LIMIT> {
         "bincode"
     }
 
+    fn style(&self) -> Option<Style> {
+        Some(Style::Positional)
+    }
+
     fn encode<T: Serialize + ?Sized>(
         &self,
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
         let config = config::standard().with_limit::<LIMIT>();
-        bincode::serde::encode_into_writer(value, Appended(out), config).map_err(CodecError::format)
+        bincode::serde::encode_into_writer(value, BincodeWriter(out), config)
+            .map_err(CodecError::format)
     }
 
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
@@ -92,9 +98,9 @@ impl<const LIMIT: usize> Codec for Bincode<LIMIT> {
 impl<const LIMIT: usize> BorrowingCodec for Bincode<LIMIT> {}
 
 /// The end of a vector.
-struct Appended<'a>(&'a mut Vec<u8>);
+struct BincodeWriter<'a>(&'a mut Vec<u8>);
 
-impl Writer for Appended<'_> {
+impl Writer for BincodeWriter<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.0.extend_from_slice(bytes);

@@ -1,6 +1,7 @@
 use postcard::{Deserializer, de_flavors, ser_flavors};
 use serde::{Deserialize, Serialize};
 
+use super::shape::Style;
 use crate::error::CodecError;
 
 /// How a value is written as bytes, and read back.
@@ -36,7 +37,7 @@ use crate::error::CodecError;
 pub trait Codec {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// A framing that introduces its writers, as [`Shared`](super::Shared) does, compares it.
+    /// A framing that introduces its writers, as [`MultiWriter`](super::MultiWriter) does, compares it.
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, DepthLimit, Plain, Postcard};
@@ -82,6 +83,20 @@ pub trait Codec {
     /// [`CodecError::Trailing`] where bytes are left over; another [`CodecError`] where the bytes are
     /// no value of the type.
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError>;
+
+    /// How the codec writes, as far as it matters to which types [fit](super::shape) each other.
+    ///
+    /// [`None`], the default, is a codec of which that is not known: the types of its two sides are not compared.
+    ///
+    /// ```
+    /// use typed_pipe::wire::shape::Style;
+    /// use typed_pipe::wire::{Codec, DepthLimit, Postcard};
+    ///
+    /// assert_eq!(DepthLimit::new(Postcard).style(), Some(Style::Positional));
+    /// ```
+    fn style(&self) -> Option<Style> {
+        None
+    }
 }
 
 /// A codec whose texts and bytes lie in the message as they are, so that a value can borrow each of them from there.
@@ -166,12 +181,16 @@ impl Codec for Postcard {
         "postcard"
     }
 
+    fn style(&self) -> Option<Style> {
+        Some(Style::Positional)
+    }
+
     fn encode<T: Serialize + ?Sized>(
         &self,
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
-        postcard::serialize_with_flavor(value, Appended::to(out)).map_err(CodecError::format)
+        postcard::serialize_with_flavor(value, PostcardFlavor::to(out)).map_err(CodecError::format)
     }
 
     #[inline(always)]
@@ -195,13 +214,13 @@ pub(super) fn all_taken(rest: &[u8]) -> Result<(), CodecError> {
 }
 
 /// The end of a vector. Postcard's own flavours take the vector by value, or its bytes one by one.
-struct Appended<'a> {
+struct PostcardFlavor<'a> {
     out: &'a mut Vec<u8>,
     /// Where the next byte goes: behind it are zeros, to be written over.
     end: usize,
 }
 
-impl<'a> Appended<'a> {
+impl<'a> PostcardFlavor<'a> {
     #[inline]
     fn to(out: &'a mut Vec<u8>) -> Self {
         let end = out.len();
@@ -222,7 +241,7 @@ impl<'a> Appended<'a> {
     const SHORT: usize = 16;
 }
 
-impl ser_flavors::Flavor for Appended<'_> {
+impl ser_flavors::Flavor for PostcardFlavor<'_> {
     type Output = ();
 
     #[inline]

@@ -102,8 +102,12 @@ impl<F, C> Decoder<F, C> {
     pub fn spare(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = self.wanted();
-        let too_large = self.slack.note(held.max(self.total), self.buffer.len());
-        if too_large || self.is_short_of(wanted - held) {
+        // Of a long frame whose end is not in sight, nobody knows that it needs little: only that it needs much.
+        let counts = self.scanned < ROOM || held > self.buffer.len() / 4;
+        let too_large = counts && self.slack.note(held.max(self.total), self.buffer.len());
+        // What is little beside the room before it is moved there early: in the end much would have to be.
+        let is_far = self.start >= ROOM && held <= self.start / 4;
+        if too_large || is_far || self.is_short_of(wanted - held) {
             // Moves the bytes of a frame once at most: from here on it begins at 0.
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, held);
@@ -233,7 +237,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// [`Poisoned`](crate::ErrorKind::Poisoned) where the place in the stream was lost before. Step past all
     /// whole messages first, and [to what the end makes one](Self::step_at_end).
     ///
-    /// On a wire of many writers it is [`Lost`](crate::ErrorKind::Lost) first, once for each message that the
+    /// On a wire of many writers it is [`MessageLost`](crate::ErrorKind::MessageLost) first, once for each message that the
     /// end leaves unfinished: call this again after such an error.
     ///
     /// ```
@@ -252,7 +256,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
             _ if self.poisoned => FrameError::Poisoned.into(),
-            arrived => match self.wire.framing.give_up() {
+            arrived => match self.wire.framing.abandon() {
                 Some(lost) => Cause::Lost(lost),
                 None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
                 None if self.finished => Cause::Finished,
@@ -310,7 +314,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// bytes are no frames of this wire. The place in the stream is lost with that: every later call
     /// fails with [`Poisoned`](crate::ErrorKind::Poisoned).
     ///
-    /// On a wire of many writers also [`Lost`](crate::ErrorKind::Lost),
+    /// On a wire of many writers also [`MessageLost`](crate::ErrorKind::MessageLost),
     /// [`Mismatch`](crate::ErrorKind::Mismatch), and `TooLarge`, about one message or one writer: the decoder
     /// stays usable then, and such errors are not [fatal](Error::is_fatal).
     #[inline]
@@ -514,7 +518,12 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                     return Ok(true);
                 }
                 Step::Lost { bytes, error } if bytes <= arrived => {
-                    self.start += bytes;
+                    if matches!(*error, FrameError::Base64 { .. }) {
+                        // A line that can be read back, as one that the codec cannot decode.
+                        (self.frame, self.payload, self.assembled) = (bytes, 0..bytes, false);
+                    } else {
+                        self.start += bytes;
+                    }
                     self.finished &= bytes == 0;
                     return Err(Cause::Lost(*error));
                 }

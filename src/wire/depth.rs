@@ -4,6 +4,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::shape::Style;
 use super::{BorrowingCodec, Codec};
 use crate::error::CodecError;
 
@@ -94,6 +95,10 @@ impl<C, const DEPTH: usize> DepthLimit<C, DEPTH> {
 impl<C: Codec, const DEPTH: usize> Codec for DepthLimit<C, DEPTH> {
     fn name(&self) -> &str {
         self.codec.name()
+    }
+
+    fn style(&self) -> Option<Style> {
+        self.codec.style()
     }
 
     fn encode<T: Serialize + ?Sized>(

@@ -36,6 +36,8 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     committed: usize,
     /// How much is left of a write that was taken in part. `sent + rest <= committed`.
     rest: usize,
+    /// Whether what is left may begin in the middle of a frame.
+    begun: bool,
     slack: Slack,
 }
 
@@ -81,6 +83,19 @@ impl<F, C> Encoder<F, C> {
         self.committed - self.sent
     }
 
+    /// Drops the rest of what is written in part: for a reader who has not read what went before, it begins nowhere.
+    /// The last message stays, if nothing of it is written.
+    pub(crate) fn cut(&mut self) {
+        if self.begun {
+            self.sent = match self.last {
+                LastFrame::Whole { at } => at,
+                LastFrame::Begun => self.committed,
+            };
+            (self.rest, self.begun) = (0, false);
+            self.clear_uncommitted();
+        }
+    }
+
     /// Drops what is behind `committed`, and the rest with it where all of it was sent.
     fn clear_uncommitted(&mut self) {
         if self.sent == self.committed {
@@ -121,18 +136,19 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             last: LastFrame::Begun,
             committed: 0,
             rest: 0,
+            begun: false,
             slack: Slack::default(),
         }
     }
 
     /// Tells the framing how many bytes one write puts into the pipe unmixed with those of other writers.
     ///
-    /// That is the `PIPE_BUF` of the system for a FIFO. [`Shared`](super::Shared) heeds it.
+    /// That is the `PIPE_BUF` of the system for a FIFO. [`MultiWriter`](super::MultiWriter) heeds it.
     ///
     /// ```
-    /// use typed_pipe::wire::{Encoder, Shared, Wire};
+    /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
     ///
-    /// let mut encoder = Encoder::new(Wire::default().with_framing(Shared::default()));
+    /// let mut encoder = Encoder::new(Wire::default().with_framing(MultiWriter::default()));
     /// encoder.unmixed(4096); // over a FIFO of Linux
     /// encoder.stage_bytes(&[7; 10_000])?;
     /// let mut longest = 0;
@@ -201,14 +217,19 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         let pending = self.pending().len();
         let n = n.min(pending);
         self.sent += n;
-        self.rest = if n == 0 { self.rest } else { pending - n };
+        if n > 0 {
+            (self.rest, self.begun) = (pending - n, true);
+        }
         match self.last {
             LastFrame::Whole { at } if self.sent > at => self.last = LastFrame::Begun,
-            // What is left begins with a frame, and may as well go with others.
-            LastFrame::Whole { at } if self.sent == at => self.rest = 0,
+            LastFrame::Whole { at } if self.sent == at => {
+                // What is left begins with a frame, and may as well go with others.
+                (self.rest, self.begun) = (0, false);
+            }
             LastFrame::Whole { .. } | LastFrame::Begun => {}
         }
         if self.sent == self.committed && self.sent > 0 {
+            self.begun = false;
             let needed = self.committed;
             self.clear_uncommitted();
             if self.slack.note(needed, self.buffer.capacity()) {
@@ -236,7 +257,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// ```
     pub fn withdraw(&mut self) -> bool {
         let LastFrame::Whole { at } = self.last else { return false };
-        self.wire.framing.taken_back();
+        self.wire.framing.withdrawn();
         (self.committed, self.last) = (at, LastFrame::Begun);
         self.rest = self.rest.min(self.staged());
         self.clear_uncommitted();
@@ -332,7 +353,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.wire.framing.finish(&mut self.buffer, self.committed)?;
         if self.buffer.len() < self.committed {
             // A codec or framing of the caller's own has taken what is not its own.
-            self.wire.framing.taken_back();
+            self.wire.framing.withdrawn();
             return Err(FrameError::OutOfBounds.into());
         }
         Ok(())
@@ -398,6 +419,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.compact();
         self.buffer.extend_from_slice(part);
         self.committed = self.buffer.len();
+        self.begun |= matches!(self.last, LastFrame::Begun);
     }
 
     /// Appends the mark that says "this was all", and says whether the wire has one.
@@ -438,16 +460,16 @@ impl<F, C> fmt::Debug for Encoder<F, C> {
 /// The header of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
-    bytes: [u8; Self::MOST],
+    bytes: [u8; Self::MAX_PREFIX],
     len: usize,
 }
 
 impl Header {
     /// The headers of this crate are shorter. A longer one makes no frame that is sent from where it is.
-    const MOST: usize = 16;
+    const MAX_PREFIX: usize = 16;
 
     fn of(header: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::MOST];
+        let mut bytes = [0; Self::MAX_PREFIX];
         bytes.get_mut(..header.len())?.copy_from_slice(header);
         Some(Self { bytes, len: header.len() })
     }

@@ -40,14 +40,14 @@ use crate::error::FrameError;
 pub trait Framing {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// The [agreement](crate::Agreement) of a connection compares it. A framing that has none agrees with any other
+    /// The [handshake](crate::HandshakeState) of a connection compares it. A framing that has none agrees with any other
     /// that has none.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Framing, LengthPrefixed};
     ///
     /// let (ours, theirs) = (Checked::default(), LengthPrefixed::default());
-    /// assert_eq!((ours.name(), theirs.name()), ("checked", "length-prefixed")); // no agreement
+    /// assert_eq!((ours.name(), theirs.name()), ("checked", "length-prefixed")); // no handshake
     /// ```
     fn name(&self) -> &str {
         ""
@@ -197,14 +197,14 @@ pub trait Framing {
     /// The message that the last [`Step::Assembled`] told of. It stays until the next `scan`.
     ///
     /// ```
-    /// use typed_pipe::wire::{Framing, Shared, Step};
+    /// use typed_pipe::wire::{Framing, MultiWriter, Step};
     ///
-    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// let (mut writer, mut bytes) = (MultiWriter::default(), Vec::new());
     /// writer.begin(&mut bytes);
     /// bytes.extend_from_slice(&[7; 1000]); // more than goes into one part
     /// writer.finish(&mut bytes, 0)?;
     ///
-    /// let (mut reader, mut at) = (Shared::default(), 0);
+    /// let (mut reader, mut at) = (MultiWriter::default(), 0);
     /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
@@ -240,9 +240,9 @@ pub trait Framing {
     /// empty. What is left of a write that was taken in part is written before this is asked again.
     ///
     /// ```
-    /// use typed_pipe::wire::{Framing, LengthPrefixed, Shared};
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, MultiWriter};
     ///
-    /// let (mut framing, mut pending) = (Shared::default(), Vec::new());
+    /// let (mut framing, mut pending) = (MultiWriter::default(), Vec::new());
     /// framing.begin(&mut pending);
     /// pending.extend_from_slice(&[7; 1000]);
     /// framing.finish(&mut pending, 0)?;
@@ -260,23 +260,23 @@ pub trait Framing {
     ///
     /// ```
     /// use typed_pipe::FrameError;
-    /// use typed_pipe::wire::{Framing, Shared};
+    /// use typed_pipe::wire::{Framing, MultiWriter};
     ///
-    /// fn frame(writer: &mut Shared) -> Result<Vec<u8>, FrameError> {
+    /// fn frame(writer: &mut MultiWriter) -> Result<Vec<u8>, FrameError> {
     ///     let mut out = Vec::new();
     ///     writer.begin(&mut out);
     ///     writer.finish(&mut out, 0)?;
     ///     Ok(out)
     /// }
     ///
-    /// let mut writer = Shared::default();
+    /// let mut writer = MultiWriter::default();
     /// let first = frame(&mut writer)?;
-    /// writer.taken_back(); // its numbers are given to the next one
+    /// writer.withdrawn(); // its numbers are given to the next one
     /// assert_eq!(frame(&mut writer)?, first);
     /// assert_ne!(frame(&mut writer)?, first);
     /// # Ok::<(), FrameError>(())
     /// ```
-    fn taken_back(&mut self) {}
+    fn withdrawn(&mut self) {}
 
     /// Learns the [name](super::Codec::name) of the codec that it carries the messages of.
     ///
@@ -284,15 +284,15 @@ pub trait Framing {
     ///
     /// ```
     /// use typed_pipe::FrameError;
-    /// use typed_pipe::wire::{Framing, Shared, Step};
+    /// use typed_pipe::wire::{Framing, MultiWriter, Step};
     ///
-    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// let (mut writer, mut bytes) = (MultiWriter::default(), Vec::new());
     /// writer.introduce("json");
     /// writer.begin(&mut bytes);
     /// bytes.push(b'7');
     /// writer.finish(&mut bytes, 0)?;
     ///
-    /// let mut reader = Shared::default();
+    /// let mut reader = MultiWriter::default();
     /// reader.introduce("postcard");
     /// assert!(matches!(
     ///     reader.scan(&mut bytes, 0)?,
@@ -309,9 +309,9 @@ pub trait Framing {
     /// The end of a pipe tells it. Over anything else it is not told.
     ///
     /// ```
-    /// use typed_pipe::wire::{Framing, Shared};
+    /// use typed_pipe::wire::{Framing, MultiWriter};
     ///
-    /// let (mut framing, mut pending) = (Shared::default(), Vec::new());
+    /// let (mut framing, mut pending) = (MultiWriter::default(), Vec::new());
     /// framing.unmixed(4096);
     /// framing.begin(&mut pending);
     /// pending.extend_from_slice(&[7; 1000]);
@@ -329,38 +329,38 @@ pub trait Framing {
     /// meant: the [`Decoder`](super::Decoder) has those.
     ///
     /// ```
-    /// use typed_pipe::wire::{Framing, Shared, Step};
-    /// use typed_pipe::{FrameError, Loss};
+    /// use typed_pipe::wire::{Framing, MultiWriter, Step};
+    /// use typed_pipe::{FrameError, LossReason};
     ///
-    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// let (mut writer, mut bytes) = (MultiWriter::default(), Vec::new());
     /// writer.begin(&mut bytes);
     /// bytes.extend_from_slice(&[7; 1000]);
     /// writer.finish(&mut bytes, 0)?;
     /// bytes.pop(); // the writer was killed before it wrote all
     ///
-    /// let (mut reader, mut at) = (Shared::default(), 0);
+    /// let (mut reader, mut at) = (MultiWriter::default(), 0);
     /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
-    /// assert!(matches!(reader.give_up(), Some(FrameError::Lost { reason: Loss::Left, .. })));
-    /// assert_eq!(reader.give_up(), None);
+    /// assert!(matches!(reader.abandon(), Some(FrameError::Lost { reason: LossReason::Left, .. })));
+    /// assert_eq!(reader.abandon(), None);
     /// # Ok::<(), FrameError>(())
     /// ```
-    fn give_up(&mut self) -> Option<FrameError> {
+    fn abandon(&mut self) -> Option<FrameError> {
         None
     }
 
     /// Forgets all that has arrived: another stream begins.
     ///
     /// ```
-    /// use typed_pipe::wire::{Framing, Shared, Step};
+    /// use typed_pipe::wire::{Framing, MultiWriter, Step};
     ///
-    /// let (mut writer, mut bytes) = (Shared::default(), Vec::new());
+    /// let (mut writer, mut bytes) = (MultiWriter::default(), Vec::new());
     /// writer.begin(&mut bytes);
     /// bytes.push(7);
     /// writer.finish(&mut bytes, 0)?;
     ///
-    /// let (mut reader, mut at) = (Shared::default(), 0);
+    /// let (mut reader, mut at) = (MultiWriter::default(), 0);
     /// while let Step::Skip { bytes: taken } = reader.scan(&mut bytes[at..], 0)? {
     ///     at += taken;
     /// }
@@ -443,7 +443,7 @@ pub enum Step {
 
 /// The length of a payload in the bytes that it has on the wire, if it is not larger than the limit.
 #[inline]
-pub(super) fn expect_within(len: usize, limit: u32) -> Result<u32, FrameError> {
+pub(super) fn ensure_within(len: usize, limit: u32) -> Result<u32, FrameError> {
     match u32::try_from(len) {
         Ok(len) if len <= limit => Ok(len),
         _ => Err(FrameError::TooLarge {

@@ -1,4 +1,4 @@
-use super::framing::{expect_within, lowered};
+use super::framing::{ensure_within, lowered};
 use super::{Framing, Step};
 use crate::error::FrameError;
 
@@ -68,7 +68,7 @@ impl LengthPrefixed {
     /// The header of a payload of so many bytes.
     #[inline]
     fn header(&self, len: usize) -> Result<[u8; HEADER], FrameError> {
-        Ok(expect_within(len, self.limit)?.to_be_bytes())
+        Ok(ensure_within(len, self.limit)?.to_be_bytes())
     }
 
     /// What the header says, if it has arrived.

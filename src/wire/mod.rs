@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`LengthPrefixed`], the default | one writer; the bytes of tokio-util's `LengthDelimitedCodec` |
 //! | [`Checked`] | the same, with a CRC-32: damage is found |
-//! | [`Shared`] | many writers on one pipe; the receiver knows the writer of each message |
+//! | [`MultiWriter`] | many writers on one pipe; the receiver knows the writer of each message |
 //! | those of [`foreign`] | lines of text and JSON, xp-named-pipe, npipes, PipeCom |
 //!
 //! | codec | for |
@@ -47,7 +47,7 @@
 //! 0 is a message (`()` has no bytes in [`Postcard`]). A stream that ends after a whole frame has ended
 //! regularly; one that ends within a frame was cut off.
 //!
-//! [`Shared`], for many writers: a stream of fragments, each put into the pipe by one write, alone or with
+//! [`MultiWriter`], for many writers: a stream of fragments, each put into the pipe by one write, alone or with
 //! others of the same writer. All numbers are big-endian.
 //!
 //! | bytes | meaning |
@@ -86,9 +86,9 @@
 //! | `(7u32, "hi")` | `Checked` | `00000004` `07026869` `97bbad2d` |
 //! | goodbye | default | `ffffff01` |
 //! | goodbye | `Checked` | `ffffff01` `a5fa20e4` |
-//! | hello of `"jobs"` | `Shared` | `0022d104` `0123456789abcdef` `00000000` `8c4b010b` `08706f737463617264` `046a6f6273` |
-//! | `(7u32, "hi")` | `Shared` | `0018d103` `0123456789abcdef` `00000001` `7a56391b` `07026869` |
-//! | goodbye | `Shared` | `0014d108` `0123456789abcdef` `00000002` `7a8eee39` |
+//! | hello of `"jobs"` | `MultiWriter` | `0022d104` `0123456789abcdef` `00000000` `8c4b010b` `08706f737463617264` `046a6f6273` |
+//! | `(7u32, "hi")` | `MultiWriter` | `0018d103` `0123456789abcdef` `00000001` `7a56391b` `07026869` |
+//! | goodbye | `MultiWriter` | `0014d108` `0123456789abcdef` `00000002` `7a8eee39` |
 //! | `(7u32, "hi")` | default with `Json` | `00000008` `5b372c226869225d` |
 //! | `(7u32, "hi")` | default with `Bincode` | `00000004` `07026869` |
 //!
@@ -124,9 +124,9 @@
 //! - Nesting is not limited by [`Postcard`] and `Bincode`: put a [`DepthLimit`] around them where a
 //!   type is recursive.
 //! - A wrong type may decode silently, for these codecs write no names and no types: `{u32, u32, u8}`
-//!   can be read as `{i32, u64, bool}`. Both sides must agree on the type. On a [`Shared`] wire, writers name
-//!   [theirs](Shared::identified).
-//! - What is unfinished on a [`Shared`] wire takes [64 MiB](Shared::total_limit) at most.
+//!   can be read as `{i32, u64, bool}`. Both sides must agree on the type. On a [`MultiWriter`] wire, writers name
+//!   [theirs](MultiWriter::protocol).
+//! - What is unfinished on a [`MultiWriter`] wire takes [64 MiB](MultiWriter::total_limit) at most.
 //!
 //! # Example
 //!
@@ -160,8 +160,9 @@ mod framing;
 #[cfg(feature = "json")]
 mod json;
 mod length_prefixed;
+mod multi_writer;
 mod plain;
-mod shared;
+pub mod shape;
 pub(crate) mod short_text;
 mod slack;
 
@@ -177,8 +178,8 @@ pub use framing::{Framing, Step};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use length_prefixed::LengthPrefixed;
+pub use multi_writer::{MultiWriter, WriterId};
 pub use plain::Plain;
-pub use shared::{Shared, WriterId};
 
 /// What two sides must have in common: a framing and a codec.
 ///

@@ -44,7 +44,7 @@ impl Codec for Plain {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
-        value.serialize(Appended { out, element: false }).map_err(|Refused(error)| error)
+        value.serialize(PlainSerializer { out, element: false }).map_err(|Refused(error)| error)
     }
 
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
@@ -85,13 +85,13 @@ impl de::Error for Refused {
 }
 
 /// The end of a vector: one text, or bytes one by one.
-struct Appended<'a> {
+struct PlainSerializer<'a> {
     out: &'a mut Vec<u8>,
     /// Whether this is an element of a sequence.
     element: bool,
 }
 
-impl Appended<'_> {
+impl PlainSerializer<'_> {
     fn append(self, bytes: &[u8]) -> Result<(), Refused> {
         if self.element {
             return Err(Refused::other());
@@ -101,11 +101,11 @@ impl Appended<'_> {
     }
 
     fn append_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        value.serialize(Appended { out: self.out, element: true })
+        value.serialize(PlainSerializer { out: self.out, element: true })
     }
 }
 
-impl Serializer for Appended<'_> {
+impl Serializer for PlainSerializer<'_> {
     type Ok = ();
     type Error = Refused;
     type SerializeSeq = Self;
@@ -264,7 +264,7 @@ impl Serializer for Appended<'_> {
     }
 }
 
-impl ser::SerializeSeq for Appended<'_> {
+impl ser::SerializeSeq for PlainSerializer<'_> {
     type Ok = ();
     type Error = Refused;
 
@@ -277,7 +277,7 @@ impl ser::SerializeSeq for Appended<'_> {
     }
 }
 
-impl ser::SerializeTuple for Appended<'_> {
+impl ser::SerializeTuple for PlainSerializer<'_> {
     type Ok = ();
     type Error = Refused;
 

@@ -4,7 +4,7 @@
 /// one big message would hold its memory for good.
 #[derive(Debug, Default)]
 pub(super) struct Slack {
-    /// How often in a row far less than the capacity was needed. Below `PATIENCE`.
+    /// How often in a row far less than the capacity was needed. Below `IDLE_ROUNDS`.
     idle: u8,
 }
 
@@ -17,7 +17,7 @@ impl Slack {
             return false;
         }
         self.idle += 1;
-        if self.idle < PATIENCE {
+        if self.idle < IDLE_ROUNDS {
             return false;
         }
         self.idle = 0;
@@ -41,7 +41,7 @@ pub(super) fn give_back(buffer: &mut Vec<u8>, room: usize) {
 /// What a buffer has while its messages are small, and always keeps.
 pub(super) const ROOM: usize = 64 << 10;
 
-const PATIENCE: u8 = 8;
+const IDLE_ROUNDS: u8 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn patience_comes_before_giving_back() {
         let mut slack = Slack::default();
-        assert_eq!(notes(&mut slack, 1, PATIENCE - 1), vec![false; 7]);
+        assert_eq!(notes(&mut slack, 1, IDLE_ROUNDS - 1), vec![false; 7]);
         assert!(slack.note(1, 8 * ROOM));
         assert!(!slack.note(1, 8 * ROOM), "it counts anew");
     }
@@ -63,7 +63,7 @@ mod tests {
     fn one_need_begins_the_count_anew() {
         let mut slack = Slack::default();
         for _ in 0..3 {
-            assert!(!notes(&mut slack, 2 * ROOM, PATIENCE - 1).contains(&true));
+            assert!(!notes(&mut slack, 2 * ROOM, IDLE_ROUNDS - 1).contains(&true));
             assert!(!slack.note(2 * ROOM + 1, 8 * ROOM));
         }
     }

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Shared, Wire};
+use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Wire};
 use typed_pipe::{
     ByteSink, ByteSource, Connection, ErrorKind, Listener, Pipe, TypedReceiver, TypedSender,
-    WriteEnd, WriteWithin,
+    WriteEnd, WriteTimeout,
 };
 
 use crate::peer;
@@ -38,7 +38,7 @@ pub(crate) fn size(number: usize) -> usize {
 /// Sends so many messages, in all the ways that there are.
 pub(crate) fn pour<E>(sender: &mut TypedSender<[u8], E>, numbers: Range<usize>)
 where
-    E: ByteSink + WriteWithin,
+    E: ByteSink + WriteTimeout,
 {
     for number in numbers {
         let payload = payload(number, size(number));
@@ -137,7 +137,7 @@ fn bytes_go_on_every_wire() {
     watched(|| {
         go(LengthPrefixed::default());
         go(Checked::default());
-        go(Shared::default());
+        go(MultiWriter::default());
     });
 }
 
@@ -173,7 +173,7 @@ fn bytes_that_wait_for_room_in_a_connection_arrive_whole() {
         for (number, size) in (0..).zip(sizes.repeat(20)) {
             let payload = payload(number, size);
             while let Err(error) = sender.try_send_bytes(payload) {
-                assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 if error.is_half_sent() {
                     sender.flush().unwrap();
                     break;
@@ -357,7 +357,7 @@ mod linux {
                 Err(error) => {
                     let kind = error.kind();
                     assert!(
-                        matches!(kind, ErrorKind::NotReady | ErrorKind::Disconnected),
+                        matches!(kind, ErrorKind::WouldBlock | ErrorKind::Disconnected),
                         "{error}"
                     );
                     error.is_half_sent()
@@ -471,6 +471,6 @@ fn a_loan_that_no_frame_can_carry_is_refused_before_it_is_filled() {
     watched(|| {
         refused(LengthPrefixed::default().limit(100));
         refused(Checked::default().limit(100));
-        refused(Shared::default().limit(100));
+        refused(MultiWriter::default().limit(100));
     });
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_pipe::wire::{Encoder, Wire};
 use typed_pipe::{
-    Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Listener, PipePath,
-    Service, Stop, TypedConnection,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Listener, PipePath,
+    Service, ShutdownReason, TypedConnection,
 };
 
 use crate::support::{Folder, watched};
@@ -23,11 +23,11 @@ pub(crate) type Answer<T> = (u64, u8, Option<T>, String);
 #[test]
 fn a_deadline_holds_while_another_call_connects() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|number| number).unwrap());
-        let mine = Stop::new().unwrap();
-        let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&mine));
+        let mine = CancelToken::new().unwrap();
+        let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
         let client: Client<u32, u32> = options.connect(&path).unwrap();
         client.call(&1).unwrap();
         serving.join().unwrap();
@@ -39,18 +39,18 @@ fn a_deadline_holds_while_another_call_connects() {
                 assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, false));
             }
             assert!(!waiting.is_finished());
-            mine.stop();
-            assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Stopped);
+            mine.cancel();
+            assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Cancelled);
         });
     });
 }
 
 /// A client whose service has ended, and which would rest for ever between two attempts.
 fn resting(options: ClientOptions) -> Client<u32, u32> {
-    let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+    let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
     let path = service.path().clone();
     let serving = thread::spawn(move || service.serve(|number| number).unwrap());
-    let options = options.attempts(3).back_off(Duration::MAX, Duration::MAX);
+    let options = options.max_attempts(3).backoff(Duration::MAX, Duration::MAX);
     let client: Client<u32, u32> = options.connect(path).unwrap();
     client.call(&1).unwrap();
     serving.join().unwrap();
@@ -60,23 +60,23 @@ fn resting(options: ClientOptions) -> Client<u32, u32> {
 #[test]
 fn a_pause_beyond_the_deadline_is_none() {
     watched(|| {
-        let client = resting(ClientOptions::new().timeout(Duration::from_secs(50)));
+        let client = resting(ClientOptions::new().reply_timeout(Duration::from_secs(50)));
         let failed = client.call(&2).unwrap_err();
         assert!(!failed.is_delivered(), "{failed}");
     });
 }
 
 #[test]
-fn a_stop_ends_a_pause_between_attempts() {
+fn a_cancel_token_ends_a_pause_between_attempts() {
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let stopping = ConnectOptions::new().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let stopping = ConnectOptions::new().cancelled_by(&token);
         let client = resting(ClientOptions::new().connecting(stopping));
         thread::scope(|scope| {
             let call = scope.spawn(|| client.call(&2).unwrap_err());
             thread::sleep(Duration::from_millis(50));
-            stop.stop();
-            assert_eq!(call.join().unwrap().kind(), ErrorKind::Stopped);
+            token.cancel();
+            assert_eq!(call.join().unwrap().kind(), ErrorKind::Cancelled);
         });
     });
 }
@@ -84,7 +84,7 @@ fn a_stop_ends_a_pause_between_attempts() {
 #[test]
 fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
         let (leave, left) = mpsc::channel();
         let left = Mutex::new(left);
@@ -100,7 +100,7 @@ fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
         leave.send(()).unwrap();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (0, 1));
-        assert_eq!(summary.ending, Ending::MessageLimit);
+        assert_eq!(summary.reason, ShutdownReason::RequestLimit);
     });
 }
 
@@ -110,9 +110,9 @@ fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
 fn what_was_handled_is_never_told_to_be_untaken() {
     watched(|| {
         let patience = Duration::from_millis(300);
-        let stop = Stop::new().unwrap();
-        let service = Service::<(), Vec<u8>>::temporary().unwrap().stopped_by(&stop);
-        let service = service.patience(patience);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<(), Vec<u8>>::temporary().unwrap().cancelled_by(&token);
+        let service = service.handshake_timeout(patience);
         let path = service.path().clone();
         let (begun, handled) = mpsc::channel();
         let begun = Mutex::new(begun);
@@ -134,7 +134,7 @@ fn what_was_handled_is_never_told_to_be_untaken() {
         let end = client.recv().unwrap_err();
         assert!(answers < requests && requests < 1000, "{answers} of {requests}");
         assert_eq!(end.kind(), ErrorKind::Disconnected);
-        stop.stop();
+        token.cancel();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (u64::try_from(answers).unwrap(), 1));
     });
@@ -157,8 +157,8 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
     }
 
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let service = Service::<u64, u64>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u64, u64>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|lease| {
@@ -171,7 +171,7 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         // Its answer comes to this one, for which there is no use.
         assert_eq!(client.call(&0).unwrap().0, 0);
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.join().unwrap().unwrap().answered, 3);
     });
 }
@@ -193,7 +193,7 @@ fn a_client_that_is_sending_is_not_silent() {
     };
     let service = || {
         let service = Service::<Vec<u8>, u64>::temporary().unwrap();
-        service.client_idle_limit(Duration::from_millis(600)).message_limit(1)
+        service.client_idle_timeout(Duration::from_millis(600)).shutdown_after(1)
     };
     let length = |bytes: Vec<u8>| u64::try_from(bytes.len()).unwrap();
     watched(move || {
@@ -247,8 +247,8 @@ impl fmt::Display for Touchy {
 #[test]
 fn a_panic_of_any_code_of_the_user_ends_no_service() {
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let service = Service::<Touchy, Touchy>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<Touchy, Touchy>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|value| match value {
@@ -258,13 +258,13 @@ fn a_panic_of_any_code_of_the_user_ends_no_service() {
             })
         });
         let call = |value: Touchy| Client::<u32, u32>::connect(&path).unwrap().call(&value.0);
-        assert_eq!(call(UNSPEAKABLE).unwrap_err().kind(), ErrorKind::Panicked);
+        assert_eq!(call(UNSPEAKABLE).unwrap_err().kind(), ErrorKind::HandlerPanicked);
         for lost in [UNREADABLE, Touchy(4)] {
             let lost = call(lost).unwrap_err();
             assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));
         }
         assert_eq!(call(Touchy(0)).unwrap(), 0);
-        stop.stop();
+        token.cancel();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.failed, summary.lost), (1, 1, 2));
     });
@@ -300,12 +300,12 @@ fn a_panic_of_one_caller_leaves_no_other_waiting() {
 #[test]
 fn what_comes_after_the_request_that_ends_a_service_is_not_taken() {
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let service = Service::<u32, u32>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
-                stop.stop();
+                token.cancel();
                 number
             })
         });
@@ -323,13 +323,13 @@ fn a_service_that_ends_gives_up_its_name_before_its_last_answer() {
     watched(|| {
         let folder = Folder::new();
         let name = folder.name("service");
-        let stop = Stop::new().unwrap();
-        let service = Service::<u32, u32>::bind(&name).unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::bind(&name).unwrap().cancelled_by(&token);
         let (leave, left) = mpsc::channel();
         let left = Mutex::new(left);
         let serving = thread::spawn(move || {
             service.serve(|number| {
-                stop.stop();
+                token.cancel();
                 left.lock().unwrap().recv().unwrap();
                 number
             })

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
-    CodecError, EndOfWriters, ErrorKind, LastWords, Message, Pipe, PipePath, Stop, StreamEnd,
+    CancelToken, CodecError, Delivery, ErrorKind, Hangup, Message, OnHangup, Pipe, PipePath,
     TypedReceiver, TypedSender, WriteEnd,
 };
 
@@ -245,7 +245,7 @@ fn what_the_system_refuses_for_good_is_fatal_and_a_shortage_is_not() {
     assert_eq!(lasting.by_ref().count(), 1, "an iterator tells of it once");
     assert_eq!(lasting.recv().unwrap_err().kind(), ErrorKind::Io, "who asks is told");
     let short = refused(io::ErrorKind::OutOfMemory);
-    assert_eq!((short.kind(), short.is_fatal()), (ErrorKind::Exhausted, false), "{short}");
+    assert_eq!((short.kind(), short.is_fatal()), (ErrorKind::ResourceExhausted, false), "{short}");
     let short = TypedReceiver::<String, _>::new(Refuses(io::ErrorKind::OutOfMemory));
     assert_eq!(short.take(5).count(), 5, "it may pass");
 }
@@ -340,7 +340,7 @@ fn a_full_pipe_withdraws_or_keeps_what_is_half_sent() {
                     match sender.try_send(&vec![sent.to_le_bytes()[0]; 10_000]) {
                         Ok(()) => sent += 1,
                         Err(error) => {
-                            assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                             if !halted {
                                 filled.send(()).unwrap();
                                 halted = true;
@@ -376,15 +376,15 @@ fn what_could_not_be_fed_can_be_fed_again() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let client = thread::spawn(move || {
-            let end = WriteEnd::from(path).stopped_by(&stop).open().unwrap();
+            let end = WriteEnd::from(path).cancelled_by(&token).open().unwrap();
             let mut sender = end.into_sender::<Vec<u8>>();
             sender.feed(&vec![1; 9]).unwrap();
             let fed = sender.pending();
-            stop.stop();
+            token.cancel();
             let error = sender.feed(&vec![2; 100_000]).unwrap_err();
-            assert_eq!((error.kind(), error.is_half_sent()), (ErrorKind::Stopped, false));
+            assert_eq!((error.kind(), error.is_half_sent()), (ErrorKind::Cancelled, false));
             assert_eq!(sender.pending(), fed, "what was fed before stays, and nothing else");
         });
         let end = pipe.into_reader().open().unwrap();
@@ -410,7 +410,7 @@ fn a_receive_that_ran_out_of_time_loses_nothing() {
                 let mut receiver = end.into_receiver::<Job>();
                 let error = receiver.recv_timeout(Duration::from_millis(50)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-                assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+                assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
                 go.send(()).unwrap();
                 assert_eq!(receiver.recv_timeout(Duration::MAX).unwrap(), job(9));
             },
@@ -419,16 +419,16 @@ fn a_receive_that_ran_out_of_time_loses_nothing() {
 }
 
 #[test]
-fn a_stopped_receiver_can_be_told_from_the_rest() {
+fn a_cancelled_receiver_can_be_told_from_the_rest() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let mut pipe = Pipe::temporary().unwrap();
-        let end = pipe.reader().stopped_by(&stop).open().unwrap();
+        let end = pipe.reader().cancelled_by(&token).open().unwrap();
         let mut receiver = end.into_receiver::<Job>();
         thread::scope(|scope| {
-            scope.spawn(|| stop.stop());
+            scope.spawn(|| token.cancel());
             let error = receiver.recv().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Stopped, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
         });
     });
 }
@@ -438,7 +438,7 @@ fn a22_a_writer_that_dies_in_a_message_does_not_spoil_the_next_writers() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<String>();
         for round in 0..10 {
             let path = path.clone();
@@ -501,22 +501,22 @@ fn the_last_words_tell_a_finished_writer_from_one_that_vanished() {
                     if finish {
                         let words = sender.finish().unwrap();
                         let known = cfg!(target_os = "linux");
-                        assert_eq!(words, if known { LastWords::Taken } else { LastWords::Sent });
+                        assert_eq!(words, if known { Delivery::Drained } else { Delivery::Sent });
                     } else {
                         sender.flush().unwrap();
                     }
                 },
                 |end| {
                     let mut receiver = end.into_receiver::<u32>();
-                    assert_eq!(receiver.last_end(), None);
+                    assert_eq!(receiver.last_hangup(), None);
                     assert_eq!(receiver.recv().unwrap(), 7);
                     for _ in 0..2 {
                         let error = receiver.recv().unwrap_err();
                         assert!(error.is_end());
                         assert_eq!(error.kind() == ErrorKind::Finished, finish, "{error}");
                     }
-                    let want = if finish { StreamEnd::Finished } else { StreamEnd::Vanished };
-                    assert_eq!(receiver.last_end(), Some(want));
+                    let want = if finish { Hangup::Finished } else { Hangup::Disconnected };
+                    assert_eq!(receiver.last_hangup(), Some(want));
                     assert!(receiver.next().is_none());
                 },
             );
@@ -529,27 +529,27 @@ fn a_receiver_of_many_writers_in_turn_knows_how_each_left() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u8>();
         let nobody = receiver.try_recv().unwrap_err();
-        assert_eq!((nobody.kind(), receiver.last_end()), (ErrorKind::NotReady, None));
-        for end in [StreamEnd::Finished, StreamEnd::Vanished, StreamEnd::VanishedInMessage] {
+        assert_eq!((nobody.kind(), receiver.last_hangup()), (ErrorKind::WouldBlock, None));
+        for end in [Hangup::Finished, Hangup::Disconnected, Hangup::Truncated] {
             let path = path.clone();
             let writer = thread::spawn(move || {
                 let mut sender = WriteEnd::at(path).unwrap().open().unwrap().into_sender::<u8>();
                 sender.send(&1).unwrap();
                 match end {
-                    StreamEnd::Finished => drop(sender.try_finish()),
-                    StreamEnd::Vanished => drop(sender),
+                    Hangup::Finished => drop(sender.try_finish()),
+                    Hangup::Disconnected => drop(sender),
                     _ => sender.into_inner().write_all(&[0, 0, 0, 9, 1]).unwrap(),
                 }
             });
             assert_eq!(receiver.recv().unwrap(), 1);
             writer.join().unwrap();
             let told = receiver.try_recv().unwrap_err();
-            let cut = end == StreamEnd::VanishedInMessage;
-            assert_eq!(told.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::NotReady });
-            assert_eq!(receiver.last_end(), Some(end));
+            let cut = end == Hangup::Truncated;
+            assert_eq!(told.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::WouldBlock });
+            assert_eq!(receiver.last_hangup(), Some(end));
         }
     });
 }
@@ -567,12 +567,12 @@ fn to_finish_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
             let failed = tried.unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
             let failed = failed.into_state().try_finish().unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+            assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
             drop(reader);
             let failed = failed.into_state().finish().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::Disconnected, "{failed}");
         } else {
-            assert_eq!(tried.unwrap(), LastWords::Sent);
+            assert_eq!(tried.unwrap(), Delivery::Sent);
         }
     });
 }
@@ -596,8 +596,8 @@ fn a_goodbye_that_was_tried_twice_is_said_once() {
         if let Err(failed) = again {
             assert_eq!(receiver.recv().unwrap(), 8);
             // The goodbye is in the pipe, and is read with what comes next.
-            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
-            assert_eq!(failed.into_state().finish().unwrap(), LastWords::Taken);
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert_eq!(failed.into_state().finish().unwrap(), Delivery::Drained);
         }
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
     });

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, Stop, TypedReceiver, TypedSender, WriteEnd,
+    CancelToken, ErrorKind, OnHangup, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender,
+    WriteEnd,
 };
 
 use crate::peer;
@@ -63,8 +64,8 @@ fn a_process_that_ends_without_opening_is_not_waited_for() {
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
         let closed = failed.into_state();
         peer.proceed(); // to its end
-        assert_eq!(end.wait_for_peer(peer.process()).unwrap_err().kind(), ErrorKind::Exited);
-        assert_eq!(closed.open_with(peer.process()).unwrap_err().kind(), ErrorKind::Exited);
+        assert_eq!(end.wait_for_peer(peer.process()).unwrap_err().kind(), ErrorKind::ChildExited);
+        assert_eq!(closed.open_with(peer.process()).unwrap_err().kind(), ErrorKind::ChildExited);
         peer.join();
     });
 }
@@ -134,7 +135,7 @@ fn a3_a_reader_without_a_writer_is_not_at_the_end() {
         let mut pipe = Pipe::temporary().unwrap();
         let mut end = pipe.open_reader().unwrap();
         let mut buf = [0; 8];
-        assert_eq!(end.try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(end.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(end.read_timeout(&mut buf, SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         let zero = end.read_timeout(&mut buf, Duration::ZERO).unwrap_err();
         assert_eq!(zero.kind(), ErrorKind::TimedOut);
@@ -178,7 +179,7 @@ fn a5_a_reader_that_waits_for_the_next_writer_reads_all_of_them() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut end = reader.open().unwrap();
         for round in 0..20_u8 {
             let path = path.clone();
@@ -190,7 +191,7 @@ fn a5_a_reader_that_waits_for_the_next_writer_reads_all_of_them() {
             assert_eq!(bytes, [round; 3]);
             client.join().unwrap();
         }
-        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }
 
@@ -204,9 +205,9 @@ fn a2_a_writer_without_a_reader_is_told_so() {
         }
         let end = WriteEnd::at(pipe.path()).unwrap();
         let failed = end.try_open().unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+        assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
         let error = TypedSender::<u8>::try_connect(pipe.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
         let error = TypedSender::<u8>::connect_timeout(pipe.path(), SHORT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         let failed = failed.into_state().open_timeout(SHORT).unwrap_err();
@@ -291,7 +292,7 @@ fn a24_a_full_pipe_does_not_hold_a_writer_beyond_its_deadline() {
             }
             assert!(full < 1 << 26, "no pipe is so large");
         };
-        assert_eq!(error.kind(), ErrorKind::NotReady);
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
         let before = Instant::now();
         let error = end.write_timeout(&[7; 1000], SHORT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -305,43 +306,43 @@ fn a24_a_full_pipe_does_not_hold_a_writer_beyond_its_deadline() {
 }
 
 #[test]
-fn a_stop_ends_what_waits_and_leaves_the_end_as_it_was() {
+fn a_cancel_token_ends_what_waits_and_leaves_the_end_as_it_was() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let mut end = pipe.reader().stopped_by(&stop).open().unwrap();
+        let mut end = pipe.reader().cancelled_by(&token).open().unwrap();
         let stopper = {
-            let stop = stop.clone();
-            thread::spawn(move || stop.stop())
+            let token = token.clone();
+            thread::spawn(move || token.cancel())
         };
         let error = end.read(&mut [0; 8]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
         stopper.join().unwrap();
-        assert!(stop.is_stopped());
+        assert!(token.is_cancelled());
         // It stays stopped, and the end can be closed, and opened without the token.
-        assert_eq!(end.read_timeout(&mut [0; 8], LONG).unwrap_err().kind(), ErrorKind::Stopped);
-        let failed = WriteEnd::at(path).unwrap().stopped_by(&stop);
+        assert_eq!(end.read_timeout(&mut [0; 8], LONG).unwrap_err().kind(), ErrorKind::Cancelled);
+        let failed = WriteEnd::at(path).unwrap().cancelled_by(&token);
         drop(end.close());
         drop(failed);
-        let error = match pipe.reader().stopped_by(&stop).open() {
+        let error = match pipe.reader().cancelled_by(&token).open() {
             Ok(mut end) => end.read(&mut [0; 1]).unwrap_err(),
             // A child that another test is about to start has a copy of the closed end for a moment, and it waits.
             Err(failed) => failed.into(),
         };
-        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
     });
 }
 
 #[test]
-fn a6_a_stop_ends_an_open_that_waits() {
+fn a6_a_cancel_token_ends_an_open_that_waits() {
     watched(|| {
         let folder = Folder::new();
-        let stop = Stop::new().unwrap();
-        let end = WriteEnd::at(folder.name("never")).unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let end = WriteEnd::at(folder.name("never")).unwrap().cancelled_by(&token);
         let waiting = thread::spawn(move || end.open().unwrap_err());
-        stop.stop();
-        assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Cancelled);
     });
 }
 
@@ -431,7 +432,7 @@ mod unix {
             let pipe = Pipe::temporary().unwrap();
             for renewed in [false, true] {
                 let reader = ReadEnd::from(pipe.path().clone());
-                let mut end = reader.end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+                let mut end = reader.on_hangup(OnHangup::NextWriter).open().unwrap();
                 if renewed {
                     drop(WriteEnd::from(pipe.path().clone()).open().unwrap());
                     assert_eq!(end.read(&mut [0; 1]).unwrap(), 0, "the writer has left");

@@ -162,7 +162,7 @@ fn lines_of_json() {
 #[test]
 fn the_last_line_of_json_needs_no_feed() {
     use typed_pipe::wire::Json;
-    use typed_pipe::{StreamEnd, TypedReceiver};
+    use typed_pipe::{Hangup, TypedReceiver};
 
     let receiver = |bytes, lines| {
         let wire = Wire::new(lines, Json);
@@ -172,16 +172,16 @@ fn the_last_line_of_json_needs_no_feed() {
     assert_eq!(whole.recv().unwrap(), (1, "a".into()));
     assert_eq!(whole.recv().unwrap(), (2, "b".into()));
     assert!(whole.recv().unwrap_err().is_disconnected());
-    assert_eq!(whole.last_end(), Some(StreamEnd::Vanished));
+    assert_eq!(whole.last_hangup(), Some(Hangup::Disconnected));
 
     // A line that was cut off is told from a whole one, and is not lost without a word.
     let mut cut = receiver(b"[1,\"a\"]\n[2,\"b", Lines::default());
     assert_eq!(cut.recv().unwrap(), (1, "a".into()));
     assert_eq!(cut.recv().unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(cut.last_message(), Some(&b"[2,\"b"[..]));
-    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(cut.last_hangup(), Some(Hangup::Truncated));
     assert!(cut.recv().unwrap_err().is_disconnected());
-    assert_eq!(cut.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(cut.last_hangup(), Some(Hangup::Truncated));
 
     let mut strict = receiver(b"[1,\"a\"]\n[2,\"b\"]", Lines::default().require_last_feed());
     assert_eq!(strict.recv().unwrap(), (1, "a".into()));
@@ -197,7 +197,7 @@ fn the_last_line_of_json_needs_no_feed() {
 fn a_line_that_a_reset_cuts_off_is_no_last_line() {
     use std::collections::VecDeque;
     use std::io;
-    use typed_pipe::{StreamEnd, TypedReceiver};
+    use typed_pipe::{Hangup, TypedReceiver};
 
     struct Reads(VecDeque<io::Result<&'static [u8]>>);
     impl io::Read for Reads {
@@ -212,7 +212,7 @@ fn a_line_that_a_reset_cuts_off_is_no_last_line() {
     let mut lines = TypedReceiver::<String, _, _, _>::with_wire(reads, wire);
     assert_eq!(lines.recv().unwrap(), "one");
     assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Truncated);
-    assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(lines.last_hangup(), Some(Hangup::Truncated));
     assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Disconnected);
 }
 
@@ -241,12 +241,30 @@ fn a_line_that_does_not_decode_can_be_read_back() {
     assert_eq!(numbers.last_message(), None, "the last receive found none");
 }
 
+#[cfg(feature = "foreign")]
+#[test]
+fn a_line_that_is_not_base64_can_be_read_back() {
+    use typed_pipe::TypedReceiver;
+    use typed_pipe::wire::foreign::Base64Lines;
+
+    // Longer than what is decoded at once.
+    let bad = "SGVsbG8h".repeat(2000) + "*";
+    let bytes = format!("SGVsbG8=\n{bad}\nV29ybGQ=\n");
+    let wire = Wire::new(Base64Lines::default(), Plain);
+    let mut lines = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_bytes(), wire);
+    assert_eq!(lines.recv().unwrap(), "Hello");
+    let error = lines.recv().unwrap_err();
+    assert!(matches!(error.frame_error(), Some(FrameError::Base64 { at: 16_000 })), "{error}");
+    assert_eq!(lines.last_message(), Some(format!("{bad}\n").as_bytes()));
+    assert_eq!(lines.recv().unwrap(), "World");
+}
+
 #[cfg(feature = "json")]
 #[test]
 fn values_of_json_come_however_they_are_laid_out() {
     use typed_pipe::wire::Json;
     use typed_pipe::wire::foreign::ConcatenatedJson;
-    use typed_pipe::{StreamEnd, TypedReceiver, TypedSender};
+    use typed_pipe::{Hangup, TypedReceiver, TypedSender};
 
     let wire = Wire::new(ConcatenatedJson::default(), Json);
     let mut bytes = b"{\n  \"id\": 3\n}\n{\"id\":4}{\"id\" :5}\n".to_vec();
@@ -260,7 +278,7 @@ fn values_of_json_come_however_they_are_laid_out() {
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Decode);
     assert_eq!(receiver.last_message(), Some(&b"oops"[..]));
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Truncated);
-    assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+    assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
 }
 
 #[cfg(feature = "json")]

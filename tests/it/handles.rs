@@ -56,7 +56,7 @@ fn files_reach_another_process() {
             }
             // Their numbers may be told in any order.
             told.reverse();
-            client.send_with(&told, &mut handles).unwrap();
+            client.send_with_handles(&told, &mut handles).unwrap();
             assert!(handles.is_empty());
             assert_eq!(client.recv().unwrap(), count);
         }
@@ -71,8 +71,8 @@ fn a_handle_is_taken_once_and_by_its_number() {
         let (mut giver, mut taker) = giver_and_taker::<String>();
         let mut handles = Handles::new();
         assert_eq!([handles.add(file("first")), handles.add(file("second"))], [0, 1]);
-        giver.send_with(&"two".into(), &mut handles).unwrap();
-        let (_, mut handles) = taker.recv_with().unwrap();
+        giver.send_with_handles(&"two".into(), &mut handles).unwrap();
+        let (_, mut handles) = taker.recv_with_handles().unwrap();
         assert_eq!(handles.len(), 2);
         assert_eq!(words(handles.take::<File>(1).unwrap()), "second");
         for number in [1, 2, u32::MAX] {
@@ -82,7 +82,7 @@ fn a_handle_is_taken_once_and_by_its_number() {
         assert_eq!(words(handles.take::<File>(0).unwrap()), "first");
         // What was taken cannot be sent on, and nothing of the rest is.
         handles.add(file("third"));
-        let error = giver.send_with(&"two".into(), &mut handles).unwrap_err();
+        let error = giver.send_with_handles(&"two".into(), &mut handles).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         assert_eq!(words(handles.take::<File>(2).unwrap()), "third");
     });
@@ -94,22 +94,25 @@ fn b19_too_many_handles_are_refused_before_anything_is_sent() {
         let (mut giver, mut taker) = giver_and_taker::<String>();
         let log = file("log");
         let mut handles = Handles::new();
-        for _ in 0..=Handles::MOST {
+        for _ in 0..=Handles::MAX {
             handles.add(log.try_clone().unwrap());
         }
-        let error = giver.send_with(&"too many".into(), &mut handles).unwrap_err();
+        let error = giver.send_with_handles(&"too many".into(), &mut handles).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
         assert!(!error.is_half_sent());
-        assert_eq!(handles.len(), Handles::MOST + 1);
-        assert_eq!(taker.receiver().try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(handles.len(), Handles::MAX + 1);
+        assert_eq!(
+            taker.receiver().try_recv_with_handles().unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
 
         let mut handles = Handles::new();
-        for _ in 0..Handles::MOST {
+        for _ in 0..Handles::MAX {
             handles.add(log.try_clone().unwrap());
         }
-        giver.send_with(&"as many as may be".into(), &mut handles).unwrap();
-        let (_, mut handles) = taker.recv_with().unwrap();
-        assert_eq!(handles.len(), Handles::MOST);
+        giver.send_with_handles(&"as many as may be".into(), &mut handles).unwrap();
+        let (_, mut handles) = taker.recv_with_handles().unwrap();
+        assert_eq!(handles.len(), Handles::MAX);
         assert_eq!(words(handles.take::<File>(252).unwrap()), "log");
     });
 }
@@ -123,14 +126,14 @@ fn handles_that_could_not_be_sent_stay() {
         let (error, mut handles) = loop {
             let mut handles = Handles::new();
             handles.add(file("kept"));
-            match giver.sender().try_send_with(&large, &mut handles) {
+            match giver.sender().try_send_with_handles(&large, &mut handles) {
                 Ok(()) => sent += 1,
                 Err(error) => break (error, handles),
             }
             // However many handles the system lets wait.
             assert!(sent < 10_000, "it is never full");
         };
-        assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
         if error.is_half_sent() {
             assert!(handles.is_empty());
             sent += 1;
@@ -139,10 +142,10 @@ fn handles_that_could_not_be_sent_stay() {
         assert_eq!(words(handles.take::<File>(0).unwrap()), "kept");
         let taking = thread::spawn(move || {
             for _ in 0..sent {
-                let (_, mut handles) = taker.recv_with().unwrap();
+                let (_, mut handles) = taker.recv_with_handles().unwrap();
                 assert_eq!(words(handles.take::<File>(0).unwrap()), "kept");
             }
-            taker.recv_with().unwrap_err().kind()
+            taker.recv_with_handles().unwrap_err().kind()
         });
         giver.finish().unwrap();
         assert_eq!(taking.join().unwrap(), ErrorKind::Finished);
@@ -163,8 +166,8 @@ fn a_message_that_does_not_decode_keeps_its_handles_to_itself() {
             for number in 0..round % 4 {
                 handles.add(file(&format!("{round}:{number}")));
             }
-            giver.send_with(&if no_bool { 2 } else { 1 }, &mut handles).unwrap();
-            match taker.recv_with() {
+            giver.send_with_handles(&if no_bool { 2 } else { 1 }, &mut handles).unwrap();
+            match taker.recv_with_handles() {
                 Ok((true, mut handles)) => {
                     assert!(!no_bool);
                     assert_eq!(handles.len(), round as usize % 4);
@@ -195,17 +198,17 @@ fn handles_come_with_their_messages_when_both_sides_send_first() {
                 for number in 0..40 {
                     let mut handles = Handles::new();
                     handles.add(file(&format!("{name} {number}")));
-                    side.send_with(&large, &mut handles).unwrap();
+                    side.send_with_handles(&large, &mut handles).unwrap();
                 }
                 let other = if name == "client" { "server" } else { "client" };
                 for number in 0..40 {
-                    let (_, mut handles) = side.recv_with().unwrap();
+                    let (_, mut handles) = side.recv_with_handles().unwrap();
                     let file = handles.take::<File>(0).unwrap();
                     assert_eq!(words(file), format!("{other} {number}"));
                 }
                 // Or one would leave before the other has its handles, which on Windows it must not.
                 let mut receiver = side.finish().unwrap();
-                assert_eq!(receiver.recv_with().unwrap_err().kind(), ErrorKind::Finished);
+                assert_eq!(receiver.recv_with_handles().unwrap_err().kind(), ErrorKind::Finished);
             })
         });
         sides.into_iter().for_each(|side| side.join().unwrap());
@@ -217,18 +220,21 @@ fn deadlines_of_messages_with_handles() {
     watched(|| {
         let (mut giver, mut taker) = giver_and_taker::<String>();
         assert_eq!(
-            taker.receiver().recv_with_timeout(SHORT).unwrap_err().kind(),
+            taker.receiver().recv_with_handles_timeout(SHORT).unwrap_err().kind(),
             ErrorKind::TimedOut
         );
-        assert_eq!(taker.receiver().try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(
+            taker.receiver().try_recv_with_handles().unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         let mut handles = Handles::new();
         handles.add(file("in time"));
         giver
             .sender()
-            .send_with_timeout(&"now".into(), &mut handles, Duration::from_secs(30))
+            .send_with_handles_timeout(&"now".into(), &mut handles, Duration::from_secs(30))
             .unwrap();
         let (message, mut handles) =
-            taker.receiver().recv_with_timeout(Duration::from_secs(30)).unwrap();
+            taker.receiver().recv_with_handles_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!(message, "now");
         assert_eq!(words(handles.take::<File>(0).unwrap()), "in time");
     });
@@ -249,7 +255,7 @@ fn a_value_that_does_not_encode_leaves_its_handles() {
         let _taker = agreeing.join().unwrap();
         let mut handles = Handles::new();
         handles.add(file("kept"));
-        let error = giver.send_with(&Never, &mut handles).unwrap_err();
+        let error = giver.send_with_handles(&Never, &mut handles).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
         assert_eq!(words(handles.take::<File>(0).unwrap()), "kept");
     });
@@ -272,16 +278,16 @@ fn handles_of_a_value_that_panics_do_not_go_with_the_next_one() {
         let (log, mut handles) = (file("log"), Handles::new());
         handles.add(file("of the one that panicked"));
         let panicked = panic::catch_unwind(panic::AssertUnwindSafe(|| {
-            giver.send_with(&Panics(true), &mut handles)
+            giver.send_with_handles(&Panics(true), &mut handles)
         }));
         panicked.unwrap_err();
         let mut handles = Handles::new();
-        for _ in 0..Handles::MOST {
+        for _ in 0..Handles::MAX {
             handles.add(log.try_clone().unwrap());
         }
-        giver.send_with(&Panics(false), &mut handles).unwrap();
-        let (seven, mut handles) = taker.recv_with().unwrap();
-        assert_eq!((seven, handles.len()), (7, Handles::MOST));
+        giver.send_with_handles(&Panics(false), &mut handles).unwrap();
+        let (seven, mut handles) = taker.recv_with_handles().unwrap();
+        assert_eq!((seven, handles.len()), (7, Handles::MAX));
         assert_eq!(words(handles.take::<File>(0).unwrap()), "log");
     });
 }
@@ -332,7 +338,7 @@ mod unix {
 
     /// Takes the only handle of the next message.
     fn next<T: FromHandle>(taker: &mut Taker) -> T {
-        taker.recv_with().unwrap().1.take(0).unwrap()
+        taker.recv_with_handles().unwrap().1.take(0).unwrap()
     }
 
     #[test]
@@ -343,7 +349,7 @@ mod unix {
             let mut give = |handle: OwnedFd| {
                 let mut handles = Handles::new();
                 handles.add(handle);
-                giver.send_with(&String::new(), &mut handles).unwrap();
+                giver.send_with_handles(&String::new(), &mut handles).unwrap();
             };
 
             give(file("a file").into());
@@ -429,9 +435,9 @@ mod unix {
             let unix = handles.add(UnixStream::pair().unwrap().0);
             let datagrams = handles.add(UnixDatagram::pair().unwrap().0);
             let inner = handles.add(File::open(folder.name("")).unwrap());
-            giver.send_with(&String::new(), &mut handles).unwrap();
+            giver.send_with_handles(&String::new(), &mut handles).unwrap();
 
-            let (_, mut handles) = taker.recv_with().unwrap();
+            let (_, mut handles) = taker.recv_with_handles().unwrap();
             for number in [fifo, tcp_listener, tcp, unix_listener, unix, datagrams, inner] {
                 assert_eq!(refused::<File>(&mut handles, number), ErrorKind::Mismatch);
             }
@@ -475,8 +481,8 @@ mod unix {
             let mut handles = Handles::new();
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             handles.add(openat(CWD, "/etc/passwd", flags, Mode::empty()).unwrap());
-            giver.send_with(&String::new(), &mut handles).unwrap();
-            let (_, mut handles) = taker.recv_with().unwrap();
+            giver.send_with_handles(&String::new(), &mut handles).unwrap();
+            let (_, mut handles) = taker.recv_with_handles().unwrap();
             assert_eq!(handles.take::<File>(0).unwrap_err().kind(), ErrorKind::Mismatch);
         });
     }
@@ -491,8 +497,8 @@ mod unix {
             for _ in 0..3 {
                 handles.add(file(""));
             }
-            giver.send_with(&String::new(), &mut handles).unwrap();
-            let (_, mut handles) = taker.recv_with().unwrap();
+            giver.send_with_handles(&String::new(), &mut handles).unwrap();
+            let (_, mut handles) = taker.recv_with_handles().unwrap();
             for number in 0..3 {
                 let fd = handles.take::<OwnedFd>(number).unwrap();
                 assert!(fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
@@ -528,13 +534,13 @@ mod unix {
             ] {
                 send(told, handles);
                 came += u8::from(handles > 0);
-                let lost = taker.recv_with().unwrap_err();
-                assert_eq!(lost.kind(), ErrorKind::Lost, "{told:?}: {lost}");
+                let lost = taker.recv_with_handles().unwrap_err();
+                assert_eq!(lost.kind(), ErrorKind::MessageLost, "{told:?}: {lost}");
                 assert!(!lost.is_fatal());
                 // The next one is as it should be.
                 send(&[1, 1, came, 0], 1);
                 came += 1;
-                let (_, mut handles) = taker.recv_with().unwrap();
+                let (_, mut handles) = taker.recv_with_handles().unwrap();
                 assert_eq!(handles.len(), 1);
                 handles.take::<File>(0).unwrap();
             }
@@ -566,10 +572,10 @@ mod unix {
                 if number == 1 {
                     handles.add(file("of the second"));
                 }
-                giver.send_with(&number.to_string(), &mut handles).unwrap();
+                giver.send_with_handles(&number.to_string(), &mut handles).unwrap();
             }
             for number in 0..3 {
-                let (message, mut handles) = taker.recv_with().unwrap();
+                let (message, mut handles) = taker.recv_with_handles().unwrap();
                 assert_eq!(message, number.to_string());
                 assert_eq!(handles.len(), usize::from(number == 1));
                 if number == 1 {
@@ -585,11 +591,11 @@ mod unix {
             let (mut giver, mut taker) = giver_and_taker::<String>();
             let mut handles = Handles::new();
             handles.add(file("left behind"));
-            giver.send_with(&"bye".into(), &mut handles).unwrap();
+            giver.send_with_handles(&"bye".into(), &mut handles).unwrap();
             drop(giver);
-            let (_, mut handles) = taker.recv_with().unwrap();
+            let (_, mut handles) = taker.recv_with_handles().unwrap();
             assert_eq!(words(handles.take::<File>(0).unwrap()), "left behind");
-            assert!(taker.recv_with().unwrap_err().is_disconnected());
+            assert!(taker.recv_with_handles().unwrap_err().is_disconnected());
         });
     }
 
@@ -600,7 +606,7 @@ mod unix {
             let (one, other) = Connection::pair().unwrap();
             let mut handles = Handles::new();
             handles.add(one);
-            giver.send_with(&String::new(), &mut handles).unwrap();
+            giver.send_with_handles(&String::new(), &mut handles).unwrap();
             let one = next::<Connection>(&mut taker);
             let agreeing = thread::spawn(move || {
                 let mut one = one.into_typed::<String, WithHandles<String>>().unwrap();
@@ -609,7 +615,7 @@ mod unix {
             let mut other = other.into_typed::<WithHandles<String>, String>().unwrap();
             let mut handles = Handles::new();
             handles.add(file("over two connections"));
-            other.send_with(&String::new(), &mut handles).unwrap();
+            other.send_with_handles(&String::new(), &mut handles).unwrap();
             assert_eq!(agreeing.join().unwrap(), "over two connections");
         });
     }
@@ -636,19 +642,19 @@ mod unix {
     }
 
     #[test]
-    fn handles_go_without_an_agreement_too() {
+    fn handles_go_without_a_handshake_too() {
         watched(|| {
             let (client, server) = Connection::pair().unwrap();
             let (_reader, writer) = client.split();
             let (reader, _writer) = server.split();
             let mut receiver = reader.into_receiver::<WithHandles<String>>();
             // From the first time that it looks for them.
-            assert_eq!(receiver.try_recv_with().unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
             let mut sender = writer.into_sender::<WithHandles<String>>();
             let mut handles = Handles::new();
             handles.add(file("unagreed"));
-            sender.send_with(&String::new(), &mut handles).unwrap();
-            let (_, mut handles) = receiver.recv_with().unwrap();
+            sender.send_with_handles(&String::new(), &mut handles).unwrap();
+            let (_, mut handles) = receiver.recv_with_handles().unwrap();
             assert_eq!(words(handles.take::<File>(0).unwrap()), "unagreed");
         });
     }
@@ -702,11 +708,11 @@ mod unix {
             message[4..8].copy_from_slice(&[0, 0, 0xB4, 0x17]);
             for byte in message {
                 slip(&hostile, &[byte], &[null.as_fd(); 100]).unwrap();
-                if let Err(error) = taker.receiver().try_recv_with() {
-                    assert_eq!(error.kind(), ErrorKind::NotReady, "{error}");
+                if let Err(error) = taker.receiver().try_recv_with_handles() {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 }
                 let open = count("/proc/self/fd");
-                assert!(open <= before + 2 * Handles::MOST, "{open} are open");
+                assert!(open <= before + 2 * Handles::MAX, "{open} are open");
             }
             drop((hostile, taker, null));
         }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use typed_pipe::state::Open;
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, Pipe, PipeOptions, ReadEnd, StreamEnd, TypedReceiver, TypedSender,
-    WriteEnd,
+    ErrorKind, Hangup, OnHangup, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender, WriteEnd,
 };
 
 use crate::support::watched;
@@ -27,7 +26,7 @@ fn a4_a_writer_that_says_nothing_is_waited_for() {
         let mut receiver = pipe.open_reader().unwrap().into_receiver::<u8>();
         let mut sender = WriteEnd::at(path).unwrap().open().unwrap().into_sender::<u8>();
         assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         sender.send(&1).unwrap();
         assert_eq!(receiver.recv().unwrap(), 1);
     });
@@ -101,7 +100,7 @@ fn a17_a_receiver_that_lost_its_place_begins_anew_with_the_next_writer() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver_with::<String, _, _>(checked());
         for _ in 0..3 {
             let path = path.clone();
@@ -228,7 +227,7 @@ fn a_receiver_of_next_writers_is_not_ended_by_a_goodbye() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u8>();
         for round in 0..5 {
             let path = path.clone();
@@ -314,10 +313,10 @@ mod unix {
         let name = folder.name("looked-at");
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
         for _ in 0..100 {
-            assert!(!pipe.is_orphaned());
+            assert!(!pipe.is_unlinked());
             assert_eq!(Pipe::new(&name).unwrap().mkfifo().unwrap_err().kind(), ErrorKind::InUse);
             let failed = WriteEnd::at(&name).unwrap().try_open().unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::NotReady, "{failed}");
+            assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
         }
     }
 
@@ -340,7 +339,7 @@ mod unix {
             let failed = WriteEnd::at(&name).unwrap().try_open().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::NotFound, "{failed}");
             drop(receiver);
-            assert!(pipe.is_orphaned());
+            assert!(pipe.is_unlinked());
         });
     }
 }
@@ -350,7 +349,7 @@ fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver_with::<String, _, _>(checked());
         let nothing_comes = |receiver: &mut TypedReceiver<String, ReadEnd<Open, _>, _>| {
             assert_eq!(receiver.recv_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
@@ -359,20 +358,20 @@ fn the_end_of_writers_whose_bytes_were_skipped_is_noted() {
         let end = WriteEnd::from(path.clone()).open().unwrap();
         let mut sender = end.into_sender_with::<str, _, _>(checked());
         sender.send("whole").unwrap();
-        sender.say_goodbye().unwrap().close();
+        sender.finish_into_inner().unwrap().close();
         assert_eq!(receiver.recv().unwrap(), "whole");
-        while receiver.last_end().is_none() {
+        while receiver.last_hangup().is_none() {
             nothing_comes(&mut receiver);
         }
-        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
 
         let mut end = WriteEnd::from(path).open().unwrap();
         end.write_all(&[0xFF; 100]).unwrap();
         end.close();
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Corrupt);
-        while receiver.last_end() == Some(StreamEnd::Finished) {
+        while receiver.last_hangup() == Some(Hangup::Finished) {
             nothing_comes(&mut receiver);
         }
-        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
     });
 }

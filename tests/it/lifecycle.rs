@@ -319,12 +319,12 @@ mod unix {
         let folder = Folder::new();
         let name = folder.name("replaced");
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
-        assert!(!pipe.is_orphaned());
+        assert!(!pipe.is_unlinked());
         fs::remove_file(&name).unwrap();
-        assert!(pipe.is_orphaned());
+        assert!(pipe.is_unlinked());
         mkfifo(&name);
         let successor = fs::symlink_metadata(&name).unwrap().ino();
-        assert!(pipe.is_orphaned());
+        assert!(pipe.is_unlinked());
         drop(pipe);
         assert_eq!(fs::symlink_metadata(&name).unwrap().ino(), successor);
     }
@@ -334,11 +334,11 @@ mod unix {
         let folder = Folder::new();
         let name = folder.name("replaced");
         let mut pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
-        assert!(!pipe.open_reader().unwrap().is_orphaned());
+        assert!(!pipe.open_reader().unwrap().is_unlinked());
         let receiver = pipe.into_reader().open().unwrap().into_receiver::<u8>();
-        assert!(!receiver.get_ref().is_orphaned());
+        assert!(!receiver.get_ref().is_unlinked());
         fs::remove_file(&name).unwrap();
-        assert!(receiver.get_ref().is_orphaned());
+        assert!(receiver.get_ref().is_unlinked());
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod unix {
         let reuse = PipeOptions::new().if_exists(IfExists::Reuse);
         let second = reuse.at(&name).unwrap().mkfifo().unwrap();
         drop(first);
-        assert!(!second.is_orphaned());
+        assert!(!second.is_unlinked());
         let third = Pipe::new(&name).unwrap().mkfifo();
         assert_eq!(third.unwrap_err().kind(), ErrorKind::InUse);
         drop(second);

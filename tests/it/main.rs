@@ -4,9 +4,8 @@ mod bytes;
 #[cfg(feature = "service")]
 mod calls;
 mod channels;
+mod connection;
 mod delimited;
-mod dialog;
-mod duplex;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;
@@ -14,10 +13,12 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+mod multi_writer;
 #[cfg(unix)]
 mod neighbours;
 mod node;
-mod once;
+mod oneshot;
+mod owners;
 mod peer;
 #[cfg(feature = "foreign")]
 mod pipecom;
@@ -29,7 +30,7 @@ mod resets;
 mod roles;
 #[cfg(feature = "service")]
 mod service;
-mod shared;
+mod shapes;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
@@ -47,6 +48,7 @@ mod tasks_handles;
 mod tasks_service;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
+mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;

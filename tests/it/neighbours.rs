@@ -182,7 +182,7 @@ fn a_deadline_holds_when_others_clear_the_flag_meanwhile() {
                 expect_late(|| reader.read_timeout(&mut [0; 8], SHORT));
                 assert_eq!(waits(&theirs), !nonblocking);
                 let error = reader.try_read(&mut [0; 8]).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::NotReady);
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
                 fill(&mut writer);
                 ioctl_fionbio(&theirs_too, nonblocking).unwrap();
                 expect_late(|| writer.write_timeout(&[7; 4096], SHORT));
@@ -315,7 +315,7 @@ fn a_child_that_is_given_the_descriptor_of_an_end_finds_it_waiting() {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let mut reader = pipe.into_reader().open().unwrap();
-        assert_eq!(reader.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(reader.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
         let mut writer = WriteEnd::from(path).open().unwrap();
         let fds = [copy(&reader), copy(&writer)];
         assert!(fds.iter().all(waits));
@@ -354,8 +354,8 @@ fn an_end_that_arrives_beside_a_message_is_left_as_it_is() {
                 let mut handles = Handles::new();
                 handles.add(copy(&read));
                 handles.add(copy(&write));
-                giver.send_with(&(), &mut handles).unwrap();
-                let ((), mut handles) = taker.recv_with().unwrap();
+                giver.send_with_handles(&(), &mut handles).unwrap();
+                let ((), mut handles) = taker.recv_with_handles().unwrap();
                 let mut reader: Reader = handles.take(0).unwrap();
                 let mut writer: Writer = handles.take(1).unwrap();
                 expect_late(|| reader.read_timeout(&mut [0; 8], SHORT));
@@ -488,7 +488,7 @@ pub(crate) mod roles {
         assert_eq!(end.read_timeout(&mut line, LONG).unwrap(), 6);
         assert_eq!(&line, b"first\n");
         expect_late(|| end.read_timeout(&mut line, SHORT));
-        assert_eq!(end.try_read(&mut line).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(end.try_read(&mut line).unwrap_err().kind(), ErrorKind::WouldBlock);
         match leave {
             "dropping" => drop(end),
             "giving" => drop(OwnedFd::from(end)),

@@ -101,7 +101,7 @@ fn a_client_of_libuv_is_served() {
 fn a_task_that_finishes_is_answered_by_libuv() {
     use typed_pipe::wire::foreign::Lines;
     use typed_pipe::wire::{Json, Wire};
-    use typed_pipe::{ErrorKind, LastWords};
+    use typed_pipe::{Delivery, ErrorKind};
 
     watched(|| {
         let folder = Folder::new();
@@ -115,7 +115,7 @@ fn a_task_that_finishes_is_answered_by_libuv() {
             let mut receiver = reader.into_receiver_with::<Line, _, _>(wire);
             sender.send(&Line::Number(6)).await.unwrap();
             let words = sender.finish().await.unwrap();
-            assert_eq!(words == LastWords::Taken, cfg!(target_os = "linux"));
+            assert_eq!(words == Delivery::Drained, cfg!(target_os = "linux"));
             assert!(matches!(receiver.recv().await.unwrap(), Line::Number(7)));
             assert!(matches!(receiver.recv().await.unwrap(), Line::Bye(true)));
             assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Disconnected);

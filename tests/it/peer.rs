@@ -232,7 +232,7 @@ fn play() {
 }
 
 /// The number that this peer was told.
-fn number() -> usize {
+pub(crate) fn number() -> usize {
     env::var(NUMBER).unwrap().parse().unwrap()
 }
 
@@ -257,7 +257,7 @@ pub(crate) mod unix {
     use std::time::{Duration, Instant};
 
     use rustix::time::{ClockId, clock_gettime};
-    use typed_pipe::{EndOfWriters, Pipe};
+    use typed_pipe::{OnHangup, Pipe};
 
     use super::*;
 
@@ -372,7 +372,7 @@ pub(crate) mod unix {
     /// Waits for writers, and for nothing else: a second each time, without using the processor.
     pub(super) fn idle_receiver(name: &OsStr) {
         let pipe = Pipe::new(name).unwrap().mkfifo().unwrap();
-        let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.into_reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u32>();
         for round in 0..3 {
             let (used, since) = (processor_time(), Instant::now());
@@ -393,7 +393,7 @@ pub(crate) mod unix {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let pipe = Pipe::new(name).unwrap().mkfifo().unwrap();
-            let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).into_tokio();
+            let reader = pipe.into_reader().on_hangup(OnHangup::NextWriter).into_tokio();
             let mut receiver = reader.open().await.unwrap().into_receiver::<u32>();
             for round in 0..4 {
                 let (used, since) = (processor_time(), Instant::now());

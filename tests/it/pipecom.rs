@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::pipecom::{self, Listener};
-#[cfg(unix)]
-use typed_pipe::{EndOfWriters, ReadEnd};
 use typed_pipe::{ErrorKind, Operation, WriteEnd};
+#[cfg(unix)]
+use typed_pipe::{OnHangup, ReadEnd};
 
 #[cfg(target_os = "linux")]
 use crate::peer;
@@ -136,7 +136,7 @@ fn an_answer_that_is_cut_off_is_not_mixed_up_with_the_next() {
         let folder = Folder::new();
         let mut listener = Listener::new(folder.name("orders")).unwrap();
         let end = ReadEnd::at(folder.name("orders_ack")).unwrap();
-        let end = end.end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = end.on_hangup(OnHangup::NextWriter).open().unwrap();
         let mut answers =
             end.into_receiver_with::<String, _, _>(Wire::new(Base64Lines::default(), Plain));
         listener.answer("one").unwrap();
@@ -146,6 +146,24 @@ fn an_answer_that_is_cut_off_is_not_mixed_up_with_the_next() {
         assert_eq!(answers.recv().unwrap_err().kind(), ErrorKind::Truncated);
         listener.answer("three").unwrap();
         assert_eq!(answers.recv().unwrap(), "three");
+    });
+}
+
+/// On Windows each answer goes to a connection of its own.
+#[cfg(unix)]
+#[test]
+fn an_answer_that_nobody_has_fetched_is_no_answer_to_the_next_message() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let mut listener = Listener::new(&name).unwrap();
+        let reader = ReadEnd::at(folder.name("orders_ack")).unwrap().open().unwrap();
+        listener.answer("for another one").unwrap();
+        drop(reader);
+        let sender = thread::spawn(move || pipecom::send(name, "news"));
+        assert_eq!(listener.recv().unwrap(), "news");
+        listener.answer("for you").unwrap();
+        assert_eq!(sender.join().unwrap().unwrap(), "for you");
     });
 }
 

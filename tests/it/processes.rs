@@ -1,6 +1,6 @@
 //! Two processes, one of which may be killed.
 
-use typed_pipe::{EndOfWriters, ErrorKind, Pipe};
+use typed_pipe::{ErrorKind, OnHangup, Pipe};
 
 use crate::peer;
 use crate::support::{Folder, watched};
@@ -37,7 +37,7 @@ fn a13_a_receiver_outlives_a_killed_writer() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+        let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
         let mut receiver = reader.open().unwrap().into_receiver::<u32>();
         let mut killed = peer::start("half-a-message", &path);
         killed.await_step(peer::READY);

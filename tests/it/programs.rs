@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use typed_pipe::wire::foreign::{Lines, Npipes};
 use typed_pipe::wire::{Codec, Framing, Plain, Wire};
-use typed_pipe::{CodecError, EndOfWriters, ErrorKind, Pipe, Stop, WriteEnd};
+use typed_pipe::{CancelToken, CodecError, ErrorKind, OnHangup, Pipe, WriteEnd};
 
 use crate::support::{skipped, watched};
 
@@ -263,7 +263,7 @@ fn a_program_that_ends_without_reading_is_not_waited_for() {
         let pipe = Pipe::temporary().unwrap();
         let mut program = shell("exit 3", &[&pipe]);
         let failed = pipe.into_writer().open_with(&mut program.0).unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::Exited);
+        assert_eq!(failed.kind(), ErrorKind::ChildExited);
         let words = failed.to_string();
         assert!(words.starts_with("cannot open for writing `/"), "{words}");
         assert!(words.ends_with("ended without that (exit status: 3)"), "{words}");
@@ -283,7 +283,7 @@ fn a_program_that_ends_without_writing_is_not_waited_for() {
         let mut program = shell("kill -9 $$", &[&pipe]);
         let mut end = pipe.open_reader().unwrap();
         let error = end.wait_for_peer(&mut program.0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Exited);
+        assert_eq!(error.kind(), ErrorKind::ChildExited);
         let words = error.to_string();
         assert!(words.starts_with("cannot wait for a writer of `/"), "{words}");
         assert!(words.contains("signal: 9"), "{words}");
@@ -330,31 +330,31 @@ fn a4_a_program_that_opens_and_says_nothing_is_there() {
         let mut program = shell("exec > \"$1\"; exec sleep 1000", &[&pipe]);
         let mut end = pipe.into_reader().open().unwrap();
         end.wait_for_peer(&mut program.0).unwrap();
-        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }
 
 #[test]
 fn a_program_that_never_opens_is_waited_for_until_the_deadline() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let time = Duration::from_millis(120);
         let pipe = Pipe::temporary().unwrap();
         let mut program = shell("exec sleep 1000", &[&pipe]);
-        let writer = pipe.into_writer().stopped_by(&stop);
+        let writer = pipe.into_writer().cancelled_by(&token);
         let failed = writer.open_with_timeout(&mut program.0, time).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
         let writer = failed.into_state();
 
-        let mut end = Pipe::temporary().unwrap().into_reader().stopped_by(&stop).open().unwrap();
+        let mut end = Pipe::temporary().unwrap().into_reader().cancelled_by(&token).open().unwrap();
         let error = end.wait_for_peer_timeout(&mut program.0, time).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(error.to_string().ends_with("still no writer has come to it"), "{error}");
 
-        stop.stop();
-        assert_eq!(writer.open_with(&mut program.0).unwrap_err().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(writer.open_with(&mut program.0).unwrap_err().kind(), ErrorKind::Cancelled);
         let error = end.wait_for_peer(&mut program.0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
     });
 }
 
@@ -404,7 +404,7 @@ fn json_of_a_shell_needs_no_last_line_feed() {
 #[cfg(feature = "json")]
 #[test]
 fn half_a_line_of_json_of_a_killed_program_is_truncated() {
-    use typed_pipe::StreamEnd;
+    use typed_pipe::Hangup;
     use typed_pipe::wire::Json;
 
     watched(|| {
@@ -417,7 +417,7 @@ fn half_a_line_of_json_of_a_killed_program_is_truncated() {
         assert_eq!(values.recv().unwrap()["id"], 1);
         assert_eq!(values.recv().unwrap_err().kind(), ErrorKind::Truncated);
         assert_eq!(values.last_message(), Some(&b"{\"id\":"[..]));
-        assert_eq!(values.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(values.last_hangup(), Some(Hangup::Truncated));
         assert!(values.recv().unwrap_err().is_disconnected());
         drop(program);
     });
@@ -432,7 +432,7 @@ fn json_over_several_lines_of_one_python_after_the_other() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let wire = Wire::new(ConcatenatedJson::default(), Json);
         let mut values = end.into_receiver_with::<serde_json::Value, _, _>(wire);
         for id in 0..3 {
@@ -460,7 +460,7 @@ fn lines_of_one_shell_after_the_other() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let mut lines = end.into_text();
         for text in ["no end", "another"] {
             let program = Command::new("sh")

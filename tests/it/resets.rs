@@ -7,8 +7,7 @@ use std::thread;
 use typed_pipe::wire::foreign::Lines;
 use typed_pipe::wire::{Plain, Wire};
 use typed_pipe::{
-    Agreement, Connection, ErrorKind, Listener, StreamEnd, TypedConnection, TypedReceiver,
-    TypedSender,
+    Connection, ErrorKind, Handshake, Hangup, Listener, TypedConnection, TypedReceiver, TypedSender,
 };
 
 use crate::node::node;
@@ -134,7 +133,7 @@ fn a_process_that_is_killed_with_bytes_unread_has_said_no_end() {
 }
 
 /// Lines that were received until the reset, and what that was told as.
-fn lines_before_reset(words: &[u8]) -> (Vec<String>, ErrorKind, Option<StreamEnd>) {
+fn lines_before_reset(words: &[u8]) -> (Vec<String>, ErrorKind, Option<Hangup>) {
     let (mut client, server) = with_std();
     client.write_all(b"GET /").unwrap();
     answer_and_reset(server, words);
@@ -149,7 +148,7 @@ fn lines_before_reset(words: &[u8]) -> (Vec<String>, ErrorKind, Option<StreamEnd
     }
     let [kind] = kinds[..] else { panic!("{kinds:?}") };
     assert!(lines.next().is_none());
-    (all, kind, lines.last_end())
+    (all, kind, lines.last_hangup())
 }
 
 #[test]
@@ -157,10 +156,10 @@ fn b12_lines_that_a_reset_cuts_off_end_in_an_error() {
     watched(|| {
         let (lines, kind, end) = lines_before_reset(b"one\ntwo\n");
         assert_eq!(lines, ["one", "two"]);
-        assert_eq!((kind, end), (ErrorKind::Disconnected, Some(StreamEnd::Vanished)));
+        assert_eq!((kind, end), (ErrorKind::Disconnected, Some(Hangup::Disconnected)));
         let (lines, kind, end) = lines_before_reset(b"one\ntw");
         assert_eq!(lines, ["one"]);
-        assert_eq!((kind, end), (ErrorKind::Truncated, Some(StreamEnd::VanishedInMessage)));
+        assert_eq!((kind, end), (ErrorKind::Truncated, Some(Hangup::Truncated)));
     });
 }
 
@@ -174,7 +173,7 @@ fn b12_a_line_of_text_that_a_reset_cuts_off_is_no_line() {
         let mut lines = client.split().0.into_text();
         assert_eq!(lines.recv().unwrap(), "one");
         assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Truncated);
-        assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(lines.last_hangup(), Some(Hangup::Truncated));
         assert_eq!(lines.recv().unwrap_err().kind(), ErrorKind::Disconnected);
     });
 }
@@ -190,11 +189,11 @@ fn b12_a_goodbye_before_a_reset_is_a_goodbye() {
         let (unread, writer) = server.split();
         let mut answers = writer.into_sender::<u32>();
         answers.send(&2).unwrap();
-        drop((answers.say_goodbye().unwrap(), unread));
+        drop((answers.finish_into_inner().unwrap(), unread));
         let mut receiver = reader.into_receiver::<u32>();
         assert_eq!(receiver.recv().unwrap(), 2);
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
-        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
         assert!(receiver.next().is_none());
         assert_eq!(questions.finish().unwrap_err().kind(), ErrorKind::Disconnected);
     });
@@ -217,13 +216,13 @@ fn b12_a_typed_connection_tells_of_a_reset_after_what_came_before_it() {
         let error = client.next().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
         assert!(client.next().is_none());
-        assert_eq!(client.split().1.last_end(), Some(StreamEnd::Vanished));
+        assert_eq!(client.split().1.last_hangup(), Some(Hangup::Disconnected));
     });
 }
 
 /// What a program of another kind says before it leaves names it still.
 #[test]
-fn b12_a_stranger_that_leaves_in_the_middle_of_an_agreement_is_named() {
+fn b12_a_stranger_that_leaves_in_the_middle_of_a_handshake_is_named() {
     watched(|| {
         let (client, mut server) = with_std();
         let stranger = thread::spawn(move || {
@@ -233,7 +232,7 @@ fn b12_a_stranger_that_leaves_in_the_middle_of_an_agreement_is_named() {
                 thread::yield_now();
             }
         });
-        let error = Agreement::new().make::<u32, u32>(client).unwrap_err();
+        let error = Handshake::new().perform::<u32, u32>(client).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         stranger.join().unwrap();
     });
@@ -258,11 +257,11 @@ fn a_reader_of_another_kind_that_is_cut_off_ends_in_an_error() {
         let mut receiver = TypedReceiver::<u8, _>::new(CutOff(bytes, kind));
         assert_eq!(receiver.next().unwrap().unwrap(), 7);
         assert_eq!(receiver.next().unwrap().unwrap_err().kind(), ErrorKind::Disconnected);
-        assert_eq!(receiver.last_end(), Some(StreamEnd::Vanished));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Disconnected));
         assert!(receiver.next().is_none());
         let mut receiver = TypedReceiver::<u8, _>::new(CutOff(&bytes[..3], kind));
         assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Truncated);
-        assert_eq!(receiver.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Truncated));
     }
 }
 
@@ -313,7 +312,7 @@ mod tasks {
                 let mut lines = client.split().0.into_receiver_with::<String, _, _>(wire);
                 assert_eq!(lines.recv().await.unwrap(), "e");
                 assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Truncated);
-                assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+                assert_eq!(lines.last_hangup(), Some(Hangup::Truncated));
                 let next = poll_fn(|cx| Stream::poll_next(pin!(&mut lines), cx)).await;
                 assert!(next.is_none(), "it is told once");
                 let mut reader = lines.into_inner();

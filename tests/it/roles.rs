@@ -6,7 +6,7 @@ use std::path::Path;
 
 use typed_pipe::{Connection, Listener, TypedConnection, WithHandles};
 
-use crate::peer::{READY, await_go, count, step};
+use crate::peer::{READY, await_go, count, number, step};
 
 pub(crate) fn play(role: &str, name: &Path) {
     match role {
@@ -45,7 +45,7 @@ pub(crate) fn play(role: &str, name: &Path) {
         "read-files" => {
             type Files = WithHandles<Vec<(u32, String)>>;
             let mut server = TypedConnection::<u32, Files>::connect(name).unwrap();
-            while let Ok((told, mut handles)) = server.recv_with() {
+            while let Ok((told, mut handles)) = server.recv_with_handles() {
                 let mut read = 0;
                 for (number, words) in told {
                     let mut text = String::new();
@@ -65,6 +65,9 @@ pub(crate) fn play(role: &str, name: &Path) {
             half.write_all(&[0, 0, 0, 100, 1, 2, 3]).unwrap();
             step(READY);
             await_go();
+        }
+        "own-and-read-some" | "read-some" | "reuse-and-read-some" | "own-and-note" => {
+            crate::owners::roles::play(role, name, number());
         }
         #[cfg(unix)]
         _ => unix::play(role, name),
@@ -123,12 +126,12 @@ mod unix {
             "unseeing" => unseeing(name),
             "fork-connections" => fork_connections(name),
             "fork-server" => fork_server(name),
-            "exhausted-listener" => exhausted_listener(name),
+            "exhausted-listener" => out_of_resources_listener(name),
             #[cfg(all(feature = "service", feature = "tokio"))]
-            "exhausted-service" => exhausted_service(name),
+            "exhausted-service" => out_of_resources_service(name),
             #[cfg(feature = "tokio")]
-            "exhausted-tasks" => exhausted_tasks(name),
-            "exhausted-receiver" => exhausted_receiver(name),
+            "exhausted-tasks" => out_of_resources_tasks(name),
+            "exhausted-receiver" => out_of_resources_receiver(name),
             "idle-reader" => idle_reader(name),
             "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
@@ -294,7 +297,7 @@ mod unix {
     }
 
     /// Has no descriptor left for a client that waits.
-    fn exhausted_listener(name: &Path) {
+    fn out_of_resources_listener(name: &Path) {
         let listener = Listener::bind(name).unwrap();
         let waiting: Vec<_> = (0..3).map(|_| Connection::connect(name).unwrap()).collect();
         let hoard = hoard(64);
@@ -307,7 +310,7 @@ mod unix {
             match listener.accept() {
                 Ok(client) => break client,
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+                    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
                     refused += 1;
                 }
             }
@@ -325,7 +328,7 @@ mod unix {
 
     /// Has a descriptor left for a client, and none to register it with.
     #[cfg(feature = "tokio")]
-    fn exhausted_tasks(name: &Path) {
+    fn out_of_resources_tasks(name: &Path) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let listener = Listener::bind(name).unwrap();
         let waiting: Vec<_> = (0..3).map(|_| Connection::connect(name).unwrap()).collect();
@@ -336,9 +339,9 @@ mod unix {
                 hoard.truncate(hoard.len() - free);
                 for _ in 0..2 {
                     let refused = listener.try_accept().unwrap_err();
-                    assert_eq!(refused.kind(), ErrorKind::Exhausted, "{refused}");
+                    assert_eq!(refused.kind(), ErrorKind::ResourceExhausted, "{refused}");
                     let refused = listener.accept().await.unwrap_err();
-                    assert_eq!(refused.kind(), ErrorKind::Exhausted, "{refused}");
+                    assert_eq!(refused.kind(), ErrorKind::ResourceExhausted, "{refused}");
                     assert_eq!(listener.clients(), 1);
                 }
             }
@@ -360,9 +363,9 @@ mod unix {
 
     /// Serves with tasks, and has a descriptor left for a client, and none to register it with.
     #[cfg(all(feature = "service", feature = "tokio"))]
-    fn exhausted_service(name: &Path) {
+    fn out_of_resources_service(name: &Path) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let service = Service::<u32, u32>::bind(name).unwrap().message_limit(1);
+        let service = Service::<u32, u32>::bind(name).unwrap().shutdown_after(1);
         let client = Connection::connect(name).unwrap();
         let calling = thread::spawn(move || {
             let mut client = client.into_typed::<Request<u32>, Answer<u32>>().unwrap();
@@ -395,7 +398,7 @@ mod unix {
     }
 
     /// Has no room for all the handles of a message, and then has.
-    fn exhausted_receiver(name: &Path) {
+    fn out_of_resources_receiver(name: &Path) {
         let listener = Listener::bind(name).unwrap();
         let client = Connection::connect(name).unwrap();
         let sending = thread::spawn(move || {
@@ -405,7 +408,7 @@ mod unix {
                 for _ in 0..number * 2 {
                     handles.add(File::open("/dev/null").unwrap());
                 }
-                client.send_with(&number, &mut handles).unwrap();
+                client.send_with_handles(&number, &mut handles).unwrap();
             }
             client
         });
@@ -414,19 +417,19 @@ mod unix {
         let client = sending.join().unwrap();
 
         let mut hoard = hoard(128);
-        let (number, handles) = server.recv_with().unwrap();
+        let (number, handles) = server.recv_with_handles().unwrap();
         assert_eq!((number, handles.len()), (0, 0));
-        let lost = server.recv_with().unwrap_err();
-        assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
+        let lost = server.recv_with_handles().unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::MessageLost, "{lost}");
         assert!(!lost.is_fatal() && lost.to_string().contains("too many open files"), "{lost}");
         // Now some of them come in, and not all.
         hoard.truncate(hoard.len() - 2);
         let before = count("/proc/self/fd");
-        let lost = server.recv_with().unwrap_err();
-        assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
+        let lost = server.recv_with_handles().unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::MessageLost, "{lost}");
         assert_eq!(count("/proc/self/fd"), before);
         drop(hoard);
-        let (number, mut handles) = server.recv_with().unwrap();
+        let (number, mut handles) = server.recv_with_handles().unwrap();
         assert_eq!((number, handles.len()), (3, 6));
         (0..6).for_each(|number| drop(handles.take::<File>(number).unwrap()));
         drop(client);

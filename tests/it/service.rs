@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize, Serializer};
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    Agreement, Client, ClientOptions, ConnectOptions, Connection, Ending, ErrorKind, Listener,
-    ListenerOptions, PipePath, Service, Stop, Summary, TypedConnection,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Handshake, Listener,
+    ListenerOptions, PipePath, Service, ShutdownReason, Summary, TypedConnection,
 };
 
 use crate::peer;
@@ -20,22 +20,22 @@ use crate::support::{Folder, watched, watched_for, wine_lets_a_name_have_two_own
 /// Starts a service in a thread; it ends when the token is set.
 fn serving<Req, Resp>(
     handler: impl Fn(Req) -> Resp + Send + Sync + 'static,
-) -> (PipePath, Stop, thread::JoinHandle<Summary>)
+) -> (PipePath, CancelToken, thread::JoinHandle<Summary>)
 where
     Req: serde::de::DeserializeOwned + 'static,
     Resp: Serialize + 'static,
 {
-    let stop = Stop::new().unwrap();
-    let service = Service::<Req, Resp>::temporary().unwrap().stopped_by(&stop);
+    let token = CancelToken::new().unwrap();
+    let service = Service::<Req, Resp>::temporary().unwrap().cancelled_by(&token);
     let path = service.path().clone();
     let serving = thread::spawn(move || service.serve(handler).unwrap());
-    (path, stop, serving)
+    (path, token, serving)
 }
 
 #[test]
 fn threads_share_a_connection_and_get_their_own_answers() {
     watched(|| {
-        let (path, stop, serving) = serving(|number: u64| number * 2);
+        let (path, token, serving) = serving(|number: u64| number * 2);
         let client = Client::<u64, u64>::connect(&path).unwrap();
         thread::scope(|scope| {
             for thread in 0..8 {
@@ -48,10 +48,10 @@ fn threads_share_a_connection_and_get_their_own_answers() {
                 });
             }
         });
-        stop.stop();
+        token.cancel();
         let summary = serving.join().unwrap();
         assert_eq!((summary.clients, summary.answered, summary.failed), (1, 4000, 0));
-        assert_eq!(summary.ending, Ending::Stopped);
+        assert_eq!(summary.reason, ShutdownReason::Cancelled);
     });
 }
 
@@ -62,7 +62,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
 
     watched(|| {
         let wire = || Wire::new(LengthPrefixed::default(), Json);
-        let unit = Service::<u32, ()>::temporary().unwrap().with_wire(wire()).message_limit(2);
+        let unit = Service::<u32, ()>::temporary().unwrap().with_wire(wire()).shutdown_after(2);
         let path = unit.path().clone();
         let serving = thread::spawn(move || unit.serve(drop).unwrap());
         let client = ClientOptions::new().with_wire(wire()).connect(&path).unwrap();
@@ -72,7 +72,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
         assert_eq!(serving.join().unwrap().failed, 0);
 
         let maybe = Service::<u32, Option<f64>>::temporary().unwrap();
-        let maybe = maybe.with_wire(wire()).message_limit(3);
+        let maybe = maybe.with_wire(wire()).shutdown_after(3);
         let path = maybe.path().clone();
         let quotient =
             |of: u32| (of != 0).then(|| 1.0 / f64::from(of) / if of == 9 { 0.0 } else { 1.0 });
@@ -83,7 +83,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
         assert_eq!(client.call(&3).unwrap(), Some(1.0 / 3.0));
         // An infinity is no number of JSON: it is told, and arrives as nothing else.
         let error = client.call(&9).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+        assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
         assert!(error.to_string().contains("the codec cannot write this value"), "{error}");
         assert_eq!(serving.join().unwrap().failed, 1);
     });
@@ -92,7 +92,7 @@ fn an_answer_that_is_null_in_json_is_an_answer() {
 #[test]
 fn a_handler_that_fails_or_panics_ends_its_request_alone() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(3);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(3);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| match number {
@@ -103,15 +103,15 @@ fn a_handler_that_fails_or_panics_ends_its_request_alone() {
         });
         let client = Client::<u32, u32>::connect(&path).unwrap();
         let failed = client.call(&0).unwrap_err();
-        assert_eq!((failed.kind(), failed.is_delivered()), (ErrorKind::Failed, true));
+        assert_eq!((failed.kind(), failed.is_delivered()), (ErrorKind::HandlerFailed, true));
         assert!(failed.to_string().ends_with("its handler failed: there is no zero"), "{failed}");
         let panicked = client.call(&1).unwrap_err();
-        assert_eq!(panicked.kind(), ErrorKind::Panicked);
+        assert_eq!(panicked.kind(), ErrorKind::HandlerPanicked);
         assert!(panicked.to_string().ends_with("one is too much"), "{panicked}");
         assert_eq!(client.call(&7).unwrap(), 7);
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.failed, summary.lost), (1, 2, 0));
-        assert_eq!(summary.ending, Ending::MessageLimit);
+        assert_eq!(summary.reason, ShutdownReason::RequestLimit);
     });
 }
 
@@ -120,12 +120,12 @@ fn to_notify_is_to_be_told_that_it_was_done() {
     watched(|| {
         let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
         let noted = std::sync::Arc::clone(&seen);
-        let (path, stop, serving) = serving(move |word: String| noted.lock().unwrap().push(word));
+        let (path, token, serving) = serving(move |word: String| noted.lock().unwrap().push(word));
         let client = Client::<String, ()>::connect(&path).unwrap();
         client.notify(&"one".into()).unwrap();
         assert_eq!(*seen.lock().unwrap(), ["one"]);
         client.notify_timeout(&"two".into(), Duration::from_secs(30)).unwrap();
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.join().unwrap().answered, 2);
     });
 }
@@ -133,7 +133,7 @@ fn to_notify_is_to_be_told_that_it_was_done() {
 #[test]
 fn what_timed_out_is_mixed_up_with_nothing() {
     watched(|| {
-        let (path, stop, serving) = serving(|milliseconds: u64| {
+        let (path, token, serving) = serving(|milliseconds: u64| {
             thread::sleep(Duration::from_millis(milliseconds));
             milliseconds
         });
@@ -143,7 +143,7 @@ fn what_timed_out_is_mixed_up_with_nothing() {
         for number in [0, 1, 2] {
             assert_eq!(client.call(&number).unwrap(), number);
         }
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.join().unwrap().answered, 4);
     });
 }
@@ -177,13 +177,13 @@ fn a_client_connects_anew_to_the_next_service() {
         let folder = Folder::new();
         let name = folder.name("service");
         let serve = || {
-            let service = Service::<u32, u32>::bind(&name).unwrap().message_limit(1);
+            let service = Service::<u32, u32>::bind(&name).unwrap().shutdown_after(1);
             thread::spawn(move || service.serve(|number| number + 1).unwrap())
         };
         let first = serve();
-        let options = ClientOptions::new().attempts(1000);
+        let options = ClientOptions::new().max_attempts(1000);
         let pauses = (Duration::from_millis(1), Duration::from_millis(5));
-        let client = options.back_off(pauses.0, pauses.1).connect::<u32, u32>(&name).unwrap();
+        let client = options.backoff(pauses.0, pauses.1).connect::<u32, u32>(&name).unwrap();
         assert_eq!(client.call(&1).unwrap(), 2);
         first.join().unwrap();
         thread::scope(|scope| {
@@ -198,7 +198,7 @@ fn a_client_connects_anew_to_the_next_service() {
 #[test]
 fn what_a_service_never_took_is_told_to_be_so() {
     watched(|| {
-        let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+        let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
@@ -229,7 +229,7 @@ fn what_a_service_never_took_is_told_to_be_so() {
 fn a_service_that_nobody_calls_ends() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_limit(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_millis(500));
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|number| number));
         let client = Client::<u32, u32>::connect(&path).unwrap();
@@ -237,7 +237,7 @@ fn a_service_that_nobody_calls_ends() {
         let since = Instant::now();
         let summary = serving.join().unwrap().unwrap();
         assert!(since.elapsed() > Duration::from_millis(200));
-        assert_eq!((summary.answered, summary.ending), (1, Ending::Idle));
+        assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Idle));
     });
 }
 
@@ -245,7 +245,7 @@ fn a_service_that_nobody_calls_ends() {
 fn a_handler_at_work_is_not_idle() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.idle_limit(Duration::from_millis(500));
+        let service = service.idle_timeout(Duration::from_millis(500));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
@@ -263,10 +263,10 @@ fn a_handler_at_work_is_not_idle() {
 #[test]
 fn a_client_that_is_silent_is_let_go() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
-        let service = Service::<u64, u64>::new(listener).stopped_by(&stop);
-        let service = service.client_idle_limit(Duration::from_millis(50));
+        let service = Service::<u64, u64>::new(listener).cancelled_by(&token);
+        let service = service.client_idle_timeout(Duration::from_millis(50));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|millis| {
@@ -275,7 +275,7 @@ fn a_client_that_is_silent_is_let_go() {
                 millis
             })
         });
-        let connect = || ClientOptions::new().attempts(20).connect::<u64, u64>(&path).unwrap();
+        let connect = || ClientOptions::new().max_attempts(20).connect::<u64, u64>(&path).unwrap();
         let first = connect();
         assert_eq!(first.call(&200).unwrap(), 200);
         let second = connect();
@@ -289,7 +289,7 @@ fn a_client_that_is_silent_is_let_go() {
             }
         };
         assert!(!error.is_delivered(), "{error}");
-        stop.stop();
+        token.cancel();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!(summary.lost, 0, "to be silent is no fault");
     });
@@ -297,11 +297,11 @@ fn a_client_that_is_silent_is_let_go() {
 
 /// Stopped in the middle of a request: it is answered all the same.
 #[test]
-fn a_stop_answers_what_was_taken() {
+fn a_cancel_token_answers_what_was_taken() {
     watched(|| {
         let (taken, wait) = std::sync::mpsc::channel();
         let taken = Mutex::new(taken);
-        let (path, stop, serving) = serving(move |number: u32| {
+        let (path, token, serving) = serving(move |number: u32| {
             taken.lock().unwrap().send(()).unwrap();
             thread::sleep(Duration::from_millis(100));
             number
@@ -310,7 +310,7 @@ fn a_stop_answers_what_was_taken() {
         thread::scope(|scope| {
             let call = scope.spawn(|| client.call(&5).unwrap());
             wait.recv().unwrap();
-            stop.stop();
+            token.cancel();
             assert_eq!(call.join().unwrap(), 5);
         });
         assert_eq!(serving.join().unwrap().answered, 1);
@@ -321,9 +321,9 @@ fn a_stop_answers_what_was_taken() {
 #[test]
 fn bad_clients_cost_themselves_alone() {
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let service = Service::<u32, Vec<u8>>::temporary().unwrap().stopped_by(&stop);
-        let service = service.patience(Duration::from_millis(300));
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, Vec<u8>>::temporary().unwrap().cancelled_by(&token);
+        let service = service.handshake_timeout(Duration::from_millis(300));
         let path = service.path().clone();
         let serving =
             thread::spawn(move || service.serve(|bytes| vec![7; usize::try_from(bytes).unwrap()]));
@@ -339,8 +339,8 @@ fn bad_clients_cost_themselves_alone() {
         for number in 0..10 {
             greedy.send(&(number, 0, 4 << 20)).unwrap();
         }
-        let other = Agreement::new().sending("calls of another").receiving("answers of another");
-        let other = other.make::<u32, u32>(Connection::connect(&path).unwrap());
+        let other = Handshake::new().sending("calls of another").receiving("answers of another");
+        let other = other.perform::<u32, u32>(Connection::connect(&path).unwrap());
         drop(other);
 
         let client = Client::<u32, Vec<u8>>::connect(&path).unwrap();
@@ -351,7 +351,7 @@ fn bad_clients_cost_themselves_alone() {
         let mut rest = silent;
         let mut buf = [0; 256];
         while rest.reader().read(&mut buf).is_ok_and(|bytes| bytes > 0) {}
-        stop.stop();
+        token.cancel();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!(summary.answered - u64::from(summary.answered > 100), 100, "{summary:?}");
         assert!(summary.lost >= 3, "{summary:?}");
@@ -362,18 +362,18 @@ fn bad_clients_cost_themselves_alone() {
 #[test]
 fn names_of_what_is_spoken_must_agree() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let service = Service::<u32, u32>::temporary().unwrap();
-        let service = service.speaking("tasks/1").require_same_user().stopped_by(&stop);
+        let service = service.protocol("tasks/1").require_same_user().cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|number| number));
-        let other = ClientOptions::new().speaking("tasks/2").connect::<u32, u32>(&path);
+        let other = ClientOptions::new().protocol("tasks/2").connect::<u32, u32>(&path);
         let error = other.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         assert!(error.to_string().contains("tasks/1"), "{error}");
-        let same = ClientOptions::new().speaking("tasks/1").connect::<u32, u32>(&path).unwrap();
+        let same = ClientOptions::new().protocol("tasks/1").connect::<u32, u32>(&path).unwrap();
         assert_eq!(same.call(&3).unwrap(), 3);
-        stop.stop();
+        token.cancel();
         serving.join().unwrap().unwrap();
     });
 }
@@ -382,9 +382,10 @@ fn names_of_what_is_spoken_must_agree() {
 fn another_wire_and_so_many_clients() {
     watched(|| {
         let wire = || Wire::default().with_framing(Checked::default());
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let listener = ListenerOptions::new().max_clients(2).temporary().unwrap();
-        let service = Service::<String, String>::new(listener).with_wire(wire()).stopped_by(&stop);
+        let service =
+            Service::<String, String>::new(listener).with_wire(wire()).cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(|word| word.to_uppercase()));
         let connect = || ClientOptions::new().with_wire(wire()).connect(&path).unwrap();
@@ -397,7 +398,7 @@ fn another_wire_and_so_many_clients() {
         drop(two);
         let third: Client<String, String, _, _> = connect();
         assert_eq!(third.call(&"three".into()).unwrap(), "THREE");
-        stop.stop();
+        token.cancel();
         serving.join().unwrap().unwrap();
     });
 }
@@ -415,8 +416,8 @@ fn what_cannot_be_written_is_told() {
         }
     }
     watched(|| {
-        let stop = Stop::new().unwrap();
-        let service = Service::<bool, Fickle>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<bool, Fickle>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || service.serve(Fickle));
         let client = Client::<Fickle, bool>::connect(&path).unwrap();
@@ -425,10 +426,13 @@ fn what_cannot_be_written_is_told() {
         assert!(!client.call(&Fickle(false)).unwrap());
         let plain = Client::<bool, bool>::connect(&path).unwrap();
         let unanswered = plain.call(&true).unwrap_err();
-        assert_eq!((unanswered.kind(), unanswered.is_delivered()), (ErrorKind::Failed, true));
+        assert_eq!(
+            (unanswered.kind(), unanswered.is_delivered()),
+            (ErrorKind::HandlerFailed, true)
+        );
         assert!(unanswered.to_string().contains("its answer cannot be sent"), "{unanswered}");
         assert!(!plain.call(&false).unwrap());
-        stop.stop();
+        token.cancel();
         serving.join().unwrap().unwrap();
     });
 }
@@ -437,7 +441,7 @@ fn what_cannot_be_written_is_told() {
 #[test]
 fn large_requests_and_answers_do_not_hold_each_other_up() {
     watched(|| {
-        let (path, stop, serving) = serving(|bytes: Vec<u8>| bytes);
+        let (path, token, serving) = serving(|bytes: Vec<u8>| bytes);
         let client = Client::<Vec<u8>, Vec<u8>>::connect(&path).unwrap();
         thread::scope(|scope| {
             for thread in 0..4_u8 {
@@ -450,31 +454,31 @@ fn large_requests_and_answers_do_not_hold_each_other_up() {
                 });
             }
         });
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.join().unwrap().answered, 16);
     });
 }
 
 #[test]
-fn a_stop_ends_a_call_that_waits() {
+fn a_cancel_token_ends_a_call_that_waits() {
     watched(|| {
-        let hold = std::sync::Arc::new(Stop::new().unwrap());
+        let hold = std::sync::Arc::new(CancelToken::new().unwrap());
         let held = std::sync::Arc::clone(&hold);
-        let (path, stop, serving) = serving(move |_: u32| {
-            while !held.is_stopped() {
+        let (path, token, serving) = serving(move |_: u32| {
+            while !held.is_cancelled() {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        let mine = Stop::new().unwrap();
-        let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&mine));
+        let mine = CancelToken::new().unwrap();
+        let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
         let client: Client<u32, ()> = options.connect(&path).unwrap();
         thread::scope(|scope| {
             let call = scope.spawn(|| client.call(&1).unwrap_err());
-            mine.stop();
-            assert_eq!(call.join().unwrap().kind(), ErrorKind::Stopped);
+            mine.cancel();
+            assert_eq!(call.join().unwrap().kind(), ErrorKind::Cancelled);
         });
-        hold.stop();
-        stop.stop();
+        hold.cancel();
+        token.cancel();
         serving.join().unwrap();
     });
 }
@@ -502,8 +506,8 @@ fn the_whole_soak() {
 fn soak(calls: u64, pause: Duration) {
     const PROCESSES: u32 = 8;
     watched_for(Duration::from_secs(1200), move || {
-        let stop = Stop::new().unwrap();
-        let service = Service::<Ticket, Ticket>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<Ticket, Ticket>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let (handled, seen) = (AtomicU64::new(0), Mutex::new(HashSet::new()));
         thread::scope(|scope| {
@@ -530,7 +534,7 @@ fn soak(calls: u64, pause: Duration) {
             for peer in peers {
                 peer.join();
             }
-            stop.stop();
+            token.cancel();
             let summary = serving.join().unwrap().unwrap();
             assert_eq!(summary.failed, 0, "{summary:?}");
             eprintln!(
@@ -552,7 +556,7 @@ fn a_service_of_a_dead_owner_is_taken_over() {
             assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::InUse);
         }
         peer.kill();
-        let service = Service::<u32, u32>::bind(&name).unwrap().message_limit(1);
+        let service = Service::<u32, u32>::bind(&name).unwrap().shutdown_after(1);
         let serving = thread::spawn(move || service.serve(|number| number));
         assert_eq!(Client::<u32, u32>::connect(&name).unwrap().call(&1).unwrap(), 1);
         serving.join().unwrap().unwrap();
@@ -562,20 +566,20 @@ fn a_service_of_a_dead_owner_is_taken_over() {
 #[test]
 fn the_token_of_a_listener_ends_its_service() {
     watched(|| {
-        let (stop, other) = (Stop::new().unwrap(), Stop::new().unwrap());
+        let (token, other) = (CancelToken::new().unwrap(), CancelToken::new().unwrap());
         for also in [None, Some(&other)] {
-            let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+            let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
             let mut service = Service::<u32, u32>::new(listener);
             if let Some(other) = also {
-                service = service.stopped_by(other);
+                service = service.cancelled_by(other);
             }
             let path = service.path().clone();
             let serving = thread::spawn(move || service.serve(|number| number));
-            if !stop.is_stopped() {
+            if !token.is_cancelled() {
                 assert_eq!(Client::<u32, u32>::connect(path).unwrap().call(&1).unwrap(), 1);
-                stop.stop();
+                token.cancel();
             }
-            assert_eq!(serving.join().unwrap().unwrap().ending, Ending::Stopped);
+            assert_eq!(serving.join().unwrap().unwrap().reason, ShutdownReason::Cancelled);
         }
     });
 }
@@ -598,16 +602,16 @@ pub(crate) fn serve_and_hang(path: &Path) {
 pub(crate) fn call(path: &Path, process: usize) {
     let process = u32::try_from(process).unwrap();
     let client = Client::<Ticket, Ticket>::connect(path).unwrap();
-    let stopped = AtomicBool::new(false);
+    let cancelled = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             peer::await_go();
-            stopped.store(true, Ordering::Relaxed);
+            cancelled.store(true, Ordering::Relaxed);
         });
         for number in (0..).step_by(2) {
             let answer = client.call(&Ticket { process, number }).unwrap();
             assert_eq!(answer, Ticket { process, number: number + 1 });
-            if stopped.load(Ordering::Relaxed) {
+            if cancelled.load(Ordering::Relaxed) {
                 break;
             }
         }

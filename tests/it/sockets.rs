@@ -193,9 +193,9 @@ fn b3_the_name_of_another_listener_is_left_alone() {
         let name = folder.name("door");
         let first = Listener::bind(&name).unwrap();
         fs::remove_file(&name).unwrap();
-        assert!(first.is_orphaned());
+        assert!(first.is_unlinked());
         let _other = UnixListener::bind(&name).unwrap();
-        assert!(first.is_orphaned());
+        assert!(first.is_unlinked());
         drop(first);
         assert_eq!(folder.entries(), ["door"]);
     });
@@ -395,12 +395,12 @@ fn b18_a_process_of_another_container_is_known_by_its_user() {
 #[test]
 fn b24_a_byte_out_of_band_does_not_hold_up_the_reader() {
     watched(|| {
-        for stopped in [false, true] {
+        for cancelled in [false, true] {
             let listener = Listener::temporary().unwrap();
             let hostile = UnixStream::connect(listener.path()).unwrap();
             let mut server = listener.accept().unwrap();
-            if stopped {
-                server = server.stopped_by(&typed_pipe::Stop::new().unwrap());
+            if cancelled {
+                server = server.cancelled_by(&typed_pipe::CancelToken::new().unwrap());
             }
             (&hostile).write_all(b"one").unwrap();
             if send(&hostile, b"!", SendFlags::OOB).is_err() {
@@ -465,7 +465,7 @@ fn a_connection_becomes_a_descriptor_and_comes_back() {
         assert!(one.path().is_none());
         let failed = one.reader().read_timeout(&mut buf, SHORT).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
-        assert_eq!(one.reader().try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(one.reader().try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         let answering = thread::spawn(move || {
             thread::sleep(Duration::from_millis(10));
             other.write_all(b"again").unwrap();

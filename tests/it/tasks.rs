@@ -17,9 +17,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use typed_pipe::state::{Allocated, Closed, Open};
-use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, Postcard, Shared, Wire};
+use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire};
 use typed_pipe::{
-    EndOfWriters, ErrorKind, LastWords, Pipe, ReadEnd, Stop, StreamEnd, Tokio, TypedReceiver,
+    CancelToken, Delivery, ErrorKind, Hangup, OnHangup, Pipe, ReadEnd, Tokio, TypedReceiver,
     TypedSender, WriteEnd,
 };
 
@@ -118,7 +118,7 @@ where
                 assert_eq!(receiver.recv().await.unwrap(), job(id));
             }
             assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
-            assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+            assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
         });
         blocking.join().unwrap();
     });
@@ -135,8 +135,8 @@ fn tasks_and_threads_speak_the_same_checked_wire() {
 }
 
 #[test]
-fn tasks_and_threads_speak_the_same_shared_wire() {
-    both_ways(Wire::default().with_framing(Shared::default().identified("tasks 1")));
+fn tasks_and_threads_speak_the_same_multi_writer_wire() {
+    both_ways(Wire::default().with_framing(MultiWriter::default().protocol("tasks 1")));
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn a_task_outlives_three_writers_in_turn() {
     in_runtime(|| async {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).into_tokio();
+        let end = pipe.reader().on_hangup(OnHangup::NextWriter).into_tokio();
         let mut receiver = end.open().await.unwrap().into_receiver::<u32>();
         for round in 0..3 {
             let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();
@@ -354,8 +354,8 @@ fn a_task_outlives_three_writers_in_turn() {
             // Until it has noticed.
             let noticing = timeout(TRY, receiver.recv());
             assert!(tokio::join!(leaving, noticing).1.is_err());
-            let end = if round == 1 { StreamEnd::Finished } else { StreamEnd::Vanished };
-            assert_eq!(receiver.last_end(), Some(end));
+            let end = if round == 1 { Hangup::Finished } else { Hangup::Disconnected };
+            assert_eq!(receiver.last_hangup(), Some(end));
         }
     });
 }
@@ -415,57 +415,57 @@ fn a5_the_next_reader_that_takes_nothing_lets_a_task_sleep() {
 }
 
 #[test]
-fn a_stop_wakes_tasks() {
+fn a_cancel_token_wakes_tasks() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().stopped_by(&stop).into_tokio().open().await.unwrap();
+        let end = pipe.into_reader().cancelled_by(&token).into_tokio().open().await.unwrap();
         let receiving = tokio::spawn(async move { end.into_receiver::<u32>().recv().await });
 
         let full = Pipe::temporary().unwrap();
         let idle = reader(full.path()).open().await;
         let idle = if cfg!(unix) { idle.ok() } else { None };
-        let opening = tokio::spawn(writer(Folder::new().name("none")).stopped_by(&stop).open());
+        let opening = tokio::spawn(writer(Folder::new().name("none")).cancelled_by(&token).open());
         sleep(Duration::from_millis(20)).await;
         assert!(!receiving.is_finished() && !opening.is_finished());
-        stop.stop();
-        assert_eq!(receiving.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
-        assert_eq!(opening.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(receiving.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(opening.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
         // From now on, too.
-        let late = writer(path).stopped_by(&stop).open().await;
-        assert_eq!(late.unwrap_err().kind(), ErrorKind::Stopped);
+        let late = writer(path).cancelled_by(&token).open().await;
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Cancelled);
         drop(idle);
     });
 }
 
 #[test]
-fn a_stop_ends_a_stream() {
+fn a_cancel_token_ends_a_stream() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let pipe = Pipe::temporary().unwrap();
-        let end = pipe.into_reader().stopped_by(&stop).into_tokio().open().await.unwrap();
+        let end = pipe.into_reader().cancelled_by(&token).into_tokio().open().await.unwrap();
         let mut receiver = end.into_receiver::<u32>();
-        stop.stop();
+        token.cancel();
         assert!(receiver.recv().await.unwrap_err().is_fatal());
         assert!(poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await.is_none());
     });
 }
 
 #[test]
-fn a_stopped_send_is_withdrawn_or_kept() {
+fn a_cancelled_send_is_withdrawn_or_kept() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let (end, path) = pipe().await;
-        let sender = writer(path).stopped_by(&stop).open().await.unwrap();
+        let sender = writer(path).cancelled_by(&token).open().await.unwrap();
         let mut sender = sender.into_sender::<[u8]>();
         let big = vec![7; 1_000_000];
         assert!(timeout(TRY, sender.send(&big)).await.is_err());
-        stop.stop();
+        token.cancel();
         let failed = sender.flush().await.unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::Stopped);
+        assert_eq!(failed.kind(), ErrorKind::Cancelled);
         let failed = sender.send(&[1]).await.unwrap_err();
-        assert_eq!((failed.kind(), failed.is_half_sent()), (ErrorKind::Stopped, false));
+        assert_eq!((failed.kind(), failed.is_half_sent()), (ErrorKind::Cancelled, false));
         drop(end);
     });
 }
@@ -496,7 +496,7 @@ fn a_stream_and_a_sink() {
         }
         drop(sending.await.unwrap());
         assert!(poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await.is_none());
-        assert_eq!(receiver.last_end(), Some(StreamEnd::Finished));
+        assert_eq!(receiver.last_hangup(), Some(Hangup::Finished));
     });
 }
 
@@ -532,7 +532,7 @@ fn lines_come_to_tasks_too_and_the_last_one_needs_no_feed() {
         let last = poll_fn(|cx| Pin::new(&mut lines).poll_next(cx)).await;
         assert_eq!(last.unwrap().unwrap(), "last");
         assert!(poll_fn(|cx| Pin::new(&mut lines).poll_next(cx)).await.is_none());
-        assert_eq!(lines.last_end(), Some(StreamEnd::Vanished));
+        assert_eq!(lines.last_hangup(), Some(Hangup::Disconnected));
         writing.join().unwrap();
     });
 }
@@ -554,7 +554,7 @@ fn half_a_line_of_json_is_truncated_for_tasks_too() {
         assert_eq!(lines.recv().await.unwrap(), [1]);
         assert_eq!(lines.recv().await.unwrap_err().kind(), ErrorKind::Truncated);
         assert_eq!(lines.last_message(), Some(&b"[2"[..]));
-        assert_eq!(lines.last_end(), Some(StreamEnd::VanishedInMessage));
+        assert_eq!(lines.last_hangup(), Some(Hangup::Truncated));
         assert!(lines.recv().await.unwrap_err().is_disconnected());
         writing.join().unwrap();
     });
@@ -563,7 +563,7 @@ fn half_a_line_of_json_is_truncated_for_tasks_too() {
 #[test]
 fn writers_are_told_apart_by_tasks_too() {
     in_runtime(|| async {
-        let wire = Wire::default().with_framing(Shared::default());
+        let wire = Wire::default().with_framing(MultiWriter::default());
         let (end, path) = pipe().await;
         let mut receiver = end.into_receiver_with::<u32, _, _>(wire.clone());
         let mut senders = Vec::new();
@@ -611,7 +611,7 @@ fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
     in_runtime(|| async {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let client = reader(path).end_of_writers(EndOfWriters::NextWriter);
+        let client = reader(path).on_hangup(OnHangup::NextWriter);
         let writing = thread::spawn(move || {
             for round in 0..3_u32 {
                 let mut sender = pipe.open_writer().unwrap().into_sender::<u32>();
@@ -704,7 +704,7 @@ fn a_task_that_opens_in_time_or_not() {
         let path = pipe.path().clone();
         if cfg!(unix) {
             let failed = writer(&path).try_open().unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::NotReady);
+            assert_eq!(failed.kind(), ErrorKind::WouldBlock);
             let closed = failed.into_state();
             let failed = closed.open_timeout(Duration::from_millis(30)).await.unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
@@ -798,7 +798,7 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         }
         assert_eq!(receiver.recv().await.unwrap(), 1);
         let words = finishing.await.unwrap().unwrap();
-        assert_eq!(words == LastWords::Taken, linux);
+        assert_eq!(words == Delivery::Drained, linux);
         assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
 
         let mut sender = writer(&path).open().await.unwrap().into_sender::<u32>();
@@ -832,23 +832,24 @@ fn futures_can_be_sent() {
 
 /// A waker may run anything, such as the task itself.
 #[test]
-fn a_stop_holds_no_lock_while_it_wakes() {
-    struct AsksForAChild(Stop);
+fn a_cancel_token_holds_no_lock_while_it_wakes() {
+    struct AsksForAChild(CancelToken);
     impl Wake for AsksForAChild {
         fn wake(self: Arc<Self>) {
-            assert!(self.0.child().unwrap().is_stopped());
+            assert!(self.0.child_token().unwrap().is_cancelled());
         }
     }
     in_runtime(|| async {
-        let all = Stop::new().unwrap();
-        let end = Pipe::temporary().unwrap().into_reader().stopped_by(&all.child().unwrap());
+        let all = CancelToken::new().unwrap();
+        let end =
+            Pipe::temporary().unwrap().into_reader().cancelled_by(&all.child_token().unwrap());
         let mut end = end.into_tokio().open().await.unwrap();
         let waker = Waker::from(Arc::new(AsksForAChild(all.clone())));
         let mut buf = [0; 8];
         let mut reading = pin!(end.read(&mut buf));
         assert!(reading.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        all.stop();
-        assert_eq!(reading.await.unwrap_err().kind(), ErrorKind::Stopped);
+        all.cancel();
+        assert_eq!(reading.await.unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 

@@ -15,8 +15,8 @@ use typed_pipe::state::Blocking;
 use typed_pipe::wire::foreign::Lines;
 use typed_pipe::wire::{Plain, Wire};
 use typed_pipe::{
-    ConnectOptions, Connection, ErrorKind, LastWords, Listener, ListenerOptions, Pipe, PipePath,
-    Stop, Tokio, WriteEnd,
+    CancelToken, ConnectOptions, Connection, Delivery, ErrorKind, Listener, ListenerOptions, Pipe,
+    PipePath, Tokio, WriteEnd,
 };
 
 use crate::support::{Folder, watched};
@@ -207,7 +207,7 @@ fn c14_a_task_connects_before_there_is_a_listener() {
 }
 
 #[test]
-fn seats_are_waited_for_without_a_thread() {
+fn permits_are_waited_for_without_a_thread() {
     in_runtime(|| async {
         let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
         let path = listener.path().clone();
@@ -226,13 +226,13 @@ fn seats_are_waited_for_without_a_thread() {
 }
 
 #[test]
-fn a_stop_ends_what_tasks_wait_for() {
+fn a_cancel_token_ends_what_tasks_wait_for() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
-        let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
         let path = listener.path().clone();
         let listener = listener.into_tokio().unwrap();
-        let options = ConnectOptions::new().stopped_by(&stop).into_tokio();
+        let options = ConnectOptions::new().cancelled_by(&token).into_tokio();
         let mut client = options.connect(&path).await.unwrap();
         let _server = listener.accept().await.unwrap();
         let accepting = tokio::spawn(async move { listener.accept().await.map(drop) });
@@ -240,10 +240,10 @@ fn a_stop_ends_what_tasks_wait_for() {
         let path = path.as_path().with_file_name("nobody");
         let connecting = tokio::spawn(async move { options.connect(path).await.map(drop) });
         sleep(Duration::from_millis(20)).await;
-        stop.stop();
-        assert_eq!(accepting.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
-        assert_eq!(reading.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
-        assert_eq!(connecting.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(accepting.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(reading.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(connecting.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 
@@ -376,7 +376,7 @@ fn c25_a_sender_of_tasks_that_finishes_ends_its_direction() {
                     assert!(sender.send("more").await.unwrap_err().is_disconnected());
                 } else {
                     let words = sender.finish().await.unwrap();
-                    assert_eq!(words == LastWords::Taken, cfg!(target_os = "linux"));
+                    assert_eq!(words == Delivery::Drained, cfg!(target_os = "linux"));
                 }
                 receiver.recv().await.unwrap()
             };

@@ -10,8 +10,8 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind, Listener,
-    ListenerOptions, PipePath, Receivable, Sendable, Service, Stop, Tokio,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Error, ErrorKind, Listener,
+    ListenerOptions, PipePath, Receivable, Sendable, Service, ShutdownReason, Tokio,
 };
 
 use crate::calls::{Answer, Request, Touchy, UNREADABLE, UNSPEAKABLE, UNWRITABLE};
@@ -41,20 +41,20 @@ where
 
 /// A client whose service has ended.
 async fn bereft(options: ClientOptions) -> Arc<Caller<u32, u32>> {
-    let service = Service::<u32, u32>::temporary().unwrap().message_limit(1);
+    let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
     let path = service.path().clone();
     let serving = tokio::spawn(service.into_tokio().unwrap().serve(|number| async move { number }));
     let client = options.into_tokio().connect(path).await.unwrap();
     client.call(&1).await.unwrap();
-    assert_eq!(serving.await.unwrap().unwrap().ending, Ending::MessageLimit);
+    assert_eq!(serving.await.unwrap().unwrap().reason, ShutdownReason::RequestLimit);
     Arc::new(client)
 }
 
 #[test]
 fn a_deadline_holds_while_another_task_connects() {
     in_runtime(|| async {
-        let mine = Stop::new().unwrap();
-        let options = ClientOptions::new().connecting(ConnectOptions::new().stopped_by(&mine));
+        let mine = CancelToken::new().unwrap();
+        let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
         let client = bereft(options).await;
         client.call(&2).await.unwrap_err();
         let waiting = calling(&client, 3);
@@ -63,8 +63,8 @@ fn a_deadline_holds_while_another_task_connects() {
             assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, false));
         }
         assert!(!waiting.is_finished());
-        mine.stop();
-        assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+        mine.cancel();
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 
@@ -78,7 +78,7 @@ fn tasks_that_connect_anew_share_one_connection() {
             let listener = ListenerOptions::new().max_clients(1).bind(&name).unwrap();
             Service::<u32, u32>::new(listener)
         };
-        let service = one_client().message_limit(1).into_tokio().unwrap();
+        let service = one_client().shutdown_after(1).into_tokio().unwrap();
         let path = service.path().clone();
         let serving = tokio::spawn(service.serve(|number| async move { number }));
         let client = caller::<u32, u32>(&path).await;
@@ -87,7 +87,7 @@ fn tasks_that_connect_anew_share_one_connection() {
         client.call(&2).await.unwrap_err();
         let calls = [(); 8].map(|()| calling(&client, 7));
         yield_now().await;
-        let service = one_client().message_limit(8).into_tokio().unwrap();
+        let service = one_client().shutdown_after(8).into_tokio().unwrap();
         let serving = tokio::spawn(service.serve(|number| async move { number }));
         for call in calls {
             assert_eq!(call.await.unwrap().unwrap(), 7);
@@ -97,28 +97,28 @@ fn tasks_that_connect_anew_share_one_connection() {
 }
 
 #[test]
-fn a_stop_ends_a_pause_between_the_attempts_of_a_task() {
+fn a_cancel_token_ends_a_pause_between_the_attempts_of_a_task() {
     in_runtime(|| async {
-        let mine = Stop::new().unwrap();
+        let mine = CancelToken::new().unwrap();
         let options = ClientOptions::new()
-            .connecting(ConnectOptions::new().stopped_by(&mine))
-            .attempts(3)
-            .timeout(Duration::from_secs(1 << 20))
-            .back_off(Duration::from_secs(1 << 10), Duration::MAX);
+            .connecting(ConnectOptions::new().cancelled_by(&mine))
+            .max_attempts(3)
+            .reply_timeout(Duration::from_secs(1 << 20))
+            .backoff(Duration::from_secs(1 << 10), Duration::MAX);
         let client = bereft(options).await;
         let resting = calling(&client, 2);
         sleep(Duration::from_millis(20)).await;
         assert!(!resting.is_finished());
-        mine.stop();
-        assert_eq!(resting.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+        mine.cancel();
+        assert_eq!(resting.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 
 #[test]
 fn a_panic_of_any_code_of_the_user_ends_no_service_of_tasks() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
-        let service = Service::<Touchy, Touchy>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<Touchy, Touchy>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let service = service.into_tokio().unwrap();
         let serving = tokio::spawn(service.serve(|value| async move {
@@ -129,13 +129,13 @@ fn a_panic_of_any_code_of_the_user_ends_no_service_of_tasks() {
             }
         }));
         let call = async |value: Touchy| caller::<u32, u32>(&path).await.call(&value.0).await;
-        assert_eq!(call(UNSPEAKABLE).await.unwrap_err().kind(), ErrorKind::Panicked);
+        assert_eq!(call(UNSPEAKABLE).await.unwrap_err().kind(), ErrorKind::HandlerPanicked);
         for lost in [UNREADABLE, Touchy(4)] {
             let lost = call(lost).await.unwrap_err();
             assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));
         }
         assert_eq!(call(Touchy(0)).await.unwrap(), 0);
-        stop.stop();
+        token.cancel();
         let summary = serving.await.unwrap().unwrap();
         assert_eq!((summary.answered, summary.failed, summary.lost), (1, 1, 2));
     });
@@ -172,11 +172,11 @@ fn a_panic_of_one_task_leaves_no_other_waiting() {
 #[test]
 fn what_comes_after_the_request_that_ends_a_service_of_tasks_is_not_taken() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
-        let service = Service::<u32, u32>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |number| {
-            stop.stop();
+            token.cancel();
             async move { number }
         }));
         let client = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
@@ -198,12 +198,12 @@ fn a_service_of_tasks_that_ends_gives_up_its_name_before_its_last_answer() {
     in_runtime(|| async {
         let folder = Folder::new();
         let name = folder.name("service");
-        let stop = Stop::new().unwrap();
-        let service = Service::<u32, u32>::bind(&name).unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::bind(&name).unwrap().cancelled_by(&token);
         let left = Arc::new(Barrier::new(2));
         let leave = Arc::clone(&left);
         let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |number| {
-            stop.stop();
+            token.cancel();
             let left = Arc::clone(&left);
             async move {
                 left.wait().await;
@@ -286,9 +286,9 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
 fn what_tasks_handled_is_never_told_to_be_untaken() {
     in_runtime(|| async {
         let patience = Duration::from_millis(100);
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let service = Service::<(), Vec<u8>>::temporary().unwrap();
-        let service = service.stopped_by(&stop).patience(patience);
+        let service = service.cancelled_by(&token).handshake_timeout(patience);
         let path = service.path().clone();
         let (handled, mut requests) = mpsc::unbounded_channel();
         let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |()| {
@@ -317,7 +317,7 @@ fn what_tasks_handled_is_never_told_to_be_untaken() {
         };
         assert!(answers < taken && taken < 1000, "{answers} of {taken}");
         assert_eq!(end.kind(), ErrorKind::Disconnected);
-        stop.stop();
+        token.cancel();
         let summary = serving.await.unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (answers, 1));
     });
@@ -327,8 +327,8 @@ fn what_tasks_handled_is_never_told_to_be_untaken() {
 #[test]
 fn an_answer_that_another_task_has_read_is_there_at_once() {
     let test = async {
-        let stop = Stop::new().unwrap();
-        let service = Service::<u32, u32>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let service = service.into_tokio().unwrap();
         let serving = tokio::spawn(service.serve(|number| async move { number }));
@@ -344,7 +344,7 @@ fn an_answer_that_another_task_has_read_is_there_at_once() {
         for call in calls {
             call.await.unwrap();
         }
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.await.unwrap().unwrap().answered, 6000);
     };
     watched(|| {

@@ -64,7 +64,7 @@ fn files_of_a_task_reach_another_process() {
                 let words = format!("file {number} of {count}");
                 told.push((handles.add(with_file(&words).take::<File>(0).unwrap()), words));
             }
-            sender.send_with(&told, &mut handles).await.unwrap();
+            sender.send_with_handles(&told, &mut handles).await.unwrap();
             assert!(handles.is_empty());
             assert_eq!(receiver.recv().await.unwrap(), count);
         }
@@ -82,7 +82,7 @@ fn handles_of_a_send_that_is_dropped_are_here_or_there() {
         let taking = async {
             let mut came = Vec::new();
             loop {
-                match taker.recv_with().await {
+                match taker.recv_with_handles().await {
                     Ok((name, handles)) => {
                         assert_eq!(words(handles), name[..name.len().min(5)]);
                         came.push(name[..5].to_owned());
@@ -104,7 +104,8 @@ fn handles_of_a_send_that_is_dropped_are_here_or_there() {
                 let name = format!("{number:05}");
                 let mut handles = with_file(&name);
                 let value = name.clone() + &"x".repeat(number * 97 % 50_000);
-                let done = dropped_after(number % 3, giver.send_with(&value, &mut handles)).await;
+                let done =
+                    dropped_after(number % 3, giver.send_with_handles(&value, &mut handles)).await;
                 if let Some(done) = done {
                     done.unwrap();
                 }
@@ -130,7 +131,7 @@ fn a_receive_that_is_dropped_loses_no_handle() {
             for number in 0..200 {
                 let name = format!("{number:05}");
                 let value = name.clone() + &"x".repeat(number * 97 % 30_000);
-                giver.send_with(&value, &mut with_file(&name)).await.unwrap();
+                giver.send_with_handles(&value, &mut with_file(&name)).await.unwrap();
                 yield_now().await;
             }
             giver.finish().await.unwrap();
@@ -139,7 +140,7 @@ fn a_receive_that_is_dropped_loses_no_handle() {
             let (mut number, mut looks) = (0, 0);
             loop {
                 looks += 1;
-                match dropped_after(looks % 4, taker.recv_with()).await {
+                match dropped_after(looks % 4, taker.recv_with_handles()).await {
                     None => yield_now().await,
                     Some(Ok((name, handles))) => {
                         assert_eq!(name[..5], format!("{number:05}"));
@@ -165,11 +166,11 @@ fn tasks_and_threads_agree_on_handles() {
         let (client, server) = Connection::pair().unwrap();
         let thread = std::thread::spawn(move || {
             let mut server = server.into_typed::<(), Files>().unwrap();
-            server.receiver().recv_with().map(|(name, handles)| (name, words(handles)))
+            server.receiver().recv_with_handles().map(|(name, handles)| (name, words(handles)))
         });
         let client = client.into_tokio().unwrap();
         let (mut sender, _receiver) = client.into_typed::<Files, ()>().await.unwrap().split();
-        sender.send_with(&"log".to_owned(), &mut with_file("its words")).await.unwrap();
+        sender.send_with_handles(&"log".to_owned(), &mut with_file("its words")).await.unwrap();
         assert_eq!(thread.join().unwrap().unwrap(), ("log".to_owned(), "its words".to_owned()));
 
         let (client, server) = Connection::pair().unwrap();

@@ -1,4 +1,4 @@
-//! Agreements, services and clients under tokio.
+//! Handshakes, services and clients under tokio.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    Agreement, Client, ClientOptions, ConnectOptions, Connection, Ending, Error, ErrorKind,
-    Listener, ListenerOptions, PipePath, Service, Stop, Summary, Tokio, TypedConnection,
+    CancelToken, Client, ClientOptions, ConnectOptions, Connection, Error, ErrorKind, Handshake,
+    Listener, ListenerOptions, PipePath, Service, ShutdownReason, Summary, Tokio, TypedConnection,
 };
 
 use crate::support::{Folder, watched, watched_for};
@@ -48,11 +48,11 @@ fn serving(service: Service<u64, u64>) -> JoinHandle<Result<Summary, Error>> {
     }))
 }
 
-fn service() -> (Service<u64, u64>, PipePath, Stop) {
-    let stop = Stop::new().unwrap();
-    let service = Service::temporary().unwrap().stopped_by(&stop);
+fn service() -> (Service<u64, u64>, PipePath, CancelToken) {
+    let token = CancelToken::new().unwrap();
+    let service = Service::temporary().unwrap().cancelled_by(&token);
     let path = service.path().clone();
-    (service, path, stop)
+    (service, path, token)
 }
 
 #[test]
@@ -112,18 +112,18 @@ fn d7_what_differs_is_told_to_both() {
     in_runtime(|| async {
         let (one, other) = Connection::pair().unwrap();
         let blocking = thread::spawn(move || {
-            Agreement::new().sending("event/1").make::<u32, u32>(one).unwrap_err()
+            Handshake::new().sending("event/1").perform::<u32, u32>(one).unwrap_err()
         });
-        let agreement = Agreement::new().receiving("event/2").into_tokio();
-        let made = agreement.make::<u32, u32>(other.into_tokio().unwrap());
+        let handshake = Handshake::new().receiving("event/2").into_tokio();
+        let made = handshake.perform::<u32, u32>(other.into_tokio().unwrap());
         for error in [made.await.unwrap_err(), blocking.join().unwrap()] {
             assert_eq!(error.kind(), ErrorKind::Mismatch);
             assert!(error.to_string().contains("event/1"), "{error}");
         }
         // One that says nothing is waited for as long as was said, and one that has left is not.
         let (one, silent) = Connection::pair().unwrap();
-        let agreement = Agreement::new().within(Duration::from_millis(30)).into_tokio();
-        let made = agreement.make::<u32, u32>(one.into_tokio().unwrap());
+        let handshake = Handshake::new().timeout(Duration::from_millis(30)).into_tokio();
+        let made = handshake.perform::<u32, u32>(one.into_tokio().unwrap());
         assert_eq!(made.await.unwrap_err().kind(), ErrorKind::TimedOut);
         drop(silent);
         let (one, gone) = Connection::pair().unwrap();
@@ -136,37 +136,37 @@ fn d7_what_differs_is_told_to_both() {
 #[test]
 fn threads_call_a_service_of_tasks() {
     in_runtime(|| async {
-        let (service, path, stop) = service();
+        let (service, path, token) = service();
         let serving = serving(service);
         let calling = thread::spawn(move || {
             let client = Client::<u64, u64>::connect(&path).unwrap();
             assert_eq!(client.call(&21).unwrap(), 42);
             let failed = client.call(&13).unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::Failed);
+            assert_eq!(failed.kind(), ErrorKind::HandlerFailed);
             assert!(failed.to_string().contains("it is unlucky"), "{failed}");
             let panicked = client.call(&14).unwrap_err();
-            assert_eq!(panicked.kind(), ErrorKind::Panicked);
+            assert_eq!(panicked.kind(), ErrorKind::HandlerPanicked);
             assert!(panicked.to_string().contains("out of luck"), "{panicked}");
             client.notify(&1).unwrap();
-            stop.stop();
+            token.cancel();
         });
         let summary = serving.await.unwrap().unwrap();
         calling.join().unwrap();
         assert_eq!((summary.answered, summary.failed, summary.lost), (2, 2, 0));
-        assert_eq!((summary.clients, summary.ending), (1, Ending::Stopped));
+        assert_eq!((summary.clients, summary.reason), (1, ShutdownReason::Cancelled));
     });
 }
 
 #[test]
 fn tasks_call_a_service_of_threads() {
     in_runtime(|| async {
-        let (service, path, stop) = service();
+        let (service, path, token) = service();
         let serving = thread::spawn(move || service.serve(|number| number * 2));
         let client = caller(&path).await;
         let (one, other) = tokio::join!(client.call(&1), client.call(&2));
         assert_eq!((one.unwrap(), other.unwrap()), (2, 4));
         client.notify(&3).await.unwrap();
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.join().unwrap().unwrap().answered, 3);
         let error = client.call(&4).await.unwrap_err();
         assert!(!error.is_delivered(), "{error}");
@@ -179,7 +179,7 @@ fn each_task_gets_its_own_answer() {
     watched(|| {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let (service, path, stop) = service();
+            let (service, path, token) = service();
             let serving = serving(service);
             let client = Arc::new(caller(&path).await);
             let mut calls = JoinSet::new();
@@ -195,7 +195,7 @@ fn each_task_gets_its_own_answer() {
             while let Some(done) = calls.join_next().await {
                 done.unwrap();
             }
-            stop.stop();
+            token.cancel();
             let summary = serving.await.unwrap().unwrap();
             assert_eq!((summary.clients, summary.answered), (1, 2000));
         });
@@ -208,7 +208,7 @@ fn d19_calls_are_dropped() {
     watched_for(Duration::from_secs(120), || {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let (service, path, stop) = service();
+            let (service, path, token) = service();
             let serving = serving(service);
             let client = Arc::new(caller(&path).await);
             let dropped = Arc::new(AtomicU64::new(0));
@@ -238,7 +238,7 @@ fn d19_calls_are_dropped() {
             }
             assert!(dropped.load(Ordering::Relaxed) > 0);
             assert_eq!(client.call(&4).await.unwrap(), 8);
-            stop.stop();
+            token.cancel();
             serving.await.unwrap().unwrap();
         });
     });
@@ -248,8 +248,8 @@ fn d19_calls_are_dropped() {
 #[test]
 fn d18_large_calls_do_not_hold_each_other_up() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
-        let service = Service::<Vec<u8>, Vec<u8>>::temporary().unwrap().stopped_by(&stop);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<Vec<u8>, Vec<u8>>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let service = service.into_tokio().unwrap();
         let serving = tokio::spawn(service.serve(|bytes: Vec<u8>| async move { bytes }));
@@ -262,7 +262,7 @@ fn d18_large_calls_do_not_hold_each_other_up() {
             let second = vec![2; 2 << 20];
             assert_eq!(client.call(&second).await.unwrap(), second);
         }
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.await.unwrap().unwrap().lost, 0);
     });
 }
@@ -270,7 +270,7 @@ fn d18_large_calls_do_not_hold_each_other_up() {
 #[test]
 fn a_call_has_its_deadline() {
     in_runtime(|| async {
-        let (service, path, stop) = service();
+        let (service, path, token) = service();
         let service = service.into_tokio().unwrap();
         let serving = tokio::spawn(service.serve(|number| async move {
             sleep(Duration::from_millis(number)).await;
@@ -281,29 +281,29 @@ fn a_call_has_its_deadline() {
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(late.is_delivered());
         assert_eq!(client.call(&1).await.unwrap(), 1);
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.await.unwrap().unwrap().answered, 2);
     });
 }
 
 /// What was taken is answered after the stop, and what was not is told to be never handled.
 #[test]
-fn a_stop_lets_what_was_taken_be_answered() {
+fn a_cancel_token_lets_what_was_taken_be_answered() {
     in_runtime(|| async {
-        let (service, path, stop) = service();
+        let (service, path, token) = service();
         let service = service.into_tokio().unwrap();
-        let of_handler = stop.clone();
+        let of_handler = token.clone();
         let serving = tokio::spawn(service.serve(move |number| {
-            let stop = of_handler.clone();
+            let token = of_handler.clone();
             async move {
-                stop.stop();
+                token.cancel();
                 sleep(Duration::from_millis(20)).await;
                 number
             }
         }));
         let client = caller(&path).await;
         let later = async {
-            while !stop.is_stopped() {
+            while !token.is_cancelled() {
                 tokio::task::yield_now().await;
             }
             client.call(&2).await
@@ -313,29 +313,29 @@ fn a_stop_lets_what_was_taken_be_answered() {
         let error = other.unwrap_err();
         assert!(!error.is_delivered(), "{error}");
         let summary = serving.await.unwrap().unwrap();
-        assert_eq!((summary.answered, summary.ending), (1, Ending::Stopped));
+        assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Cancelled));
     });
 }
 
 #[test]
 fn a_service_of_tasks_has_its_limits() {
     in_runtime(|| async {
-        let service = Service::temporary().unwrap().message_limit(3);
+        let service = Service::temporary().unwrap().shutdown_after(3);
         let path = service.path().clone();
         let limited = serving(service);
         let client = caller(&path).await;
         for number in 0..3 {
             client.call(&number).await.unwrap();
         }
-        assert_eq!(limited.await.unwrap().unwrap().ending, Ending::MessageLimit);
+        assert_eq!(limited.await.unwrap().unwrap().reason, ShutdownReason::RequestLimit);
 
-        let service = Service::temporary().unwrap().idle_limit(Duration::from_millis(500));
+        let service = Service::temporary().unwrap().idle_timeout(Duration::from_millis(500));
         let path = service.path().clone();
         let idle = serving(service);
         let client = caller(&path).await;
         client.call(&1).await.unwrap();
         let summary = idle.await.unwrap().unwrap();
-        assert_eq!((summary.answered, summary.ending), (1, Ending::Idle));
+        assert_eq!((summary.answered, summary.reason), (1, ShutdownReason::Idle));
     });
 }
 
@@ -343,19 +343,19 @@ fn a_service_of_tasks_has_its_limits() {
 #[test]
 fn a_client_that_is_silent_is_let_go_by_its_task() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
-        let service = Service::new(listener).stopped_by(&stop);
-        let service = service.client_idle_limit(Duration::from_millis(50));
+        let service = Service::new(listener).cancelled_by(&token);
+        let service = service.client_idle_timeout(Duration::from_millis(50));
         let path = service.path().clone();
         let serving = serving(service);
-        let options = || ClientOptions::new().attempts(20).into_tokio();
+        let options = || ClientOptions::new().max_attempts(20).into_tokio();
         let first: Caller = options().connect(&path).await.unwrap();
         assert_eq!(first.call(&1).await.unwrap(), 2);
         let second: Caller = options().connect(&path).await.unwrap();
         assert_eq!(second.call(&2).await.unwrap(), 4);
         assert_eq!(first.call(&3).await.unwrap(), 6);
-        stop.stop();
+        token.cancel();
         assert_eq!(serving.await.unwrap().unwrap().lost, 0);
     });
 }
@@ -364,8 +364,8 @@ fn a_client_that_is_silent_is_let_go_by_its_task() {
 #[test]
 fn one_bad_client_costs_only_itself() {
     in_runtime(|| async {
-        let (service, path, stop) = service();
-        let serving = serving(service.patience(Duration::from_millis(200)));
+        let (service, path, token) = service();
+        let serving = serving(service.handshake_timeout(Duration::from_millis(200)));
         let silent = Connection::connect(&path).unwrap();
         let garbage = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let (_, mut writer) = garbage.split();
@@ -375,7 +375,7 @@ fn one_bad_client_costs_only_itself() {
         assert_eq!(client.call(&2).await.unwrap(), 4);
         sleep(Duration::from_millis(400)).await;
         assert_eq!(client.call(&3).await.unwrap(), 6);
-        stop.stop();
+        token.cancel();
         let summary = serving.await.unwrap().unwrap();
         assert_eq!((summary.clients, summary.lost), (4, 3));
         drop(silent);
@@ -388,9 +388,9 @@ fn a_client_of_tasks_connects_anew() {
     in_runtime(|| async {
         let folder = Folder::new();
         let name = folder.name("service");
-        let begin = || Service::bind(&name).unwrap().message_limit(1);
+        let begin = || Service::bind(&name).unwrap().shutdown_after(1);
         let first = serving(begin());
-        let options = ClientOptions::new().attempts(50).into_tokio();
+        let options = ClientOptions::new().max_attempts(50).into_tokio();
         let client = options.connect::<u64, u64>(&name).await.unwrap();
         assert_eq!(client.call(&1).await.unwrap(), 2);
         first.await.unwrap().unwrap();
@@ -422,13 +422,13 @@ fn d22_a_service_that_is_dropped_is_gone() {
 fn futures_of_calls_can_be_sent() {
     fn sendable<T: Send>(_: &T) {}
     in_runtime(|| async {
-        let (service, path, stop) = service();
+        let (service, path, token) = service();
         let serving = serving(service);
         let client = caller(&path).await;
         let call = client.call(&1);
         sendable(&call);
         call.await.unwrap();
-        stop.stop();
+        token.cancel();
         serving.await.unwrap().unwrap();
     });
 }
@@ -436,13 +436,13 @@ fn futures_of_calls_can_be_sent() {
 #[test]
 fn the_token_of_a_listener_ends_its_service() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
-        let listener = ListenerOptions::new().stopped_by(&stop).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
         let service = Service::<u64, u64>::new(listener);
         let path = service.path().clone();
         let serving = serving(service);
         assert_eq!(caller(&path).await.call(&1).await.unwrap(), 2);
-        stop.stop();
-        assert_eq!(serving.await.unwrap().unwrap().ending, Ending::Stopped);
+        token.cancel();
+        assert_eq!(serving.await.unwrap().unwrap().reason, ShutdownReason::Cancelled);
     });
 }

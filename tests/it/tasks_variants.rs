@@ -13,8 +13,8 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 use typed_pipe::state::{Allocated, Open};
 use typed_pipe::{
-    ConnectOptions, Connection, ErrorKind, Handles, Listener, ListenerOptions, Pipe, ReadEnd, Stop,
-    Tokio, TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd,
+    CancelToken, ConnectOptions, Connection, ErrorKind, Handles, Listener, ListenerOptions, Pipe,
+    ReadEnd, Tokio, TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd,
 };
 
 use crate::support::watched;
@@ -60,7 +60,7 @@ fn a_try_to_receive_misses_nothing_that_was_sent() {
             sender.send(&number).await.unwrap();
             assert_eq!(receiver.try_recv().unwrap(), number);
         }
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         let (mut one, mut other) = typed::<u32, u32>().await;
         for number in 0..1000 {
             one.send(&number).await.unwrap();
@@ -95,17 +95,17 @@ fn tries_and_deadlines_of_tasks() {
         let begun = Instant::now();
         assert_eq!(receiver.recv_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(begun.elapsed() >= SHORT);
-        assert_eq!(receiver.try_recv_ref().unwrap_err().kind(), ErrorKind::NotReady);
-        assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv_ref().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::WouldBlock);
 
         let large = vec![7; 1 << 20];
         let late = sender.send_timeout(&large, SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(late.is_half_sent(), "{late}");
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(sender.flush_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let failed = sender.try_finish().unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::NotReady);
+        assert_eq!(failed.kind(), ErrorKind::WouldBlock);
         let failed = failed.into_state().finish_timeout(SHORT).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
         let sender = failed.into_state();
@@ -125,7 +125,7 @@ fn an_end_of_tasks_is_tried_and_timed() {
         let mut reader = pipe.into_reader().into_tokio().open().await.unwrap();
         let mut writer = WriteEnd::at(path).unwrap().into_tokio().try_open().unwrap();
         let mut buf = [0; 8];
-        assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(reader.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         let late = reader.read_timeout(&mut buf, SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert_eq!(writer.try_write(b"hello").unwrap(), 5);
@@ -213,14 +213,14 @@ fn d18_both_sides_of_tasks_may_send_ten_megabytes_first() {
 fn a_task_that_is_to_keep_too_much_is_told_so() {
     in_runtime(|| async {
         let (one, mut other) = typed::<Vec<u8>, Vec<u8>>().await;
-        let mut one = one.keep_incoming(1000);
+        let mut one = one.recv_buffer_limit(1000);
         while other.sender().try_send(&vec![7; 1000]).is_ok() {}
         let error = loop {
             if let Err(error) = one.send(&vec![8; 1000]).await {
                 break error;
             }
         };
-        assert_eq!(error.kind(), ErrorKind::Congested);
+        assert_eq!(error.kind(), ErrorKind::Deadlock);
         // What was taken in is read first, in pieces, and nothing is lost.
         let mut half = other;
         let flushing = tokio::spawn(async move {
@@ -267,20 +267,21 @@ fn handles_are_tried_and_timed_by_tasks() {
             other.into_typed::<(), WithHandles<String>>(),
         );
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
-        let kind = other.receiver().try_recv_with().unwrap_err().kind();
-        assert_eq!(kind, ErrorKind::NotReady);
-        let late = other.receiver().recv_with_timeout(SHORT).await.unwrap_err();
+        let kind = other.receiver().try_recv_with_handles().unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::WouldBlock);
+        let late = other.receiver().recv_with_handles_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         let mut handles = Handles::new();
         handles.add(tempfile::tempfile().unwrap());
-        one.sender().try_send_with(&"a file".into(), &mut handles).unwrap();
-        let (words, came) = other.receiver().try_recv_with().unwrap();
+        one.sender().try_send_with_handles(&"a file".into(), &mut handles).unwrap();
+        let (words, came) = other.receiver().try_recv_with_handles().unwrap();
         assert_eq!((words.as_str(), came.len()), ("a file", 1));
 
         let large = "x".repeat(10_000);
-        while one.sender().try_send_with(&large, &mut Handles::new()).is_ok() {}
+        while one.sender().try_send_with_handles(&large, &mut Handles::new()).is_ok() {}
         handles.add(tempfile::tempfile().unwrap());
-        let late = one.sender().send_with_timeout(&large, &mut handles, SHORT).await.unwrap_err();
+        let late =
+            one.sender().send_with_handles_timeout(&large, &mut handles, SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
     });
 }
@@ -292,8 +293,8 @@ fn several_tasks_accept_at_once() {
     watched(|| {
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
-            let stop = Stop::new().unwrap();
-            let options = ListenerOptions::new().max_clients(5).stopped_by(&stop);
+            let token = CancelToken::new().unwrap();
+            let options = ListenerOptions::new().max_clients(5).cancelled_by(&token);
             let listener = options.temporary().unwrap();
             let path = listener.path().clone();
             let listener = Arc::new(listener.into_tokio().unwrap());
@@ -322,9 +323,9 @@ fn several_tasks_accept_at_once() {
                                 client.writer().write(&number).await.unwrap();
                                 told.send(number[0]).unwrap();
                             }
-                            Some(Err(error)) if error.kind() == ErrorKind::Stopped => break,
+                            Some(Err(error)) if error.kind() == ErrorKind::Cancelled => break,
                             Some(Err(error)) => {
-                                let late = [ErrorKind::NotReady, ErrorKind::TimedOut];
+                                let late = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
                                 assert!(late.contains(&error.kind()), "{error}");
                                 tokio::time::sleep(Duration::from_millis(1)).await;
                             }
@@ -337,7 +338,7 @@ fn several_tasks_accept_at_once() {
             while numbers.len() < CLIENTS.into() {
                 numbers.push(served.recv().await.unwrap());
             }
-            stop.stop();
+            token.cancel();
             while let Some(ended) = tasks.join_next().await {
                 ended.unwrap();
             }
@@ -356,7 +357,7 @@ fn a_task_that_waits_for_its_turn_to_accept_keeps_its_deadline() {
         assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await.is_pending());
         let late = listener.accept_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
-        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         let client = Connection::connect(listener.path()).unwrap();
         first.await.unwrap();
         drop(client);
@@ -366,8 +367,9 @@ fn a_task_that_waits_for_its_turn_to_accept_keeps_its_deadline() {
 #[test]
 fn a_listener_of_tasks_is_a_stream() {
     in_runtime(|| async {
-        let stop = Stop::new().unwrap();
-        let listener = ListenerOptions::new().stopped_by(&stop).max_clients(1).temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let listener =
+            ListenerOptions::new().cancelled_by(&token).max_clients(1).temporary().unwrap();
         let path = listener.path().clone();
         let mut listener = listener.into_tokio().unwrap();
         let connecting = thread::spawn(move || {
@@ -375,7 +377,7 @@ fn a_listener_of_tasks_is_a_stream() {
                 let mut client = Connection::connect(&path).unwrap();
                 assert_eq!(client.reader().read(&mut [0]).unwrap(), 1);
             }
-            stop.stop();
+            token.cancel();
         });
         let mut clients = 0;
         while let Some(client) = poll_fn(|cx| Pin::new(&mut listener).poll_next(cx)).await {

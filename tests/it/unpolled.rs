@@ -201,7 +201,7 @@ async fn bereft(name: &Path) -> Caller<u32, u32> {
 /// Lets one client in at a time: nobody may take a place that is of no use to others.
 fn serve(name: &Path, requests: u64) -> JoinHandle<()> {
     let listener = ListenerOptions::new().max_clients(1).bind(name).unwrap();
-    let service = Service::<u32, u32>::new(listener).message_limit(requests).into_tokio().unwrap();
+    let service = Service::<u32, u32>::new(listener).shutdown_after(requests).into_tokio().unwrap();
     tokio::spawn(async move {
         service.serve(|number| async move { number * 2 }).await.unwrap();
     })

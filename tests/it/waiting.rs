@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use typed_pipe::{Connection, ErrorKind, Pipe, ReadEnd, Stop, TypedSender, WriteEnd};
+use typed_pipe::{CancelToken, Connection, ErrorKind, Pipe, ReadEnd, TypedSender, WriteEnd};
 
 use crate::peer;
 use crate::support::{Folder, skipped, watched, watched_for};
@@ -53,7 +53,7 @@ fn a9_a_pipe_that_takes_the_place_of_another_is_found_by_who_waits() {
             thread::spawn(move || {
                 // There is a pipe, and nobody reads from it.
                 let failed = WriteEnd::at(name).unwrap().try_open().unwrap_err();
-                assert_eq!(failed.kind(), ErrorKind::NotReady);
+                assert_eq!(failed.kind(), ErrorKind::WouldBlock);
                 started.send(()).unwrap();
                 failed.into_state().open().unwrap().write_all(b"to the second").unwrap();
             })
@@ -70,9 +70,9 @@ fn a9_a_pipe_that_takes_the_place_of_another_is_found_by_who_waits() {
 }
 
 #[test]
-fn a_stop_wakes_whatever_waits() {
+fn a_cancel_token_wakes_whatever_waits() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let folder = Folder::new();
         let never = folder.name("never");
         let mut idle = Pipe::temporary().unwrap();
@@ -81,14 +81,20 @@ fn a_stop_wakes_whatever_waits() {
         let unread = full.open_reader().unwrap();
         let ended = thread::scope(|scope| {
             let opening = scope.spawn(|| {
-                WriteEnd::at(never).unwrap().stopped_by(&stop).open().map(drop).unwrap_err().kind()
+                WriteEnd::at(never)
+                    .unwrap()
+                    .cancelled_by(&token)
+                    .open()
+                    .map(drop)
+                    .unwrap_err()
+                    .kind()
             });
             let receiving = scope.spawn(|| {
-                let end = idle.reader().stopped_by(&stop).open().unwrap();
+                let end = idle.reader().cancelled_by(&token).open().unwrap();
                 end.into_receiver::<u32>().recv().unwrap_err().kind()
             });
             let sending = scope.spawn(|| {
-                let end = WriteEnd::from(full_path).stopped_by(&stop).open().unwrap();
+                let end = WriteEnd::from(full_path).cancelled_by(&token).open().unwrap();
                 let mut sender = end.into_sender::<Vec<u8>>();
                 loop {
                     if let Err(error) = sender.send(&vec![0; 100_000]) {
@@ -99,29 +105,29 @@ fn a_stop_wakes_whatever_waits() {
             // Whether it comes before or after they wait, it ends them.
             thread::sleep(Duration::from_millis(20));
             let before = Instant::now();
-            stop.stop();
+            token.cancel();
             let kinds = [opening, receiving, sending].map(|waiting| waiting.join().unwrap());
             (kinds, before.elapsed())
         });
         drop(unread);
-        assert_eq!(ended.0, [ErrorKind::Stopped; 3]);
+        assert_eq!(ended.0, [ErrorKind::Cancelled; 3]);
         println!("woken after {:?}", ended.1);
     });
 }
 
 #[test]
-fn a_stop_ends_a_loop_over_messages() {
+fn a_cancel_token_ends_a_loop_over_messages() {
     watched(|| {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().stopped_by(&stop).open().unwrap();
+        let end = pipe.into_reader().cancelled_by(&token).open().unwrap();
         let mut receiver = end.into_receiver::<u32>();
         let mut sender = TypedSender::<u32>::connect(path).unwrap();
         sender.send(&7).unwrap();
         for number in receiver.by_ref() {
             assert_eq!(number.unwrap(), 7);
-            stop.stop();
+            token.cancel();
         }
         assert!(receiver.recv().unwrap_err().is_fatal(), "whoever goes on after other errors ends");
         assert!(receiver.next().is_none());
@@ -129,9 +135,9 @@ fn a_stop_ends_a_loop_over_messages() {
 
         let (one, other) = Connection::pair().unwrap();
         let other = thread::spawn(move || other.into_typed::<u32, u32>().unwrap());
-        let stop = Stop::new().unwrap();
-        let mut one = one.stopped_by(&stop).into_typed::<u32, u32>().unwrap();
-        stop.stop();
+        let token = CancelToken::new().unwrap();
+        let mut one = one.cancelled_by(&token).into_typed::<u32, u32>().unwrap();
+        token.cancel();
         assert!(one.next().is_none());
         drop(other.join().unwrap());
     });
@@ -157,12 +163,12 @@ fn a18_a_second_reader_is_refused() {
 #[test]
 fn a18_a_reader_keeps_its_place_from_writer_to_writer() {
     use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
-    use typed_pipe::{EndOfWriters, TypedSender};
+    use typed_pipe::{OnHangup, TypedSender};
 
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let mut receiver = end.into_receiver::<u32>();
         let other = open(path.as_path(), OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
         // It has the place in the moment in which it is free.
@@ -172,7 +178,7 @@ fn a18_a_reader_keeps_its_place_from_writer_to_writer() {
             TypedSender::<u32>::connect(&path).unwrap().send(&number).unwrap();
             assert_eq!(receiver.recv().unwrap(), number);
             // The end of this writer is seen, and the next one awaited.
-            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         }
         assert!(!waiting.is_finished());
         drop(receiver);
@@ -248,14 +254,14 @@ fn a5_a_receiver_that_waits_uses_no_processor() {
 
 #[test]
 fn a22_a_thousand_writers_are_killed_and_the_receiver_goes_on() {
-    use typed_pipe::EndOfWriters;
+    use typed_pipe::OnHangup;
     use typed_pipe::wire::{Checked, Wire};
 
     let rounds = if cfg!(windows) { 20 } else { 1000 };
     watched_for(Duration::from_secs(600), move || {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.reader().end_of_writers(EndOfWriters::NextWriter).open().unwrap();
+        let end = pipe.reader().on_hangup(OnHangup::NextWriter).open().unwrap();
         let wire = Wire::default().with_framing(Checked::default());
         let mut receiver = end.into_receiver_with::<(u32, u32, String), _, _>(wire);
         let (mut received, mut cut) = (0, 0);
@@ -304,10 +310,10 @@ fn a_reader_that_spins_waits_as_any_other() {
         let spin = Duration::from_millis(2);
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let stop = Stop::new().unwrap();
-        let reader = pipe.reader().stopped_by(&stop).open().unwrap().spinning(spin);
+        let token = CancelToken::new().unwrap();
+        let reader = pipe.reader().cancelled_by(&token).open().unwrap().busy_poll(spin);
         let mut receiver = reader.into_receiver::<u32>();
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         for time in [Duration::ZERO, spin / 2, spin * 5] {
             assert_eq!(receiver.recv_timeout(time).unwrap_err().kind(), ErrorKind::TimedOut);
         }
@@ -325,11 +331,11 @@ fn a_reader_that_spins_waits_as_any_other() {
         sending.join().unwrap();
         assert!(receiver.recv().unwrap_err().is_disconnected());
         drop(receiver);
-        let reader = pipe.reader().stopped_by(&stop).open();
-        stop.stop();
+        let reader = pipe.reader().cancelled_by(&token).open();
+        token.cancel();
         assert_eq!(
-            reader.unwrap().spinning(spin).read(&mut [0]).unwrap_err().kind(),
-            ErrorKind::Stopped
+            reader.unwrap().busy_poll(spin).read(&mut [0]).unwrap_err().kind(),
+            ErrorKind::Cancelled
         );
     });
 }

@@ -17,7 +17,7 @@ const FRAMINGS: [Framing; 3] = [
     },
     Framing { name: "Checked", title: "damage is found", fields: &["length", "payload", "CRC-32"] },
     Framing {
-        name: "Shared",
+        name: "MultiWriter",
         title: "many writers: one fragment, in one atomic write",
         fields: &["length", "0xD1", "kind", "writer", "number", "CRC-32", "whole", "payload"],
     },

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::{Client, Error, ErrorKind, Service, Stop, Summary};
+use typed_pipe::{CancelToken, Client, Error, ErrorKind, Service, Summary};
 
 use crate::content::{Dice, Parcel};
 use crate::crowd::Crowd;
@@ -62,8 +62,8 @@ pub(crate) fn play(role: &str, player: &mut Player) {
 }
 
 fn serve(player: &mut Player) {
-    let stop = Stop::new().unwrap();
-    let service = Service::<Ask, Parcel>::bind(player.name(LOAD)).unwrap().stopped_by(&stop);
+    let token = CancelToken::new().unwrap();
+    let service = Service::<Ask, Parcel>::bind(player.name(LOAD)).unwrap().cancelled_by(&token);
     let (player, handled) = (&*player, Handled::default());
     thread::scope(|scope| {
         let serving = scope.spawn(|| {
@@ -79,7 +79,7 @@ fn serve(player: &mut Player) {
             assert!(!serving.is_finished(), "the service ended: {:?}", serving.join());
             thread::sleep(Duration::from_millis(20));
         }
-        stop.stop();
+        token.cancel();
         close(&player.book, CLIENTS, serving.join().unwrap().unwrap());
     });
 }
@@ -141,10 +141,10 @@ pub(crate) fn note(tally: &mut Tally<'_>, ask: &Ask, outcome: Result<Parcel, Err
             let len = if let Wish::Answer(len) = ask.wish { len } else { 1 };
             assert!(answer.is_whole() && answer.len() == len as u64, "a damaged answer");
         }
-        (Err(error), Wish::Failure) if error.kind() == ErrorKind::Failed => {
+        (Err(error), Wish::Failure) if error.kind() == ErrorKind::HandlerFailed => {
             assert!(error.is_delivered() && error.to_string().ends_with("as it was wished"));
         }
-        (Err(error), Wish::Panic) if error.kind() == ErrorKind::Panicked => {
+        (Err(error), Wish::Panic) if error.kind() == ErrorKind::HandlerPanicked => {
             assert!(error.is_delivered() && error.to_string().ends_with("as it was wished"));
         }
         (Err(error), Wish::Late(_)) if error.kind() == ErrorKind::TimedOut => {

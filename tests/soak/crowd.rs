@@ -51,8 +51,8 @@ impl<'a> Crowd<'a> {
             let pause = self.dice.milliseconds(1..150);
             match self.dice.from(0..8) {
                 0..4 => self.replace(chosen),
-                4..7 => self.members[chosen].process.stop(pause),
-                _ => lasting[self.dice.size(0..lasting.len())].stop(pause),
+                4..7 => self.members[chosen].process.suspend(pause),
+                _ => lasting[self.dice.size(0..lasting.len())].suspend(pause),
             }
         }
     }

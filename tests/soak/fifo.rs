@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use typed_pipe::wire::{Checked, Wire};
-use typed_pipe::{EndOfWriters, Error, ErrorKind, PipeOptions, WriteEnd};
+use typed_pipe::{Error, ErrorKind, OnHangup, PipeOptions, WriteEnd};
 
 use crate::arrivals::{Arrivals, BATCH};
 use crate::content::{Dice, Parcel};
@@ -58,7 +58,7 @@ fn wire() -> Wire<Checked> {
 
 fn receive(player: &mut Player) {
     let pipe = PipeOptions::new().buffer_size(4096).at(player.name(LOAD)).unwrap();
-    let reader = pipe.mkfifo().unwrap().into_reader().end_of_writers(EndOfWriters::NextWriter);
+    let reader = pipe.mkfifo().unwrap().into_reader().on_hangup(OnHangup::NextWriter);
     let mut receiver = reader.open().unwrap().into_receiver_with::<Parcel, _, _>(wire());
     assert_eq!(receiver.get_ref().buffer_size().unwrap(), 4096);
     let mut arrivals = Arrivals::new(SENDER..SENDER + 1);
@@ -77,8 +77,8 @@ fn receive(player: &mut Player) {
             Err(error) => match error.kind() {
                 // A kill cut off what the sender was at.
                 ErrorKind::Truncated => book.add(Count::Told, 1),
-                ErrorKind::NotReady if gone == NO_MORE => break,
-                ErrorKind::NotReady => {
+                ErrorKind::WouldBlock if gone == NO_MORE => break,
+                ErrorKind::WouldBlock => {
                     arrivals.settle_all(book);
                     settled = gone;
                     book.add(Count::Settled, 1);

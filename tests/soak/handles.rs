@@ -90,7 +90,7 @@ fn serve_client(book: &Book, handled: &Handled, client: Connection) {
     };
     let mut content = Vec::new();
     loop {
-        let (told, mut handles) = match client.recv_with() {
+        let (told, mut handles) = match client.recv_with_handles() {
             Ok(received) => received,
             Err(error) => return left(&error),
         };
@@ -133,7 +133,7 @@ fn send(player: &mut Player) -> Result<(), Error> {
             let mut handles = Handles::new();
             handles.add(file);
             let told = (book.actor, book.life, number, content.len(), way != LEAVE);
-            server.send_with(&told, &mut handles)?;
+            server.send_with_handles(&told, &mut handles)?;
             if way == ASK {
                 assert_eq!(server.recv()?, number);
                 tally.confirm(1);

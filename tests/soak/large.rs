@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use typed_pipe::{Error, ErrorKind, LastWords, Pipe, TypedSender};
+use typed_pipe::{Delivery, Error, ErrorKind, Pipe, TypedSender};
 
 use crate::content::{Dice, fill, is};
 use crate::ledger::{Count, Note};
@@ -21,7 +21,7 @@ pub(crate) fn supervise(site: &Site) {
         dice.rest(50..400);
         receiver.lasts();
         sender.lasts();
-        receiver.stop(dice.milliseconds(1..300));
+        receiver.suspend(dice.milliseconds(1..300));
     }
     sender.join();
     receiver.join();
@@ -99,6 +99,6 @@ fn send(player: &mut Player) -> Result<(), Error> {
     }
     book.note(Note::Done, number);
     let last_words = sender.finish_timeout(Duration::from_secs(600))?;
-    assert_eq!(last_words, LastWords::Taken);
+    assert_eq!(last_words, Delivery::Drained);
     Ok(())
 }

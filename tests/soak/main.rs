@@ -16,9 +16,9 @@ mod gauge;
 mod handles;
 mod large;
 mod ledger;
+mod multi_writer;
 mod process;
 mod report;
-mod shared;
 mod site;
 mod tally;
 mod tasks;
@@ -41,7 +41,7 @@ type Load = (&'static str, fn(&Site), fn(&str, &mut Player));
 
 const LOADS: [Load; 6] = [
     (fifo::LOAD, fifo::supervise, fifo::play),
-    (shared::LOAD, shared::supervise, shared::play),
+    (multi_writer::LOAD, multi_writer::supervise, multi_writer::play),
     (handles::LOAD, handles::supervise, handles::play),
     (calls::LOAD, calls::supervise, calls::play),
     (tasks::LOAD, tasks::supervise, tasks::play),

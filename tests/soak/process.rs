@@ -92,7 +92,7 @@ impl<'a> Process<'a> {
     }
 
     /// Holds it up for a while, unless it has come to its end by now.
-    pub(crate) fn stop(&mut self, time: Duration) {
+    pub(crate) fn suspend(&mut self, time: Duration) {
         if self.has_ended() {
             return;
         }
@@ -100,7 +100,7 @@ impl<'a> Process<'a> {
         kill_process(id, Signal::STOP).unwrap();
         thread::sleep(time);
         kill_process(id, Signal::CONT).unwrap();
-        self.site.count(self.load, |done| done.stops += 1);
+        self.site.count(self.load, |done| done.tokens += 1);
     }
 
     /// Whether it has come to its own end, which must be a good one.

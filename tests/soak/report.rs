@@ -53,6 +53,6 @@ fn print_loads<const N: usize>(site: &Site, loads: [&'static str; N]) {
             sum.to_string()
         });
         let sums = sums.join(" | ");
-        println!("| {load} | {} | {} | {} | {sums} |", done.started, done.kills, done.stops);
+        println!("| {load} | {} | {} | {} | {sums} |", done.started, done.kills, done.tokens);
     }
 }

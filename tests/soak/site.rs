@@ -37,7 +37,7 @@ pub(crate) struct Present {
 pub(crate) struct Done {
     pub(crate) started: u64,
     pub(crate) kills: u64,
-    pub(crate) stops: u64,
+    pub(crate) tokens: u64,
 }
 
 impl Site {

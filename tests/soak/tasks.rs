@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    Client, ClientOptions, EndOfWriters, Error, ErrorKind, Pipe, Service, Stop, Tokio, WriteEnd,
+    CancelToken, Client, ClientOptions, Error, ErrorKind, OnHangup, Pipe, Service, Tokio, WriteEnd,
 };
 
 use crate::arrivals::{Arrivals, BATCH};
@@ -17,8 +17,8 @@ use crate::calls::{self, Ask, Wish};
 use crate::content::{Dice, Parcel};
 use crate::crowd::Crowd;
 use crate::ledger::{Book, Count, NO_MORE, Note};
+use crate::multi_writer::{self, Writers};
 use crate::process::{Player, Process};
-use crate::shared::{self, Writers};
 use crate::site::Site;
 use crate::tally::{Handled, Tally};
 
@@ -67,8 +67,8 @@ fn service_name(player: &Player) -> PathBuf {
 }
 
 async fn host(player: &mut Player) {
-    let stop = Stop::new().unwrap();
-    let service = Service::<Ask, Parcel>::bind(service_name(player)).unwrap().stopped_by(&stop);
+    let token = CancelToken::new().unwrap();
+    let service = Service::<Ask, Parcel>::bind(service_name(player)).unwrap().cancelled_by(&token);
     let service = service.into_tokio().unwrap();
     let (book, handled) = (Arc::clone(&player.book), Arc::new(Handled::default()));
     let serving = tokio::spawn(service.serve(move |ask| {
@@ -82,7 +82,7 @@ async fn host(player: &mut Player) {
         }
     }));
     receive(player).await;
-    stop.stop();
+    token.cancel();
     let summary = serving.await.unwrap().unwrap();
     let callers = (STEADY.start..STEADY_SENDERS).chain(MORTAL.start..MORTAL_SENDERS);
     calls::close(&player.book, callers, summary);
@@ -90,9 +90,9 @@ async fn host(player: &mut Player) {
 
 async fn receive(player: &mut Player) {
     let pipe = Pipe::new(player.name(LOAD)).unwrap().mkfifo().unwrap();
-    let reader = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter).into_tokio();
+    let reader = pipe.into_reader().on_hangup(OnHangup::NextWriter).into_tokio();
     let reader = reader.open().await.unwrap();
-    let mut receiver = reader.into_receiver_with::<Parcel, _, _>(shared::wire());
+    let mut receiver = reader.into_receiver_with::<Parcel, _, _>(multi_writer::wire());
     let senders = (STEADY_SENDERS..STEADY.end).chain(MORTAL_SENDERS..MORTAL.end);
     let (mut arrivals, mut writers) = (Arrivals::new(senders), Writers::default());
     let book = &*player.book;
@@ -107,7 +107,7 @@ async fn receive(player: &mut Player) {
                 silence = 0;
             }
             Ok(Err(error)) => {
-                assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+                assert_eq!(error.kind(), ErrorKind::MessageLost, "{error}");
                 book.add(Count::Told, 1);
             }
             // A busy machine may be late with what is there.
@@ -189,10 +189,10 @@ async fn call_once(client: &Caller, tally: &mut Tally<'_>, dice: &mut Dice) -> b
 
 async fn send(name: &Path, book: &Book, mut dice: Dice) -> Result<(), Error> {
     let end = WriteEnd::at(name)?.into_tokio().open().await?;
-    let mut sender = end.into_sender_with::<Parcel, _, _>(shared::wire());
+    let mut sender = end.into_sender_with::<Parcel, _, _>(multi_writer::wire());
     let (mut number, mut sent) = (0, 0);
     while !book.ledger().is_over() {
-        let parcel = shared::next(book, &mut number, &mut dice);
+        let parcel = multi_writer::next(book, &mut number, &mut dice);
         match dice.from(0..10) {
             0 => sender.feed(&parcel).await?,
             // The future is dropped: the message stays in the sender, and goes first next time.

@@ -13,14 +13,14 @@ use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::end::{End, Hold};
+use crate::adaptive_read::Pace;
+use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::pace::Pace;
-use crate::seats::{Seat, Seats};
-use crate::source::{self, ReadWithin, Sink, Source, WriteWithin};
+use crate::permits::{Permit, Permits};
+use crate::source::{self, ReadTimeout, Sink, Source, WriteTimeout};
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
-use crate::sys::{Pauses, Raw, Server, Until, Wait, Way};
-use crate::wait::{Stop, waiting};
+use crate::sys::{Pauses, Raw, Server, Wait, WaitLimit, Way};
+use crate::wait::{CancelToken, waiting};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Toy {}
@@ -42,7 +42,7 @@ pub(crate) fn look_at<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 /// What an operation comes to that was tried without waiting, or that it is to be tried again.
-fn tried<T>(done: io::Result<T>, until: Until) -> Poll<io::Result<T>> {
+fn tried<T>(done: io::Result<T>, until: WaitLimit) -> Poll<io::Result<T>> {
     match (done, Toy::over(until)) {
         (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         (Err(error), Some(late)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -81,13 +81,13 @@ impl Runtime for Toy {
 
     fn wait<S, P, D, T>(
         begun: Result<(), Error>,
-        until: Until,
+        until: WaitLimit,
         state: S,
         poll: P,
         done: D,
     ) -> Waiting<Self, S, P, D>
     where
-        P: FnMut(&mut S, &mut Context<'_>, Until) -> Poll<Result<(), Error>>,
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S) -> Result<T, Error>,
     {
         Waiting::new(begun, until, state, poll, done)
@@ -97,14 +97,14 @@ impl Runtime for Toy {
         Instant::now()
     }
 
-    fn timer(until: Until) -> Option<At> {
+    fn timer(until: WaitLimit) -> Option<At> {
         match until {
-            Until::Deadline(end) => Some(At(end)),
-            Until::Done | Until::Now => None,
+            WaitLimit::Deadline(end) => Some(At(end)),
+            WaitLimit::Done | WaitLimit::Now => None,
         }
     }
 
-    fn adopt(raw: Raw, _: Way, _: Option<&Stop>) -> Result<Raw, (Raw, io::Error)> {
+    fn adopt(raw: Raw, _: Way, _: Option<&CancelToken>) -> Result<Raw, (Raw, io::Error)> {
         Ok(raw)
     }
 
@@ -124,21 +124,21 @@ impl Runtime for Toy {
         io: &mut Raw,
         _: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
         _: &mut Pace,
     ) -> Poll<io::Result<usize>> {
-        tried(io.read(buf, waiting(Until::Now, stop)), until)
+        tried(io.read(buf, waiting(WaitLimit::Now, token)), until)
     }
 
     fn poll_write(
         io: &mut Raw,
         _: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        tried(io.write(bytes, waiting(Until::Now, stop)), until)
+        tried(io.write(bytes, waiting(WaitLimit::Now, token)), until)
     }
 
     fn poll_write_or_take_in(
@@ -147,19 +147,19 @@ impl Runtime for Toy {
         limit: usize,
         _: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
-        tried(io.write_or_take_in(incoming, limit, bytes, waiting(Until::Now, stop)), until)
+        tried(io.write_or_take_in(incoming, limit, bytes, waiting(WaitLimit::Now, token)), until)
     }
 
     fn poll_finish(
         io: &mut Raw,
         _: &mut Context<'_>,
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
-        tried(io.finish(waiting(Until::Now, stop)), until)
+        tried(io.finish(waiting(WaitLimit::Now, token)), until)
     }
 
     fn renew(io: &mut Raw) -> io::Result<()> {
@@ -167,13 +167,13 @@ impl Runtime for Toy {
     }
 
     async fn attempt<T>(
-        until: Until,
-        stop: Option<&Stop>,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
         mut attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut pauses = Pauses::new();
         loop {
-            let missing = match attempt(waiting(Until::Now, stop)) {
+            let missing = match attempt(waiting(WaitLimit::Now, token)) {
                 Err(error) => error,
                 done => return done,
             };
@@ -181,7 +181,7 @@ impl Runtime for Toy {
             match Self::over(until) {
                 Some(late) if late.kind() == io::ErrorKind::TimedOut => return Err(late),
                 Some(_) => return Err(missing),
-                None => Self::sleep(Self::sooner(until, time), stop).await?,
+                None => Self::sleep(Self::sooner(until, time), token).await?,
             }
         }
     }
@@ -189,26 +189,26 @@ impl Runtime for Toy {
     async fn accept(
         (): &(),
         server: &Server,
-        seats: &Seats,
-        until: Until,
-        stop: Option<&Stop>,
-    ) -> io::Result<((Raw, Raw), Seat)> {
+        permits: &Permits,
+        until: WaitLimit,
+        token: Option<&CancelToken>,
+    ) -> io::Result<((Raw, Raw), Permit)> {
         let mut taken = None;
         poll_fn(|cx| {
             if taken.is_none() {
-                taken = Some(ready!(seats.poll_take(cx)));
+                taken = Some(ready!(permits.poll_take(cx)));
             }
-            let accepted = ready!(tried(server.accept(waiting(Until::Now, stop)), until));
+            let accepted = ready!(tried(server.accept(waiting(WaitLimit::Now, token)), until));
             Poll::Ready(accepted.map(|halves| (halves, taken.take().unwrap())))
         })
         .await
     }
 
-    async fn sleep(until: Until, stop: Option<&Stop>) -> io::Result<()> {
+    async fn sleep(until: WaitLimit, token: Option<&CancelToken>) -> io::Result<()> {
         let mut timer = Self::timer(until);
         poll_fn(|cx| {
-            if stop.is_some_and(Stop::is_stopped) {
-                return Poll::Ready(Err(crate::error::Obstacle::Stopped.into()));
+            if token.is_some_and(CancelToken::is_cancelled) {
+                return Poll::Ready(Err(crate::error::Obstacle::Cancelled.into()));
             }
             timer.as_mut().map_or(Poll::Ready(()), |timer| Pin::new(timer).poll(cx)).map(Ok)
         })
@@ -216,54 +216,54 @@ impl Runtime for Toy {
     }
 }
 
-impl<P: Hold> Source for End<Read, Open<Toy>, P> {
+impl<P: PipeRef> Source for End<Read, Open<Toy>, P> {
     type Mode = Toy;
 }
 
-impl<P: Hold> source::half::Source for End<Read, Open<Toy>, P> {
+impl<P: PipeRef> source::half::Source for End<Read, Open<Toy>, P> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_until(cx, buf, Until::Done)
+        self.poll_read_until(cx, buf, WaitLimit::Done)
     }
 }
 
-impl<P: Hold> ReadWithin for End<Read, Open<Toy>, P> {}
-impl<P: Hold> source::half::ReadWithin for End<Read, Open<Toy>, P> {
+impl<P: PipeRef> ReadTimeout for End<Read, Open<Toy>, P> {}
+impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open<Toy>, P> {
     fn poll_read_within(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, until)
     }
 }
 
-impl<P: Hold> Sink for End<Write, Open<Toy>, P> {
+impl<P: PipeRef> Sink for End<Write, Open<Toy>, P> {
     type Mode = Toy;
 }
 
-impl<P: Hold> source::half::Sink for End<Write, Open<Toy>, P> {
+impl<P: PipeRef> source::half::Sink for End<Write, Open<Toy>, P> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_until(cx, bytes, Until::Done)
+        self.poll_write_until(cx, bytes, WaitLimit::Done)
     }
 }
 
-impl<P: Hold> WriteWithin for End<Write, Open<Toy>, P> {}
-impl<P: Hold> source::half::WriteWithin for End<Write, Open<Toy>, P> {
+impl<P: PipeRef> WriteTimeout for End<Write, Open<Toy>, P> {}
+impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open<Toy>, P> {
     fn poll_write_within(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        until: Until,
+        until: WaitLimit,
     ) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, until)
     }
 
-    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+    fn poll_half_close(&mut self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<io::Result<()>> {
         self.poll_finish_until(cx, until)
     }
 
-    async fn taken(&mut self, until: Until) -> io::Result<bool> {
+    async fn taken(&mut self, until: WaitLimit) -> io::Result<bool> {
         self.wait_until_taken(until).await
     }
 }

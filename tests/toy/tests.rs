@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::{Toy, block_on, look_at};
 use crate::state::{Closed, Open};
-use crate::wire::{Shared, Wire};
+use crate::wire::{MultiWriter, Wire};
 use crate::{
-    Connection, EndOfWriters, Error, ErrorKind, LastWords, Listener, Pipe, ReadEnd, Stop,
+    CancelToken, Connection, Delivery, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd,
     TypedConnection, TypedReceiver, TypedSender, WriteEnd,
 };
 
@@ -18,7 +18,7 @@ type Reader = ReadEnd<Open<Toy>, Pipe<crate::state::Allocated>>;
 
 const SHORT: Duration = Duration::from_millis(20);
 
-fn closed<D, S, P: crate::Hold>(end: crate::End<D, S, P>) -> crate::End<D, Closed<Toy>, P> {
+fn closed<D, S, P: crate::PipeRef>(end: crate::End<D, S, P>) -> crate::End<D, Closed<Toy>, P> {
     end.with_state(Closed { mode: PhantomData })
 }
 
@@ -62,12 +62,12 @@ fn messages_go_through_in_order() {
 fn tries_and_deadlines_are_kept() {
     block_on(async {
         let (mut sender, mut receiver) = channel::<Vec<u8>>().await;
-        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(receiver.recv_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let large = vec![7; 1 << 20];
         let late = sender.send_timeout(&large, SHORT).await.unwrap_err();
         assert!(late.kind() == ErrorKind::TimedOut && late.is_half_sent());
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(sender.flush_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let late = sender.finish_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
@@ -81,7 +81,7 @@ fn tries_and_deadlines_are_kept() {
         let last_words = late.into_state().finish().await.unwrap();
         assert_eq!(receiving.join().unwrap(), large);
         if cfg!(target_os = "linux") {
-            assert_eq!(last_words, LastWords::Taken);
+            assert_eq!(last_words, Delivery::Drained);
         }
     });
 }
@@ -112,26 +112,26 @@ fn a_future_that_is_dropped_loses_nothing() {
 }
 
 #[test]
-fn a_stop_ends_what_waits() {
+fn a_cancel_token_ends_what_waits() {
     block_on(async {
-        let stop = Stop::new().unwrap();
+        let token = CancelToken::new().unwrap();
         let pipe = Pipe::temporary().unwrap();
-        let end = closed(pipe.into_reader().stopped_by(&stop)).open().await.unwrap();
+        let end = closed(pipe.into_reader().cancelled_by(&token)).open().await.unwrap();
         let mut receiver = end.into_receiver::<u32>();
         let mut waiting = pin!(receiver.recv());
         assert!(look_at(waiting.as_mut()).is_pending());
-        stop.stop();
-        assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::Stopped);
+        token.cancel();
+        assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::Cancelled);
     });
 }
 
 #[test]
 fn the_next_writer_is_waited_for_and_writers_are_told_apart() {
     block_on(async {
-        let wire = || Wire::default().with_framing(Shared::default());
+        let wire = || Wire::default().with_framing(MultiWriter::default());
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let end = pipe.into_reader().end_of_writers(EndOfWriters::NextWriter);
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
         let end = closed(end).open().await.unwrap();
         let mut receiver = end.into_receiver_with::<u32, _, _>(wire());
         let mut writers = Vec::new();
@@ -179,7 +179,7 @@ fn both_sides_of_a_connection_may_send_much_first() {
 fn clients_are_accepted() {
     block_on(async {
         let listener: Listener<Toy> = Listener::temporary().unwrap().waiting_by(());
-        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(listener.accept_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         let mut client = Connection::connect(listener.path()).unwrap();
         let mut accepted = listener.accept().await.unwrap();

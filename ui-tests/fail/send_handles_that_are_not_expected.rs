@@ -4,6 +4,6 @@ use typed_pipe::{Handles, TypedConnection};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut server = TypedConnection::<String, u32>::connect("/run/app/door")?;
-    server.send_with(&"look".into(), &mut Handles::new())?;
+    server.send_with_handles(&"look".into(), &mut Handles::new())?;
     Ok(())
 }

@@ -4,6 +4,6 @@ use typed_pipe::{Handles, TypedSender, WithHandles};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut sender = TypedSender::<WithHandles<String>>::connect("/run/app/jobs")?;
-    sender.send_with(&"look".into(), &mut Handles::new())?;
+    sender.send_with_handles(&"look".into(), &mut Handles::new())?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    Agreement, ConnectOptions, Connection, Handles, Listener, ListenerOptions, ReadHalf, ReceivingHalf, SendingHalf,
-    Stop, TypedConnection, WithHandles, WriteHalf,
+    Handshake, ConnectOptions, Connection, Handles, Listener, ListenerOptions, ReadHalf, ReceivingHalf, SendingHalf,
+    CancelToken, TypedConnection, WithHandles, WriteHalf,
 };
 
 struct Server {
@@ -26,10 +26,10 @@ struct Halves {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Bytes: split, put together again, finished.
-    let stop = Stop::new()?;
-    let server = Server { listener: ListenerOptions::new().stopped_by(&stop).max_clients(9).temporary()? };
+    let token = CancelToken::new()?;
+    let server = Server { listener: ListenerOptions::new().cancelled_by(&token).max_clients(9).temporary()? };
     let path = server.listener.path().clone();
-    let client = ConnectOptions::new().stopped_by(&stop).connect(&path)?;
+    let client = ConnectOptions::new().cancelled_by(&token).connect(&path)?;
     let (reader, writer): (ReadHalf, WriteHalf) = client.split();
     let mut client = Connection::reunite(reader, writer)?;
     let mut accepted = server.listener.accept()?;
@@ -51,9 +51,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             client.send(&(word.len() as u64))?;
         }
         let wire = Wire::default().with_framing(Checked::default());
-        let agreement = Agreement::new().with_wire(wire).within(Duration::from_secs(9));
-        let mut client = agreement.make::<u64, WithHandles<u32>>(server.listener.accept()?)?;
-        let (number, mut handles) = client.recv_with()?;
+        let handshake = Handshake::new().with_wire(wire).timeout(Duration::from_secs(9));
+        let mut client = handshake.make::<u64, WithHandles<u32>>(server.listener.accept()?)?;
+        let (number, mut handles) = client.recv_with_handles()?;
         handles.take::<File>(number)?;
         client.send(&1)?;
         client.finish()?;
@@ -67,11 +67,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     halves.jobs.finish()?;
 
     let wire = Wire::default().with_framing(Checked::default());
-    let agreement = Agreement::new().with_wire(wire);
-    let mut client = agreement.make::<WithHandles<u32>, u64>(Connection::connect(&path)?)?;
+    let handshake = Handshake::new().with_wire(wire);
+    let mut client = handshake.make::<WithHandles<u32>, u64>(Connection::connect(&path)?)?;
     let mut handles = Handles::new();
     let number = handles.add(tempfile::tempfile()?);
-    client.send_with(&number, &mut handles)?;
+    client.send_with_handles(&number, &mut handles)?;
     assert_eq!(client.by_ref().map(Result::unwrap).sum::<u64>(), 1);
     serving.join().unwrap()?;
     Ok(())

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Closed, Open};
-use typed_pipe::{EndOfWriters, Pipe, PipeOptions, ReadEnd, Stop, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::{OnHangup, Pipe, PipeOptions, ReadEnd, CancelToken, TypedReceiver, TypedSender, WriteEnd};
 
 struct Server {
     jobs: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>>,
@@ -26,8 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut pipe = end.into_pipe();
 
     // Borrowed, with options.
-    let stop = Stop::new()?;
-    let reader = pipe.reader().stopped_by(&stop).end_of_writers(EndOfWriters::NextWriter);
+    let token = CancelToken::new()?;
+    let reader = pipe.reader().cancelled_by(&token).on_hangup(OnHangup::NextWriter);
     if let Ok(open) = reader.open_timeout(Duration::from_secs(1)) {
         drop(open.close());
     }

@@ -14,21 +14,24 @@ pub(crate) struct Figures {
     pub(crate) ours: f64,
     /// The best of the other sides, the median of its rounds.
     pub(crate) other: f64,
-    /// How many times faster ours is: the median of the pairs.
+    /// How many times faster ours is, or where a time is told, how many times as long it takes: the median of the pairs.
     pub(crate) ratio: f64,
-    /// The pair that was the worst for ours.
+    /// The smallest ratio of a pair.
     pub(crate) min: f64,
-    /// The pair that was the best for ours.
+    /// The largest one.
     pub(crate) max: f64,
     pub(crate) unit: &'static str,
     #[serde(skip)]
     pub(crate) against: &'static str,
+    /// Whether less is better.
+    #[serde(skip)]
+    pub(crate) is_time: bool,
 }
 
 impl Figures {
     /// Runs ours and the other sides in turn, so that what disturbs the machine disturbs both.
     pub(crate) fn measure(scenario: &Scenario, pairs: usize, time: Duration) -> Done<Self> {
-        let run = |side: &Side| -> Done<f64> { Ok(side.run(time)? * scenario.unit.a_message) };
+        let run = |side: &Side| -> Done<f64> { Ok(scenario.unit.of(side.run(time)?)) };
         let mut ours = Vec::new();
         let mut others = vec![Vec::new(); scenario.others.len()];
         for pair in 0..pairs {
@@ -59,6 +62,7 @@ impl Figures {
             max: ratios.iter().copied().fold(0.0, f64::max),
             unit: scenario.unit.name,
             against: side.name,
+            is_time: scenario.unit.is_time,
         })
     }
 }

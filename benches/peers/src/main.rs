@@ -4,6 +4,7 @@ mod by_hand;
 /// The tests of the crate draw with it, too.
 #[path = "../../../tests/pictures/chart.rs"]
 mod chart;
+mod delimited;
 mod figures;
 mod message;
 mod ours;
@@ -60,7 +61,7 @@ fn compare(options: &Options) -> Done {
             continue;
         }
         let figures = Figures::measure(scenario, options.pairs, options.time)?;
-        let Figures { ours, other, ratio, min, max, unit, against } = &figures;
+        let Figures { ours, other, ratio, min, max, unit, against, .. } = &figures;
         let digits = if *ours < 1000.0 { 2 } else { 0 };
         println!(
             "{:<26}{ratio:>8.2}{min:>8.2}{max:>8.2}  {ours:.digits$} and {other:.digits$} {unit} ({against})",
@@ -69,7 +70,7 @@ fn compare(options: &Options) -> Done {
         results.push((scenario.name, figures));
     }
     if let Some(file) = &options.svg {
-        let rows = results.iter().map(|(name, Figures { ratio, min, max, .. })| chart::Row {
+        let rows = results.iter().filter(|(_, figures)| !figures.is_time).map(|(name, Figures { ratio, min, max, .. })| chart::Row {
             name: (*name).to_owned(),
             ratio: *ratio,
             min: *min,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
 
-use typed_pipe::wire::{Shared, Wire};
+use typed_pipe::wire::{MultiWriter, Wire};
 use typed_pipe::{Pipe, PipePath, ReadEnd, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::message::{Article, Quote, payload};
@@ -100,7 +100,7 @@ pub(crate) fn ask_spinning(round: &Round) -> Done<f64> {
     let back = Pipe::temporary()?;
     let mut pace = round.start_apart(16, &[text(there.path())?, text(back.path())?])?;
     let mut there = there.into_writer().open()?.into_sender::<Quote>();
-    let mut back = back.into_reader().open()?.spinning(SPIN).into_receiver::<Quote>();
+    let mut back = back.into_reader().open()?.busy_poll(SPIN).into_receiver::<Quote>();
     let mut quote = Quote::sample();
     while pace.goes_on() {
         there.send(&quote)?;
@@ -111,7 +111,7 @@ pub(crate) fn ask_spinning(round: &Round) -> Done<f64> {
 
 /// Sends each quote back, and spins before it sleeps.
 pub(crate) fn answer_spinning(told: &[String]) -> Done<Infallible> {
-    let there = ReadEnd::at(path(told.first())?)?.open()?.spinning(SPIN);
+    let there = ReadEnd::at(path(told.first())?)?.open()?.busy_poll(SPIN);
     let mut there = there.into_receiver::<Quote>();
     let mut back = TypedSender::<Quote>::connect(path(told.get(1))?)?;
     loop {
@@ -174,8 +174,8 @@ pub(crate) fn batch_articles(told: &[String]) -> Done<Infallible> {
     }
 }
 
-fn shared() -> Wire<Shared> {
-    Wire::default().with_framing(Shared::default())
+fn shared() -> Wire<MultiWriter> {
+    Wire::default().with_framing(MultiWriter::default())
 }
 
 fn path(told: Option<&String>) -> Done<&String> {

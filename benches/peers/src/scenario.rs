@@ -1,5 +1,9 @@
 //! The table of all that is measured.
 
+use typed_pipe::wire::LengthPrefixed;
+use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines};
+
+use crate::delimited::{self, OfOnesOwn};
 use crate::round::Side;
 use crate::{
     ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_python, over_tokio,
@@ -20,15 +24,32 @@ pub(crate) struct Unit {
     pub(crate) name: &'static str,
     /// How much of it a message is.
     pub(crate) a_message: f64,
+    /// Whether it is a time, of which less is better.
+    pub(crate) is_time: bool,
 }
 
-const MESSAGES: Unit = Unit { name: "messages/s", a_message: 1.0 };
-const ROUND_TRIPS: Unit = Unit { name: "round trips/s", a_message: 1.0 };
-const GB_OF_64K: Unit = Unit { name: "GB/s", a_message: 65_536.0 / 1e9 };
-const GB_OF_1M: Unit = Unit { name: "GB/s", a_message: 1_048_576.0 / 1e9 };
+impl Unit {
+    const fn rate(name: &'static str, a_message: f64) -> Self {
+        Self { name, a_message, is_time: false }
+    }
+
+    /// So many messages a second, in this unit.
+    pub(crate) fn of(&self, messages: f64) -> f64 {
+        if self.is_time { self.a_message / messages } else { self.a_message * messages }
+    }
+}
+
+const MESSAGES: Unit = Unit::rate("messages/s", 1.0);
+const ROUND_TRIPS: Unit = Unit::rate("round trips/s", 1.0);
+const GB_OF_64K: Unit = Unit::rate("GB/s", 65_536.0 / 1e9);
+const GB_OF_1M: Unit = Unit::rate("GB/s", 1_048_576.0 / 1e9);
+const MILLISECONDS: Unit = Unit { name: "ms a message", a_message: 1e3, is_time: true };
 
 const K64: usize = 64 << 10;
 const M1: usize = 1 << 20;
+const MB1: usize = 1_000_000;
+const MB5: usize = 5_000_000;
+const MB50: usize = 50_000_000;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "send_vs_raw", unit: MESSAGES, ours: &SEND, others: &[&RAW_SEND] },
@@ -115,7 +136,32 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
     Scenario { name: "async_vs_tokio", unit: MESSAGES, ours: &ASYNC, others: &[&TOKIO_BATCH] },
+    long("lines_1m_vs_prefixed", &LINES_1M, BESIDE_1M),
+    long("lines_5m_vs_prefixed", &LINES_5M, BESIDE_5M),
+    long("lines_50m_vs_prefixed", &LINES_50M, BESIDE_50M),
+    long("text_1m_vs_prefixed", &TEXT_1M, BESIDE_1M),
+    long("text_5m_vs_prefixed", &TEXT_5M, BESIDE_5M),
+    long("base64_1m_vs_prefixed", &BASE64_1M, BESIDE_1M),
+    long("base64_5m_vs_prefixed", &BASE64_5M, BESIDE_5M),
+    long("base64_50m_vs_prefixed", &BASE64_50M, BESIDE_50M),
+    long("datagrams_5m_vs_prefixed", &DATAGRAMS_5M, BESIDE_5M),
+    long("delimited_1m_vs_prefixed", &DELIMITED_1M, BESIDE_1M),
+    long("delimited_5m_vs_prefixed", &DELIMITED_5M, BESIDE_5M),
+    long("delimited_50m_vs_prefixed", &DELIMITED_50M, BESIDE_50M),
 ];
+
+const BESIDE_1M: &[&Side] = &[&PREFIXED_1M];
+const BESIDE_5M: &[&Side] = &[&PREFIXED_5M];
+const BESIDE_50M: &[&Side] = &[&PREFIXED_50M];
+
+/// How long a message takes beside the same one on the usual framing.
+const fn long(
+    name: &'static str,
+    ours: &'static Side,
+    others: &'static [&'static Side],
+) -> Scenario {
+    Scenario { name, unit: MILLISECONDS, ours, others }
+}
 
 impl Scenario {
     /// The module of Python that it needs and this machine does not have.
@@ -142,7 +188,7 @@ static SEND: Side = Side { name: "typed-pipe, send", measure: ours::receive, wor
 static BATCH: Side = Side { name: "typed-pipe, feed", measure: ours::receive, work: ours::batch };
 static RTT: Side = Side { name: "typed-pipe, round trip", measure: ours::ask, work: ours::answer };
 static RTT_SPIN: Side = Side {
-    name: "typed-pipe, spinning round trip",
+    name: "typed-pipe, busy_poll round trip",
     measure: ours::ask_spinning,
     work: ours::answer_spinning,
 };
@@ -176,6 +222,54 @@ static ASYNC: Side = Side {
     measure: ours_async::receive,
     work: ours_async::batch,
 };
+
+static LINES_1M: Side = lines::<MB1>("typed-pipe, lines of 1 MB");
+static LINES_5M: Side = lines::<MB5>("typed-pipe, lines of 5 MB");
+static LINES_50M: Side = lines::<MB50>("typed-pipe, lines of 50 MB");
+static TEXT_1M: Side = text::<MB1>("typed-pipe, into_text, 1 MB");
+static TEXT_5M: Side = text::<MB5>("typed-pipe, into_text, 5 MB");
+static BASE64_1M: Side = base64::<MB1>("typed-pipe, base64 lines of 1 MB");
+static BASE64_5M: Side = base64::<MB5>("typed-pipe, base64 lines of 5 MB");
+static BASE64_50M: Side = base64::<MB50>("typed-pipe, base64 lines of 50 MB");
+static DATAGRAMS_5M: Side = Side {
+    name: "typed-pipe, base64 datagrams of 5 MB",
+    measure: delimited::receive::<Base64Datagrams>,
+    work: delimited::send::<Base64Datagrams, MB5>,
+};
+static DELIMITED_1M: Side = of_ones_own::<MB1>("typed-pipe, a framing of one's own, 1 MB");
+static DELIMITED_5M: Side = of_ones_own::<MB5>("typed-pipe, a framing of one's own, 5 MB");
+static DELIMITED_50M: Side = of_ones_own::<MB50>("typed-pipe, a framing of one's own, 50 MB");
+static PREFIXED_1M: Side = prefixed::<MB1>("typed-pipe, length-prefixed texts of 1 MB");
+static PREFIXED_5M: Side = prefixed::<MB5>("typed-pipe, length-prefixed texts of 5 MB");
+static PREFIXED_50M: Side = prefixed::<MB50>("typed-pipe, length-prefixed texts of 50 MB");
+
+const fn lines<const LEN: usize>(name: &'static str) -> Side {
+    Side { name, measure: delimited::receive::<Lines>, work: delimited::send::<Lines, LEN> }
+}
+
+const fn text<const LEN: usize>(name: &'static str) -> Side {
+    Side { name, measure: delimited::receive_text, work: delimited::send::<Lines, LEN> }
+}
+
+const fn base64<const LEN: usize>(name: &'static str) -> Side {
+    Side {
+        name,
+        measure: delimited::receive::<Base64Lines>,
+        work: delimited::send::<Base64Lines, LEN>,
+    }
+}
+
+const fn of_ones_own<const LEN: usize>(name: &'static str) -> Side {
+    Side { name, measure: delimited::receive::<OfOnesOwn>, work: delimited::send::<OfOnesOwn, LEN> }
+}
+
+const fn prefixed<const LEN: usize>(name: &'static str) -> Side {
+    Side {
+        name,
+        measure: delimited::receive::<LengthPrefixed>,
+        work: delimited::send::<LengthPrefixed, LEN>,
+    }
+}
 
 static RAW_SEND: Side =
     Side { name: "raw, a write a message", measure: raw::receive, work: raw::send };

@@ -24,30 +24,30 @@ pub(super) fn make_fifo(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io:
     }
 }
 
-/// Waits for bytes or the end of the writers, or for the stop; tells whether each came.
+/// Waits for bytes or the end of the writers, or for the cancelled token; tells whether each came.
 ///
 /// Neither `poll` nor `kqueue` tells of the last writer of a FIFO that left; `select` does.
 pub(super) fn select_readable(
     fd: BorrowedFd<'_>,
-    stop: Option<BorrowedFd<'_>>,
+    token: Option<BorrowedFd<'_>>,
     time: Option<&Timespec>,
 ) -> rustix::io::Result<(bool, bool)> {
     let fd = fd.as_raw_fd();
-    let stop = stop.map(|stop| stop.as_raw_fd());
-    let count = fd.max(stop.unwrap_or(0)) + 1;
+    let token = token.map(|token| token.as_raw_fd());
+    let count = fd.max(token.unwrap_or(0)) + 1;
     // On the heap and as long as it must be: the descriptors may be beyond FD_SETSIZE.
     let mut set = vec![FdSetElement::default(); fd_set_num_elements(2, count)];
     fd_set_insert(&mut set, fd);
-    if let Some(stop) = stop {
-        fd_set_insert(&mut set, stop);
+    if let Some(token) = token {
+        fd_set_insert(&mut set, token);
     }
     // SAFETY: the set has room for every descriptor below `count`, and holds only descriptors that are
     // borrowed over the whole call, hence open.
     unsafe { select(count, Some(&mut set), None, None, time)? };
-    let (mut readable, mut stopped) = (false, false);
+    let (mut readable, mut cancelled) = (false, false);
     for found in FdSetIter::new(&set) {
         readable |= found == fd;
-        stopped |= Some(found) == stop;
+        cancelled |= Some(found) == token;
     }
-    Ok((readable, stopped))
+    Ok((readable, cancelled))
 }

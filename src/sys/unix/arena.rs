@@ -48,7 +48,7 @@ pub(super) struct Arena {
     given: VecDeque<Given>,
     /// How many bytes were given, in all.
     count: u64,
-    /// How often in a row far smaller blocks were lent than this arena is made for. Below `PATIENCE`.
+    /// How often in a row far smaller blocks were lent than this arena is made for. Below `IDLE_ROUNDS`.
     idle: u8,
 }
 
@@ -110,7 +110,7 @@ impl Arena {
     fn is_idle(&mut self, before: usize, len: usize) -> bool {
         let wanted = wanted(self.pipe, before, len).unwrap_or(usize::MAX);
         self.idle = if wanted < self.pages.len / 4 { self.idle + 1 } else { 0 };
-        self.idle >= PATIENCE
+        self.idle >= IDLE_ROUNDS
     }
 
     fn take(&mut self, fd: BorrowedFd<'_>, before: usize, len: usize) -> bool {
@@ -227,7 +227,7 @@ fn block(before: usize, len: usize) -> Option<usize> {
     before.checked_next_multiple_of(page)?.checked_add(len.checked_next_multiple_of(page)?)
 }
 
-const PATIENCE: u8 = 8;
+const IDLE_ROUNDS: u8 = 8;
 
 /// What an arena is made of: huge pages, of which the kernel gives and takes back the parts faster than small pages,
 /// where these are not larger than those of x86-64.

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::PollFlags;
@@ -20,7 +21,7 @@ use crate::sys::{Wait, Way};
 /// An open pipe.
 #[derive(Debug)]
 pub(super) struct Description {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     way: Way,
     /// Whether others may have it too. Then its flags are theirs.
     shared: AtomicBool,
@@ -41,12 +42,24 @@ enum Anew {
 impl Description {
     /// One that was opened here, not to wait.
     pub(super) fn opened(fd: OwnedFd, way: Way) -> Self {
-        Self { fd, way, shared: AtomicBool::new(false), nonblocking: true, anew: Anew::Untried }
+        Self {
+            fd: Arc::new(fd),
+            way,
+            shared: AtomicBool::new(false),
+            nonblocking: true,
+            anew: Anew::Untried,
+        }
     }
 
     /// One that came from elsewhere.
     pub(super) fn adopted(fd: OwnedFd, way: Way) -> Self {
-        Self { fd, way, shared: AtomicBool::new(true), nonblocking: false, anew: Anew::Untried }
+        Self {
+            fd: Arc::new(fd),
+            way,
+            shared: AtomicBool::new(true),
+            nonblocking: false,
+            anew: Anew::Untried,
+        }
     }
 
     /// Shows it to who may pass it on: from now on it waits, and stays as it is.
@@ -62,9 +75,11 @@ impl Description {
     }
 
     /// Gives it away: as it is where it was shared, else waiting, as descriptors are expected to be.
-    pub(super) fn into_fd(self) -> OwnedFd {
+    ///
+    /// Once this is dropped, it is nobody else's.
+    pub(super) fn give(&self) -> Arc<OwnedFd> {
         self.show();
-        self.fd
+        Arc::clone(&self.fd)
     }
 
     /// Does one operation: plainly where nothing else can end the wait, else with `poll`.
@@ -154,11 +169,11 @@ mod tests {
     use rustix::pipe::pipe;
 
     use super::*;
-    use crate::sys::Until;
+    use crate::sys::WaitLimit;
 
     fn late() -> Wait<'static> {
         let end = Instant::now() + Duration::from_millis(20);
-        Wait { until: Until::Deadline(end), stop: None }
+        Wait { until: WaitLimit::Deadline(end), token: None }
     }
 
     /// As where there is no `/proc`, or the pipe is another user's.
@@ -207,7 +222,7 @@ mod tests {
                 assert_eq!([waits(&from), waits(&to)], [!nonblocking; 2]);
             }
             drop((from, to));
-            let forever = Wait { until: Until::Done, stop: None };
+            let forever = Wait { until: WaitLimit::Done, token: None };
             drop(reader);
             let told = writer.attempt(PollFlags::OUT, forever, |fd| write(fd, b"unheard"));
             assert_eq!(told.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
@@ -220,7 +235,7 @@ mod tests {
         let (from, to) = pipe().unwrap();
         let mut reader = Description::adopted(from, Way::In);
         write(&to, b"12").unwrap();
-        let forever = Wait { until: Until::Done, stop: None };
+        let forever = Wait { until: WaitLimit::Done, token: None };
         let mut buf = [0; 1];
         reader.attempt(PollFlags::IN, forever, |fd| read(fd, &mut buf)).unwrap();
         assert!(matches!(reader.anew, Anew::Untried));

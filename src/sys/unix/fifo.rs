@@ -4,14 +4,16 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use rustix::event::PollFlags;
 #[cfg(not(target_vendor = "apple"))]
 use rustix::fs::FileType;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, openat};
+use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
-use super::file::{expect_fifo, expect_trusted, look};
+use super::file::{ensure_fifo, ensure_trusted, look};
+use super::wait::ready;
 use crate::error::Obstacle;
-use crate::sys::Way;
+use crate::sys::{Wait, Way, obstacle};
 
 /// Makes a FIFO in a folder. The umask may take bits from the mode.
 #[cfg(not(target_vendor = "apple"))]
@@ -22,6 +24,33 @@ pub(super) fn make(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Resu
 #[cfg(target_vendor = "apple")]
 pub(super) use super::apple::make_fifo as make;
 
+/// A FIFO that was opened just now.
+pub(super) struct Opened {
+    pub(super) fd: OwnedFd,
+    /// What it was before.
+    before: Stat,
+}
+
+impl Opened {
+    /// How many bytes were in it before it was opened, at least. They were written to another reader, of whose
+    /// messages it may have taken a part.
+    ///
+    /// A writer that has waited for a reader may be quick. So nothing counts where something was written since.
+    pub(super) fn left_over(&self) -> io::Result<usize> {
+        let bytes = ioctl_fionread(&self.fd)?;
+        if bytes == 0 || written(&fstat(&self.fd)?) != written(&self.before) {
+            return Ok(0);
+        }
+        Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+}
+
+/// When something was written last.
+fn written(stat: &Stat) -> (i128, i128) {
+    #[allow(clippy::useless_conversion, reason = "the types differ by system")]
+    (stat.st_mtime.into(), stat.st_mtime_nsec.into())
+}
+
 /// Opens a FIFO, never waiting: a writing end that finds no reader is refused.
 ///
 /// What the name leads to is looked at before, since opening a device may do something, and again on
@@ -31,8 +60,9 @@ pub(super) fn open(
     name: &OsStr,
     way: Way,
     any_owner: bool,
-) -> io::Result<OwnedFd> {
-    expect_fifo(&look(folder, name)?)?;
+) -> io::Result<Opened> {
+    let before = look(folder, name)?;
+    ensure_fifo(&before)?;
     let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
     let fd = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
         Ok(fd) => fd,
@@ -40,11 +70,20 @@ pub(super) fn open(
         Err(error) => return Err(error.into()),
     };
     let stat = fstat(&fd)?;
-    expect_fifo(&stat)?;
+    ensure_fifo(&stat)?;
     if !any_owner {
-        expect_trusted(&stat)?;
+        ensure_trusted(&stat)?;
     }
-    Ok(fd)
+    Ok(Opened { fd, before })
+}
+
+/// Whether somebody reads from it.
+pub(super) fn is_read(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
+    match open(folder, name, Way::Out, false) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(obstacle(&error), Some(Obstacle::NoReader)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Refuses to read where another end reads: two readers would take each other's bytes.
@@ -73,6 +112,13 @@ pub(super) fn has_writer(fd: BorrowedFd<'_>) -> io::Result<Option<bool>> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn has_writer(_: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     Ok(None)
+}
+
+/// Whether nobody is left of the other side that was there. Elsewhere than on Linux it is not known.
+pub(super) fn is_left_alone(fd: BorrowedFd<'_>) -> bool {
+    // An empty interest asks for nothing but this news.
+    cfg!(any(target_os = "linux", target_os = "android"))
+        && ready(fd, PollFlags::empty(), Wait::NOW).is_ok()
 }
 
 /// Opens the same end of the same pipe once more, not to wait, and with no memory of the writers that left.

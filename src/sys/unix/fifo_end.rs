@@ -3,16 +3,20 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, OFlags, fcntl_getfl, fstat};
-use rustix::io::{read, readv};
+use rustix::io::{Errno, read, readv, retry_on_intr};
 
 use super::description::Description;
-use super::file::expect_fifo;
+use super::fifo::Opened;
+use super::file::{ensure_fifo, look};
 use super::lending::Lending;
+use super::owned_name::has_owner;
 use super::wait::{pause, ready, ready_or_time};
 use super::{fifo, signal};
 use crate::error::Obstacle;
@@ -33,7 +37,24 @@ pub(super) struct FifoEnd {
     /// What the claim to be the only reader hangs on, once `pipe` was opened anew.
     claim: Option<Description>,
     writers: Writers,
+    /// How many bytes were there that another reader has left.
+    left_over: usize,
+    /// Whether they, or the rest of them, would be read as if a message began there.
+    astray: bool,
+    /// By what path a client came, and finds a FIFO that has taken the place of this one.
+    origin: Option<Origin>,
+    /// Where the end of an owner tells that it was closed before the other side had left.
+    cut: Option<Arc<AtomicBool>>,
+    /// Whether something was written.
+    wrote: bool,
     lending: Lending,
+}
+
+/// How a client's reading end was opened.
+#[derive(Debug)]
+struct Origin {
+    path: PathBuf,
+    any_owner: bool,
 }
 
 /// What a reading end knows of the writers.
@@ -53,45 +74,88 @@ impl FifoEnd {
         if way == Way::Out {
             signal::quiet(pipe.as_fd());
         }
-        Self { pipe, claim: None, writers: Writers::Awaited, lending: Lending::default() }
+        Self {
+            pipe,
+            claim: None,
+            writers: Writers::Awaited,
+            left_over: 0,
+            astray: false,
+            origin: None,
+            cut: None,
+            wrote: false,
+            lending: Lending::default(),
+        }
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        Self::wait_to_open(way, wait, || fifo::open(CWD, path.as_os_str(), way, any_owner))
+        let open = || fifo::open(CWD, path.as_os_str(), way, any_owner);
+        let mut end = Self::wait_to_open(way, wait, open)?;
+        if way == Way::In {
+            // In a FIFO that others made there may be something for whoever reads first.
+            end.astray = end.left_over > 0 && has_owner(path);
+            end.origin = Some(Origin { path: path.to_owned(), any_owner });
+        }
+        Ok(end)
     }
 
     /// Tries to open until there is what must be there, or the wait ends.
     pub(super) fn wait_to_open(
         way: Way,
         wait: Wait<'_>,
-        mut attempt: impl FnMut() -> io::Result<OwnedFd>,
+        mut attempt: impl FnMut() -> io::Result<Opened>,
     ) -> io::Result<Self> {
-        let fd = try_until(wait, pause, || {
-            let fd = attempt()?;
-            if way == Way::In {
-                fifo::claim_reading(fd.as_fd())?;
+        let (fd, left_over) = try_until(wait, pause, || {
+            let opened = attempt()?;
+            if way == Way::Out {
+                return Ok((opened.fd, 0));
             }
-            Ok(fd)
+            let left_over = opened.left_over()?;
+            fifo::claim_reading(opened.fd.as_fd())?;
+            Ok((opened.fd, left_over))
         })?;
-        Ok(Self::new(Description::opened(fd, way), way))
+        let mut end = Self::new(Description::opened(fd, way), way);
+        end.left_over = left_over;
+        Ok(end)
+    }
+
+    /// Lets the owner, whose end this is, know whether a stream is cut when it is closed.
+    pub(super) fn tell_of_cut(&mut self, cut: &Arc<AtomicBool>) {
+        self.cut = Some(Arc::clone(cut));
+    }
+
+    /// Takes what another reader has left out of the FIFO. It is not read.
+    pub(super) fn forget_left_over(&mut self) -> io::Result<()> {
+        let mut buf = [0; 4096];
+        while self.left_over > 0 {
+            let most = self.left_over.min(buf.len());
+            match retry_on_intr(|| read(self.pipe.as_fd(), buf.get_mut(..most).unwrap_or_default()))
+            {
+                Ok(0) | Err(Errno::AGAIN) => break,
+                Ok(bytes) => self.left_over -= bytes,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        (self.left_over, self.astray) = (0, false);
+        Ok(())
     }
 
     pub(super) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
-        match expect_way(&fd, way) {
+        match ensure_way(&fd, way) {
             Ok(()) => Ok(Self::new(Description::adopted(fd, way), way)),
             Err(error) => Err((fd, error)),
         }
     }
 
     /// Gives the descriptor away: as it is where it came from elsewhere, else blocking as descriptors are expected to be.
-    pub(super) fn into_handle(self) -> OwnedFd {
-        let fd = self.pipe.into_fd();
-        if let Some(claim) = self.claim {
+    pub(super) fn into_handle(mut self) -> Option<OwnedFd> {
+        let fd = self.pipe.give();
+        if let Some(claim) = self.claim.take() {
             // The claim goes with the descriptor.
             drop(claim);
             let _ = fifo::claim_reading(fd.as_fd());
         }
-        fd
+        drop(self);
+        Arc::into_inner(fd)
     }
 
     /// The descriptor, for others.
@@ -126,7 +190,7 @@ impl FifoEnd {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        self.pipe.attempt(PollFlags::OUT, wait, |fd| signal::write_quietly(fd, bufs))
+        self.put(wait, |fd| signal::write_quietly(fd, bufs))
     }
 
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -143,7 +207,7 @@ impl FifoEnd {
 
     pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         let mut lending = mem::take(&mut self.lending);
-        let given = self.pipe.attempt(PollFlags::OUT, wait, |fd| lending.give(fd, wait.is_plain()));
+        let given = self.put(wait, |fd| lending.give(fd, wait.is_plain()));
         self.lending = lending;
         given
     }
@@ -163,7 +227,7 @@ impl FifoEnd {
     pub(super) fn ask_for_buffer(&self, bytes: usize) {
         let mut bytes = bytes;
         // Above the limit for users the system refuses, instead of giving what it would allow.
-        while rustix::pipe::fcntl_setpipe_size(&self.pipe, bytes) == Err(rustix::io::Errno::PERM)
+        while rustix::pipe::fcntl_setpipe_size(&self.pipe, bytes) == Err(Errno::PERM)
             && bytes > 4096
         {
             bytes /= 2;
@@ -184,7 +248,7 @@ impl FifoEnd {
             match ready(self.pipe.as_fd(), PollFlags::empty(), Wait::NOW) {
                 // It may have taken the rest just before it left.
                 Ok(()) if rustix::io::ioctl_fionread(&self.pipe)? == 0 => Ok(true),
-                Ok(()) => Err(rustix::io::Errno::PIPE.into()),
+                Ok(()) => Err(Errno::PIPE.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(Obstacle::NotTaken.into())
                 }
@@ -222,6 +286,9 @@ impl FifoEnd {
 
     /// After the last writer left: the next read waits for the next writer.
     pub(super) fn renew(&mut self) -> io::Result<()> {
+        if self.follow()? {
+            return Ok(());
+        }
         if let Some(fd) = fifo::reopen(self.pipe.as_fd(), Way::In)? {
             // The claim is not let go of in between: another reader may be waiting for just that.
             let before = mem::replace(&mut self.pipe, Description::opened(fd, Way::In));
@@ -231,9 +298,28 @@ impl FifoEnd {
         Ok(())
     }
 
+    /// Goes to the FIFO that has taken the place of this one under its name, if one has; tells whether it did.
+    fn follow(&mut self) -> io::Result<bool> {
+        let Some(Origin { path, any_owner }) = &self.origin else { return Ok(false) };
+        let Ok(there) = look(CWD, path.as_os_str()) else { return Ok(false) };
+        let here = fstat(&self.pipe)?;
+        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) {
+            return Ok(false);
+        }
+        let followed = Self::open(path, Way::In, *any_owner, Wait::NOW);
+        match followed {
+            Ok(end) => {
+                *self = end;
+                Ok(true)
+            }
+            // It is gone again, or is nothing to follow.
+            Err(_) => Ok(false),
+        }
+    }
+
     /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
     #[cfg(feature = "tokio")]
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn look_interval(&self) -> Option<Duration> {
         match self.writers {
             // Only `select` tells of the end of the writers there, and no task can wait for that.
             _ if cfg!(target_vendor = "apple") => Some(LOOK_AT_WRITERS),
@@ -244,10 +330,10 @@ impl FifoEnd {
 
     /// What a reader must see for itself, beside whether there is something to read.
     #[cfg(feature = "tokio")]
-    pub(super) fn look(&self) -> io::Result<()> {
+    pub(super) fn look(&mut self) -> io::Result<bool> {
         match self.writers {
-            Writers::Awaited | Writers::AwaitedStill => self.expect_name(),
-            Writers::Seen | Writers::Gone => Ok(()),
+            Writers::Awaited | Writers::AwaitedStill => self.ensure_name(),
+            Writers::Seen | Writers::Gone => Ok(false),
         }
     }
 
@@ -256,6 +342,9 @@ impl FifoEnd {
         wait: Wait<'_>,
         mut read: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
+        if self.astray {
+            return Err(Obstacle::Astray.into());
+        }
         loop {
             match self.writers {
                 Writers::Gone => return Ok(0),
@@ -269,25 +358,73 @@ impl FifoEnd {
                 self.writers = Writers::AwaitedStill;
                 continue;
             }
+            // Where this one was replaced, that was its next owner, who lets those go that wait for a writer.
+            if read == 0 && self.writers == Writers::Awaited && self.follow()? {
+                continue;
+            }
             self.writers = if read == 0 { Writers::Gone } else { Writers::Seen };
             return Ok(read);
         }
     }
 
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
-    fn await_writer(&self, wait: Wait<'_>) -> io::Result<()> {
+    fn await_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         while !ready_or_time(self.pipe.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
-            self.expect_name()?;
+            self.ensure_name()?;
         }
         Ok(())
     }
 
-    /// Fails where no writer is there, and none can come by the name any more.
-    fn expect_name(&self) -> io::Result<()> {
-        if fstat(&self.pipe)?.st_nlink == 0 && fifo::has_writer(self.pipe.as_fd())? == Some(false) {
-            return Err(Obstacle::NameGone.into());
+    /// Fails where no writer is there, and none can come by the name any more. Where the name leads to another FIFO,
+    /// they come to that; tells whether this end is one of that now.
+    fn ensure_name(&mut self) -> io::Result<bool> {
+        if fstat(&self.pipe)?.st_nlink > 0 || fifo::has_writer(self.pipe.as_fd())? != Some(false) {
+            return Ok(false);
         }
-        Ok(())
+        if self.follow()? { Ok(true) } else { Err(Obstacle::NameGone.into()) }
+    }
+
+    /// Writes in some way.
+    fn put(
+        &mut self,
+        wait: Wait<'_>,
+        write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self.pipe.attempt(PollFlags::OUT, wait, write) {
+            Ok(written) => {
+                self.wrote = true;
+                Ok(written)
+            }
+            Err(error) if self.cut.is_some() && error.kind() == io::ErrorKind::BrokenPipe => {
+                self.forget_unread();
+                Err(io::Error::new(error.kind(), Obstacle::ReaderLeft))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// After the last reader left: the next one does not begin with what this one has left. Only an owner does that,
+    /// who is alone on his side.
+    fn forget_unread(&self) {
+        let Ok(bytes @ 1..) = rustix::io::ioctl_fionread(&self.pipe) else { return };
+        // Where another reader comes meanwhile, that is its claim, and it finds what is there.
+        let Ok(Some(fd)) = fifo::reopen(self.pipe.as_fd(), Way::In) else { return };
+        if fifo::claim_reading(fd.as_fd()).is_ok() {
+            let mut end = Self::new(Description::opened(fd, Way::In), Way::In);
+            end.left_over = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let _ = end.forget_left_over();
+        }
+    }
+}
+
+impl Drop for FifoEnd {
+    fn drop(&mut self) {
+        let Some(cut) = &self.cut else { return };
+        // What it has not read from is whole, and what is left of those that have gone goes with this end.
+        let begun = self.wrote || self.writers == Writers::Seen;
+        if begun && !fifo::is_left_alone(self.pipe.as_fd()) {
+            cut.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -298,8 +435,8 @@ impl AsFd for FifoEnd {
 }
 
 /// Refuses what is not a pipe, or not open this way.
-fn expect_way(fd: &OwnedFd, way: Way) -> io::Result<()> {
-    expect_fifo(&fstat(fd)?)?;
+fn ensure_way(fd: &OwnedFd, way: Way) -> io::Result<()> {
+    ensure_fifo(&fstat(fd)?)?;
     let flags = fcntl_getfl(fd)?;
     let (access, wanted) = match way {
         Way::In => (OFlags::RDONLY, "reading alone"),

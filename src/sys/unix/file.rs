@@ -18,7 +18,7 @@ pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
 }
 
 /// Refuses what is not a FIFO.
-pub(super) fn expect_fifo(stat: &Stat) -> Result<(), Obstacle> {
+pub(super) fn ensure_fifo(stat: &Stat) -> Result<(), Obstacle> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Fifo => Ok(()),
         other => Err(Obstacle::NotAPipe(in_words(other))),
@@ -26,7 +26,7 @@ pub(super) fn expect_fifo(stat: &Stat) -> Result<(), Obstacle> {
 }
 
 /// Refuses what is not a socket.
-pub(super) fn expect_socket(stat: &Stat) -> Result<(), Obstacle> {
+pub(super) fn ensure_socket(stat: &Stat) -> Result<(), Obstacle> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Socket => Ok(()),
         other => Err(Obstacle::NotASocket(in_words(other))),
@@ -34,7 +34,7 @@ pub(super) fn expect_socket(stat: &Stat) -> Result<(), Obstacle> {
 }
 
 /// Refuses what is no file: a pipe, a socket, a folder, or a name without access.
-pub(crate) fn expect_file(fd: &OwnedFd) -> io::Result<()> {
+pub(crate) fn ensure_file(fd: &OwnedFd) -> io::Result<()> {
     match FileType::from_raw_mode(fstat(fd)?.st_mode) {
         FileType::RegularFile | FileType::CharacterDevice | FileType::BlockDevice => {}
         other => return Err(Obstacle::OtherHandle(in_words(other), "a file").into()),
@@ -59,7 +59,7 @@ pub(super) fn in_words(file: FileType) -> &'static str {
 }
 
 /// Refuses what belongs to anybody but this user.
-pub(super) fn expect_own(stat: &Stat) -> Result<(), Obstacle> {
+pub(super) fn ensure_own(stat: &Stat) -> Result<(), Obstacle> {
     match stat.st_uid {
         uid if uid == geteuid().as_raw() => Ok(()),
         uid => Err(Obstacle::OtherOwner { owner: uid.to_string() }),
@@ -67,12 +67,12 @@ pub(super) fn expect_own(stat: &Stat) -> Result<(), Obstacle> {
 }
 
 /// Refuses what belongs to anybody but this user and root.
-pub(super) fn expect_trusted(stat: &Stat) -> Result<(), Obstacle> {
-    expect_trusted_user(stat.st_uid)
+pub(super) fn ensure_trusted(stat: &Stat) -> Result<(), Obstacle> {
+    ensure_trusted_user(stat.st_uid)
 }
 
 /// Refuses anybody but this user and root.
-pub(super) fn expect_trusted_user(uid: u32) -> Result<(), Obstacle> {
+pub(super) fn ensure_trusted_user(uid: u32) -> Result<(), Obstacle> {
     if uid == geteuid().as_raw() || uid == Uid::ROOT.as_raw() {
         return Ok(());
     }

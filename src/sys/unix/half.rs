@@ -17,9 +17,9 @@ use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::rights::{self, Batch};
-use super::wait::{expect_no_stop, ready, ready_or_time, until_done};
+use super::wait::{ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
-use crate::sys::{MOST_HANDLES, Until, Wait};
+use crate::sys::{MAX_HANDLES, Wait, WaitLimit};
 
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
@@ -29,7 +29,7 @@ const PIECE: usize = 64 * 1024;
 pub(super) const LOOK_AT_READER: Duration = Duration::from_millis(20);
 
 /// So many handles are kept of messages that nobody has asked for yet.
-const MOST_KEPT: usize = 2 * MOST_HANDLES;
+const MOST_KEPT: usize = 2 * MAX_HANDLES;
 
 /// What the halves share.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(super) struct Receiving {
 impl Receiving {
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         if !self.backlog.is_empty() {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             let bytes = self.backlog.read(buf)?;
             if self.backlog.is_empty() {
                 // The memory goes back: most of the time nothing is taken in.
@@ -217,7 +217,7 @@ impl Receiving {
         match self.take_in(limit)? {
             Intake::Some => Ok(self.backlog.len() - before),
             Intake::Nothing => Err(io::ErrorKind::WouldBlock.into()),
-            Intake::Full => Err(Obstacle::Congested.into()),
+            Intake::Full => Err(Obstacle::Deadlock.into()),
             Intake::Ended => Ok(0),
         }
     }
@@ -233,7 +233,7 @@ impl Receiving {
         Ok(usize::try_from(waiting).unwrap_or(usize::MAX).saturating_add(self.backlog.len()))
     }
 
-    pub(super) fn let_in(&mut self) {
+    pub(super) fn allow_handles(&mut self) {
         if !self.lets_in {
             rights::allow(self.side.fd());
             self.lets_in = true;
@@ -295,7 +295,7 @@ impl Sending {
             match self.send(bufs, wait) {
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock
-                        && !matches!(wait.until, Until::Now) =>
+                        && !matches!(wait.until, WaitLimit::Now) =>
                 {
                     ready_or_time(self.side.fd(), PollFlags::OUT, LOOK_AT_READER, wait)?;
                 }
@@ -312,7 +312,7 @@ impl Sending {
     /// Sends what there is room for. Only a plain wait is one of the call itself.
     fn send(&self, bufs: &[IoSlice<'_>], wait: Wait<'_>) -> io::Result<usize> {
         let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
-        let once = Wait { until: Until::Now, ..wait };
+        let once = Wait { until: WaitLimit::Now, ..wait };
         let sent = until_done(self.side.fd(), PollFlags::OUT, once, |fd| match bufs {
             [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
             _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL),
@@ -334,14 +334,14 @@ impl Sending {
         wait: Wait<'_>,
     ) -> io::Result<usize> {
         loop {
-            match self.write(&[IoSlice::new(bytes)], Wait { until: Until::Now, ..wait }) {
+            match self.write(&[IoSlice::new(bytes)], Wait { until: WaitLimit::Now, ..wait }) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return written,
             }
             let asked = match incoming.take_in(limit)? {
                 Intake::Some => continue,
                 Intake::Nothing => PollFlags::OUT | PollFlags::IN,
-                Intake::Full => return Err(Obstacle::Congested.into()),
+                Intake::Full => return Err(Obstacle::Deadlock.into()),
                 Intake::Ended => PollFlags::OUT,
             };
             ready_or_time(self.side.fd(), asked, LOOK_AT_READER, wait)?;
@@ -484,18 +484,18 @@ mod tests {
     use crate::sys::Event;
 
     #[test]
-    fn a_stop_goes_before_what_was_taken_in() {
+    fn a_cancel_token_goes_before_what_was_taken_in() {
         let (one, mut other) = UnixStream::pair().unwrap();
         let (mut from, mut to) = halves(one.into());
         while to.write(&[IoSlice::new(&[7; 1000])], Wait::NOW).is_ok() {}
         other.write_all(b"news").unwrap();
         let error = to.write_or_take_in(&mut from, 100, &[7; 1000], Wait::NOW).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        let stop = Event::new().unwrap();
-        stop.set();
+        let token = Event::new().unwrap();
+        token.set();
         let mut buf = [0; 8];
-        let error = from.read(&mut buf, Wait { until: Until::Done, stop: Some(&stop) });
-        assert!(error.unwrap_err().to_string().contains("stopped"));
+        let error = from.read(&mut buf, Wait { until: WaitLimit::Done, token: Some(&token) });
+        assert!(error.unwrap_err().to_string().contains("cancelled"));
         assert_eq!(from.read(&mut buf, Wait::NOW).unwrap(), 4);
     }
 }

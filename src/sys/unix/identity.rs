@@ -62,6 +62,25 @@ impl Identity {
     }
 }
 
+/// Lets those go who wait in the system's own way until somebody opens the other side of a FIFO that nobody will open
+/// any more. They find that nobody is there.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn let_go(fifo: &Identity) {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::OFlags;
+    let path = format!("/proc/self/fd/{}", fifo.keep.0.as_raw_fd());
+    for access in [OFlags::RDONLY, OFlags::WRONLY] {
+        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        // Closed at once: what they write meanwhile would be lost.
+        drop(retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty())));
+    }
+}
+
+/// On the other systems nothing leads to a file without a name.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn let_go(_: &Identity) {}
+
 /// A descriptor of the file itself, which is neither a reader nor a writer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[derive(Debug)]

@@ -3,23 +3,29 @@
 //! It is a file beside the FIFO, since FIFOs themselves cannot be locked everywhere. The kernel lets go
 //! of the lock when the owner dies, however it dies; the file itself stays then. It is empty until its owner is about
 //! to put something under the name: only one that is not tells the next owner that what is beside it was left behind.
+//! Nobody but this user can hold the lock, since the file is for nobody else: not even for those who may write to the
+//! FIFO, and could hold a lock on that.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate, openat,
-    unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate,
+    openat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file::{expect_own, in_words, look};
+use super::file::{ensure_own, in_words, look};
 use crate::error::Obstacle;
 use crate::sys::obstacle;
 
 /// What the name of the lock has after that of the FIFO.
 pub(super) const ENDING: &str = ".lock";
+
+/// What the name has after that of the FIFO, of what is about to take its place. No longer than the other.
+pub(super) const SPARE: &str = ".next";
 
 const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 
@@ -27,14 +33,40 @@ const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 pub(super) struct Lock {
     file: OwnedFd,
     name: OsString,
-    /// Whether an owner died without removing the file.
-    left_behind: bool,
+    /// What an owner that died has left of itself.
+    left: Left,
     /// Whether it was not there before.
     made: bool,
 }
 
-/// The length of the file of an owner that has put something under the name, or is about to.
-const CLAIMED: u8 = 1;
+/// What an owner left behind that died. The length of the file tells it, which takes no room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// There was none, or it has put nothing under the name.
+    Nothing,
+    /// What is under the name is of its making.
+    Own,
+    /// That, and under the [spare](SPARE) name perhaps what was to take its place.
+    OwnAndSpare,
+    /// What is under the name was made by others, and it used that.
+    Found,
+}
+
+impl Left {
+    fn of_length(length: u8) -> Option<Self> {
+        let all = [Self::Nothing, Self::Own, Self::OwnAndSpare, Self::Found];
+        all.into_iter().find(|left| left.length() == length)
+    }
+
+    fn length(self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::Own => 1,
+            Self::OwnAndSpare => 2,
+            Self::Found => 3,
+        }
+    }
+}
 
 impl Lock {
     /// Locks a name, or fails with [`Obstacle::InUse`] at once.
@@ -57,9 +89,21 @@ impl Lock {
         }
     }
 
+    /// Whether there is such a file beside what has this name.
+    pub(super) fn is_beside(folder: &Path, fifo: &OsStr) -> bool {
+        let mut name = fifo.to_owned();
+        name.push(ENDING);
+        look(CWD, folder.join(name).as_os_str()).is_ok_and(|stat| {
+            let length = u8::try_from(stat.st_size).ok().and_then(Left::of_length);
+            // The owner may be another user.
+            FileType::from_raw_mode(stat.st_mode).is_file()
+                && matches!(length, Some(Left::Own | Left::OwnAndSpare))
+        })
+    }
+
     /// Opens the file, or makes it.
     fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
-        let of = |file, made| Self { file, name: name.to_owned(), left_behind: false, made };
+        let of = |file, made| Self { file, name: name.to_owned(), left: Left::Nothing, made };
         let flags =
             OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         loop {
@@ -71,13 +115,13 @@ impl Lock {
             }
             // Before it is opened: that of another user cannot be.
             match look(folder, name) {
-                Ok(there) => expect_lock(&there)?,
+                Ok(there) => ensure_lock(&there)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }
             match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
                 Ok(file) => {
-                    expect_lock(&fstat(&file)?)?;
+                    ensure_lock(&fstat(&file)?)?;
                     return Ok(of(file, false));
                 }
                 Err(Errno::NOENT) => {}
@@ -95,12 +139,11 @@ impl Lock {
         }
         // Who made the file tells nothing: another one may have locked it before. What is in it was put there under
         // the lock.
-        self.left_behind = match u8::try_from(fstat(&self.file)?.st_size) {
-            Ok(0) => false,
-            Ok(CLAIMED) => true,
-            _ => return Err(Obstacle::NotALock("a file of another program").into()),
-        };
-        if !self.left_behind {
+        let length = u8::try_from(fstat(&self.file)?.st_size).ok();
+        self.left = length
+            .and_then(Left::of_length)
+            .ok_or(Obstacle::NotALock("a file of another program"))?;
+        if self.left == Left::Nothing {
             // The umask may have taken from this user what the next owner needs.
             retry_on_intr(|| fchmod(&self.file, Mode::RUSR | Mode::WUSR))?;
         }
@@ -108,10 +151,9 @@ impl Lock {
         Ok(leads_to(folder, &self.name, &self.file)? == Some(true))
     }
 
-    /// Says in the file that what is under the name is an owner's, which the next one may take over when this one has
-    /// died. It takes no room on the disk.
-    pub(super) fn claim(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| ftruncate(&self.file, CLAIMED.into()))?)
+    /// Says in the file what is under the name, which the next owner may take over when this one has died.
+    pub(super) fn tell(&self, what: Left) -> io::Result<()> {
+        Ok(retry_on_intr(|| ftruncate(&self.file, what.length().into()))?)
     }
 
     /// Whether somebody has removed the file, and another owner has made a lock of its own since.
@@ -119,9 +161,9 @@ impl Lock {
         matches!(leads_to(folder, &self.name, &self.file), Ok(Some(false)))
     }
 
-    /// Whether an owner died and left this name behind.
-    pub(super) fn was_left_behind(&self) -> bool {
-        self.left_behind
+    /// What an owner that died has left under this name.
+    pub(super) fn left(&self) -> Left {
+        self.left
     }
 
     /// Whether the file was not there before.
@@ -150,9 +192,9 @@ fn leads_to(folder: BorrowedFd<'_>, name: &OsStr, file: &OwnedFd) -> io::Result<
 }
 
 /// Refuses what no owner of this user made.
-fn expect_lock(stat: &Stat) -> Result<(), Obstacle> {
+fn ensure_lock(stat: &Stat) -> Result<(), Obstacle> {
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => expect_own(stat),
+        FileType::RegularFile => ensure_own(stat),
         other => Err(Obstacle::NotALock(in_words(other))),
     }
 }
@@ -176,18 +218,18 @@ mod tests {
         assert!(maker.made && !other.made);
 
         assert!(other.hold(folder).unwrap());
-        assert!(!other.was_left_behind(), "no owner was there before");
+        assert_eq!(other.left(), Left::Nothing, "no owner was there before");
         let error = maker.hold(folder).unwrap_err();
         assert!(matches!(obstacle(&error), Some(Obstacle::InUse)), "{error}");
 
         // It dies before it has made anything, and the next one after that.
         drop(other);
         let owner = Lock::take(folder, OsStr::new("jobs")).unwrap();
-        assert!(!owner.was_left_behind());
-        owner.claim().unwrap();
+        assert_eq!(owner.left(), Left::Nothing);
+        owner.tell(Left::Own).unwrap();
         drop(owner);
         let next = Lock::take(folder, OsStr::new("jobs")).unwrap();
-        assert!(next.was_left_behind());
+        assert_eq!(next.left(), Left::Own);
         next.remove(folder);
         assert!(!maker.hold(folder).unwrap(), "its file has no name any more");
     }

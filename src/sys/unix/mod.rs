@@ -17,14 +17,14 @@ mod lending;
 mod lock;
 mod name;
 mod node;
+mod owned_name;
 mod peer;
-mod place;
 #[cfg(feature = "tokio")]
 mod polled;
 mod raw;
+mod resource_errors;
 mod rights;
 mod server;
-mod shortage;
 mod signal;
 mod sleeps;
 mod socket;
@@ -32,7 +32,7 @@ mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
-pub(crate) use file::expect_file;
+pub(crate) use file::ensure_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
@@ -40,7 +40,7 @@ pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 pub(crate) use sleeps::sleeps;
-pub(crate) use socket::{Socket, expect_socket_of};
+pub(crate) use socket::{Socket, ensure_socket_of};
 pub(crate) use wait::{Event, pause};
 
 /// `PIPE_BUF`: what one write puts into a FIFO whole, or not at all.

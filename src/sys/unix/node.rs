@@ -1,95 +1,177 @@
 //! The name of an allocated FIFO.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, fstat};
 
 use super::fifo;
 use super::fifo_end::FifoEnd;
-use super::file::expect_fifo;
-use super::identity::Identity;
-use super::place::{Place, Site, mode};
+use super::file::ensure_fifo;
+use super::identity::{Identity, let_go};
+use super::lock::Left;
+use super::owned_name::{Occupied, OwnedName, Site, clear, mode};
 use super::raw::Raw;
-use super::shortage;
+use super::resource_errors;
 use crate::error::Obstacle;
-use crate::sys::{Settings, Wait, Way};
+use crate::sys::{Settings, Wait, Way, obstacle};
 
 /// An allocated name. Dropping it removes the name if it is still its own.
+///
+/// What one stream has left in a FIFO would be read as the beginning of the next one. So where a stream was cut, the
+/// next one gets a new FIFO.
 #[derive(Debug)]
 pub(crate) struct Node {
-    place: Place,
-    buffer_size: Option<usize>,
+    owned_name: OwnedName,
+    settings: Settings,
+    /// Whether others made the FIFO. They know that one alone, so it stays.
+    found: bool,
+    /// Whether there may be bytes in it, or yet to come, of messages of which another reader has taken a part, or
+    /// another writer has written no more than that.
+    cut: Arc<AtomicBool>,
 }
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let (place, ()) =
-            Place::take(path, settings, |site| allocate(site, settings)).map_err(shortage::told)?;
-        Ok(Self { place, buffer_size: settings.buffer_size })
+        let (owned_name, found) = OwnedName::take(path, settings, |site| allocate(site, settings))
+            .map_err(resource_errors::told)?;
+        Ok(Self::new(owned_name, found, settings))
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
-        let (path, place, ()) =
-            Place::temporary(|site| allocate(site, settings)).map_err(shortage::told)?;
-        Ok((path, Self { place, buffer_size: settings.buffer_size }))
+        let (path, owned_name, found) =
+            OwnedName::temporary(|site| allocate(site, settings)).map_err(resource_errors::told)?;
+        Ok((path, Self::new(owned_name, found, settings)))
+    }
+
+    fn new(owned_name: OwnedName, found: bool, settings: &Settings) -> Self {
+        Self {
+            owned_name,
+            settings: settings.clone(),
+            found,
+            cut: Arc::new(AtomicBool::new(found)),
+        }
     }
 
     /// Opens an end of this very FIFO.
-    #[expect(clippy::needless_pass_by_ref_mut, reason = "an end is open once at a time")]
     pub(crate) fn open(&mut self, way: Way, wait: Wait<'_>) -> io::Result<Raw> {
-        let end = FifoEnd::wait_to_open(way, wait, || {
-            match fifo::open(self.place.folder(), self.place.name(), way, false) {
-                Ok(fd) if self.place.identity().is(&fstat(&fd)?) => Ok(fd),
+        let end = self.open_apart(way, wait).map_err(resource_errors::told)?;
+        if let Some(bytes) = self.settings.buffer_size {
+            end.ask_for_buffer(bytes);
+        }
+        Ok(end.into())
+    }
+
+    /// Opens an end whose stream is apart from those before and after it.
+    fn open_apart(&mut self, way: Way, wait: Wait<'_>) -> io::Result<FifoEnd> {
+        if !self.found && self.cut.load(Ordering::Relaxed) {
+            self.renew()?;
+        }
+        let opened = match self.open_end(way, wait) {
+            Err(error) if self.is_held_by_no_reader(&error)? => {
+                self.renew()?;
+                self.open_end(way, wait)
+            }
+            opened => opened,
+        };
+        let mut end = opened?;
+        if way == Way::In && self.cut.swap(false, Ordering::Relaxed) {
+            end.forget_left_over()?;
+        }
+        if way == Way::In || !self.settings.one_stream {
+            end.tell_of_cut(&self.cut);
+        }
+        Ok(end)
+    }
+
+    fn open_end(&self, way: Way, wait: Wait<'_>) -> io::Result<FifoEnd> {
+        FifoEnd::wait_to_open(way, wait, || {
+            match fifo::open(self.owned_name.folder(), self.owned_name.name(), way, false) {
+                Ok(opened) if self.owned_name.identity().is(&fstat(&opened.fd)?) => Ok(opened),
                 Ok(_) => Err(Obstacle::Replaced.into()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Err(Obstacle::NameGone.into())
                 }
                 Err(error) => Err(error),
             }
-        });
-        let end = end.map_err(shortage::told)?;
-        if let Some(bytes) = self.buffer_size {
-            end.ask_for_buffer(bytes);
+        })
+    }
+
+    /// Whether somebody keeps readers out who is none: whoever may write to the FIFO can lock it.
+    fn is_held_by_no_reader(&self, error: &io::Error) -> io::Result<bool> {
+        let held = matches!(obstacle(error), Some(Obstacle::HasReader));
+        Ok(held && !self.found && !fifo::is_read(self.owned_name.folder(), self.owned_name.name())?)
+    }
+
+    /// Begins with a new FIFO. Who has the old one open learns that nobody is there any more.
+    fn renew(&mut self) -> io::Result<()> {
+        if let Some(old) =
+            self.owned_name.replace(|folder, name| make(folder, name, &self.settings))?
+        {
+            let_go(&old);
         }
-        Ok(end.into())
+        self.cut.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {
-        self.place.remove()
+        self.owned_name.remove()
     }
 
     pub(crate) fn persist(self) {
-        self.place.persist();
+        self.owned_name.persist();
     }
 
-    pub(crate) fn is_orphaned(&self) -> bool {
-        self.place.is_orphaned()
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.owned_name.is_unlinked()
     }
 }
 
-/// Makes the FIFO, or takes the one that is there if the settings allow it.
-fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, ())> {
+/// Makes the FIFO. One that an owner left behind is replaced, and one that others made is used, if the settings allow
+/// it; tells whether it is one of others.
+fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<bool>> {
+    let own = |identity| Occupied { identity, what: false, found: false };
+    match make(site.folder, site.name, settings) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made.map(own),
+    }
+    let there = Identity::of(site.folder, site.name, ensure_fifo)?;
+    site.may_take(there.stat(), settings)?;
+    if matches!(site.left, Left::Own | Left::OwnAndSpare) {
+        let made = site.supersede(|folder, name| make(folder, name, settings))?;
+        let_go(&there);
+        return Ok(own(made));
+    }
+    ensure_mode(&there, site.folder, site.name, settings)?;
+    Ok(Occupied { identity: there, what: true, found: true })
+}
+
+/// Makes a FIFO that was not there.
+fn make(folder: BorrowedFd<'_>, name: &OsStr, settings: &Settings) -> io::Result<Identity> {
+    fifo::make(folder, name, mode(settings))?;
+    let made = Identity::of(folder, name, ensure_fifo).and_then(|identity| {
+        ensure_mode(&identity, folder, name, settings)?;
+        Ok(identity)
+    });
+    made.inspect_err(|_| {
+        let _ = clear(folder, name);
+    })
+}
+
+/// Gives a FIFO the mode that was asked for, whatever the umask has taken of it.
+fn ensure_mode(
+    fifo: &Identity,
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    settings: &Settings,
+) -> io::Result<()> {
     let mode = mode(settings);
-    let made = match fifo::make(site.folder, site.name, mode) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(error) => return Err(error),
-    };
-    let identity = take(site, settings, mode, made);
-    if made && identity.is_err() {
-        let _ = site.clear();
+    if Mode::from_raw_mode(fifo.stat().st_mode) != mode {
+        fifo.set_mode(folder, name, mode)?;
     }
-    identity.map(|identity| (identity, ()))
-}
-
-fn take(site: Site<'_>, settings: &Settings, mode: Mode, made: bool) -> io::Result<Identity> {
-    let identity = Identity::of(site.folder, site.name, expect_fifo)?;
-    if !made {
-        site.may_take(identity.stat(), settings)?;
-    }
-    if Mode::from_raw_mode(identity.stat().st_mode) != mode {
-        identity.set_mode(site.folder, site.name, mode)?;
-    }
-    Ok(identity)
+    Ok(())
 }

@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
-use super::{Raw, Server, shortage};
+use super::{Raw, Server, resource_errors};
 use crate::sys::{Wait, Way};
 
 /// An open end, and what tells the runtime about it.
@@ -126,14 +126,18 @@ impl Polled {
                 self.look = None;
                 return Poll::Ready(done);
             }
-            let Some(patience) = self.raw.patience(self.way) else { return Poll::Pending };
+            let Some(look_interval) = self.raw.look_interval(self.way) else {
+                return Poll::Pending;
+            };
             let look = self.look.get_or_insert_with(|| {
                 let _inside = self.runtime.enter();
-                Box::pin(sleep(patience))
+                Box::pin(sleep(look_interval))
             });
             ready!(look.as_mut().poll(cx));
             self.look = None;
-            self.raw.look()?;
+            if self.raw.look()? {
+                self.registration = None;
+            }
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
@@ -210,12 +214,12 @@ impl PolledServer {
 /// Tells the runtime of a copy of the descriptor: halves of a connection have the same one.
 fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<AsyncFd<OwnedFd>> {
     let _inside = runtime.enter();
-    let fd = open.as_fd().try_clone_to_owned().map_err(shortage::told)?;
+    let fd = open.as_fd().try_clone_to_owned().map_err(resource_errors::told)?;
     let interest = match way {
         Way::In => Interest::READABLE,
         Way::Out => Interest::WRITABLE,
     };
     // SAFETY: the descriptor is open and stays the same as long as its owner, which the registration has.
     let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
-    registered.map_err(|failed| shortage::told(failed.into_parts().1))
+    registered.map_err(|failed| resource_errors::told(failed.into_parts().1))
 }

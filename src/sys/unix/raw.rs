@@ -11,12 +11,12 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
 
 use super::fifo_end::FifoEnd;
-use super::file::expect_socket;
+use super::file::ensure_socket;
 #[cfg(feature = "tokio")]
 use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, into_fd};
 use super::socket::ask_for_buffer;
-use super::{peer, shortage, socket};
+use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
 use crate::sys::{Peer, Wait, Way};
 
@@ -25,10 +25,10 @@ const MOST_BUFFERS: usize = 1024;
 
 /// An open end.
 #[derive(Debug)]
-pub struct Raw(Kind);
+pub struct Raw(RawKind);
 
 #[derive(Debug)]
-enum Kind {
+enum RawKind {
     Fifo(Box<FifoEnd>),
     Receiving(Box<Receiving>),
     Sending(Box<Sending>),
@@ -36,7 +36,7 @@ enum Kind {
 
 impl Raw {
     pub(crate) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        FifoEnd::open(path, way, any_owner, wait).map(Self::from).map_err(shortage::told)
+        FifoEnd::open(path, way, any_owner, wait).map(Self::from).map_err(resource_errors::told)
     }
 
     pub(crate) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
@@ -49,49 +49,51 @@ impl Raw {
         any_owner: bool,
         wait: Wait<'_>,
     ) -> io::Result<(Self, Self)> {
-        let socket = socket::connect(path, any_owner, wait).map_err(shortage::told)?;
+        let socket = socket::connect(path, any_owner, wait).map_err(resource_errors::told)?;
         Ok(Self::both(halves(socket)))
     }
 
     /// The two sides of a connection, each with both halves.
     pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
-        let sockets = socket::pair().map_err(shortage::told)?;
+        let sockets = socket::pair().map_err(resource_errors::told)?;
         Ok(sockets.map(|socket| Self::both(halves(socket))))
     }
 
     pub(crate) fn adopt_both(fd: OwnedFd) -> Result<(Self, Self), (OwnedFd, io::Error)> {
-        match expect_stream(&fd) {
+        match ensure_stream(&fd) {
             Ok(()) => Ok(Self::both(halves(fd))),
             Err(error) => Err((fd, error)),
         }
     }
 
     pub(super) fn both((receiving, sending): (Receiving, Sending)) -> (Self, Self) {
-        (Self(Kind::Receiving(Box::new(receiving))), Self(Kind::Sending(Box::new(sending))))
+        (Self(RawKind::Receiving(Box::new(receiving))), Self(RawKind::Sending(Box::new(sending))))
     }
 
     /// Gives the descriptor away: as it is where it came from elsewhere, else blocking as descriptors are expected to be.
     /// That of a half is not its own.
     pub(crate) fn into_handle(self) -> Option<OwnedFd> {
         match self.0 {
-            Kind::Fifo(end) => Some(end.into_handle()),
-            Kind::Receiving(_) | Kind::Sending(_) => None,
+            RawKind::Fifo(end) => end.into_handle(),
+            RawKind::Receiving(_) | RawKind::Sending(_) => None,
         }
     }
 
     /// The descriptor, for others, who may pass it on.
     pub(crate) fn show(&self) -> BorrowedFd<'_> {
         match &self.0 {
-            Kind::Fifo(end) => end.show(),
-            Kind::Receiving(half) => half.as_fd(),
-            Kind::Sending(half) => half.as_fd(),
+            RawKind::Fifo(end) => end.show(),
+            RawKind::Receiving(half) => half.as_fd(),
+            RawKind::Sending(half) => half.as_fd(),
         }
     }
 
     /// Gives the socket of two halves away.
     pub(crate) fn into_both(self, other: Self) -> Option<OwnedFd> {
         match (self.0, other.0) {
-            (Kind::Receiving(receiving), Kind::Sending(sending)) => into_fd(*receiving, *sending),
+            (RawKind::Receiving(receiving), RawKind::Sending(sending)) => {
+                into_fd(*receiving, *sending)
+            }
             _ => None,
         }
     }
@@ -99,17 +101,19 @@ impl Raw {
     /// Whether the two are the halves of one connection.
     pub(crate) fn is_half_of(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Kind::Receiving(receiving), Kind::Sending(sending))
-            | (Kind::Sending(sending), Kind::Receiving(receiving)) => sending.is_half_of(receiving),
+            (RawKind::Receiving(receiving), RawKind::Sending(sending))
+            | (RawKind::Sending(sending), RawKind::Receiving(receiving)) => {
+                sending.is_half_of(receiving)
+            }
             _ => false,
         }
     }
 
     pub(crate) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Fifo(end) => end.read(buf, wait),
-            Kind::Receiving(half) => half.read(buf, wait),
-            Kind::Sending(_) => Err(Obstacle::WrongDirection("reading").into()),
+            RawKind::Fifo(end) => end.read(buf, wait),
+            RawKind::Receiving(half) => half.read(buf, wait),
+            RawKind::Sending(_) => Err(Obstacle::WrongDirection("reading").into()),
         }
     }
 
@@ -118,7 +122,7 @@ impl Raw {
         bufs: &mut [IoSliceMut<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        if let Kind::Fifo(end) = &mut self.0 {
+        if let RawKind::Fifo(end) = &mut self.0 {
             return end.read_vectored(bufs, wait);
         }
         match bufs.iter_mut().find(|buf| !buf.is_empty()) {
@@ -129,9 +133,9 @@ impl Raw {
 
     pub(crate) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Fifo(end) => end.write(buf, wait),
-            Kind::Sending(half) => half.write(&[IoSlice::new(buf)], wait),
-            Kind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
+            RawKind::Fifo(end) => end.write(buf, wait),
+            RawKind::Sending(half) => half.write(&[IoSlice::new(buf)], wait),
+            RawKind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
         }
     }
 
@@ -145,9 +149,9 @@ impl Raw {
         let bufs = bufs.get(first..).unwrap_or_default();
         let bufs = bufs.get(..MOST_BUFFERS).unwrap_or(bufs);
         match &mut self.0 {
-            Kind::Fifo(end) => end.write_vectored(bufs, wait),
-            Kind::Sending(half) => half.write(bufs, wait),
-            Kind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
+            RawKind::Fifo(end) => end.write_vectored(bufs, wait),
+            RawKind::Sending(half) => half.write(bufs, wait),
+            RawKind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
         }
     }
 
@@ -160,7 +164,7 @@ impl Raw {
         wait: Wait<'_>,
     ) -> io::Result<usize> {
         match (&mut self.0, &mut incoming.0) {
-            (Kind::Sending(sending), Kind::Receiving(receiving)) => {
+            (RawKind::Sending(sending), RawKind::Receiving(receiving)) => {
                 sending.write_or_take_in(receiving, limit, bytes, wait)
             }
             _ => self.write(bytes, wait),
@@ -171,65 +175,74 @@ impl Raw {
     #[cfg(feature = "tokio")]
     pub(crate) fn take_in(&mut self, limit: usize) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Receiving(half) => half.take_in_now(limit),
-            Kind::Fifo(_) | Kind::Sending(_) => Ok(0),
+            RawKind::Receiving(half) => half.take_in_now(limit),
+            RawKind::Fifo(_) | RawKind::Sending(_) => Ok(0),
         }
     }
 
     /// Whether bytes are here that were taken in.
     #[cfg(feature = "tokio")]
     pub(super) fn is_ahead(&self) -> bool {
-        matches!(&self.0, Kind::Receiving(half) if half.is_ahead())
+        matches!(&self.0, RawKind::Receiving(half) if half.is_ahead())
     }
 
     /// Waits until a writer has come. To a connection, one always has.
     pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Fifo(end) => end.wait_for_writer(wait),
-            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+            RawKind::Fifo(end) => end.wait_for_writer(wait),
+            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(()),
         }
     }
 
     /// Only a FIFO takes pages.
     pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
         match &mut self.0 {
-            Kind::Fifo(end) => end.lend(before, len),
-            Kind::Receiving(_) | Kind::Sending(_) => false,
+            RawKind::Fifo(end) => end.lend(before, len),
+            RawKind::Receiving(_) | RawKind::Sending(_) => false,
         }
     }
 
     pub(crate) fn lent(&self) -> &[u8] {
         match &self.0 {
-            Kind::Fifo(end) => end.lent(),
-            Kind::Receiving(_) | Kind::Sending(_) => &[],
+            RawKind::Fifo(end) => end.lent(),
+            RawKind::Receiving(_) | RawKind::Sending(_) => &[],
         }
     }
 
     pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
         match &mut self.0 {
-            Kind::Fifo(end) => end.lent_mut(),
-            Kind::Receiving(_) | Kind::Sending(_) => &mut [],
+            RawKind::Fifo(end) => end.lent_mut(),
+            RawKind::Receiving(_) | RawKind::Sending(_) => &mut [],
         }
     }
 
     pub(crate) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Fifo(end) => end.give(wait),
-            Kind::Receiving(_) | Kind::Sending(_) => Err(Obstacle::Unsupported.into()),
+            RawKind::Fifo(end) => end.give(wait),
+            RawKind::Receiving(_) | RawKind::Sending(_) => Err(Obstacle::Unsupported.into()),
         }
     }
 
     /// After the last writer left: the next read waits for the next writer. A connection has no next one.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Fifo(end) => end.renew().map_err(shortage::told),
-            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+            RawKind::Fifo(end) => end.renew().map_err(resource_errors::told),
+            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(()),
+        }
+    }
+
+    /// What was there before a client's reading end was opened is not read. To a connection, nothing is.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn forget_left_over(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            RawKind::Fifo(end) => end.forget_left_over(),
+            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(()),
         }
     }
 
     /// The other side reads the end, once it has read what was written.
     pub(crate) fn finish(&mut self, _: Wait<'_>) -> io::Result<()> {
-        if let Kind::Sending(half) = &mut self.0 {
+        if let RawKind::Sending(half) = &mut self.0 {
             half.finish();
         }
         Ok(())
@@ -237,36 +250,37 @@ impl Raw {
 
     /// How long an end may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
     #[cfg(feature = "tokio")]
-    pub(super) fn patience(&self, way: Way) -> Option<Duration> {
+    pub(super) fn look_interval(&self, way: Way) -> Option<Duration> {
         match &self.0 {
-            Kind::Fifo(end) if way == Way::In => end.patience(),
-            Kind::Fifo(_) | Kind::Receiving(_) => None,
-            Kind::Sending(_) => Some(LOOK_AT_READER),
+            RawKind::Fifo(end) if way == Way::In => end.look_interval(),
+            RawKind::Fifo(_) | RawKind::Receiving(_) => None,
+            RawKind::Sending(_) => Some(LOOK_AT_READER),
         }
     }
 
-    /// What a reader must see for itself, beside whether there is something to read.
+    /// What a reader must see for itself, beside whether there is something to read; tells whether it has another
+    /// descriptor now.
     #[cfg(feature = "tokio")]
-    pub(super) fn look(&self) -> io::Result<()> {
-        match &self.0 {
-            Kind::Fifo(end) => end.look(),
-            Kind::Receiving(_) | Kind::Sending(_) => Ok(()),
+    pub(super) fn look(&mut self) -> io::Result<bool> {
+        match &mut self.0 {
+            RawKind::Fifo(end) => end.look(),
+            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(false),
         }
     }
 
     pub(crate) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
         match &self.0 {
-            Kind::Fifo(end) => end.wait_until_taken(wait),
-            Kind::Sending(half) => half.wait_until_taken(wait),
-            Kind::Receiving(_) => Ok(false),
+            RawKind::Fifo(end) => end.wait_until_taken(wait),
+            RawKind::Sending(half) => half.wait_until_taken(wait),
+            RawKind::Receiving(_) => Ok(false),
         }
     }
 
     pub(crate) fn buffer_size(&self) -> io::Result<usize> {
         match &self.0 {
-            Kind::Fifo(end) => end.buffer_size(),
-            Kind::Receiving(half) => Ok(sockopt::socket_recv_buffer_size(half.as_fd())?),
-            Kind::Sending(half) => Ok(sockopt::socket_send_buffer_size(half.as_fd())?),
+            RawKind::Fifo(end) => end.buffer_size(),
+            RawKind::Receiving(half) => Ok(sockopt::socket_recv_buffer_size(half.as_fd())?),
+            RawKind::Sending(half) => Ok(sockopt::socket_send_buffer_size(half.as_fd())?),
         }
     }
 
@@ -281,39 +295,39 @@ impl Raw {
     /// The bytes that came in and were not read.
     pub(crate) fn unread(&self) -> io::Result<usize> {
         match &self.0 {
-            Kind::Receiving(half) => half.unread(),
-            Kind::Fifo(_) | Kind::Sending(_) => Err(Obstacle::Unsupported.into()),
+            RawKind::Receiving(half) => half.unread(),
+            RawKind::Fifo(_) | RawKind::Sending(_) => Err(Obstacle::Unsupported.into()),
         }
     }
 
     /// The bytes that the other side has not read, and what the system needs to keep them.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         match &self.0 {
-            Kind::Sending(half) => half.unsent(),
-            Kind::Fifo(_) | Kind::Receiving(_) => Err(Obstacle::Unsupported.into()),
+            RawKind::Sending(half) => half.unsent(),
+            RawKind::Fifo(_) | RawKind::Receiving(_) => Err(Obstacle::Unsupported.into()),
         }
     }
 
     /// From now on handles are let in.
-    pub(crate) fn let_in(&mut self) {
-        if let Kind::Receiving(half) = &mut self.0 {
-            half.let_in();
+    pub(crate) fn allow_handles(&mut self) {
+        if let RawKind::Receiving(half) = &mut self.0 {
+            half.allow_handles();
         }
     }
 
     /// Lets handles go with the next write, and tells the number that the other side must be told.
     pub(crate) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         match &mut self.0 {
-            Kind::Sending(half) => half.pass(handles),
-            Kind::Fifo(_) | Kind::Receiving(_) => Vec::new(),
+            RawKind::Sending(half) => half.pass(handles),
+            RawKind::Fifo(_) | RawKind::Receiving(_) => Vec::new(),
         }
     }
 
     /// The handles that have not gone yet.
     pub(crate) fn take_back(&mut self) -> Vec<OwnedFd> {
         match &mut self.0 {
-            Kind::Sending(half) => half.take_back(),
-            Kind::Fifo(_) | Kind::Receiving(_) => Vec::new(),
+            RawKind::Sending(half) => half.take_back(),
+            RawKind::Fifo(_) | RawKind::Receiving(_) => Vec::new(),
         }
     }
 
@@ -324,8 +338,8 @@ impl Raw {
         numbers: &[u64],
     ) -> io::Result<Vec<OwnedFd>> {
         match &mut self.0 {
-            Kind::Receiving(half) => half.take_passed(count, numbers),
-            Kind::Fifo(_) | Kind::Sending(_) => Err(Obstacle::Unsupported.into()),
+            RawKind::Receiving(half) => half.take_passed(count, numbers),
+            RawKind::Fifo(_) | RawKind::Sending(_) => Err(Obstacle::Unsupported.into()),
         }
     }
 }
@@ -333,22 +347,22 @@ impl Raw {
 impl AsFd for Raw {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.0 {
-            Kind::Fifo(end) => end.as_fd(),
-            Kind::Receiving(half) => half.as_fd(),
-            Kind::Sending(half) => half.as_fd(),
+            RawKind::Fifo(end) => end.as_fd(),
+            RawKind::Receiving(half) => half.as_fd(),
+            RawKind::Sending(half) => half.as_fd(),
         }
     }
 }
 
 impl From<FifoEnd> for Raw {
     fn from(end: FifoEnd) -> Self {
-        Self(Kind::Fifo(Box::new(end)))
+        Self(RawKind::Fifo(Box::new(end)))
     }
 }
 
 /// Refuses what is not a connected socket of this machine that carries a stream.
-fn expect_stream(fd: &OwnedFd) -> io::Result<()> {
-    expect_socket(&fstat(fd)?)?;
+fn ensure_stream(fd: &OwnedFd) -> io::Result<()> {
+    ensure_socket(&fstat(fd)?)?;
     if getsockname(fd)?.address_family() != AddressFamily::UNIX {
         return Err(Obstacle::NotASocket("a socket of another family").into());
     }

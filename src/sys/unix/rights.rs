@@ -11,10 +11,10 @@ use rustix::net::{
 };
 
 use crate::error::Obstacle;
-use crate::sys::MOST_HANDLES as MOST;
+use crate::sys::MAX_HANDLES;
 
 /// Room for so many handles: with less, the system would drop the rest.
-const ROOM: usize = cmsg_space!(ScmRights(MOST));
+const ROOM: usize = cmsg_space!(ScmRights(MAX_HANDLES));
 
 /// The handles that came in with one write.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use rustix::fs::Mode;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::listen;
 
-use super::file::{expect_socket, look};
+use super::file::{ensure_socket, look};
 use super::half::halves;
 use super::identity::Identity;
-use super::place::{Place, Site, mode};
+use super::owned_name::{Occupied, OwnedName, Site, mode};
 use super::raw::Raw;
-use super::shortage;
+use super::resource_errors;
 use super::socket::{self, ask_for_buffer, bind, is_listened_to};
 use super::wait::until_done;
 use crate::error::Obstacle;
@@ -24,22 +24,22 @@ use crate::sys::{Settings, Wait};
 #[derive(Debug)]
 pub struct Server {
     // In this order: the name goes before nobody listens any more.
-    place: Place,
+    owned_name: OwnedName,
     socket: OwnedFd,
     buffer_size: Option<usize>,
 }
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let (place, socket) =
-            Place::take(path, settings, |site| occupy(site, settings)).map_err(shortage::told)?;
-        Ok(Self { place, socket, buffer_size: settings.buffer_size })
+        let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
+            .map_err(resource_errors::told)?;
+        Ok(Self { owned_name, socket, buffer_size: settings.buffer_size })
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
-        let (path, place, socket) =
-            Place::temporary(|site| occupy(site, settings)).map_err(shortage::told)?;
-        Ok((path, Self { place, socket, buffer_size: settings.buffer_size }))
+        let (path, owned_name, socket) =
+            OwnedName::temporary(|site| occupy(site, settings)).map_err(resource_errors::told)?;
+        Ok((path, Self { owned_name, socket, buffer_size: settings.buffer_size }))
     }
 
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
@@ -49,7 +49,7 @@ impl Server {
                 Err(Errno::CONNABORTED) => Err(Errno::INTR),
                 accepted => accepted,
             });
-        let client = accepted.map_err(shortage::told)?;
+        let client = accepted.map_err(resource_errors::told)?;
         if let Some(bytes) = self.buffer_size {
             ask_for_buffer(client.as_fd(), bytes);
         }
@@ -57,11 +57,11 @@ impl Server {
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {
-        self.place.remove()
+        self.owned_name.remove()
     }
 
-    pub(crate) fn is_orphaned(&self) -> bool {
-        self.place.is_orphaned()
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.owned_name.is_unlinked()
     }
 }
 
@@ -72,14 +72,14 @@ impl AsFd for Server {
 }
 
 /// Makes the socket, names it, and listens.
-fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)> {
+fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> {
     let socket = socket::stream()?;
     let mode = mode(settings);
     // Linux gives the name the mode of the socket, less what the umask takes. It may well fail elsewhere.
     let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode));
     match bind(&socket, site) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            expect_stale(site, settings)?;
+            ensure_stale(site, settings)?;
             site.clear()?;
             bind(&socket, site)?;
         }
@@ -87,7 +87,7 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)
     }
     // Nobody can connect before it listens, whatever the mode is until then.
     let begin = || {
-        let identity = Identity::of(site.folder, site.name, expect_socket)?;
+        let identity = Identity::of(site.folder, site.name, ensure_socket)?;
         if Mode::from_raw_mode(identity.stat().st_mode) != mode {
             identity.set_mode(site.folder, site.name, mode)?;
         }
@@ -95,7 +95,7 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)
         Ok(identity)
     };
     match begin() {
-        Ok(identity) => Ok((identity, socket)),
+        Ok(identity) => Ok(Occupied { identity, what: socket, found: false }),
         Err(error) => {
             let _ = site.clear();
             Err(error)
@@ -104,9 +104,9 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<(Identity, OwnedFd)
 }
 
 /// Refuses to replace what the settings do not allow, and whatever a process listens at.
-fn expect_stale(site: Site<'_>, settings: &Settings) -> io::Result<()> {
+fn ensure_stale(site: Site<'_>, settings: &Settings) -> io::Result<()> {
     let stat = look(site.folder, site.name)?;
-    expect_socket(&stat)?;
+    ensure_socket(&stat)?;
     if is_listened_to(site.path)? {
         return Err(Obstacle::InUse.into());
     }

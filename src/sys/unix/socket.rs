@@ -10,14 +10,14 @@ use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
-use super::file::{expect_socket, expect_trusted_user};
+use super::file::{ensure_socket, ensure_trusted_user};
+use super::owned_name::Site;
 use super::peer::Credentials;
-use super::place::Site;
 use super::rights;
 use super::wait::{pause, ready};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
-use crate::sys::{Until, Wait, obstacle};
+use crate::sys::{Wait, WaitLimit, obstacle};
 
 /// Asks for buffers of this size. The system may give other ones.
 pub(super) fn ask_for_buffer(socket: BorrowedFd<'_>, bytes: usize) {
@@ -64,7 +64,7 @@ pub(crate) struct Socket {
 }
 
 /// Refuses what is not a socket of this kind.
-pub(crate) fn expect_socket_of(fd: &OwnedFd, wanted: Socket) -> io::Result<()> {
+pub(crate) fn ensure_socket_of(fd: &OwnedFd, wanted: Socket) -> io::Result<()> {
     let other = |found| Err(Obstacle::OtherHandle(found, "a socket of the expected kind").into());
     if !FileType::from_raw_mode(fstat(fd)?.st_mode).is_socket() {
         return other("no socket");
@@ -106,7 +106,7 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
     let socket = try_until(wait, pause, || connect_now(path))?;
     if !any_owner {
-        expect_trusted_user(Credentials::of(socket.as_fd())?.uid)?;
+        ensure_trusted_user(Credentials::of(socket.as_fd())?.uid)?;
     }
     ioctl_fionbio(&socket, false)?;
     Ok(socket)
@@ -133,13 +133,13 @@ fn connect_now(path: &Path) -> io::Result<OwnedFd> {
             Ok(()) | Err(Errno::ISCONN) => Ok(socket),
             Err(Errno::AGAIN) => Err(Obstacle::Busy.into()),
             Err(Errno::CONNREFUSED | Errno::NOTSOCK) => {
-                expect_socket(&retry_on_intr(|| stat(path))?)?;
+                ensure_socket(&retry_on_intr(|| stat(path))?)?;
                 Err(Obstacle::NoListener.into())
             }
             Err(Errno::PROTOTYPE) => Err(Obstacle::NotASocket("a socket of another type").into()),
             // It goes on, or nothing came of it, as on Linux after a signal: to connect again tells.
             Err(Errno::INPROGRESS | Errno::INTR) => {
-                let forever = Wait { until: Until::Done, stop: None };
+                let forever = Wait { until: WaitLimit::Done, token: None };
                 ready(socket.as_fd(), PollFlags::OUT, forever)?;
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Waiting for a descriptor, a deadline, or a stop.
+//! Waiting for a descriptor, a deadline, or a cancelled token.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,11 +8,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait};
+use crate::sys::{Wait, WaitLimit};
 
 pub(crate) use event::Event;
 
-/// What a stop token sets: a descriptor that becomes readable once, and stays so.
+/// What a cancel token sets: a descriptor that becomes readable once, and stays so.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod event {
     use std::io;
@@ -20,7 +20,7 @@ mod event {
 
     use rustix::event::{EventfdFlags, eventfd};
 
-    use super::super::shortage;
+    use super::super::resource_errors;
 
     #[derive(Debug)]
     pub(crate) struct Event(OwnedFd);
@@ -29,7 +29,7 @@ mod event {
         pub(crate) fn new() -> io::Result<Self> {
             let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
             let made = eventfd(0, flags).map_err(io::Error::from);
-            made.map(Self).map_err(shortage::told)
+            made.map(Self).map_err(resource_errors::told)
         }
 
         pub(crate) fn set(&self) {
@@ -45,14 +45,14 @@ mod event {
     }
 }
 
-/// What a stop token sets: a descriptor that becomes readable once, and stays so.
+/// What a cancel token sets: a descriptor that becomes readable once, and stays so.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod event {
     use std::io::{self, Write};
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
 
-    use super::super::shortage;
+    use super::super::resource_errors;
 
     #[derive(Debug)]
     pub(crate) struct Event {
@@ -62,7 +62,7 @@ mod event {
 
     impl Event {
         pub(crate) fn new() -> io::Result<Self> {
-            let (readable, writable) = UnixStream::pair().map_err(shortage::told)?;
+            let (readable, writable) = UnixStream::pair().map_err(resource_errors::told)?;
             writable.set_nonblocking(true)?;
             Ok(Self { readable, writable })
         }
@@ -87,9 +87,9 @@ pub(super) fn until_done<T>(
     wait: Wait<'_>,
     mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
 ) -> io::Result<T> {
-    if wait.stop.is_some() {
-        // A stop goes before what could be done at once, or a busy stream would never stop.
-        match ready(fd, asked, Wait { until: Until::Now, ..wait }) {
+    if wait.token.is_some() {
+        // A cancelled token goes before what could be done at once, or a busy stream would never stop.
+        match ready(fd, asked, Wait { until: WaitLimit::Now, ..wait }) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => done?,
         }
@@ -98,7 +98,7 @@ pub(super) fn until_done<T>(
         match operation(fd) {
             Ok(done) => return Ok(done),
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if matches!(wait.until, Until::Now) => {
+            Err(Errno::AGAIN) if matches!(wait.until, WaitLimit::Now) => {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             Err(Errno::AGAIN) => ready(fd, asked, wait)?,
@@ -107,23 +107,23 @@ pub(super) fn until_done<T>(
     }
 }
 
-/// Fails if the stop is set: a stop goes before what could be done at once.
-pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
-    let Some(stop) = wait.stop else { return Ok(()) };
-    match ready(stop.as_fd(), PollFlags::IN, Wait::NOW) {
-        Ok(()) => Err(Obstacle::Stopped.into()),
+/// Fails if the token is cancelled: a cancelled token goes before what could be done at once.
+pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
+    let Some(token) = wait.token else { return Ok(()) };
+    match ready(token.as_fd(), PollFlags::IN, Wait::NOW) {
+        Ok(()) => Err(Obstacle::Cancelled.into()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Waits until `fd` is ready for what is asked, or hung up. A stop that is set goes first.
+/// Waits until `fd` is ready for what is asked, or hung up. A cancelled token that is set goes first.
 pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
-    let stop = wait.stop.map(AsFd::as_fd);
+    let token = wait.token.map(AsFd::as_fd);
     loop {
         let time = remaining(wait.until)?;
-        match wait_once(fd, asked, stop, time.as_ref()) {
-            Ok((_, true)) => return Err(Obstacle::Stopped.into()),
+        match wait_once(fd, asked, token, time.as_ref()) {
+            Ok((_, true)) => return Err(Obstacle::Cancelled.into()),
             Ok((true, false)) => return Ok(()),
             Ok((false, false)) if is_over(wait.until) => return Err(out_of_time(wait.until)),
             Ok((false, false)) => {}
@@ -141,59 +141,60 @@ pub(super) fn ready_or_time(
     wait: Wait<'_>,
 ) -> io::Result<bool> {
     let look = Instant::now() + time;
-    if matches!(wait.until, Until::Now) || matches!(wait.until, Until::Deadline(end) if end <= look)
+    if matches!(wait.until, WaitLimit::Now)
+        || matches!(wait.until, WaitLimit::Deadline(end) if end <= look)
     {
         return ready(fd, asked, wait).map(|()| true);
     }
-    match ready(fd, asked, Wait { until: Until::Deadline(look), ..wait }) {
+    match ready(fd, asked, Wait { until: WaitLimit::Deadline(look), ..wait }) {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
         done => done.map(|()| true),
     }
 }
 
-/// Waits once; tells whether the descriptor is ready, and whether the stop is set.
+/// Waits once; tells whether the descriptor is ready, and whether the token is cancelled.
 fn wait_once(
     fd: BorrowedFd<'_>,
     asked: PollFlags,
-    stop: Option<BorrowedFd<'_>>,
+    token: Option<BorrowedFd<'_>>,
     time: Option<&Timespec>,
 ) -> rustix::io::Result<(bool, bool)> {
     #[cfg(target_vendor = "apple")]
     if asked == PollFlags::IN {
-        return super::apple::select_readable(fd, stop, time);
+        return super::apple::select_readable(fd, token, time);
     }
     let fd = PollFd::from_borrowed_fd(fd, asked);
-    let Some(stop) = stop else {
+    let Some(token) = token else {
         let mut fds = [fd];
         return Ok((poll(&mut fds, time)? > 0, false));
     };
-    let mut fds = [fd, PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+    let mut fds = [fd, PollFd::from_borrowed_fd(token, PollFlags::IN)];
     poll(&mut fds, time)?;
-    let [fd, stop] = fds.map(|entry| !entry.revents().is_empty());
-    Ok((fd, stop))
+    let [fd, token] = fds.map(|entry| !entry.revents().is_empty());
+    Ok((fd, token))
 }
 
 /// Lets some time pass before another try; ends early where the wait itself ends.
 pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let now = Instant::now();
     let (time, last) = match wait.until {
-        Until::Now => return Err(io::ErrorKind::WouldBlock.into()),
-        Until::Deadline(end) => {
+        WaitLimit::Now => return Err(io::ErrorKind::WouldBlock.into()),
+        WaitLimit::Deadline(end) => {
             let left = end.saturating_duration_since(now);
             (time.min(left), left.is_zero())
         }
-        Until::Done => (time, false),
+        WaitLimit::Done => (time, false),
     };
     if last {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    let Some(stop) = wait.stop else {
+    let Some(token) = wait.token else {
         std::thread::sleep(time);
         return Ok(());
     };
-    let until = now.checked_add(time).map_or(Until::Done, Until::Deadline);
-    match ready(stop.as_fd(), PollFlags::IN, Wait { until, stop: None }) {
-        Ok(()) => Err(Obstacle::Stopped.into()),
+    let until = now.checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline);
+    match ready(token.as_fd(), PollFlags::IN, Wait { until, token: None }) {
+        Ok(()) => Err(Obstacle::Cancelled.into()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
         Err(error) => Err(error),
     }
@@ -203,26 +204,26 @@ pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The time that `poll` may take; `None` is for ever.
-fn remaining(until: Until) -> io::Result<Option<Timespec>> {
+fn remaining(until: WaitLimit) -> io::Result<Option<Timespec>> {
     let left = match until {
-        Until::Done => return Ok(None),
-        Until::Now => Duration::ZERO,
-        Until::Deadline(end) => end.saturating_duration_since(Instant::now()),
+        WaitLimit::Done => return Ok(None),
+        WaitLimit::Now => Duration::ZERO,
+        WaitLimit::Deadline(end) => end.saturating_duration_since(Instant::now()),
     };
     Timespec::try_from(left.min(LONGEST)).map(Some).map_err(io::Error::other)
 }
 
-fn is_over(until: Until) -> bool {
+fn is_over(until: WaitLimit) -> bool {
     match until {
-        Until::Now => true,
-        Until::Done => false,
-        Until::Deadline(end) => Instant::now() >= end,
+        WaitLimit::Now => true,
+        WaitLimit::Done => false,
+        WaitLimit::Deadline(end) => Instant::now() >= end,
     }
 }
 
-fn out_of_time(until: Until) -> io::Error {
+fn out_of_time(until: WaitLimit) -> io::Error {
     match until {
-        Until::Now => io::ErrorKind::WouldBlock.into(),
-        Until::Done | Until::Deadline(_) => io::ErrorKind::TimedOut.into(),
+        WaitLimit::Now => io::ErrorKind::WouldBlock.into(),
+        WaitLimit::Done | WaitLimit::Deadline(_) => io::ErrorKind::TimedOut.into(),
     }
 }

@@ -13,7 +13,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use super::event::pause;
-use super::security::expect_trusted;
+use super::security::ensure_trusted;
 use super::system_code;
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
@@ -38,7 +38,7 @@ pub(super) fn connect(
             opened => opened?,
         };
         if !any_owner {
-            expect_trusted(handle.as_handle())?;
+            ensure_trusted(handle.as_handle())?;
         }
         Ok(handle)
     })

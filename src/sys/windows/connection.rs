@@ -13,10 +13,10 @@ use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 
 use super::client;
 use super::event::Event;
-use super::facts::{Facts, expect_pipe};
 use super::mode::{self, Before};
 use super::name::wide;
 use super::overlapped::Operation;
+use super::pipe_info::{PipeInfo, ensure_pipe};
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
 
@@ -27,7 +27,7 @@ pub(super) struct Connection {
     // In this order: what is in flight ends before the handle is closed.
     farewell: Mutex<Option<Farewell>>,
     handle: OwnedHandle,
-    facts: Facts,
+    info: PipeInfo,
     origin: Origin,
 }
 
@@ -45,33 +45,33 @@ enum Origin {
 
 impl Connection {
     /// That of a pipe that was opened here.
-    pub(super) fn here(handle: OwnedHandle, facts: Facts) -> Self {
+    pub(super) fn here(handle: OwnedHandle, info: PipeInfo) -> Self {
         // So that a message without bytes is never passed over.
-        if facts.has_messages {
+        if info.has_messages {
             mode::read_by_messages(handle.as_handle(), true);
         }
-        Self { farewell: Mutex::new(None), handle, facts, origin: Origin::Here }
+        Self { farewell: Mutex::new(None), handle, info, origin: Origin::Here }
     }
 
     /// Connects to a pipe as its client.
     pub(super) fn open(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
         let name = wide(path.as_os_str());
         let handle = client::connect(&name, &[Way::In, Way::Out], any_owner, wait)?;
-        let facts = Facts::of(&handle)?;
-        Ok(Self::here(handle, facts))
+        let info = PipeInfo::of(&handle)?;
+        Ok(Self::here(handle, info))
     }
 
     /// Takes a handle from elsewhere.
     pub(super) fn adopt(handle: OwnedHandle) -> Result<Self, (OwnedHandle, io::Error)> {
         let examined =
-            expect_pipe(handle.as_handle(), &[Way::In, Way::Out]).and_then(|plain_only| {
-                let facts = Facts::of(&handle)?;
-                let by_messages = facts.has_messages.then_some(true);
+            ensure_pipe(handle.as_handle(), &[Way::In, Way::Out]).and_then(|plain_only| {
+                let info = PipeInfo::of(&handle)?;
+                let by_messages = info.has_messages.then_some(true);
                 let before = Before::change(handle.as_handle(), by_messages)?;
-                Ok((facts, Origin::Elsewhere { plain_only, before }))
+                Ok((info, Origin::Elsewhere { plain_only, before }))
             });
         match examined {
-            Ok((facts, origin)) => Ok(Self { farewell: Mutex::new(None), handle, facts, origin }),
+            Ok((info, origin)) => Ok(Self { farewell: Mutex::new(None), handle, info, origin }),
             Err(error) => Err((handle, error)),
         }
     }
@@ -80,17 +80,17 @@ impl Connection {
     ///
     /// It reads byte by byte, as handles are expected to, or as it did when it came.
     pub(super) fn into_handle(self: Arc<Self>) -> Option<OwnedHandle> {
-        let Self { handle, facts, origin, .. } = Arc::into_inner(self)?;
+        let Self { handle, info, origin, .. } = Arc::into_inner(self)?;
         match origin {
-            Origin::Here if facts.has_messages => mode::read_by_messages(handle.as_handle(), false),
+            Origin::Here if info.has_messages => mode::read_by_messages(handle.as_handle(), false),
             Origin::Here => {}
             Origin::Elsewhere { before, .. } => drop(before),
         }
         Some(handle)
     }
 
-    pub(super) fn facts(&self) -> &Facts {
-        &self.facts
+    pub(super) fn info(&self) -> &PipeInfo {
+        &self.info
     }
 
     /// Whether this handle is overlapped.
@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// Refuses a wait that the handle is not able to.
-    pub(super) fn expect_able(&self, wait: Wait<'_>) -> io::Result<()> {
+    pub(super) fn ensure_able(&self, wait: Wait<'_>) -> io::Result<()> {
         if self.is_plain_only() && !wait.is_plain() {
             return Err(Obstacle::NotOverlapped.into());
         }
@@ -132,7 +132,7 @@ impl Connection {
     ///
     /// A handle that is not overlapped would wait: there the end is that of the connection.
     pub(super) fn say_farewell(&self, event: Arc<Event>) {
-        if self.facts.has_messages && !self.is_plain_only() {
+        if self.info.has_messages && !self.is_plain_only() {
             let mut farewell = Farewell(Operation::new(event, 0));
             // SAFETY: the handle is open until this is dropped, and the farewell is dropped before it: at
             // the end of this call, or in the field that goes before the handle.
@@ -206,7 +206,7 @@ mod tests {
         peer_path, pipe, read_all, read_bytes, server, timely, within, write_all, write_nothing,
     };
     use super::super::{Event, Raw};
-    use crate::sys::{Settings, Until, Wait};
+    use crate::sys::{Settings, Wait, WaitLimit};
 
     use super::*;
 
@@ -275,9 +275,9 @@ mod tests {
                 Ok(()) => eprintln!("it needs no room"),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}"),
             }
-            let stop = Event::new().unwrap();
-            stop.set();
-            let _ = one.1.finish(Wait { until: Until::Done, stop: Some(&stop) });
+            let token = Event::new().unwrap();
+            token.set();
+            let _ = one.1.finish(Wait { until: WaitLimit::Done, token: Some(&token) });
             assert_eq!(read_bytes(&mut other.0, 1), [7]);
             let reading = thread::spawn(move || (read_all(&mut other.0).len(), other));
             one.1.finish(within(10_000)).unwrap();
@@ -344,7 +344,7 @@ mod tests {
                 write_all(&mut server.1, b"whole", PLAIN);
                 assert_eq!(read_bytes(&mut client.0, 5), b"whole");
                 if reads_ahead {
-                    expect_waiting(&mut client.0);
+                    ensure_waiting(&mut client.0);
                 }
                 write_all(&mut client.1, b"never read", PLAIN);
                 disconnect(&server.0);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     /// Leaves a read in flight, where tasks can.
-    fn expect_waiting(from: &mut Raw) {
+    fn ensure_waiting(from: &mut Raw) {
         #[cfg(feature = "tokio")]
         from.attend(Way::In).unwrap();
         let error = from.read(&mut [0; 8], NOW).unwrap_err();
@@ -434,7 +434,7 @@ mod tests {
             0 => NOW,
             1 => {
                 let end = Instant::now() + Duration::from_micros(20);
-                Wait { until: Until::Deadline(end), stop: None }
+                Wait { until: WaitLimit::Deadline(end), token: None }
             }
             _ => within(1),
         }
@@ -447,21 +447,21 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_ends_a_read_and_a_write() {
+    fn a_cancel_token_ends_a_read_and_a_write() {
         timely(|| {
             let (mut one, mut other) = connection();
             let went = fill(&mut one.1);
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let (from, to) = (&mut one.0, &mut one.1);
                 let reading = scope.spawn(|| from.read(&mut [0; 8], wait).unwrap_err());
                 let writing = scope.spawn(|| to.write(&[8; 8], wait).unwrap_err());
                 thread::sleep(Duration::from_millis(50));
-                stop.set();
+                token.set();
                 for thread in [reading, writing] {
                     let error = thread.join().unwrap();
-                    assert!(error.to_string().contains("stopped"), "{error}");
+                    assert!(error.to_string().contains("cancelled"), "{error}");
                 }
             });
             drop(one.1);

@@ -11,16 +11,16 @@ use windows_sys::Win32::System::Threading::{
     CreateEventW, INFINITE, SetEvent, WaitForMultipleObjects, WaitForSingleObject,
 };
 
-use super::shortage;
+use super::resource_errors;
 use crate::error::Obstacle;
-use crate::sys::{Until, Wait};
+use crate::sys::{Wait, WaitLimit};
 
 /// Something that is set in one place and waited for in another.
 #[derive(Debug)]
 pub struct Event(OwnedHandle);
 
 impl Event {
-    /// What a stop token sets: it stays set.
+    /// What a cancel token sets: it stays set.
     pub(crate) fn new() -> io::Result<Self> {
         Self::create(true)
     }
@@ -34,7 +34,7 @@ impl Event {
         // SAFETY: both pointers may be null: no attributes, hence not inheritable, and no name.
         let event = unsafe { CreateEventW(null(), manual_reset.into(), 0, null()) };
         if event.is_null() {
-            return Err(shortage::told(io::Error::last_os_error()));
+            return Err(resource_errors::told(io::Error::last_os_error()));
         }
         // SAFETY: the handle is valid, and nobody else has it.
         Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
@@ -50,13 +50,13 @@ impl Event {
         self.0.as_raw_handle()
     }
 
-    /// Waits until it is set, or the wait ends. A stop goes first, and a deadline that has passed.
+    /// Waits until it is set, or the wait ends. A cancelled token goes first, and a deadline that has passed.
     pub(super) fn wait(&self, wait: Wait<'_>) -> io::Result<()> {
         loop {
             let time = remaining(wait.until)?;
-            match wait.stop {
-                Some(stop) => match wait_any([stop, self], time)? {
-                    Some(0) => return Err(Obstacle::Stopped.into()),
+            match wait.token {
+                Some(token) => match wait_any([token, self], time)? {
+                    Some(0) => return Err(Obstacle::Cancelled.into()),
                     Some(_) => return Ok(()),
                     None => {}
                 },
@@ -84,7 +84,7 @@ impl From<Event> for OwnedHandle {
 }
 
 /// How many events can be waited for at once.
-pub(super) const MOST: usize = 64;
+pub(super) const MAX_EVENTS: usize = 64;
 
 /// Waits for any of so many events; tells which. The first that is set goes first.
 #[expect(single_use_lifetimes, reason = "the oldest Rust cannot leave it out here")]
@@ -92,7 +92,7 @@ pub(super) fn wait_any<'a>(
     events: impl IntoIterator<Item = &'a Event>,
     time: u32,
 ) -> io::Result<Option<usize>> {
-    let (mut handles, mut count) = ([null_mut(); MOST], 0);
+    let (mut handles, mut count) = ([null_mut(); MAX_EVENTS], 0);
     for (place, event) in handles.iter_mut().zip(events) {
         *place = event.as_raw();
         count += 1;
@@ -105,20 +105,20 @@ pub(super) fn wait_any<'a>(
     }
 }
 
-/// Fails if the stop is set: a stop goes before what could be done at once.
-pub(super) fn expect_no_stop(wait: Wait<'_>) -> io::Result<()> {
-    match wait.stop {
-        Some(stop) if stop.wait_for(0)? => Err(Obstacle::Stopped.into()),
+/// Fails if the token is cancelled: a cancelled token goes before what could be done at once.
+pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
+    match wait.token {
+        Some(token) if token.wait_for(0)? => Err(Obstacle::Cancelled.into()),
         _ => Ok(()),
     }
 }
 
 /// The milliseconds that a single wait may take; an error where no time is left.
-pub(super) fn remaining(until: Until) -> io::Result<u32> {
+pub(super) fn remaining(until: WaitLimit) -> io::Result<u32> {
     match until {
-        Until::Done => Ok(INFINITE),
-        Until::Now => Err(io::ErrorKind::WouldBlock.into()),
-        Until::Deadline(end) => {
+        WaitLimit::Done => Ok(INFINITE),
+        WaitLimit::Now => Err(io::ErrorKind::WouldBlock.into()),
+        WaitLimit::Deadline(end) => {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -134,8 +134,8 @@ pub(super) fn remaining(until: Until) -> io::Result<u32> {
 pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let left = remaining(wait.until)?;
     let time = u32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(left).min(left);
-    match wait.stop {
-        Some(stop) if stop.wait_for(time)? => Err(Obstacle::Stopped.into()),
+    match wait.token {
+        Some(token) if token.wait_for(time)? => Err(Obstacle::Cancelled.into()),
         Some(_) => Ok(()),
         None => {
             std::thread::sleep(Duration::from_millis(time.into()));

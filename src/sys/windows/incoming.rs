@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
 
-use super::ahead::AHEAD;
 use super::connection::Connection;
-use super::event::{Event, expect_no_stop, remaining};
+use super::event::{Event, ensure_not_cancelled, remaining};
+use super::handle_transfer::Source;
 use super::overlapped::{Outcome, Overlapped};
-use super::passing::Source;
-use super::stream::MOST;
+use super::read_ahead::AHEAD;
+use super::stream::MAX_TRANSFER;
 #[cfg(feature = "tokio")]
 use crate::error::Obstacle;
 use crate::sys::Wait;
@@ -54,16 +54,16 @@ impl Incoming {
         if self.has_ended && self.backlog.is_empty() {
             return self.end();
         }
-        self.connection().expect_able(wait)?;
+        self.connection().ensure_able(wait)?;
         self.connection().repeat_farewell();
-        expect_no_stop(wait)?;
+        ensure_not_cancelled(wait)?;
         if !self.backlog.is_empty() {
             return self.read_backlog(buf);
         }
         if self.reads_ahead {
             return self.read_what_is_ahead(buf, wait);
         }
-        let most = buf.len().min(MOST);
+        let most = buf.len().min(MAX_TRANSFER);
         let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
         while !self.has_ended {
             let outcome = self.pipe.read(buf, wait)?;
@@ -74,7 +74,7 @@ impl Incoming {
                 // Nothing came of a pipe without messages. Whoever sends that, over and over, cannot
                 // keep us beyond the deadline.
                 remaining(wait.until)?;
-                expect_no_stop(wait)?;
+                ensure_not_cancelled(wait)?;
             }
         }
         self.end()
@@ -156,7 +156,7 @@ impl Incoming {
     }
 
     /// From now on handles come in.
-    pub(super) fn let_in(&mut self) {
+    pub(super) fn allow_handles(&mut self) {
         if self.source.is_none() {
             self.source = Some(Source::of(self.connection()));
         }
@@ -175,7 +175,7 @@ impl Incoming {
     fn is_end(&mut self, outcome: Outcome) -> io::Result<bool> {
         if !outcome.is_end() {
             let bytes = outcome.moved()?;
-            if bytes > 0 || !self.connection().facts().has_messages {
+            if bytes > 0 || !self.connection().info().has_messages {
                 return Ok(false);
             }
         }
@@ -202,7 +202,7 @@ impl Incoming {
         let before = self.backlog.len();
         while !self.has_ended {
             if before > limit {
-                return Err(Obstacle::Congested.into());
+                return Err(Obstacle::Deadlock.into());
             }
             let over = if self.pipe.is_in_flight() {
                 self.pipe.poll()

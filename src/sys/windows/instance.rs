@@ -20,9 +20,9 @@ use windows_sys::Win32::System::Pipes::{
 };
 
 use super::event::Event;
-use super::facts::Facts;
 use super::name::wide;
 use super::overlapped::{Outcome, Overlapped};
+use super::pipe_info::PipeInfo;
 use super::security::Descriptor;
 use super::{length, system_code, system_error};
 use crate::error::Obstacle;
@@ -39,7 +39,7 @@ pub(super) const BACKLOG: usize = 8;
 
 /// The instances that listen, and how to make the next.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct Instances {
     name: Vec<u16>,
     descriptor: Descriptor,
     buffer: u32,
@@ -48,7 +48,7 @@ pub(super) struct Listener {
     instances: Vec<Instance>,
 }
 
-impl Listener {
+impl Instances {
     /// Takes the name, which must be free, and listens.
     ///
     /// So many instances listen at any time; it is one at least.
@@ -108,9 +108,9 @@ impl Listener {
     }
 
     /// What all the instances are.
-    pub(super) fn facts(&self) -> io::Result<Facts> {
+    pub(super) fn info(&self) -> io::Result<PipeInfo> {
         match self.instances.first() {
-            Some(instance) => Facts::of(&instance.pipe),
+            Some(instance) => PipeInfo::of(&instance.pipe),
             None => Err(Obstacle::Unsupported.into()),
         }
     }
@@ -217,7 +217,7 @@ fn taken(error: io::Error) -> io::Error {
 }
 
 /// The listener, whatever a thread that panicked did: it is whole between any two calls.
-pub(super) fn lock(listener: &Mutex<Listener>) -> MutexGuard<'_, Listener> {
+pub(super) fn lock(listener: &Mutex<Instances>) -> MutexGuard<'_, Instances> {
     listener.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -235,7 +235,7 @@ mod tests {
     fn writers_that_are_here_are_heard_when_no_other_can_be_let_in() {
         timely(|| {
             let path = temporary().unwrap();
-            let listener = Listener::new(&path, &Settings::default(), 2).unwrap();
+            let listener = Instances::new(&path, &Settings::default(), 2).unwrap();
             let listener = Arc::new(Mutex::new(listener));
             let mut writers = Writers::new(Arc::clone(&listener)).unwrap();
             let mut first = writer(&path);
@@ -259,7 +259,7 @@ mod tests {
     fn each_client_that_is_taken_sets_the_event_again() {
         timely(|| {
             let path = temporary().unwrap();
-            let mut listener = Listener::new(&path, &Settings::default(), 2).unwrap();
+            let mut listener = Instances::new(&path, &Settings::default(), 2).unwrap();
             let _clients = [client(&path), client(&path)];
             let event = Arc::clone(listener.event());
             for _ in 0..2 {

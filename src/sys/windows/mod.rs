@@ -3,17 +3,12 @@
 //! All handles that are opened here are overlapped, since the system does one operation after the other on those
 //! that are not, and none is inheritable. One from elsewhere may not be overlapped: it does what waits for nothing else.
 
-mod ahead;
-#[cfg(feature = "tokio")]
-mod behind;
-#[cfg(feature = "tokio")]
-mod bell;
 mod client;
 mod connection;
 mod event;
-mod facts;
 mod gather;
 mod halves;
+mod handle_transfer;
 mod incoming;
 mod instance;
 mod mode;
@@ -21,26 +16,31 @@ mod name;
 mod node;
 mod outgoing;
 mod overlapped;
-mod passing;
 mod peer;
+mod pipe_info;
 #[cfg(feature = "tokio")]
 mod polled;
 mod raw;
+mod read_ahead;
+mod resource_errors;
 mod security;
 mod server;
-mod shortage;
 mod stream;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "tokio")]
+mod wakeup;
+#[cfg(feature = "tokio")]
+mod write_behind;
 mod writers;
 
 use std::io;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
 pub(crate) use event::{Event, pause};
-pub(crate) use facts::expect_file;
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
+pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use raw::Raw;

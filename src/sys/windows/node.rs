@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::instance::{BACKLOG, Listener, lock};
+use super::instance::{BACKLOG, Instances, lock};
 use super::name::temporary;
 use super::raw::Raw;
-use super::shortage;
+use super::resource_errors;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
@@ -18,12 +18,12 @@ use crate::sys::{Settings, Wait, Way};
 #[derive(Debug)]
 pub(crate) struct Node {
     /// Shared with the reading end that is open, if one is.
-    listener: Arc<Mutex<Listener>>,
+    listener: Arc<Mutex<Instances>>,
 }
 
 impl Node {
     pub(crate) fn create(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let listener = Listener::new(path, settings, BACKLOG).map_err(shortage::told)?;
+        let listener = Instances::new(path, settings, BACKLOG).map_err(resource_errors::told)?;
         Ok(Self { listener: Arc::new(Mutex::new(listener)) })
     }
 
@@ -57,7 +57,7 @@ impl Node {
     pub(crate) fn persist(self) {}
 
     /// The name cannot lead elsewhere while an instance has it.
-    pub(crate) fn is_orphaned(&self) -> bool {
+    pub(crate) fn is_unlinked(&self) -> bool {
         false
     }
 }
@@ -72,7 +72,7 @@ mod tests {
         NOW, PLAIN, alone, is_wine, pipe, read_bytes, reader, timely, within, writer,
     };
     use super::*;
-    use crate::sys::Until;
+    use crate::sys::WaitLimit;
 
     fn kind(error: &io::Error) -> String {
         error.to_string()
@@ -179,15 +179,15 @@ mod tests {
             assert!(kind(&error).contains("nobody reads"), "{error}");
             let error = node.open(Way::Out, within(20)).unwrap_err();
             assert!(kind(&error).contains("the deadline passed"), "{error}");
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let waiting = scope.spawn(move || (node.open(Way::Out, wait).unwrap_err(), node));
                 thread::sleep(Duration::from_millis(50));
                 let begin = Instant::now();
-                stop.set();
+                token.set();
                 let (error, mut node) = waiting.join().unwrap();
-                assert!(kind(&error).contains("stopped"), "{error}");
+                assert!(kind(&error).contains("cancelled"), "{error}");
                 assert!(begin.elapsed() < Duration::from_secs(1));
                 let client = scope.spawn(move || read_bytes(&mut reader(&path), 2));
                 let mut end = node.open(Way::Out, within(10_000)).unwrap();

@@ -5,15 +5,15 @@ use std::mem;
 use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
 
-#[cfg(feature = "tokio")]
-use super::behind::Behind;
 use super::connection::Connection;
-use super::event::{Event, expect_no_stop};
+use super::event::{Event, ensure_not_cancelled};
 use super::gather::gather;
+use super::handle_transfer::HandleTransfer;
 use super::incoming::Incoming;
 use super::overlapped::{Outcome, Overlapped};
-use super::passing::Passing;
-use super::stream::MOST;
+use super::stream::MAX_TRANSFER;
+#[cfg(feature = "tokio")]
+use super::write_behind::WriteBehind;
 use crate::error::Obstacle;
 use crate::sys::Wait;
 
@@ -26,11 +26,11 @@ pub(super) struct Outgoing {
     pipe: Overlapped<Arc<Connection>>,
     /// What reads while a write waits, once one has waited.
     intake: Option<Overlapped<Arc<Connection>>>,
-    passing: Passing,
+    transfer: HandleTransfer,
     gathered: Vec<u8>,
     has_finished: bool,
     #[cfg(feature = "tokio")]
-    behind: Behind,
+    behind: WriteBehind,
 }
 
 impl Outgoing {
@@ -39,11 +39,11 @@ impl Outgoing {
         Self {
             pipe: Overlapped::new(connection, event, 0),
             intake: None,
-            passing: Passing::default(),
+            transfer: HandleTransfer::default(),
             gathered: Vec::new(),
             has_finished: false,
             #[cfg(feature = "tokio")]
-            behind: Behind::default(),
+            behind: WriteBehind::default(),
         }
     }
 
@@ -65,8 +65,8 @@ impl Outgoing {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.expect_able(wait)?;
-        let most = if wait.is_plain() { MOST } else { self.connection().facts().quota };
+        self.ensure_able(wait)?;
+        let most = if wait.is_plain() { MAX_TRANSFER } else { self.connection().info().quota };
         let buf = buf.get(..most).unwrap_or(buf);
         self.with_passed(|half| half.pipe.write(buf, wait)?.moved())
     }
@@ -96,14 +96,14 @@ impl Outgoing {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.expect_able(wait)?;
+        self.ensure_able(wait)?;
         if !Arc::ptr_eq(self.connection(), incoming.connection()) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         if !self.connection().is_overlapped() {
             return Err(Obstacle::NotOverlapped.into());
         }
-        let buf = buf.get(..self.connection().facts().quota).unwrap_or(buf);
+        let buf = buf.get(..self.connection().info().quota).unwrap_or(buf);
         self.with_passed(|half| {
             let Self { pipe, intake, .. } = half;
             let (connection, event) = (Arc::clone(pipe.handle()), Arc::clone(pipe.event()));
@@ -130,10 +130,10 @@ impl Outgoing {
         if self.has_finished {
             return Ok(());
         }
-        if !self.connection().facts().has_messages {
+        if !self.connection().info().has_messages {
             return Err(Obstacle::Unsupported.into());
         }
-        self.expect_able(wait)?;
+        self.ensure_able(wait)?;
         let outcome = self.pipe.write(&[], wait)?;
         self.has_said_farewell(outcome)
     }
@@ -149,19 +149,19 @@ impl Outgoing {
 
     /// The handles go with the first byte of the next write.
     pub(super) fn pass(&mut self, handles: Vec<OwnedHandle>) -> Vec<u64> {
-        self.passing.set(handles)
+        self.transfer.set(handles)
     }
 
     pub(super) fn take_back(&mut self) -> Vec<OwnedHandle> {
-        self.passing.take_back()
+        self.transfer.take_back()
     }
 
-    fn expect_able(&self, wait: Wait<'_>) -> io::Result<()> {
+    fn ensure_able(&self, wait: Wait<'_>) -> io::Result<()> {
         if self.has_finished {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        self.connection().expect_able(wait)?;
-        expect_no_stop(wait)
+        self.connection().ensure_able(wait)?;
+        ensure_not_cancelled(wait)
     }
 
     /// Writes, and lets go of the handles that are passed if a byte of it went.
@@ -169,13 +169,13 @@ impl Outgoing {
         &mut self,
         write: impl FnOnce(&mut Self) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        if self.passing.is_empty() {
+        if self.transfer.is_empty() {
             return write(self);
         }
         let peer = self.connection().peer_process()?;
-        self.passing.begin(peer);
+        self.transfer.begin(peer);
         let written = write(self);
-        self.passing.end(matches!(written, Ok(1..)));
+        self.transfer.end(matches!(written, Ok(1..)));
         written
     }
 }
@@ -187,32 +187,32 @@ impl Outgoing {
         if !self.connection().is_overlapped() {
             return Err(Obstacle::NotOverlapped.into());
         }
-        self.pipe.give_buffer(self.connection().facts().quota);
+        self.pipe.give_buffer(self.connection().info().quota);
         Ok(Arc::clone(self.pipe.event()))
     }
 
-    /// Writes from one buffer without waiting: see [`Behind::write`].
+    /// Writes from one buffer without waiting: see [`WriteBehind::write`].
     pub(super) fn write_behind(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.has_finished {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if self.passing.is_empty() {
+        if self.transfer.is_empty() {
             return self.behind.write(&mut self.pipe, bytes);
         }
         if !self.pipe.is_in_flight() {
-            self.passing.begin(self.connection().peer_process()?);
+            self.transfer.begin(self.connection().peer_process()?);
         }
         let written = self.behind.write(&mut self.pipe, bytes);
         if !matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.passing.end(matches!(written, Ok(1..)));
+            self.transfer.end(matches!(written, Ok(1..)));
         }
         written
     }
 
     pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
         let written = self.behind.give_up(&mut self.pipe);
-        if !self.passing.is_empty() {
-            self.passing.end(matches!(written, Ok(1..)));
+        if !self.transfer.is_empty() {
+            self.transfer.end(matches!(written, Ok(1..)));
         }
         written
     }
@@ -222,7 +222,7 @@ impl Outgoing {
         if self.has_finished {
             return Ok(());
         }
-        if !self.connection().facts().has_messages {
+        if !self.connection().info().has_messages {
             return Err(Obstacle::Unsupported.into());
         }
         let outcome = self.behind.write_nothing(&mut self.pipe)?;
@@ -235,7 +235,7 @@ impl Drop for Outgoing {
         // A task may not have looked how its last write ended. Where that went, its handles are the receiver's, who
         // closes them by their numbers, which may be those of other handles by now: they must not be closed here too.
         #[cfg(feature = "tokio")]
-        if !self.passing.is_empty() {
+        if !self.transfer.is_empty() {
             // What came of it otherwise nobody asks any more.
             let _ = self.give_up_write();
         }
@@ -259,7 +259,7 @@ fn take_in(
         let over = if *is_reading {
             intake.poll()
         } else if taken > limit {
-            return Err(Obstacle::Congested.into());
+            return Err(Obstacle::Deadlock.into());
         } else {
             intake.read_ahead((limit - taken).saturating_add(1))
         };
@@ -284,7 +284,7 @@ mod tests {
     };
     use super::super::{Event, Raw};
     use super::*;
-    use crate::sys::{Until, Wait};
+    use crate::sys::{Wait, WaitLimit};
 
     const MANY: usize = 10 << 20;
 
@@ -312,7 +312,7 @@ mod tests {
             let (path, server) = server();
             let child = peer("outgoing::tests::d18_the_other_one_sends_first", &path);
             exchange(server.accept(within(30_000)).unwrap(), 1, 2);
-            child.expect_success();
+            child.ensure_success();
         });
     }
 
@@ -364,22 +364,25 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             write_all(&mut other.1, b"third", PLAIN);
             other.1.finish(PLAIN).unwrap();
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let writing = scope.spawn(|| {
                     let error = one.1.write_or_take_in(&mut one.0, 100, b"x", wait).unwrap_err();
                     (error, &mut one)
                 });
                 thread::sleep(Duration::from_millis(50));
-                stop.set();
+                token.set();
                 let (error, one) = writing.join().unwrap();
-                assert!(error.to_string().contains("stopped"), "{error}");
+                assert!(error.to_string().contains("cancelled"), "{error}");
                 assert_eq!(one.0.unread().unwrap(), 18);
                 let mut buf = [0; 3];
                 assert_eq!(one.0.read(&mut buf, NOW).unwrap(), 3);
                 let error = one.0.read(&mut buf, wait).unwrap_err();
-                assert!(error.to_string().contains("stopped"), "a stop goes first: {error}");
+                assert!(
+                    error.to_string().contains("cancelled"),
+                    "a cancelled token goes first: {error}"
+                );
                 assert_eq!(read_all(&mut one.0), b"st second third");
                 assert_eq!(one.0.read(&mut buf, NOW).unwrap(), 0, "it stays");
             });

@@ -239,7 +239,7 @@ impl<H: AsHandle> AsHandle for Overlapped<H> {
 }
 
 /// What the system writes to while an operation is in flight. It is reached by pointers alone.
-struct Place {
+struct OperationState {
     overlapped: OVERLAPPED,
     buffer: Box<[u8]>,
     /// The event lives as long as what sets it.
@@ -248,7 +248,7 @@ struct Place {
 
 /// A place for one operation after the other, and the handle of the one in flight.
 pub(super) struct Operation {
-    place: NonNull<Place>,
+    place: NonNull<OperationState>,
     event: Arc<Event>,
     in_flight: Option<HANDLE>,
 }
@@ -260,7 +260,7 @@ unsafe impl Sync for Operation {}
 
 impl Operation {
     pub(super) fn new(event: Arc<Event>, buffer: usize) -> Self {
-        let place = Box::new(Place {
+        let place = Box::new(OperationState {
             overlapped: OVERLAPPED::default(),
             buffer: vec![0; buffer].into(),
             _event: Arc::clone(&event),

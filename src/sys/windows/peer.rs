@@ -30,7 +30,7 @@ impl Connection {
     pub(super) fn peer(&self) -> io::Result<Peer> {
         let pid = self.peer_process();
         let vouched =
-            if self.facts().listened { client(self.as_handle()) } else { owner(self.as_handle()) };
+            if self.info().listened { client(self.as_handle()) } else { owner(self.as_handle()) };
         let (sid, same_user) = match vouched {
             Ok(sid) => {
                 let same_user = sid == this_user()?;
@@ -48,7 +48,7 @@ impl Connection {
     pub(super) fn peer_process(&self) -> io::Result<u32> {
         let handle = self.as_handle().as_raw_handle();
         let mut pid = 0;
-        let done = if self.facts().listened {
+        let done = if self.info().listened {
             // SAFETY: the handle is open, and the number goes to a place of its type.
             unsafe { GetNamedPipeClientProcessId(handle, &raw mut pid) }
         } else {
@@ -156,7 +156,7 @@ mod tests {
             assert_eq!(read_bytes(&mut from, 2), b"ok");
             // It is known even when it is gone.
             let pid = child.id();
-            child.expect_success();
+            child.ensure_success();
             assert_eq!(to.peer().unwrap().pid(), Some(pid));
         });
     }

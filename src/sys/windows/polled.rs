@@ -10,18 +10,18 @@ use tokio::runtime::Handle;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Sleep, sleep};
 
-use super::bell::Bell;
+use super::wakeup::Wakeup;
 use super::{Raw, Server};
 use crate::sys::{Pauses, Wait, Way};
 
 /// How often a task that reads from a connection looks whether the other side is gone: under Wine, a side that
-/// closes without a goodbye rings no bell.
+/// closes without a goodbye rings no wakeup.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// An open end, and what wakes the task that waits for it.
 #[derive(Debug)]
 pub(crate) struct Polled {
-    bell: Bell,
+    wakeup: Wakeup,
     raw: Raw,
     runtime: Handle,
     /// When the next writer is looked for once more, by an end that connects to it.
@@ -33,9 +33,9 @@ pub(crate) struct Polled {
 
 impl Polled {
     pub(crate) fn new(mut raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
-        match raw.attend(way).and_then(Bell::new) {
-            Ok(bell) => {
-                Ok(Self { bell, raw, runtime, next_try: None, pauses: Pauses::new(), look: None })
+        match raw.attend(way).and_then(Wakeup::new) {
+            Ok(wakeup) => {
+                Ok(Self { wakeup, raw, runtime, next_try: None, pauses: Pauses::new(), look: None })
             }
             Err(error) => Err((raw, error)),
         }
@@ -66,7 +66,7 @@ impl Polled {
                 self.next_try = None;
             }
             // Before the look: what comes after that wakes the task.
-            self.bell.wakes(cx.waker());
+            self.wakeup.wakes(cx.waker());
             let error = match self.raw.read(buf, Wait::NOW) {
                 Err(error) => error,
                 done => {
@@ -101,7 +101,7 @@ impl Polled {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let turn = ready!(poll_proceed(cx));
-        self.bell.wakes(cx.waker());
+        self.wakeup.wakes(cx.waker());
         match self.raw.write_behind(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             done => {
@@ -114,7 +114,7 @@ impl Polled {
     /// Keeps what comes in, up to a limit, for later reads, until that fails.
     pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
         let turn = ready!(poll_proceed(cx));
-        self.bell.wakes(cx.waker());
+        self.wakeup.wakes(cx.waker());
         loop {
             match self.raw.take_in(limit) {
                 // Nothing more will come.
@@ -151,7 +151,7 @@ impl Polled {
 
     /// The other side reads the end, once it has read what was written.
     pub(crate) fn poll_finish(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.bell.wakes(cx.waker());
+        self.wakeup.wakes(cx.waker());
         match self.raw.finish_behind() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             done => Poll::Ready(done),
@@ -171,11 +171,11 @@ impl Polled {
 
 /// What wakes the task that waits for a client of a server.
 #[derive(Debug)]
-pub(crate) struct PolledServer(Bell);
+pub(crate) struct PolledServer(Wakeup);
 
 impl PolledServer {
     pub(crate) fn new(server: &Server, _: &Handle) -> io::Result<Self> {
-        Bell::new(server.event()).map(Self)
+        Wakeup::new(server.event()).map(Self)
     }
 
     #[expect(clippy::needless_pass_by_ref_mut, reason = "on Unix the runtime is asked")]

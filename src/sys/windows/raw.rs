@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::halves;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use super::shortage;
+use super::resource_errors;
 use super::stream::Stream;
 use super::writers::Writers;
 use crate::error::Obstacle;
@@ -19,10 +19,10 @@ use crate::sys::{Peer, Wait, Way};
 
 /// An open end, or a half.
 #[derive(Debug)]
-pub struct Raw(Kind);
+pub struct Raw(RawKind);
 
 #[derive(Debug)]
-enum Kind {
+enum RawKind {
     /// Of all ends but those of an owner who reads.
     Stream(Box<Stream>),
     Writers(Box<Writers>),
@@ -34,7 +34,7 @@ enum Kind {
 
 impl Raw {
     pub(crate) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        Stream::open(path, way, any_owner, wait).map(Self::from).map_err(shortage::told)
+        Stream::open(path, way, any_owner, wait).map(Self::from).map_err(resource_errors::told)
     }
 
     pub(crate) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
@@ -44,17 +44,17 @@ impl Raw {
     /// Gives the handle away. That of a half is not its own, and a set of writers has none.
     pub(crate) fn into_handle(self) -> Option<OwnedHandle> {
         match self.0 {
-            Kind::Stream(stream) => Some(stream.into_handle()),
-            Kind::Writers(_) | Kind::Incoming(_) | Kind::Outgoing(_) => None,
+            RawKind::Stream(stream) => Some(stream.into_handle()),
+            RawKind::Writers(_) | RawKind::Incoming(_) | RawKind::Outgoing(_) => None,
         }
     }
 
     pub(crate) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.read(buf, wait),
-            Kind::Writers(writers) => writers.read(buf, wait),
-            Kind::Incoming(half) => half.read(buf, wait),
-            Kind::Outgoing(_) => Err(Obstacle::WrongDirection("reading").into()),
+            RawKind::Stream(stream) => stream.read(buf, wait),
+            RawKind::Writers(writers) => writers.read(buf, wait),
+            RawKind::Incoming(half) => half.read(buf, wait),
+            RawKind::Outgoing(_) => Err(Obstacle::WrongDirection("reading").into()),
         }
     }
 
@@ -72,9 +72,11 @@ impl Raw {
 
     pub(crate) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.write(buf, wait),
-            Kind::Outgoing(half) => half.write(buf, wait),
-            Kind::Writers(_) | Kind::Incoming(_) => Err(Obstacle::WrongDirection("writing").into()),
+            RawKind::Stream(stream) => stream.write(buf, wait),
+            RawKind::Outgoing(half) => half.write(buf, wait),
+            RawKind::Writers(_) | RawKind::Incoming(_) => {
+                Err(Obstacle::WrongDirection("writing").into())
+            }
         }
     }
 
@@ -84,17 +86,19 @@ impl Raw {
         wait: Wait<'_>,
     ) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.write_vectored(bufs, wait),
-            Kind::Outgoing(half) => half.write_vectored(bufs, wait),
-            Kind::Writers(_) | Kind::Incoming(_) => Err(Obstacle::WrongDirection("writing").into()),
+            RawKind::Stream(stream) => stream.write_vectored(bufs, wait),
+            RawKind::Outgoing(half) => half.write_vectored(bufs, wait),
+            RawKind::Writers(_) | RawKind::Incoming(_) => {
+                Err(Obstacle::WrongDirection("writing").into())
+            }
         }
     }
 
     /// Waits until a writer has come: to an owner that is. A client has come to one.
     pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Stream(_) | Kind::Incoming(_) | Kind::Outgoing(_) => Ok(()),
-            Kind::Writers(writers) => writers.wait_for_writer(wait),
+            RawKind::Stream(_) | RawKind::Incoming(_) | RawKind::Outgoing(_) => Ok(()),
+            RawKind::Writers(writers) => writers.wait_for_writer(wait),
         }
     }
 
@@ -130,15 +134,22 @@ impl Raw {
         Err(Obstacle::Unsupported.into())
     }
 
+    /// Does nothing: what comes to a client's reading end is for that alone.
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Unix has more to do")]
+    pub(crate) fn forget_left_over(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// After the last writer left: the next read waits for the next writer. The end of a connection stays.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.renew().map_err(shortage::told),
-            Kind::Writers(writers) => {
+            RawKind::Stream(stream) => stream.renew().map_err(resource_errors::told),
+            RawKind::Writers(writers) => {
                 writers.renew();
                 Ok(())
             }
-            Kind::Incoming(_) | Kind::Outgoing(_) => Ok(()),
+            RawKind::Incoming(_) | RawKind::Outgoing(_) => Ok(()),
         }
     }
 
@@ -149,9 +160,9 @@ impl Raw {
 
     pub(crate) fn buffer_size(&self) -> io::Result<usize> {
         match (&self.0, self.connection()) {
-            (Kind::Stream(stream), _) => stream.buffer_size(),
-            (Kind::Writers(writers), _) => writers.buffer_size(),
-            (_, Ok(connection)) => Ok(connection.facts().quota),
+            (RawKind::Stream(stream), _) => stream.buffer_size(),
+            (RawKind::Writers(writers), _) => writers.buffer_size(),
+            (_, Ok(connection)) => Ok(connection.info().quota),
             (_, Err(error)) => Err(error),
         }
     }
@@ -162,7 +173,7 @@ impl Raw {
         any_owner: bool,
         wait: Wait<'_>,
     ) -> io::Result<(Self, Self)> {
-        let opened = halves::open(path, any_owner, wait).map_err(shortage::told);
+        let opened = halves::open(path, any_owner, wait).map_err(resource_errors::told);
         let (incoming, outgoing) = opened?;
         Ok((incoming.into(), outgoing.into()))
     }
@@ -184,7 +195,7 @@ impl Raw {
 
     /// Gives the handle of two halves away.
     pub(crate) fn into_both(self, other: Self) -> Option<OwnedHandle> {
-        let (Kind::Incoming(incoming), Kind::Outgoing(outgoing)) = (self.0, other.0) else {
+        let (RawKind::Incoming(incoming), RawKind::Outgoing(outgoing)) = (self.0, other.0) else {
             return None;
         };
         drop(outgoing.into_connection());
@@ -194,8 +205,8 @@ impl Raw {
     /// Says that no more will be written. To the reader of a one-way pipe, closing the end does.
     pub(crate) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Outgoing(half) => half.finish(wait),
-            Kind::Stream(_) | Kind::Writers(_) | Kind::Incoming(_) => Ok(()),
+            RawKind::Outgoing(half) => half.finish(wait),
+            RawKind::Stream(_) | RawKind::Writers(_) | RawKind::Incoming(_) => Ok(()),
         }
     }
 
@@ -226,7 +237,7 @@ impl Raw {
 
     pub(crate) fn unread(&self) -> io::Result<usize> {
         match &self.0 {
-            Kind::Incoming(half) => half.unread(),
+            RawKind::Incoming(half) => half.unread(),
             _ => Err(Obstacle::Unsupported.into()),
         }
     }
@@ -237,16 +248,16 @@ impl Raw {
     }
 
     /// From now on handles come in.
-    pub(crate) fn let_in(&mut self) {
-        if let Kind::Incoming(half) = &mut self.0 {
-            half.let_in();
+    pub(crate) fn allow_handles(&mut self) {
+        if let RawKind::Incoming(half) = &mut self.0 {
+            half.allow_handles();
         }
     }
 
     /// Keeps handles that go with the first byte of the next write.
     pub(crate) fn pass(&mut self, handles: Vec<OwnedHandle>) -> Vec<u64> {
         match &mut self.0 {
-            Kind::Outgoing(half) => half.pass(handles),
+            RawKind::Outgoing(half) => half.pass(handles),
             _ => Vec::new(),
         }
     }
@@ -254,7 +265,7 @@ impl Raw {
     /// Those that have not gone yet.
     pub(crate) fn take_back(&mut self) -> Vec<OwnedHandle> {
         match &mut self.0 {
-            Kind::Outgoing(half) => half.take_back(),
+            RawKind::Outgoing(half) => half.take_back(),
             _ => Vec::new(),
         }
     }
@@ -270,14 +281,14 @@ impl Raw {
 
     fn incoming(&mut self) -> io::Result<&mut Incoming> {
         match &mut self.0 {
-            Kind::Incoming(half) => Ok(half),
+            RawKind::Incoming(half) => Ok(half),
             _ => Err(Obstacle::Unsupported.into()),
         }
     }
 
     fn outgoing(&mut self) -> io::Result<&mut Outgoing> {
         match &mut self.0 {
-            Kind::Outgoing(half) => Ok(half),
+            RawKind::Outgoing(half) => Ok(half),
             _ => Err(Obstacle::Unsupported.into()),
         }
     }
@@ -285,14 +296,14 @@ impl Raw {
     /// Whether it is one half of a connection.
     #[cfg(feature = "tokio")]
     pub(super) fn is_half(&self) -> bool {
-        matches!(self.0, Kind::Incoming(_) | Kind::Outgoing(_))
+        matches!(self.0, RawKind::Incoming(_) | RawKind::Outgoing(_))
     }
 
     fn connection(&self) -> io::Result<&Arc<Connection>> {
         match &self.0 {
-            Kind::Incoming(half) => Ok(half.connection()),
-            Kind::Outgoing(half) => Ok(half.connection()),
-            Kind::Stream(_) | Kind::Writers(_) => Err(Obstacle::Unsupported.into()),
+            RawKind::Incoming(half) => Ok(half.connection()),
+            RawKind::Outgoing(half) => Ok(half.connection()),
+            RawKind::Stream(_) | RawKind::Writers(_) => Err(Obstacle::Unsupported.into()),
         }
     }
 }
@@ -302,10 +313,10 @@ impl Raw {
     /// Prepares for a task; tells the event that is set when it should look again.
     pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.attend(way),
-            Kind::Writers(writers) => Ok(writers.event()),
-            Kind::Incoming(half) => half.attend(),
-            Kind::Outgoing(half) => half.attend(),
+            RawKind::Stream(stream) => stream.attend(way),
+            RawKind::Writers(writers) => Ok(writers.event()),
+            RawKind::Incoming(half) => half.attend(),
+            RawKind::Outgoing(half) => half.attend(),
         }
     }
 
@@ -313,41 +324,43 @@ impl Raw {
     pub(super) fn leave(&mut self) {
         match &mut self.0 {
             // What a stream has read ahead, later threads get from there.
-            Kind::Stream(_) | Kind::Outgoing(_) => {
+            RawKind::Stream(_) | RawKind::Outgoing(_) => {
                 // Whatever comes of it: it is no longer awaited.
                 let _ = self.give_up_write();
             }
-            Kind::Writers(_) => {}
-            Kind::Incoming(half) => half.leave(),
+            RawKind::Writers(_) => {}
+            RawKind::Incoming(half) => half.leave(),
         }
     }
 
     /// Whether the next read looks for the next writer, which may not be there yet.
     pub(super) fn awaits_next(&self) -> bool {
-        matches!(&self.0, Kind::Stream(stream) if stream.awaits_next())
+        matches!(&self.0, RawKind::Stream(stream) if stream.awaits_next())
     }
 
     pub(super) fn write_behind(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.write_behind(bytes),
-            Kind::Outgoing(half) => half.write_behind(bytes),
-            Kind::Writers(_) | Kind::Incoming(_) => Err(Obstacle::WrongDirection("writing").into()),
+            RawKind::Stream(stream) => stream.write_behind(bytes),
+            RawKind::Outgoing(half) => half.write_behind(bytes),
+            RawKind::Writers(_) | RawKind::Incoming(_) => {
+                Err(Obstacle::WrongDirection("writing").into())
+            }
         }
     }
 
     /// As `finish`, without waiting. While there is no room, it goes on by itself.
     pub(super) fn finish_behind(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Outgoing(half) => half.finish_behind(),
-            Kind::Stream(_) | Kind::Writers(_) | Kind::Incoming(_) => Ok(()),
+            RawKind::Outgoing(half) => half.finish_behind(),
+            RawKind::Stream(_) | RawKind::Writers(_) | RawKind::Incoming(_) => Ok(()),
         }
     }
 
     pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Stream(stream) => stream.give_up_write(),
-            Kind::Outgoing(half) => half.give_up_write(),
-            Kind::Writers(_) | Kind::Incoming(_) => Ok(0),
+            RawKind::Stream(stream) => stream.give_up_write(),
+            RawKind::Outgoing(half) => half.give_up_write(),
+            RawKind::Writers(_) | RawKind::Incoming(_) => Ok(0),
         }
     }
 }
@@ -355,34 +368,34 @@ impl Raw {
 impl AsHandle for Raw {
     fn as_handle(&self) -> BorrowedHandle<'_> {
         match &self.0 {
-            Kind::Stream(stream) => stream.as_handle(),
-            Kind::Writers(writers) => writers.as_handle(),
-            Kind::Incoming(half) => half.connection().as_handle(),
-            Kind::Outgoing(half) => half.connection().as_handle(),
+            RawKind::Stream(stream) => stream.as_handle(),
+            RawKind::Writers(writers) => writers.as_handle(),
+            RawKind::Incoming(half) => half.connection().as_handle(),
+            RawKind::Outgoing(half) => half.connection().as_handle(),
         }
     }
 }
 
 impl From<Stream> for Raw {
     fn from(stream: Stream) -> Self {
-        Self(Kind::Stream(Box::new(stream)))
+        Self(RawKind::Stream(Box::new(stream)))
     }
 }
 
 impl From<Writers> for Raw {
     fn from(writers: Writers) -> Self {
-        Self(Kind::Writers(Box::new(writers)))
+        Self(RawKind::Writers(Box::new(writers)))
     }
 }
 
 impl From<Incoming> for Raw {
     fn from(half: Incoming) -> Self {
-        Self(Kind::Incoming(Box::new(half)))
+        Self(RawKind::Incoming(Box::new(half)))
     }
 }
 
 impl From<Outgoing> for Raw {
     fn from(half: Outgoing) -> Self {
-        Self(Kind::Outgoing(Box::new(half)))
+        Self(RawKind::Outgoing(Box::new(half)))
     }
 }

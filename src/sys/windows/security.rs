@@ -62,7 +62,7 @@ impl Descriptor {
 }
 
 /// Refuses a pipe that belongs to anybody but this user and the administrators of the system.
-pub(super) fn expect_trusted(pipe: BorrowedHandle<'_>) -> io::Result<()> {
+pub(super) fn ensure_trusted(pipe: BorrowedHandle<'_>) -> io::Result<()> {
     let owner = owner(pipe)?;
     if TRUSTED.contains(&owner.as_str()) || owner == this_user()? {
         return Ok(());

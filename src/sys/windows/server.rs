@@ -5,33 +5,33 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::connection::Connection;
-use super::event::{Event, expect_no_stop};
-use super::facts::Facts;
+use super::event::{Event, ensure_not_cancelled};
 use super::halves::{events, halves};
-use super::instance::{Listener, lock};
+use super::instance::{Instances, lock};
 use super::name::temporary;
+use super::pipe_info::PipeInfo;
 use super::raw::Raw;
-use super::shortage;
-use crate::sys::{Settings, Until, Wait};
+use super::resource_errors;
+use crate::sys::{Settings, Wait, WaitLimit};
 
 /// The most instances that listen at any time.
-const MOST: u16 = 64;
+const MAX_BACKLOG: u16 = 64;
 
 /// An allocated name, and the instances that listen.
 #[derive(Debug)]
 pub struct Server {
-    listener: Mutex<Listener>,
+    listener: Mutex<Instances>,
     /// What is set when a client comes.
     event: Arc<Event>,
-    facts: Facts,
+    info: PipeInfo,
 }
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let backlog = settings.backlog.clamp(1, MOST).into();
-        let listener = Listener::new(path, settings, backlog).map_err(shortage::told)?;
-        let (event, facts) = (Arc::clone(listener.event()), listener.facts()?);
-        Ok(Self { listener: Mutex::new(listener), event, facts })
+        let backlog = settings.backlog.clamp(1, MAX_BACKLOG).into();
+        let listener = Instances::new(path, settings, backlog).map_err(resource_errors::told)?;
+        let (event, info) = (Arc::clone(listener.event()), listener.info()?);
+        Ok(Self { listener: Mutex::new(listener), event, info })
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
@@ -43,14 +43,14 @@ impl Server {
     /// The next client. Several threads may wait for one, each as long as it likes.
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             match self.admit() {
                 Ok(Some(halves)) => return Ok(halves),
                 Ok(None) => self.event.wait(wait)?,
                 Err(error) => {
                     // The client is kept: this thread or another one looks for it again.
                     self.event.set();
-                    return Err(shortage::told(error));
+                    return Err(resource_errors::told(error));
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// The name cannot lead elsewhere while an instance has it.
-    pub(crate) fn is_orphaned(&self) -> bool {
+    pub(crate) fn is_unlinked(&self) -> bool {
         false
     }
 
@@ -85,7 +85,7 @@ impl Server {
         let events = events()?;
         let Some(client) = listener.accept()? else { return Ok(None) };
         drop(listener);
-        let (incoming, outgoing) = halves(Connection::here(client, self.facts), events);
+        let (incoming, outgoing) = halves(Connection::here(client, self.info), events);
         Ok(Some((incoming.into(), outgoing.into())))
     }
 }
@@ -93,7 +93,7 @@ impl Server {
 impl Raw {
     /// The two sides of a connection, each with both halves: by a name that nobody else can guess, and that is gone then.
     pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
-        let forever = Wait { until: Until::Done, stop: None };
+        let forever = Wait { until: WaitLimit::Done, token: None };
         let (path, server) = Server::temporary(&Settings { backlog: 1, ..Settings::default() })?;
         let client = Self::connect(&path, false, forever)?;
         Ok([client, server.accept(forever)?])
@@ -231,11 +231,11 @@ mod tests {
         timely(|| {
             for round in 0..5 {
                 let (path, server) = server();
-                let (served, stop) = (AtomicUsize::new(0), Event::new().unwrap());
+                let (served, token) = (AtomicUsize::new(0), Event::new().unwrap());
                 thread::scope(|scope| {
                     for _ in 0..4 {
                         scope.spawn(|| {
-                            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+                            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
                             while let Ok((mut from, mut to)) = server.accept(wait) {
                                 assert_eq!(read_all(&mut from), b"ask");
                                 write_all(&mut to, b"answer", PLAIN);
@@ -258,7 +258,7 @@ mod tests {
                     for client in clients {
                         client.join().unwrap();
                     }
-                    stop.set();
+                    token.set();
                 });
                 assert_eq!(served.into_inner(), CLIENTS);
             }
@@ -266,30 +266,30 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_or_a_stop_ends_each_wait_alone() {
+    fn a_deadline_or_a_cancel_token_ends_each_wait_alone() {
         timely(|| {
             let (path, server) = server();
             assert_eq!(server.accept(NOW).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-            let stop = Event::new().unwrap();
+            let token = Event::new().unwrap();
             thread::scope(|scope| {
                 let long = scope.spawn(|| server.accept(within(20_000)).map(drop));
-                let stopped = scope.spawn(|| {
-                    let wait = Wait { until: Until::Done, stop: Some(&stop) };
+                let cancelled = scope.spawn(|| {
+                    let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
                     server.accept(wait).unwrap_err()
                 });
                 let error = server.accept(within(50)).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);
                 let begin = Instant::now();
-                stop.set();
-                assert!(kind(&stopped.join().unwrap()).contains("stopped"));
+                token.set();
+                assert!(kind(&cancelled.join().unwrap()).contains("cancelled"));
                 assert!(begin.elapsed() < Duration::from_secs(1));
                 drop(client(&path));
                 long.join().unwrap().unwrap();
             });
             drop(client(&path));
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             let error = server.accept(wait).unwrap_err();
-            assert!(kind(&error).contains("stopped"), "a stop goes first: {error}");
+            assert!(kind(&error).contains("cancelled"), "a cancelled token goes first: {error}");
             drop(server.accept(within(10_000)).unwrap());
         });
     }

@@ -6,21 +6,21 @@ use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ahead::{AHEAD, Ahead, Progress};
-#[cfg(feature = "tokio")]
-use super::behind::Behind;
 use super::client;
-use super::event::{Event, expect_no_stop, remaining};
-use super::facts::{expect_pipe, quota};
+use super::event::{Event, ensure_not_cancelled, remaining};
 use super::gather::gather;
 use super::mode::Before;
 use super::name::wide;
 use super::overlapped::{Outcome, Overlapped};
+use super::pipe_info::{ensure_pipe, quota};
+use super::read_ahead::{AHEAD, Progress, ReadAhead};
+#[cfg(feature = "tokio")]
+use super::write_behind::WriteBehind;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
 
 /// The most that one call moves. The system keeps what is written in memory that is scarce.
-pub(super) const MOST: usize = 1 << 20;
+pub(super) const MAX_TRANSFER: usize = 1 << 20;
 
 /// A connected pipe.
 #[derive(Debug)]
@@ -36,9 +36,9 @@ pub(super) struct Stream {
     quota: usize,
     gathered: Vec<u8>,
     /// What is read ahead, since a task has read from it.
-    ahead: Option<Ahead>,
+    ahead: Option<ReadAhead>,
     #[cfg(feature = "tokio")]
-    behind: Behind,
+    behind: WriteBehind,
 }
 
 /// Where a client's end came from, and where it finds the next writer.
@@ -76,7 +76,7 @@ impl Stream {
             gathered: Vec::new(),
             ahead: None,
             #[cfg(feature = "tokio")]
-            behind: Behind::default(),
+            behind: WriteBehind::default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Stream {
 
     /// Takes a handle from elsewhere.
     pub(super) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
-        let examined = expect_pipe(handle.as_handle(), &[way]).and_then(|plain_only| {
+        let examined = ensure_pipe(handle.as_handle(), &[way]).and_then(|plain_only| {
             let (quota, event) = (quota(&handle)?, Event::automatic()?);
             Ok((plain_only, quota, event, Before::change(handle.as_handle(), None)?))
         });
@@ -118,7 +118,7 @@ impl Stream {
             Link::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
             Link::Up | Link::Awaited => {}
         }
-        self.expect_able(wait)?;
+        self.ensure_able(wait)?;
         if let (Link::Awaited, Some(origin)) = (self.link, &self.origin) {
             let handle = origin.connect(Way::In, wait)?;
             let fresh = Self::with_event(quota(&handle)?, handle, Arc::clone(self.pipe.event()));
@@ -131,10 +131,10 @@ impl Stream {
         if self.ahead.is_some() {
             return self.read_what_is_ahead(buf, wait);
         }
-        let most = buf.len().min(MOST);
+        let most = buf.len().min(MAX_TRANSFER);
         let Some(buf) = buf.get_mut(..most) else { return Ok(0) };
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             let outcome = self.pipe.read(buf, wait)?;
             if outcome.is_end() {
                 return self.end(outcome);
@@ -162,13 +162,13 @@ impl Stream {
     /// From here on all is read ahead: a task cannot wait for an operation that is not in flight.
     fn begin_to_read_ahead(&mut self) {
         self.pipe.give_buffer(AHEAD);
-        self.ahead = Some(Ahead::new(&mut self.pipe));
+        self.ahead = Some(ReadAhead::new(&mut self.pipe));
     }
 
     fn read_what_is_ahead(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         let Some(ahead) = &mut self.ahead else { return Ok(0) };
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             match ahead.look(&mut self.pipe) {
                 Progress::Bytes => return Ok(ahead.take(&mut self.pipe, buf)),
                 Progress::Empty => {
@@ -190,9 +190,9 @@ impl Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.expect_able(wait)?;
-        expect_no_stop(wait)?;
-        let most = if wait.is_plain() { MOST } else { self.quota };
+        self.ensure_able(wait)?;
+        ensure_not_cancelled(wait)?;
+        let most = if wait.is_plain() { MAX_TRANSFER } else { self.quota };
         self.pipe.write(buf.get(..most).unwrap_or(buf), wait)?.moved()
     }
 
@@ -225,7 +225,7 @@ impl Stream {
         quota(&self.pipe)
     }
 
-    fn expect_able(&self, wait: Wait<'_>) -> io::Result<()> {
+    fn ensure_able(&self, wait: Wait<'_>) -> io::Result<()> {
         if self.plain_only && !wait.is_plain() {
             return Err(Obstacle::NotOverlapped.into());
         }
@@ -252,7 +252,7 @@ impl Stream {
         self.link == Link::Awaited
     }
 
-    /// Writes from one buffer without waiting: see [`Behind::write`].
+    /// Writes from one buffer without waiting: see [`WriteBehind::write`].
     pub(super) fn write_behind(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.behind.write(&mut self.pipe, bytes)
     }
@@ -287,7 +287,7 @@ mod tests {
     };
     use super::super::{Node, Raw};
     use super::*;
-    use crate::sys::{Settings, Until};
+    use crate::sys::{Settings, WaitLimit};
 
     #[test]
     fn c14_client_before_server() {
@@ -361,8 +361,8 @@ mod tests {
                     let wait = match got.len() % 3 {
                         0 => NOW,
                         1 => Wait {
-                            until: Until::Deadline(Instant::now() + Duration::from_micros(20)),
-                            stop: None,
+                            until: WaitLimit::Deadline(Instant::now() + Duration::from_micros(20)),
+                            token: None,
                         },
                         _ => within(1),
                     };
@@ -430,7 +430,7 @@ mod tests {
             let writing = thread::spawn(move || {
                 let mut end = writer(&path);
                 for byte in 0..4_u8 {
-                    assert_eq!(end.write(&vec![byte; MOST], PLAIN).unwrap(), MOST);
+                    assert_eq!(end.write(&vec![byte; MAX_TRANSFER], PLAIN).unwrap(), MAX_TRANSFER);
                 }
             });
             let mut count = [0; 4];
@@ -442,7 +442,7 @@ mod tests {
                 }
             }
             writing.join().unwrap();
-            assert_eq!(count, [MOST; 4]);
+            assert_eq!(count, [MAX_TRANSFER; 4]);
         });
     }
 

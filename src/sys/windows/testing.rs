@@ -25,17 +25,17 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleC
 
 use super::name::{temporary, wide};
 use super::{Event, Node, Raw, Server};
-use crate::sys::{Settings, Until, Wait, Way};
+use crate::sys::{Settings, Wait, WaitLimit, Way};
 
 #[path = "../../../tests/it/skipped.rs"]
 mod skipped;
 
-pub(super) const PLAIN: Wait<'static> = Wait { until: Until::Done, stop: None };
-pub(super) const NOW: Wait<'static> = Wait { until: Until::Now, stop: None };
+pub(super) const PLAIN: Wait<'static> = Wait { until: WaitLimit::Done, token: None };
+pub(super) const NOW: Wait<'static> = Wait { until: WaitLimit::Now, token: None };
 
 pub(super) fn within(milliseconds: u64) -> Wait<'static> {
     let end = Instant::now() + Duration::from_millis(milliseconds);
-    Wait { until: Until::Deadline(end), stop: None }
+    Wait { until: WaitLimit::Deadline(end), token: None }
 }
 
 /// A pipe with a name of its own.
@@ -134,7 +134,7 @@ impl OtherProcess {
         self.0.wait().unwrap();
     }
 
-    pub(super) fn expect_success(mut self) {
+    pub(super) fn ensure_success(mut self) {
         assert!(self.0.wait().unwrap().success());
     }
 }

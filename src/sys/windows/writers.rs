@@ -5,11 +5,11 @@ use std::io;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex};
 
-use super::ahead::{AHEAD, Ahead, Progress};
-use super::event::{Event, expect_no_stop, remaining};
-use super::instance::{Listener, lock};
+use super::event::{Event, ensure_not_cancelled, remaining};
+use super::instance::{Instances, lock};
 use super::overlapped::Overlapped;
-use super::shortage;
+use super::read_ahead::{AHEAD, Progress, ReadAhead};
+use super::resource_errors;
 use crate::sys::Wait;
 
 /// The writers that are there, the one whose turn it is in front; further ones are let in at any read.
@@ -17,7 +17,7 @@ use crate::sys::Wait;
 pub(super) struct Writers {
     writers: VecDeque<Writer>,
     turnout: Turnout,
-    listener: Arc<Mutex<Listener>>,
+    listener: Arc<Mutex<Instances>>,
     /// What is set when there is something to do: a writer came, wrote, or left.
     event: Arc<Event>,
     /// What stands for a single handle, which a set has not. Nobody outside of the crate can ask for it.
@@ -33,7 +33,7 @@ enum Turnout {
 }
 
 impl Writers {
-    pub(super) fn new(listener: Arc<Mutex<Listener>>) -> io::Result<Self> {
+    pub(super) fn new(listener: Arc<Mutex<Instances>>) -> io::Result<Self> {
         let event = Arc::clone(lock(&listener).event());
         let stand_in = Event::new()?.into();
         Ok(Self { writers: VecDeque::new(), turnout: Turnout::Awaited, listener, event, stand_in })
@@ -45,7 +45,7 @@ impl Writers {
             return Ok(0);
         }
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             // Where there is no room for another writer, those that are here are heard all the same.
             let admitted = self.admit();
             match self.look(buf) {
@@ -68,7 +68,7 @@ impl Writers {
     /// Waits until a writer has come, be it one that says nothing, or that has left again.
     pub(super) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         loop {
-            expect_no_stop(wait)?;
+            ensure_not_cancelled(wait)?;
             self.admit()?;
             if self.turnout != Turnout::Awaited {
                 return Ok(());
@@ -91,13 +91,13 @@ impl Writers {
     }
 
     pub(super) fn buffer_size(&self) -> io::Result<usize> {
-        Ok(lock(&self.listener).facts()?.quota)
+        Ok(lock(&self.listener).info()?.quota)
     }
 
     /// Lets in the writers that came.
     fn admit(&mut self) -> io::Result<()> {
         let mut listener = lock(&self.listener);
-        while let Some(client) = listener.accept().map_err(shortage::told)? {
+        while let Some(client) = listener.accept().map_err(resource_errors::told)? {
             let pipe = Overlapped::new(client, Arc::clone(&self.event), AHEAD);
             self.writers.push_back(Writer::new(pipe));
             self.turnout = Turnout::Seen;
@@ -161,12 +161,12 @@ enum Look {
 #[derive(Debug)]
 struct Writer {
     pipe: Overlapped,
-    ahead: Ahead,
+    ahead: ReadAhead,
 }
 
 impl Writer {
     fn new(mut pipe: Overlapped) -> Self {
-        let ahead = Ahead::new(&mut pipe);
+        let ahead = ReadAhead::new(&mut pipe);
         Self { pipe, ahead }
     }
 }
@@ -179,7 +179,7 @@ mod tests {
 
     use super::super::testing::{NOW, PLAIN, pipe, read_bytes, timely, within, writer};
     use super::super::{Event, Raw};
-    use crate::sys::{Until, Wait, Way};
+    use crate::sys::{Wait, WaitLimit, Way};
 
     #[test]
     fn two_writers_at_once_and_the_last_one_ends_it() {
@@ -273,26 +273,29 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_ends_a_read_and_loses_nothing() {
+    fn a_cancel_token_ends_a_read_and_loses_nothing() {
         timely(|| {
             let (path, mut node) = pipe();
             let mut end = node.open(Way::In, NOW).unwrap();
             let mut client: Raw = writer(&path);
-            let stop = Event::new().unwrap();
-            let wait = Wait { until: Until::Done, stop: Some(&stop) };
+            let token = Event::new().unwrap();
+            let wait = Wait { until: WaitLimit::Done, token: Some(&token) };
             thread::scope(|scope| {
                 let end = &mut end;
                 let waiting = scope.spawn(move || end.read(&mut [0; 8], wait).unwrap_err());
                 thread::sleep(Duration::from_millis(50));
                 let begin = Instant::now();
-                stop.set();
+                token.set();
                 let error = waiting.join().unwrap();
-                assert!(error.to_string().contains("stopped"), "{error}");
+                assert!(error.to_string().contains("cancelled"), "{error}");
                 assert!(begin.elapsed() < Duration::from_secs(1));
             });
             client.write(b"late", PLAIN).unwrap();
             let error = end.read(&mut [0; 8], wait).unwrap_err();
-            assert!(error.to_string().contains("stopped"), "a stop goes first: {error}");
+            assert!(
+                error.to_string().contains("cancelled"),
+                "a cancelled token goes first: {error}"
+            );
             assert_eq!(read_bytes(&mut end, 4), b"late");
         });
     }

@@ -1,6 +1,6 @@
 use super::LIMIT;
 use crate::error::FrameError;
-use crate::wire::framing::{expect_within, lowered};
+use crate::wire::framing::{ensure_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// JSON values one after the other, however they are laid out: what `jq`, `curl` and most log shippers write.
@@ -34,7 +34,7 @@ use crate::wire::{Framing, Step};
 pub struct ConcatenatedJson {
     limit: u32,
     /// Where the last scan was in the value that has arrived in part.
-    place: Place,
+    place: ScanState,
 }
 
 impl ConcatenatedJson {
@@ -60,7 +60,7 @@ impl ConcatenatedJson {
 
 impl Default for ConcatenatedJson {
     fn default() -> Self {
-        Self { limit: LIMIT, place: Place::default() }
+        Self { limit: LIMIT, place: ScanState::default() }
     }
 }
 
@@ -81,12 +81,12 @@ impl Framing for ConcatenatedJson {
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let len = out.get(start..).ok_or(FrameError::OutOfBounds)?.len();
-        expect_within(len, self.limit)?;
+        ensure_within(len, self.limit)?;
         out.push(b'\n');
         // It must come back as one value, which is the whole payload.
         let line = out.get(start..).unwrap_or_default();
         let begins = line.first().is_some_and(|first| !is_between(*first));
-        let end = if begins { Place::default().end(line, 0) } else { Some(0) };
+        let end = if begins { ScanState::default().end(line, 0) } else { Some(0) };
         match end.map(|end| (end, line.get(end))) {
             Some((at, Some(&byte))) if at < len => Err(FrameError::Delimiter { at, byte }),
             Some((at, _)) if at == len && len > 0 => Ok(()),
@@ -96,14 +96,14 @@ impl Framing for ConcatenatedJson {
 
     fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
         if scanned == 0 {
-            self.place = Place::default();
+            self.place = ScanState::default();
             let between = bytes.iter().take_while(|byte| is_between(**byte)).count();
             if between > 0 {
                 return Ok(Step::Skip { bytes: between });
             }
         }
         let end = self.place.end(bytes, scanned);
-        expect_within(end.unwrap_or(bytes.len()), self.limit)?;
+        ensure_within(end.unwrap_or(bytes.len()), self.limit)?;
         Ok(match end {
             Some(end) => Step::Message { payload: 0..end, frame: end },
             None => Step::NoEnd { scanned: bytes.len() },
@@ -120,7 +120,7 @@ impl Framing for ConcatenatedJson {
 
 /// A place in a value.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct ScanState {
     within: Within,
     /// How many brackets are open.
     depth: usize,
@@ -142,7 +142,7 @@ enum Within {
     Escape,
 }
 
-impl Place {
+impl ScanState {
     /// Goes on from `from`, and says where the value ends if it does. The first byte of it is not between values.
     fn end(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
         for (at, &byte) in bytes.iter().enumerate().skip(from) {

@@ -1,7 +1,7 @@
 use super::LIMIT;
 use super::delimited::{find, position};
 use crate::error::FrameError;
-use crate::wire::framing::{expect_within, lowered};
+use crate::wire::framing::{ensure_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// A message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
@@ -100,7 +100,7 @@ impl Lines {
     /// arrived in part, it may be that of the end.
     fn line<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
         let line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        expect_within(line.len(), self.limit)?;
+        ensure_within(line.len(), self.limit)?;
         Ok(line)
     }
 
@@ -136,7 +136,7 @@ impl Framing for Lines {
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let payload = out.get(start..).ok_or(FrameError::OutOfBounds)?;
-        expect_within(payload.len(), self.limit)?;
+        ensure_within(payload.len(), self.limit)?;
         if let Some(at) = position(payload, b'\n') {
             return Err(FrameError::Delimiter { at, byte: b'\n' });
         }

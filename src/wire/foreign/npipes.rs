@@ -1,6 +1,6 @@
 use super::LIMIT;
 use crate::error::FrameError;
-use crate::wire::framing::{expect_within, lowered};
+use crate::wire::framing::{ensure_within, lowered};
 use crate::wire::{Framing, Step};
 
 /// The frames of npipes: two lengths, the payload, and its CRC-32.
@@ -100,7 +100,7 @@ impl Framing for Npipes {
         else {
             return Err(FrameError::OutOfBounds);
         };
-        let length = expect_within(payload.len(), self.limit)?;
+        let length = ensure_within(payload.len(), self.limit)?;
         let lengths = (u64::from(length.saturating_add(AROUND)) << 32) | u64::from(length);
         *header = lengths.to_be_bytes();
         let checksum = self.checksum(payload);
@@ -117,7 +117,7 @@ impl Framing for Npipes {
             return Err(FrameError::Header { word: total });
         };
         let payload = usize::try_from(length).unwrap_or(usize::MAX);
-        expect_within(payload, self.limit)?;
+        ensure_within(payload, self.limit)?;
         match word(bytes, WORD) {
             None => return Ok(Step::More { total: HEADER }),
             Some(word) if word != length => return Err(FrameError::Header { word }),

@@ -7,6 +7,7 @@ use self::exact::Exact;
 
 use super::Codec;
 use super::codec::all_taken;
+use super::shape::Style;
 use crate::error::CodecError;
 
 /// JSON, one value a message, for peers and people that read text.
@@ -42,6 +43,10 @@ pub struct Json;
 impl Codec for Json {
     fn name(&self) -> &str {
         "json"
+    }
+
+    fn style(&self) -> Option<Style> {
+        Some(Style::Named)
     }
 
     fn encode<T: Serialize + ?Sized>(

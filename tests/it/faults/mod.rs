@@ -287,16 +287,18 @@ fn judge(scenario: &str, call: Call, fault: Fault, told: &str) -> Option<String>
     let (error, harm) = told.split_once('|').unwrap_or((told, ""));
     let kind = error.split(':').next().unwrap_or_default();
     let known = match fault {
-        Fault::Instead(libc::EAGAIN) => ["well", "InUse", "NotReady", "TimedOut", "Io"].as_slice(),
+        Fault::Instead(libc::EAGAIN) => {
+            ["well", "InUse", "WouldBlock", "TimedOut", "Io"].as_slice()
+        }
         // `fcntl` makes no descriptor here.
         Fault::Instead(libc::EMFILE | libc::ENFILE) if call.number != libc::SYS_fcntl => {
-            &["well", "Exhausted"]
+            &["well", "ResourceExhausted"]
         }
         // Who may not connect is told that somebody listens.
         Fault::Instead(libc::EPERM | libc::EACCES) => &["well", "InUse", "PermissionDenied"],
         // A client that cannot read gives the connection up: the next call makes another.
-        _ if scenario == "call a service" => &["well", "Disconnected", "Exhausted", "Io"],
-        _ => &["well", "Exhausted", "Io"],
+        _ if scenario == "call a service" => &["well", "Disconnected", "ResourceExhausted", "Io"],
+        _ => &["well", "ResourceExhausted", "Io"],
     };
     // These are no reason to fail.
     let none = matches!(fault, Fault::Instead(libc::EINTR) | Fault::After(_) | Fault::Short(_));

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use typed_pipe::{
-    Agreement, Connection, EndOfWriters, Error, ErrorKind, Handles, Listener, Pipe, Stop,
+    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
@@ -148,7 +148,7 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("bind a long name", bind_a_long_name),
     ("take over a listener", take_over_a_listener),
     ("a pair of connections", pair),
-    ("the agreement", agreement),
+    ("the handshake", handshake),
     ("both ways at once", both_ways),
     ("send handles", send_handles),
     ("receive handles", receive_handles),
@@ -169,7 +169,7 @@ fn make_and_unlink(run: &mut Run) {
             pipe.mkfifo().unwrap_or_else(|failed| panic!("not from it either: {failed}"))
         }
     };
-    assert!(!pipe.is_orphaned());
+    assert!(!pipe.is_unlinked());
     drop(run.go(pipe, Pipe::unlink));
 }
 
@@ -245,11 +245,11 @@ fn messages(run: &mut Run) {
             Err(failed) => {
                 let (given_back, error) = failed.into_parts();
                 sender = given_back;
-                if error.kind() != ErrorKind::NotReady {
+                if error.kind() != ErrorKind::WouldBlock {
                     run.note(error);
                 }
                 match receiver.try_recv() {
-                    Err(error) if error.kind() == ErrorKind::NotReady => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     Err(error) => run.note(error),
                     Ok(other) => panic!("{other} was not sent"),
                 }
@@ -262,7 +262,7 @@ fn messages(run: &mut Run) {
 fn next_writer(run: &mut Run) {
     let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
     let path = pipe.path().clone();
-    let reader = pipe.reader().end_of_writers(EndOfWriters::NextWriter);
+    let reader = pipe.reader().on_hangup(OnHangup::NextWriter);
     let mut receiver = quietly(|| reader.open().unwrap().into_receiver::<u8>());
     for number in 0..3 {
         quietly(|| {
@@ -270,7 +270,7 @@ fn next_writer(run: &mut Run) {
             end.into_sender().send(&number).unwrap();
         });
         assert_eq!(run.again(|| receiver.recv_timeout(LONG)), number);
-        run.expect(ErrorKind::NotReady, || receiver.try_recv().map(drop));
+        run.expect(ErrorKind::WouldBlock, || receiver.try_recv().map(drop));
     }
     // A writer that is there and says nothing.
     let writer = quietly(|| WriteEnd::from(path.clone()).open().unwrap());
@@ -279,7 +279,7 @@ fn next_writer(run: &mut Run) {
 }
 
 fn deadlines(run: &mut Run) {
-    let stop = run.again(Stop::new);
+    let token = run.again(CancelToken::new);
     let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
     let path = pipe.path().clone();
     let client = WriteEnd::from(path).open_timeout(SHORT);
@@ -287,13 +287,13 @@ fn deadlines(run: &mut Run) {
     if error.kind() != ErrorKind::TimedOut {
         run.note(error);
     }
-    let mut open = run.go(pipe.reader().stopped_by(&stop), |end| end.open());
+    let mut open = run.go(pipe.reader().cancelled_by(&token), |end| end.open());
     run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
     run.expect(ErrorKind::TimedOut, || open.read_timeout(&mut [0], SHORT).map(drop));
-    run.expect(ErrorKind::NotReady, || open.try_read(&mut [0]).map(drop));
+    run.expect(ErrorKind::WouldBlock, || open.try_read(&mut [0]).map(drop));
     // What it writes to has always room, and takes all or nothing.
-    quietly(|| stop.stop());
-    run.expect(ErrorKind::Stopped, || open.read(&mut [0]).map(drop));
+    quietly(|| token.cancel());
+    run.expect(ErrorKind::Cancelled, || open.read(&mut [0]).map(drop));
 }
 
 fn bind_connect_accept(run: &mut Run) {
@@ -357,10 +357,10 @@ fn pair(run: &mut Run) {
 const TERMS: &[u8] = b"\xff\xff\xff\x02tpip\x01\x00\x00\x23\x00\x00\x00\x00\x00\x80\x00\x00\
     \x0flength-prefixed\x08postcard\x00\x00";
 
-fn agreement(run: &mut Run) {
+fn handshake(run: &mut Run) {
     let (one, mut other) = quietly(|| Connection::pair().unwrap());
     quietly(|| other.write_all(TERMS).unwrap());
-    let made = Agreement::new().within(LONG).make::<String, String>(one);
+    let made = Handshake::new().timeout(LONG).perform::<String, String>(one);
     let mut one: TypedConnection<String, String> = match made {
         Ok(made) => made,
         Err(error) => return run.note(error),
@@ -381,7 +381,7 @@ fn agreement(run: &mut Run) {
 fn both_ways(run: &mut Run) {
     let (one, mut other) = quietly(|| Connection::pair().unwrap());
     quietly(|| other.write_all(TERMS).unwrap());
-    let made = quietly(|| Agreement::new().make::<Vec<u8>, String>(one));
+    let made = quietly(|| Handshake::new().perform::<Vec<u8>, String>(one));
     let mut one: TypedConnection<Vec<u8>, String> = made.unwrap();
     quietly(|| other.write_all(b"\0\0\0\x03\x02hi").unwrap());
     let long = vec![7; 3000];
@@ -393,7 +393,7 @@ fn both_ways(run: &mut Run) {
             Err(error) => break error,
         }
     };
-    assert_eq!(last.kind(), ErrorKind::NotReady);
+    assert_eq!(last.kind(), ErrorKind::WouldBlock);
     run.expect(ErrorKind::TimedOut, || {
         one.sender().flush_timeout(SHORT).and_then(|()| one.sender().send_timeout(&long, SHORT))
     });
@@ -414,8 +414,8 @@ fn send_handles(run: &mut Run) {
     let helper = quietly(|| {
         thread::spawn(move || {
             let mut side: TypedConnection<u8, WithHandles<u32>> =
-                Agreement::new().within(LONG).make(other)?;
-            let (number, mut handles) = side.recv_with()?;
+                Handshake::new().timeout(LONG).perform(other)?;
+            let (number, mut handles) = side.recv_with_handles()?;
             let mut text = String::new();
             let mut file = handles.take::<File>(number)?;
             file.read_to_string(&mut text).unwrap();
@@ -423,7 +423,7 @@ fn send_handles(run: &mut Run) {
             side.send(&1)
         })
     });
-    let made = Agreement::new().within(LONG).make::<WithHandles<u32>, u8>(one);
+    let made = Handshake::new().timeout(LONG).perform::<WithHandles<u32>, u8>(one);
     let sent = match made {
         Err(error) => {
             run.note(error);
@@ -433,7 +433,11 @@ fn send_handles(run: &mut Run) {
             let mut handles = Handles::new();
             let number = handles.add(quietly(|| File::open(&file).unwrap()));
             run.send(|half| {
-                if half { side.sender().flush() } else { side.send_with(&number, &mut handles) }
+                if half {
+                    side.sender().flush()
+                } else {
+                    side.send_with_handles(&number, &mut handles)
+                }
             });
             assert_eq!(run.again(|| side.recv()), 1);
             true
@@ -454,17 +458,17 @@ fn receive_handles(run: &mut Run) {
         let file = File::open(&file).unwrap();
         thread::spawn(move || {
             let mut side: TypedConnection<WithHandles<u32>, u8> =
-                Agreement::new().within(LONG).make(other)?;
+                Handshake::new().timeout(LONG).perform(other)?;
             let mut handles = Handles::new();
             let number = handles.add(file);
-            side.send_with(&number, &mut handles)?;
+            side.send_with_handles(&number, &mut handles)?;
             side.recv().map(drop)
         })
     });
-    let made = Agreement::new().within(LONG).make::<u8, WithHandles<u32>>(one);
+    let made = Handshake::new().timeout(LONG).perform::<u8, WithHandles<u32>>(one);
     let made = made.map_err(|error| run.note(error));
     if let Ok(mut side) = made {
-        let (number, mut handles) = run.again(|| side.recv_with());
+        let (number, mut handles) = run.again(|| side.recv_with_handles());
         let mut file = run.again(|| handles.take::<File>(number));
         quietly(|| {
             let mut text = String::new();
@@ -480,9 +484,9 @@ fn receive_handles(run: &mut Run) {
 #[cfg(feature = "service")]
 fn call(run: &mut Run) {
     let name = run.name("service");
-    let stop = quietly(|| Stop::new().unwrap());
+    let token = quietly(|| CancelToken::new().unwrap());
     let helper = quietly(|| {
-        let service = Service::<u32, u32>::bind(&name).unwrap().stopped_by(&stop);
+        let service = Service::<u32, u32>::bind(&name).unwrap().cancelled_by(&token);
         thread::spawn(move || service.serve(|number| number + 1))
     });
     let client = run.again(|| Client::<u32, u32>::connect_timeout(&name, LONG));
@@ -491,7 +495,7 @@ fn call(run: &mut Run) {
     run.again(|| client.notify(&5));
     drop(client);
     quietly(|| {
-        stop.stop();
+        token.cancel();
         helper.join().unwrap().unwrap();
     });
 }
@@ -501,7 +505,7 @@ fn serve(run: &mut Run) {
     static OVER: AtomicBool = AtomicBool::new(false);
     OVER.store(false, Ordering::Relaxed);
     let name = run.name("service");
-    let service = run.again(|| Service::<u32, u32>::bind(&name)).message_limit(1);
+    let service = run.again(|| Service::<u32, u32>::bind(&name)).shutdown_after(1);
     let helper = quietly(|| {
         thread::spawn(move || {
             while !OVER.load(Ordering::Relaxed) {

@@ -57,7 +57,7 @@ impl Tracer {
             // SAFETY: the request takes the number of a signal, which is given to the thread.
             done(unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.0, 0, c_long::from(signal)) })?;
             match self.wait()? {
-                stopped if stopped == libc::SIGTRAP | 0x80 => return self.held(),
+                cancelled if cancelled == libc::SIGTRAP | 0x80 => return self.held(),
                 libc::SIGTRAP => signal = 0,
                 other => signal = other,
             }

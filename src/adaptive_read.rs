@@ -1,0 +1,265 @@
+//! How soon a reading end asks the system again.
+
+use std::hint;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::sys::{WaitLimit, sleeps};
+
+/// The pace of the reads of one end.
+#[derive(Clone, Debug)]
+pub enum Pace {
+    /// Bytes may gather for a moment before a read, where that pays.
+    Gathering(Gathering),
+    /// A read that has to wait tries again and again for so long.
+    Spinning(Duration),
+}
+
+impl Pace {
+    /// Reads, and lets some time pass before that or instead of sleeping.
+    pub(crate) fn read(
+        &mut self,
+        until: WaitLimit,
+        mut read: impl FnMut(WaitLimit) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Gathering(gathering) => {
+                let paused = !matches!(until, WaitLimit::Now) && gathering.pause();
+                let bytes = read(until)?;
+                gathering.note(bytes, paused, sleeps);
+                Ok(bytes)
+            }
+            Self::Spinning(time) => match spin_end(*time, until) {
+                Some(end) => spin(end, until, read),
+                None => read(until),
+            },
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::Gathering(Gathering::default())
+    }
+}
+
+/// Finds out whether reads bring more if there is a short pause before each.
+///
+/// A reader that is as fast as its writer finds one small message at each read, and the two get in each other's way at
+/// the kernel's lock of the pipe, message for message: together they are several times slower than either
+/// alone. A pause as long as a few writes mends that. So where reads bring little and need not sleep for it, a pause is
+/// tried now and then, and what it brings is compared. Reads that sleep are left alone: a pause would only keep the
+/// processor from the other side.
+#[derive(Clone, Debug)]
+pub struct Gathering {
+    /// Reads without a pause, and what they brought.
+    reads: usize,
+    bytes: usize,
+    /// How often the thread had slept before the first of them.
+    sleeps: Option<usize>,
+    /// After so many of them a pause may be tried.
+    window: usize,
+    /// When the last read ended, if the next one is to come after a pause.
+    since: Option<Instant>,
+}
+
+impl Gathering {
+    /// Lets bytes gather, if that is to be; says whether it was.
+    fn pause(&self) -> bool {
+        let Some(since) = self.since else { return false };
+        while since.elapsed() < PAUSE {
+            hint::spin_loop();
+        }
+        true
+    }
+
+    /// Notes what a read has brought, after a pause or without one.
+    fn note(&mut self, bytes: usize, paused: bool, sleeps: impl FnOnce() -> Option<usize>) {
+        if paused {
+            if bytes / WORTH >= self.bytes / self.reads.max(1) {
+                self.window = FIRST_WINDOW.max(self.window / 2);
+                self.since = Some(Instant::now());
+            } else {
+                self.begin_anew(sleeps());
+            }
+        } else if self.since.is_none() {
+            self.reads += 1;
+            self.bytes += bytes;
+            if self.reads >= self.window {
+                let slept = sleeps();
+                if self.is_worth_a_try(slept) {
+                    self.since = Some(Instant::now());
+                } else {
+                    self.begin_anew(slept);
+                }
+            }
+        }
+    }
+
+    /// Whether reads bring little and need not sleep for it.
+    fn is_worth_a_try(&self, sleeps: Option<usize>) -> bool {
+        let slept = sleeps.zip(self.sleeps).and_then(|(now, then)| now.checked_sub(then));
+        let seldom = slept.is_some_and(|slept| slept < self.reads / SELDOM);
+        seldom && self.bytes / self.reads < LITTLE
+    }
+
+    /// Looks longer before the next try.
+    fn begin_anew(&mut self, sleeps: Option<usize>) {
+        let window = if self.sleeps.is_none() { FIRST_WINDOW } else { self.window * 2 };
+        *self = Self { sleeps, window: window.min(MAX_WINDOW), ..Self::default() };
+    }
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self { reads: 0, bytes: 0, sleeps: None, window: FIRST_WINDOW, since: None }
+    }
+}
+
+/// How long bytes may gather: a few writes, and far less than it takes to sleep and to be woken.
+const PAUSE: Duration = Duration::from_micros(2);
+
+/// How many times as much a read must bring for the pause before it.
+const WORTH: usize = 2;
+
+/// Reads that bring less than this could bring more.
+const LITTLE: usize = 4096;
+
+/// Fewer than one of so many reads sleeps.
+const SELDOM: usize = 4;
+
+/// After so many reads the first pause may be tried.
+const FIRST_WINDOW: usize = 16;
+
+/// Tries that do not pay become as rare as this.
+const MAX_WINDOW: usize = 1024;
+
+/// No clock reaches the end of some durations. Whoever spins for a day may as well begin anew.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When to stop spinning; `None` where there is nothing to wait for.
+fn spin_end(time: Duration, until: WaitLimit) -> Option<Instant> {
+    let end = Instant::now().checked_add(time.min(A_DAY))?;
+    match until {
+        WaitLimit::Now => None,
+        WaitLimit::Deadline(deadline) => Some(end.min(deadline)),
+        WaitLimit::Done => Some(end),
+    }
+}
+
+fn spin(
+    end: Instant,
+    until: WaitLimit,
+    mut read: impl FnMut(WaitLimit) -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match read(WaitLimit::Now) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            // The one that is waited for may have no other processor.
+            Err(_) if Instant::now() < end => thread::yield_now(),
+            Err(_) => return read(until),
+            Ok(bytes) => return Ok(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread whose reads never sleep.
+    const AWAKE: Option<usize> = Some(7);
+
+    fn read(gathering: &mut Gathering, bytes: usize) -> bool {
+        let paused = gathering.pause();
+        gathering.note(bytes, paused, || AWAKE);
+        paused
+    }
+
+    /// How many reads go without a pause before the next one with it.
+    fn reads_before_a_pause(gathering: &mut Gathering, bytes: usize) -> usize {
+        (0..).take_while(|_| !read(gathering, bytes)).count()
+    }
+
+    #[test]
+    fn a_pause_that_pays_is_kept() {
+        let mut gathering = Gathering::default();
+        // The first ones tell how often the thread has slept.
+        for _ in 0..2 * FIRST_WINDOW {
+            assert!(!read(&mut gathering, 40));
+        }
+        for _ in 0..10 * FIRST_WINDOW {
+            assert!(read(&mut gathering, 400));
+        }
+        assert!(read(&mut gathering, 40), "it is known after the read only that it did not pay");
+        assert!(!read(&mut gathering, 40));
+    }
+
+    #[test]
+    fn pauses_that_do_not_pay_become_rare() {
+        let mut gathering = Gathering::default();
+        reads_before_a_pause(&mut gathering, 40);
+        let before = [(); 8].map(|()| reads_before_a_pause(&mut gathering, 40));
+        assert_eq!(before, [32, 64, 128, 256, 512, 1024, 1024, 1024]);
+    }
+
+    #[test]
+    fn reads_that_bring_much_come_without_a_pause() {
+        let mut gathering = Gathering::default();
+        assert!((0..10 * MAX_WINDOW).all(|_| !read(&mut gathering, LITTLE)));
+    }
+
+    #[test]
+    fn reads_that_sleep_come_without_a_pause() {
+        let mut gathering = Gathering::default();
+        for slept in 0..10 * MAX_WINDOW {
+            let paused = gathering.pause();
+            assert!(!paused);
+            gathering.note(40, paused, || Some(slept));
+        }
+    }
+
+    #[test]
+    fn where_nothing_tells_of_sleep_there_is_no_pause() {
+        let mut gathering = Gathering::default();
+        for _ in 0..10 * MAX_WINDOW {
+            let paused = gathering.pause();
+            assert!(!paused);
+            gathering.note(40, paused, || None);
+        }
+    }
+
+    #[test]
+    fn one_that_may_not_wait_does_not_pause() {
+        let mut pace =
+            Pace::Gathering(Gathering { since: Some(Instant::now()), ..Gathering::default() });
+        let Pace::Gathering(before) = pace.clone() else { panic!("it spins") };
+        pace.read(WaitLimit::Now, |_| Ok(1)).unwrap();
+        let Pace::Gathering(after) = pace else { panic!("it spins") };
+        assert_eq!(
+            (after.since, after.reads),
+            (before.since, 0),
+            "nothing is learned from it either"
+        );
+    }
+
+    #[test]
+    fn one_may_spin_for_as_long_as_there_is_time() {
+        let mut asked = 0;
+        let read = Pace::Spinning(Duration::MAX).read(WaitLimit::Done, |until| {
+            assert!(matches!(until, WaitLimit::Now), "it does not sleep");
+            asked += 1;
+            if asked < 5 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(7) }
+        });
+        assert_eq!((read.unwrap(), asked), (7, 5));
+    }
+
+    #[test]
+    fn errors_come_through() {
+        for mut pace in [Pace::default(), Pace::Spinning(Duration::from_micros(10))] {
+            let failed = pace.read(WaitLimit::Done, |_| Err(io::ErrorKind::BrokenPipe.into()));
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}

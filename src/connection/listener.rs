@@ -1,0 +1,725 @@
+//! Listeners: names at which clients connect.
+
+use std::future::Future;
+use std::io;
+use std::iter::FusedIterator;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use static_assertions::assert_impl_all;
+
+use super::stream::Connection;
+use crate::error::{Error, ErrorKind, Operation, TransitionError};
+use crate::path::PipePath;
+use crate::permits::{Permit, Permits};
+use crate::state::{Blocking, Mode, complete, woken_at};
+use crate::sys::{IfExists, Raw, Server, Settings, WaitLimit};
+use crate::wait::CancelToken;
+
+/// A name on this machine at which clients connect.
+///
+/// It is bound by construction: there is no listener that does not listen. Like an allocated [`Pipe`](crate::Pipe) it has
+/// one owner, by the lock beside it; dropping it removes its name, if that is still its own, and never in a child that
+/// was forked off. Connections that were accepted go on.
+///
+/// [`accept`](Self::accept) hands out the next client and does nothing more with it, so that no client can keep the next
+/// one waiting: what is to be agreed with it is agreed by whoever serves it, such as a thread of its own.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::thread;
+/// use typed_pipe::{Connection, Listener};
+///
+/// let listener = Listener::temporary()?; // or `Listener::bind("/run/app/door")?`
+/// let path = listener.path().clone();
+/// thread::spawn(move || {
+///     for client in &listener {
+///         let mut client = client?;
+///         thread::spawn(move || client.write_all(b"welcome"));
+///     }
+///     Ok::<(), typed_pipe::Error>(())
+/// });
+///
+/// let mut words = String::new();
+/// Connection::connect(path)?.read_to_string(&mut words)?;
+/// assert_eq!(words, "welcome");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// In the mode `Tokio`, of the feature `tokio`, [`accept`](Self::accept) is awaited.
+///
+/// # Platform-specific behavior
+///
+/// ## Unix
+///
+/// The name is that of a Unix domain socket. The lock is a file with the ending `.lock`; it is gone when the name is.
+///
+/// ## Windows
+///
+/// The name is `\\.\pipe\…`, for this user and this machine alone. It dies with the last handle of either side, and is
+/// in use until then.
+#[must_use = "dropping a listener removes its name"]
+#[derive(Debug)]
+pub struct Listener<M: Mode = Blocking> {
+    server: Server,
+    accepting: M::Accepting,
+    path: PipePath,
+    token: Option<CancelToken>,
+    permits: Permits,
+    /// A client for which there was no room under tokio.
+    kept: Mutex<Option<Connection>>,
+}
+
+impl Listener {
+    /// Makes a name at which clients connect, and becomes its owner.
+    ///
+    /// Options other than the usual ones come with [`ListenerOptions`].
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, Listener};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = Listener::bind(&name)?;
+    /// let client = Connection::connect(&name)?;
+    /// drop(client);
+    /// drop(listener); // which removes the name
+    /// assert_eq!(Connection::try_connect(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists): there is a socket of this name that no owner left behind.
+    /// - [`InUse`](crate::ErrorKind::InUse): another process listens there, or owns the name.
+    /// - [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`]; or the path is too long for this system.
+    /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is something else of this name.
+    /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such folder.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put something else in its place, or
+    ///   what is there, or the lock beside it, belongs to somebody else.
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// A path of any length will do on Linux; elsewhere it may have 103 bytes.
+    pub fn bind(path: impl AsRef<Path>) -> Result<Self, Error> {
+        ListenerOptions::new().bind(path)
+    }
+
+    /// Makes a name that nobody can guess, in a private folder of its own that goes with it.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let (one, other) = (Listener::temporary()?, Listener::temporary()?);
+    /// assert_ne!(one.path(), other.path());
+    /// let client = Connection::connect(one.path())?; // the path must be told to whoever is to connect
+    /// # drop(client);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind), where they can be.
+    pub fn temporary() -> Result<Self, Error> {
+        ListenerOptions::new().temporary()
+    }
+}
+
+impl<M: Mode> Listener<M> {
+    /// Hands out the next client, and waits until there is one.
+    ///
+    /// Several threads may do so at once. Where as many clients are connected as [may be](ListenerOptions::max_clients), it
+    /// waits until one has left: those that come meanwhile wait as well.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let mut client = Connection::connect(listener.path())?; // connected, and not accepted yet
+    /// let mut server = listener.accept()?;
+    /// server.writer().write(b"welcome")?;
+    /// assert_eq!(client.reader().read(&mut [0; 8])?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// In the mode `Tokio`, several tasks may do so, and no client is lost where a future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process or the system has no descriptor left for it. The client
+    ///   is kept. A listener rests for 50 milliseconds before it says so: whoever tries again at once does not spin.
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ListenerOptions::cancelled_by`].
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn accept(&self) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
+        M::run(self.accepting(WaitLimit::Done))
+    }
+
+    /// Hands out the next client, if it is there.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock); // nobody is there
+    ///
+    /// let client = Connection::connect(listener.path())?;
+    /// let server = listener.try_accept()?;
+    /// # drop((client, server));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is none, or there may be no
+    /// further one.
+    pub fn try_accept(&self) -> Result<Connection<M>, Error> {
+        complete(self.accepting(WaitLimit::Now))
+    }
+
+    /// Hands out the next client, and waits for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let error = listener.accept_timeout(Duration::from_millis(10)).unwrap_err(); // nobody comes
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    ///
+    /// let server = Connection::connect(listener.path())?;
+    /// let client = listener.accept_timeout(Duration::from_secs(1))?;
+    /// assert_eq!(listener.clients(), 1);
+    /// # drop((server, client));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn accept_timeout(
+        &self,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
+        M::run(self.accepting(M::within(timeout)))
+    }
+
+    async fn accepting(&self, until: WaitLimit) -> Result<Connection<M>, Error> {
+        let client = self.accept_any(until).await?;
+        self.register(client, until).await
+    }
+
+    /// Accepts a client whose mode is still to be set.
+    pub(crate) async fn accept_any(&self, until: WaitLimit) -> Result<Connection, Error> {
+        if let Some(kept) = self.kept().take() {
+            return Ok(kept);
+        }
+        let token = self.token.as_ref();
+        let accepted = M::accept(&self.accepting, &self.server, &self.permits, until, token);
+        match woken_at::<M, _>(until, accepted).await {
+            Ok((halves, permit)) => Ok(self.accepted(halves, permit)),
+            Err(error) => self.rest_after(self.failed(error), until).await,
+        }
+    }
+
+    /// Sets the mode of a client. Where that fails, the next accept begins with it.
+    pub(crate) async fn register(
+        &self,
+        client: Connection,
+        until: WaitLimit,
+    ) -> Result<Connection<M>, Error> {
+        match self.registered(client) {
+            Err(error) => self.rest_after(error, until).await,
+            client => client,
+        }
+    }
+
+    /// As [`register`](Self::register), without the rest.
+    pub(crate) fn registered(&self, client: Connection) -> Result<Connection<M>, Error> {
+        client.into_mode().map_err(|failed| {
+            let (client, error) = failed.into_parts();
+            *self.kept() = Some(client);
+            error
+        })
+    }
+
+    /// Fails, and where that is for want of room after a rest: whoever tries again would find the same client at once.
+    async fn rest_after<T>(&self, error: Error, until: WaitLimit) -> Result<T, Error> {
+        if error.kind() == ErrorKind::ResourceExhausted {
+            let rested = M::sleep(M::sooner(until, REST), self.token.as_ref()).await;
+            rested.map_err(|cancelled| self.failed(cancelled))?;
+        }
+        Err(error)
+    }
+
+    /// The path of the name, from which a client connects.
+    ///
+    /// ```
+    /// use std::process::Command;
+    /// use typed_pipe::Listener;
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let mut worker = Command::new("worker");
+    /// worker.arg(listener.path()); // all that it must know
+    /// # assert_eq!(worker.get_args().next(), Some(listener.path().as_ref()));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn path(&self) -> &PipePath {
+        &self.path
+    }
+
+    #[cfg(feature = "service")]
+    /// Lets another token end [`accept`](Self::accept).
+    pub(crate) fn with_token(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
+        self
+    }
+
+    /// How many connections that it handed out are there now. To go through clients as they come, loop over the
+    /// listener itself.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let clients = [Connection::connect(listener.path())?, Connection::connect(listener.path())?];
+    /// let (reader, writer) = listener.accept()?.split();
+    /// assert_eq!(listener.clients(), 1); // the other one is not accepted yet
+    /// drop(reader);
+    /// assert_eq!(listener.clients(), 1); // a half is one still
+    /// drop(writer);
+    /// assert_eq!(listener.clients(), 0);
+    /// # drop(clients);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn clients(&self) -> usize {
+        self.permits.occupied()
+    }
+
+    /// Removes the name. Connections that were accepted go on; whoever waits to be accepted is turned away.
+    ///
+    /// A name that is gone, or leads to something else by now, is left alone: that is no error.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let mut client = Connection::connect(&path)?;
+    /// let mut server = listener.accept()?;
+    /// listener.unlink()?;
+    /// assert!(Connection::try_connect(&path).is_err()); // nobody comes this way any more
+    /// server.writer().write(b"go on")?;
+    /// assert_eq!(client.reader().read(&mut [0; 8])?, 5); // who is there, stays
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// In each the listener is given back, and goes on listening.
+    ///
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may no longer write to the folder.
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn unlink(mut self) -> Result<(), TransitionError<Self>> {
+        match self.server.remove() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = Error::new(Operation::Deallocate, error).at(Some(self.path.shared()));
+                Err(TransitionError::new(self, error))
+            }
+        }
+    }
+
+    /// Whether the name is gone, or leads to something else: no further client will come this way.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use typed_pipe::Listener;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = Listener::bind(&name)?;
+    /// assert!(!listener.is_unlinked());
+    /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
+    /// assert!(listener.is_unlinked());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_unlinked(&self) -> bool {
+        self.server.is_unlinked()
+    }
+
+    /// The same listener, which waits in another way.
+    #[cfg(any(test, feature = "tokio"))]
+    pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
+        let Self { server, path, token, permits, kept, .. } = self;
+        Listener { server, accepting, path, token, permits, kept }
+    }
+
+    /// The client that is the next one, since there was no room for it.
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it waits with, its server, its permits, and what ends a wait.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Permits, Option<&CancelToken>) {
+        (&mut self.accepting, &self.server, &self.permits, self.token.as_ref())
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    #[cfg(feature = "service")]
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.token.as_ref()
+    }
+
+    pub(crate) fn failed(&self, error: io::Error) -> Error {
+        Error::new(Operation::Accept, error).at(Some(self.path.shared()))
+    }
+
+    /// The connection of a client that was accepted.
+    pub(crate) fn accepted(&self, halves: (Raw, Raw), permit: Permit) -> Connection {
+        Connection::of(halves, Some(self.path.clone()), Some(Arc::new(permit.occupy())))
+    }
+}
+
+impl<'a> IntoIterator for &'a Listener {
+    type Item = Result<Connection, Error>;
+    type IntoIter = Clients<'a>;
+
+    fn into_iter(self) -> Clients<'a> {
+        Clients { listener: self }
+    }
+}
+
+/// The clients of a [`Listener`], one after the other.
+///
+/// It ends when the listener is [cancelled](ListenerOptions::cancelled_by), and never else: after an error the next client
+/// may come.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{CancelToken, Connection, ListenerOptions};
+///
+/// let token = CancelToken::new()?;
+/// let listener = ListenerOptions::new().cancelled_by(&token).temporary()?;
+/// let path = listener.path().clone();
+/// let client = thread::spawn(move || Connection::connect(path));
+///
+/// let mut clients = 0;
+/// for client in &listener {
+///     match client {
+///         Ok(client) => drop(client), // or give it a thread
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     clients += 1;
+///     token.cancel(); // as Ctrl-C may do
+/// }
+/// assert_eq!(clients, 1);
+/// # client.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Clients<'a> {
+    listener: &'a Listener,
+}
+
+impl Iterator for Clients<'_> {
+    type Item = Result<Connection, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.listener.accept() {
+            Err(error) if error.kind() == ErrorKind::Cancelled => None,
+            accepted => Some(accepted),
+        }
+    }
+}
+
+/// A cancelled token is for good.
+impl FusedIterator for Clients<'_> {}
+
+/// How to listen.
+///
+/// ```
+/// use typed_pipe::{CancelToken, ListenerOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("door");
+/// let token = CancelToken::new()?;
+/// let listener = ListenerOptions::new()
+///     .mode(0o660) // for this user's group too
+///     .max_clients(100)
+///     .cancelled_by(&token)
+///     .bind(name)?;
+/// # drop(listener);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ListenerOptions {
+    settings: Settings,
+    token: Option<CancelToken>,
+    max_clients: usize,
+}
+
+impl Default for ListenerOptions {
+    fn default() -> Self {
+        Self { settings: Settings::default(), token: None, max_clients: usize::MAX }
+    }
+}
+
+impl ListenerOptions {
+    /// The usual options: mode 0600, a private folder, a backlog of 128, and any number of clients.
+    ///
+    /// ```
+    /// use typed_pipe::ListenerOptions;
+    ///
+    /// let options = ListenerOptions::new().max_clients(10);
+    /// let one = options.clone().temporary()?; // the same options will do for several
+    /// let other = options.temporary()?;
+    /// assert_ne!(one.path(), other.path());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the permission bits of the name, whatever the umask of the process; 0600 unless set.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use typed_pipe::ListenerOptions;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = ListenerOptions::new().mode(0o660).bind(&name)?; // for this user's group too
+    /// let mode = std::fs::metadata(&name)?.permissions().mode();
+    /// assert_eq!(mode & 0o777, 0o660);
+    /// # drop(listener);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// Without a meaning: the pipe is for this user alone.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.settings.mode = mode & 0o777;
+        self
+    }
+
+    /// Sets what to do where the name exists. What a process listens at is never replaced.
+    ///
+    /// [`IfExists::Reuse`] replaces any socket of this user at which nobody listens, whoever made it.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::os::unix::net::UnixListener;
+    /// use typed_pipe::{ErrorKind, IfExists, Listener, ListenerOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// drop(UnixListener::bind(&name)?); // which leaves its name behind
+    /// assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// let listener = ListenerOptions::new().if_exists(IfExists::Reuse).bind(&name)?;
+    /// # drop(listener);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn if_exists(mut self, policy: IfExists) -> Self {
+        self.settings.if_exists = policy;
+        self
+    }
+
+    /// Sets how many clients may be connected and not yet accepted; 128 unless set.
+    ///
+    /// Further ones wait until there is room.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().backlog(1).temporary()?;
+    /// let mut clients = Vec::new();
+    /// let error = loop {
+    ///     match Connection::try_connect(listener.path()) {
+    ///         Ok(client) => clients.push(client), // the system may let in one or two more than was said
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock); // `connect` would wait
+    /// listener.accept()?;
+    /// clients.push(Connection::connect(listener.path())?);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The number of instances that listen at any time, from 1 to 64.
+    #[must_use]
+    pub fn backlog(mut self, clients: u16) -> Self {
+        self.settings.backlog = clients;
+        self
+    }
+
+    /// Sets how many accepted clients may be connected at the same time.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().max_clients(1).temporary()?;
+    /// let clients = [Connection::connect(listener.path())?, Connection::connect(listener.path())?];
+    /// let first = listener.accept()?;
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock); // the second one waits
+    /// drop(first);
+    /// let second = listener.accept()?;
+    /// # drop((clients, second));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_clients(mut self, clients: usize) -> Self {
+        self.max_clients = clients;
+        self
+    }
+
+    /// Asks for buffers of so many bytes, for each connection.
+    ///
+    /// The system rounds it, and may give less: [`End::buffer_size`](crate::End::buffer_size) tells what it is.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().buffer_size(1 << 17).temporary()?;
+    /// let client = Connection::connect(listener.path())?;
+    /// if let Ok(bytes) = listener.accept()?.writer().buffer_size() {
+    ///     assert!(bytes >= 1 << 17); // where the system tells
+    /// }
+    /// # drop(client);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn buffer_size(mut self, bytes: usize) -> Self {
+        self.settings.buffer_size = Some(bytes);
+        self
+    }
+
+    /// Listens in a folder where anybody could replace the name, as
+    /// [`PipeOptions::trust_any_folder`](crate::PipeOptions::trust_any_folder).
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::fs::{Permissions, set_permissions};
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use typed_pipe::{ErrorKind, Listener, ListenerOptions};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let name = folder.path().join("door");
+    /// set_permissions(&folder, Permissions::from_mode(0o777))?; // anybody may put something in its place
+    /// assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::NotTrusted);
+    /// let listener = ListenerOptions::new().trust_any_folder().bind(&name)?;
+    /// # drop(listener);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn trust_any_folder(mut self) -> Self {
+        self.settings.any_folder = true;
+        self
+    }
+
+    /// Lets a token end [`accept`](Listener::accept). Connections are not touched by it: see
+    /// [`Connection::cancelled_by`]. A `Service` that is made of the listener ends with it.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{CancelToken, ErrorKind, ListenerOptions};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let listener = ListenerOptions::new().cancelled_by(&token).temporary()?;
+    /// let waiting = thread::spawn(move || listener.accept()); // no client ever comes
+    /// token.cancel();
+    /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
+        self
+    }
+
+    /// Makes a name at which clients connect, as [`Listener::bind`].
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ListenerOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = ListenerOptions::new().max_clients(10).bind(&name)?;
+    /// let client = Connection::connect(&name)?;
+    /// # drop((client, listener));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Listener::bind`].
+    pub fn bind(&self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+        let path = PipePath::new(path)?;
+        let bound = Server::bind(path.as_path(), &self.settings);
+        let server =
+            bound.map_err(|error| Error::new(Operation::Listen, error).at(Some(path.shared())))?;
+        Ok(self.listener(server, path))
+    }
+
+    /// Makes a name that nobody can guess, as [`Listener::temporary`].
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().max_clients(10).temporary()?;
+    /// let client = Connection::connect(listener.path())?; // nobody can guess it, so tell it
+    /// # drop(client);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Listener::bind`], where they can be.
+    pub fn temporary(&self) -> Result<Listener, Error> {
+        let bound = Server::temporary(&self.settings);
+        let (path, server) = bound.map_err(|error| Error::new(Operation::Listen, error))?;
+        Ok(self.listener(server, PipePath::given(&path)))
+    }
+
+    fn listener(&self, server: Server, path: PipePath) -> Listener {
+        Listener {
+            server,
+            accepting: (),
+            path,
+            token: self.token.clone(),
+            permits: Permits::new(self.max_clients),
+            kept: Mutex::default(),
+        }
+    }
+}
+
+assert_impl_all!(Listener: Send, Sync);
+
+/// How long a listener rests that has no room for a client.
+pub(crate) const REST: Duration = Duration::from_millis(50);

@@ -1,0 +1,11 @@
+//! Two-way pipes: listeners, connections, and the halves of a connection.
+
+mod half;
+mod listener;
+mod stream;
+
+pub use half::{ConnectionHalf, ReadHalf, WriteHalf};
+#[cfg(feature = "tokio")]
+pub(crate) use listener::REST;
+pub use listener::{Clients, Listener, ListenerOptions};
+pub use stream::{ConnectOptions, Connection};

@@ -1,0 +1,266 @@
+//! One value, in one call.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::channel::{Delivery, Receivable, Sendable};
+use crate::end::{OnHangup, WriteEnd};
+use crate::error::{Error, Operation};
+use crate::pipe::Pipe;
+use crate::state::complete;
+
+use crate::wait::within;
+use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
+
+/// Sends one value to the pipe at a path, as a client, and says that this was all.
+///
+/// It waits until there is such a pipe and a process reads from it, and on Linux until that process has taken the
+/// value. The other side is [`receive`], or any [`TypedReceiver`](crate::TypedReceiver) of the type on the usual
+/// wire. For more than one value, keep a [`TypedSender`](crate::TypedSender): it opens the pipe once.
+///
+/// ```
+/// use std::thread;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let other = path.clone(); // "/run/app/answer", to both processes
+/// let sender = thread::spawn(move || typed_pipe::send(other, &(7, "seven")));
+///
+/// let answer: (i32, String) = typed_pipe::receive(path)?;
+/// assert_eq!(answer, (7, "seven".into()));
+/// # sender.join().unwrap()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// - [`Disconnected`](crate::ErrorKind::Disconnected): the reader left before it had taken all.
+/// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
+/// - Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
+pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
+    send_timeout(path, value, Duration::MAX)
+}
+
+/// Sends one value as [`send`], and waits for some time at most.
+///
+/// The time is for the whole: opening, sending, and being taken.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::ErrorKind;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::send_timeout(path, &7, Duration::from_millis(10)).unwrap_err(); // nobody receives
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). Where that is an error of
+/// [`Finish`](crate::Operation::Finish), all is sent, and only not taken yet.
+pub fn send_timeout<T: Sendable + ?Sized>(
+    path: impl AsRef<Path>,
+    value: &T,
+    timeout: Duration,
+) -> Result<Delivery, Error> {
+    send_framed(path.as_ref(), value, LengthPrefixed::default(), timeout)
+}
+
+/// Sends one value as [`send`], with a CRC-32: the other side is [`receive_checked`], or a receiver on a
+/// [`Checked`] wire.
+///
+/// ```
+/// use typed_pipe::Pipe;
+/// use typed_pipe::wire::{Checked, Wire};
+///
+/// let pipe = Pipe::temporary()?;
+/// let path = pipe.path().clone();
+/// let sender = std::thread::spawn(move || typed_pipe::send_checked(path, "hello"));
+///
+/// let wire = Wire::default().with_framing(Checked::default());
+/// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire);
+/// assert_eq!(receiver.recv()?, "hello");
+/// # sender.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`send`].
+pub fn send_checked<T: Sendable + ?Sized>(
+    path: impl AsRef<Path>,
+    value: &T,
+) -> Result<Delivery, Error> {
+    send_checked_timeout(path, value, Duration::MAX)
+}
+
+/// Sends one value as [`send_checked`], and waits for some time at most.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{ErrorKind, Operation};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::send_checked_timeout(path, &7, Duration::from_millis(10)).unwrap_err();
+/// assert_eq!((error.kind(), error.operation()), (ErrorKind::TimedOut, Operation::OpenWriter));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`send_timeout`].
+pub fn send_checked_timeout<T: Sendable + ?Sized>(
+    path: impl AsRef<Path>,
+    value: &T,
+    timeout: Duration,
+) -> Result<Delivery, Error> {
+    send_framed(path.as_ref(), value, Checked::default(), timeout)
+}
+
+/// Makes the pipe at a path, receives one value, and removes the pipe.
+///
+/// It waits for a writer, as long as it takes; one that leaves without a message is passed over. The other side is
+/// [`send`], or any [`TypedSender`](crate::TypedSender) of the type on the usual wire.
+///
+/// It is for one value from one sender: what others send at the same time is lost with the pipe, and on Linux
+/// their [`send`] says so, unless it was read together with the first. For more than one value, keep a
+/// [`TypedReceiver`](crate::TypedReceiver). An example is at [`send`].
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::TypedSender;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("status");
+/// let other = path.clone(); // "/run/app/status", to both processes
+/// let sender = thread::spawn(move || TypedSender::<str>::connect(other)?.send("ready"));
+///
+/// let status: String = typed_pipe::receive(&path)?;
+/// assert_eq!(status, "ready");
+/// # sender.join().unwrap()?;
+/// assert!(!path.exists()); // the pipe is gone again
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// - [`Decode`](crate::ErrorKind::Decode), [`TooLarge`](crate::ErrorKind::TooLarge),
+///   [`Corrupt`](crate::ErrorKind::Corrupt): what came is no such value.
+/// - [`Truncated`](crate::ErrorKind::Truncated): the sender ended in the middle of it.
+/// - Those of [`Pipe::new`], [`Pipe::mkfifo`] and [`End::open`](crate::End::open).
+pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
+    receive_timeout(path, Duration::MAX)
+}
+
+/// Receives one value as [`receive`], and waits for some time at most.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::ErrorKind;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::receive_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err(); // nobody sends
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`receive`], and [`TimedOut`](crate::ErrorKind::TimedOut).
+pub fn receive_timeout<T: Receivable>(
+    path: impl AsRef<Path>,
+    timeout: Duration,
+) -> Result<T, Error> {
+    receive_framed(path.as_ref(), LengthPrefixed::default(), timeout)
+}
+
+/// Receives one value as [`receive`], with a CRC-32: the other side is [`send_checked`], or a sender on a
+/// [`Checked`] wire.
+///
+/// ```
+/// use std::thread;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let other = path.clone();
+/// let sender = thread::spawn(move || typed_pipe::send_checked(other, &[1, 1, 2, 3][..]));
+///
+/// let numbers: Vec<i32> = typed_pipe::receive_checked(path)?;
+/// assert_eq!(numbers, [1, 1, 2, 3]);
+/// # sender.join().unwrap()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`receive`].
+pub fn receive_checked<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
+    receive_checked_timeout(path, Duration::MAX)
+}
+
+/// Receives one value as [`receive_checked`], and waits for some time at most.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{ErrorKind, Operation};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("answer");
+/// let error = typed_pipe::receive_checked_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err();
+/// assert_eq!((error.kind(), error.operation()), (ErrorKind::TimedOut, Operation::Receive));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`receive_timeout`].
+pub fn receive_checked_timeout<T: Receivable>(
+    path: impl AsRef<Path>,
+    timeout: Duration,
+) -> Result<T, Error> {
+    receive_framed(path.as_ref(), Checked::default(), timeout)
+}
+
+fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
+    path: &Path,
+    value: &T,
+    framing: F,
+    timeout: Duration,
+) -> Result<Delivery, Error> {
+    let until = within(timeout);
+    let wire = Wire::new(framing, Postcard);
+    let end = WriteEnd::at(path)?.open_until(until)?;
+    let mut sender = end.into_sender_with::<T, _, _>(wire.clone());
+    sender.send_until(value, until)?;
+    // The goodbye comes after that is known to be taken: a receiver of one value leaves with it, and then nothing
+    // told what it left behind.
+    let end = sender.into_inner();
+    let taken = complete(end.wait_until_taken(until));
+    let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
+    let sender = end.into_sender_with::<T, _, _>(wire);
+    if taken {
+        // Whether this is taken too, matters to nobody.
+        let _ = sender.try_finish();
+        return Ok(Delivery::Drained);
+    }
+    match sender.finish_until(until) {
+        Err(failed) if failed.error().is_disconnected() => Ok(Delivery::Sent),
+        finished => Ok(finished?),
+    }
+}
+
+fn receive_framed<T: Receivable, F: Framing>(
+    path: &Path,
+    framing: F,
+    timeout: Duration,
+) -> Result<T, Error> {
+    let until = within(timeout);
+    let pipe = Pipe::new(path)?.mkfifo()?;
+    let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
+    let end = end.open_until(until)?;
+    end.into_receiver_with(Wire::new(framing, Postcard)).recv_until(until)
+}

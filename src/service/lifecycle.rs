@@ -1,0 +1,291 @@
+//! What a service does with a request, however it waits.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::given::Given;
+use super::{ANSWER, ANSWERED, Answer, DONE, FAILED, PANICKED, Request};
+use crate::connection::Connection;
+use crate::error::{Error, ErrorKind};
+use crate::wait::CancelToken;
+
+/// What ends a service, or the patience with a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) shutdown_after: u64,
+    pub(super) same_user: bool,
+    pub(super) client_idle_timeout: Option<Duration>,
+    pub(super) handshake_timeout: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            idle_timeout: None,
+            shutdown_after: u64::MAX,
+            same_user: false,
+            client_idle_timeout: None,
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a service has done: what [`Service::serve`](super::Service::serve) returns at its end.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Client, Service};
+///
+/// let service = Service::<u32, u32>::temporary()?.shutdown_after(3);
+/// let path = service.path().clone();
+/// let serving = thread::spawn(move || {
+///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
+/// });
+///
+/// let client = Client::<u32, u32>::connect(path)?;
+/// let calls = [2, 0, 1].map(|number| client.call(&number).is_ok());
+/// assert_eq!(calls, [true, false, true]);
+/// let summary = serving.join().unwrap()?;
+/// assert_eq!((summary.clients, summary.answered, summary.failed), (1, 2, 1));
+/// assert_eq!(summary.lost, 0);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Clients that were let in.
+    pub clients: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests whose handler failed or panicked, or whose answer could not be written.
+    pub failed: u64,
+    /// Clients that were given up: they did not agree, sent garbage, or did not take an answer. Their last request is
+    /// counted nowhere else.
+    pub lost: u64,
+    /// What ended the service.
+    pub reason: ShutdownReason,
+}
+
+/// What ended a [`Service`](super::Service), in its [`Summary`].
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::{CancelToken, Service, ShutdownReason};
+///
+/// let token = CancelToken::new()?;
+/// token.cancel(); // at a Ctrl-C
+/// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
+/// let reason = service.idle_timeout(Duration::from_secs(60)).serve(|number| number + 1)?.reason;
+/// match reason {
+///     ShutdownReason::Idle => println!("a minute without a request"),
+///     reason => assert_eq!(reason, ShutdownReason::Cancelled),
+/// }
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ShutdownReason {
+    /// Its [token](super::Service::cancelled_by) was cancelled.
+    Cancelled,
+    /// No request came [for some time](super::Service::idle_timeout).
+    Idle,
+    /// [So many requests](super::Service::shutdown_after) came.
+    RequestLimit,
+}
+
+/// What all that serves clients shares.
+pub(crate) struct Lifecycle {
+    rules: Rules,
+    /// What the program ends the service with: a token of its own, and one of its listener.
+    tokens: Vec<CancelToken>,
+    /// Set when the service is to end, whatever for.
+    closing: CancelToken,
+    counts: Counts,
+    activity: Mutex<Activity>,
+}
+
+#[derive(Default)]
+struct Counts {
+    clients: AtomicU64,
+    taken: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// When something was done last, and how many handlers are at work.
+#[derive(Default)]
+struct Activity {
+    last: Option<Instant>,
+    busy: usize,
+}
+
+/// A request that was taken: its number, and what is wanted.
+pub(crate) struct Ticket {
+    number: u64,
+    wanted: u8,
+}
+
+impl Lifecycle {
+    pub(super) fn open(rules: Rules, tokens: Vec<CancelToken>) -> Result<Self, Error> {
+        let closing = CancelToken::new()?;
+        tokens.iter().for_each(|token| token.adopt(&closing));
+        let lifecycle =
+            Self { rules, tokens, closing, counts: Counts::default(), activity: Mutex::default() };
+        lifecycle.note(0);
+        Ok(lifecycle)
+    }
+
+    /// What is set when the service is to end.
+    pub(crate) fn closing(&self) -> &CancelToken {
+        &self.closing
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.rules.handshake_timeout
+    }
+
+    /// How long a client may ask for nothing.
+    pub(crate) fn client_idle_timeout(&self) -> Option<Duration> {
+        self.rules.client_idle_timeout
+    }
+
+    /// How long nothing may come before the service ends for that; none when it ends now.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let limit = self.rules.idle_timeout?;
+        let activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = match activity.last {
+            Some(last) if activity.busy == 0 => limit.saturating_sub(last.elapsed()),
+            _ => limit,
+        };
+        if left.is_zero() {
+            self.closing.cancel();
+        }
+        Some(left)
+    }
+
+    /// Counts a client that came.
+    pub(crate) fn allow_handles(&self) {
+        self.counts.clients.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a client that was given up.
+    pub(crate) fn disconnect(&self) {
+        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Refuses a client that must not be served. The end of the service ends the reading from it alone: what was taken
+    /// is answered even after that.
+    pub(crate) fn expect(&self, client: Connection) -> Result<Connection, Error> {
+        if self.rules.same_user {
+            client.require_same_user()?;
+        }
+        Ok(client.reading_cancelled_by(&self.closing))
+    }
+
+    /// Whether nothing more is taken, not even what has come in.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Takes what was received; `None` when there is nothing more to take from this client.
+    pub(crate) fn take<Req>(
+        &self,
+        received: Result<Request<Req>, Error>,
+    ) -> Result<Option<(Ticket, Req)>, Error> {
+        let (number, wanted, request) = match received {
+            Ok(request) => request,
+            Err(error)
+                if error.is_end()
+                    || matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::TimedOut) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let taken = self.counts.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        if taken >= self.rules.shutdown_after {
+            self.closing.cancel();
+        }
+        if taken > self.rules.shutdown_after {
+            return Ok(None);
+        }
+        self.note(1);
+        Ok(Some((Ticket { number, wanted }, request)))
+    }
+
+    /// The answer to a request that was handled, or whose handler failed with words.
+    pub(crate) fn handled<Resp>(
+        &self,
+        ticket: &Ticket,
+        handled: thread::Result<Result<Resp, String>>,
+    ) -> Answer<Resp> {
+        self.note(-1);
+        let number = ticket.number;
+        match handled {
+            Ok(Ok(answer)) if ticket.wanted == ANSWER => {
+                (number, ANSWERED, Given(Some(answer)), String::new())
+            }
+            Ok(Ok(_)) => (number, DONE, Given(None), String::new()),
+            Ok(Err(words)) => (number, FAILED, Given(None), words),
+            Err(panic) => (number, PANICKED, Given(None), words(panic.as_ref()).to_owned()),
+        }
+    }
+
+    /// Counts an answer that was sent.
+    pub(crate) fn answered<Resp>(&self, answer: &Answer<Resp>) {
+        let count = match answer.1 {
+            ANSWERED | DONE => &self.counts.answered,
+            _ => &self.counts.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let reason = if self.tokens.iter().any(CancelToken::is_cancelled) {
+            ShutdownReason::Cancelled
+        } else if count(&self.counts.taken) >= self.rules.shutdown_after {
+            ShutdownReason::RequestLimit
+        } else {
+            ShutdownReason::Idle
+        };
+        Summary {
+            clients: count(&self.counts.clients),
+            answered: count(&self.counts.answered),
+            failed: count(&self.counts.failed),
+            lost: count(&self.counts.lost),
+            reason,
+        }
+    }
+
+    fn note(&self, begun: isize) {
+        let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        activity.last = Some(Instant::now());
+        activity.busy = activity.busy.saturating_add_signed(begun);
+    }
+}
+
+/// What is told in place of an answer that cannot be written; `None` where it was sent, or the error is another.
+pub(crate) fn instead<Resp>(
+    answer: &Answer<Resp>,
+    sent: &Result<(), Error>,
+) -> Option<Answer<Resp>> {
+    let error = sent.as_ref().err()?;
+    let about_value = matches!(error.kind(), ErrorKind::Encode | ErrorKind::TooLarge);
+    (about_value && !error.is_fatal())
+        .then(|| (answer.0, FAILED, Given(None), format!("its answer cannot be sent: {error}")))
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(words), _) => words,
+        (_, Some(words)) => words,
+        _ => "no reason is given",
+    }
+}

@@ -1,0 +1,380 @@
+//! A name in a folder that has one owner, and what stands under it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, renameat, rmdir, unlinkat,
+};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::geteuid;
+
+use super::file::{ensure_fifo, ensure_own, look};
+use super::identity::Identity;
+use super::lock::{Left, Lock, SPARE};
+use super::name::user_folder;
+use crate::error::Obstacle;
+use crate::sys::{IfExists, Settings};
+
+/// A name that is owned. Dropping it removes the name if it is still its own.
+#[derive(Debug)]
+pub(super) struct OwnedName {
+    folder: OwnedFd,
+    name: OsString,
+    identity: Identity,
+    /// `None` in a folder of its own, where nobody else looks for a name.
+    lock: Option<Lock>,
+    /// The folder of its own.
+    temporary: Option<PathBuf>,
+    /// Who may remove the name: not a child that was forked off.
+    maker: u32,
+    kept: bool,
+}
+
+/// A name that is about to be taken, by whoever holds its lock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'a> {
+    pub(super) folder: BorrowedFd<'a>,
+    pub(super) path: &'a Path,
+    pub(super) name: &'a OsStr,
+    /// What an owner that died has left under this name.
+    pub(super) left: Left,
+    lock: Option<&'a Lock>,
+}
+
+/// What stands under a name from now on.
+#[derive(Debug)]
+pub(super) struct Occupied<T> {
+    pub(super) identity: Identity,
+    pub(super) what: T,
+    /// Whether it was there before, and made by others.
+    pub(super) found: bool,
+}
+
+impl OwnedName {
+    /// Takes a name, under which `occupy` puts something.
+    pub(super) fn take<T>(
+        path: &Path,
+        settings: &Settings,
+        occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
+    ) -> io::Result<(Self, T)> {
+        let (parent, name) = split(path)?;
+        if parent == user_folder() {
+            make_private(parent)?;
+        }
+        let folder = open_folder(parent)?;
+        if !settings.any_folder {
+            ensure_safe(parent, &fstat(&folder)?)?;
+        }
+        let lock = Lock::take(folder.as_fd(), &name)?;
+        let (left, beside) = (lock.left(), Some(&lock));
+        let site = Site { folder: folder.as_fd(), path, name: &name, left, lock: beside };
+        match claim_and_occupy(&lock, site, occupy) {
+            Ok(Occupied { identity, what, .. }) => {
+                Ok((Self::new(folder, name, identity, Some(lock)), what))
+            }
+            Err(error) => {
+                // A lock that was there stays: it tells of what is beside it, or is another program's.
+                if lock.was_made() {
+                    lock.remove(folder.as_fd());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a name in a new folder of its own.
+    pub(super) fn temporary<T>(
+        occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
+    ) -> io::Result<(PathBuf, Self, T)> {
+        let parent =
+            std::env::temp_dir().join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
+        make_folder(&parent)?;
+        let name = OsString::from("pipe");
+        let path = parent.join(&name);
+        let made = open_folder(&parent).and_then(|folder| {
+            let left = Left::Nothing;
+            let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
+            let occupied = occupy(site)?;
+            Ok((folder, occupied))
+        });
+        match made {
+            Ok((folder, Occupied { identity, what, .. })) => {
+                let mut owned_name = Self::new(folder, name, identity, None);
+                owned_name.temporary = Some(parent);
+                Ok((path, owned_name, what))
+            }
+            Err(error) => {
+                let _ = retry_on_intr(|| rmdir(&parent));
+                Err(error)
+            }
+        }
+    }
+
+    fn new(folder: OwnedFd, name: OsString, identity: Identity, lock: Option<Lock>) -> Self {
+        let maker = process::id();
+        Self { folder, name, identity, lock, temporary: None, maker, kept: false }
+    }
+
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Puts something else in the place of what is under the name, and gives that back; `None` where the name is no
+    /// longer ours, or this is not the process that made it.
+    pub(super) fn replace(
+        &mut self,
+        make: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<Identity>,
+    ) -> io::Result<Option<Identity>> {
+        if self.maker != process::id() || !self.is_ours()? {
+            return Ok(None);
+        }
+        let new = supersede(self.folder.as_fd(), &self.name, self.lock.as_ref(), make)?;
+        Ok(Some(mem::replace(&mut self.identity, new)))
+    }
+
+    /// Whether the name leads to what was put there, and this is its owner.
+    fn is_ours(&self) -> io::Result<bool> {
+        let folder = self.folder.as_fd();
+        let superseded = self.lock.as_ref().is_some_and(|lock| lock.is_superseded(folder));
+        Ok(!superseded && self.identity.has(folder, &self.name)?)
+    }
+
+    /// Removes the name, if it is still ours and this is the process that made it.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        if self.kept || self.maker != process::id() {
+            return Ok(());
+        }
+        if self.is_ours()? {
+            match retry_on_intr(|| unlinkat(&self.folder, &self.name, AtFlags::empty())) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Leaves the name where it is, without an owner.
+    pub(super) fn persist(mut self) {
+        if self.maker == process::id() {
+            self.temporary = None;
+            self.leave();
+        }
+    }
+
+    /// Whether the name is gone, or leads to something else.
+    pub(super) fn is_unlinked(&self) -> bool {
+        matches!(self.identity.has(self.folder.as_fd(), &self.name), Ok(false))
+    }
+
+    /// Gives up what stands beside the name.
+    fn leave(&mut self) {
+        self.kept = true;
+        if let Some(lock) = self.lock.take() {
+            lock.remove(self.folder.as_fd());
+        }
+        if let Some(folder) = self.temporary.take() {
+            let _ = retry_on_intr(|| rmdir(&folder));
+        }
+    }
+}
+
+impl Drop for OwnedName {
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}
+
+impl Site<'_> {
+    /// Whether what stands under the name may be taken.
+    pub(super) fn may_take(&self, stat: &Stat, settings: &Settings) -> Result<(), Obstacle> {
+        let allowed = match settings.if_exists {
+            IfExists::Fail => false,
+            IfExists::TakeOver => self.left != Left::Nothing,
+            IfExists::Reuse => true,
+        };
+        if !allowed {
+            return Err(Obstacle::AlreadyExists);
+        }
+        ensure_own(stat)
+    }
+
+    /// Puts something else in the place of what is under the name.
+    pub(super) fn supersede(
+        &self,
+        make: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<Identity>,
+    ) -> io::Result<Identity> {
+        supersede(self.folder, self.name, self.lock, make)
+    }
+
+    /// Removes what stands under the name.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        clear(self.folder, self.name)
+    }
+}
+
+/// Puts something else in the place of what is under a name. In no moment is there nothing: who opens the name finds
+/// the one or the other, and a shell that writes to it makes no regular file.
+///
+/// The lock tells of the spare name as long as something of ours may be there. A kill in between leaves that for the
+/// next owner to remove.
+fn supersede(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    lock: Option<&Lock>,
+    make: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<Identity>,
+) -> io::Result<Identity> {
+    let tell = |what| lock.map_or(Ok(()), |lock| lock.tell(what));
+    let spare = spare(name);
+    if !is_free(folder, &spare)? {
+        // Somebody else has that name. Ours is left for a moment instead.
+        clear(folder, name)?;
+        return make(folder, name);
+    }
+    tell(Left::OwnAndSpare)?;
+    let made = make(folder, &spare).and_then(|identity| {
+        match retry_on_intr(|| renameat(folder, &spare, folder, name)) {
+            Ok(()) => Ok(identity),
+            Err(error) => {
+                let _ = clear(folder, &spare);
+                Err(error.into())
+            }
+        }
+    });
+    // Where this fails, the next owner looks for a spare in vain.
+    let _ = tell(Left::Own);
+    made
+}
+
+/// Removes what an owner that was killed had made to put it in the place of another.
+fn sweep(site: Site<'_>) -> io::Result<()> {
+    let spare = spare(site.name);
+    match look(site.folder, &spare) {
+        Ok(stat) if ensure_fifo(&stat).is_ok() && ensure_own(&stat).is_ok() => {
+            clear(site.folder, &spare)
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an owner of this crate has made what is under a name, or says that it uses it.
+pub(super) fn has_owner(path: &Path) -> bool {
+    let Ok((parent, name)) = split(path) else { return false };
+    let temporary = parent.file_name().is_some_and(|folder| {
+        folder.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) && name == "pipe"
+    });
+    temporary || Lock::is_beside(parent, &name)
+}
+
+fn spare(name: &OsStr) -> OsString {
+    let mut spare = name.to_owned();
+    spare.push(SPARE);
+    spare
+}
+
+/// Whether nothing stands under a name.
+fn is_free(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
+    match look(folder, name) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what stands under a name.
+pub(super) fn clear(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    Ok(retry_on_intr(|| unlinkat(folder, name, AtFlags::empty()))?)
+}
+
+/// Puts something under a name of which the lock says that it is an owner's: before, unless there is something that no
+/// owner made.
+fn claim_and_occupy<T>(
+    lock: &Lock,
+    site: Site<'_>,
+    occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
+) -> io::Result<Occupied<T>> {
+    let mut told = site.left;
+    if told == Left::OwnAndSpare {
+        sweep(site)?;
+    }
+    if told == Left::Nothing && is_free(site.folder, site.name)? {
+        told = Left::Own;
+        lock.tell(told)?;
+    }
+    let occupied = occupy(site)?;
+    let what = if occupied.found { Left::Found } else { Left::Own };
+    if told != what {
+        // Without this, it stays what it was: nothing that the next owner takes over unasked.
+        let _ = lock.tell(what);
+    }
+    Ok(occupied)
+}
+
+/// How the folder of a temporary name begins.
+const TEMPORARY: &str = "typed-pipe-";
+
+/// The permission bits of a name.
+pub(super) fn mode(settings: &Settings) -> Mode {
+    #[allow(clippy::useless_conversion, reason = "the type of a mode differs by system")]
+    Mode::from_raw_mode(settings.mode.try_into().unwrap_or(0o600))
+}
+
+fn split(path: &Path) -> io::Result<(&Path, OsString)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Ok((parent, name.to_owned()))
+}
+
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?)
+}
+
+/// Makes a folder for this user alone, whatever the umask.
+fn make_folder(path: &Path) -> rustix::io::Result<()> {
+    retry_on_intr(|| mkdir(path, Mode::RWXU))?;
+    retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
+        let _ = rmdir(path);
+    })
+}
+
+/// Makes the folder of this user's pipes, or checks that the one there is private.
+fn make_private(folder: &Path) -> io::Result<()> {
+    match make_folder(folder) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let stat = retry_on_intr(|| rustix::fs::lstat(folder))?;
+    let private = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO) == Mode::empty();
+    let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+    if is_folder && private && stat.st_uid == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(Obstacle::UnsafeFolder(folder.to_owned()).into())
+}
+
+/// Refuses a folder in which anybody could put another pipe in the place of this one.
+fn ensure_safe(path: &Path, folder: &Stat) -> Result<(), Obstacle> {
+    let mode = Mode::from_raw_mode(folder.st_mode);
+    if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
+        return Err(Obstacle::UnsafeFolder(path.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! When the process or the system has no room for another descriptor.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::error::Obstacle;
+
+/// Says so, where that is the reason.
+pub(super) fn told(error: io::Error) -> io::Error {
+    let what = match Errno::from_io_error(&error) {
+        Some(Errno::MFILE) => "this process has too many open files",
+        Some(Errno::NFILE) => "this machine has too many open files",
+        Some(Errno::NOBUFS | Errno::NOMEM) => "this machine has no memory for it",
+        _ => return error,
+    };
+    Obstacle::ResourceExhausted(what).into()
+}

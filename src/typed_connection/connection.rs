@@ -1,0 +1,678 @@
+//! `TypedConnection`.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::path::Path;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::halves::{Channels, ReceivingHalf, SendingHalf};
+use super::handshake::Handshake;
+use super::message::{Inbound, Outbound};
+use crate::channel::{Receivable, Sendable, TypedReceiver, WithHandles};
+use crate::connection::{ConnectOptions, Connection, WriteHalf};
+use crate::error::{Error, TransitionError};
+use crate::handles::Handles;
+use crate::path::PipePath;
+use crate::state::{Blocking, Mode, complete, woken_at};
+use crate::sys::{Peer, WaitLimit};
+use crate::wait::{left, within};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
+
+/// The bytes that are kept of what comes in while something is sent, unless set.
+const INCOMING: usize = 16 << 20;
+
+/// A connection on which one side sends `Out` and receives `In`, and the other the reverse.
+///
+/// Both sides have [agreed](HandshakeState) on what they speak before the first message.
+///
+/// [`send`](Self::send) and [`recv`](Self::recv) are for talk that takes turns. All else that channels can do is with the
+/// [sender](Self::sender) and the [receiver](Self::receiver) in it.
+///
+/// While `send` finds no room, it takes in what comes: both sides may send much before they receive, and do not
+/// hold each other up, until [so much](Self::recv_buffer_limit) is kept; then the error is
+/// [`Deadlock`](crate::ErrorKind::Deadlock).
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Listener, TypedConnection};
+///
+/// let listener = Listener::temporary()?;
+/// let path = listener.path().clone();
+/// let serving = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+///     let mut client = listener.accept()?.into_typed::<u64, String>()?;
+///     while let Ok(word) = client.recv() {
+///         client.send(&(word.len() as u64))?;
+///     }
+///     Ok(())
+/// });
+///
+/// let mut server = TypedConnection::<String, u64>::connect(path)?;
+/// server.send(&"hello".into())?;
+/// assert_eq!(server.recv()?, 5);
+/// # drop(server);
+/// # serving.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
+/// knows nothing of this crate, there is no handshake: [`Connection::split`] gives ends for channels on any wire.
+pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
+    sender: SendingHalf<Out, F, C, M>,
+    receiver: ReceivingHalf<In, F, C, M>,
+    incoming: usize,
+}
+
+impl<M: Mode> Connection<M> {
+    /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
+    ///
+    /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
+    /// [`Handshake`] has other wires, identifiers and deadlines.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u64, String>()?.recv());
+    /// client.into_typed::<str, u64>()?.send("hello")?;
+    /// assert_eq!(serving.join().unwrap()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Handshake::perform`].
+    pub fn into_typed<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+    ) -> M::Ret<
+        impl Future<Output = Result<TypedConnection<Out, In, LengthPrefixed, Postcard, M>, Error>>,
+    > {
+        Handshake::new().in_mode().perform(self)
+    }
+}
+
+impl<Out: ?Sized, In> TypedConnection<Out, In> {
+    /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone(); // all that a client must know
+    /// let serving = thread::spawn(move || listener.accept()?.into_typed::<(), u32>()?.recv());
+    /// TypedConnection::<u32, ()>::connect(path)?.send(&7)?;
+    /// assert_eq!(serving.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// It blocks its thread, and with that all tasks of it. In a task, `ConnectOptions::new().into_tokio()` connects, and
+    /// [`into_typed`](Connection::into_typed) follows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect`] and [`Handshake::perform`].
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
+        Connection::connect(path)?.into_typed()
+    }
+
+    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?; // it is there, and nobody accepts and agrees
+    /// let made = TypedConnection::<u32, u32>::connect_timeout(listener.path(), Duration::from_millis(10));
+    /// assert_eq!(made.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::connect_timeout`] and [`Handshake::perform`].
+    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error>
+    where
+        Out: Outbound,
+        In: Inbound,
+    {
+        let until = within(timeout);
+        let connection = ConnectOptions::new().connect_until(PipePath::new(path)?, until)?;
+        Handshake::new().timeout(left(until)).perform(connection)
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
+    /// Comes to the handshake, and makes the connection one of typed messages.
+    ///
+    /// It takes the thread of whoever serves this client, and never that of the listener: a client that says nothing
+    /// costs only itself.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (mut client, server) = Connection::pair()?;
+    /// client.writer().write(b"GET / HTTP/1.1\r\n\r\n")?; // a program that agrees on nothing
+    /// let error = Handshake::new().perform::<u32, u32>(server).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// In the mode `Tokio`, where the future is dropped, the connection is.
+    ///
+    /// # Errors
+    ///
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): the other side speaks something else.
+    /// - [`TimedOut`](crate::ErrorKind::TimedOut): it has not said in time what it speaks.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): it has left.
+    /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`Connection::cancelled_by`].
+    /// - [`Io`](crate::ErrorKind::Io): any other.
+    pub fn perform<Out: Outbound + ?Sized, In: Inbound>(
+        &self,
+        connection: Connection<M>,
+    ) -> M::Ret<
+        impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
+    > {
+        let making = self.clone().performing(connection);
+        M::run(async move { Ok(TypedConnection::new(making.await?)) })
+    }
+}
+
+impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F, C, M> {
+    fn new((sender, receiver): Channels<Out, In, F, C, M>) -> Self {
+        Self { sender, receiver, incoming: INCOMING }
+    }
+
+    /// Sets how many bytes are kept of what comes in while something is sent; 16 MiB unless set.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<[u8], Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], Vec<u8>>()?.recv_buffer_limit(1000);
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// while server.sender().try_send(&[7; 1000]).is_ok() {} // both send, and neither receives
+    /// let error = loop {
+    ///     if let Err(error) = client.send(&[7; 1000]) {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::Deadlock);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn recv_buffer_limit(mut self, bytes: usize) -> Self {
+        self.incoming = bytes;
+        self
+    }
+
+    /// Sends a value, waiting until there is room for it.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error};
+    ///
+    /// fn exchange(connection: Connection) -> Result<Vec<u8>, Error> {
+    ///     let mut side = connection.into_typed::<[u8], Vec<u8>>()?;
+    ///     side.send(&vec![7; 1 << 20])?; // more than there is room for, and both do this first
+    ///     side.recv()
+    /// }
+    ///
+    /// let (one, other) = Connection::pair()?;
+    /// let exchanging = thread::spawn(|| exchange(other));
+    /// assert_eq!(exchange(one)?.len(), 1 << 20);
+    /// assert_eq!(exchanging.join().unwrap()?.len(), 1 << 20);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// In the mode `Tokio`, a future that is dropped leaves the value in the sender, as [`TypedSender::send`](crate::TypedSender::send) says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::send`](crate::TypedSender::send), and [`Deadlock`](crate::ErrorKind::Deadlock): the other side does not receive,
+    /// and sends more than is [kept](Self::recv_buffer_limit). After a receive, [`flush`](Self::flush) goes on with what is
+    /// half sent.
+    pub fn send<'a>(
+        &'a mut self,
+        value: &Out,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, In, F, C, M>>
+    where
+        Out: Sendable,
+    {
+        let staged = self.sender.parts().1.stage(value);
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            let Self { sender, receiver, incoming } = &mut **this;
+            sender.poll_write_or_withdraw_by(cx, taking_in(receiver, *incoming, until))
+        };
+        M::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
+    }
+
+    /// Sends what was fed to the [sender](Self::sender), and what was half sent; takes in what comes, as
+    /// [`send`](Self::send).
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+    ///     let mut server = server.into_typed::<u64, String>()?;
+    ///     let word = server.recv()?;
+    ///     server.send(&(word.len() as u64))
+    /// });
+    /// let mut client = client.into_typed::<str, u64>()?;
+    /// client.sender().feed("hello")?;
+    /// client.flush()?; // before an answer is awaited: it would never come
+    /// assert_eq!(client.recv()?, 5);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::flush`](crate::TypedSender::flush), and [`Deadlock`](crate::ErrorKind::Deadlock).
+    pub fn flush<'a>(
+        &'a mut self,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, In, F, C, M>> {
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            let Self { sender, receiver, incoming } = &mut **this;
+            sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until))
+        };
+        M::wait(Ok(()), WaitLimit::Done, self, write, |_| Ok(()))
+    }
+
+    /// Receives the next value, waiting until it is there.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || -> Result<(), Error> {
+    ///     let mut server = server.into_typed::<u32, u32>()?;
+    ///     let mut sum = 0;
+    ///     loop {
+    ///         match server.recv() {
+    ///             Ok(number) => sum += number,
+    ///             Err(error) if error.kind() == ErrorKind::Finished => return server.send(&sum),
+    ///             Err(error) => return Err(error),
+    ///         }
+    ///     }
+    /// });
+    /// let mut client = client.into_typed::<u32, u32>()?;
+    /// client.sender().send_all([1, 2, 3])?;
+    /// assert_eq!(client.finish()?.recv()?, 6);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::recv`]. [`Finished`](crate::ErrorKind::Finished): the other side said that this was
+    /// all, and may still be sent to.
+    pub fn recv<'a>(
+        &'a mut self,
+    ) -> M::Ret<impl Future<Output = Result<In, Error>> + use<'a, Out, In, F, C, M>>
+    where
+        In: Receivable,
+    {
+        type Filled<'a, In, F, C, M> = &'a mut ReceivingHalf<In, F, C, M>;
+        let fill = |receiver: &mut Filled<'a, In, F, C, M>,
+                    cx: &mut Context<'_>,
+                    until: WaitLimit| { receiver.poll_fill_in_mode(cx, until) };
+        M::wait(Ok(()), WaitLimit::Done, &mut self.receiver, fill, TypedReceiver::found)
+    }
+
+    /// What it sends with, for all that is more than to [`send`](Self::send): batches, deadlines, handles, bytes.
+    ///
+    /// By itself it takes in nothing: where both sides send so much in this way that there is no room for it, each waits
+    /// for the other to receive.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], ()>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// client.sender().feed(b"one")?;
+    /// client.sender().send(b"other")?; // with the one, in one write
+    /// assert_eq!((server.recv()?, server.recv()?), (b"one".to_vec(), b"other".to_vec()));
+    ///
+    /// let large = vec![7; 4 << 20];
+    /// let late = client.sender().send_timeout(&large, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(late.kind(), ErrorKind::TimedOut);
+    /// assert!(late.is_half_sent()); // `flush` goes on with it
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn sender(&mut self) -> &mut SendingHalf<Out, F, C, M> {
+        &mut self.sender
+    }
+
+    /// What it receives with, for all that is more than to [`recv`](Self::recv): deadlines, borrowed messages, handles,
+    /// bytes.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<str, ()>());
+    /// let mut client = client.into_typed::<(), String>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// server.send("hello")?;
+    /// let word: &str = client.receiver().recv_ref()?; // no `String` is made for it
+    /// assert_eq!(word, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn receiver(&mut self) -> &mut ReceivingHalf<In, F, C, M> {
+        &mut self.receiver
+    }
+
+    /// Says that this was all, and keeps the receiver: the other side reads
+    /// [`Finished`](crate::ErrorKind::Finished), and can still answer.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<u32, u32>());
+    /// let client = client.into_typed::<u32, u32>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    ///
+    /// let mut answers = client.finish()?;
+    /// assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Finished);
+    /// server.send(&7)?;
+    /// assert_eq!(answers.recv()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// After this, no program that sends compiles:
+    ///
+    /// ```compile_fail,E0599
+    /// let mut server = typed_pipe::TypedConnection::<u32, u32>::connect("/run/app/door")?;
+    /// let mut answers = server.finish()?;
+    /// answers.send(&7)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), and [`Unsupported`](crate::ErrorKind::Unsupported) as for
+    /// [`Connection::finish`](crate::Connection::finish). In each the connection is given back, to try again: nothing is
+    /// sent twice.
+    pub fn finish(
+        self,
+    ) -> M::Ret<impl Future<Output = Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>>>>
+    {
+        M::run(self.finishing(WaitLimit::Done))
+    }
+
+    /// Says that this was all, waiting for some time at most, and keeps the receiver.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let mut client = client.into_typed::<[u8], ()>()?;
+    /// let server = agreeing.join().unwrap()?; // which does not receive
+    ///
+    /// while client.sender().try_send(&[7; 1000]).is_ok() {} // until there is no room
+    /// client.sender().feed(&[8; 1000])?;
+    /// let failed = client.finish_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    /// let mut client = failed.into_state(); // to try again: nothing is lost
+    /// assert!(client.sender().pending() > 0);
+    /// # drop(server);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn finish_timeout(
+        self,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>>>>
+    {
+        M::run(self.finishing(M::within(timeout)))
+    }
+
+    /// Says that this was all if that can be done without waiting, and goes on receiving.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let agreeing = thread::spawn(move || server.into_typed::<(), String>());
+    /// let mut client = client.into_typed::<str, ()>()?;
+    /// let mut server = agreeing.join().unwrap()?;
+    /// client.send("this is all")?;
+    /// let rest = client.try_finish()?;
+    /// assert_eq!(server.recv()?, "this is all");
+    /// assert!(server.recv().unwrap_err().is_end());
+    /// # drop(rest);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room for it now.
+    pub fn try_finish(self) -> Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>> {
+        complete(self.finishing(WaitLimit::Now))
+    }
+
+    async fn finishing(
+        mut self,
+        until: WaitLimit,
+    ) -> Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>> {
+        let Self { sender, receiver, incoming } = &mut self;
+        sender.parts().1.stage_goodbye();
+        let said =
+            poll_fn(|cx| sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until)));
+        let ended = match woken_at::<M, _>(until, said).await {
+            Ok(()) => sender.io_mut().finish_in_place(until).await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) => Ok(self.receiver),
+            Err(error) => Err(TransitionError::new(self, error)),
+        }
+    }
+
+    /// Makes it a sender and a receiver, for two threads for instance.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let serving = thread::spawn(move || -> Result<(), typed_pipe::Error> {
+    ///     let (mut sender, receiver) = listener.accept()?.into_typed::<u32, u32>()?.split();
+    ///     for number in receiver {
+    ///         sender.send(&(number? + 1))?;
+    ///     }
+    ///     Ok(())
+    /// });
+    ///
+    /// let (mut sender, receiver) = TypedConnection::<u32, u32>::connect(path)?.split();
+    /// let hearing = thread::spawn(move || receiver.collect::<Result<Vec<_>, _>>());
+    /// sender.send_all([1, 2, 3])?;
+    /// drop(sender); // so that the loop over there ends, and then the one here
+    /// assert_eq!(hearing.join().unwrap()?, [2, 3, 4]);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn split(self) -> (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>) {
+        (self.sender, self.receiver)
+    }
+
+    /// The path of the listener; `None` for a connection that was made of a handle.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Listener, TypedConnection};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let path = listener.path().clone();
+    /// let serving = thread::spawn(move || listener.accept()?.into_typed::<u32, u32>());
+    /// let server = TypedConnection::<u32, u32>::connect(&path)?;
+    /// assert_eq!(server.path(), Some(&path));
+    /// assert_eq!(serving.join().unwrap()?.path(), Some(&path)); // the client that was accepted
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn path(&self) -> Option<&PipePath> {
+        self.receiver.get_ref().path()
+    }
+
+    /// Who is on the other side, as [`Connection::peer`].
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u32, u32>());
+    /// let client = client.into_typed::<u32, u32>()?;
+    /// let server = client.peer()?;
+    /// println!("connected to process {:?} of user {}", server.pid(), server.user());
+    /// assert!(server.is_same_user());
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system does not tell.
+    pub fn peer(&self) -> Result<Peer, Error> {
+        self.receiver.get_ref().peer()
+    }
+}
+
+/// How it writes: what comes in while there is no room is kept.
+fn taking_in<In, F, C, M: Mode>(
+    receiver: &mut ReceivingHalf<In, F, C, M>,
+    limit: usize,
+    until: WaitLimit,
+) -> impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>> {
+    move |io, cx, bytes| io.poll_write_or_take_in(receiver.io_mut(), limit, cx, bytes, until)
+}
+
+impl<T, In, F, C, M> TypedConnection<WithHandles<T>, In, F, C, M>
+where
+    T: Sendable,
+    F: Framing,
+    C: Codec,
+    M: Mode,
+{
+    /// Sends a value with handles beside it, as [`TypedSender::send_with_handles`](crate::TypedSender::send_with_handles); takes in what comes, as [`send`](Self::send).
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || -> Result<(), Error> {
+    ///     let mut server = server.into_typed::<bool, WithHandles<String>>()?;
+    ///     let (_, mut handles) = server.recv_with_handles()?;
+    ///     server.send(&handles.take::<File>(0).is_ok())
+    /// });
+    /// let mut client = client.into_typed::<WithHandles<String>, bool>()?;
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// client.send_with_handles(&"is this a file?".into(), &mut handles)?;
+    /// assert!(client.recv()?);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::send_with_handles`](crate::TypedSender::send_with_handles) and [`send`](Self::send).
+    pub fn send_with_handles(
+        &mut self,
+        value: &T,
+        handles: &mut Handles,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+        let Self { sender, receiver, incoming } = self;
+        let write = taking_in(receiver, *incoming, WaitLimit::Done);
+        M::run(sender.sending_with_by(value, handles, WaitLimit::Done, write))
+    }
+}
+
+impl<Out, T, F, C, M> TypedConnection<Out, WithHandles<T>, F, C, M>
+where
+    Out: ?Sized,
+    T: Receivable,
+    F: Framing,
+    C: Codec,
+    M: Mode,
+{
+    /// Receives the next value with the handles beside it, as [`TypedReceiver::recv_with_handles`].
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handles, WithHandles};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let mut handles = Handles::new();
+    /// handles.add(tempfile::tempfile()?);
+    /// let serving = thread::spawn(move || {
+    ///     server.into_typed::<WithHandles<u32>, ()>()?.send_with_handles(&7, &mut handles)
+    /// });
+    /// let (number, mut handles) = client.into_typed::<(), WithHandles<u32>>()?.recv_with_handles()?;
+    /// let file: File = handles.take(0)?;
+    /// # assert_eq!((number, file.metadata()?.len()), (7, 0));
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedReceiver::recv_with_handles`].
+    pub fn recv_with_handles(
+        &mut self,
+    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
+        self.receiver.recv_with_handles()
+    }
+}
+
+/// Ends when the other side has left between two messages, with a goodbye or without one, when a
+/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error.
+impl<Out: ?Sized, In: Receivable, F: Framing, C: Codec> Iterator
+    for TypedConnection<Out, In, F, C>
+{
+    type Item = Result<In, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.receiver.next()
+    }
+}
+
+impl<Out: ?Sized, In, F, C, M: Mode> fmt::Debug for TypedConnection<Out, In, F, C, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedConnection").field("io", &self.receiver).finish_non_exhaustive()
+    }
+}

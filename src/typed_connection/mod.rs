@@ -1,0 +1,16 @@
+//! Typed messages both ways: a handshake first, then a sender and a receiver.
+
+mod connection;
+mod halves;
+mod handshake;
+mod handshake_state;
+mod message;
+
+pub use connection::TypedConnection;
+pub use halves::{ReceivingHalf, SendingHalf};
+pub use handshake::Handshake;
+#[cfg(all(feature = "service", feature = "tokio"))]
+pub(crate) use handshake::shake_hands;
+#[cfg(all(feature = "service", feature = "tokio"))]
+pub(crate) use handshake_state::HandshakeDone;
+pub use message::{Inbound, Outbound};

@@ -1,0 +1,348 @@
+//! Many writers on one pipe.
+
+mod assembly;
+mod fragment;
+mod introduction;
+mod stream;
+
+use std::fmt;
+
+use assembly::{Assembly, Rules};
+use fragment::{Fragment, HEADER};
+use introduction::Introduction;
+use stream::Stream;
+
+use super::framing::lowered;
+use super::{Framing, Step};
+use crate::error::FrameError;
+
+/// Any number of writers on one FIFO, with messages of any size.
+///
+/// The system keeps a write whole if it is small (`PIPE_BUF`: 4096 bytes on Linux, 512 or more elsewhere), and
+/// mixes larger ones with those of other writers. So each message is cut into fragments, of which each goes
+/// out whole, and the receiver puts the messages of each writer together again. They come in the order
+/// in which they were sent by each writer, between those of others.
+///
+/// ```no_run
+/// use typed_pipe::wire::{MultiWriter, Wire};
+/// use typed_pipe::{Pipe, WriteEnd};
+///
+/// let wire = Wire::default().with_framing(MultiWriter::default().protocol("jobs 1"));
+///
+/// // One process:
+/// let pipe = Pipe::new("/run/app/jobs")?.mkfifo()?;
+/// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire.clone());
+/// let (writer, job) = receiver.recv_from()?;
+///
+/// // Each of many others:
+/// WriteEnd::at("/run/app/jobs")?.open()?.into_sender_with::<str, _, _>(wire).send("build")?;
+/// # let _ = (writer, job);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// # What one writer can do to the others
+///
+/// Nothing, as long as all write through this crate. A writer that is killed in the middle of a message
+/// loses that message. The receiver tells of it with an error of the kind [`MessageLost`](crate::ErrorKind::MessageLost), once for
+/// each such message, and goes on. A message is lost when
+///
+/// - its writer begins another one, introduces itself again, or says that this was all;
+/// - a part of it does not come, as where another process reads from the pipe too;
+/// - all writers have left, which is told before the end is;
+/// - it does not go on while [much](Self::stall_limit) of other writers comes;
+/// - the unfinished messages together need [more room](Self::total_limit) than they may take: the one that was
+///   idle for the longest time goes first;
+/// - its beginning did not come, or the introduction of its writer, as where the receiver comes late. Writers
+///   introduce themselves with every 64th message.
+///
+/// A message over the [limit](Self::limit) is lost alone, with
+/// [`TooLarge`](crate::ErrorKind::TooLarge). A writer that introduces itself with another codec, or with another
+/// [name of its messages](Self::protocol), is told of once, with [`Mismatch`](crate::ErrorKind::Mismatch), and its
+/// messages are skipped until it says something else. None of these errors is [fatal](crate::Error::is_fatal).
+///
+/// A checksum that differs is [`Corrupt`](crate::ErrorKind::Corrupt), which is fatal: something else has written to
+/// the pipe.
+///
+/// The last 4096 writers are remembered. Their numbers are random and no proof of who they are: whoever may
+/// write to the pipe may write as anybody.
+///
+/// A clone has the same settings, and is another writer. A process that was forked off is not: it must not go on
+/// with a sender of its parent's.
+pub struct MultiWriter {
+    rules: Rules,
+    unmixed: usize,
+    stream: Stream,
+    assembly: Assembly,
+}
+
+/// One of the writers of a [`MultiWriter`] wire: a random number, another one for each sender.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use typed_pipe::wire::{MultiWriter, Wire, WriterId};
+/// use typed_pipe::{TypedReceiver, TypedSender};
+///
+/// let wire = Wire::default().with_framing(MultiWriter::default());
+/// let mut bytes = Vec::new(); // in the place of a pipe
+/// for numbers in [[1, 2], [10, 20]] {
+///     TypedSender::<u32, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(numbers)?;
+/// }
+///
+/// let mut receiver = TypedReceiver::<u32, _, _, _>::with_wire(bytes.as_slice(), wire);
+/// let mut sums = HashMap::<WriterId, u32>::new();
+/// while let Ok((writer, number)) = receiver.recv_from() {
+///     *sums.entry(writer).or_default() += number;
+/// }
+/// let mut sums: Vec<u32> = sums.into_values().collect();
+/// sums.sort();
+/// assert_eq!(sums, [3, 30]); // of two writers
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WriterId(u64);
+
+impl MultiWriter {
+    /// Sets the largest message, in bytes, that is sent or received. It is 8 MiB unless set.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{MultiWriter, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire).send_all(["a text", "a"])?;
+    ///
+    /// let wire = Wire::default().with_framing(MultiWriter::default().limit(4));
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge);
+    /// assert_eq!(receiver.recv()?, "a"); // that one alone is lost
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn limit(mut self, bytes: u32) -> Self {
+        self.rules.limit = bytes;
+        self
+    }
+
+    /// Sets how much memory a receiver has for messages that are not whole yet. It is 64 MiB unless set.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{MultiWriter, Wire};
+    /// use typed_pipe::{FrameError, LossReason, TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(MultiWriter::default().total_limit(1000));
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send(&"long".repeat(1000))?;
+    ///
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
+    /// let error = receiver.recv().unwrap_err(); // in parts, it needs four times as much
+    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: LossReason::NoRoom, .. })));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn total_limit(mut self, bytes: usize) -> Self {
+        self.rules.total_limit = bytes;
+        self
+    }
+
+    /// Sets how many bytes of other writers may come while a message does not go on, before a receiver gives
+    /// it up. It is 64 MiB unless set.
+    ///
+    /// Bytes are counted, and no time: where nobody writes, nothing needs the room.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
+    /// use typed_pipe::{FrameError, LossReason, TypedReceiver, TypedSender};
+    ///
+    /// let wire = Wire::default().with_framing(MultiWriter::default().stall_limit(100));
+    /// let mut killed = Encoder::new(wire.clone());
+    /// killed.stage("a text".repeat(1000).as_str())?;
+    /// let mut bytes = Vec::new();
+    /// for _ in 0..2 {
+    ///     bytes.extend_from_slice(killed.pending()); // two writes, and never the rest
+    ///     killed.advance(killed.pending().len());
+    /// }
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send_all(["others"; 10])?;
+    ///
+    /// let mut errors = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire)
+    ///     .filter_map(|message| message.err());
+    /// let error = errors.next().ok_or("the message is lost")?; // a hundred bytes later
+    /// assert!(matches!(error.frame_error(), Some(FrameError::Lost { reason: LossReason::Idle, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn stall_limit(mut self, bytes: u64) -> Self {
+        self.rules.stall_limit = bytes;
+        self
+    }
+
+    /// Names the type of the messages, and what version it is of: `"jobs 1"`.
+    ///
+    /// A receiver refuses writers that give another name. Where one side gives none, any will do. Of a name
+    /// longer than 120 bytes, the rest is left out.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{MultiWriter, Wire};
+    /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
+    ///
+    /// let wire = |name| Wire::default().with_framing(MultiWriter::default().protocol(name));
+    /// let mut bytes = Vec::new();
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 1")).send("build")?;
+    /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire("jobs 2")).send("test")?;
+    ///
+    /// let (bytes, wire) = (bytes.as_slice(), wire("jobs 2"));
+    /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes, wire);
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Mismatch); // of the first writer
+    /// assert_eq!(receiver.recv()?, "test");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn protocol(mut self, name: impl Into<String>) -> Self {
+        self.rules.introduction.message = Introduction::name(&name.into());
+        self
+    }
+
+    /// The writer of the message that came last; `None` before the first.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Decoder, Encoder, MultiWriter, Wire};
+    ///
+    /// let wire = Wire::default().with_framing(MultiWriter::default());
+    /// let mut encoder = Encoder::new(wire.clone());
+    /// encoder.stage("build")?;
+    ///
+    /// let mut decoder = Decoder::new(wire);
+    /// assert_eq!(decoder.wire().framing().writer(), None);
+    /// let arrived = encoder.pending();
+    /// decoder.spare()[..arrived.len()].copy_from_slice(arrived);
+    /// decoder.filled(arrived.len());
+    /// assert!(decoder.step()?);
+    /// assert!(decoder.wire().framing().writer().is_some()); // a receiver has `recv_from` for this
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn writer(&self) -> Option<WriterId> {
+        self.assembly.current()
+    }
+}
+
+impl Default for MultiWriter {
+    fn default() -> Self {
+        Self {
+            rules: Rules {
+                limit: 8 << 20,
+                total_limit: 64 << 20,
+                stall_limit: 64 << 20,
+                introduction: Introduction::default(),
+            },
+            unmixed: LEAST_UNMIXED,
+            stream: Stream::default(),
+            assembly: Assembly::default(),
+        }
+    }
+}
+
+impl Clone for MultiWriter {
+    fn clone(&self) -> Self {
+        Self { rules: self.rules.clone(), unmixed: self.unmixed, ..Self::default() }
+    }
+}
+
+impl fmt::Debug for MultiWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MultiWriter").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+impl Framing for MultiWriter {
+    fn name(&self) -> &str {
+        "shared"
+    }
+
+    fn max_payload(&self) -> u64 {
+        self.rules.limit.into()
+    }
+
+    fn lower_max_payload(&mut self, bytes: u64) {
+        self.rules.limit = lowered(self.rules.limit, bytes);
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        self.stream.begin(&self.rules.introduction, out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        let Rules { introduction, limit, .. } = &self.rules;
+        self.stream.finish(introduction, *limit, self.unmixed, out, start)
+    }
+
+    fn withdrawn(&mut self) {
+        self.stream.take_back();
+    }
+
+    fn goodbye(&mut self, out: &mut Vec<u8>) -> bool {
+        self.stream.goodbye(out).is_ok()
+    }
+
+    fn next_write(&self, pending: &[u8]) -> usize {
+        let mut end = 0;
+        while let Some(Ok(Some(len))) = pending.get(end..).map(Fragment::announced) {
+            if end > 0 && end + len > self.unmixed {
+                break;
+            }
+            end += len;
+        }
+        end
+    }
+
+    fn introduce(&mut self, codec: &str) {
+        self.rules.introduction.codec = Introduction::name(codec);
+    }
+
+    fn unmixed(&mut self, bytes: usize) {
+        self.unmixed = bytes.clamp(LEAST_UNMIXED, usize::from(u16::MAX));
+    }
+
+    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
+        let Some(len) = Fragment::announced(bytes)? else {
+            return Ok(Step::More { total: HEADER });
+        };
+        let Some(bytes) = bytes.get_mut(..len) else {
+            return Ok(Step::More { total: len });
+        };
+        let fragment = Fragment::parse(bytes)?;
+        let payload = bytes.get(fragment.payload.clone()).unwrap_or_default();
+        Ok(self.assembly.take(&self.rules, fragment, payload))
+    }
+
+    fn assembled(&self) -> &[u8] {
+        self.assembly.whole()
+    }
+
+    fn abandon(&mut self) -> Option<FrameError> {
+        self.assembly.abandon()
+    }
+
+    fn reset(&mut self) {
+        self.assembly = Assembly::default();
+    }
+}
+
+/// Sixteen hexadecimal digits.
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WriterId({self})")
+    }
+}
+
+/// What every system of POSIX keeps whole.
+const LEAST_UNMIXED: usize = 512;
+
+#[cfg(test)]
+mod tests;
