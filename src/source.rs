@@ -141,13 +141,14 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
 ///
 /// ```
 /// use std::time::Duration;
+/// use typed_pipe::state::Blocking;
 /// use typed_pipe::{Error, ErrorKind, Pipe, ReadTimeout, Receivable, TypedReceiver};
 ///
 /// /// The next message, if it comes soon, from the end of any pipe or connection.
 /// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
 /// where
 ///     T: Receivable,
-///     R: ReadTimeout + std::io::Read,
+///     R: ReadTimeout<Mode = Blocking>,
 /// {
 ///     match receiver.recv_timeout(Duration::from_millis(10)) {
 ///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
@@ -176,7 +177,7 @@ pub trait ReadTimeout: Source + half::ReadTimeout {}
 /// /// Sends a line to the end of any pipe or connection, or drops it if the reader is too slow.
 /// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
 /// where
-///     E: WriteTimeout + std::io::Write,
+///     E: WriteTimeout,
 /// {
 ///     match sender.try_send(line) {
 ///         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(error.is_half_sent()),

@@ -234,7 +234,7 @@ where
     /// # async fn main() -> Result<(), typed_pipe::Error> {
     /// let service = Service::<u32, u32>::temporary()?.into_tokio()?;
     /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|_| pending())); // it never answers
+    /// let serving = tokio::spawn(service.serve(|_| pending::<u32>())); // it never answers
     ///
     /// let client = ClientOptions::new().into_tokio().connect::<u32, u32>(path).await?;
     /// let late = client.call_timeout(&1, Duration::from_millis(10)).await;
@@ -324,7 +324,7 @@ where
     /// # async fn main() -> Result<(), typed_pipe::Error> {
     /// let service = Service::<String, ()>::temporary()?.into_tokio()?;
     /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|_| pending())); // it never finishes
+    /// let serving = tokio::spawn(service.serve(|_| pending::<()>())); // it never finishes
     ///
     /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
     /// let late = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).await;

@@ -1,6 +1,5 @@
 //! Values beside the shape that their receiver announced.
 
-use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -9,7 +8,6 @@ use serde::Serialize;
 use super::compare::{At, may_be_null, place};
 use super::difference::Difference;
 use super::graph::{Id, Kind, Leaf, Node, node};
-use super::walk::Walk;
 use super::words::{root, word};
 use super::{Shape, Style};
 
@@ -83,15 +81,6 @@ pub(super) enum Kin {
 }
 
 impl Kin {
-    pub(super) fn of<T: Serialize + ?Sized>() -> Self {
-        let code: fn(&T, Walk<'static>) -> Result<(), super::survey::Stuck> = T::serialize;
-        #[expect(
-            clippy::as_conversions,
-            reason = "there is no other way to the address of a function"
-        )]
-        Self::Type(code as usize, type_name::<T>())
-    }
-
     /// Whether it is the one that was at this edge before. Types of one code are one here, whatever their names.
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
@@ -133,20 +122,14 @@ impl ValueCheck {
         self.open == 0 && !self.always
     }
 
-    fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Difference> {
-        let root = self.begin(Kin::of::<T>());
-        let _ = value.serialize(Walk { check: self, pair: root });
-        self.end()
-    }
-
-    fn begin(&mut self, kin: Kin) -> usize {
+    pub(super) fn begin(&mut self, kin: Kin) -> usize {
         if self.pairs.is_empty() {
             self.open = 0;
         }
         self.pair(kin, 0)
     }
 
-    fn end(&mut self) -> Result<(), Difference> {
+    pub(super) fn end(&mut self) -> Result<(), Difference> {
         let steps = std::mem::take(&mut self.steps);
         match self.fault.take() {
             None => Ok(()),
