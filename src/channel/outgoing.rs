@@ -144,7 +144,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     }
 
     /// The delivery report at the end, if the peer can see the end: by the goodbye, or by the end of the direction.
-    pub(crate) fn last_words(
+    pub(crate) fn delivery(
         &mut self,
         taken: bool,
         half_closed: io::Result<()>,

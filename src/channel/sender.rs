@@ -795,7 +795,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         let taken = self.io.taken(until).await;
         let taken = taken.map_err(|error| self.outgoing.failed(Operation::Finish, error))?;
         let half_closed = poll_fn(|cx| self.io.poll_half_close(cx, until)).await;
-        self.outgoing.last_words(taken, half_closed)
+        self.outgoing.delivery(taken, half_closed)
     }
 
     /// Finishes the stream, and returns the sink of bytes.

@@ -169,12 +169,12 @@ impl Lifecycle {
     }
 
     /// Counts a client that came.
-    pub(crate) fn allow_handles(&self) {
+    pub(crate) fn count_client(&self) {
         self.counts.clients.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a client that was given up.
-    pub(crate) fn disconnect(&self) {
+    pub(crate) fn count_lost(&self) {
         self.counts.lost.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -510,12 +510,12 @@ where
                         let handler = |request| ready(handler(request).into_result());
                         let serve = || Self::run(serve(lifecycle, client?, handshake, handler));
                         if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
-                            lifecycle.disconnect();
+                            lifecycle.count_lost();
                         }
                     },
                 );
                 if serving.is_err() {
-                    lifecycle.disconnect();
+                    lifecycle.count_lost();
                 }
             }
         });
@@ -549,7 +549,7 @@ pub(crate) async fn accept<M: Mode>(
         };
         return match registered {
             Ok(client) => {
-                lifecycle.allow_handles();
+                lifecycle.count_client();
                 Ok(Some(client))
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => continue,

@@ -86,6 +86,6 @@ where
         ready!(sender.poll_write_out_by(cx, write))?;
         let (end, outgoing) = sender.parts();
         let half_closed = ready!(end.poll_finish_until(cx, WaitLimit::Done));
-        Poll::Ready(outgoing.last_words(false, half_closed).map(drop))
+        Poll::Ready(outgoing.delivery(false, half_closed).map(drop))
     }
 }

@@ -83,7 +83,7 @@ where
                 })
                 .await;
                 if !matches!(served, Ok(Ok(()))) {
-                    lifecycle.disconnect();
+                    lifecycle.count_lost();
                 }
             });
         };
