@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let wire = Wire::default().with_framing(Checked::default());
         let handshake = Handshake::new().with_wire(wire).timeout(Duration::from_secs(9));
-        let mut client = handshake.make::<u64, WithHandles<u32>>(server.listener.accept()?)?;
+        let mut client = handshake.perform::<u64, WithHandles<u32>>(server.listener.accept()?)?;
         let (number, mut handles) = client.recv_with_handles()?;
         handles.take::<File>(number)?;
         client.send(&1)?;
@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let wire = Wire::default().with_framing(Checked::default());
     let handshake = Handshake::new().with_wire(wire);
-    let mut client = handshake.make::<WithHandles<u32>, u64>(Connection::connect(&path)?)?;
+    let mut client = handshake.perform::<WithHandles<u32>, u64>(Connection::connect(&path)?)?;
     let mut handles = Handles::new();
     let number = handles.add(tempfile::tempfile()?);
     client.send_with_handles(&number, &mut handles)?;
