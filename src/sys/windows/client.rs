@@ -67,7 +67,7 @@ fn open(name: &[u16], rights: u32) -> io::Result<OwnedHandle> {
         )
     };
     if handle != INVALID_HANDLE_VALUE {
-        // SAFETY: the handle is valid, and nobody else has it.
+        // SAFETY: the handle is valid, and nothing else owns it.
         return Ok(unsafe { OwnedHandle::from_raw_handle(handle) });
     }
     let error = io::Error::last_os_error();

@@ -36,7 +36,7 @@ impl Event {
         if event.is_null() {
             return Err(resource_errors::told(io::Error::last_os_error()));
         }
-        // SAFETY: the handle is valid, and nobody else has it.
+        // SAFETY: the handle is valid, and nothing else owns it.
         Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
     }
 

@@ -192,7 +192,7 @@ fn take_from(process: &OwnedHandle, number: u64) -> io::Result<OwnedHandle> {
     if done == 0 {
         return Err(not_one());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(taken) })
 }
 

@@ -133,8 +133,8 @@ impl<H: AsHandle> Overlapped<H> {
         let handle = self.raw();
         let buffer = self.operation.buffer();
         let (start, len) = (buffer.cast(), length(buffer.len().min(most)));
-        // SAFETY: the handle is open; place and buffer live until the operation is over, and nobody looks
-        // at the buffer before.
+        // SAFETY: the handle is open; place and buffer live until the operation is over, and nothing reads
+        // the buffer before.
         let call = |place| unsafe { ReadFile(handle, start, len, null_mut(), place) };
         // SAFETY: the buffer lives as long as the place, and the handle is closed after the operation.
         unsafe { self.operation.begin(handle, call) }
@@ -157,7 +157,7 @@ impl<H: AsHandle> Overlapped<H> {
         if self.operation.in_flight.is_some() {
             return &[];
         }
-        // SAFETY: the place lives as long as the operation, and nobody writes to its buffer: that would
+        // SAFETY: the place lives as long as the operation, and nothing writes to its buffer: that would
         // take an operation in flight, hence `&mut self`.
         unsafe { &*self.operation.buffer().cast_const() }
     }
@@ -374,7 +374,7 @@ impl Operation {
     }
 
     fn buffer(&self) -> *mut [u8] {
-        // SAFETY: the place lives as long as `self`, and nobody replaces the box in it.
+        // SAFETY: the place lives as long as `self`, and nothing replaces the box in it.
         let buffer = unsafe { &raw mut (*self.place.as_ptr()).buffer };
         // SAFETY: as above; what the system may be writing is behind the box, not in it.
         unsafe { &raw mut **buffer }

@@ -69,7 +69,7 @@ pub(super) fn open_process(pid: u32, rights: PROCESS_ACCESS_RIGHTS) -> io::Resul
     if process.is_null() {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(process) })
 }
 
@@ -127,7 +127,7 @@ fn thread_token(rights: TOKEN_ACCESS_MASK) -> io::Result<OwnedHandle> {
     if unsafe { OpenThreadToken(thread, rights, 1, &raw mut token) } == 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(token) })
 }
 

@@ -111,7 +111,7 @@ pub(super) fn process_token(process: BorrowedHandle<'_>) -> io::Result<OwnedHand
     if unsafe { OpenProcessToken(process.as_raw_handle(), TOKEN_QUERY, &raw mut token) } == 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(token) })
 }
 
@@ -168,7 +168,7 @@ unsafe impl Send for Local {}
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // SAFETY: the system allocated it for us, and nobody else frees it.
+        // SAFETY: the system allocated it for us, and nothing else frees it.
         unsafe { LocalFree(self.0) };
     }
 }

@@ -314,7 +314,7 @@ mod tests {
     /// While a thread may wait for it, the number of an event is that of no other handle.
     #[test]
     fn an_event_is_open_as_long_as_it_may_be_waited_for() {
-        /// Keeps the thread busy until it is told to go on.
+        /// Keeps the thread busy until it is released.
         struct Busy(Barrier, Barrier);
         impl Wake for Busy {
             fn wake(self: Arc<Self>) {
