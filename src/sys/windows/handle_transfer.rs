@@ -281,7 +281,7 @@ mod tests {
             to.finish(PLAIN).unwrap();
             assert_eq!(from.read(&mut [0; 8], within(20_000)).unwrap(), 0);
             child.ensure_success();
-            says(&from.take_passed(1, &[4]).unwrap_err(), "not all of its handles came in");
+            says(&from.take_passed(1, &[4]).unwrap_err(), "not all handles of the message arrived");
         });
     }
 
