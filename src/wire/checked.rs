@@ -1,5 +1,5 @@
 use super::length_prefixed::{Announced, HEADER};
-use super::{Framing, LengthPrefixed, Step};
+use super::{Framing, LengthPrefixed, Limits, Step};
 use crate::error::FrameError;
 
 /// [`LengthPrefixed`] with a checksum after the payload.
@@ -20,6 +20,7 @@ use crate::error::FrameError;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[doc(alias("crc32", "checksum"))]
 pub struct Checked {
     prefix: LengthPrefixed,
 }
@@ -53,8 +54,8 @@ impl Framing for Checked {
         self.prefix.max_payload()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.prefix.lower_max_payload(bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.prefix.configure(limits);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {

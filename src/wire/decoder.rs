@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::slack::{ROOM, Slack, give_back};
-use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
+use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Limits, Postcard, Step, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
 /// Decodes values from the bytes that arrive.
@@ -40,6 +40,7 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 /// assert!(receive(&mut decoder, &mut input).is_err_and(|error| error.is_disconnected()));
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias("mock", "sans-io"))]
 pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Its length is the capacity; only `start..end` has meaning.
@@ -207,7 +208,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        wire.framing.introduce(wire.codec.name());
+        wire.framing.configure(&Limits::new().codec(wire.codec.name()));
         // The framing may be a clone of one that has seen bytes.
         wire.framing.reset();
         Self {

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::slack::{ROOM, Slack, give_back};
-use super::{Codec, Framing, LengthPrefixed, Postcard, Wire};
+use super::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
 /// Encodes values as frames, and keeps the bytes that are not written yet.
@@ -25,6 +25,7 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 /// assert_eq!(out, b"\0\0\0\x03\x02hi");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("mock", "sans-io"))]
 pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Whole frames; behind `committed`, what a `Serialize` left that panicked.
@@ -129,7 +130,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        wire.framing.introduce(wire.codec.name());
+        wire.framing.configure(&Limits::new().codec(wire.codec.name()));
         Self {
             wire,
             buffer: Vec::new(),
@@ -150,7 +151,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
     ///
     /// let mut encoder = Encoder::new(Wire::default().with_framing(MultiWriter::default()));
-    /// encoder.unmixed(4096); // over a FIFO of Linux
+    /// encoder.atomic_write(4096); // over a FIFO of Linux
     /// encoder.stage_bytes(&[7; 10_000])?;
     /// let mut longest = 0;
     /// while encoder.staged() > 0 {
@@ -161,8 +162,8 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// assert_eq!(longest, 4096); // 512 if it is not told
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn unmixed(&mut self, bytes: usize) {
-        self.wire.framing.unmixed(bytes);
+    pub fn atomic_write(&mut self, bytes: usize) {
+        self.wire.framing.configure(&Limits::new().atomic_write(bytes));
     }
 
     /// The bytes for the next single write.

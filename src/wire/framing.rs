@@ -37,6 +37,7 @@ use crate::error::FrameError;
 /// assert_eq!(Lines.scan(&mut b"123\n4".to_owned(), 2)?, Step::Message { payload: 0..3, frame: 4 });
 /// # Ok::<(), FrameError>(())
 /// ```
+#[doc(alias("delimiter", "length prefix"))]
 pub trait Framing {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
@@ -66,19 +67,37 @@ pub trait Framing {
         u64::MAX
     }
 
-    /// Lowers the largest payload to what the other side accepts.
+    /// Learns what the channel knows of its codec, of the other side and of the pipe.
+    ///
+    /// It is called whenever more becomes known, and what a call leaves open stays as it is: an
+    /// [`Encoder`](super::Encoder) and a [`Decoder`](super::Decoder) name their codec when they are made, a
+    /// [handshake](crate::Handshake) tells the limit of the other side, and the end of a pipe how much it writes at once.
     ///
     /// ```
-    /// use typed_pipe::wire::{Framing, LengthPrefixed};
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, Limits};
     ///
     /// let mut framing = LengthPrefixed::default().limit(4096);
-    /// framing.lower_max_payload(1024);
+    /// framing.configure(&Limits::new().max_payload(1024));
     /// assert_eq!(framing.max_payload(), 1024);
-    /// framing.lower_max_payload(1 << 20); // it is never raised
+    /// framing.configure(&Limits::new().max_payload(1 << 20)); // it is never raised
     /// assert_eq!(framing.max_payload(), 1024);
     /// ```
-    fn lower_max_payload(&mut self, bytes: u64) {
-        let _ = bytes;
+    ///
+    /// Many writers on one pipe name their codec, and put no more into one write than the pipe keeps together:
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, Limits, MultiWriter};
+    ///
+    /// let (mut framing, mut pending) = (MultiWriter::default(), Vec::new());
+    /// framing.configure(&Limits::new().codec("postcard").atomic_write(4096));
+    /// framing.begin(&mut pending);
+    /// pending.extend_from_slice(&[7; 1000]);
+    /// framing.finish(&mut pending, 0)?;
+    /// assert_eq!(framing.next_write(&pending), pending.len()); // 512 bytes at most, if it is not told
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
+    fn configure(&mut self, limits: &Limits<'_>) {
+        let _ = limits;
     }
 
     /// Begins a frame at the end of `out`: writes its header, or leaves room for it.
@@ -276,51 +295,6 @@ pub trait Framing {
     /// ```
     fn withdrawn(&mut self) {}
 
-    /// Sets the [name](super::Codec::name) of the codec of the messages.
-    ///
-    /// Every new [`Encoder`](super::Encoder) and [`Decoder`](super::Decoder) calls it.
-    ///
-    /// ```
-    /// use typed_pipe::FrameError;
-    /// use typed_pipe::wire::{Framing, MultiWriter, Step};
-    ///
-    /// let (mut writer, mut bytes) = (MultiWriter::default(), Vec::new());
-    /// writer.introduce("json");
-    /// writer.begin(&mut bytes);
-    /// bytes.push(b'7');
-    /// writer.finish(&mut bytes, 0)?;
-    ///
-    /// let mut reader = MultiWriter::default();
-    /// reader.introduce("postcard");
-    /// assert!(matches!(
-    ///     reader.scan(&mut bytes, 0)?,
-    ///     Step::Lost { error, .. } if matches!(*error, FrameError::Mismatch { .. })
-    /// ));
-    /// # Ok::<(), FrameError>(())
-    /// ```
-    fn introduce(&mut self, codec: &str) {
-        let _ = codec;
-    }
-
-    /// Sets how many bytes of one write the system never mixes with those of another writer.
-    ///
-    /// A channel over the end of a pipe calls it; one over any other writer does not.
-    ///
-    /// ```
-    /// use typed_pipe::wire::{Framing, MultiWriter};
-    ///
-    /// let (mut framing, mut pending) = (MultiWriter::default(), Vec::new());
-    /// framing.unmixed(4096);
-    /// framing.begin(&mut pending);
-    /// pending.extend_from_slice(&[7; 1000]);
-    /// framing.finish(&mut pending, 0)?;
-    /// assert_eq!(framing.next_write(&pending), pending.len()); // 512 bytes at most, if it is not told
-    /// # Ok::<(), typed_pipe::FrameError>(())
-    /// ```
-    fn unmixed(&mut self, bytes: usize) {
-        let _ = bytes;
-    }
-
     /// Abandons one message that has arrived in part when the stream has ended, and returns its loss.
     ///
     /// The decoder calls it until it returns `None`. A frame that has arrived in part at the end of the bytes is not
@@ -368,6 +342,83 @@ pub trait Framing {
     /// # Ok::<(), typed_pipe::FrameError>(())
     /// ```
     fn reset(&mut self) {}
+}
+
+/// What a framing learns of the channel that it is part of: see [`Framing::configure`].
+///
+/// ```
+/// use typed_pipe::wire::Limits;
+///
+/// let limits = Limits::new().codec("json").max_payload(1 << 20);
+/// assert_eq!((limits.codec, limits.max_payload, limits.atomic_write), (Some("json"), Some(1 << 20), None));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Limits<'a> {
+    /// The [name](super::Codec::name) of the codec whose messages the framing carries.
+    pub codec: Option<&'a str>,
+    /// The largest payload that the other side takes, in bytes.
+    pub max_payload: Option<u64>,
+    /// How many bytes one write puts into the pipe without another writer's between them; `None` over anything else.
+    #[doc(alias = "PIPE_BUF")]
+    pub atomic_write: Option<usize>,
+}
+
+impl<'a> Limits<'a> {
+    /// Limits of which nothing is known.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, Limits};
+    ///
+    /// let mut framing = LengthPrefixed::default();
+    /// framing.configure(&Limits::new());
+    /// assert_eq!(framing.max_payload(), 8 << 20); // as before
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the name of the codec.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, Json, Limits};
+    ///
+    /// assert_eq!(Limits::new().codec(Json.name()).codec, Some("json"));
+    /// ```
+    #[must_use]
+    pub fn codec(mut self, name: &'a str) -> Self {
+        self.codec = Some(name);
+        self
+    }
+
+    /// Sets the largest payload that the other side takes.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Framing, Limits};
+    ///
+    /// let mut framing = Checked::default();
+    /// framing.configure(&Limits::new().max_payload(1000));
+    /// assert_eq!(framing.max_payload(), 1000);
+    /// ```
+    #[must_use]
+    pub fn max_payload(mut self, bytes: u64) -> Self {
+        self.max_payload = Some(bytes);
+        self
+    }
+
+    /// Sets how many bytes one write puts into the pipe without another writer's between them.
+    ///
+    /// ```
+    /// use typed_pipe::wire::Limits;
+    ///
+    /// assert_eq!(Limits::new().atomic_write(4096).atomic_write, Some(4096)); // `PIPE_BUF` of Linux
+    /// ```
+    #[must_use]
+    pub fn atomic_write(mut self, bytes: usize) -> Self {
+        self.atomic_write = Some(bytes);
+        self
+    }
 }
 
 /// The result of [`Framing::scan`].
@@ -452,8 +503,9 @@ pub(super) fn ensure_within(len: usize, limit: u32) -> Result<u32, FrameError> {
 }
 
 /// The limit, lowered to what the other side accepts.
-pub(super) fn lowered(limit: u32, bytes: u64) -> u32 {
-    u32::try_from(bytes).map_or(limit, |bytes| bytes.min(limit))
+pub(super) fn lowered(limit: u32, limits: &Limits<'_>) -> u32 {
+    let most = limits.max_payload.and_then(|bytes| u32::try_from(bytes).ok());
+    most.map_or(limit, |most| most.min(limit))
 }
 
 /// The frame of a payload, appended to other bytes and split off again.

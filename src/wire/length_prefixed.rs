@@ -1,5 +1,5 @@
 use super::framing::{ensure_within, lowered};
-use super::{Framing, Step};
+use super::{Framing, Limits, Step};
 use crate::error::FrameError;
 
 /// A `u32` big-endian length, then a payload of as many bytes.
@@ -109,8 +109,8 @@ impl Framing for LengthPrefixed {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     #[inline]

@@ -174,7 +174,7 @@ pub use decoder::Decoder;
 pub use depth::DepthLimit;
 pub use encoder::Encoder;
 pub(crate) use encoder::Header;
-pub use framing::{Framing, Step};
+pub use framing::{Framing, Limits, Step};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use length_prefixed::LengthPrefixed;
@@ -191,6 +191,7 @@ pub use plain::Plain;
 /// # let _: (Wire<LengthPrefixed, Postcard>, Wire) = (plain, small);
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias("format", "protocol", "serialization"))]
 pub struct Wire<F = LengthPrefixed, C = Postcard> {
     framing: F,
     codec: C,

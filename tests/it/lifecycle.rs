@@ -407,16 +407,19 @@ mod unix {
     fn what_is_no_lock_of_this_user_is_left_alone() {
         let folder = Folder::new();
         let (name, lock) = (folder.name("jobs"), folder.name("jobs.lock"));
-        fs::write(&lock, "pid 1234\n").unwrap();
         mkfifo(&name);
-        for failed in [
-            Pipe::new(&name).unwrap().mkfifo().unwrap_err().into_parts().1,
-            typed_pipe::Listener::bind(&name).unwrap_err(),
-        ] {
-            assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
-            assert!(failed.to_string().contains("of another program"), "{failed}");
+        // Those that are as long as a lock of this crate, too.
+        for theirs in ["pid 1234\n", "7", "7\n", "42\n"] {
+            fs::write(&lock, theirs).unwrap();
+            for failed in [
+                Pipe::new(&name).unwrap().mkfifo().unwrap_err().into_parts().1,
+                typed_pipe::Listener::bind(&name).unwrap_err(),
+            ] {
+                assert_eq!(failed.kind(), ErrorKind::AlreadyExists, "{failed}");
+                assert!(failed.to_string().contains("of another program"), "{failed}");
+            }
+            assert_eq!(fs::read_to_string(&lock).unwrap(), theirs);
         }
-        assert_eq!(fs::read_to_string(&lock).unwrap(), "pid 1234\n");
         fs::remove_file(&name).unwrap();
         fs::remove_file(&lock).unwrap();
         fs::create_dir(&lock).unwrap();

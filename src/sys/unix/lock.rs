@@ -15,7 +15,7 @@ use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate,
     openat, unlinkat,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::file::{ensure_own, in_words, look};
 use crate::error::Obstacle;
@@ -140,15 +140,22 @@ impl Lock {
         // The maker of the file may not be the first to lock it. Its bytes were put there under
         // the lock.
         let length = u8::try_from(fstat(&self.file)?.st_size).ok();
-        self.left = length
-            .and_then(Left::of_length)
-            .ok_or(Obstacle::NotALock("a file of another program"))?;
+        let left = length.and_then(Left::of_length);
+        let left = if self.says_nothing()? { left } else { None };
+        self.left = left.ok_or(Obstacle::NotALock("a file of another program"))?;
         if self.left == Left::Nothing {
             // The umask may have cleared permissions that the next owner needs.
             retry_on_intr(|| fchmod(&self.file, Mode::RUSR | Mode::WUSR))?;
         }
         // Between opening and locking, the owner before may have removed the file.
         Ok(leads_to(folder, &self.name, &self.file)? == Some(true))
+    }
+
+    /// Whether the file is made of zeros, as each lock is: the number of a process is no lock, however short it is.
+    fn says_nothing(&self) -> io::Result<bool> {
+        let mut bytes = [0; 4];
+        retry_on_intr(|| pread(&self.file, &mut bytes, 0))?;
+        Ok(bytes == [0; 4])
     }
 
     /// Notes in the file what is under the name, for the next owner to take over when this one has died.

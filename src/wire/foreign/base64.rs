@@ -7,8 +7,8 @@ use base64::{DecodeError, DecodeSliceError, EncodeSliceError, Engine};
 
 use super::delimited::find;
 use crate::error::FrameError;
-use crate::wire::Step;
 use crate::wire::framing::{ensure_within, lowered};
+use crate::wire::{Limits, Step};
 
 /// Messages in base64, each with a byte outside of the alphabet as its end.
 #[derive(Clone, Debug)]
@@ -31,8 +31,8 @@ impl Base64 {
         self.limit.into()
     }
 
-    pub(super) fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    pub(super) fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     /// Completes the frame of the payload `out[start..]`.

@@ -1,6 +1,6 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
 /// The lines of PipeCom: base64, then a line feed.
 ///
@@ -55,8 +55,8 @@ impl Framing for Base64Lines {
         self.0.max_payload()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.0.lower_max_payload(bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.0.configure(limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}

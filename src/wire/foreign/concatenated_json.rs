@@ -1,7 +1,7 @@
 use super::LIMIT;
 use crate::error::FrameError;
 use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
 /// JSON values one after the other in any layout: what `jq`, `curl` and most log shippers write.
 ///
@@ -73,8 +73,8 @@ impl Framing for ConcatenatedJson {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}

@@ -2,7 +2,7 @@ use super::LIMIT;
 use super::delimited::{find, position};
 use crate::error::FrameError;
 use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
 /// One message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
 ///
@@ -128,8 +128,8 @@ impl Framing for Lines {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}

@@ -1,7 +1,7 @@
 use super::LIMIT;
 use crate::error::FrameError;
 use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
 /// The frames of npipes: two lengths, the payload, and its CRC-32.
 ///
@@ -86,8 +86,8 @@ impl Framing for Npipes {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {

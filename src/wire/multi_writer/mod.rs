@@ -13,7 +13,7 @@ use introduction::Introduction;
 use stream::Stream;
 
 use super::framing::lowered;
-use super::{Framing, Step};
+use super::{Framing, Limits, Step};
 use crate::error::FrameError;
 
 /// A framing for any number of writers on one FIFO, with messages of any size.
@@ -68,9 +68,10 @@ use crate::error::FrameError;
 ///
 /// A clone has the same settings, and is another writer. A forked process is not another writer: it must not go on
 /// with a sender of its parent.
+#[doc(alias("mpsc", "Shared", "interleaved", "atomic write"))]
 pub struct MultiWriter {
     rules: Rules,
-    unmixed: usize,
+    atomic_write: usize,
     stream: Stream,
     assembly: Assembly,
 }
@@ -234,7 +235,7 @@ impl Default for MultiWriter {
                 stall_limit: 64 << 20,
                 introduction: Introduction::default(),
             },
-            unmixed: LEAST_UNMIXED,
+            atomic_write: LEAST_ATOMIC_WRITE,
             stream: Stream::default(),
             assembly: Assembly::default(),
         }
@@ -243,7 +244,7 @@ impl Default for MultiWriter {
 
 impl Clone for MultiWriter {
     fn clone(&self) -> Self {
-        Self { rules: self.rules.clone(), unmixed: self.unmixed, ..Self::default() }
+        Self { rules: self.rules.clone(), atomic_write: self.atomic_write, ..Self::default() }
     }
 }
 
@@ -262,8 +263,14 @@ impl Framing for MultiWriter {
         self.rules.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.rules.limit = lowered(self.rules.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.rules.limit = lowered(self.rules.limit, limits);
+        if let Some(codec) = limits.codec {
+            self.rules.introduction.codec = Introduction::name(codec);
+        }
+        if let Some(bytes) = limits.atomic_write {
+            self.atomic_write = bytes.clamp(LEAST_ATOMIC_WRITE, usize::from(u16::MAX));
+        }
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -272,7 +279,7 @@ impl Framing for MultiWriter {
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let Rules { introduction, limit, .. } = &self.rules;
-        self.stream.finish(introduction, *limit, self.unmixed, out, start)
+        self.stream.finish(introduction, *limit, self.atomic_write, out, start)
     }
 
     fn withdrawn(&mut self) {
@@ -286,20 +293,12 @@ impl Framing for MultiWriter {
     fn next_write(&self, pending: &[u8]) -> usize {
         let mut end = 0;
         while let Some(Ok(Some(len))) = pending.get(end..).map(Fragment::announced) {
-            if end > 0 && end + len > self.unmixed {
+            if end > 0 && end + len > self.atomic_write {
                 break;
             }
             end += len;
         }
         end
-    }
-
-    fn introduce(&mut self, codec: &str) {
-        self.rules.introduction.codec = Introduction::name(codec);
-    }
-
-    fn unmixed(&mut self, bytes: usize) {
-        self.unmixed = bytes.clamp(LEAST_UNMIXED, usize::from(u16::MAX));
     }
 
     fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
@@ -341,7 +340,7 @@ impl fmt::Debug for WriterId {
 }
 
 /// The size of a write that every POSIX system keeps whole.
-const LEAST_UNMIXED: usize = 512;
+const LEAST_ATOMIC_WRITE: usize = 512;
 
 #[cfg(test)]
 mod tests;
