@@ -54,7 +54,7 @@ pub(crate) enum Obstacle {
     HasReader,
     #[error("it has a living owner; choose another name, or end that process")]
     InUse,
-    #[error("not all of its handles came in: {0}")]
+    #[error("not all handles of the message arrived: {0}")]
     HandlesLost(&'static str),
     #[error("its name was removed, so no process can open it any more; make the pipe again")]
     NameGone,
@@ -84,9 +84,7 @@ pub(crate) enum Obstacle {
     NotALock(&'static str),
     #[error("it is {0}, not a pipe")]
     NotAPipe(&'static str),
-    #[error(
-        "it is {0}, not a socket that carries a connection; a one-way pipe is opened as an `End`"
-    )]
+    #[error("it is {0}, which cannot be a connection; a one-way pipe is opened as an `End`")]
     NotASocket(&'static str),
     #[error(
         "the handle was not opened for overlapped operations (`FILE_FLAG_OVERLAPPED`); use calls without a deadline"

@@ -67,11 +67,11 @@ pub trait Framing {
         u64::MAX
     }
 
-    /// Learns what the channel knows of its codec, of the other side and of the pipe.
+    /// Applies the limits of the channel: its codec, the other side's maximum, and the atomic size of the pipe.
     ///
-    /// It is called whenever more becomes known, and what a call leaves open stays as it is: an
-    /// [`Encoder`](super::Encoder) and a [`Decoder`](super::Decoder) name their codec when they are made, a
-    /// [handshake](crate::Handshake) tells the limit of the other side, and the end of a pipe how much it writes at once.
+    /// The channel calls it whenever it knows more; a call changes only the values that it sets. A new
+    /// [`Encoder`](super::Encoder) or [`Decoder`](super::Decoder) sets the codec, a
+    /// [handshake](crate::Handshake) the limit of the other side, and the end of a pipe the size of an atomic write.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, LengthPrefixed, Limits};
@@ -83,7 +83,7 @@ pub trait Framing {
     /// assert_eq!(framing.max_payload(), 1024);
     /// ```
     ///
-    /// Many writers on one pipe name their codec, and put no more into one write than the pipe keeps together:
+    /// Many writers on one pipe name their codec, and write no more at once than the pipe keeps whole:
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, Limits, MultiWriter};
@@ -93,7 +93,7 @@ pub trait Framing {
     /// framing.begin(&mut pending);
     /// pending.extend_from_slice(&[7; 1000]);
     /// framing.finish(&mut pending, 0)?;
-    /// assert_eq!(framing.next_write(&pending), pending.len()); // 512 bytes at most, if it is not told
+    /// assert_eq!(framing.next_write(&pending), pending.len()); // at most 512 bytes unless set
     /// # Ok::<(), typed_pipe::FrameError>(())
     /// ```
     fn configure(&mut self, limits: &Limits<'_>) {
@@ -344,7 +344,7 @@ pub trait Framing {
     fn reset(&mut self) {}
 }
 
-/// What a framing learns of the channel that it is part of: see [`Framing::configure`].
+/// The limits of a channel, for its framing: see [`Framing::configure`].
 ///
 /// ```
 /// use typed_pipe::wire::Limits;
@@ -355,17 +355,17 @@ pub trait Framing {
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Limits<'a> {
-    /// The [name](super::Codec::name) of the codec whose messages the framing carries.
+    /// The [name](super::Codec::name) of the codec of the messages.
     pub codec: Option<&'a str>,
-    /// The largest payload that the other side takes, in bytes.
+    /// The largest payload that the other side accepts, in bytes.
     pub max_payload: Option<u64>,
-    /// How many bytes one write puts into the pipe without another writer's between them; `None` over anything else.
+    /// How many bytes of one write the pipe never mixes with those of another writer; `None` if it is no pipe.
     #[doc(alias = "PIPE_BUF")]
     pub atomic_write: Option<usize>,
 }
 
 impl<'a> Limits<'a> {
-    /// Limits of which nothing is known.
+    /// Creates limits with no value set.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, LengthPrefixed, Limits};
@@ -392,7 +392,7 @@ impl<'a> Limits<'a> {
         self
     }
 
-    /// Sets the largest payload that the other side takes.
+    /// Sets the largest payload that the other side accepts.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Framing, Limits};
@@ -407,7 +407,7 @@ impl<'a> Limits<'a> {
         self
     }
 
-    /// Sets how many bytes one write puts into the pipe without another writer's between them.
+    /// Sets how many bytes of one write the pipe never mixes with those of another writer.
     ///
     /// ```
     /// use typed_pipe::wire::Limits;

@@ -249,7 +249,7 @@ impl Receiving {
         let number = match (count, numbers) {
             (0, []) => return Ok(Vec::new()),
             (1.., &[number]) => number,
-            _ => return Err(Obstacle::HandlesLost("the message tells nonsense of them").into()),
+            _ => return Err(Obstacle::HandlesLost("the message describes them wrongly").into()),
         };
         while self.first < number && self.batches.pop_front().is_some() {
             self.first += 1;

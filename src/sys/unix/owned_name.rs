@@ -1,4 +1,4 @@
-//! A name in a folder that has one owner, and what stands under it.
+//! A name with one owner in a folder, and the file under it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -26,32 +26,32 @@ pub(super) struct OwnedName {
     folder: OwnedFd,
     name: OsString,
     identity: Identity,
-    /// `None` in a folder of its own, where nobody else looks for a name.
+    /// `None` in a folder of its own, where no other process looks for a name.
     lock: Option<Lock>,
     /// The folder of its own.
     temporary: Option<PathBuf>,
-    /// Who may remove the name: not a child that was forked off.
+    /// The process that may remove the name: not a forked child.
     maker: u32,
     kept: bool,
 }
 
-/// A name that is about to be taken, by whoever holds its lock.
+/// A name that this process is about to take, with its lock held.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site<'a> {
     pub(super) folder: BorrowedFd<'a>,
     pub(super) path: &'a Path,
     pub(super) name: &'a OsStr,
-    /// What an owner that died has left under this name.
+    /// What a dead owner left under this name.
     pub(super) left: Left,
     lock: Option<&'a Lock>,
 }
 
-/// What stands under a name from now on.
+/// The new file under a name.
 #[derive(Debug)]
 pub(super) struct Occupied<T> {
     pub(super) identity: Identity,
     pub(super) what: T,
-    /// Whether it was there before, and made by others.
+    /// Whether another program made it before.
     pub(super) found: bool,
 }
 
@@ -78,7 +78,7 @@ impl OwnedName {
                 Ok((Self::new(folder, name, identity, Some(lock)), what))
             }
             Err(error) => {
-                // A lock that was there stays: it tells of what is beside it, or is another program's.
+                // An existing lock file stays: it describes the file beside it, or is another program's.
                 if lock.was_made() {
                     lock.remove(folder.as_fd());
                 }
@@ -132,7 +132,7 @@ impl OwnedName {
         &self.identity
     }
 
-    /// Puts something else in the place of what is under the name, and gives that back; `None` where the name is no
+    /// Replaces the file under the name, and returns the old one; `None` if the name is no
     /// longer ours, or this is not the process that made it.
     pub(super) fn replace(
         &mut self,
@@ -145,7 +145,7 @@ impl OwnedName {
         Ok(Some(mem::replace(&mut self.identity, new)))
     }
 
-    /// Whether the name leads to what was put there, and this is its owner.
+    /// Whether the name leads to the file that was put there, and this is its owner.
     fn is_ours(&self) -> io::Result<bool> {
         let folder = self.folder.as_fd();
         let superseded = self.lock.as_ref().is_some_and(|lock| lock.is_superseded(folder));
@@ -180,7 +180,7 @@ impl OwnedName {
         matches!(self.identity.has(self.folder.as_fd(), &self.name), Ok(false))
     }
 
-    /// Gives up what stands beside the name.
+    /// Releases the files beside the name.
     fn leave(&mut self) {
         self.kept = true;
         if let Some(lock) = self.lock.take() {
@@ -199,7 +199,7 @@ impl Drop for OwnedName {
 }
 
 impl Site<'_> {
-    /// Whether what stands under the name may be taken.
+    /// Whether the file under the name may be taken.
     pub(super) fn may_take(&self, stat: &Stat, settings: &Settings) -> Result<(), Obstacle> {
         let allowed = match settings.if_exists {
             IfExists::Fail => false,
@@ -212,7 +212,7 @@ impl Site<'_> {
         ensure_own(stat)
     }
 
-    /// Puts something else in the place of what is under the name.
+    /// Replaces the file under the name.
     pub(super) fn supersede(
         &self,
         make: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<Identity>,
@@ -220,17 +220,17 @@ impl Site<'_> {
         supersede(self.folder, self.name, self.lock, make)
     }
 
-    /// Removes what stands under the name.
+    /// Removes the file under the name.
     pub(super) fn clear(&self) -> io::Result<()> {
         clear(self.folder, self.name)
     }
 }
 
-/// Puts something else in the place of what is under a name. In no moment is there nothing: who opens the name finds
-/// the one or the other, and a shell that writes to it makes no regular file.
+/// Replaces the file under a name atomically: a process that opens the name finds the old file or the new one, and a
+/// shell that writes to it makes no regular file.
 ///
-/// The lock tells of the spare name as long as something of ours may be there. A kill in between leaves that for the
-/// next owner to remove.
+/// The lock file notes the spare name as long as a file of ours may be there. After a kill in between, the
+/// next owner removes that.
 fn supersede(
     folder: BorrowedFd<'_>,
     name: &OsStr,
@@ -240,7 +240,7 @@ fn supersede(
     let tell = |what| lock.map_or(Ok(()), |lock| lock.tell(what));
     let spare = spare(name);
     if !is_free(folder, &spare)? {
-        // Somebody else has that name. Ours is left for a moment instead.
+        // Another file has the spare name. For a moment our name is missing instead.
         clear(folder, name)?;
         return make(folder, name);
     }
@@ -254,12 +254,12 @@ fn supersede(
             }
         }
     });
-    // Where this fails, the next owner looks for a spare in vain.
+    // If this fails, the next owner looks for a spare in vain.
     let _ = tell(Left::Own);
     made
 }
 
-/// Removes what an owner that was killed had made to put it in the place of another.
+/// Removes the replacement that a killed owner had made under the spare name.
 fn sweep(site: Site<'_>) -> io::Result<()> {
     let spare = spare(site.name);
     match look(site.folder, &spare) {
@@ -271,7 +271,7 @@ fn sweep(site: Site<'_>) -> io::Result<()> {
     }
 }
 
-/// Whether an owner of this crate has made what is under a name, or says that it uses it.
+/// Whether an owner of this crate made the file under a name, or notes that it uses it.
 pub(super) fn has_owner(path: &Path) -> bool {
     let Ok((parent, name)) = split(path) else { return false };
     let temporary = parent.file_name().is_some_and(|folder| {
@@ -286,7 +286,7 @@ fn spare(name: &OsStr) -> OsString {
     spare
 }
 
-/// Whether nothing stands under a name.
+/// Whether there is no file under a name.
 fn is_free(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     match look(folder, name) {
         Ok(_) => Ok(false),
@@ -295,12 +295,12 @@ fn is_free(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     }
 }
 
-/// Removes what stands under a name.
+/// Removes the file under a name.
 pub(super) fn clear(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     Ok(retry_on_intr(|| unlinkat(folder, name, AtFlags::empty()))?)
 }
 
-/// Puts something under a name of which the lock says that it is an owner's: before, unless there is something that no
+/// Puts a file under a name, and notes in the lock file that an owner made it: beforehand, unless there is a file that no
 /// owner made.
 fn claim_and_occupy<T>(
     lock: &Lock,
@@ -318,13 +318,13 @@ fn claim_and_occupy<T>(
     let occupied = occupy(site)?;
     let what = if occupied.found { Left::Found } else { Left::Own };
     if told != what {
-        // Without this, it stays what it was: nothing that the next owner takes over unasked.
+        // Without this, the next owner does not take it over unasked.
         let _ = lock.tell(what);
     }
     Ok(occupied)
 }
 
-/// How the folder of a temporary name begins.
+/// The prefix of the folder of a temporary name.
 const TEMPORARY: &str = "typed-pipe-";
 
 /// The permission bits of a name.
@@ -370,7 +370,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
     Err(Obstacle::UnsafeFolder(folder.to_owned()).into())
 }
 
-/// Refuses a folder in which anybody could put another pipe in the place of this one.
+/// Refuses a folder in which other users could replace the pipe.
 fn ensure_safe(path: &Path, folder: &Stat) -> Result<(), Obstacle> {
     let mode = Mode::from_raw_mode(folder.st_mode);
     if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {

@@ -1,4 +1,4 @@
-//! Who is on the other side of a socket.
+//! The process and the user on the other side of a socket.
 #![allow(
     unsafe_code,
     reason = "no safe wrapper takes a process without a number, or has `getpeereid`"
@@ -11,13 +11,13 @@ use rustix::process::geteuid;
 
 use crate::sys::{Peer, User};
 
-/// Who connected, or who listened, at that time.
+/// The peer that connected, or that listened, at that time.
 pub(super) fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     let Credentials { pid, uid, gid } = Credentials::of(socket)?;
     Ok(Peer { pid, same_user: uid == geteuid().as_raw(), user: User::Id { uid, gid } })
 }
 
-/// What the system tells of the other side.
+/// The system's report of the other side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Credentials {
     pid: Option<u32>,
@@ -44,12 +44,12 @@ impl Credentials {
         if done != 0 {
             return Err(io::Error::last_os_error());
         }
-        // A process that this one cannot see, as that of a container's host, has the number 0.
+        // A process that this one cannot see, such as that of a container's host, has the ID 0.
         let pid = u32::try_from(told.pid).ok().filter(|&pid| pid > 0);
         Ok(Self { pid, uid: told.uid, gid: told.gid })
     }
 
-    /// Only Linux tells the process without more ado.
+    /// Only Linux reports the process in the same call.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(super) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
         let (mut uid, mut gid) = (0, 0);

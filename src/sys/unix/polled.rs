@@ -1,4 +1,4 @@
-//! An open end that wakes a task when it is ready, instead of blocking a thread.
+//! An open end that wakes a task when it is ready.
 #![allow(unsafe_code, reason = "registering a descriptor has no safe way")]
 
 use std::future::Future;
@@ -16,17 +16,17 @@ use tokio::time::{Sleep, sleep};
 use super::{Raw, Server, resource_errors};
 use crate::sys::{Wait, Way};
 
-/// An open end, and what tells the runtime about it.
+/// An open end, and its registration with the runtime.
 #[derive(Debug)]
 pub(crate) struct Polled {
-    /// `None` until the next wait, where the last one has to be forgotten.
+    /// `None` until the next wait, if the last registration has to be dropped.
     registration: Option<AsyncFd<OwnedFd>>,
-    /// Whether nothing was tried since it was registered.
+    /// Whether no operation was tried since it was registered.
     fresh: bool,
     raw: Raw,
     way: Way,
     runtime: Handle,
-    /// The next look of an end that may not be woken.
+    /// The next check of an end that may not be woken.
     look: Option<Pin<Box<Sleep>>>,
 }
 
@@ -64,7 +64,7 @@ impl Polled {
         self.poll_patiently(cx, |raw| raw.read(buf, Wait::NOW))
     }
 
-    /// Keeps what comes in, up to a limit, for later reads, until that fails.
+    /// Keeps incoming bytes, up to a limit, for later reads, until that fails.
     pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             match ready!(self.poll_patiently(cx, |raw| raw.take_in(limit))) {
@@ -84,12 +84,12 @@ impl Polled {
         self.poll_patiently(cx, |raw| raw.write(bytes, Wait::NOW))
     }
 
-    /// Reads what is there, whether the runtime knows of it or not.
+    /// Reads the bytes that are there, whether the runtime knows of them or not.
     pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.raw.read(buf, Wait::NOW)
     }
 
-    /// Writes what there is room for, whether the runtime knows of it or not.
+    /// Writes as much as there is room for, whether the runtime knows of it or not.
     pub(crate) fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.raw.write(bytes, Wait::NOW)
     }
@@ -99,7 +99,7 @@ impl Polled {
         Poll::Ready(self.raw.finish(Wait::NOW))
     }
 
-    /// Nothing is ever being written that was not written at once.
+    /// Returns 0: no write is ever pending here.
     #[expect(
         clippy::unused_self,
         clippy::needless_pass_by_ref_mut,
@@ -115,7 +115,7 @@ impl Polled {
         self.raw.renew()
     }
 
-    /// Does an operation when the runtime says that it may not have to wait, and looks now and then where it may not say.
+    /// Performs an operation when the runtime reports it as ready, and now and then by itself if the runtime may not.
     fn poll_patiently(
         &mut self,
         cx: &mut Context<'_>,
@@ -145,10 +145,10 @@ impl Polled {
         }
     }
 
-    /// Does an operation when the runtime says that it may not have to wait, and once without having asked.
+    /// Performs an operation when the runtime reports it as ready, and once without asking it.
     ///
     /// The runtime never forgets that the other side had left, though another one may have come since. An end
-    /// of which it remembers that in vain is registered anew, or the task would be woken without rest.
+    /// with such a stale state is registered again, or the task would be woken without rest.
     fn poll_when_ready(
         &mut self,
         cx: &mut Context<'_>,
@@ -187,7 +187,7 @@ impl Polled {
     }
 }
 
-/// What wakes the task that waits for a client of a server.
+/// Wakes the task that waits for a client of a server.
 #[derive(Debug)]
 pub(crate) struct PolledServer(AsyncFd<OwnedFd>);
 
@@ -211,7 +211,7 @@ impl PolledServer {
     }
 }
 
-/// Tells the runtime of a copy of the descriptor: halves of a connection have the same one.
+/// Registers a copy of the descriptor with the runtime: halves of a connection have the same one.
 fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<AsyncFd<OwnedFd>> {
     let _inside = runtime.enter();
     let fd = open.as_fd().try_clone_to_owned().map_err(resource_errors::told)?;

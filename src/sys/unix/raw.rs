@@ -20,7 +20,7 @@ use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
 use crate::sys::{Peer, Wait, Way};
 
-/// How many buffers the system takes at once (`IOV_MAX`). More than these are an error for a socket.
+/// The most buffers of one call (`IOV_MAX`). More are an error for a socket.
 const MOST_BUFFERS: usize = 1024;
 
 /// An open end.
@@ -70,8 +70,8 @@ impl Raw {
         (Self(RawKind::Receiving(Box::new(receiving))), Self(RawKind::Sending(Box::new(sending))))
     }
 
-    /// Gives the descriptor away: as it is where it came from elsewhere, else blocking as descriptors are expected to be.
-    /// That of a half is not its own.
+    /// Gives the descriptor away: unchanged if it was adopted, else blocking, as callers expect.
+    /// A half has none of its own.
     pub(crate) fn into_handle(self) -> Option<OwnedFd> {
         match self.0 {
             RawKind::Fifo(end) => end.into_handle(),
@@ -79,7 +79,7 @@ impl Raw {
         }
     }
 
-    /// The descriptor, for others, who may pass it on.
+    /// The descriptor, for a caller that may pass it on.
     pub(crate) fn show(&self) -> BorrowedFd<'_> {
         match &self.0 {
             RawKind::Fifo(end) => end.show(),
@@ -144,7 +144,7 @@ impl Raw {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        // Where those that it looks at are all empty, nothing written is no sign that nobody takes it.
+        // If the buffers that it takes are all empty, writing nothing does not mean that there is no room.
         let Some(first) = bufs.iter().position(|buf| !buf.is_empty()) else { return Ok(0) };
         let bufs = bufs.get(first..).unwrap_or_default();
         let bufs = bufs.get(..MOST_BUFFERS).unwrap_or(bufs);
@@ -155,7 +155,7 @@ impl Raw {
         }
     }
 
-    /// Writes, and while there is no room keeps what comes in, up to a limit, for later reads.
+    /// Writes, and while there is no room keeps incoming bytes, up to a limit, for later reads.
     pub(crate) fn write_or_take_in(
         &mut self,
         incoming: &mut Self,
@@ -171,7 +171,7 @@ impl Raw {
         }
     }
 
-    /// Keeps what comes in to a reading half, up to a limit, for later reads; tells how much, which is 0 at the end.
+    /// Keeps incoming bytes of a reading half, up to a limit, for later reads; returns how many, which is 0 at the end.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_in(&mut self, limit: usize) -> io::Result<usize> {
         match &mut self.0 {
@@ -180,7 +180,7 @@ impl Raw {
         }
     }
 
-    /// Whether bytes are here that were taken in.
+    /// Whether there are kept bytes.
     #[cfg(feature = "tokio")]
     pub(super) fn is_ahead(&self) -> bool {
         matches!(&self.0, RawKind::Receiving(half) if half.is_ahead())
@@ -231,7 +231,7 @@ impl Raw {
         }
     }
 
-    /// What was there before a client's reading end was opened is not read. To a connection, nothing is.
+    /// Drops the bytes from before a client's reading end was opened. A connection has none.
     #[cfg(feature = "foreign")]
     pub(crate) fn forget_left_over(&mut self) -> io::Result<()> {
         match &mut self.0 {
@@ -248,7 +248,7 @@ impl Raw {
         Ok(())
     }
 
-    /// How long an end may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    /// How long an end may wait before it [looks](Self::look) by itself; `None` if it is always woken.
     #[cfg(feature = "tokio")]
     pub(super) fn look_interval(&self, way: Way) -> Option<Duration> {
         match &self.0 {
@@ -258,8 +258,7 @@ impl Raw {
         }
     }
 
-    /// What a reader must see for itself, beside whether there is something to read; tells whether it has another
-    /// descriptor now.
+    /// Checks what no wake-up reports to a reader; returns whether it has another descriptor now.
     #[cfg(feature = "tokio")]
     pub(super) fn look(&mut self) -> io::Result<bool> {
         match &mut self.0 {
@@ -308,14 +307,14 @@ impl Raw {
         }
     }
 
-    /// From now on handles are let in.
+    /// Accepts handles from now on.
     pub(crate) fn allow_handles(&mut self) {
         if let RawKind::Receiving(half) = &mut self.0 {
             half.allow_handles();
         }
     }
 
-    /// Lets handles go with the next write, and tells the number that the other side must be told.
+    /// Sends handles with the next write, and returns the number by which the message announces them.
     pub(crate) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         match &mut self.0 {
             RawKind::Sending(half) => half.pass(handles),
@@ -331,7 +330,7 @@ impl Raw {
         }
     }
 
-    /// The handles of the message that tells of so many.
+    /// Takes the handles of the message that announced so many.
     pub(crate) fn take_passed(
         &mut self,
         count: usize,
@@ -360,7 +359,7 @@ impl From<FifoEnd> for Raw {
     }
 }
 
-/// Refuses what is not a connected socket of this machine that carries a stream.
+/// Refuses all but a connected stream socket of this machine.
 fn ensure_stream(fd: &OwnedFd) -> io::Result<()> {
     ensure_socket(&fstat(fd)?)?;
     if getsockname(fd)?.address_family() != AddressFamily::UNIX {
@@ -371,7 +370,7 @@ fn ensure_stream(fd: &OwnedFd) -> io::Result<()> {
     }
     match getpeername(fd) {
         Ok(_) => Ok(()),
-        // The other side has left, and what it wrote may still be there.
+        // The other side has left, and its bytes may still be there.
         #[cfg(target_vendor = "apple")]
         Err(Errno::INVAL) => Ok(()),
         Err(Errno::NOTCONN) => Err(Obstacle::NotASocket("a socket that is not connected").into()),

@@ -1,4 +1,4 @@
-//! When the process or the system has no room for another descriptor.
+//! Errors of a process or a system without room for another descriptor.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::error::Obstacle;
 
-/// Says so, where that is the reason.
+/// Names that reason, if it is the one.
 pub(super) fn told(error: io::Error) -> io::Error {
     let what = match Errno::from_io_error(&error) {
         Some(Errno::MFILE) => "this process has too many open files",

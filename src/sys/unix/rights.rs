@@ -13,24 +13,24 @@ use rustix::net::{
 use crate::error::Obstacle;
 use crate::sys::MAX_HANDLES;
 
-/// Room for so many handles: with less, the system would drop the rest.
+/// The room for handles: with less, the system would drop the rest.
 const ROOM: usize = cmsg_space!(ScmRights(MAX_HANDLES));
 
 /// The handles that came in with one write.
 #[derive(Debug)]
 pub(super) struct Batch {
     handles: Vec<OwnedFd>,
-    /// Whether there were more, which the process had no room for.
+    /// Whether there were more, for which the process had no room.
     cut: bool,
 }
 
 impl Batch {
-    /// How much room it takes.
+    /// The size of its room.
     pub(super) fn len(&self) -> usize {
         self.handles.len().max(1)
     }
 
-    /// The handles, if they are as many as was told, and all of them came.
+    /// The handles, if they are as many as announced, and all of them arrived.
     pub(super) fn expect(self, count: usize) -> Result<Vec<OwnedFd>, Obstacle> {
         if self.cut {
             return Err(Obstacle::HandlesLost("this process has too many open files"));
@@ -60,7 +60,7 @@ pub(super) fn send(
     sendmsg(socket, bufs, &mut beside, flags)
 }
 
-/// Reads, and lets in the handles that came beside the bytes.
+/// Reads, and accepts the handles beside the bytes.
 pub(super) fn receive(
     socket: BorrowedFd<'_>,
     buf: &mut [u8],
@@ -93,7 +93,7 @@ const CLOSED_ON_EXEC: RecvFlags = RecvFlags::empty();
 
 pub(super) use option::{allow, refuse};
 
-/// Systems other than Linux cannot be told: what comes in unasked is closed when it is read.
+/// Systems other than Linux cannot refuse handles: unwanted ones are closed when they are read.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod option {
     use std::os::fd::BorrowedFd;
@@ -113,19 +113,19 @@ mod option {
     const PASS_RIGHTS: libc::c_int =
         if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) { 0x5c } else { 83 };
 
-    /// Keeps handles out, where the system knows how: who sends some is told.
+    /// Refuses handles, if the system can: a sender of some gets an error.
     pub(in super::super) fn refuse(socket: BorrowedFd<'_>) {
         set(socket, 0);
     }
 
-    /// Lets handles in.
+    /// Accepts handles.
     pub(in super::super) fn allow(socket: BorrowedFd<'_>) {
         set(socket, 1);
     }
 
     fn set(socket: BorrowedFd<'_>, value: libc::c_int) {
-        // SAFETY: the descriptor is open while borrowed; the value lives over the call, and its size is told.
-        // Where the system does not know the option, all is as it was.
+        // SAFETY: the descriptor is open while borrowed; the value lives over the call, and its size is passed.
+        // If the system does not know the option, nothing changes.
         unsafe {
             libc::setsockopt(
                 socket.as_raw_fd(),

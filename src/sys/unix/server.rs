@@ -23,7 +23,7 @@ use crate::sys::{Settings, Wait};
 /// A socket that listens. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
 pub struct Server {
-    // In this order: the name goes before nobody listens any more.
+    // In this order: the name goes first, while the socket still listens.
     owned_name: OwnedName,
     socket: OwnedFd,
     buffer_size: Option<usize>,
@@ -45,7 +45,7 @@ impl Server {
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
         let accepted =
             until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
-                // That client has left; there may be others.
+                // This client has left; there may be others.
                 Err(Errno::CONNABORTED) => Err(Errno::INTR),
                 accepted => accepted,
             });
@@ -75,7 +75,7 @@ impl AsFd for Server {
 fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> {
     let socket = socket::stream()?;
     let mode = mode(settings);
-    // Linux gives the name the mode of the socket, less what the umask takes. It may well fail elsewhere.
+    // Linux gives the name the mode of the socket, less the umask. It may well fail elsewhere.
     let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode));
     match bind(&socket, site) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -85,7 +85,7 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> 
         }
         bound => bound?,
     }
-    // Nobody can connect before it listens, whatever the mode is until then.
+    // No client can connect before it listens, whatever the mode is until then.
     let begin = || {
         let identity = Identity::of(site.folder, site.name, ensure_socket)?;
         if Mode::from_raw_mode(identity.stat().st_mode) != mode {
@@ -103,7 +103,7 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> 
     }
 }
 
-/// Refuses to replace what the settings do not allow, and whatever a process listens at.
+/// Refuses to replace a file that the settings protect, or a socket at which a process listens.
 fn ensure_stale(site: Site<'_>, settings: &Settings) -> io::Result<()> {
     let stat = look(site.folder, site.name)?;
     ensure_socket(&stat)?;

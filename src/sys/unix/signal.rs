@@ -1,9 +1,9 @@
-//! Writing to a pipe that nobody reads any more, without SIGPIPE.
+//! Writes to a pipe without a reader, without SIGPIPE.
 //!
-//! The runtime of Rust ignores that signal, so that a write tells of a reader that is gone. In a program
-//! whose `main` is not Rust's, such a write ends the process, or calls the program's own handler. Neither
-//! is this crate's to do, and any thread may change what becomes of the signal at any time, even while a write
-//! waits for room: so no write relies on that, and each is done so that no signal is raised.
+//! The runtime of Rust ignores that signal, so that a write returns an error. In a program
+//! whose `main` is not Rust's, such a write ends the process, or calls the program's own handler. This crate
+//! must cause neither, and any thread may change the action of the signal at any time, even while a write
+//! waits for room: so no write relies on the action, and each suppresses the signal itself.
 #![allow(unsafe_code, reason = "masks and dispositions of signals have no safe wrapper")]
 
 use std::io::IoSlice;
@@ -19,13 +19,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 use rustix::io::writev;
 
-/// Writes, and raises no signal.
+/// Writes without raising a signal.
 #[cfg(target_os = "linux")]
 pub(super) fn write_quietly(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     use rustix::io::{ReadWriteFlags, pwritev2};
     /// `RWF_NOSIGNAL`, since Linux 6.18.
     const NO_SIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
-    /// Whether this kernel, or what guards its system calls, knows no such flag.
+    /// Whether this kernel, or a filter of its system calls, does not know the flag.
     static IS_UNKNOWN: AtomicBool = AtomicBool::new(false);
     if IS_UNKNOWN.load(Ordering::Relaxed) {
         return write_masked(fd, bufs);
@@ -40,28 +40,28 @@ pub(super) fn write_quietly(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix:
     }
 }
 
-// What guards the system calls of Android's programs may end them for one that it does not know.
+// The filter of Android's system calls may end a program for one that it does not know.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub(super) use write_masked as write_quietly;
 
-/// After [`quiet`] any write will do.
+/// After [`quiet`] a plain write is enough.
 #[cfg(target_vendor = "apple")]
 pub(super) fn write_quietly(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     writev(fd, bufs)
 }
 
-/// Only macOS can be told once for all writes.
+/// Only macOS has a setting for all writes.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn quiet(_: BorrowedFd<'_>) {}
 
-/// Tells the kernel once that writes to this pipe raise no signal.
+/// Suppresses the signal of all writes to this pipe.
 #[cfg(target_vendor = "apple")]
 pub(super) fn quiet(fd: BorrowedFd<'_>) {
     use std::os::fd::AsRawFd;
     /// `F_SETNOSIGPIPE`, as in `sys/fcntl.h`.
     const SET_NO_SIGPIPE: libc::c_int = 73;
     // SAFETY: the command takes an integer and touches no memory; the descriptor is open while borrowed.
-    // Where it fails, writes are as they were.
+    // If it fails, writes are as before.
     unsafe { libc::fcntl(fd.as_raw_fd(), SET_NO_SIGPIPE, 1) };
 }
 
@@ -72,9 +72,9 @@ pub(super) fn write_masked(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::
     masked(whole, || writev(fd, bufs))
 }
 
-/// Does a write of so many bytes with the signal blocked in this thread, and takes it back if that has raised it.
+/// Performs a write of so many bytes with the signal blocked in this thread, and removes the signal if the write raised it.
 ///
-/// One that was pending before stays: it is not ours. There can be one only where the signal was blocked before.
+/// A signal that was pending before stays: it is not ours. There can be one only if the signal was blocked before.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn masked(
     whole: usize,
@@ -87,14 +87,14 @@ pub(super) fn masked(
     let was_blocked = has_sigpipe(&before);
     let pending = was_blocked && is_pending();
     let written = write();
-    // Where the reader left in the middle, the write tells of the bytes before that, and the signal is raised.
+    // If the reader left in the middle, the write returns the bytes before that, and the signal is raised.
     let may_have_raised = match written {
         Ok(bytes) => bytes < whole,
         Err(error) => error == Errno::PIPE,
     };
     if may_have_raised && !pending {
         let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the set and the time live over the call; nobody asks for the details of the signal.
+        // SAFETY: the set and the time live over the call; the pointer for the details of the signal is null.
         unsafe { libc::sigtimedwait(&raw const sigpipe, ptr::null_mut(), &raw const now) };
     }
     if !was_blocked {

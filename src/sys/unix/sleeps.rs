@@ -1,4 +1,4 @@
-//! How often a thread has slept.
+//! Counts how often a thread has slept.
 #![allow(unsafe_code, reason = "what the system counts for a thread has no safe wrapper")]
 
 /// How often this thread has waited in the kernel; `None` where the system does not tell.

@@ -1,4 +1,4 @@
-//! Unix domain sockets: made, bound to a name, connected to one.
+//! Unix domain sockets: making, binding, connecting.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,13 +19,13 @@ use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, WaitLimit, obstacle};
 
-/// Asks for buffers of this size. The system may give other ones.
+/// Requests buffers of this size. The system may set another size.
 pub(super) fn ask_for_buffer(socket: BorrowedFd<'_>, bytes: usize) {
     let _ = sockopt::set_socket_send_buffer_size(socket, bytes);
     let _ = sockopt::set_socket_recv_buffer_size(socket, bytes);
 }
 
-/// A socket that does not wait, is closed on exec and lets no handle in.
+/// A non-blocking socket that is closed on exec and refuses handles.
 pub(super) fn stream() -> io::Result<OwnedFd> {
     let socket = make()?;
     rights::refuse(socket.as_fd());
@@ -55,7 +55,7 @@ pub(super) fn pair() -> io::Result<[OwnedFd; 2]> {
     Ok(sockets)
 }
 
-/// What kind of socket is wanted.
+/// The wanted kind of socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Socket {
     pub(crate) internet: bool,
@@ -63,7 +63,7 @@ pub(crate) struct Socket {
     pub(crate) listens: bool,
 }
 
-/// Refuses what is not a socket of this kind.
+/// Refuses all but a socket of this kind.
 pub(crate) fn ensure_socket_of(fd: &OwnedFd, wanted: Socket) -> io::Result<()> {
     let other = |found| Err(Obstacle::OtherHandle(found, "a socket of the expected kind").into());
     if !FileType::from_raw_mode(fstat(fd)?.st_mode).is_socket() {
@@ -92,7 +92,7 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
     Ok(sockopt::socket_acceptconn(fd)?)
 }
 
-/// The system tells only whether it is connected, or was until the other side left.
+/// The system reports only whether it is connected, or was until the other side left.
 #[cfg(target_vendor = "apple")]
 fn listens(fd: &OwnedFd) -> io::Result<bool> {
     match rustix::net::getpeername(fd) {
@@ -102,7 +102,7 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
     }
 }
 
-/// Connects, and waits until there is who listens and has room for one more.
+/// Connects, and waits until a process listens and has room for one more client.
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
     let socket = try_until(wait, pause, || connect_now(path))?;
     if !any_owner {
@@ -112,13 +112,13 @@ pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Resul
     Ok(socket)
 }
 
-/// Whether a process listens at a path, as far as that takes no waiting.
+/// Whether a process listens at a path, as far as that is known without waiting.
 pub(super) fn is_listened_to(path: &Path) -> io::Result<bool> {
     match connect_now(path) {
         Ok(_) => Ok(true),
         Err(error) => match obstacle(&error) {
             Some(obstacle) => Ok(!matches!(obstacle, Obstacle::NoListener)),
-            // Whoever may not connect is told so by who listens, or by the name.
+            // A refused client gets that error from the listener, or from the name.
             None if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
             None => Err(error),
         },
@@ -137,7 +137,7 @@ fn connect_now(path: &Path) -> io::Result<OwnedFd> {
                 Err(Obstacle::NoListener.into())
             }
             Err(Errno::PROTOTYPE) => Err(Obstacle::NotASocket("a socket of another type").into()),
-            // It goes on, or nothing came of it, as on Linux after a signal: to connect again tells.
+            // It goes on, or it was undone, as on Linux after a signal: another `connect` shows which.
             Err(Errno::INPROGRESS | Errno::INTR) => {
                 let forever = Wait { until: WaitLimit::Done, token: None };
                 ready(socket.as_fd(), PollFlags::OUT, forever)?;
@@ -148,7 +148,7 @@ fn connect_now(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-/// Does something with the address of a path. One that is too long goes by its descriptor, where that can be.
+/// Runs a function with the address of a path. A path that is too long goes by its descriptor, if possible.
 fn with_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> io::Result<T> {
     match SocketAddrUnix::new(path) {
         Ok(address) => Ok(act(&address)),
@@ -173,7 +173,7 @@ fn with_long_address<T>(path: &Path, _: impl FnOnce(&SocketAddrUnix) -> T) -> io
     Err(too_long(path).into())
 }
 
-/// Gives a socket its name, under which there must be nothing.
+/// Binds a socket to a name, which must be free.
 pub(super) fn bind(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
     let bound = match SocketAddrUnix::new(site.path) {
         Ok(address) => rustix::net::bind(socket, &address),
@@ -186,7 +186,7 @@ pub(super) fn bind(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
     }
 }
 
-/// Binds it to a short name in the folder, which is then made the long one.
+/// Binds it to a short name in the folder, and renames that to the long one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
     use std::os::fd::AsRawFd;
@@ -211,7 +211,7 @@ fn bind_long(_: &OwnedFd, site: Site<'_>) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn too_long(path: &Path) -> Obstacle {
-    /// The longest path that the system takes for a socket, without its terminating NUL.
+    /// The longest path of a socket, without its terminating NUL.
     const LONGEST: usize =
         size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path) - 1;
     Obstacle::PathTooLong { len: path.as_os_str().len(), limit: LONGEST }

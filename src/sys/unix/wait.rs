@@ -1,4 +1,4 @@
-//! Waiting for a descriptor, a deadline, or a cancelled token.
+//! Waits for a descriptor, a deadline, or a cancel token.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -80,7 +80,7 @@ mod event {
     }
 }
 
-/// Does one operation that may be repeated, and waits until it can be done.
+/// Performs one repeatable operation, and waits until it is possible.
 pub(super) fn until_done<T>(
     fd: BorrowedFd<'_>,
     asked: PollFlags,
@@ -88,7 +88,7 @@ pub(super) fn until_done<T>(
     mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
 ) -> io::Result<T> {
     if wait.token.is_some() {
-        // A cancelled token goes before what could be done at once, or a busy stream would never stop.
+        // The token is checked before an operation that is possible at once, or a busy stream would never be cancelled.
         match ready(fd, asked, Wait { until: WaitLimit::Now, ..wait }) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => done?,
@@ -107,7 +107,7 @@ pub(super) fn until_done<T>(
     }
 }
 
-/// Fails if the token is cancelled: a cancelled token goes before what could be done at once.
+/// Fails if the token is cancelled, even if the operation is possible at once.
 pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
     let Some(token) = wait.token else { return Ok(()) };
     match ready(token.as_fd(), PollFlags::IN, Wait::NOW) {
@@ -117,7 +117,7 @@ pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
     }
 }
 
-/// Waits until `fd` is ready for what is asked, or hung up. A cancelled token that is set goes first.
+/// Waits until `fd` is ready for the events, or hung up. A cancelled token wins.
 pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
     let token = wait.token.map(AsFd::as_fd);
     loop {
@@ -133,7 +133,7 @@ pub(super) fn ready(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io:
     }
 }
 
-/// Waits as [`ready`] does, until it is time to look whether that is still of use; tells whether it is ready.
+/// Waits as [`ready`] does, until it is time to check whether that is still of use; returns whether it is ready.
 pub(super) fn ready_or_time(
     fd: BorrowedFd<'_>,
     asked: PollFlags,
@@ -152,7 +152,7 @@ pub(super) fn ready_or_time(
     }
 }
 
-/// Waits once; tells whether the descriptor is ready, and whether the token is cancelled.
+/// Waits once; returns whether the descriptor is ready, and whether the token is cancelled.
 fn wait_once(
     fd: BorrowedFd<'_>,
     asked: PollFlags,
@@ -174,7 +174,7 @@ fn wait_once(
     Ok((fd, token))
 }
 
-/// Lets some time pass before another try; ends early where the wait itself ends.
+/// Sleeps before another attempt; ends early if the wait itself ends.
 pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let now = Instant::now();
     let (time, last) = match wait.until {
@@ -200,10 +200,10 @@ pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     }
 }
 
-/// No single wait is longer: macOS refuses one of more than 24 days.
+/// The longest single wait: macOS refuses one of more than 24 days.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The time that `poll` may take; `None` is for ever.
+/// The timeout for `poll`; `None` is for ever.
 fn remaining(until: WaitLimit) -> io::Result<Option<Timespec>> {
     let left = match until {
         WaitLimit::Done => return Ok(None),

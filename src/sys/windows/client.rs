@@ -1,4 +1,4 @@
-//! Opening a pipe as its client.
+//! Opens a pipe as its client.
 #![allow(unsafe_code, reason = "opening a pipe has no safe wrapper")]
 
 use std::io;
@@ -19,7 +19,7 @@ use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, Way};
 
-/// Tries to connect until there is an instance that is free, or the wait ends.
+/// Tries to connect until an instance is free, or the wait ends.
 pub(super) fn connect(
     name: &[u16],
     ways: &[Way],
@@ -28,7 +28,7 @@ pub(super) fn connect(
 ) -> io::Result<OwnedHandle> {
     let control = if any_owner { 0 } else { READ_CONTROL };
     let needed = ways.iter().fold(control, |rights, way| rights | data(*way));
-    // A client of both ways also reads message by message, and asks who the owner is, where it may.
+    // A client of both ways also reads message by message, and checks the owner, if it may.
     let wished = if ways.len() > 1 { READ_CONTROL | FILE_WRITE_ATTRIBUTES } else { 0 };
     try_until(wait, pause, || {
         let handle = match open(name, needed | wished) {
@@ -44,7 +44,7 @@ pub(super) fn connect(
     })
 }
 
-/// The right to what goes this way. Not GENERIC_WRITE: that is also the right to make instances.
+/// The access right for this direction. Not GENERIC_WRITE: that includes the right to make instances.
 fn data(way: Way) -> u32 {
     match way {
         Way::In => FILE_READ_DATA,
@@ -61,13 +61,13 @@ fn open(name: &[u16], rights: u32) -> io::Result<OwnedHandle> {
             0,
             null(),
             OPEN_EXISTING,
-            // Whoever has the pipe learns who we are, and cannot act in our name.
+            // The server can identify this user, and cannot act in its name.
             FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
             null_mut(),
         )
     };
     if handle != INVALID_HANDLE_VALUE {
-        // SAFETY: the handle is valid, and nobody else has it.
+        // SAFETY: the handle is valid, and nothing else owns it.
         return Ok(unsafe { OwnedHandle::from_raw_handle(handle) });
     }
     let error = io::Error::last_os_error();

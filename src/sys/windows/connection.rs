@@ -31,10 +31,10 @@ pub(super) struct Connection {
     origin: Origin,
 }
 
-/// Where a handle came from.
+/// The origin of a handle.
 enum Origin {
     Here,
-    /// From elsewhere, where others may have it as well.
+    /// Adopted: other processes may share it.
     Elsewhere {
         /// Whether only calls that wait for nothing else can be made: the handle is not overlapped.
         plain_only: bool,
@@ -46,7 +46,7 @@ enum Origin {
 impl Connection {
     /// That of a pipe that was opened here.
     pub(super) fn here(handle: OwnedHandle, info: PipeInfo) -> Self {
-        // So that a message without bytes is never passed over.
+        // So that a message without bytes is never skipped.
         if info.has_messages {
             mode::read_by_messages(handle.as_handle(), true);
         }
@@ -61,7 +61,7 @@ impl Connection {
         Ok(Self::here(handle, info))
     }
 
-    /// Takes a handle from elsewhere.
+    /// Adopts a handle.
     pub(super) fn adopt(handle: OwnedHandle) -> Result<Self, (OwnedHandle, io::Error)> {
         let examined =
             ensure_pipe(handle.as_handle(), &[Way::In, Way::Out]).and_then(|plain_only| {
@@ -78,7 +78,7 @@ impl Connection {
 
     /// Gives the handle away, unless a half still has it.
     ///
-    /// It reads byte by byte, as handles are expected to, or as it did when it came.
+    /// It reads byte by byte, as callers expect, or as it did when it was adopted.
     pub(super) fn into_handle(self: Arc<Self>) -> Option<OwnedHandle> {
         let Self { handle, info, origin, .. } = Arc::into_inner(self)?;
         match origin {
@@ -102,7 +102,7 @@ impl Connection {
         matches!(self.origin, Origin::Elsewhere { plain_only: true, .. })
     }
 
-    /// Refuses a wait that the handle is not able to.
+    /// Refuses a wait that the handle does not support.
     pub(super) fn ensure_able(&self, wait: Wait<'_>) -> io::Result<()> {
         if self.is_plain_only() && !wait.is_plain() {
             return Err(Obstacle::NotOverlapped.into());
@@ -110,10 +110,10 @@ impl Connection {
         Ok(())
     }
 
-    /// How many bytes wait to be read.
+    /// The number of bytes that wait to be read.
     pub(super) fn unread(&self) -> io::Result<usize> {
         if self.is_plain_only() {
-            // The call would wait for what another thread does with the other half.
+            // The call would wait for an operation of another thread on the other half.
             return Err(Obstacle::NotOverlapped.into());
         }
         let mut bytes = 0;
@@ -128,9 +128,9 @@ impl Connection {
         Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
-    /// Begins to say that no more will be written, and does not wait for the end of that.
+    /// Begins the farewell of the writing direction, without waiting for its end.
     ///
-    /// A handle that is not overlapped would wait: there the end is that of the connection.
+    /// A handle that is not overlapped would wait: there the direction ends with the connection.
     pub(super) fn say_farewell(&self, event: Arc<Event>) {
         if self.info.has_messages && !self.is_plain_only() {
             let mut farewell = Farewell(Operation::new(event, 0));
@@ -142,7 +142,7 @@ impl Connection {
         }
     }
 
-    /// Says farewell once more, where the system gave it up since the thread that began it has ended.
+    /// Repeats the farewell, if the system cancelled it because the thread that began it ended.
     pub(super) fn repeat_farewell(&self) {
         let mut place = self.farewell();
         if let Some(farewell) = &mut *place {
@@ -182,7 +182,7 @@ impl fmt::Debug for Connection {
 struct Farewell(Operation);
 
 impl Farewell {
-    /// Tells whether it is in flight now.
+    /// Returns whether it is in flight now.
     ///
     /// # Safety
     ///
@@ -385,7 +385,7 @@ mod tests {
         });
     }
 
-    /// Deadlines and stops race with data in both directions: no byte is lost, and none comes twice.
+    /// Deadlines and cancel tokens race with data in both directions: no byte is lost, and none comes twice.
     #[test]
     fn c20_c21_waits_that_end_lose_nothing() {
         const BYTES: usize = 1 << 20;

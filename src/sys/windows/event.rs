@@ -1,4 +1,4 @@
-//! Events, and waiting for them.
+//! Events, and waits for them.
 #![allow(unsafe_code, reason = "the calls for events have no safe wrapper")]
 
 use std::io;
@@ -15,17 +15,17 @@ use super::resource_errors;
 use crate::error::Obstacle;
 use crate::sys::{Wait, WaitLimit};
 
-/// Something that is set in one place and waited for in another.
+/// An event of the system: one thread sets it, another waits for it.
 #[derive(Debug)]
 pub struct Event(OwnedHandle);
 
 impl Event {
-    /// What a cancel token sets: it stays set.
+    /// The event of a cancel token: it stays set.
     pub(crate) fn new() -> io::Result<Self> {
         Self::create(true)
     }
 
-    /// What the end of an operation sets: the wait that it ends unsets it.
+    /// The event of an operation's end: the wait that it ends unsets it.
     pub(super) fn automatic() -> io::Result<Self> {
         Self::create(false)
     }
@@ -36,7 +36,7 @@ impl Event {
         if event.is_null() {
             return Err(resource_errors::told(io::Error::last_os_error()));
         }
-        // SAFETY: the handle is valid, and nobody else has it.
+        // SAFETY: the handle is valid, and nothing else owns it.
         Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
     }
 
@@ -50,7 +50,7 @@ impl Event {
         self.0.as_raw_handle()
     }
 
-    /// Waits until it is set, or the wait ends. A cancelled token goes first, and a deadline that has passed.
+    /// Waits until it is set, or the wait ends. A cancelled token and a passed deadline win.
     pub(super) fn wait(&self, wait: Wait<'_>) -> io::Result<()> {
         loop {
             let time = remaining(wait.until)?;
@@ -66,7 +66,7 @@ impl Event {
         }
     }
 
-    /// Waits for so many milliseconds at most; tells whether it is set.
+    /// Waits for so many milliseconds at most; returns whether it is set.
     pub(super) fn wait_for(&self, time: u32) -> io::Result<bool> {
         // SAFETY: the handle is open as long as `self` lives.
         match unsafe { WaitForSingleObject(self.as_raw(), time) } {
@@ -83,10 +83,10 @@ impl From<Event> for OwnedHandle {
     }
 }
 
-/// How many events can be waited for at once.
+/// The most events of one wait.
 pub(super) const MAX_EVENTS: usize = 64;
 
-/// Waits for any of so many events; tells which. The first that is set goes first.
+/// Waits for any of the events; returns which. The first that is set wins.
 #[expect(single_use_lifetimes, reason = "the oldest Rust cannot leave it out here")]
 pub(super) fn wait_any<'a>(
     events: impl IntoIterator<Item = &'a Event>,
@@ -105,7 +105,7 @@ pub(super) fn wait_any<'a>(
     }
 }
 
-/// Fails if the token is cancelled: a cancelled token goes before what could be done at once.
+/// Fails if the token is cancelled, even if the operation is possible at once.
 pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
     match wait.token {
         Some(token) if token.wait_for(0)? => Err(Obstacle::Cancelled.into()),
@@ -113,7 +113,7 @@ pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
     }
 }
 
-/// The milliseconds that a single wait may take; an error where no time is left.
+/// The milliseconds of a single wait; an error if no time is left.
 pub(super) fn remaining(until: WaitLimit) -> io::Result<u32> {
     match until {
         WaitLimit::Done => Ok(INFINITE),
@@ -123,14 +123,14 @@ pub(super) fn remaining(until: WaitLimit) -> io::Result<u32> {
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            // Rounded up, or the last millisecond would be waited for without rest.
+            // Rounded up, or the last millisecond would be a busy loop.
             let left = left.as_nanos().div_ceil(1_000_000);
             Ok(u32::try_from(left).unwrap_or(INFINITE).min(INFINITE - 1))
         }
     }
 }
 
-/// Lets some time pass before another try; ends early where the wait itself ends.
+/// Sleeps before another attempt; ends early if the wait itself ends.
 pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
     let left = remaining(wait.until)?;
     let time = u32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(left).min(left);

@@ -1,11 +1,11 @@
-//! Several buffers as one write: the system has no call for several.
+//! Joins several buffers for one write: the system has no call for several.
 
 use std::io::IoSlice;
 
-/// The most that several buffers are put together to.
+/// The most bytes of joined buffers.
 pub(super) const GATHERED: usize = 65536;
 
-/// The only buffer that has bytes, or the beginning of them all, put together in `scratch`.
+/// The only buffer with bytes, or the beginning of all of them, joined in `scratch`.
 pub(super) fn gather<'a>(bufs: &'a [IoSlice<'_>], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let mut some = bufs.iter().filter(|buf| !buf.is_empty());
     match (some.next(), some.next()) {

@@ -1,4 +1,4 @@
-//! The halves of a connection, made together.
+//! Makes both halves of a connection.
 
 use std::io;
 use std::os::windows::io::OwnedHandle;
@@ -11,7 +11,7 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use crate::sys::Wait;
 
-/// Those of a connection, each with what the end of its operations sets.
+/// The halves of a connection, each with the event of its operations.
 pub(super) fn halves(connection: Connection, events: [Event; 2]) -> (Incoming, Outgoing) {
     let connection = Arc::new(connection);
     let [read, written] = events.map(Arc::new);
@@ -28,7 +28,7 @@ pub(super) fn open(
     Ok(halves(connection, events()?))
 }
 
-/// Takes a handle from elsewhere.
+/// Adopts a handle.
 pub(super) fn adopt(handle: OwnedHandle) -> Result<(Incoming, Outgoing), (OwnedHandle, io::Error)> {
     match events() {
         Ok(events) => Ok(halves(Connection::adopt(handle)?, events)),
@@ -36,7 +36,7 @@ pub(super) fn adopt(handle: OwnedHandle) -> Result<(Incoming, Outgoing), (OwnedH
     }
 }
 
-/// What the ends of the operations of the two halves set.
+/// The events of the operations of the two halves.
 pub(super) fn events() -> io::Result<[Event; 2]> {
     Ok([Event::automatic()?, Event::automatic()?])
 }

@@ -1,24 +1,24 @@
-//! Handles that go beside a message.
+//! Handles beside a message.
 //!
-//! A handle is a number that means something in its own process alone. The sender tells its number in band, and
-//! keeps it open; the receiver takes the handle from the process of the sender, and closes it there by the same call. It
-//! holds that process from when it lets handles in: as long as it does, no other process gets that number. Nor has
-//! one got it before if the connection is open then, since the process that made the connection still has it. So a number
-//! that is told can name nothing but what the sender has, and never a handle of the receiver.
+//! A handle is a number with a meaning in its own process alone. The sender sends the number in band, and
+//! keeps the handle open; the receiver takes the handle from the process of the sender, and closes it there by the same
+//! call. It holds a handle of that process from when it accepts handles: until it drops that, no other process gets that
+//! process ID. Nor has another one got it before if the connection is open then, because the process that made the
+//! connection still has it. So a number can name only a handle of the sender, and never one of the receiver.
 //!
 //! What this needs:
 //!
 //! - The receiver may open the process of the sender (`PROCESS_DUP_HANDLE`): it runs as the same user, with no less
 //!   integrity, or is an administrator.
 //! - The process of the sender is the one that connected, or that listened: a connection that was handed on
-//!   passes no handles. Whether it was, the system does not tell.
-//! - The connection is open when the receiver begins to let handles in.
+//!   passes no handles. The system does not report whether it was.
+//! - The connection is open when the receiver begins to accept handles.
 //! - That process lives until the message was received: handles end with it.
-//! - The receiver takes them. Those that it never takes stay open in the sender until its process ends, since only
+//! - The receiver takes them. Those that it never takes stay open in the sender until its process ends, because only
 //!   the receiver knows.
 //!
-//! Where both sides are one process there is no other process to take them from, and any number names a handle
-//! of the receiver. There the handles lie on a shelf meanwhile, and what is not on it cannot be taken.
+//! If both sides are one process, there is no other process to take them from, and any number names a handle
+//! of the receiver. There the handles lie on a shelf meanwhile, and only handles on it can be taken.
 #![allow(unsafe_code, reason = "taking a handle from another process has no safe wrapper")]
 
 use std::io;
@@ -40,8 +40,7 @@ use super::system_code;
 use crate::error::Obstacle;
 use crate::sys::MAX_HANDLES;
 
-/// The numbers that handles have. Higher ones stand for the process, the thread and the tokens of whoever
-/// uses them.
+/// The numbers of real handles. Higher ones are pseudo handles: the process, the thread and the tokens of the caller.
 const NUMBERS: u64 = 1 << 31;
 
 /// The handles that this process has passed to itself, and not taken yet.
@@ -60,7 +59,7 @@ impl HandleTransfer {
         self.handles.is_empty() && self.shelved.is_empty()
     }
 
-    /// Takes the handles that are to go, and tells their numbers.
+    /// Takes the handles to send, and returns their numbers.
     pub(super) fn set(&mut self, handles: Vec<OwnedHandle>) -> Vec<u64> {
         self.handles = handles;
         self.handles.iter().map(number).collect()
@@ -95,19 +94,19 @@ impl HandleTransfer {
     }
 }
 
-/// Where the handles that come in are taken from.
+/// The source of incoming handles.
 #[derive(Debug)]
 pub(super) enum Source {
     /// This process, which passes them to itself.
     Shelf,
     /// The process on the other side.
     Process(OwnedHandle),
-    /// There is none, for this reason.
+    /// None, for this reason.
     None(&'static str),
 }
 
 impl Source {
-    /// What is on the other side of a connection.
+    /// The source on the other side of a connection.
     pub(super) fn of(connection: &Connection) -> Self {
         let gone = Self::None("the process that sent them has left before they were let in");
         let Ok(pid) = connection.peer_process() else { return gone };
@@ -115,7 +114,7 @@ impl Source {
             return Self::Shelf;
         }
         match open_process(pid, PROCESS_DUP_HANDLE) {
-            // Asked after it was opened: it was the one that made the connection, and is held now.
+            // Checked after it was opened: it is the process that made the connection, and is held now.
             Ok(process) if is_connected(connection) => Self::Process(process),
             Err(error) if system_code(&error) == Some(ERROR_ACCESS_DENIED) => {
                 Self::None("this user may not take handles from the process that sent them")
@@ -126,7 +125,7 @@ impl Source {
 
     /// Takes the handles with these numbers: all of them, or none.
     fn take(&self, numbers: &[u64]) -> io::Result<Vec<OwnedHandle>> {
-        // Each is tried, even after one that failed: what can be taken does not stay behind.
+        // Each is tried, even after a failure, so that no handle stays behind.
         let taken: Vec<_> = match self {
             Self::Shelf => {
                 let mut shelf = shelf();
@@ -193,7 +192,7 @@ fn take_from(process: &OwnedHandle, number: u64) -> io::Result<OwnedHandle> {
     if done == 0 {
         return Err(not_one());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(taken) })
 }
 
@@ -274,7 +273,7 @@ mod tests {
             let came = numbers(&mut from, 1);
             let mut files = from.take_passed(1, &came).unwrap();
             assert_eq!(content(files.pop().unwrap()), "back");
-            // What is no handle of the other process, or of whoever asks, is refused.
+            // A number that is no handle of the other process, or is a pseudo handle, is refused.
             for wrong in [0, 0x00ff_fff0, NUMBERS, u64::from(u32::MAX), u64::MAX, u64::MAX - 1] {
                 let error = from.take_passed(1, &[wrong]).unwrap_err();
                 says(&error, "no handle of the process that sent it");
@@ -282,7 +281,7 @@ mod tests {
             to.finish(PLAIN).unwrap();
             assert_eq!(from.read(&mut [0; 8], within(20_000)).unwrap(), 0);
             child.ensure_success();
-            says(&from.take_passed(1, &[4]).unwrap_err(), "not all of its handles came in");
+            says(&from.take_passed(1, &[4]).unwrap_err(), "not all handles of the message arrived");
         });
     }
 
@@ -462,7 +461,7 @@ mod tests {
         write_all(&mut told, b"x", PLAIN);
     }
 
-    /// The numbers of pseudo handles stand for the process, thread and tokens of whoever uses them.
+    /// The numbers of pseudo handles stand for the process, thread and tokens of the caller.
     #[test]
     fn b23_a_number_never_names_what_the_receiver_is() {
         let this = open_process(process::id(), PROCESS_DUP_HANDLE).unwrap();

@@ -1,4 +1,4 @@
-//! The half of a connection that is read from.
+//! The reading half of a connection.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -15,17 +15,17 @@ use super::stream::MAX_TRANSFER;
 use crate::error::Obstacle;
 use crate::sys::Wait;
 
-/// What is read from a connection.
+/// The reading half of a connection.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pipe: Overlapped<Arc<Connection>>,
-    /// What came in while this process wrote. It is read first.
+    /// The bytes that came in while this process wrote. They are read first.
     backlog: VecDeque<u8>,
-    /// Whether the other side said that this was all, or is gone.
+    /// Whether the other side has ended the direction, or has left.
     has_ended: bool,
-    /// Whether it went with what was not read yet, which is no end of the stream.
+    /// Whether it left with bytes unread here, which is no end of the stream.
     was_reset: bool,
-    /// Where handles come from, once they are let in.
+    /// The source of handles, once they are accepted.
     source: Option<Source>,
     /// Whether tasks read from it: they cannot wait for an operation that is not in flight.
     reads_ahead: bool,
@@ -71,8 +71,8 @@ impl Incoming {
                 if outcome.bytes > 0 {
                     return Ok(outcome.bytes);
                 }
-                // Nothing came of a pipe without messages. Whoever sends that, over and over, cannot
-                // keep us beyond the deadline.
+                // Nothing came of a pipe without messages. A peer that sends that again and again cannot
+                // delay us beyond the deadline.
                 remaining(wait.until)?;
                 ensure_not_cancelled(wait)?;
             }
@@ -127,14 +127,14 @@ impl Incoming {
         Ok(())
     }
 
-    /// How many bytes can be read without waiting.
+    /// The number of bytes that can be read without waiting.
     pub(super) fn unread(&self) -> io::Result<usize> {
         if self.has_ended {
             return Ok(self.backlog.len());
         }
         match self.connection().unread() {
             Ok(bytes) => Ok(self.backlog.len() + bytes),
-            // The next read tells of the end.
+            // The next read reports the end.
             Err(error) if Outcome::of(&error).is_some_and(Outcome::is_end) => {
                 Ok(self.backlog.len())
             }
@@ -155,7 +155,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// From now on handles come in.
+    /// Accepts handles from now on.
     pub(super) fn allow_handles(&mut self) {
         if self.source.is_none() {
             self.source = Some(Source::of(self.connection()));
@@ -171,7 +171,7 @@ impl Incoming {
         Source::take_passed(self.source.as_ref(), count, numbers)
     }
 
-    /// Whether a read found the end: the message without bytes, or that the other side is gone.
+    /// Whether a read found the end: the message without bytes, or that the other side has left.
     fn is_end(&mut self, outcome: Outcome) -> io::Result<bool> {
         if !outcome.is_end() {
             let bytes = outcome.moved()?;
@@ -187,7 +187,7 @@ impl Incoming {
 
 #[cfg(feature = "tokio")]
 impl Incoming {
-    /// Prepares for a task; tells the event that is set when it should look again.
+    /// Prepares for a task; returns the event that is set when it should poll again.
     pub(super) fn attend(&mut self) -> io::Result<Arc<Event>> {
         if !self.connection().is_overlapped() {
             return Err(Obstacle::NotOverlapped.into());
@@ -197,7 +197,7 @@ impl Incoming {
         Ok(Arc::clone(self.pipe.event()))
     }
 
-    /// Keeps what comes in, up to a limit, for later reads; tells how much, which is 0 at the end.
+    /// Keeps incoming bytes, up to a limit, for later reads; returns how many, which is 0 at the end.
     pub(super) fn take_in_now(&mut self, limit: usize) -> io::Result<usize> {
         let before = self.backlog.len();
         while !self.has_ended {
@@ -224,10 +224,10 @@ impl Incoming {
         Ok(0)
     }
 
-    /// No task waits for it any more. What was read ahead is kept for later reads.
+    /// Ends the wait of tasks. The bytes that were read ahead are kept for later reads.
     pub(super) fn leave(&mut self) {
         if let Some(outcome) = self.pipe.give_up() {
-            // Most of the time it was given up in vain. What else went wrong goes wrong with the next read, too.
+            // Most of the time it was cancelled. Any other error comes with the next read, too.
             let _ = self.keep(outcome);
         }
         self.pipe.give_buffer(0);

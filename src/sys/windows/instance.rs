@@ -28,13 +28,13 @@ use super::{length, system_code, system_error};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
 
-/// The bytes that may lie in a pipe each way, unless something else is asked for.
+/// The default size of a pipe's buffer in bytes, each way.
 const BUFFER: u32 = 65536;
 
-/// The least that may lie in a pipe: no less than what is written in one piece everywhere.
+/// The smallest size of a pipe's buffer: no less than an atomic write.
 const LEAST_BUFFER: u32 = 4096;
 
-/// How many instances of a one-way pipe listen at any time: so many clients may come before the owner looks.
+/// How many instances of a one-way pipe listen at any time: so many clients may connect before the owner lets them in.
 pub(super) const BACKLOG: usize = 8;
 
 /// The instances that listen, and how to make the next.
@@ -67,7 +67,7 @@ impl Instances {
         Ok(listener)
     }
 
-    /// What is set when a client comes.
+    /// The event that is set when a client comes.
     pub(super) fn event(&self) -> &Arc<Event> {
         &self.event
     }
@@ -84,7 +84,7 @@ impl Instances {
 
     /// Hands out an instance whose client is there, if one is.
     ///
-    /// Another one listens before that, so that there is one of this name at any time.
+    /// Another instance listens before that, so that there is one of this name at any time.
     pub(super) fn accept(&mut self) -> io::Result<Option<OwnedHandle>> {
         for place in 0..self.instances.len() {
             let Some(instance) = self.instances.get_mut(place) else { break };
@@ -107,7 +107,7 @@ impl Instances {
         Ok(false)
     }
 
-    /// What all the instances are.
+    /// The settings of all instances.
     pub(super) fn info(&self) -> io::Result<PipeInfo> {
         match self.instances.first() {
             Some(instance) => PipeInfo::of(&instance.pipe),
@@ -163,7 +163,7 @@ impl Instance {
                 return Ok(true);
             }
             self.state = State::Idle;
-            // Where the thread that began to listen has ended, another one begins again.
+            // If the thread that began to listen has ended, another one begins again.
             if !outcome.is_cancelled() {
                 return Err(system_error(outcome.code));
             }
@@ -171,7 +171,7 @@ impl Instance {
     }
 }
 
-/// Whether a client came: now, before it was waited for, or even left since. What the last one wrote can
+/// Whether a client came: now, before the wait, or one that has left since. Its bytes can
 /// still be read.
 fn has_come(outcome: Outcome) -> bool {
     matches!(outcome.code, ERROR_SUCCESS | ERROR_PIPE_CONNECTED | ERROR_NO_DATA)
@@ -204,11 +204,11 @@ fn create(
     if handle == INVALID_HANDLE_VALUE {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 
-/// Somebody has this name: with other rights, or because there may be no further instance.
+/// Another process has this name: with other rights, or because there may be no further instance.
 fn taken(error: io::Error) -> io::Error {
     match system_code(&error) {
         Some(ERROR_ACCESS_DENIED | ERROR_PIPE_BUSY) => Obstacle::InUse.into(),
@@ -216,7 +216,7 @@ fn taken(error: io::Error) -> io::Error {
     }
 }
 
-/// The listener, whatever a thread that panicked did: it is whole between any two calls.
+/// The listener, even after a thread panicked: it is consistent between any two calls.
 pub(super) fn lock(listener: &Mutex<Instances>) -> MutexGuard<'_, Instances> {
     listener.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -254,7 +254,7 @@ mod tests {
         });
     }
 
-    /// Who takes one client wakes another thread for the next, whose event may be spent or unset.
+    /// A thread that takes one client wakes another thread for the next, whose event may be spent or unset.
     #[test]
     fn each_client_that_is_taken_sets_the_event_again() {
         timely(|| {

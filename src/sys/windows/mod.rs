@@ -1,7 +1,7 @@
 //! Named pipes of Windows.
 //!
-//! All handles that are opened here are overlapped, since the system does one operation after the other on those
-//! that are not, and none is inheritable. One from elsewhere may not be overlapped: it does what waits for nothing else.
+//! All handles opened here are overlapped, because the system serializes the operations on others, and none is
+//! inheritable. An adopted handle may not be overlapped: it supports only calls without a deadline.
 
 mod client;
 mod connection;
@@ -50,7 +50,7 @@ pub(crate) use server::Server;
 /// FIFOs have elsewhere.
 pub(crate) const ATOMIC_WRITE: usize = 4096;
 
-/// How often this thread has waited in the kernel: this system does not tell.
+/// How often this thread has waited in the kernel: this system does not report it.
 pub(crate) fn sleeps() -> Option<usize> {
     None
 }

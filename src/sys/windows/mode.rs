@@ -1,7 +1,6 @@
 //! The mode of a handle of a pipe: whether it waits, and whether a read ends with a message.
 //!
-//! It is that of all copies of the handle, which other processes may have. So one that came from elsewhere gets back
-//! the mode that it had.
+//! All copies of the handle share it, also those of other processes. So an adopted handle gets its mode back.
 #![allow(unsafe_code, reason = "modes of handles have no safe wrapper")]
 
 use std::io;
@@ -13,7 +12,7 @@ use windows_sys::Win32::System::Pipes::{
     SetNamedPipeHandleState,
 };
 
-/// The mode that a handle had. It has it again when this is dropped.
+/// The former mode of a handle, restored when this is dropped.
 #[derive(Debug)]
 pub(super) struct Before {
     /// A copy, which has the same mode.
@@ -22,8 +21,8 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// Lets a handle from elsewhere wait, and end its reads with messages or not; `None` where it does so already, or
-    /// where it may not be told.
+    /// Lets an adopted handle wait, and end its reads with messages or not; `None` if it does so already, or
+    /// if its mode may not be set.
     pub(super) fn change(
         handle: BorrowedHandle<'_>,
         by_messages: Option<bool>,
@@ -67,7 +66,7 @@ fn get(handle: BorrowedHandle<'_>) -> Option<u32> {
     (told != 0).then_some(mode & (PIPE_NOWAIT | PIPE_READMODE_MESSAGE))
 }
 
-/// As a best effort: not every handle may be told.
+/// As a best effort: not every handle lets its mode be set.
 fn set(handle: BorrowedHandle<'_>, mode: u32) {
     // SAFETY: the handle is open while borrowed, and the mode lives over the call.
     unsafe { SetNamedPipeHandleState(handle.as_raw_handle(), &raw const mode, null(), null()) };

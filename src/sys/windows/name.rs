@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::NameError;
 use crate::sys::random_name;
 
-/// What every name of a pipe of this machine begins with.
+/// The prefix of all pipes of this machine.
 const PREFIX: &str = r"\\.\pipe\";
 
 /// The longest name, its prefix included.
@@ -42,7 +42,7 @@ pub(crate) fn resolve(name: &Path) -> Result<PathBuf, NameError> {
         return Err(NameError::NoFileName);
     }
     let mut path: Vec<u16> = PREFIX.encode_utf16().collect();
-    // What means nothing is left out; the rest the system would resolve, out of the place of the pipes.
+    // Parts without a meaning are left out; the system would resolve the others, out of the namespace of pipes.
     for part in parts.filter(|part| !matches!(part, [] | [DOT])) {
         if is_nothing(part) {
             return Err(NameError::Parent);
@@ -58,19 +58,19 @@ pub(crate) fn resolve(name: &Path) -> Result<PathBuf, NameError> {
     Ok(OsString::from_wide(&path).into())
 }
 
-/// A name that nobody can guess.
+/// A name that cannot be guessed.
 pub(super) fn temporary() -> io::Result<PathBuf> {
     Ok(PathBuf::from(format!("{PREFIX}typed-pipe-{}", random_name()?)))
 }
 
-/// What follows the prefix, in whatever case it is written.
+/// The rest after the prefix, which may be in any case.
 fn without_prefix(name: &[u16]) -> Option<&[u16]> {
     let (start, rest) = name.split_at_checked(PREFIX.len())?;
     let start = String::from_utf16(start).ok()?;
     start.eq_ignore_ascii_case(PREFIX).then_some(rest)
 }
 
-/// Whether nothing is left of a part of a name when the system has stripped it of dots and spaces.
+/// Whether a part of a name is empty once the system has stripped it of dots and spaces.
 fn is_nothing(part: &[u16]) -> bool {
     part.iter().all(|unit| matches!(*unit, DOT | SPACE))
 }

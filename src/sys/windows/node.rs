@@ -33,7 +33,7 @@ impl Node {
         Ok((path, node))
     }
 
-    /// Opens the owner's end. A reading end waits for nobody, a writing end for a client.
+    /// Opens the owner's end. A reading end does not wait, a writing end waits for a client.
     #[expect(clippy::needless_pass_by_ref_mut, reason = "an end is open once at a time")]
     pub(crate) fn open(&mut self, way: Way, wait: Wait<'_>) -> io::Result<Raw> {
         match way {

@@ -1,4 +1,4 @@
-//! The half of a connection that is written to.
+//! The writing half of a connection.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -20,11 +20,11 @@ use crate::sys::Wait;
 /// The bytes that are taken in by one call.
 const INTAKE: usize = 65536;
 
-/// What is written to a connection.
+/// The writing half of a connection.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pipe: Overlapped<Arc<Connection>>,
-    /// What reads while a write waits, once one has waited.
+    /// The reader during a blocked write, once one was blocked.
     intake: Option<Overlapped<Arc<Connection>>>,
     transfer: HandleTransfer,
     gathered: Vec<u8>,
@@ -51,7 +51,7 @@ impl Outgoing {
         self.pipe.handle()
     }
 
-    /// Lets go of the connection, and does not tell the other side.
+    /// Releases the connection without a farewell to the other side.
     pub(super) fn into_connection(mut self) -> Arc<Connection> {
         self.has_finished = true;
         Arc::clone(self.connection())
@@ -83,9 +83,9 @@ impl Outgoing {
         written
     }
 
-    /// Writes, and takes in what comes while there is no room for that.
+    /// Writes, and keeps incoming bytes while there is no room.
     ///
-    /// One byte above the limit tells that more comes than may be taken in; it is kept, too.
+    /// One byte above the limit shows that more comes than may be kept; it is kept, too.
     pub(super) fn write_or_take_in(
         &mut self,
         incoming: &mut Incoming,
@@ -116,7 +116,7 @@ impl Outgoing {
             });
             if let Some(intake) = intake {
                 if let Some(outcome) = intake.give_up() {
-                    // Most of the time it was given up in vain. What else went wrong goes wrong with the
+                    // Most of the time it was cancelled. Any other error comes with the
                     // next read, too.
                     let _ = incoming.take_in(outcome, intake.buffer());
                 }
@@ -125,7 +125,7 @@ impl Outgoing {
         })
     }
 
-    /// Says that no more will be written: by a message without bytes.
+    /// Ends the direction with a message without bytes.
     pub(super) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
         if self.has_finished {
             return Ok(());
@@ -139,7 +139,7 @@ impl Outgoing {
     }
 
     fn has_said_farewell(&mut self, outcome: Outcome) -> io::Result<()> {
-        // To one that is gone there is nothing to say.
+        // A peer that has left needs none.
         if !outcome.is_end() {
             outcome.moved()?;
         }
@@ -164,7 +164,7 @@ impl Outgoing {
         ensure_not_cancelled(wait)
     }
 
-    /// Writes, and lets go of the handles that are passed if a byte of it went.
+    /// Writes, and releases the passed handles if a byte of it went.
     fn with_passed(
         &mut self,
         write: impl FnOnce(&mut Self) -> io::Result<usize>,
@@ -182,7 +182,7 @@ impl Outgoing {
 
 #[cfg(feature = "tokio")]
 impl Outgoing {
-    /// Prepares for a task; tells the event that is set when it should look again.
+    /// Prepares for a task; returns the event that is set when it should poll again.
     pub(super) fn attend(&mut self) -> io::Result<Arc<Event>> {
         if !self.connection().is_overlapped() {
             return Err(Obstacle::NotOverlapped.into());
@@ -232,14 +232,14 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        // A task may not have looked how its last write ended. Where that went, its handles are the receiver's, who
-        // closes them by their numbers, which may be those of other handles by now: they must not be closed here too.
+        // The end of a task's last write may not be known yet. If that write went, its handles are the receiver's, which
+        // closes them by their numbers; other handles may have these by now, so they must not be closed here too.
         #[cfg(feature = "tokio")]
         if !self.transfer.is_empty() {
-            // What came of it otherwise nobody asks any more.
+            // Any other result is not needed any more.
             let _ = self.give_up_write();
         }
-        // With the last half the connection goes, which tells the other side as well.
+        // With the last half the connection closes, which the other side sees as well.
         let is_last =
             Arc::strong_count(self.connection()) == 1 + usize::from(self.intake.is_some());
         if !self.has_finished && !is_last {
@@ -248,7 +248,7 @@ impl Drop for Outgoing {
     }
 }
 
-/// Takes in all there is, up to the limit, and leaves a read in flight.
+/// Keeps all incoming bytes, up to the limit, and leaves a read in flight.
 fn take_in(
     intake: &mut Overlapped<Arc<Connection>>,
     is_reading: &mut bool,
@@ -338,7 +338,7 @@ mod tests {
                 let error = one.1.write_or_take_in(&mut one.0, LIMIT, b"mine", NOW).unwrap_err();
                 assert!(error.to_string().contains("both sides send"), "{error}");
             }
-            // One byte more than the limit tells that there is more; reading makes room again.
+            // One byte more than the limit shows that there is more; reading makes room again.
             assert!(one.0.unread().unwrap() > LIMIT);
             assert_eq!(read_bytes(&mut one.0, 200_000), vec![9; 200_000]);
             let mut other = sending.join().unwrap();

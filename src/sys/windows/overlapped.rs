@@ -1,21 +1,21 @@
-//! Operations that go on beside the thread that began them.
+//! Overlapped operations, which go on beside the thread that began them.
 //!
 //! While one is in flight, the system writes to places whose addresses it was given. So everything it
 //! may touch outlives it here, however the operation ends: by itself, or cancelled.
 //!
 //! # The proof
 //!
-//! The system writes down how an operation has ended as the last thing that it does with our memory; the bytes are
-//! where they belong by then. After that it sets the event, which it holds itself and does not look for by its number.
-//! So what an operation may touch is free when that can be read in the place (`poll`), and not before:
+//! The system writes the result of an operation as its last access to our memory; the bytes are
+//! in place by then. After that it sets the event, to which it holds a reference of its own, independent of the number.
+//! So the memory of an operation is free once the result can be read in its place (`poll`), and not before:
 //!
-//! - An operation with the caller's buffer is waited for to that point within the call (`finish`), also when the wait
-//!   ended first, or the thread unwinds. To cancel is to ask, and no end.
-//! - Any other one has place and buffer of its own, which are freed where that was read. Where it cannot be read in time,
-//!   they are never freed (`Drop`). A value that is forgotten frees nothing either.
-//! - The handle is closed after that, or by whoever had it before, to whom `into_handle` gives it; a share of it keeps
-//!   it open. To close it ends what is in flight, and frees nothing.
-//! - The number of the event is used by whoever shares the event, and so no other handle has it meanwhile.
+//! - A call with the caller's buffer waits for that point (`finish`), also when the wait
+//!   ended first, or the thread unwinds. A cancellation is a request, and no end.
+//! - Any other operation has a place and a buffer of its own, which are freed once the result was read. If it cannot be
+//!   read in time, they are never freed (`Drop`). A value that is forgotten frees nothing either.
+//! - The handle is closed after that, or by its former owner, to which `into_handle` returns it; a share of it keeps
+//!   it open. Closing it ends operations in flight, and frees nothing.
+//! - The number of the event is used only by those that share the event, so no other handle has it meanwhile.
 #![allow(unsafe_code, reason = "overlapped operations have no safe wrapper")]
 
 use std::fmt;
@@ -40,7 +40,7 @@ use crate::sys::Wait;
 /// The milliseconds that a dropped operation may take to end. It takes none on a sound system.
 const GRACE: u32 = 1000;
 
-/// How an operation ended.
+/// The result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// The code of the system.
@@ -49,7 +49,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// How an operation ended that moves no bytes.
+    /// The result of an operation that moves no bytes.
     pub(super) fn of(error: &io::Error) -> Option<Self> {
         Some(Self { code: system_code(error)?, bytes: 0 })
     }
@@ -59,7 +59,7 @@ impl Outcome {
         matches!(self.code, ERROR_BROKEN_PIPE | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED)
     }
 
-    /// Whether the server has disconnected the pipe: what this side had not read yet is gone with that.
+    /// Whether the server has disconnected the pipe, which drops the bytes that this side had not read.
     pub(super) fn is_reset(self) -> bool {
         self.code == ERROR_PIPE_NOT_CONNECTED
     }
@@ -69,7 +69,7 @@ impl Outcome {
         self.code == ERROR_OPERATION_ABORTED
     }
 
-    /// Whether there is more of the message than was asked for.
+    /// Whether the message has more bytes than the buffer.
     pub(super) fn has_more(self) -> bool {
         self.code == ERROR_MORE_DATA
     }
@@ -95,7 +95,7 @@ pub(super) struct Overlapped<H = OwnedHandle> {
 }
 
 impl<H: AsHandle> Overlapped<H> {
-    /// The end of each operation sets `event`. What is read ahead goes to a buffer of `ahead` bytes.
+    /// The end of each operation sets `event`. Bytes read ahead go to a buffer of `ahead` bytes.
     pub(super) fn new(handle: H, event: Arc<Event>, ahead: usize) -> Self {
         Self { operation: Operation::new(event, ahead), handle }
     }
@@ -104,7 +104,7 @@ impl<H: AsHandle> Overlapped<H> {
         &self.handle
     }
 
-    /// What the end of each operation sets.
+    /// The event that the end of each operation sets.
     pub(super) fn event(&self) -> &Arc<Event> {
         &self.operation.event
     }
@@ -133,31 +133,31 @@ impl<H: AsHandle> Overlapped<H> {
         let handle = self.raw();
         let buffer = self.operation.buffer();
         let (start, len) = (buffer.cast(), length(buffer.len().min(most)));
-        // SAFETY: the handle is open; place and buffer live until the operation is over, and nobody looks
-        // at the buffer before.
+        // SAFETY: the handle is open; place and buffer live until the operation is over, and nothing reads
+        // the buffer before.
         let call = |place| unsafe { ReadFile(handle, start, len, null_mut(), place) };
         // SAFETY: the buffer lives as long as the place, and the handle is closed after the operation.
         unsafe { self.operation.begin(handle, call) }
     }
 
-    /// How the operation in flight has ended, if it has.
+    /// The result of the operation in flight, if it has ended.
     pub(super) fn poll(&mut self) -> Option<Outcome> {
         self.operation.poll()
     }
 
-    /// Cancels the operation in flight, if there is one, and tells how it ended.
+    /// Cancels the operation in flight, if there is one, and returns its result.
     pub(super) fn give_up(&mut self) -> Option<Outcome> {
         self.operation.in_flight?;
         self.operation.cancel();
         Some(self.operation.settle())
     }
 
-    /// What was read ahead, when no operation is in flight.
+    /// The bytes read ahead, while no operation is in flight.
     pub(super) fn buffer(&self) -> &[u8] {
         if self.operation.in_flight.is_some() {
             return &[];
         }
-        // SAFETY: the place lives as long as the operation, and nobody writes to its buffer: that would
+        // SAFETY: the place lives as long as the operation, and nothing writes to its buffer: that would
         // take an operation in flight, hence `&mut self`.
         unsafe { &*self.operation.buffer().cast_const() }
     }
@@ -179,7 +179,7 @@ impl<H: AsHandle> Overlapped<H> {
         self.write_while(buf, wait, || Ok(()))
     }
 
-    /// Writes as `write`, and does something before each wait for the event. Its error ends the wait.
+    /// Writes as `write`, and runs a function before each wait for the event. Its error ends the wait.
     pub(super) fn write_while(
         &mut self,
         buf: &[u8],
@@ -268,7 +268,7 @@ impl Operation {
         Self { place: NonNull::from(Box::leak(place)), event, in_flight: None }
     }
 
-    /// Begins an operation, with the call that is given. Tells how it ended, if it ended at once.
+    /// Begins an operation with the given call. Returns its result, if it ended at once.
     ///
     /// # Safety
     ///
@@ -281,7 +281,7 @@ impl Operation {
         call: impl FnOnce(*mut OVERLAPPED) -> BOOL,
     ) -> Option<Outcome> {
         if self.in_flight.is_some() {
-            // One at a time: the last one gives way.
+            // One at a time: the last one is cancelled.
             self.cancel();
             self.settle();
         }
@@ -303,8 +303,8 @@ impl Operation {
         self.poll()
     }
 
-    /// Waits until the operation is over, and does something before each wait for the event. Where the wait
-    /// ends first, the operation is cancelled; if it was faster, what it did counts.
+    /// Waits until the operation is over, and runs a function before each wait for the event. If the wait
+    /// ends first, the operation is cancelled; if the operation was faster, its result counts.
     fn finish(
         &mut self,
         begun: Option<Outcome>,
@@ -330,7 +330,7 @@ impl Operation {
         }
     }
 
-    /// How the operation in flight ended, as the system wrote it down; `None` while it has not.
+    /// The result of the operation in flight, as the system wrote it; `None` while it has not ended.
     pub(super) fn poll(&mut self) -> Option<Outcome> {
         let handle = self.in_flight?;
         let mut bytes = 0;
@@ -363,7 +363,7 @@ impl Operation {
             if let Some(outcome) = self.poll() {
                 return outcome;
             }
-            // The next look tells as well, should the wait fail, or somebody else be told of the event.
+            // The next poll finds the result as well, if the wait fails, or another thread consumes the event.
             let _ = self.event.wait_for(1);
         }
     }
@@ -374,7 +374,7 @@ impl Operation {
     }
 
     fn buffer(&self) -> *mut [u8] {
-        // SAFETY: the place lives as long as `self`, and nobody replaces the box in it.
+        // SAFETY: the place lives as long as `self`, and nothing replaces the box in it.
         let buffer = unsafe { &raw mut (*self.place.as_ptr()).buffer };
         // SAFETY: as above; what the system may be writing is behind the box, not in it.
         unsafe { &raw mut **buffer }
@@ -391,7 +391,7 @@ impl Drop for Operation {
             let _ = self.event.wait_for(1);
         }
         if self.in_flight.is_some() {
-            // Better to lose the memory than to hang, or to let the system write where it must not.
+            // A leak is better than a hang, or than memory that the system writes to after it is freed.
             return;
         }
         // SAFETY: the place came from a box, and nothing that is in flight knows its address.

@@ -1,4 +1,4 @@
-//! Who is on the other side.
+//! The peer: the process and the user on the other side.
 #![allow(unsafe_code, reason = "the calls for identities have no safe wrapper")]
 
 use std::io;
@@ -22,11 +22,11 @@ use super::system_code;
 use crate::sys::{Peer, User};
 
 impl Connection {
-    /// Who is on the other side.
+    /// The process and the user on the other side.
     ///
     /// The system vouches for the user of a client as it was when it connected, and for the owner of the
-    /// pipe. Where it tells neither, the user is that of the process, which may be another one of that number by
-    /// now: so it is never taken for the same user.
+    /// pipe. If it reports neither, the user is that of the process, whose ID another one may have by
+    /// now: so it never counts as the same user.
     pub(super) fn peer(&self) -> io::Result<Peer> {
         let pid = self.peer_process();
         let vouched =
@@ -44,7 +44,7 @@ impl Connection {
         Ok(Peer { pid: pid.ok(), user: User::Sid(sid), same_user })
     }
 
-    /// The number of the process that connected, or that listened.
+    /// The ID of the process that connected, or that listened.
     pub(super) fn peer_process(&self) -> io::Result<u32> {
         let handle = self.as_handle().as_raw_handle();
         let mut pid = 0;
@@ -69,7 +69,7 @@ pub(super) fn open_process(pid: u32, rights: PROCESS_ACCESS_RIGHTS) -> io::Resul
     if process.is_null() {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(process) })
 }
 
@@ -87,7 +87,7 @@ fn user_of_process(pid: u32) -> io::Result<String> {
     user_of(&process_token(process.as_handle())?)
 }
 
-/// As long as it lives, this thread acts in the name of a client. After that, it is what it was before.
+/// Lets this thread act in the name of a client, until it is dropped.
 struct Impersonation {
     before: Option<OwnedHandle>,
 }
@@ -112,13 +112,13 @@ impl Drop for Impersonation {
         let before: HANDLE = self.before.as_ref().map_or(null_mut(), AsRawHandle::as_raw_handle);
         // SAFETY: null is this thread, and the token is open, or null for none.
         if unsafe { SetThreadToken(null(), before) } == 0 {
-            // A thread that goes on in the name of somebody else is worse than none.
+            // A thread that goes on in the name of another user is worse than none.
             abort();
         }
     }
 }
 
-/// The token of this thread. It is the process that asks, not the one in whose name the thread acts.
+/// The token of this thread. It is opened with the rights of the process, not of the client.
 fn thread_token(rights: TOKEN_ACCESS_MASK) -> io::Result<OwnedHandle> {
     let mut token = null_mut();
     // SAFETY: it only returns a constant.
@@ -127,7 +127,7 @@ fn thread_token(rights: TOKEN_ACCESS_MASK) -> io::Result<OwnedHandle> {
     if unsafe { OpenThreadToken(thread, rights, 1, &raw mut token) } == 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(token) })
 }
 
@@ -154,7 +154,7 @@ mod tests {
             }
             write_all(&mut to, &std::process::id().to_be_bytes(), NOW);
             assert_eq!(read_bytes(&mut from, 2), b"ok");
-            // It is known even when it is gone.
+            // It is known even after it has left.
             let pid = child.id();
             child.ensure_success();
             assert_eq!(to.peer().unwrap().pid(), Some(pid));
@@ -173,7 +173,7 @@ mod tests {
         write_all(&mut to, b"ok", NOW);
     }
 
-    /// Who asks for a client is itself again at once, whoever it was.
+    /// A thread that identifies a client acts in its own name again at once.
     #[test]
     fn c6_nobody_stays_impersonated() {
         timely(|| {

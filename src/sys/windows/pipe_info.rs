@@ -1,4 +1,4 @@
-//! What the system tells of the handle of a pipe.
+//! The system's information about the handle of a pipe.
 #![allow(unsafe_code, reason = "asking about a handle has no safe wrapper")]
 
 use std::ffi::c_void;
@@ -23,7 +23,7 @@ use super::{length, system_code};
 use crate::error::Obstacle;
 use crate::sys::Way;
 
-/// What a pipe is, for as long as it is open.
+/// The properties of a pipe, which do not change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PipeInfo {
     /// Whether this is the side that listened.
@@ -68,7 +68,7 @@ pub(super) fn is_connected(pipe: &impl AsHandle) -> bool {
     told.is_ok() && state.NamedPipeState == FILE_PIPE_CONNECTED_STATE
 }
 
-/// Refuses what is not a pipe, or not open for all these ways; tells whether it is not overlapped.
+/// Refuses a handle that is no pipe, or not open in all these directions; returns whether it is not overlapped.
 pub(super) fn ensure_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Result<bool> {
     // SAFETY: the handle is open.
     let other = match unsafe { GetFileType(handle.as_raw_handle()) } {
@@ -83,7 +83,7 @@ pub(super) fn ensure_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Resul
     if let Err(error) = PipeInfo::of(&handle) {
         return Err(match system_code(&error) {
             Some(ERROR_ACCESS_DENIED) => error,
-            // The system takes sockets for pipes.
+            // The system reports sockets as pipes.
             _ => Obstacle::NotAPipe("a socket").into(),
         });
     }
@@ -105,7 +105,7 @@ pub(super) fn ensure_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Resul
     Ok(mode.Mode & (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT) != 0)
 }
 
-/// Refuses what is no file and no device.
+/// Refuses all but files and devices.
 pub(crate) fn ensure_file(handle: &OwnedHandle) -> io::Result<()> {
     // SAFETY: the handle is open.
     let found = match unsafe { GetFileType(handle.as_raw_handle()) } {
@@ -116,11 +116,11 @@ pub(crate) fn ensure_file(handle: &OwnedHandle) -> io::Result<()> {
     Err(Obstacle::OtherHandle(found, "a file").into())
 }
 
-/// Asks the system about a handle.
+/// Queries the system about a handle.
 ///
 /// # Safety
 ///
-/// `T` is the type of what the class tells, and any bits are one.
+/// `T` is the type that the class returns, and any bits are a valid one.
 unsafe fn query<T>(
     handle: BorrowedHandle<'_>,
     class: FILE_INFORMATION_CLASS,

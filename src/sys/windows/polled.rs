@@ -1,4 +1,4 @@
-//! An open end that wakes a task when something has come to its end, instead of blocking a thread.
+//! An open end that wakes a task when an operation has ended.
 
 use std::future::Future;
 use std::io;
@@ -14,20 +14,20 @@ use super::wakeup::Wakeup;
 use super::{Raw, Server};
 use crate::sys::{Pauses, Wait, Way};
 
-/// How often a task that reads from a connection looks whether the other side is gone: under Wine, a side that
-/// closes without a goodbye rings no wakeup.
+/// The interval at which a task that reads from a connection checks whether the other side has left: under Wine, a side
+/// that closes without a farewell sets no event.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// An open end, and what wakes the task that waits for it.
+/// An open end, and the wakeup of the task that waits for it.
 #[derive(Debug)]
 pub(crate) struct Polled {
     wakeup: Wakeup,
     raw: Raw,
     runtime: Handle,
-    /// When the next writer is looked for once more, by an end that connects to it.
+    /// The next attempt to connect to the next writer.
     next_try: Option<Pin<Box<Sleep>>>,
     pauses: Pauses,
-    /// The next look at the other side of a connection.
+    /// The next check of the other side of a connection.
     look: Option<Pin<Box<Sleep>>>,
 }
 
@@ -65,7 +65,7 @@ impl Polled {
                 ready!(next_try.as_mut().poll(cx));
                 self.next_try = None;
             }
-            // Before the look: what comes after that wakes the task.
+            // Before the check: any later event wakes the task.
             self.wakeup.wakes(cx.waker());
             let error = match self.raw.read(buf, Wait::NOW) {
                 Err(error) => error,
@@ -111,7 +111,7 @@ impl Polled {
         }
     }
 
-    /// Keeps what comes in, up to a limit, for later reads, until that fails.
+    /// Keeps incoming bytes, up to a limit, for later reads, until that fails.
     pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
         let turn = ready!(poll_proceed(cx));
         self.wakeup.wakes(cx.waker());
@@ -126,7 +126,7 @@ impl Polled {
         }
     }
 
-    /// Reads what is there, without waking the task for more.
+    /// Reads the bytes that are there, without waking the task for more.
     pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self.raw.read(buf, Wait::NOW) {
             Err(error) if self.raw.awaits_next() && Pauses::new().after(&error).is_some() => {
@@ -136,7 +136,7 @@ impl Polled {
         }
     }
 
-    /// Writes what there is room for. Nothing of the rest is written later.
+    /// Writes as much as there is room for. Nothing of the rest is written later.
     pub(crate) fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.raw.write_behind(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -158,7 +158,7 @@ impl Polled {
         }
     }
 
-    /// Ends a write that is pending; tells how much of it was done before that.
+    /// Cancels a pending write; returns how many of its bytes were written.
     pub(crate) fn give_up_write(&mut self) -> io::Result<usize> {
         self.raw.give_up_write()
     }
@@ -169,7 +169,7 @@ impl Polled {
     }
 }
 
-/// What wakes the task that waits for a client of a server.
+/// Wakes the task that waits for a client of a server.
 #[derive(Debug)]
 pub(crate) struct PolledServer(Wakeup);
 

@@ -23,12 +23,12 @@ pub struct Raw(RawKind);
 
 #[derive(Debug)]
 enum RawKind {
-    /// Of all ends but those of an owner who reads.
+    /// Any end except the reading end of an owner.
     Stream(Box<Stream>),
     Writers(Box<Writers>),
-    /// The half that is read from.
+    /// The reading half.
     Incoming(Box<Incoming>),
-    /// The half that is written to.
+    /// The writing half.
     Outgoing(Box<Outgoing>),
 }
 
@@ -41,7 +41,7 @@ impl Raw {
         Stream::adopt(handle, way).map(Self::from)
     }
 
-    /// Gives the handle away. That of a half is not its own, and a set of writers has none.
+    /// Gives the handle away. A half has none of its own, nor has a set of writers.
     pub(crate) fn into_handle(self) -> Option<OwnedHandle> {
         match self.0 {
             RawKind::Stream(stream) => Some(stream.into_handle()),
@@ -94,7 +94,7 @@ impl Raw {
         }
     }
 
-    /// Waits until a writer has come: to an owner that is. A client has come to one.
+    /// Waits until a writer has come to an owner. A client is connected to one already.
     pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Stream(_) | RawKind::Incoming(_) | RawKind::Outgoing(_) => Ok(()),
@@ -134,7 +134,7 @@ impl Raw {
         Err(Obstacle::Unsupported.into())
     }
 
-    /// Does nothing: what comes to a client's reading end is for that alone.
+    /// Does nothing: a client's reading end gets bytes for itself alone.
     #[cfg(feature = "foreign")]
     #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Unix has more to do")]
     pub(crate) fn forget_left_over(&mut self) -> io::Result<()> {
@@ -153,7 +153,7 @@ impl Raw {
         }
     }
 
-    /// The system tells a writer nothing of the bytes that are not taken yet.
+    /// The system does not report to a writer which bytes are not read yet.
     pub(crate) fn wait_until_taken(&self, _: Wait<'_>) -> io::Result<bool> {
         Ok(false)
     }
@@ -178,7 +178,7 @@ impl Raw {
         Ok((incoming.into(), outgoing.into()))
     }
 
-    /// Takes a handle of both ways from elsewhere.
+    /// Adopts a handle of both ways.
     pub(crate) fn adopt_both(
         handle: OwnedHandle,
     ) -> Result<(Self, Self), (OwnedHandle, io::Error)> {
@@ -202,7 +202,7 @@ impl Raw {
         incoming.into_connection().into_handle()
     }
 
-    /// Says that no more will be written. To the reader of a one-way pipe, closing the end does.
+    /// Ends the writing direction. In a one-way pipe, closing the end does that.
     pub(crate) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Outgoing(half) => half.finish(wait),
@@ -210,7 +210,7 @@ impl Raw {
         }
     }
 
-    /// Writes, and while there is no room keeps what comes in.
+    /// Writes, and keeps incoming bytes while there is no room.
     pub(crate) fn write_or_take_in(
         &mut self,
         incoming: &mut Self,
@@ -221,7 +221,7 @@ impl Raw {
         self.outgoing()?.write_or_take_in(incoming.incoming()?, limit, buf, wait)
     }
 
-    /// Keeps what comes in to a reading half, up to a limit, for later reads; tells how much, which is 0 at the end.
+    /// Keeps incoming bytes of a reading half, up to a limit, for later reads; returns how many, which is 0 at the end.
     #[cfg(feature = "tokio")]
     pub(super) fn take_in(&mut self, limit: usize) -> io::Result<usize> {
         self.incoming()?.take_in_now(limit)
@@ -242,12 +242,12 @@ impl Raw {
         }
     }
 
-    /// The system does not tell it: it counts the room that a waiting reader has asked for as if it were full.
+    /// The system does not report it: it counts the room that a waiting reader has asked for as if it were full.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         Err(Obstacle::Unsupported.into())
     }
 
-    /// From now on handles come in.
+    /// Accepts handles from now on.
     pub(crate) fn allow_handles(&mut self) {
         if let RawKind::Incoming(half) = &mut self.0 {
             half.allow_handles();
@@ -270,7 +270,7 @@ impl Raw {
         }
     }
 
-    /// Takes the handles that a message tells of.
+    /// Takes the handles that a message announced.
     pub(crate) fn take_passed(
         &mut self,
         count: usize,
@@ -310,7 +310,7 @@ impl Raw {
 
 #[cfg(feature = "tokio")]
 impl Raw {
-    /// Prepares for a task; tells the event that is set when it should look again.
+    /// Prepares for a task; returns the event that is set when it should poll again.
     pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
         match &mut self.0 {
             RawKind::Stream(stream) => stream.attend(way),
@@ -320,12 +320,12 @@ impl Raw {
         }
     }
 
-    /// No task waits for it any more. What was being written is given up.
+    /// Ends the wait of tasks. A pending write is abandoned.
     pub(super) fn leave(&mut self) {
         match &mut self.0 {
-            // What a stream has read ahead, later threads get from there.
+            // Later threads get the bytes that a stream has read ahead.
             RawKind::Stream(_) | RawKind::Outgoing(_) => {
-                // Whatever comes of it: it is no longer awaited.
+                // Its result is not needed any more.
                 let _ = self.give_up_write();
             }
             RawKind::Writers(_) => {}

@@ -1,25 +1,25 @@
-//! Reading ahead of whoever asks: what a pipe has is taken before it is wanted.
+//! Reads ahead: takes bytes out of a pipe before a caller asks for them.
 
 use std::ops::Range;
 
 use super::overlapped::{Outcome, Overlapped};
 
-/// The bytes that are read ahead.
+/// The number of bytes to read ahead.
 pub(super) const AHEAD: usize = 65536;
 
-/// What was read ahead of one pipe, of which is always being read.
+/// The read-ahead state of one pipe, with a read always in flight.
 ///
-/// The pipe has a buffer for that, and whatever there is to look at sets its event.
+/// The pipe has a buffer for that, and the end of each read sets its event.
 #[derive(Debug)]
 pub(super) struct ReadAhead {
-    /// What was read ahead and not taken yet.
+    /// The bytes that were read ahead and not taken yet.
     left: Range<usize>,
     /// Whether the message goes on after that.
     has_more: bool,
     over: Option<Outcome>,
 }
 
-/// What a look at a pipe found.
+/// The result of polling a pipe.
 pub(super) enum Progress {
     Bytes,
     Empty,
@@ -40,7 +40,7 @@ impl ReadAhead {
         }
         loop {
             let Some(outcome) = self.over.take().or_else(|| pipe.poll()) else {
-                // The rest of a message is there at once, unless its writer took it back.
+                // The rest of a message is there at once, unless its writer cancelled it.
                 self.has_more = false;
                 return Progress::Nothing;
             };
@@ -62,7 +62,7 @@ impl ReadAhead {
                     continue;
                 }
                 Err(_) => {
-                    // It stays so for whoever looks again.
+                    // It stays so for the next poll.
                     self.over = Some(outcome);
                     Progress::End(outcome)
                 }
@@ -70,7 +70,7 @@ impl ReadAhead {
         }
     }
 
-    /// Takes what there is and fits; reads on when nothing is left.
+    /// Takes as many bytes as fit; reads on when none are left.
     pub(super) fn take(&mut self, pipe: &mut Overlapped, buf: &mut [u8]) -> usize {
         let ahead = pipe.buffer().get(self.left.clone()).unwrap_or_default();
         let bytes = ahead.len().min(buf.len());

@@ -1,4 +1,4 @@
-//! When the process or the system has no room for another handle.
+//! Errors of a process or a system without room for another handle.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use windows_sys::Win32::Foundation::{
 use super::system_code;
 use crate::error::Obstacle;
 
-/// Says so, where that is the reason.
+/// Names that reason, if it is the one.
 pub(super) fn told(error: io::Error) -> io::Error {
     let what = match system_code(&error) {
         Some(ERROR_TOO_MANY_OPEN_FILES) => "this process has as many handles as it may",

@@ -1,4 +1,4 @@
-//! Who may use a pipe, and whose it is.
+//! The access rights and the owner of a pipe.
 #![allow(unsafe_code, reason = "the calls for security have no safe wrapper")]
 
 use std::ffi::{CStr, OsStr, c_void};
@@ -24,10 +24,10 @@ use crate::error::Obstacle;
 /// The system itself, and its administrators.
 const TRUSTED: [&str; 2] = ["S-1-5-18", "S-1-5-32-544"];
 
-/// A security descriptor: everything for this user, and nothing for anybody else.
+/// A security descriptor with full access for this user, and none for any other.
 ///
-/// It is protected, so that nothing is inherited. The owner is named, since for an administrator it would
-/// be the group of them all.
+/// It is protected, so that nothing is inherited. The owner is set, because for an administrator the default
+/// is the group of all administrators.
 #[derive(Debug)]
 pub(super) struct Descriptor(Local);
 
@@ -51,7 +51,7 @@ impl Descriptor {
         Ok(Self(Local(descriptor)))
     }
 
-    /// The attributes with this descriptor, not inheritable. They are good as long as it lives.
+    /// The attributes with this descriptor, not inheritable. They are valid as long as it lives.
     pub(super) fn attributes(&self) -> SECURITY_ATTRIBUTES {
         SECURITY_ATTRIBUTES {
             nLength: length(size_of::<SECURITY_ATTRIBUTES>()),
@@ -61,7 +61,7 @@ impl Descriptor {
     }
 }
 
-/// Refuses a pipe that belongs to anybody but this user and the administrators of the system.
+/// Refuses a pipe of any other owner than this user and the administrators of the system.
 pub(super) fn ensure_trusted(pipe: BorrowedHandle<'_>) -> io::Result<()> {
     let owner = owner(pipe)?;
     if TRUSTED.contains(&owner.as_str()) || owner == this_user()? {
@@ -104,14 +104,14 @@ pub(super) fn this_user() -> io::Result<String> {
     user_of(&process_token(this)?)
 }
 
-/// What a process is allowed to, and whose it is: enough to ask for its user.
+/// The token of a process, opened to query its user.
 pub(super) fn process_token(process: BorrowedHandle<'_>) -> io::Result<OwnedHandle> {
     let mut token = null_mut();
     // SAFETY: the process is open, and the result goes to a place of its type.
     if unsafe { OpenProcessToken(process.as_raw_handle(), TOKEN_QUERY, &raw mut token) } == 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(token) })
 }
 
@@ -168,7 +168,7 @@ unsafe impl Send for Local {}
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // SAFETY: the system allocated it for us, and nobody else frees it.
+        // SAFETY: the system allocated it for us, and nothing else frees it.
         unsafe { LocalFree(self.0) };
     }
 }

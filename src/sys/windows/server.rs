@@ -21,7 +21,7 @@ const MAX_BACKLOG: u16 = 64;
 #[derive(Debug)]
 pub struct Server {
     listener: Mutex<Instances>,
-    /// What is set when a client comes.
+    /// The event that is set when a client comes.
     event: Arc<Event>,
     info: PipeInfo,
 }
@@ -40,7 +40,7 @@ impl Server {
         Ok((path, server))
     }
 
-    /// The next client. Several threads may wait for one, each as long as it likes.
+    /// Waits for the next client. Several threads may wait, each with a limit of its own.
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
         loop {
             ensure_not_cancelled(wait)?;
@@ -48,7 +48,7 @@ impl Server {
                 Ok(Some(halves)) => return Ok(halves),
                 Ok(None) => self.event.wait(wait)?,
                 Err(error) => {
-                    // The client is kept: this thread or another one looks for it again.
+                    // The client is kept: this thread or another one accepts it later.
                     self.event.set();
                     return Err(resource_errors::told(error));
                 }
@@ -73,7 +73,7 @@ impl Server {
         false
     }
 
-    /// Hands out a client, if one is there and there is room for all that it needs.
+    /// Returns a client, if one is there and its resources can be allocated.
     ///
     /// Each client needs another instance in its place, whose begin sets the event again: so one client
     /// after the other wakes a thread, however many come at once.
@@ -91,7 +91,7 @@ impl Server {
 }
 
 impl Raw {
-    /// The two sides of a connection, each with both halves: by a name that nobody else can guess, and that is gone then.
+    /// The two sides of a connection, each with both halves: by a name that cannot be guessed, and that is removed then.
     pub(crate) fn pair() -> io::Result<[(Self, Self); 2]> {
         let forever = Wait { until: WaitLimit::Done, token: None };
         let (path, server) = Server::temporary(&Settings { backlog: 1, ..Settings::default() })?;

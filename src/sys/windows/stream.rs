@@ -1,4 +1,4 @@
-//! One connected pipe: that of a client, of an owner who writes, or a handle from elsewhere.
+//! One connected pipe: that of a client or of a writing owner, or an adopted handle.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -19,7 +19,7 @@ use super::write_behind::WriteBehind;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
 
-/// The most that one call moves. The system keeps what is written in memory that is scarce.
+/// The most bytes of one call. The system keeps written bytes in scarce memory.
 pub(super) const MAX_TRANSFER: usize = 1 << 20;
 
 /// A connected pipe.
@@ -30,37 +30,37 @@ pub(super) struct Stream {
     link: Link,
     /// Whether only calls that wait for nothing else can be made: the handle is not overlapped.
     plain_only: bool,
-    /// The mode of a handle from elsewhere, if that was changed.
+    /// The mode of an adopted handle, if that was changed.
     before: Option<Before>,
-    /// What can be written without being taken in parts.
+    /// The most bytes that the system writes whole.
     quota: usize,
     gathered: Vec<u8>,
-    /// What is read ahead, since a task has read from it.
+    /// The bytes read ahead, once a task has read from it.
     ahead: Option<ReadAhead>,
     #[cfg(feature = "tokio")]
     behind: WriteBehind,
 }
 
-/// Where a client's end came from, and where it finds the next writer.
+/// The name of a client's end, by which it finds the next writer.
 #[derive(Debug)]
 struct Origin {
     name: Vec<u16>,
     any_owner: bool,
 }
 
-/// What is known of the other side.
+/// The state of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
     Up,
     Gone,
-    /// Gone with what was not read yet, which is no end of the stream.
+    /// It has left with bytes unread here, which is no end of the stream.
     Reset,
     /// The next read looks for the next writer.
     Awaited,
 }
 
 impl Stream {
-    /// The pipe of a handle that we have opened ourselves.
+    /// The pipe of a handle that was opened here.
     pub(super) fn new(handle: OwnedHandle) -> io::Result<Self> {
         Ok(Self::with_event(quota(&handle)?, handle, Arc::new(Event::automatic()?)))
     }
@@ -88,7 +88,7 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Takes a handle from elsewhere.
+    /// Adopts a handle.
     pub(super) fn adopt(handle: OwnedHandle, way: Way) -> Result<Self, (OwnedHandle, io::Error)> {
         let examined = ensure_pipe(handle.as_handle(), &[way]).and_then(|plain_only| {
             let (quota, event) = (quota(&handle)?, Event::automatic()?);
@@ -143,7 +143,7 @@ impl Stream {
             if bytes > 0 {
                 return Ok(bytes);
             }
-            // A message without bytes is nothing. Whoever sends them, over and over, cannot keep us
+            // A message without bytes is skipped. A peer that sends them again and again cannot delay us
             // beyond the deadline.
             remaining(wait.until)?;
         }
@@ -159,7 +159,7 @@ impl Stream {
         Ok(0)
     }
 
-    /// From here on all is read ahead: a task cannot wait for an operation that is not in flight.
+    /// Reads ahead from now on: a task cannot wait for an operation that is not in flight.
     fn begin_to_read_ahead(&mut self) {
         self.pipe.give_buffer(AHEAD);
         self.ahead = Some(ReadAhead::new(&mut self.pipe));
@@ -183,10 +183,10 @@ impl Stream {
 
     /// Writes from one buffer, in one call of the system.
     ///
-    /// A write that is cancelled in its middle does not tell how much was taken. So one that may be
+    /// A write that is cancelled in its middle does not return how much was taken. So one that may be
     /// cancelled is no longer than the pipe's buffer: the system takes such a write whole or not at all.
     pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
-        // A call without bytes would be a message without bytes, which some take for the end.
+        // A call without bytes would be a message without bytes, which some readers take for the end.
         if buf.is_empty() {
             return Ok(0);
         }
@@ -210,8 +210,8 @@ impl Stream {
 
     /// After the writer left: the next read connects to the next one.
     ///
-    /// The handle goes at once, since it would keep the name from the next owner. The one in its place
-    /// is that of an event, which can be closed, and nothing else that one does with pipes.
+    /// The handle is closed at once, because it would keep the name from the next owner. An event takes its place, which
+    /// can be closed, and supports no operation of a pipe.
     pub(super) fn renew(&mut self) -> io::Result<()> {
         if matches!(self.link, Link::Gone | Link::Reset) && self.origin.is_some() {
             let event = Arc::clone(self.pipe.event());
@@ -235,7 +235,7 @@ impl Stream {
 
 #[cfg(feature = "tokio")]
 impl Stream {
-    /// Prepares for a task; tells the event that is set when it should look again.
+    /// Prepares for a task; returns the event that is set when it should poll again.
     pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
         if self.plain_only {
             return Err(Obstacle::NotOverlapped.into());

@@ -91,7 +91,7 @@ pub(super) fn write_all(raw: &mut Raw, mut bytes: &[u8], wait: Wait<'_>) {
     }
 }
 
-/// Writes until there is no room, and tells how much went.
+/// Writes until there is no room, and returns how much went.
 pub(super) fn fill(raw: &mut Raw) -> usize {
     let mut went = 0;
     for size in [1000, 1] {
@@ -234,7 +234,7 @@ pub(super) fn anonymous_pipe() -> (OwnedHandle, OwnedHandle) {
     let (mut from, mut to) = (null_mut(), null_mut());
     // SAFETY: the handles go to places of their type; the attributes may be null.
     assert_ne!(unsafe { CreatePipe(&raw mut from, &raw mut to, null(), 0) }, 0);
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     let from = unsafe { OwnedHandle::from_raw_handle(from) };
     // SAFETY: as above.
     (from, unsafe { OwnedHandle::from_raw_handle(to) })
@@ -251,7 +251,7 @@ pub(super) fn byte_pipe(overlapped: bool) -> (OwnedHandle, OwnedHandle) {
         CreateNamedPipeW(name.as_ptr(), PIPE_ACCESS_DUPLEX | flags, mode, 1, 4096, 4096, 0, null())
     };
     assert_ne!(server, INVALID_HANDLE_VALUE);
-    // SAFETY: the handle is valid, and nobody else has it.
+    // SAFETY: the handle is valid, and nothing else owns it.
     let server = unsafe { OwnedHandle::from_raw_handle(server) };
     let client = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path).unwrap();
     (server, client.into())

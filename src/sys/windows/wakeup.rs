@@ -1,14 +1,14 @@
-//! A task that is woken when an event is set.
+//! Wakes a task when an event is set.
 //!
-//! Threads of this module wait for the events, and no callback of the system does, which would have to be given an
-//! address. For a wait that is given up is not over at once: Wine calls back even after it has said that nothing will
-//! come (`RtlDeregisterWaitEx` looks whether a callback is pending, and only then keeps the waiting thread from
-//! beginning one), and its waiting thread goes on for a moment with the numbers that it began with. Has such a handle
-//! been closed, then its number may be that of another one by then, and the wait takes what that one was set for. Where
+//! Threads of this module wait for the events, in place of a callback of the system, which would need an
+//! address. A wait that is cancelled does not end at once: Wine may call back even after it has reported that no callback
+//! will come (`RtlDeregisterWaitEx` checks whether a callback is pending, and only then keeps the waiting thread from
+//! beginning one), and its waiting thread goes on for a moment with the numbers that it began with. If such a handle
+//! was closed, another one may have its number by then, and the wait consumes the event of that one. If
 //! that is the handle by which Wine waits for a read, which it closes after the wait, the read finds none.
 //!
-//! Here a thread shares each event that it waits for, so none is closed under it. What it wakes is shared as well: to be
-//! woken late is to look once more in vain.
+//! Here a thread shares each event that it waits for, so none is closed during a wait. Its wakers are shared as well: a
+//! late wake-up only causes one more poll.
 
 use std::fmt;
 use std::io;
@@ -23,16 +23,16 @@ use windows_sys::Win32::System::Threading::INFINITE;
 
 use super::event::{Event, MAX_EVENTS, wait_any};
 
-/// How many wakeups one thread watches: it also waits for an event of its own.
+/// The most wakeups of one thread: it also waits for an event of its own.
 const PLACES: usize = MAX_EVENTS - 1;
 
-/// The milliseconds after which a thread ends that has no wakeup to watch.
+/// The milliseconds after which a thread without wakeups ends.
 const IDLE: u32 = 1000;
 
-/// How long a thread rests that the system lets wait for nothing.
+/// How long a thread sleeps after a wait of the system has failed.
 const REST: Duration = Duration::from_millis(10);
 
-/// The threads that watch wakeups. This is locked before any of them.
+/// The threads that watch wakeups. This lock comes before theirs.
 static WATCHES: Mutex<Vec<Arc<Watch>>> = Mutex::new(Vec::new());
 
 /// Wakes a task whenever an event is set, which it unsets.
@@ -74,35 +74,35 @@ impl fmt::Debug for Wakeup {
     }
 }
 
-/// What a wakeup and the thread that watches it share.
+/// The state that a wakeup shares with its thread.
 struct Post {
-    /// Open as long as either of them is there.
+    /// Open as long as either of them lives.
     event: Arc<Event>,
     waiter: Mutex<Waiter>,
 }
 
-/// Whom to wake.
+/// The waker of a wakeup.
 enum Waiter {
     Nobody,
     Task(Waker),
-    /// The wakeup is gone.
+    /// The wakeup was dropped.
     Gone,
 }
 
 impl Post {
-    /// Wakes the task, after a wait has unset the event; tells whether the wakeup is still there.
+    /// Wakes the task, after a wait has unset the event; returns whether the wakeup still lives.
     fn ring(&self) -> bool {
         let waker = match &*locked(&self.waiter) {
             Waiter::Nobody => None,
             Waiter::Task(waker) => Some(waker.clone()),
             Waiter::Gone => {
-                // Whoever waits for the event now is to see what was set for him.
+                // The event is set again for the thread or task that waits for it now.
                 self.event.set();
                 return false;
             }
         };
         if let Some(waker) = waker {
-            // A waker that panics is the affair of its task, and of no other one.
+            // A waker that panics must affect no other task.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         true
@@ -122,14 +122,14 @@ struct Watch {
 
 /// The wakeups of a thread.
 struct Roll {
-    /// Those that came since it last looked.
+    /// Those added since its last round.
     fresh: Vec<Arc<Post>>,
-    /// How many others it watches.
+    /// The number of others that it watches.
     watched: usize,
 }
 
 impl Watch {
-    /// The thread that watches this wakeup from now on.
+    /// Assigns a thread to this wakeup.
     fn of(post: &Arc<Post>) -> io::Result<Arc<Self>> {
         let mut watches = locked(&WATCHES);
         if let Some(watch) = watches.iter().find(|watch| watch.takes(post)) {
@@ -144,7 +144,7 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Takes the wakeup, if there is a place for it.
+    /// Adds the wakeup, if there is a place for it.
     fn takes(&self, post: &Arc<Post>) -> bool {
         let mut roll = locked(&self.roll);
         let has_place = roll.watched + roll.fresh.len() < PLACES;
@@ -155,10 +155,10 @@ impl Watch {
         has_place
     }
 
-    /// What the thread does, until it has had no wakeup for some time.
+    /// The loop of the thread, until it has had no wakeup for some time.
     fn keep(&self) {
-        // One place is that of the thread's own event. The first that is set goes first, and then is the last: so none
-        // keeps another one waiting for good.
+        // One place is that of the thread's own event. The first that is set is served first, and then moves to the end:
+        // so none delays another one for good.
         let mut places: Vec<Option<Arc<Post>>> = vec![None];
         loop {
             let events = places.iter().map(|place| match place {
@@ -178,7 +178,7 @@ impl Watch {
                 Ok(None) if self.ends() => return,
                 Ok(None) => {}
                 Err(_) => {
-                    // The events are open. Should the system fail all the same, each task looks for itself.
+                    // The events are open. If the system fails all the same, each task polls by itself.
                     self.look(&mut places);
                     for post in places.iter().flatten() {
                         post.ring();
@@ -189,7 +189,7 @@ impl Watch {
         }
     }
 
-    /// Lets go of the wakeups that went, and takes those that came.
+    /// Drops dead wakeups, and takes new ones.
     fn look(&self, places: &mut Vec<Option<Arc<Post>>>) {
         places.retain(|place| !place.as_ref().is_some_and(|post| post.is_gone()));
         let mut roll = locked(&self.roll);
@@ -197,7 +197,7 @@ impl Watch {
         roll.watched = places.len() - 1;
     }
 
-    /// Whether the thread, which watches nothing, is to end: not if a wakeup has just come.
+    /// Whether the thread, which watches none, must end: not if a wakeup has just come.
     fn ends(&self) -> bool {
         let mut watches = locked(&WATCHES);
         let is_idle = locked(&self.roll).fresh.is_empty();
@@ -208,7 +208,7 @@ impl Watch {
     }
 }
 
-/// What is locked here is whole between any two steps, whatever a thread that panicked did.
+/// The locked data is consistent between any two steps, even after a thread panicked.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -314,7 +314,7 @@ mod tests {
     /// While a thread may wait for it, the number of an event is that of no other handle.
     #[test]
     fn an_event_is_open_as_long_as_it_may_be_waited_for() {
-        /// Keeps the thread busy until it is told to go on.
+        /// Keeps the thread busy until it is released.
         struct Busy(Barrier, Barrier);
         impl Wake for Busy {
             fn wake(self: Arc<Self>) {

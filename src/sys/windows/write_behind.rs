@@ -1,22 +1,22 @@
-//! Writing behind whoever asks: what a pipe has no room for yet is written while nobody waits for that.
+//! Writes behind: bytes that a pipe has no room for yet are written while no caller waits.
 
 use std::io;
 use std::os::windows::io::AsHandle;
 
 use super::overlapped::{Outcome, Overlapped};
 
-/// What a task is writing to a pipe, which has a buffer for that.
+/// The pending write of a task to a pipe, which has a buffer for that.
 #[derive(Debug, Default)]
 pub(super) struct WriteBehind {
-    /// How many bytes are being written.
+    /// The number of bytes in flight.
     bytes: usize,
-    /// Whether the end is being said, or was.
+    /// Whether the farewell is in flight, or was written.
     is_ending: bool,
 }
 
 impl WriteBehind {
-    /// Writes from one buffer without waiting. While there is no room, it goes on by itself, and is to be called
-    /// again with the same bytes; with others, what is not written by then is given up.
+    /// Writes from one buffer without waiting. While there is no room, the write goes on by itself; call this
+    /// again with the same bytes. A call with other bytes abandons what is not written by then.
     pub(super) fn write<H: AsHandle>(
         &mut self,
         pipe: &mut Overlapped<H>,
@@ -30,7 +30,7 @@ impl WriteBehind {
         if self.is_ending {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        // A call without bytes would be a message without bytes, which some take for the end.
+        // A call without bytes would be a message without bytes, which some readers take for the end.
         if bytes.is_empty() {
             return Ok(0);
         }
@@ -49,7 +49,7 @@ impl WriteBehind {
         self.go_on(pipe, &[])
     }
 
-    /// Ends what is being written; tells how much of it was.
+    /// Cancels the write in flight; returns how many of its bytes were written.
     pub(super) fn give_up<H: AsHandle>(&mut self, pipe: &mut Overlapped<H>) -> io::Result<usize> {
         self.bytes = 0;
         self.is_ending = false;
@@ -74,7 +74,7 @@ impl WriteBehind {
             };
             let outcome = over.ok_or(io::ErrorKind::WouldBlock)?;
             self.bytes = 0;
-            // Where the thread that began to write has ended, this one begins again.
+            // If the thread that began to write has ended, this one begins again.
             if !outcome.is_cancelled() || outcome.bytes > 0 {
                 return Ok(outcome);
             }

@@ -12,19 +12,19 @@ use super::read_ahead::{AHEAD, Progress, ReadAhead};
 use super::resource_errors;
 use crate::sys::Wait;
 
-/// The writers that are there, the one whose turn it is in front; further ones are let in at any read.
+/// The connected writers, with the next one to read from in front; any read lets further ones in.
 #[derive(Debug)]
 pub(super) struct Writers {
     writers: VecDeque<Writer>,
     turnout: Turnout,
     listener: Arc<Mutex<Instances>>,
-    /// What is set when there is something to do: a writer came, wrote, or left.
+    /// The event that is set when a writer came, wrote, or left.
     event: Arc<Event>,
-    /// What stands for a single handle, which a set has not. Nobody outside of the crate can ask for it.
+    /// The stand-in for a single handle, which a set lacks. No code outside of the crate can get it.
     stand_in: OwnedHandle,
 }
 
-/// What is known of the writers that were here.
+/// The state of the former writers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turnout {
     Awaited,
@@ -46,11 +46,11 @@ impl Writers {
         }
         loop {
             ensure_not_cancelled(wait)?;
-            // Where there is no room for another writer, those that are here are heard all the same.
+            // If there is no room for another writer, the connected ones are read all the same.
             let admitted = self.admit();
             match self.look(buf) {
                 Look::Taken(bytes) => return Ok(bytes),
-                // Whoever sends nothing, over and over, cannot keep us beyond the deadline.
+                // A writer of empty messages cannot delay us beyond the deadline.
                 Look::Again => {
                     remaining(wait.until)?;
                 }
@@ -65,7 +65,7 @@ impl Writers {
         }
     }
 
-    /// Waits until a writer has come, be it one that says nothing, or that has left again.
+    /// Waits until a writer has come, even one that writes nothing, or that has left again.
     pub(super) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         loop {
             ensure_not_cancelled(wait)?;
@@ -84,7 +84,7 @@ impl Writers {
         }
     }
 
-    /// What is set when there is something to look at.
+    /// The event that is set when there is something to read.
     #[cfg(feature = "tokio")]
     pub(super) fn event(&self) -> Arc<Event> {
         Arc::clone(&self.event)
@@ -105,7 +105,7 @@ impl Writers {
         Ok(())
     }
 
-    /// Looks at each writer once, and takes what the first of those that have something has.
+    /// Polls each writer once, and takes the bytes of the first that has some.
     fn look(&mut self, buf: &mut [u8]) -> Look {
         let mut found = Look::Quiet;
         for _ in 0..self.writers.len() {
@@ -125,7 +125,7 @@ impl Writers {
                     self.writers.push_back(writer);
                     found = Look::Again;
                 }
-                // Whatever else goes wrong with one writer is its end, and nobody else's.
+                // Any other error of one writer ends that writer, and no other.
                 Progress::End(_) => {}
             }
         }
@@ -150,14 +150,14 @@ impl AsHandle for Writers {
     }
 }
 
-/// What a look at all writers found.
+/// The result of polling all writers.
 enum Look {
     Taken(usize),
     Again,
     Quiet,
 }
 
-/// One writer, of whom is always being read ahead.
+/// One writer, with a read always in flight.
 #[derive(Debug)]
 struct Writer {
     pipe: Overlapped,
