@@ -326,7 +326,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// It is [`step`](Self::step), and then the message that the end of the stream makes of what is left, if it does: a
     /// last line without a line feed is one, see [`Lines`](super::foreign::Lines). Where such a message does not decode,
-    /// it was cut off: the error of [`message`](Self::message) is [`Truncated`](crate::ErrorKind::Truncated) then.
+    /// it was cut off, unless the codec tells of another cause: the error of [`message`](Self::message) is
+    /// [`Truncated`](crate::ErrorKind::Truncated) then.
     /// Without a further message, [`end`](Self::end) says what the end means.
     ///
     /// ```
@@ -447,7 +448,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// What it means that the current message does not decode.
     #[cold]
     fn undecodable(&self, error: CodecError) -> Error {
-        if self.at_end {
+        if self.at_end && may_be_cut_off(&error) {
             return Error::new(Operation::Receive, FrameError::Truncated { got: self.frame });
         }
         undecodable(error)
@@ -538,6 +539,20 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 #[cold]
 fn undecodable(error: CodecError) -> Error {
     Error::new(Operation::Receive, Cause::Decode(error))
+}
+
+/// Whether it can be for want of bytes that something does not decode: where the codec tells of another cause, more
+/// of them would not help.
+fn may_be_cut_off(error: &CodecError) -> bool {
+    match error {
+        #[cfg(feature = "json")]
+        CodecError::Format(cause) => {
+            let json = cause.downcast_ref::<serde_json::Error>();
+            json.is_none_or(serde_json::Error::is_eof)
+        }
+        CodecError::Trailing { .. } | CodecError::TooDeep { .. } => false,
+        _ => true,
+    }
 }
 
 #[cold]

@@ -173,7 +173,7 @@ pub trait Framing {
     ///
     /// The last [`scan`](Self::scan) has found no frame in these bytes. A framing whose frames carry their length, or
     /// must be ended, keeps to what is here: what is left is a message that was cut off. A message that is found here
-    /// and does not decode is taken for one that was cut off as well.
+    /// and does not decode is taken for one that was cut off as well, unless the codec tells of another cause.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;

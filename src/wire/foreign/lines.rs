@@ -15,9 +15,11 @@ use crate::wire::{Framing, Step};
 ///
 /// The last line of a stream needs no line feed: `printf`, `echo -n` and `jq -j` write none. One that does not decode
 /// was cut off, and is [`Truncated`](crate::ErrorKind::Truncated): so half of a JSON object, array or string is no
-/// message. Half of a text is, and so is half of a number that is a whole line: where writers may be killed in the middle
-/// of such lines, [`require_last_feed`](Self::require_last_feed). A [`TypedConnection`](crate::TypedConnection) and a
-/// service always do: on the other side is this crate, which ends its lines.
+/// message. What is no JSON of the type, whatever may follow, is [`Decode`](crate::ErrorKind::Decode) as in any other
+/// line. Half of a text is a message, and so is half of a number that is a whole line: where writers may be killed in
+/// the middle of such lines, [`require_last_feed`](Self::require_last_feed). A
+/// [`TypedConnection`](crate::TypedConnection) and a service always do: on the other side is this crate, which ends its
+/// lines.
 ///
 /// ```
 /// use typed_pipe::TypedReceiver;
