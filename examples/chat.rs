@@ -1,11 +1,11 @@
-//! A room in which everybody reads what each one types.
+//! A chat room: every client reads the lines of every other one.
 //!
 //! ```sh
 //! cargo run --example chat -- serve /tmp/room
 //! cargo run --example chat -- join /tmp/room ada      # in other terminals
 //! ```
 //!
-//! Try to kill whoever you like: the others are told.
+//! Kill any client: the others get a notice.
 
 use std::collections::HashMap;
 use std::env;
@@ -20,14 +20,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::{Connection, ErrorKind, Handshake, Listener, SendingHalf};
 
-/// What a client says.
+/// A message from a client.
 #[derive(Serialize, Deserialize)]
 enum Say {
     Hello { name: String },
     Line(String),
 }
 
-/// What everybody is told.
+/// A message to every client.
 #[derive(Clone, Serialize, Deserialize)]
 enum Told {
     Joined { name: String },
@@ -35,7 +35,7 @@ enum Told {
     Line { name: String, line: String },
 }
 
-/// Who does not read for so long is not written to any more.
+/// The server drops a client that has not read for this time.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -55,14 +55,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Those who are in the room, by their number.
+/// The clients in the room, by their number.
 #[derive(Default)]
 struct Room(Mutex<HashMap<u64, SendingHalf<Told>>>);
 
 impl Room {
     fn tell(&self, told: &Told) {
         println!("{told}");
-        // A client that is gone, or does not read, costs itself its place and nobody else anything.
+        // A client that is gone, or does not read, loses its own place, and delays no other.
         self.guests().retain(|_, guest| guest.send_timeout(told, PATIENCE).is_ok());
     }
 
@@ -78,7 +78,7 @@ fn serve(path: &str) -> Result<(), Box<dyn Error>> {
     thread::scope(|scope| {
         for (number, client) in (0..).zip(&listener) {
             match client {
-                // A thread each, so that no client keeps another one waiting.
+                // One thread a client, so that no client blocks another.
                 Ok(client) => {
                     let room = &room;
                     scope.spawn(move || {
@@ -94,7 +94,7 @@ fn serve(path: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Brings one client into the room, and passes on what it says until it leaves.
+/// Lets one client into the room, and passes on its lines until it leaves.
 fn entertain(client: Connection, number: u64, room: &Room) -> Result<(), typed_pipe::Error> {
     client.require_same_user()?;
     let handshake = Handshake::new().sending("chat-told/1").receiving("chat-say/1");
@@ -116,7 +116,7 @@ fn entertain(client: Connection, number: u64, room: &Room) -> Result<(), typed_p
     };
     room.tell(&Told::Left { name, how });
     if let Some(guest) = guest {
-        // By which it knows that the room is still open, if it is there at all.
+        // The message shows the client that the room is still open.
         let _ = guest.finish_timeout(PATIENCE);
     }
     Ok(())
@@ -133,7 +133,7 @@ fn join(path: &str, name: &str) -> Result<(), Box<dyn Error>> {
         for line in io::stdin().lines() {
             sender.send(&Say::Line(line?))?;
         }
-        sender.finish()?; // by which the others know that this was meant
+        sender.finish()?; // so the others can tell leaving from a crash
         Ok(())
     });
     loop {

@@ -1,7 +1,7 @@
-//! A process opens what another one may only use: `cargo run --example handover`
+//! Passes a file and a socket to a process that could not open them: `cargo run --example handover`
 //!
-//! The server opens a file and a socket that listens, and passes both to a client process, which it starts. The
-//! client has opened neither, and uses them. With `-- serve PATH` and `-- join PATH` they are two programs.
+//! The server opens a file and a listening socket, starts a client process, and passes both to it. The client uses them
+//! without having opened either. With `-- serve PATH` and `-- join PATH` they are two programs.
 
 use std::env;
 use std::error::Error;
@@ -13,15 +13,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use typed_pipe::{Handles, Listener, TypedConnection, WithHandles};
 
-/// What the server passes on: the fields are the numbers of the handles beside the message.
+/// The message of the server: the fields are the numbers of the handles beside it.
 #[derive(Serialize, Deserialize)]
 struct Opened {
     greeting: u32,
-    /// Sockets do not go this way on Windows.
+    /// Sockets cannot be sent on Windows.
     port: Option<u32>,
 }
 
-/// What the client has done with it.
+/// The report of the client.
 #[derive(Serialize, Deserialize)]
 struct Used {
     greeting: String,
@@ -59,13 +59,13 @@ fn both() -> Done {
     served
 }
 
-/// Opens, passes on, and asks what became of it.
+/// Opens both, passes them on, and prints the client's report.
 fn serve(listener: &Listener) -> Done {
     let client = listener.accept_timeout(Duration::from_secs(60))?;
     client.require_same_user()?;
     let mut client = client.into_typed::<WithHandles<Opened>, Used>()?;
 
-    let mut greeting = tempfile::tempfile()?; // which has no name, so that nobody else can open it
+    let mut greeting = tempfile::tempfile()?; // without a name, so no other process can open it
     greeting.write_all(b"welcome")?;
     greeting.rewind()?;
     let mut handles = Handles::new();
@@ -82,7 +82,7 @@ fn serve(listener: &Listener) -> Done {
     Ok(())
 }
 
-/// Takes what came, as what it must be, and uses it.
+/// Takes the handles by their types, and uses them.
 fn join(path: &str) -> Done {
     let mut server = TypedConnection::<Used, WithHandles<Opened>>::connect(path)?;
     let (opened, mut handles) = server.recv_with_handles()?;
@@ -97,7 +97,7 @@ fn join(path: &str) -> Done {
     Ok(())
 }
 
-/// A port of this machine, which one process opens and another one serves.
+/// A local port, which one process opens and another one serves.
 #[cfg(unix)]
 mod port {
     use std::io::{self, Read, Write};
@@ -112,7 +112,7 @@ mod port {
         Ok((Some(handles.add(listener)), Some(address)))
     }
 
-    /// Comes by the port like any other guest, and notes what it is told.
+    /// Connects to the port like any other visitor, and records the greeting.
     pub(crate) fn visit(address: SocketAddr) -> JoinHandle<io::Result<String>> {
         thread::spawn(move || {
             let mut told = String::new();

@@ -1,7 +1,7 @@
-//! Many processes write to one pipe, some of them are killed, and nothing of the others is lost:
+//! Many processes write to one pipe; some are killed, and the others lose no message:
 //! `cargo run --release --example many_writers -- --writers 8 --messages 100000 --kill`
 //!
-//! `--pipe-size BYTES` asks for another size of the pipe. The exit status tells whether all was well.
+//! `--pipe-size BYTES` requests another pipe size. The program exits with a failure unless every check passes.
 
 use std::collections::HashMap;
 use std::env;
@@ -16,7 +16,7 @@ use typed_pipe::{ErrorKind, OnHangup, PipeOptions, WriteEnd};
 /// The largest text of a message: 1 MiB.
 const LARGEST: u64 = 1 << 20;
 
-/// What a writer sends: the number of the process and of the message, and a text that both tell.
+/// A message: the numbers of the process and of the message, and a text derived from both.
 #[derive(Serialize, Deserialize)]
 struct Message {
     process: u64,
@@ -64,7 +64,7 @@ fn wire() -> Wire<MultiWriter> {
     Wire::default().with_framing(MultiWriter::default().protocol("many_writers 1"))
 }
 
-/// One of the many: sends its messages, and says that this was all.
+/// A writer: sends its messages, and finishes.
 fn write(path: &str, process: u64, messages: u64) -> Result<(), Box<dyn Error>> {
     let end = WriteEnd::at(path)?.open()?;
     let mut sender = end.into_sender_with::<Message, _, _>(wire());
@@ -92,13 +92,13 @@ fn mix(number: u64) -> u64 {
     mixed ^ mixed >> 31
 }
 
-/// A process that writes, as the supervisor sees it.
+/// The supervisor's record of a writer process.
 struct Writer {
     child: Child,
     messages: u64,
-    /// How many have come, each the successor of the one before.
+    /// The number of messages received, in order.
     received: u64,
-    /// After so many it is killed.
+    /// The number of messages after which the writer is killed.
     doomed_at: Option<u64>,
     killed: bool,
 }
@@ -137,7 +137,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         };
     let mut writers = HashMap::new();
     for process in 0..options.writers {
-        // The messages are shared out, and every second writer is to be killed on its way.
+        // The messages are divided among the writers, and every second writer is killed on its way.
         let more = u64::from(process < options.messages % options.writers);
         let messages = options.messages / options.writers + more;
         let doomed = options.kill && process % 2 == 0 && messages > 1;
@@ -160,7 +160,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         };
         totals.bytes += u64::try_from(message.text.len())?;
         let Some(writer) = writers.get_mut(&message.process) else {
-            totals.faults.push(format!("a message of process {}, which is none", message.process));
+            totals.faults.push(format!("a message of unknown process {}", message.process));
             continue;
         };
         if message.number != writer.received
@@ -176,7 +176,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             writer.child.kill()?;
             writer.child.wait()?;
             writer.killed = true;
-            // Its successor sends what it had still to send.
+            // Its successor sends the remaining messages.
             let left = writer.messages - writer.received;
             if left > 0 {
                 writers.insert(next_process, start(next_process, left, None)?);
@@ -184,7 +184,7 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             }
         }
     }
-    // What the killed ones had in the pipe: the rest is cut off.
+    // The killed writers' bytes in the pipe: their last messages are cut off.
     loop {
         match receiver.recv_timeout(Duration::from_millis(100)) {
             Ok(message) => match writers.get_mut(&message.process) {
@@ -219,9 +219,9 @@ fn supervise(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         totals.faults.push(format!("{} messages cut off", totals.cut));
     }
     println!("{next_process} writers, {} of them killed and replaced", totals.killed);
-    println!("{} messages of writers that lived, in order, none missing", totals.from_survivors);
-    println!("{} messages of writers that were killed, in order", totals.from_killed);
-    println!("{} messages cut off by a kill, and told of", totals.cut);
+    println!("{} messages of the other writers, in order, none missing", totals.from_survivors);
+    println!("{} messages of killed writers, in order", totals.from_killed);
+    println!("{} messages cut off by a kill, and reported", totals.cut);
     println!("{:.1} MB in {seconds:.1} s", totals.bytes as f64 / 1e6);
     for fault in &totals.faults {
         println!("FAULT: {fault}");

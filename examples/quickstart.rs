@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut sender = TypedSender::<Reading>::connect(path)?;
         sender.send(&Reading { sensor: "kitchen".into(), celsius: 21.5 })?;
         sender.send(&Reading { sensor: "roof".into(), celsius: -3.25 })?;
-        sender.finish()?; // the receiver can tell this end from a crash
+        sender.finish()?; // the receiver distinguishes this from a crash
         return Ok(());
     }
     // The parent owns the pipe: its name is removed when the last of it is dropped.

@@ -1,4 +1,4 @@
-//! Receives lines of JSON that a shell writes, one writer after the other.
+//! Receives lines of JSON from a shell, one writer after the other.
 //!
 //! ```sh
 //! cargo run --features json --example shell -- /tmp/orders 60     # ends after 60 idle seconds
@@ -25,7 +25,7 @@ enum Order {
 /// A message ends where its line ends.
 struct Lines;
 
-/// A longer line is cut: its pieces are no orders, and are told as errors.
+/// The limit of a line. A longer line is cut: its pieces are no orders, and are reported as errors.
 const LONGEST: usize = 64 << 10;
 
 impl Framing for Lines {
@@ -72,7 +72,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!("    echo '{{\"id\":1}}' > {}", pipe.path());
     println!("    echo '{{\"quit\":true}}' > {}", pipe.path());
 
-    // Each `echo` opens the pipe and closes it again: that is no end, but a pause.
+    // Each `echo` opens the pipe and closes it again: that is a pause, not the end.
     let end = pipe.reader().on_hangup(OnHangup::NextWriter).open();
     let end = end.map_err(typed_pipe::Error::from)?;
     let mut orders = end.into_receiver_with::<Order, _, _>(Wire::new(Lines, Json));

@@ -20,7 +20,7 @@ use std::{env, thread};
 use typed_pipe::state::Allocated;
 use typed_pipe::{Pipe, PipePath};
 
-/// A program that runs on and has not opened a pipe by then is given up.
+/// The time a running program has to open a pipe.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
@@ -78,7 +78,7 @@ fn exchange(
     input: Pipe<Allocated>,
     output: Pipe<Allocated>,
 ) -> Result<(), Box<dyn Error>> {
-    // The reader first: it waits for nobody, and many a program opens its output before its input.
+    // The reader first: opening it does not wait, and many programs open their output before their input.
     let mut output = output.into_reader().open()?;
     let mut input = input.into_writer().open_with_timeout(child, PATIENCE)?;
     thread::scope(|scope| {
@@ -86,7 +86,7 @@ fn exchange(
         output.wait_for_peer_timeout(child, PATIENCE)?;
         io::copy(&mut output, &mut io::stdout().lock())?;
         match feeding.join() {
-            // A program need not read all.
+            // A program may stop reading early.
             Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
-//! A queue of tasks: a service does them, a client process hands them in, and what comes of them goes to a pipe of its
-//! own: `cargo run --example tasks`
+//! A task queue: a client process submits tasks, a service runs them, and their outcomes go to another pipe: `cargo run
+//! --example tasks`
 //!
-//! The service ends after ten tasks, after five seconds without one, or when it is told to shut down.
+//! The service ends after ten tasks, after five seconds without one, or at a request to shut down.
 
 use std::env;
 use std::error::Error;
@@ -21,7 +21,7 @@ enum Task {
     ShutDown,
 }
 
-/// What came of a task.
+/// The outcome of a task.
 #[derive(Debug, Serialize, Deserialize)]
 enum Outcome {
     Mean(f64),
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Does the tasks of all clients, and sends what came of them to a pipe.
+/// Runs the tasks of all clients, and sends the outcomes to a pipe.
 fn serve() -> Result<(), Box<dyn Error>> {
     let token = CancelToken::new()?;
     let service = Service::<Task, ()>::temporary()?
@@ -86,7 +86,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
     if client.success() { Ok(()) } else { Err("the client failed".into()) }
 }
 
-/// Hands in tasks, one of which fails.
+/// Submits tasks, one of which fails.
 fn hand_in(path: &str) -> Result<(), Box<dyn Error>> {
     let options = typed_pipe::ClientOptions::new().protocol("tasks/1").max_attempts(3);
     let client: Client<Task, ()> = options.connect_timeout(path, Duration::from_secs(5))?;

@@ -1,7 +1,7 @@
-//! Several sensors, each a process of its own, and one collector, all in tasks of tokio. Ctrl-C ends all of them,
-//! and then the counts are told: `cargo run --features tokio --example telemetry`
+//! Several sensors, each a process of its own, and one collector, all in tasks of tokio. Ctrl-C ends all of them, and
+//! then the collector prints the counts: `cargo run --features tokio --example telemetry`
 //!
-//! `--sensors NUMBER` starts more of them, and `--readings NUMBER` ends each after so many.
+//! `--sensors NUMBER` starts more of them, and `--readings NUMBER` ends each after that many.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,7 +17,7 @@ use tokio::time::interval;
 use typed_pipe::wire::{MultiWriter, Wire};
 use typed_pipe::{ErrorKind, Pipe, WriteEnd};
 
-/// What a sensor sends.
+/// A message from a sensor.
 #[derive(Serialize, Deserialize)]
 struct Reading {
     sensor: u32,
@@ -25,7 +25,7 @@ struct Reading {
     celsius: f64,
 }
 
-/// What has come from one sensor.
+/// The counts of one sensor.
 #[derive(Default)]
 struct Series {
     count: u64,
@@ -82,7 +82,7 @@ async fn sense(path: &str, sensor: u32, readings: u64) -> Outcome {
     Ok(())
 }
 
-/// Starts the sensors, and receives from all of them until each has said that this was all.
+/// Starts the sensors, and receives from all of them until each has finished.
 async fn collect(sensors: u32, readings: u64) -> Outcome {
     let pipe = Pipe::temporary()?;
     let path = pipe.path().to_string();
@@ -97,12 +97,12 @@ async fn collect(sensors: u32, readings: u64) -> Outcome {
     let mut series = BTreeMap::<u32, Series>::new();
     let mut interrupted = false;
     let how = loop {
-        // Either may be dropped at any time: no reading is lost by that.
+        // Either future may be dropped at any time without losing a reading.
         let received = tokio::select! {
             received = receiver.recv() => received,
             _ = &mut interrupt, if !interrupted => {
                 interrupted = true;
-                // The sensors end by that. What they have sent until then is still received.
+                // That ends the sensors. Readings sent until then are still received.
                 children.iter_mut().for_each(|child| drop(child.stdin.take()));
                 continue;
             }

@@ -1,11 +1,11 @@
-//! Sends a file to another process, piece by piece, and compares what arrived with what was sent.
+//! Sends a file to another process, piece by piece, and compares the received file with the original.
 //!
 //! ```sh
 //! cargo run --release --example transfer -- FILE [COPY]
 //! ```
 //!
 //! The sender makes the pipe and starts this program again as the receiver, which writes COPY if it is
-//! given. Whichever of the two is killed, the other one ends at once with an error that says so.
+//! given. If one of the two is killed, the other one ends at once with an error that names the cause.
 
 use std::env;
 use std::error::Error;
@@ -22,11 +22,11 @@ use sha2::{Digest, Sha256};
 use typed_pipe::state::{Allocated, Open};
 use typed_pipe::{ErrorKind, Message, Pipe, ReadEnd, WriteEnd};
 
-/// What travels: the beginning, any number of chunks, and the end, without which nothing is complete.
+/// A message: the beginning, any number of chunks, and the end, without which the transfer is incomplete.
 #[derive(Serialize, Deserialize)]
 #[serde(bound(serialize = "B: AsRef<[u8]>"))]
 enum Part<B> {
-    /// The size is for the eye: files may grow while they are read.
+    /// The size is for display only: files may grow while they are read.
     Begin {
         name: String,
         size: u64,
@@ -42,17 +42,17 @@ impl Message for Part<Vec<u8>> {
     type Ref<'a> = Part<&'a [u8]>;
 }
 
-/// serde takes a slice for a sequence of numbers, and would write them one by one.
+/// serde treats a slice as a sequence of numbers, and would write them one by one.
 fn in_one_piece<B: AsRef<[u8]>, S: Serializer>(chunk: &B, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_bytes(chunk.as_ref())
 }
 
 const CHUNK: usize = 256 << 10;
 
-/// How long the two wait for each other in the beginning.
+/// The time that the two wait for each other at the start.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What makes this program the receiver, in place of FILE.
+/// The argument that makes this program the receiver, in place of FILE.
 const RECEIVE: &str = "--receive";
 
 type Done = Result<(), Box<dyn Error>>;
@@ -107,7 +107,7 @@ fn send(file: &Path, copy: Option<OsString>) -> Done {
     drop(sender);
     bar.finish_and_clear();
 
-    // A one-way pipe carries no answer. That all was taken is told by the end of the other process.
+    // A one-way pipe carries no answer. The exit status of the receiver confirms the transfer.
     let status = receiver.wait()?;
     if !status.success() {
         return Err(format!("the receiver failed: {status}").into());
@@ -135,9 +135,9 @@ fn open(
 
 /// Removes the name of a pipe whose two ends are open, and leaves them connected.
 ///
-/// An owner that is killed with `kill -9` cannot remove anything. From here on there is nothing to
-/// remove: only in the milliseconds before, it leaves a folder `typed-pipe-…` with an empty pipe among
-/// the temporary files. On Windows pipes are no files, and none is ever left.
+/// An owner that is killed with `kill -9` cannot remove anything. From here on there is nothing to remove. Only if
+/// killed in the milliseconds before, it leaves a folder `typed-pipe-…` with an empty pipe among the temporary files.
+/// On Windows pipes are no files, and none is ever left.
 #[cfg(unix)]
 fn without_a_name(
     end: WriteEnd<Open, Pipe<Allocated>>,
@@ -177,7 +177,7 @@ fn receive(path: &OsString, copy: Option<OsString>) -> Done {
     }
 }
 
-/// A bar on a terminal. Elsewhere nothing is drawn.
+/// A progress bar on a terminal; elsewhere nothing is drawn.
 fn progress(size: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
     ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

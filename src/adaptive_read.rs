@@ -1,4 +1,4 @@
-//! How soon a reading end asks the system again.
+//! The pace at which a reading end calls the system.
 
 use std::hint;
 use std::io;
@@ -12,12 +12,12 @@ use crate::sys::{WaitLimit, sleeps};
 pub enum Pace {
     /// Bytes may gather for a moment before a read, where that pays.
     Gathering(Gathering),
-    /// A read that has to wait tries again and again for so long.
+    /// A read that has to wait polls for this time.
     Spinning(Duration),
 }
 
 impl Pace {
-    /// Reads, and lets some time pass before that or instead of sleeping.
+    /// Reads, with a pause before it, or polling instead of sleeping.
     pub(crate) fn read(
         &mut self,
         until: WaitLimit,
@@ -44,28 +44,28 @@ impl Default for Pace {
     }
 }
 
-/// Finds out whether reads bring more if there is a short pause before each.
+/// Measures whether reads return more bytes after a short pause.
 ///
 /// A reader that is as fast as its writer finds one small message at each read, and the two get in each other's way at
 /// the kernel's lock of the pipe, message for message: together they are several times slower than either
-/// alone. A pause as long as a few writes mends that. So where reads bring little and need not sleep for it, a pause is
-/// tried now and then, and what it brings is compared. Reads that sleep are left alone: a pause would only keep the
-/// processor from the other side.
+/// alone. A pause as long as a few writes cures that. So where reads return little without sleeping, a pause is tried
+/// now and then, and its gain is compared. Reads that sleep get no pause: it would only keep the processor from the
+/// writer.
 #[derive(Clone, Debug)]
 pub struct Gathering {
-    /// Reads without a pause, and what they brought.
+    /// Reads without a pause, and the bytes they returned.
     reads: usize,
     bytes: usize,
-    /// How often the thread had slept before the first of them.
+    /// How often the thread had slept before the first of these reads.
     sleeps: Option<usize>,
-    /// After so many of them a pause may be tried.
+    /// The number of reads after which a pause may be tried.
     window: usize,
     /// When the last read ended, if the next one is to come after a pause.
     since: Option<Instant>,
 }
 
 impl Gathering {
-    /// Lets bytes gather, if that is to be; says whether it was.
+    /// Pauses if a pause is due; returns whether it did.
     fn pause(&self) -> bool {
         let Some(since) = self.since else { return false };
         while since.elapsed() < PAUSE {
@@ -74,7 +74,7 @@ impl Gathering {
         true
     }
 
-    /// Notes what a read has brought, after a pause or without one.
+    /// Notes the result of a read, after a pause or without one.
     fn note(&mut self, bytes: usize, paused: bool, sleeps: impl FnOnce() -> Option<usize>) {
         if paused {
             if bytes / WORTH >= self.bytes / self.reads.max(1) {
@@ -97,14 +97,14 @@ impl Gathering {
         }
     }
 
-    /// Whether reads bring little and need not sleep for it.
+    /// Whether reads return little without sleeping.
     fn is_worth_a_try(&self, sleeps: Option<usize>) -> bool {
         let slept = sleeps.zip(self.sleeps).and_then(|(now, then)| now.checked_sub(then));
         let seldom = slept.is_some_and(|slept| slept < self.reads / SELDOM);
         seldom && self.bytes / self.reads < LITTLE
     }
 
-    /// Looks longer before the next try.
+    /// Lengthens the window before the next try.
     fn begin_anew(&mut self, sleeps: Option<usize>) {
         let window = if self.sleeps.is_none() { FIRST_WINDOW } else { self.window * 2 };
         *self = Self { sleeps, window: window.min(MAX_WINDOW), ..Self::default() };
@@ -117,28 +117,28 @@ impl Default for Gathering {
     }
 }
 
-/// How long bytes may gather: a few writes, and far less than it takes to sleep and to be woken.
+/// The length of a pause: a few writes, and far less than sleeping and waking take.
 const PAUSE: Duration = Duration::from_micros(2);
 
-/// How many times as much a read must bring for the pause before it.
+/// The factor by which a pause must increase the bytes of a read.
 const WORTH: usize = 2;
 
-/// Reads that bring less than this could bring more.
+/// Reads that return fewer bytes than this may gain from a pause.
 const LITTLE: usize = 4096;
 
-/// Fewer than one of so many reads sleeps.
+/// Reads rarely sleep if fewer than one in this many does.
 const SELDOM: usize = 4;
 
-/// After so many reads the first pause may be tried.
+/// The number of reads before the first pause.
 const FIRST_WINDOW: usize = 16;
 
-/// Tries that do not pay become as rare as this.
+/// The largest window between tries that do not pay.
 const MAX_WINDOW: usize = 1024;
 
-/// No clock reaches the end of some durations. Whoever spins for a day may as well begin anew.
+/// Polling ends after a day at most: no clock reaches the end of some durations.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When to stop spinning; `None` where there is nothing to wait for.
+/// When polling ends; `None` where there is nothing to wait for.
 fn spin_end(time: Duration, until: WaitLimit) -> Option<Instant> {
     let end = Instant::now().checked_add(time.min(A_DAY))?;
     match until {
@@ -156,7 +156,7 @@ fn spin(
     loop {
         match read(WaitLimit::Now) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            // The one that is waited for may have no other processor.
+            // The writer may have no other processor.
             Err(_) if Instant::now() < end => thread::yield_now(),
             Err(_) => return read(until),
             Ok(bytes) => return Ok(bytes),
@@ -177,7 +177,7 @@ mod tests {
         paused
     }
 
-    /// How many reads go without a pause before the next one with it.
+    /// The number of reads before the next pause.
     fn reads_before_a_pause(gathering: &mut Gathering, bytes: usize) -> usize {
         (0..).take_while(|_| !read(gathering, bytes)).count()
     }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_pause_that_pays_is_kept() {
         let mut gathering = Gathering::default();
-        // The first ones tell how often the thread has slept.
+        // The first reads measure how often the thread sleeps.
         for _ in 0..2 * FIRST_WINDOW {
             assert!(!read(&mut gathering, 40));
         }

@@ -17,7 +17,7 @@ use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complet
 use crate::sys::{Raw, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
 
-/// The end of a pipe that is read from.
+/// The reading end of a pipe.
 ///
 /// ```
 /// use typed_pipe::state::{Allocated, Closed, Open};
@@ -32,13 +32,13 @@ use crate::wait::{CancelToken, waiting};
 /// ```
 pub type ReadEnd<S = Open, P = PipePath> = End<Read, S, P>;
 
-/// The end of a pipe that is written to.
+/// The writing end of a pipe.
 ///
 /// ```
 /// use typed_pipe::state::Closed;
 /// use typed_pipe::{Error, Pipe, WriteEnd};
 ///
-/// /// Writes a line, and leaves until the next time.
+/// /// Writes a line, and closes the end until the next one.
 /// fn log(end: WriteEnd<Closed>, line: &[u8]) -> Result<WriteEnd<Closed>, Error> {
 ///     let mut open: WriteEnd = end.open()?;
 ///     open.write(line)?;
@@ -56,19 +56,19 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 
 /// One end of a pipe, in this process.
 ///
-/// The parameters say all that matters: the direction `D` ([`Read`] or [`Write`]), the state `S`
+/// The type has three parameters: the direction `D` ([`Read`] or [`Write`]), the state `S`
 /// ([`Closed`] or [`Open`]), and what the end holds of its pipe, `P`:
 ///
-/// | `P` | the end is that of | made by |
+/// | `P` | owner of the end | made by |
 /// |---|---|---|
-/// | [`PipePath`] | a client, who knows a path and no more | [`End::at`] |
+/// | [`PipePath`] | a client, which knows only the path | [`End::at`] |
 /// | [`Pipe<Allocated>`](crate::Pipe) | the owner of the pipe | [`Pipe::into_reader`](crate::Pipe::into_reader), [`into_writer`](crate::Pipe::into_writer) |
-/// | `&mut Pipe<Allocated>` | the owner, who keeps the pipe | [`Pipe::reader`](crate::Pipe::reader), [`writer`](crate::Pipe::writer) |
-/// | [`Unnamed`] | whoever made the handle | `TryFrom<OwnedFd>`, `TryFrom<OwnedHandle>` |
+/// | `&mut Pipe<Allocated>` | the owner, which keeps the pipe | [`Pipe::reader`](crate::Pipe::reader), [`writer`](crate::Pipe::writer) |
+/// | [`Unnamed`] | the creator of the handle | `TryFrom<OwnedFd>`, `TryFrom<OwnedHandle>` |
 /// | [`ConnectionHalf`](crate::ConnectionHalf) | one side of a [`Connection`](crate::Connection) | [`Connection::split`](crate::Connection::split) |
 /// | [`Erased`] | any of these | [`End::erase`] |
 ///
-/// What a state or a direction does not have, does not compile:
+/// Using an operation that the state or the direction does not have does not compile:
 ///
 /// ```compile_fail,E0599
 /// let end = typed_pipe::ReadEnd::at("/run/app/jobs")?;
@@ -112,12 +112,12 @@ pub type WriteEnd<S = Open, P = PipePath> = End<Write, S, P>;
 ///
 /// An end moves bytes. [`into_sender`](End::into_sender) and [`into_receiver`](End::into_receiver) make
 /// it a channel of typed messages, and [`into_text`](End::into_text) one of lines of text.
+/// # A program as the peer
 ///
-/// # A program as the other side
-///
-/// A program such as gzip takes the path of a pipe as an argument, for a file to read or to write. Should it end
-/// before it opens the pipe, nobody ever does: [`open_with`](End::open_with) and
+/// A program such as gzip takes the path of a pipe as an argument, for a file to read or to write. If it exits before
+/// it opens the pipe, the wait for it would never end: [`open_with`](End::open_with) and
 /// [`wait_for_peer`](End::wait_for_peer) watch it while they wait.
+#[doc(alias("fd", "file descriptor"))]
 pub struct End<D, S, P = PipePath> {
     // In this order: the handle is closed before the name goes.
     state: S,
@@ -126,7 +126,7 @@ pub struct End<D, S, P = PipePath> {
     direction: PhantomData<D>,
 }
 
-/// What does not change when an end is opened and closed.
+/// The settings of an end, which opening and closing keep.
 #[derive(Clone, Debug, Default)]
 struct Settings {
     token: Option<CancelToken>,
@@ -135,7 +135,7 @@ struct Settings {
     pace: Pace,
 }
 
-/// What a reading end takes the end of its writers for.
+/// How a reading end treats the hang-up of its last writer.
 ///
 /// ```
 /// use std::thread;
@@ -157,28 +157,28 @@ struct Settings {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("EOF", "POLLHUP", "EndOfWriters"))]
 pub enum OnHangup {
-    /// The end of the stream: when the last writer has left, nothing more is read.
+    /// The end of the stream: after the last writer has hung up, nothing more is read.
     #[default]
     EndOfStream,
     /// A pause: the end waits for the next writer, without using the processor.
     ///
-    /// Each time the last writer leaves, one read returns `Ok(0)`, and the next one waits. A
-    /// [`TypedReceiver`](crate::TypedReceiver) waits by itself. A message that was cut off is reported,
-    /// and the next writer begins a new one. That holds for writers one after the other: where the next one
-    /// is there before this end has seen the last one go, its bytes follow the cut message at once. The usual
-    /// wire then takes them for the rest of that message; a [`Checked`](crate::wire::Checked) one finds that
-    /// out, and the receiver begins anew when these writers have left; and a [`MultiWriter`](crate::wire::MultiWriter)
-    /// one keeps the writers apart.
+    /// Each time the last writer hangs up, one read returns `Ok(0)`, and the next one waits. A
+    /// [`TypedReceiver`](crate::TypedReceiver) waits by itself. It reports a truncated message, and the next writer
+    /// begins a new one. That holds for writers one after the other: if the next writer connects before this end has
+    /// seen the last one hang up, its bytes follow the truncated message at once. The default wire then takes them for
+    /// the rest of that message; a [`Checked`](crate::wire::Checked) one detects that, and the receiver begins anew
+    /// once these writers have hung up; a [`MultiWriter`](crate::wire::MultiWriter) one keeps the writers apart.
     ///
-    /// A client's end goes to the pipe that its path leads to by then: where a new owner has taken over, to that of
-    /// the new owner.
+    /// A client's end reopens the pipe at its path: if a new owner has taken over the name, that is the pipe of the new
+    /// owner.
     NextWriter,
 }
 
-/// In place of a pipe: an end that was made of a handle.
+/// The marker of an end made from a handle, in place of a pipe.
 ///
-/// It can be closed, and not be opened again.
+/// Such an end can be closed, but not reopened.
 ///
 /// ```
 /// # #[cfg(unix)] {
@@ -200,9 +200,9 @@ pub enum OnHangup {
 #[non_exhaustive]
 pub struct Unnamed;
 
-/// In place of what an end holds of its pipe, where that is not to be told by its type: see [`End::erase`].
+/// The type-erased owner of an end: see [`End::erase`].
 ///
-/// It holds it all the same: an owner's pipe is removed when the end is dropped.
+/// The end still holds its pipe: an owner's pipe is removed when the end is dropped.
 pub struct Erased(Box<dyn half::PipeRef + Send + Sync>);
 
 impl fmt::Debug for Erased {
@@ -211,7 +211,7 @@ impl fmt::Debug for Erased {
     }
 }
 
-/// What an end holds of its pipe.
+/// The owner of an end: a pipe, its path, or another marker.
 ///
 /// This trait is sealed.
 ///
@@ -245,35 +245,15 @@ impl fmt::Debug for Erased {
 /// ```
 pub trait PipeRef: half::PipeRef {}
 
-/// What an end holds of its pipe, if it can be opened with it.
+/// The pipe, or its path, of an end that can be opened.
 ///
-/// This trait is sealed.
-///
-/// ```
-/// use typed_pipe::state::Closed;
-/// use typed_pipe::{Error, Pipe, Reopen, WriteEnd};
-///
-/// /// Sends one line, and closes the end again, be it a client's or an owner's.
-/// fn tell<P: Reopen>(end: WriteEnd<Closed, P>, line: &str) -> Result<WriteEnd<Closed, P>, Error> {
-///     let mut lines = end.open()?.into_text();
-///     lines.send(line)?;
-///     Ok(lines.into_inner().close())
-/// }
-///
-/// let pipe = Pipe::temporary()?;
-/// let end = WriteEnd::at(pipe.path())?;
-/// let mut lines = pipe.into_reader().open()?.into_text();
-/// let end = tell(end, "one")?;
-/// assert_eq!(lines.recv()?, "one");
-/// # drop(end);
-/// # Ok::<(), Error>(())
-/// ```
+/// This trait is sealed, and hidden in the docs.
 pub trait Reopen: PipeRef + half::Reopen {}
 
 impl<D: Direction> End<D, Closed> {
-    /// The end of a pipe that another process owns, from its path.
+    /// Makes a client's end of the pipe at a path, which another process owns.
     ///
-    /// Nothing is opened yet. A client can open and close its end, and never make or remove the pipe.
+    /// It opens nothing yet. A client can open and close its end, but never make or remove the pipe.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -293,10 +273,10 @@ impl<D: Direction> End<D, Closed> {
 }
 
 impl<D: Direction, M: Mode> End<D, Closed<M>> {
-    /// Opens the pipe whoever owns it.
+    /// Opens the pipe whichever user owns it.
     ///
-    /// Unless this is said, only a pipe of this user or of the system's administrator is opened: in a
-    /// folder that others can write to, a pipe of another user may be a trap.
+    /// By default, only a pipe of this user or of the system's administrator is opened: in a folder that others can
+    /// write to, a pipe of another user may be a trap.
     ///
     /// ```no_run
     /// use typed_pipe::{ErrorKind, WriteEnd};
@@ -304,7 +284,7 @@ impl<D: Direction, M: Mode> End<D, Closed<M>> {
     /// // The pipe of a service, which runs as a user of its own:
     /// let failed = WriteEnd::at("/run/printer/jobs")?.open().unwrap_err();
     /// assert_eq!(failed.kind(), ErrorKind::NotTrusted);
-    /// let end = failed.into_state().trust_any_owner().open()?; // nobody else can write to `/run/printer`
+    /// let end = failed.into_state().trust_any_owner().open()?; // no other user can write to `/run/printer`
     /// # drop(end);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -334,7 +314,7 @@ impl<D: Direction, P: PipeRef> End<D, Closed, P> {
 }
 
 impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
-    /// Lets a token end whatever this end waits for, its opening included: see [`CancelToken`].
+    /// Lets a token cancel every wait of this end, its opening included: see [`CancelToken`].
     ///
     /// ```
     /// use std::thread;
@@ -351,6 +331,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[doc(alias("select", "interrupt"))]
     pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
         self.settings.token = Some(token.clone());
         self
@@ -362,7 +343,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
 }
 
 impl<M: Mode, P: PipeRef> End<Read, Closed<M>, P> {
-    /// Sets what the end of the writers is taken for: see [`OnHangup`].
+    /// Sets how the hang-up of the last writer is treated: see [`OnHangup`].
     ///
     /// ```
     /// use typed_pipe::{OnHangup, Pipe, WriteEnd};
@@ -371,9 +352,9 @@ impl<M: Mode, P: PipeRef> End<Read, Closed<M>, P> {
     /// let path = pipe.path().clone();
     /// let mut reader = pipe.into_reader().on_hangup(OnHangup::NextWriter).open()?;
     /// for word in ["one", "two"] {
-    ///     WriteEnd::at(&path)?.open()?.write(word.as_bytes())?; // and the writer leaves
+    ///     WriteEnd::at(&path)?.open()?.write(word.as_bytes())?; // then the writer hangs up
     ///     assert_eq!(reader.read(&mut [0; 8])?, 3);
-    ///     assert_eq!(reader.read(&mut [0; 8])?, 0); // tells of that once; unless set, again and again
+    ///     assert_eq!(reader.read(&mut [0; 8])?, 0); // reports the hang-up once; by default, every read does
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -387,11 +368,10 @@ impl<M: Mode, P: PipeRef> End<Read, Closed<M>, P> {
 impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// Opens the end, and waits as long as it takes.
     ///
-    /// A writing end waits until there is a pipe of its name, and a process that reads from it. A reading
-    /// end waits until there is a pipe of its name; it does not wait for a writer: its first read does.
-    /// So it does not matter which process starts first. A name that leads to something else fails at
-    /// once; a pipe that takes the place of another one is noticed. [`try_open`](Self::try_open) does not
-    /// wait; [`open_timeout`](Self::open_timeout) waits for some time.
+    /// A writing end waits until the pipe exists and a process reads from it. A reading end waits until the pipe
+    /// exists; it does not wait for a writer: its first read does. So it does not matter which process starts first. A
+    /// name that leads to something else fails at once; a replaced pipe is noticed. [`try_open`](Self::try_open) does
+    /// not wait; [`open_timeout`](Self::open_timeout) waits for a limited time.
     ///
     /// ```
     /// use std::thread;
@@ -401,23 +381,24 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// let path = pipe.path().clone();
     /// let client = thread::spawn(move || WriteEnd::at(path)?.open()?.write(b"hello")); // waits for the reader
     ///
-    /// let mut end = pipe.into_reader().open()?; // waits for nobody
-    /// assert_eq!(end.read(&mut [0; 8])?, 5); // this does
+    /// let mut end = pipe.into_reader().open()?; // does not wait for a writer
+    /// assert_eq!(end.read(&mut [0; 8])?, 5); // the read does
     /// # client.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, the future owns the end: where it is dropped, the end is, and with it what the end holds of its
-    /// pipe. [`open_timeout`](Self::open_timeout) hands it back.
+    /// In the mode `Tokio`, the future owns the end: dropping the future drops the end, and with it an owner's pipe.
+    /// [`open_timeout`](Self::open_timeout) gives the end back.
     ///
     /// # Errors
     ///
-    /// In each the closed end is given back.
+    /// Each gives back the closed end.
     ///
-    /// - [`InUse`](crate::ErrorKind::InUse): another end reads from it. Two would take each other's bytes.
+    /// - [`InUse`](crate::ErrorKind::InUse): another end reads from the pipe. Two readers would take each other's
+    ///   bytes.
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the name leads to something else, or to another pipe
     ///   than the owner's.
-    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to somebody else.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the pipe belongs to another user.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not open it.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`cancelled_by`](Self::cancelled_by).
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
@@ -433,13 +414,12 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     ///
     /// ## Windows
     ///
-    /// The owner of the pipe is the server, which listens from the time the pipe is made. Its reading end
-    /// reads from any number of clients, and does not wait to be opened; its writing end writes to one
-    /// client, and waits for that.
+    /// The owner of the pipe is the server, which listens from the time the pipe is made. Its reading end reads from
+    /// any number of clients, and opens without waiting; its writing end writes to one client, and waits for it.
     ///
-    /// A client connects with `CreateFileW`, and nobody can act in its name (`SECURITY_IDENTIFICATION`). As
-    /// soon as the pipe is made, eight clients can connect, whether the owner has opened its end or not; what
-    /// it writes is kept for that end. The next waits until the owner reads; the tries are 1 to 20
+    /// A client connects with `CreateFileW`, and the server cannot impersonate it (`SECURITY_IDENTIFICATION`). As
+    /// soon as the pipe is made, eight clients can connect, whether the owner has opened its end or not; bytes that a
+    /// client writes are kept for that end. The next client waits until the owner reads; the tries are 1 to 20
     /// milliseconds apart.
     pub fn open(
         self,
@@ -447,7 +427,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
         M::run(self.opening(WaitLimit::Done))
     }
 
-    /// Opens the end if that takes no waiting.
+    /// Opens the end without waiting.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
@@ -468,12 +448,12 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// Those of [`open`](Self::open), and:
     ///
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no pipe of this name.
-    /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): nobody reads from it yet.
+    /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): no reader has it open yet.
     pub fn try_open(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         complete(self.opening(WaitLimit::Now))
     }
 
-    /// Opens the end, and waits for some time at most.
+    /// Opens the end, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -523,7 +503,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
 impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
     /// Closes the end.
     ///
-    /// This cannot fail. What was written stays in the pipe for a reader that has it open.
+    /// Closing cannot fail. Written bytes stay in the pipe for a reader that has it open.
     ///
     /// ```
     /// use typed_pipe::{Pipe, WriteEnd};
@@ -543,10 +523,11 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         self.with_state(Closed { mode: PhantomData })
     }
 
-    /// The end without the type of what it holds of its pipe: ends of an owner, of a client, of a connection and of a
-    /// handle are of one type then.
+    /// Erases the type of the owner: ends of an owner, of a client, of a connection and of a handle then share one
+    /// type.
     ///
-    /// It holds that as before, and gives it back no more: it can be read or written, and closed by dropping it.
+    /// The end holds its pipe as before, but does not give it back: it can be read or written, and dropping it closes
+    /// it.
     ///
     /// ```
     /// use typed_pipe::state::Open;
@@ -565,6 +546,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("dyn", "type erasure"))]
     pub fn erase(self) -> End<D, Open<M>, Erased>
     where
         P: Send + Sync + 'static,
@@ -573,9 +555,9 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         End { state, held: Erased(Box::new(held)), settings, direction }
     }
 
-    /// The size of the pipe's buffer in bytes, as the system has it.
+    /// The size of the pipe's buffer in bytes, as the system reports it.
     ///
-    /// It may be another than was asked for, and it is filled earlier when many small pieces lie in it.
+    /// It may differ from the requested size, and many small writes fill it earlier.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe};
@@ -590,18 +572,18 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not report it.
     ///
     /// # Platform-specific behavior
     ///
     /// ## Unix
     ///
-    /// Known on Linux alone.
+    /// Only Linux reports it.
     pub fn buffer_size(&self) -> Result<usize, Error> {
         self.raw().buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
-    /// What is open.
+    /// The open handle.
     pub(crate) fn raw(&self) -> &Raw {
         M::raw(self.io())
     }
@@ -610,7 +592,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         M::raw_mut(self.io_mut())
     }
 
-    /// An open end of what is open already.
+    /// Makes an open end from an open handle.
     pub(crate) fn opened(io: M::Io, held: P, token: Option<CancelToken>) -> Self {
         let settings = Settings { token, ..Settings::default() };
         Self { state: Open { io }, held, settings, direction: PhantomData }
@@ -632,13 +614,13 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         self.state.io
     }
 
-    /// Lets threads wait for it.
+    /// Switches to the blocking mode.
     pub(crate) fn into_mode_blocking(self) -> End<D, Open, P> {
         let (io, rest) = self.into_parts();
         rest.with_state(Open { io: M::release(io) })
     }
 
-    /// What it reads and writes through, and the rest of it, which has nothing open.
+    /// Splits the end into its open handle and the rest.
     pub(crate) fn into_parts(self) -> (M::Io, End<D, (), P>) {
         let Self { state, held, settings, direction } = self;
         (state.io, End { state: (), held, settings, direction })
@@ -646,7 +628,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
 }
 
 impl<D: Direction, P: PipeRef> End<D, Open, P> {
-    /// Lets a mode wait for it.
+    /// Switches to another mode.
     pub(crate) fn into_mode<M: Mode>(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (raw, rest) = self.into_parts();
         match M::adopt(raw, D::WAY, rest.token()) {
@@ -657,7 +639,7 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
         }
     }
 
-    /// Does something that may have to wait with the open end itself.
+    /// Runs an operation that may wait on the open handle.
     pub(crate) fn wait_with<T>(
         &mut self,
         until: WaitLimit,
@@ -668,14 +650,14 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
 }
 
 impl<D: Direction> End<D, Open, Unnamed> {
-    /// An open end of a handle that came from elsewhere.
+    /// Makes an open end from a foreign handle.
     pub(crate) fn unnamed(io: Raw) -> Self {
         Self::opened(io, Unnamed, None)
     }
 }
 
 impl<D, S, P: PipeRef> End<D, S, P> {
-    /// The path of the pipe; `None` for an end that was made of a handle.
+    /// The path of the pipe; `None` for an end made from a handle.
     ///
     /// ```
     /// # #[cfg(unix)]
@@ -715,7 +697,7 @@ impl<D, S, P: PipeRef> End<D, S, P> {
         End { state, held: self.held, settings: self.settings, direction: PhantomData }
     }
 
-    /// The error of a transition that did not come about.
+    /// The error of a failed transition, with the unchanged end in it.
     pub(crate) fn unchanged(self, operation: Operation, error: io::Error) -> TransitionError<Self> {
         let error = self.failed(operation, error);
         TransitionError::new(self, error)
@@ -726,7 +708,7 @@ impl<D, S, P: PipeRef> End<D, S, P> {
     }
 }
 
-// Nothing in an end is pinned, whatever its mode.
+// An end pins none of its fields, in either mode.
 impl<D, S, P> Unpin for End<D, S, P> {}
 
 impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
@@ -752,12 +734,12 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, nothing was read where the future is dropped.
+    /// In the mode `Tokio`, a future that is dropped has read nothing.
     ///
     /// # Errors
     ///
-    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the other side of a connection has left with bytes of this one
-    ///   unread. What it wrote is read before; whether that was all, nobody has said.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the peer of a connection has closed it and left bytes of
+    ///   this side unread. Everything that the peer wrote is read first; whether the peer had more to write is unknown.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
@@ -765,12 +747,11 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     ///
     /// ## Windows
     ///
-    /// The system does not tell of bytes that were left unread, but where the server disconnects the pipe, which no
-    /// program of this crate does.
+    /// The system reports bytes left unread only where the server disconnects the pipe, which this crate never does.
     ///
     /// ## macOS, FreeBSD
     ///
-    /// The system may not tell of them.
+    /// The system may not report them.
     pub fn read(&mut self, buf: &mut [u8]) -> M::Ret<impl Future<Output = Result<usize, Error>>> {
         self.reading(buf, WaitLimit::Done)
     }
@@ -802,7 +783,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
         read.map_err(|error| self.failed(Operation::Receive, error))
     }
 
-    /// Reads some bytes, waiting for some time at most.
+    /// Reads some bytes, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -874,15 +855,15 @@ impl<P: PipeRef> End<Read, Open, P> {
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
     }
 
-    /// Lets each read that has to wait look for bytes again and again, for so long, before it sleeps.
+    /// Lets each read that has to wait poll for bytes for up to `time` before it sleeps.
     ///
-    /// A sleeper must be woken, which takes longer than the rest of a short round trip; one that spins finds the
-    /// bytes at once. It costs a processor, all of it, for up to this time in each read that has to wait: system calls
-    /// that find nothing, one after the other, which let others run in between. It pays where answers come within
+    /// Waking a sleeping thread takes longer than the rest of a short round trip; a thread that polls finds the bytes
+    /// at once. Polling costs a whole processor for up to this time in each read that has to wait: one system call
+    /// after the other finds nothing, and lets other threads run in between. It pays where answers come within
     /// microseconds and a processor is free for each side. Start with 50 microseconds. Off unless this is called.
     ///
     /// Without it, an end may pause for two microseconds before a read, where that lets more small messages gather for
-    /// it: see [what each choice costs](crate::costs). One that spins never does.
+    /// it: see [what each choice costs](crate::costs). An end that polls never pauses.
     ///
     /// ```
     /// use std::time::Duration;
@@ -897,6 +878,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
+    #[doc(alias("spin"))]
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.settings.pace = Pace::Spinning(time);
         self
@@ -904,7 +886,7 @@ impl<P: PipeRef> End<Read, Open, P> {
 }
 
 impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
-    /// Writes some bytes, waiting until there is room; tells how many.
+    /// Writes some bytes, waiting until there is room; returns how many.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
@@ -920,11 +902,11 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, nothing was written where the future is dropped.
+    /// In the mode `Tokio`, a future that is dropped has written nothing.
     ///
     /// # Errors
     ///
-    /// [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
+    /// [`Disconnected`](crate::ErrorKind::Disconnected): no reader is left.
     /// [`Cancelled`](crate::ErrorKind::Cancelled), or [`Io`](crate::ErrorKind::Io).
     ///
     /// # Platform-specific behavior
@@ -937,7 +919,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         self.writing(bytes, WaitLimit::Done)
     }
 
-    /// Writes what there is room for, without waiting; tells how many bytes.
+    /// Writes as many bytes as there is room for, without waiting; returns how many.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
@@ -964,7 +946,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         written.map_err(|error| self.failed(Operation::Send, error))
     }
 
-    /// Writes some bytes, waiting for some time at most; tells how many.
+    /// Writes some bytes, waiting for at most `timeout`; returns how many.
     ///
     /// ```
     /// use std::time::Duration;
@@ -981,7 +963,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     ///         Err(error) => break error,
     ///     }
     /// };
-    /// assert_eq!(late.kind(), ErrorKind::TimedOut); // the pipe is full, and what was written stays in it
+    /// assert_eq!(late.kind(), ErrorKind::TimedOut); // the pipe is full, and keeps what was written
     /// assert!(written > 0);
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -1023,7 +1005,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         M::poll_write(&mut self.state.io, cx, bytes, until, self.settings.token.as_ref())
     }
 
-    /// Writes some bytes, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
+    /// Writes some bytes; with no room, drains up to `limit` incoming bytes for later reads.
     pub(crate) fn poll_write_or_take_in<Q: PipeRef>(
         &mut self,
         incoming: &mut End<Read, Open<M>, Q>,
@@ -1050,7 +1032,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         finished.map_err(|error| self.failed(Operation::Finish, error))
     }
 
-    /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
+    /// Waits until the readers have drained the pipe; `Ok(false)` where the system cannot report that.
     pub(crate) async fn wait_until_taken(&self, until: WaitLimit) -> io::Result<bool> {
         let (raw, token) = (M::raw(&self.state.io), self.settings.token.as_ref());
         M::attempt(until, token, |wait| raw.wait_until_taken(wait)).await
@@ -1133,7 +1115,7 @@ impl<P: PipeRef> io::Write for End<Write, Open, P> {
         self.wait_with(WaitLimit::Done, |io, wait| io.write_vectored(bufs, wait))
     }
 
-    /// Does nothing: what is written is in the pipe.
+    /// Does nothing: written bytes are in the pipe.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -1179,7 +1161,7 @@ impl half::PipeRef for Erased {
     }
 }
 
-/// Whether nothing more comes from this writer, however it left.
+/// Whether the writer has hung up, with or without an error.
 fn is_end(read: &io::Result<usize>) -> bool {
     match read {
         Ok(bytes) => *bytes == 0,
@@ -1187,7 +1169,7 @@ fn is_end(read: &io::Result<usize>) -> bool {
     }
 }
 
-/// The private halves of the traits: they seal them, and name what stays inside of the crate.
+/// The private halves of the traits: they seal them, and keep the internal methods inside the crate.
 pub(crate) mod half {
     use std::io;
 

@@ -5,10 +5,11 @@ use std::fs::File;
 use crate::error::{Error, Obstacle, Operation};
 use crate::sys::{self, Handle};
 
-/// Handles that go beside a message, or that came with one.
+/// The handles that go, or came, beside a message.
 ///
-/// They have numbers, from 0 on in the order in which they were [added](Self::add), by which the message itself can
-/// speak of them. Each is [taken](Self::take) as what it is expected to be. Those that nobody takes are closed.
+/// Handles have numbers, from 0 on in the order in which they were [added](Self::add), by which the message can refer
+/// to them. [`take`](Self::take) checks that a handle is of the expected type. Dropping this closes the handles not
+/// taken.
 ///
 /// ```
 /// use std::fs::File;
@@ -43,15 +44,16 @@ use crate::sys::{self, Handle};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
+#[doc(alias("SCM_RIGHTS", "fd", "file descriptor"))]
 pub struct Handles {
     handles: Vec<Option<Handle>>,
 }
 
 impl Handles {
-    /// So many handles may go with one message.
+    /// The most handles of one message.
     pub const MAX: usize = sys::MAX_HANDLES;
 
-    /// No handles yet.
+    /// Makes an empty set of handles.
     ///
     /// ```
     /// use typed_pipe::{Connection, Handles, WithHandles};
@@ -59,16 +61,16 @@ impl Handles {
     /// let (one, _other) = Connection::pair()?;
     /// let (_, writer) = one.split();
     /// let mut sender = writer.into_sender::<WithHandles<u32>>();
-    /// sender.send_with_handles(&7, &mut Handles::new())?; // such a message may go without any
+    /// sender.send_with_handles(&7, &mut Handles::new())?; // handles are optional
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a handle, and tells its number.
+    /// Adds a handle, and returns its number.
     ///
-    /// Files, and the ends and connections of this crate, can be added as they are, and on Unix all that is an
+    /// Files, and the ends and connections of this crate, can be added, and on Unix everything that converts into an
     /// `OwnedFd`, such as the sockets of the standard library.
     ///
     /// ```
@@ -80,7 +82,7 @@ impl Handles {
     /// # let (log, file) = (tempfile::tempfile()?, tempfile::tempfile()?);
     /// let log: u32 = handles.add(log); // a `File`; the number goes into the message
     /// assert_eq!((log, handles.add(connection)), (0, 1));
-    /// let log: File = handles.take(log)?; // the other side does this
+    /// let log: File = handles.take(log)?; // the receiving process does this
     /// # drop((log, file));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -90,9 +92,9 @@ impl Handles {
         number
     }
 
-    /// Takes the handle of a number, if it is what is expected.
+    /// Takes the handle of a number, if it is of the expected type.
     ///
-    /// What a handle is has been chosen by the other side: that it is a file, or the end of a pipe, is checked here.
+    /// The peer has chosen the type of a handle: this checks that it is a file, or the end of a pipe.
     ///
     /// ```
     /// use std::fs::File;
@@ -103,18 +105,18 @@ impl Handles {
     /// let error = handles.take::<Connection>(number).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::NotAPipe);
     ///
-    /// let file: File = handles.take(number)?; // it was still there
-    /// assert_eq!(handles.take::<File>(number).unwrap_err().kind(), ErrorKind::Mismatch); // it is taken
+    /// let file: File = handles.take(number)?; // still there
+    /// assert_eq!(handles.take::<File>(number).unwrap_err().kind(), ErrorKind::Mismatch); // taken before
     /// # drop(file);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// In each the handle stays where it is.
+    /// After each, the handle stays in place.
     ///
-    /// - [`Mismatch`](crate::ErrorKind::Mismatch): there is no handle of this number, it was taken before, or it is
-    ///   something else.
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): there is no handle of this number, it was taken before, or it is of
+    ///   another type.
     /// - Those of the conversion, for ends and connections: [`NotAPipe`](crate::ErrorKind::NotAPipe),
     ///   [`WrongDirection`](crate::ErrorKind::WrongDirection).
     pub fn take<T: FromHandle>(&mut self, number: u32) -> Result<T, Error> {
@@ -128,7 +130,7 @@ impl Handles {
         })
     }
 
-    /// How many handles there are, those that were taken included.
+    /// The number of handles, taken ones included.
     ///
     /// ```
     /// use std::fs::File;
@@ -140,14 +142,14 @@ impl Handles {
     /// }
     /// handles.take::<File>(0)?;
     /// assert_eq!(handles.len(), 2);
-    /// assert!(handles.len() <= Handles::MAX); // as many may go with one message
+    /// assert!(handles.len() <= Handles::MAX); // the limit of a message
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len(&self) -> usize {
         self.handles.len()
     }
 
-    /// Whether there never was one.
+    /// Whether no handle was ever added.
     ///
     /// ```
     /// use std::fs::File;
@@ -164,7 +166,7 @@ impl Handles {
         self.handles.is_empty()
     }
 
-    /// Those that are there, to be passed on.
+    /// Removes the remaining handles, to pass them on.
     pub(crate) fn drain(&mut self) -> Result<Vec<Handle>, Error> {
         let len = self.handles.len();
         if len > Self::MAX {
@@ -185,7 +187,7 @@ impl From<Vec<Handle>> for Handles {
     }
 }
 
-/// What a handle that came with a message can be taken as.
+/// A type that a received handle can be taken as.
 ///
 /// It is implemented for the plain handle of the system, for files, for the ends of pipes and for connections,
 /// and on Unix for the sockets of the standard library. A handle of another kind is refused.
@@ -194,7 +196,7 @@ impl From<Vec<Handle>> for Handles {
 /// use std::fs::File;
 /// use typed_pipe::{Error, FromHandle, Handles};
 ///
-/// /// All that came with a message, where each is of one kind.
+/// /// All handles of a message, each of one type.
 /// fn take_all<T: FromHandle>(handles: &mut Handles) -> Result<Vec<T>, Error> {
 ///     (0..).take(handles.len()).map(|number| handles.take(number)).collect()
 /// }
@@ -207,7 +209,7 @@ impl From<Vec<Handle>> for Handles {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait FromHandle: Sized {
-    /// Makes it of the handle, or gives the handle back.
+    /// Converts the handle, or gives it back.
     ///
     /// ```
     /// use std::fs::File;
@@ -223,7 +225,7 @@ pub trait FromHandle: Sized {
     ///
     /// # Errors
     ///
-    /// The handle is something else.
+    /// The handle is of another type.
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)>;
 }
 

@@ -1,9 +1,9 @@
 //! Named pipes whose misuse does not compile, and typed channels over them.
 //!
-//! Processes on one machine exchange serde values through the pipes of the system: FIFOs on Unix, named
-//! pipes on Windows; and both ways through Unix domain sockets and named pipes. The states of a pipe and of its
-//! ends are types, so a program that uses them in the wrong order is refused by the compiler; what only shows at
-//! run time is an [`Error`] with a [kind](ErrorKind).
+//! Processes on one machine exchange serde values through the pipes of the system: FIFOs on Unix, named pipes on
+//! Windows; and both ways through Unix domain sockets and named pipes. The states of a pipe and of its ends are types,
+//! so the compiler refuses a program that uses them in the wrong order. What can only fail at run time is an [`Error`]
+//! with a [kind](ErrorKind).
 //!
 //! ```
 //! use std::thread;
@@ -17,7 +17,7 @@
 //! }
 //!
 //! let pipe = Pipe::temporary()?; // or `Pipe::new("/run/app/jobs")?.mkfifo()?`
-//! let path = pipe.path().clone(); // all that the other process must know
+//! let path = pipe.path().clone(); // all that the other process needs
 //!
 //! // The other process, which here is a thread:
 //! let sender = thread::spawn(move || {
@@ -37,47 +37,47 @@
 //!
 //! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::mkfifo`] or
 //!    [`Pipe::temporary`], and owns it; dropping it removes the name. [`PipeOptions`] has the rest.
-//! 2. An [`End`] is one side of it in one process: the owner's, from [`Pipe::into_reader`] and its like, or a
-//!    client's, from a path with [`End::at`]. It is opened, then bytes go through it, and it is closed. What
-//!    is an end of which process, and what each can do, is in a table there.
+//! 2. An [`End`] is one side of it in one process: the owner's, from [`Pipe::into_reader`] and its like, or a client's,
+//!    from a path with [`End::at`]. It is opened, then bytes go through it, and it is closed. A table there lists the
+//!    kinds of ends and what each can do.
 //! 3. A [`TypedSender`] or a [`TypedReceiver`] makes an open end a channel of messages of one type.
 //!
-//! Both ways it is two: a [`Listener`] is the name, at which clients connect; a [`Connection`] is one side in one
-//! process, and becomes a [`TypedConnection`].
+//! Two-way traffic takes two steps: a [`Listener`] is the name at which clients connect; a [`Connection`] is one side
+//! in one process, and becomes a [`TypedConnection`].
 //!
 //! # Where to go next
 //!
 //! | for | see |
 //! |---|---|
 //! | the picture of all states, and what does not compile | [`Pipe`] |
-//! | what opening waits for | [`End::open`] |
+//! | opening an end, and what it waits for | [`End::open`] |
 //! | the end of the stream, and readers that outlive their writers | [`OnHangup`] |
 //! | deadlines | the methods that end in `_timeout`, and those that begin with `try_`, which do not wait |
 //! | ending a wait from another thread, as at a Ctrl-C | [`CancelToken`] |
-//! | the last message: what a sender can know, and how a receiver tells an end from a death | [`TypedSender::finish`], [`Hangup`] |
+//! | whether the last message arrived, and whether a writer finished or died | [`TypedSender::finish`], [`Hangup`] |
 //! | tasks of tokio, with the feature `tokio` | `Tokio` |
 //! | many writers on one pipe | [`wire::MultiWriter`] |
-//! | keeping a channel in a struct: what its type is called | [`TypedReceiver`](TypedReceiver#its-type) |
+//! | naming the type of a channel, to keep it in a struct | [`TypedReceiver`](TypedReceiver#its-type) |
 //! | receiving without copying | [`Message`] |
-//! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] for what is agreed before the first one |
-//! | bytes both ways, and programs that know nothing of this crate | [`Connection`] |
-//! | who is on the other side | [`Peer`] |
+//! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] to agree on protocol and encoding before the first one |
+//! | bytes both ways, and peers that do not use this crate | [`Connection`] |
+//! | the process, user and group of the peer | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | one value, in one call | [`send`], [`receive`] |
-//! | gzip, sort and the like as the other side | [`End::open_with`], [`End::wait_for_peer`] |
+//! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
-//! | what other programs speak | [`wire::foreign`] |
+//! | the formats of other programs | [`wire::foreign`] |
 //! | the bytes, other framings and codecs, peers that are not trusted | [`wire`] |
 //! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
 //! | what each choice costs | [`costs`] |
 //! | what differs between systems | [`platforms`] |
 //! | coming from another library or program | [`migrating`] |
-//! | what can go wrong | [`ErrorKind`], and [`TransitionError`] for a step that failed |
-//! | names, and what stands in the way of two owners of one name | [`PipePath`], [`IfExists`] |
+//! | errors | [`ErrorKind`], and [`TransitionError`] for a step that failed |
+//! | names, and how two owners of one name are prevented | [`PipePath`], [`IfExists`] |
 //! | pipes that were inherited, and the standard streams | [`Unnamed`] |
 //!
-//! What differs between systems stands under a heading of its own at each item. The examples in the
+//! Differences between systems stand under a heading of their own at each item. The examples in the
 //! repository are whole programs of two processes.
 //!
 //! # Features
@@ -89,7 +89,7 @@
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
-//! - `tracing`: what a sender loses when it is dropped is told to the program's subscriber.
+//! - `tracing`: an event for each message that a dropped sender loses.
 //! - `full`: all of these.
 #![warn(missing_docs)]
 #![warn(
@@ -145,7 +145,9 @@ pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
 };
-pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Reopen, Unnamed, WriteEnd};
+#[doc(hidden)] // Generic code may name what it opens; the docs of `End` need no word of it.
+pub use end::Reopen;
+pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
 pub use oneshot::{
@@ -158,9 +160,10 @@ pub use pipe::{Pipe, PipeOptions};
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{IfExists, Peer, User};
-pub use typed_connection::{
-    Handshake, Inbound, Outbound, ReceivingHalf, SendingHalf, TypedConnection,
-};
+pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
+#[doc(hidden)]
+// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
+pub use typed_connection::{Inbound, Outbound};
 pub use wait::CancelToken;
 
 #[cfg(doc)]
@@ -181,7 +184,7 @@ pub mod platforms {}
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
 pub mod when_types_change {}
 
-/// The programs in the README are tested, where all its features are on.
+/// Tests the programs in the README, where all its features are on.
 #[cfg(all(doctest, feature = "service", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

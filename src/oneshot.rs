@@ -12,10 +12,10 @@ use crate::state::complete;
 use crate::wait::within;
 use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 
-/// Sends one value to the pipe at a path, as a client, and says that this was all.
+/// Sends one value to the pipe at a path, as a client, and finishes the stream.
 ///
 /// It waits until there is such a pipe and a process reads from it, and on Linux until that process has taken the
-/// value. The other side is [`receive`], or any [`TypedReceiver`](crate::TypedReceiver) of the type on the usual
+/// value. The peer calls [`receive`], or has any [`TypedReceiver`](crate::TypedReceiver) of the type on the default
 /// wire. For more than one value, keep a [`TypedSender`](crate::TypedSender): it opens the pipe once.
 ///
 /// ```
@@ -37,13 +37,14 @@ use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 /// - [`Disconnected`](crate::ErrorKind::Disconnected): the reader left before it had taken all.
 /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
 /// - Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
+#[doc(alias("oneshot"))]
 pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
     send_timeout(path, value, Duration::MAX)
 }
 
-/// Sends one value as [`send`], and waits for some time at most.
+/// Sends one value as [`send`], and waits for at most `timeout`.
 ///
-/// The time is for the whole: opening, sending, and being taken.
+/// The timeout covers the whole: opening, sending, and the reader taking the value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,15 +52,15 @@ pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<D
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("answer");
-/// let error = typed_pipe::send_timeout(path, &7, Duration::from_millis(10)).unwrap_err(); // nobody receives
+/// let error = typed_pipe::send_timeout(path, &7, Duration::from_millis(10)).unwrap_err(); // no process receives
 /// assert_eq!(error.kind(), ErrorKind::TimedOut);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). Where that is an error of
-/// [`Finish`](crate::Operation::Finish), all is sent, and only not taken yet.
+/// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). A `TimedOut` of the operation
+/// [`Finish`](crate::Operation::Finish) means: the value is sent, but not taken yet.
 pub fn send_timeout<T: Sendable + ?Sized>(
     path: impl AsRef<Path>,
     value: &T,
@@ -68,7 +69,7 @@ pub fn send_timeout<T: Sendable + ?Sized>(
     send_framed(path.as_ref(), value, LengthPrefixed::default(), timeout)
 }
 
-/// Sends one value as [`send`], with a CRC-32: the other side is [`receive_checked`], or a receiver on a
+/// Sends one value as [`send`], with a CRC-32: the peer calls [`receive_checked`], or has a receiver on a
 /// [`Checked`] wire.
 ///
 /// ```
@@ -96,7 +97,7 @@ pub fn send_checked<T: Sendable + ?Sized>(
     send_checked_timeout(path, value, Duration::MAX)
 }
 
-/// Sends one value as [`send_checked`], and waits for some time at most.
+/// Sends one value as [`send_checked`], and waits for at most `timeout`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -122,11 +123,11 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 
 /// Makes the pipe at a path, receives one value, and removes the pipe.
 ///
-/// It waits for a writer, as long as it takes; one that leaves without a message is passed over. The other side is
-/// [`send`], or any [`TypedSender`](crate::TypedSender) of the type on the usual wire.
+/// It waits for a writer, as long as it takes; a writer that leaves without a message is skipped. The peer calls
+/// [`send`], or has any [`TypedSender`](crate::TypedSender) of the type on the default wire.
 ///
-/// It is for one value from one sender: what others send at the same time is lost with the pipe, and on Linux
-/// their [`send`] says so, unless it was read together with the first. For more than one value, keep a
+/// It is for one value from one sender: values of other senders at the same time are lost with the pipe. On Linux their
+/// [`send`] fails, unless this call read their value together with the first. For more than one value, keep a
 /// [`TypedReceiver`](crate::TypedReceiver). An example is at [`send`].
 ///
 /// ```
@@ -148,14 +149,15 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
 /// # Errors
 ///
 /// - [`Decode`](crate::ErrorKind::Decode), [`TooLarge`](crate::ErrorKind::TooLarge),
-///   [`Corrupt`](crate::ErrorKind::Corrupt): what came is no such value.
+///   [`Corrupt`](crate::ErrorKind::Corrupt): the bytes are no such value.
 /// - [`Truncated`](crate::ErrorKind::Truncated): the sender ended in the middle of it.
 /// - Those of [`Pipe::new`], [`Pipe::mkfifo`] and [`End::open`](crate::End::open).
+#[doc(alias("oneshot", "recv"))]
 pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
     receive_timeout(path, Duration::MAX)
 }
 
-/// Receives one value as [`receive`], and waits for some time at most.
+/// Receives one value as [`receive`], and waits for at most `timeout`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -163,7 +165,7 @@ pub fn receive<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("answer");
-/// let error = typed_pipe::receive_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err(); // nobody sends
+/// let error = typed_pipe::receive_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err(); // no process sends
 /// assert_eq!(error.kind(), ErrorKind::TimedOut);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -178,7 +180,7 @@ pub fn receive_timeout<T: Receivable>(
     receive_framed(path.as_ref(), LengthPrefixed::default(), timeout)
 }
 
-/// Receives one value as [`receive`], with a CRC-32: the other side is [`send_checked`], or a sender on a
+/// Receives one value as [`receive`], with a CRC-32: the peer calls [`send_checked`], or has a sender on a
 /// [`Checked`] wire.
 ///
 /// ```
@@ -202,7 +204,7 @@ pub fn receive_checked<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error
     receive_checked_timeout(path, Duration::MAX)
 }
 
-/// Receives one value as [`receive_checked`], and waits for some time at most.
+/// Receives one value as [`receive_checked`], and waits for at most `timeout`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -236,14 +238,14 @@ fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
     let end = WriteEnd::at(path)?.open_until(until)?;
     let mut sender = end.into_sender_with::<T, _, _>(wire.clone());
     sender.send_until(value, until)?;
-    // The goodbye comes after that is known to be taken: a receiver of one value leaves with it, and then nothing
-    // told what it left behind.
+    // The goodbye follows only once the value is taken: a receiver of one value leaves with it, and a goodbye left
+    // behind would hide whether the value was taken.
     let end = sender.into_inner();
     let taken = complete(end.wait_until_taken(until));
     let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
     let sender = end.into_sender_with::<T, _, _>(wire);
     if taken {
-        // Whether this is taken too, matters to nobody.
+        // Whether the reader takes the goodbye too does not matter.
         let _ = sender.try_finish();
         return Ok(Delivery::Drained);
     }

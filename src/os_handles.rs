@@ -7,11 +7,11 @@ use crate::handles::FromHandle;
 use crate::state::{Direction, Open};
 use crate::sys::{Handle, Raw};
 
-/// An open end of a handle that came from elsewhere: an inherited pipe, or one of the standard streams.
+/// Makes an open end from a foreign handle: an inherited pipe, or one of the standard streams.
 ///
-/// Others may use the same open pipe, before, meanwhile and afterwards, such as the programs of a shell's line that
-/// have it as their standard input or output: it is not changed under them. Of what one of several readers takes, the
-/// others see nothing.
+/// Other processes may use the same open pipe, before, meanwhile and afterwards, such as the programs of a shell
+/// pipeline that have it as their standard input or output: it is not changed under them. Bytes that one of several
+/// readers takes are gone for the others.
 ///
 /// ```
 /// # #[cfg(unix)] {
@@ -20,7 +20,7 @@ use crate::sys::{Handle, Raw};
 /// use typed_pipe::state::Open;
 /// use typed_pipe::{ReadEnd, Unnamed};
 ///
-/// /// What comes in by the standard input within a second, if that is a pipe.
+/// /// The bytes from the standard input within a second, if it is a pipe.
 /// fn first_words() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
 ///     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
 ///     let mut end = ReadEnd::<Open, Unnamed>::try_from(stdin)?;
@@ -35,29 +35,28 @@ use crate::sys::{Handle, Raw};
 ///
 /// # Errors
 ///
-/// In each the handle is given back.
+/// Each gives back the handle.
 ///
-/// - [`NotAPipe`](crate::ErrorKind::NotAPipe): it is something else.
-/// - [`WrongDirection`](crate::ErrorKind::WrongDirection): it is not open for this direction alone.
+/// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the handle is something else.
+/// - [`WrongDirection`](crate::ErrorKind::WrongDirection): the handle is not open for this direction alone.
 ///
 /// # Platform-specific behavior
 ///
 /// ## Unix
 ///
-/// `O_NONBLOCK` may be set or not, by whomever and at any time: deadlines hold, and what waits does not fail. On Linux
-/// it is neither set nor cleared here. The first operation that must not wait opens the pipe once more, by
-/// `/proc/self/fd`, which takes a descriptor. Where that cannot be (another system, no `/proc`, the pipe of another
-/// user), the flag is set for the one call that reads or writes, and put back right after it.
+/// Any process may set or clear `O_NONBLOCK` at any time: timeouts hold, and waiting operations do not fail. On Linux
+/// this crate neither sets nor clears it. The first operation that must not wait opens the pipe once more, through
+/// `/proc/self/fd`, which takes a descriptor. Where that is impossible (another system, no `/proc`, the pipe of another
+/// user), the flag is set for the one call that reads or writes, and restored right after it.
 ///
 /// ## Windows
 ///
-/// A handle that is open for both directions will do. One that was not opened with
-/// `FILE_FLAG_OVERLAPPED`, such as most standard streams, reads and writes as long as it takes; with a
-/// deadline or a [`CancelToken`](crate::CancelToken), or without waiting, it is
-/// [`Unsupported`](crate::ErrorKind::Unsupported).
+/// A handle may be open for both directions. One that was not opened with `FILE_FLAG_OVERLAPPED`, such as most standard
+/// streams, reads and writes as long as it takes; operations with a timeout or a [`CancelToken`](crate::CancelToken),
+/// or without waiting, are [`Unsupported`](crate::ErrorKind::Unsupported) on it.
 ///
-/// One with `PIPE_NOWAIT` waits as long as the end has it. That mode is the one of all copies of the handle; it is put
-/// back when the end is dropped or given away, and not where the process is killed.
+/// A handle with `PIPE_NOWAIT` is switched to waiting while the end has it. All copies of the handle share that mode;
+/// it is restored when the end is dropped or converted back, but not if the process is killed.
 impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
     type Error = TransitionError<Handle>;
 
@@ -71,27 +70,27 @@ impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
     }
 }
 
-/// A connection of a handle that came from elsewhere: an inherited one, or one of another library.
+/// Makes a connection from a foreign handle: an inherited one, or one of another library.
 ///
-/// That it is connected is checked, and nothing is known of its path. Others may have it as well: no flag of the socket
-/// is changed, and none that others change holds anything up. A half that is closed or dropped ends its direction
-/// for all, unless the other half goes with it.
+/// The handle must be connected; its path is unknown. Other processes may have it as well: no flag of the socket is
+/// changed, and no flag that they change blocks this process. Closing or dropping one half ends its direction for all
+/// processes; dropping both halves together does not.
 ///
 /// # Errors
 ///
-/// In each the handle is given back. [`NotAPipe`](crate::ErrorKind::NotAPipe): it is something else than a
-/// connected Unix domain socket, or than an instance of a pipe of Windows.
+/// Each gives back the handle. [`NotAPipe`](crate::ErrorKind::NotAPipe): the handle is neither a connected Unix
+/// domain socket, nor an instance of a Windows pipe.
 ///
 /// # Platform-specific behavior
 ///
 /// ## Windows
 ///
-/// On a pipe of the message type reads end with a message, and with `PIPE_NOWAIT` they wait, as long as the connection
-/// has the handle. That mode is the one of all copies of the handle; it is put back when the connection is dropped or
-/// given away, and not where the process is killed.
+/// On a pipe of the message type, reads end with a message, and with `PIPE_NOWAIT` they wait, while the connection has
+/// the handle. All copies of the handle share that mode; it is restored when the connection is dropped or converted
+/// back, but not if the process is killed.
 ///
-/// A handle that was not opened with `FILE_FLAG_OVERLAPPED` is taken, and cannot do what has a deadline. On a pipe of
-/// another program that is of the byte type, [`Connection::finish`] is
+/// A handle that was not opened with `FILE_FLAG_OVERLAPPED` is accepted, but its operations cannot have a timeout. On a
+/// pipe of another program that is of the byte type, [`Connection::finish`] is
 /// [`Unsupported`](crate::ErrorKind::Unsupported).
 impl TryFrom<Handle> for Connection {
     type Error = TransitionError<Handle>;
@@ -120,7 +119,7 @@ impl FromHandle for Connection {
 
 /// The handle of an end that is no half of a connection.
 fn whole(io: Raw) -> Handle {
-    io.into_handle().unwrap_or_else(|| unreachable!("its type says that it is no half"))
+    io.into_handle().unwrap_or_else(|| unreachable!("its type excludes halves"))
 }
 
 /// The handle of both halves.
@@ -145,42 +144,42 @@ mod unix {
     use crate::state::{Direction, Mode, Open};
     use crate::sys::{Socket, ensure_socket_of};
 
-    /// A socket that listens, of the internet.
+    /// A listening TCP socket.
     impl FromHandle for TcpListener {
         fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
             socket(fd, Socket { internet: true, stream: true, listens: true })
         }
     }
 
-    /// A socket that carries a stream, of the internet.
+    /// A TCP stream.
     impl FromHandle for TcpStream {
         fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
             socket(fd, Socket { internet: true, stream: true, listens: false })
         }
     }
 
-    /// A socket for datagrams, of the internet.
+    /// A UDP socket.
     impl FromHandle for UdpSocket {
         fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
             socket(fd, Socket { internet: true, stream: false, listens: false })
         }
     }
 
-    /// A socket that listens, of this machine.
+    /// A listening Unix domain socket.
     impl FromHandle for UnixListener {
         fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
             socket(fd, Socket { internet: false, stream: true, listens: true })
         }
     }
 
-    /// A socket that carries a stream, of this machine.
+    /// A Unix domain socket of the stream type.
     impl FromHandle for UnixStream {
         fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
             socket(fd, Socket { internet: false, stream: true, listens: false })
         }
     }
 
-    /// A socket for datagrams, of this machine.
+    /// A Unix domain socket for datagrams.
     impl FromHandle for UnixDatagram {
         fn from_handle(fd: OwnedFd) -> Result<Self, (OwnedFd, Error)> {
             socket(fd, Socket { internet: false, stream: false, listens: false })
@@ -194,24 +193,24 @@ mod unix {
         }
     }
 
-    /// The descriptor, also to be copied and passed on: from the first call on, no flag of it is changed any more. It
-    /// waits, unless it came from elsewhere and did not.
+    /// Borrows the descriptor, also to copy it and pass it on: from the first call on, its flags stay unchanged. It is
+    /// in blocking mode, unless it is a foreign one that was not.
     impl<D: Direction, M: Mode, P: PipeRef> AsFd for End<D, Open<M>, P> {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.raw().show()
         }
     }
 
-    /// Gives the descriptor away, in blocking mode, as descriptors are expected to be.
+    /// Converts into the descriptor, in blocking mode, as programs expect.
     ///
-    /// What the end holds of its pipe is dropped: the name of an owner's pipe goes.
+    /// The pipe in an owner's end is dropped, which removes its name.
     impl<D: Direction, P: Reopen> From<End<D, Open, P>> for OwnedFd {
         fn from(end: End<D, Open, P>) -> Self {
             whole(end.into_io())
         }
     }
 
-    /// Gives the descriptor away, as it came.
+    /// Converts into the descriptor, in its original mode.
     impl<D: Direction> From<End<D, Open, Unnamed>> for OwnedFd {
         fn from(end: End<D, Open, Unnamed>) -> Self {
             whole(end.into_io())
@@ -224,9 +223,9 @@ mod unix {
         }
     }
 
-    /// Gives the socket away: as it came, or in blocking mode where it was connected or accepted here.
+    /// Converts into the socket: a foreign one in its original mode, one connected or accepted here in blocking mode.
     ///
-    /// Bytes that have come in, and were kept while others were sent, are lost.
+    /// Incoming bytes that a blocked send has kept are lost.
     impl From<Connection> for OwnedFd {
         fn from(connection: Connection) -> Self {
             both(connection)
@@ -244,7 +243,7 @@ mod windows {
     use crate::path::PipePath;
     use crate::state::{Direction, Mode, Open};
 
-    /// The handle of a client's end. An owner's end for reading is many handles, and so has none.
+    /// Borrows the handle of a client's end. An owner's reading end consists of many handles, so it has none to lend.
     impl<D: Direction, M: Mode> AsHandle for End<D, Open<M>, PipePath> {
         fn as_handle(&self) -> BorrowedHandle<'_> {
             self.raw().as_handle()
@@ -269,22 +268,22 @@ mod windows {
         }
     }
 
-    /// Gives the handle away: as it came, or, where it was connected or accepted here, reading byte by byte. Such a one is
-    /// overlapped: not every program can read from it or write to it.
+    /// Converts into the handle: a foreign one in its original mode, one connected or accepted here in byte mode. The
+    /// latter is overlapped: not every program can read from it or write to it.
     impl From<Connection> for OwnedHandle {
         fn from(connection: Connection) -> Self {
             both(connection)
         }
     }
 
-    /// Gives the handle away. It is overlapped: not every program can read from it or write to it.
+    /// Converts into the handle. It is overlapped: not every program can read from it or write to it.
     impl<D: Direction> From<End<D, Open, PipePath>> for OwnedHandle {
         fn from(end: End<D, Open, PipePath>) -> Self {
             whole(end.into_io())
         }
     }
 
-    /// Gives the handle away, as it came.
+    /// Converts into the handle, in its original mode.
     impl<D: Direction> From<End<D, Open, Unnamed>> for OwnedHandle {
         fn from(end: End<D, Open, Unnamed>) -> Self {
             whole(end.into_io())

@@ -13,9 +13,8 @@ use crate::sys;
 
 /// The path of a pipe, checked once.
 ///
-/// A name of a single part, such as `jobs`, leads to a private place of this user. Anything else is a
-/// path, and taken as it is. Making a `PipePath` touches no file: whether there is a pipe shows when
-/// it is made or opened.
+/// A name of a single part, such as `jobs`, leads to a private place of this user. Anything else is a path, and is used
+/// unchanged. Making a `PipePath` touches no file: whether a pipe exists shows when it is made or opened.
 ///
 /// # Platform-specific behavior
 ///
@@ -45,7 +44,7 @@ use crate::sys;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
-/// A message can tell of another pipe:
+/// A message can carry the path of another pipe:
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -66,6 +65,7 @@ use crate::sys;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[doc(alias("filename", "address"))]
 pub struct PipePath(Arc<Path>);
 
 impl PipePath {
@@ -95,12 +95,12 @@ impl PipePath {
         }
     }
 
-    /// A path that the system itself has given.
+    /// Wraps a path that the system itself returned.
     pub(crate) fn given(path: &Path) -> Self {
         Self(path.into())
     }
 
-    /// The path, to be handed to another process, as an argument for instance.
+    /// The path, to pass to another process, for instance as an argument.
     ///
     /// ```
     /// use std::process::Command;
@@ -157,7 +157,7 @@ impl From<PipePath> for PathBuf {
     }
 }
 
-/// As a path, so that a message can tell of another pipe. A path that is not UTF-8 cannot be written.
+/// Serializes as a path, so that a message can carry the path of another pipe. A path that is not UTF-8 fails.
 impl Serialize for PipePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)

@@ -1,4 +1,4 @@
-//! How many clients are connected, and how many may be.
+//! The number of connected clients, and its limit.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::error::Obstacle;
 use crate::sys::WaitLimit;
 use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed};
 
-/// The places for clients.
+/// The permits of a listener's clients.
 #[derive(Debug)]
 pub struct Permits {
     shared: Arc<PermitState>,
@@ -25,22 +25,22 @@ struct PermitState {
 
 #[derive(Debug, Default)]
 struct Places {
-    /// Those that nobody else can have.
+    /// The permits in use or reserved.
     taken: usize,
-    /// Of these, those of clients: who waits for one has taken a place for it.
+    /// Of these, the permits of connected clients: a thread that waits for a client has reserved one.
     occupied: usize,
-    /// The task that waits for one.
+    /// The task that waits for a permit.
     waits: Option<Waker>,
 }
 
 impl PermitState {
-    /// The count, whatever a thread that panicked did: it is right between any two lines.
+    /// The count, even after a panic of another thread: it is right between any two lines.
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of a client, until both halves of its connection are dropped.
+/// The permit of a client, held until both halves of its connection are dropped.
 #[derive(Debug)]
 pub struct Permit {
     shared: Arc<PermitState>,
@@ -52,7 +52,7 @@ impl Permit {
         Self { shared: Arc::clone(shared), occupied: false }
     }
 
-    /// The client has come.
+    /// Marks the permit as that of a connected client.
     pub(crate) fn occupy(mut self) -> Self {
         self.occupied = true;
         self.shared.places().occupied += 1;
@@ -81,7 +81,7 @@ impl Permits {
         self.shared.places().occupied
     }
 
-    /// Takes a place, and waits until there is one.
+    /// Takes a permit, and waits until there is one.
     pub(crate) fn take(&self, until: WaitLimit, token: Option<&CancelToken>) -> io::Result<Permit> {
         let mut places = self.shared.places();
         while places.taken >= self.most {
@@ -99,7 +99,7 @@ impl Permits {
         Ok(Permit::new(&self.shared))
     }
 
-    /// Takes a place, or wakes the task when there is one. One task waits at a time.
+    /// Takes a permit, or wakes the task when there is one. One task waits at a time.
     #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Permit> {
         let mut places = self.shared.places();
@@ -112,7 +112,7 @@ impl Permits {
     }
 }
 
-/// Why no place is waited for any longer.
+/// The error of a wait for a permit that is over.
 pub(crate) fn none_left(until: WaitLimit) -> Obstacle {
     match until {
         WaitLimit::Now => Obstacle::AllSeatsTaken,

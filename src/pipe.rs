@@ -12,7 +12,7 @@ use crate::path::PipePath;
 use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
 use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 
-/// A named pipe, as its owner has it.
+/// A named pipe, in the hands of its owner.
 ///
 /// The state `S` is [`Deallocated`] or [`Allocated`].
 ///
@@ -49,7 +49,7 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// ```compile_fail,E0382
 /// let pipe = typed_pipe::Pipe::new("/run/app/jobs")?.mkfifo()?;
 /// pipe.unlink()?;
-/// pipe.into_reader(); // it is gone
+/// pipe.into_reader(); // the pipe is gone
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -71,33 +71,32 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 ///
 /// # Ownership
 ///
-/// An allocated pipe has one owner on this machine: a lock beside it, which the kernel lets go of when
-/// the owner's process ends, keeps others from making a pipe of the same name. Dropping an allocated
-/// pipe, or an end that holds one, removes the name, unless it leads to something else by then.
-/// A child process that was forked off removes nothing.
+/// An allocated pipe has one owner on this machine: a lock beside it, which the kernel releases when the owner's
+/// process ends, keeps other processes from making a pipe of the same name. Dropping an allocated pipe, or an end that
+/// holds one, removes the name, unless it leads to something else by then. A forked child process removes nothing.
 ///
 /// # One stream after the other
 ///
-/// Nothing of what one owner, reader or writer was at is read as part of what the next one is at:
+/// No part of the stream of one owner, reader or writer is read as part of the next one's:
 ///
-/// - A new owner begins with a new pipe. Who has the old one open is
+/// - A new owner begins with a new pipe. Ends that have the old one open are
 ///   [`Disconnected`](crate::ErrorKind::Disconnected); see [`IfExists`], also for pipes that others made.
-/// - An owner that closes its reading end has ended the streams of the writers that are there: when it opens one
-///   again, they are `Disconnected`, and so is a program that waits in the system's own `open` by then. Only if it
-///   has read nothing, or has read to the end, what has come since is still there. One end that waits for the
-///   [next writer](crate::OnHangup::NextWriter) loses nobody.
-/// - Likewise a writing end that has written and is closed has ended its stream. The next one waits for a reader that
-///   comes anew; one that waits for the next writer does so by itself.
-/// - An owner that writes and loses its reader is told so. What that had not read is gone, and the rest of a
-///   message that was half sent is not sent. The next reader begins with the next message.
-/// - A reader that comes before the writer has noticed, and finds what another one has left unread, fails to read
-///   with [`Corrupt`](crate::ErrorKind::Corrupt): it has to come again.
+/// - An owner that closes its reading end ends the streams of the connected writers: when it opens one again, they are
+///   `Disconnected`, and so is a program that waits in the system's own `open` by then. Only if the owner has read
+///   nothing, or has read to the end, the bytes written since are still there. An end that stays open for the [next
+///   writer](crate::OnHangup::NextWriter) disconnects no writer.
+/// - Likewise, closing a writing end that has written ends its stream. The next one waits for a reader that opens the
+///   pipe anew; a reader that waits for the next writer does so by itself.
+/// - An owner that writes and loses its reader gets an error. The bytes that the reader had not read are gone, and the
+///   rest of a half-sent message is not sent. The next reader begins with the next message.
+/// - A reader that opens the pipe before the writer has noticed, and finds bytes that another reader left unread, fails
+///   with [`Corrupt`](crate::ErrorKind::Corrupt): it has to open the pipe again.
 ///
-/// What cannot be known: where the reader before has taken all that was written, and the writer is in the middle of
-/// a message, but does not write while nobody reads, the next reader begins with the rest of that. A
-/// [`Checked`](crate::wire::Checked) wire finds that out, except by chance. And a writer that is a client, not the
-/// owner, is to be closed when its reader has left in a message ([`is_half_sent`](Error::is_half_sent)): what it
-/// still sends goes to the next one.
+/// One case cannot be detected: the previous reader has taken everything written, the writer is in the middle of a
+/// message, and it writes nothing while there is no reader. The next reader then begins with the rest of that message.
+/// A [`Checked`](crate::wire::Checked) wire detects that, except by chance. Close a writer that is a client, not the
+/// owner, when its reader has left in the middle of a message ([`is_half_sent`](Error::is_half_sent)): the rest would
+/// go to the next reader.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -107,7 +106,7 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 /// # let folder = tempfile::tempdir()?;
 /// # let name = folder.path().join("words");
 /// let pipe = Pipe::new(name)?.mkfifo()?;
-/// let path = pipe.path().clone(); // all that a client must know
+/// let path = pipe.path().clone(); // all that a client needs
 /// let client = thread::spawn(move || WriteEnd::at(path)?.open()?.write_all(b"hello"));
 ///
 /// let mut end = pipe.into_reader().open()?;
@@ -131,9 +130,9 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 ///
 /// The pipe is `\\.\pipe\…`, for this user and this machine alone. There is no lock: the name dies with the
 /// last handle of either side, and is in use until then. An owner that reads gets each write of its
-/// clients whole, up to 1 MiB, however many write at once. Closing an end keeps what the other side has
-/// not read yet.
-/// Each client has a connection of its own, which ends with either side: nobody finds what another one has left.
+/// clients whole, up to 1 MiB, however many write at once. Closing an end keeps the bytes that the peer has not read
+/// yet. Each client has a connection of its own, which ends with either side: no client finds the bytes of another.
+#[doc(alias("fifo", "named pipe", "ipc"))]
 pub struct Pipe<S: Lifecycle> {
     state: S,
     path: PipePath,
@@ -141,9 +140,9 @@ pub struct Pipe<S: Lifecycle> {
 }
 
 impl Pipe<Deallocated> {
-    /// A pipe of this name, not made yet.
+    /// Names a pipe, without making it yet.
     ///
-    /// Options other than the usual ones come with [`PipeOptions`].
+    /// [`PipeOptions`] sets other options than the default ones.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe};
@@ -164,7 +163,7 @@ impl Pipe<Deallocated> {
 
     /// Makes the pipe, and becomes its owner.
     ///
-    /// The pipe is to be kept as long as it is used: dropping it removes the name.
+    /// Keep the pipe as long as it is used: dropping it removes the name.
     ///
     /// ```
     /// # #[cfg(unix)] { // Wine lets two owners have one name.
@@ -184,18 +183,19 @@ impl Pipe<Deallocated> {
     ///
     /// # Errors
     ///
-    /// In each the pipe that is not allocated is given back.
+    /// Each gives back the deallocated pipe.
     ///
     /// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists): there is a pipe of this name that no owner left
     ///   behind; see [`IfExists`].
     /// - [`InUse`](crate::ErrorKind::InUse): another process, or another pipe of this one, is its owner.
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is something else of this name.
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such folder.
-    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put another pipe in its place, or
-    ///   the pipe there, or the lock beside it, belongs to somebody else.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets any user put another pipe in its place, or the
+    ///   pipe there, or the lock beside it, belongs to another user.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
+    #[doc(alias("create", "CreateNamedPipe"))]
     pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
         match Node::create(self.path.as_path(), &self.options.settings) {
             Ok(node) => Ok(self.with_state(Allocated { node: Box::new(node) })),
@@ -208,11 +208,11 @@ impl Pipe<Deallocated> {
 }
 
 impl Pipe<Allocated> {
-    /// Makes a pipe with a name that nobody can guess.
+    /// Makes a pipe with an unguessable name.
     ///
-    /// It is for a program whose child learns the name as an argument, and also for a child such as sort or ffmpeg,
-    /// that takes it for the name of a file: [`End::open_with`] and [`End::wait_for_peer`] wait for that. Should this
-    /// process be killed, its name stays behind, where nobody looks for it.
+    /// It is for a program that passes the name to a child as an argument, also to a child such as sort or ffmpeg that
+    /// takes it for the name of a file: [`End::open_with`] and [`End::wait_for_peer`] wait for that. If this process is
+    /// killed, the name stays behind, where no process looks for it.
     ///
     /// ```
     /// use typed_pipe::Pipe;
@@ -225,7 +225,7 @@ impl Pipe<Allocated> {
     ///
     /// # Errors
     ///
-    /// Those of [`mkfifo`](Pipe::mkfifo), where they can be.
+    /// Those of [`mkfifo`](Pipe::mkfifo) that can occur.
     ///
     /// # Platform-specific behavior
     ///
@@ -233,11 +233,12 @@ impl Pipe<Allocated> {
     ///
     /// The pipe lies in a folder of its own, with mode 0700, in the one for temporary files. The folder
     /// goes with the pipe: after [`unlink`](Pipe::unlink) it cannot be made again.
+    #[doc(alias("tempfile"))]
     pub fn temporary() -> Result<Self, Error> {
         PipeOptions::new().temporary()
     }
 
-    /// Makes the pipe an end to read from. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
+    /// Turns the pipe into its reading end. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
     ///
     /// ```
     /// use std::thread;
@@ -256,7 +257,7 @@ impl Pipe<Allocated> {
         End::holding(self)
     }
 
-    /// Makes the pipe an end to write to. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
+    /// Turns the pipe into its writing end. The end holds the pipe; [`into_pipe`](End::into_pipe) gives it back.
     ///
     /// ```
     /// use std::thread;
@@ -275,20 +276,20 @@ impl Pipe<Allocated> {
         End::holding(self)
     }
 
-    /// An end to read from that borrows the pipe.
+    /// Borrows the pipe for a reading end.
     ///
-    /// When it cannot be opened, the error has the end in it, and so borrows the pipe too: where `?` cannot take it
-    /// out of the function, [`open_reader`](Self::open_reader) can.
+    /// An error of its opening contains the end, and so borrows the pipe too: where `?` cannot return it from the
+    /// function, use [`open_reader`](Self::open_reader).
     ///
     /// ```
     /// use typed_pipe::{OnHangup, Pipe, TypedSender};
     ///
     /// let mut pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let end = pipe.reader().on_hangup(OnHangup::NextWriter).open()?; // not as the usual one opens
+    /// let end = pipe.reader().on_hangup(OnHangup::NextWriter).open()?; // unlike `open_reader`
     /// let mut receiver = end.into_receiver::<u32>();
     /// for number in [1, 2] {
-    ///     TypedSender::<u32>::connect(&path)?.send(&number)?; // and the sender leaves
+    ///     TypedSender::<u32>::connect(&path)?.send(&number)?; // then the sender hangs up
     ///     assert_eq!(receiver.recv()?, number);
     /// }
     /// drop(receiver); // until here the pipe is borrowed
@@ -299,13 +300,13 @@ impl Pipe<Allocated> {
         End::holding(self)
     }
 
-    /// An end to write to that borrows the pipe; see [`reader`](Self::reader) for its errors.
+    /// Borrows the pipe for a writing end; see [`reader`](Self::reader) for its errors.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe};
     ///
     /// let mut pipe = Pipe::temporary()?;
-    /// let failed = pipe.writer().try_open().unwrap_err(); // nobody reads from it
+    /// let failed = pipe.writer().try_open().unwrap_err(); // no reader has it open
     /// assert_eq!(failed.kind(), ErrorKind::WouldBlock);
     /// drop(failed); // which has the end in it, and so borrows the pipe
     /// pipe.unlink()?;
@@ -315,7 +316,7 @@ impl Pipe<Allocated> {
         End::holding(self)
     }
 
-    /// Opens an end to read from that borrows the pipe.
+    /// Opens a reading end that borrows the pipe.
     ///
     /// This is `reader().open()` with an error that does not borrow, and so may leave the function.
     ///
@@ -342,7 +343,7 @@ impl Pipe<Allocated> {
         self.reader().open().map_err(Error::from)
     }
 
-    /// Opens an end to write to that borrows the pipe, and waits for a reader.
+    /// Opens a writing end that borrows the pipe, and waits for a reader.
     ///
     /// This is `writer().open()` with an error that does not borrow, and so may leave the function.
     ///
@@ -370,7 +371,7 @@ impl Pipe<Allocated> {
 
     /// Removes the name. Ends that clients have open stay connected.
     ///
-    /// A name that is gone, or leads to another pipe by now, is left alone: that is no error.
+    /// A name that is gone, or leads to another pipe by now, is left alone, without an error.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
@@ -388,7 +389,7 @@ impl Pipe<Allocated> {
     ///
     /// # Errors
     ///
-    /// In each the allocated pipe is given back.
+    /// Each gives back the allocated pipe.
     ///
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may no longer write to the folder.
     /// - [`Io`](crate::ErrorKind::Io): any other.
@@ -398,6 +399,7 @@ impl Pipe<Allocated> {
     /// ## Windows
     ///
     /// No further client can connect. The name itself dies with the last handle of either side.
+    #[doc(alias("remove", "delete"))]
     pub fn unlink(mut self) -> Result<Pipe<Deallocated>, TransitionError<Self>> {
         match self.state.node.remove() {
             Ok(()) => Ok(self.with_state(Deallocated { _private: () })),
@@ -408,7 +410,7 @@ impl Pipe<Allocated> {
         }
     }
 
-    /// Gives up the pipe, and leaves its name where it is.
+    /// Gives up ownership of the pipe, and leaves its name in place.
     ///
     /// ```
     /// use typed_pipe::{IfExists, Pipe, PipeOptions};
@@ -416,7 +418,7 @@ impl Pipe<Allocated> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let path = Pipe::new(name)?.mkfifo()?.persist();
-    /// // Some other time, who wants to own it again says that it may be there:
+    /// // Later, a new owner allows for an existing name:
     /// let pipe = PipeOptions::new().if_exists(IfExists::Reuse).at(path)?.mkfifo()?;
     /// # drop(pipe);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -432,7 +434,7 @@ impl Pipe<Allocated> {
         self.path
     }
 
-    /// Whether the name is gone, or leads to something else: no further client will come this way.
+    /// Whether the name is gone, or leads to something else: no further client will connect.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -442,7 +444,7 @@ impl Pipe<Allocated> {
     /// # let name = folder.path().join("jobs");
     /// let pipe = Pipe::new(&name)?.mkfifo()?;
     /// assert!(!pipe.is_unlinked());
-    /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
+    /// std::fs::remove_file(&name)?; // as any process can that may write to the folder
     /// assert!(pipe.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -453,7 +455,7 @@ impl Pipe<Allocated> {
 }
 
 impl<S: Lifecycle> Pipe<S> {
-    /// The path of the pipe, from which a client makes its end.
+    /// The path of the pipe, with which a client opens its end.
     ///
     /// ```
     /// use typed_pipe::{Pipe, WriteEnd};
@@ -487,7 +489,7 @@ impl<D: Direction, M: Mode> End<D, Closed<M>, Pipe<Allocated>> {
     /// use typed_pipe::Pipe;
     ///
     /// let end = Pipe::temporary()?.into_reader().open()?;
-    /// let pipe = end.close().into_pipe(); // that of an open end is closed first
+    /// let pipe = end.close().into_pipe(); // an open end is closed first
     /// let end = pipe.into_writer(); // the other direction
     /// end.into_pipe().unlink()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -530,7 +532,7 @@ impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let mut pipe = Pipe::new(&name)?.mkfifo()?;
-    /// let end = pipe.open_reader()?; // borrows the pipe, which cannot be asked itself meanwhile
+    /// let end = pipe.open_reader()?; // borrows the pipe, so ask the end
     /// std::fs::remove_file(&name)?;
     /// assert!(end.is_unlinked());
     /// # }
@@ -569,7 +571,7 @@ impl end::half::Reopen for &mut Pipe<Allocated> {
     }
 }
 
-/// How a pipe is to be made.
+/// Options for making a pipe.
 ///
 /// ```
 /// use typed_pipe::{IfExists, PipeOptions};
@@ -591,14 +593,14 @@ pub struct PipeOptions {
 }
 
 impl PipeOptions {
-    /// The usual options: mode 0600, a private folder, and the name of an owner that died is taken over.
+    /// The default options: mode 0600, only a private folder, and the name of an owner that died is taken over.
     ///
     /// ```
     /// use typed_pipe::{Pipe, PipeOptions};
     ///
     /// let options = PipeOptions::new();
     /// let shared = options.clone().mode(0o660); // another set of them
-    /// assert_eq!(options.at("jobs")?.path(), Pipe::new("jobs")?.path()); // the usual ones, as with `Pipe::new`
+    /// assert_eq!(options.at("jobs")?.path(), Pipe::new("jobs")?.path()); // the default ones, as with `Pipe::new`
     /// # drop(shared);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -625,14 +627,14 @@ impl PipeOptions {
     ///
     /// ## Windows
     ///
-    /// Without a meaning: the pipe is for this user alone.
+    /// Ignored: the pipe is for this user alone.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.settings.mode = mode & 0o777;
         self
     }
 
-    /// Sets what to do where the name exists.
+    /// Sets what happens if the name exists.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -640,7 +642,7 @@ impl PipeOptions {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
-    /// let path = Pipe::new(name)?.mkfifo()?.persist(); // the name exists, and nobody owns it
+    /// let path = Pipe::new(name)?.mkfifo()?.persist(); // the name exists, without an owner
     /// let failed = PipeOptions::new().at(&path)?.mkfifo().unwrap_err();
     /// assert_eq!(failed.kind(), ErrorKind::AlreadyExists);
     /// let pipe = PipeOptions::new().if_exists(IfExists::Reuse).at(&path)?.mkfifo()?;
@@ -654,10 +656,10 @@ impl PipeOptions {
         self
     }
 
-    /// Asks for a buffer of so many bytes, whenever an end of this owner is opened.
+    /// Requests a buffer size in bytes, for each end that this owner opens.
     ///
     /// The system rounds it, may give less, and forgets it when all ends are closed:
-    /// [`End::buffer_size`] tells what it is.
+    /// [`End::buffer_size`] reads the actual size.
     ///
     /// ```
     /// use typed_pipe::{Pipe, PipeOptions};
@@ -675,16 +677,16 @@ impl PipeOptions {
     ///
     /// ## Unix
     ///
-    /// Linux alone can set it.
+    /// Only Linux can set it.
     #[must_use]
     pub fn buffer_size(mut self, bytes: usize) -> Self {
         self.settings.buffer_size = Some(bytes);
         self
     }
 
-    /// Makes the pipe in a folder where anybody could replace it.
+    /// Allows a folder in which any user could replace the pipe.
     ///
-    /// Unless this is said, a folder that everybody may write to is refused, if it has no sticky bit.
+    /// By default, a world-writable folder without the sticky bit is refused.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -694,7 +696,7 @@ impl PipeOptions {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let folder = folder.path();
-    /// fs::set_permissions(folder, Permissions::from_mode(0o777))?; // everybody may write to it
+    /// fs::set_permissions(folder, Permissions::from_mode(0o777))?; // world-writable
     /// let name = folder.join("jobs");
     /// assert_eq!(Pipe::new(&name)?.mkfifo().unwrap_err().kind(), ErrorKind::NotTrusted);
     /// let pipe = PipeOptions::new().trust_any_folder().at(&name)?.mkfifo()?;
@@ -707,7 +709,7 @@ impl PipeOptions {
     ///
     /// ## Windows
     ///
-    /// Without a meaning: pipes lie in no folder.
+    /// Ignored: pipes lie in no folder.
     #[must_use]
     pub fn trust_any_folder(mut self) -> Self {
         self.settings.any_folder = true;
@@ -721,7 +723,7 @@ impl PipeOptions {
         self
     }
 
-    /// A pipe of this name with these options, not made yet.
+    /// Names a pipe with these options, without making it yet.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, PipeOptions};
@@ -741,7 +743,7 @@ impl PipeOptions {
         Ok(Pipe { state: Deallocated { _private: () }, path, options: self.clone() })
     }
 
-    /// Makes a pipe with these options and a name that nobody can guess, as [`Pipe::temporary`].
+    /// Makes a pipe with these options and an unguessable name, as [`Pipe::temporary`].
     ///
     /// ```
     /// use typed_pipe::PipeOptions;
@@ -754,7 +756,7 @@ impl PipeOptions {
     ///
     /// # Errors
     ///
-    /// Those of [`Pipe::mkfifo`], where they can be.
+    /// Those of [`Pipe::mkfifo`] that can occur.
     pub fn temporary(&self) -> Result<Pipe<Allocated>, Error> {
         match Node::temporary(&self.settings) {
             Ok((path, node)) => Ok(Pipe {
@@ -767,7 +769,7 @@ impl PipeOptions {
     }
 }
 
-// The states of pipes and ends are known to the compiler alone: they take no room beside their data.
+// The states of pipes and ends exist at compile time alone: they take no room beside their data.
 assert_eq_size!(Pipe<Deallocated>, (PipePath, PipeOptions));
 assert_eq_size!(Pipe<Allocated>, (Box<Node>, PipePath, PipeOptions));
 assert_eq_size!(End<Read, Closed>, End<Write, Closed>, (PipePath, End<Read, Closed, end::Unnamed>));

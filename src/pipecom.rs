@@ -1,9 +1,8 @@
-//! PipeCom's messages and its acknowledgements: a listener, and senders.
+//! The protocol of PipeCom, messages with acknowledgements: a listener, and senders.
 //!
 //! [PipeCom](https://github.com/Falaventho/pipecom) on POSIX systems has two pipes, `NAME` and `NAME_ack`. A sender
 //! writes one line to `NAME` and closes it; then it reads the answer, one line, from `NAME_ack`. The lines are those
-//! of [`Base64Lines`]. The [`Listener`] and [`send`] here do the same, so that either of them works with PipeCom's
-//! other side.
+//! of [`Base64Lines`]. The [`Listener`] and [`send`] here do the same, so that either works with PipeCom as its peer.
 //!
 //! ```
 //! use std::thread;
@@ -22,31 +21,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What this can and cannot do
+//! # Limits
 //!
-//! Messages and answers have no numbers: where a sender dies before it is answered, the next one fetches its answer,
-//! unless that is one of this crate and comes after the answer. On Linux, senders of this crate at the same time go one
-//! after the other; on other systems, and among senders of PipeCom itself, two may take each other's answers.
+//! Messages and answers have no numbers: if a sender dies before it is answered, the next sender fetches its answer,
+//! unless the next one uses this crate and comes after the answer. On Linux, concurrent senders of this crate take
+//! turns; on other systems, and among senders of PipeCom itself, two may take each other's answers.
 //!
-//! PipeCom's senders take no answer but [`ACK`]. Its listener gives none to an empty text.
+//! PipeCom's senders accept only the answer [`ACK`]. Its listener does not answer an empty text.
 //!
-//! PipeCom takes a bare name for that of a file in the current folder. For this crate a bare name
-//! [is another place](PipePath): give it `./NAME`.
+//! In PipeCom, a bare name is a file in the current folder. In this crate, a bare name [leads elsewhere](PipePath):
+//! give it `./NAME`.
 //!
 //! # Its errors
 //!
 //! | PipeCom | here |
 //! |---|---|
 //! | an invalid name | [`InvalidName`](ErrorKind::InvalidName) |
-//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`WouldBlock`](ErrorKind::WouldBlock) from what does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from what does |
-//! | the connection failed: it is not a pipe, it is somebody else's, or it has a listener already | [`NotAPipe`](ErrorKind::NotAPipe), [`NotTrusted`](ErrorKind::NotTrusted), [`AlreadyExists`](ErrorKind::AlreadyExists), [`InUse`](ErrorKind::InUse) |
+//! | the connection failed: there is no listener | [`NotFound`](ErrorKind::NotFound) or [`WouldBlock`](ErrorKind::WouldBlock) from a call that does not wait, and [`TimedOut`](ErrorKind::TimedOut) with the reason from one that does |
+//! | the connection failed: it is not a pipe, it belongs to another user, or it has a listener already | [`NotAPipe`](ErrorKind::NotAPipe), [`NotTrusted`](ErrorKind::NotTrusted), [`AlreadyExists`](ErrorKind::AlreadyExists), [`InUse`](ErrorKind::InUse) |
 //! | the connection failed: it broke | [`Disconnected`](ErrorKind::Disconnected), and [`Truncated`](ErrorKind::Truncated) in the middle of a line |
 //! | permission denied | [`PermissionDenied`](ErrorKind::PermissionDenied) |
 //! | timeout | [`TimedOut`](ErrorKind::TimedOut) |
 //! | – (bad bytes) | [`Corrupt`](ErrorKind::Corrupt): no base64; [`Decode`](ErrorKind::Decode): no UTF-8 |
 //!
-//! What failed is in [`Error::operation`], and where in [`Error::path`]: `NAME` or `NAME_ack`. A [`send`] that fails
-//! with [`Operation::Receive`] has delivered its message and got no answer. With any other operation, it has not
+//! [`Error::operation`] is the step that failed, and [`Error::path`] the pipe: `NAME` or `NAME_ack`. A [`send`] that
+//! fails with [`Operation::Receive`] has delivered its message and got no answer. With any other operation, it has not
 //! delivered it.
 //!
 //! # Platform-specific behavior
@@ -54,8 +53,8 @@
 //! ## Windows
 //!
 //! The two pipes are named pipes of these names, for programs of this crate on both sides: PipeCom itself does
-//! something else there. An answer to a sender that came for it and has left is
-//! [`Disconnected`](ErrorKind::Disconnected); the next one is for the next sender.
+//! something else there. An answer to a sender that has connected for it and left is
+//! [`Disconnected`](ErrorKind::Disconnected); the next answer goes to the next sender.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -76,13 +75,14 @@ use crate::wire::{Plain, Wire};
 /// The answer of PipeCom's listener to each message.
 pub const ACK: &str = "ACK";
 
-/// The message that ends PipeCom's listener, unless it was told another one.
+/// The message that ends PipeCom's listener, by default.
 pub const DIE: &str = "PIPECOM_DIE";
 
 /// Sends a text to a listener, and waits for its answer: [`ACK`], or a text of its own.
 ///
-/// It waits until there is a listener. One that dies before its answer is [`Disconnected`](ErrorKind::Disconnected),
-/// except on its first message, and PipeCom's own: where that can be, use [`send_timeout`].
+/// It waits until there is a listener. A listener that dies before its answer gives
+/// [`Disconnected`](ErrorKind::Disconnected), except on its first message, and except PipeCom's own: use
+/// [`send_timeout`] against that.
 ///
 /// ```
 /// use std::thread;
@@ -109,7 +109,7 @@ pub fn send(name: impl AsRef<Path>, text: &str) -> Result<String, Error> {
     send_timeout(name, text, Duration::MAX)
 }
 
-/// Sends a text as [`send`], and waits for some time at most for the listener and its answer together.
+/// Sends a text as [`send`], and waits for at most `timeout` for the listener and its answer together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -119,10 +119,10 @@ pub fn send(name: impl AsRef<Path>, text: &str) -> Result<String, Error> {
 /// # let name = folder.path().join("orders");
 /// # #[cfg(windows)]
 /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
-/// let late = pipecom::send_timeout(name, "tea, please", Duration::from_millis(10)); // to nobody
+/// let late = pipecom::send_timeout(name, "tea, please", Duration::from_millis(10)); // no listener
 /// let error = late.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-/// assert_ne!(error.operation(), Operation::Receive); // it is not delivered
+/// assert_ne!(error.operation(), Operation::Receive); // not delivered
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -136,9 +136,9 @@ pub fn send_timeout(
 ) -> Result<String, Error> {
     let until = within(timeout);
     let name = PipePath::new(name)?;
-    // The answers first. While they are open here, no other sender of this crate has them open, nor sends: so the
-    // next answer is to this message.
-    // PipeCom's own listener may still be about to close the one before: that is not the end of this one.
+    // The answers first. While this sender has them open, no other sender of this crate has, nor sends: so the next
+    // answer is to this message. PipeCom's own listener may still be closing the previous answer: that is not the end
+    // of this one.
     let mut end = ReadEnd::from(acknowledging(&name)?).on_hangup(OnHangup::NextWriter);
     let mut answers = loop {
         let failed = match end.open_until(until) {
@@ -155,7 +155,7 @@ pub fn send_timeout(
         thread::sleep(left(until).min(PAUSE));
         end = failed.into_state();
     };
-    // What another sender has not fetched is no answer to this message, which is not sent yet.
+    // An answer that another sender has not fetched is none to this message, which is not sent yet.
     let forgotten = answers.raw_mut().forget_left_over();
     forgotten.map_err(|error| answers.failed(Operation::OpenReader, error))?;
     let end = WriteEnd::from(name).open_until(until)?;
@@ -163,10 +163,10 @@ pub fn send_timeout(
     answers.into_receiver_with(wire()).recv_until(until)
 }
 
-/// A listener, to which senders of PipeCom and [`send`] come.
+/// A listener for senders of PipeCom and for [`send`].
 ///
-/// It makes both pipes, and removes them when it is dropped. A message is received, and then it is answered: its
-/// sender waits for that, and may be anyone.
+/// It makes both pipes, and removes them when it is dropped. Receive a message, then answer it: its sender, of either
+/// program, waits for that.
 ///
 /// ```
 /// use std::thread;
@@ -202,11 +202,11 @@ pub struct Listener {
     path: PipePath,
     messages: TypedReceiver<String, ReadEnd<Open, Pipe<Allocated>>, Base64Lines, Plain>,
     answers: Pipe<Allocated>,
-    /// What the last answer was written to: it stays open until there is the next one.
+    /// The end of the last answer, open until the next one.
     ///
-    /// A sender that opens the pipe for its answer just before this is closed would read an end. And who reads
-    /// while an answer is written may be the sender before, on its way out: as long as the pipe is open here, what
-    /// is not read stays in it.
+    /// A sender that opens the pipe for its answer just before this is closed would read an end of the stream. And the
+    /// reader during a write may be the previous sender, about to leave: as long as this end is open, unread bytes stay
+    /// in the pipe.
     last: Option<WriteEnd<Open, Unnamed>>,
 }
 
@@ -245,7 +245,7 @@ impl Listener {
     /// # let name = folder.path().join("orders");
     /// # #[cfg(windows)]
     /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
-    /// let options = PipeOptions::new().if_exists(IfExists::Reuse).mode(0o660); // for this user's group
+    /// let options = PipeOptions::new().if_exists(IfExists::Reuse).mode(0o660); // for this user's group too
     /// let listener = Listener::with_options(&name, options)?;
     /// # drop(listener);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -256,9 +256,9 @@ impl Listener {
     /// Those of [`new`](Self::new).
     pub fn with_options(name: impl AsRef<Path>, options: PipeOptions) -> Result<Self, Error> {
         let messages = options.at(name)?;
-        // Whoever reads them may read several answers with one end.
-        let answers = options.clone().in_one_stream().at(acknowledging(messages.path())?)?;
-        // The answers' pipe first: who finds the one for messages may look for the other at once.
+        // A reader may read several answers with one end.
+        let answers = options.in_one_stream().at(acknowledging(messages.path())?)?;
+        // The answers' pipe first: a sender that finds the pipe for messages may open the other at once.
         let answers = answers.mkfifo()?;
         let path = messages.path().clone();
         let end = messages.mkfifo()?.into_reader().on_hangup(OnHangup::NextWriter);
@@ -276,7 +276,7 @@ impl Listener {
     /// # #[cfg(windows)]
     /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
     /// let mut listener = Listener::new(&name)?;
-    /// let mut sender = WriteEnd::at(name)?.open()?; // of lines that it makes itself
+    /// let mut sender = WriteEnd::at(name)?.open()?; // a sender that writes its own lines
     /// sender.write(b"tea!\n")?; // no base64
     /// sender.write(b"dGVh\n")?;
     /// assert_eq!(listener.recv().unwrap_err().kind(), ErrorKind::Corrupt);
@@ -287,13 +287,13 @@ impl Listener {
     /// # Errors
     ///
     /// Those of [`TypedReceiver::recv`]. After a message that is [`Corrupt`](ErrorKind::Corrupt), no UTF-8
-    /// ([`Decode`](ErrorKind::Decode)) or [`Truncated`](ErrorKind::Truncated) the next one can be received; the
-    /// sender of that one waits for an answer as others do.
+    /// ([`Decode`](ErrorKind::Decode)) or [`Truncated`](ErrorKind::Truncated) the next one can be received; the sender
+    /// of the broken one waits for an answer as others do.
     pub fn recv(&mut self) -> Result<String, Error> {
         self.messages.recv()
     }
 
-    /// Receives the next message, waiting for some time at most.
+    /// Receives the next message, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -305,7 +305,7 @@ impl Listener {
     /// # #[cfg(windows)]
     /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
     /// let mut listener = Listener::new(name)?;
-    /// let late = listener.recv_timeout(Duration::from_millis(10)); // nobody sends
+    /// let late = listener.recv_timeout(Duration::from_millis(10)); // no sender
     /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -317,9 +317,9 @@ impl Listener {
         self.messages.recv_timeout(timeout)
     }
 
-    /// Answers [`ACK`] to the message that was received last, waiting until its sender comes for it.
+    /// Answers the last received message with [`ACK`], waiting until its sender fetches that.
     ///
-    /// A sender that has died does not come: [`answer_timeout`](Self::answer_timeout) is for that.
+    /// A sender that has died never does: use [`answer_timeout`](Self::answer_timeout) against that.
     ///
     /// ```
     /// use std::thread;
@@ -344,7 +344,7 @@ impl Listener {
         self.answer(ACK)
     }
 
-    /// Answers a text to the message that was received last, waiting until its sender comes for it.
+    /// Answers the last received message with a text, waiting until its sender fetches that.
     ///
     /// ```
     /// use std::thread;
@@ -357,7 +357,7 @@ impl Listener {
     /// let mut listener = Listener::new(&name)?;
     /// let sender = thread::spawn(move || pipecom::send(name, "how long is this?"));
     /// let text = listener.recv()?;
-    /// listener.answer(&text.len().to_string())?; // for `send` of this crate: PipeCom's takes `ACK` alone
+    /// listener.answer(&text.len().to_string())?; // for `send` of this crate: PipeCom accepts only `ACK`
     /// assert_eq!(sender.join().unwrap()?, "17");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -369,7 +369,7 @@ impl Listener {
         self.answer_timeout(text, Duration::MAX)
     }
 
-    /// Answers a text to the message that was received last, waiting for some time at most.
+    /// Answers the last received message with a text, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -383,7 +383,7 @@ impl Listener {
     /// let mut listener = Listener::new(&name)?;
     /// let mut sender = WriteEnd::at(name)?.open()?;
     /// sender.write(b"dGVh\n")?;
-    /// drop(sender); // it does not come for its answer
+    /// drop(sender); // it never fetches its answer
     /// assert_eq!(listener.recv()?, "tea");
     /// let late = listener.answer_timeout(pipecom::ACK, Duration::from_millis(10));
     /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
@@ -402,7 +402,7 @@ impl Listener {
             .named(Some(self.answers.path().shared().clone()));
         if let Err(error) = sender.send_until(text, until) {
             if error.is_half_sent() {
-                // Its sender reads the end, and not the next answer as the rest of this one.
+                // Its sender reads the end of the stream, not the next answer as the rest of this one.
                 self.last = None;
             }
             return Err(error);
@@ -411,7 +411,7 @@ impl Listener {
         Ok(())
     }
 
-    /// The path of the pipe for messages, which is what senders must know.
+    /// The path of the pipe for messages, the name that senders need.
     ///
     /// ```
     /// use typed_pipe::PipePath;
@@ -422,7 +422,7 @@ impl Listener {
     /// # #[cfg(windows)]
     /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
     /// let listener = Listener::new(&name)?;
-    /// assert_eq!(listener.path(), &PipePath::new(name)?); // that for answers is not told
+    /// assert_eq!(listener.path(), &PipePath::new(name)?); // not that of the answers
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn path(&self) -> &PipePath {
@@ -430,7 +430,7 @@ impl Listener {
     }
 }
 
-/// What both sides speak.
+/// The wire of both sides.
 fn wire() -> Wire<Base64Lines, Plain> {
     Wire::new(Base64Lines::default(), Plain)
 }
@@ -442,5 +442,5 @@ fn acknowledging(name: &PipePath) -> Result<PipePath, Error> {
     PipePath::new(answers)
 }
 
-/// The time between two looks at whether another sender has got its answer.
+/// The interval of checks whether another sender has got its answer.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! Programs as the other side of a pipe: waiting for them, and not beyond their end.
+//! Child programs as the peer of a pipe: waiting for them, until they exit at most.
 
 use std::process::Child;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::sys::WaitLimit;
 use crate::wait::{left, sooner, within};
 
 impl<P: Reopen> End<Write, Closed, P> {
-    /// Opens the end, and waits until a program reads from the pipe, or has ended without that.
+    /// Opens the end, and waits until a child program reads from the pipe or exits.
     ///
     /// This is [`open`](End::open) for a program that was given the path, as a file to read from.
     ///
@@ -33,14 +33,15 @@ impl<P: Reopen> End<Write, Closed, P> {
     /// Those of [`open`](End::open), and [`ChildExited`](ErrorKind::ChildExited): the program has ended, and no process
     /// reads from the pipe. A process that the program has started may still do so: wait for that with `open`.
     ///
-    /// In each the closed end is given back.
+    /// Each gives back the closed end.
     ///
     /// # Platform-specific behavior
     ///
     /// ## Unix
     ///
-    /// A program that opens its files without waiting (`O_NONBLOCK`), as gzip does, finds a pipe at its end, for
-    /// nobody can write to it yet. Give it the pipe as its standard input, by the shell: `gzip -c < PIPE`.
+    /// A program that opens its files without waiting (`O_NONBLOCK`), as gzip does, finds the pipe at its end, since no
+    /// writer has it open yet. Give it the pipe as its standard input, by the shell: `gzip -c < PIPE`.
+    #[doc(alias("subprocess", "child"))]
     pub fn open_with(
         self,
         child: &mut Child,
@@ -48,7 +49,7 @@ impl<P: Reopen> End<Write, Closed, P> {
         self.open_with_timeout(child, Duration::MAX)
     }
 
-    /// Opens the end as [`open_with`](Self::open_with), and waits for some time at most.
+    /// Opens the end as [`open_with`](Self::open_with), and waits for at most `timeout`.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -82,11 +83,11 @@ impl<P: Reopen> End<Write, Closed, P> {
 }
 
 impl<P: PipeRef> End<Read, Open, P> {
-    /// Waits until a program has opened the pipe to write to it, or has ended without that.
+    /// Waits until a child program opens the pipe for writing, or exits.
     ///
-    /// Opening a reading end waits for nobody; its first read does, however long that takes. This is to be called
-    /// before that read, for a program that was given the path as a file to write to. Nothing is read by it.
-    /// Afterwards the end of the program is the end of the stream.
+    /// Opening a reading end does not wait for a writer; the first read does, however long that takes. Call this before
+    /// that read, for a program that was given the path as a file to write to. It reads nothing. Afterwards the exit of
+    /// the program is the end of the stream.
     ///
     /// Open the reading end before any wait for the program: many a program opens its output first.
     ///
@@ -115,20 +116,21 @@ impl<P: PipeRef> End<Read, Open, P> {
     ///
     /// ## Unix
     ///
-    /// Linux alone tells of a writer that has written nothing yet, for which `tee` is called on the pipe. On the
-    /// other systems this waits until there are bytes, on FreeBSD also until a writer has left; on macOS a
-    /// program that opens the pipe and ends with nothing written is one that has ended without opening it.
+    /// Only Linux reports a writer that has written nothing yet; this calls `tee` on the pipe for that. On the other
+    /// systems this waits until there are bytes, on FreeBSD also until a writer has left; on macOS a program that opens
+    /// the pipe and exits with nothing written counts as one that never opened it.
     ///
     /// ## Windows
     ///
     /// A program of this system opens a pipe like a file only if it is given the whole name, which
     /// [`PipePath`](crate::PipePath) is. The end of a client has found its owner when it is open, and does not
     /// wait.
+    #[doc(alias("subprocess", "child"))]
     pub fn wait_for_peer(&mut self, child: &mut Child) -> Result<(), Error> {
         self.wait_for_peer_timeout(child, Duration::MAX)
     }
 
-    /// Waits as [`wait_for_peer`](Self::wait_for_peer), and for some time at most.
+    /// Waits as [`wait_for_peer`](Self::wait_for_peer), for at most `timeout`.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -161,9 +163,9 @@ impl<P: PipeRef> End<Read, Open, P> {
     }
 }
 
-/// Tries something for short times, and looks at the program in between.
+/// Retries an operation with short timeouts, and checks the program in between.
 ///
-/// When it has ended there is one more try: what it has done before its end is seen by that.
+/// After its exit there is one more try, which sees what the program did before.
 fn watching<T, S>(
     child: &mut Child,
     timeout: Duration,
@@ -192,5 +194,5 @@ fn watching<T, S>(
     }
 }
 
-/// The end of a program shows after this time at most.
+/// The longest time until the exit of a program is noticed.
 const LOOK_AT_CHILD: Duration = Duration::from_millis(50);

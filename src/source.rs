@@ -1,13 +1,13 @@
-//! What channels read from and write to, and how that waits.
+//! The sources and sinks of channels, and how they wait.
 
 use std::io;
 use std::task::{Context, Poll};
 
 use crate::state::{Blocking, Mode};
 
-/// What a waiting operation of a channel over `S` returns, as its future `F` says.
+/// The result of a waiting operation of a channel over the source `S`, whose future is `F`.
 ///
-/// Where `S` is [blocking](Blocking), that is the output of the future. Where `S` is an end in the mode `Tokio`, it is the
+/// If `S` is [blocking](Blocking), it is the output of the future. If `S` is an end in the mode `Tokio`, it is the
 /// future, to be awaited.
 ///
 /// ```
@@ -15,24 +15,24 @@ use crate::state::{Blocking, Mode};
 /// use typed_pipe::{Error, TypedReceiver};
 ///
 /// fn next<R: io::Read>(receiver: &mut TypedReceiver<u32, R>) -> Result<u32, Error> {
-///     receiver.recv() // it blocks, and so there is nothing to await
+///     receiver.recv() // it blocks: nothing to await
 /// }
 /// # let _ = next::<&[u8]>;
 /// ```
 pub type Ret<S, F> = <<S as Source>::Mode as Mode>::Ret<F>;
 
-/// What a waiting operation of a channel over `S` returns that sends: see [`Ret`].
+/// The result of a waiting operation of a channel over the sink `S`: see [`Ret`].
 pub type SinkRet<S, F> = <<S as Sink>::Mode as Mode>::Ret<F>;
 
-/// What a [`TypedReceiver`](crate::TypedReceiver) can read from, in any mode.
+/// A source of bytes for a [`TypedReceiver`](crate::TypedReceiver), in either mode.
 ///
-/// That is all that is an [`io::Read`], which blocks, and an end that is open for reading in the mode `Tokio`. This trait
-/// is sealed.
+/// Every [`io::Read`] is one, which blocks, and so is a reading end that is open in the mode `Tokio`. This trait is
+/// sealed.
 ///
 /// ```
 /// use typed_pipe::{Pipe, Source, TypedReceiver};
 ///
-/// /// What a receiver in any mode holds, for the log.
+/// /// The buffered bytes of a receiver in either mode, for the log.
 /// fn held<R: Source>(receiver: &TypedReceiver<u32, R>) -> String {
 ///     format!("{} bytes that belong to no message yet", receiver.buffered().len())
 /// }
@@ -46,20 +46,21 @@ pub type SinkRet<S, F> = <<S as Sink>::Mode as Mode>::Ret<F>;
     label = "not open for reading",
     note = "the end of a pipe is read from after `open()`, and if it is a `ReadEnd`"
 )]
+#[doc(alias("mock"))]
 pub trait Source: half::Source {
     /// How its operations wait.
     type Mode: Mode;
 }
 
-/// What a [`TypedSender`](crate::TypedSender) can write to, in any mode.
+/// A sink of bytes for a [`TypedSender`](crate::TypedSender), in either mode.
 ///
-/// That is all that is an [`io::Write`], which blocks, and an end that is open for writing in the mode `Tokio`. This
-/// trait is sealed.
+/// Every [`io::Write`] is one, which blocks, and so is a writing end that is open in the mode `Tokio`. This trait is
+/// sealed.
 ///
 /// ```
 /// use typed_pipe::{Sink, TypedSender};
 ///
-/// /// What a sender in any mode has not sent yet, for the log.
+/// /// The unsent bytes of a sender in either mode, for the log.
 /// fn unsent<E: Sink>(sender: &TypedSender<u32, E>) -> String {
 ///     format!("{} bytes to be sent", sender.pending())
 /// }
@@ -75,14 +76,15 @@ pub trait Source: half::Source {
     label = "not open for writing",
     note = "the end of a pipe is written to after `open()`, and if it is a `WriteEnd`"
 )]
+#[doc(alias("mock"))]
 pub trait Sink: half::Sink {
     /// How its operations wait.
     type Mode: Mode;
 }
 
-/// What a [`TypedReceiver`](crate::TypedReceiver) can read from: any [`io::Read`].
+/// A blocking source of bytes for a [`TypedReceiver`](crate::TypedReceiver): any [`io::Read`].
 ///
-/// An end of a pipe is one when it is open for reading.
+/// An open reading end of a pipe is one.
 ///
 /// ```
 /// use typed_pipe::{ByteSource, Connection, Error, TypedReceiver, TypedSender};
@@ -107,9 +109,9 @@ pub trait Sink: half::Sink {
 )]
 pub trait ByteSource: io::Read + Source<Mode = Blocking> {}
 
-/// What a [`TypedSender`](crate::TypedSender) can write to: any [`io::Write`].
+/// A blocking sink of bytes for a [`TypedSender`](crate::TypedSender): any [`io::Write`].
 ///
-/// An end of a pipe is one when it is open for writing.
+/// An open writing end of a pipe is one.
 ///
 /// ```
 /// use typed_pipe::{ByteSink, Error, Pipe, TypedSender, WriteEnd};
@@ -122,7 +124,7 @@ pub trait ByteSource: io::Read + Source<Mode = Blocking> {}
 /// let path = pipe.path().clone();
 /// let reader = pipe.into_reader().open()?;
 /// greet(WriteEnd::at(path)?.open()?)?;
-/// greet(std::io::sink())?; // and any other writer
+/// greet(std::io::sink())?; // or any other writer
 /// assert_eq!(reader.into_receiver::<String>().recv()?, "hello");
 /// # Ok::<(), Error>(())
 /// ```
@@ -133,19 +135,20 @@ pub trait ByteSource: io::Read + Source<Mode = Blocking> {}
 )]
 pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
 
-/// Reading that can end at a deadline, or without waiting.
+/// A source that can read until a deadline, or without waiting.
 ///
-/// The reading ends of pipes can. This trait is sealed.
+/// The reading ends of pipes are such sources. This trait is sealed.
 ///
 /// ```
 /// use std::time::Duration;
+/// use typed_pipe::state::Blocking;
 /// use typed_pipe::{Error, ErrorKind, Pipe, ReadTimeout, Receivable, TypedReceiver};
 ///
 /// /// The next message, if it comes soon, from the end of any pipe or connection.
 /// fn soon<T, R>(receiver: &mut TypedReceiver<T, R>) -> Result<Option<T>, Error>
 /// where
 ///     T: Receivable,
-///     R: ReadTimeout + std::io::Read,
+///     R: ReadTimeout<Mode = Blocking>,
 /// {
 ///     match receiver.recv_timeout(Duration::from_millis(10)) {
 ///         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
@@ -164,17 +167,17 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
 )]
 pub trait ReadTimeout: Source + half::ReadTimeout {}
 
-/// Writing that can end at a deadline, or without waiting.
+/// A sink that can write until a deadline, or without waiting.
 ///
-/// The writing ends of pipes can. This trait is sealed.
+/// The writing ends of pipes are such sinks. This trait is sealed.
 ///
 /// ```
 /// use typed_pipe::{Error, ErrorKind, Pipe, TypedSender, WriteTimeout};
 ///
-/// /// Sends a line, or drops it where nobody keeps up with them, to the end of any pipe or connection.
+/// /// Sends a line to the end of any pipe or connection, or drops it if the reader is too slow.
 /// fn offer<E>(sender: &mut TypedSender<str, E>, line: &str) -> Result<bool, Error>
 /// where
-///     E: WriteTimeout + std::io::Write,
+///     E: WriteTimeout,
 /// {
 ///     match sender.try_send(line) {
 ///         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(error.is_half_sent()),
@@ -229,7 +232,7 @@ impl<W: io::Write + ?Sized> half::Sink for W {
     }
 }
 
-/// The private halves of the traits: they seal them, and name what stays inside of the crate.
+/// The private halves of the traits: they seal them, and keep the internal methods inside the crate.
 pub(crate) mod half {
     use std::future::Future;
     use std::io;
@@ -262,32 +265,32 @@ pub(crate) mod half {
             until: WaitLimit,
         ) -> Poll<io::Result<usize>>;
 
-        /// Waits until the readers have taken all; `Ok(false)` where nothing tells.
+        /// Waits until the readers have drained the pipe; `Ok(false)` where the system cannot report that.
         fn taken(&mut self, until: WaitLimit) -> impl Future<Output = io::Result<bool>>;
 
-        /// Ends the direction of a connection; nothing, where only closing the end does that.
+        /// Half-closes a connection; does nothing for an end whose stream only closing ends.
         fn poll_half_close(
             &mut self,
             cx: &mut Context<'_>,
             until: WaitLimit,
         ) -> Poll<io::Result<()>>;
 
-        /// Lends room for `before + len` bytes, if it will be given to the system without copying.
+        /// Lends room for `before + len` bytes, if it can move into the pipe without a copy.
         fn lend(&mut self, _before: usize, _len: usize) -> bool {
             false
         }
 
-        /// What is lent, and was not given yet.
+        /// The lent bytes not moved into the pipe yet.
         fn lent(&self) -> &[u8] {
             &[]
         }
 
-        /// What is lent, to be filled. Empty, once a part of it was given.
+        /// The lent room, to be filled. Empty once a part of it has moved into the pipe.
         fn lent_mut(&mut self) -> &mut [u8] {
             &mut []
         }
 
-        /// Puts bytes of what is lent into the pipe, as [`poll_write_within`](Self::poll_write_within) would.
+        /// Moves lent bytes into the pipe, as [`poll_write_within`](Self::poll_write_within) would.
         fn give(&mut self, _until: WaitLimit) -> io::Result<usize> {
             Ok(0)
         }

@@ -7,15 +7,16 @@ use crate::wire::foreign::Lines;
 use crate::wire::{Plain, Wire};
 
 impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
-    /// Makes the end a channel that receives lines of text, without their ends.
+    /// Turns the end into a channel that receives lines of text, without their line ends.
     ///
-    /// Lines end with LF or CR LF; the last one before the end of the writers needs no end of its own. A line that
+    /// Lines end with LF or CR LF; the last line before the writers hang up needs no line end. A line that
     /// is not UTF-8 is an error, [`Decode`](crate::ErrorKind::Decode) with
-    /// [`CodecError::NotUtf8`](crate::CodecError::NotUtf8) as its source, and the next one can be received. A last one
-    /// without an end that is not is [`Truncated`](crate::ErrorKind::Truncated). A line of more than 8 MiB is fatal.
+    /// [`CodecError::NotUtf8`](crate::CodecError::NotUtf8) as its source, and the next one can be received. A last line
+    /// without a line end that is not UTF-8 is [`Truncated`](crate::ErrorKind::Truncated). A line of more than 8 MiB is
+    /// fatal.
     ///
-    /// It is `end.into_receiver_with(Wire::new(Lines::default(), Plain))`. For another limit, or to tell a line that was
-    /// cut off from a last one, set that on the [`Lines`].
+    /// It is `end.into_receiver_with(Wire::new(Lines::default(), Plain))`. For another limit, or to distinguish a
+    /// truncated line from a last one, set that on the [`Lines`].
     ///
     /// ```
     /// use std::io::Write;
@@ -38,7 +39,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
 }
 
 impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
-    /// Makes the end a channel that sends lines of text, given without their ends.
+    /// Turns the end into a channel that sends lines of text, given without their line ends.
     ///
     /// A line that has a line feed in it, or a carriage return at its end, is not sent:
     /// [`Encode`](crate::ErrorKind::Encode).

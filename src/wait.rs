@@ -1,9 +1,13 @@
-//! Ending a wait: by a deadline, or by a stop.
+//! Ending a wait: by a deadline, or by a cancel token.
 
 use std::fmt;
+#[cfg(feature = "tokio")]
+use std::future::poll_fn;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+#[cfg(feature = "tokio")]
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Operation};
@@ -12,13 +16,13 @@ use crate::sys::{Event, Wait, WaitLimit};
 #[cfg(feature = "tokio")]
 pub(crate) use tasks::CancelWatch;
 
-/// A token that ends whatever waits on it, once and for good.
+/// Cancels the waits of ends from another thread or task, once and for good.
 ///
-/// It is given to an end before it is opened, with [`End::cancelled_by`](crate::End::cancelled_by). Clones
+/// Give it to an end before opening, with [`End::cancelled_by`](crate::End::cancelled_by). Clones
 /// are the same token, and one token may be given to many ends. After [`cancel`](Self::cancel), every
 /// read and write of these ends, and every other operation that has to wait, a waiting `open` included, fails
-/// with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); nothing is lost by that: the end is as it was
-/// before. Messages that a receiver already holds are still delivered; then a loop over it ends.
+/// with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); that loses nothing: the end is as it was before.
+/// Messages that a receiver already holds are still delivered; then a loop over it ends.
 ///
 /// Operations of an end that has a token cost one more system call. Ends without one are not slowed down.
 ///
@@ -34,13 +38,12 @@ pub(crate) use tasks::CancelWatch;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
-/// For Ctrl-C, give a clone to whatever tells of signals in a thread or a task, such as the crate `ctrlc`. It is not
-/// for a handler of signals itself: [`cancel`](Self::cancel) takes a lock.
+/// For Ctrl-C, give a clone to the thread or task that handles signals, such as that of the crate `ctrlc`. Do not call
+/// [`cancel`](Self::cancel) in a signal handler itself: it takes a lock.
+/// # Bytes left in the pipe
 ///
-/// # The rest
-///
-/// What lies in a pipe at the cancellation is not read any more. A receiver that is to take it has no token, and looks for the
-/// cancellation itself:
+/// Bytes that lie in a pipe at the cancellation are not read any more. To read them, leave the receiver without a
+/// token, and check for the cancellation yourself:
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,6 +73,7 @@ pub(crate) use tasks::CancelWatch;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias("CancellationToken", "Stop", "abort", "interrupt", "shutdown"))]
 pub struct CancelToken(Arc<TokenState>);
 
 struct TokenState {
@@ -96,7 +100,7 @@ impl TokenState {
 }
 
 impl CancelToken {
-    /// Makes a token that nothing has stopped yet.
+    /// Makes a token, not cancelled yet.
     ///
     /// ```
     /// use typed_pipe::{CancelToken, Pipe};
@@ -124,7 +128,7 @@ impl CancelToken {
         })))
     }
 
-    /// Makes a token that is stopped with this one, and can be stopped alone.
+    /// Makes a token that is cancelled with this one, and can be cancelled alone.
     ///
     /// ```
     /// use typed_pipe::CancelToken;
@@ -147,20 +151,20 @@ impl CancelToken {
         Ok(child)
     }
 
-    /// Stops another token with this one. It may have several such parents.
+    /// Makes another token a child of this one. It may have several such parents.
     pub(crate) fn adopt(&self, child: &Self) {
         {
             let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
             children.retain(|child| child.strong_count() > 0);
             children.push(Arc::downgrade(&child.0));
         }
-        // It may have been stopped before the child was known.
+        // This token may have been cancelled before it knew the child.
         if self.is_cancelled() {
             child.cancel();
         }
     }
 
-    /// Ends all that waits on this token, now and from now on.
+    /// Cancels every wait on this token, current and future.
     ///
     /// ```
     /// use typed_pipe::{CancelToken, ErrorKind, Pipe};
@@ -168,16 +172,17 @@ impl CancelToken {
     /// let token = CancelToken::new()?;
     /// let mut end = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?;
     /// token.clone().cancel(); // a clone is the same token
-    /// let error = end.read(&mut [0; 8]).unwrap_err(); // which begins after the cancellation
+    /// let error = end.read(&mut [0; 8]).unwrap_err(); // begins after the cancellation
     /// assert_eq!(error.kind(), ErrorKind::Cancelled);
     /// token.cancel(); // once more changes nothing
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("stop"))]
     pub fn cancel(&self) {
         self.0.cancel();
     }
 
-    /// Whether it was stopped.
+    /// Whether the token was cancelled.
     ///
     /// ```
     /// use std::thread;
@@ -198,6 +203,34 @@ impl CancelToken {
         self.0.cancelled.load(Ordering::Acquire)
     }
 
+    /// Waits in a task until the token is cancelled; at once where it is.
+    ///
+    /// The future may be dropped at any time, as `tokio::select!` drops those that lose.
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use typed_pipe::CancelToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), typed_pipe::Error> {
+    /// let token = CancelToken::new()?;
+    /// let at_ctrl_c = token.clone();
+    /// tokio::spawn(async move { at_ctrl_c.cancel() });
+    /// tokio::select! {
+    ///     () = token.cancelled() => {}
+    ///     () = pending() => unreachable!("work that never ends"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    #[doc(alias("select"))]
+    pub async fn cancelled(&self) {
+        let watch = CancelWatch::new(self);
+        poll_fn(|cx| if watch.check(cx).is_err() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
     pub(crate) fn event(&self) -> &Event {
         &self.0.event
     }
@@ -209,17 +242,17 @@ impl fmt::Debug for CancelToken {
     }
 }
 
-/// The wait of one operation, which a token may end.
+/// The wait of one operation, which a token may cancel.
 pub(crate) fn waiting(until: WaitLimit, token: Option<&CancelToken>) -> Wait<'_> {
     Wait { until, token: token.map(CancelToken::event) }
 }
 
-/// The end of a time that begins now. What is too far away to be told is never.
+/// The deadline of a time that begins now; never, where the clock does not reach so far.
 pub(crate) fn within(time: Duration) -> WaitLimit {
     Instant::now().checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline)
 }
 
-/// How long a wait may still take.
+/// The time left of a wait.
 pub(crate) fn left(until: WaitLimit) -> Duration {
     match until {
         WaitLimit::Done => Duration::MAX,
@@ -228,15 +261,15 @@ pub(crate) fn left(until: WaitLimit) -> Duration {
     }
 }
 
-/// The earlier of the end of a wait and of the end of a time that begins now.
+/// The earlier of two deadlines: that of a wait, and that of a time that begins now.
 pub(crate) fn sooner(until: WaitLimit, time: Duration) -> WaitLimit {
     within(left(until).min(time))
 }
 
-/// How long a wait that a cancelled token does not end goes on before it looks for one.
+/// The interval at which a wait that a token cannot interrupt checks for the cancellation.
 pub(crate) const CANCEL_CHECK: Duration = Duration::from_millis(20);
 
-/// Waits until what other threads change may have changed, and tells whether that was in time.
+/// Waits for a change by another thread; returns whether it came in time.
 pub(crate) fn until_changed<'a, T>(
     changed: &Condvar,
     shared: MutexGuard<'a, T>,
@@ -280,7 +313,7 @@ mod tasks {
         }
     }
 
-    /// What waits under a token, in a task.
+    /// Watches a token for a task that waits.
     pub(crate) struct CancelWatch {
         token: CancelToken,
         slot: Arc<WakerSlot>,
@@ -295,7 +328,7 @@ mod tasks {
             Self { token: token.clone(), slot }
         }
 
-        /// Fails once the token is stopped, and wakes the task when that comes.
+        /// Fails once the token is cancelled, and wakes the task at the cancellation.
         pub(crate) fn check(&self, cx: &Context<'_>) -> io::Result<()> {
             let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
             match &mut *slot {
@@ -303,7 +336,7 @@ mod tasks {
                 empty => *empty = Some(cx.waker().clone()),
             }
             drop(slot);
-            // After the waker is in its place: who stops now wakes it.
+            // After the waker is stored: a cancellation from now on wakes it.
             if self.token.is_cancelled() { Err(Obstacle::Cancelled.into()) } else { Ok(()) }
         }
     }

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use typed_pipe::ErrorKind;
-use typed_pipe::wire::{Codec, Decoder, Framing, Wire};
+use typed_pipe::wire::{Codec, Decoder, Framing, Limits, Wire};
 use typed_pipe_fuzz::{OnWire, Tree, Value, arrive, in_words, on_wire};
 
 /// The first byte chooses the wire, the second the limit and whether the rest is put into frames first, so that the
@@ -44,7 +44,7 @@ fn frames<F: Framing + Clone, C: Codec + Clone>(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     let mut framing = wire.framing().clone();
-    framing.introduce(wire.codec().name());
+    framing.configure(&Limits::new().codec(wire.codec().name()));
     for payload in bytes.chunks(piece * 8) {
         let start = out.len();
         framing.begin(&mut out);

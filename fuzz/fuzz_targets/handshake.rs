@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use typed_pipe::wire::{Checked, Json, MultiWriter, Wire};
-use typed_pipe::{Handshake, Connection, ErrorKind, Inbound, Outbound, WithHandles};
+use typed_pipe::{Connection, ErrorKind, Handshake, Inbound, Outbound, WithHandles};
 
 /// The first byte chooses what this side speaks.
 fn agree(data: &[u8]) {
@@ -44,7 +44,7 @@ where
     theirs.write_all(said).expect("room");
     theirs.shutdown(std::net::Shutdown::Write).expect("a socket");
     let connection = Connection::try_from(OwnedFd::from(ours)).expect("a connection");
-    match handshake.make::<Out, In>(connection) {
+    match handshake.perform::<Out, In>(connection) {
         Ok(made) => drop(made),
         Err(error) => {
             let kind = error.kind();

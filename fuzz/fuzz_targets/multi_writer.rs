@@ -12,7 +12,7 @@ use typed_pipe_fuzz::arrive;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    unmixed: u16,
+    atomic_write: u16,
     small: bool,
     piece: u16,
     steps: Vec<Step>,
@@ -75,8 +75,8 @@ impl World {
         } else {
             shared
         };
-        let unmixed = usize::from(input.unmixed);
-        let writers = (0..WRITERS).map(|_| Writer::new(unmixed)).collect();
+        let atomic_write = usize::from(input.atomic_write);
+        let writers = (0..WRITERS).map(|_| Writer::new(atomic_write)).collect();
         let decoder = Decoder::new(Wire::default().with_framing(shared));
         let piece = usize::from(input.piece).max(1);
         Self { writers, decoder, piece, received: Vec::new(), lost: 0 }
@@ -120,9 +120,9 @@ impl World {
 }
 
 impl Writer {
-    fn new(unmixed: usize) -> Self {
+    fn new(atomic_write: usize) -> Self {
         let mut encoder = Encoder::new(Wire::default().with_framing(MultiWriter::default()));
-        encoder.unmixed(unmixed);
+        encoder.atomic_write(atomic_write);
         Self { encoder, waiting: Vec::new(), begun: BTreeMap::new(), sent: 0, robbed: false }
     }
 
@@ -182,7 +182,7 @@ fuzz_target!(|input: Input| {
                 writer.waiting.clear();
                 killed.push(std::mem::replace(
                     &mut writer.encoder,
-                    Writer::new(input.unmixed.into()).encoder,
+                    Writer::new(input.atomic_write.into()).encoder,
                 ));
             }
             Step::Goodbye { writer } => {

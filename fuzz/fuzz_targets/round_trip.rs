@@ -11,7 +11,7 @@ use typed_pipe_fuzz::{OnWire, Value, arrive, on_wire};
 struct Input {
     wire: u8,
     small: Option<u8>,
-    unmixed: u16,
+    atomic_write: u16,
     steps: Vec<Step>,
 }
 
@@ -39,7 +39,7 @@ impl OnWire for RoundTrip<'_> {
         let plain = wire.codec().name() == Plain.name();
         let blank = wire.framing().name() == "lines";
         let mut encoder = Encoder::new(wire.clone());
-        encoder.unmixed(self.0.unmixed.into());
+        encoder.atomic_write(self.0.atomic_write.into());
         let mut decoder = Decoder::new(wire);
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         // How many messages go before the last goodbye.

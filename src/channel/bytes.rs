@@ -13,15 +13,15 @@ use crate::state::{Runtime as _, complete_by};
 use crate::sys::{LARGE, WaitLimit};
 use crate::wire::{Codec, Framing, Header, LengthPrefixed, Postcard};
 
-/// How much is copied before it is given to the pipe: a reader takes it while the next piece is copied.
+/// The size of a piece, copied before it is written: the reader takes it while the next one is copied.
 const PIECE: usize = 64 << 10;
 
 impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, F, C> {
-    /// Sends a message that is these bytes and nothing else, with all that was fed before.
+    /// Sends a message of raw bytes, and everything fed before.
     ///
-    /// The codec has no part in it: the frame carries the bytes as they are, and
-    /// [`recv_bytes`](crate::TypedReceiver::recv_bytes) gives them out. It may go to the same receiver as messages of
-    /// the type; which of the two comes next is for both sides to agree on. (`recv` would read such bytes as a value.)
+    /// The codec is bypassed: the frame carries the bytes unchanged, and
+    /// [`recv_bytes`](crate::TypedReceiver::recv_bytes) returns them. A receiver can get such messages and messages of
+    /// the type; both sides must agree on which comes next. (`recv` would decode such bytes as a value.)
     ///
     /// ```
     /// use std::thread;
@@ -47,15 +47,15 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     ///
     /// ## Linux
     ///
-    /// On the default framing, 16 KiB or more are copied once, into pages of the sender that are then given to the
-    /// pipe (`vmsplice`): the kernel neither allocates nor copies on the way in. The pages are used again when
-    /// a reader has taken them out of the pipe. That suits all readers that `read`. One that moves the pages on
-    /// unread, into another pipe, with `splice` or `tee`, as some programs of the shell do, may find later bytes in
-    /// them: for such a reader, write to the [end](crate::End) itself, which copies.
+    /// On the default framing, 16 KiB or more are copied once, into pages of the sender that are then moved into the
+    /// pipe (`vmsplice`): the kernel neither allocates nor copies on the way in. The sender reuses the pages once a
+    /// reader has taken them out of the pipe. That suits every reader that calls `read`. A reader that moves the pages
+    /// on unread, into another pipe, with `splice` or `tee`, as some shell programs do, may find later bytes in them:
+    /// for such a reader, write to the [end](crate::End) itself, which copies.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send) but `Encode`.
+    /// Those of [`send`](Self::send) except `Encode`.
     pub fn send_bytes<'a>(
         &'a mut self,
         bytes: &[u8],
@@ -73,7 +73,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     /// let reader = pipe.into_reader().open()?; // which does not read
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
     /// sender.try_send_bytes(b"a thumbnail")?; // there is room
-    /// let error = sender.try_send_bytes(&vec![7; 1 << 20]).unwrap_err(); // more than there is room for
+    /// let error = sender.try_send_bytes(&vec![7; 1 << 20]).unwrap_err(); // does not fit
     /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
     /// if !error.is_half_sent() {
     ///     println!("it may be sent again");
@@ -84,14 +84,14 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     ///
     /// # Errors
     ///
-    /// Those of [`send_bytes`](Self::send_bytes), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or
-    /// only for a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
+    /// Those of [`send_bytes`](Self::send_bytes), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room,
+    /// or only for a part of it ([`is_half_sent`](Error::is_half_sent)).
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.stage_or_give(bytes, WaitLimit::Now)?;
         self.write_here(WaitLimit::Now)
     }
 
-    /// Sends a message of bytes, waiting for some time at most.
+    /// Sends a message of bytes, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -111,8 +111,8 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     ///
     /// # Errors
     ///
-    /// Those of [`send_bytes`](Self::send_bytes), and [`TimedOut`](crate::ErrorKind::TimedOut). What is left of a
-    /// message that was half sent stays in the sender, as with [`send_timeout`](Self::send_timeout).
+    /// Those of [`send_bytes`](Self::send_bytes), and [`TimedOut`](crate::ErrorKind::TimedOut). The rest of a half-sent
+    /// message stays in the sender, as with [`send_timeout`](Self::send_timeout).
     pub fn send_bytes_timeout<'a>(
         &'a mut self,
         bytes: &[u8],
@@ -123,8 +123,8 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
 
     /// Lends room for a message of `len` bytes, to be filled in place and then [sent](Loan::send).
     ///
-    /// This is [`send_bytes`](Self::send_bytes) without the copy. A loan that is dropped sends nothing. The room is
-    /// zeros at first, and later what earlier messages of this sender left in it: fill all of it.
+    /// This is [`send_bytes`](Self::send_bytes) without the copy. Dropping a loan sends nothing. The room holds zeros
+    /// at first, and bytes of earlier messages of this sender later: fill all of it.
     ///
     /// ```
     /// use std::thread;
@@ -150,12 +150,13 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     /// ## Linux
     ///
     /// On the default framing, a loan of 16 KiB or more begins at a page, is not copied at all on the way into
-    /// the pipe, and takes two to three times its size of memory, in pieces of 2 MiB. What is said at [`send_bytes`](Self::send_bytes)
-    /// of readers that move pages on holds here too.
+    /// the pipe, and takes two to three times its size of memory, in pieces of 2 MiB. The note at
+    /// [`send_bytes`](Self::send_bytes) on readers that move pages on applies here too.
     ///
     /// # Errors
     ///
-    /// [`TooLarge`](crate::ErrorKind::TooLarge): the wire carries no message of this size.
+    /// [`TooLarge`](crate::ErrorKind::TooLarge): the message exceeds the limit of the wire.
+    #[doc(alias("zero-copy", "vmsplice"))]
     pub fn loan(&mut self, len: usize) -> Result<Loan<'_, T, E, F, C>, Error> {
         let header = self.outgoing.header(len)?.filter(|_| E::Mode::BLOCKS && len >= LARGE);
         let pages = header.filter(|header| self.io.lend(header.bytes().len(), len));
@@ -174,7 +175,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         self.sending_until(staged, until)
     }
 
-    /// Stages the bytes, unless they can be given to the pipe without being copied, here and now.
+    /// Stages the bytes, unless it can move them into the pipe at once, without a copy.
     fn stage_or_give(&mut self, bytes: &[u8], until: WaitLimit) -> Result<(), Error> {
         let large = E::Mode::BLOCKS && bytes.len() >= LARGE;
         let header = if large { self.outgoing.header(bytes.len())? } else { None };
@@ -184,7 +185,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         self.write_out_here(until)?;
         let (mut head, mut rest) = (header.bytes(), bytes);
         while !rest.is_empty() {
-            // The last one is not to be so small that it is better copied.
+            // Keeps the last piece large enough to be worth moving.
             let last = rest.len() < PIECE + LARGE;
             let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
             if !self.io.lend(head.len(), piece.len()) {
@@ -197,7 +198,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         Ok(())
     }
 
-    /// Writes what is left of a frame from where it lies. Only the header and what goes with it are copied before.
+    /// Writes the rest of a frame in place. Only the header, and what is written with it, is copied before.
     fn write_from(&mut self, head: &[u8], bytes: &[u8], until: WaitLimit) -> Result<(), Error> {
         let mut rest = bytes;
         if !head.is_empty() {
@@ -215,8 +216,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         self.write_all(Part::Lying(rest), true, &[], until)
     }
 
-    /// Writes all of a part of a frame. Where that fails within the frame, what is left of it is staged, with what comes
-    /// after the part.
+    /// Writes a whole part of a frame. On a failure within the frame, stages the rest of the part and of the frame.
     fn write_all(
         &mut self,
         mut part: Part<'_>,
@@ -245,16 +245,16 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     }
 }
 
-/// Bytes of a frame that are written from where they lie.
+/// Bytes of a frame that are written in place.
 enum Part<'a> {
-    /// In pages, which are given to the system.
+    /// In pages, which move into the pipe.
     Lent,
     /// In the caller's memory.
     Lying(&'a [u8]),
 }
 
 impl Part<'_> {
-    /// What is not written yet.
+    /// The bytes not written yet.
     fn left<'a, E: WriteTimeout>(&'a self, io: &'a E) -> &'a [u8] {
         match self {
             Self::Lent => io.lent(),
@@ -291,16 +291,16 @@ impl Part<'_> {
 /// assert_eq!(receiver.recv_bytes()?, [0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff]);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
-#[must_use = "what is lent is sent by `send`"]
+#[must_use = "a loan sends nothing until `send`"]
 pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
     sender: &'a mut TypedSender<T, E, F, C>,
     len: usize,
-    /// What goes before the bytes, where the end of the pipe lends pages; else the encoder lends room.
+    /// The header before the bytes, where the end of the pipe lends pages; else the encoder lends room.
     pages: Option<Header>,
 }
 
 impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E, F, C> {
-    /// Sends the bytes as a message, with all that was fed before.
+    /// Sends the bytes as a message, and everything fed before.
     ///
     /// ```
     /// use typed_pipe::{Pipe, TypedSender};
@@ -309,7 +309,7 @@ impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E,
     /// let path = pipe.path().clone();
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// sender.loan(5)?.fill(b'x'); // dropped, and so not sent
+    /// sender.loan(5)?.fill(b'x'); // dropped, so not sent
     /// let mut loan = sender.loan(5)?;
     /// loan.copy_from_slice(b"hello");
     /// loan.send()?;
@@ -319,8 +319,8 @@ impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E,
     ///
     /// # Errors
     ///
-    /// Those of [`send_bytes`](TypedSender::send_bytes). Unless the error says that the message is
-    /// [half sent](Error::is_half_sent), the bytes are gone with the loan.
+    /// Those of [`send_bytes`](TypedSender::send_bytes). Unless the message is [half sent](Error::is_half_sent), the
+    /// bytes are gone with the loan.
     pub fn send(self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
         self.send_until(WaitLimit::Done)
     }
@@ -338,7 +338,7 @@ impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E,
     ///     let mut loan = sender.loan(1000)?;
     ///     loan.fill(7);
     ///     if let Err(error) = loan.try_send() {
-    ///         break error; // unless it is half sent, what was filled in is gone
+    ///         break error; // unless it is half sent, the bytes are gone
     ///     }
     /// };
     /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -353,7 +353,7 @@ impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E,
         self.stage_or_give(WaitLimit::Now)?.write_here(WaitLimit::Now)
     }
 
-    /// Sends the bytes, waiting for some time at most.
+    /// Sends the bytes, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -435,7 +435,7 @@ impl<T: ?Sized, E, F, C> fmt::Debug for Loan<'_, T, E, F, C> {
     }
 }
 
-/// Fills the beginning of some room.
+/// Copies a header and a piece to the beginning of the room.
 fn fill(room: &mut [u8], head: &[u8], piece: &[u8]) {
     let Some((before, room)) = room.split_at_mut_checked(head.len()) else { return };
     before.copy_from_slice(head);

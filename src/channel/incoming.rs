@@ -1,4 +1,4 @@
-//! What a receiver does with what it has read, however it reads.
+//! Decoding of incoming bytes, in every mode.
 
 use std::io;
 use std::path::Path;
@@ -9,37 +9,37 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::wire::{Codec, Decoder, Framing, MultiWriter, Wire, WriterId};
 
-/// The decoder of a receiver, and where it is in its stream.
+/// The decoder of a receiver, and its place in the stream.
 ///
-/// A driver reads into [`room`](Self::room) and [notes](Self::note) that, until there is a whole message.
+/// A driver reads into [`room`](Self::room) and [notes](Self::note) the result, until there is a whole message.
 pub(crate) struct Incoming<F, C> {
     decoder: Decoder<F, C>,
     path: Option<Arc<Path>>,
     next_writer: bool,
-    /// Whether the other side ends each message, so that what the end of the stream leaves is none.
+    /// Whether the peer ends each message, so that a rest at the end of the stream is no message.
     ends_required: bool,
     stage: Stage,
     last_hangup: Option<Hangup>,
-    /// How the stream was cut off, until that is told.
+    /// How the stream was cut off, until that is reported.
     cut_off: Option<io::Error>,
-    /// Whether an iterator was given an error after which nothing comes.
+    /// Whether an iterator has returned an error after which nothing comes.
     failed: bool,
 }
 
-/// The bytes of one read.
+/// The most bytes of one read.
 const MAX_READ: usize = 64 * 1024;
 
-/// Where a receiver is in its stream.
+/// The place of a receiver in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Reading,
-    /// All writers have left, and it is being told what that means; whether it is noted how they left.
+    /// All writers have hung up, and the receiver reports that; `noted`: whether the hang-up is recorded.
     Ending {
         noted: bool,
     },
-    /// All of it is told. What comes now comes after the end.
+    /// The hang-up is fully reported. Further bytes come after the end.
     Ended,
-    /// The place in the stream is lost. The next writer begins a new one, when these have left.
+    /// The place in the stream is lost. The next writer begins a new stream, once the current ones have hung up.
     Skipping,
 }
 
@@ -49,7 +49,7 @@ enum Stage {
 /// use typed_pipe::{Hangup, TypedReceiver, TypedSender};
 ///
 /// let end_of = |bytes: &[u8]| {
-///     let mut receiver = TypedReceiver::<u8, _>::new(bytes); // in place of a pipe whose writers have left
+///     let mut receiver = TypedReceiver::<u8, _>::new(bytes); // in place of a pipe whose writers have hung up
 ///     receiver.by_ref().for_each(drop);
 ///     receiver.last_hangup()
 /// };
@@ -62,14 +62,15 @@ enum Stage {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("EOF", "disconnect", "StreamEnd"))]
 pub enum Hangup {
-    /// The last one said that this was all: to a receive that is at its end,
+    /// The last writer has finished. A receive at the end fails with
     /// [`ErrorKind::Finished`](crate::ErrorKind::Finished).
     Finished,
-    /// The last one left between two messages, without a goodbye: to a receive that is at its end,
+    /// The last writer hung up between two messages, without a goodbye. A receive at the end fails with
     /// [`ErrorKind::Disconnected`](crate::ErrorKind::Disconnected).
     Disconnected,
-    /// One left in the middle of a message, which is lost: to a receive,
+    /// A writer hung up in the middle of a message, which is lost. A receive fails with
     /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated), or on a wire of many writers
     /// [`MessageLost`](crate::ErrorKind::MessageLost).
     Truncated,
@@ -81,12 +82,12 @@ impl<F, C> Incoming<F, C> {
         self.path = path;
     }
 
-    /// Sets whether the end of the writers is a pause before the next one.
+    /// Sets whether the hang-up of the last writer is a pause before the next one.
     pub(super) fn await_next_writer(&mut self, next_writer: bool) {
         self.next_writer = next_writer;
     }
 
-    /// Takes what the end of the stream leaves for a message that was cut off, whatever the framing says.
+    /// Treats a rest at the end of the stream as a truncated message, for every framing.
     pub(super) fn require_ends(&mut self) {
         self.ends_required = true;
     }
@@ -95,14 +96,14 @@ impl<F, C> Incoming<F, C> {
         self.last_hangup
     }
 
-    /// The bytes that were read, and belong to no message that was received.
+    /// The bytes read that belong to no received message.
     pub(super) fn buffered(&self) -> &[u8] {
         self.decoder.buffered()
     }
 
-    /// Room for what is read next.
+    /// The room for the next read.
     ///
-    /// A read that took all that a wide pipe holds would let the writer sleep until there is nothing left to read.
+    /// A read of a whole wide pipe would let the writer sleep until there is nothing left to read.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         let room = self.decoder.spare();
         let most = room.len().min(MAX_READ);
@@ -124,7 +125,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         }
     }
 
-    /// Goes to the next whole message, and says whether it is there. Where it is not, more is to be read.
+    /// Advances to the next whole message; returns `false` if it needs more bytes.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         if let Stage::Ending { noted } = self.stage {
@@ -145,7 +146,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         })
     }
 
-    /// Notes what a read into the [room](Self::room) has come to.
+    /// Notes the result of a read into the [room](Self::room).
     #[inline]
     pub(crate) fn note(&mut self, read: io::Result<usize>) -> Result<(), Error> {
         match read {
@@ -156,7 +157,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
                 self.stage = Stage::Reading;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // An end as well, of which the bytes before it tell what it means. It is told once.
+            // A hang-up as well; the bytes before it decide which. It is reported once.
             Err(error) if is_cut_off(&error) => {
                 self.cut_off = Some(error).filter(|_| self.stage != Stage::Ended);
                 self.all_have_left();
@@ -168,7 +169,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         Ok(())
     }
 
-    /// The message that was found, owned or borrowed from the buffer: borrowed only from a
+    /// Decodes the message that was found, owned or borrowed from the buffer: borrowed only from a
     /// [`BorrowingCodec`](crate::wire::BorrowingCodec).
     ///
     /// From here down to the codec, and up to `recv`, each call would move the value once more, right after it was
@@ -180,7 +181,8 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         self.decoder.decoded().map_err(|error| undecodable(error, stage, last_hangup).at(path))
     }
 
-    /// What a receive is to an iterator, or a stream. What every later receive would come to as well ends it.
+    /// Maps the result of a receive to an iterator item. A result that every later receive would repeat ends the
+    /// iterator.
     pub(crate) fn item<T>(&mut self, received: Result<T, Error>) -> Option<Result<T, Error>> {
         let error = match received {
             Ok(value) => return Some(Ok(value)),
@@ -195,12 +197,12 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     #[cfg(feature = "service")]
-    /// How many bytes are here that were not taken.
+    /// The number of buffered bytes not taken.
     pub(crate) fn unread(&self) -> usize {
         self.decoder.buffered().len()
     }
 
-    /// Whether an iterator, or a stream, has nothing more to give.
+    /// Whether the iterator or stream has ended.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
     }
@@ -210,7 +212,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         self.decoder.bytes().map_err(|error| error.at(self.path.as_ref()))
     }
 
-    /// Goes to the next message of writers that have left. The last one may have no end of its own.
+    /// Advances to the next message of writers that have hung up. The last one may have no end of its own.
     #[cold]
     fn step_at_end(&mut self) -> Result<bool, Error> {
         if self.ends_required || self.cut_off.is_some() {
@@ -222,7 +224,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     fn all_have_left(&mut self) {
         self.stage = match self.stage {
             Stage::Skipping => {
-                // Whatever they said last was not looked at.
+                // The last bytes of the writers were not decoded.
                 self.last_hangup = Some(Hangup::Truncated);
                 self.cut_off = None;
                 self.decoder.reset();
@@ -233,7 +235,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         };
     }
 
-    /// Tells of one thing that the end of the writers means. `Ok` where that is a pause before the next one.
+    /// Reports one result of the hang-up of the writers. `Ok` where that is a pause before the next one.
     fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
         let mut end = self.decoder.end();
         if !noted {
@@ -267,7 +269,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 }
 
-/// Notes what it says of the end of the writers that the message does not decode.
+/// Records the hang-up that a message at the end of the stream that does not decode amounts to.
 #[cold]
 fn undecodable(error: Error, stage: &mut Stage, last_hangup: &mut Option<Hangup>) -> Error {
     if error.kind() == ErrorKind::Truncated {
@@ -277,13 +279,13 @@ fn undecodable(error: Error, stage: &mut Stage, last_hangup: &mut Option<Hangup>
     error
 }
 
-/// Whether a read that failed like this tells that the other side is gone.
+/// Whether this error of a read means that the peer is gone.
 fn is_cut_off(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 impl<C: Codec> Incoming<MultiWriter, C> {
-    /// The writer of the message that was received last.
+    /// The writer of the last received message.
     pub(super) fn last_writer(&self) -> Option<WriterId> {
         self.decoder.wire().framing().writer()
     }

@@ -1,13 +1,13 @@
-//! What can be sent, and what can be received.
+//! The bounds of messages that can be sent and received.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::BorrowingCodec;
 
-/// A type whose values can be sent: all that serde can serialize.
+/// A type whose values can be sent: any type that serde can serialize.
 ///
-/// That includes what has no size or borrows, such as `str`, `[u32]` and a struct with a reference in it. A `str` is
+/// That includes unsized and borrowing types, such as `str`, `[u32]` and a struct with a reference in it. A `str` is
 /// received as a `String`, and a `[u32]` as a `Vec<u32>`.
 ///
 /// ```
@@ -29,10 +29,10 @@ pub trait Sendable: Serialize {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + ?Sized> Sendable for T {}
 
-/// A type whose values can be received: all that serde can deserialize without borrowing.
+/// A type whose values can be received: any type that serde can deserialize without borrowing.
 ///
-/// Of a type that borrows, such as `&str` or a struct with a lifetime, the compiler says that its implementation of
-/// `Deserialize` is not general enough. Receive what owns its parts, such as `String`; or the borrowed form of a
+/// For a type that borrows, such as `&str` or a struct with a lifetime, the compiler reports that its implementation of
+/// `Deserialize` is not general enough. Receive a type that owns its parts, such as `String`; or the borrowed form of a
 /// [`Message`], with [`TypedReceiver::recv_ref`](crate::TypedReceiver::recv_ref).
 ///
 /// ```
@@ -57,12 +57,12 @@ pub trait Receivable: DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> Receivable for T {}
 
-/// A message that has a borrowed form, which can be received without copying, over a
+/// A message with a borrowed form, which can be received without copying over a
 /// [`BorrowingCodec`](crate::wire::BorrowingCodec).
 ///
-/// Both forms must have the same bytes on the wire: the same fields in the same order. For postcard and
-/// bincode, `String` and `&str` are the same, and so are `Vec<u8>` and `&[u8]`. The compiler cannot see that
-/// they are; a test can, with [`same_encoding`].
+/// Both forms must have the same bytes on the wire: the same fields in the same order. In postcard and bincode,
+/// `String` and `&str` are encoded alike, and so are `Vec<u8>` and `&[u8]`. The compiler cannot check that two forms
+/// match; a test can, with [`same_encoding`].
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -96,7 +96,7 @@ pub trait Message {
     type Ref<'a>: Deserialize<'a>;
 }
 
-/// Whether the two forms of a message have the same bytes, for the tests of a program.
+/// Whether the two forms of a message have the same encoding, for the tests of a program.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

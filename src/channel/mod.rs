@@ -1,4 +1,4 @@
-//! Typed messages over the ends of pipes, and over anything else that bytes can be read from or written to.
+//! Typed channels over the ends of pipes, and over any other reader or writer of bytes.
 
 mod bytes;
 mod incoming;
@@ -26,7 +26,7 @@ pub use wire_of::WireOf;
 pub use with_handles::WithHandles;
 
 impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
-    /// Makes the end a channel that receives values of one type, on the usual wire.
+    /// Turns the end into a channel that receives values of one type, on the default wire.
     ///
     /// The other side must send the same type, on the same wire.
     ///
@@ -34,17 +34,17 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// use typed_pipe::{CancelToken, Pipe};
     ///
     /// let token = CancelToken::new()?;
-    /// let end = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?; // what an end was told
+    /// let end = Pipe::temporary()?.into_reader().cancelled_by(&token).open()?; // the token of an end
     /// let receiver = end.into_receiver::<u32>();
     /// token.cancel();
-    /// assert_eq!(receiver.count(), 0); // holds for the channel: its loop ends
+    /// assert_eq!(receiver.count(), 0); // also cancels the channel: its loop ends
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn into_receiver<T>(self) -> TypedReceiver<T, Self> {
         self.into_receiver_with(Wire::default())
     }
 
-    /// Makes the end a channel that receives values of one type, on a wire of choice.
+    /// Turns the end into a channel that receives values of one type, on a wire of choice.
     ///
     /// ```
     /// use typed_pipe::wire::{LengthPrefixed, Wire};
@@ -52,7 +52,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let wire = Wire::default().with_framing(LengthPrefixed::default().limit(100)); // no longer messages
+    /// let wire = Wire::default().with_framing(LengthPrefixed::default().limit(100)); // messages of at most 100 bytes
     /// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire);
     /// TypedSender::<str>::connect(path)?.send(&"long ".repeat(100))?;
     /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::TooLarge);
@@ -69,7 +69,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
 }
 
 impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
-    /// Makes the end a channel that sends values of one type, on the usual wire.
+    /// Turns the end into a channel that sends values of one type, on the default wire.
     ///
     /// The other side must receive the same type, on the same wire.
     ///
@@ -91,7 +91,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         self.into_sender_with(Wire::default())
     }
 
-    /// Makes the end a channel that sends values of one type, on a wire of choice.
+    /// Turns the end into a channel that sends values of one type, on a wire of choice.
     ///
     /// ```
     /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -99,7 +99,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
-    /// let wire = Wire::default().with_framing(MultiWriter::default()); // of many writers
+    /// let wire = Wire::default().with_framing(MultiWriter::default()); // for many writers
     /// let reader = pipe.into_reader().open()?;
     /// let mut one = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());
     /// let mut other = WriteEnd::at(&path)?.open()?.into_sender_with::<u32, _, _>(wire.clone());
@@ -115,10 +115,10 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         wire: Wire<F, C>,
     ) -> TypedSender<T, Self, F, C> {
         let path = self.shared_path().cloned();
-        TypedSender::over(self, wire).unmixed(ATOMIC_WRITE).named(path)
+        TypedSender::over(self, wire).atomic_write(ATOMIC_WRITE).named(path)
     }
 }
 
-// A channel holds no message: it goes to another thread whatever it carries.
+// A channel holds no message: it can move to another thread whatever its type of message.
 assert_impl_all!(TypedSender<std::rc::Rc<u8>>: Send, Sync);
 assert_impl_all!(TypedReceiver<std::rc::Rc<u8>>: Send, Sync);

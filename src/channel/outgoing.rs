@@ -1,4 +1,4 @@
-//! What a sender has still to write, however it writes.
+//! Encoding of outgoing messages, in every mode.
 
 use std::io;
 use std::path::Path;
@@ -9,18 +9,18 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::wire::{Codec, Encoder, Framing, Header, Wire};
 
-/// Bytes that are collected before they are written: as many as a pipe usually holds.
+/// The size of a batch: as many bytes as a pipe usually holds.
 const BATCH: usize = 64 * 1024;
 
-/// The encoder of a sender, and the path of its pipe. When it goes, it tells of what goes with it.
+/// The encoder of a sender, and the path of its pipe. Its drop reports the bytes lost with it.
 ///
-/// A driver writes what is [pending](Self::pending) and [notes](Self::note) that, until there is no more.
+/// A driver writes the [pending](Self::pending) bytes and [notes](Self::note) the result, until none are left.
 pub(crate) struct Outgoing<F, C> {
     encoder: Encoder<F, C>,
     path: Option<Arc<Path>>,
-    /// Whether the last thing that was staged is the goodbye.
+    /// Whether the goodbye is staged last.
     goodbye: bool,
-    /// Whether the reader has left in the middle of the last message, of which the next reader is to get nothing.
+    /// Whether the reader has left in the middle of the last message, none of which may reach the next reader.
     torn: bool,
 }
 
@@ -30,12 +30,12 @@ impl<F, C> Outgoing<F, C> {
         self.path = path;
     }
 
-    /// How many bytes are staged and not written.
+    /// The number of bytes staged and not written.
     pub(crate) fn staged(&self) -> usize {
         self.encoder.staged()
     }
 
-    /// The error of an operation of this sender.
+    /// Makes the error of an operation of this sender.
     pub(crate) fn failed(&mut self, operation: Operation, error: io::Error) -> Error {
         if left_by_reader(&error) {
             self.torn = true;
@@ -50,24 +50,24 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         Self { encoder: Encoder::new(wire), path: None, goodbye: false, torn: false }
     }
 
-    /// Tells the wire how many bytes one write puts into the pipe unmixed.
-    pub(super) fn unmixed(&mut self, bytes: usize) {
-        self.encoder.unmixed(bytes);
+    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
+    pub(super) fn atomic_write(&mut self, bytes: usize) {
+        self.encoder.atomic_write(bytes);
     }
 
-    /// Encodes a value behind what is staged.
+    /// Encodes a value behind the staged bytes.
     pub(crate) fn stage(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         self.goodbye = false;
         self.encoder.stage(value).map_err(|error| error.at(self.path.as_ref()))
     }
 
-    /// Stages a message that is these bytes.
+    /// Stages a message of raw bytes.
     pub(crate) fn stage_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.goodbye = false;
         self.encoder.stage_bytes(bytes).map_err(|error| error.at(self.path.as_ref()))
     }
 
-    /// The header of a payload of so many bytes, where header and payload are the whole frame.
+    /// The header of a payload of `len` bytes, where header and payload are the whole frame.
     pub(super) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
         (self.goodbye, self.torn) = (false, false);
         self.encoder.header(len).map_err(|error| error.at(self.path.as_ref()))
@@ -86,7 +86,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         }
     }
 
-    /// Makes room behind what is staged for a message of so many bytes, to be filled in place.
+    /// Makes room behind the staged bytes for a message of `len` bytes, to be filled in place.
     pub(super) fn lend(&mut self, len: usize) -> Result<(), Error> {
         self.encoder.lend(len).map_err(|error| error.at(self.path.as_ref()))
     }
@@ -106,22 +106,22 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         self.encoder.stage_lent().map_err(|error| error.at(self.path.as_ref()))
     }
 
-    /// Stages the goodbye, unless it is the last thing that was staged.
+    /// Stages the goodbye, unless it is staged last already.
     pub(crate) fn stage_goodbye(&mut self) {
         if !self.goodbye {
             self.goodbye = self.encoder.stage_goodbye();
         }
     }
 
-    /// What the next single write is to be given; `None` when all is written.
+    /// The bytes of the next single write; `None` when all is written.
     pub(crate) fn pending(&self) -> Option<&[u8]> {
         Some(self.encoder.pending()).filter(|bytes| !bytes.is_empty())
     }
 
-    /// What the next write is to be given, if enough is staged.
+    /// The bytes of the next write, if enough are staged.
     ///
-    /// The message that would make it more than a pipe usually holds goes with the next batch: a writer that has
-    /// filled the pipe would wait for its reader in order to write what little is left.
+    /// A message that would exceed what a pipe usually holds goes with the next batch: a writer that has filled the
+    /// pipe would wait for its reader to write the short rest.
     pub(crate) fn batch(&self) -> Option<&[u8]> {
         match self.staged() {
             0..BATCH => None,
@@ -130,7 +130,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         }
     }
 
-    /// Notes what a write of what was pending has come to.
+    /// Notes the result of a write of the pending bytes.
     pub(crate) fn note(&mut self, written: io::Result<usize>) -> Result<(), Error> {
         match written {
             Ok(0) => Err(self.failed(Operation::Send, io::ErrorKind::WriteZero.into())),
@@ -143,8 +143,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         }
     }
 
-    /// What is known at the end, and whether the other side was told of that: by the goodbye, or by the end of the
-    /// direction.
+    /// The delivery report at the end, if the peer can see the end: by the goodbye, or by the end of the direction.
     pub(crate) fn last_words(
         &mut self,
         taken: bool,
@@ -157,7 +156,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         }
     }
 
-    /// Takes the last message back if nothing of it is written, and lets the error say whether it was.
+    /// Withdraws the last message if none of it is written; marks the error as half sent otherwise.
     pub(crate) fn withdraw(&mut self, error: Error) -> Error {
         let half_sent = !self.encoder.withdraw();
         error.half_sent(half_sent)
@@ -179,7 +178,7 @@ impl<F, C> Drop for Outgoing<F, C> {
     }
 }
 
-/// What is known of the messages of a sender that has [finished](crate::TypedSender::finish), where there is an example.
+/// The delivery report of [`finish`](crate::TypedSender::finish), where there is an example.
 ///
 /// ```
 /// use std::thread;
@@ -201,10 +200,11 @@ impl<F, C> Drop for Outgoing<F, C> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("ack", "acknowledgement"))]
 pub enum Delivery {
-    /// The reader has taken all of them out of the pipe.
+    /// The reader has taken all messages out of the pipe.
     Drained,
-    /// They are in the hands of the kernel. This system tells no more.
+    /// The kernel holds all messages. This system reports no more.
     Sent,
 }
 

@@ -24,15 +24,15 @@ use crate::wire::{
 
 /// Receives values of one type.
 ///
-/// It is an iterator of results, which ends when the last writer has left between two messages. A message
-/// that does not decode is an error for that message alone: the next one can be received. When the bytes
-/// themselves are not in order, the place in the stream is lost: that error is
-/// [fatal](Error::is_fatal).
+/// It is an iterator of results, which ends when the last writer has hung up between two messages. A message that does
+/// not decode is an error for that message alone: the next one can be received. When the framing is broken, the place
+/// in the stream is lost: that error is [fatal](Error::is_fatal).
 ///
-/// A receive that fails, because time ran out for instance, loses nothing: what has arrived of a message
-/// is kept, and the next receive goes on with it.
+/// A receive that fails, for instance by a timeout, loses nothing: the part of a message that has arrived is kept, and
+/// the next receive goes on with it.
 ///
-/// Over an end in the mode `Tokio`, of the feature `tokio`, it is awaited, and is a stream instead of an iterator.
+/// Over an end in the mode `Tokio` (feature `tokio`), its operations are awaited, and it is a stream instead of an
+/// iterator.
 ///
 /// ```
 /// use std::thread;
@@ -51,8 +51,8 @@ use crate::wire::{
 ///
 /// # Its type
 ///
-/// It says what is received, from what, and where they are not the usual ones, on which framing and codec. A client's
-/// is short; an owner's has the pipe in it:
+/// The type names the message, the source, and the framing and codec if they are not the default ones. A client's is
+/// short; an owner's includes the pipe:
 ///
 /// ```
 /// use typed_pipe::state::{Allocated, Open};
@@ -66,6 +66,7 @@ use crate::wire::{
 /// }
 /// # let _ = |program: Program| (program.news, program.jobs, program.logs);
 /// ```
+#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader"))]
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
     incoming: Incoming<F, C>,
@@ -73,7 +74,7 @@ pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
 }
 
 impl<T> TypedReceiver<T> {
-    /// Opens the reading end of the pipe at a path, as a client, and waits until there is such a pipe.
+    /// Opens the reading end of the pipe at a path, as a client; waits until the pipe exists.
     ///
     /// ```no_run
     /// use typed_pipe::TypedReceiver;
@@ -84,8 +85,8 @@ impl<T> TypedReceiver<T> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// It blocks its thread, and with that all tasks of it. In a task, `ReadEnd::at(path)?.into_tokio()` is opened, and
-    /// [`into_receiver`](crate::End::into_receiver) follows.
+    /// It blocks its thread, and with it all tasks of the thread. In a task, open `ReadEnd::at(path)?.into_tokio()`,
+    /// and call [`into_receiver`](crate::End::into_receiver).
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl<T> TypedReceiver<T> {
         Ok(ReadEnd::at(path)?.open()?.into_receiver())
     }
 
-    /// Opens the reading end of the pipe at a path, as a client, if there is such a pipe.
+    /// Opens the reading end of the pipe at a path, as a client, if the pipe exists.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedReceiver};
@@ -117,7 +118,7 @@ impl<T> TypedReceiver<T> {
         Ok(ReadEnd::at(path)?.try_open()?.into_receiver())
     }
 
-    /// Opens the reading end of the pipe at a path, as a client, and waits for some time at most.
+    /// Opens the reading end of the pipe at a path, as a client, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -139,9 +140,9 @@ impl<T> TypedReceiver<T> {
 }
 
 impl<T, R: Source> TypedReceiver<T, R> {
-    /// A receiver over anything that bytes can be read from, on the usual wire.
+    /// Makes a receiver over any source of bytes, on the default wire.
     ///
-    /// It reads large pieces by itself: a buffered reader beneath it is of no use.
+    /// It reads large pieces by itself: a buffered reader beneath it gains nothing.
     ///
     /// ```
     /// use std::io::Seek;
@@ -160,11 +161,11 @@ impl<T, R: Source> TypedReceiver<T, R> {
 }
 
 impl<T, R, F, C> TypedReceiver<T, R, F, C> {
-    /// How the writers ended the last time that all of them had left; `None` before.
+    /// How the writers hung up, the last time that all of them had; `None` before.
     ///
-    /// Where the [next writer](crate::OnHangup::NextWriter) is awaited and no error tells of an end, this does; and
-    /// after a loop, which ends for a writer that was killed between two messages as for one that has finished. After bytes that were not in order, it
-    /// is [`Truncated`](Hangup::Truncated).
+    /// Use it where the receiver awaits the [next writer](crate::OnHangup::NextWriter), so that no error reports a
+    /// hang-up; and after a loop, which ends alike for a writer that was killed between two messages and for one that
+    /// has finished. After broken framing, it is [`Truncated`](Hangup::Truncated).
     ///
     /// ```
     /// use std::thread;
@@ -175,7 +176,7 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     /// let sender = thread::spawn(move || {
     ///     let mut sender = TypedSender::<u32>::connect(path)?;
     ///     sender.send(&1)?;
-    ///     sender.finish().map_err(typed_pipe::Error::from) // without this it would have vanished
+    ///     sender.finish().map_err(typed_pipe::Error::from) // without this, `Disconnected`
     /// });
     ///
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
@@ -190,11 +191,11 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self.incoming.last_hangup()
     }
 
-    /// The bytes of the message that the last receive found, whether they could be decoded or not; `None` where it found
-    /// none.
+    /// The bytes of the last received message, decodable or not; `None` if the last receive found none.
     ///
-    /// After a [`Decode`](crate::ErrorKind::Decode) they say which message it was, and after a
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) that is not fatal which line, with its end. They stay until the next receive.
+    /// After a [`Decode`](crate::ErrorKind::Decode) they are that message, and after a
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) that is not fatal the line, with its end. They stay until the next
+    /// receive.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -217,7 +218,7 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self.incoming.bytes().ok()
     }
 
-    /// The bytes that were read, and belong to no message that was received.
+    /// The bytes read that belong to no received message.
     ///
     /// ```
     /// use typed_pipe::{TypedReceiver, TypedSender};
@@ -234,19 +235,19 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self.incoming.buffered()
     }
 
-    /// Gives back what it reads from. The [buffered](Self::buffered) bytes are lost.
+    /// Returns the source. The [buffered](Self::buffered) bytes are lost.
     ///
     /// ```
     /// use typed_pipe::{TypedReceiver, TypedSender};
     ///
     /// let mut bytes = Vec::new();
     /// TypedSender::new(&mut bytes).send(&7_u8)?;
-    /// bytes.extend(b"what is no message");
+    /// bytes.extend(b"the next protocol");
     /// let mut receiver = TypedReceiver::<u8, _>::new(bytes.as_slice());
     /// assert_eq!(receiver.recv()?, 7);
-    /// let ahead = receiver.buffered().to_vec(); // these come before what can be read from the source now
+    /// let ahead = receiver.buffered().to_vec(); // these come before the bytes still in the source
     /// let source = receiver.into_inner();
-    /// assert_eq!([&ahead, source].concat(), b"what is no message");
+    /// assert_eq!([&ahead, source].concat(), b"the next protocol");
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn into_inner(self) -> R {
@@ -257,7 +258,7 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         &mut self.io
     }
 
-    /// What it reads from.
+    /// The source of the receiver.
     ///
     /// ```
     /// use typed_pipe::Pipe;
@@ -282,13 +283,13 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self
     }
 
-    /// Takes a message without an end of its own for one that was cut off, on every wire.
+    /// Treats a message without an end of its own as truncated, on every wire.
     pub(crate) fn requiring_ends(mut self) -> Self {
         self.incoming.require_ends();
         self
     }
 
-    /// What a driver has to do with.
+    /// The source, and the state of its decoding, for a driver.
     pub(crate) fn parts(&mut self) -> (&mut R, &mut Incoming<F, C>) {
         (&mut self.io, &mut self.incoming)
     }
@@ -301,7 +302,7 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 }
 
 impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
-    /// A receiver over anything that bytes can be read from, on a wire of choice.
+    /// Makes a receiver over any source of bytes, on a wire of choice.
     ///
     /// For the end of a pipe use [`into_receiver_with`](crate::End::into_receiver_with): it lets errors name the
     /// path, and keeps to the end's [policy](crate::OnHangup).
@@ -311,7 +312,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// use typed_pipe::{ErrorKind, TypedReceiver, TypedSender};
     ///
     /// let wire = Wire::default().with_framing(Checked::default());
-    /// let mut bytes = Vec::new(); // what a device sends, for instance
+    /// let mut bytes = Vec::new(); // from a device, for instance
     /// TypedSender::<str, _, _, _>::with_wire(&mut bytes, wire.clone()).send("hello")?;
     /// let last = bytes.len() - 1;
     /// bytes[last] ^= 1; // on the way
@@ -345,23 +346,23 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, no message is lost where the future is dropped: what has arrived of it stays here. That holds for
-    /// all that receives.
+    /// In the mode `Tokio`, dropping the future loses no message: the part that has arrived stays in the receiver. That
+    /// holds for every receiving method.
     ///
     /// # Errors
     ///
-    /// - [`Decode`](crate::ErrorKind::Decode): the bytes of the message are no value of the type. The next
-    ///   one can be received.
-    /// - [`Finished`](crate::ErrorKind::Finished), [`Disconnected`](crate::ErrorKind::Disconnected): the last
-    ///   writer has left, with a goodbye or without one, and all was received.
-    /// - [`Truncated`](crate::ErrorKind::Truncated): the last writer has left in the middle of a message.
-    /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`Corrupt`](crate::ErrorKind::Corrupt): the bytes are not in
-    ///   order. Fatal; every later receive is [`Poisoned`](crate::ErrorKind::Poisoned).
+    /// - [`Decode`](crate::ErrorKind::Decode): the bytes of the message are no value of the type. The next message can
+    ///   be received.
+    /// - [`Finished`](crate::ErrorKind::Finished), [`Disconnected`](crate::ErrorKind::Disconnected): the last writer
+    ///   has hung up, with a goodbye or without one, and all messages are received.
+    /// - [`Truncated`](crate::ErrorKind::Truncated): the last writer has hung up in the middle of a message.
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`Corrupt`](crate::ErrorKind::Corrupt): the framing is broken.
+    ///   Fatal; every later receive is [`Poisoned`](crate::ErrorKind::Poisoned).
     /// - [`MessageLost`](crate::ErrorKind::MessageLost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
-    ///   [fatal](Error::is_fatal), on a [wire of many writers](MultiWriter): a message or a writer is lost, and the
-    ///   others are not touched.
-    /// - [`NotFound`](crate::ErrorKind::NotFound): no writer is there, and none can come, since the name of the pipe was
-    ///   removed. Fatal. It takes up to a second to be noticed.
+    ///   [fatal](Error::is_fatal), on a [wire of many writers](MultiWriter): a message or a writer is lost; the others
+    ///   are unaffected.
+    /// - [`NotFound`](crate::ErrorKind::NotFound): there is no writer, and none can come, since the name of the pipe
+    ///   was removed. Fatal. Noticing that takes up to a second.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other. Fatal.
     #[inline(always)]
@@ -372,7 +373,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.receive(Self::found)
     }
 
-    /// Receives the next value if it is there.
+    /// Receives the next value without waiting.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
@@ -380,7 +381,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
-    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // nobody writes yet
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // no writer yet
     ///
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
@@ -393,6 +394,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
+    #[doc(alias("nonblocking", "non-blocking", "poll"))]
     pub fn try_recv(&mut self) -> Result<T, Error>
     where
         T: Receivable,
@@ -402,16 +404,16 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.incoming.message()
     }
 
-    /// Receives the next value, waiting for some time at most.
+    /// Receives the next value, waiting for at most `timeout`.
     ///
-    /// The time is for the whole message: one that comes in slow drops does not make it longer.
+    /// The timeout covers the whole message: one that arrives in small pieces does not extend it.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{ErrorKind, Pipe};
     ///
     /// let mut receiver = Pipe::temporary()?.into_reader().open()?.into_receiver::<String>();
-    /// let error = receiver.recv_timeout(Duration::from_millis(10)).unwrap_err(); // nobody writes
+    /// let error = receiver.recv_timeout(Duration::from_millis(10)).unwrap_err(); // no writer
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -419,6 +421,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    #[doc(alias("deadline"))]
     pub fn recv_timeout(
         &mut self,
         timeout: Duration,
@@ -456,7 +459,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///
     /// The codec must be a [`BorrowingCodec`]: over `Json`, where a text may have escapes, it does not compile.
     ///
-    /// It must be dropped before the next receive:
+    /// Drop it before the next receive:
     ///
     /// ```compile_fail,E0499
     /// # fn two(receiver: &mut typed_pipe::TypedReceiver<String>) -> Result<(), typed_pipe::Error> {
@@ -470,6 +473,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv).
+    #[doc(alias("zero-copy", "borrow"))]
     pub fn recv_ref(&mut self) -> Ret<R, impl Future<Output = Result<T::Ref<'_>, Error>>>
     where
         T: Message,
@@ -478,7 +482,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.receive(Self::found)
     }
 
-    /// Receives the next value in its borrowed form if it is there.
+    /// Receives the next value in its borrowed form, without waiting.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
@@ -491,7 +495,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let mut letters = 0;
     /// loop {
     ///     match receiver.try_recv_ref() {
-    ///         Ok(word) => letters += word.len(), // it borrows, and is counted without a copy
+    ///         Ok(word) => letters += word.len(), // counted without a copy
     ///         Err(error) if error.kind() == ErrorKind::WouldBlock => {} // time for something else
     ///         Err(error) if error.is_end() => break,
     ///         Err(error) => return Err(error),
@@ -514,7 +518,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.incoming.message()
     }
 
-    /// Receives the next value in its borrowed form, waiting for some time at most.
+    /// Receives the next value in its borrowed form, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -528,7 +532,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let error = receiver.recv_ref_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
     /// writer.write(b"i")?;
-    /// assert_eq!(receiver.recv_ref_timeout(Duration::from_secs(10))?, "hi"); // what had come was kept
+    /// assert_eq!(receiver.recv_ref_timeout(Duration::from_secs(10))?, "hi"); // the first part was kept
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -547,10 +551,10 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.receive_until(R::Mode::within(timeout), Self::found)
     }
 
-    /// Receives the next message as bytes, whatever they mean, straight from the buffer.
+    /// Receives the next message as raw bytes, straight from the buffer.
     ///
-    /// It is for what [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) send. They
-    /// must be dropped before the next receive.
+    /// It is the counterpart of [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan).
+    /// Drop the bytes before the next receive.
     ///
     /// ```
     /// use typed_pipe::{Pipe, TypedSender};
@@ -560,20 +564,20 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
     /// let mut sender = TypedSender::<str>::connect(path)?;
     /// sender.send_bytes(b"\xff\xff")?;
-    /// assert_eq!(receiver.recv_bytes()?, b"\xff\xff"); // no `String`, and nobody asked
+    /// assert_eq!(receiver.recv_bytes()?, b"\xff\xff"); // no `String`, and not decoded
     /// sender.send("hi")?;
-    /// assert_eq!(receiver.recv_bytes()?, b"\x02hi"); // a value as the codec has written it
+    /// assert_eq!(receiver.recv_bytes()?, b"\x02hi"); // a value in the encoding of the codec
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv) but `Decode`.
+    /// Those of [`recv`](Self::recv) except `Decode`.
     pub fn recv_bytes(&mut self) -> Ret<R, impl Future<Output = Result<&[u8], Error>>> {
         self.receive(|this| this.incoming.bytes())
     }
 
-    /// Receives the next message as bytes if it is there.
+    /// Receives the next message as bytes, without waiting.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
@@ -590,7 +594,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`try_recv`](Self::try_recv) but `Decode`.
+    /// Those of [`try_recv`](Self::try_recv) except `Decode`.
     pub fn try_recv_bytes(&mut self) -> Result<&[u8], Error>
     where
         R: ReadTimeout,
@@ -599,7 +603,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.incoming.bytes()
     }
 
-    /// Receives the next message as bytes, waiting for some time at most.
+    /// Receives the next message as bytes, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -610,7 +614,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
     /// let mut sender = TypedSender::<[u8]>::connect(path)?;
     /// let error = receiver.recv_bytes_timeout(Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // the writer is there, and silent
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // the writer is connected, and silent
     /// sender.send_bytes(b"a picture")?;
     /// assert_eq!(receiver.recv_bytes_timeout(Duration::from_secs(10))?, b"a picture");
     /// # Ok::<(), typed_pipe::Error>(())
@@ -618,7 +622,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_timeout`](Self::recv_timeout) but `Decode`.
+    /// Those of [`recv_timeout`](Self::recv_timeout) except `Decode`.
     pub fn recv_bytes_timeout(
         &mut self,
         timeout: Duration,
@@ -666,7 +670,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 }
 
 impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
-    /// The message that was found. A closure in its place is not inlined, and moves the value once more.
+    /// Decodes the message that was found. A closure in its place is not inlined, and moves the value once more.
     #[inline(always)]
     pub(crate) fn found<'de, V: Deserialize<'de>>(&'de mut self) -> Result<V, Error> {
         self.incoming.message()
@@ -689,7 +693,7 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
 }
 
 impl<T, M: Mode, P: PipeRef, F: Framing, C: Codec> TypedReceiver<T, End<Read, Open<M>, P>, F, C> {
-    /// Reads until there is a whole message, of an end whose mode is not known.
+    /// Reads until there is a whole message, in the mode of the source.
     pub(crate) fn poll_fill_in_mode(
         &mut self,
         cx: &mut Context<'_>,
@@ -700,7 +704,7 @@ impl<T, M: Mode, P: PipeRef, F: Framing, C: Codec> TypedReceiver<T, End<Read, Op
 }
 
 impl<T, R: Source, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
-    /// Receives the next value with the writer that sent it, waiting until it is there.
+    /// Receives the next value and the identifier of its writer, waiting until it is there.
     ///
     /// ```
     /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -736,7 +740,7 @@ impl<T, R: Source, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
 }
 
 impl<T, R, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
-    /// The writer of the message that was received last, however it was received.
+    /// The writer of the last received message, by whichever method.
     ///
     /// ```
     /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -748,7 +752,7 @@ impl<T, R, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
     ///
     /// let mut receiver = TypedReceiver::<String, _, _, _>::with_wire(bytes.as_slice(), wire);
     /// assert_eq!(receiver.last_writer(), None);
-    /// assert_eq!(receiver.recv_ref()?, "one"); // which says nothing of the writer
+    /// assert_eq!(receiver.recv_ref()?, "one"); // which does not return the writer
     /// let first = receiver.last_writer();
     /// let (second, _) = receiver.recv_from()?;
     /// assert_eq!(first, Some(second)); // it was the same
@@ -766,9 +770,9 @@ impl<T, R, C: Codec> TypedReceiver<T, R, MultiWriter, C> {
     }
 }
 
-/// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
-/// between two messages.
+/// Ends when the last writer has hung up between two messages, with a goodbye or without one, when a
+/// [`CancelToken`](crate::CancelToken) cancels the wait, or after a fatal error. A reset that the system reports is an
+/// error, even between two messages.
 impl<T: Receivable, R: Source<Mode = Blocking>, F: Framing, C: Codec> Iterator
     for TypedReceiver<T, R, F, C>
 {
@@ -783,7 +787,7 @@ impl<T: Receivable, R: Source<Mode = Blocking>, F: Framing, C: Codec> Iterator
     }
 }
 
-// Nothing in a receiver is pinned, whatever it reads from.
+// A receiver pins none of its fields, whatever its source.
 impl<T, R, F, C> Unpin for TypedReceiver<T, R, F, C> {}
 
 impl<T, R: fmt::Debug, F, C> fmt::Debug for TypedReceiver<T, R, F, C> {

@@ -23,18 +23,17 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends values of one type.
 ///
-/// What [`send`](Self::send) has returned `Ok` for is in the pipe, in the hands of the kernel: a reader
-/// that has the pipe open will get it, even if this process ends. That the reader has taken it is more
-/// than a one-way pipe can tell.
+/// A value for which [`send`](Self::send) has returned `Ok` is in the pipe, in the hands of the kernel: a reader that
+/// has the pipe open will get it, even if this process ends. A one-way pipe cannot report that the reader has taken it.
 ///
-/// Dropping a sender closes its end, at once: what was [fed](Self::feed) and not [flushed](Self::flush)
-/// is lost then, which the feature `tracing` tells of. [`finish`](Self::finish) says that this was all, and waits
-/// until it is taken.
+/// Dropping a sender closes its end at once, and loses the messages [fed](Self::feed) and not [flushed](Self::flush);
+/// the feature `tracing` reports that loss. [`finish`](Self::finish) marks the end of the stream, and waits until the
+/// reader has taken everything.
 ///
-/// `T` need not be what the receiver makes of it: a `TypedSender<str>` suits a `TypedReceiver<String>`, as
-/// [`Sendable`] tells. What else its type says is what that of a [receiver](crate::TypedReceiver#its-type) says.
+/// `T` may differ from the receiver's type: a `TypedSender<str>` suits a `TypedReceiver<String>`, see [`Sendable`]. The
+/// other parameters are like those of a [receiver](crate::TypedReceiver#its-type).
 ///
-/// Over an end in the mode `Tokio`, of the feature `tokio`, it is awaited, and is a sink.
+/// Over an end in the mode `Tokio` (feature `tokio`), its operations are awaited, and it is a sink.
 ///
 /// ```
 /// use typed_pipe::{TypedReceiver, TypedSender};
@@ -47,6 +46,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// assert_eq!(received?, [1, 1, 2, 3, 5]);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
+#[doc(alias("Sender", "channel", "mpsc", "producer", "writer"))]
 pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
     pub(super) io: E,
     pub(super) outgoing: Outgoing<F, C>,
@@ -54,7 +54,7 @@ pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard
 }
 
 impl<T: ?Sized> TypedSender<T> {
-    /// Opens the writing end of the pipe at a path, as a client, and waits until somebody reads from it.
+    /// Opens the writing end of the pipe at a path, as a client; waits until a process reads from it.
     ///
     /// ```no_run
     /// use typed_pipe::TypedSender;
@@ -64,8 +64,8 @@ impl<T: ?Sized> TypedSender<T> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// It blocks its thread, and with that all tasks of it. In a task, `WriteEnd::at(path)?.into_tokio()` is opened, and
-    /// [`into_sender`](crate::End::into_sender) follows.
+    /// It blocks its thread, and with it all tasks of the thread. In a task, open `WriteEnd::at(path)?.into_tokio()`,
+    /// and call [`into_sender`](crate::End::into_sender).
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl<T: ?Sized> TypedSender<T> {
         Ok(WriteEnd::at(path)?.open()?.into_sender())
     }
 
-    /// Opens the writing end of the pipe at a path, as a client, if somebody reads from it.
+    /// Opens the writing end of the pipe at a path, as a client, if a process reads from it.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
@@ -97,7 +97,7 @@ impl<T: ?Sized> TypedSender<T> {
         Ok(WriteEnd::at(path)?.try_open()?.into_sender())
     }
 
-    /// Opens the writing end of the pipe at a path, as a client, and waits for some time at most.
+    /// Opens the writing end of the pipe at a path, as a client, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -107,7 +107,7 @@ impl<T: ?Sized> TypedSender<T> {
     /// # let name = folder.path().join("log");
     /// match TypedSender::<str>::connect_timeout(name, Duration::from_millis(10)) {
     ///     Ok(mut log) => log.send("started")?,
-    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut), // nobody logs: go on without
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut), // no logger: go on without
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -121,9 +121,9 @@ impl<T: ?Sized> TypedSender<T> {
 }
 
 impl<T: ?Sized, E: Sink> TypedSender<T, E> {
-    /// A sender over anything that bytes can be written to, on the usual wire.
+    /// Makes a sender over any sink of bytes, on the default wire.
     ///
-    /// It writes whole batches by itself: a buffered writer beneath it is of no use.
+    /// It writes whole batches by itself: a buffered writer beneath it gains nothing.
     ///
     /// ```
     /// use std::io::{self, Write};
@@ -153,7 +153,7 @@ impl<T: ?Sized, E: Sink> TypedSender<T, E> {
 }
 
 impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
-    /// How many bytes were fed and not sent yet.
+    /// The number of bytes fed and not sent yet.
     ///
     /// ```
     /// use typed_pipe::TypedSender;
@@ -169,7 +169,7 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
         self.outgoing.staged()
     }
 
-    /// Gives back what it writes to. What was fed and not flushed is lost.
+    /// Returns the sink of bytes. Messages fed and not flushed are lost.
     ///
     /// ```
     /// use typed_pipe::TypedSender;
@@ -189,7 +189,7 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
         &mut self.io
     }
 
-    /// What it writes to.
+    /// The sink of bytes of the sender.
     ///
     /// ```
     /// use typed_pipe::{Pipe, TypedSender};
@@ -198,7 +198,7 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
     /// let path = pipe.path().clone();
     /// let reader = pipe.into_reader().open()?;
     /// let sender = TypedSender::<u32>::connect(&path)?;
-    /// assert_eq!(sender.get_ref().path(), Some(&path)); // what the end tells of itself
+    /// assert_eq!(sender.get_ref().path(), Some(&path)); // the path of the end
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -211,7 +211,7 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
         self
     }
 
-    /// What a driver has to do with.
+    /// The sink of bytes, and the state of its encoding, for a driver.
     pub(crate) fn parts(&mut self) -> (&mut E, &mut Outgoing<F, C>) {
         (&mut self.io, &mut self.outgoing)
     }
@@ -222,15 +222,15 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         Self { io, outgoing: Outgoing::new(wire), message: PhantomData }
     }
 
-    /// Tells the wire how many bytes one write puts into the pipe unmixed.
-    pub(super) fn unmixed(mut self, bytes: usize) -> Self {
-        self.outgoing.unmixed(bytes);
+    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
+    pub(super) fn atomic_write(mut self, bytes: usize) -> Self {
+        self.outgoing.atomic_write(bytes);
         self
     }
 }
 
 impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
-    /// A sender over anything that bytes can be written to, on a wire of choice.
+    /// Makes a sender over any sink of bytes, on a wire of choice.
     ///
     /// For the end of a pipe, [`into_sender_with`](crate::End::into_sender_with) does the same, and lets errors
     /// name the path.
@@ -250,7 +250,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         Self::over(io, wire)
     }
 
-    /// Sends a value: encodes it, and writes it with all that was fed before.
+    /// Sends a value: encodes it, and writes it with everything fed before.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
@@ -261,27 +261,28 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<str>::connect(path)?;
     /// sender.send("it lies in the pipe")?;
     /// drop(reader);
-    /// assert_eq!(sender.send("nobody reads any more").unwrap_err().kind(), ErrorKind::Disconnected);
+    /// assert_eq!(sender.send("no reader is left").unwrap_err().kind(), ErrorKind::Disconnected);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// `Ok` means that the system has it, and keeps it while this sender or a receiver has the pipe open. A receiver
-    /// that is killed before it has read it loses it: [`finish`](Self::finish) waits until all is taken. One that is
-    /// `Poisoned` takes nothing any more; it is to be dropped, from which its senders learn of it.
+    /// `Ok` means that the system has the value, and keeps it while this sender or a receiver has the pipe open. A
+    /// receiver that is killed before it has read the value loses it: [`finish`](Self::finish) waits until everything
+    /// is taken. A receiver that is `Poisoned` takes nothing any more: drop it, so that its senders notice.
     ///
-    /// In the mode `Tokio`, the value is taken by the call itself. Where the future is dropped, the value stays in the
-    /// sender, as if it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. Who drops
-    /// futures without end looks at [`pending`](Self::pending) now and then: all of it is memory.
+    /// In the mode `Tokio`, the call itself takes the value. If the future is dropped, the value stays in the sender,
+    /// as if it had been fed: it goes first with the next `send` or `flush`, and must not be sent again. A program that
+    /// drops many futures should watch [`pending`](Self::pending): all of it is memory.
     ///
     /// # Errors
     ///
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write
-    ///   the value, or it is larger than the limit of the wire. Nothing of it was sent; others can be.
-    /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more.
+    ///   the value, or it is larger than the limit of the wire. None of it was sent; other values can be.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): no reader is left.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
-    /// After each, [`is_half_sent`](Error::is_half_sent) tells whether the message may be sent again.
+    /// After each, [`is_half_sent`](Error::is_half_sent) returns whether a part of the message was sent; if not, it may
+    /// be sent again.
     pub fn send(
         &mut self,
         value: &T,
@@ -305,7 +306,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut left_out = 0;
     /// for _ in 0..1000 {
     ///     match sender.try_send(&[7; 1000]) {
-    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => left_out += 1, // sooner than wait
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => left_out += 1, // rather than wait
     ///         sent => sent?,
     ///     }
     /// }
@@ -316,8 +317,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or only for
-    /// a part of it, as [`is_half_sent`](Error::is_half_sent) tells.
+    /// Those of [`send`](Self::send), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or only for a
+    /// part of it ([`is_half_sent`](Error::is_half_sent)).
+    #[doc(alias("nonblocking", "non-blocking"))]
     pub fn try_send(&mut self, value: &T) -> Result<(), Error>
     where
         T: Sendable,
@@ -327,9 +329,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.write_here(WaitLimit::Now)
     }
 
-    /// Sends a value, waiting for some time at most.
+    /// Sends a value, waiting for at most `timeout`.
     ///
-    /// The time is for all of it: what was fed before, and what is left of a message that was half sent.
+    /// The timeout covers everything: the messages fed before, and the rest of a half-sent message.
     ///
     /// ```
     /// use std::time::Duration;
@@ -356,10 +358,11 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and [`TimedOut`](crate::ErrorKind::TimedOut). If nothing of the message was
-    /// written it is withdrawn, and sending it again sends it once. If a part was written, the rest stays
-    /// in the sender and goes first next time, so that the stream is never torn;
-    /// [`is_half_sent`](Error::is_half_sent) tells which.
+    /// Those of [`send`](Self::send), and [`TimedOut`](crate::ErrorKind::TimedOut). If none of the message was written,
+    /// it is withdrawn, and sending it again sends it once. If a part was written
+    /// ([`is_half_sent`](Error::is_half_sent)), the rest stays in the sender and goes first next time, so that the
+    /// stream is never torn.
+    #[doc(alias("deadline"))]
     pub fn send_timeout<'a>(
         &'a mut self,
         value: &T,
@@ -393,7 +396,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut bytes = Vec::new();
     /// let mut sender = TypedSender::<String, _>::new(&mut bytes);
     /// sender.send(&"as a `String`".into())?;
-    /// sender.send_ref(&"as a `&str`")?; // the same to the receiver
+    /// sender.send_ref(&"as a `&str`")?; // the receiver sees no difference
     /// # assert_eq!(TypedReceiver::<String, _>::new(bytes.as_slice()).count(), 2);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -446,7 +449,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.write_here(WaitLimit::Now)
     }
 
-    /// Sends a value in its borrowed form, waiting for some time at most.
+    /// Sends a value in its borrowed form, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -481,9 +484,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.sending_until(staged, E::Mode::within(timeout))
     }
 
-    /// Takes a value to be sent with others, in pieces of about 64 KiB.
+    /// Stages a value, to be sent with others in batches of about 64 KiB.
     ///
-    /// It is sent when enough is collected, or by the next [`flush`](Self::flush) or [`send`](Self::send).
+    /// It is sent when a batch is full, or by the next [`flush`](Self::flush) or [`send`](Self::send).
     ///
     /// ```
     /// use typed_pipe::TypedSender;
@@ -497,12 +500,13 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, the value is taken by the call itself, and stays where the future is dropped.
+    /// In the mode `Tokio`, the call itself takes the value, which stays in the sender if the future is dropped.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send). All but `Encode` and `TooLarge` may be about values that were fed before, which
-    /// stay. This one does not, unless the error [says so](Error::is_half_sent): it may be fed again.
+    /// Those of [`send`](Self::send). All except `Encode` and `TooLarge` may concern values fed before, which stay.
+    /// This value does not stay, unless it is [half sent](Error::is_half_sent): it may be fed again.
+    #[doc(alias("batch", "buffered"))]
     pub fn feed<'a>(
         &'a mut self,
         value: &T,
@@ -517,7 +521,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E::Mode::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
     }
 
-    /// Sends what was fed.
+    /// Sends the messages that were fed.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
@@ -527,17 +531,18 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.feed(&7)?;
-    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // it is still in the sender
+    /// assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // still in the sender
     /// sender.flush()?;
     /// assert_eq!(receiver.recv()?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, what is not sent stays in the sender where the future is dropped.
+    /// In the mode `Tokio`, bytes not sent yet stay in the sender if the future is dropped.
     ///
     /// # Errors
     ///
-    /// `Disconnected`, `Cancelled` and `Io` of [`send`](Self::send). What could not be sent stays, for the next time.
+    /// `Disconnected`, `Cancelled` and `Io` of [`send`](Self::send). Bytes that could not be sent stay, for the next
+    /// time.
     pub fn flush(&mut self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
         let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: WaitLimit| {
             this.poll_write_out_by(cx, E::poll_write)
@@ -545,7 +550,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E::Mode::wait(Ok(()), WaitLimit::Done, self, write, |_| Ok(()))
     }
 
-    /// Sends what was fed, as far as there is room.
+    /// Sends the messages that were fed, as far as there is room.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
@@ -574,7 +579,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.write_out_here(WaitLimit::Now)
     }
 
-    /// Sends what was fed, waiting for some time at most.
+    /// Sends the messages that were fed, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -623,11 +628,11 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, the values after the one that it was at are not taken where the future is dropped.
+    /// In the mode `Tokio`, dropping the future leaves the values after the current one untaken.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send); the values after the one that failed are not taken.
+    /// Those of [`send`](Self::send); values after the failed one are not taken.
     pub fn send_all<V: Borrow<T>>(
         &mut self,
         values: impl IntoIterator<Item = V>,
@@ -644,15 +649,16 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         })
     }
 
-    /// Says that this was all, and waits until it is taken.
+    /// Finishes the stream, and waits until the reader has taken everything.
     ///
-    /// What was fed is sent first, then a goodbye, by which the receiver can tell a sender that has finished from
-    /// one that has vanished: its stream ends with [`Finished`](crate::ErrorKind::Finished). Then the end is closed; that
-    /// of a connection ends its direction alone, which a program that knows no goodbye reads as the end of the stream.
+    /// Messages that were fed are sent first, then a goodbye, by which the receiver distinguishes a sender that has
+    /// finished from one that has vanished: its stream ends with [`Finished`](crate::ErrorKind::Finished). Then the end
+    /// is closed. On a connection only this direction ends, which a peer without this crate reads as the end of the
+    /// stream.
     ///
-    /// A one-way pipe has no way back, so that the receiver cannot confirm what it has done with the messages.
-    /// [`Delivery`] says what can be known. Where other writers fill the pipe faster than it is read, the moment
-    /// at which all is taken may be long in coming: [`finish_timeout`](Self::finish_timeout) is for that.
+    /// A one-way pipe has no way back, so the receiver cannot confirm that it has handled the messages. [`Delivery`]
+    /// reports what the system knows. Where other writers fill the pipe faster than it is read, the wait may take long:
+    /// use [`finish_timeout`](Self::finish_timeout) there.
     ///
     /// ```
     /// use std::thread;
@@ -669,22 +675,23 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u32>();
     /// assert_eq!(receiver.recv()?, 7);
     /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
-    /// println!("last words: {:?}", sender.join().unwrap()?);
+    /// println!("delivery: {:?}", sender.join().unwrap()?);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, a future that is dropped drops the sender, and with it what is not sent: flush before, where that
-    /// may be, or use [`finish_timeout`](Self::finish_timeout).
+    /// In the mode `Tokio`, dropping the future drops the sender, and with it all that is not sent: flush before, or
+    /// use [`finish_timeout`](Self::finish_timeout).
     ///
     /// # Errors
     ///
-    /// In each the sender is given back, to try again: nothing is sent twice.
+    /// Each gives back the sender, to try again: nothing is sent twice.
     ///
-    /// - [`Disconnected`](crate::ErrorKind::Disconnected): nobody reads any more, and not all was taken.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): no reader is left, and not everything was taken.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
-    /// - [`Unsupported`](crate::ErrorKind::Unsupported): the other side cannot be told, since the wire has no goodbye, and
-    ///   the pipe is one of another program, of a type that has no ends of a direction. Windows alone.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): the peer cannot see the end, since the wire has no goodbye,
+    ///   and the pipe is one of another program, of a type whose directions cannot end. Windows only.
     /// - [`Io`](crate::ErrorKind::Io): any other.
+    #[doc(alias("close", "goodbye"))]
     pub fn finish(self) -> SinkRet<E, impl Future<Output = Result<Delivery, TransitionError<Self>>>>
     where
         E: WriteTimeout,
@@ -692,7 +699,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.finish_until(WaitLimit::Done)
     }
 
-    /// Says that this was all, if there is room for it, and does not wait until it is taken.
+    /// Finishes the stream if there is room for the goodbye, without waiting until everything is taken.
     ///
     /// ```
     /// use typed_pipe::{Delivery, ErrorKind, Pipe, TypedSender};
@@ -703,9 +710,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
     /// match sender.try_finish() {
-    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that tells no more
+    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that reports no more
     ///     Err(failed) => {
-    ///         assert_eq!(failed.kind(), ErrorKind::WouldBlock); // nobody has received it yet
+    ///         assert_eq!(failed.kind(), ErrorKind::WouldBlock); // not received yet
     ///         assert_eq!(receiver.recv()?, 7);
     ///         assert_eq!(failed.into_state().try_finish()?, Delivery::Drained);
     ///     }
@@ -715,8 +722,8 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or not all
-    /// is taken yet.
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or not
+    /// everything is taken yet.
     pub fn try_finish(self) -> Result<Delivery, TransitionError<Self>>
     where
         E: WriteTimeout,
@@ -724,7 +731,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         complete(self.finishing(WaitLimit::Now))
     }
 
-    /// Says that this was all, and waits for some time at most until it is taken.
+    /// Finishes the stream, and waits for at most `timeout` until the reader has taken everything.
     ///
     /// ```
     /// use std::time::Duration;
@@ -736,8 +743,8 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// let mut sender = TypedSender::<u32>::connect(path)?;
     /// sender.send(&7)?;
     /// match sender.finish_timeout(Duration::from_millis(10)) {
-    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that tells no more
-    ///     Err(failed) => assert_eq!(failed.kind(), ErrorKind::TimedOut), // the sender is in it, to try again
+    ///     Ok(words) => assert_eq!(words, Delivery::Sent), // a system that reports no more
+    ///     Err(failed) => assert_eq!(failed.kind(), ErrorKind::TimedOut), // it contains the sender, to try again
     /// }
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -791,9 +798,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.outgoing.last_words(taken, half_closed)
     }
 
-    /// Says that this was all, and gives back what it writes to.
+    /// Finishes the stream, and returns the sink of bytes.
     ///
-    /// This is [`finish`](Self::finish) for what has no deadlines, such as the standard input of a child: it does
+    /// This is [`finish`](Self::finish) for a sink without deadlines, such as the standard input of a child: it does
     /// not wait until anything is taken.
     ///
     /// ```
@@ -811,7 +818,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`flush`](Self::flush). The sender is given back, to try again: nothing is sent twice.
+    /// Those of [`flush`](Self::flush). Each gives back the sender, to try again: nothing is sent twice.
     pub fn finish_into_inner(
         mut self,
     ) -> SinkRet<E, impl Future<Output = Result<E, TransitionError<Self>>>>
@@ -827,7 +834,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         })
     }
 
-    /// Writes what is staged, and takes the last message back where that fails before any of it is written.
+    /// Writes the staged bytes; withdraws the last message if that fails before any of it is written.
     #[inline]
     fn sending<'a>(
         &'a mut self,
@@ -855,7 +862,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         E::Mode::wait(staged, until, self, write, |_| Ok(()))
     }
 
-    /// Writes what is staged where that is not to be awaited, as [`sending_until`](Self::sending_until).
+    /// Writes the staged bytes without a future, as [`sending_until`](Self::sending_until).
     pub(super) fn write_here(&mut self, until: WaitLimit) -> Result<(), Error>
     where
         E: WriteTimeout,
@@ -867,7 +874,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         })
     }
 
-    /// Writes what is staged where that is not to be awaited, and takes nothing back.
+    /// Writes the staged bytes without a future, and withdraws nothing.
     pub(super) fn write_out_here(&mut self, until: WaitLimit) -> Result<(), Error>
     where
         E: WriteTimeout,
@@ -902,7 +909,7 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is enough for a batch.
+    /// Writes while there is enough for a batch.
     #[inline]
     pub(crate) fn poll_write_batch_by(
         &mut self,
@@ -917,7 +924,7 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 }
 
-// Nothing in a sender is pinned, whatever it writes to.
+// A sender pins none of its fields, whatever it writes to.
 impl<T: ?Sized, E, F, C> Unpin for TypedSender<T, E, F, C> {}
 
 impl<T: ?Sized, E: fmt::Debug, F, C> fmt::Debug for TypedSender<T, E, F, C> {

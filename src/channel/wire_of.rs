@@ -9,13 +9,13 @@ use crate::end::{End, PipeRef};
 use crate::state::{Mode, Open, Read, Write};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
-/// A wire that carries messages of one type, and makes the channels of them: see [`Wire::of`].
+/// A wire for messages of one type, which makes their channels: see [`Wire::of`].
 ///
 /// ```
 /// use typed_pipe::WireOf;
 /// use typed_pipe::wire::{LengthPrefixed, Wire};
 ///
-/// /// What both programs speak, said once.
+/// /// The wire of both programs, defined once.
 /// fn jobs() -> WireOf<String> {
 ///     Wire::default().with_framing(LengthPrefixed::default().limit(1000)).of()
 /// }
@@ -28,7 +28,7 @@ pub struct WireOf<T: ?Sized, F = LengthPrefixed, C = Postcard> {
 }
 
 impl<F, C> Wire<F, C> {
-    /// The wire for messages of one type, which makes the channels of them.
+    /// Fixes the type of the messages: the result makes their channels.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Wire};
@@ -49,13 +49,13 @@ impl<F, C> Wire<F, C> {
 }
 
 impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
-    /// Makes an end a channel that receives, as [`End::into_receiver_with`].
+    /// Turns an end into a receiving channel, as [`End::into_receiver_with`].
     ///
     /// ```
     /// use typed_pipe::wire::{MultiWriter, Wire};
     /// use typed_pipe::{Pipe, WriteEnd};
     ///
-    /// let reports = Wire::default().with_framing(MultiWriter::default()).of::<u32>(); // of many writers
+    /// let reports = Wire::default().with_framing(MultiWriter::default()).of::<u32>(); // for many writers
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
     /// let mut receiver = reports.receiver(pipe.into_reader().open()?);
@@ -75,7 +75,7 @@ impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
         end.into_receiver_with(self.wire.clone())
     }
 
-    /// Makes an end a channel that sends, as [`End::into_sender_with`].
+    /// Turns an end into a sending channel, as [`End::into_sender_with`].
     ///
     /// ```
     /// use typed_pipe::Connection;

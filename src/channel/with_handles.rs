@@ -17,12 +17,12 @@ use crate::state::{Mode, complete, complete_by, woken_at};
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
 
-/// In place of the type of messages: each is a `T`, and may have handles beside it.
+/// A message of type `T` that may carry handles: used in place of the type of the messages.
 ///
 /// Files, sockets, ends and connections go to the other process as [`Handles`]. A connection carries them, in the
 /// directions whose messages are `WithHandles`: [`send_with_handles`](TypedSender::send_with_handles) and
-/// [`recv_with_handles`](TypedReceiver::recv_with_handles) are there for those alone. A side that expects none lets none in; one that has
-/// made no [`Handshake`](crate::HandshakeState) expects them from its first `recv_with_handles` on.
+/// [`recv_with_handles`](TypedReceiver::recv_with_handles) exist for those alone. A side that expects no handles lets
+/// none in; without a [`Handshake`](crate::Handshake), it expects them from its first `recv_with_handles` on.
 ///
 /// ```
 /// use std::fs::File;
@@ -31,7 +31,7 @@ use crate::wire::{Codec, Framing};
 ///
 /// let (client, server) = Connection::pair()?;
 /// let serving = thread::spawn(move || {
-///     // It sends plain strings, and what it receives may have handles beside it.
+///     // It sends plain strings, and receives messages that may carry handles.
 ///     server.into_typed::<String, WithHandles<String>>()?.recv_with_handles()
 /// });
 /// let mut client = client.into_typed::<WithHandles<String>, String>()?;
@@ -45,7 +45,7 @@ use crate::wire::{Codec, Framing};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A one-way pipe cannot carry any:
+/// A one-way pipe carries no handles:
 ///
 /// ```compile_fail,E0599
 /// use typed_pipe::{Handles, TypedSender, WithHandles};
@@ -57,22 +57,23 @@ use crate::wire::{Codec, Framing};
 ///
 /// # The bytes
 ///
-/// The payload of such a message is what the codec writes for a tuple of three: the number of handles (`u8`), the
-/// numbers that the system needs to find them (a sequence of `u64`), and the value.
+/// The payload of such a message is the encoding of a tuple of three: the number of handles (`u8`), the numbers by
+/// which the system finds them (a sequence of `u64`), and the value.
 ///
 /// # Platform-specific behavior
 ///
 /// ## Unix
 ///
-/// The handles go beside the first byte of the message (`SCM_RIGHTS`), and are closed on exec where they arrive. What
-/// was sent can be received even if the sender has ended.
+/// The handles go beside the first byte of the message (`SCM_RIGHTS`), and are closed on exec where they arrive. Sent
+/// handles can be received even if the sender has ended.
 ///
 /// ## Windows
 ///
-/// The receiver duplicates each handle out of the process of the sender, which must be one that it may do that with
-/// (`PROCESS_DUP_HANDLE`: one of the same user, and not more privileged), and must be alive until the message
-/// is received. Without a handshake on it, the connection must also be open when the receiver first looks for such a
-/// message. Sockets cannot go this way.
+/// The receiver duplicates each handle out of the process of the sender. It needs the right to do so
+/// (`PROCESS_DUP_HANDLE`: a process of the same user, and not more privileged), and the sender must be alive until the
+/// message is received. Without a handshake on it, the connection must also be open when the receiver first looks for
+/// such a message. Sockets cannot be sent.
+#[doc(alias("SCM_RIGHTS", "fd passing", "DuplicateHandle"))]
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
 }
@@ -86,7 +87,7 @@ impl<T> fmt::Debug for WithHandles<T> {
 impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, WriteHalf<M>, F, C> {
     /// Sends a value with handles beside it.
     ///
-    /// This process closes its own when they have gone. At most [`Handles::MAX`] may go with one message.
+    /// This process closes its copies once they are sent. At most [`Handles::MAX`] go with one message.
     ///
     /// ```
     /// use std::thread;
@@ -100,18 +101,19 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// let mut handles = Handles::new();
     /// handles.add(tempfile::tempfile()?);
     /// sender.send_with_handles(&"a file".into(), &mut handles)?;
-    /// assert!(handles.is_empty()); // they have gone
+    /// assert!(handles.is_empty()); // all sent
     /// assert_eq!(receiving.join().unwrap()?.1.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// In the mode `Tokio`, where the future is dropped, either nothing of the value has gone and its handles are where
-    /// they were, or the value and its handles are kept, and go before anything else.
+    /// In the mode `Tokio`, if the future is dropped, either none of the value was sent and its handles are still in
+    /// `handles`, or the value and its handles are kept in the sender, and go before anything else.
     ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`TooLarge`](crate::ErrorKind::TooLarge): there are too many handles. Unless
-    /// [`is_half_sent`](Error::is_half_sent) says that the message is on its way, the handles are still there.
+    /// the message is [half sent](Error::is_half_sent), the handles are still in `handles`.
+    #[doc(alias("SCM_RIGHTS", "sendmsg"))]
     pub fn send_with_handles(
         &mut self,
         value: &T,
@@ -127,9 +129,9 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
     /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
-    /// let server = agreeing.join().unwrap()?; // which does not receive
+    /// let server = serving.join().unwrap()?; // which does not receive
     ///
     /// let large = "x".repeat(10_000);
     /// while sender.try_send_with_handles(&large, &mut Handles::new()).is_ok() {} // until there is no room
@@ -149,7 +151,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         complete(self.sending_with(value, handles, WaitLimit::Now))
     }
 
-    /// Sends a value with handles beside it, waiting for some time at most.
+    /// Sends a value with handles beside it, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::thread;
@@ -157,9 +159,9 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
     /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
-    /// let server = agreeing.join().unwrap()?; // which does not receive
+    /// let server = serving.join().unwrap()?; // which does not receive
     ///
     /// let (large, mut none) = ("x".repeat(10_000), Handles::new());
     /// let error = loop {
@@ -203,7 +205,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         until: WaitLimit,
         mut write: impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
     ) -> Result<(), Error> {
-        // What was fed goes first: the handles go with the next byte that is written.
+        // Messages that were fed go first: the handles go with the next byte that is written.
         let fed = poll_fn(|cx| self.poll_write_out_by(cx, &mut write));
         woken_at::<M, _>(until, fed).await?;
         self.stage_with(value, handles)?;
@@ -212,11 +214,12 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         self.take_back_unsent(sent, handles)
     }
 
-    /// Stages a value, whose handles go with the next byte that is written. All that was staged before must be written.
+    /// Stages a value, whose handles go with the next byte that is written. Bytes staged before must be written
+    /// already.
     fn stage_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
         let passed = handles.drain()?;
         let (end, outgoing) = self.parts();
-        // Those of a value whose `Serialize` panicked go nowhere.
+        // Drops the handles of a value whose `Serialize` panicked.
         drop(end.raw_mut().take_back());
         let count = u8::try_from(passed.len()).unwrap_or(u8::MAX);
         let numbers = end.raw_mut().pass(passed);
@@ -224,7 +227,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         self.take_back_unsent(staged, handles)
     }
 
-    /// Gives the handles back that did not go, where that has failed.
+    /// Gives back the unsent handles after a failure.
     fn take_back_unsent(
         &mut self,
         sent: Result<(), Error>,
@@ -260,7 +263,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
     /// let (number, mut handles) = receiver.recv_with_handles()?;
     /// assert_eq!((number, handles.len()), (7, 1));
-    /// let file: File = handles.take(0)?; // it is what is expected, or else an error
+    /// let file: File = handles.take(0)?; // an error if it is no file
     /// # drop(file);
     /// # sending.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -268,27 +271,29 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv), and [`MessageLost`](crate::ErrorKind::MessageLost): not all of the handles came in, because this
-    /// process has too many open files, or has no right to them. That message is lost, the next one can be received.
+    /// Those of [`recv`](Self::recv), and [`MessageLost`](crate::ErrorKind::MessageLost): not all handles could be
+    /// received, because this process has too many open files, or no right to them. That message is lost; the next one
+    /// can be received.
+    #[doc(alias("SCM_RIGHTS", "recvmsg"))]
     pub fn recv_with_handles(
         &mut self,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
         self.recv_with_handles_until(WaitLimit::Done)
     }
 
-    /// Receives the next value with the handles beside it, if it is there.
+    /// Receives the next value with the handles beside it, without waiting.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let serving = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// server.send_with_handles(&7, &mut Handles::new())?; // handles may be there, and need not
+    /// server.send_with_handles(&7, &mut Handles::new())?; // handles are optional
     /// let (number, handles) = receiver.try_recv_with_handles()?;
     /// assert!(number == 7 && handles.is_empty());
     /// # Ok::<(), typed_pipe::Error>(())
@@ -303,7 +308,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
         self.message_with()
     }
 
-    /// Receives the next value with the handles beside it, waiting for some time at most.
+    /// Receives the next value with the handles beside it, waiting for at most `timeout`.
     ///
     /// ```
     /// use std::thread;
@@ -311,9 +316,9 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// use typed_pipe::{Connection, ErrorKind, WithHandles};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
+    /// let serving = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
     /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
-    /// let server = agreeing.join().unwrap()?; // which sends nothing
+    /// let server = serving.join().unwrap()?; // which sends nothing
     /// let error = receiver.recv_with_handles_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
     /// # drop(server);
@@ -334,7 +339,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
         &'a mut self,
         until: WaitLimit,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>> + use<'a, T, F, C, M>> {
-        // A handshake has done that before. Without one, the first look for handles does.
+        // A handshake has done that before. Without one, the first receive with handles does.
         self.io_mut().raw_mut().allow_handles();
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_in_mode(cx, until)
@@ -342,7 +347,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
         M::wait(Ok(()), until, self, fill, |this| this.message_with())
     }
 
-    /// The message that was found, with the handles beside it.
+    /// Decodes the message that was found, with the handles beside it.
     fn message_with(&mut self) -> Result<(T, Handles), Error> {
         let (end, incoming) = self.parts();
         let (count, numbers, value): (u8, Vec<u64>, T) = incoming.message()?;

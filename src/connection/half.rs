@@ -11,7 +11,7 @@ use crate::permits::Permit;
 use crate::state::{Blocking, Mode, Open, Read, Write, complete};
 use crate::sys::{Peer, WaitLimit};
 
-/// The half of a connection that is read from.
+/// The reading half of a connection.
 ///
 /// ```
 /// use typed_pipe::{Connection, Error, ReadHalf};
@@ -28,7 +28,7 @@ use crate::sys::{Peer, WaitLimit};
 /// ```
 pub type ReadHalf<M = Blocking> = End<Read, Open<M>, ConnectionHalf>;
 
-/// The half of a connection that is written to.
+/// The writing half of a connection.
 ///
 /// ```
 /// use typed_pipe::{Connection, Error, WriteHalf};
@@ -53,10 +53,10 @@ pub type ReadHalf<M = Blocking> = End<Read, Open<M>, ConnectionHalf>;
 /// ```
 pub type WriteHalf<M = Blocking> = End<Write, Open<M>, ConnectionHalf>;
 
-/// In place of a pipe: the end is one half of a [`Connection`](crate::Connection).
+/// The marker of an end that is one half of a [`Connection`](crate::Connection), in place of a pipe.
 ///
-/// It can be closed, and not be opened again. Dropping or closing one half ends its direction alone: after the
-/// writing half, the other side reads the end of the stream, and can go on sending.
+/// Such an end can be closed, but not reopened. Dropping or closing one half ends its direction alone: once the writing
+/// half is closed, the peer reads the end of the stream, and can go on sending.
 ///
 /// ```
 /// use typed_pipe::state::Open;
@@ -66,7 +66,7 @@ pub type WriteHalf<M = Blocking> = End<Write, Open<M>, ConnectionHalf>;
 /// let (mut reader, writer): (ReadEnd<Open, ConnectionHalf>, WriteEnd<Open, ConnectionHalf>) = client.split();
 /// drop(writer);
 /// assert_eq!(server.reader().read(&mut [0; 8])?, 0); // the end of this direction
-/// server.writer().write(b"go on")?; // and not of the other
+/// server.writer().write(b"go on")?; // and not of the other one
 /// assert_eq!(reader.read(&mut [0; 8])?, 5);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
@@ -75,9 +75,9 @@ pub type WriteHalf<M = Blocking> = End<Write, Open<M>, ConnectionHalf>;
 ///
 /// ## Windows
 ///
-/// The end of one direction is a message without bytes, since the system has nothing for it. Where the pipe is full
-/// when the writing half is dropped, the other side learns of it when it has read some;
-/// [`finish`](End::finish) waits for that. A reading half that is dropped alone is not noticed by the other side.
+/// The end of one direction is an empty message, since the system has no half-close. If the pipe is full when the
+/// writing half is dropped, the peer sees the end once it has read some bytes; [`finish`](End::finish) waits for that.
+/// The peer does not notice a reading half dropped alone.
 #[derive(Clone, Debug)]
 pub struct ConnectionHalf {
     pub(super) path: Option<PipePath>,
@@ -92,7 +92,7 @@ impl end::half::PipeRef for ConnectionHalf {
 }
 
 impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
-    /// Says that this was all, and closes the half: the other side reads the end of the stream.
+    /// Half-closes the connection: the peer reads the end of the stream.
     ///
     /// ```
     /// use typed_pipe::Connection;
@@ -100,7 +100,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// let (client, mut server) = Connection::pair()?;
     /// let (reader, mut writer) = client.split();
     /// writer.write(b"that is all")?;
-    /// writer.finish()?; // dropping it says the same, and tells no error
+    /// writer.finish()?; // dropping it does the same, and hides an error
     /// let mut buf = [0; 32];
     /// assert_eq!(server.reader().read(&mut buf)?, 11);
     /// assert_eq!(server.reader().read(&mut buf)?, 0);
@@ -108,30 +108,30 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, a future that is dropped drops the half, which does the same as far as that takes no waiting.
+    /// In the mode `Tokio`, dropping the future drops the half, which does the same as far as that takes no waiting.
     ///
     /// # Errors
     ///
-    /// In each the half is given back.
+    /// Each gives back the half.
     ///
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`Connection::cancelled_by`](crate::Connection::cancelled_by).
-    /// - [`Unsupported`](crate::ErrorKind::Unsupported): the pipe is one of another program, of a type that has no
-    ///   such thing. Windows alone.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): the pipe is one of another program, of a type without a
+    ///   half-close. Windows only.
     pub fn finish(self) -> M::Ret<impl Future<Output = Result<(), TransitionError<Self>>>> {
         M::run(self.finishing(WaitLimit::Done))
     }
 
-    /// Says that this was all, if that takes no waiting.
+    /// Half-closes the connection without waiting.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind};
     ///
-    /// let (client, server) = Connection::pair()?; // of which one does not read
+    /// let (client, server) = Connection::pair()?; // the server does not read
     /// let (reader, mut writer) = client.split();
     /// while writer.try_write(&[7; 1000]).is_ok() {} // until there is no room
     /// if let Err(failed) = writer.try_finish() {
-    ///     assert_eq!(failed.kind(), ErrorKind::WouldBlock); // Windows alone
-    ///     drop(failed.into_state()); // or wait for the other side to read, and try again
+    ///     assert_eq!(failed.kind(), ErrorKind::WouldBlock); // Windows only
+    ///     drop(failed.into_state()); // or wait for the peer to read, and try again
     /// }
     /// # drop((reader, server));
     /// # Ok::<(), typed_pipe::Error>(())
@@ -139,22 +139,23 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): the pipe is full. Windows alone.
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): the pipe is full. Windows
+    /// only.
     pub fn try_finish(self) -> Result<(), TransitionError<Self>> {
         complete(self.finishing(WaitLimit::Now))
     }
 
-    /// Says that this was all, and waits for some time at most for room to say so.
+    /// Half-closes the connection, and waits for at most `timeout` for room to do so.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{Connection, ErrorKind};
     ///
-    /// let (client, server) = Connection::pair()?; // of which one does not read
+    /// let (client, server) = Connection::pair()?; // the server does not read
     /// let (reader, mut writer) = client.split();
     /// while writer.try_write(&[7; 1000]).is_ok() {} // until there is no room
     /// if let Err(failed) = writer.finish_timeout(Duration::from_millis(10)) {
-    ///     assert_eq!(failed.kind(), ErrorKind::TimedOut); // Windows alone
+    ///     assert_eq!(failed.kind(), ErrorKind::TimedOut); // Windows only
     /// }
     /// # drop((reader, server));
     /// # Ok::<(), typed_pipe::Error>(())
@@ -162,7 +163,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`TimedOut`](crate::ErrorKind::TimedOut). Windows alone.
+    /// Those of [`finish`](Self::finish), and [`TimedOut`](crate::ErrorKind::TimedOut). Windows only.
     pub fn finish_timeout(
         self,
         timeout: Duration,
@@ -179,9 +180,9 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
 }
 
 impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
-    /// The bytes that the other side has not read yet, as the system counts them.
+    /// The number of bytes that the peer has not read yet, as the system counts them.
     ///
-    /// It is 0 when all was read; else the system may add what it needs itself to keep them.
+    /// It is 0 when the peer has read everything; otherwise the system may include its own overhead.
     ///
     /// ```
     /// use typed_pipe::Connection;
@@ -191,7 +192,7 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// writer.write(b"hello")?;
     /// server.reader().read(&mut [0; 8])?;
     /// if let Ok(bytes) = writer.unsent() {
-    ///     assert_eq!(bytes, 0); // the other side has read all
+    ///     assert_eq!(bytes, 0); // the peer has read everything
     /// }
     /// # drop(reader);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -199,12 +200,12 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not report it.
     pub fn unsent(&self) -> Result<usize, Error> {
         self.raw().unsent().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
-    /// Who is on the other side, as [`Connection::peer`](crate::Connection::peer).
+    /// Identifies the peer, as [`Connection::peer`](crate::Connection::peer).
     ///
     /// ```
     /// use typed_pipe::Connection;
@@ -212,21 +213,21 @@ impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {
     /// let (client, server) = Connection::pair()?;
     /// let who = client.peer()?;
     /// let (reader, writer) = client.split();
-    /// assert_eq!(writer.peer()?, who); // it can be asked after the split, too
+    /// assert_eq!(writer.peer()?, who); // works after the split, too
     /// # drop((reader, server));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the system does not tell.
+    /// [`Io`](crate::ErrorKind::Io): the system does not identify it.
     pub fn peer(&self) -> Result<Peer, Error> {
         self.raw().peer().map_err(|error| self.failed(Operation::AskPeer, error))
     }
 }
 
 impl<M: Mode> End<Read, Open<M>, ConnectionHalf> {
-    /// The bytes that have come in and were not read yet.
+    /// The number of bytes that have arrived and were not read yet.
     ///
     /// ```
     /// use typed_pipe::Connection;
@@ -243,26 +244,26 @@ impl<M: Mode> End<Read, Open<M>, ConnectionHalf> {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the other side is gone.
+    /// [`Io`](crate::ErrorKind::Io): the peer is gone.
     pub fn unread(&self) -> Result<usize, Error> {
         self.raw().unread().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
-    /// Who is on the other side, as [`Connection::peer`](crate::Connection::peer).
+    /// Identifies the peer, as [`Connection::peer`](crate::Connection::peer).
     ///
     /// ```
     /// use typed_pipe::Connection;
     ///
     /// let (client, server) = Connection::pair()?;
     /// let receiver = client.split().0.into_receiver::<u32>();
-    /// assert!(receiver.get_ref().peer()?.is_same_user()); // the half can be asked in a channel, too
+    /// assert!(receiver.get_ref().peer()?.is_same_user()); // works in a channel, too
     /// # drop(server);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the system does not tell.
+    /// [`Io`](crate::ErrorKind::Io): the system does not identify it.
     pub fn peer(&self) -> Result<Peer, Error> {
         self.raw().peer().map_err(|error| self.failed(Operation::AskPeer, error))
     }

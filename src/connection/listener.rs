@@ -20,12 +20,12 @@ use crate::wait::CancelToken;
 
 /// A name on this machine at which clients connect.
 ///
-/// It is bound by construction: there is no listener that does not listen. Like an allocated [`Pipe`](crate::Pipe) it has
-/// one owner, by the lock beside it; dropping it removes its name, if that is still its own, and never in a child that
-/// was forked off. Connections that were accepted go on.
+/// A listener is bound by construction: every listener listens. Like an allocated [`Pipe`](crate::Pipe) it has one
+/// owner, by the lock beside it. Dropping it removes its name, if that is still its own, and never in a forked child.
+/// Accepted connections go on.
 ///
-/// [`accept`](Self::accept) hands out the next client and does nothing more with it, so that no client can keep the next
-/// one waiting: what is to be agreed with it is agreed by whoever serves it, such as a thread of its own.
+/// [`accept`](Self::accept) returns the next client and does nothing more with it, so that no client can block the next
+/// one: the thread or task that serves the client performs the handshake.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -48,7 +48,7 @@ use crate::wait::CancelToken;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// In the mode `Tokio`, of the feature `tokio`, [`accept`](Self::accept) is awaited.
+/// In the mode `Tokio` (feature `tokio`), [`accept`](Self::accept) is awaited.
 ///
 /// # Platform-specific behavior
 ///
@@ -62,20 +62,21 @@ use crate::wait::CancelToken;
 /// in use until then.
 #[must_use = "dropping a listener removes its name"]
 #[derive(Debug)]
+#[doc(alias("UnixListener", "socket", "server", "unix socket", "listen"))]
 pub struct Listener<M: Mode = Blocking> {
     server: Server,
     accepting: M::Accepting,
     path: PipePath,
     token: Option<CancelToken>,
     permits: Permits,
-    /// A client for which there was no room under tokio.
+    /// A client for which tokio had no room.
     kept: Mutex<Option<Connection>>,
 }
 
 impl Listener {
-    /// Makes a name at which clients connect, and becomes its owner.
+    /// Makes a name at which clients connect, and owns it.
     ///
-    /// Options other than the usual ones come with [`ListenerOptions`].
+    /// [`ListenerOptions`] sets other options than the default ones.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind, Listener};
@@ -97,8 +98,8 @@ impl Listener {
     /// - [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`]; or the path is too long for this system.
     /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is something else of this name.
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such folder.
-    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets anybody put something else in its place, or
-    ///   what is there, or the lock beside it, belongs to somebody else.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the folder lets any user put something else in its place, or the
+    ///   socket there, or the lock beside it, belongs to another user.
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.
@@ -107,67 +108,69 @@ impl Listener {
     ///
     /// ## Unix
     ///
-    /// A path of any length will do on Linux; elsewhere it may have 103 bytes.
+    /// A path may have any length on Linux, and 103 bytes elsewhere.
+    #[doc(alias("listen", "server"))]
     pub fn bind(path: impl AsRef<Path>) -> Result<Self, Error> {
         ListenerOptions::new().bind(path)
     }
 
-    /// Makes a name that nobody can guess, in a private folder of its own that goes with it.
+    /// Makes an unguessable name, in a private folder of its own that is removed with it.
     ///
     /// ```
     /// use typed_pipe::{Connection, Listener};
     ///
     /// let (one, other) = (Listener::temporary()?, Listener::temporary()?);
     /// assert_ne!(one.path(), other.path());
-    /// let client = Connection::connect(one.path())?; // the path must be told to whoever is to connect
+    /// let client = Connection::connect(one.path())?; // pass the path to the client
     /// # drop(client);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](Self::bind), where they can be.
+    /// Those of [`bind`](Self::bind) that can occur.
     pub fn temporary() -> Result<Self, Error> {
         ListenerOptions::new().temporary()
     }
 }
 
 impl<M: Mode> Listener<M> {
-    /// Hands out the next client, and waits until there is one.
+    /// Accepts the next client, and waits until there is one.
     ///
-    /// Several threads may do so at once. Where as many clients are connected as [may be](ListenerOptions::max_clients), it
-    /// waits until one has left: those that come meanwhile wait as well.
+    /// Several threads may accept at once. With [as many clients as allowed](ListenerOptions::max_clients) connected,
+    /// it waits until one leaves: further clients wait as well.
     ///
     /// ```
     /// use typed_pipe::{Connection, Listener};
     ///
     /// let listener = Listener::temporary()?;
-    /// let mut client = Connection::connect(listener.path())?; // connected, and not accepted yet
+    /// let mut client = Connection::connect(listener.path())?; // connected, but not accepted yet
     /// let mut server = listener.accept()?;
     /// server.writer().write(b"welcome")?;
     /// assert_eq!(client.reader().read(&mut [0; 8])?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, several tasks may do so, and no client is lost where a future is dropped.
+    /// In the mode `Tokio`, several tasks may accept at once, and dropping a future loses no client.
     ///
     /// # Errors
     ///
-    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process or the system has no descriptor left for it. The client
-    ///   is kept. A listener rests for 50 milliseconds before it says so: whoever tries again at once does not spin.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process or the system has no descriptor left.
+    ///   The client is kept. A listener rests for 50 milliseconds before it returns this, so that a retry loop does not
+    ///   spin.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ListenerOptions::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn accept(&self) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
         M::run(self.accepting(WaitLimit::Done))
     }
 
-    /// Hands out the next client, if it is there.
+    /// Accepts the next client without waiting.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind, Listener};
     ///
     /// let listener = Listener::temporary()?;
-    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock); // nobody is there
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock); // no client yet
     ///
     /// let client = Connection::connect(listener.path())?;
     /// let server = listener.try_accept()?;
@@ -177,20 +180,20 @@ impl<M: Mode> Listener<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`accept`](Self::accept), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is none, or there may be no
-    /// further one.
+    /// Those of [`accept`](Self::accept), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no client, or no
+    /// further one is allowed.
     pub fn try_accept(&self) -> Result<Connection<M>, Error> {
         complete(self.accepting(WaitLimit::Now))
     }
 
-    /// Hands out the next client, and waits for some time at most.
+    /// Accepts the next client, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{Connection, ErrorKind, Listener};
     ///
     /// let listener = Listener::temporary()?;
-    /// let error = listener.accept_timeout(Duration::from_millis(10)).unwrap_err(); // nobody comes
+    /// let error = listener.accept_timeout(Duration::from_millis(10)).unwrap_err(); // no client comes
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
     ///
     /// let server = Connection::connect(listener.path())?;
@@ -215,7 +218,7 @@ impl<M: Mode> Listener<M> {
         self.register(client, until).await
     }
 
-    /// Accepts a client whose mode is still to be set.
+    /// Accepts a client without setting its mode.
     pub(crate) async fn accept_any(&self, until: WaitLimit) -> Result<Connection, Error> {
         if let Some(kept) = self.kept().take() {
             return Ok(kept);
@@ -228,7 +231,7 @@ impl<M: Mode> Listener<M> {
         }
     }
 
-    /// Sets the mode of a client. Where that fails, the next accept begins with it.
+    /// Sets the mode of a client. If that fails, the next accept begins with this client.
     pub(crate) async fn register(
         &self,
         client: Connection,
@@ -249,7 +252,7 @@ impl<M: Mode> Listener<M> {
         })
     }
 
-    /// Fails, and where that is for want of room after a rest: whoever tries again would find the same client at once.
+    /// Fails, for lack of resources only after a rest: a retry would find the same client at once.
     async fn rest_after<T>(&self, error: Error, until: WaitLimit) -> Result<T, Error> {
         if error.kind() == ErrorKind::ResourceExhausted {
             let rested = M::sleep(M::sooner(until, REST), self.token.as_ref()).await;
@@ -258,7 +261,7 @@ impl<M: Mode> Listener<M> {
         Err(error)
     }
 
-    /// The path of the name, from which a client connects.
+    /// The path of the name, with which a client connects.
     ///
     /// ```
     /// use std::process::Command;
@@ -266,7 +269,7 @@ impl<M: Mode> Listener<M> {
     ///
     /// let listener = Listener::temporary()?;
     /// let mut worker = Command::new("worker");
-    /// worker.arg(listener.path()); // all that it must know
+    /// worker.arg(listener.path()); // all that it needs
     /// # assert_eq!(worker.get_args().next(), Some(listener.path().as_ref()));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -275,13 +278,13 @@ impl<M: Mode> Listener<M> {
     }
 
     #[cfg(feature = "service")]
-    /// Lets another token end [`accept`](Self::accept).
+    /// Lets another token cancel [`accept`](Self::accept).
     pub(crate) fn with_token(mut self, token: &CancelToken) -> Self {
         self.token = Some(token.clone());
         self
     }
 
-    /// How many connections that it handed out are there now. To go through clients as they come, loop over the
+    /// The number of accepted connections that are still open. To iterate over clients as they come, loop over the
     /// listener itself.
     ///
     /// ```
@@ -290,9 +293,9 @@ impl<M: Mode> Listener<M> {
     /// let listener = Listener::temporary()?;
     /// let clients = [Connection::connect(listener.path())?, Connection::connect(listener.path())?];
     /// let (reader, writer) = listener.accept()?.split();
-    /// assert_eq!(listener.clients(), 1); // the other one is not accepted yet
+    /// assert_eq!(listener.clients(), 1); // the other client is not accepted yet
     /// drop(reader);
-    /// assert_eq!(listener.clients(), 1); // a half is one still
+    /// assert_eq!(listener.clients(), 1); // a half counts as one
     /// drop(writer);
     /// assert_eq!(listener.clients(), 0);
     /// # drop(clients);
@@ -302,9 +305,9 @@ impl<M: Mode> Listener<M> {
         self.permits.occupied()
     }
 
-    /// Removes the name. Connections that were accepted go on; whoever waits to be accepted is turned away.
+    /// Removes the name. Accepted connections go on; clients that wait to be accepted are turned away.
     ///
-    /// A name that is gone, or leads to something else by now, is left alone: that is no error.
+    /// A name that is gone, or leads to something else by now, is left alone, without an error.
     ///
     /// ```
     /// use typed_pipe::{Connection, Listener};
@@ -314,15 +317,15 @@ impl<M: Mode> Listener<M> {
     /// let mut client = Connection::connect(&path)?;
     /// let mut server = listener.accept()?;
     /// listener.unlink()?;
-    /// assert!(Connection::try_connect(&path).is_err()); // nobody comes this way any more
+    /// assert!(Connection::try_connect(&path).is_err()); // no further client
     /// server.writer().write(b"go on")?;
-    /// assert_eq!(client.reader().read(&mut [0; 8])?, 5); // who is there, stays
+    /// assert_eq!(client.reader().read(&mut [0; 8])?, 5); // an accepted client stays
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// In each the listener is given back, and goes on listening.
+    /// Each gives back the listener, which goes on listening.
     ///
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may no longer write to the folder.
     /// - [`Io`](crate::ErrorKind::Io): any other.
@@ -336,7 +339,7 @@ impl<M: Mode> Listener<M> {
         }
     }
 
-    /// Whether the name is gone, or leads to something else: no further client will come this way.
+    /// Whether the name is gone, or leads to something else: no further client will connect.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -346,7 +349,7 @@ impl<M: Mode> Listener<M> {
     /// # let name = folder.path().join("door");
     /// let listener = Listener::bind(&name)?;
     /// assert!(!listener.is_unlinked());
-    /// std::fs::remove_file(&name)?; // as anybody may who may write to the folder
+    /// std::fs::remove_file(&name)?; // as any process can that may write to the folder
     /// assert!(listener.is_unlinked());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -355,19 +358,19 @@ impl<M: Mode> Listener<M> {
         self.server.is_unlinked()
     }
 
-    /// The same listener, which waits in another way.
+    /// Switches the listener to another mode.
     #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
         let Self { server, path, token, permits, kept, .. } = self;
         Listener { server, accepting, path, token, permits, kept }
     }
 
-    /// The client that is the next one, since there was no room for it.
+    /// The client to return next, for which there was no room.
     pub(crate) fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it waits with, its server, its permits, and what ends a wait.
+    /// What it waits with, its server, its permits, and its token.
     #[cfg(feature = "tokio")]
     pub(crate) fn parts(&mut self) -> (&mut M::Accepting, &Server, &Permits, Option<&CancelToken>) {
         (&mut self.accepting, &self.server, &self.permits, self.token.as_ref())
@@ -387,7 +390,7 @@ impl<M: Mode> Listener<M> {
         Error::new(Operation::Accept, error).at(Some(self.path.shared()))
     }
 
-    /// The connection of a client that was accepted.
+    /// Makes the connection of an accepted client.
     pub(crate) fn accepted(&self, halves: (Raw, Raw), permit: Permit) -> Connection {
         Connection::of(halves, Some(self.path.clone()), Some(Arc::new(permit.occupy())))
     }
@@ -404,8 +407,8 @@ impl<'a> IntoIterator for &'a Listener {
 
 /// The clients of a [`Listener`], one after the other.
 ///
-/// It ends when the listener is [cancelled](ListenerOptions::cancelled_by), and never else: after an error the next client
-/// may come.
+/// The iterator ends only when the listener is [cancelled](ListenerOptions::cancelled_by): after an error the next
+/// client may come.
 ///
 /// ```
 /// use std::thread;
@@ -419,7 +422,7 @@ impl<'a> IntoIterator for &'a Listener {
 /// let mut clients = 0;
 /// for client in &listener {
 ///     match client {
-///         Ok(client) => drop(client), // or give it a thread
+///         Ok(client) => drop(client), // or serve it in a thread
 ///         Err(error) => eprintln!("{error}"),
 ///     }
 ///     clients += 1;
@@ -445,10 +448,10 @@ impl Iterator for Clients<'_> {
     }
 }
 
-/// A cancelled token is for good.
+/// A token stays cancelled.
 impl FusedIterator for Clients<'_> {}
 
-/// How to listen.
+/// Options of a listener.
 ///
 /// ```
 /// use typed_pipe::{CancelToken, ListenerOptions};
@@ -478,13 +481,13 @@ impl Default for ListenerOptions {
 }
 
 impl ListenerOptions {
-    /// The usual options: mode 0600, a private folder, a backlog of 128, and any number of clients.
+    /// The default options: mode 0600, only a private folder, a backlog of 128, and any number of clients.
     ///
     /// ```
     /// use typed_pipe::ListenerOptions;
     ///
     /// let options = ListenerOptions::new().max_clients(10);
-    /// let one = options.clone().temporary()?; // the same options will do for several
+    /// let one = options.clone().temporary()?; // the same options for several listeners
     /// let other = options.temporary()?;
     /// assert_ne!(one.path(), other.path());
     /// # Ok::<(), typed_pipe::Error>(())
@@ -515,16 +518,16 @@ impl ListenerOptions {
     ///
     /// ## Windows
     ///
-    /// Without a meaning: the pipe is for this user alone.
+    /// Ignored: the pipe is for this user alone.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.settings.mode = mode & 0o777;
         self
     }
 
-    /// Sets what to do where the name exists. What a process listens at is never replaced.
+    /// Sets what happens if the name exists. A name at which a process listens is never replaced.
     ///
-    /// [`IfExists::Reuse`] replaces any socket of this user at which nobody listens, whoever made it.
+    /// [`IfExists::Reuse`] replaces any socket of this user at which no process listens, whichever program made it.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -548,7 +551,7 @@ impl ListenerOptions {
 
     /// Sets how many clients may be connected and not yet accepted; 128 unless set.
     ///
-    /// Further ones wait until there is room.
+    /// Further clients wait until there is room.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind, ListenerOptions};
@@ -557,7 +560,7 @@ impl ListenerOptions {
     /// let mut clients = Vec::new();
     /// let error = loop {
     ///     match Connection::try_connect(listener.path()) {
-    ///         Ok(client) => clients.push(client), // the system may let in one or two more than was said
+    ///         Ok(client) => clients.push(client), // the system may let in one or two more
     ///         Err(error) => break error,
     ///     }
     /// };
@@ -593,14 +596,15 @@ impl ListenerOptions {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
+    #[doc(alias("backlog", "semaphore"))]
     pub fn max_clients(mut self, clients: usize) -> Self {
         self.max_clients = clients;
         self
     }
 
-    /// Asks for buffers of so many bytes, for each connection.
+    /// Requests a size of the buffers in bytes, for each connection.
     ///
-    /// The system rounds it, and may give less: [`End::buffer_size`](crate::End::buffer_size) tells what it is.
+    /// The system rounds it, and may give less: [`End::buffer_size`](crate::End::buffer_size) reads the actual size.
     ///
     /// ```
     /// use typed_pipe::{Connection, ListenerOptions};
@@ -608,7 +612,7 @@ impl ListenerOptions {
     /// let listener = ListenerOptions::new().buffer_size(1 << 17).temporary()?;
     /// let client = Connection::connect(listener.path())?;
     /// if let Ok(bytes) = listener.accept()?.writer().buffer_size() {
-    ///     assert!(bytes >= 1 << 17); // where the system tells
+    ///     assert!(bytes >= 1 << 17); // where the system reports it
     /// }
     /// # drop(client);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -619,7 +623,7 @@ impl ListenerOptions {
         self
     }
 
-    /// Listens in a folder where anybody could replace the name, as
+    /// Allows a folder in which any user could replace the name, as
     /// [`PipeOptions::trust_any_folder`](crate::PipeOptions::trust_any_folder).
     ///
     /// ```
@@ -630,7 +634,7 @@ impl ListenerOptions {
     ///
     /// let folder = tempfile::tempdir()?;
     /// let name = folder.path().join("door");
-    /// set_permissions(&folder, Permissions::from_mode(0o777))?; // anybody may put something in its place
+    /// set_permissions(&folder, Permissions::from_mode(0o777))?; // world-writable
     /// assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::NotTrusted);
     /// let listener = ListenerOptions::new().trust_any_folder().bind(&name)?;
     /// # drop(listener);
@@ -643,8 +647,8 @@ impl ListenerOptions {
         self
     }
 
-    /// Lets a token end [`accept`](Listener::accept). Connections are not touched by it: see
-    /// [`Connection::cancelled_by`]. A `Service` that is made of the listener ends with it.
+    /// Lets a token cancel [`accept`](Listener::accept). It does not cancel connections: see
+    /// [`Connection::cancelled_by`]. A `Service` made from the listener ends with it.
     ///
     /// ```
     /// use std::thread;
@@ -687,20 +691,20 @@ impl ListenerOptions {
         Ok(self.listener(server, path))
     }
 
-    /// Makes a name that nobody can guess, as [`Listener::temporary`].
+    /// Makes an unguessable name, as [`Listener::temporary`].
     ///
     /// ```
     /// use typed_pipe::{Connection, ListenerOptions};
     ///
     /// let listener = ListenerOptions::new().max_clients(10).temporary()?;
-    /// let client = Connection::connect(listener.path())?; // nobody can guess it, so tell it
+    /// let client = Connection::connect(listener.path())?; // pass the path to the client
     /// # drop(client);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`Listener::bind`], where they can be.
+    /// Those of [`Listener::bind`] that can occur.
     pub fn temporary(&self) -> Result<Listener, Error> {
         let bound = Server::temporary(&self.settings);
         let (path, server) = bound.map_err(|error| Error::new(Operation::Listen, error))?;
@@ -721,5 +725,5 @@ impl ListenerOptions {
 
 assert_impl_all!(Listener: Send, Sync);
 
-/// How long a listener rests that has no room for a client.
+/// The rest of a listener that lacks resources for a client.
 pub(crate) const REST: Duration = Duration::from_millis(50);

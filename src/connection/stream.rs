@@ -20,12 +20,12 @@ use crate::wait::CancelToken;
 
 /// A two-way pipe to another process.
 ///
-/// It is made from the path of a [`Listener`](crate::Listener), accepted by one, or made of a handle with
-/// `TryFrom<OwnedFd>` or `TryFrom<OwnedHandle>`. Bytes go both ways, at the same time from two threads after
-/// [`split`](Self::split). [`into_typed`](Self::into_typed) makes it a channel of messages.
+/// A client connects to the path of a [`Listener`](crate::Listener), which accepts it; `TryFrom<OwnedFd>` or
+/// `TryFrom<OwnedHandle>` makes a connection from a handle. Bytes go both ways, at the same time from two threads after
+/// [`split`](Self::split). [`into_typed`](Self::into_typed) turns it into a channel of messages.
 ///
-/// A connection is an [`io::Read`] and an [`io::Write`]. Dropping it closes both directions: what was written stays for
-/// the other side to read.
+/// A connection is an [`io::Read`] and an [`io::Write`]. Dropping it closes both directions: written bytes stay for the
+/// peer to read.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -33,27 +33,27 @@ use crate::wait::CancelToken;
 /// use typed_pipe::{Connection, Listener};
 ///
 /// let listener = Listener::temporary()?;
-/// let path = listener.path().clone(); // all that a client must know
+/// let path = listener.path().clone(); // all that a client needs
 /// let client = thread::spawn(move || -> std::io::Result<String> {
 ///     let mut connection = Connection::connect(path)?;
 ///     connection.write_all(b"how are you?")?;
 ///     let mut answer = String::new();
-///     connection.finish()?.read_to_string(&mut answer)?; // that was all; now the answer
+///     connection.finish()?.read_to_string(&mut answer)?; // half-closed; now the answer
 ///     Ok(answer)
 /// });
 ///
 /// let mut connection = listener.accept()?;
 /// let mut question = Vec::new();
-/// connection.read_to_end(&mut question)?; // up to the end of what the client sends
+/// connection.read_to_end(&mut question)?; // until the client half-closes
 /// connection.write_all(b"very well")?;
 /// drop(connection);
 /// assert_eq!(client.join().unwrap()?, "very well");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// In the mode `Tokio`, of the feature `tokio`, it is an `AsyncRead` and an `AsyncWrite` instead.
+/// In the mode `Tokio` (feature `tokio`), it is an `AsyncRead` and an `AsyncWrite` instead.
 ///
-/// What is finished cannot be sent to:
+/// A finished connection cannot be written to:
 ///
 /// ```compile_fail,E0382
 /// let mut connection = typed_pipe::Connection::connect("/run/app/door")?;
@@ -72,12 +72,13 @@ use crate::wait::CancelToken;
 ///
 /// ## Unix
 ///
-/// A Unix domain socket that carries a stream, as libuv's pipes are there.
+/// A Unix domain socket of the stream type, like the pipes of libuv.
 ///
 /// ## Windows
 ///
 /// An instance of a pipe of the message type, open for overlapped operations.
 #[derive(Debug)]
+#[doc(alias("socket", "unix socket", "UnixStream", "duplex", "ipc"))]
 pub struct Connection<M: Mode = Blocking> {
     reader: ReadHalf<M>,
     writer: WriteHalf<M>,
@@ -88,9 +89,9 @@ type Halves<M> = (ReadHalf<M>, WriteHalf<M>);
 impl Connection {
     /// Connects to the listener at a path, and waits as long as it takes.
     ///
-    /// It does not matter which process starts first: it waits until there is such a name, until a process listens at
-    /// it, and until that process has room for another client. Being connected is not being accepted: the listener
-    /// may look later. [`ConnectOptions`] has the rest.
+    /// It does not matter which process starts first: it waits until the name exists, until a process listens at it,
+    /// and until that process has room for another client. A connected client is not accepted yet: the listener may do
+    /// that later. [`ConnectOptions`] has the rest.
     ///
     /// ```no_run
     /// use typed_pipe::Connection;
@@ -100,7 +101,8 @@ impl Connection {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// It blocks its thread, and with that all tasks of it. What a task connects with is `ConnectOptions::new().into_tokio()`.
+    /// It blocks its thread, and with it all tasks of the thread. In a task, connect with
+    /// `ConnectOptions::new().into_tokio()`.
     ///
     /// # Errors
     ///
@@ -115,12 +117,12 @@ impl Connection {
     ///
     /// ## Unix
     ///
-    /// A path of any length will do on Linux; elsewhere it may have 103 bytes.
+    /// A path may have any length on Linux, and 103 bytes elsewhere.
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         ConnectOptions::new().connect(path)
     }
 
-    /// Connects to the listener at a path, if that takes no waiting.
+    /// Connects to the listener at a path, without waiting.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind, Listener};
@@ -131,7 +133,7 @@ impl Connection {
     /// assert_eq!(error.kind(), ErrorKind::NotFound);
     ///
     /// let listener = Listener::bind(&name)?; // another process
-    /// let connection = Connection::try_connect(&name)?; // before anybody accepts it
+    /// let connection = Connection::try_connect(&name)?; // before it is accepted
     /// # drop((connection, listener));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -141,12 +143,13 @@ impl Connection {
     /// Those of [`connect`](Self::connect), and:
     ///
     /// - [`NotFound`](crate::ErrorKind::NotFound): there is no such name.
-    /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): nobody listens there, or has no room for another client now.
+    /// - [`WouldBlock`](crate::ErrorKind::WouldBlock): no process listens there, or it has no room for another client
+    ///   now.
     pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         ConnectOptions::new().try_connect(path)
     }
 
-    /// Connects to the listener at a path, and waits for some time at most.
+    /// Connects to the listener at a path, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -155,7 +158,7 @@ impl Connection {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("door");
     /// let error = Connection::connect_timeout(name, Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // nobody listens there yet
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // no process listens there yet
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -166,10 +169,11 @@ impl Connection {
         ConnectOptions::new().connect_timeout(path, timeout)
     }
 
-    /// Two connections that are the two sides of one.
+    /// Makes a pair of connections, connected to each other.
     ///
-    /// They have no [path](Self::path), so that nobody else comes by them. One of them may go to a child process, or be
-    /// sent beside a [message](crate::WithHandles). Whoever asks who is on the other side is told of this process.
+    /// They have no [path](Self::path), so no other process can connect. One of them may go to a child process, or be
+    /// sent beside a [message](crate::WithHandles). [`peer`](Self::peer) reports this process, the one that made the
+    /// pair.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -187,13 +191,14 @@ impl Connection {
     ///
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other.
+    #[doc(alias("socketpair"))]
     pub fn pair() -> Result<(Self, Self), Error> {
         let sides = Raw::pair().map_err(|error| Error::new(Operation::Connect, error))?;
         let [one, other] = sides.map(|halves| Self::of(halves, None, None));
         Ok((one, other))
     }
 
-    /// A connection of both halves of one.
+    /// Makes a connection from its two halves.
     pub(crate) fn of(
         (reader, writer): (Raw, Raw),
         path: Option<PipePath>,
@@ -206,7 +211,7 @@ impl Connection {
         }
     }
 
-    /// Lets a token end whatever waits on this connection, from now on.
+    /// Lets a token cancel every wait on this connection, from now on.
     ///
     /// ```
     /// use std::thread;
@@ -215,7 +220,7 @@ impl Connection {
     /// let token = CancelToken::new()?;
     /// let (client, server) = Connection::pair()?;
     /// let mut client = client.cancelled_by(&token);
-    /// let waiting = thread::spawn(move || client.reader().read(&mut [0; 8])); // nothing ever comes
+    /// let waiting = thread::spawn(move || client.reader().read(&mut [0; 8])); // no byte ever comes
     /// token.cancel();
     /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     /// # drop(server);
@@ -229,7 +234,7 @@ impl Connection {
     }
 
     #[cfg(feature = "service")]
-    /// Lets a token end the reading alone.
+    /// Lets a token cancel the reading alone.
     pub(crate) fn reading_cancelled_by(mut self, token: &CancelToken) -> Self {
         self.reader.cancel_by(token);
         self
@@ -259,9 +264,9 @@ impl Connection {
 }
 
 impl<M: Mode> Connection<M> {
-    /// Says that this was all, and keeps the half that is read from.
+    /// Half-closes the connection, and returns the reading half.
     ///
-    /// The other side reads the end of the stream once it has read what was written, and can still answer.
+    /// The peer reads the end of the stream once it has read everything written, and can still answer.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -280,19 +285,20 @@ impl<M: Mode> Connection<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// In the mode `Tokio`, a future that is dropped drops the connection; `shutdown` of tokio's `AsyncWriteExt` borrows it, and
-    /// does the same.
+    /// In the mode `Tokio`, dropping the future drops the connection; `shutdown` of tokio's `AsyncWriteExt` borrows the
+    /// connection, and half-closes it as well.
     ///
     /// # Errors
     ///
-    /// Those of [`End::finish`]. In each the connection is given back.
+    /// Those of [`End::finish`]. Each gives back the connection.
+    #[doc(alias("shutdown", "half-close"))]
     pub fn finish(
         self,
     ) -> M::Ret<impl Future<Output = Result<ReadHalf<M>, TransitionError<Self>>>> {
         M::run(self.finishing(WaitLimit::Done))
     }
 
-    /// Says that this was all, if that takes no waiting, and keeps the half that is read from.
+    /// Half-closes the connection without waiting, and returns the reading half.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind};
@@ -300,10 +306,10 @@ impl<M: Mode> Connection<M> {
     /// let (mut client, server) = Connection::pair()?;
     /// while client.writer().try_write(&[7; 1000]).is_ok() {} // until there is no room
     /// match client.try_finish() {
-    ///     Ok(answers) => drop(answers), // Unix needs none for this
+    ///     Ok(answers) => drop(answers), // Unix needs no room for this
     ///     Err(failed) => {
     ///         assert_eq!(failed.kind(), ErrorKind::WouldBlock);
-    ///         drop(failed.into_state()); // or wait for the other side to read, and try again
+    ///         drop(failed.into_state()); // or wait for the peer to read, and try again
     ///     }
     /// }
     /// # drop(server);
@@ -312,19 +318,19 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`End::try_finish`]. In each the connection is given back.
+    /// Those of [`End::try_finish`]. Each gives back the connection.
     pub fn try_finish(self) -> Result<ReadHalf<M>, TransitionError<Self>> {
         complete(self.finishing(WaitLimit::Now))
     }
 
-    /// Says that this was all, waiting for some time at most, and keeps the half that is read from.
+    /// Half-closes the connection, waiting for at most `timeout`, and returns the reading half.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::Connection;
     ///
     /// let (client, mut server) = Connection::pair()?;
-    /// let mut answers = client.finish_timeout(Duration::from_secs(10))?; // there is room: it takes none of the time
+    /// let mut answers = client.finish_timeout(Duration::from_secs(10))?; // there is room: no wait
     /// assert_eq!(server.reader().read(&mut [0; 8])?, 0); // the end
     /// server.writer().write(b"bye")?;
     /// assert_eq!(answers.read(&mut [0; 8])?, 3);
@@ -333,7 +339,7 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`End::finish_timeout`]. In each the connection is given back.
+    /// Those of [`End::finish_timeout`]. Each gives back the connection.
     pub fn finish_timeout(
         self,
         timeout: Duration,
@@ -352,18 +358,18 @@ impl<M: Mode> Connection<M> {
         }
     }
 
-    /// What is open.
+    /// The open handle.
     pub(crate) fn raw(&self) -> &Raw {
         self.reader.raw()
     }
 
-    /// A connection of its halves.
+    /// Makes a connection from its halves.
     #[cfg(feature = "tokio")]
     pub(crate) fn of_halves(reader: ReadHalf<M>, writer: WriteHalf<M>) -> Self {
         Self { reader, writer }
     }
 
-    /// The path of the listener; `None` for a connection that was made of a handle, or as one of a pair.
+    /// The path of the listener; `None` for a connection made from a handle, or of a pair.
     ///
     /// ```
     /// use typed_pipe::{Connection, Listener};
@@ -379,7 +385,7 @@ impl<M: Mode> Connection<M> {
         self.reader.path()
     }
 
-    /// The half that is read from.
+    /// The reading half.
     ///
     /// ```
     /// use std::time::Duration;
@@ -388,7 +394,7 @@ impl<M: Mode> Connection<M> {
     /// let (mut client, mut server) = Connection::pair()?;
     /// let mut buf = [0; 8];
     /// let error = client.reader().read_timeout(&mut buf, Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // which `io::Read` has not
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // `io::Read` has no timeout
     /// server.writer().write(b"hello")?;
     /// assert_eq!(client.reader().read(&mut buf)?, 5);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -397,15 +403,15 @@ impl<M: Mode> Connection<M> {
         &mut self.reader
     }
 
-    /// The half that is written to.
+    /// The writing half.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind};
     ///
-    /// let (mut client, server) = Connection::pair()?; // of which one does not read
+    /// let (mut client, server) = Connection::pair()?; // the server does not read
     /// let error = loop {
     ///     if let Err(error) = client.writer().try_write(&[7; 1000]) {
-    ///         break error; // which `io::Write` has not: it waits
+    ///         break error; // `io::Write` would wait
     ///     }
     /// };
     /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -416,10 +422,10 @@ impl<M: Mode> Connection<M> {
         &mut self.writer
     }
 
-    /// Takes the two halves apart, for two threads for instance.
+    /// Splits the connection into its two halves, for instance for two threads.
     ///
-    /// They are ends like those of a FIFO: [`into_receiver`](End::into_receiver) and [`into_sender`](End::into_sender) make
-    /// channels of them, without a handshake. [`reunite`](Self::reunite) puts them together again.
+    /// They are ends like those of a FIFO: [`into_receiver`](End::into_receiver) and [`into_sender`](End::into_sender)
+    /// turn them into channels, without a handshake. [`reunite`](Self::reunite) joins them again.
     ///
     /// ```
     /// use std::thread;
@@ -436,7 +442,7 @@ impl<M: Mode> Connection<M> {
     /// });
     ///
     /// let (reader, writer) = client.split();
-    /// writer.into_sender().send(&41_u32)?; // and is dropped, so that the echo ends
+    /// writer.into_sender().send(&41_u32)?; // then dropped, so that the echo ends
     /// let answers: Result<Vec<u32>, _> = reader.into_receiver().collect();
     /// assert_eq!(answers?, [42]);
     /// # echo.join().unwrap()?;
@@ -446,7 +452,7 @@ impl<M: Mode> Connection<M> {
         (self.reader, self.writer)
     }
 
-    /// Puts two halves together again.
+    /// Joins the two halves of a connection again.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind};
@@ -463,7 +469,7 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// [`Mismatch`](crate::ErrorKind::Mismatch): they are halves of two connections. Both are given back.
+    /// [`Mismatch`](crate::ErrorKind::Mismatch): they are halves of different connections. The error gives back both.
     pub fn reunite(
         reader: ReadHalf<M>,
         writer: WriteHalf<M>,
@@ -475,7 +481,7 @@ impl<M: Mode> Connection<M> {
         Err(TransitionError::new((reader, writer), error))
     }
 
-    /// Who is on the other side.
+    /// Identifies the peer.
     ///
     /// ```
     /// use typed_pipe::Connection;
@@ -491,21 +497,22 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the system does not tell.
+    /// [`Io`](crate::ErrorKind::Io): the system does not identify it.
     ///
     /// # Platform-specific behavior
     ///
     /// ## Unix
     ///
-    /// The user is that of the process when it connected, or when it began to listen. Linux alone tells the process.
+    /// The user is that of the process when it connected, or when it began to listen. Only Linux reports the process.
+    #[doc(alias("SO_PEERCRED", "credentials", "getpeereid"))]
     pub fn peer(&self) -> Result<Peer, Error> {
         self.reader.peer()
     }
 
-    /// Refuses any other user on the other side than the one that this process runs as.
+    /// Fails if the peer runs as another user than this process.
     ///
-    /// A client checks by itself that it is connected to this user or to the system's administrator, unless it
-    /// was told to [trust any](ConnectOptions::trust_any_owner).
+    /// A client checks by itself that it is connected to this user or to the system's administrator, unless it [trusts
+    /// any owner](ConnectOptions::trust_any_owner).
     ///
     /// ```
     /// use std::thread;
@@ -515,7 +522,7 @@ impl<M: Mode> Connection<M> {
     /// let path = listener.path().clone();
     /// let serving = thread::spawn(move || -> Result<u32, Error> {
     ///     let client = listener.accept()?;
-    ///     client.require_same_user()?; // one of another user goes no further
+    ///     client.require_same_user()?; // a client of another user goes no further
     ///     client.into_typed::<(), u32>()?.recv()
     /// });
     /// Connection::connect(path)?.into_typed::<u32, ()>()?.send(&7)?;
@@ -525,8 +532,8 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): it is another user.
-    /// - [`Io`](crate::ErrorKind::Io): the system does not tell.
+    /// - [`NotTrusted`](crate::ErrorKind::NotTrusted): the peer runs as another user.
+    /// - [`Io`](crate::ErrorKind::Io): the system does not identify the peer.
     pub fn require_same_user(&self) -> Result<(), Error> {
         let peer = self.peer()?;
         if peer.is_same_user() {
@@ -536,7 +543,7 @@ impl<M: Mode> Connection<M> {
         Err(Error::new(Operation::AskPeer, other).at(self.reader.shared_path()))
     }
 
-    /// The bytes that have come in and were not read yet.
+    /// The number of bytes that have arrived and were not read yet.
     ///
     /// ```
     /// use typed_pipe::Connection;
@@ -552,12 +559,12 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the other side is gone.
+    /// [`Io`](crate::ErrorKind::Io): the peer is gone.
     pub fn unread(&self) -> Result<usize, Error> {
         self.reader.unread()
     }
 
-    /// The bytes that the other side has not read yet, as [`End::unsent`].
+    /// The number of bytes that the peer has not read yet, as [`End::unsent`].
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind};
@@ -565,7 +572,7 @@ impl<M: Mode> Connection<M> {
     /// let (mut client, server) = Connection::pair()?;
     /// client.writer().write(b"hello")?;
     /// match client.unsent() {
-    ///     Ok(bytes) => assert!(bytes >= 5), // the other side has not read them
+    ///     Ok(bytes) => assert!(bytes >= 5), // the peer has not read them
     ///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
     /// }
     /// # drop(server);
@@ -574,7 +581,7 @@ impl<M: Mode> Connection<M> {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not tell.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not report it.
     pub fn unsent(&self) -> Result<usize, Error> {
         self.writer.unsent()
     }
@@ -599,13 +606,13 @@ impl io::Write for Connection {
         self.writer.write_vectored(bufs)
     }
 
-    /// Does nothing: what is written is in the pipe.
+    /// Does nothing: written bytes are in the pipe.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// How to connect.
+/// Options of connecting.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -628,7 +635,7 @@ pub struct ConnectOptions<M: Mode = Blocking> {
 }
 
 impl ConnectOptions {
-    /// The usual options: this user's listeners and the system's alone.
+    /// The default options: only listeners of this user and of the system's administrator.
     ///
     /// ```
     /// use typed_pipe::{ConnectOptions, Listener};
@@ -651,10 +658,10 @@ impl Default for ConnectOptions {
 }
 
 impl<M: Mode> ConnectOptions<M> {
-    /// Connects to whoever listens.
+    /// Connects to a listener of any user.
     ///
-    /// Unless this is said, it must be this user or the system's administrator: in a folder that others can write to, a
-    /// listener of another user may be a trap.
+    /// By default, only a listener of this user or of the system's administrator is trusted: in a folder that others
+    /// can write to, a listener of another user may be a trap.
     ///
     /// ```
     /// use typed_pipe::{ConnectOptions, Listener};
@@ -671,7 +678,7 @@ impl<M: Mode> ConnectOptions<M> {
         self
     }
 
-    /// Lets a token end whatever waits on the connection, connecting included.
+    /// Lets a token cancel every wait on the connection, connecting included.
     ///
     /// ```
     /// use std::thread;
@@ -681,7 +688,7 @@ impl<M: Mode> ConnectOptions<M> {
     /// # let name = folder.path().join("door");
     /// let token = CancelToken::new()?;
     /// let options = ConnectOptions::new().cancelled_by(&token);
-    /// let waiting = thread::spawn(move || options.connect(name)); // nobody ever listens there
+    /// let waiting = thread::spawn(move || options.connect(name)); // no process ever listens there
     /// token.cancel();
     /// assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -692,7 +699,7 @@ impl<M: Mode> ConnectOptions<M> {
         self
     }
 
-    /// Asks for buffers of so many bytes.
+    /// Requests a size of the buffers in bytes.
     ///
     /// ```
     /// use typed_pipe::{ConnectOptions, Listener};
@@ -711,14 +718,14 @@ impl<M: Mode> ConnectOptions<M> {
     ///
     /// ## Windows
     ///
-    /// Without a meaning: the listener sets them.
+    /// Ignored: the listener sets them.
     #[must_use]
     pub fn buffer_size(mut self, bytes: usize) -> Self {
         self.buffer_size = Some(bytes);
         self
     }
 
-    /// The same options in another mode.
+    /// Switches the options to another mode.
     #[cfg(feature = "tokio")]
     pub(crate) fn in_mode<N: Mode>(self) -> ConnectOptions<N> {
         let Self { token, any_owner, buffer_size, .. } = self;
@@ -730,7 +737,7 @@ impl<M: Mode> ConnectOptions<M> {
         self.token.as_ref()
     }
 
-    /// The connection of both halves of one.
+    /// Makes the connection from its two halves.
     pub(crate) fn connected(&self, halves: (Raw, Raw), path: PipePath) -> Connection {
         if let Some(bytes) = self.buffer_size {
             halves.1.ask_for_buffer(bytes);
@@ -754,7 +761,7 @@ impl<M: Mode> ConnectOptions<M> {
     /// # let name = folder.path().join("door");
     /// let options = ConnectOptions::new().buffer_size(1 << 17);
     /// let path = name.clone();
-    /// let client = thread::spawn(move || options.connect(path)); // waits until somebody listens there
+    /// let client = thread::spawn(move || options.connect(path)); // waits until a process listens there
     /// let listener = Listener::bind(name)?;
     /// let server = listener.accept()?;
     /// let client = client.join().unwrap()?;
@@ -762,8 +769,8 @@ impl<M: Mode> ConnectOptions<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// In the mode `Tokio`, a future that is dropped drops what was begun; the listener may see a client that leaves at
-    /// once. Where no runtime of tokio runs, the error is [`Unsupported`](crate::ErrorKind::Unsupported).
+    /// In the mode `Tokio`, dropping the future abandons the attempt; the listener may see a client that leaves at
+    /// once. Outside a runtime of tokio, the error is [`Unsupported`](crate::ErrorKind::Unsupported).
     ///
     /// # Errors
     ///
@@ -785,7 +792,7 @@ impl<M: Mode> ConnectOptions<M> {
     /// let options = ConnectOptions::new().cancelled_by(&token);
     /// let listener = Listener::temporary()?;
     /// let path = listener.path().clone();
-    /// let connection = options.try_connect(&path)?; // which the token ends, too
+    /// let connection = options.try_connect(&path)?; // the token cancels it, too
     /// # drop(connection);
     /// drop(listener);
     /// assert_eq!(options.try_connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
@@ -810,7 +817,7 @@ impl<M: Mode> ConnectOptions<M> {
     /// # let name = folder.path().join("door");
     /// let options = ConnectOptions::new().buffer_size(1 << 17);
     /// let error = options.connect_timeout(name, Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // nobody listens there yet
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // no process listens there yet
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -6,67 +6,67 @@ use std::process::ExitStatus;
 
 use super::{CodecError, ErrorKind, FrameError, Operation};
 
-/// In what the two sides of a connection do not agree.
+/// A difference that the handshake of a connection found.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Disagreement {
     #[error(
-        "{what}: `{}` here, `{}` there; both sides must speak the same",
+        "{what} differs: `{}` here, `{}` there; set the same on both sides",
         ours.escape_debug(),
         theirs.escape_debug()
     )]
     Differs { what: &'static str, ours: String, theirs: String },
     #[error(
-        "the other side does not say what it speaks, but sends `{}`; for a program that knows no handshake use `Connection::split`",
+        "the other side sends `{}` in place of a handshake; for a program without one use `Connection::split`",
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
     #[error(
-        "version {ours} of the handshake here, version {theirs} there; use the same version of this crate"
+        "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
     Version { ours: u8, theirs: u8 },
 }
 
-/// What stands in the way of a pipe or a handle, and is not an error of the operating system.
+/// A reason of this crate's own, in place of an error of the operating system.
 ///
-/// `sys` speaks of it inside an [`io::Error`]; [`Cause`] takes it out again.
+/// `sys` returns it inside an [`io::Error`]; [`Cause`] takes it out again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(dead_code, reason = "some are of one system alone")]
 pub(crate) enum Obstacle {
-    #[error("as many clients as may be are connected; wait until one has left with `accept`")]
+    #[error("as many clients as may be are connected; `accept` waits until one has left")]
     AllSeatsTaken,
-    #[error(
-        "there is something of this name already; remove it, or allow its use with `if_exists`"
-    )]
+    #[error("this name exists already; remove it, or allow its use with `if_exists`")]
     AlreadyExists,
     #[error(
-        "it begins in the middle of what another reader has left; its writers must close it, and open it anew"
+        "its bytes begin in the middle of what another reader left; its writers must close it and open it again"
     )]
     Astray,
-    #[error("its owner serves as many clients as it can now; wait for it with `open`")]
+    #[error(
+        "its owner serves as many clients as it can now; `open` or `connect` waits for its turn"
+    )]
     Busy,
-    #[error("both sides send and neither receives; receive what has come in before you send more")]
+    #[error("both sides send and neither receives; receive what came in before you send more")]
     Deadlock,
     #[error("{0}; try again when there is room")]
     ResourceExhausted(&'static str),
-    #[error("the program that was to open the other side has ended without that ({0})")]
+    #[error("the child process ended before it opened the other side ({0})")]
     ChildExited(ExitStatus),
-    #[error("another end reads from it; two would take each other's bytes")]
+    #[error("another end reads from it; two readers would take each other's bytes")]
     HasReader,
     #[error("it has a living owner; choose another name, or end that process")]
     InUse,
     #[error("not all of its handles came in: {0}")]
     HandlesLost(&'static str),
-    #[error("its name was removed, and nobody can come by it any more; make the pipe again")]
+    #[error("its name was removed, so no process can open it any more; make the pipe again")]
     NameGone,
-    #[error("no process listens at it; start the server first, or wait for it with `connect`")]
+    #[error("no process listens at it; start the server first, or let `connect` wait for it")]
     NoListener,
-    #[error("no runtime of tokio runs here; call it from a task, or within `Runtime::enter`")]
+    #[error("no tokio runtime runs here; call it from a task, or within `Runtime::enter`")]
     NoRuntime,
-    #[error("nobody reads from it; start the reader first, or wait for it with `open`")]
+    #[error("no process reads from it; start the reader first, or let `open` wait for it")]
     NoReader,
-    #[error("no handle of number {0} came with the message, or it was taken before")]
+    #[error("no handle {0} came with the message, or it was taken before")]
     NoHandle(u32),
-    #[error("no writer has come to it yet")]
+    #[error("no writer has opened it yet")]
     NoWriter,
     #[error("the reader has not taken all of it yet")]
     NotTaken,
@@ -76,41 +76,43 @@ pub(crate) enum Obstacle {
     OtherHalf,
     #[error("it belongs to user {owner} already; choose another name, or a folder of your own")]
     OtherOwner { owner: String },
-    #[error("the other side is user {user}, and not the user that this process runs as")]
+    #[error("the other side is user {user}, not the user of this process")]
     OtherUser { user: String },
     #[error(
-        "its lock, the name with the ending `.lock`, is {0}; choose another name, or remove that if nobody needs it"
+        "its lock file, the name with the ending `.lock`, is {0}; choose another name, or remove that if it is not needed"
     )]
     NotALock(&'static str),
     #[error("it is {0}, not a pipe")]
     NotAPipe(&'static str),
     #[error(
-        "it is {0}, and no process listens at such a thing; a one-way pipe is opened as an `End`"
+        "it is {0}, not a socket that carries a connection; a one-way pipe is opened as an `End`"
     )]
     NotASocket(&'static str),
     #[error(
-        "the handle was not opened for overlapped operations; only calls that wait as long as it takes will do"
+        "the handle was not opened for overlapped operations (`FILE_FLAG_OVERLAPPED`); use calls without a deadline"
     )]
     NotOverlapped,
-    #[error("it belongs to user {owner}; allow that with `trust_any_owner` if it is meant to be")]
+    #[error("it belongs to user {owner}; if that is meant to be, allow it with `trust_any_owner`")]
     NotTrusted { owner: String },
-    #[error("it is a path of {len} bytes; this system allows {limit} for what clients connect to")]
+    #[error(
+        "the path has {len} bytes; this system allows {limit} for a listener; use a shorter one"
+    )]
     PathTooLong { len: usize, limit: usize },
-    #[error("{len} handles are too many for one message; {limit} may go with one")]
+    #[error("{len} handles are too many for one message; send at most {limit} with each")]
     TooManyHandles { len: usize, limit: usize },
-    #[error("the folder `{}` lets anybody replace the pipe; use a private folder", .0.display())]
+    #[error("any user may replace the pipe in the folder `{}`; use a private folder", .0.display())]
     UnsafeFolder(PathBuf),
-    #[error("its reader has closed its end, or its process ended; what it had not read is gone")]
+    #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
-    #[error("another pipe has taken the place of this one under its name")]
+    #[error("its name leads to another pipe now")]
     Replaced,
     #[error("the deadline passed, and {0}")]
     TimedOut(&'static str),
     #[error("the handle is not open for {0}")]
     WrongDirection(&'static str),
-    #[error("it was cancelled")]
+    #[error("the cancel token was cancelled")]
     Cancelled,
-    #[error("this system has no such thing")]
+    #[error("this system does not support it")]
     Unsupported,
 }
 
@@ -160,9 +162,9 @@ impl From<Obstacle> for io::Error {
 pub(crate) enum NameError {
     #[error("the name is empty")]
     Empty,
-    #[error("the name has no last part that a pipe could have")]
+    #[error("the name has no last part, as `jobs` is in `run/jobs`")]
     NoFileName,
-    #[error("the name has a NUL character in it")]
+    #[error("the name contains a NUL character")]
     Nul,
     #[error(
         "the name has a part `..`, or one of dots and spaces alone, which no pipe name may have"
@@ -170,7 +172,7 @@ pub(crate) enum NameError {
     Parent,
     #[error("the name is not one of this machine's pipes; leave the prefix out")]
     Remote,
-    #[error("the name is {len} long; this system allows {limit}")]
+    #[error("the name has a length of {len}; this system allows {limit}; use a shorter one")]
     TooLong { len: usize, limit: usize },
 }
 
@@ -179,29 +181,30 @@ pub(crate) enum NameError {
 #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "some are of services"))]
 pub(crate) enum Cause {
     #[error(
-        "the bytes of the message are no value of the type; both sides must have the same type and codec"
+        "the message does not decode: {}; both sides must use the same type and codec",
+        .0.in_one_line()
     )]
     Decode(#[source] CodecError),
-    #[error("the other side left without a goodbye: it has closed its end, or its process ended")]
+    #[error("the other side left without a goodbye: it closed its end, or its process ended")]
     Disconnected,
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    #[error("the codec cannot write this value; nothing of it was sent")]
+    #[error("the codec cannot write this value: {}; nothing of it was sent", .0.in_one_line())]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
     HandlerFailed(String),
-    #[error("the other side said that this was all")]
+    #[error("the other side has finished sending")]
     Finished,
     #[error(
-        "what it answers cannot be read; the service and its clients must have the same types and wire"
+        "its answer cannot be read; use the same types and the same wire for the service and its clients"
     )]
     Garbled,
-    #[error("the service ended before it took the request, which was never handled")]
+    #[error("the service ended before it took the request; the request was not handled")]
     NeverTaken,
     #[error("its handler panicked: {0}")]
     HandlerPanicked(String),
     #[error(
-        "the service was lost before it answered; whether it has handled the request is not known"
+        "the connection to the service was lost before the answer; the request may have been handled"
     )]
     Unanswered,
     #[error(transparent)]
@@ -218,7 +221,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    /// The same in words that fit what was being done.
+    /// Adapts the words to the operation.
     pub(super) fn of(self, operation: Operation) -> Self {
         match (operation, self) {
             // A name that is to be made cannot be missing: its folder is.
@@ -261,26 +264,26 @@ impl Cause {
     }
 }
 
-/// What `sys` or any `io::Read` or `io::Write` reports.
+/// Wraps what `sys` or any `io::Read` or `io::Write` returns.
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
         if let Some(obstacle) = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>()) {
             return Self::Obstacle(obstacle.clone());
         }
         let advice = match error.kind() {
-            io::ErrorKind::BrokenPipe => "the other side has closed its end, or its process ended",
+            io::ErrorKind::BrokenPipe => "the other side closed its end, or its process ended",
             io::ErrorKind::ConnectionReset => {
-                "the other side has left with bytes unread; whether it had said all is not known"
+                "the other side left with bytes unread; whether it had sent all is not known"
             }
             io::ErrorKind::NotFound => {
                 "there is no pipe of this name; its owner must make it first"
             }
-            io::ErrorKind::OutOfMemory => "there is no memory for it; try again when there is room",
+            io::ErrorKind::OutOfMemory => "there is no memory left; try again later",
             io::ErrorKind::PermissionDenied => {
-                "this user may not; see the owner and the mode of the pipe and its folder"
+                "the system denies it; check the owner and the mode of the pipe and its folder"
             }
             io::ErrorKind::TimedOut => "the deadline passed",
-            io::ErrorKind::WouldBlock => "it cannot be done without waiting",
+            io::ErrorKind::WouldBlock => "it would have to wait",
             _ => "the system refused",
         };
         Self::Io(advice, error)

@@ -1,10 +1,10 @@
-//! What is wrong with a message, or with the bytes of it.
+//! Errors of a message or of its bytes.
 
 use std::error::Error as StdError;
 
 use super::ErrorKind;
 
-/// Why a codec could not write a value, or read one.
+/// Why a codec could not encode or decode a value.
 ///
 /// ```
 /// use std::error::Error;
@@ -18,22 +18,22 @@ use super::ErrorKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// What the codec's own library says.
+    /// The error of the codec's own library.
     #[error(transparent)]
     Format(Box<dyn StdError + Send + Sync>),
-    /// What should be text is not UTF-8.
+    /// The text is not valid UTF-8.
     #[error("the text is not UTF-8 from byte {valid} on")]
     NotUtf8 {
-        /// How many bytes at its beginning are.
+        /// The number of valid bytes before the first bad one.
         valid: usize,
     },
-    /// A whole value was read, and bytes of the message are left over.
+    /// The message has bytes after its value.
     #[error("{bytes} bytes are left over after the value")]
     Trailing {
-        /// How many bytes are left over.
+        /// The number of bytes left over.
         bytes: usize,
     },
-    /// The value is nested deeper than the receiver allows.
+    /// The value is nested deeper than the limit.
     #[error("the value is nested more than {limit} levels deep")]
     TooDeep {
         /// The deepest nesting that is allowed.
@@ -58,12 +58,30 @@ impl CodecError {
     pub fn format(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Format(error.into())
     }
+
+    /// The text, safe for a terminal and short: a library may quote the peer's bytes in it, at any length.
+    pub(super) fn in_one_line(&self) -> String {
+        const HEAD: usize = 160;
+        const TAIL: usize = 60; // where serde_json has the line and the column
+        let text = self.to_string();
+        let len = text.chars().count();
+        let mut line = String::new();
+        for (at, letter) in text.chars().enumerate() {
+            match letter {
+                _ if len > HEAD + TAIL && at == HEAD => line.push_str(" … "),
+                _ if len > HEAD + TAIL && (HEAD..len - TAIL).contains(&at) => {}
+                '"' | '\'' | '\\' => line.push(letter),
+                _ => line.extend(letter.escape_debug()),
+            }
+        }
+        line
+    }
 }
 
-/// Why bytes are not frames, or a message is lost.
+/// Why bytes are not frames, or why a message is lost.
 ///
-/// As an error of [`Framing::scan`](crate::wire::Framing::scan), it says that the place in the stream is lost, and
-/// that nothing more can be read from it. In a [`Step::Lost`](crate::wire::Step::Lost), it is about one message.
+/// As an error of [`Framing::scan`](crate::wire::Framing::scan), it means that the place in the stream is lost:
+/// nothing more can be read from the stream. In a [`Step::Lost`](crate::wire::Step::Lost), it concerns one message.
 ///
 /// ```
 /// use typed_pipe::wire::{Checked, Wire};
@@ -83,74 +101,71 @@ impl CodecError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// What should be base64 is not. It costs this message alone.
-    #[error(
-        "the message is not base64: byte {at} of it is wrong, or the last one before that is missing"
-    )]
+    /// The message is not valid base64. Only this message is lost.
+    #[error("the message is not base64: byte {at} is wrong, or the byte before the end is missing")]
     Base64 {
-        /// The place of the first byte in the message that is wrong, or its length where something is missing.
+        /// The index of the first wrong byte, or the length of the message where bytes are missing.
         at: usize,
     },
-    /// The checksum in the frame is not that of its bytes.
+    /// The checksum in the frame does not match its bytes.
     #[error(
-        "the checksum is {found:#010x} where {computed:#010x} was computed: the bytes are damaged, or several writers were mixed"
+        "the checksum is {found:#010x}, and that of the bytes {computed:#010x}: they are damaged, or of several writers mixed"
     )]
     Checksum {
         /// The checksum in the frame.
         found: u32,
-        /// The checksum of what arrived.
+        /// The checksum of the bytes that arrived.
         computed: u32,
     },
-    /// The payload has a byte that would end the message, or be taken for a part of its end. Nothing of it
-    /// was sent.
+    /// The payload contains a byte that would end the message, or count as a part of its end. Nothing was sent.
     #[error(
         "byte {at} of the payload is {byte:#04x}, which would end the message or be dropped with its end; use a codec that does not write it"
     )]
     Delimiter {
-        /// The place of that byte in the payload.
+        /// The index of that byte in the payload.
         at: usize,
         /// The byte.
         byte: u8,
     },
-    /// A header is not one that this framing knows.
+    /// The header is unknown to this framing.
     #[error(
-        "the header {word:#010x} means nothing here: the sender uses another wire format, or a newer one"
+        "the header {word:#010x} is unknown here: the sender uses another wire format, or a newer one"
     )]
     Header {
         /// The header.
         word: u32,
     },
-    /// A message of one of several writers will never be whole.
+    /// A message of one of several writers is lost: the rest of it will not come.
     #[error("a message of writer {writer:016x} is lost, {got} bytes into it: {reason}")]
     Lost {
         /// The writer.
         writer: u64,
-        /// How many bytes of the message had arrived.
+        /// The number of bytes of the message that had arrived.
         got: usize,
-        /// What happened to it.
+        /// Why it is lost.
         reason: LossReason,
     },
-    /// One of several writers speaks something else than this receiver.
+    /// One of several writers uses another codec or other messages than this receiver.
     #[error(
-        "writer {writer:016x} speaks {theirs}, and {ours} was expected; its messages are skipped"
+        "writer {writer:016x} sends {theirs}, and {ours} was expected; its messages are skipped"
     )]
     Mismatch {
         /// The writer.
         writer: u64,
-        /// The codec and the messages of the writer.
+        /// The codec and the name of the messages of the writer.
         theirs: Box<str>,
         /// Those of this receiver.
         ours: Box<str>,
     },
-    /// The payload has no end that this framing could find. Nothing of it was sent.
+    /// This framing cannot find the end of the payload. Nothing of it was sent.
     #[error(
         "the end of the payload cannot be found in it; use a codec that writes what this framing carries"
     )]
     NoEnd,
-    /// The system gave no random number for a writer to be told from the others by.
-    #[error("the system gave no random number to tell this writer from the others by")]
+    /// The system gave no random number for the identity of a writer.
+    #[error("the system gave no random number, which a writer of several needs as its identity")]
     NoIdentity,
-    /// A framing of the caller's own broke its contract: it claimed bytes that are not there.
+    /// A framing outside of this crate broke its contract: it claimed bytes that are not there.
     #[error("the framing claims bytes that are not there")]
     OutOfBounds,
     /// An earlier error lost the place in the stream.
@@ -171,12 +186,12 @@ pub enum FrameError {
         "the stream ended inside a message, {got} bytes after its beginning: the sender ended in the middle of it"
     )]
     Truncated {
-        /// How many bytes of the frame had arrived.
+        /// The number of bytes of the frame that had arrived.
         got: usize,
     },
 }
 
-/// What happens to a message of one of several writers that will never be whole.
+/// Why a message of one of several writers is lost.
 ///
 /// ```
 /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -198,29 +213,29 @@ pub enum FrameError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LossReason {
-    /// Its writer began another one, introduced itself again, or said that this was all.
+    /// Its writer began another message, introduced itself again, or finished.
     #[error("its writer gave it up")]
     Abandoned,
-    /// A part of it did not come.
-    #[error("a part of it did not come")]
+    /// A part of the message did not arrive.
+    #[error("a part of it did not arrive")]
     Gap,
-    /// It did not go on while much of other writers came.
-    #[error("it did not go on while much of other writers came")]
+    /// The message stalled while other writers sent much.
+    #[error("it stalled while other writers sent much")]
     Idle,
-    /// Its writer, and all others, left.
+    /// All writers left, its own among them.
     #[error("its writer left in the middle of it")]
     Left,
-    /// Its beginning did not come.
-    #[error("its beginning did not come")]
+    /// The beginning of the message did not arrive.
+    #[error("its beginning did not arrive")]
     NoBeginning,
-    /// Others needed its room, or it needs more than there is for all unfinished messages.
+    /// Other messages needed its room, or it needs more than the limit for all unfinished messages.
     #[error("there was no room for it among the unfinished messages")]
     NoRoom,
     /// Its writer has not introduced itself to this receiver.
     #[error("its writer has not introduced itself to this receiver yet")]
     Unknown,
-    /// Its parts are not as long as its beginning said.
-    #[error("its parts are not as long as it said")]
+    /// The parts of the message do not add up to the announced length.
+    #[error("its parts do not add up to the length that it announced")]
     Uneven,
 }
 
@@ -239,5 +254,20 @@ impl FrameError {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Truncated { .. } => ErrorKind::Truncated,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_codec_is_one_short_line() {
+        let text = |error: &str| CodecError::format(error.to_string()).in_one_line();
+        assert_eq!(text("expected `,` at line 1 column 9"), "expected `,` at line 1 column 9");
+        assert_eq!(text("\"a\\b\u{1b}[2J\n"), "\"a\\b\\u{1b}[2J\\n");
+        let long = text(&format!("{} at line 7 column 9", "ä".repeat(1 << 20)));
+        assert!(long.starts_with('ä') && long.ends_with("at line 7 column 9"), "{long}");
+        assert!(long.chars().count() < 230, "{long}");
     }
 }

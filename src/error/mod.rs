@@ -1,8 +1,8 @@
-//! What can go wrong, and what the caller can do about it.
+//! The errors of this crate.
 //!
-//! There is one error type, [`Error`]. It says which operation failed, on which path, why, and what
-//! helps; [`Error::kind`] is for programs. A transition between two states of a pipe or an end fails
-//! with a [`TransitionError`], which hands the old state back.
+//! There is one error type, [`Error`]. Its text names the operation, the path, the cause and the remedy;
+//! programs decide by [`Error::kind`]. A failed transition between two states of a pipe or an end gives
+//! a [`TransitionError`], which hands the old state back.
 
 mod cause;
 mod message;
@@ -18,11 +18,11 @@ pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
 pub use message::{CodecError, FrameError, LossReason};
 pub use transition::TransitionError;
 
-/// Why an operation on a pipe, an end or a channel failed.
+/// A failed operation on a pipe, an end or a channel.
 ///
-/// Its text names the operation, the path where there is one, the reason, and what to do. The error
-/// of the operating system or of the codec, where one lies beneath, is the
-/// [`source`](StdError::source): its text is not repeated here.
+/// Its text names the operation, the path where there is one, the reason, and what to do. An error of the
+/// operating system or of a codec beneath it is the [`source`](StdError::source). The text of a codec's error is
+/// repeated, in one line and shortened; that of the operating system is not.
 ///
 /// | question | answer |
 /// |---|---|
@@ -45,7 +45,7 @@ pub use transition::TransitionError;
 /// ```
 pub struct Error(Box<Report>);
 
-/// What an [`Error`] says. It lies behind a pointer, so that results stay small.
+/// The content of an [`Error`], behind a pointer, so that results stay small.
 struct Report {
     operation: Operation,
     half_sent: bool,
@@ -68,44 +68,44 @@ impl Error {
         }))
     }
 
-    /// Names the pipe that the operation was for.
+    /// Sets the path of the operation.
     #[cold]
     pub(crate) fn at(mut self, path: Option<&Arc<Path>>) -> Self {
         self.0.path = path.cloned();
         self
     }
 
-    /// Gives another reason for the same failure.
+    /// Replaces the reason.
     pub(crate) fn because(mut self, cause: impl Into<Cause>) -> Self {
         self.0.cause = cause.into();
         self
     }
 
-    /// Says that a part of the message is in the pipe already.
+    /// Marks whether a part of the message is in the pipe already.
     pub(crate) fn half_sent(mut self, half_sent: bool) -> Self {
         self.0.half_sent = half_sent;
         self
     }
 
-    /// Whether the system told of the other side's end by an error, as it does where that left in the middle.
+    /// Whether the system reported the end of the stream as an error, as it does for a reset.
     pub(crate) fn is_cut_off(&self) -> bool {
         matches!(self.0.cause, Cause::Io(..)) && self.kind() == ErrorKind::Disconnected
     }
 
-    /// Says that the receiver goes on with the next writer.
+    /// Marks whether the receiver goes on with the next writer.
     pub(crate) fn survived(mut self, survived: bool) -> Self {
         self.0.survived = survived;
         self
     }
 
     #[cfg(feature = "service")]
-    /// Says that the service may have handled the request.
+    /// Marks that the service may have handled the request.
     pub(crate) fn delivered(mut self) -> Self {
         self.0.delivered = true;
         self
     }
 
-    /// What kind of failure this is, for programs to decide by.
+    /// The kind of the failure, for programs to decide by.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, Pipe};
@@ -122,7 +122,7 @@ impl Error {
         self.0.cause.kind()
     }
 
-    /// What was being done.
+    /// The operation that failed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -130,7 +130,7 @@ impl Error {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("answer");
-    /// // It opens, sends, and waits until all is taken. Which of these took too long?
+    /// // It opens, sends, and waits until the reader has taken all. Which of these took too long?
     /// let error = typed_pipe::send_timeout(name, &7, Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.operation(), Operation::OpenWriter); // nothing was sent
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -139,7 +139,7 @@ impl Error {
         self.0.operation
     }
 
-    /// The path of the pipe, where it has one.
+    /// The path of the pipe, if it has one.
     ///
     /// ```
     /// use typed_pipe::{PipePath, TypedReceiver, WriteEnd};
@@ -158,7 +158,7 @@ impl Error {
         self.0.path.as_deref()
     }
 
-    /// What is wrong with the bytes, or which message of which writer is lost, where that is the reason.
+    /// The [`FrameError`], where bad bytes or a lost message of one of several writers are the reason.
     ///
     /// ```
     /// use typed_pipe::{FrameError, TypedReceiver};
@@ -174,7 +174,7 @@ impl Error {
         }
     }
 
-    /// Why the codec could not write the value, or read it, where that is the reason.
+    /// The [`CodecError`], where a value that cannot be encoded or decoded is the reason.
     ///
     /// ```
     /// use typed_pipe::{CodecError, TypedReceiver};
@@ -190,10 +190,10 @@ impl Error {
         }
     }
 
-    /// Whether the other side is gone without a goodbye: it closed its end, or its process ended, between two
+    /// Whether the other side left without a goodbye: it closed its end, or its process ended, between two
     /// messages.
     ///
-    /// For a receiver this is a regular end of the stream, as [`is_end`](Self::is_end) says.
+    /// For a receiver this is a regular end of the stream: see [`is_end`](Self::is_end).
     ///
     /// ```
     /// use typed_pipe::{TypedReceiver, TypedSender};
@@ -209,8 +209,8 @@ impl Error {
         self.kind() == ErrorKind::Disconnected
     }
 
-    /// Whether the stream has come to a regular end: the other side left between two messages, with a goodbye
-    /// ([`Finished`](ErrorKind::Finished)) or without one ([`Disconnected`](ErrorKind::Disconnected)).
+    /// Whether the stream ended between two messages, with a goodbye ([`Finished`](ErrorKind::Finished)) or
+    /// without one ([`Disconnected`](ErrorKind::Disconnected)).
     ///
     /// ```
     /// use typed_pipe::{TypedReceiver, TypedSender};
@@ -228,11 +228,11 @@ impl Error {
         matches!(self.kind(), ErrorKind::Disconnected | ErrorKind::Finished)
     }
 
-    /// Whether a part of the message that could not be sent in time is in the pipe already.
+    /// Whether a part of the message is in the pipe already, although the send did not complete in time.
     ///
-    /// Then the rest of it is kept, and goes before anything else when the sender sends or flushes the next
-    /// time: the message must not be sent again. If this is false, nothing of the message was sent and
-    /// nothing is kept. An example is at [`TypedSender::send_timeout`](crate::TypedSender::send_timeout).
+    /// If so, the sender keeps the rest, and writes it before anything else with its next send or flush: do not
+    /// send the message again. If not, nothing of the message was sent and nothing is kept. An example is at
+    /// [`TypedSender::send_timeout`](crate::TypedSender::send_timeout).
     ///
     /// ```
     /// use std::thread;
@@ -258,9 +258,9 @@ impl Error {
         self.0.half_sent
     }
 
-    /// Whether the service may have handled the request of a call that failed: see `Client`.
+    /// Whether the service may have handled the request of a failed call: see `Client`.
     ///
-    /// If this is false, the service never got the request: to call again cannot do it twice.
+    /// If not, the service never got the request, so a second call cannot handle it twice.
     ///
     /// ```
     /// # #[cfg(feature = "service")] {
@@ -273,10 +273,10 @@ impl Error {
     /// let serving = thread::spawn(move || service.serve(|number| number.checked_sub(1).ok_or("too small")));
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
-    /// assert!(client.call(&0).unwrap_err().is_delivered()); // the handler has seen it, and refused
+    /// assert!(client.call(&0).unwrap_err().is_delivered()); // the handler refused it
     /// serving.join().unwrap()?;
     /// let error = client.call_timeout(&7, Duration::from_millis(10)).unwrap_err();
-    /// assert!(!error.is_delivered()); // the service has ended: it may be sent to another one
+    /// assert!(!error.is_delivered()); // the service has ended: another one may get the request
     /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -284,9 +284,11 @@ impl Error {
         self.0.delivered
     }
 
-    /// Whether the channel can do nothing more: the other side is gone, the place in the stream is lost, a
-    /// [`CancelToken`](crate::CancelToken) has ended it, nobody can come to it because its name is gone, or the system refuses for a
-    /// [reason](ErrorKind::Io) that may last.
+    /// Whether the channel is of no more use.
+    ///
+    /// It is where the other side has left, the place in the stream is lost, a
+    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone, so that no process can connect any more, or
+    /// the system refuses for a [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
     /// [next writer](crate::OnHangup::NextWriter) never loses its place for good: it skips what the present
@@ -304,7 +306,7 @@ impl Error {
     /// let mut receiver = TypedReceiver::<bool, _>::new(bytes.as_slice());
     /// assert!(!receiver.recv().unwrap_err().is_fatal()); // it costs this message alone
     /// assert_eq!(receiver.recv()?, true);
-    /// assert!(receiver.recv().unwrap_err().is_fatal()); // nobody knows where the next one begins
+    /// assert!(receiver.recv().unwrap_err().is_fatal()); // where the next one begins is not known
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn is_fatal(&self) -> bool {
@@ -313,9 +315,9 @@ impl Error {
         let spared = self.0.survived
             || matches!(self.0.cause, Cause::Lost(_))
             || self.0.operation == Operation::Encode;
-        let nobody_can_come = matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone));
+        let name_gone = matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone));
         !spared
-            && (nobody_can_come
+            && (name_gone
                 || matches!(
                     self.kind(),
                     ErrorKind::Corrupt
@@ -344,7 +346,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Has the whole text in it: a `main` that returns the error shows this.
+/// Contains the whole text: a `main` that returns the error shows this.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
@@ -361,7 +363,7 @@ impl StdError for Error {
     }
 }
 
-/// Keeps the kind; the [`Error`] itself is inside, as the payload.
+/// Keeps the kind, and the [`Error`] itself as the payload.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match (error.kind(), &error.0.cause) {
@@ -408,7 +410,7 @@ impl From<Error> for io::Error {
 
 /// The kind of an [`Error`].
 ///
-/// How a program decides by it is shown at [`TypedReceiver::recv`](crate::TypedReceiver::recv).
+/// An example of a program that decides by it is at [`TypedReceiver::recv`](crate::TypedReceiver::recv).
 ///
 /// ```
 /// use typed_pipe::{Error, ErrorKind, WriteEnd};
@@ -433,25 +435,30 @@ impl From<Error> for io::Error {
 pub enum ErrorKind {
     /// The name is taken by something that no owner of this crate left behind.
     AlreadyExists,
-    /// Both sides of a connection send, and neither receives: what comes in fills all the room there is for it.
+    /// Both sides of a connection send and neither receives, and the buffer for incoming bytes is full.
+    #[doc(alias("Congested", "EDEADLK"))]
     Deadlock,
-    /// The bytes are damaged: a checksum differs, or a header says what no header may say. Fatal, unless the
-    /// end of the message is known all the same, as that of one that is not base64.
+    /// The bytes are damaged: a checksum differs, or a header is invalid. Fatal, unless the end of the message is
+    /// known all the same, as that of one that is not base64.
     Corrupt,
-    /// A whole message arrived, and its bytes are not a value of the type, or the codec cannot read such a type, as
-    /// [`Postcard`](crate::wire::Postcard) tells. The next one can be received.
+    /// A whole message arrived, and its bytes are not a value of the type, or the codec cannot read such a type: see
+    /// [`Postcard`](crate::wire::Postcard). The next message can be received.
     Decode,
-    /// The other side is gone, between two messages: it left without a goodbye.
+    /// The other side left between two messages, without a goodbye.
+    #[doc(alias("EPIPE", "BrokenPipe"))]
     Disconnected,
-    /// The value cannot be written by this codec, or not in this framing. Nothing of it was sent; the next one can be.
+    /// This codec or this framing cannot carry the value. Nothing of it was sent; the next one can be.
     Encode,
-    /// The process or the system has no descriptors or no memory left for it at this moment.
+    /// The process or the system has no descriptors or no memory left at this moment.
+    #[doc(alias("Exhausted", "EMFILE", "ENFILE"))]
     ResourceExhausted,
-    /// The program that was to open the other side ended without that.
+    /// The child process ended before it opened the other side.
+    #[doc(alias("Exited"))]
     ChildExited,
-    /// The handler of a service failed, with the words that the text has.
+    /// The handler of a service returned an error, whose text is part of this one's.
+    #[doc(alias("Failed"))]
     HandlerFailed,
-    /// The other side said that this was all, and then left.
+    /// The other side finished sending, and left.
     Finished,
     /// The pipe has a living owner, or another reader.
     InUse,
@@ -459,41 +466,45 @@ pub enum ErrorKind {
     InvalidName,
     /// Anything else that the operating system reports: see the source.
     Io,
-    /// A message of one of several writers will never be whole. The others' are not touched.
+    /// A message of one of several writers is lost. Messages of other writers are not affected.
+    #[doc(alias("Lost"))]
     MessageLost,
-    /// What is there is not what is expected: the other side of a connection speaks something else, as the text says;
-    /// one of several writers does, whose messages are skipped while the others' are not touched; or a handle that
-    /// came with a message is of another kind.
+    /// The two sides differ: in the handshake of a connection; in what one of several writers sends, whose messages are
+    /// skipped while those of others are not affected; or in the kind of a handle that came with a message.
     Mismatch,
-    /// The name or the handle is not that of a pipe, or no longer of the same one.
+    /// The name or the handle is not that of a pipe, or no longer that of the same one.
     NotAPipe,
     /// There is no pipe of this name; or where one is to be made, no folder for it.
     NotFound,
-    /// It cannot be done at this moment without waiting.
+    /// The operation would have to wait.
+    #[doc(alias("NotReady", "EAGAIN"))]
     WouldBlock,
-    /// The pipe or its folder belongs to somebody else.
+    /// The pipe, its folder or the peer belongs to another user, or other users may replace what is in the folder.
     NotTrusted,
-    /// The handler of a service panicked, with the words that the text has.
+    /// The handler of a service panicked; its message is part of the text.
+    #[doc(alias("Panicked"))]
     HandlerPanicked,
-    /// This user may not do that.
+    /// The system denies the operation to this user.
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,
     /// A [`CancelToken`](crate::CancelToken) ended the wait.
+    #[doc(alias("Stopped", "ECANCELED"))]
     Cancelled,
     /// The deadline passed.
+    #[doc(alias("timeout"))]
     TimedOut,
-    /// A message is larger than the limit. On a wire of many writers, that message alone is lost.
+    /// A message is larger than the limit. On a multi-writer wire, only that message is lost.
     TooLarge,
-    /// The stream ended inside a message: what had arrived of it is given up.
+    /// The stream ended inside a message, whose beginning is dropped.
     Truncated,
-    /// The system or the transport has no such thing.
+    /// The system or the transport does not support the operation.
     Unsupported,
     /// The handle is open in the other direction.
     WrongDirection,
 }
 
-/// A few words, for logs and counters: the [`Error`] itself says more.
+/// A few words, for logs and counters. The text of the [`Error`] has the details.
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -529,7 +540,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// What was being done when an [`Error`] arose.
+/// The operation of an [`Error`].
 ///
 /// ```
 /// use typed_pipe::{Operation, PipePath};
@@ -554,40 +565,40 @@ pub enum Operation {
     OpenWriter,
     /// Waiting for the writer of an end that is open for reading.
     AwaitWriter,
-    /// Making a token that stops.
+    /// Creating a [`CancelToken`](crate::CancelToken).
     CreateCancelToken,
     /// Making an end of a handle that came from elsewhere.
     Adopt,
-    /// Giving an open end to the runtime of tokio.
+    /// Registering an open end with the tokio runtime.
     Register,
     /// Reading the size of the pipe's buffer.
     MeasureBuffer,
-    /// Writing a value as bytes.
+    /// Encoding a value.
     Encode,
-    /// Giving bytes to the pipe.
+    /// Writing bytes to the pipe.
     Send,
-    /// Saying that this was all.
+    /// Finishing: sending the goodbye, and ending the direction.
     Finish,
-    /// Taking a message from the pipe.
+    /// Receiving a message.
     Receive,
     /// Connecting to a listener.
     Connect,
-    /// Making a name at which clients connect.
+    /// Listening at a name.
     Listen,
     /// Accepting a client.
     Accept,
-    /// Asking who is on the other side.
+    /// Identifying the peer.
     AskPeer,
-    /// Agreeing with the other side on what is spoken.
+    /// Performing the handshake.
     Agree,
-    /// Making something of a handle that came with a message.
+    /// Taking a handle that came with a message.
     TakeHandle,
     /// Calling a service.
     Call,
 }
 
 impl Operation {
-    /// What it is done to, where that has no path.
+    /// The object of the operation, for an error without a path.
     fn object(self) -> &'static str {
         match self {
             Self::Name
@@ -633,8 +644,8 @@ impl fmt::Display for Operation {
             Self::Connect => "connect to",
             Self::Listen => "listen at",
             Self::Accept => "accept a client at",
-            Self::AskPeer => "ask who is on the other side of",
-            Self::Agree => "agree on what is spoken with",
+            Self::AskPeer => "identify the peer of",
+            Self::Agree => "perform the handshake with",
             Self::Call => "call the service at",
             Self::TakeHandle => "use a handle that came with the message",
         })

@@ -6,10 +6,10 @@ use std::io;
 
 use super::{Error, ErrorKind};
 
-/// A transition between two states that failed: the old state, and why.
+/// A failed transition between two states, with the old state and the reason.
 ///
-/// `?` turns it into an [`Error`] or an [`io::Error`] and drops the state; [`into_parts`](Self::into_parts)
-/// keeps it, to try again. Where that is all there is to do, `open` and `open_timeout` wait by themselves.
+/// `?` converts it into an [`Error`] or an [`io::Error`] and drops the state; [`into_parts`](Self::into_parts)
+/// keeps the state, to try again. To wait for the other side, `open` and `open_timeout` are enough.
 ///
 /// ```no_run
 /// use std::thread::sleep;
@@ -58,14 +58,14 @@ impl<S> TransitionError<S> {
         &self.error
     }
 
-    /// What kind of failure it was, as [`Error::kind`].
+    /// The kind of the failure, as [`Error::kind`].
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, WriteEnd};
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("log");
-    /// // A program that logs where somebody listens, and does without it where nobody does:
+    /// // A program that logs if there is a reader, and does without it otherwise:
     /// let log = match WriteEnd::at(name)?.try_open() {
     ///     Ok(end) => Some(end.into_text()),
     ///     Err(failed) if matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock) => None,
@@ -94,7 +94,7 @@ impl<S> TransitionError<S> {
         &self.state
     }
 
-    /// Gives the state from before the transition back.
+    /// Returns the state from before the transition.
     ///
     /// ```
     /// use typed_pipe::{Pipe, WriteEnd};
@@ -112,7 +112,7 @@ impl<S> TransitionError<S> {
         *self.state
     }
 
-    /// Gives back both the state from before the transition and the reason.
+    /// Returns the state from before the transition and the reason.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, WriteEnd};
@@ -120,7 +120,7 @@ impl<S> TransitionError<S> {
     /// # let folder = tempfile::tempdir()?;
     /// # let name = folder.path().join("jobs");
     /// let failed = WriteEnd::at(name)?.try_open().unwrap_err();
-    /// let (end, error) = failed.into_parts(); // each goes its way: one to try again, one to the log
+    /// let (end, error) = failed.into_parts(); // one to try again, one for the log
     /// assert_eq!(error.kind(), ErrorKind::NotFound);
     /// # drop(end);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

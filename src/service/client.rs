@@ -22,17 +22,17 @@ use crate::sys::{WaitLimit, pause as rest};
 use crate::wait::{until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
-/// Calls a [`Service`](super::Service).
+/// A client that calls a [`Service`](super::Service).
 ///
-/// Threads may share it: their calls go over one connection, and each gets its own answer. When the connection was lost,
-/// the next call makes another one, and waits for a service as long as its deadline allows: without one, until there is
-/// a service again.
+/// Threads may share it: their calls go over one connection, and each gets its own answer. After a lost connection, the
+/// next call makes a new one, and waits for a service until its deadline; without a deadline, until there is a service
+/// again.
 ///
-/// In the mode `Tokio`, of the feature `tokio`, calls are awaited: [`ClientOptions`] has that mode.
+/// In the mode `Tokio` (feature `tokio`), calls are awaited: [`ClientOptions`] switches the mode.
 ///
-/// What failed tells whether it may be tried again: [`Error::is_delivered`] is `false` where the service never got the
-/// request, and `true` where it may have handled it. With [attempts](ClientOptions::max_attempts), a client itself
-/// tries again what was not delivered.
+/// An error says whether a retry is safe: [`Error::is_delivered`] is `false` if the service never got the request, and
+/// `true` if it may have handled it. With [attempts](ClientOptions::max_attempts), a client itself retries undelivered
+/// requests.
 ///
 /// ```
 /// use std::thread;
@@ -52,6 +52,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// assert_eq!(serving.join().unwrap()?.failed, 1);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
+#[doc(alias("rpc", "request"))]
 pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     path: PipePath,
     options: ClientOptions<F, C, M>,
@@ -102,8 +103,8 @@ pub(crate) type SharedLink<Req, Resp, F, C, M = Blocking> = Arc<Link<Req, Resp, 
 impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// Connects to the service at a path, and waits until it is there.
     ///
-    /// One that is there has 10 seconds to let the client in, such as when another one leaves: for a service that is
-    /// full for longer there is [`connect_timeout`](Self::connect_timeout), whose time is for both.
+    /// A running service has 10 seconds to let the client in, for instance once another client leaves. For a service
+    /// that is full for longer, use [`connect_timeout`](Self::connect_timeout), whose timeout covers both.
     ///
     /// ```
     /// use std::thread;
@@ -127,13 +128,13 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
         ClientOptions::new().connect(path)
     }
 
-    /// Connects to the service at a path, and waits for some time at most.
+    /// Connects to the service at a path, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{Client, ErrorKind, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let service = Service::<u32, u32>::temporary()?; // not serving yet
     /// let late = Client::<u32, u32>::connect_timeout(service.path(), Duration::from_millis(10));
     /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -229,9 +230,9 @@ where
     /// let serving = thread::spawn(move || service.serve(|number| 10 / number));
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
-    /// let error = client.call(&0).unwrap_err(); // the handler panics, and the service goes on
+    /// let error = client.call(&0).unwrap_err(); // the handler panics, the service goes on
     /// assert_eq!(error.kind(), ErrorKind::HandlerPanicked);
-    /// assert!(error.is_delivered()); // to call again would make it panic again
+    /// assert!(error.is_delivered()); // another call would make it panic again
     /// assert_eq!(client.call(&5)?, 2);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -239,22 +240,23 @@ where
     ///
     /// # Errors
     ///
-    /// After each, [`Error::is_delivered`] tells whether the service may have handled it.
+    /// After each, [`Error::is_delivered`] returns whether the service may have handled the request.
     ///
-    /// - [`HandlerFailed`](crate::ErrorKind::HandlerFailed), [`HandlerPanicked`](crate::ErrorKind::HandlerPanicked): the handler did. The text has
-    ///   its words.
-    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the service is gone. This is told at once, not after a
+    /// - [`HandlerFailed`](crate::ErrorKind::HandlerFailed), [`HandlerPanicked`](crate::ErrorKind::HandlerPanicked):
+    ///   the handler did. The error text includes its message.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the service is gone. The call fails at once, not at its
     ///   deadline.
-    /// - [`Finished`](crate::ErrorKind::Finished): the service has ended regularly, and has not taken this request.
+    /// - [`Finished`](crate::ErrorKind::Finished): the service has shut down, and has not taken this request.
     /// - [`TimedOut`](crate::ErrorKind::TimedOut): see [`call_timeout`](Self::call_timeout).
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
-    /// - [`Corrupt`](crate::ErrorKind::Corrupt): what the service answers cannot be read.
-    /// - Those of [`connect`](Self::connect), where the connection was lost before.
+    /// - [`Corrupt`](crate::ErrorKind::Corrupt): the answer of the service cannot be decoded.
+    /// - Those of [`connect`](Self::connect), if the connection was lost before.
+    #[doc(alias("rpc", "request"))]
     pub fn call(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options.until(), false)
     }
 
-    /// Sends a request, and waits for its answer for some time at most.
+    /// Sends a request, and waits for its answer for at most `timeout`.
     ///
     /// ```
     /// use std::thread;
@@ -269,22 +271,22 @@ where
     /// assert_eq!(client.call(&1)?, 2);
     /// serving.join().unwrap()?; // the service has ended
     /// let error = client.call_timeout(&2, Duration::from_millis(10)).unwrap_err();
-    /// assert!(!error.is_delivered()); // it was not handled, and may be sent elsewhere
+    /// assert!(!error.is_delivered()); // not handled: it may be sent elsewhere
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut): the answer that still comes is
-    /// dropped, and mixed up with no other.
+    /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut): a late answer is dropped, and never
+    /// mixed up with another.
     pub fn call_timeout(&self, request: &Req, timeout: Duration) -> Result<Resp, Error> {
         self.answer(request, within(timeout), false)
     }
 
     /// Sends a request that may be handled twice, and waits for its answer.
     ///
-    /// With [attempts](ClientOptions::max_attempts), it is tried again even where the service may have handled it and was
-    /// lost before it answered.
+    /// With [attempts](ClientOptions::max_attempts), the client retries it even if the service may have handled it and
+    /// was lost before it answered.
     ///
     /// ```
     /// use std::thread;
@@ -295,7 +297,7 @@ where
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
     /// let client: Client<String, usize> = ClientOptions::new().max_attempts(3).connect(path)?;
-    /// // To count twice does no harm. `call` would not try again once the service may have begun.
+    /// // Counting twice is harmless. `call` would not retry once the service may have begun.
     /// assert_eq!(client.call_idempotent(&"hello".into())?, 5);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -304,13 +306,15 @@ where
     /// # Errors
     ///
     /// Those of [`call`](Self::call).
+    #[doc(alias("retry"))]
     pub fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options.until(), true)
     }
 
     /// Sends a request, and waits until the service has handled it, without an answer.
     ///
-    /// The service is one like any other. What its handler returns is not sent, and the types need not agree on it.
+    /// The service is one like any other. The result of its handler is not sent, and its type may differ from the
+    /// client's.
     ///
     /// ```
     /// use std::thread;
@@ -333,7 +337,7 @@ where
         self.attempt(DONE_ALONE, request, self.options.until(), false).map(drop)
     }
 
-    /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    /// Sends a request, and waits for at most `timeout` until the service has handled it, without an answer.
     ///
     /// ```
     /// use std::thread;
@@ -347,7 +351,7 @@ where
     /// let serving = thread::spawn(move || {
     ///     service.serve(|_| {
     ///         while !busy.is_cancelled() {
-    ///             thread::yield_now(); // it takes long
+    ///             thread::yield_now(); // a slow handler
     ///         }
     ///     })
     /// });
@@ -388,7 +392,7 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A cancelled token ends it early: the next attempt tells of that.
+            // A cancelled token ends it early: the next attempt reports that.
             let _ = rest(pause, waiting(WaitLimit::Done, self.options.connect.token()));
         }
     }
@@ -397,7 +401,7 @@ where
     fn link(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C>, Error> {
         match self.turn(until)? {
             Found::Link(link) => Ok(link),
-            // Nobody waits for this longer than its own deadline.
+            // No thread waits for this longer than its own deadline.
             Found::Turn(_turn) => {
                 let link = self.options.link(&self.path, until)?;
                 Ok(self.present().go_on_with(link))
@@ -492,10 +496,10 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     /// use std::time::Duration;
     /// use typed_pipe::{ClientOptions, ErrorKind, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let service = Service::<u32, u32>::temporary()?; // not serving yet
     /// let options = ClientOptions::new().max_attempts(3);
     /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10));
-    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // attempts are those of calls
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut); // `max_attempts` counts those of calls
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///

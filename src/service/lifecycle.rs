@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::wait::CancelToken;
 
-/// What ends a service, or the patience with a client.
+/// Limits and timeouts of a service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) idle_timeout: Option<Duration>,
@@ -34,7 +34,7 @@ impl Default for Rules {
     }
 }
 
-/// What a service has done: what [`Service::serve`](super::Service::serve) returns at its end.
+/// The counts of a service, returned by [`Service::serve`](super::Service::serve) at its end.
 ///
 /// ```
 /// use std::thread;
@@ -57,20 +57,20 @@ impl Default for Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Clients that were let in.
+    /// Clients that were accepted.
     pub clients: u64,
     /// Requests that were answered.
     pub answered: u64,
     /// Requests whose handler failed or panicked, or whose answer could not be written.
     pub failed: u64,
-    /// Clients that were given up: they did not agree, sent garbage, or did not take an answer. Their last request is
-    /// counted nowhere else.
+    /// Clients that were disconnected: their handshake failed, they sent garbage, or did not take an answer. Their last
+    /// request is counted nowhere else.
     pub lost: u64,
-    /// What ended the service.
+    /// The reason of the shutdown.
     pub reason: ShutdownReason,
 }
 
-/// What ended a [`Service`](super::Service), in its [`Summary`].
+/// The reason of the shutdown of a [`Service`](super::Service), in its [`Summary`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,9 +91,9 @@ pub struct Summary {
 pub enum ShutdownReason {
     /// Its [token](super::Service::cancelled_by) was cancelled.
     Cancelled,
-    /// No request came [for some time](super::Service::idle_timeout).
+    /// The [idle timeout](super::Service::idle_timeout) passed.
     Idle,
-    /// [So many requests](super::Service::shutdown_after) came.
+    /// [The limit of requests](super::Service::shutdown_after) was reached.
     RequestLimit,
 }
 

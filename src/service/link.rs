@@ -28,9 +28,9 @@ const INCOMING: usize = 16 << 20;
 /// How long a thread that sends waits for room before it looks who receives.
 const LOOK_AT_READERS: Duration = Duration::from_millis(20);
 
-/// A connection. Each thread sends by itself; one of those that wait for an answer reads for all of them. Where nobody
-/// waits for one, who sends and finds no room takes in what comes: a service that sends an answer which nobody wants
-/// any more would not read the request else.
+/// A connection. Each thread sends by itself; one of those that wait for an answer reads for all of them. With no
+/// reader waiting, a blocked sender drains incoming bytes, to avoid a deadlock: a service that sends an abandoned
+/// answer would not read the request otherwise.
 ///
 /// Tasks take nothing away: whichever is polled sends and receives for all of them, in place.
 #[derive(Debug)]

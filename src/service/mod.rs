@@ -1,9 +1,9 @@
 //! Requests and answers: services that answer, and clients that call.
 //!
-//! What goes over the connection, in the codec of the wire: a request is a tuple of its number (`u64`), what is wanted
-//! (`u8`: 0 an answer, 1 no more than that it was done) and the value; an answer is a tuple of the number of its request
-//! (`u64`), how it went (`u8`: 0 answered, 1 done, 2 failed, 3 panicked), the value if there is one (a sequence of none or
-//! one), and words (a string) where it failed. Numbers are never used twice on a connection.
+//! The messages, in the codec of the wire: a request is a tuple of its number (`u64`), the wanted answer (`u8`: 0 the
+//! value, 1 only a confirmation) and the value; an answer is a tuple of the number of its request (`u64`), its outcome
+//! (`u8`: 0 answered, 1 done, 2 failed, 3 panicked), the value if there is one (a sequence of none or one), and the
+//! message of a failure (a string). Numbers are never used twice on a connection.
 
 mod attempts;
 mod channels;

@@ -1,4 +1,4 @@
-//! `ClientOptions`: how to call a service.
+//! Options of a client.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::typed_connection::Handshake;
 use crate::wait::within;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
-/// How to call a service.
+/// Options of a client: its wire, its attempts, and its timeouts.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 }
 
 impl ClientOptions {
-    /// The usual options: the usual wire, one attempt, and no deadline.
+    /// The default options: the default wire, one attempt, and no timeout.
     ///
     /// ```
     /// use std::thread;
@@ -77,7 +77,7 @@ impl Default for ClientOptions {
 }
 
 impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
-    /// Speaks another wire. The service must speak the same.
+    /// Sets the wire. The service must use the same.
     ///
     /// ```
     /// use std::thread;
@@ -107,7 +107,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
         }
     }
 
-    /// Sets the name of what is spoken, with a version, such as `"tasks/1"`. A service that has set another refuses.
+    /// Sets the name of the protocol, with a version, such as `"tasks/1"`. A service with another name refuses the
+    /// client.
     ///
     /// ```
     /// use std::thread;
@@ -126,21 +127,22 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("version"))]
     pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sets how to connect.
+    /// Sets the options of connecting.
     ///
     /// ```
     /// use typed_pipe::{CancelToken, ClientOptions, ConnectOptions, ErrorKind, Service};
     ///
-    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let service = Service::<u32, u32>::temporary()?; // not serving yet
     /// let token = CancelToken::new()?;
     /// let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&token));
     /// token.cancel(); // at a Ctrl-C
-    /// let cancelled = options.connect::<u32, u32>(service.path()); // and does not wait
+    /// let cancelled = options.connect::<u32, u32>(service.path()); // without a wait
     /// assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -149,11 +151,10 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
         self
     }
 
-    /// Sets how many times a call is tried in all; once unless set.
+    /// Sets the number of attempts of a call in all; 1 unless set.
     ///
-    /// It is tried again where the service has not got the request, and where the call
-    /// [may be repeated](crate::Client::call_idempotent) if the service was lost before it answered; never where the handler
-    /// has failed.
+    /// A client retries a request that the service has not got, and an [idempotent](crate::Client::call_idempotent) one
+    /// if the service was lost before it answered. It never retries a request whose handler has failed.
     ///
     /// ```
     /// use std::thread;
@@ -165,13 +166,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     ///     service.serve(|number| number.checked_sub(1).ok_or("there is nothing before 0"))
     /// });
     ///
-    /// // Where the service ends, up to four more attempts find its successor.
+    /// // If the service ends, up to four more attempts find its successor.
     /// let client = ClientOptions::new().max_attempts(5).connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&42)?, 41);
     /// assert!(client.call(&0).is_err());
-    /// assert_eq!(serving.join().unwrap()?.failed, 1); // it would fail again
+    /// assert_eq!(serving.join().unwrap()?.failed, 1); // no retry: it would fail again
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("retry"))]
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts.max(1);
         self
@@ -196,12 +198,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("retry"))]
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.pauses = (first, longest);
         self
     }
 
-    /// Sets how long a call may take that says nothing else, all attempts included; as long as it takes unless set.
+    /// Sets the timeout of a call without one of its own, all attempts included; none unless set.
     ///
     /// ```
     /// use std::thread;
@@ -215,7 +218,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// let serving = thread::spawn(move || {
     ///     service.serve(|number| {
     ///         while !busy.is_cancelled() {
-    ///             thread::yield_now(); // it takes long
+    ///             thread::yield_now(); // a slow handler
     ///         }
     ///         number + 1
     ///     })
@@ -228,6 +231,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("deadline"))]
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
         self.reply_timeout = Some(timeout);
         self

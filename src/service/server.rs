@@ -27,11 +27,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
 ///
-/// Each client is served in a thread of its own, which agrees with it, and then takes its requests one after the other.
-/// What one client does costs only itself: one that says nothing, sends garbage, does not take its answers, or
-/// dies. A handler that fails or panics ends that request, with an error that names it at the
-/// [caller](super::Client), and never the service; a message of its own whose reading or writing panics costs that
-/// client its connection.
+/// A thread for each client performs the handshake, and then takes its requests one after the other. A client that is
+/// silent, sends garbage, does not take its answers, or dies affects only itself. A handler that fails or panics ends
+/// that request, with an error at the [caller](super::Client), and never the service; a message whose `Serialize` or
+/// `Deserialize` panics ends that client's connection.
 ///
 /// ```
 /// use std::thread;
@@ -50,23 +49,23 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
-/// In the mode `Tokio`, of the feature `tokio`, handlers are async, and each client is served in a task.
+/// In the mode `Tokio` (feature `tokio`), handlers are async, and each client is served in a task.
+/// # Shutdown
 ///
-/// # The end
+/// A service ends when its [token](Self::cancelled_by) is cancelled, after an [idle timeout](Self::idle_timeout), or
+/// after [a number of requests](Self::shutdown_after). It then removes its name, answers the requests that its handlers
+/// have begun, and sends a goodbye to each client: any other request was never handled, and its caller gets an error
+/// that says so. To shut it down by a request, let the handler cancel the token. On Windows the name is in use until
+/// the last client has left, or has noticed at its next call.
 ///
-/// A service ends when its [token](Self::cancelled_by) is cancelled, when no request came [for some time](Self::idle_timeout), or
-/// after [so many](Self::shutdown_after). It then gives up its name, answers the requests that its handlers have begun
-/// with, and says goodbye to each client: any other request was never handled, and its caller is told just that. To
-/// end it by a request, let the handler cancel the token. On Windows the name is in use until the last client has left, or
-/// has noticed by its next call.
-///
-/// Answers may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
+/// Results may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
 /// [notify](super::Client::notify) such a service.
 ///
-/// A handler is not told which client asks, nor that one has left. Where that matters, as for jobs that are to be given
-/// out again when a worker dies, take a [`Listener`](crate::Listener) and a
-/// [`TypedConnection`](crate::TypedConnection) for each.
-#[must_use = "a service answers nobody before `serve`"]
+/// A handler does not learn which client asks, nor that a client has left. If that matters, as for jobs to reassign
+/// when a worker dies, use a [`Listener`](crate::Listener) and a [`TypedConnection`](crate::TypedConnection) for each
+/// worker.
+#[must_use = "a service answers no client before `serve`"]
+#[doc(alias("rpc", "server", "daemon", "request"))]
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     listener: Listener<M>,
     wire: Wire<F, C>,
@@ -79,7 +78,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
 type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, Lifecycle);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
-    /// A service at a name on this machine, of which it becomes the owner.
+    /// Makes a service at a name on this machine, and owns the name.
     ///
     /// ```
     /// use std::thread;
@@ -92,7 +91,7 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// let service = Service::<String, usize>::bind(&name)?.shutdown_after(1); // "/run/app/lengths"
     /// let serving = thread::spawn(move || service.serve(|word| word.len()));
     ///
-    /// let client = Client::<String, usize>::connect(name)?; // who knows the name finds it there
+    /// let client = Client::<String, usize>::connect(name)?; // the client needs only the name
     /// assert_eq!(client.call(&"hello".into())?, 5);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -105,13 +104,13 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
         Ok(Self::new(Listener::bind(path)?))
     }
 
-    /// A service at a name that nobody can guess.
+    /// Makes a service at an unguessable name.
     ///
     /// ```
     /// use typed_pipe::Service;
     ///
     /// let (one, other) = (Service::<u32, u32>::temporary()?, Service::<u32, u32>::temporary()?);
-    /// assert_ne!(one.path(), other.path()); // clients must be told: as an argument, or by another pipe
+    /// assert_ne!(one.path(), other.path()); // pass it to clients: as an argument, or by another pipe
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -122,7 +121,7 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
         Ok(Self::new(Listener::temporary()?))
     }
 
-    /// A service at a listener with options, such as the largest number of clients: see
+    /// Makes a service at a listener with options, such as the largest number of clients: see
     /// [`ListenerOptions`](crate::ListenerOptions).
     ///
     /// ```
@@ -153,7 +152,7 @@ where
     C: Codec + Clone + Send,
     M: Mode,
 {
-    /// Speaks another wire. Clients must speak the same.
+    /// Sets the wire. Clients must use the same.
     ///
     /// ```
     /// use std::thread;
@@ -166,7 +165,7 @@ where
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let other = Client::<u32, u32>::connect(&path); // on the usual wire
+    /// let other = Client::<u32, u32>::connect(&path); // on the default wire
     /// assert_eq!(other.unwrap_err().kind(), ErrorKind::Mismatch);
     /// let client = ClientOptions::new().with_wire(wire).connect::<u32, u32>(&path)?;
     /// assert_eq!(client.call(&1)?, 2);
@@ -185,7 +184,7 @@ where
         }
     }
 
-    /// Sets the name of what is spoken, with a version, such as `"tasks/1"`. A client that has set another is refused.
+    /// Sets the name of the protocol, with a version, such as `"tasks/1"`. A client with another name is refused.
     ///
     /// ```
     /// use std::thread;
@@ -198,18 +197,19 @@ where
     ///
     /// let old = ClientOptions::new().protocol("tasks/1").connect::<u32, u32>(&path);
     /// assert_eq!(old.unwrap_err().kind(), ErrorKind::Mismatch);
-    /// let nameless = Client::<u32, u32>::connect(&path)?; // it says nothing, and any name will do
+    /// let nameless = Client::<u32, u32>::connect(&path)?; // without a name, any service fits
     /// assert_eq!(nameless.call(&1)?, 2);
     /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("version"))]
     pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Lets a token end the service, beside the one that its listener may have.
+    /// Lets a token shut down the service, beside the one that its listener may have.
     ///
     /// ```
     /// use std::thread;
@@ -228,7 +228,7 @@ where
     ///
     /// let client = Client::<String, ()>::connect(path)?;
     /// client.call(&"go on".into())?;
-    /// client.call(&"quit".into())?; // what was taken is answered
+    /// client.call(&"quit".into())?; // requests taken before are answered
     /// assert_eq!(serving.join().unwrap()?.reason, ShutdownReason::Cancelled);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -237,14 +237,14 @@ where
         self
     }
 
-    /// Ends the service when no request came for so long, and none is being handled.
+    /// Shuts down the service after `time` without a request, and with none being handled.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{Service, ShutdownReason};
     ///
     /// let service = Service::<u32, u32>::temporary()?.idle_timeout(Duration::from_millis(10));
-    /// let summary = service.serve(|number| number + 1)?; // nobody calls
+    /// let summary = service.serve(|number| number + 1)?; // no client calls
     /// assert_eq!((summary.reason, summary.answered), (ShutdownReason::Idle, 0));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -253,10 +253,10 @@ where
         self
     }
 
-    /// Lets go of a client that has asked for nothing for so long, and makes room for another one. While a request is
-    /// coming in, however slowly, it is asking.
+    /// Disconnects a client that has sent no request for `time`, to make room for another one. An incoming request,
+    /// however slow, does not time out.
     ///
-    /// What it asks for later is not taken, and its call connects anew if it has a further
+    /// Its later requests are not taken, and its call connects anew if it has a further
     /// [attempt](crate::ClientOptions::max_attempts). The time that its request is being handled does not count.
     ///
     /// ```
@@ -272,7 +272,7 @@ where
     /// let connect = || ClientOptions::new().max_attempts(10).connect::<u32, u32>(&path);
     /// let first = connect()?;
     /// assert_eq!(first.call(&1)?, 2);
-    /// let second = connect()?; // as soon as the first one has been silent for so long
+    /// let second = connect()?; // once the first one has timed out
     /// assert_eq!(second.call(&2)?, 3);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -281,7 +281,7 @@ where
         self
     }
 
-    /// Ends the service after so many requests.
+    /// Shuts down the service after a number of requests.
     ///
     /// ```
     /// use std::thread;
@@ -293,16 +293,17 @@ where
     ///
     /// let client = Client::<u32, u32>::connect(path)?;
     /// assert_eq!((client.call(&1)?, client.call(&2)?), (2, 3));
-    /// let summary = serving.join().unwrap()?; // it has ended
+    /// let summary = serving.join().unwrap()?; // it has shut down
     /// assert_eq!((summary.answered, summary.reason), (2, ShutdownReason::RequestLimit));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("limit"))]
     pub fn shutdown_after(mut self, requests: u64) -> Self {
         self.rules.shutdown_after = requests;
         self
     }
 
-    /// Serves no other user than the one that this process runs as.
+    /// Serves only clients of the user that this process runs as.
     ///
     /// ```
     /// use std::thread;
@@ -312,7 +313,7 @@ where
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let client = Client::<u32, u32>::connect(path)?; // that of another user would be given up
+    /// let client = Client::<u32, u32>::connect(path)?; // one of another user would be disconnected
     /// assert_eq!(client.call(&1)?, 2);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -322,7 +323,7 @@ where
         self
     }
 
-    /// Sets how long a client may take to agree, and to take an answer, before it is given up; 10 seconds unless set.
+    /// Sets the timeout of a client's handshake, and of its taking an answer; 10 seconds unless set.
     ///
     /// ```
     /// use std::io::Read;
@@ -336,7 +337,7 @@ where
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
-    /// let mut silent = Connection::connect(path)?; // and never says what it speaks
+    /// let mut silent = Connection::connect(path)?; // without a handshake
     /// while silent.read(&mut [0; 64]).is_ok_and(|read| read > 0) {} // the service ends the connection
     /// token.cancel();
     /// assert_eq!(serving.join().unwrap()?.lost, 1);
@@ -380,7 +381,7 @@ where
         }
     }
 
-    /// What it serves with: the listener, what is agreed with each client, and what they share.
+    /// Splits the service into its listener, its handshake, and the state that clients share.
     pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
         let Self { listener, wire, name, token, rules, .. } = self;
         let tokens = token.into_iter().chain(listener.token().cloned()).collect();
@@ -431,7 +432,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the system lets in no further client. All requests that were taken are answered.
+    /// [`Io`](crate::ErrorKind::Io): the system accepts no further client. All requests taken are answered.
+    #[doc(alias("listen", "handler"))]
     pub fn serve<H, A>(self, handler: H) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
     where
         H: Fn(Req) -> A,
@@ -441,13 +443,13 @@ where
     }
 }
 
-/// What a handler returns: the response, or a result of it.
+/// The return type of a handler: the response, or a result of it.
 pub trait Response<Resp> {
-    /// The response, or the words of what failed.
+    /// The response, or the message of the failure.
     ///
     /// # Errors
     ///
-    /// The words of the handler's error.
+    /// The message of the handler's error.
     fn into_result(self) -> Result<Resp, String>;
 }
 
@@ -463,7 +465,7 @@ impl<Resp, E: fmt::Display> Response<Resp> for Result<Resp, E> {
     }
 }
 
-/// The mode in which such a handler can serve: one returns a [`Response`], in `Tokio` a future of one.
+/// The modes in which a handler can serve: it returns a [`Response`], in `Tokio` a future of one.
 #[diagnostic::on_unimplemented(
     message = "a service in the mode `{Self}` cannot be served by this handler"
 )]
@@ -539,7 +541,7 @@ pub(crate) async fn accept<M: Mode>(
             Some(left) => M::within(left),
         };
         let accepted = listener.accept_any(until).await;
-        // What is not registered with a runtime yet is asked who it is.
+        // Checks the user before the connection is registered with a runtime.
         let registered = match accepted.map(|client| lifecycle.expect(client)) {
             Ok(Ok(client)) => listener.register(client, until).await.map(Ok),
             Ok(Err(refused)) => Ok(Err(refused)),
@@ -579,7 +581,7 @@ where
         agreed => agreed?,
     };
     answer(lifecycle, &mut sender, &mut receiver, handler).await?;
-    // Whoever waits for an answer learns that its request was not taken. After an error that may not be true.
+    // A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
     let _ = sender.finish_in_place(M::within(lifecycle.handshake_timeout())).await;
     Ok(())
 }

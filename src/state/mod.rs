@@ -1,9 +1,8 @@
 //! The states of a pipe, and the states and directions of its ends.
 //!
-//! These types stand in the parameters of [`Pipe`](crate::Pipe) and [`End`](crate::End). They are met in
-//! signatures, such as that of a struct which keeps [a channel](crate::TypedReceiver#its-type), and in the compiler's
-//! messages; there is nothing to do with them, and nobody outside of this crate can make a state, or another
-//! direction.
+//! These types stand in the parameters of [`Pipe`](crate::Pipe) and [`End`](crate::End). They appear in signatures,
+//! such as that of a struct which keeps [a channel](crate::TypedReceiver#its-type), and in compiler messages. They have
+//! no operations, and no other crate can make a state or another direction.
 //!
 //! ```compile_fail,E0451
 //! let forged = typed_pipe::state::Deallocated { _private: () };
@@ -29,7 +28,7 @@ pub(crate) use mode::Waiting;
 pub use mode::{Blocking, Mode};
 pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
 
-/// What a pipe is in: [`Allocated`] or [`Deallocated`].
+/// The state of a pipe: [`Allocated`] or [`Deallocated`].
 ///
 /// This trait is sealed.
 ///
@@ -37,7 +36,7 @@ pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
 /// use typed_pipe::Pipe;
 /// use typed_pipe::state::Lifecycle;
 ///
-/// /// A line for the log, of a pipe that is made or is not.
+/// /// A line for the log, of a pipe in either state.
 /// fn line<S: Lifecycle>(pipe: &Pipe<S>) -> String {
 ///     format!("jobs come by {}", pipe.path())
 /// }
@@ -80,7 +79,7 @@ pub struct Allocated {
 /// use typed_pipe::state::Deallocated;
 /// use typed_pipe::{Error, Pipe, PipeOptions};
 ///
-/// /// The pipe as the settings want it; whoever calls this makes it, with `mkfifo`.
+/// /// The pipe of the settings; the caller makes it, with `mkfifo`.
 /// fn configured(name: &str, group: bool) -> Result<Pipe<Deallocated>, Error> {
 ///     PipeOptions::new().mode(if group { 0o660 } else { 0o600 }).at(name)
 /// }
@@ -102,7 +101,7 @@ impl half::Lifecycle for Deallocated {
     const NAME: &str = "Deallocated";
 }
 
-/// Which way an end goes: [`Read`] or [`Write`].
+/// The direction of an end: [`Read`] or [`Write`].
 ///
 /// This trait is sealed.
 ///
@@ -110,7 +109,7 @@ impl half::Lifecycle for Deallocated {
 /// use typed_pipe::state::{Closed, Direction};
 /// use typed_pipe::{CancelToken, End, Error};
 ///
-/// /// The end at a path, for either direction, which the program's token stops.
+/// /// The end at a path, for either direction, which the program's token cancels.
 /// fn end<D: Direction>(path: &str, token: &CancelToken) -> Result<End<D, Closed>, Error> {
 ///     Ok(End::at(path)?.cancelled_by(token))
 /// }
@@ -123,7 +122,7 @@ impl half::Lifecycle for Deallocated {
 /// ```
 pub trait Direction: half::Direction {}
 
-/// The direction of an end that is read from.
+/// The direction of a reading end.
 ///
 /// ```
 /// use typed_pipe::state::{Open, Read};
@@ -139,14 +138,14 @@ pub trait Direction: half::Direction {}
 #[non_exhaustive]
 pub enum Read {}
 
-/// The direction of an end that is written to.
+/// The direction of a writing end.
 ///
 /// ```
 /// use typed_pipe::state::{Closed, Write};
 /// use typed_pipe::{End, PipePath};
 ///
 /// let path = PipePath::new("/run/app/jobs")?;
-/// let end = End::<Write, Closed>::from(path); // as `WriteEnd::at` makes it of a path
+/// let end = End::<Write, Closed>::from(path); // as from `WriteEnd::at`
 /// assert!(format!("{end:?}").starts_with("End<Write, Closed>"));
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
@@ -168,7 +167,7 @@ impl half::Direction for Write {
     const NAME: &str = "Write";
 }
 
-/// The state of an end that is not open, with the mode in which it is to be opened.
+/// The state of an end that is not open, with the mode in which it opens.
 ///
 /// ```
 /// use typed_pipe::state::Closed;
@@ -211,7 +210,7 @@ impl<M: Mode> fmt::Debug for Closed<M> {
 /// use typed_pipe::state::{Allocated, Open};
 /// use typed_pipe::{Error, Pipe, ReadEnd};
 ///
-/// /// The end that jobs come by. It is open, and has the pipe in it.
+/// /// The end from which jobs are read. It is open, and contains the pipe.
 /// fn inbox() -> Result<ReadEnd<Open, Pipe<Allocated>>, Error> {
 ///     Ok(Pipe::temporary()?.into_reader().open()?)
 /// }
@@ -229,13 +228,13 @@ impl<M: Mode> fmt::Debug for Open<M> {
     }
 }
 
-// A state that has no data takes no room, and a direction is never there at all.
+// A state without data takes no room, and a direction has no values.
 assert_eq_size!(Closed, Deallocated, ());
 assert_eq_size!(Option<Read>, Option<Write>, Option<Blocking>, ());
 assert_eq_size!(Open, Raw);
 assert_eq_size!(Allocated, Box<Node>);
 
-/// The private halves of the traits: they seal them, and name what stays inside of the crate.
+/// The private halves of the traits: they seal them, and keep the internal methods inside the crate.
 pub(crate) mod half {
     use std::fmt::Debug;
 

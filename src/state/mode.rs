@@ -1,4 +1,4 @@
-//! Modes: each operation that may wait has one body, and a mode says what that does where it has to wait.
+//! Modes: each operation that may wait has one body, and the mode defines how the body waits.
 
 use std::fmt::Debug;
 use std::future::{Future, Pending, poll_fn};
@@ -18,8 +18,8 @@ use crate::wait::{CancelToken, left, waiting};
 
 /// How operations wait: [`Blocking`], or `Tokio` with the feature of that name.
 ///
-/// Each operation is defined once. What one that may wait returns is [`Mode::Ret`] of a future: its output where the mode
-/// is [`Blocking`], the future itself where it is `Tokio`.
+/// Each operation is defined once. One that may wait returns [`Mode::Ret`] of a future: the output of the future in the
+/// mode [`Blocking`], the future itself in `Tokio`.
 ///
 /// This trait is sealed.
 ///
@@ -36,13 +36,13 @@ use crate::wait::{CancelToken, left, waiting};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 pub trait Mode: half::Mode {
-    /// What an operation returns that may wait, whose body is the future `F`.
+    /// The return type of an operation that may wait, whose body is the future `F`.
     type Ret<F: Future>;
 }
 
 /// The mode in which an operation that must wait blocks its thread.
 ///
-/// It is that of every type which does not name another:
+/// It is the default of every type with a mode:
 ///
 /// ```
 /// use typed_pipe::state::{Blocking, Open};
@@ -54,10 +54,11 @@ pub trait Mode: half::Mode {
 /// # let _ = written_in_full;
 /// ```
 ///
-/// In a task of an async runtime, whatever it runs on, such an operation keeps all tasks of its thread from going on:
-/// make the end, the connection or the listener one of the mode `Tokio` there, or use `spawn_blocking`.
+/// In a task of an async runtime, such an operation blocks all tasks of its thread: there, switch the end, the
+/// connection or the listener to the mode `Tokio`, or use `spawn_blocking`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
+#[doc(alias("sync", "synchronous"))]
 pub enum Blocking {}
 
 impl Mode for Blocking {
@@ -65,27 +66,27 @@ impl Mode for Blocking {
 }
 impl half::Mode for Blocking {}
 
-/// What the bodies of operations ask of a mode.
+/// The operations that a mode provides to the bodies.
 ///
-/// What is asked with [`WaitLimit::Now`] must be ready at once, in every mode.
+/// An operation until [`WaitLimit::Now`] must be ready at once, in every mode.
 pub trait Runtime: Sized {
-    /// Whether an operation may block its thread: what is large can then go from where it lies.
+    /// Whether an operation may block its thread: large messages can then be written in place.
     const BLOCKS: bool;
 
-    /// What an open end reads and writes through.
+    /// The handle of an open end.
     type Io: Debug;
-    /// What a listener has beside its server, to wait for clients.
+    /// The state of a listener that waits for clients, beside its server.
     type Accepting: Debug;
-    /// What is ready at a deadline.
+    /// A future that is ready at a deadline.
     type Timer: Future<Output = ()> + Unpin;
 
-    /// Makes of a body what an operation returns.
+    /// Runs the body of an operation.
     fn run<F: Future>(body: F) -> <Self as Mode>::Ret<F>
     where
         Self: Mode;
 
-    /// As [`run`](Self::run), of what is polled until it is ready and then concluded. It is for what is done for every
-    /// message: in [`Blocking`], no future is made.
+    /// As [`run`](Self::run), with a function that is polled until it is ready, and one that concludes. It is for the
+    /// operations of every message: [`Blocking`] makes no future.
     fn wait<S, P, D, T>(
         begun: Result<(), Error>,
         until: WaitLimit,
@@ -101,19 +102,19 @@ pub trait Runtime: Sized {
     /// The time by the clock of the timers.
     fn now() -> Instant;
 
-    /// What wakes a task at a deadline; `None` where there is none, or where the operation itself looks at it.
+    /// The timer that wakes a task at a deadline; `None` without a deadline, or where the operation itself checks it.
     fn timer(until: WaitLimit) -> Option<Self::Timer>;
 
-    /// Lets a raw end be waited for. Where that fails, it is given back.
+    /// Registers a raw end for waiting. A failure gives it back.
     fn adopt(raw: Raw, way: Way, token: Option<&CancelToken>)
     -> Result<Self::Io, (Raw, io::Error)>;
 
-    /// The raw end once more.
+    /// Deregisters the end, and returns the raw one.
     fn release(io: Self::Io) -> Raw;
 
     fn raw(io: &Self::Io) -> &Raw;
 
-    /// It is not to be read from or written to.
+    /// Do not read from it or write to it.
     fn raw_mut(io: &mut Self::Io) -> &mut Raw;
 
     fn poll_read(
@@ -133,7 +134,7 @@ pub trait Runtime: Sized {
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>>;
 
-    /// Writes to a connection, and while there is no room keeps up to `limit` bytes of what comes in, for later reads.
+    /// Writes to a connection; with no room, drains up to `limit` incoming bytes for later reads.
     fn poll_write_or_take_in(
         io: &mut Self::Io,
         incoming: &mut Self::Io,
@@ -144,7 +145,7 @@ pub trait Runtime: Sized {
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>>;
 
-    /// Lets the other side of a connection read the end. Of what is no half of a connection, nothing.
+    /// Half-closes a connection. Does nothing for another end.
     fn poll_finish(
         io: &mut Self::Io,
         cx: &mut Context<'_>,
@@ -152,17 +153,17 @@ pub trait Runtime: Sized {
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>>;
 
-    /// Lets a reader whose writers have left wait for the next one.
+    /// Lets a reader whose writers have hung up wait for the next one.
     fn renew(io: &mut Self::Io) -> io::Result<()>;
 
-    /// Tries again and again what nothing wakes a task for, until it does not fail for want of something.
+    /// Retries an operation for which no event wakes a task, until it succeeds or fails for good.
     fn attempt<T>(
         until: WaitLimit,
         token: Option<&CancelToken>,
         attempt: impl FnMut(Wait<'_>) -> io::Result<T>,
     ) -> impl Future<Output = io::Result<T>>;
 
-    /// The next client of a listener, with its permit.
+    /// Accepts the next client of a listener, with its permit.
     fn accept(
         accepting: &Self::Accepting,
         server: &Server,
@@ -171,16 +172,16 @@ pub trait Runtime: Sized {
         token: Option<&CancelToken>,
     ) -> impl Future<Output = io::Result<((Raw, Raw), Permit)>>;
 
-    /// Lets time pass up to a deadline; ends early where it is stopped.
+    /// Sleeps until a deadline; a cancellation ends it early.
     fn sleep(until: WaitLimit, token: Option<&CancelToken>)
     -> impl Future<Output = io::Result<()>>;
 
-    /// The end of a time that begins now. What is too far away to be told is never.
+    /// The deadline of a time that begins now; never, where the clock does not reach so far.
     fn within(time: Duration) -> WaitLimit {
         Self::now().checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline)
     }
 
-    /// The earlier of the end of a wait and of the end of a time that begins now.
+    /// The earlier of two deadlines: that of a wait, and that of a time that begins now.
     fn sooner(until: WaitLimit, time: Duration) -> WaitLimit {
         match (until, Self::within(time)) {
             (WaitLimit::Done, end) => end,
@@ -191,7 +192,7 @@ pub trait Runtime: Sized {
         }
     }
 
-    /// Why something that is not ready is not waited for any longer; `None` where it is.
+    /// The error of a wait that is over; `None` while it is not.
     fn over(until: WaitLimit) -> Option<io::Error> {
         match until {
             WaitLimit::Done => None,
@@ -202,13 +203,13 @@ pub trait Runtime: Sized {
     }
 }
 
-/// Runs to its end a body that does not have to wait: one in [`Blocking`], or one until [`WaitLimit::Now`].
+/// Runs a body that never waits to its end: one in [`Blocking`], or one until [`WaitLimit::Now`].
 pub(crate) fn complete<F: Future>(body: F) -> F::Output {
     let mut body = pin!(body);
     complete_by(|cx| body.as_mut().poll(cx))
 }
 
-/// As [`complete`], of what is polled.
+/// As [`complete`], for a poll function.
 #[inline(always)]
 pub(crate) fn complete_by<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     loop {
@@ -219,13 +220,13 @@ pub(crate) fn complete_by<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) 
     }
 }
 
-/// Of what must not have to wait, and does, nothing is woken: it is looked at again.
+/// Yields before the next poll of a body that should not be pending.
 #[cold]
 fn look_later() {
     thread::sleep(Duration::from_millis(1));
 }
 
-/// Polls a body again at a deadline, by which its leaves learn that it has come.
+/// Polls a body again at a deadline, so that its leaves notice the deadline.
 pub(crate) async fn woken_at<M: Runtime, F: Future>(until: WaitLimit, body: F) -> F::Output {
     let (mut timer, mut body) = (None, pin!(body));
     poll_fn(|cx| poll_again_at::<M, _>(until, &mut timer, cx, |cx| body.as_mut().poll(cx))).await
@@ -297,7 +298,7 @@ where
     }
 }
 
-/// All of it is ready when it returns.
+/// Every operation blocks, and so is ready when it returns.
 impl Runtime for Blocking {
     const BLOCKS: bool = true;
 

@@ -1,43 +1,45 @@
-//! The one place that knows the operating system.
+//! The interface to the operating system.
 //!
-//! # What a back end has
+//! # The items of a back end
 //!
-//! Both back ends have these items with these signatures. They return [`io::Result`]; what is no error
-//! of the system is an [`Obstacle`](crate::error::Obstacle) inside it. A wait that ends at its deadline is
-//! [`io::ErrorKind::TimedOut`], one that must not wait at all [`io::ErrorKind::WouldBlock`], a stopped
-//! one [`Obstacle::Cancelled`](crate::error::Obstacle). What reads, writes or accepts looks for a cancelled token first: one that is
-//! set goes before what could be done at once. An end that was read stays one all the same.
+//! Both back ends have these items with these signatures. They return [`io::Result`]; a reason of this crate's own
+//! is an [`Obstacle`](crate::error::Obstacle) inside it. A wait that ends at its deadline is
+//! [`io::ErrorKind::TimedOut`], one that must not wait at all [`io::ErrorKind::WouldBlock`], a cancelled
+//! one [`Obstacle::Cancelled`](crate::error::Obstacle). Reads, writes and accepts check the cancel token first: a
+//! cancelled token wins over an operation that is possible at once. The end of a stream that was read stays the end all
+//! the same.
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
-//! - `struct Event`: what a cancel token sets, once and for good. `new`, `set`.
+//! - `struct Event`: set by a cancel token, once and for good. `new`, `set`.
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
-//!   still its own, never in a forked child, and tells no error.
+//!   still its own, never in a forked child, and reports no error.
 //!   - `create(&Path, &Settings) -> io::Result<Node>`, `temporary(&Settings) -> io::Result<(PathBuf, Node)>`
 //!   - `open(&mut self, Way, Wait) -> io::Result<Raw>`: the owner's end, of this very pipe.
-//!   - `remove(&mut self) -> io::Result<()>`: a name that is gone or no longer ours is done.
+//!   - `remove(&mut self) -> io::Result<()>`: a name that is gone or no longer ours is `Ok`.
 //!   - `persist(self)`: leaves the name where it is.
 //!   - `is_unlinked(&self) -> bool`: whether the name is gone or leads elsewhere.
 //! - `struct Raw`: an open end.
 //!   - `open(&Path, Way, any_owner: bool, Wait) -> io::Result<Raw>`: a client's end. A writing end
 //!     waits for the pipe to be there and to have a reader; a reading end waits for the pipe alone.
-//!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Option<Handle>`,
-//!     which a half has not, nor on Windows the end of an owner who reads. It is an `AsFd` or an `AsHandle` as well. What
-//!     was adopted may be others' as well, and is left as it was. On Unix alone, `show(&self) -> BorrowedFd`: for
-//!     others, who may pass it on.
+//!   - `adopt(Handle, Way) -> Result<Raw, (Handle, io::Error)>`, `into_handle(self) -> Option<Handle>`:
+//!     `None` for a half, and on Windows for the reading end of an owner. It is an `AsFd` or an `AsHandle` as well. Other
+//!     processes may share an adopted handle, so its flags stay as they were. On Unix alone, `show(&self) -> BorrowedFd`:
+//!     for callers that may pass it on.
 //!   - `read`, `read_vectored`, `write`, `write_vectored`, each with a [`Wait`]. The first read of an
-//!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays. Where the system
-//!     tells that it left with bytes unread, or took some with it, that is no end: after what has come, each read is
-//!     [`io::ErrorKind::ConnectionReset`]. No write raises a signal, whatever the program has set.
-//!     A write of an owner to nobody is [`Obstacle::ReaderLeft`](crate::error::Obstacle), of the kind
+//!     end waits for the first writer. `Ok(0)` from a read means that the last writer left, and stays. If the system
+//!     reports that the other side left with bytes unread, or with bytes of its own undelivered, that is no end: after the
+//!     bytes that arrived, each read is [`io::ErrorKind::ConnectionReset`]. No write raises a signal, whatever the program
+//!     has set.
+//!     A write of an owner without a reader is [`Obstacle::ReaderLeft`](crate::error::Obstacle), of the kind
 //!     [`io::ErrorKind::BrokenPipe`]: nothing of what was written before reaches the next reader.
-//!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has come, be it one that says
-//!     nothing, or that has left again. Takes nothing out.
+//!   - `wait_for_writer(&mut self, Wait) -> io::Result<()>`: until a writer has opened it, also one that writes
+//!     nothing, or that has left again. Consumes no bytes.
 //!   - `renew(&mut self) -> io::Result<()>`: after such an end or reset, the next read waits for the next writer.
-//!   - `forget_left_over(&mut self) -> io::Result<()>`: what was there before a client's reading end was opened is not
-//!     read. Unless this is called, such an end of a pipe of this crate fails to read where there was something: it
-//!     would begin in the middle of what another one read.
+//!   - `forget_left_over(&mut self) -> io::Result<()>`: drops the bytes from before a client's reading end was opened.
+//!     Without this call, such an end of a pipe of this crate fails to read if there were any: it would begin in the
+//!     middle of what another reader read.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
-//!     `Ok(false)` where the system does not tell.
+//!     `Ok(false)` if the system does not report that.
 //!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was
 //!     lent, if it will be given to the system without copying. `lent(&self) -> &[u8]`, `lent_mut(&mut self) ->
 //!     &mut [u8]`: what was not given yet; `lent_mut` is empty when a part was given. `give(&mut self, Wait) ->
@@ -46,8 +48,8 @@
 //! - `struct Server`: an allocated name at which clients connect. Dropping it is as dropping a `Node`.
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
 //!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
-//!     Several threads may. Where the process has no room for it, it is
-//!     [`Obstacle::ResourceExhausted`](crate::error::Obstacle), and the client is kept: who tries again at once finds it again.
+//!     Several threads may call it. If the process has no room for the client, it is
+//!     [`Obstacle::ResourceExhausted`](crate::error::Obstacle), and the client stays: the next call finds it again.
 //!   - `remove(&mut self) -> io::Result<()>`, `is_unlinked(&self) -> bool`
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
@@ -66,33 +68,33 @@
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
 //!   - `allow_handles(&mut self)`: from now on a reading half lets handles in; before, none comes in.
 //!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
-//!     place of any that have not gone; [`MAX_HANDLES`] at most. The numbers are for the other side, to be told in
+//!     place of any that have not gone; [`MAX_HANDLES`] at most. The numbers go to the other side in
 //!     band; there may be none.
 //!   - `take_back(&mut self) -> Vec<Handle>`: those that have not gone yet.
 //!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
-//!     half with the message that tells of so many, and of these numbers.
-//! - `struct PolledServer`, with the feature `tokio`: what wakes the task that waits for a client.
+//!     half with the message that announced `count` handles of these numbers.
+//! - `struct PolledServer`, with the feature `tokio`: wakes the task that waits for a client.
 //!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`.
-//! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn ensure_file(&Handle) -> io::Result<()>`: whether it is
-//!   something that bytes are read from or written to at a place. On Unix alone, `fn expect_socket_of(&Handle, Socket)
-//!   -> io::Result<()>`: whether it is a socket of this kind.
+//! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn ensure_file(&Handle) -> io::Result<()>`: whether it is a file with
+//!   positions. On Unix alone, `fn ensure_socket_of(&Handle, Socket) -> io::Result<()>`: whether it is a socket of this
+//!   kind.
 //! - `struct Polled`, with the feature `tokio`: an open end that wakes a task instead of blocking a thread.
 //!   - `new(Raw, Way, tokio::runtime::Handle) -> Result<Polled, (Raw, io::Error)>`, `into_raw(self) -> Raw`,
 //!     `raw(&self) -> &Raw`, `raw_mut(&mut self) -> &mut Raw`, which is not to be read from or written to
 //!   - `poll_read(&mut self, &mut Context, &mut [u8]) -> Poll<io::Result<usize>>`, and in the same way
 //!     `poll_write`: as `read` and `write`. What is pending is done when it is polled again with the same bytes.
-//!   - `poll_take_in(&mut self, limit: usize, &mut Context) -> Poll<io::Error>`, of a reading half: keeps what comes in
+//!   - `poll_take_in(&mut self, limit: usize, &mut Context) -> Poll<io::Error>`, of a reading half: keeps incoming bytes
 //!     for later reads, as `write_or_take_in` does, until that fails.
 //!   - `read_now`, `write_now`: as `read` and `write` that do not wait.
 //!   - `poll_finish(&mut self, &Context) -> Poll<io::Result<()>>` as `finish`; of what is no
 //!     half of a connection, nothing
-//!   - `give_up_write(&mut self) -> io::Result<usize>`: nothing that was pending is written after this; tells how
-//!     much of it was.
+//!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
+//!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
-//! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` where the system does not
-//!   tell.
-//! - `fn pause(Duration, Wait) -> io::Result<()>`: lets some time pass; ends early where the wait does.
+//! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
+//!   report it.
+//! - `fn pause(Duration, Wait) -> io::Result<()>`: sleeps; ends early with the wait.
 //! - `const ATOMIC_WRITE: usize`: so many bytes of one write are never mixed with those of other writers.
 
 use std::fmt;
@@ -128,13 +130,13 @@ pub(crate) use retry::Pauses;
 #[cfg(feature = "tokio")]
 pub(crate) use retry::end_of_wait;
 
-/// So many handles may go with one message. Linux takes no more with one write (`SCM_MAX_FD`).
+/// The most handles of one message. Linux takes no more with one write (`SCM_MAX_FD`).
 pub(crate) const MAX_HANDLES: usize = 253;
 
-/// From so many bytes on it is worth while to give pages to the system instead of copying.
+/// From so many bytes on, giving pages to the system is cheaper than copying.
 pub(crate) const LARGE: usize = 16 << 10;
 
-/// A name that nobody can guess: 128 random bits as hexadecimal digits.
+/// A name that cannot be guessed: 128 random bits as hexadecimal digits.
 pub(crate) fn random_name() -> io::Result<String> {
     let (high, low) = (random()?, random()?);
     Ok(format!("{high:016x}{low:016x}"))
@@ -144,12 +146,12 @@ fn random() -> io::Result<u64> {
     getrandom::u64().map_err(io::Error::other)
 }
 
-/// What is no error of the system, where that is why something failed.
+/// The reason of this crate's own inside an error, if there is one.
 fn obstacle(error: &io::Error) -> Option<&Obstacle> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Which way the bytes of an end go, seen from its process.
+/// The direction of the bytes of an end, seen from its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     In,
@@ -168,7 +170,7 @@ impl Wait<'_> {
     #[cfg(any(unix, feature = "tokio"))]
     pub(crate) const NOW: Wait<'static> = Wait { until: WaitLimit::Now, token: None };
 
-    /// Whether nothing but the operation itself can end the wait: a plain blocking call will do.
+    /// Whether only the operation itself can end the wait, so that a plain blocking call is enough.
     pub(crate) fn is_plain(self) -> bool {
         matches!(self.until, WaitLimit::Done) && self.token.is_none()
     }
@@ -177,19 +179,19 @@ impl Wait<'_> {
 /// The time at which a wait ends.
 #[derive(Clone, Copy, Debug)]
 pub enum WaitLimit {
-    /// When it is done, whenever that is.
+    /// When the operation is done.
     Done,
     /// At this time at the latest.
     Deadline(Instant),
-    /// At once: what would wait is not done.
+    /// At once: the operation fails instead of waiting.
     Now,
 }
 
-/// Who is on the other side of a connection, as the system tells it.
+/// The process and the user on the other side of a connection, from the system.
 ///
-/// It is the process that connected, or that listened, at that time. The process may have handed its side on
-/// since, or have ended, so that its number belongs to another by now: decide by the user, never by the
-/// number of the process. An example is at [`Connection::peer`](crate::Connection::peer).
+/// The peer is the process that connected, or that listened, at that time. It may have handed its side on
+/// since, or have ended, so that another process has its number now: decide by the user, never by the
+/// process. An example is at [`Connection::peer`](crate::Connection::peer).
 ///
 /// ```
 /// use typed_pipe::{Connection, Peer};
@@ -232,9 +234,9 @@ pub enum User {
     /// On Unix.
     #[non_exhaustive]
     Id {
-        /// The number of the user.
+        /// The user ID.
         uid: u32,
-        /// The number of the user's effective group.
+        /// The effective group ID.
         gid: u32,
     },
     /// On Windows.
@@ -245,9 +247,9 @@ pub enum User {
 }
 
 impl Peer {
-    /// The number of the process, where the system tells it. It is for logs alone.
+    /// The process ID, if the system reports it. Use it for logs alone.
     ///
-    /// On Linux there is none for a process that this one cannot see, such as one outside of its container; its user is
+    /// On Linux it is `None` for a process that this one cannot see, such as one outside of its container; its user is
     /// known all the same.
     ///
     /// ```
@@ -263,12 +265,12 @@ impl Peer {
         self.pid
     }
 
-    /// The user that the process runs as.
+    /// The user of the process.
     ///
     /// ```
     /// use typed_pipe::{Connection, User};
     ///
-    /// /// Whether a user may give orders, by a list from the settings, such as `["1000", "S-1-5-18"]`.
+    /// /// Whether a list from the settings, such as `["1000", "S-1-5-18"]`, contains the user.
     /// fn may(user: &User, list: &[&str]) -> bool {
     ///     list.contains(&user.to_string().as_str())
     /// }
@@ -281,12 +283,12 @@ impl Peer {
         &self.user
     }
 
-    /// Whether that is the user that this process runs as.
+    /// Whether the peer runs as the same user as this process.
     ///
     /// ```
     /// use typed_pipe::{Connection, Error};
     ///
-    /// /// What a client may do: this user all, others no more than look.
+    /// /// Only this user may write; others may look.
     /// fn may_write(client: &Connection) -> Result<bool, Error> {
     ///     Ok(client.peer()?.is_same_user())
     /// }
@@ -309,8 +311,9 @@ impl fmt::Display for User {
     }
 }
 
-/// What to do where the name of a pipe to be made exists already. It is set with
-/// [`PipeOptions::if_exists`](crate::PipeOptions::if_exists); an example is at
+/// Decides whether a new pipe may take a name that exists already.
+///
+/// Set it with [`PipeOptions::if_exists`](crate::PipeOptions::if_exists); an example is at
 /// [`Pipe::persist`](crate::Pipe::persist).
 ///
 /// ```
@@ -335,49 +338,50 @@ impl fmt::Display for User {
 ///
 /// ## Windows
 ///
-/// Without a meaning: no name outlives its owner, and one that has an owner is refused.
+/// It has no effect: no name outlives its owner, and a name with an owner is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IfExists {
-    /// Fail, whatever it is.
+    /// Fail, whatever has the name.
     Fail,
     /// Take over what a dead owner left behind, and fail otherwise.
     ///
-    /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that nobody
+    /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that no process
     /// holds was left by an owner that was killed.
     ///
-    /// What it left is replaced by a new pipe of the same name, at once: whoever has the old one open is
-    /// [`Disconnected`](crate::ErrorKind::Disconnected), and connects anew. So what a sender had sent and the
-    /// old owner had not received is lost, though [`send`](crate::TypedSender::send) was `Ok`: it tells that the
-    /// system has the message. What must arrive is answered, or
-    /// [finished](crate::TypedSender::finish).
+    /// A new pipe of the same name replaces the old one at once: processes that have the old one open get
+    /// [`Disconnected`](crate::ErrorKind::Disconnected), and connect again. A message that the old owner had not
+    /// received is lost, although [`send`](crate::TypedSender::send) was `Ok`: that means only that the
+    /// system has the message. For messages that must arrive, send an answer back, or
+    /// [finish](crate::TypedSender::finish).
     #[default]
     TakeOver,
-    /// Use any pipe of this user that is there, such as one made by the program `mkfifo`.
+    /// Use an existing pipe of this user, such as one made by the program `mkfifo`.
     ///
-    /// The new owner removes the name at the end like one of its own making.
+    /// The new owner removes the name at the end, like one that it made.
     ///
-    /// A pipe that an owner of this crate has made and left behind is replaced all the same. One that others made
-    /// stays the same pipe, since they may have it open. What is in it when the owner opens its reading end was for
-    /// somebody else, and is not read. But its writer may be in the middle of a message, and goes on: on a
-    /// [`MultiWriter`](crate::wire::MultiWriter) wire each of its messages is [`MessageLost`](crate::ErrorKind::MessageLost) until it
-    /// greets again, and on any other wire it cannot be known. Where that can be, let the writers come anew.
+    /// A pipe that an owner of this crate made and left behind is replaced all the same. A pipe that another program made
+    /// stays the same pipe, because other processes may have it open. The bytes in it when the owner opens its reading end
+    /// were for another reader, and are dropped. But a writer may be in the middle of a message, and goes on: on a
+    /// [`MultiWriter`](crate::wire::MultiWriter) wire each of its messages is
+    /// [`MessageLost`](crate::ErrorKind::MessageLost) until it introduces itself again, and on any other wire the receiver
+    /// cannot detect it. If that can happen, let the writers open the pipe again.
     Reuse,
 }
 
-/// How a name is to be allocated.
+/// The settings for a new name.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The permission bits of the name, whatever the umask. Without a meaning on Windows.
+    /// The permission bits of the name, whatever the umask. No effect on Windows.
     pub(crate) mode: u32,
     pub(crate) if_exists: IfExists,
-    /// Whether the pipe may lie in a folder in which anybody could replace it.
+    /// Whether the pipe may lie in a folder in which other users could replace it.
     pub(crate) any_folder: bool,
     /// The wanted size of the buffer in bytes, as a best effort.
     pub(crate) buffer_size: Option<usize>,
-    /// How many clients may be connected before a server looks.
+    /// How many clients may wait to be accepted.
     pub(crate) backlog: u16,
-    /// Whether the writing ends of the owner, one after the other, write to the same readers. Without a meaning on
+    /// Whether the writing ends of the owner, one after the other, write to the same readers. No effect on
     /// Windows.
     pub(crate) one_stream: bool,
 }

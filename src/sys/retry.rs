@@ -1,4 +1,4 @@
-//! Trying again, until there is what must be there.
+//! Retries until the other side is there.
 
 use std::io;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::{Wait, obstacle};
 use crate::error::Obstacle;
 
-/// The pauses between two tries grow from the first of these to the second.
+/// The shortest and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
-/// The pauses between one try and the next.
+/// The growing pauses between attempts.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     next: Duration,
-    /// How often another reader may be found.
+    /// How many more times an attempt may find another reader.
     claims: u32,
 }
 
@@ -22,10 +22,10 @@ impl Pauses {
         Self { next: PAUSES.0, claims: 5 }
     }
 
-    /// How long to wait before the next try; `None` where the failure is not that the other side is not there yet.
+    /// The pause before the next attempt; `None` if the failure is other than a missing other side.
     pub(crate) fn after(&mut self, failure: &io::Error) -> Option<Duration> {
         if matches!(obstacle(failure), Some(Obstacle::HasReader)) {
-            // A process that is being forked off holds what this one had open, until it becomes another program.
+            // A forked process holds what this one had open, until it becomes another program.
             self.claims = self.claims.checked_sub(1)?;
         } else if !may_come(failure) {
             return None;
@@ -36,9 +36,9 @@ impl Pauses {
     }
 }
 
-/// Tries something until there is what must be there, or the wait ends.
+/// Repeats an attempt until the other side is there, or the wait ends.
 ///
-/// The system's own way to wait for that could not be ended, or would wait for ever on a pipe that has
+/// The system's own wait could not be ended, or would wait for ever on a pipe that has
 /// lost its name meanwhile.
 pub(super) fn try_until<T>(
     wait: Wait<'_>,
@@ -56,7 +56,7 @@ pub(super) fn try_until<T>(
     }
 }
 
-/// Whether a failure to open only means that the other side is not there yet.
+/// Whether a failure means only that the other side is not there yet.
 fn may_come(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || matches!(
@@ -71,7 +71,7 @@ fn may_come(error: &io::Error) -> bool {
         )
 }
 
-/// Says what was waited for, where a wait ended in vain.
+/// The error of a wait that ended in vain, with what was missing.
 pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
     match (ended.kind(), obstacle(&missing)) {
         (io::ErrorKind::WouldBlock, _) | (io::ErrorKind::TimedOut, Some(Obstacle::HasReader)) => {
@@ -87,7 +87,7 @@ pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
             Obstacle::TimedOut("the reader has not taken all of it yet").into()
         }
         (io::ErrorKind::TimedOut, Some(Obstacle::NoWriter)) => {
-            Obstacle::TimedOut("still no writer has come to it").into()
+            Obstacle::TimedOut("still no writer has opened it").into()
         }
         (io::ErrorKind::TimedOut, Some(_)) => {
             Obstacle::TimedOut("still no process reads from it").into()

@@ -11,7 +11,7 @@ use crate::sys::WaitLimit;
 use crate::typed_connection::SendingHalf;
 use crate::wire::{Codec, Framing};
 
-/// A call. However it ends, nobody waits for its answer once this is dropped, and it is in nobody's way.
+/// A call. Dropping it abandons its answer, and blocks no other call.
 pub(super) struct Call<'a, Req, Resp, F, C>
 where
     Req: Sendable,
@@ -28,7 +28,7 @@ where
 enum Progress {
     /// The request of another call is being sent.
     Waiting,
-    /// The request is staged, and whoever is polled sends it.
+    /// The request is staged; the next call that is polled sends it.
     Sending,
     Sent,
 }
@@ -45,8 +45,8 @@ where
         Self { link, number, progress: Progress::Waiting }
     }
 
-    /// Sends the request when it is its turn, and waits for its answer. What can be sent and received for other calls
-    /// is: their futures may not be polled.
+    /// Sends the request in its turn, and waits for its answer. It also sends and receives for other calls, whose
+    /// futures may not be polled.
     pub(super) fn poll(
         &mut self,
         wanted: u8,
@@ -65,7 +65,7 @@ where
         cx: &Context<'_>,
     ) -> Poll<Result<Answer<Resp>, Error>> {
         let (tasks, number) = (self.link.tasks(), self.number);
-        // Before all else: what happens after it was looked for wakes the task.
+        // First of all: later events then wake the task.
         tasks.enter(number, cx);
         let waker = tasks.waker();
         let cx = &mut Context::from_waker(&waker);
@@ -101,7 +101,7 @@ where
         Poll::Pending
     }
 
-    /// What the call has come to whose time is over.
+    /// The result of a call whose time is over.
     pub(super) fn give_up(self) -> Result<Answer<Resp>, Error> {
         let mut shared = self.link.lock();
         if self.progress == Progress::Waiting {
@@ -111,7 +111,7 @@ where
             let late = Obstacle::TimedOut("the service takes no request");
             return Err(shared.take_back(self.link.tasks(), Error::new(Operation::Send, late)));
         }
-        // Whoever is polled may have had its answer this very moment.
+        // Another call may have received its answer this very moment.
         shared.look(self.number).unwrap_or_else(|| Err(unanswered()))
     }
 }
@@ -131,7 +131,7 @@ where
         if shared.sending == Some(self.number) {
             let _ = shared.take_back(tasks, not_sent());
         }
-        // This one may have panicked with the answer of another.
+        // This call may have panicked with the answer of another.
         if shared.is_lost() {
             tasks.note_all();
         }
@@ -141,7 +141,7 @@ where
     }
 }
 
-/// What can be done without waiting, for whichever call it is.
+/// The steps of a connection that need no waiting, for all calls.
 impl<Req, Resp, F, C> LinkState<Req, Resp, F, C, Tokio>
 where
     Req: Sendable,
@@ -157,7 +157,7 @@ where
         Ok(())
     }
 
-    /// Sends what is staged: a request, and before it what is left of one that was given up.
+    /// Sends the staged bytes: the rest of an abandoned request, then a request.
     fn send(&mut self, tasks: &Tasks, cx: &mut Context<'_>) {
         let Some(sender) = &mut self.sender else { return };
         let Poll::Ready(sent) = sender.poll_write_out_by(cx, |end, cx, bytes| {
@@ -176,7 +176,7 @@ where
         }
     }
 
-    /// Takes back what is staged, as far as it is not sent.
+    /// Withdraws the staged bytes that are not sent.
     fn take_back(&mut self, tasks: &Tasks, error: Error) -> Error {
         self.sending = None;
         self.next_may_send(tasks);
@@ -195,8 +195,8 @@ where
         }
     }
 
-    /// Receives what has come, until the answer of this call has. Others that wait were woken by what is left, or by
-    /// this. An error is this call's own.
+    /// Receives answers, up to that of this call. The rest, or this call, has woken the other waiting calls. An error
+    /// is this call's own.
     fn receive(&mut self, number: u64, tasks: &Tasks, cx: &mut Context<'_>) -> Result<(), Error> {
         while !self.is_lost() && !self.is_settled(number) {
             let Some(receiver) = &mut self.receiver else { break };
@@ -225,10 +225,10 @@ where
 }
 
 impl<T: ?Sized, F: Framing, C: Codec> SendingHalf<T, F, C, Tokio> {
-    /// Takes the last message back, unless a part of it is sent, and lets the error say whether it is.
+    /// Withdraws the last message, unless a part of it is sent; marks the error as half sent then.
     fn take_back(&mut self, error: Error) -> Error {
         let (half, outgoing) = self.parts();
-        // What is not going to be awaited must not be written later.
+        // A write that is no longer awaited must not happen later.
         if let Ok(written @ 1..) = half.io_mut().polled.give_up_write() {
             let _ = outgoing.note(Ok(written));
         }

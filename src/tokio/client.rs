@@ -21,7 +21,7 @@ use crate::typed_connection::{HandshakeDone, shake_hands};
 use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
-    /// Lets tasks of [tokio](Tokio) call.
+    /// Switches to the mode [`Tokio`], for tasks that call.
     ///
     /// ```
     /// use typed_pipe::{CancelToken, ClientOptions, Service};
@@ -47,7 +47,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
 }
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
-    /// Lets threads that block call.
+    /// Switches to the mode that blocks, for threads that call.
     ///
     /// ```
     /// use std::thread;
@@ -74,7 +74,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
 
     /// Connects to the service at a path, and waits until it is there.
     ///
-    /// Where the future is dropped, so is what was begun.
+    /// Dropping the future abandons the attempt.
     ///
     /// ```
     /// use typed_pipe::wire::{LengthPrefixed, Postcard};
@@ -113,7 +113,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         self.connect_until(PipePath::new(path)?, WaitLimit::Done).await
     }
 
-    /// Connects to the service at a path, and waits for some time at most.
+    /// Connects to the service at a path, and waits for at most `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -121,7 +121,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let service = Service::<u32, u32>::temporary()?; // it does not serve yet
+    /// let service = Service::<u32, u32>::temporary()?; // not serving yet
     /// let options = ClientOptions::new().into_tokio();
     /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10)).await;
     /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
@@ -154,7 +154,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         Ok(Client::over(path, self, link))
     }
 
-    /// Connects, and talks about what is to be agreed on.
+    /// Connects, and performs the handshake.
     fn connect_future(&self, path: PipePath, until: WaitLimit) -> ConnectFuture<Tokio> {
         let (options, handshake) = (self.connect_options().clone(), self.handshake(until));
         let (terms, time_limit) = (handshake.begin(false, false), handshake.time_limit());
@@ -164,7 +164,7 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
         })
     }
 
-    /// A new connection, when the service agrees.
+    /// Makes a new connection, after the handshake.
     fn link<Req: Sendable, Resp: Receivable>(
         &self,
         (state, reader, writer): HandshakeDone<Tokio>,
@@ -178,8 +178,9 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
 /// Tasks may share it, in an [`Arc`](std::sync::Arc) or by reference: their calls go over one connection, and each gets
 /// its own answer.
 ///
-/// Where the future of a call is dropped, the service may handle the request all the same, unless nothing of it was sent;
-/// its answer is dropped when it comes, and no other call is touched. One that is kept and not polled holds up none either.
+/// If the future of a call is dropped, the service may still handle the request, unless none of it was sent; its answer
+/// is dropped on arrival, and no other call is affected. A future that is kept and not polled blocks no other call
+/// either.
 ///
 /// A connection belongs to the runtime of the task that made it. Tasks of another runtime can call over it as long as that
 /// one runs: share no client between runtimes that end before it does, such as those of several tests.
@@ -216,12 +217,13 @@ where
     ///
     /// # Errors
     ///
-    /// Those of a client that blocks. After each, [`Error::is_delivered`] tells whether the service may have handled it.
+    /// Those of a client that blocks. After each, [`Error::is_delivered`] returns whether the service may have handled
+    /// the request.
     pub async fn call(&self, request: &Req) -> Result<Resp, Error> {
         self.answer(request, self.options().until(), false).await
     }
 
-    /// Sends a request, and waits for its answer for some time at most.
+    /// Sends a request, and waits for its answer for at most `timeout`.
     ///
     /// ```
     /// use std::future::pending;
@@ -232,7 +234,7 @@ where
     /// # async fn main() -> Result<(), typed_pipe::Error> {
     /// let service = Service::<u32, u32>::temporary()?.into_tokio()?;
     /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|_| pending())); // it never answers
+    /// let serving = tokio::spawn(service.serve(|_| pending::<u32>())); // it never answers
     ///
     /// let client = ClientOptions::new().into_tokio().connect::<u32, u32>(path).await?;
     /// let late = client.call_timeout(&1, Duration::from_millis(10)).await;
@@ -263,7 +265,7 @@ where
     ///
     /// let options = ClientOptions::new().max_attempts(3).into_tokio();
     /// let client = options.connect::<String, usize>(path).await?;
-    /// // To count twice does no harm. `call` would not try again once the service may have begun.
+    /// // Counting twice is harmless. `call` would not retry once the service may have begun.
     /// assert_eq!(client.call_idempotent(&"hello".into()).await?, 5);
     /// # token.cancel();
     /// # serving.await.unwrap()?;
@@ -297,7 +299,7 @@ where
     ///
     /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
     /// client.notify(&"a line".into()).await?;
-    /// assert_eq!(lines.try_recv()?, "a line"); // it is handled by now
+    /// assert_eq!(lines.try_recv()?, "a line"); // handled by now
     /// # token.cancel();
     /// # serving.await.unwrap()?;
     /// # Ok(())
@@ -311,7 +313,7 @@ where
         self.attempt(DONE_ALONE, request, self.options().until(), false).await.map(drop)
     }
 
-    /// Sends a request, and waits for some time at most until the service has handled it, without an answer.
+    /// Sends a request, and waits for at most `timeout` until the service has handled it, without an answer.
     ///
     /// ```
     /// use std::future::pending;
@@ -322,7 +324,7 @@ where
     /// # async fn main() -> Result<(), typed_pipe::Error> {
     /// let service = Service::<String, ()>::temporary()?.into_tokio()?;
     /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|_| pending())); // it is never done with it
+    /// let serving = tokio::spawn(service.serve(|_| pending::<()>())); // it never finishes
     ///
     /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
     /// let late = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).await;
@@ -363,7 +365,7 @@ where
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A cancelled token ends it early: the next attempt tells of that.
+            // A cancelled token ends it early: the next attempt reports that.
             let token = self.options().connect_options().token();
             let _ = Tokio::sleep(Tokio::within(pause), token).await;
         }
@@ -382,7 +384,7 @@ where
         answer.and_then(outcome).map_err(|error| error.at(Some(self.path().shared())))
     }
 
-    /// The present connection, or another one.
+    /// The current connection, or a new one.
     async fn find(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C, Tokio>, Error> {
         if let Some(link) = self.present().link() {
             return Ok(link);
@@ -391,7 +393,7 @@ where
         let found = before(until, poll_fn(|cx| finding.poll(cx))).await;
         match found {
             Some(found) => found,
-            // What it has begun ends by itself now, and tells what was missing.
+            // The attempt ends by itself now, and reports the cause.
             None if finding.connects() => poll_fn(|cx| finding.poll(cx)).await,
             None => Err(self.still_connecting()),
         }
@@ -400,7 +402,7 @@ where
 
 type PollFound<Req, Resp, F, C> = Poll<Result<SharedLink<Req, Resp, F, C, Tokio>, Error>>;
 
-/// A call that waits for a connection, until this is dropped.
+/// A call that waits for a connection, registered until this is dropped.
 struct Finding<'a, Req, Resp, F, C> {
     client: &'a Client<Req, Resp, F, C, Tokio>,
     number: u64,
@@ -413,7 +415,7 @@ impl<'a, Req, Resp, F, C> Finding<'a, Req, Resp, F, C> {
         Self { client, number, until }
     }
 
-    /// Whether what connects was begun by this call.
+    /// Whether this call has begun the attempt to connect.
     fn connects(&self) -> bool {
         self.client.present().attempt.is_begun_by(self.number)
     }
@@ -426,7 +428,7 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    /// Goes on with what connects, though another call may have begun it: that one's future may not be polled.
+    /// Polls the attempt to connect, which another call may have begun: that call's future may not be polled.
     fn poll(&self, cx: &Context<'_>) -> PollFound<Req, Resp, F, C> {
         let polled = self.poll_in_place(cx);
         self.client.tasks().wake_noted();
@@ -466,7 +468,7 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
         let idle = present.attempt.is_idle();
         drop(present);
         drop(begun);
-        // Others may wait for what is gone now.
+        // Other calls may wait for the connection that is gone now.
         if idle {
             tasks.note_all();
         }
@@ -474,7 +476,7 @@ impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
     }
 }
 
-/// What a future comes to, unless the time ends before.
+/// The output of a future, unless the deadline comes first.
 async fn before<T>(until: WaitLimit, future: impl Future<Output = T>) -> Option<T> {
     match until {
         WaitLimit::Done => Some(future.await),

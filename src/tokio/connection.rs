@@ -11,7 +11,7 @@ use crate::connection::{ConnectOptions, Connection};
 use crate::error::TransitionError;
 
 impl ConnectOptions {
-    /// Lets a task of [tokio](Tokio) connect.
+    /// Switches to the mode [`Tokio`], for a task that connects.
     ///
     /// ```
     /// use typed_pipe::{CancelToken, ConnectOptions, Listener};
@@ -35,7 +35,7 @@ impl ConnectOptions {
 }
 
 impl ConnectOptions<Tokio> {
-    /// Lets a thread that blocks connect.
+    /// Switches to the mode that blocks, for a thread that connects.
     ///
     /// ```
     /// use typed_pipe::{ConnectOptions, Connection, Error, Listener, PipePath, Tokio};
@@ -59,7 +59,7 @@ impl ConnectOptions<Tokio> {
 }
 
 impl Connection {
-    /// Lets tasks of [tokio](Tokio) use the connection.
+    /// Switches the connection to the mode [`Tokio`], for tasks.
     ///
     /// ```
     /// use typed_pipe::Connection;
@@ -78,18 +78,18 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Those of [`End::into_tokio`](crate::End::into_tokio). In each the connection is given back.
+    /// Those of [`End::into_tokio`](crate::End::into_tokio). Each gives back the connection.
     ///
     /// # Panics
     ///
-    /// Where the runtime has no driver for I/O.
+    /// If the runtime has no driver for I/O.
     pub fn into_tokio(self) -> Result<Connection<Tokio>, TransitionError<Self>> {
         self.into_mode()
     }
 }
 
 impl Connection<Tokio> {
-    /// Lets a thread that blocks use the connection.
+    /// Switches the connection to the mode that blocks.
     ///
     /// ```
     /// use std::io::Read;
@@ -127,7 +127,7 @@ impl AsyncRead for Connection<Tokio> {
     }
 }
 
-/// What is written is in the pipe: there is nothing to flush. Shutting down ends the direction: the other side reads the
+/// Flushing does nothing: written bytes are in the pipe. Shutting down half-closes the connection: the peer reads the
 /// end of the stream, and can still answer.
 impl AsyncWrite for Connection<Tokio> {
     fn poll_write(

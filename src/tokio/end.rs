@@ -14,7 +14,7 @@ use crate::state::{Closed, Direction, Open, Read, Write};
 use crate::sys::WaitLimit;
 
 impl<D: Direction, P: PipeRef> End<D, Closed, P> {
-    /// Lets the end be opened under [tokio](Tokio).
+    /// Switches the closed end to the mode [`Tokio`].
     ///
     /// ```
     /// use typed_pipe::state::Closed;
@@ -41,7 +41,7 @@ impl<D: Direction, P: PipeRef> End<D, Closed, P> {
 }
 
 impl<D: Direction, P: PipeRef> End<D, Closed<Tokio>, P> {
-    /// Lets the end be opened by a thread that blocks.
+    /// Switches the closed end to the mode that blocks.
     ///
     /// ```
     /// use typed_pipe::state::Closed;
@@ -64,7 +64,7 @@ impl<D: Direction, P: PipeRef> End<D, Closed<Tokio>, P> {
 }
 
 impl<D: Direction, P: PipeRef> End<D, Open, P> {
-    /// Lets tasks of [tokio](Tokio) use the end.
+    /// Switches the open end to the mode [`Tokio`], for tasks.
     ///
     /// ```
     /// use typed_pipe::{Pipe, WriteEnd};
@@ -77,7 +77,7 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// let mut writer = WriteEnd::at(path)?.open()?;
     /// writer.write(b"hello")?;
     ///
-    /// let mut reader = reader.into_tokio()?; // what is in the pipe stays there
+    /// let mut reader = reader.into_tokio()?; // bytes in the pipe stay there
     /// assert_eq!(reader.read(&mut [0; 8]).await?, 5);
     /// # Ok(())
     /// # }
@@ -85,7 +85,7 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
     ///
     /// # Errors
     ///
-    /// In each the end is given back.
+    /// Each gives back the end.
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here, or the system cannot wait for
     ///   this handle beside others.
@@ -93,14 +93,14 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
     ///
     /// # Panics
     ///
-    /// Where the runtime has no driver for I/O.
+    /// If the runtime has no driver for I/O.
     pub fn into_tokio(self) -> Result<End<D, Open<Tokio>, P>, TransitionError<Self>> {
         self.into_mode()
     }
 }
 
 impl<D: Direction, P: PipeRef> End<D, Open<Tokio>, P> {
-    /// Lets a thread that blocks use the end.
+    /// Switches the open end to the mode that blocks.
     ///
     /// ```
     /// use typed_pipe::{Pipe, WriteEnd};
@@ -113,7 +113,7 @@ impl<D: Direction, P: PipeRef> End<D, Open<Tokio>, P> {
     /// let mut writer = WriteEnd::at(path)?.into_tokio().open().await?;
     /// writer.write(b"hello").await?;
     ///
-    /// let mut reader = reader.into_blocking(); // it is open all the time
+    /// let mut reader = reader.into_blocking(); // it stays open
     /// let reading = std::thread::spawn(move || reader.read(&mut [0; 8]));
     /// assert_eq!(reading.join().unwrap()?, 5);
     /// # Ok(())
@@ -137,7 +137,7 @@ impl<P: PipeRef> AsyncRead for End<Read, Open<Tokio>, P> {
     }
 }
 
-/// What is written is in the pipe: there is nothing to flush. Shutting down ends one direction of a connection, and
+/// Flushing does nothing: written bytes are in the pipe. Shutting down half-closes a connection, and
 /// does nothing to an end of a one-way pipe, which [`close`](End::close) ends.
 impl<P: PipeRef> AsyncWrite for End<Write, Open<Tokio>, P> {
     fn poll_write(

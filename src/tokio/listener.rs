@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Obstacle, Operation, TransitionError};
 use crate::sys::PolledServer;
 
 impl Listener {
-    /// Lets a task of [tokio](Tokio) wait for clients.
+    /// Switches the listener to the mode [`Tokio`], for tasks.
     ///
     /// ```
     /// use tokio::runtime::Builder;
@@ -21,7 +21,7 @@ impl Listener {
     ///
     /// let failed = Listener::temporary()?.into_tokio().unwrap_err(); // in no runtime
     /// assert_eq!(failed.kind(), ErrorKind::Unsupported);
-    /// let listener = failed.into_state(); // it has listened all the time
+    /// let listener = failed.into_state(); // it stays bound
     ///
     /// let runtime = Builder::new_current_thread().enable_all().build()?;
     /// let listener = runtime.block_on(async { listener.into_tokio() })?;
@@ -31,14 +31,14 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// In each the listener is given back.
+    /// Each gives back the listener.
     ///
     /// - [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here.
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     ///
     /// # Panics
     ///
-    /// Where the runtime has no driver for I/O.
+    /// If the runtime has no driver for I/O.
     pub fn into_tokio(self) -> Result<Listener<Tokio>, TransitionError<Self>> {
         let runtime = Handle::try_current().map_err(|_| Obstacle::NoRuntime.into());
         match runtime.and_then(|runtime| PolledServer::new(self.server(), &runtime)) {
@@ -52,7 +52,7 @@ impl Listener {
 }
 
 impl Listener<Tokio> {
-    /// Lets threads that block wait for clients.
+    /// Switches the listener to the mode that blocks.
     ///
     /// ```
     /// use typed_pipe::{Connection, Listener};
@@ -65,7 +65,7 @@ impl Listener<Tokio> {
     /// listener.accept().await?;
     ///
     /// let second = Connection::connect(&path)?;
-    /// let listener = listener.into_blocking(); // who waits in line goes on waiting
+    /// let listener = listener.into_blocking(); // clients in the backlog stay there
     /// listener.accept()?;
     /// # drop((first, second));
     /// # Ok(())
@@ -76,8 +76,8 @@ impl Listener<Tokio> {
     }
 }
 
-/// Hands out clients, as a loop over a listener that blocks: it ends when the listener is
-/// [cancelled](crate::ListenerOptions::cancelled_by), and never else.
+/// Yields clients, as a loop over a listener that blocks: it ends only when the listener is
+/// [cancelled](crate::ListenerOptions::cancelled_by).
 ///
 /// ```
 /// use std::future::poll_fn;
@@ -94,7 +94,7 @@ impl Listener<Tokio> {
 ///
 /// // `next` of the crate `futures` or `tokio-stream` does this:
 /// while let Some(client) = poll_fn(|cx| Pin::new(&mut listener).poll_next(cx)).await {
-///     drop(client?); // or give it a task
+///     drop(client?); // or serve it in a task
 ///     token.cancel(); // as Ctrl-C may do
 /// }
 /// # client.await.unwrap()?;

@@ -1,5 +1,5 @@
-//! Ends, channels, connections and services for tasks of tokio. What a task does between two waits is the same as what a thread does:
-//! here are only the waits.
+//! Ends, channels, connections and services for tasks of tokio. Tasks and threads share everything between two waits:
+//! only the waits are here.
 
 #[cfg(feature = "service")]
 mod call;
@@ -90,26 +90,25 @@ mod typed_connection;
 ///
 /// # A future may be dropped
 ///
-/// Dropping a future of a channel, at any time, loses no message and tears none. What has arrived of a message
-/// stays in the receiver, and what is left of one in the sender: the next call goes on with it. So each of
-/// them may stand in `tokio::select!` and in `tokio::time::timeout`.
+/// Dropping a future of a channel, at any time, loses no message and tears none. The part of a message that has arrived
+/// stays in the receiver, and the unsent rest of one in the sender: the next call goes on with it. So each future may
+/// stand in `tokio::select!` and in `tokio::time::timeout`.
 ///
-/// The future that [opens](crate::End::open) an end owns it. Where that is dropped, the end is, and with it the
-/// pipe that it holds: an end that borrows its pipe, from [`Pipe::reader`](crate::Pipe::reader) or
-/// [`writer`](crate::Pipe::writer), or `open_timeout`, which hands the closed end back, are for that.
+/// The future that [opens](crate::End::open) an end owns it: dropping the future drops the end, and the pipe that it
+/// holds. Against that, use an end that borrows its pipe, from [`Pipe::reader`](crate::Pipe::reader) or
+/// [`writer`](crate::Pipe::writer), or `open_timeout`, which gives back the closed end.
 ///
-/// A future that [finishes](crate::TypedSender::finish) a sender or a connection owns it as well, and one that is dropped
-/// drops it: flush before, where that may be, or use `finish_timeout`, which hands it back.
+/// A future that [finishes](crate::TypedSender::finish) a sender or a connection owns it as well, and drops it when
+/// dropped: flush before, or use `finish_timeout`, which gives it back.
 ///
 /// A dropped future of [`accept`](crate::Listener::accept) loses no client, and one of a
 /// [`call`](crate::Client::call) no answer of another call. A call whose future is kept and not polled, as after a
-/// `tokio::select!` of `&mut call`, is in the way of no other.
+/// `tokio::select!` of `&mut call`, blocks no other.
+/// # Timeouts and cancellation
 ///
-/// # What ends a wait
-///
-/// All that ends the waits of threads: [`recv_timeout`](crate::TypedReceiver::recv_timeout) and the like, whose time is that
-/// of tokio's clock, and a [`CancelToken`](crate::CancelToken) that the end was given. [`try_recv`](crate::TypedReceiver::try_recv) and
-/// the like do not wait, and are no futures. `tokio::time::timeout` and `tokio::select!` are for all else.
+/// A wait ends by the same means as in threads: [`recv_timeout`](crate::TypedReceiver::recv_timeout) and the like, by
+/// tokio's clock, and the [`CancelToken`](crate::CancelToken) of the end. [`try_recv`](crate::TypedReceiver::try_recv)
+/// and the like do not wait, and are no futures. Use `tokio::time::timeout` and `tokio::select!` for everything else.
 ///
 /// ```
 /// use std::time::Duration;
@@ -128,18 +127,17 @@ mod typed_connection;
 /// # Ok(())
 /// # }
 /// ```
+/// # Differences from the mode that blocks
 ///
-/// # What is left out
-///
-/// [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer), which watch a process: in their
-/// place, `tokio::select!` of `open`, or of the first read, and of the `wait` of a `tokio::process::Child`.
+/// [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer), which watch a process, are
+/// missing: instead, use `tokio::select!` of `open`, or of the first read, and of the `wait` of a
+/// `tokio::process::Child`.
 ///
 /// [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) copy the bytes into the sender,
-/// since a future that is dropped must not hold those of the caller.
+/// since a dropped future must not keep the caller's bytes.
+/// # Mixing modes does not compile
 ///
-/// # What does not compile
-///
-/// An end of one mode has no methods of the other: nothing blocks a thread of the runtime by mistake.
+/// An end of one mode has no methods of the other: no operation blocks a thread of the runtime by mistake.
 ///
 /// ```compile_fail,E0277
 /// # use typed_pipe::{ReadEnd, Tokio, TypedReceiver, state::Open};
@@ -158,32 +156,31 @@ mod typed_connection;
 ///
 /// # The runtime
 ///
-/// An end belongs to the runtime in which it was opened, or given its mode. That one must have its drivers for I/O
-/// and for time, as `Runtime::new` and `#[tokio::main]` give it, and
-/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all); where one of them is missing, tokio panics. Nothing
-/// here runs on its threads for blocking work: a runtime that is dropped while something waits is gone at once.
+/// An end belongs to the runtime in which it was opened, or got its mode. That runtime must have its drivers for I/O
+/// and for time, as from `Runtime::new`, `#[tokio::main]` and
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all); if one of them is missing, tokio panics. No operation
+/// runs on its threads for blocking work: dropping the runtime during a wait returns at once.
 ///
 /// # Platform-specific behavior
 ///
 /// ## Unix
 ///
-/// The runtime is told of a copy of each end's descriptor. An end that waits to be opened tries that every 1 to 20
-/// milliseconds; one that waits for its first writer looks once a second whether its pipe still has a name. One that waits to
-/// write to a connection looks every 20 milliseconds whether the other side still reads.
+/// The runtime polls a copy of each end's descriptor. An end that waits to open retries every 1 to 20 milliseconds; one
+/// that waits for its first writer checks once a second whether its pipe still has a name. One that waits to write to a
+/// connection checks every 20 milliseconds whether the peer still reads.
 ///
 /// ## macOS
 ///
-/// The runtime does not learn there that the last writer has left. A reader that waits looks for that every 20
-/// milliseconds.
+/// The runtime gets no event when the last writer hangs up. A waiting reader checks for that every 20 milliseconds.
 ///
 /// ## Windows
 ///
 /// Threads of this crate wake the tasks: one for every 63 ends, halves and listeners, which ends a second after the last
-/// of them. An end that a task has read from reads ahead, up to 64 KiB, which later threads get, and nobody to whom its
-/// handle is given away. What a task writes goes in pieces that are
-/// no longer than the pipe's buffer: of several writers, pieces of longer messages can mix, unless the wire is
-/// [`MultiWriter`](crate::wire::LinkState). One that waits to read from a connection looks every 50 milliseconds whether the
-/// other side is gone.
+/// of them. An end that a task has read from reads ahead, up to 64 KiB: threads that use the end later get these bytes,
+/// but a program that gets its handle does not. A task writes in pieces no longer than the pipe's buffer: pieces of
+/// longer messages of several writers can mix, unless the wire is [`MultiWriter`](crate::wire::MultiWriter). An end
+/// that waits to read from a connection checks every 50 milliseconds whether the peer is gone.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
+#[doc(alias("async", "await", "future"))]
 pub enum Tokio {}

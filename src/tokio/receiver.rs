@@ -39,9 +39,9 @@ impl<P: PipeRef> half::ReadTimeout for End<Read, Open<Tokio>, P> {
     }
 }
 
-/// Ends when the last writer has left between two messages, with a goodbye or without one, when a
-/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error. Where the system tells of a reset, that is an error, even
-/// between two messages.
+/// Ends when the last writer has hung up between two messages, with a goodbye or without one, when a
+/// [`CancelToken`](crate::CancelToken) cancels the wait, or after a fatal error. A reset that the system reports is an
+/// error, even between two messages.
 impl<T, P, F, C> Stream for TypedReceiver<T, End<Read, Open<Tokio>, P>, F, C>
 where
     T: Receivable,

@@ -1,4 +1,4 @@
-//! What the bodies of operations ask of tokio.
+//! The operations that the mode `Tokio` provides to the bodies.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,25 +23,25 @@ impl Mode for Tokio {
 }
 impl half::Mode for Tokio {}
 
-/// What an open end reads and writes through.
+/// The handle of an open end.
 #[derive(Debug)]
 pub struct Driven {
     pub(super) polled: Polled,
     watch: Option<CancelWatch>,
 }
 
-/// What a listener waits with. Of several tasks, one has its turn at a time.
+/// The state of a listener that waits. Of several tasks, one has its turn at a time.
 #[derive(Debug)]
 pub struct Accepting(Mutex<Turn>);
 
 #[derive(Debug)]
 struct Turn {
     polled: PolledServer,
-    /// That of the next client, which a future that was dropped has left behind.
+    /// The permit of the next client, which a dropped future has left behind.
     permit: Option<Permit>,
-    /// What wakes the task of a stream when it is stopped.
+    /// Wakes the task of a stream at a cancellation.
     watch: Option<CancelWatch>,
-    /// After a client for which there was no room.
+    /// The rest after a client for which there was no room.
     rest: Option<Pin<Box<Sleep>>>,
 }
 
@@ -52,7 +52,7 @@ impl Accepting {
 }
 
 impl Accepting {
-    /// The next client, for a stream, which has the listener alone.
+    /// Accepts the next client for a stream, which has the listener alone.
     pub(super) fn poll_next(
         &mut self,
         server: &Server,
@@ -71,7 +71,7 @@ impl Accepting {
         turn.poll_accept(server, permits, WaitLimit::Done, cx)
     }
 
-    /// Lets a stream wait for so long before it looks for the next client.
+    /// Lets a stream rest before it accepts the next client.
     pub(super) fn rest(&mut self, time: Duration) {
         self.0.get_mut().rest = Tokio::timer(Tokio::within(time));
     }
@@ -93,7 +93,7 @@ impl Turn {
             }
         }
         let accepted = match until {
-            // A client that has come this very moment may not be known to the runtime yet.
+            // The runtime may not know yet of a client that has just connected.
             WaitLimit::Now => server.accept(Wait::NOW),
             WaitLimit::Done | WaitLimit::Deadline(_) => ready!(self.polled.poll_accept(server, cx)),
         };
@@ -104,12 +104,12 @@ impl Turn {
     }
 }
 
-/// Fails once it is stopped, and wakes the task when that comes.
+/// Fails once the token is cancelled, and wakes the task at the cancellation.
 fn check(watch: Option<&CancelWatch>, cx: &Context<'_>) -> io::Result<()> {
     watch.map_or(Ok(()), |watch| watch.check(cx))
 }
 
-/// What an operation is over with that is pending, if it may not wait any longer.
+/// Fails a pending operation whose time is over.
 fn unless_over<T>(polled: Poll<io::Result<T>>, until: WaitLimit) -> Poll<io::Result<T>> {
     match (polled, Tokio::over(until)) {
         (Poll::Pending, Some(late)) => Poll::Ready(Err(late)),
@@ -210,7 +210,7 @@ impl Runtime for Tokio {
                 (written, _) => return written,
             },
         };
-        // What is not going to be awaited must not be written later.
+        // A write that is no longer awaited must not happen later.
         Poll::Ready(match polled.give_up_write()? {
             0 => Err(ended),
             written => Ok(written),

@@ -56,8 +56,8 @@ fn write<P: PipeRef>(
     end.poll_write_until(cx, bytes, WaitLimit::Done)
 }
 
-/// Takes values as [`feed`](TypedSender::feed) does. Closing it says goodbye and ends the direction of a connection, and
-/// does not wait until that is taken: [`finish`](TypedSender::finish) does. A one-way pipe is closed when it is dropped.
+/// Takes values as [`feed`](TypedSender::feed) does. Closing it sends the goodbye and half-closes a connection, without
+/// waiting until the reader has taken that: [`finish`](TypedSender::finish) waits. Dropping it closes a one-way pipe.
 impl<T, V, P, F, C> Sink<V> for TypedSender<T, End<Write, Open<Tokio>, P>, F, C>
 where
     T: Sendable + ?Sized,

@@ -19,7 +19,7 @@ where
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
 {
-    /// Lets tasks of [tokio](Tokio) serve.
+    /// Switches the service to the mode [`Tokio`], for tasks.
     ///
     /// ```
     /// use typed_pipe::{Client, Service};
@@ -38,11 +38,11 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`Listener::into_tokio`]. In each the service is given back.
+    /// Those of [`Listener::into_tokio`]. Each gives back the service.
     ///
     /// # Panics
     ///
-    /// Where the runtime has no driver for I/O.
+    /// If the runtime has no driver for I/O.
     pub fn into_tokio(self) -> Result<Service<Req, Resp, F, C, Tokio>, TransitionError<Self>> {
         self.with_listener(Listener::into_tokio)
     }
@@ -68,12 +68,12 @@ where
                 Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                 Err(error) => break Err(error),
             };
-            // What is over is let go of.
+            // Forgets finished tasks.
             while clients.try_join_next().is_some() {}
             let (handshake, lifecycle, handler) =
                 (handshake.clone(), Arc::clone(&lifecycle), Arc::clone(&handler));
             clients.spawn(async move {
-                // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
+                // A panic of the caller's code, such as its `Deserialize`, disconnects this client alone.
                 let served = caught(async {
                     serve(&lifecycle, client?, handshake, |request| {
                         let answer = handler(request);
@@ -88,7 +88,7 @@ where
             });
         };
         lifecycle.closing().cancel();
-        // The name goes when the service is to end, and not only when the last answer is sent.
+        // The name is removed when the service begins to end, not only after the last answer.
         drop(listener);
         while clients.join_next().await.is_some() {}
         ended.map(|()| lifecycle.summary())

@@ -12,7 +12,7 @@ use crate::typed_connection::{Handshake, TypedConnection};
 use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> Handshake<F, C> {
-    /// Lets a task of [tokio](Tokio) make it.
+    /// Switches the handshake to the mode [`Tokio`].
     ///
     /// ```
     /// use typed_pipe::{Connection, Handshake};
@@ -37,7 +37,7 @@ impl<F: Framing + Clone, C: Codec + Clone> Handshake<F, C> {
     }
 }
 
-/// Ends as a receiver does.
+/// Yields messages, and ends as the stream of a receiver does.
 impl<Out, In, F, C> Stream for TypedConnection<Out, In, F, C, Tokio>
 where
     Out: ?Sized,

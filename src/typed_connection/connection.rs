@@ -1,4 +1,4 @@
-//! `TypedConnection`.
+//! Connections of typed messages.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -20,19 +20,18 @@ use crate::sys::{Peer, WaitLimit};
 use crate::wait::{left, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
-/// The bytes that are kept of what comes in while something is sent, unless set.
+/// The default limit of incoming bytes kept during a send.
 const INCOMING: usize = 16 << 20;
 
 /// A connection on which one side sends `Out` and receives `In`, and the other the reverse.
 ///
-/// Both sides have [agreed](HandshakeState) on what they speak before the first message.
+/// Both sides agree on wire and protocol in a [handshake](Handshake) before the first message.
 ///
-/// [`send`](Self::send) and [`recv`](Self::recv) are for talk that takes turns. All else that channels can do is with the
-/// [sender](Self::sender) and the [receiver](Self::receiver) in it.
+/// [`send`](Self::send) and [`recv`](Self::recv) suit sides that take turns. The [sender](Self::sender) and the
+/// [receiver](Self::receiver) in it have every other operation of channels.
 ///
-/// While `send` finds no room, it takes in what comes: both sides may send much before they receive, and do not
-/// hold each other up, until [so much](Self::recv_buffer_limit) is kept; then the error is
-/// [`Deadlock`](crate::ErrorKind::Deadlock).
+/// A blocked `send` drains incoming bytes, so that two sides that both send before they receive do not deadlock. Beyond
+/// [a limit](Self::recv_buffer_limit) of kept bytes, the error is [`Deadlock`](crate::ErrorKind::Deadlock).
 ///
 /// ```
 /// use std::thread;
@@ -56,8 +55,9 @@ const INCOMING: usize = 16 << 20;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
-/// [`split`](Self::split) makes it a sender and a receiver, for two threads. Where the other side is a program that
-/// knows nothing of this crate, there is no handshake: [`Connection::split`] gives ends for channels on any wire.
+/// [`split`](Self::split) returns a sender and a receiver, for two threads. A peer that does not use this crate makes
+/// no handshake: there, [`Connection::split`] gives ends for channels on any wire.
+#[doc(alias("duplex", "bidirectional", "channel", "dialog"))]
 pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     sender: SendingHalf<Out, F, C, M>,
     receiver: ReceivingHalf<In, F, C, M>,
@@ -65,10 +65,10 @@ pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M:
 }
 
 impl<M: Mode> Connection<M> {
-    /// Makes it a connection of typed messages, on the usual wire, when the other side agrees.
+    /// Turns it into a connection of typed messages, on the default wire, after a handshake.
     ///
-    /// It takes the other side to agree: each must do this, in a thread of its own where both are in one process.
-    /// [`Handshake`] has other wires, identifiers and deadlines.
+    /// Both sides must do this: two sides in one process each need a thread of their own. [`Handshake`] sets other
+    /// wires, identifiers and timeouts.
     ///
     /// ```
     /// use std::thread;
@@ -94,22 +94,22 @@ impl<M: Mode> Connection<M> {
 }
 
 impl<Out: ?Sized, In> TypedConnection<Out, In> {
-    /// Connects to the listener at a path, waits until it is there, and agrees with it on the usual wire.
+    /// Connects to the listener at a path, waits until it is there, and performs the handshake on the default wire.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Listener, TypedConnection};
     ///
     /// let listener = Listener::temporary()?;
-    /// let path = listener.path().clone(); // all that a client must know
+    /// let path = listener.path().clone(); // all that a client needs
     /// let serving = thread::spawn(move || listener.accept()?.into_typed::<(), u32>()?.recv());
     /// TypedConnection::<u32, ()>::connect(path)?.send(&7)?;
     /// assert_eq!(serving.join().unwrap()?, 7);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// It blocks its thread, and with that all tasks of it. In a task, `ConnectOptions::new().into_tokio()` connects, and
-    /// [`into_typed`](Connection::into_typed) follows.
+    /// It blocks its thread, and with it all tasks of the thread. In a task, connect with
+    /// `ConnectOptions::new().into_tokio()`, and call [`into_typed`](Connection::into_typed).
     ///
     /// # Errors
     ///
@@ -122,13 +122,14 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
         Connection::connect(path)?.into_typed()
     }
 
-    /// Connects to the listener at a path and agrees with it on the usual wire, waiting for some time at most.
+    /// Connects to the listener at a path and performs the handshake on the default wire, waiting for at most
+    /// `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{ErrorKind, Listener, TypedConnection};
     ///
-    /// let listener = Listener::temporary()?; // it is there, and nobody accepts and agrees
+    /// let listener = Listener::temporary()?; // no thread accepts and performs the handshake
     /// let made = TypedConnection::<u32, u32>::connect_timeout(listener.path(), Duration::from_millis(10));
     /// assert_eq!(made.unwrap_err().kind(), ErrorKind::TimedOut);
     /// # Ok::<(), typed_pipe::Error>(())
@@ -149,28 +150,28 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
 }
 
 impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
-    /// Comes to the handshake, and makes the connection one of typed messages.
+    /// Performs the handshake, and turns the connection into one of typed messages.
     ///
-    /// It takes the thread of whoever serves this client, and never that of the listener: a client that says nothing
-    /// costs only itself.
+    /// It waits in the thread or task that serves this client, never in that of the listener: a silent client delays no
+    /// other.
     ///
     /// ```
     /// use typed_pipe::{Connection, ErrorKind, Handshake};
     ///
     /// let (mut client, server) = Connection::pair()?;
-    /// client.writer().write(b"GET / HTTP/1.1\r\n\r\n")?; // a program that agrees on nothing
+    /// client.writer().write(b"GET / HTTP/1.1\r\n\r\n")?; // a program without a handshake
     /// let error = Handshake::new().perform::<u32, u32>(server).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Mismatch);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, where the future is dropped, the connection is.
+    /// In the mode `Tokio`, dropping the future drops the connection.
     ///
     /// # Errors
     ///
-    /// - [`Mismatch`](crate::ErrorKind::Mismatch): the other side speaks something else.
-    /// - [`TimedOut`](crate::ErrorKind::TimedOut): it has not said in time what it speaks.
-    /// - [`Disconnected`](crate::ErrorKind::Disconnected): it has left.
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): the peer speaks another wire or protocol.
+    /// - [`TimedOut`](crate::ErrorKind::TimedOut): the peer has not sent its part of the handshake in time.
+    /// - [`Disconnected`](crate::ErrorKind::Disconnected): the peer has left.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`Connection::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn perform<Out: Outbound + ?Sized, In: Inbound>(
@@ -189,18 +190,18 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         Self { sender, receiver, incoming: INCOMING }
     }
 
-    /// Sets how many bytes are kept of what comes in while something is sent; 16 MiB unless set.
+    /// Sets how many incoming bytes a blocked send keeps; 16 MiB unless set.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<[u8], Vec<u8>>());
+    /// let serving = thread::spawn(move || server.into_typed::<[u8], Vec<u8>>());
     /// let mut client = client.into_typed::<[u8], Vec<u8>>()?.recv_buffer_limit(1000);
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
-    /// while server.sender().try_send(&[7; 1000]).is_ok() {} // both send, and neither receives
+    /// while server.sender().try_send(&[7; 1000]).is_ok() {} // both send, neither receives
     /// let error = loop {
     ///     if let Err(error) = client.send(&[7; 1000]) {
     ///         break error;
@@ -223,7 +224,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// fn exchange(connection: Connection) -> Result<Vec<u8>, Error> {
     ///     let mut side = connection.into_typed::<[u8], Vec<u8>>()?;
-    ///     side.send(&vec![7; 1 << 20])?; // more than there is room for, and both do this first
+    ///     side.send(&vec![7; 1 << 20])?; // more than fits, and both sides do this first
     ///     side.recv()
     /// }
     ///
@@ -234,13 +235,14 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # Ok::<(), Error>(())
     /// ```
     ///
-    /// In the mode `Tokio`, a future that is dropped leaves the value in the sender, as [`TypedSender::send`](crate::TypedSender::send) says.
+    /// In the mode `Tokio`, dropping the future leaves the value in the sender, as with
+    /// [`TypedSender::send`](crate::TypedSender::send).
     ///
     /// # Errors
     ///
-    /// Those of [`TypedSender::send`](crate::TypedSender::send), and [`Deadlock`](crate::ErrorKind::Deadlock): the other side does not receive,
-    /// and sends more than is [kept](Self::recv_buffer_limit). After a receive, [`flush`](Self::flush) goes on with what is
-    /// half sent.
+    /// Those of [`TypedSender::send`](crate::TypedSender::send), and [`Deadlock`](crate::ErrorKind::Deadlock): the peer
+    /// does not receive, and sends more than the [limit](Self::recv_buffer_limit). After a receive,
+    /// [`flush`](Self::flush) sends the rest of a half-sent message.
     pub fn send<'a>(
         &'a mut self,
         value: &Out,
@@ -256,7 +258,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         M::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
     }
 
-    /// Sends what was fed to the [sender](Self::sender), and what was half sent; takes in what comes, as
+    /// Sends the messages fed to the [sender](Self::sender), and the rest of a half-sent one; drains incoming bytes, as
     /// [`send`](Self::send).
     ///
     /// ```
@@ -271,7 +273,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// });
     /// let mut client = client.into_typed::<str, u64>()?;
     /// client.sender().feed("hello")?;
-    /// client.flush()?; // before an answer is awaited: it would never come
+    /// client.flush()?; // before waiting for an answer: else it would never come
     /// assert_eq!(client.recv()?, 5);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -317,8 +319,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`TypedReceiver::recv`]. [`Finished`](crate::ErrorKind::Finished): the other side said that this was
-    /// all, and may still be sent to.
+    /// Those of [`TypedReceiver::recv`]. [`Finished`](crate::ErrorKind::Finished): the peer has finished sending, and
+    /// can still receive.
     pub fn recv<'a>(
         &'a mut self,
     ) -> M::Ret<impl Future<Output = Result<In, Error>> + use<'a, Out, In, F, C, M>>
@@ -332,10 +334,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         M::wait(Ok(()), WaitLimit::Done, &mut self.receiver, fill, TypedReceiver::found)
     }
 
-    /// What it sends with, for all that is more than to [`send`](Self::send): batches, deadlines, handles, bytes.
+    /// The sender, for everything beyond [`send`](Self::send): batches, timeouts, handles, bytes.
     ///
-    /// By itself it takes in nothing: where both sides send so much in this way that there is no room for it, each waits
-    /// for the other to receive.
+    /// It drains no incoming bytes: if both sides send more than fits this way, each waits for the other to receive.
     ///
     /// ```
     /// use std::thread;
@@ -343,12 +344,12 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
     /// let mut client = client.into_typed::<[u8], ()>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// client.sender().feed(b"one")?;
-    /// client.sender().send(b"other")?; // with the one, in one write
+    /// client.sender().send(b"other")?; // both in one write
     /// assert_eq!((server.recv()?, server.recv()?), (b"one".to_vec(), b"other".to_vec()));
     ///
     /// let large = vec![7; 4 << 20];
@@ -361,21 +362,20 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         &mut self.sender
     }
 
-    /// What it receives with, for all that is more than to [`recv`](Self::recv): deadlines, borrowed messages, handles,
-    /// bytes.
+    /// The receiver, for everything beyond [`recv`](Self::recv): timeouts, borrowed messages, handles, bytes.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<str, ()>());
+    /// let serving = thread::spawn(move || server.into_typed::<str, ()>());
     /// let mut client = client.into_typed::<(), String>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
     /// server.send("hello")?;
-    /// let word: &str = client.receiver().recv_ref()?; // no `String` is made for it
+    /// let word: &str = client.receiver().recv_ref()?; // allocates no `String`
     /// assert_eq!(word, "hello");
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -383,17 +383,17 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         &mut self.receiver
     }
 
-    /// Says that this was all, and keeps the receiver: the other side reads
-    /// [`Finished`](crate::ErrorKind::Finished), and can still answer.
+    /// Finishes sending, and returns the receiver: the peer reads [`Finished`](crate::ErrorKind::Finished), and can
+    /// still answer.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<u32, u32>());
+    /// let serving = thread::spawn(move || server.into_typed::<u32, u32>());
     /// let client = client.into_typed::<u32, u32>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     ///
     /// let mut answers = client.finish()?;
     /// assert_eq!(server.recv().unwrap_err().kind(), ErrorKind::Finished);
@@ -414,8 +414,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`Unsupported`](crate::ErrorKind::Unsupported) as for
-    /// [`Connection::finish`](crate::Connection::finish). In each the connection is given back, to try again: nothing is
-    /// sent twice.
+    /// [`Connection::finish`](crate::Connection::finish). Each gives back the connection, to try again: nothing is sent
+    /// twice.
     pub fn finish(
         self,
     ) -> M::Ret<impl Future<Output = Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>>>>
@@ -423,7 +423,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         M::run(self.finishing(WaitLimit::Done))
     }
 
-    /// Says that this was all, waiting for some time at most, and keeps the receiver.
+    /// Finishes sending, waiting for at most `timeout`, and returns the receiver.
     ///
     /// ```
     /// use std::thread;
@@ -431,9 +431,9 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), Vec<u8>>());
     /// let mut client = client.into_typed::<[u8], ()>()?;
-    /// let server = agreeing.join().unwrap()?; // which does not receive
+    /// let server = serving.join().unwrap()?; // which does not receive
     ///
     /// while client.sender().try_send(&[7; 1000]).is_ok() {} // until there is no room
     /// client.sender().feed(&[8; 1000])?;
@@ -456,16 +456,16 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         M::run(self.finishing(M::within(timeout)))
     }
 
-    /// Says that this was all if that can be done without waiting, and goes on receiving.
+    /// Finishes sending without waiting, and returns the receiver.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::Connection;
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let agreeing = thread::spawn(move || server.into_typed::<(), String>());
+    /// let serving = thread::spawn(move || server.into_typed::<(), String>());
     /// let mut client = client.into_typed::<str, ()>()?;
-    /// let mut server = agreeing.join().unwrap()?;
+    /// let mut server = serving.join().unwrap()?;
     /// client.send("this is all")?;
     /// let rest = client.try_finish()?;
     /// assert_eq!(server.recv()?, "this is all");
@@ -476,7 +476,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room for it now.
+    /// Those of [`finish`](Self::finish), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room for the
+    /// goodbye now.
     pub fn try_finish(self) -> Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>> {
         complete(self.finishing(WaitLimit::Now))
     }
@@ -499,7 +500,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         }
     }
 
-    /// Makes it a sender and a receiver, for two threads for instance.
+    /// Splits it into a sender and a receiver, for instance for two threads.
     ///
     /// ```
     /// use std::thread;
@@ -518,7 +519,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// let (mut sender, receiver) = TypedConnection::<u32, u32>::connect(path)?.split();
     /// let hearing = thread::spawn(move || receiver.collect::<Result<Vec<_>, _>>());
     /// sender.send_all([1, 2, 3])?;
-    /// drop(sender); // so that the loop over there ends, and then the one here
+    /// drop(sender); // so that the peer's loop ends, and then the one here
     /// assert_eq!(hearing.join().unwrap()?, [2, 3, 4]);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -527,7 +528,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         (self.sender, self.receiver)
     }
 
-    /// The path of the listener; `None` for a connection that was made of a handle.
+    /// The path of the listener; `None` for a connection made from a handle.
     ///
     /// ```
     /// use std::thread;
@@ -545,7 +546,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         self.receiver.get_ref().path()
     }
 
-    /// Who is on the other side, as [`Connection::peer`].
+    /// Identifies the peer, as [`Connection::peer`].
     ///
     /// ```
     /// use std::thread;
@@ -563,13 +564,13 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the system does not tell.
+    /// [`Io`](crate::ErrorKind::Io): the system does not identify it.
     pub fn peer(&self) -> Result<Peer, Error> {
         self.receiver.get_ref().peer()
     }
 }
 
-/// How it writes: what comes in while there is no room is kept.
+/// Writes, and keeps incoming bytes while there is no room.
 fn taking_in<In, F, C, M: Mode>(
     receiver: &mut ReceivingHalf<In, F, C, M>,
     limit: usize,
@@ -585,7 +586,9 @@ where
     C: Codec,
     M: Mode,
 {
-    /// Sends a value with handles beside it, as [`TypedSender::send_with_handles`](crate::TypedSender::send_with_handles); takes in what comes, as [`send`](Self::send).
+    /// Sends a value with handles beside it, as
+    /// [`TypedSender::send_with_handles`](crate::TypedSender::send_with_handles); drains incoming bytes, as
+    /// [`send`](Self::send).
     ///
     /// ```
     /// use std::fs::File;
@@ -659,8 +662,8 @@ where
     }
 }
 
-/// Ends when the other side has left between two messages, with a goodbye or without one, when a
-/// [`CancelToken`](crate::CancelToken) ends the wait, or after a fatal error.
+/// Ends when the peer has left between two messages, with a goodbye or without one, when a
+/// [`CancelToken`](crate::CancelToken) cancels the wait, or after a fatal error.
 impl<Out: ?Sized, In: Receivable, F: Framing, C: Codec> Iterator
     for TypedConnection<Out, In, F, C>
 {

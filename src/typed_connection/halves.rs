@@ -1,11 +1,11 @@
-//! What is sent and received with over a connection.
+//! The sender and the receiver of a connection.
 
 use crate::channel::{TypedReceiver, TypedSender};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::state::Blocking;
 use crate::wire::{LengthPrefixed, Postcard};
 
-/// What a [`TypedConnection`](crate::TypedConnection) sends with.
+/// The sender of a [`TypedConnection`](crate::TypedConnection).
 ///
 /// ```
 /// use std::thread;
@@ -27,7 +27,7 @@ use crate::wire::{LengthPrefixed, Postcard};
 pub type SendingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
     TypedSender<T, WriteHalf<M>, F, C>;
 
-/// What a [`TypedConnection`](crate::TypedConnection) receives with.
+/// The receiver of a [`TypedConnection`](crate::TypedConnection).
 ///
 /// ```
 /// use std::thread;
@@ -47,6 +47,6 @@ pub type SendingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
 pub type ReceivingHalf<T, F = LengthPrefixed, C = Postcard, M = Blocking> =
     TypedReceiver<T, ReadHalf<M>, F, C>;
 
-/// Both of them.
+/// The sender and the receiver.
 pub(crate) type Channels<Out, In, F, C, M = Blocking> =
     (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>);

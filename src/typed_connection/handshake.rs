@@ -1,4 +1,4 @@
-//! The handshake: what two sides tell each other before the first message.
+//! The handshake of two sides before the first message.
 
 use std::future::poll_fn;
 use std::marker::PhantomData;
@@ -11,19 +11,18 @@ use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::WaitLimit;
-use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
+use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
 
-/// What this side speaks, and what it expects of the other.
+/// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
-/// Before the first message, both sides of a [`TypedConnection`](crate::TypedConnection) tell each other which wire they speak: its framing, its
-/// codec, the largest payload they take, whether there may be handles beside the messages, and, if it is
-/// set, an identifier of the messages of each direction. What does not fit is an error on both sides,
-/// [`Mismatch`](crate::ErrorKind::Mismatch), that says what each spoke. Where one side takes only smaller payloads, the
-/// other one's sender keeps to that.
+/// Before the first message, both sides of a [`TypedConnection`](crate::TypedConnection) exchange the wire they speak:
+/// its framing, its codec, the largest payload they take, whether messages may carry handles, and, if set, an
+/// identifier of the messages of each direction. A difference is an error on both sides,
+/// [`Mismatch`](crate::ErrorKind::Mismatch), which names the terms of each. If one side takes only smaller payloads,
+/// the sender of the other keeps to that limit.
 ///
-/// An identifier is a name of the program's own for a set of messages, with a version, such as `"chat/2"`: two
-/// types may have the same bytes in a codec, and only the program can say that they are not the same. It is compared
-/// where both sides have set one.
+/// An identifier is the program's own name for a set of messages, with a version, such as `"chat/2"`: two types may
+/// have the same encoding, and only the program knows that they differ. It is compared if both sides have set one.
 ///
 /// ```
 /// use std::thread;
@@ -44,19 +43,20 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 ///
 /// # The bytes
 ///
-/// Each side sends this at once, and then reads that of the other. All numbers are big-endian.
+/// Each side sends this at once, and then reads that of its peer. All numbers are big-endian.
 ///
 /// | bytes | meaning |
 /// |---|---|
 /// | 4 | `0xFFFF_FF02`: no [`LengthPrefixed`] message begins like this |
 /// | 4 | `tpip` |
 /// | 1 | the version of this table: 1 |
-/// | 1 | 1 if handles may be beside what this side sends, plus 2 if it lets in those beside what it receives |
-/// | 2 | how many bytes follow |
+/// | 1 | 1 if messages of this side may carry handles, plus 2 if it accepts handles beside the messages of its peer |
+/// | 2 | the number of bytes that follow |
 /// | 8 | the largest payload that this side takes, in bytes |
-/// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of what this side sends, and that of what it receives; an identifier may be empty. What comes after them is ignored |
+/// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of the messages that this side sends, and of those that it receives; an identifier may be empty. Further bytes are ignored |
 #[derive(Clone, Debug)]
 #[must_use = "a handshake is made with `perform`"]
+#[doc(alias("version", "negotiation", "hello"))]
 pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     sending: String,
@@ -65,7 +65,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     mode: PhantomData<M>,
 }
 
-/// How long the other side may take.
+/// The time limit of the peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
     Time(Duration),
@@ -74,7 +74,7 @@ pub(crate) enum TimeLimit {
 }
 
 impl TimeLimit {
-    /// How long the other side may take from now on.
+    /// The deadline of the peer, if its time begins now.
     pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
@@ -87,14 +87,14 @@ impl TimeLimit {
 const TIME_LIMIT: TimeLimit = TimeLimit::Time(Duration::from_secs(10));
 
 impl Handshake {
-    /// The usual wire, no identifiers, and 10 seconds for the other side to agree.
+    /// The default terms: the default wire, no identifiers, and a timeout of 10 seconds.
     ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Connection, Handshake};
     ///
     /// let (client, server) = Connection::pair()?;
-    /// let serving = thread::spawn(move || server.into_typed::<(), String>()?.recv()); // on the usual handshake
+    /// let serving = thread::spawn(move || server.into_typed::<(), String>()?.recv()); // the default handshake
     /// Handshake::new().perform::<str, ()>(client)?.send("hello")?;
     /// assert_eq!(serving.join().unwrap()?, "hello");
     /// # Ok::<(), typed_pipe::Error>(())
@@ -117,7 +117,7 @@ impl Default for Handshake {
 }
 
 impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
-    /// Speaks another wire.
+    /// Sets the wire.
     ///
     /// ```
     /// use std::thread;
@@ -130,7 +130,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     ///     thread::spawn(move || Handshake::new().with_wire(small).perform::<(), String>(server));
     ///
     /// let mut client = Handshake::new().perform::<str, ()>(client)?;
-    /// let error = client.send(&"x".repeat(2000)).unwrap_err(); // more than the other side takes
+    /// let error = client.send(&"x".repeat(2000)).unwrap_err(); // more than the peer takes
     /// assert_eq!(error.kind(), ErrorKind::TooLarge);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -145,7 +145,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         }
     }
 
-    /// Sets the identifier of the messages that this side sends. Of a longer one, the first 255 bytes count.
+    /// Sets the identifier of the messages that this side sends. It is cut after 255 bytes.
     ///
     /// ```
     /// use std::thread;
@@ -153,7 +153,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     ///
     /// let (client, server) = Connection::pair()?;
     /// let serving = thread::spawn(move || Handshake::new().perform::<(), String>(server)); // sets none
-    /// let mut client = Handshake::new().sending("chat/2").perform::<str, ()>(client)?; // so this may be any
+    /// let mut client = Handshake::new().sending("chat/2").perform::<str, ()>(client)?; // so any identifier fits
     /// client.send("hello")?;
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
@@ -163,7 +163,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    /// Sets the identifier of the messages that this side receives. Of a longer one, the first 255 bytes count.
+    /// Sets the identifier of the messages that this side receives. It is cut after 255 bytes.
     ///
     /// ```
     /// use std::thread;
@@ -183,14 +183,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    /// Sets how long the other side may take to agree; 10 seconds unless set.
+    /// Sets the timeout of the peer's part of the handshake; 10 seconds unless set.
     ///
     /// ```
     /// use std::time::Duration;
     /// use typed_pipe::{Connection, ErrorKind, Handshake, Listener};
     ///
     /// let listener = Listener::temporary()?;
-    /// let silent = Connection::connect(listener.path())?; // a client that says nothing
+    /// let silent = Connection::connect(listener.path())?; // a silent client
     /// let handshake = Handshake::new().timeout(Duration::from_millis(10));
     /// let error = handshake.perform::<u32, u32>(listener.accept()?).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -203,7 +203,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     }
 
     #[cfg(feature = "service")]
-    /// Lets the other side take its time up to this deadline; where there is none, as long as usual.
+    /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
         if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
             self.time_limit = TimeLimit::WaitLimit(until);
@@ -224,7 +224,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.conclude(&state, reader, writer)
     }
 
-    /// The same terms for another mode.
+    /// Switches the terms to another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
         let Self { wire, sending, receiving, time_limit, .. } = self;
         Handshake { wire, sending, receiving, time_limit, mode: PhantomData }
@@ -235,12 +235,12 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.time_limit
     }
 
-    /// What is to be told and heard.
+    /// Starts the exchange of the terms.
     pub(crate) fn begin(&self, sends_handles: bool, allows_handles: bool) -> HandshakeState {
         HandshakeState::new(self.terms(sends_handles, allows_handles))
     }
 
-    /// The channels, if the two sides understand each other.
+    /// Makes the channels, if the terms of both sides match.
     pub(crate) fn conclude<Out: ?Sized, In>(
         self,
         state: &HandshakeState,
@@ -249,8 +249,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
         let mut outgoing = self.wire.clone();
-        outgoing.framing_mut().lower_max_payload(theirs.max_payload);
-        // The other side is this crate, which ends its messages: what has no end was cut off.
+        outgoing.framing_mut().configure(&Limits::new().max_payload(theirs.max_payload));
+        // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
         Ok((writer.into_sender_with(outgoing), receiver))
     }
@@ -269,7 +269,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     }
 }
 
-/// Tells the terms of this side, and hears those of the other.
+/// Sends the terms of this side, and receives those of the peer.
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
     mut state: HandshakeState,

@@ -1,4 +1,4 @@
-//! What goes back and forth before the first message.
+//! The bytes of the handshake, in every mode.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::wire::short_text;
 
-/// What one side tells.
+/// The terms that one side sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
     pub(super) sends_handles: bool,
@@ -18,7 +18,7 @@ pub(super) struct Terms {
     pub(super) receiving: String,
 }
 
-/// What a handshake begins with: a word that is no length, a mark, the version, the flags, and a length.
+/// The length of the head of a handshake: a word that is no length, a mark, the version, the flags, and a length.
 const HEAD: usize = 12;
 const MARK: [u8; 8] = *b"\xff\xff\xff\x02tpip";
 const VERSION: u8 = 1;
@@ -38,7 +38,7 @@ impl Terms {
         bytes
     }
 
-    /// The terms of a body whose head told of these flags; `None` where it is cut.
+    /// Parses the terms of a body, with the flags of its head; `None` if it is cut.
     fn from_body(flags: u8, mut body: &[u8]) -> Option<Self> {
         let (max_payload, rest) = body.split_first_chunk()?;
         body = rest;
@@ -58,7 +58,7 @@ impl Terms {
         })
     }
 
-    /// Whether the two sides understand each other.
+    /// Checks that the terms of the two sides match.
     fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
         let differ = |what, ours: &str, theirs: &str| {
             Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
@@ -89,19 +89,20 @@ impl Terms {
     }
 }
 
-/// The two sides have told each other; what that comes to is not known yet.
+/// The exchanged terms, not compared yet.
 pub(crate) type HandshakeDone<M> = (HandshakeState, ReadHalf<M>, WriteHalf<M>);
 
-/// What one side tells and hears before the first message: exactly that, and nothing after it.
+/// The exchange of one side before the first message: exactly its bytes, and none after them.
 ///
-/// A driver writes what is [pending](Self::pending), and then reads into the [room](Self::room) as long as there is any.
+/// A driver writes the [pending](Self::pending) bytes, and then reads into the [room](Self::room) as long as there is
+/// any.
 #[derive(Debug)]
 pub(crate) struct HandshakeState {
     ours: Terms,
-    /// What is to be told, and how much of it was.
+    /// The bytes to send, and how many of them are sent.
     told: Vec<u8>,
     sent: usize,
-    /// What is heard, and how much of it has come.
+    /// The bytes to receive, and how many of them have come.
     heard: Vec<u8>,
     got: usize,
     has_left: bool,
@@ -113,7 +114,7 @@ impl HandshakeState {
         Self { ours, told, sent: 0, heard: vec![0; HEAD], got: 0, has_left: false }
     }
 
-    /// What is to be written next; `None` when all is.
+    /// The bytes to write next; `None` when all are written.
     pub(crate) fn pending(&self) -> Option<&[u8]> {
         self.told.get(self.sent..).filter(|rest| !rest.is_empty())
     }
@@ -122,7 +123,7 @@ impl HandshakeState {
         self.sent += bytes;
     }
 
-    /// Room for what is to be read next; `None` when nothing more is expected.
+    /// The room for the next read; `None` when nothing more is expected.
     pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
         if self.has_left {
             return None;
@@ -130,8 +131,8 @@ impl HandshakeState {
         self.heard.get_mut(self.got..).filter(|room| !room.is_empty())
     }
 
-    /// Notes what was read; nothing, where the other side has left. It may have left without hearing this one: what it
-    /// said before that counts all the same.
+    /// Notes a read; an empty one means that the peer has left. A peer that has left without reading this side's terms
+    /// still has its own terms count.
     pub(crate) fn got(&mut self, read: io::Result<usize>) -> io::Result<()> {
         let bytes = match read {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
@@ -147,7 +148,7 @@ impl HandshakeState {
         Ok(())
     }
 
-    /// The flags of what was heard, and the length of its body; `None` where the other side has left.
+    /// The flags in the peer's head, and the length of its body; `None` if the peer has left.
     fn head(&self) -> Result<Option<(u8, u16)>, Disagreement> {
         let heard = self.heard.get(..self.got.min(HEAD)).unwrap_or_default();
         let foreign = || Err(Disagreement::Foreign { bytes: heard.to_vec() });
@@ -161,13 +162,13 @@ impl HandshakeState {
                 }
                 Ok(Some((*flags, u16::from_be_bytes([*high, *low]))))
             }
-            // What has come is how a handshake begins.
+            // The bytes so far begin a handshake.
             begun if MARK.starts_with(begun) || begun.starts_with(&MARK) => Ok(None),
             _ => foreign(),
         }
     }
 
-    /// What the other side has told, if this one understands it.
+    /// The terms of the peer, if this side understands them.
     pub(super) fn conclude(&self) -> Result<Terms, Error> {
         let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
         let body = self.heard.get(HEAD..self.got).unwrap_or_default();
@@ -216,7 +217,7 @@ mod tests {
         for cut in HEAD..bytes.len() {
             assert_eq!(read(&bytes[..cut]), None, "{cut}");
         }
-        // What a later version may add.
+        // Bytes that a later version may add.
         assert_eq!(read(&[&bytes[..], b"more"].concat()), Some(terms()));
     }
 

@@ -1,24 +1,10 @@
-//! What can be sent and received over a connection.
+//! The bounds of messages that a connection can send and receive.
 
 use crate::channel::{Receivable, Sendable, WithHandles};
 
-/// What one side of a [`TypedConnection`](crate::TypedConnection) may send: what serde can serialize, or that [`WithHandles`].
+/// A type that one side of a connection can send: one that is [`Sendable`], or that [`WithHandles`].
 ///
-/// ```
-/// use std::thread;
-/// use typed_pipe::{Connection, Error, Outbound, TypedConnection};
-///
-/// fn serve<Out: Outbound + ?Sized>(client: Connection) -> Result<TypedConnection<Out, ()>, Error> {
-///     client.require_same_user()?;
-///     client.into_typed()
-/// }
-///
-/// let (client, server) = Connection::pair()?;
-/// let serving = thread::spawn(move || serve::<str>(server)?.send("hello"));
-/// assert_eq!(client.into_typed::<(), String>()?.recv()?, "hello");
-/// # serving.join().unwrap()?;
-/// # Ok::<(), Error>(())
-/// ```
+/// It is hidden in the docs: a generic function asks for `Sendable`, unless its messages may have handles.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     label = "not a message",
@@ -42,24 +28,9 @@ impl<T: Sendable> half::Outbound for WithHandles<T> {
     const WITH_HANDLES: bool = true;
 }
 
-/// What one side of a [`TypedConnection`](crate::TypedConnection) may receive: what serde can deserialize without borrowing, or that
-/// [`WithHandles`].
+/// A type that one side of a connection can receive: one that is [`Receivable`], or that [`WithHandles`].
 ///
-/// ```
-/// use std::thread;
-/// use typed_pipe::{Connection, Error, Inbound, TypedConnection};
-///
-/// fn serve<In: Inbound>(client: Connection) -> Result<TypedConnection<(), In>, Error> {
-///     client.require_same_user()?;
-///     client.into_typed()
-/// }
-///
-/// let (client, server) = Connection::pair()?;
-/// let serving = thread::spawn(move || serve::<String>(server)?.recv());
-/// client.into_typed::<str, ()>()?.send("hello")?;
-/// assert_eq!(serving.join().unwrap()?, "hello");
-/// # Ok::<(), Error>(())
-/// ```
+/// It is hidden in the docs: a generic function asks for `Receivable`, unless its messages may have handles.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received",
     label = "not an owned message",
@@ -83,7 +54,7 @@ impl<T: Receivable> half::Inbound for WithHandles<T> {
     const WITH_HANDLES: bool = true;
 }
 
-/// The halves of the traits that nobody else has: they are implemented here alone.
+/// The private halves of the traits: only this crate implements them.
 pub(crate) mod half {
     pub trait Outbound {
         /// Whether there may be handles beside it.

@@ -13,11 +13,11 @@ use crate::error::CodecError;
 /// **bincode is not maintained.** Its authors ended development in December 2025
 /// ([RUSTSEC-2025-0141](https://rustsec.org/advisories/RUSTSEC-2025-0141)), and audit tools report
 /// every version of it. Version 3.0.0 is a tombstone that does not compile. 2.0.1 is the last that
-/// works, so it is pinned, and this codec is opt-in. For anything new take [`Postcard`](super::Postcard).
+/// works, so it is pinned, and this codec is opt-in. For new programs use [`Postcard`](super::Postcard).
 ///
-/// A message may claim at most `LIMIT` bytes, for without a limit nine bytes could ask for 2^46 bytes
-/// of memory. bincode counts in the sizes of Rust's types: a `u64` claims eight bytes even where it is
-/// written in one. The default of 64 MiB is thus enough for every frame of 8 MiB, other than a long
+/// A message may claim at most `LIMIT` bytes; without a limit, nine bytes could ask for 2^46 bytes
+/// of memory. bincode counts in the sizes of Rust's types: a `u64` claims eight bytes even if it is
+/// encoded in one. The default of 64 MiB is thus enough for every frame of 8 MiB, except for a long
 /// run of 128-bit numbers.
 ///
 /// ```

@@ -1,5 +1,5 @@
 use super::length_prefixed::{Announced, HEADER};
-use super::{Framing, LengthPrefixed, Step};
+use super::{Framing, LengthPrefixed, Limits, Step};
 use crate::error::FrameError;
 
 /// [`LengthPrefixed`] with a checksum after the payload.
@@ -7,10 +7,9 @@ use crate::error::FrameError;
 /// The checksum is the CRC-32 of zlib, Ethernet and PNG (CRC-32/ISO-HDLC) of header and payload, as a
 /// `u32` big-endian. The length counts the payload alone. The goodbye is its word and the checksum of that.
 ///
-/// A pipe does not damage bytes. The checksum finds what people do to pipes: several writers whose
-/// frames were mixed, a writer that was killed in the middle of a frame while another one goes on, a
-/// program that writes to the wrong pipe. It is no authentication: whoever can write to the pipe can
-/// compute it.
+/// A pipe does not damage bytes. The checksum finds misuse of a pipe: mixed frames of several writers, a writer
+/// killed in the middle of a frame while another one goes on, a program that writes to the wrong pipe. It is no
+/// authentication: any process that can write to the pipe can compute it.
 ///
 /// ```
 /// use typed_pipe::wire::{Checked, Encoder, Wire};
@@ -21,6 +20,7 @@ use crate::error::FrameError;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[doc(alias("crc32", "checksum"))]
 pub struct Checked {
     prefix: LengthPrefixed,
 }
@@ -54,8 +54,8 @@ impl Framing for Checked {
         self.prefix.max_payload()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.prefix.lower_max_payload(bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.prefix.configure(limits);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use super::shape::Style;
 use crate::error::CodecError;
 
-/// How a value is written as bytes, and read back.
+/// Encodes a value as bytes, and decodes it.
 ///
-/// This trait is open: a format with serde support becomes a codec in a few lines.
+/// Any crate may implement this trait: a format with serde support becomes a codec in a few lines.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -37,7 +37,8 @@ use crate::error::CodecError;
 pub trait Codec {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// A framing that introduces its writers, as [`MultiWriter`](super::MultiWriter) does, compares it.
+    /// A handshake compares it, and so does a framing that introduces its writers, such as
+    /// [`MultiWriter`](super::MultiWriter).
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, DepthLimit, Plain, Postcard};
@@ -47,7 +48,7 @@ pub trait Codec {
     /// ```
     fn name(&self) -> &str;
 
-    /// Appends the bytes of `value` to `out`, and leaves what is in `out` as it is.
+    /// Appends the bytes of `value` to `out`, and does not change what is in `out`.
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, Postcard};
@@ -60,12 +61,11 @@ pub trait Codec {
     ///
     /// # Errors
     ///
-    /// A [`CodecError`] where the format cannot write the value. Whatever was appended is then
-    /// dropped by the caller.
+    /// A [`CodecError`] if the format cannot write the value. The caller drops what was appended.
     fn encode<T: Serialize + ?Sized>(&self, value: &T, out: &mut Vec<u8>)
     -> Result<(), CodecError>;
 
-    /// Reads one value from `bytes`, and takes all of them.
+    /// Decodes one value, which takes all of `bytes`.
     ///
     /// ```
     /// use typed_pipe::CodecError;
@@ -80,13 +80,13 @@ pub trait Codec {
     ///
     /// # Errors
     ///
-    /// [`CodecError::Trailing`] where bytes are left over; another [`CodecError`] where the bytes are
+    /// [`CodecError::Trailing`] if bytes are left over; another [`CodecError`] if the bytes are
     /// no value of the type.
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError>;
 
-    /// How the codec writes, as far as it matters to which types [fit](super::shape) each other.
+    /// The style of the codec, which decides what types [fit](super::shape) each other.
     ///
-    /// [`None`], the default, is a codec of which that is not known: the types of its two sides are not compared.
+    /// [`None`], the default, is an unknown style: the types of the two sides are not compared.
     ///
     /// ```
     /// use typed_pipe::wire::shape::Style;
@@ -99,13 +99,13 @@ pub trait Codec {
     }
 }
 
-/// A codec whose texts and bytes lie in the message as they are, so that a value can borrow each of them from there.
+/// A codec whose values can borrow texts and bytes from the message.
 ///
-/// [`recv_ref`](crate::TypedReceiver::recv_ref) asks for it. In a codec with escapes, such as `Json`, a text can be
-/// borrowed or not, as its characters happen to be: receive owned values from it.
+/// [`recv_ref`](crate::TypedReceiver::recv_ref) requires it. A codec with escapes, such as `Json`, can lend a text or
+/// not, depending on its characters: receive owned values from it.
 ///
-/// A codec of your own may say so of itself, if its [`decode`](Codec::decode) gives every string and every run of bytes
-/// to serde as borrowed (`visit_borrowed_str`, `visit_borrowed_bytes`):
+/// A codec of your own may implement this trait if its [`decode`](Codec::decode) passes every string and every run of
+/// bytes to serde as borrowed (`visit_borrowed_str`, `visit_borrowed_bytes`):
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -151,9 +151,9 @@ pub trait BorrowingCodec: Codec {}
 
 /// [Postcard](https://postcard.jamesmunns.com/wire-format): small and fast, the default.
 ///
-/// The bytes do not describe themselves, so both sides must have the same type. What depends on
-/// names or on looking ahead does not work in it: `skip_serializing_if`, `flatten`, `untagged` and
-/// tagged enums, sequences of unknown length, `serde_json::Value`.
+/// The bytes do not describe themselves, so both sides must have the same type. Types that need names or lookahead
+/// do not work: `skip_serializing_if`, `flatten`, `untagged` and tagged enums, sequences of unknown length,
+/// `serde_json::Value`.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -216,7 +216,7 @@ pub(super) fn all_taken(rest: &[u8]) -> Result<(), CodecError> {
 /// The end of a vector. Postcard's own flavours take the vector by value, or its bytes one by one.
 struct PostcardFlavor<'a> {
     out: &'a mut Vec<u8>,
-    /// Where the next byte goes: behind it are zeros, to be written over.
+    /// The index of the next byte; from there on are zeros, to be overwritten.
     end: usize,
 }
 
@@ -228,7 +228,7 @@ impl<'a> PostcardFlavor<'a> {
         Self { out, end }
     }
 
-    /// Makes room for so many bytes, and for some more.
+    /// Makes room for so many bytes and some more.
     fn grow(&mut self, bytes: usize) {
         self.out.resize(self.end + bytes + Self::ROOM, 0);
     }

@@ -6,16 +6,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::slack::{ROOM, Slack, give_back};
-use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Step, Wire};
+use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Limits, Postcard, Step, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
-/// Turns the bytes that arrive into values.
+/// Decodes values from the bytes that arrive.
 ///
-/// It does no I/O: read into [`spare`](Self::spare), tell how much was [`filled`](Self::filled),
-/// [`step`](Self::step) to the next whole message, and take its value with
+/// It does no I/O: read into [`spare`](Self::spare), report how much was [`filled`](Self::filled),
+/// [`step`](Self::step) to the next whole message, and decode its value with
 /// [`message`](Self::message). The bytes may arrive in pieces of any size.
 ///
-/// Its memory grows with what has arrived, and never because a length was announced.
+/// Its memory grows with the bytes that have arrived, never with an announced length.
 ///
 /// ```
 /// use std::io::Read;
@@ -40,13 +40,14 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 /// assert!(receive(&mut decoder, &mut input).is_err_and(|error| error.is_disconnected()));
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias("mock", "sans-io"))]
 pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
-    /// Its length is the room there is; what lies outside `start..end` means nothing.
+    /// Its length is the capacity; only `start..end` has meaning.
     buffer: Vec<u8>,
     /// Where the current frame begins, or the next one while there is none. `start <= end`.
     start: usize,
-    /// Where what has arrived ends. `end <= buffer.len()`.
+    /// Where the arrived bytes end. `end <= buffer.len()`.
     end: usize,
     /// The bytes of the current frame, which lie wholly in `start..end`; 0 while there is none.
     frame: usize,
@@ -54,24 +55,24 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     payload: Range<usize>,
     /// Whether the current message is in the framing instead.
     assembled: bool,
-    /// How many bytes the unfinished frame at `start` has at least, as it said itself; 0 where that is not known. A
-    /// hint: it bounds how far the buffer grows, and never makes it grow.
+    /// The announced minimum length of the unfinished frame at `start`; 0 if unknown. A hint: it bounds how far the
+    /// buffer grows, and never makes it grow.
     total: usize,
-    /// What the framing said last of how long a frame is, whether that is believed or not.
+    /// The last length of a frame that the framing announced, believed or not.
     announced: usize,
-    /// How many bytes of the unfinished frame the framing need not look at again.
+    /// How many bytes of the unfinished frame the framing has searched already.
     scanned: usize,
-    /// Whether the current message, if there is one, is what was left at the end of the stream.
+    /// Whether the current message, if any, is the rest at the end of the stream.
     at_end: bool,
     /// Whether the place in the stream is lost.
     poisoned: bool,
-    /// Whether a goodbye came last.
+    /// Whether a goodbye was the last frame.
     finished: bool,
     slack: Slack,
 }
 
 impl<F, C> Decoder<F, C> {
-    /// The wire that this decoder speaks.
+    /// The wire of this decoder.
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, Decoder, Wire};
@@ -84,9 +85,9 @@ impl<F, C> Decoder<F, C> {
         &self.wire
     }
 
-    /// Room for what arrives next: never empty, and normally 64 KiB.
+    /// The room for the next bytes: never empty, and normally 64 KiB.
     ///
-    /// The current message stays as it is.
+    /// The current message stays valid.
     ///
     /// ```
     /// use std::io::Read;
@@ -102,10 +103,10 @@ impl<F, C> Decoder<F, C> {
     pub fn spare(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = self.wanted();
-        // Of a long frame whose end is not in sight, nobody knows that it needs little: only that it needs much.
+        // Of a long frame without an end in sight it is known only that it needs much.
         let counts = self.scanned < ROOM || held > self.buffer.len() / 4;
         let too_large = counts && self.slack.note(held.max(self.total), self.buffer.len());
-        // What is little beside the room before it is moved there early: in the end much would have to be.
+        // A few bytes move to the front early, into the free room before them: later it would be many.
         let is_far = self.start >= ROOM && held <= self.start / 4;
         if too_large || is_far || self.is_short_of(wanted - held) {
             // Moves the bytes of a frame once at most: from here on it begins at 0.
@@ -123,7 +124,7 @@ impl<F, C> Decoder<F, C> {
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Notes that the first `n` bytes of [`spare`](Self::spare) are filled with what arrived.
+    /// Notes that `n` bytes arrived at the front of [`spare`](Self::spare).
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Wire};
@@ -142,7 +143,7 @@ impl<F, C> Decoder<F, C> {
         self.at_end = false;
     }
 
-    /// What has arrived behind the current message, or behind the last one if there is none.
+    /// The bytes that have arrived behind the current message, or behind the last one if there is none.
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Wire};
@@ -159,8 +160,7 @@ impl<F, C> Decoder<F, C> {
         self.buffer.get(self.start + self.frame..self.end).unwrap_or_default()
     }
 
-    /// Whether the last that came was a goodbye: the other side, or the last one of several, said that
-    /// this was all.
+    /// Whether the last frame was a goodbye: the other side, or the last one of several writers, has finished.
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Encoder, Wire};
@@ -182,13 +182,13 @@ impl<F, C> Decoder<F, C> {
         self.finished
     }
 
-    /// Whether the room is less than half of what it is to be: so it grows by a third at least, and
+    /// Whether the room is less than half of what it should be. So it grows by a third at least, and
     /// small pieces do not move or allocate each time.
     fn is_short_of(&self, room: usize) -> bool {
         self.buffer.len() - self.end < room.div_ceil(2)
     }
 
-    /// How many bytes the buffer is to have from `start` on: more than it holds.
+    /// The target size of the buffer from `start` on: more than it holds.
     fn wanted(&self) -> usize {
         let arrived = self.end - self.start - self.frame;
         let most = arrived.saturating_mul(2).max(ROOM);
@@ -197,7 +197,7 @@ impl<F, C> Decoder<F, C> {
 }
 
 impl<F: Framing, C: Codec> Decoder<F, C> {
-    /// A decoder to which nothing has arrived.
+    /// A decoder without any bytes.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Decoder, Plain, Wire};
@@ -208,8 +208,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        wire.framing.introduce(wire.codec.name());
-        // It may be a clone of one to which something has arrived.
+        wire.framing.configure(&Limits::new().codec(wire.codec.name()));
+        // The framing may be a clone of one that has seen bytes.
         wire.framing.reset();
         Self {
             wire,
@@ -229,16 +229,16 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         }
     }
 
-    /// What it means that the stream ended here: the error that the receiver is to return.
+    /// The error for a receiver whose stream has ended here.
     ///
     /// Between two messages, the regular end, it is [`Finished`](crate::ErrorKind::Finished) after a goodbye,
-    /// and [`Disconnected`](crate::ErrorKind::Disconnected) without one. It is
-    /// [`Truncated`](crate::ErrorKind::Truncated) inside a message, and
-    /// [`Poisoned`](crate::ErrorKind::Poisoned) where the place in the stream was lost before. Step past all
-    /// whole messages first, and [to what the end makes one](Self::step_at_end).
+    /// and [`Disconnected`](crate::ErrorKind::Disconnected) without one. Inside a message it is
+    /// [`Truncated`](crate::ErrorKind::Truncated), and after an error that lost the place in the stream
+    /// [`Poisoned`](crate::ErrorKind::Poisoned). Step past all whole messages first, and past
+    /// [the last one without an end](Self::step_at_end).
     ///
-    /// On a wire of many writers it is [`MessageLost`](crate::ErrorKind::MessageLost) first, once for each message that the
-    /// end leaves unfinished: call this again after such an error.
+    /// On a multi-writer wire it is [`MessageLost`](crate::ErrorKind::MessageLost) first, once for each unfinished message:
+    /// call this again after such an error.
     ///
     /// ```
     /// use typed_pipe::ErrorKind;
@@ -266,9 +266,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         Error::new(Operation::Receive, cause)
     }
 
-    /// Forgets all that has arrived, and every error: a new stream begins here.
+    /// Forgets all bytes and errors, for a new stream that begins here.
     ///
-    /// That is so where the last writer of a FIFO has left, and the next one is awaited.
+    /// Call it when the last writer of a FIFO has left and the receiver waits for the next one.
     ///
     /// ```
     /// use typed_pipe::ErrorKind;
@@ -290,9 +290,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         self.wire.framing.reset();
     }
 
-    /// Leaves the current message and goes to the next whole one, and says whether it is there.
+    /// Goes to the next whole message, and returns whether there is one.
     ///
-    /// Where it is not, more bytes must arrive.
+    /// If not, more bytes must arrive.
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Wire};
@@ -310,25 +310,25 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) and [`TooLarge`](crate::ErrorKind::TooLarge) where the
-    /// bytes are no frames of this wire. The place in the stream is lost with that: every later call
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) and [`TooLarge`](crate::ErrorKind::TooLarge) if the
+    /// bytes are no frames of this wire. The place in the stream is lost: every later call
     /// fails with [`Poisoned`](crate::ErrorKind::Poisoned).
     ///
-    /// On a wire of many writers also [`MessageLost`](crate::ErrorKind::MessageLost),
-    /// [`Mismatch`](crate::ErrorKind::Mismatch), and `TooLarge`, about one message or one writer: the decoder
-    /// stays usable then, and such errors are not [fatal](Error::is_fatal).
+    /// On a multi-writer wire also [`MessageLost`](crate::ErrorKind::MessageLost),
+    /// [`Mismatch`](crate::ErrorKind::Mismatch), and `TooLarge`, of one message or one writer: the decoder
+    /// stays usable, and such errors are not [fatal](Error::is_fatal).
     #[inline]
     pub fn step(&mut self) -> Result<bool, Error> {
         self.go_on(false)
     }
 
-    /// Goes to the next whole message where nothing more will arrive, and says whether it is there.
+    /// Goes to the next whole message after the end of the stream, and returns whether there is one.
     ///
-    /// It is [`step`](Self::step), and then the message that the end of the stream makes of what is left, if it does: a
-    /// last line without a line feed is one, see [`Lines`](super::foreign::Lines). Where such a message does not decode,
-    /// it was cut off, unless the codec tells of another cause: the error of [`message`](Self::message) is
+    /// It is [`step`](Self::step), and then the last message that only the end of the stream completes, such as a
+    /// last line without a line feed: see [`Lines`](super::foreign::Lines). If such a message does not decode,
+    /// it was cut off, unless the codec names another cause: the error of [`message`](Self::message) is
     /// [`Truncated`](crate::ErrorKind::Truncated) then.
-    /// Without a further message, [`end`](Self::end) says what the end means.
+    /// After the last message, [`end`](Self::end) returns the error of the end.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -367,9 +367,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         })
     }
 
-    /// The value of the current message: the one that the last [`step`](Self::step) found.
+    /// Decodes the current message, which the last [`step`](Self::step) found.
     ///
-    /// It can be called again, and reads the same message.
+    /// Another call decodes the same message again.
     ///
     /// ```
     /// use typed_pipe::ErrorKind;
@@ -386,14 +386,14 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`Decode`](crate::ErrorKind::Decode) where the bytes of the message are no `T`, or where there
-    /// is no current message. The decoder stays usable, and the next message can be stepped to.
+    /// [`Decode`](crate::ErrorKind::Decode) if the bytes of the message are no `T`, or if there
+    /// is no current message. The decoder stays usable for the next message.
     #[inline(always)]
     pub fn message<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         self.decoded()
     }
 
-    /// The value of the current message, which may borrow from this decoder.
+    /// Decodes the current message as a value that may borrow from this decoder.
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Wire};
@@ -422,8 +422,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         self.wire.codec.decode(self.bytes()?).map_err(|error| self.undecodable(error))
     }
 
-    /// The bytes of the current message, whatever they mean: what [`Encoder::stage_bytes`](super::Encoder::stage_bytes)
-    /// was given on the other side.
+    /// The payload of the current message, such as [`Encoder::stage_bytes`](super::Encoder::stage_bytes) sends.
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Wire};
@@ -439,13 +438,13 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`Decode`](crate::ErrorKind::Decode) where there is no current message.
+    /// [`Decode`](crate::ErrorKind::Decode) if there is no current message.
     #[inline]
     pub fn bytes(&self) -> Result<&[u8], Error> {
         self.payload().ok_or_else(nothing_there)
     }
 
-    /// What it means that the current message does not decode.
+    /// The error for a current message that does not decode.
     #[cold]
     fn undecodable(&self, error: CodecError) -> Error {
         if self.at_end && may_be_cut_off(&error) {
@@ -486,8 +485,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             };
             match step {
                 Step::More { total } => {
-                    // A framing that says another thing each time is guessing: it is not let down to reads of single
-                    // bytes by that.
+                    // A framing that announces another length each time is guessing: its hints do not shrink the
+                    // reads to single bytes.
                     let guessed = mem::replace(&mut self.announced, total) != total;
                     self.total = if guessed && arrived > ROOM { 0 } else { total };
                     return Ok(false);
@@ -520,7 +519,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 }
                 Step::Lost { bytes, error } if bytes <= arrived => {
                     if matches!(*error, FrameError::Base64 { .. }) {
-                        // A line that can be read back, as one that the codec cannot decode.
+                        // A whole line, though the codec cannot decode it.
                         (self.frame, self.payload, self.assembled) = (bytes, 0..bytes, false);
                     } else {
                         self.start += bytes;
@@ -534,7 +533,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     }
 }
 
-// Out of the way of what goes well, where each of the layers above would drop and move these errors too.
+// Out of line: inlined, each of the layers above would drop and move these errors on the path without errors.
 
 #[cold]
 fn undecodable(error: CodecError) -> Error {
@@ -902,7 +901,7 @@ mod tests {
         }
     }
 
-    /// A framing that answers as it is told to.
+    /// A framing with prepared answers.
     struct Told(Step);
 
     impl Framing for Told {

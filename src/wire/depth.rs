@@ -10,13 +10,13 @@ use crate::error::CodecError;
 
 /// A codec that refuses values nested more than `DEPTH` levels deep.
 ///
-/// Postcard and bincode follow a nested value as deep as the bytes say. Where the type is recursive
-/// (`enum List { End, Next(Box<List>) }`), a message of some kilobytes can overflow the stack with
-/// that, which ends the process and cannot be caught. Put this around the codec where the peer is not
+/// Postcard and bincode follow a nested value as deep as the bytes say. With a recursive type
+/// (`enum List { End, Next(Box<List>) }`), a message of some kilobytes can overflow the stack,
+/// which ends the process and cannot be caught. Wrap the codec in this type if the peer is not
 /// trusted.
 ///
-/// A level is a sequence, tuple, struct or map, the `Some` of an option, a newtype, and an enum
-/// variant with fields. What holds no other value is none.
+/// Each sequence, tuple, struct, map, `Some`, newtype and enum variant with fields is a level. A value that holds no
+/// other value is none.
 ///
 /// Encoding is not limited: the value is the caller's own.
 ///
@@ -61,7 +61,7 @@ impl<C> DepthLimit<C> {
 }
 
 impl<C, const DEPTH: usize> DepthLimit<C, DEPTH> {
-    /// Sets another number of levels.
+    /// Sets the number of levels.
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, DepthLimit, Postcard};
@@ -76,7 +76,7 @@ impl<C, const DEPTH: usize> DepthLimit<C, DEPTH> {
         DepthLimit { codec: self.codec }
     }
 
-    /// The codec within.
+    /// The inner codec.
     ///
     /// ```
     /// use typed_pipe::wire::{Codec, DepthLimit, Postcard};
@@ -122,13 +122,13 @@ impl<C: Codec, const DEPTH: usize> Codec for DepthLimit<C, DEPTH> {
 impl<C: BorrowingCodec, const DEPTH: usize> BorrowingCodec for DepthLimit<C, DEPTH> {}
 
 thread_local! {
-    /// Whether a level was refused. It goes past the codec, whose own error would lose it, and a
-    /// `Deserialize` has no other way out.
+    /// Whether a level was refused. A `Deserialize` can report that only by the codec's own error, which would lose
+    /// it, so it bypasses the codec.
     #[allow(clippy::missing_const_for_thread_local, reason = "it is; not seen on some systems")]
     static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A value that is read with `DEPTH` levels to go.
+/// A value to read with at most `DEPTH` levels.
 struct Limited<T, const DEPTH: usize>(T);
 
 impl<'de, T: Deserialize<'de>, const DEPTH: usize> Deserialize<'de> for Limited<T, DEPTH> {
@@ -137,7 +137,7 @@ impl<'de, T: Deserialize<'de>, const DEPTH: usize> Deserialize<'de> for Limited<
     }
 }
 
-/// Any of serde's parties to a deserialization, with `left` levels to go.
+/// Wraps a party of serde's to a deserialization, with `left` levels to go.
 struct Nested<X> {
     inner: X,
     left: usize,
@@ -161,7 +161,7 @@ impl<X> Nested<X> {
     }
 }
 
-/// Hands on to the inner deserializer, and keeps the limit around the visitor.
+/// Forwards to the inner deserializer, and keeps the limit around the visitor.
 macro_rules! deserialize {
     ($($method:ident($($name:ident: $type:ty),*);)*) => {$(
         fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value, D::Error> {
@@ -213,7 +213,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Nested<D> {
     }
 }
 
-/// Hands a value that holds no other one on to the inner visitor.
+/// Forwards a value that holds no other one to the inner visitor.
 macro_rules! visit {
     ($($method:ident($type:ty);)*) => {$(
         fn $method<E: de::Error>(self, value: $type) -> Result<V::Value, E> {

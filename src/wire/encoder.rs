@@ -3,13 +3,13 @@ use std::fmt;
 use serde::Serialize;
 
 use super::slack::{ROOM, Slack, give_back};
-use super::{Codec, Framing, LengthPrefixed, Postcard, Wire};
+use super::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
-/// Turns values into the bytes to write, and keeps those that are not written yet.
+/// Encodes values as frames, and keeps the bytes that are not written yet.
 ///
-/// It does no I/O: stage a value, write [`pending`](Self::pending), and tell how much of it was taken,
-/// until nothing is [`staged`](Self::staged).
+/// It does no I/O: stage a value, write [`pending`](Self::pending), and [`advance`](Self::advance) by what was
+/// written, until nothing is [`staged`](Self::staged).
 ///
 /// ```
 /// use std::io::Write;
@@ -25,6 +25,7 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 /// assert_eq!(out, b"\0\0\0\x03\x02hi");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("mock", "sans-io"))]
 pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Whole frames; behind `committed`, what a `Serialize` left that panicked.
@@ -51,7 +52,7 @@ enum LastFrame {
 }
 
 impl<F, C> Encoder<F, C> {
-    /// The wire that this encoder speaks.
+    /// The wire of this encoder.
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Encoder, Wire};
@@ -65,7 +66,7 @@ impl<F, C> Encoder<F, C> {
         &self.wire
     }
 
-    /// How many bytes are staged and not written.
+    /// The number of bytes that are staged and not written.
     ///
     /// ```
     /// use typed_pipe::wire::{Encoder, Wire};
@@ -83,7 +84,8 @@ impl<F, C> Encoder<F, C> {
         self.committed - self.sent
     }
 
-    /// Drops the rest of what is written in part: for a reader who has not read what went before, it begins nowhere.
+    /// Drops the rest of a partial write, which means nothing to a new reader.
+    ///
     /// The last message stays, if nothing of it is written.
     pub(crate) fn cut(&mut self) {
         if self.begun {
@@ -96,7 +98,7 @@ impl<F, C> Encoder<F, C> {
         }
     }
 
-    /// Drops what is behind `committed`, and the rest with it where all of it was sent.
+    /// Drops the bytes behind `committed`, and all bytes if everything staged was sent.
     fn clear_uncommitted(&mut self) {
         if self.sent == self.committed {
             (self.sent, self.last, self.committed) = (0, LastFrame::Begun, 0);
@@ -104,7 +106,7 @@ impl<F, C> Encoder<F, C> {
         self.buffer.truncate(self.committed);
     }
 
-    /// Drops the bytes that were sent, once they are most of the buffer: each byte moves once at most.
+    /// Drops the sent bytes, once they are most of the buffer: each byte moves at most once.
     fn compact(&mut self) {
         if self.sent >= ROOM && self.sent >= self.committed - self.sent {
             self.buffer.drain(..self.sent.min(self.buffer.len()));
@@ -128,7 +130,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        wire.framing.introduce(wire.codec.name());
+        wire.framing.configure(&Limits::new().codec(wire.codec.name()));
         Self {
             wire,
             buffer: Vec::new(),
@@ -141,15 +143,15 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         }
     }
 
-    /// Tells the framing how many bytes one write puts into the pipe unmixed with those of other writers.
+    /// Sets how many bytes of one write the system never mixes with those of other writers.
     ///
-    /// That is the `PIPE_BUF` of the system for a FIFO. [`MultiWriter`](super::MultiWriter) heeds it.
+    /// For a FIFO that is the `PIPE_BUF` of the system. [`MultiWriter`](super::MultiWriter) uses it.
     ///
     /// ```
     /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
     ///
     /// let mut encoder = Encoder::new(Wire::default().with_framing(MultiWriter::default()));
-    /// encoder.unmixed(4096); // over a FIFO of Linux
+    /// encoder.atomic_write(4096); // over a FIFO of Linux
     /// encoder.stage_bytes(&[7; 10_000])?;
     /// let mut longest = 0;
     /// while encoder.staged() > 0 {
@@ -160,13 +162,13 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// assert_eq!(longest, 4096); // 512 if it is not told
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn unmixed(&mut self, bytes: usize) {
-        self.wire.framing.unmixed(bytes);
+    pub fn atomic_write(&mut self, bytes: usize) {
+        self.wire.framing.configure(&Limits::new().atomic_write(bytes));
     }
 
-    /// What the next single write is to be given.
+    /// The bytes for the next single write.
     ///
-    /// It is all that is staged, unless the framing wants smaller writes; and it is not empty while
+    /// They are all that is staged, unless the framing wants smaller writes, and never empty while
     /// something is staged.
     ///
     /// ```
@@ -189,7 +191,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         staged.get(..next).unwrap_or(staged)
     }
 
-    /// What the next single write is to be given, if the message staged last may as well wait.
+    /// The bytes for the next single write, without the message staged last if it can wait.
     pub(crate) fn pending_but_last(&self) -> &[u8] {
         let pending = self.pending();
         match self.last {
@@ -223,7 +225,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         match self.last {
             LastFrame::Whole { at } if self.sent > at => self.last = LastFrame::Begun,
             LastFrame::Whole { at } if self.sent == at => {
-                // What is left begins with a frame, and may as well go with others.
+                // The rest begins with a frame, and can go with others.
                 (self.rest, self.begun) = (0, false);
             }
             LastFrame::Whole { .. } | LastFrame::Begun => {}
@@ -238,10 +240,10 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         }
     }
 
-    /// Takes the last staged message back, and says whether it could.
+    /// Withdraws the message staged last, and returns whether it could.
     ///
-    /// It can while nothing of that message was advanced over. Only the last one can be taken back: a
-    /// second call does nothing.
+    /// It can until [`advance`](Self::advance) has passed the first byte of that message. Only the last message can be
+    /// withdrawn: a second call does nothing.
     ///
     /// ```
     /// use typed_pipe::wire::{Encoder, Wire};
@@ -264,7 +266,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         true
     }
 
-    /// Appends the frame of `value` to what is pending.
+    /// Encodes `value`, and appends its frame to the pending bytes.
     ///
     /// ```
     /// use typed_pipe::ErrorKind;
@@ -280,17 +282,17 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`Encode`](crate::ErrorKind::Encode) where the codec cannot write the value, and
-    /// [`TooLarge`](crate::ErrorKind::TooLarge) where its message is larger than the limit. Nothing
-    /// was staged then, what is pending is as it was, and the next value can be staged. The same holds
+    /// [`Encode`](crate::ErrorKind::Encode) if the codec cannot write the value, and
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) if its message is larger than the limit. Nothing
+    /// was staged then, the pending bytes are as before, and the next value can be staged. The same holds
     /// after a panic in the value's `Serialize`.
     pub fn stage<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         self.stage_with(|codec, out| codec.encode(value, out))
     }
 
-    /// Appends a frame of which these bytes are the whole payload: no codec has a part in it.
+    /// Appends a frame with these bytes as its payload, without the codec.
     ///
-    /// The other side gets them from [`Decoder::bytes`](super::Decoder::bytes).
+    /// The other side reads them with [`Decoder::bytes`](super::Decoder::bytes).
     ///
     /// ```
     /// use typed_pipe::wire::{Encoder, Wire};
@@ -320,7 +322,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.finish(encoded)
     }
 
-    /// Begins a frame behind what is staged. What is begun is dropped, if no `finish` follows.
+    /// Begins a frame behind the staged bytes. Without a `finish`, it is dropped.
     fn begin(&mut self) {
         self.clear_uncommitted();
         self.compact();
@@ -342,24 +344,24 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         }
     }
 
-    /// All that is in the buffer is staged, and its last frame begins here.
+    /// Stages all bytes in the buffer, whose last frame begins at `at`.
     fn commit(&mut self, at: usize) {
         self.committed = self.buffer.len();
-        // A frame without bytes is none that could be taken back.
+        // A frame without bytes cannot be withdrawn.
         self.last = if at < self.committed { LastFrame::Whole { at } } else { LastFrame::Begun };
     }
 
     fn complete(&mut self) -> Result<(), Cause> {
         self.wire.framing.finish(&mut self.buffer, self.committed)?;
         if self.buffer.len() < self.committed {
-            // A codec or framing of the caller's own has taken what is not its own.
+            // A codec or framing outside of this crate has removed bytes of other frames.
             self.wire.framing.withdrawn();
             return Err(FrameError::OutOfBounds.into());
         }
         Ok(())
     }
 
-    /// Makes room behind what is staged for a message of `len` bytes, which nothing else may be staged before.
+    /// Makes room behind the staged bytes for a message of `len` bytes. No other message may be staged before it.
     pub(crate) fn lend(&mut self, len: usize) -> Result<(), Error> {
         let (size, limit) =
             (u64::try_from(len).unwrap_or(u64::MAX), self.wire.framing.max_payload());
@@ -374,24 +376,24 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         Ok(())
     }
 
-    /// The room that was made: `len` bytes at the end.
+    /// The reserved room: `len` bytes at the end.
     pub(crate) fn lent(&self, len: usize) -> &[u8] {
         let start = self.buffer.len().saturating_sub(len).max(self.committed);
         self.buffer.get(start..).unwrap_or_default()
     }
 
-    /// The same, to be filled.
+    /// The reserved room, mutable.
     pub(crate) fn lent_mut(&mut self, len: usize) -> &mut [u8] {
         let start = self.buffer.len().saturating_sub(len).max(self.committed);
         self.buffer.get_mut(start..).unwrap_or_default()
     }
 
-    /// Stages the message whose room was made and filled.
+    /// Stages the message in the reserved room.
     pub(crate) fn stage_lent(&mut self) -> Result<(), Error> {
         self.finish(Ok(()))
     }
 
-    /// The header of a payload of `len` bytes, where header and payload are the whole frame. It is not staged.
+    /// The header of a payload of `len` bytes, if header and payload are the whole frame. It is not staged.
     pub(crate) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
         self.clear_uncommitted();
         let whole = self.wire.framing.header(len, &mut self.buffer);
@@ -405,7 +407,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
 
     /// Appends the first part of a frame as it is.
     ///
-    /// What was appended of a frame can be withdrawn together, while nothing of it was written.
+    /// All parts of a frame can be withdrawn together until a byte of it is written.
     pub(crate) fn stage_first_part(&mut self, part: &[u8]) {
         self.clear_uncommitted();
         self.compact();
@@ -413,7 +415,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.commit(self.committed);
     }
 
-    /// Appends a part of the frame whose first one was staged, or written, before.
+    /// Appends a further part of the frame whose first part was staged or written before.
     pub(crate) fn stage_next_part(&mut self, part: &[u8]) {
         self.clear_uncommitted();
         self.compact();
@@ -422,9 +424,9 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         self.begun |= matches!(self.last, LastFrame::Begun);
     }
 
-    /// Appends the mark that says "this was all", and says whether the wire has one.
+    /// Appends the goodbye, and returns whether the wire has one.
     ///
-    /// It cannot be withdrawn. A message that is staged after it is a message as before.
+    /// A goodbye cannot be withdrawn. Messages may still be staged after it.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -465,7 +467,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The headers of this crate are shorter. A longer one makes no frame that is sent from where it is.
+    /// The headers of this crate are shorter. With a longer one, the payload is copied into the frame.
     const MAX_PREFIX: usize = 16;
 
     fn of(header: &[u8]) -> Option<Self> {

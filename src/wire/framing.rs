@@ -2,13 +2,13 @@ use std::ops::Range;
 
 use crate::error::FrameError;
 
-/// Where one message ends in a stream of bytes, and the next begins.
+/// Marks where one message ends in a stream of bytes and the next begins.
 ///
-/// This trait is open. A framing is a pure function of the bytes, with what little state it needs: the
-/// [`Encoder`](super::Encoder) and the [`Decoder`](super::Decoder) have the buffers, and no framing
+/// Any crate may implement this trait. A framing is a function of the bytes with little state: the
+/// [`Encoder`](super::Encoder) and the [`Decoder`](super::Decoder) own the buffers, and no framing
 /// does I/O.
 ///
-/// Lines, as many programs speak them:
+/// A framing of lines:
 ///
 /// ```
 /// use typed_pipe::FrameError;
@@ -37,11 +37,11 @@ use crate::error::FrameError;
 /// assert_eq!(Lines.scan(&mut b"123\n4".to_owned(), 2)?, Step::Message { payload: 0..3, frame: 4 });
 /// # Ok::<(), FrameError>(())
 /// ```
+#[doc(alias("delimiter", "length prefix"))]
 pub trait Framing {
     /// The name of the format: short, in lower case, and the same on both sides.
     ///
-    /// The [handshake](crate::HandshakeState) of a connection compares it. A framing that has none agrees with any other
-    /// that has none.
+    /// The [handshake](crate::Handshake) of a connection compares it. Two framings without a name agree.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Framing, LengthPrefixed};
@@ -53,7 +53,7 @@ pub trait Framing {
         ""
     }
 
-    /// The most bytes that a payload may have: 2<sup>64</sup> - 1 where nothing limits it.
+    /// The largest payload in bytes: 2<sup>64</sup> - 1 without a limit.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, LengthPrefixed};
@@ -67,25 +67,43 @@ pub trait Framing {
         u64::MAX
     }
 
-    /// Learns that the other side takes payloads of so many bytes at most.
+    /// Learns what the channel knows of its codec, of the other side and of the pipe.
+    ///
+    /// It is called whenever more becomes known, and what a call leaves open stays as it is: an
+    /// [`Encoder`](super::Encoder) and a [`Decoder`](super::Decoder) name their codec when they are made, a
+    /// [handshake](crate::Handshake) tells the limit of the other side, and the end of a pipe how much it writes at once.
     ///
     /// ```
-    /// use typed_pipe::wire::{Framing, LengthPrefixed};
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, Limits};
     ///
     /// let mut framing = LengthPrefixed::default().limit(4096);
-    /// framing.lower_max_payload(1024);
+    /// framing.configure(&Limits::new().max_payload(1024));
     /// assert_eq!(framing.max_payload(), 1024);
-    /// framing.lower_max_payload(1 << 20); // it is never raised
+    /// framing.configure(&Limits::new().max_payload(1 << 20)); // it is never raised
     /// assert_eq!(framing.max_payload(), 1024);
     /// ```
-    fn lower_max_payload(&mut self, bytes: u64) {
-        let _ = bytes;
+    ///
+    /// Many writers on one pipe name their codec, and put no more into one write than the pipe keeps together:
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, Limits, MultiWriter};
+    ///
+    /// let (mut framing, mut pending) = (MultiWriter::default(), Vec::new());
+    /// framing.configure(&Limits::new().codec("postcard").atomic_write(4096));
+    /// framing.begin(&mut pending);
+    /// pending.extend_from_slice(&[7; 1000]);
+    /// framing.finish(&mut pending, 0)?;
+    /// assert_eq!(framing.next_write(&pending), pending.len()); // 512 bytes at most, if it is not told
+    /// # Ok::<(), typed_pipe::FrameError>(())
+    /// ```
+    fn configure(&mut self, limits: &Limits<'_>) {
+        let _ = limits;
     }
 
     /// Begins a frame at the end of `out`: writes its header, or leaves room for it.
     ///
-    /// The codec appends the payload. Where it fails, the frame is dropped, and the next call is
-    /// `begin` again, without a `finish` between them.
+    /// The codec appends the payload. If it fails, the encoder drops the frame, and calls `begin` again
+    /// without a `finish` between.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, LengthPrefixed};
@@ -96,7 +114,7 @@ pub trait Framing {
     /// ```
     fn begin(&mut self, out: &mut Vec<u8>);
 
-    /// Completes the frame `out[start..]`, which is what `begin` wrote and the payload after it.
+    /// Completes the frame `out[start..]`, which `begin` began and the codec filled.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, LengthPrefixed};
@@ -113,15 +131,14 @@ pub trait Framing {
     ///
     /// # Errors
     ///
-    /// [`FrameError::TooLarge`] where the payload is larger than this framing can or may carry. The
-    /// frame is dropped then.
+    /// [`FrameError::TooLarge`] for a payload over the limit. The encoder drops the frame then.
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError>;
 
-    /// Appends the header of a payload of `len` bytes, where header and payload are the whole frame, and says
-    /// whether that is so.
+    /// Appends the header of a payload of `len` bytes, if header and payload are the whole frame; returns whether
+    /// they are.
     ///
-    /// It lets large payloads of bytes be sent from where they are. A framing that must see the payload, or writes
-    /// something behind it, keeps to what is here: `begin` and `finish` do it then.
+    /// The encoder can then send a large payload without copying it. A framing that must see the payload, or
+    /// writes a trailer, keeps this default: `begin` and `finish` make its frames.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Framing, LengthPrefixed};
@@ -141,13 +158,13 @@ pub trait Framing {
         Ok(false)
     }
 
-    /// Looks at all that has arrived and was not taken yet, and finds the first frame in it.
+    /// Finds the first frame in the bytes that have arrived and are not consumed yet.
     ///
-    /// `bytes` begins where a frame begins and is never empty. `scanned` is what the last scan of this frame gave in
-    /// its [`Step::NoEnd`], and 0 for a new frame: a framing that looks for the end of a frame begins there. It is
+    /// `bytes` begins where a frame begins and is never empty. `scanned` is what the last scan of this frame returned
+    /// in its [`Step::NoEnd`], and 0 for a new frame: a search for the end of the frame begins there. It is
     /// never more than `bytes.len()`.
     ///
-    /// A framing whose payload is written in other characters may decode it in place, within the frame that it then
+    /// A framing with an encoded payload, such as base64, may decode it in place, within the frame that it
     /// returns as a message.
     ///
     /// ```
@@ -165,15 +182,15 @@ pub trait Framing {
     ///
     /// # Errors
     ///
-    /// A [`FrameError`] where the bytes cannot be frames. The place in the stream is lost then, and
-    /// `scan` is not called again.
+    /// A [`FrameError`] for bytes that cannot be frames. The place in the stream is lost then: the decoder
+    /// does not call `scan` again.
     fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError>;
 
-    /// Looks at what is left when the stream has ended, and says whether that is a frame as it is.
+    /// Decides whether the bytes left at the end of the stream are a frame.
     ///
-    /// The last [`scan`](Self::scan) has found no frame in these bytes. A framing whose frames carry their length, or
-    /// must be ended, keeps to what is here: what is left is a message that was cut off. A message that is found here
-    /// and does not decode is taken for one that was cut off as well, unless the codec tells of another cause.
+    /// The last [`scan`](Self::scan) found no frame in these bytes. A framing whose frames carry their length, or
+    /// need an end mark, keeps this default: the rest is a truncated message. A message found here that does not
+    /// decode counts as truncated as well.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -194,7 +211,7 @@ pub trait Framing {
         Ok(Step::NoEnd { scanned: 0 })
     }
 
-    /// The message that the last [`Step::Assembled`] told of. It stays until the next `scan`.
+    /// The message of the last [`Step::Assembled`], valid until the next `scan`.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, MultiWriter, Step};
@@ -215,9 +232,9 @@ pub trait Framing {
         &[]
     }
 
-    /// Appends the mark that says "this was all", and says whether this format has one.
+    /// Appends the goodbye, and returns whether this format has one.
     ///
-    /// What it appends is a frame of its own. It is not followed by a `finish`.
+    /// The goodbye is a frame of its own. No `finish` follows it.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -234,10 +251,10 @@ pub trait Framing {
         false
     }
 
-    /// How many of the pending bytes go into one write: all of them, unless the format says more.
+    /// The number of pending bytes for one write: by default all of them.
     ///
-    /// `pending` begins where a frame begins, or a part of one that is written by itself, and is not
-    /// empty. What is left of a write that was taken in part is written before this is asked again.
+    /// `pending` begins where a frame begins, or a part of one that goes out with a write of its own, and is not
+    /// empty. The encoder completes a partial write before it calls this again.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, LengthPrefixed, MultiWriter};
@@ -256,7 +273,7 @@ pub trait Framing {
         pending.len()
     }
 
-    /// Learns that the frame finished last was taken back, with nothing of it written.
+    /// Called when the encoder withdraws the frame finished last, of which nothing was written.
     ///
     /// ```
     /// use typed_pipe::FrameError;
@@ -271,62 +288,17 @@ pub trait Framing {
     ///
     /// let mut writer = MultiWriter::default();
     /// let first = frame(&mut writer)?;
-    /// writer.withdrawn(); // its numbers are given to the next one
+    /// writer.withdrawn(); // the next frame gets its numbers
     /// assert_eq!(frame(&mut writer)?, first);
     /// assert_ne!(frame(&mut writer)?, first);
     /// # Ok::<(), FrameError>(())
     /// ```
     fn withdrawn(&mut self) {}
 
-    /// Learns the [name](super::Codec::name) of the codec that it carries the messages of.
+    /// Abandons one message that has arrived in part when the stream has ended, and returns its loss.
     ///
-    /// The [`Encoder`](super::Encoder) and the [`Decoder`](super::Decoder) tell it when they are made.
-    ///
-    /// ```
-    /// use typed_pipe::FrameError;
-    /// use typed_pipe::wire::{Framing, MultiWriter, Step};
-    ///
-    /// let (mut writer, mut bytes) = (MultiWriter::default(), Vec::new());
-    /// writer.introduce("json");
-    /// writer.begin(&mut bytes);
-    /// bytes.push(b'7');
-    /// writer.finish(&mut bytes, 0)?;
-    ///
-    /// let mut reader = MultiWriter::default();
-    /// reader.introduce("postcard");
-    /// assert!(matches!(
-    ///     reader.scan(&mut bytes, 0)?,
-    ///     Step::Lost { error, .. } if matches!(*error, FrameError::Mismatch { .. })
-    /// ));
-    /// # Ok::<(), FrameError>(())
-    /// ```
-    fn introduce(&mut self, codec: &str) {
-        let _ = codec;
-    }
-
-    /// Learns how many bytes one write puts into the pipe without another writer's between them.
-    ///
-    /// The end of a pipe tells it. Over anything else it is not told.
-    ///
-    /// ```
-    /// use typed_pipe::wire::{Framing, MultiWriter};
-    ///
-    /// let (mut framing, mut pending) = (MultiWriter::default(), Vec::new());
-    /// framing.unmixed(4096);
-    /// framing.begin(&mut pending);
-    /// pending.extend_from_slice(&[7; 1000]);
-    /// framing.finish(&mut pending, 0)?;
-    /// assert_eq!(framing.next_write(&pending), pending.len()); // 512 bytes at most, if it is not told
-    /// # Ok::<(), typed_pipe::FrameError>(())
-    /// ```
-    fn unmixed(&mut self, bytes: usize) {
-        let _ = bytes;
-    }
-
-    /// Gives up one message that has arrived in part, because the stream has ended, and says what is lost.
-    ///
-    /// It is called until it returns `None`. What has arrived in part at the end of the bytes is not
-    /// meant: the [`Decoder`](super::Decoder) has those.
+    /// The decoder calls it until it returns `None`. A frame that has arrived in part at the end of the bytes is not
+    /// meant: the [`Decoder`](super::Decoder) has that.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, MultiWriter, Step};
@@ -350,7 +322,7 @@ pub trait Framing {
         None
     }
 
-    /// Forgets all that has arrived: another stream begins.
+    /// Forgets all that has arrived, as a new stream begins.
     ///
     /// ```
     /// use typed_pipe::wire::{Framing, MultiWriter, Step};
@@ -372,7 +344,84 @@ pub trait Framing {
     fn reset(&mut self) {}
 }
 
-/// What [`Framing::scan`] found.
+/// What a framing learns of the channel that it is part of: see [`Framing::configure`].
+///
+/// ```
+/// use typed_pipe::wire::Limits;
+///
+/// let limits = Limits::new().codec("json").max_payload(1 << 20);
+/// assert_eq!((limits.codec, limits.max_payload, limits.atomic_write), (Some("json"), Some(1 << 20), None));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Limits<'a> {
+    /// The [name](super::Codec::name) of the codec whose messages the framing carries.
+    pub codec: Option<&'a str>,
+    /// The largest payload that the other side takes, in bytes.
+    pub max_payload: Option<u64>,
+    /// How many bytes one write puts into the pipe without another writer's between them; `None` over anything else.
+    #[doc(alias = "PIPE_BUF")]
+    pub atomic_write: Option<usize>,
+}
+
+impl<'a> Limits<'a> {
+    /// Limits of which nothing is known.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Framing, LengthPrefixed, Limits};
+    ///
+    /// let mut framing = LengthPrefixed::default();
+    /// framing.configure(&Limits::new());
+    /// assert_eq!(framing.max_payload(), 8 << 20); // as before
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the name of the codec.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Codec, Json, Limits};
+    ///
+    /// assert_eq!(Limits::new().codec(Json.name()).codec, Some("json"));
+    /// ```
+    #[must_use]
+    pub fn codec(mut self, name: &'a str) -> Self {
+        self.codec = Some(name);
+        self
+    }
+
+    /// Sets the largest payload that the other side takes.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{Checked, Framing, Limits};
+    ///
+    /// let mut framing = Checked::default();
+    /// framing.configure(&Limits::new().max_payload(1000));
+    /// assert_eq!(framing.max_payload(), 1000);
+    /// ```
+    #[must_use]
+    pub fn max_payload(mut self, bytes: u64) -> Self {
+        self.max_payload = Some(bytes);
+        self
+    }
+
+    /// Sets how many bytes one write puts into the pipe without another writer's between them.
+    ///
+    /// ```
+    /// use typed_pipe::wire::Limits;
+    ///
+    /// assert_eq!(Limits::new().atomic_write(4096).atomic_write, Some(4096)); // `PIPE_BUF` of Linux
+    /// ```
+    #[must_use]
+    pub fn atomic_write(mut self, bytes: usize) -> Self {
+        self.atomic_write = Some(bytes);
+        self
+    }
+}
+
+/// The result of [`Framing::scan`].
 ///
 /// ```
 /// use typed_pipe::wire::foreign::Lines;
@@ -397,51 +446,51 @@ pub trait Framing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// The frame has not arrived in full, and tells how long it is.
+    /// The frame has not arrived in full, and its length is known.
     More {
-        /// How many bytes it has in all; where its header has not arrived, how many that has at least.
+        /// The length of the whole frame in bytes; before its header has arrived, a lower bound.
         ///
-        /// It bounds what is read ahead for a large frame, and is never allocated because it was
-        /// announced.
+        /// It bounds how far the decoder reads ahead. The decoder never allocates memory for a length that is
+        /// only announced.
         total: usize,
     },
-    /// The end of the frame has not arrived, and how long the frame is cannot be known before.
+    /// The end of the frame has not arrived, and its length is not known before.
     NoEnd {
-        /// How many of the bytes need not be looked at again: the next [`Framing::scan`] is given it.
+        /// The number of bytes already searched: an argument of the next [`Framing::scan`].
         scanned: usize,
     },
-    /// These bytes are taken, and hold no message.
+    /// These bytes hold no message.
     Skip {
         /// How many bytes are taken, at least one.
         bytes: usize,
     },
-    /// A whole message is there.
+    /// A whole message has arrived.
     Message {
-        /// Where its payload lies in the bytes.
+        /// The range of its payload in the bytes.
         payload: Range<usize>,
-        /// How many bytes the whole frame has, from the first byte on.
+        /// The length of the whole frame, from the first byte on.
         frame: usize,
     },
-    /// A whole message is there, whose parts came one by one: it is in [`Framing::assembled`].
+    /// A whole message has arrived in several parts: it is in [`Framing::assembled`].
     Assembled {
-        /// How many bytes are taken, at least one: those of the last part.
+        /// The number of bytes consumed, at least one: those of the last part.
         bytes: usize,
     },
-    /// A message will never be whole. The place in the stream is kept, and the next one can come.
+    /// A message is lost. The place in the stream is kept, and the next message can be received.
     Lost {
-        /// How many bytes are taken. Where it is 0, the same bytes are looked at again.
+        /// The number of bytes consumed. If it is 0, the same bytes are scanned again.
         bytes: usize,
         /// What is lost.
         error: Box<FrameError>,
     },
-    /// The other side, or the last one of several, says that this was all.
+    /// The goodbye of the other side, or of the last one of several writers.
     Goodbye {
         /// How many bytes are taken, at least one.
         bytes: usize,
     },
 }
 
-/// The length of a payload in the bytes that it has on the wire, if it is not larger than the limit.
+/// The length of a payload as its bytes on the wire, if it is within the limit.
 #[inline]
 pub(super) fn ensure_within(len: usize, limit: u32) -> Result<u32, FrameError> {
     match u32::try_from(len) {
@@ -453,12 +502,13 @@ pub(super) fn ensure_within(len: usize, limit: u32) -> Result<u32, FrameError> {
     }
 }
 
-/// A limit that is not above what the other side takes.
-pub(super) fn lowered(limit: u32, bytes: u64) -> u32 {
-    u32::try_from(bytes).map_or(limit, |bytes| bytes.min(limit))
+/// The limit, lowered to what the other side accepts.
+pub(super) fn lowered(limit: u32, limits: &Limits<'_>) -> u32 {
+    let most = limits.max_payload.and_then(|bytes| u32::try_from(bytes).ok());
+    most.map_or(limit, |most| most.min(limit))
 }
 
-/// The frame of a payload, appended to other bytes and cut off again.
+/// The frame of a payload, appended to other bytes and split off again.
 #[cfg(test)]
 pub(super) fn framed(framing: &mut impl Framing, payload: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut out = b"before".to_vec();

@@ -1,15 +1,15 @@
 use super::framing::{ensure_within, lowered};
-use super::{Framing, Step};
+use super::{Framing, Limits, Step};
 use crate::error::FrameError;
 
-/// A `u32` big-endian length, and then as many bytes of payload.
+/// A `u32` big-endian length, then a payload of as many bytes.
 ///
-/// These are the bytes that `tokio_util::codec::LengthDelimitedCodec::new()` speaks. A payload may be
-/// empty. Lengths from `0xFFFF_FF00` up are kept for control words and are never lengths.
+/// The format is that of `tokio_util::codec::LengthDelimitedCodec::new()`. A payload may be
+/// empty. Words from `0xFFFF_FF00` up are reserved for control words and are never lengths.
 ///
-/// One control word there is, `0xFFFF_FF01`: the goodbye, which says that this was all. It is written by
-/// [`Encoder::stage_goodbye`](super::Encoder::stage_goodbye) alone, and a `LengthDelimitedCodec` takes it for the
-/// length of a frame that is too long, and fails; write none to such a peer.
+/// There is one control word, `0xFFFF_FF01`: the goodbye. Only
+/// [`Encoder::stage_goodbye`](super::Encoder::stage_goodbye) writes it. A `LengthDelimitedCodec` reads it as the
+/// length of a frame that is too long, and fails: write none to such a peer.
 ///
 /// The limit on the payload holds in both directions. It is 8 MiB unless set.
 ///
@@ -49,7 +49,7 @@ impl LengthPrefixed {
         self
     }
 
-    /// Leaves room for the header.
+    /// Reserves room for the header.
     #[inline]
     pub(super) fn begin(out: &mut Vec<u8>) {
         out.extend_from_slice(&[0; HEADER]);
@@ -71,7 +71,7 @@ impl LengthPrefixed {
         Ok(ensure_within(len, self.limit)?.to_be_bytes())
     }
 
-    /// What the header says, if it has arrived.
+    /// The header, if it has arrived.
     #[inline]
     pub(super) fn announced(&self, bytes: &[u8]) -> Result<Option<Announced>, FrameError> {
         let Some(header) = bytes.first_chunk() else {
@@ -109,8 +109,8 @@ impl Framing for LengthPrefixed {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     #[inline]
@@ -146,21 +146,21 @@ impl Framing for LengthPrefixed {
     }
 }
 
-/// What a header says.
+/// A parsed header.
 pub(super) enum Announced {
-    /// Header and payload of a message have this many bytes.
+    /// A message, with the length of header and payload together.
     Message { covered: usize },
-    /// This was all.
+    /// The goodbye.
     Goodbye,
 }
 
-/// The bytes of the header.
+/// The length of the header in bytes.
 pub(super) const HEADER: usize = size_of::<u32>();
 
 /// The largest length: the words above are control words.
 const MAX_LENGTH: u32 = 0xFFFF_FEFF;
 
-/// The control word that says that this was all.
+/// The control word of the goodbye.
 const GOODBYE: u32 = 0xFFFF_FF01;
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! The bytes of a channel, without any I/O.
+//! Framings and codecs: the bytes of a channel, without I/O.
 //!
-//! A [`Wire`] is a pair: a [`Framing`] says where a message ends, a [`Codec`] how a value is written. An
-//! [`Encoder`] and a [`Decoder`] work with it on bytes in memory; the channels of this crate are a
-//! loop around them, and a transport of your own can be one too.
+//! A [`Wire`] is a pair: a [`Framing`] marks the end of a message, a [`Codec`] encodes a value. An
+//! [`Encoder`] and a [`Decoder`] apply it to bytes in memory; the channels of this crate are a
+//! loop around them, and so can be a transport of your own.
 //!
 //! | framing | for |
 //! |---|---|
 //! | [`LengthPrefixed`], the default | one writer; the bytes of tokio-util's `LengthDelimitedCodec` |
-//! | [`Checked`] | the same, with a CRC-32: damage is found |
+//! | [`Checked`] | the same, with a CRC-32 that finds damage |
 //! | [`MultiWriter`] | many writers on one pipe; the receiver knows the writer of each message |
 //! | those of [`foreign`] | lines of text and JSON, xp-named-pipe, npipes, PipeCom |
 //!
 //! | codec | for |
 //! |---|---|
-//! | [`Postcard`], the default | small and fast; both sides have the same type, which the bytes do not name; no `untagged`, no `flatten` |
+//! | [`Postcard`], the default | small and fast; both sides must have the same type; no `untagged`, no `flatten` |
 //! | `Json`, with the feature `json` | people, and programs with other versions of the type |
 //! | `Bincode`, with the feature `bincode` | programs that speak bincode 2, which is no longer maintained |
 //! | [`Plain`] | text and bytes as they are |
@@ -38,12 +38,12 @@
 //! | `length` | the payload, one value as the codec writes it |
 //! | 4 | CRC-32/ISO-HDLC of all bytes before, header and payload, big-endian |
 //!
-//! The goodbye, `0xFFFF_FF01` in place of a length, says that this was all. It has no payload; in
-//! [`Checked`] its CRC follows. Nothing but [`Encoder::stage_goodbye`] writes it, which is what finishing a
-//! sender does: to tokio-util's `LengthDelimitedCodec` it is a frame that is too long. All other words from
+//! The goodbye, `0xFFFF_FF01` in place of a length, marks a finished stream. It has no payload; in
+//! [`Checked`] its CRC follows. Only [`Encoder::stage_goodbye`] writes it, when a sender
+//! finishes: for tokio-util's `LengthDelimitedCodec` it is a frame that is too long. All other words from
 //! `0xFFFF_FF00` up are errors.
 //!
-//! The next frame follows at once: nothing begins or ends a stream, and nothing is padded. A length of
+//! The next frame follows at once: a stream has no header and no trailer, and frames have no padding. A length of
 //! 0 is a message (`()` has no bytes in [`Postcard`]). A stream that ends after a whole frame has ended
 //! regularly; one that ends within a frame was cut off.
 //!
@@ -54,7 +54,7 @@
 //! |---|---|
 //! | 2 | how many bytes the fragment has, these included |
 //! | 1 | `0xD1` |
-//! | 1 | what it is: 4 hello, 8 goodbye, 3 a whole message, 1 its first part, 0 a middle one, 2 the last one |
+//! | 1 | the kind: 4 hello, 8 goodbye, 3 a whole message, 1 its first part, 0 a middle one, 2 the last one |
 //! | 8 | the writer: a random number |
 //! | 4 | the number of the fragment in the stream of its writer, from 0 on, and from 0 again after `0xFFFF_FFFF` |
 //! | 4 | CRC-32/ISO-HDLC of the fragment, with zeroes in this place |
@@ -66,7 +66,7 @@
 //! two strings, each after its length in one byte: the name of the codec (`postcard`, `bincode`, `json`, `plain`), and
 //! that of the type of the messages, which may be empty. A goodbye has no payload.
 //!
-//! What other programs speak is in [`foreign`].
+//! The formats of other programs are in [`foreign`].
 //!
 //! The default codec, [`Postcard`], in short: integers of more than 8 bits are written in groups of 7
 //! bits, the lowest first, with the high bit set on all but the last byte, signed ones zigzag-coded
@@ -115,18 +115,18 @@
 //! # What bad bytes can do
 //!
 //! Bytes that are no frames, and frames that hold no value, are errors, never a panic. Memory grows with
-//! what has arrived, not with what was announced. What remains to know where the peer is not trusted:
+//! the bytes that have arrived, not with announced lengths. With a peer that is not trusted, mind:
 //!
 //! - A value can be larger than its bytes: a frame of 1 MB may decode to about 33 MB (a million empty
 //!   vectors). Set a smaller limit where that matters.
 //! - Elements without bytes are not limited by bytes: in a few bytes, `LinkedList<()>` can ask for
 //!   billions of nodes. Keep such types out of messages.
-//! - Nesting is not limited by [`Postcard`] and `Bincode`: put a [`DepthLimit`] around them where a
-//!   type is recursive.
-//! - A wrong type may decode silently, for these codecs write no names and no types: `{u32, u32, u8}`
-//!   can be read as `{i32, u64, bool}`. Both sides must agree on the type. On a [`MultiWriter`] wire, writers name
-//!   [theirs](MultiWriter::protocol).
-//! - What is unfinished on a [`MultiWriter`] wire takes [64 MiB](MultiWriter::total_limit) at most.
+//! - [`Postcard`] and `Bincode` do not limit nesting: put a [`DepthLimit`] around them for a
+//!   recursive type.
+//! - A wrong type may decode silently, because these codecs write no names and no types: `{u32, u32, u8}`
+//!   can be read as `{i32, u64, bool}`. Both sides must have the same type. On a [`MultiWriter`] wire, writers
+//!   [name it](MultiWriter::protocol).
+//! - The unfinished messages on a [`MultiWriter`] wire take at most [64 MiB](MultiWriter::total_limit).
 //!
 //! # Example
 //!
@@ -174,14 +174,14 @@ pub use decoder::Decoder;
 pub use depth::DepthLimit;
 pub use encoder::Encoder;
 pub(crate) use encoder::Header;
-pub use framing::{Framing, Step};
+pub use framing::{Framing, Limits, Step};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use length_prefixed::LengthPrefixed;
 pub use multi_writer::{MultiWriter, WriterId};
 pub use plain::Plain;
 
-/// What two sides must have in common: a framing and a codec.
+/// A framing and a codec, which both sides of a channel must share.
 ///
 /// ```
 /// use typed_pipe::wire::{LengthPrefixed, Postcard, Wire};
@@ -191,13 +191,14 @@ pub use plain::Plain;
 /// # let _: (Wire<LengthPrefixed, Postcard>, Wire) = (plain, small);
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias("format", "protocol", "serialization"))]
 pub struct Wire<F = LengthPrefixed, C = Postcard> {
     framing: F,
     codec: C,
 }
 
 impl<F, C> Wire<F, C> {
-    /// A wire of these two.
+    /// Creates a wire from a framing and a codec.
     ///
     /// ```
     /// use typed_pipe::wire::{Checked, Encoder, Plain, Wire};
@@ -218,7 +219,7 @@ impl<F, C> Wire<F, C> {
     /// use typed_pipe::wire::{Framing, Wire};
     ///
     /// let wire = Wire::default();
-    /// assert_eq!(wire.framing().max_payload(), 8 << 20); // what a message may have at most
+    /// assert_eq!(wire.framing().max_payload(), 8 << 20); // the largest message in bytes
     /// ```
     #[must_use]
     pub const fn framing(&self) -> &F {
@@ -244,7 +245,7 @@ impl<F, C> Wire<F, C> {
         &mut self.framing
     }
 
-    /// The same codec in another framing.
+    /// Replaces the framing, and keeps the codec.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -261,7 +262,7 @@ impl<F, C> Wire<F, C> {
         Wire { framing, codec: self.codec }
     }
 
-    /// Another codec in the same framing.
+    /// Replaces the codec, and keeps the framing.
     ///
     /// ```
     /// use typed_pipe::wire::{DepthLimit, Postcard, Wire};

@@ -11,11 +11,11 @@ use crate::error::CodecError;
 
 /// Text and bytes as they are, with nothing around them.
 ///
-/// It is for peers that know no values: lines of text, and messages of bytes. What it writes is strings, as
-/// their UTF-8, and sequences of `u8`; what it reads is the same, and a message is always one whole value. A
-/// type with a single such field around it will do as well. It refuses all else.
+/// It is for peers without serde: lines of text, and messages of bytes. It carries strings as UTF-8, and sequences of
+/// `u8`; a message is always one whole value. A newtype around one of these works as well. All other types are
+/// refused.
 ///
-/// Text that is not UTF-8 is [`CodecError::NotUtf8`]. A `Vec<u8>` takes whatever comes.
+/// Text that is not UTF-8 is [`CodecError::NotUtf8`]. A `Vec<u8>` accepts any bytes.
 ///
 /// ```
 /// use typed_pipe::CodecError;
@@ -54,7 +54,7 @@ impl Codec for Plain {
 
 impl BorrowingCodec for Plain {}
 
-/// The error of this codec, as serde wants it.
+/// The error of this codec, with the traits that serde requires.
 #[derive(Debug)]
 struct Refused(CodecError);
 

@@ -1,6 +1,6 @@
-//! Texts behind a byte that tells their length.
+//! Texts with their length in one byte.
 
-/// The longest beginning of a text that has so many bytes at most, and ends between two letters.
+/// The longest prefix of a text that has at most `most` bytes and ends at a character boundary.
 pub(crate) fn cut(text: &str, most: u8) -> &str {
     let mut end = text.len().min(most.into());
     while !text.is_char_boundary(end) {
@@ -9,14 +9,14 @@ pub(crate) fn cut(text: &str, most: u8) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// Appends a text, or the beginning of it that a byte can count.
+/// Appends a text, cut to the 255 bytes that its length can count.
 pub(crate) fn write(text: &str, out: &mut Vec<u8>) {
     let text = cut(text, u8::MAX);
     out.extend(u8::try_from(text.len()));
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Reads what [`write`] wrote: the text, and what comes after it. Bytes that are no UTF-8 are replaced.
+/// Reads what [`write`] wrote: returns the text and the bytes after it. Invalid UTF-8 is replaced.
 pub(crate) fn read(bytes: &[u8]) -> Option<(String, &[u8])> {
     let (&len, rest) = bytes.split_first()?;
     let (text, rest) = rest.split_at_checked(len.into())?;

@@ -1,7 +1,7 @@
-/// Decides when a buffer that a big message blew up is given back.
+/// Decides when a buffer that grew for a large message shrinks again.
 ///
-/// Not at once, or a steady flow of big messages would allocate for each of them; and not never, or
-/// one big message would hold its memory for good.
+/// Not at once, or a steady flow of large messages would allocate for each of them; and not never, or
+/// one large message would hold its memory for good.
 #[derive(Debug, Default)]
 pub(super) struct Slack {
     /// How often in a row far less than the capacity was needed. Below `IDLE_ROUNDS`.
@@ -9,7 +9,7 @@ pub(super) struct Slack {
 }
 
 impl Slack {
-    /// Notes that `needed` of `capacity` bytes were needed, and says whether to give the rest back.
+    /// Notes that `needed` of `capacity` bytes were needed, and returns whether to free the rest.
     #[inline]
     pub(super) fn note(&mut self, needed: usize, capacity: usize) -> bool {
         if capacity <= ROOM || needed > capacity / 4 {
@@ -25,10 +25,10 @@ impl Slack {
     }
 }
 
-/// Gives back what a buffer has beyond its bytes and this room.
+/// Shrinks a buffer to its bytes and this room.
 ///
-/// It moves to another place for that. If its rest were cut off where it is, small blocks would come to lie behind it,
-/// and it could not grow there again: each large message would leave a hole of this size in the heap.
+/// The bytes move to a new allocation. Shrunk in place, the buffer would soon have small blocks behind it and could
+/// not grow there again: each large message would leave a hole of its size in the heap.
 pub(super) fn give_back(buffer: &mut Vec<u8>, room: usize) {
     let room = room.max(buffer.len());
     if buffer.capacity() > room {
@@ -38,7 +38,7 @@ pub(super) fn give_back(buffer: &mut Vec<u8>, room: usize) {
     }
 }
 
-/// What a buffer has while its messages are small, and always keeps.
+/// The capacity of a buffer for small messages, which it always keeps.
 pub(super) const ROOM: usize = 64 << 10;
 
 const IDLE_ROUNDS: u8 = 8;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::sync::{Barrier, Mutex, OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use typed_pipe::{
     Service, ShutdownReason, TypedConnection,
 };
 
-use crate::support::{Folder, watched};
+use crate::support::{Folder, Waiters, until, watched};
 
 /// What goes over a connection to a service, for sides that do what no `Client` and no `Service` does.
 pub(crate) type Request<T> = (u64, u8, T);
@@ -73,8 +73,9 @@ fn a_cancel_token_ends_a_pause_between_attempts() {
         let stopping = ConnectOptions::new().cancelled_by(&token);
         let client = resting(ClientOptions::new().connecting(stopping));
         thread::scope(|scope| {
-            let call = scope.spawn(|| client.call(&2).unwrap_err());
-            thread::sleep(Duration::from_millis(50));
+            let waiters = Waiters::default();
+            let call = scope.spawn(waiters.with(|| client.call(&2).unwrap_err()));
+            waiters.asleep();
             token.cancel();
             assert_eq!(call.join().unwrap().kind(), ErrorKind::Cancelled);
         });
@@ -125,10 +126,9 @@ fn what_was_handled_is_never_told_to_be_untaken() {
         let mut client = TypedConnection::<Request<()>, Answer<Vec<u8>>>::connect(&path).unwrap();
         client.sender().send_all((0..1000).map(|number| (number, 0, ()))).unwrap();
         // Until there is no room for the next answer, and no patience any more: then the service hangs up.
-        while !matches!(client.sender().try_send(&(1000, 0, ())), Err(error) if error.is_disconnected())
-        {
-            thread::sleep(patience / 10);
-        }
+        until(|| {
+            client.sender().try_send(&(1000, 0, ())).is_err_and(|error| error.is_disconnected())
+        });
         let requests = handled.try_iter().count();
         let answers = client.by_ref().map_while(Result::ok).count();
         let end = client.recv().unwrap_err();
@@ -160,15 +160,20 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
         let token = CancelToken::new().unwrap();
         let service = Service::<u64, u64>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
+        let (leave, left) = mpsc::channel();
+        let left = Mutex::new(left);
         let serving = thread::spawn(move || {
             service.serve(|lease| {
-                thread::sleep(Duration::from_millis(lease));
+                if lease != 0 {
+                    left.lock().unwrap().recv().unwrap();
+                }
                 lease
             })
         });
         let client = CLIENT.get_or_init(|| Client::connect(path).unwrap());
         let late = client.call_timeout(&300, Duration::from_millis(50)).err().unwrap();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
+        leave.send(()).unwrap();
         // Its answer comes to this one, for which there is no use.
         assert_eq!(client.call(&0).unwrap().0, 0);
         token.cancel();
@@ -187,6 +192,7 @@ fn a_client_that_is_sending_is_not_silent() {
         let mut half = sender.into_inner();
         for piece in encoder.pending().chunks(100) {
             half.write_all(piece).unwrap();
+            // The time is what is tested: each piece comes in time, and all of it would not.
             thread::sleep(Duration::from_millis(100));
         }
         assert_eq!(receiver.recv().unwrap().2, Some(1000));
@@ -337,9 +343,7 @@ fn a_service_that_ends_gives_up_its_name_before_its_last_answer() {
         let client = Client::<u32, u32>::connect(&name).unwrap();
         thread::scope(|scope| {
             let call = scope.spawn(|| client.call(&5).unwrap());
-            while Connection::try_connect(&name).is_ok() {
-                thread::sleep(Duration::from_millis(1));
-            }
+            until(|| Connection::try_connect(&name).is_err());
             if cfg!(unix) {
                 drop(Service::<u32, u32>::bind(&name).unwrap());
             }
@@ -357,13 +361,13 @@ fn a_call_that_cannot_be_sent_costs_no_other_its_answer() {
         let listener = Listener::temporary().unwrap();
         let path = listener.path().clone();
         let (answer, told) = mpsc::channel();
+        let (taken, wait) = mpsc::channel();
         let serving = thread::spawn(move || {
             let client = listener.accept().unwrap().into_typed::<Answer<u32>, Request<Vec<u8>>>();
             let (mut sender, mut receiver) = client.unwrap().split();
             let numbers = [receiver.recv().unwrap().0, receiver.recv().unwrap().0];
-            while receiver.get_ref().unread().unwrap() == 0 {
-                thread::sleep(Duration::from_millis(1));
-            }
+            taken.send(()).unwrap();
+            until(|| receiver.get_ref().unread().unwrap() > 0);
             drop(receiver);
             told.recv().unwrap();
             for number in numbers {
@@ -373,11 +377,11 @@ fn a_call_that_cannot_be_sent_costs_no_other_its_answer() {
         let client = Client::<Vec<u8>, u32>::connect(path).unwrap();
         thread::scope(|scope| {
             let calls = [(); 2].map(|()| scope.spawn(|| client.call(&vec![1]).unwrap()));
-            thread::sleep(Duration::from_millis(50));
+            wait.recv().unwrap();
             let large = scope.spawn(|| client.call(&vec![2; 4 << 20]).unwrap_err());
             // On Windows it does not notice before the whole connection is closed.
-            while cfg!(unix) && !large.is_finished() {
-                thread::sleep(Duration::from_millis(1));
+            if cfg!(unix) {
+                until(|| large.is_finished());
             }
             answer.send(()).unwrap();
             assert_eq!(calls.map(|call| call.join().unwrap()), [7, 7]);
@@ -401,15 +405,11 @@ fn a_call_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
             left.recv().unwrap();
         });
         let client = Client::<Vec<u8>, u32>::connect(path).unwrap();
-        let begun = Barrier::new(5);
         thread::scope(|scope| {
-            let call = || {
-                begun.wait();
-                client.call(&vec![1; 4 << 20])
-            };
-            let calls = [call; 4].map(|call| scope.spawn(call));
-            begun.wait();
-            thread::sleep(Duration::from_millis(100));
+            let waiters = Waiters::default();
+            let call = || client.call(&vec![1; 4 << 20]);
+            let calls = [call; 4].map(|call| scope.spawn(waiters.with(call)));
+            waiters.asleep();
             leave.send(()).unwrap();
             for call in calls {
                 let lost = call.join().unwrap().unwrap_err();
@@ -427,14 +427,14 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_request() {
     watched(|| {
         let listener = Listener::temporary().unwrap();
         let path = listener.path().clone();
+        let (taken, wait) = mpsc::channel();
         let serving = thread::spawn(move || {
             let client = listener.accept().unwrap();
             let client = client.into_typed::<Answer<Vec<u8>>, Request<Vec<u8>>>().unwrap();
             let (mut sender, mut receiver) = client.split();
             let numbers = [receiver.recv().unwrap().0, receiver.recv().unwrap().0];
-            while receiver.get_ref().unread().unwrap() == 0 {
-                thread::sleep(Duration::from_millis(1));
-            }
+            taken.send(()).unwrap();
+            until(|| receiver.get_ref().unread().unwrap() > 0);
             sender.send(&(numbers[1], 0, Some(vec![]), String::new())).unwrap();
             sender.send(&(numbers[0], 0, Some(vec![7; MUCH]), String::new())).unwrap();
             let large = receiver.recv().unwrap().0;
@@ -444,7 +444,7 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_request() {
         client.call_timeout(&vec![1], Duration::from_millis(10)).unwrap_err();
         thread::scope(|scope| {
             let small = scope.spawn(|| client.call(&vec![2]).unwrap());
-            thread::sleep(Duration::from_millis(50));
+            wait.recv().unwrap();
             let large = scope.spawn(|| client.call(&vec![3; MUCH]).unwrap());
             small.join().unwrap();
             large.join().unwrap();

@@ -11,7 +11,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched, wine_lets_a_name_have_two_owners};
+use crate::support::{Folder, Waiters, watched, wine_lets_a_name_have_two_owners};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -243,29 +243,29 @@ fn a_cancel_token_wakes_whatever_waits_on_a_connection() {
         let _server = seated.accept().unwrap();
         let (silent, _other) = Connection::pair().unwrap();
         let (full, _unread) = Connection::pair().unwrap();
+        let waiters = Waiters::default();
         let kinds = thread::scope(|scope| {
             let waiting = [
-                scope.spawn(|| {
+                scope.spawn(waiters.with(|| {
                     let options = ConnectOptions::new().cancelled_by(&token);
                     options.connect(never).map(drop).unwrap_err().kind()
-                }),
-                scope.spawn(|| idle.accept().map(drop).unwrap_err().kind()),
-                scope.spawn(|| seated.accept().map(drop).unwrap_err().kind()),
-                scope.spawn(|| {
+                })),
+                scope.spawn(waiters.with(|| idle.accept().map(drop).unwrap_err().kind())),
+                scope.spawn(waiters.with(|| seated.accept().map(drop).unwrap_err().kind())),
+                scope.spawn(waiters.with(|| {
                     let mut silent = silent.cancelled_by(&token);
                     silent.reader().read(&mut [0]).unwrap_err().kind()
-                }),
-                scope.spawn(|| {
+                })),
+                scope.spawn(waiters.with(|| {
                     let mut full = full.cancelled_by(&token);
                     loop {
                         if let Err(error) = full.writer().write(&[0; 100_000]) {
                             break error.kind();
                         }
                     }
-                }),
+                })),
             ];
-            // Whether it comes before or after they wait, it ends them.
-            thread::sleep(Duration::from_millis(20));
+            waiters.asleep();
             token.cancel();
             waiting.map(|waiting| waiting.join().unwrap())
         });
@@ -311,18 +311,13 @@ fn a_thread_that_waits_for_a_client_is_none() {
     watched(|| {
         let token = CancelToken::new().unwrap();
         let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
-        let (waits, waiting) = mpsc::channel();
+        let waiters = Waiters::default();
         let most = thread::scope(|scope| {
-            scope.spawn(|| {
-                waits.send(()).unwrap();
+            scope.spawn(waiters.with(|| {
                 assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::Cancelled);
-            });
-            waiting.recv().unwrap();
-            let look = |_| {
-                thread::sleep(Duration::from_millis(1));
-                listener.clients()
-            };
-            let most = (0..20).map(look).max();
+            }));
+            waiters.asleep();
+            let most = (0..20).map(|_| listener.clients()).max();
             token.cancel();
             most
         });
@@ -457,14 +452,15 @@ fn b9_more_clients_than_the_backlog_has_room_for_all_come_in() {
     watched(|| {
         let listener = ListenerOptions::new().backlog(1).temporary().unwrap();
         let path = listener.path().clone();
+        let waiters = Waiters::default();
         let clients: Vec<_> = (0..20)
             .map(|_| {
                 let path = path.clone();
-                thread::spawn(move || ask(Connection::connect(path).unwrap(), "in"))
+                thread::spawn(waiters.with(|| ask(Connection::connect(path).unwrap(), "in")))
             })
             .collect();
+        waiters.asleep();
         for _ in 0..20 {
-            thread::sleep(Duration::from_millis(2));
             echo(&listener);
         }
         assert!(clients.into_iter().all(|client| client.join().unwrap() == "in!"));
@@ -645,12 +641,12 @@ fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_write() {
             let (reader, _writer) = client.split();
             let (_incoming, mut outgoing) = server.split();
             while outgoing.try_write(&[7; 100_000]).is_ok() {}
-            let waiting = thread::spawn(move || match timed {
+            let waiters = Waiters::default();
+            let waiting = thread::spawn(waiters.with(move || match timed {
                 true => outgoing.write_timeout(b"more", Duration::from_secs(50)),
                 false => outgoing.write(b"more"),
-            });
-            // Whether it comes before or after the writer waits, it ends that.
-            thread::sleep(SHORT);
+            }));
+            waiters.asleep();
             drop(reader);
             let failed = waiting.join().unwrap().unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::Disconnected);

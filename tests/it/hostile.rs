@@ -136,6 +136,7 @@ fn a9_a_reader_whose_pipe_is_gone_does_not_wait_for_ever() {
         // As long as there is a writer, its words may come.
         let mut receiver = end.into_receiver::<u8>();
         let waiting = thread::spawn(move || (receiver.recv().unwrap(), receiver));
+        // The time is what is tested: now and then the reader looks whether its pipe is gone.
         thread::sleep(Duration::from_millis(1500));
         assert!(!waiting.is_finished());
         silent.write_all(&[0, 0, 0, 1, 7]).unwrap();

@@ -17,7 +17,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::watched;
+use crate::support::{Waiters, watched};
 
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(30);
@@ -202,14 +202,15 @@ fn an_end_waits_when_others_want_that_nobody_waits() {
             ioctl_fionbio(&write, true).unwrap();
             let mut reader = Reader::try_from(copy(&read)).unwrap();
             let mut writer = Writer::try_from(copy(&write)).unwrap();
-            let writing = thread::spawn(move || {
-                thread::sleep(SHORT);
+            let (reading, waiters) = (Waiters::this(), Waiters::default());
+            let writing = thread::spawn(waiters.with(move || {
+                reading.asleep();
                 writer.write_all(&[7; 1 << 20]).unwrap();
                 writer
-            });
+            }));
             let mut buf = vec![0; 1 << 20];
             reader.read_exact(&mut buf[..1]).unwrap();
-            thread::sleep(SHORT);
+            waiters.asleep();
             reader.read_exact(&mut buf[1..]).unwrap();
             let writer = writing.join().unwrap();
             // What is given away is as it came.
@@ -232,8 +233,9 @@ fn a_connection_that_others_have_as_well_is_not_changed() {
             ioctl_fionbio(&ours, !nonblocking).unwrap();
             expect_late(|| connection.reader().read_timeout(&mut [0; 8], SHORT));
             ioctl_fionbio(&ours, nonblocking).unwrap();
+            let reading = Waiters::this();
             let answering = thread::spawn(move || {
-                thread::sleep(SHORT);
+                reading.asleep();
                 theirs.write_all(b"late").unwrap();
                 let mut much = vec![0; 1 << 20];
                 theirs.read_exact(&mut much).unwrap();
@@ -276,9 +278,10 @@ fn a_flag_that_another_process_sets_and_clears_holds_up_nobody() {
                 expect_late(|| writer.write_timeout(&[7; 4096], SHORT));
                 while reader.try_read(&mut [0; 65_536]).is_ok() {}
             }
+            let reading = Waiters::this();
             let writing = thread::spawn(move || {
                 for number in 0..50_u8 {
-                    thread::sleep(Duration::from_millis(1));
+                    reading.asleep();
                     writer.write_all(&vec![number; 100_000]).unwrap();
                 }
             });
@@ -301,6 +304,7 @@ fn an_end_that_waits_by_itself_uses_no_processor() {
             let shell = Shell::run("exec $ours", "neighbours idles threads -", 0, |command| {
                 command.stdin(copy(&read));
             });
+            // The time is what is tested: it tells what it used of it.
             thread::sleep(Duration::from_secs(1));
             rustix::io::write(&write, b"x").unwrap();
             shell.join();

@@ -11,7 +11,7 @@ use typed_pipe::{OnHangup, ReadEnd};
 
 #[cfg(target_os = "linux")]
 use crate::peer;
-use crate::support::{Folder, watched, wine_lets_a_name_have_two_owners};
+use crate::support::{Folder, Waiters, watched, wine_lets_a_name_have_two_owners};
 
 const SHORT: Duration = Duration::from_millis(60);
 
@@ -178,7 +178,8 @@ fn the_late_end_of_the_answer_before_is_no_end_of_the_next() {
         let messages = Pipe::new(&name).unwrap().mkfifo().unwrap();
         let answers = Pipe::new(folder.name("orders_ack")).unwrap().mkfifo().unwrap();
         let path = answers.path().clone();
-        let sender = thread::spawn(move || pipecom::send(name, "news"));
+        let waiters = Waiters::default();
+        let sender = thread::spawn(waiters.with(|| pipecom::send(name, "news")));
         // It has the answers open, or this would wait. It is what the answer before was written to.
         let before = WriteEnd::at(&path).unwrap().open().unwrap();
         let mut line = [0; 9];
@@ -186,8 +187,8 @@ fn the_late_end_of_the_answer_before_is_no_end_of_the_next() {
         std::io::Read::read_exact(&mut messages, &mut line).unwrap();
         assert_eq!(&line, b"bmV3cw==\n");
         drop(before);
-        // Whether the sender sees that before the next one comes or not, it gets its answer.
-        thread::sleep(SHORT);
+        // The sender sees that before the next one comes, and waits again.
+        waiters.asleep();
         WriteEnd::at(&path).unwrap().open().unwrap().write_all(b"QUNL\n").unwrap();
         assert_eq!(sender.join().unwrap().unwrap(), pipecom::ACK);
         drop(answers);

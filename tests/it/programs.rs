@@ -266,7 +266,10 @@ fn a_program_that_ends_without_reading_is_not_waited_for() {
         assert_eq!(failed.kind(), ErrorKind::ChildExited);
         let words = failed.to_string();
         assert!(words.starts_with("cannot open for writing `/"), "{words}");
-        assert!(words.ends_with("ended without that (exit status: 3)"), "{words}");
+        assert!(
+            words.ends_with("ended before it opened the other side (exit status: 3)"),
+            "{words}"
+        );
         // The end is as it was before, and so is the status of the program.
         let pipe = failed.into_state().into_pipe();
         assert_eq!(program.0.wait().unwrap().code(), Some(3));
@@ -349,7 +352,7 @@ fn a_program_that_never_opens_is_waited_for_until_the_deadline() {
         let mut end = Pipe::temporary().unwrap().into_reader().cancelled_by(&token).open().unwrap();
         let error = end.wait_for_peer_timeout(&mut program.0, time).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(error.to_string().ends_with("still no writer has come to it"), "{error}");
+        assert!(error.to_string().ends_with("still no writer has opened it"), "{error}");
 
         token.cancel();
         assert_eq!(writer.open_with(&mut program.0).unwrap_err().kind(), ErrorKind::Cancelled);

@@ -117,6 +117,8 @@ mod unix {
     use crate::calls::{Answer, Request};
     use crate::peer::unix::{await_round, processor_time};
     use crate::peer::{LOST, WON};
+    #[cfg(all(feature = "service", feature = "tokio"))]
+    use crate::support::settled;
 
     pub(super) fn play(role: &str, name: &Path) {
         match role {
@@ -303,6 +305,7 @@ mod unix {
         let hoard = hoard(64);
         let mut refused = 0;
         let freeing = thread::spawn(move || {
+            // The time is what is tested: how often it is tried in vain meanwhile.
             thread::sleep(Duration::from_millis(400));
             drop(hoard);
         });
@@ -377,7 +380,7 @@ mod unix {
             let mut hoard = hoard(64);
             hoard.truncate(hoard.len() - 2);
             tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                settled().await; // until the service has tried in vain, and rests
                 drop(hoard);
             });
             service.serve(|number| async move { number + 1 }).await.unwrap()

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,9 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched, watched_for, wine_lets_a_name_have_two_owners};
+use crate::support::{
+    Folder, Waiters, until, watched, watched_for, wine_lets_a_name_have_two_owners,
+};
 
 /// Starts a service in a thread; it ends when the token is set.
 fn serving<Req, Resp>(
@@ -133,13 +135,18 @@ fn to_notify_is_to_be_told_that_it_was_done() {
 #[test]
 fn what_timed_out_is_mixed_up_with_nothing() {
     watched(|| {
-        let (path, token, serving) = serving(|milliseconds: u64| {
-            thread::sleep(Duration::from_millis(milliseconds));
-            milliseconds
+        let (leave, left) = mpsc::channel();
+        let left = Mutex::new(left);
+        let (path, token, serving) = serving(move |number: u64| {
+            if number == 200 {
+                left.lock().unwrap().recv().unwrap();
+            }
+            number
         });
         let client = Client::<u64, u64>::connect(&path).unwrap();
         let late = client.call_timeout(&200, Duration::from_millis(20)).unwrap_err();
         assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true));
+        leave.send(()).unwrap();
         for number in [0, 1, 2] {
             assert_eq!(client.call(&number).unwrap(), number);
         }
@@ -200,20 +207,18 @@ fn what_a_service_never_took_is_told_to_be_so() {
     watched(|| {
         let service = Service::<u32, u32>::temporary().unwrap().shutdown_after(1);
         let path = service.path().clone();
+        let waiters = Waiters::default();
+        let callers = waiters.clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
-                thread::sleep(Duration::from_millis(100));
+                callers.asleep(); // all have sent their request
                 number
             })
         });
-        let client = Client::<u32, u32>::connect(&path).unwrap();
+        let client = &Client::<u32, u32>::connect(&path).unwrap();
         let outcomes: Vec<_> = thread::scope(|scope| {
-            let calls: Vec<_> = (0..4)
-                .map(|number| {
-                    let client = &client;
-                    scope.spawn(move || client.call(&number))
-                })
-                .collect();
+            let calls = [0, 1, 2, 3].map(|number| waiters.with(move || client.call(&number)));
+            let calls = calls.map(|call| scope.spawn(call));
             calls.into_iter().map(|call| call.join().unwrap()).collect()
         });
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -249,7 +254,7 @@ fn a_handler_at_work_is_not_idle() {
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve(|number| {
-                thread::sleep(Duration::from_secs(1));
+                thread::sleep(Duration::from_secs(1)); // longer than it may be idle
                 number
             })
         });
@@ -284,6 +289,7 @@ fn a_client_that_is_silent_is_let_go() {
         let third = Client::<u64, u64>::connect(&path).unwrap();
         let error = loop {
             match third.call(&2) {
+                // The time is what is tested: it is longer than a client may be silent.
                 Ok(_) => thread::sleep(Duration::from_millis(100)),
                 Err(error) => break error,
             }
@@ -299,11 +305,13 @@ fn a_client_that_is_silent_is_let_go() {
 #[test]
 fn a_cancel_token_answers_what_was_taken() {
     watched(|| {
-        let (taken, wait) = std::sync::mpsc::channel();
-        let taken = Mutex::new(taken);
+        let (taken, wait) = mpsc::channel();
+        let (leave, left) = mpsc::channel();
+        let steps = Mutex::new((taken, left));
         let (path, token, serving) = serving(move |number: u32| {
-            taken.lock().unwrap().send(()).unwrap();
-            thread::sleep(Duration::from_millis(100));
+            let (taken, left) = &*steps.lock().unwrap();
+            taken.send(()).unwrap();
+            left.recv().unwrap();
             number
         });
         let client = Client::<u32, u32>::connect(&path).unwrap();
@@ -311,6 +319,9 @@ fn a_cancel_token_answers_what_was_taken() {
             let call = scope.spawn(|| client.call(&5).unwrap());
             wait.recv().unwrap();
             token.cancel();
+            // It is stopped when its name is gone.
+            until(|| Connection::try_connect(&path).is_err());
+            leave.send(()).unwrap();
             assert_eq!(call.join().unwrap(), 5);
         });
         assert_eq!(serving.join().unwrap().answered, 1);
@@ -465,9 +476,7 @@ fn a_cancel_token_ends_a_call_that_waits() {
         let hold = std::sync::Arc::new(CancelToken::new().unwrap());
         let held = std::sync::Arc::clone(&hold);
         let (path, token, serving) = serving(move |_: u32| {
-            while !held.is_cancelled() {
-                thread::sleep(Duration::from_millis(1));
-            }
+            until(|| held.is_cancelled());
         });
         let mine = CancelToken::new().unwrap();
         let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
@@ -525,7 +534,7 @@ fn soak(calls: u64, pause: Duration) {
             };
             let mut peers: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
             while handled.load(Ordering::Relaxed) < calls {
-                thread::sleep(pause);
+                thread::sleep(pause); // the load is what is tested, and this its pace
                 // Killed in the middle of whatever it does, and another one takes its place.
                 peers.remove(0).kill();
                 peers.push(start());

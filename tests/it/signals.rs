@@ -10,6 +10,8 @@ use typed_pipe::{Connection, ErrorKind, Pipe, ReadEnd, WriteEnd};
 
 use crate::peer;
 use crate::support::{Folder, watched};
+#[cfg(target_os = "linux")]
+use crate::support::{Waiters, until};
 
 #[test]
 fn a23_no_write_kills_a_host_that_makes_the_signal_deadly_later() {
@@ -84,10 +86,10 @@ fn ends() -> (ReadEnd<Open, Pipe<Allocated>>, WriteEnd<Open>) {
 fn waiting(write: fn(&mut WriteEnd<Open>) -> io::Result<()>) {
     println!("a write that waits");
     let (reader, mut writer) = ends();
-    let writing = thread::spawn(move || while write(&mut writer).is_ok() {});
-    while rustix::io::ioctl_fionread(&reader).unwrap() < 60_000 {
-        thread::sleep(Duration::from_millis(1));
-    }
+    let waiters = Waiters::default();
+    let writing = thread::spawn(waiters.with(move || while write(&mut writer).is_ok() {}));
+    until(|| rustix::io::ioctl_fionread(&reader).unwrap() >= 60_000);
+    waiters.asleep();
     set_sigpipe(libc::SIG_DFL);
     drop(reader);
     writing.join().unwrap();

@@ -18,7 +18,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, skipped, watched};
+use crate::support::{Folder, Waiters, skipped, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -466,8 +466,9 @@ fn a_connection_becomes_a_descriptor_and_comes_back() {
         let failed = one.reader().read_timeout(&mut buf, SHORT).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
         assert_eq!(one.reader().try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let reading = Waiters::this();
         let answering = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(10));
+            reading.asleep();
             other.write_all(b"again").unwrap();
         });
         one.read_exact(&mut buf).unwrap();

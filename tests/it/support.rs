@@ -7,8 +7,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::abort;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use skipped::skipped;
 
@@ -33,14 +34,111 @@ pub(crate) fn watched_for<T: Send + 'static>(
             result
         })
         .unwrap();
-    let patience =
-        std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap());
-    if wait.recv_timeout(limit * patience) == Err(RecvTimeoutError::Timeout) {
+    if wait.recv_timeout(limit * patience()) == Err(RecvTimeoutError::Timeout) {
         // Not `eprintln`, whose words the harness would keep to itself.
         let _ = writeln!(std::io::stderr(), "{name} hangs");
         abort();
     }
     runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn patience() -> u32 {
+    std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap())
+}
+
+/// Waits until something is so that nobody says, and fails where it never is.
+#[track_caller]
+pub(crate) fn until(so: impl FnMut() -> bool) {
+    assert!(comes_true(Duration::from_secs(50), so), "what is waited for does not come");
+}
+
+/// Whether something that nobody says is so in time.
+pub(crate) fn comes_true(time: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + time * patience();
+    while !so() {
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1)); // between two looks
+    }
+    true
+}
+
+/// Threads of this process of which one can see that they wait.
+///
+/// Linux tells of each thread whether it sleeps. Elsewhere, threads that have begun get a moment to come to their wait.
+#[derive(Clone, Default)]
+pub(crate) struct Waiters(Arc<Mutex<Vec<Arc<OnceLock<PathBuf>>>>>);
+
+impl Waiters {
+    /// The thread that calls this.
+    pub(crate) fn this() -> Self {
+        let waiters = Self::default();
+        waiters.with(|| ())();
+        waiters
+    }
+
+    /// What a thread is to do that is one of these.
+    pub(crate) fn with<T, F: FnOnce() -> T>(&self, work: F) -> impl FnOnce() -> T + use<T, F> {
+        let thread = Arc::new(OnceLock::new());
+        self.0.lock().unwrap().push(Arc::clone(&thread));
+        move || {
+            // No other system has this link.
+            thread.set(std::fs::read_link("/proc/thread-self").unwrap_or_default()).unwrap();
+            work()
+        }
+    }
+
+    /// Waits until each of them has begun, and sleeps or has ended.
+    #[track_caller]
+    pub(crate) fn asleep(&self) {
+        let threads = self.0.lock().unwrap().clone();
+        until(|| threads.iter().all(|thread| thread.get().is_some_and(|thread| sleeps(thread))));
+        if !cfg!(target_os = "linux") {
+            thread::sleep(Duration::from_millis(20)); // the moment
+        }
+    }
+}
+
+/// Whether a thread sleeps in the system, as far as that tells.
+fn sleeps(thread: &Path) -> bool {
+    let about = std::fs::read_to_string(Path::new("/proc").join(thread).join("stat"));
+    // Behind the name of the thread, which may be anything, stands what it does.
+    about.map_or(true, |about| about.rsplit(')').next().unwrap().starts_with(" S"))
+}
+
+/// Waits until no other task of this runtime goes on. It has one thread, which slept, and was woken for this alone.
+#[cfg(feature = "tokio")]
+pub(crate) async fn settled() {
+    let runtime = tokio::runtime::Handle::current();
+    assert_eq!(runtime.runtime_flavor(), tokio::runtime::RuntimeFlavor::CurrentThread);
+    let sleeps = || runtime.metrics().worker_park_count(0);
+    let mut before = sleeps();
+    loop {
+        tokio::time::sleep(Duration::from_millis(1)).await; // between two looks
+        if sleeps() == before + 1 {
+            return;
+        }
+        before = sleeps();
+    }
+}
+
+/// Starts a task, and waits until it does: it has been polled, and is not done.
+#[cfg(feature = "tokio")]
+pub(crate) async fn pending<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (polled, begun) = tokio::sync::oneshot::channel::<()>();
+    let (mut future, mut polled) = (Box::pin(future), Some(polled));
+    let task = tokio::spawn(std::future::poll_fn(move |cx| {
+        let poll = future.as_mut().poll(cx);
+        drop(polled.take());
+        poll
+    }));
+    let _ = begun.await;
+    assert!(!task.is_finished());
+    task
 }
 
 /// Whether this is Wine, which takes a second owner of a name for the first. What is not tested there is noted.

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use typed_pipe::state::{Allocated, Closed, Open};
 use typed_pipe::wire::{Checked, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire};
 use typed_pipe::{
@@ -24,7 +25,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched, watched_for};
+use crate::support::{Folder, pending, watched, watched_for};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Job {
@@ -286,9 +287,8 @@ fn d22_a_runtime_with_a_pending_open_ends() {
             let missing = missing.clone();
             let writer = Pipe::temporary().unwrap().into_writer();
             runtime.block_on(async move {
-                let opening = tokio::spawn(writer.into_tokio().open());
-                let reading = tokio::spawn(reader(missing).open());
-                sleep(Duration::from_millis(20)).await;
+                let opening = pending(writer.into_tokio().open()).await;
+                let reading = pending(reader(missing).open()).await;
                 assert!(!opening.is_finished() && !reading.is_finished());
             });
             drop(runtime);
@@ -372,7 +372,7 @@ fn a5_the_next_side_that_says_nothing_lets_a_task_sleep() {
         assert!(poll_some(receiver.recv(), 1).await.is_none());
         drop(first);
         // The runtime learns of it, and the receiver does not.
-        sleep(Duration::from_millis(20)).await;
+        yield_now().await;
         let mut second = WriteEnd::at(&path).unwrap().open().unwrap().into_sender::<u32>();
         let mut polls = 0;
         let mut receiving = pin!(receiver.recv());
@@ -398,7 +398,7 @@ fn a5_the_next_reader_that_takes_nothing_lets_a_task_sleep() {
         let mut end = pipe.into_writer().into_tokio().open().await.unwrap();
         while timeout(TRY, end.write(&[0; 4096])).await.is_ok() {}
         drop(first);
-        sleep(Duration::from_millis(20)).await;
+        yield_now().await; // the runtime learns of it
         let mut second = ReadEnd::at(&path).unwrap().open().unwrap();
         while second.try_read(&mut [0; 65536]).is_ok() {}
         // Full again, with the memory of the reader that left.
@@ -421,13 +421,12 @@ fn a_cancel_token_wakes_tasks() {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let end = pipe.into_reader().cancelled_by(&token).into_tokio().open().await.unwrap();
-        let receiving = tokio::spawn(async move { end.into_receiver::<u32>().recv().await });
+        let receiving = pending(async move { end.into_receiver::<u32>().recv().await }).await;
 
         let full = Pipe::temporary().unwrap();
         let idle = reader(full.path()).open().await;
         let idle = if cfg!(unix) { idle.ok() } else { None };
-        let opening = tokio::spawn(writer(Folder::new().name("none")).cancelled_by(&token).open());
-        sleep(Duration::from_millis(20)).await;
+        let opening = pending(writer(Folder::new().name("none")).cancelled_by(&token).open()).await;
         assert!(!receiving.is_finished() && !opening.is_finished());
         token.cancel();
         assert_eq!(receiving.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
@@ -612,6 +611,7 @@ fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
         let mut pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
         let client = reader(path).on_hangup(OnHangup::NextWriter);
+        let (seen, go_on) = channel();
         let writing = thread::spawn(move || {
             for round in 0..3_u32 {
                 let mut sender = pipe.open_writer().unwrap().into_sender::<u32>();
@@ -620,12 +620,19 @@ fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
                 // goodbye of the last one.
                 if round < 2 {
                     sender.finish().unwrap();
-                    thread::sleep(Duration::from_millis(100));
+                    go_on.recv().unwrap();
                 }
             }
         });
         let mut receiver = client.open().await.unwrap().into_receiver::<u32>();
         for number in 0..1500 {
+            if number == 1000 {
+                while receiver.last_hangup().is_none() {
+                    assert!(poll_some(receiver.recv(), 1).await.is_none());
+                    yield_now().await;
+                }
+                seen.send(()).unwrap();
+            }
             assert_eq!(receiver.recv().await.unwrap(), number);
         }
         // In between, a thread goes on, and then a task again, with what was received and not taken.
@@ -644,6 +651,7 @@ fn a_client_that_reads_in_a_task_outlives_three_writers_in_turn() {
             read = end.read(&mut more).await.unwrap();
             bytes.extend_from_slice(&more[..read]);
         }
+        seen.send(()).unwrap();
         let mut rest = TypedReceiver::<u32, _>::new(bytes.as_slice());
         for number in 1500..2000 {
             assert_eq!(rest.recv().unwrap(), number);
@@ -864,5 +872,24 @@ fn a18_a_second_reader_is_refused_however_short_it_waits() {
             let waiting = reader(&path).open_timeout(Duration::from_millis(milliseconds));
             assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::InUse);
         }
+    });
+}
+
+#[test]
+fn a_task_waits_for_a_cancel_token_and_may_stop_waiting() {
+    in_runtime(|| async {
+        let token = CancelToken::new().unwrap();
+        let mut dropped = Box::pin(token.cancelled());
+        assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(dropped);
+
+        let (one, other) = (token.clone(), token.child_token().unwrap());
+        let one = tokio::spawn(async move { one.cancelled().await });
+        let other = tokio::spawn(async move { other.cancelled().await });
+        yield_now().await;
+        token.cancel();
+        one.await.unwrap();
+        other.await.unwrap();
+        token.cancelled().await; // and from now on at once
     });
 }

@@ -10,7 +10,7 @@ use futures_sink::Sink;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use typed_pipe::state::Blocking;
 use typed_pipe::wire::foreign::Lines;
 use typed_pipe::wire::{Plain, Wire};
@@ -19,7 +19,7 @@ use typed_pipe::{
     PipePath, Tokio, WriteEnd,
 };
 
-use crate::support::{Folder, watched};
+use crate::support::{Folder, pending, watched};
 
 /// Runs a test in a runtime of one thread, and ends the process if it hangs.
 pub(crate) fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
@@ -235,11 +235,10 @@ fn a_cancel_token_ends_what_tasks_wait_for() {
         let options = ConnectOptions::new().cancelled_by(&token).into_tokio();
         let mut client = options.connect(&path).await.unwrap();
         let _server = listener.accept().await.unwrap();
-        let accepting = tokio::spawn(async move { listener.accept().await.map(drop) });
-        let reading = tokio::spawn(async move { client.reader().read(&mut [0; 8]).await });
+        let accepting = pending(async move { listener.accept().await.map(drop) }).await;
+        let reading = pending(async move { client.reader().read(&mut [0; 8]).await }).await;
         let path = path.as_path().with_file_name("nobody");
-        let connecting = tokio::spawn(async move { options.connect(path).await.map(drop) });
-        sleep(Duration::from_millis(20)).await;
+        let connecting = pending(async move { options.connect(path).await.map(drop) }).await;
         token.cancel();
         assert_eq!(accepting.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
         assert_eq!(reading.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
@@ -268,7 +267,7 @@ fn d19_futures_of_connections_are_dropped() {
                 looks = (looks + 1) % 3;
                 match dropped_after(looks, listener.accept()).await {
                     Some(client) => break client.unwrap(),
-                    None => sleep(Duration::from_micros(100)).await,
+                    None => yield_now().await,
                 }
             };
             let mut got = Vec::new();
@@ -278,7 +277,7 @@ fn d19_futures_of_connections_are_dropped() {
                 match dropped_after(looks, client.reader().read(&mut buf)).await {
                     Some(Ok(0)) => break,
                     Some(read) => got.extend_from_slice(&buf[..read.unwrap()]),
-                    None => sleep(Duration::from_micros(100)).await,
+                    None => yield_now().await,
                 }
             }
             assert_eq!(got, [i; 3]);
@@ -320,9 +319,8 @@ fn d22_a_runtime_with_a_pending_accept_and_connect_ends() {
         runtime.block_on(async {
             let (listener, path) = listener();
             let nobody = path.as_path().with_file_name("nobody");
-            tokio::spawn(async move { listener.accept().await.map(drop) });
-            tokio::spawn(async move { connecting().connect(nobody).await.map(drop) });
-            sleep(Duration::from_millis(10)).await;
+            pending(async move { listener.accept().await.map(drop) }).await;
+            pending(async move { connecting().connect(nobody).await.map(drop) }).await;
         });
         drop(runtime);
     });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::{Barrier, mpsc, oneshot};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, ConnectOptions, Connection, Error, ErrorKind, Listener,
@@ -15,7 +15,7 @@ use typed_pipe::{
 };
 
 use crate::calls::{Answer, Request, Touchy, UNREADABLE, UNSPEAKABLE, UNWRITABLE};
-use crate::support::{Folder, watched};
+use crate::support::{Folder, settled, watched};
 
 type Caller<Req, Resp> = Client<Req, Resp, LengthPrefixed, Postcard, Tokio>;
 
@@ -107,7 +107,7 @@ fn a_cancel_token_ends_a_pause_between_the_attempts_of_a_task() {
             .backoff(Duration::from_secs(1 << 10), Duration::MAX);
         let client = bereft(options).await;
         let resting = calling(&client, 2);
-        sleep(Duration::from_millis(20)).await;
+        settled().await;
         assert!(!resting.is_finished());
         mine.cancel();
         assert_eq!(resting.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
@@ -213,7 +213,7 @@ fn a_service_of_tasks_that_ends_gives_up_its_name_before_its_last_answer() {
         let client = caller::<u32, u32>(&PipePath::new(&name).unwrap()).await;
         let call = calling(&client, 5);
         while Connection::try_connect(&name).is_ok() {
-            sleep(Duration::from_millis(1)).await;
+            yield_now().await;
         }
         if cfg!(unix) {
             drop(Service::<u32, u32>::bind(&name).unwrap());
@@ -239,7 +239,7 @@ fn a_task_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
         });
         let client = caller::<Vec<u8>, u32>(&path).await;
         let calls = [(); 4].map(|()| calling(&client, vec![1; 4 << 20]));
-        sleep(Duration::from_millis(50)).await;
+        settled().await;
         leave.send(()).unwrap();
         for call in calls {
             let lost = call.await.unwrap().unwrap_err();
@@ -271,9 +271,9 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
         let client = caller::<Vec<u8>, Vec<u8>>(&path).await;
         client.call_timeout(&vec![1], Duration::from_millis(10)).await.unwrap_err();
         let small = calling(&client, vec![2]);
-        sleep(Duration::from_millis(20)).await;
+        settled().await;
         let large = calling(&client, vec![3; MUCH]);
-        sleep(Duration::from_millis(20)).await;
+        settled().await;
         begin.send(()).unwrap();
         small.await.unwrap().unwrap();
         large.await.unwrap().unwrap();
@@ -307,7 +307,9 @@ fn what_tasks_handled_is_never_told_to_be_untaken() {
         while let Ok(Some(())) = timeout(patience / 2, requests.recv()).await {
             taken += 1;
         }
-        sleep(patience).await;
+        while !sender.try_send(&(1000, 0, ())).is_err_and(|error| error.is_disconnected()) {
+            yield_now().await;
+        }
         let mut answers = 0;
         let end = loop {
             match receiver.recv().await {

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Seek, Write};
-use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
@@ -13,7 +12,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::watched;
+use crate::support::{settled, watched};
 use crate::tasks_both_ways::dropped_after;
 
 type Files = WithHandles<String>;
@@ -94,7 +93,7 @@ fn handles_of_a_send_that_is_dropped_are_here_or_there() {
                 }
                 // Now and then the other side has to wait for room.
                 if came.len() % 20 == 0 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    settled().await;
                 }
             }
         };

@@ -7,15 +7,16 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, ConnectOptions, Connection, Error, ErrorKind, Handshake,
     Listener, ListenerOptions, PipePath, Service, ShutdownReason, Summary, Tokio, TypedConnection,
 };
 
-use crate::support::{Folder, watched, watched_for};
+use crate::support::{Folder, settled, watched, watched_for};
 
 fn in_runtime<T, F>(test: impl FnOnce() -> F + Send + 'static) -> T
 where
@@ -272,14 +273,22 @@ fn a_call_has_its_deadline() {
     in_runtime(|| async {
         let (service, path, token) = service();
         let service = service.into_tokio().unwrap();
-        let serving = tokio::spawn(service.serve(|number| async move {
-            sleep(Duration::from_millis(number)).await;
-            number
+        let leave = Arc::new(Notify::new());
+        let left = Arc::clone(&leave);
+        let serving = tokio::spawn(service.serve(move |number| {
+            let left = Arc::clone(&left);
+            async move {
+                if number == 200 {
+                    left.notified().await;
+                }
+                number
+            }
         }));
         let client = caller(&path).await;
         let late = client.call_timeout(&200, Duration::from_millis(20)).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(late.is_delivered());
+        leave.notify_one();
         assert_eq!(client.call(&1).await.unwrap(), 1);
         token.cancel();
         assert_eq!(serving.await.unwrap().unwrap().answered, 2);
@@ -297,7 +306,7 @@ fn a_cancel_token_lets_what_was_taken_be_answered() {
             let token = of_handler.clone();
             async move {
                 token.cancel();
-                sleep(Duration::from_millis(20)).await;
+                settled().await; // the other call has been sent
                 number
             }
         }));
@@ -366,19 +375,20 @@ fn one_bad_client_costs_only_itself() {
     in_runtime(|| async {
         let (service, path, token) = service();
         let serving = serving(service.handshake_timeout(Duration::from_millis(200)));
-        let silent = Connection::connect(&path).unwrap();
+        let silent = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let garbage = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
         let (_, mut writer) = garbage.split();
         writer.write(&[0; 100]).await.unwrap();
         drop(Connection::connect(&path).unwrap());
         let client = caller(&path).await;
         assert_eq!(client.call(&2).await.unwrap(), 4);
-        sleep(Duration::from_millis(400)).await;
+        // One that is given up reads the end.
+        let (mut rest, _writer) = silent.split();
+        while rest.read(&mut [0; 256]).await.is_ok_and(|bytes| bytes > 0) {}
         assert_eq!(client.call(&3).await.unwrap(), 6);
         token.cancel();
         let summary = serving.await.unwrap().unwrap();
         assert_eq!((summary.clients, summary.lost), (4, 3));
-        drop(silent);
     });
 }
 
@@ -395,7 +405,7 @@ fn a_client_of_tasks_connects_anew() {
         assert_eq!(client.call(&1).await.unwrap(), 2);
         first.await.unwrap().unwrap();
         let later = async {
-            sleep(Duration::from_millis(30)).await;
+            settled().await; // the call has found nobody
             serving(begin()).await.unwrap().unwrap()
         };
         let (answer, _) = tokio::join!(client.call(&2), later);

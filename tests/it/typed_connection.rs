@@ -12,7 +12,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, Waiters, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -309,6 +309,7 @@ fn d27_a_side_that_says_nothing_or_little_by_little_is_given_up_in_time() {
                 if writer.write(&[*byte]).is_err() {
                     return;
                 }
+                // The time is what is tested: each byte comes in time, and all of them would not.
                 thread::sleep(Duration::from_millis(20));
             }
         });
@@ -509,11 +510,11 @@ fn a_cancel_token_ends_a_handshake_and_a_conversation() {
         let agreeing = thread::spawn(move || server.into_typed::<u32, u32>().unwrap());
         let mut talking = client.cancelled_by(&token).into_typed::<u32, u32>().unwrap();
         let _server = agreeing.join().unwrap();
-        let waiting = [
-            thread::spawn(move || silent.into_typed::<u32, u32>().unwrap_err().kind()),
-            thread::spawn(move || talking.recv().unwrap_err().kind()),
-        ];
-        thread::sleep(Duration::from_millis(20));
+        let waiters = Waiters::default();
+        let agreeing = waiters.with(move || silent.into_typed::<u32, u32>().unwrap_err().kind());
+        let receiving = waiters.with(move || talking.recv().unwrap_err().kind());
+        let waiting = [thread::spawn(agreeing), thread::spawn(receiving)];
+        waiters.asleep();
         token.cancel();
         assert_eq!(waiting.map(|waiting| waiting.join().unwrap()), [ErrorKind::Cancelled; 2]);
     });
@@ -543,8 +544,9 @@ fn to_finish_claims_no_more_than_is_known() {
         if let Err(failed) = sender.try_send(&2) {
             panic!("{failed}");
         }
+        let finishing = Waiters::this();
         let leaving = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(20));
+            finishing.asleep();
             drop(server);
         });
         match sender.finish() {
@@ -564,8 +566,9 @@ fn to_finish_does_not_wait_for_a_reader_that_is_gone_while_its_writer_stays() {
         let mut sender = writer.into_sender::<u32>();
         sender.send(&1).unwrap();
         let (reader, writer) = server.split();
+        let finishing = Waiters::this();
         let leaving = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(20));
+            finishing.asleep();
             drop(reader);
         });
         match sender.finish() {
@@ -605,9 +608,9 @@ fn b11_a_reading_half_that_is_dropped_is_noticed_by_whoever_waits_to_send() {
         let mut server = server.into_typed::<String, String>().unwrap();
         let (_sender, receiver) = agreeing.join().unwrap().split();
         while server.sender().try_send(&"news".repeat(1000)).is_ok() {}
-        let waiting = thread::spawn(move || server.send(&"more".into()).unwrap_err());
-        // Whether it comes before or after the sender waits, it ends that.
-        thread::sleep(Duration::from_millis(50));
+        let waiters = Waiters::default();
+        let waiting = thread::spawn(waiters.with(move || server.send(&"more".into()).unwrap_err()));
+        waiters.asleep();
         drop(receiver);
         assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Disconnected);
     });

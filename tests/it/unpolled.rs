@@ -253,7 +253,7 @@ fn a_connection_whose_time_is_over_is_its_own_calls_error() {
         begin(second.as_mut()).await;
         tokio::select! {
             _ = &mut second => unreachable!("there is no service"),
-            () = sleep(time * 3) => {}
+            () = sleep(time * 3) => {} // that of the first call is over
         }
         let serving = serve(&name, 1);
         assert_eq!(second.await.unwrap(), 4);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use typed_pipe::{CancelToken, Connection, ErrorKind, Pipe, ReadEnd, TypedSender, WriteEnd};
 
 use crate::peer;
-use crate::support::{Folder, skipped, watched, watched_for};
+use crate::support::{Folder, Waiters, skipped, watched, watched_for};
 
 #[test]
 fn a1_ends_opened_in_opposite_orders_do_not_hold_each_other() {
@@ -79,8 +79,9 @@ fn a_cancel_token_wakes_whatever_waits() {
         let mut full = Pipe::temporary().unwrap();
         let full_path = full.path().clone();
         let unread = full.open_reader().unwrap();
+        let waiters = Waiters::default();
         let ended = thread::scope(|scope| {
-            let opening = scope.spawn(|| {
+            let opening = scope.spawn(waiters.with(|| {
                 WriteEnd::at(never)
                     .unwrap()
                     .cancelled_by(&token)
@@ -88,12 +89,12 @@ fn a_cancel_token_wakes_whatever_waits() {
                     .map(drop)
                     .unwrap_err()
                     .kind()
-            });
-            let receiving = scope.spawn(|| {
+            }));
+            let receiving = scope.spawn(waiters.with(|| {
                 let end = idle.reader().cancelled_by(&token).open().unwrap();
                 end.into_receiver::<u32>().recv().unwrap_err().kind()
-            });
-            let sending = scope.spawn(|| {
+            }));
+            let sending = scope.spawn(waiters.with(|| {
                 let end = WriteEnd::from(full_path).cancelled_by(&token).open().unwrap();
                 let mut sender = end.into_sender::<Vec<u8>>();
                 loop {
@@ -101,9 +102,8 @@ fn a_cancel_token_wakes_whatever_waits() {
                         break error.kind();
                     }
                 }
-            });
-            // Whether it comes before or after they wait, it ends them.
-            thread::sleep(Duration::from_millis(20));
+            }));
+            waiters.asleep();
             let before = Instant::now();
             token.cancel();
             let kinds = [opening, receiving, sending].map(|waiting| waiting.join().unwrap());
@@ -172,8 +172,10 @@ fn a18_a_reader_keeps_its_place_from_writer_to_writer() {
         let mut receiver = end.into_receiver::<u32>();
         let other = open(path.as_path(), OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
         // It has the place in the moment in which it is free.
-        let waiting = thread::spawn(move || flock(other, FlockOperation::LockExclusive).unwrap());
-        thread::sleep(Duration::from_millis(50));
+        let waiters = Waiters::default();
+        let locking = waiters.with(|| flock(other, FlockOperation::LockExclusive).unwrap());
+        let waiting = thread::spawn(locking);
+        waiters.asleep();
         for number in 0..5_000 {
             TypedSender::<u32>::connect(&path).unwrap().send(&number).unwrap();
             assert_eq!(receiver.recv().unwrap(), number);
@@ -318,10 +320,13 @@ fn a_reader_that_spins_waits_as_any_other() {
             assert_eq!(receiver.recv_timeout(time).unwrap_err().kind(), ErrorKind::TimedOut);
         }
         let mut sender = TypedSender::<u32>::connect(&path).unwrap();
+        let receiving = Waiters::this();
         let sending = thread::spawn(move || {
             // Some come while it spins, some when it sleeps.
             for number in 0..20 {
-                thread::sleep(if number % 2 == 0 { Duration::ZERO } else { spin * 2 });
+                if number % 2 == 1 {
+                    receiving.asleep();
+                }
                 sender.send(&number).unwrap();
             }
         });

@@ -37,9 +37,9 @@ fn print_loads<const N: usize>(site: &Site, loads: [&'static str; N]) {
         ("connections", Count::Connections),
         ("handles", Count::Handles),
         ("calls", Count::Calls),
-        ("given up", Count::GivenUp),
-        ("taken by kills", Count::Taken),
-        ("told of", Count::Told),
+        ("abandoned", Count::GivenUp),
+        ("lost in kills", Count::Taken),
+        ("reported", Count::Told),
     ];
     let heads = counts.map(|(head, _)| head).join(" | ");
     println!("\n| load | processes | kills | stops | {heads} |");

@@ -1,4 +1,4 @@
-//! What macOS does otherwise.
+//! The differences of macOS.
 #![allow(unsafe_code, reason = "`mkfifo` and `select` have no safe wrapper")]
 
 use std::ffi::{CString, OsStr};
@@ -24,9 +24,9 @@ pub(super) fn make_fifo(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io:
     }
 }
 
-/// Waits for bytes or the end of the writers, or for the cancelled token; tells whether each came.
+/// Waits for bytes or the end of the writers, or for the cancel token; returns whether each came.
 ///
-/// Neither `poll` nor `kqueue` tells of the last writer of a FIFO that left; `select` does.
+/// Neither `poll` nor `kqueue` reports that the last writer of a FIFO left; `select` does.
 pub(super) fn select_readable(
     fd: BorrowedFd<'_>,
     token: Option<BorrowedFd<'_>>,

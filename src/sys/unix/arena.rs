@@ -1,20 +1,20 @@
-//! Pages that are given to a pipe, instead of copied into it.
+//! Gives pages to a pipe, instead of copying into it.
 //!
-//! `vmsplice` puts pages of this process into a pipe: a reader copies from them, and until it has, whatever
-//! changes in them changes what it reads. So the pages are this module's own, never those of a caller, and
-//! one that was given is written to again only when it is proved that a reader has taken its bytes.
+//! `vmsplice` puts pages of this process into a pipe: a reader copies from them, and until then any
+//! change to them changes what it reads. So the pages are this module's own, never those of a caller, and
+//! a given page is written to again only when it is proved that a reader has taken its bytes.
 //!
 //! # The proof
 //!
 //! The bytes of a pipe are taken in the order in which they were put into it. The running count is the number
-//! of bytes that this arena has given; `FIONREAD` tells how many bytes lie in the pipe. Take a block whose last
+//! of bytes that this arena has given; `FIONREAD` returns how many bytes lie in the pipe. Take a block whose last
 //! byte was given when the count stood at `end`. If that byte still lies in the pipe, then so does all that
-//! was given after it, which makes `1 + (count - end)` bytes at least. So where `FIONREAD` tells of
-//! `count - end` bytes or fewer, the block has been taken, all of it. The kernel takes the same lock to
+//! was given after it, which makes `1 + (count - end)` bytes at least. So if `FIONREAD` returns
+//! `count - end` bytes or fewer, the whole block has been taken. The kernel takes the same lock to
 //! answer as a reader holds while it copies: a byte that it does not count any more has been copied.
 //!
-//! Bytes of others in the same pipe, and bytes that this process writes to it in the usual way, make
-//! `FIONREAD` larger, and never smaller: blocks are then taken for unread that are not, and never the other way
+//! Bytes of other writers in the same pipe, and bytes that this process writes to it in the usual way, make
+//! `FIONREAD` larger, and never smaller: a read block may then count as unread, but never the other way
 //! round. A forked child has a copy of the count, and pages of its own as soon as either of the two writes.
 //!
 //! A pipe whose ends were all closed forgets its bytes; but this arena belongs to an end that is open. When
@@ -36,11 +36,11 @@ use rustix::pipe::{IoSliceRaw, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_si
 #[derive(Debug)]
 pub(super) struct Arena {
     pages: Mapping,
-    /// How many bytes the pipe had room for when this arena was made.
+    /// The capacity of the pipe when this arena was made.
     pipe: usize,
     /// Where the next block may begin: at a page.
     next: usize,
-    /// The bytes of the block that is lent and that were not given yet.
+    /// The bytes of the lent block that were not given yet.
     lent: Range<usize>,
     /// Whether none of that block was given: only then may it be written to.
     untouched: bool,
@@ -64,7 +64,7 @@ struct Given {
 impl Arena {
     /// Lends a block of `before + len` bytes, in which the byte at `before` begins a page.
     ///
-    /// Says false where there is no room: what lies in the pipe is not read yet, or there is no memory.
+    /// Returns false if there is no room: the bytes in the pipe are not read yet, or there is no memory.
     pub(super) fn lend(
         arena: &mut Option<Self>,
         fd: BorrowedFd<'_>,
@@ -81,7 +81,7 @@ impl Arena {
         if arena.as_ref().is_some_and(|arena| arena.suffices(pipe, before, len)) {
             return false;
         }
-        // What the old one has in the pipe stays there, and is never touched again.
+        // The pages of the old one in the pipe stay there, and are never touched again.
         *arena = Self::new(pipe, before, len);
         arena.as_mut().is_some_and(|arena| arena.take(fd, before, len))
     }
@@ -100,13 +100,13 @@ impl Arena {
         })
     }
 
-    /// Whether there will be room in this one for such a block when more is read.
+    /// Whether this one will have room for such a block when more is read.
     fn suffices(&self, pipe: usize, before: usize, len: usize) -> bool {
         let wanted = wanted(pipe, before, len);
         pipe <= self.pipe && wanted.is_none_or(|wanted| wanted <= self.pages.len)
     }
 
-    /// Whether one big block would hold its memory for good.
+    /// Whether to free the memory of one large block.
     fn is_idle(&mut self, before: usize, len: usize) -> bool {
         let wanted = wanted(self.pipe, before, len).unwrap_or(usize::MAX);
         self.idle = if wanted < self.pages.len / 4 { self.idle + 1 } else { 0 };
@@ -155,12 +155,12 @@ impl Arena {
         }
     }
 
-    /// What is lent and was not given yet.
+    /// The lent bytes that were not given yet.
     pub(super) fn rest(&self) -> &[u8] {
         self.pages.bytes(self.lent.clone())
     }
 
-    /// What is lent, to be filled. Nothing, once a part of it was given.
+    /// The lent bytes, mutable; empty once a part of them was given.
     pub(super) fn rest_mut(&mut self) -> &mut [u8] {
         let range = if self.untouched { self.lent.clone() } else { 0..0 };
         self.pages.bytes_mut(range)
@@ -184,9 +184,9 @@ impl Arena {
         self.next = self.lent.start.next_multiple_of(page_size());
     }
 
-    /// Gives pages of what is lent to the pipe, as many as it has room for; tells how many bytes.
+    /// Gives lent pages to the pipe, as many as it has room for; returns the number of bytes.
     ///
-    /// If there is room for none, this waits for some, or fails with `AGAIN`.
+    /// Without room for a page, it waits, or fails with `AGAIN`.
     pub(super) fn give(&mut self, fd: BorrowedFd<'_>, wait: bool) -> rustix::io::Result<usize> {
         let flags = if wait { SpliceFlags::empty() } else { SpliceFlags::NONBLOCK };
         let bytes = [IoSliceRaw::from_slice(self.rest())];
@@ -201,10 +201,10 @@ impl Arena {
     }
 }
 
-/// Makes a pipe of the usual size wider, if the system allows it; tells how many bytes it has room for.
+/// Enlarges a pipe of the default size, if the system allows it; returns its capacity in bytes.
 ///
 /// Pages go through it so fast that with 16 of them both sides do little but wake each other; many more do not stay
-/// in the processor's cache. A pipe of another size was given that by somebody, and keeps it.
+/// in the processor's cache. Another size was set on purpose, and stays.
 fn widened(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
     let pipe = fcntl_getpipe_size(fd)?;
     if pipe != 16 * page_size() {
@@ -229,7 +229,7 @@ fn block(before: usize, len: usize) -> Option<usize> {
 
 const IDLE_ROUNDS: u8 = 8;
 
-/// What an arena is made of: huge pages, of which the kernel gives and takes back the parts faster than small pages,
+/// The unit of an arena: huge pages, of which the kernel gives and takes back the parts faster than small pages,
 /// where these are not larger than those of x86-64.
 fn unit() -> usize {
     if page_size() * 512 == HUGE { HUGE } else { page_size() }

@@ -1,9 +1,9 @@
-//! The open file description of a pipe, which others may have as well.
+//! The open file description of a pipe, which other processes may share.
 //!
-//! `O_NONBLOCK` belongs to the description. Whoever sets it sets it for all who have the description by an inherited
-//! or a passed descriptor, and whoever clears it takes it from all. So it is set, and remembered, where nobody else has
-//! the description. Where somebody may, an operation that must not wait is done through another description of the same
-//! pipe, opened anew for this end alone. Waits go through the first one: it alone knows which writers have left.
+//! `O_NONBLOCK` belongs to the description: a change applies to every process that has the description by an inherited
+//! or a passed descriptor. So this module sets the flag, and remembers it, only on a description that is not shared. If it
+//! may be shared, an operation that must not wait goes through another description of the same
+//! pipe, opened again for this end alone. Waits go through the first one: it alone knows which writers have left.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,7 +23,7 @@ use crate::sys::{Wait, Way};
 pub(super) struct Description {
     fd: Arc<OwnedFd>,
     way: Way,
-    /// Whether others may have it too. Then its flags are theirs.
+    /// Whether other processes may share it. Then its flags must not change.
     shared: AtomicBool,
     /// Whether it waits, as long as it is not shared.
     nonblocking: bool,
@@ -62,7 +62,7 @@ impl Description {
         }
     }
 
-    /// Shows it to who may pass it on: from now on it waits, and stays as it is.
+    /// Lends the descriptor to a caller that may pass it on: from now on it waits, and its flags do not change.
     pub(super) fn show(&self) -> BorrowedFd<'_> {
         if !self.shared.load(Ordering::Acquire) {
             if self.nonblocking {
@@ -74,15 +74,15 @@ impl Description {
         self.fd.as_fd()
     }
 
-    /// Gives it away: as it is where it was shared, else waiting, as descriptors are expected to be.
+    /// Gives the descriptor away: unchanged if it was shared, else waiting, as callers expect.
     ///
-    /// Once this is dropped, it is nobody else's.
+    /// Once this is dropped, the caller has the only descriptor.
     pub(super) fn give(&self) -> Arc<OwnedFd> {
         self.show();
         Arc::clone(&self.fd)
     }
 
-    /// Does one operation: plainly where nothing else can end the wait, else with `poll`.
+    /// Performs one operation: plainly if nothing else can end the wait, else with `poll`.
     pub(super) fn attempt(
         &mut self,
         asked: PollFlags,
@@ -100,7 +100,7 @@ impl Description {
                 }),
             };
         }
-        // Where others have set the flag, this waits all the same.
+        // If another process has set the flag, this waits all the same.
         until_done(self.fd.as_fd(), asked, wait, operation)
     }
 
@@ -125,7 +125,7 @@ impl Anew {
         if let Self::Untried = self {
             *self = match fifo::reopen(fd, way) {
                 Ok(Some(anew)) => Self::Open(anew),
-                // The last reader has just left, which the operation will tell; or there is no room now.
+                // The last reader has just left, which the operation will report; or there is no room now.
                 Err(Errno::NXIO | Errno::MFILE | Errno::NFILE) => Self::Untried,
                 Ok(None) | Err(_) => Self::Refused,
             };
@@ -137,10 +137,10 @@ impl Anew {
     }
 }
 
-/// Does an operation that must not wait where there is no description but the one of all.
+/// Performs an operation that must not wait on a shared description, where no other can be opened.
 ///
-/// The flag is on for this one call, and only where that has something to do, so that others hardly ever meet it.
-/// What it was before is asked each time: others may have changed it.
+/// The flag is on for this one call, and only if the call has something to do, so that other processes hardly ever see
+/// it. The old flags are read each time: other processes may have changed them.
 fn without_waiting(
     fd: BorrowedFd<'_>,
     asked: PollFlags,

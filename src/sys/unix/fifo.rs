@@ -15,7 +15,7 @@ use super::wait::ready;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way, obstacle};
 
-/// Makes a FIFO in a folder. The umask may take bits from the mode.
+/// Makes a FIFO in a folder. The umask may clear bits of the mode.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn make(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::mknodat(folder, name, FileType::Fifo, mode, 0))?)
@@ -32,10 +32,10 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// How many bytes were in it before it was opened, at least. They were written to another reader, of whose
-    /// messages it may have taken a part.
+    /// At least how many bytes were in it before it was opened. They are left over from another reader, which may have
+    /// read a part of a message.
     ///
-    /// A writer that has waited for a reader may be quick. So nothing counts where something was written since.
+    /// A writer that has waited for a reader may be quick. So it is 0 if anything was written since.
     pub(super) fn left_over(&self) -> io::Result<usize> {
         let bytes = ioctl_fionread(&self.fd)?;
         if bytes == 0 || written(&fstat(&self.fd)?) != written(&self.before) {
@@ -51,10 +51,9 @@ fn written(stat: &Stat) -> (i128, i128) {
     (stat.st_mtime.into(), stat.st_mtime_nsec.into())
 }
 
-/// Opens a FIFO, never waiting: a writing end that finds no reader is refused.
+/// Opens a FIFO without waiting: a writing end without a reader is refused.
 ///
-/// What the name leads to is looked at before, since opening a device may do something, and again on
-/// what was opened.
+/// The type of the file is checked before, because opening a device may have an effect, and again after.
 pub(super) fn open(
     folder: BorrowedFd<'_>,
     name: &OsStr,
@@ -77,7 +76,7 @@ pub(super) fn open(
     Ok(Opened { fd, before })
 }
 
-/// Whether somebody reads from it.
+/// Whether a process reads from it.
 pub(super) fn is_read(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     match open(folder, name, Way::Out, false) {
         Ok(_) => Ok(true),
@@ -86,9 +85,9 @@ pub(super) fn is_read(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> 
     }
 }
 
-/// Refuses to read where another end reads: two readers would take each other's bytes.
+/// Refuses a second reader: two would take each other's bytes.
 ///
-/// It holds among readers of this crate, and where FIFOs can be locked, which is not everywhere.
+/// It holds among readers of this crate, on systems where FIFOs can be locked.
 pub(super) fn claim_reading(fd: BorrowedFd<'_>) -> Result<(), Obstacle> {
     match retry_on_intr(|| flock(fd, FlockOperation::NonBlockingLockExclusive)) {
         Err(Errno::WOULDBLOCK) => Err(Obstacle::HasReader),
@@ -96,7 +95,7 @@ pub(super) fn claim_reading(fd: BorrowedFd<'_>) -> Result<(), Obstacle> {
     }
 }
 
-/// Whether a writer has the FIFO open, be it one that says nothing. Takes nothing out.
+/// Whether a writer has the FIFO open, even one that writes nothing. Consumes no bytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn has_writer(fd: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
@@ -108,20 +107,20 @@ pub(super) fn has_writer(fd: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     }
 }
 
-/// The other systems do not tell.
+/// The other systems do not report it.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn has_writer(_: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     Ok(None)
 }
 
-/// Whether nobody is left of the other side that was there. Elsewhere than on Linux it is not known.
+/// Whether all processes of the other side have left. It is known only on Linux.
 pub(super) fn is_left_alone(fd: BorrowedFd<'_>) -> bool {
     // An empty interest asks for nothing but this news.
     cfg!(any(target_os = "linux", target_os = "android"))
         && ready(fd, PollFlags::empty(), Wait::NOW).is_ok()
 }
 
-/// Opens the same end of the same pipe once more, not to wait, and with no memory of the writers that left.
+/// Opens the same end of the same pipe again, non-blocking, and without memory of the writers that left.
 ///
 /// The other descriptor stays open meanwhile, so that no writer finds the FIFO without a reader.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -131,7 +130,7 @@ pub(super) fn reopen(fd: BorrowedFd<'_>, way: Way) -> rustix::io::Result<Option<
     retry_on_intr(|| rustix::fs::open(&path, access(way) | UNHELD, Mode::empty())).map(Some)
 }
 
-/// On the other systems there is no way to that, and the writers that left are forgotten by the read that told of them.
+/// The other systems cannot do that, and forget the writers that left with the read that reported their end.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn reopen(_: BorrowedFd<'_>, _: Way) -> rustix::io::Result<Option<OwnedFd>> {
     Ok(None)
@@ -144,5 +143,5 @@ fn access(way: Way) -> OFlags {
     }
 }
 
-/// What waits for nobody, and is nobody else's.
+/// The flags of every open: it does not wait, and no child process inherits the descriptor.
 const UNHELD: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);

@@ -23,10 +23,10 @@ use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, Way};
 
-/// How often a reader that no writer has come to looks whether its pipe still has a name.
+/// The interval at which a reader without any writer checks whether its pipe still has a name.
 const LOOK_AT_NAME: Duration = Duration::from_secs(1);
 
-/// How often a task looks whether the writers have left, where nothing wakes it.
+/// The interval at which a task checks whether the writers have left, on systems where nothing wakes it.
 #[cfg(feature = "tokio")]
 const LOOK_AT_WRITERS: Duration = Duration::from_millis(20);
 
@@ -34,16 +34,16 @@ const LOOK_AT_WRITERS: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct FifoEnd {
     pipe: Description,
-    /// What the claim to be the only reader hangs on, once `pipe` was opened anew.
+    /// The descriptor that holds the claim to be the only reader, once `pipe` was opened again.
     claim: Option<Description>,
     writers: Writers,
-    /// How many bytes were there that another reader has left.
+    /// The number of bytes that another reader left.
     left_over: usize,
     /// Whether they, or the rest of them, would be read as if a message began there.
     astray: bool,
-    /// By what path a client came, and finds a FIFO that has taken the place of this one.
+    /// The path of a client's end, by which it finds a FIFO that replaced this one.
     origin: Option<Origin>,
-    /// Where the end of an owner tells that it was closed before the other side had left.
+    /// Where an owner's end reports that it was closed before the other side had left.
     cut: Option<Arc<AtomicBool>>,
     /// Whether something was written.
     wrote: bool,
@@ -57,13 +57,13 @@ struct Origin {
     any_owner: bool,
 }
 
-/// What a reading end knows of the writers.
+/// The state of the writers, for a reading end.
 ///
 /// A FIFO that no writer has opened yet reads as if it had ended: only `poll` can tell the two apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writers {
     Awaited,
-    /// None came, and the end that macOS tells of once without any is over.
+    /// None came, and the end that macOS reports once without any is over.
     AwaitedStill,
     Seen,
     Gone,
@@ -91,7 +91,7 @@ impl FifoEnd {
         let open = || fifo::open(CWD, path.as_os_str(), way, any_owner);
         let mut end = Self::wait_to_open(way, wait, open)?;
         if way == Way::In {
-            // In a FIFO that others made there may be something for whoever reads first.
+            // A FIFO of another program may hold bytes for its first reader.
             end.astray = end.left_over > 0 && has_owner(path);
             end.origin = Some(Origin { path: path.to_owned(), any_owner });
         }
@@ -118,12 +118,12 @@ impl FifoEnd {
         Ok(end)
     }
 
-    /// Lets the owner, whose end this is, know whether a stream is cut when it is closed.
+    /// Lets the owner of this end know whether closing it cuts a stream.
     pub(super) fn tell_of_cut(&mut self, cut: &Arc<AtomicBool>) {
         self.cut = Some(Arc::clone(cut));
     }
 
-    /// Takes what another reader has left out of the FIFO. It is not read.
+    /// Drops the bytes that another reader left in the FIFO.
     pub(super) fn forget_left_over(&mut self) -> io::Result<()> {
         let mut buf = [0; 4096];
         while self.left_over > 0 {
@@ -146,7 +146,7 @@ impl FifoEnd {
         }
     }
 
-    /// Gives the descriptor away: as it is where it came from elsewhere, else blocking as descriptors are expected to be.
+    /// Gives the descriptor away: unchanged if it was adopted, else blocking, as callers expect.
     pub(super) fn into_handle(mut self) -> Option<OwnedFd> {
         let fd = self.pipe.give();
         if let Some(claim) = self.claim.take() {
@@ -158,7 +158,7 @@ impl FifoEnd {
         Arc::into_inner(fd)
     }
 
-    /// The descriptor, for others.
+    /// The descriptor, for a caller that may pass it on.
     pub(super) fn show(&self) -> BorrowedFd<'_> {
         self.pipe.show()
     }
@@ -175,7 +175,7 @@ impl FifoEnd {
         bufs: &mut [IoSliceMut<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        // The system looks at so many buffers only, and nothing read into none of them is no end.
+        // The system takes only so many buffers, and reading nothing into none of them is no end.
         let Some(first) = bufs.iter().position(|buf| !buf.is_empty()) else { return Ok(0) };
         let bufs = bufs.get_mut(first..).unwrap_or_default();
         self.read_with(wait, |fd| readv(fd, &mut *bufs))
@@ -226,7 +226,7 @@ impl FifoEnd {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn ask_for_buffer(&self, bytes: usize) {
         let mut bytes = bytes;
-        // Above the limit for users the system refuses, instead of giving what it would allow.
+        // Above the limit for users the system refuses, instead of setting the largest size it allows.
         while rustix::pipe::fcntl_setpipe_size(&self.pipe, bytes) == Err(Errno::PERM)
             && bytes > 4096
         {
@@ -237,7 +237,7 @@ impl FifoEnd {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(super) fn ask_for_buffer(&self, _: usize) {}
 
-    /// Waits until the readers have taken all that was written; `Ok(false)` where the system does not tell.
+    /// Waits until the readers have taken all that was written; `Ok(false)` if the system does not report it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
         try_until(wait, pause, || {
@@ -262,7 +262,7 @@ impl FifoEnd {
         Ok(false)
     }
 
-    /// Waits until a writer has come. On Apple's systems, one that has written nothing yet does not show.
+    /// Waits until a writer has come. Apple's systems do not show a writer that has written nothing yet.
     pub(super) fn wait_for_writer(&self, wait: Wait<'_>) -> io::Result<()> {
         try_until(wait, pause, || {
             if self.writers != Writers::Awaited
@@ -271,7 +271,7 @@ impl FifoEnd {
                 return Ok(());
             }
             if cfg!(target_vendor = "apple") {
-                // Without any writer, `select` may tell of an end all the same.
+                // Without any writer, `select` may report an end all the same.
                 let bytes = rustix::io::ioctl_fionread(&self.pipe)?;
                 return if bytes > 0 { Ok(()) } else { Err(Obstacle::NoWriter.into()) };
             }
@@ -290,7 +290,7 @@ impl FifoEnd {
             return Ok(());
         }
         if let Some(fd) = fifo::reopen(self.pipe.as_fd(), Way::In)? {
-            // The claim is not let go of in between: another reader may be waiting for just that.
+            // The claim is held all the time: another reader may be waiting for it.
             let before = mem::replace(&mut self.pipe, Description::opened(fd, Way::In));
             self.claim.get_or_insert(before);
         }
@@ -298,7 +298,7 @@ impl FifoEnd {
         Ok(())
     }
 
-    /// Goes to the FIFO that has taken the place of this one under its name, if one has; tells whether it did.
+    /// Switches to the FIFO that replaced this one under its name, if one did; returns whether it did.
     fn follow(&mut self) -> io::Result<bool> {
         let Some(Origin { path, any_owner }) = &self.origin else { return Ok(false) };
         let Ok(there) = look(CWD, path.as_os_str()) else { return Ok(false) };
@@ -312,23 +312,23 @@ impl FifoEnd {
                 *self = end;
                 Ok(true)
             }
-            // It is gone again, or is nothing to follow.
+            // It is gone again, or is no FIFO to switch to.
             Err(_) => Ok(false),
         }
     }
 
-    /// How long a reader may wait to be woken before it [looks](Self::look) by itself; `None` where it is always woken.
+    /// How long a reader may wait before it [looks](Self::look) by itself; `None` if it is always woken.
     #[cfg(feature = "tokio")]
     pub(super) fn look_interval(&self) -> Option<Duration> {
         match self.writers {
-            // Only `select` tells of the end of the writers there, and no task can wait for that.
+            // Only `select` reports the end of the writers there, and no task can wait for that.
             _ if cfg!(target_vendor = "apple") => Some(LOOK_AT_WRITERS),
             Writers::Awaited | Writers::AwaitedStill => Some(LOOK_AT_NAME),
             Writers::Seen | Writers::Gone => None,
         }
     }
 
-    /// What a reader must see for itself, beside whether there is something to read.
+    /// Checks what no wake-up reports to a reader.
     #[cfg(feature = "tokio")]
     pub(super) fn look(&mut self) -> io::Result<bool> {
         match self.writers {
@@ -358,7 +358,7 @@ impl FifoEnd {
                 self.writers = Writers::AwaitedStill;
                 continue;
             }
-            // Where this one was replaced, that was its next owner, who lets those go that wait for a writer.
+            // If this FIFO was replaced, its next owner did so, and wakes those that wait for a writer.
             if read == 0 && self.writers == Writers::Awaited && self.follow()? {
                 continue;
             }
@@ -375,8 +375,8 @@ impl FifoEnd {
         Ok(())
     }
 
-    /// Fails where no writer is there, and none can come by the name any more. Where the name leads to another FIFO,
-    /// they come to that; tells whether this end is one of that now.
+    /// Fails if there is no writer, and none can come by the name any more. If the name leads to another FIFO,
+    /// switches to that; returns whether it did.
     fn ensure_name(&mut self) -> io::Result<bool> {
         if fstat(&self.pipe)?.st_nlink > 0 || fifo::has_writer(self.pipe.as_fd())? != Some(false) {
             return Ok(false);
@@ -403,8 +403,8 @@ impl FifoEnd {
         }
     }
 
-    /// After the last reader left: the next one does not begin with what this one has left. Only an owner does that,
-    /// who is alone on his side.
+    /// Drops the unread bytes of a reader that left, so that the next one does not begin with them. Only an owner does
+    /// that, which is alone on its side.
     fn forget_unread(&self) {
         let Ok(bytes @ 1..) = rustix::io::ioctl_fionread(&self.pipe) else { return };
         // Where another reader comes meanwhile, that is its claim, and it finds what is there.

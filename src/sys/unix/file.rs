@@ -1,4 +1,4 @@
-//! What stands under a name.
+//! The type and the owner of a file.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::process::{Uid, geteuid};
 
 use crate::error::Obstacle;
 
-/// What a name leads to, without following a link and without opening anything.
+/// The status of the file of this name, without following a link and without opening it.
 pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
     Ok(retry_on_intr(|| statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?)
 }
@@ -33,7 +33,7 @@ pub(super) fn ensure_socket(stat: &Stat) -> Result<(), Obstacle> {
     }
 }
 
-/// Refuses what is no file: a pipe, a socket, a folder, or a name without access.
+/// Refuses all but files: a pipe, a socket, a folder, or a descriptor without access.
 pub(crate) fn ensure_file(fd: &OwnedFd) -> io::Result<()> {
     match FileType::from_raw_mode(fstat(fd)?.st_mode) {
         FileType::RegularFile | FileType::CharacterDevice | FileType::BlockDevice => {}
@@ -58,7 +58,7 @@ pub(super) fn in_words(file: FileType) -> &'static str {
     }
 }
 
-/// Refuses what belongs to anybody but this user.
+/// Refuses a file of any other user.
 pub(super) fn ensure_own(stat: &Stat) -> Result<(), Obstacle> {
     match stat.st_uid {
         uid if uid == geteuid().as_raw() => Ok(()),
@@ -66,12 +66,12 @@ pub(super) fn ensure_own(stat: &Stat) -> Result<(), Obstacle> {
     }
 }
 
-/// Refuses what belongs to anybody but this user and root.
+/// Refuses a file of any other user than this one and root.
 pub(super) fn ensure_trusted(stat: &Stat) -> Result<(), Obstacle> {
     ensure_trusted_user(stat.st_uid)
 }
 
-/// Refuses anybody but this user and root.
+/// Refuses any other user than this one and root.
 pub(super) fn ensure_trusted_user(uid: u32) -> Result<(), Obstacle> {
     if uid == geteuid().as_raw() || uid == Uid::ROOT.as_raw() {
         return Ok(());

@@ -1,7 +1,7 @@
-//! The halves of a connection: what is read from it, and what is written to it.
+//! The reading and the writing half of a connection.
 //!
-//! They share a socket, with each other and maybe with other processes. So an operation that must not wait is told so,
-//! and one that must wait does so by itself where the socket does not: no flag of it is changed.
+//! They share a socket, with each other and maybe with other processes. So an operation that must not wait passes a flag
+//! of the call, and one that must wait polls if the socket does not block: the flags of the socket never change.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
@@ -24,20 +24,20 @@ use crate::sys::{MAX_HANDLES, Wait, WaitLimit};
 /// The bytes that are taken in at once.
 const PIECE: usize = 64 * 1024;
 
-/// How often who waits to write looks whether the other side still reads: where that ends its reading direction alone,
-/// neither `poll` nor the runtime tells.
+/// The interval at which a waiting writer checks whether the other side still reads: if that ends its reading direction
+/// alone, neither `poll` nor the runtime reports it.
 pub(super) const LOOK_AT_READER: Duration = Duration::from_millis(20);
 
-/// So many handles are kept of messages that nobody has asked for yet.
+/// The most handles to keep of messages that the receiver has not asked for yet.
 const MOST_KEPT: usize = 2 * MAX_HANDLES;
 
-/// What the halves share.
+/// The state that the halves share.
 #[derive(Debug)]
 struct Socket {
     fd: OwnedFd,
-    /// Who ends a direction by dropping its half: not a child that was forked off.
+    /// The process whose dropped half ends its direction: not a forked child.
     maker: u32,
-    /// Whether the other side closed with bytes of ours unread. The system tells it once, to whichever half asks first.
+    /// Whether the other side closed with bytes of ours unread. The system reports it once, to the first half that asks.
     reset: AtomicBool,
 }
 
@@ -91,7 +91,7 @@ pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
     )
 }
 
-/// The socket of both halves. It lets handles in, as descriptors are expected to.
+/// The socket of both halves. It lets handles in, as callers expect of a descriptor.
 pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<OwnedFd> {
     receiving.side.goes_on = true;
     sending.side.goes_on = true;
@@ -102,7 +102,7 @@ pub(super) fn into_fd(mut receiving: Receiving, mut sending: Sending) -> Option<
     Some(fd)
 }
 
-/// What is read from a connection.
+/// The reading half of a connection.
 #[derive(Debug)]
 pub(super) struct Receiving {
     side: Side,
@@ -136,8 +136,8 @@ impl Receiving {
             return self.end();
         }
         let bytes = self.receive(buf, wait)?;
-        // Who reads has taken all messages that were whole. Handles that are still here were not told of by any, but
-        // for those of the message that is now whole, and of the next.
+        // The receiver has taken all whole messages. No message announced the handles that are still here, except
+        // those of the message that is now whole, and of the next.
         while self.batches.len() > 2 {
             self.batches.pop_front();
             self.first += 1;
@@ -167,7 +167,7 @@ impl Receiving {
             });
             match received {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    // Not every system tells of it after the bytes that came before.
+                    // Not every system reports it after the bytes that came before.
                     if self.side.socket.reset.swap(true, Ordering::AcqRel) {
                         break (0, None);
                     }
@@ -202,7 +202,7 @@ impl Receiving {
                 Ok(Intake::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
-            // The next read tells of it, after what was taken in.
+            // The next read reports it, after the bytes that were kept.
             Err(_) if self.ended => Ok(Intake::Ended),
             Err(error) => Err(error),
         };
@@ -210,7 +210,7 @@ impl Receiving {
         intake
     }
 
-    /// Keeps what comes in, up to a limit, for later reads; tells how much, which is 0 at the end.
+    /// Keeps incoming bytes, up to a limit, for later reads; returns how many, which is 0 at the end.
     #[cfg(feature = "tokio")]
     pub(super) fn take_in_now(&mut self, limit: usize) -> io::Result<usize> {
         let before = self.backlog.len();
@@ -240,7 +240,7 @@ impl Receiving {
         }
     }
 
-    /// The handles of the message that tells of so many. Those of messages before it that nobody took are closed.
+    /// Takes the handles of the message that announced so many. Untaken handles of earlier messages are closed.
     pub(super) fn take_passed(
         &mut self,
         count: usize,
@@ -264,7 +264,7 @@ impl Receiving {
     }
 }
 
-/// What came of taking something in.
+/// The result of taking bytes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Intake {
     Some,
@@ -274,13 +274,13 @@ enum Intake {
     Ended,
 }
 
-/// What is written to a connection.
+/// The writing half of a connection.
 #[derive(Debug)]
 pub(super) struct Sending {
     side: Side,
-    /// What goes with the first byte of the next write.
+    /// The handles for the first byte of the next write.
     handles: Vec<OwnedFd>,
-    /// With how many writes handles have gone.
+    /// The number of writes that carried handles.
     gone: u64,
     /// Whether nothing more can be written.
     finished: bool,
@@ -309,7 +309,7 @@ impl Sending {
         Ok(sent)
     }
 
-    /// Sends what there is room for. Only a plain wait is one of the call itself.
+    /// Sends as much as there is room for. Only a plain wait is left to the call itself.
     fn send(&self, bufs: &[IoSlice<'_>], wait: Wait<'_>) -> io::Result<usize> {
         let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
         let once = Wait { until: WaitLimit::Now, ..wait };
@@ -354,7 +354,7 @@ impl Sending {
         self.side.end();
     }
 
-    /// Lets handles go with the next write. The number by which the message tells of them is that of the write.
+    /// Sends handles with the next write. The message announces them by the number of the write.
     pub(super) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         let numbers = if handles.is_empty() { Vec::new() } else { vec![self.gone] };
         self.handles = handles;
@@ -365,7 +365,7 @@ impl Sending {
         mem::take(&mut self.handles)
     }
 
-    /// What the other side has not read yet, with what the system needs to keep it.
+    /// The bytes that the other side has not read yet, with the system's overhead.
     pub(super) fn unsent(&self) -> io::Result<usize> {
         queue::unread_by_peer(self.side.fd())
     }
@@ -381,7 +381,7 @@ impl Sending {
 
 use signal::{NO_SIGNAL, is_quiet};
 
-/// Writes to nobody raise no signal: each is told so.
+/// Suppresses the signal of a write without a reader, in each call.
 #[cfg(not(target_vendor = "apple"))]
 mod signal {
     use super::*;
@@ -393,21 +393,21 @@ mod signal {
     }
 }
 
-/// Writes to nobody raise no signal: the socket is told so, once.
+/// Suppresses the signal of writes without a reader, once for the socket.
 #[cfg(target_vendor = "apple")]
 mod signal {
     use super::*;
 
     pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-    /// The system refuses where the other side has left. What that wrote can be read all the same; to write to it would
+    /// The system refuses if the other side has left. Its bytes can be read all the same; a write to it would
     /// raise the signal.
     pub(super) fn is_quiet(socket: &OwnedFd) -> bool {
         rustix::net::sockopt::set_socket_nosigpipe(socket, true).is_ok()
     }
 }
 
-/// What is known of the bytes that the other side has not read.
+/// Counts the bytes that the other side has not read.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod queue {
     #![allow(unsafe_code, reason = "`SIOCOUTQ` has no safe wrapper")]
@@ -431,14 +431,14 @@ mod queue {
         let socket = &sending.side.socket;
         try_until(wait, super::super::wait::pause, || {
             if unread_by_peer(socket.fd.as_fd())? > 0 {
-                // A reading half that is gone takes no more, even if the writing one goes on. A write of nothing
-                // tells that, as long as this side may write.
+                // A dropped reading half takes no more, even if the writing one goes on. An empty write
+                // reports that, as long as this side may write.
                 if !sending.finished {
                     send(&socket.fd, &[], SendFlags::DONTWAIT | NO_SIGNAL)?;
                 }
                 return Err(Obstacle::NotTaken.into());
             }
-            // What the other side left unread is gone as well: the system tells that by an error, once.
+            // The bytes that the other side left unread are gone as well: the system reports that by an error, once.
             if rustix::net::sockopt::socket_error(&socket.fd)?.is_err() {
                 socket.reset.store(true, Ordering::Release);
             }

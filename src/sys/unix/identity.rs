@@ -1,4 +1,4 @@
-//! Which file it is, whatever its name leads to by now.
+//! The identity of a file, independent of its name.
 
 use std::ffi::OsStr;
 use std::io;
@@ -20,7 +20,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Takes the identity of what has this name, if it is what is expected.
+    /// Takes the identity of the file of this name, if it is of the expected type.
     pub(super) fn of(
         folder: BorrowedFd<'_>,
         name: &OsStr,
@@ -31,13 +31,13 @@ impl Identity {
         Ok(Self { stat, keep })
     }
 
-    /// Whether this is what was looked at.
+    /// Whether this is the same file.
     pub(super) fn is(&self, stat: &Stat) -> bool {
         let same = (stat.st_dev, stat.st_ino) == (self.stat.st_dev, self.stat.st_ino);
         same && self.keep.is(stat)
     }
 
-    /// What it was when it was looked at first.
+    /// Its status when it was opened.
     pub(super) fn stat(&self) -> &Stat {
         &self.stat
     }
@@ -51,7 +51,7 @@ impl Identity {
         }
     }
 
-    /// Gives it its permission bits, which the umask has no part in.
+    /// Sets its permission bits, whatever the umask.
     pub(super) fn set_mode(
         &self,
         folder: BorrowedFd<'_>,
@@ -62,8 +62,8 @@ impl Identity {
     }
 }
 
-/// Lets those go who wait in the system's own way until somebody opens the other side of a FIFO that nobody will open
-/// any more. They find that nobody is there.
+/// Wakes processes that block in the system's own `open` of a FIFO whose other side no process will open any more. They
+/// find that no process is there.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn let_go(fifo: &Identity) {
     use std::os::fd::AsRawFd;
@@ -72,12 +72,12 @@ pub(super) fn let_go(fifo: &Identity) {
     let path = format!("/proc/self/fd/{}", fifo.keep.0.as_raw_fd());
     for access in [OFlags::RDONLY, OFlags::WRONLY] {
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        // Closed at once: what they write meanwhile would be lost.
+        // Closed at once: bytes that they write meanwhile would be lost.
         drop(retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty())));
     }
 }
 
-/// On the other systems nothing leads to a file without a name.
+/// On the other systems, a file without a name cannot be opened.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn let_go(_: &Identity) {}
 
@@ -108,7 +108,7 @@ impl Keep {
     }
 }
 
-/// The time of birth, where nothing can keep the number from being given away again.
+/// The birth time, on systems where the inode number may be reused.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[derive(Debug)]
 struct Keep {

@@ -1,4 +1,4 @@
-//! What the end of a FIFO lends to be filled in place: pages, which are then given to the pipe.
+//! Loans of a FIFO's end: pages that the caller fills in place, and that the pipe then gets.
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::arena::Arena;
 use super::signal;
 
-/// What is lent. One block at a time.
+/// The loan of an end: one block at a time.
 #[derive(Debug, Default)]
 pub(super) struct Lending {
     arena: Option<Arena>,
@@ -17,7 +17,7 @@ pub(super) struct Lending {
 }
 
 impl Lending {
-    /// Lends pages, if the kernel takes them and there are some that nobody has still to read.
+    /// Lends pages, if the kernel takes them and there are some that no reader has still to read.
     pub(super) fn lend(&mut self, fd: BorrowedFd<'_>, before: usize, len: usize) -> bool {
         !self.refused && Arena::lend(&mut self.arena, fd, before, len)
     }
@@ -30,7 +30,7 @@ impl Lending {
         self.arena.as_mut().map_or(&mut [], Arena::rest_mut)
     }
 
-    /// Puts bytes of what is lent into the pipe, as a write would; tells how many.
+    /// Puts lent bytes into the pipe, as a write would; returns how many.
     pub(super) fn give(&mut self, fd: BorrowedFd<'_>, wait: bool) -> rustix::io::Result<usize> {
         let Some(arena) = &mut self.arena else { return Ok(0) };
         if !self.refused {
@@ -46,7 +46,7 @@ impl Lending {
     }
 }
 
-/// Whether the kernel has no such call, forbids it, or does not do it with this file.
+/// Whether the kernel lacks the call, forbids it, or does not support it for this file.
 fn is_refusal(error: Errno) -> bool {
     matches!(
         error,

@@ -1,10 +1,10 @@
-//! The lock that shows that the owner of a name is alive.
+//! The lock file, which shows that the owner of a name is alive.
 //!
-//! It is a file beside the FIFO, since FIFOs themselves cannot be locked everywhere. The kernel lets go
-//! of the lock when the owner dies, however it dies; the file itself stays then. It is empty until its owner is about
-//! to put something under the name: only one that is not tells the next owner that what is beside it was left behind.
-//! Nobody but this user can hold the lock, since the file is for nobody else: not even for those who may write to the
-//! FIFO, and could hold a lock on that.
+//! The file lies beside the FIFO, because FIFOs themselves cannot be locked everywhere. The kernel releases
+//! the lock when the owner dies, however it dies; the file itself stays. It is empty until its owner is about
+//! to put something under the name: only a lock file with bytes shows the next owner that the file beside it was left
+//! behind. Only this user can hold the lock, because no other user may open the file: not even users that may write to
+//! the FIFO, and could hold a lock on that.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -21,10 +21,10 @@ use super::file::{ensure_own, in_words, look};
 use crate::error::Obstacle;
 use crate::sys::obstacle;
 
-/// What the name of the lock has after that of the FIFO.
+/// The ending of the lock's name, after the name of the FIFO.
 pub(super) const ENDING: &str = ".lock";
 
-/// What the name has after that of the FIFO, of what is about to take its place. No longer than the other.
+/// The ending of the spare name, of a file that is about to replace the FIFO. No longer than the other ending.
 pub(super) const SPARE: &str = ".next";
 
 const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
@@ -33,22 +33,22 @@ const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 pub(super) struct Lock {
     file: OwnedFd,
     name: OsString,
-    /// What an owner that died has left of itself.
+    /// What a dead owner left behind.
     left: Left,
     /// Whether it was not there before.
     made: bool,
 }
 
-/// What an owner left behind that died. The length of the file tells it, which takes no room on the disk.
+/// What a dead owner left behind. The length of the lock file encodes it, which takes no room on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// There was none, or it has put nothing under the name.
+    /// There was no owner, or it had put nothing under the name.
     Nothing,
-    /// What is under the name is of its making.
+    /// The file under the name, which it made.
     Own,
-    /// That, and under the [spare](SPARE) name perhaps what was to take its place.
+    /// That, and perhaps a replacement under the [spare](SPARE) name.
     OwnAndSpare,
-    /// What is under the name was made by others, and it used that.
+    /// A file that another program made, and that it used.
     Found,
 }
 
@@ -89,7 +89,7 @@ impl Lock {
         }
     }
 
-    /// Whether there is such a file beside what has this name.
+    /// Whether there is a lock file for this name.
     pub(super) fn is_beside(folder: &Path, fifo: &OsStr) -> bool {
         let mut name = fifo.to_owned();
         name.push(ENDING);
@@ -113,7 +113,7 @@ impl Lock {
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            // Before it is opened: that of another user cannot be.
+            // Before it is opened: a file of another user cannot be.
             match look(folder, name) {
                 Ok(there) => ensure_lock(&there)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -130,21 +130,21 @@ impl Lock {
         }
     }
 
-    /// Locks the file; tells whether it is still the one of this name.
+    /// Locks the file; returns whether it is still the one of this name.
     fn hold(&mut self, folder: BorrowedFd<'_>) -> io::Result<bool> {
         match retry_on_intr(|| flock(&self.file, EXCLUSIVE)) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(Obstacle::InUse.into()),
             Err(error) => return Err(error.into()),
         }
-        // Who made the file tells nothing: another one may have locked it before. What is in it was put there under
+        // The maker of the file may not be the first to lock it. Its bytes were put there under
         // the lock.
         let length = u8::try_from(fstat(&self.file)?.st_size).ok();
         let left = length.and_then(Left::of_length);
         let left = if self.says_nothing()? { left } else { None };
         self.left = left.ok_or(Obstacle::NotALock("a file of another program"))?;
         if self.left == Left::Nothing {
-            // The umask may have taken from this user what the next owner needs.
+            // The umask may have cleared permissions that the next owner needs.
             retry_on_intr(|| fchmod(&self.file, Mode::RUSR | Mode::WUSR))?;
         }
         // Between opening and locking, the owner before may have removed the file.
@@ -158,17 +158,17 @@ impl Lock {
         Ok(bytes == [0; 4])
     }
 
-    /// Says in the file what is under the name, which the next owner may take over when this one has died.
+    /// Notes in the file what is under the name, for the next owner to take over when this one has died.
     pub(super) fn tell(&self, what: Left) -> io::Result<()> {
         Ok(retry_on_intr(|| ftruncate(&self.file, what.length().into()))?)
     }
 
-    /// Whether somebody has removed the file, and another owner has made a lock of its own since.
+    /// Whether the file was removed, and another owner has made a lock of its own since.
     pub(super) fn is_superseded(&self, folder: BorrowedFd<'_>) -> bool {
         matches!(leads_to(folder, &self.name, &self.file), Ok(Some(false)))
     }
 
-    /// What an owner that died has left under this name.
+    /// What a dead owner left under this name.
     pub(super) fn left(&self) -> Left {
         self.left
     }
@@ -181,7 +181,7 @@ impl Lock {
     /// Removes the file, which is ours as long as we hold its lock.
     pub(super) fn remove(self, folder: BorrowedFd<'_>) {
         if !self.is_superseded(folder) {
-            // Where it cannot be removed, the next owner takes it over.
+            // If it cannot be removed, the next owner takes it over.
             let _ = retry_on_intr(|| unlinkat(folder, &self.name, AtFlags::empty()));
         }
         drop(self.file);
@@ -198,7 +198,7 @@ fn leads_to(folder: BorrowedFd<'_>, name: &OsStr, file: &OwnedFd) -> io::Result<
     }
 }
 
-/// Refuses what no owner of this user made.
+/// Refuses a file that no owner of this user made.
 fn ensure_lock(stat: &Stat) -> Result<(), Obstacle> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => ensure_own(stat),

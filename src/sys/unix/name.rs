@@ -1,4 +1,4 @@
-//! The rules of names, and where bare names lead.
+//! The rules of names, and the folder of bare names.
 
 use std::env;
 use std::os::unix::ffi::OsStrExt;

@@ -22,16 +22,16 @@ use crate::sys::{Settings, Wait, Way, obstacle};
 
 /// An allocated name. Dropping it removes the name if it is still its own.
 ///
-/// What one stream has left in a FIFO would be read as the beginning of the next one. So where a stream was cut, the
+/// The rest of one stream in a FIFO would be read as the beginning of the next one. So after a stream was cut, the
 /// next one gets a new FIFO.
 #[derive(Debug)]
 pub(crate) struct Node {
     owned_name: OwnedName,
     settings: Settings,
-    /// Whether others made the FIFO. They know that one alone, so it stays.
+    /// Whether another program made the FIFO. It may have that one open, so it stays.
     found: bool,
-    /// Whether there may be bytes in it, or yet to come, of messages of which another reader has taken a part, or
-    /// another writer has written no more than that.
+    /// Whether it may hold, or still get, parts of messages: the rest of one that another reader began, or the beginning
+    /// of one that another writer did not complete.
     cut: Arc<AtomicBool>,
 }
 
@@ -66,7 +66,7 @@ impl Node {
         Ok(end.into())
     }
 
-    /// Opens an end whose stream is apart from those before and after it.
+    /// Opens an end with a stream of its own, separate from those before and after it.
     fn open_apart(&mut self, way: Way, wait: Wait<'_>) -> io::Result<FifoEnd> {
         if !self.found && self.cut.load(Ordering::Relaxed) {
             self.renew()?;
@@ -101,13 +101,13 @@ impl Node {
         })
     }
 
-    /// Whether somebody keeps readers out who is none: whoever may write to the FIFO can lock it.
+    /// Whether a process that is no reader keeps readers out: any process that may write to the FIFO can lock it.
     fn is_held_by_no_reader(&self, error: &io::Error) -> io::Result<bool> {
         let held = matches!(obstacle(error), Some(Obstacle::HasReader));
         Ok(held && !self.found && !fifo::is_read(self.owned_name.folder(), self.owned_name.name())?)
     }
 
-    /// Begins with a new FIFO. Who has the old one open learns that nobody is there any more.
+    /// Replaces the FIFO by a new one. Processes that have the old one open see that no process is there any more.
     fn renew(&mut self) -> io::Result<()> {
         if let Some(old) =
             self.owned_name.replace(|folder, name| make(folder, name, &self.settings))?
@@ -131,8 +131,8 @@ impl Node {
     }
 }
 
-/// Makes the FIFO. One that an owner left behind is replaced, and one that others made is used, if the settings allow
-/// it; tells whether it is one of others.
+/// Makes the FIFO. One that an owner left behind is replaced, and one of another program is used, if the settings allow
+/// it; returns whether another program made it.
 fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<bool>> {
     let own = |identity| Occupied { identity, what: false, found: false };
     match make(site.folder, site.name, settings) {
@@ -150,7 +150,7 @@ fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<bool>> {
     Ok(Occupied { identity: there, what: true, found: true })
 }
 
-/// Makes a FIFO that was not there.
+/// Makes a new FIFO.
 fn make(folder: BorrowedFd<'_>, name: &OsStr, settings: &Settings) -> io::Result<Identity> {
     fifo::make(folder, name, mode(settings))?;
     let made = Identity::of(folder, name, ensure_fifo).and_then(|identity| {
@@ -162,7 +162,7 @@ fn make(folder: BorrowedFd<'_>, name: &OsStr, settings: &Settings) -> io::Result
     })
 }
 
-/// Gives a FIFO the mode that was asked for, whatever the umask has taken of it.
+/// Sets the requested mode of a FIFO, whatever the umask.
 fn ensure_mode(
     fifo: &Identity,
     folder: BorrowedFd<'_>,

@@ -176,7 +176,7 @@ mod tests {
         timely(|| {
             let (path, mut node) = pipe();
             let error = node.open(Way::Out, NOW).unwrap_err();
-            assert!(kind(&error).contains("nobody reads"), "{error}");
+            assert!(kind(&error).contains("no process reads"), "{error}");
             let error = node.open(Way::Out, within(20)).unwrap_err();
             assert!(kind(&error).contains("the deadline passed"), "{error}");
             let token = Event::new().unwrap();

@@ -1,4 +1,4 @@
-//! Payloads in base64, written and read in their place.
+//! Base64 payloads, encoded and decoded in place.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use base64::{DecodeError, DecodeSliceError, EncodeSliceError, Engine};
 
 use super::delimited::find;
 use crate::error::FrameError;
-use crate::wire::Step;
 use crate::wire::framing::{ensure_within, lowered};
+use crate::wire::{Limits, Step};
 
-/// Messages in base64, each ended by a byte that is not in the alphabet.
+/// Messages in base64, each with a byte outside of the alphabet as its end.
 #[derive(Clone, Debug)]
 pub(super) struct Base64 {
     limit: u32,
@@ -31,8 +31,8 @@ impl Base64 {
         self.limit.into()
     }
 
-    pub(super) fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    pub(super) fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     /// Completes the frame of the payload `out[start..]`.
@@ -44,7 +44,7 @@ impl Base64 {
         Ok(())
     }
 
-    /// Finds the first frame, and decodes it in its place.
+    /// Finds the first frame, and decodes it in place.
     pub(super) fn scan(&self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
         let end = find(bytes, self.end, scanned);
         ensure_within(least_decoded_len(end.unwrap_or(bytes.len())), self.limit)?;
@@ -62,15 +62,15 @@ impl Base64 {
     }
 }
 
-/// Makes `out[start..]` base64.
+/// Encodes `out[start..]` in place.
 fn encode(out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
     let payload = out.len().saturating_sub(start);
     out.resize(start.saturating_add(encoded_len(payload)), 0);
     encode_in_place(out.get_mut(start..).unwrap_or_default(), payload)
 }
 
-/// Makes the first `payload` bytes base64, which fills the room. From the end to the beginning: so nothing is written over
-/// that is still to be read.
+/// Encodes the first `payload` bytes, which fills the room. It goes from the end to the beginning, so that it overwrites
+/// nothing that it has still to read.
 fn encode_in_place(room: &mut [u8], payload: usize) -> Result<(), FrameError> {
     let mut encoded = [0; ENCODED];
     for piece in (0..payload.div_ceil(DECODED)).rev() {
@@ -86,7 +86,7 @@ fn encode_in_place(room: &mut [u8], payload: usize) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// Decodes base64 in its place; tells how many bytes it is then. Where it fails, all is as it was.
+/// Decodes base64 in place; returns the number of bytes. If it fails, all bytes are as before.
 fn decode(bytes: &mut [u8]) -> Result<usize, FrameError> {
     let mut decoded = [0; DECODED];
     let mut done = 0;
@@ -113,7 +113,7 @@ fn decode(bytes: &mut [u8]) -> Result<usize, FrameError> {
     Ok(done)
 }
 
-/// Makes a piece base64: what the engine does, in two thirds of the time.
+/// Encodes a piece as the engine does, in two thirds of the time.
 fn encode_piece(piece: &[u8], encoded: &mut [u8]) -> Result<usize, EncodeSliceError> {
     let whole = piece.len() / 6 * 6;
     let (piece, rest) = piece.split_at(whole);
@@ -126,7 +126,7 @@ fn encode_piece(piece: &[u8], encoded: &mut [u8]) -> Result<usize, EncodeSliceEr
     STANDARD.encode_slice(rest, end).map(|len| to.len() + len)
 }
 
-/// Decodes a piece: what the engine does, in two thirds of the time.
+/// Decodes a piece as the engine does, in two thirds of the time.
 fn decode_piece(
     engine: &GeneralPurpose,
     piece: &[u8],
@@ -149,7 +149,7 @@ fn decode_piece(
             return Ok(to.len() + len);
         }
     }
-    // Something is wrong: it says what.
+    // A byte is wrong: the engine's error names it.
     engine.decode_slice(piece, decoded)
 }
 
@@ -214,12 +214,12 @@ fn wrong(error: &DecodeSliceError, piece: &[u8], last: bool) -> usize {
     }
 }
 
-/// How many bytes of base64 these are.
+/// The length of these bytes as base64.
 fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3).saturating_mul(4)
 }
 
-/// How many bytes a message has at least, of which so much base64 has come.
+/// The minimum length of a message of which so much base64 has arrived.
 fn least_decoded_len(encoded: usize) -> usize {
     match encoded.div_ceil(4) {
         0 => 0,

@@ -1,10 +1,10 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
-/// The datagrams of python-xp-named-pipe: base64, and then a NUL.
+/// The datagrams of python-xp-named-pipe: base64, then a NUL.
 ///
-/// One whose base64 is wrong is [`FrameError::Base64`], and the next one can be received.
+/// A datagram with invalid base64 is [`FrameError::Base64`], and the next one can be received.
 ///
 /// ```
 /// use typed_pipe::wire::foreign::Base64Datagrams;
@@ -58,8 +58,8 @@ impl Framing for Base64Datagrams {
         self.0.max_payload()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.0.lower_max_payload(bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.0.configure(limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}

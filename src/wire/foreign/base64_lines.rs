@@ -1,11 +1,11 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
-/// The lines of PipeCom: base64, and then a line feed.
+/// The lines of PipeCom: base64, then a line feed.
 ///
-/// One whose base64 is wrong is [`FrameError::Base64`], and the next one can be received. What PipeCom does with
-/// these lines is in `typed_pipe::pipecom`.
+/// A line with invalid base64 is [`FrameError::Base64`], and the next one can be received. The listener and the senders
+/// of PipeCom are in `typed_pipe::pipecom`.
 ///
 /// ```
 /// use typed_pipe::wire::foreign::Base64Lines;
@@ -55,8 +55,8 @@ impl Framing for Base64Lines {
         self.0.max_payload()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.0.lower_max_payload(bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.0.configure(limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}

@@ -1,20 +1,20 @@
 use super::LIMIT;
 use crate::error::FrameError;
 use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
-/// JSON values one after the other, however they are laid out: what `jq`, `curl` and most log shippers write.
+/// JSON values one after the other in any layout: what `jq`, `curl` and most log shippers write.
 ///
-/// A value may take several lines, several may share one, and nothing need be between two of them but what keeps them
-/// apart, as in `1 2`. Lines of JSON, and the text sequences of RFC 7464, are such values too. White space and `0x1E`
-/// between values mean nothing. What is sent is one value a line.
+/// A value may take several lines, and several values may share one; a separator is needed only between values that
+/// would run together, as in `1 2`. Lines of JSON and the text sequences of RFC 7464 are such values too. White space
+/// and `0x1E` between values are skipped. A sender writes one value a line.
 ///
-/// An object, an array and a string are received when they are closed. A number, `true`, `false` and `null` end with the
-/// byte after them, or with the stream.
+/// An object, an array or a string ends with its closing character. A number, `true`, `false` or `null` ends with the
+/// byte after it, or with the stream.
 ///
-/// The end of a value is found without its meaning: what is no JSON is a message that does not decode, and the next value
-/// can be received. It ends where a bracket closes another kind of bracket, and where a string has a control character in
-/// it, such as the end of its line. A value that was cut off at the end of the stream is
+/// The framing finds the end of a value without parsing it: bytes that are no JSON are a message that does not decode,
+/// and the next value can be received. A bad value ends where a bracket closes another kind of bracket, or where a string
+/// contains a control character, such as the end of its line. A value that was cut off at the end of the stream is
 /// [`Truncated`](crate::ErrorKind::Truncated); half of a number is a number.
 ///
 /// ```
@@ -33,7 +33,7 @@ use crate::wire::{Framing, Step};
 #[derive(Clone, Debug)]
 pub struct ConcatenatedJson {
     limit: u32,
-    /// Where the last scan was in the value that has arrived in part.
+    /// The place of the last scan in the unfinished value.
     place: ScanState,
 }
 
@@ -73,8 +73,8 @@ impl Framing for ConcatenatedJson {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}
@@ -122,7 +122,7 @@ impl Framing for ConcatenatedJson {
 #[derive(Clone, Copy, Debug, Default)]
 struct ScanState {
     within: Within,
-    /// How many brackets are open.
+    /// The number of open brackets.
     depth: usize,
     /// Which of the outermost 128 of them are braces, from the lowest bit on.
     braces: u128,
@@ -130,20 +130,20 @@ struct ScanState {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Within {
-    /// Nothing of the value has come.
+    /// Nothing of the value has arrived.
     #[default]
     Nothing,
-    /// A number, `true`, `false` or `null` that is the whole value, or what is no JSON.
+    /// In a whole value that is a number, `true`, `false` or `null`, or no JSON.
     Word,
-    /// Brackets, and no string.
+    /// In brackets, outside of a string.
     Brackets,
     String,
-    /// A string, and the byte that comes next does not end it.
+    /// In a string, after a backslash: the next byte does not end it.
     Escape,
 }
 
 impl ScanState {
-    /// Goes on from `from`, and says where the value ends if it does. The first byte of it is not between values.
+    /// Goes on from `from`, and returns where the value ends, if it does. The first byte is one of the value.
     fn end(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
         for (at, &byte) in bytes.iter().enumerate().skip(from) {
             match (self.within, byte) {
@@ -152,7 +152,7 @@ impl ScanState {
                 (Within::String, b'"') if self.depth == 0 => return Some(at + 1),
                 (Within::String, b'"') => self.within = Within::Brackets,
                 (Within::String, b' '..) => {}
-                // A string that is not closed in its line: what is open is given up.
+                // A string that is not closed in its line: all that is open is abandoned.
                 (Within::String | Within::Escape, _) => return Some(at),
                 (Within::Nothing | Within::Brackets, b'"') => self.within = Within::String,
                 (Within::Nothing | Within::Brackets, b'{' | b'[') => self.open(byte == b'{'),
@@ -162,7 +162,7 @@ impl ScanState {
                     }
                 }
                 (Within::Brackets, _) => {}
-                // One that nothing has opened.
+                // A closing bracket or a separator without an opening bracket.
                 (Within::Nothing, b'}' | b']' | b',' | b':') => return Some(at + 1),
                 (Within::Nothing, _) => self.within = Within::Word,
                 (Within::Word, b'"' | b'{' | b'[' | b'}' | b']' | b',' | b':') => return Some(at),
@@ -181,7 +181,8 @@ impl ScanState {
         }
     }
 
-    /// Closes the innermost bracket, and says whether it is of this kind. Deeper than 128, where no codec looks, any will do.
+    /// Closes the innermost bracket, and returns whether it is of this kind. Deeper than 128, which no codec reads, any
+    /// kind passes.
     fn close(&mut self, brace: bool) -> bool {
         let fits = self.innermost().is_none_or(|bit| (self.braces & bit != 0) == brace);
         self.depth -= 1;
@@ -194,7 +195,7 @@ impl ScanState {
     }
 }
 
-/// Whether it may stand between two values: white space, and what begins a text of RFC 7464.
+/// Whether a byte may stand between two values: white space, or the beginning of a text of RFC 7464.
 fn is_between(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x1E)
 }

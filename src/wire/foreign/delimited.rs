@@ -1,12 +1,12 @@
-//! Frames that end with a byte which is not in them.
+//! Frames that end with a byte that they do not contain.
 
-/// The place of the first `delimiter`, of which none is in the first `scanned` bytes.
+/// The index of the first `delimiter`; there is none in the first `scanned` bytes.
 pub(super) fn find(bytes: &[u8], delimiter: u8, scanned: usize) -> Option<usize> {
     position(bytes.get(scanned..)?, delimiter).map(|at| scanned + at)
 }
 
-/// The place of the first such byte. Whole blocks are passed over by wide instructions: byte by byte, a long message
-/// would wait for this longer than for the pipe.
+/// The index of the first such byte. Wide instructions skip whole blocks: byte by byte, the search in a long message
+/// would take longer than the pipe.
 pub(super) fn position(bytes: &[u8], byte: u8) -> Option<usize> {
     let has_none = |block: &&[u8]| !block.iter().fold(false, |has, &other| has | (other == byte));
     let passed = bytes.chunks_exact(BLOCK).take_while(has_none).count() * BLOCK;

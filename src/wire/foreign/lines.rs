@@ -2,23 +2,23 @@ use super::LIMIT;
 use super::delimited::{find, position};
 use crate::error::FrameError;
 use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
-/// A message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
+/// One message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
 ///
-/// It works with any codec whose output has no line feed in it, and does not end with a carriage return. A
-/// payload that has is refused with [`FrameError::Delimiter`], before anything is sent. A line may end with
+/// It works with any codec whose output contains no line feed and does not end with a carriage return. Any other
+/// payload is refused with [`FrameError::Delimiter`], before a byte is sent. A line may end with
 /// CR LF.
 ///
-/// An empty line is a message without bytes: a text, and no JSON. [`skip_blank`](Self::skip_blank) is for
-/// senders that write some between their values.
+/// An empty line is a message without bytes: a valid text, but no JSON. [`skip_blank`](Self::skip_blank) is for
+/// senders that write empty lines between their values.
 ///
-/// The last line of a stream needs no line feed: `printf`, `echo -n` and `jq -j` write none. One that does not decode
-/// was cut off, and is [`Truncated`](crate::ErrorKind::Truncated): so half of a JSON object, array or string is no
+/// The last line of a stream needs no line feed: `printf`, `echo -n` and `jq -j` write none. A last line that does not
+/// decode was cut off, and is [`Truncated`](crate::ErrorKind::Truncated): so half of a JSON object, array or string is no
 /// message. What is no JSON of the type, whatever may follow, is [`Decode`](crate::ErrorKind::Decode) as in any other
-/// line. Half of a text is a message, and so is half of a number that is a whole line: where writers may be killed in
-/// the middle of such lines, [`require_last_feed`](Self::require_last_feed). A
-/// [`TypedConnection`](crate::TypedConnection) and a service always do: on the other side is this crate, which ends its
+/// line. Half of a text is a message, and so is half of a number that is a whole line: if writers may be killed in the
+/// middle of such lines, set [`require_last_feed`](Self::require_last_feed). A
+/// [`TypedConnection`](crate::TypedConnection) and a service always do: the other side is this crate, which ends its
 /// lines.
 ///
 /// ```
@@ -60,7 +60,7 @@ impl Lines {
         self
     }
 
-    /// Takes lines of nothing but white space for no messages.
+    /// Skips lines of white space alone.
     ///
     /// ```
     /// use typed_pipe::TypedReceiver;
@@ -78,7 +78,7 @@ impl Lines {
         self
     }
 
-    /// Takes a last line without a line feed for one that was cut off: [`Truncated`](crate::ErrorKind::Truncated).
+    /// Treats a last line without a line feed as cut off: [`Truncated`](crate::ErrorKind::Truncated).
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;
@@ -98,8 +98,8 @@ impl Lines {
         self
     }
 
-    /// The line that these bytes are, without a carriage return at its end. That one is not counted: in what has
-    /// arrived in part, it may be that of the end.
+    /// The line without a carriage return at its end. It does not count: in a line that has arrived in part, it may
+    /// belong to the line's end.
     fn line<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
         let line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         ensure_within(line.len(), self.limit)?;
@@ -130,8 +130,8 @@ impl Framing for Lines {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}

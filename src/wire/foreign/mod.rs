@@ -1,8 +1,8 @@
-//! What other programs speak, as framings.
+//! Framings of other programs.
 //!
-//! Each is used in a [`Wire`](super::Wire) like any other. With the codec [`Plain`](super::Plain), a message is
-//! text or bytes as those programs mean it; with another codec, it is a value between programs of this crate,
-//! or of any that know the codec.
+//! Each works in a [`Wire`](super::Wire) like any other. With the codec [`Plain`](super::Plain), a message is
+//! text or bytes, as in those programs; with another codec, it is a value between programs that know the codec, such as
+//! those of this crate.
 //!
 //! ```
 //! use typed_pipe::wire::foreign::Npipes;
@@ -19,8 +19,8 @@
 //! ```
 //!
 //! The limit on the payload is 8 MiB in each, unless set, and holds in both directions. None of them has a
-//! goodbye: the end of a stream between two messages is [`Disconnected`](crate::ErrorKind::Disconnected), as
-//! nobody can tell a sender that has finished from one that has vanished.
+//! goodbye: the end of a stream between two messages is [`Disconnected`](crate::ErrorKind::Disconnected), because
+//! a receiver cannot distinguish a sender that finished from one that vanished.
 //!
 //! # The formats, byte by byte
 //!
@@ -37,7 +37,7 @@
 //! |---|---|
 //! | 4 | how many bytes follow in this frame: `length` + 8 |
 //! | 4 | `length`: how many bytes the payload has |
-//! | `length` | the payload; npipes itself sends and takes ASCII text alone |
+//! | `length` | the payload; npipes itself sends and accepts only ASCII text |
 //! | 4 | CRC-32/ISO-HDLC of the payload, or 0 where it is [left out](Npipes::without_crc) |
 //!
 //! `Base64Lines` (feature `foreign`), those of PipeCom on POSIX systems:
@@ -47,7 +47,7 @@
 //! | any multiple of 4 | the payload in base64, with the usual alphabet and with padding: UTF-8 text in PipeCom |
 //! | 1 | `0x0A` (line feed) |
 //!
-//! A PipeCom listener answers with such a line of its own; `typed_pipe::pipecom` does what both sides do.
+//! A PipeCom listener answers with a line of this format; both sides are in `typed_pipe::pipecom`.
 //!
 //! [`Lines`], of text or of JSON (<https://jsonlines.org>):
 //!
@@ -80,10 +80,9 @@
 //!
 //! # Bad bytes
 //!
-//! A message whose end is found and which is not base64 is lost alone
+//! A message with an end that is not base64 is lost alone
 //! ([`FrameError::Base64`](crate::FrameError::Base64), not fatal). A value that is no JSON is a message that does not
-//! decode. A message beyond the limit, and a header or a
-//! checksum that is wrong, lose the place in the stream.
+//! decode. After a message over the limit, a wrong header or a wrong checksum, the place in the stream is lost.
 
 #[cfg(feature = "foreign")]
 mod base64;

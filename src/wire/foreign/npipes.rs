@@ -1,12 +1,12 @@
 use super::LIMIT;
 use crate::error::FrameError;
 use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Step};
+use crate::wire::{Framing, Limits, Step};
 
 /// The frames of npipes: two lengths, the payload, and its CRC-32.
 ///
-/// npipes sends the CRC or leaves it out, and both sides must do the same. This is with it;
-/// [`without_crc`](Self::without_crc) is the other. npipes itself takes ASCII text alone: send it such with
+/// npipes sends the CRC or leaves it out, and both sides must do the same. This framing sends it, unless set
+/// [`without_crc`](Self::without_crc). npipes itself accepts only ASCII text: send it with
 /// [`Plain`](crate::wire::Plain).
 ///
 /// ```
@@ -45,7 +45,7 @@ impl Npipes {
         self
     }
 
-    /// Writes 0 in the place of the CRC, and does not look at the one that arrives.
+    /// Writes 0 in place of the CRC, and ignores the one that arrives.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Npipes;
@@ -86,8 +86,8 @@ impl Framing for Npipes {
         self.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.limit = lowered(self.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -112,7 +112,7 @@ impl Framing for Npipes {
         let Some(total) = word(bytes, 0) else {
             return Ok(Step::More { total: HEADER });
         };
-        // Checked before the rest has come: a wrong length would be waited for.
+        // Checked before the rest has arrived: the receiver would wait for a wrong length.
         let Some(length) = total.checked_sub(AROUND) else {
             return Err(FrameError::Header { word: total });
         };

@@ -1,7 +1,7 @@
-//! Values that JSON would change, refused before they are written.
+//! Refuses values that JSON would change, before they are written.
 //!
-//! serde_json writes a number that JSON does not have as `null`, and `Some` of what is `null` as `null` too: the other
-//! side reads `None` where there was a value.
+//! serde_json writes a number that JSON does not have as `null`, and `Some` of a `null` as `null` too: the other
+//! side reads `None` in place of a value.
 
 use std::fmt::Display;
 
@@ -10,10 +10,10 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// A value that is written as it is, or not at all.
+/// A value that is written exactly, or not at all.
 pub(super) struct Exact<'a, T: ?Sized> {
     value: &'a T,
-    /// Whether it is what is in a `Some`.
+    /// Whether it is the value in a `Some`.
     some: bool,
 }
 
@@ -55,12 +55,12 @@ impl<S> Checked<S> {
     }
 }
 
-/// Parts, whose elements are not in a `Some`.
+/// The parts of a value, none of which is in a `Some`.
 fn parts<S, E>(inner: Result<S, E>) -> Result<Checked<S>, E> {
     inner.map(|inner| Checked { inner, some: false })
 }
 
-/// Hands on what is the same in JSON.
+/// Forwards what JSON keeps as it is.
 macro_rules! serialize {
     ($($method:ident($type:ty);)*) => {$(
         fn $method(self, value: $type) -> Result<S::Ok, S::Error> {

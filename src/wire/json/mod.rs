@@ -12,13 +12,13 @@ use crate::error::CodecError;
 
 /// JSON, one value a message, for peers and people that read text.
 ///
-/// Every finite number comes back as it was, and every text. What JSON cannot write, or cannot tell from something else,
-/// is not sent: NaN and the infinities, `Some` of what is `null` itself (`Some(None)`, `Some(())`), and maps whose keys
-/// are neither texts nor numbers.
+/// Every finite number and every text arrives unchanged. A value that JSON cannot write or would confuse with another is
+/// not sent: NaN and the infinities, `Some` of a value that is itself `null` (`Some(None)`, `Some(())`), and maps whose
+/// keys are neither texts nor numbers.
 ///
-/// A text that has an escape in it does not lie in the message as it is. So nothing is borrowed from this codec:
-/// [`recv_ref`](crate::TypedReceiver::recv_ref) does not compile over it. And where the type does not ask for an integer
-/// (`serde_json::Value`, `untagged`, `flatten`), one of more than 64 bits is read as a floating-point number.
+/// A text with an escape in it cannot be borrowed from the message. So
+/// [`recv_ref`](crate::TypedReceiver::recv_ref) does not compile with this codec. If the type does not ask for an integer
+/// (`serde_json::Value`, `untagged`, `flatten`), one of more than 64 bits becomes a floating-point number.
 ///
 /// ```compile_fail,E0277
 /// # use typed_pipe::{Error, TypedReceiver, wire::{Json, LengthPrefixed}};
@@ -58,7 +58,7 @@ impl Codec for Json {
     }
 
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
-        // A stream of values, because it tells where the first one ends.
+        // A stream of values, because it knows where the first one ends.
         let mut values = Deserializer::from_slice(bytes).into_iter();
         let value = match values.next() {
             Some(value) => value.map_err(CodecError::format)?,

@@ -1,4 +1,4 @@
-//! The receiving side: messages of many writers, put together again.
+//! The receiving side: assembles the messages of many writers.
 
 use std::collections::HashMap;
 use std::mem;
@@ -10,20 +10,20 @@ use crate::error::{FrameError, LossReason};
 use crate::wire::Step;
 use crate::wire::framing::ensure_within;
 
-/// What a receiver accepts.
+/// The limits of a receiver.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     /// The largest message.
     pub(super) limit: u32,
-    /// How much the unfinished messages may take together.
+    /// How many bytes the unfinished messages may take together.
     pub(super) total_limit: usize,
-    /// How many bytes may pass while a message does not go on.
+    /// How many bytes may pass while a message stalls.
     pub(super) stall_limit: u64,
-    /// What the writers must speak.
+    /// The expected codec and messages of the writers.
     pub(super) introduction: Introduction,
 }
 
-/// All that has arrived in part, and who is known.
+/// The unfinished messages and the known writers.
 #[derive(Default)]
 pub(super) struct Assembly {
     writers: HashMap<u64, Writer>,
@@ -31,9 +31,9 @@ pub(super) struct Assembly {
     held: usize,
     /// How many bytes have passed.
     passed: u64,
-    /// How many must have passed before a message can have been idle for too long.
+    /// How many must have passed before a message can have stalled for too long.
     next_check: u64,
-    /// The message that was put together last.
+    /// The message that was assembled last.
     whole: Vec<u8>,
     /// The writer of the message that came last.
     current: Option<WriterId>,
@@ -42,28 +42,28 @@ pub(super) struct Assembly {
 struct Writer {
     standing: Standing,
     message: Message,
-    /// The number that its next fragment has.
+    /// The expected number of its next fragment.
     next: u32,
-    /// How much had passed when it was last heard of.
+    /// How many bytes had passed when its last fragment arrived.
     active: u64,
 }
 
-/// What is known of a writer.
+/// Whether a writer has introduced itself.
 #[derive(Clone, Copy, PartialEq)]
 enum Standing {
-    /// It speaks what is expected.
+    /// It sends the expected messages.
     Welcome,
-    /// It speaks something else.
+    /// It sends other messages.
     Refused,
-    /// It introduced itself to somebody else.
+    /// Its introduction did not arrive here.
     Unknown,
 }
 
-/// Where a writer is.
+/// The place of a writer in its stream.
 enum Message {
     /// Between two messages.
     Between,
-    /// In a message that is lost, and told of.
+    /// In a lost message whose loss is reported.
     Lost,
     /// In a message that has arrived in part.
     Partial { data: Vec<u8>, total: usize },
@@ -75,14 +75,14 @@ impl Assembly {
         self.current
     }
 
-    /// The message that was put together last.
+    /// The message that was assembled last.
     pub(super) fn whole(&self) -> &[u8] {
         &self.whole
     }
 
     /// Takes a fragment, with its payload.
     ///
-    /// What is lost before that is told first, one at a time: the fragment is then not taken.
+    /// Earlier losses are returned first, one at a time: the fragment is then not taken.
     pub(super) fn take(&mut self, rules: &Rules, fragment: Fragment, payload: &[u8]) -> Step {
         self.whole = Vec::new();
         let lost = self
@@ -130,13 +130,13 @@ impl Assembly {
         self.writers.len()
     }
 
-    /// Gives up one unfinished message because all writers have left.
+    /// Abandons one unfinished message because all writers have left.
     pub(super) fn abandon(&mut self) -> Option<FrameError> {
         let writer = self.longest_idle(|_| true)?;
         self.lose(writer, LossReason::Left)
     }
 
-    /// Gives up a message that was idle for too long.
+    /// Abandons a message that stalled for too long.
     fn lose_idle(&mut self, rules: &Rules) -> Option<FrameError> {
         if self.passed <= self.next_check {
             return None;
@@ -153,7 +153,7 @@ impl Assembly {
         self.lose(writer, LossReason::Idle)
     }
 
-    /// Gives up what the writer of the fragment has left behind.
+    /// Abandons what the writer of the fragment left unfinished.
     fn lose_by_order(&mut self, fragment: &Fragment) -> Option<FrameError> {
         let writer = self.writers.get_mut(&fragment.writer)?;
         let begins = !fragment.kind.goes_on();
@@ -176,7 +176,7 @@ impl Assembly {
         None
     }
 
-    /// Gives up what takes the room that this fragment needs, if another one's message does.
+    /// Abandons a message of another writer whose room this fragment needs.
     fn lose_for_room(
         &mut self,
         rules: &Rules,
@@ -195,7 +195,7 @@ impl Assembly {
         self.lose(writer, LossReason::NoRoom)
     }
 
-    /// Forgets the writer that was silent for the longest time, and says what is lost with it.
+    /// Forgets the writer that was silent for the longest time, and returns the loss.
     fn forget_one(&mut self) -> Option<FrameError> {
         let (&writer, state) = self.writers.iter().min_by_key(|(_, writer)| writer.active)?;
         let unfinished = matches!(state.message, Message::Partial { .. });
@@ -212,7 +212,7 @@ impl Assembly {
         partial.min_by_key(|(_, writer)| writer.active).map(|(writer, _)| *writer)
     }
 
-    /// Takes the message of a writer for lost.
+    /// Marks the message of a writer as lost.
     fn lose(&mut self, writer: u64, reason: LossReason) -> Option<FrameError> {
         let state = self.writers.get_mut(&writer)?;
         let got = match mem::replace(&mut state.message, Message::Lost) {
@@ -251,7 +251,7 @@ impl Assembly {
         if agrees || before == Standing::Refused {
             return Ok(Taken::Part);
         }
-        let theirs = spoken.map_or_else(|| "what nobody here knows".into(), |it| it.to_string());
+        let theirs = spoken.map_or_else(|| "unknown messages".into(), |it| it.to_string());
         let ours = rules.introduction.to_string();
         Err(FrameError::Mismatch {
             writer: fragment.writer,
@@ -318,7 +318,7 @@ impl Assembly {
         Ok(Taken::Part)
     }
 
-    /// The writer of a fragment, which it is heard of by.
+    /// The writer of a fragment, noted as heard of.
     fn writer(&mut self, fragment: &Fragment) -> &mut Writer {
         let writer = self.writers.entry(fragment.writer).or_insert(Writer {
             standing: Standing::Unknown,
@@ -332,7 +332,7 @@ impl Assembly {
     }
 }
 
-/// What became of a fragment that was taken.
+/// The result of a fragment that was taken.
 enum Taken {
     Part,
     Message,
@@ -352,7 +352,7 @@ impl Writer {
     }
 }
 
-/// The capacity that a message of `total` bytes has with a payload more: at most double of what arrived.
+/// The capacity for a message of `total` bytes with one more payload: at most twice what arrived.
 fn grown(data: &Vec<u8>, total: usize, payload: usize) -> usize {
     let len = data.len() + payload;
     if len <= data.capacity() {

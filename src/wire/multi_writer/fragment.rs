@@ -1,4 +1,4 @@
-//! One fragment: what stands in it, and in which bytes.
+//! The fragment: its content and its bytes.
 
 use std::ops::Range;
 
@@ -12,16 +12,16 @@ pub(super) struct Fragment {
     pub(super) sequence: u32,
     /// All of its bytes, header included.
     pub(super) len: usize,
-    /// Where its payload lies in these.
+    /// The range of its payload in these bytes.
     pub(super) payload: Range<usize>,
 }
 
-/// What a fragment is.
+/// The kind of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum FragmentKind {
     /// A writer introduces itself.
     Hello,
-    /// A writer says that this was all.
+    /// The goodbye of a writer.
     Goodbye,
     /// A whole message.
     Whole,
@@ -34,7 +34,7 @@ pub(super) enum FragmentKind {
 }
 
 impl Fragment {
-    /// How many bytes the fragment has that begins here, as far as its header has arrived.
+    /// The length in bytes of the fragment that begins here, as far as its header has arrived.
     pub(super) fn announced(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
         let Some(&[high, low, magic, flags]) = bytes.first_chunk() else {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Fragment {
         }
     }
 
-    /// Reads a fragment, all of whose bytes are there. They are left as they are.
+    /// Parses a fragment whose bytes have all arrived. The bytes stay unchanged.
     pub(super) fn parse(bytes: &mut [u8]) -> Result<Self, FrameError> {
         let len = bytes.len();
         // The checksum is that of the fragment with zeroes in its place.
@@ -102,7 +102,7 @@ impl FragmentKind {
         }
     }
 
-    /// Whether it belongs to a message and is not the beginning of it.
+    /// Whether it is a part of a message other than the first.
     pub(super) fn goes_on(self) -> bool {
         matches!(self, Self::Middle | Self::Last)
     }
@@ -147,7 +147,7 @@ pub(super) const TOTAL: usize = size_of::<u32>();
 /// Where the checksum lies.
 const CHECKSUM: Range<usize> = 16..HEADER;
 
-/// What tells a fragment from other bytes, and its version from later ones.
+/// Distinguishes a fragment from other bytes, and this version from later ones.
 const MAGIC: u8 = 0xD1;
 
 const FIRST: u8 = 1;

@@ -1,10 +1,10 @@
-//! How a writer introduces itself: by what it speaks.
+//! The introduction of a writer: its codec and its messages.
 
 use std::fmt;
 
 use crate::wire::short_text;
 
-/// A codec, and the messages that it writes. A name that is empty says nothing.
+/// The names of a codec and of the messages. An empty name matches any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Introduction {
     pub(super) codec: String,
@@ -12,7 +12,7 @@ pub(super) struct Introduction {
 }
 
 impl Introduction {
-    /// Shortens a name to what an introduction has room for.
+    /// Cuts a name to the room in an introduction.
     pub(super) fn name(name: &str) -> String {
         short_text::cut(name, LONGEST).to_owned()
     }
@@ -29,14 +29,14 @@ impl Introduction {
         }
     }
 
-    /// Reads what `write` wrote. What comes after it is left to later versions.
+    /// Reads what `write` wrote. Bytes after it are left to later versions.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (codec, rest) = short_text::read(bytes)?;
         let (message, _) = short_text::read(rest)?;
         Some(Self { codec, message })
     }
 
-    /// Whether nothing that both sides say differs.
+    /// Whether no name that both sides have differs.
     pub(super) fn agrees(&self, other: &Self) -> bool {
         let agree = |one: &str, other: &str| one.is_empty() || other.is_empty() || one == other;
         agree(&self.codec, &other.codec) && agree(&self.message, &other.message)
@@ -45,7 +45,7 @@ impl Introduction {
 
 impl fmt::Display for Introduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may come from anybody, so nothing of it may act on a terminal.
+        // The text may come from any writer, so it is escaped for a terminal.
         write!(f, "{:?}", self.codec)?;
         match self.message.as_str() {
             "" => Ok(()),

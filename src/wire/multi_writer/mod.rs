@@ -13,15 +13,15 @@ use introduction::Introduction;
 use stream::Stream;
 
 use super::framing::lowered;
-use super::{Framing, Step};
+use super::{Framing, Limits, Step};
 use crate::error::FrameError;
 
-/// Any number of writers on one FIFO, with messages of any size.
+/// A framing for any number of writers on one FIFO, with messages of any size.
 ///
-/// The system keeps a write whole if it is small (`PIPE_BUF`: 4096 bytes on Linux, 512 or more elsewhere), and
-/// mixes larger ones with those of other writers. So each message is cut into fragments, of which each goes
-/// out whole, and the receiver puts the messages of each writer together again. They come in the order
-/// in which they were sent by each writer, between those of others.
+/// The system keeps a small write whole (`PIPE_BUF`: 4096 bytes on Linux, 512 or more elsewhere), and
+/// mixes larger ones with those of other writers. So the sender cuts each message into fragments that the system keeps
+/// whole, and the receiver assembles the messages of each writer. The messages of one writer arrive in the order in
+/// which it sent them, between those of others.
 ///
 /// ```no_run
 /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -42,40 +42,41 @@ use crate::error::FrameError;
 ///
 /// # What one writer can do to the others
 ///
-/// Nothing, as long as all write through this crate. A writer that is killed in the middle of a message
-/// loses that message. The receiver tells of it with an error of the kind [`MessageLost`](crate::ErrorKind::MessageLost), once for
-/// each such message, and goes on. A message is lost when
+/// Nothing, as long as all writers use this crate. A writer that is killed in the middle of a message
+/// loses that message. The receiver returns an error of the kind [`MessageLost`](crate::ErrorKind::MessageLost) once for
+/// each lost message, and goes on. A message is lost when
 ///
-/// - its writer begins another one, introduces itself again, or says that this was all;
-/// - a part of it does not come, as where another process reads from the pipe too;
-/// - all writers have left, which is told before the end is;
-/// - it does not go on while [much](Self::stall_limit) of other writers comes;
-/// - the unfinished messages together need [more room](Self::total_limit) than they may take: the one that was
-///   idle for the longest time goes first;
-/// - its beginning did not come, or the introduction of its writer, as where the receiver comes late. Writers
+/// - its writer begins another one, introduces itself again, or finishes;
+/// - a part of it does not arrive, for example if another process reads from the pipe too;
+/// - all writers have left: the receiver reports the loss before the end;
+/// - it stalls while other writers send [much](Self::stall_limit);
+/// - the unfinished messages together need [more room](Self::total_limit) than they may take: the one that has
+///   stalled longest goes first;
+/// - its beginning or the introduction of its writer did not arrive, for example if the receiver came late. Writers
 ///   introduce themselves with every 64th message.
 ///
 /// A message over the [limit](Self::limit) is lost alone, with
 /// [`TooLarge`](crate::ErrorKind::TooLarge). A writer that introduces itself with another codec, or with another
-/// [name of its messages](Self::protocol), is told of once, with [`Mismatch`](crate::ErrorKind::Mismatch), and its
-/// messages are skipped until it says something else. None of these errors is [fatal](crate::Error::is_fatal).
+/// [name of its messages](Self::protocol), is reported once, with [`Mismatch`](crate::ErrorKind::Mismatch), and its
+/// messages are skipped until it introduces itself otherwise. None of these errors is [fatal](crate::Error::is_fatal).
 ///
-/// A checksum that differs is [`Corrupt`](crate::ErrorKind::Corrupt), which is fatal: something else has written to
+/// A wrong checksum is [`Corrupt`](crate::ErrorKind::Corrupt), which is fatal: another program has written to
 /// the pipe.
 ///
-/// The last 4096 writers are remembered. Their numbers are random and no proof of who they are: whoever may
-/// write to the pipe may write as anybody.
+/// A receiver remembers the last 4096 writers. Their numbers are random and prove nothing: a process that may
+/// write to the pipe can use any number.
 ///
-/// A clone has the same settings, and is another writer. A process that was forked off is not: it must not go on
-/// with a sender of its parent's.
+/// A clone has the same settings, and is another writer. A forked process is not another writer: it must not go on
+/// with a sender of its parent.
+#[doc(alias("mpsc", "Shared", "interleaved", "atomic write"))]
 pub struct MultiWriter {
     rules: Rules,
-    unmixed: usize,
+    atomic_write: usize,
     stream: Stream,
     assembly: Assembly,
 }
 
-/// One of the writers of a [`MultiWriter`] wire: a random number, another one for each sender.
+/// The identity of a writer on a [`MultiWriter`] wire: a random number, another one for each sender.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -124,7 +125,7 @@ impl MultiWriter {
         self
     }
 
-    /// Sets how much memory a receiver has for messages that are not whole yet. It is 64 MiB unless set.
+    /// Sets how many bytes the unfinished messages of a receiver may take. It is 64 MiB unless set.
     ///
     /// ```
     /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -145,10 +146,9 @@ impl MultiWriter {
         self
     }
 
-    /// Sets how many bytes of other writers may come while a message does not go on, before a receiver gives
-    /// it up. It is 64 MiB unless set.
+    /// Sets after how many bytes of other writers a stalled message is lost. It is 64 MiB unless set.
     ///
-    /// Bytes are counted, and no time: where nobody writes, nothing needs the room.
+    /// The limit is one of bytes, not of time: as long as no process writes, nothing needs the room.
     ///
     /// ```
     /// use typed_pipe::wire::{Encoder, MultiWriter, Wire};
@@ -176,10 +176,10 @@ impl MultiWriter {
         self
     }
 
-    /// Names the type of the messages, and what version it is of: `"jobs 1"`.
+    /// Sets the name and version of the messages, such as `"jobs 1"`.
     ///
-    /// A receiver refuses writers that give another name. Where one side gives none, any will do. Of a name
-    /// longer than 120 bytes, the rest is left out.
+    /// A receiver refuses writers with another name. If one side sets none, any name is accepted. A name is cut
+    /// to 120 bytes.
     ///
     /// ```
     /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -202,7 +202,7 @@ impl MultiWriter {
         self
     }
 
-    /// The writer of the message that came last; `None` before the first.
+    /// The writer of the last message; `None` before the first.
     ///
     /// ```
     /// use typed_pipe::wire::{Decoder, Encoder, MultiWriter, Wire};
@@ -235,7 +235,7 @@ impl Default for MultiWriter {
                 stall_limit: 64 << 20,
                 introduction: Introduction::default(),
             },
-            unmixed: LEAST_UNMIXED,
+            atomic_write: LEAST_ATOMIC_WRITE,
             stream: Stream::default(),
             assembly: Assembly::default(),
         }
@@ -244,7 +244,7 @@ impl Default for MultiWriter {
 
 impl Clone for MultiWriter {
     fn clone(&self) -> Self {
-        Self { rules: self.rules.clone(), unmixed: self.unmixed, ..Self::default() }
+        Self { rules: self.rules.clone(), atomic_write: self.atomic_write, ..Self::default() }
     }
 }
 
@@ -263,8 +263,14 @@ impl Framing for MultiWriter {
         self.rules.limit.into()
     }
 
-    fn lower_max_payload(&mut self, bytes: u64) {
-        self.rules.limit = lowered(self.rules.limit, bytes);
+    fn configure(&mut self, limits: &Limits<'_>) {
+        self.rules.limit = lowered(self.rules.limit, limits);
+        if let Some(codec) = limits.codec {
+            self.rules.introduction.codec = Introduction::name(codec);
+        }
+        if let Some(bytes) = limits.atomic_write {
+            self.atomic_write = bytes.clamp(LEAST_ATOMIC_WRITE, usize::from(u16::MAX));
+        }
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -273,7 +279,7 @@ impl Framing for MultiWriter {
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let Rules { introduction, limit, .. } = &self.rules;
-        self.stream.finish(introduction, *limit, self.unmixed, out, start)
+        self.stream.finish(introduction, *limit, self.atomic_write, out, start)
     }
 
     fn withdrawn(&mut self) {
@@ -287,20 +293,12 @@ impl Framing for MultiWriter {
     fn next_write(&self, pending: &[u8]) -> usize {
         let mut end = 0;
         while let Some(Ok(Some(len))) = pending.get(end..).map(Fragment::announced) {
-            if end > 0 && end + len > self.unmixed {
+            if end > 0 && end + len > self.atomic_write {
                 break;
             }
             end += len;
         }
         end
-    }
-
-    fn introduce(&mut self, codec: &str) {
-        self.rules.introduction.codec = Introduction::name(codec);
-    }
-
-    fn unmixed(&mut self, bytes: usize) {
-        self.unmixed = bytes.clamp(LEAST_UNMIXED, usize::from(u16::MAX));
     }
 
     fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
@@ -341,8 +339,8 @@ impl fmt::Debug for WriterId {
     }
 }
 
-/// What every system of POSIX keeps whole.
-const LEAST_UNMIXED: usize = 512;
+/// The size of a write that every POSIX system keeps whole.
+const LEAST_ATOMIC_WRITE: usize = 512;
 
 #[cfg(test)]
 mod tests;

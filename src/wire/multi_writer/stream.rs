@@ -5,7 +5,7 @@ use super::fragment::{FragmentKind, HEADER, TOTAL, seal};
 use crate::error::FrameError;
 use crate::wire::framing::ensure_within;
 
-/// What one writer has sent.
+/// The stream of one writer.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     /// Chosen with the first message, so that no two streams share it.
@@ -25,13 +25,13 @@ struct Position {
 }
 
 impl Stream {
-    /// The stream of a writer that is known beforehand.
+    /// The stream of a given writer.
     #[cfg(test)]
     pub(super) fn of(writer: u64) -> Self {
         Self { writer: Some(writer), ..Self::default() }
     }
 
-    /// Leaves room for the headers of a message that is one fragment, as most are.
+    /// Reserves room for the headers of a message in one fragment, as most are.
     pub(super) fn begin(&self, introduction: &Introduction, out: &mut Vec<u8>) {
         if self.place.until_hello == 0 {
             out.extend_from_slice(&[0; HEADER]);
@@ -40,7 +40,7 @@ impl Stream {
         out.extend_from_slice(&[0; HEADER]);
     }
 
-    /// Makes fragments of `out[start..]`, none of more than `most` bytes.
+    /// Cuts `out[start..]` into fragments of at most `most` bytes.
     pub(super) fn finish(
         &mut self,
         introduction: &Introduction,
@@ -65,12 +65,12 @@ impl Stream {
         Ok(())
     }
 
-    /// Goes back to before the message that was finished last.
+    /// Withdraws the message that was finished last.
     pub(super) fn take_back(&mut self) {
         self.place = self.before;
     }
 
-    /// Says that this was all. A message after it begins with an introduction.
+    /// Appends the goodbye. A message after it begins with an introduction.
     pub(super) fn goodbye(&mut self, out: &mut Vec<u8>) -> Result<(), FrameError> {
         let writer = self.writer()?;
         let start = out.len();
@@ -119,7 +119,7 @@ fn cut(
     let parts = rest.div_ceil(most - HEADER);
     out.resize(end + TOTAL + parts * HEADER, 0);
 
-    // From the last part to the first, so that none is written over before it has moved.
+    // From the last part to the first, so that none is overwritten before it has moved.
     let mut from = end;
     for part in (0..=parts).rev() {
         let fragment = start + part * most;
@@ -153,6 +153,6 @@ fn seal_at(
     seal(fragment, kind, writer, sequence)
 }
 
-/// A writer introduces itself anew with one of so many messages: so a receiver that has missed it, because
-/// another one had it or because too many writers came between, does not miss the writer for good.
+/// A writer introduces itself again with one of so many messages. So a receiver that missed the introduction, because
+/// another one read it or because too many writers came between, does not miss the writer for good.
 pub(super) const HELLO_EVERY: u8 = 64;

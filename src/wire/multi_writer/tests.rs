@@ -28,7 +28,7 @@ fn writes<C: Codec>(encoder: &mut Encoder<MultiWriter, C>) -> Vec<Vec<u8>> {
     let mut writes = Vec::new();
     while encoder.staged() > 0 {
         let write = encoder.pending().to_vec();
-        assert!(!write.is_empty() && write.len() <= encoder.wire().framing().unmixed);
+        assert!(!write.is_empty() && write.len() <= encoder.wire().framing().atomic_write);
         assert_eq!(fragments(&write).concat(), write);
         encoder.advance(write.len());
         writes.push(write);
@@ -149,7 +149,7 @@ const FINISHED: Event = Event::Error(ErrorKind::Finished);
 #[test]
 fn golden_bytes() {
     let mut shared = MultiWriter::default().protocol("jobs");
-    shared.introduce("postcard");
+    shared.configure(&Limits::new().codec("postcard"));
     shared.stream = Stream::of(0x0123_4567_89AB_CDEF);
     let mut out = b"before".to_vec();
     shared.begin(&mut out);
@@ -167,14 +167,14 @@ fn golden_bytes() {
 #[test]
 #[cfg_attr(miri, ignore = "it takes hours there")]
 fn messages_of_every_size_arrive() {
-    for unmixed in [512, 4096, 65535] {
-        let most = unmixed - HEADER;
+    for atomic_write in [512, 4096, 65535] {
+        let most = atomic_write - HEADER;
         let around = |size: usize| [size - 3, size - 2, size - 1, size, size + 1];
         let sizes = [0, 1, 1 << 20].into_iter();
-        let sizes = sizes.chain(around(most)).chain(around(2 * most)).chain(around(unmixed));
+        let sizes = sizes.chain(around(most)).chain(around(2 * most)).chain(around(atomic_write));
         for size in sizes.chain(around(2 * most - TOTAL)) {
             let mut encoder = writer();
-            encoder.unmixed(unmixed);
+            encoder.atomic_write(atomic_write);
             let value = long(size);
             encoder.stage(&value).unwrap();
             encoder.stage("after").unwrap();
@@ -404,7 +404,7 @@ fn a_receiver_that_comes_late_misses_what_it_has_not_seen_begin() {
     let all = sent(&mut encoder, &[&long(2000), b"two", &long(2000)]);
     let mut decoder = reader(MultiWriter::default());
     let events = received(&mut decoder, &all[3..].concat());
-    // The tail of the first, then two messages of a writer that nobody has introduced.
+    // The tail of the first, then two messages of a writer without an introduction.
     assert_eq!(
         events,
         [Lost(LossReason::NoBeginning), Lost(LossReason::Unknown), Lost(LossReason::Unknown)]
@@ -423,7 +423,7 @@ fn a_receiver_that_comes_late_misses_what_it_has_not_seen_begin() {
 fn a_message_over_the_limit_is_lost_alone() {
     let mut decoder = reader(MultiWriter::default().limit(1000));
     let (mut one, mut two) = (writer(), writer());
-    two.unmixed(4096);
+    two.atomic_write(4096);
     let mut events = Vec::new();
     for message in [long(990), long(1500), long(10)] {
         for part in sent(&mut one, &[&message]) {
@@ -645,7 +645,7 @@ fn the_longest_idle_message_makes_room() {
     let (first, second) =
         (sent(&mut writer(), &[&long(3000)]), sent(&mut writer(), &[&long(3000)]));
     received(&mut decoder, &[&first[..2], &second[..3], &first[2..5]].concat().concat());
-    // An unknown writer makes nobody go.
+    // An unknown writer displaces no other.
     let unknown = forged(FragmentKind::First { total: 6000 }, 7, 1, &[7; 5000]);
     assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);
     assert_eq!(received(&mut decoder, &unknown), [Lost(LossReason::Unknown)]);

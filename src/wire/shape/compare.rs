@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use super::Style;
 use super::difference::Difference;
-use super::graph::{Enum, Field, Id, Kind, Leaf, Node, Struct, may_be, node};
-use super::words::{root, shown, word};
+use super::graph::{Enum, Field, Id, Kind, Leaf, Node, Struct, may_be, node, shown};
+use super::words::{root, word};
 
 /// A step from a node to one in it.
 #[derive(Clone, Copy, Debug)]

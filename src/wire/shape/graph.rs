@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
-use super::words::shown;
-
 /// A node by its place in the graph.
 pub(super) type Id = usize;
 
@@ -180,6 +178,16 @@ impl Enum {
         let at = self.variants.iter().position(|(other, _)| other == name)?;
         self.variants.get(at).map(|(_, id)| (at, *id))
     }
+}
+
+/// A name, as it may be shown.
+pub(super) fn shown(name: &str) -> String {
+    const MOST: usize = 64;
+    let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Whether two names, of which one may be unknown, may be the same.

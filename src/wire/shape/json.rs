@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Number, Value, json};
 
 use super::compare::At;
-use super::graph::{Enum, Field, Id, Kind, Leaf, Node, Struct};
-use super::words::{root, shown, word};
+use super::graph::{Enum, Field, Id, Kind, Leaf, Node, Struct, shown};
+use super::words::{root, word};
 use super::{Shape, Style};
 use crate::error::CodecError;
 use crate::wire::Codec;

@@ -1,6 +1,5 @@
 //! Values beside the shape that their receiver announced.
 
-use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -9,7 +8,6 @@ use serde::Serialize;
 use super::compare::{At, may_be_null, place};
 use super::difference::Difference;
 use super::graph::{Id, Kind, Leaf, Node, node};
-use super::walk::Walk;
 use super::words::{root, word};
 use super::{Shape, Style};
 
@@ -63,6 +61,8 @@ pub struct ValueCheck {
 struct Pair {
     node: Id,
     edges: Vec<Edge>,
+    /// Whether it is a struct whose fields have one name each.
+    plain: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -75,19 +75,18 @@ enum Edge {
 /// What tells a type of the sender from others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kin {
-    Type(&'static str, usize),
+    Type(usize, &'static str),
     /// A part that has no type of its own, of a pair.
     Part(usize, usize),
 }
 
 impl Kin {
-    pub(super) fn of<T: Serialize + ?Sized>() -> Self {
-        let code: fn(&T, Walk<'static>) -> Result<(), super::survey::Stuck> = T::serialize;
-        #[expect(
-            clippy::as_conversions,
-            reason = "there is no other way to the address of a function"
-        )]
-        Self::Type(type_name::<T>(), code as usize)
+    /// Whether it is the one that was at this edge before. Types of one code are one here, whatever their names.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Type(code, _), Self::Type(same, _)) => code == same,
+            (one, other) => one == other,
+        }
     }
 }
 
@@ -123,20 +122,14 @@ impl ValueCheck {
         self.open == 0 && !self.always
     }
 
-    fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Difference> {
-        let root = self.begin(Kin::of::<T>());
-        let _ = value.serialize(Walk { check: self, pair: root });
-        self.end()
-    }
-
-    fn begin(&mut self, kin: Kin) -> usize {
+    pub(super) fn begin(&mut self, kin: Kin) -> usize {
         if self.pairs.is_empty() {
             self.open = 0;
         }
         self.pair(kin, 0)
     }
 
-    fn end(&mut self) -> Result<(), Difference> {
+    pub(super) fn end(&mut self) -> Result<(), Difference> {
         let steps = std::mem::take(&mut self.steps);
         match self.fault.take() {
             None => Ok(()),
@@ -172,10 +165,14 @@ impl ValueCheck {
         let edges: Vec<Edge> =
             (0..edges).map(|number| if alias(number) { Edge::Seen } else { Edge::Open }).collect();
         self.open += edges.iter().filter(|edge| matches!(edge, Edge::Open)).count();
-        if let Kin::Type(name, _) = kin {
+        if let Kin::Type(_, name) = kin {
             self.always |= name.contains("dyn ");
         }
-        self.pairs.push(Pair { node: id, edges });
+        let plain = match self.node_at(id) {
+            Node::Struct(of) => of.own().count() == of.fields.len(),
+            _ => false,
+        };
+        self.pairs.push(Pair { node: id, edges, plain });
         self.found.insert((kin, id), self.pairs.len() - 1);
         self.pairs.len() - 1
     }
@@ -184,7 +181,7 @@ impl ValueCheck {
     pub(super) fn along(&mut self, pair: usize, edge: usize, id: Id, kin: Kin) -> usize {
         let known = self.pairs.get(pair).and_then(|pair| pair.edges.get(edge)).copied();
         match known {
-            Some(Edge::To(to, same)) if same == kin => return to,
+            Some(Edge::To(to, same)) if same.is(&kin) => return to,
             Some(Edge::To(..)) => self.always = true,
             _ => {}
         }
@@ -211,6 +208,13 @@ impl ValueCheck {
 
     pub(super) fn style(&self) -> Style {
         self.reader.style()
+    }
+
+    /// The field of this number, where it has this name and no field has two.
+    pub(super) fn plain_field(&self, pair: usize, number: usize, name: &str) -> Option<Id> {
+        let plain = self.pairs.get(pair).filter(|pair| pair.plain)?;
+        let Node::Struct(of) = self.node_at(plain.node) else { return None };
+        of.fields.get(number).filter(|field| field.name == name).map(|field| field.id)
     }
 
     /// The node of a pair.

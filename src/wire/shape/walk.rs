@@ -1,13 +1,15 @@
 //! A serializer that writes nothing, and goes beside the shape of the receiver.
 
+use std::any::type_name;
+
 use serde::ser::{self, Serialize};
 
 use super::Style;
 use super::compare::{At, field};
-use super::graph::{Id, Kind, Leaf, Node, may_be};
+use super::difference::Difference;
+use super::graph::{Id, Kind, Leaf, Node, may_be, shown};
 use super::survey::Stuck;
 use super::value_check::{BYTE, Kin, ValueCheck};
-use super::words::shown;
 
 /// Stands where a value is to be written.
 pub(super) struct Walk<'a> {
@@ -35,6 +37,25 @@ enum What {
     Entries(Id, Id),
     Tuple,
     Struct,
+}
+
+impl Kin {
+    pub(super) fn of<T: Serialize + ?Sized>() -> Self {
+        let code: fn(&T, Walk<'static>) -> Result<(), Stuck> = T::serialize;
+        #[expect(
+            clippy::as_conversions,
+            reason = "there is no other way to the address of a function"
+        )]
+        Self::Type(code as usize, type_name::<T>())
+    }
+}
+
+impl ValueCheck {
+    pub(super) fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Difference> {
+        let root = self.begin(Kin::of::<T>());
+        let _ = value.serialize(Walk { check: self, pair: root });
+        self.end()
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -214,6 +235,11 @@ impl Parts<'_> {
         let number = self.next;
         self.next += 1;
         let style = self.check.style();
+        if style == Style::Positional {
+            if let Some(id) = self.check.plain_field(self.pair, number, name) {
+                return Ok(Some((number, id)));
+            }
+        }
         let (What::Struct, Node::Struct(of)) = (self.what, self.check.node(self.pair)) else {
             return Ok(None);
         };

@@ -4,17 +4,7 @@
 use std::fmt::Write;
 
 use super::Style;
-use super::graph::{Enum, Field, Id, Kind, Node, Struct, node};
-
-/// A name, as it may be shown.
-pub(super) fn shown(name: &str) -> String {
-    const MOST: usize = 64;
-    let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
-    if name.chars().nth(MOST).is_some() {
-        shown.push('…');
-    }
-    shown
-}
+use super::graph::{Enum, Field, Id, Kind, Node, Struct, node, shown};
 
 /// What the message is called in a place of it.
 pub(super) fn root(nodes: &[Node]) -> String {

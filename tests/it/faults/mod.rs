@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use scenarios::{ALL, Run};
 use tracer::{Call, Fault, Held, Tracer};
 
-use crate::support::{skipped, watched_for};
+use crate::support::{comes_true, skipped, watched_for};
 
 const FOLDER: &str = "TYPED_PIPE_TEST_FAULTS";
 
@@ -61,7 +61,7 @@ fn every_call_of_the_system_may_fail() {
             trial.try_all(number, name, &mut table, &mut wrong);
             println!("tried: {name}");
         }
-        println!("| scenario | call | places | faults | of them told | not reached |\n{table}");
+        println!("| scenario | call | places | faults | errors | not reached |\n{table}");
         println!("calls that were left alone, by number: {:?}", trial.left_alone);
         assert!(wrong.is_empty(), "{} faults did harm:\n{}", wrong.len(), wrong.join("\n"));
     });
@@ -253,7 +253,7 @@ fn watch(process: &Child, progress: &Arc<AtomicU64>) {
             }
             before = now;
             drop(progress);
-            thread::sleep(PATIENCE);
+            thread::sleep(PATIENCE); // which is what ends the process
         }
     });
 }
@@ -387,13 +387,10 @@ impl Open {
     /// What it has when the threads that were joined are gone, which takes the system a moment.
     fn settled(before: &Self) -> Self {
         let mut now = Self::count();
-        for _ in 0..1000 {
-            if now.threads <= before.threads {
-                break;
-            }
-            thread::sleep(Duration::from_millis(1));
+        comes_true(Duration::from_secs(1), || {
             now = Self::count();
-        }
+            now.threads <= before.threads
+        });
         now
     }
 

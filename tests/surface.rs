@@ -1,0 +1,51 @@
+//! What is public: how much, and that it is the same for all modes. `.ci/public-api.txt` lists it.
+
+const PUBLIC: &str = include_str!("../.ci/public-api.txt");
+const PATHS: &str = include_str!("paths.rs");
+
+/// So many lines the list may have, with all features.
+const BUDGET: usize = 1800;
+
+#[test]
+fn it_is_no_more_than_a_reader_can_know() {
+    let lines = PUBLIC.lines().count();
+    assert!(lines <= BUDGET, "{lines} public items");
+}
+
+/// What may wait is no `async fn` beside a function that blocks, but one for all modes. Calls are not there yet.
+#[test]
+fn what_waits_is_defined_for_all_modes() {
+    for line in PUBLIC.lines().filter(|line| line.starts_with("pub async fn ")) {
+        assert!(line.contains("typed_pipe::Client"), "for tasks alone: {line}");
+    }
+}
+
+#[test]
+fn what_waits_is_named_by_its_path_in_a_test() {
+    let waits = |line: &&str| line.contains(" fn ") && line.contains("Ret");
+    let mut names = 0;
+    for line in PUBLIC.lines().filter(waits) {
+        let name = name_of_function(line);
+        let named =
+            PATHS.contains(&format!("::{name}(")) || PATHS.contains(&format!("::{name}::<"));
+        assert!(named, "tests/paths.rs lacks {line}");
+        names += 1;
+    }
+    assert!(names > 40, "{names}");
+}
+
+/// What stands before the parentheses, without what stands in angle brackets.
+fn name_of_function(line: &str) -> String {
+    let mut depth = 0;
+    let mut path = String::new();
+    for c in line.chars() {
+        match c {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            '(' if depth == 0 => break,
+            c if depth == 0 => path.push(c),
+            _ => {}
+        }
+    }
+    path.rsplit("::").next().unwrap_or_default().to_owned()
+}
