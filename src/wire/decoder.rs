@@ -326,7 +326,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     ///
     /// It is [`step`](Self::step), and then the last message that only the end of the stream completes, such as a
     /// last line without a line feed: see [`Lines`](super::foreign::Lines). If such a message does not decode,
-    /// it was cut off: the error of [`message`](Self::message) is [`Truncated`](crate::ErrorKind::Truncated) then.
+    /// it was cut off, unless the codec names another cause: the error of [`message`](Self::message) is
+    /// [`Truncated`](crate::ErrorKind::Truncated) then.
     /// After the last message, [`end`](Self::end) returns the error of the end.
     ///
     /// ```
@@ -446,7 +447,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// The error for a current message that does not decode.
     #[cold]
     fn undecodable(&self, error: CodecError) -> Error {
-        if self.at_end {
+        if self.at_end && may_be_cut_off(&error) {
             return Error::new(Operation::Receive, FrameError::Truncated { got: self.frame });
         }
         undecodable(error)
@@ -537,6 +538,20 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 #[cold]
 fn undecodable(error: CodecError) -> Error {
     Error::new(Operation::Receive, Cause::Decode(error))
+}
+
+/// Whether it can be for want of bytes that something does not decode: where the codec tells of another cause, more
+/// of them would not help.
+fn may_be_cut_off(error: &CodecError) -> bool {
+    match error {
+        #[cfg(feature = "json")]
+        CodecError::Format(cause) => {
+            let json = cause.downcast_ref::<serde_json::Error>();
+            json.is_none_or(serde_json::Error::is_eof)
+        }
+        CodecError::Trailing { .. } | CodecError::TooDeep { .. } => false,
+        _ => true,
+    }
 }
 
 #[cold]

@@ -190,7 +190,7 @@ pub trait Framing {
     ///
     /// The last [`scan`](Self::scan) found no frame in these bytes. A framing whose frames carry their length, or
     /// need an end mark, keeps this default: the rest is a truncated message. A message found here that does not
-    /// decode counts as truncated as well.
+    /// decode counts as truncated as well, unless the codec names another cause.
     ///
     /// ```
     /// use typed_pipe::wire::foreign::Lines;

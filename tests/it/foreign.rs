@@ -192,6 +192,40 @@ fn the_last_line_of_json_needs_no_feed() {
     assert!(blank.recv().unwrap_err().is_disconnected());
 }
 
+/// That its sender ended in the middle of it would be the wrong cause.
+#[cfg(feature = "json")]
+#[test]
+fn a_last_line_that_is_whole_and_does_not_decode_is_not_taken_for_one_that_was_cut_off() {
+    use std::error::Error;
+    use typed_pipe::wire::foreign::ConcatenatedJson;
+    use typed_pipe::wire::{DepthLimit, Json};
+    use typed_pipe::{Hangup, TypedReceiver};
+
+    fn last<F: Framing, C: Codec>(
+        bytes: &[u8],
+        wire: Wire<F, C>,
+    ) -> (ErrorKind, Option<Hangup>, bool) {
+        let mut receiver = TypedReceiver::<(u32, String), &[u8], _, _>::with_wire(bytes, wire);
+        let error = receiver.recv().unwrap_err();
+        assert_eq!(receiver.last_message(), Some(bytes));
+        let told = error.source().is_some();
+        assert!(receiver.recv().unwrap_err().is_disconnected());
+        (error.kind(), receiver.last_hangup(), told)
+    }
+    for whole in [&b"[1]"[..], b"[\"a\",1]", b"{}", b"oops", b"\"one\""] {
+        let expected = (ErrorKind::Decode, Some(Hangup::Disconnected), true);
+        assert_eq!(last(whole, Wire::new(Lines::default(), Json)), expected, "{whole:?}");
+        let limited = Wire::new(Lines::default(), DepthLimit::new(Json));
+        assert_eq!(last(whole, limited), expected, "{whole:?}");
+    }
+    let word = last(b"oops", Wire::new(ConcatenatedJson::default(), Json));
+    assert_eq!(word, (ErrorKind::Decode, Some(Hangup::Disconnected), true));
+    for cut in [&b"[1"[..], b"[1,\"a", b"[1,\"\xC3", b"[1,\"\\u00", b"[", b"nul", b"-"] {
+        let (kind, hangup, _) = last(cut, Wire::new(Lines::default(), Json));
+        assert_eq!((kind, hangup), (ErrorKind::Truncated, Some(Hangup::Truncated)), "{cut:?}");
+    }
+}
+
 /// Whatever the reads after that say.
 #[test]
 fn a_line_that_a_reset_cuts_off_is_no_last_line() {

@@ -15,9 +15,11 @@ use crate::wire::{Framing, Limits, Step};
 ///
 /// The last line of a stream needs no line feed: `printf`, `echo -n` and `jq -j` write none. A last line that does not
 /// decode was cut off, and is [`Truncated`](crate::ErrorKind::Truncated): so half of a JSON object, array or string is no
-/// message. Half of a text is one, and so is half of a number that is a whole line: if writers may be killed in the middle
-/// of such lines, set [`require_last_feed`](Self::require_last_feed). A [`TypedConnection`](crate::TypedConnection) and a
-/// service always do: the other side is this crate, which ends its lines.
+/// message. What is no JSON of the type, whatever may follow, is [`Decode`](crate::ErrorKind::Decode) as in any other
+/// line. Half of a text is a message, and so is half of a number that is a whole line: if writers may be killed in the
+/// middle of such lines, set [`require_last_feed`](Self::require_last_feed). A
+/// [`TypedConnection`](crate::TypedConnection) and a service always do: the other side is this crate, which ends its
+/// lines.
 ///
 /// ```
 /// use typed_pipe::TypedReceiver;
