@@ -125,6 +125,7 @@ struct Reading {
 
 thread_local! {
     /// A codec reads what is `Deserialize`, which nothing can be handed to.
+    #[allow(clippy::missing_const_for_thread_local, reason = "it is; not seen on some systems")]
     static READING: Cell<Option<Reading>> = const { Cell::new(None) };
 }
 

@@ -236,7 +236,9 @@ impl ValueCheck {
     /// What JSON writes into an option is what it would write without one, if that is no `null`.
     pub(super) fn without_option(&mut self, pair: usize, written: &Node) -> usize {
         let mut pair = pair;
-        while let Node::Option(inner) = *self.node(pair) {
+        // Another process may describe an option of itself.
+        for _ in 0..OPTIONS {
+            let Node::Option(inner) = *self.node(pair) else { break };
             if self.style() != Style::Named || may_be_null(written) {
                 break;
             }
@@ -269,6 +271,9 @@ impl ValueCheck {
         word(self.reader.nodes(), id)
     }
 }
+
+/// How many options may lie in each other where none is written.
+const OPTIONS: usize = 16;
 
 /// The node of a byte, where the shape has bytes as a whole.
 pub(super) const BYTE: Id = Id::MAX - 1;

@@ -91,6 +91,13 @@ fn a_long_chain_overflows_no_stack() {
 }
 
 #[test]
+fn an_option_of_itself_is_followed_to_an_end() {
+    for style in [1, 2] {
+        use_it(&Shape::from_description(&[style, 1, 3, 0]).unwrap());
+    }
+}
+
+#[test]
 fn a_value_is_read_no_deeper_than_it_may_be() {
     let bytes = [1, 1, 3, 0]; // an option of itself
     let theirs = Shape::from_description(&bytes).unwrap();
