@@ -157,7 +157,7 @@ struct Settings {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[doc(alias("EOF", "POLLHUP", "EndOfWriters"))]
+#[doc(alias("EOF", "POLLHUP"))]
 pub enum OnHangup {
     /// The end of the stream: after the last writer has hung up, nothing more is read.
     #[default]

@@ -73,7 +73,7 @@ pub(crate) use tasks::CancelWatch;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]
-#[doc(alias("CancellationToken", "Stop", "abort", "interrupt", "shutdown"))]
+#[doc(alias("CancellationToken", "abort", "interrupt", "shutdown"))]
 pub struct CancelToken(Arc<TokenState>);
 
 struct TokenState {

@@ -436,7 +436,7 @@ pub enum ErrorKind {
     /// The name is taken by something that no owner of this crate left behind.
     AlreadyExists,
     /// Both sides of a connection send and neither receives, and the buffer for incoming bytes is full.
-    #[doc(alias("Congested", "EDEADLK"))]
+    #[doc(alias("EDEADLK"))]
     Deadlock,
     /// The bytes are damaged: a checksum differs, or a header is invalid. Fatal, unless the end of the message is
     /// known all the same, as that of one that is not base64.
@@ -450,13 +450,11 @@ pub enum ErrorKind {
     /// This codec or this framing cannot carry the value. Nothing of it was sent; the next one can be.
     Encode,
     /// The process or the system has no descriptors or no memory left at this moment.
-    #[doc(alias("Exhausted", "EMFILE", "ENFILE"))]
+    #[doc(alias("EMFILE", "ENFILE"))]
     ResourceExhausted,
     /// The child process ended before it opened the other side.
-    #[doc(alias("Exited"))]
     ChildExited,
     /// The handler of a service returned an error, whose text is part of this one's.
-    #[doc(alias("Failed"))]
     HandlerFailed,
     /// The other side finished sending, and left.
     Finished,
@@ -467,7 +465,6 @@ pub enum ErrorKind {
     /// Anything else that the operating system reports: see the source.
     Io,
     /// A message of one of several writers is lost. Messages of other writers are not affected.
-    #[doc(alias("Lost"))]
     MessageLost,
     /// The two sides differ: in the handshake of a connection; in what one of several writers sends, whose messages are
     /// skipped while those of others are not affected; or in the kind of a handle that came with a message.
@@ -477,19 +474,18 @@ pub enum ErrorKind {
     /// There is no pipe of this name; or where one is to be made, no folder for it.
     NotFound,
     /// The operation would have to wait.
-    #[doc(alias("NotReady", "EAGAIN"))]
+    #[doc(alias("EAGAIN"))]
     WouldBlock,
     /// The pipe, its folder or the peer belongs to another user, or other users may replace what is in the folder.
     NotTrusted,
     /// The handler of a service panicked; its message is part of the text.
-    #[doc(alias("Panicked"))]
     HandlerPanicked,
     /// The system denies the operation to this user.
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,
     /// A [`CancelToken`](crate::CancelToken) ended the wait.
-    #[doc(alias("Stopped", "ECANCELED"))]
+    #[doc(alias("ECANCELED"))]
     Cancelled,
     /// The deadline passed.
     #[doc(alias("timeout"))]

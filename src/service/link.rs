@@ -387,7 +387,7 @@ impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
         Self { link, sender, receiver, reading: false }
     }
 
-    /// Gives the halves back at once with what was received: whoever reads next must not wait for what is here already.
+    /// Gives the halves back at once with what was received: the next reader must not wait for what is here already.
     fn received(mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
         let mut shared = self.link.lock();
         self.give_back(&mut shared);

@@ -57,7 +57,7 @@ const INCOMING: usize = 16 << 20;
 ///
 /// [`split`](Self::split) returns a sender and a receiver, for two threads. A peer that does not use this crate makes
 /// no handshake: there, [`Connection::split`] gives ends for channels on any wire.
-#[doc(alias("duplex", "bidirectional", "channel", "dialog"))]
+#[doc(alias("duplex", "bidirectional", "channel"))]
 pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     sender: SendingHalf<Out, F, C, M>,
     receiver: ReceivingHalf<In, F, C, M>,

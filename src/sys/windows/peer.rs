@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn c5_nobody_acts_in_the_name_of_a_client() {
-        if is_wine("whoever impersonates a client stays what it is") {
+        if is_wine("a process that impersonates a client stays what it is") {
             return;
         }
         let ((from, _to), _client) = connection();
