@@ -98,12 +98,7 @@ impl Incoming {
     /// Leaves a read in flight, where nothing has come.
     fn read_what_is_ahead(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         while !self.has_ended {
-            let over = if self.pipe.is_in_flight() {
-                self.pipe.poll()
-            } else {
-                self.pipe.read_ahead(AHEAD)
-            };
-            match over {
+            match self.ahead() {
                 // The thread that began to read has ended.
                 Some(outcome) if outcome.is_cancelled() && outcome.bytes == 0 => {}
                 Some(outcome) => {
@@ -117,6 +112,11 @@ impl Incoming {
             }
         }
         self.end()
+    }
+
+    /// What the read ahead has come to, if it is over. One is in flight after this, or is over now.
+    fn ahead(&mut self) -> Option<Outcome> {
+        if self.pipe.is_in_flight() { self.pipe.poll() } else { self.pipe.read_ahead(AHEAD) }
     }
 
     /// Keeps what was read ahead, or its end.
@@ -204,12 +204,7 @@ impl Incoming {
             if before > limit {
                 return Err(Obstacle::Deadlock.into());
             }
-            let over = if self.pipe.is_in_flight() {
-                self.pipe.poll()
-            } else {
-                self.pipe.read_ahead(AHEAD)
-            };
-            match over {
+            match self.ahead() {
                 // The thread that began to read has ended.
                 Some(outcome) if outcome.is_cancelled() && outcome.bytes == 0 => {}
                 Some(outcome) => {
