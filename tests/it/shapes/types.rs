@@ -96,6 +96,8 @@ shapes! {
     struct Plain { at: i64 }
     #[serde(tag = "t", content = "c")]
     enum Adjacent { Number(u8), Text(String), None }
+    #[serde(tag = "t", content = "c")]
+    enum Choice { Number(u8), Text(String) }
     #[serde(into = "String", try_from = "String")]
     struct Even { text: String }
 }
@@ -263,6 +265,7 @@ rows! {
     Inner => [Inner::A, Inner::B((1, 2)), Inner::C(())];
     Outer => [Outer::A, Outer::B(1, 2), Outer::C];
     Adjacent => [Adjacent::Number(1), Adjacent::Text("a".into())];
+    Choice => [Choice::Number(1), Choice::Text("a".into())];
     Void => [];
     Option<Void> => [None];
     Tree => [tree(1), Tree { v: 1, l: Some(Box::new(tree(2))), r: vec![tree(3)] }];
