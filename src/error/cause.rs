@@ -178,16 +178,13 @@ pub(crate) enum NameError {
 #[derive(Debug, thiserror::Error)]
 #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "some are of services"))]
 pub(crate) enum Cause {
-    #[error(
-        "the message does not decode: {}; both sides must use the same type and codec",
-        .0.in_one_line()
-    )]
+    #[error("the message does not decode; both sides must use the same type and codec")]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
     Disconnected,
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    #[error("the codec cannot write this value: {}; nothing of it was sent", .0.in_one_line())]
+    #[error("the codec cannot write this value; nothing of it was sent")]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
     HandlerFailed(String),

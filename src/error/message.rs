@@ -58,24 +58,6 @@ impl CodecError {
     pub fn format(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Format(error.into())
     }
-
-    /// The text, safe for a terminal and short: a library may quote the peer's bytes in it, at any length.
-    pub(super) fn in_one_line(&self) -> String {
-        const HEAD: usize = 160;
-        const TAIL: usize = 60; // where serde_json has the line and the column
-        let text = self.to_string();
-        let len = text.chars().count();
-        let mut line = String::new();
-        for (at, letter) in text.chars().enumerate() {
-            match letter {
-                _ if len > HEAD + TAIL && at == HEAD => line.push_str(" … "),
-                _ if len > HEAD + TAIL && (HEAD..len - TAIL).contains(&at) => {}
-                '"' | '\'' | '\\' => line.push(letter),
-                _ => line.extend(letter.escape_debug()),
-            }
-        }
-        line
-    }
 }
 
 /// Why bytes are not frames, or why a message is lost.
@@ -254,20 +236,5 @@ impl FrameError {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Truncated { .. } => ErrorKind::Truncated,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_of_a_codec_is_one_short_line() {
-        let text = |error: &str| CodecError::format(error.to_string()).in_one_line();
-        assert_eq!(text("expected `,` at line 1 column 9"), "expected `,` at line 1 column 9");
-        assert_eq!(text("\"a\\b\u{1b}[2J\n"), "\"a\\b\\u{1b}[2J\\n");
-        let long = text(&format!("{} at line 7 column 9", "ä".repeat(1 << 20)));
-        assert!(long.starts_with('ä') && long.ends_with("at line 7 column 9"), "{long}");
-        assert!(long.chars().count() < 230, "{long}");
     }
 }

@@ -21,8 +21,7 @@ pub use transition::TransitionError;
 /// A failed operation on a pipe, an end or a channel.
 ///
 /// Its text names the operation, the path where there is one, the reason, and what to do. An error of the
-/// operating system or of a codec beneath it is the [`source`](StdError::source). The text of a codec's error is
-/// repeated, in one line and shortened; that of the operating system is not.
+/// operating system or of a codec beneath it is the [`source`](StdError::source), whose text is not repeated.
 ///
 /// | question | answer |
 /// |---|---|

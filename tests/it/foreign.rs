@@ -413,7 +413,8 @@ mod base64 {
             assert_eq!((&first[..], &empty[..], &last[..]), ("Hello", "", "World"));
             assert_eq!(error.kind(), ErrorKind::Corrupt);
             assert_eq!(error.frame_error(), Some(&FrameError::Base64 { at: 4 }));
-            let text = "cannot receive from the other side: the message is not base64: byte 4 of it is wrong";
+            let text =
+                "cannot receive from the other side: the message is not base64: byte 4 is wrong";
             assert!(error.to_string().starts_with(text), "{error}");
         }
     }
