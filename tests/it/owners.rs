@@ -154,6 +154,34 @@ fn what_is_left_of_a_message_is_not_sent_to_the_next_reader() {
     });
 }
 
+/// The reader has taken all that was written, and the next one is there before the writer goes on.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_next_reader_gets_no_rest_of_a_message_whose_beginning_the_last_one_took() {
+    watched(|| {
+        for tries in [false, true] {
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let mut first = ReadEnd::from(path.clone()).open().unwrap();
+            let mut sender = pipe.into_writer().open().unwrap().into_sender::<(String, String)>();
+            let (from, text) = order();
+            let large = (from, text.repeat(10));
+            let late =
+                if tries { sender.try_send(&large) } else { sender.send_timeout(&large, SHORT) };
+            assert!(late.unwrap_err().is_half_sent());
+            while first.try_read(&mut [0; 65_536]).is_ok() {}
+            drop(first);
+            let mut receiver = TypedReceiver::connect(&path).unwrap();
+
+            let error = sender.flush().unwrap_err();
+            assert!(error.is_disconnected(), "{error}");
+            assert_eq!(sender.pending(), 0);
+            sender.send(&fresh()).unwrap();
+            expect_fresh(&mut receiver);
+        }
+    });
+}
+
 #[test]
 fn a_message_that_a_writing_end_has_left_unfinished_is_told_before_the_next_one() {
     watched(|| {

@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, openat};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
 use super::file::{ensure_fifo, ensure_trusted, look};
+use super::reader_mark;
 use super::wait::ready;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way, obstacle};
@@ -85,13 +86,16 @@ pub(super) fn is_read(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> 
     }
 }
 
-/// Refuses a second reader: two would take each other's bytes.
+/// Refuses a second reader: two would take each other's bytes. A writer tells this one from the next by its mark.
 ///
 /// It holds among readers of this crate, on systems where FIFOs can be locked.
 pub(super) fn claim_reading(fd: BorrowedFd<'_>) -> Result<(), Obstacle> {
     match retry_on_intr(|| flock(fd, FlockOperation::NonBlockingLockExclusive)) {
         Err(Errno::WOULDBLOCK) => Err(Obstacle::HasReader),
-        _ => Ok(()),
+        _ => {
+            reader_mark::set(fd);
+            Ok(())
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::file::{ensure_fifo, look};
 use super::lending::Lending;
 use super::owned_name::has_owner;
 use super::wait::{pause, ready, ready_or_time};
-use super::{fifo, signal};
+use super::{fifo, reader_mark, signal};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, Way};
@@ -47,6 +47,8 @@ pub(super) struct FifoEnd {
     cut: Option<Arc<AtomicBool>>,
     /// Whether something was written.
     wrote: bool,
+    /// The mark of the reader that has got a part of what was to be written. The next reader is not to get the rest.
+    part_to: Option<i64>,
     lending: Lending,
 }
 
@@ -83,6 +85,7 @@ impl FifoEnd {
             origin: None,
             cut: None,
             wrote: false,
+            part_to: None,
             lending: Lending::default(),
         }
     }
@@ -190,7 +193,8 @@ impl FifoEnd {
         bufs: &[IoSlice<'_>],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
-        self.put(wait, |fd| signal::write_quietly(fd, bufs))
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        self.put(len, wait, |fd| signal::write_quietly(fd, bufs))
     }
 
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
@@ -207,7 +211,8 @@ impl FifoEnd {
 
     pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         let mut lending = mem::take(&mut self.lending);
-        let given = self.put(wait, |fd| lending.give(fd, wait.is_plain()));
+        let len = lending.lent().len();
+        let given = self.put(len, wait, |fd| lending.give(fd, wait.is_plain()));
         self.lending = lending;
         given
     }
@@ -387,19 +392,36 @@ impl FifoEnd {
     /// Writes in some way.
     fn put(
         &mut self,
+        len: usize,
         wait: Wait<'_>,
         write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
-        match self.pipe.attempt(PollFlags::OUT, wait, write) {
+        let first = self.part_to.take();
+        // Without any reader, the write reports that.
+        let now = first.and_then(|_| reader_mark::get(self.pipe.as_fd()));
+        if now.is_some() && now != first {
+            return Err(reader_left());
+        }
+        let written = self.pipe.attempt(PollFlags::OUT, wait, write);
+        if self.cut.is_none() {
+            return written;
+        }
+        match written {
             Ok(written) => {
                 self.wrote = true;
+                if written < len {
+                    self.part_to = first.or_else(|| reader_mark::get(self.pipe.as_fd()));
+                }
                 Ok(written)
             }
-            Err(error) if self.cut.is_some() && error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.forget_unread();
-                Err(io::Error::new(error.kind(), Obstacle::ReaderLeft))
+                Err(reader_left())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.part_to = first;
+                Err(error)
+            }
         }
     }
 
@@ -407,13 +429,12 @@ impl FifoEnd {
     /// that, which is alone on its side.
     fn forget_unread(&self) {
         let Ok(bytes @ 1..) = rustix::io::ioctl_fionread(&self.pipe) else { return };
-        // Where another reader comes meanwhile, that is its claim, and it finds what is there.
+        // A reader that comes meanwhile finds them, or none. This one claims nothing: a reader that was refused has had
+        // the FIFO open for a moment, and would take what was written in that moment for left over when it tries again.
         let Ok(Some(fd)) = fifo::reopen(self.pipe.as_fd(), Way::In) else { return };
-        if fifo::claim_reading(fd.as_fd()).is_ok() {
-            let mut end = Self::new(Description::opened(fd, Way::In), Way::In);
-            end.left_over = usize::try_from(bytes).unwrap_or(usize::MAX);
-            let _ = end.forget_left_over();
-        }
+        let mut end = Self::new(Description::opened(fd, Way::In), Way::In);
+        end.left_over = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let _ = end.forget_left_over();
     }
 }
 
@@ -432,6 +453,11 @@ impl AsFd for FifoEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
+}
+
+/// The error of an owner whose reader has left, whether or not another one has come.
+fn reader_left() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, Obstacle::ReaderLeft)
 }
 
 /// Refuses what is not a pipe, or not open this way.

@@ -22,6 +22,11 @@ mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
 mod raw;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod reader_mark;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "no_reader_mark.rs"]
+mod reader_mark;
 mod resource_errors;
 mod rights;
 mod server;
