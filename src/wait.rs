@@ -226,9 +226,9 @@ impl CancelToken {
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     #[doc(alias("select"))]
-    pub async fn cancelled(&self) {
+    pub fn cancelled(&self) -> impl Future<Output = ()> {
         let watch = CancelWatch::new(self);
-        poll_fn(|cx| if watch.check(cx).is_err() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(move |cx| if watch.check(cx).is_err() { Poll::Ready(()) } else { Poll::Pending })
     }
 
     pub(crate) fn event(&self) -> &Event {

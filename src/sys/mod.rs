@@ -383,6 +383,7 @@ pub(crate) struct Settings {
     pub(crate) backlog: u16,
     /// Whether the writing ends of the owner, one after the other, write to the same readers. No effect on
     /// Windows.
+    #[cfg_attr(windows, allow(dead_code, reason = "each client has a stream of its own there"))]
     pub(crate) one_stream: bool,
 }
 

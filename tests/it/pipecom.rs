@@ -11,7 +11,9 @@ use typed_pipe::{OnHangup, ReadEnd};
 
 #[cfg(target_os = "linux")]
 use crate::peer;
-use crate::support::{Folder, Waiters, watched, wine_lets_a_name_have_two_owners};
+#[cfg(unix)]
+use crate::support::Waiters;
+use crate::support::{Folder, watched, wine_lets_a_name_have_two_owners};
 
 const SHORT: Duration = Duration::from_millis(60);
 
