@@ -102,6 +102,10 @@ impl Waiters {
 
 /// Whether a thread sleeps in the system, as far as that tells.
 fn sleeps(thread: &Path) -> bool {
+    // Wine shows the files of Linux, which are not those of its threads.
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
     let about = std::fs::read_to_string(Path::new("/proc").join(thread).join("stat"));
     // Behind the name of the thread, which may be anything, stands what it does.
     about.map_or(true, |about| about.rsplit(')').next().unwrap().starts_with(" S"))

@@ -189,11 +189,11 @@ impl Watch {
         }
     }
 
-    /// Drops dead wakeups, and takes new ones.
+    /// Takes new wakeups, and drops dead ones: a new one may be dead already, which nothing would report again.
     fn look(&self, places: &mut Vec<Option<Arc<Post>>>) {
-        places.retain(|place| !place.as_ref().is_some_and(|post| post.is_gone()));
         let mut roll = locked(&self.roll);
         places.extend(roll.fresh.drain(..).map(Some));
+        places.retain(|place| !place.as_ref().is_some_and(|post| post.is_gone()));
         roll.watched = places.len() - 1;
     }
 
@@ -436,6 +436,17 @@ mod tests {
             panicking.set();
             heard.recv_timeout(LONG).unwrap();
         });
+    }
+
+    #[test]
+    fn a_wakeup_that_is_dropped_before_its_thread_looks_takes_no_place() {
+        let post = |waiter| Arc::new(Post { event: event(), waiter: Mutex::new(waiter) });
+        let fresh = vec![post(Waiter::Gone), post(Waiter::Nobody)];
+        let roll = Mutex::new(Roll { fresh, watched: 0 });
+        let watch = Watch { changed: Event::automatic().unwrap(), roll };
+        let mut places = vec![None];
+        watch.look(&mut places);
+        assert_eq!((places.len(), locked(&watch.roll).watched), (2, 1));
     }
 
     #[test]
