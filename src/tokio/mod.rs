@@ -139,7 +139,7 @@ mod typed_connection;
 ///
 /// An end of one mode has no methods of the other: no operation blocks a thread of the runtime by mistake.
 ///
-/// ```compile_fail,E0277
+/// ```compile_fail,E0271
 /// # use typed_pipe::{ReadEnd, Tokio, TypedReceiver, state::Open};
 /// fn all(receiver: TypedReceiver<u32, ReadEnd<Open<Tokio>>>) {
 ///     for number in receiver {} // an iterator would block
