@@ -91,16 +91,15 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 ///   rest of a half-sent message is not sent. The next reader begins with the next message.
 /// - A reader that opens the pipe before the writer has noticed, and finds bytes that another reader left unread, fails
 ///   with [`Corrupt`](crate::ErrorKind::Corrupt): it has to open the pipe again.
+/// - On Linux, a writing owner gets the same error where the pipe had room for a part of its last write only, and another
+///   reader of this crate has come since.
 ///
-/// - On Linux, a writing owner in the middle of a message notices that another reader has come in place of the one that
-///   took the beginning, and gets the same error.
-///
-/// Two cases cannot be detected. Elsewhere than on Linux, or where a reader is a program that does not use this crate:
-/// the previous reader has taken everything written, the writer is in the middle of a message, and it writes nothing
-/// while there is no reader. The next reader then begins with the rest of that message.
-/// A [`Checked`](crate::wire::Checked) wire detects that, except by chance. And close a writer that is a client, not the
-/// owner, when its reader has left in the middle of a message ([`is_half_sent`](Error::is_half_sent)): the rest would
-/// go to the next reader.
+/// Two cases cannot be detected. The first: the previous reader has taken everything written, the writer is in the
+/// middle of a message, and it writes nothing while there is no reader; elsewhere than on Linux, for readers of other
+/// programs, and between two whole writes of one message. The next reader then begins with the rest of that message.
+/// A [`Checked`](crate::wire::Checked) wire detects that, except by chance. The second: a writer that is a client, not
+/// the owner. Close it when its reader has left in the middle of a message ([`is_half_sent`](Error::is_half_sent)): the
+/// rest would go to the next reader.
 ///
 /// ```
 /// use std::io::{Read, Write};

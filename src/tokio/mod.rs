@@ -127,6 +127,7 @@ mod typed_connection;
 /// # Ok(())
 /// # }
 /// ```
+///
 /// # Differences from the mode that blocks
 ///
 /// [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer), which watch a process, are
@@ -135,6 +136,7 @@ mod typed_connection;
 ///
 /// [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) copy the bytes into the sender,
 /// since a dropped future must not keep the caller's bytes.
+///
 /// # Mixing modes does not compile
 ///
 /// An end of one mode has no methods of the other: no operation blocks a thread of the runtime by mistake.
