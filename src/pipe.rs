@@ -91,8 +91,8 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 ///   rest of a half-sent message is not sent. The next reader begins with the next message.
 /// - A reader that opens the pipe before the writer has noticed, and finds bytes that another reader left unread, fails
 ///   with [`Corrupt`](crate::ErrorKind::Corrupt): it has to open the pipe again.
-/// - On Linux, a writing owner gets the same error where the pipe had room for a part of its last write only, and another
-///   reader of this crate has come since.
+/// - On Linux, a writing owner is `Disconnected` as well where the pipe had room for a part of its last write only, and
+///   another reader of this crate has come since.
 ///
 /// Two cases cannot be detected. The first: the previous reader has taken everything written, the writer is in the
 /// middle of a message, and it writes nothing while there is no reader; elsewhere than on Linux, for readers of other
