@@ -196,6 +196,12 @@ pub(crate) enum Cause {
     Garbled,
     #[error("the service ended before it took the request; the request was not handled")]
     NeverTaken,
+    #[error("the other side has no such method: {0}")]
+    NoSuchMethod(String),
+    #[error(
+        "the service cannot read the request: {0}; use the same types and the same wire for the service and its clients"
+    )]
+    UndecodableRequest(String),
     #[error("its handler panicked: {0}")]
     HandlerPanicked(String),
     #[error(
@@ -231,7 +237,8 @@ impl Cause {
 
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Decode(_) => ErrorKind::Decode,
+            Self::Decode(_) | Self::UndecodableRequest(_) => ErrorKind::Decode,
+            Self::NoSuchMethod(_) => ErrorKind::Mismatch,
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Disagreement(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,

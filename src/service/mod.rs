@@ -10,9 +10,13 @@ mod channels;
 mod client;
 #[cfg(feature = "tokio")]
 mod connecting;
+#[allow(dead_code, reason = "the drivers follow")]
+mod encoding;
 mod given;
 mod lifecycle;
 mod link;
+#[allow(dead_code, reason = "the drivers follow")]
+mod mux;
 mod options;
 mod server;
 #[cfg(feature = "tokio")]
