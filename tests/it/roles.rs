@@ -32,6 +32,14 @@ pub(crate) fn play(role: &str, name: &Path) {
             client.write_all(b"x").unwrap();
             await_go();
         }
+        // Again and again, until it is killed.
+        "listen-and-leave" => {
+            drop(Listener::bind(name).unwrap());
+            step(READY);
+            loop {
+                drop(Listener::bind(name).unwrap());
+            }
+        }
         "a-thousand-connections" => a_thousand_connections(name),
         // Answers each number with the next one.
         "count-up" => {
