@@ -17,6 +17,10 @@ pub(crate) fn play(role: &str, name: &Path) {
             step(READY);
             await_go();
         }
+        "greet-and-leave" => {
+            let mut connection = Connection::connect(name).unwrap();
+            connection.write_all(b"hello").unwrap();
+        }
         "ask" => {
             let mut connection = Connection::connect(name).unwrap();
             connection.write_all(b"and I").unwrap();
