@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::process::Child;
 use std::time::Duration;
 
 use super::halves::Channels;
@@ -10,8 +11,9 @@ use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
+use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
-use crate::sys::WaitLimit;
+use crate::sys::{Process, WaitLimit};
 use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
@@ -65,6 +67,8 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     receiving: String,
     parts: Parts,
     time_limit: TimeLimit,
+    /// The child program that is the peer.
+    child: Option<Process>,
     mode: PhantomData<M>,
 }
 
@@ -109,6 +113,7 @@ impl Handshake {
             receiving: String::new(),
             parts: Parts::default(),
             time_limit: TIME_LIMIT,
+            child: None,
             mode: PhantomData,
         }
     }
@@ -146,6 +151,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             receiving: self.receiving,
             parts: self.parts,
             time_limit: self.time_limit,
+            child: self.child,
             mode: PhantomData,
         }
     }
@@ -214,6 +220,34 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
+    /// Ends the handshake early when a child program that is the peer exits.
+    ///
+    /// Without this, a dead child is noticed at the [timeout](Self::timeout) if something keeps its side of the connection
+    /// open. A [`Command`](std::process::Command) that was given its side of a [`pair`](crate::Connection::pair) does so for
+    /// as long as it lives: then drop it before anything is received, or the end of the child never shows.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::os::fd::OwnedFd;
+    /// use std::process::Command;
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (ours, theirs) = Connection::pair()?;
+    /// let mut command = Command::new("false");
+    /// command.stdin(OwnedFd::try_from(theirs)?); // `command` keeps it, for the next child
+    /// let mut child = command.spawn()?;
+    /// let error = Handshake::new().watching(&child).perform::<str, ()>(ours).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ChildExited); // and not after ten seconds
+    /// child.wait()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias("subprocess", "child"))]
+    pub fn watching(mut self, child: &Child) -> Self {
+        self.child = Some(Process::of(child));
+        self
+    }
+
     #[cfg(feature = "service")]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
@@ -231,15 +265,24 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             connection.reader().raw_mut().allow_handles();
         }
         let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let done = shake_hands(connection, state, self.time_limit.until::<M>()).await;
-        let (state, reader, writer) = done?;
+        let until = self.time_limit.until::<M>();
+        let done = match &self.child {
+            None => shake_hands(connection, state, until).await?,
+            Some(child) => {
+                let (reader, writer) = connection.split();
+                let begun = (state, reader, writer);
+                let shaken = watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk);
+                shaken.await.map_err(|(_, error)| error)?
+            }
+        };
+        let (state, reader, writer) = done;
         self.conclude(&state, reader, writer)
     }
 
     /// Switches the terms to another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
-        let Self { wire, sending, receiving, parts, time_limit, .. } = self;
-        Handshake { wire, sending, receiving, parts, time_limit, mode: PhantomData }
+        let Self { wire, sending, receiving, parts, time_limit, child, .. } = self;
+        Handshake { wire, sending, receiving, parts, time_limit, child, mode: PhantomData }
     }
 
     #[cfg(all(feature = "service", feature = "tokio"))]
@@ -289,10 +332,18 @@ const TAKEN_IN: usize = 1 << 20;
 /// not matter how long they are.
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
-    mut state: HandshakeState,
+    state: HandshakeState,
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, Error> {
-    let (mut reader, mut writer) = connection.split();
+    let (reader, writer) = connection.split();
+    talk((state, reader, writer), until).await.map_err(|(_, error)| error)
+}
+
+/// Goes on with the exchange of the terms, as far as it has come, to its end.
+async fn talk<M: Mode>(
+    (mut state, mut reader, mut writer): HandshakeDone<M>,
+    until: WaitLimit,
+) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
     let talk = async {
         while let Some(bytes) = state.pending() {
             let sent =
@@ -308,9 +359,15 @@ pub(crate) async fn shake_hands<M: Mode>(
     };
     match woken_at::<M, _>(until, talk).await {
         Ok(()) => Ok((state, reader, writer)),
-        Err(error) => Err(reader.failed(Operation::Agree, error)),
+        Err(error) => {
+            let error = reader.failed(Operation::Agree, error);
+            Err(((state, reader, writer), error))
+        }
     }
 }
+
+/// What a child is to do.
+const SHOOK_HANDS: &str = "did its part of the handshake";
 
 #[cfg(test)]
 mod tests {
