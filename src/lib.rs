@@ -157,7 +157,9 @@ pub use oneshot::{
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "service")]
-pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
+pub use service::{
+    Calls, Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary,
+};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};

@@ -21,6 +21,11 @@ pub(crate) enum Disagreement {
     )]
     Foreign { bytes: Vec<u8> },
     #[error(
+        "calls have version {ours} here and version {theirs} there; use the same version of this crate"
+    )]
+    #[cfg(feature = "service")]
+    Calls { ours: u8, theirs: u8 },
+    #[error(
         "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
     Version { ours: u8, theirs: u8 },

@@ -7,7 +7,7 @@ use crate::error::{Cause, Error, Obstacle, Operation};
 
 /// Why no answer comes any more to any call of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
+pub enum Lost {
     /// The other side said goodbye: what it had not answered, it had not taken.
     Finished,
     Disconnected,
@@ -19,7 +19,7 @@ pub(crate) enum Lost {
 
 /// Why a call has no answer.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The other side says so.
     Answered(Reason, String),
     /// The connection is lost; whether all of the request was sent before.

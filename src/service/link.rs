@@ -2,25 +2,24 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
 use super::framed::{Garbled, Incoming, Outgoing};
-use super::mux::{Call, Caller, Event, Frame, Id, MOST_CALLS, Mux, Reason};
-use super::waiting::{COUNTED, Handling, NEWS, Waiter, Wakes};
+use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
+use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
 use crate::connection::{ReadHalf, WriteHalf};
-use crate::error::{Error, ErrorKind, Operation};
-use crate::state::{Mode, Runtime as _};
+use crate::error::{Cause, Error, ErrorKind, Operation};
+use crate::state::Mode;
 
 /// A connection of calls.
 ///
 /// Where several locks are held, they were taken in this order: the reader, the writer, the state. Who holds the writer
 /// takes the reader only as the one that leads.
-pub(crate) struct Link<M: Mode> {
+pub struct Link<M: Mode> {
     state: Mutex<State>,
     reader: Mutex<Reader<M>>,
     writer: Mutex<Writer<M>>,
@@ -34,6 +33,8 @@ pub(crate) struct Link<M: Mode> {
     /// The longest time for one batch of bytes to be taken, if there is one.
     pub(super) patience: Option<Duration>,
     serves: bool,
+    /// Whether the other side sent what is no frame, or does not take its answers.
+    failed: AtomicBool,
 }
 
 /// What the threads and tasks of a connection share.
@@ -93,14 +94,28 @@ pub(crate) struct Job {
 /// The frames that are to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    frames: VecDeque<Frame<Vec<u8>>>,
+    frames: VecDeque<Queued>,
     bytes: usize,
+}
+
+/// A frame that is to be sent.
+#[derive(Debug)]
+struct Queued {
+    frame: Frame<Vec<u8>>,
+    /// What waits until it is written.
+    waiter: Option<Arc<Waiter>>,
 }
 
 impl Outbox {
     pub(super) fn push(&mut self, frame: Frame<Vec<u8>>) {
         self.bytes += size(&frame);
-        self.frames.push_back(frame);
+        self.frames.push_back(Queued { frame, waiter: None });
+    }
+
+    /// Queues a frame, and tells the waiter when it is written.
+    pub(super) fn push_and_tell(&mut self, frame: Frame<Vec<u8>>, waiter: &Arc<Waiter>) {
+        self.bytes += size(&frame);
+        self.frames.push_back(Queued { frame, waiter: Some(Arc::clone(waiter)) });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -113,12 +128,12 @@ impl Outbox {
     }
 
     /// Takes frames for one write.
-    fn take(&mut self, batch: &mut Vec<Frame<Vec<u8>>>) {
+    fn take(&mut self, batch: &mut Vec<Queued>) {
         let mut bytes = 0;
         while bytes < BATCH {
-            let Some(frame) = self.frames.pop_front() else { break };
-            bytes += size(&frame);
-            batch.push(frame);
+            let Some(queued) = self.frames.pop_front() else { break };
+            bytes += size(&queued.frame);
+            batch.push(queued);
         }
         self.bytes -= bytes;
         if self.frames.is_empty() && self.frames.capacity() > 64 {
@@ -128,10 +143,10 @@ impl Outbox {
 
     /// Takes back the request of a call, if nothing of it is sent.
     pub(super) fn take_back(&mut self, id: Id) -> bool {
-        let place = self.frames.iter().rposition(|frame| is_call(frame, id));
+        let place = self.frames.iter().rposition(|queued| is_call(&queued.frame, id));
         match place.and_then(|place| self.frames.remove(place)) {
-            Some(frame) => {
-                self.bytes -= size(&frame);
+            Some(queued) => {
+                self.bytes -= size(&queued.frame);
                 true
             }
             None => false,
@@ -139,7 +154,7 @@ impl Outbox {
     }
 
     fn has(&self, id: Id) -> bool {
-        self.frames.iter().any(|frame| is_call(frame, id))
+        self.frames.iter().any(|queued| is_call(&queued.frame, id))
     }
 
     fn clear(&mut self) {
@@ -175,7 +190,7 @@ pub(crate) struct Writer<M: Mode> {
     /// None after the goodbye.
     pub(super) half: WriteHalf<M>,
     pub(super) outgoing: Box<dyn Outgoing>,
-    batch: Vec<Frame<Vec<u8>>>,
+    batch: Vec<Queued>,
     /// How many bytes were staged, and how many of them were written.
     staged: u64,
     written: u64,
@@ -184,9 +199,10 @@ pub(crate) struct Writer<M: Mode> {
 }
 
 /// What is on its way, up to some byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Going {
     Call(Id),
+    Notification(Arc<Waiter>),
     Answered,
     Failed,
 }
@@ -196,6 +212,13 @@ enum Going {
 pub(crate) struct Tally {
     pub(super) answered: AtomicU64,
     pub(super) failed: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, answered: bool) {
+        let count = if answered { &self.answered } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The bytes of one write, about.
@@ -211,6 +234,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) writer: WriteHalf<M>,
     pub(crate) outgoing: Box<dyn Outgoing>,
     pub(crate) limit: u64,
+    pub(crate) most_mine: usize,
+    pub(crate) most_theirs: usize,
 }
 
 impl<M: Mode> Link<M> {
@@ -224,16 +249,11 @@ impl<M: Mode> Link<M> {
         Self::new(parts, true, tally, Some(patience))
     }
 
-    fn new(
-        parts: Parts<M>,
-        serves: bool,
-        tally: Arc<Tally>,
-        patience: Option<Duration>,
-    ) -> Self {
-        let Parts { reader, incoming, writer, outgoing, limit } = parts;
+    fn new(parts: Parts<M>, serves: bool, tally: Arc<Tally>, patience: Option<Duration>) -> Self {
+        let Parts { reader, incoming, writer, outgoing, limit, most_mine, most_theirs } = parts;
         Self {
             state: Mutex::new(State {
-                mux: Mux::new(MOST_CALLS, MOST_CALLS),
+                mux: Mux::new(most_mine, most_theirs),
                 outbox: Outbox::default(),
                 jobs: VecDeque::new(),
                 placeless: VecDeque::new(),
@@ -264,7 +284,13 @@ impl<M: Mode> Link<M> {
             busy_since: AtomicU64::new(0),
             patience,
             serves,
+            failed: AtomicBool::new(false),
         }
+    }
+
+    /// The most bytes of a payload that the other side takes.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -275,8 +301,21 @@ impl<M: Mode> Link<M> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn try_lock_reader(&self) -> Option<MutexGuard<'_, Reader<M>>> {
+        match self.reader.try_lock() {
+            Ok(reader) => Some(reader),
+            Err(TryLockError::Poisoned(reader)) => Some(reader.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     pub(super) fn lock_writer(&self) -> MutexGuard<'_, Writer<M>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the other side sent what is no frame, or does not take its answers.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Whether the next call needs another connection.
@@ -420,21 +459,6 @@ impl<M: Mode> Link<M> {
         }
     }
 
-    /// What handles requests takes the next one, in order; none if it is to wait for what runs, or for answers to leave.
-    pub(super) fn next_job(state: &mut State, in_order: bool) -> Option<Job> {
-        if state.serving.barrier || state.outbox.bytes() > MOST_ANSWERS {
-            return None;
-        }
-        let alone = in_order || state.jobs.front()?.call.is_none();
-        if alone && state.serving.running > 0 {
-            return None;
-        }
-        let job = state.jobs.pop_front()?;
-        state.serving.running += 1;
-        state.serving.barrier = alone;
-        Some(job)
-    }
-
     /// A handler has ended.
     pub(super) fn finish_job(
         &self,
@@ -446,7 +470,7 @@ impl<M: Mode> Link<M> {
         state.serving.barrier = false;
         match &job.call {
             Some((id, _)) => self.answer(state, *id, outcome),
-            None => self.count(if outcome.is_ok() { Going::Answered } else { Going::Failed }),
+            None => self.tally.count(outcome.is_ok()),
         }
     }
 
@@ -461,31 +485,38 @@ impl<M: Mode> Link<M> {
             return false;
         }
         drop(state);
-        for frame in mem::take(&mut writer.batch) {
-            self.stage_one(writer, &frame);
+        for queued in mem::take(&mut writer.batch) {
+            self.stage_one(writer, queued);
         }
         true
     }
 
-    fn stage_one(&self, writer: &mut Writer<M>, frame: &Frame<Vec<u8>>) {
+    fn stage_one(&self, writer: &mut Writer<M>, queued: Queued) {
+        let Queued { frame, waiter } = &queued;
         let before = writer.outgoing.staged();
         if let Err(error) = writer.outgoing.stage(frame) {
             match frame {
                 Frame::Call(call) => self.fail(call.id, Failure::Unsent(error)),
                 Frame::Answer { id, .. } => {
                     let text = format!("its answer cannot be sent: {error}").into_bytes();
-                    self.stage_one(writer, &Frame::Error { id: *id, reason: Reason::Failed, text });
+                    let frame = Frame::Error { id: *id, reason: Reason::Failed, text };
+                    self.stage_one(writer, Queued { frame, waiter: None });
                 }
-                _ => {}
+                _ => {
+                    let waiter = waiter.iter().map(Arc::clone);
+                    self.tell_all(waiter, || Err(Failure::Unsent(unsent(&error))));
+                }
             }
             return;
         }
         let bytes = writer.outgoing.staged() - before;
         writer.staged += u64::try_from(bytes).unwrap_or(u64::MAX);
-        let going = match frame {
-            Frame::Call(call) => Going::Call(call.id),
-            Frame::Answer { .. } => Going::Answered,
-            Frame::Error { .. } => Going::Failed,
+        let going = match (frame, waiter) {
+            (_, Some(waiter)) => Going::Notification(Arc::clone(waiter)),
+            (Frame::Call(call), _) => Going::Call(call.id),
+            (Frame::Answer { .. }, _) => Going::Answered,
+            (Frame::Error { reason: Reason::Cancelled | Reason::NoSuchMethod, .. }, _) => return,
+            (Frame::Error { .. }, _) => Going::Failed,
             _ => return,
         };
         writer.going.push_back((writer.staged, going));
@@ -495,22 +526,31 @@ impl<M: Mode> Link<M> {
     pub(super) fn written(&self, writer: &mut Writer<M>, bytes: usize) {
         writer.outgoing.advance(bytes);
         writer.written += u64::try_from(bytes).unwrap_or(u64::MAX);
-        while let Some((end, going)) = writer.going.front() {
-            if *end > writer.written {
-                break;
+        while writer.going.front().is_some_and(|(end, _)| *end <= writer.written) {
+            match writer.going.pop_front() {
+                Some((_, Going::Notification(waiter))) => {
+                    self.tell_all([waiter], || Ok(Vec::new()));
+                }
+                Some((_, Going::Answered)) => self.tally.count(true),
+                Some((_, Going::Failed)) => self.tally.count(false),
+                Some((_, Going::Call(_))) | None => {}
             }
-            self.count(*going);
-            writer.going.pop_front();
         }
     }
 
-    fn count(&self, going: Going) {
-        let count = match going {
-            Going::Call(_) => return,
-            Going::Answered => &self.tally.answered,
-            Going::Failed => &self.tally.failed,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
+    /// Ends what waits without a place.
+    fn tell_all(
+        &self,
+        waiters: impl IntoIterator<Item = Arc<Waiter>>,
+        outcome: impl Fn() -> Outcome,
+    ) {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        for waiter in waiters {
+            self.tell(&mut state, &waiter, &mut wakes, |inbox| inbox.outcome = Some(outcome()));
+        }
+        drop(state);
+        wakes.wake();
     }
 
     /// Ends one call of this side.
@@ -530,21 +570,32 @@ impl<M: Mode> Link<M> {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
         state.shut = true;
-        let unsent = writer.going.drain(..).filter_map(|(_, going)| match going {
-            Going::Call(id) => Some(id),
-            Going::Answered | Going::Failed => None,
-        });
-        let queued = state.outbox.frames.iter().filter_map(|frame| match frame {
-            Frame::Call(call) => Some(call.id),
-            _ => None,
-        });
-        for id in unsent.chain(queued).collect::<Vec<_>>() {
-            let Some(waiter) = state.mux.forget(id) else { continue };
+        let mut notifications = Vec::new();
+        let mut calls = Vec::new();
+        let mut unanswered = false;
+        for (_, going) in writer.going.drain(..) {
+            match going {
+                Going::Call(id) => calls.push(id),
+                Going::Notification(waiter) => notifications.push(waiter),
+                Going::Answered | Going::Failed => unanswered = true,
+            }
+        }
+        for queued in mem::take(&mut state.outbox).frames {
+            match queued.frame {
+                Frame::Call(call) => calls.push(call.id),
+                Frame::Answer { .. } | Frame::Error { .. } => unanswered = true,
+                _ => notifications.extend(queued.waiter),
+            }
+        }
+        if unanswered {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        let waiters = calls.into_iter().filter_map(|id| state.mux.forget(id));
+        for waiter in waiters.collect::<Vec<_>>().into_iter().chain(notifications) {
             self.tell(&mut state, &waiter, &mut wakes, |inbox| {
                 inbox.outcome = Some(Err(Failure::Lost(Lost::Disconnected, false)));
             });
         }
-        state.outbox.clear();
         state.placeless.drain(..).collect::<Vec<_>>().iter().for_each(|waiter| {
             self.tell(&mut state, waiter, &mut wakes, |_| ());
         });
@@ -558,10 +609,25 @@ impl<M: Mode> Link<M> {
         let mut state = self.lock();
         state.shut = true;
         let lost = *state.lost.get_or_insert(lost);
+        if lost == Lost::Garbled {
+            self.failed.store(true, Ordering::Relaxed);
+        }
         let (waiters, handlers) = state.mux.lose();
+        let is_going = |id| {
+            writer.going.iter().any(|(_, going)| matches!(going, Going::Call(of) if *of == id))
+        };
+        let going = writer.going.iter().filter_map(|(_, going)| match going {
+            Going::Notification(waiter) => Some(Arc::clone(waiter)),
+            _ => None,
+        });
+        let queued = state.outbox.frames.iter().filter_map(|queued| queued.waiter.clone());
+        for waiter in going.chain(queued).collect::<Vec<_>>() {
+            self.tell(&mut state, &waiter, &mut wakes, |inbox| {
+                inbox.outcome = Some(Err(Failure::Lost(lost, false)));
+            });
+        }
         for (id, waiter) in waiters {
-            let going = writer.going.iter().any(|(_, going)| *going == Going::Call(id));
-            let sent = !going && !state.outbox.has(id);
+            let sent = !is_going(id) && !state.outbox.has(id);
             self.tell(&mut state, &waiter, &mut wakes, |inbox| {
                 inbox.outcome.get_or_insert(Err(Failure::Lost(lost, sent)));
             });
@@ -595,17 +661,37 @@ impl State {
         }
     }
 
+    /// Whether the next request may begin: nothing that must end before it runs, and not too many answers wait to leave.
+    pub(super) fn may_begin(&self, in_order: bool) -> bool {
+        let Some(next) = self.jobs.front() else { return false };
+        let alone = in_order || next.call.is_none();
+        !self.serving.barrier
+            && self.outbox.bytes() <= MOST_ANSWERS
+            && (!alone || self.serving.running == 0)
+    }
+
+    /// The next request, in order, if it may begin.
+    pub(super) fn next_job(&mut self, in_order: bool) -> Option<Job> {
+        let job = if self.may_begin(in_order) { self.jobs.pop_front()? } else { return None };
+        self.serving.running += 1;
+        self.serving.barrier = in_order || job.call.is_none();
+        Some(job)
+    }
+
+    /// Nothing more is taken, of what has come either.
+    pub(super) fn take_no_more(&mut self) {
+        self.serving.running -= 1;
+        self.serving.barrier = false;
+        self.jobs.clear();
+    }
+
     /// Whether there is something to write.
     pub(super) fn has_output(&self) -> bool {
         self.unwritten || !self.outbox.is_empty()
     }
 
     /// Queues the request of a call; `None` if all places are taken.
-    pub(super) fn enter(
-        &mut self,
-        waiter: &Arc<Waiter>,
-        request: &mut Request,
-    ) -> Option<Id> {
+    pub(super) fn enter(&mut self, waiter: &Arc<Waiter>, request: &mut Request) -> Option<Id> {
         let id = self.mux.call(Arc::clone(waiter))?;
         let Request { method, deadline, body } = request;
         let body = mem::take(body);
@@ -636,7 +722,7 @@ impl State {
 
 /// A request that is to be sent.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub struct Request {
     pub(crate) method: u64,
     /// The milliseconds that the caller waits; 0 for as long as it takes.
     pub(crate) deadline: u64,
@@ -659,7 +745,10 @@ pub(super) fn lost_at_end(incoming: &mut dyn Incoming) -> Lost {
     }
 }
 
-/// The path of a connection, for the texts of errors.
-pub(crate) fn at(error: Error, path: Option<&Arc<Path>>) -> Error {
-    error.at(path)
+/// The same error once more.
+fn unsent(error: &Error) -> Error {
+    match error.frame_error() {
+        Some(frame) => Error::new(Operation::Encode, Cause::Frame(frame.clone())),
+        None => Error::new(Operation::Encode, std::io::Error::other("the framing refused it")),
+    }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Caller {
 
 /// Why a call has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// Its handler failed.
     Failed,
     /// Its handler panicked.

@@ -1,27 +1,29 @@
 //! `Service`: answers the requests of any number of clients.
 
 use std::fmt;
-use std::future::{Future, poll_fn, ready};
+use std::future::Future;
 use std::marker::PhantomData;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::lifecycle::{Lifecycle, Rules, Summary, instead};
-use super::{Answer, Request, identifiers};
+use super::agree::{agreed, handshake, identifiers};
+use super::framed::ensure_fits;
+use super::lifecycle::{Lifecycle, Rules, Summary};
+use super::link::{Job, Link};
+use super::mux::Reason;
+use super::serving::{Crew, Handle, Served};
+use super::waiting::Reply;
 use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Cause, Error, ErrorKind, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::WaitLimit;
-use crate::typed_connection::{Handshake, ReceivingHalf, SendingHalf};
+use crate::typed_connection::Handshake;
 use crate::wait::CancelToken;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -75,7 +77,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
-type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, Lifecycle);
+type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, C, Lifecycle);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// Makes a service at a name on this machine, and owns the name.
@@ -387,13 +389,13 @@ where
         let tokens = token.into_iter().chain(listener.token().cloned()).collect();
         let lifecycle = Lifecycle::open(rules, tokens)?;
         let (calls, answers) = identifiers(&name);
-        let handshake = Handshake::new()
-            .with_wire(wire)
+        let codec = wire.codec().clone();
+        let handshake = handshake(wire)
             .sending(answers)
             .receiving(calls)
             .timeout(rules.handshake_timeout)
             .in_mode();
-        Ok((listener.with_token(lifecycle.closing()), handshake, lifecycle))
+        Ok((listener.with_token(lifecycle.closing()), handshake, codec, lifecycle))
     }
 }
 
@@ -482,44 +484,109 @@ impl<Req, Resp, F, C, H, A> Serves<Req, Resp, F, C, H, A> for Blocking
 where
     Req: Receivable,
     Resp: Sendable,
-    F: Framing + Clone + Send,
-    C: Codec + Clone + Send,
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
     H: Fn(Req) -> A + Sync,
     A: Response<Resp>,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
-        let (listener, handshake, lifecycle) = service.open()?;
+        let (listener, handshake, codec, lifecycle) = service.open()?;
+        let handler = Handler { handler, codec, messages: PhantomData::<fn(Req) -> Resp> };
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
-            loop {
+            let crew = Crew::new(scope, &lifecycle, &handler, false);
+            let ended = loop {
                 let client = match Self::run(accept(&lifecycle, &listener)) {
                     Ok(Some(client)) => client,
-                    Ok(None) => return Ok(()),
+                    Ok(None) => break Ok(()),
                     Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                     Err(error) => {
                         lifecycle.closing().cancel();
-                        return Err(error);
+                        break Err(error);
                     }
                 };
-                let (lifecycle, handler, handshake) = (&lifecycle, &handler, handshake.clone());
-                let serving = thread::Builder::new().name("typed-pipe client".into()).spawn_scoped(
-                    scope,
-                    move || {
-                        // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
-                        let handler = |request| ready(handler(request).into_result());
-                        let serve = || Self::run(serve(lifecycle, client?, handshake, handler));
-                        if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
-                            lifecycle.count_lost();
-                        }
-                    },
-                );
-                if serving.is_err() {
+                let (crew, handshake) = (Arc::clone(&crew), handshake.clone());
+                let pool = Arc::clone(&crew.pool);
+                let lifecycle = &lifecycle;
+                let begun = pool.submit_first(move || match client {
+                    Ok(client) => meet(crew, client, handshake),
+                    Err(_) => lifecycle.count_lost(),
+                });
+                if !begun {
                     lifecycle.count_lost();
                 }
-            }
+            };
+            crew.close();
+            ended
         });
         ended.map(|()| lifecycle.summary())
+    }
+}
+
+/// Performs the handshake with a client, and serves it.
+fn meet<F, C>(crew: Arc<Crew<'_, '_>>, client: Connection, handshake: Handshake<F, C>)
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+{
+    let lifecycle = crew.lifecycle;
+    match Blocking::run(agreed(handshake, client)) {
+        Ok(parts) => {
+            let patience = lifecycle.handshake_timeout();
+            let link = Link::serving(parts, lifecycle.tally(), patience);
+            Served::new(link, crew).read_on(0);
+        }
+        Err(error) if error.kind() == ErrorKind::Cancelled => {}
+        Err(_) => lifecycle.count_lost(),
+    }
+}
+
+/// A handler of the user's, and how its requests and answers are written.
+struct Handler<H, C, T> {
+    handler: H,
+    codec: C,
+    messages: PhantomData<T>,
+}
+
+impl<Req, Resp, C, H, A> Handle for Handler<H, C, fn(Req) -> Resp>
+where
+    Req: Receivable,
+    Resp: Sendable,
+    C: Codec + Sync,
+    H: Fn(Req) -> A + Sync,
+    A: Response<Resp>,
+{
+    fn handle(&self, link: &Arc<Link<Blocking>>, job: &Job) -> Reply {
+        let request = decoded(&self.codec, &job.body)?;
+        answered(&self.codec, (self.handler)(request).into_result(), link.limit())
+    }
+}
+
+/// The request in its bytes.
+pub(crate) fn decoded<Req: Receivable>(
+    codec: &impl Codec,
+    body: &[u8],
+) -> Result<Req, (Reason, Vec<u8>)> {
+    codec.decode(body).map_err(|error| (Reason::Undecodable, error.to_string().into_bytes()))
+}
+
+/// The bytes of an answer.
+pub(crate) fn answered<Resp: Sendable>(
+    codec: &impl Codec,
+    handled: Result<Resp, String>,
+    limit: u64,
+) -> Reply {
+    let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
+    let mut body = Vec::new();
+    let encoded = codec.encode(&answer, &mut body);
+    let encoded = encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)));
+    match encoded.and_then(|()| ensure_fits(&body, limit)) {
+        Ok(()) => Ok(body),
+        Err(error) => {
+            let text = format!("its answer cannot be sent: {error}");
+            Err((Reason::Failed, text.into_bytes()))
+        }
     }
 }
 
@@ -557,94 +624,4 @@ pub(crate) async fn accept<M: Mode>(
             Err(error) => Err(error),
         };
     }
-}
-
-/// Serves one client.
-pub(crate) async fn serve<Req, Resp, F, C, A, E, M>(
-    lifecycle: &Lifecycle,
-    client: Connection<M>,
-    handshake: Handshake<F, C, M>,
-    handler: impl Fn(Req) -> A,
-) -> Result<(), Error>
-where
-    Req: Receivable,
-    Resp: Sendable,
-    F: Framing + Clone,
-    C: Codec + Clone,
-    A: Future<Output = Result<Resp, E>>,
-    E: fmt::Display,
-    M: Mode,
-{
-    let agreed = handshake.performing::<Answer<Resp>, Request<Req>>(client).await;
-    let (mut sender, mut receiver) = match agreed {
-        Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
-        agreed => agreed?,
-    };
-    answer(lifecycle, &mut sender, &mut receiver, handler).await?;
-    // A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
-    let _ = sender.finish_in_place(M::within(lifecycle.handshake_timeout())).await;
-    Ok(())
-}
-
-/// Answers a client until it has left, is silent for too long, or the service is to end.
-async fn answer<Req, Resp, F, C, A, E, M>(
-    lifecycle: &Lifecycle,
-    sender: &mut SendingHalf<Answer<Resp>, F, C, M>,
-    receiver: &mut ReceivingHalf<Request<Req>, F, C, M>,
-    handler: impl Fn(Req) -> A,
-) -> Result<(), Error>
-where
-    Req: Receivable,
-    Resp: Sendable,
-    F: Framing,
-    C: Codec,
-    A: Future<Output = Result<Resp, E>>,
-    E: fmt::Display,
-    M: Mode,
-{
-    while !lifecycle.is_closing() {
-        let received = match lifecycle.client_idle_timeout() {
-            Some(limit) => receive_within(receiver, limit).await,
-            None => receiver.receiving(WaitLimit::Done).await,
-        };
-        let Some((ticket, request)) = lifecycle.take(received)? else { break };
-        let handle = async { handler(request).await.map_err(|error| error.to_string()) };
-        let mut answer = lifecycle.handled(&ticket, caught(handle).await);
-        let mut sent =
-            sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
-        if let Some(failure) = instead(&answer, &sent) {
-            answer = failure;
-            sent = sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
-        }
-        sent?;
-        lifecycle.answered(&answer);
-    }
-    Ok(())
-}
-
-/// Receives a request, of which something must come within the limit.
-async fn receive_within<T: Receivable, F: Framing, C: Codec, M: Mode>(
-    receiver: &mut ReceivingHalf<T, F, C, M>,
-    limit: Duration,
-) -> Result<T, Error> {
-    let mut here = receiver.parts().1.unread();
-    loop {
-        let received = receiver.receiving(M::within(limit)).await;
-        let before = mem::replace(&mut here, receiver.parts().1.unread());
-        match received {
-            Err(error) if error.kind() == ErrorKind::TimedOut && here > before => {}
-            received => return received,
-        }
-    }
-}
-
-/// What a future of the caller's comes to, or its panic.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> thread::Result<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
 }

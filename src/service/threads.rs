@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::failure::{Failure, Lost};
 use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by};
-use super::mux::Id;
+use super::mux::{Frame, Id};
 use super::waiting::{COUNTED, LEAD, LOOK, NEWS, Outcome, Waiter, Wakes, no_task, this_thread};
-use crate::error::{Error, ErrorKind, Operation};
-use crate::state::Blocking;
+use crate::error::Obstacle;
+use crate::state::{Blocking, complete};
 use crate::sys::WaitLimit;
 use crate::wait::{left, sooner, within};
 
@@ -46,6 +46,21 @@ impl Link<Blocking> {
         let waiter = Arc::new(Waiter::default());
         let id = self.start(&waiter, request, until, false)?;
         self.answer_of(id, &waiter, until)
+    }
+
+    /// Sends a notification, and waits until it is written.
+    pub(crate) fn notify(&self, method: u64, body: Vec<u8>, until: WaitLimit) -> Outcome {
+        let waiter = Arc::new(Waiter::default());
+        let mut state = self.lock();
+        state.ensure_open()?;
+        state.outbox.push_and_tell(Frame::Notify { method, body }, &waiter);
+        self.flush(state, until, None);
+        while self.wait(&waiter, until) {
+            if let Some(outcome) = waiter.inbox().outcome.take() {
+                return outcome;
+            }
+        }
+        Err(Failure::TimedOut(true))
     }
 
     /// Begins a call. It is sent at once, or `later`: with the next wait.
@@ -253,7 +268,11 @@ impl Link<Blocking> {
     }
 
     /// One read, and all that is whole after it. `false` where there was no time.
-    pub(super) fn read(&self, reader: &mut Reader<Blocking>, until: WaitLimit) -> Result<bool, Lost> {
+    pub(super) fn read(
+        &self,
+        reader: &mut Reader<Blocking>,
+        until: WaitLimit,
+    ) -> Result<bool, Lost> {
         let Reader { half, incoming } = reader;
         let bytes = READ.with_borrow_mut(|buf| {
             buf.resize(READ_SIZE, 0);
@@ -359,9 +378,9 @@ impl Link<Blocking> {
         until: WaitLimit,
         reader: Option<&mut Reader<Blocking>>,
     ) -> io::Result<()> {
-        match self.write_by(writer, |half, cx, bytes| {
-            half.poll_write_until(cx, bytes, WaitLimit::Now)
-        }) {
+        match self
+            .write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, WaitLimit::Now))
+        {
             Err(error) if is_late(&error) => {}
             written => return written,
         }
@@ -376,18 +395,19 @@ impl Link<Blocking> {
                 if state.lost.is_some() {
                     return Err(io::ErrorKind::BrokenPipe.into());
                 }
-                if state.leading {
-                    drop(state);
-                    self.write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, soon))
-                } else {
-                    state.leading = true;
-                    drop(state);
-                    let mut reader = self.lock_reader();
-                    let written = self.write_and_read(writer, &mut reader, soon);
-                    drop(reader);
+                let leads = !std::mem::replace(&mut state.leading, true);
+                drop(state);
+                // A thread that is about to read has it already.
+                let reader = if leads { self.try_lock_reader() } else { None };
+                let written = match reader {
+                    Some(mut reader) => self.write_and_read(writer, &mut reader, soon),
+                    None => self
+                        .write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, soon)),
+                };
+                if leads {
                     self.hand_on(self.lock());
-                    written
                 }
+                written
             }
         };
         match written {
@@ -418,10 +438,19 @@ impl Link<Blocking> {
                 }
             }
         }
-        match written {
-            Err(error) if Error::new(Operation::Send, error).kind() == ErrorKind::Deadlock => Ok(()),
-            written => written,
+        written.or_else(|error| if is_deadlock(&error) { Ok(()) } else { Err(error) })
+    }
+
+    /// Writes all that is staged.
+    pub(super) fn write_out(
+        &self,
+        writer: &mut Writer<Blocking>,
+        until: WaitLimit,
+    ) -> io::Result<()> {
+        while !writer.outgoing.pending().is_empty() {
+            self.write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, until))?;
         }
+        complete(writer.half.finish_in_place(until)).map_err(io::Error::from)
     }
 
     fn write_by(
@@ -465,6 +494,12 @@ fn heir(state: &mut State) -> Option<Arc<Waiter>> {
             return Some(waiter);
         }
     }
+}
+
+/// Whether there is no room to write, and none to take in what comes meanwhile.
+fn is_deadlock(error: &io::Error) -> bool {
+    let obstacle = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>());
+    matches!(obstacle, Some(Obstacle::Deadlock))
 }
 
 fn is_late(error: &io::Error) -> bool {

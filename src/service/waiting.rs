@@ -8,10 +8,14 @@ use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 
 use super::failure::Failure;
+use super::mux::Reason;
 use crate::wait::CancelToken;
 
 /// The end of a call of this side.
 pub(crate) type Outcome = Result<Vec<u8>, Failure>;
+
+/// What a handler comes to: the answer, or the reason and the text of its failure.
+pub(crate) type Reply = Result<Vec<u8>, (Reason, Vec<u8>)>;
 
 /// There is something in the inbox.
 pub(super) const NEWS: u32 = 1;
@@ -61,11 +65,23 @@ impl Waiter {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sets what a task is woken by, before it looks into the inbox.
+    #[cfg(feature = "tokio")]
+    pub(super) fn listen(&self, waker: &Waker) {
+        self.bell.store(0, Ordering::SeqCst);
+        self.inbox().wake_by(waker);
+    }
+
     /// Puts something in the inbox. What it returns is to be woken, under no lock.
     pub(super) fn put(&self, change: impl FnOnce(&mut Inbox)) -> Option<Waker> {
         let mut inbox = self.inbox();
         change(&mut inbox);
         inbox.waker.clone()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_outcome(&self) -> Option<Outcome> {
+        self.inbox().outcome.take()
     }
 
     pub(super) fn waker(&self) -> Option<Waker> {

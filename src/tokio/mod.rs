@@ -2,8 +2,6 @@
 //! only the waits are here.
 
 #[cfg(feature = "service")]
-mod call;
-#[cfg(feature = "service")]
 mod client;
 mod connection;
 mod end;

@@ -15,6 +15,8 @@ use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
 use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
+#[cfg(feature = "service")]
+use crate::wire::{Decoder, Encoder};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
@@ -285,7 +287,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Handshake { wire, sending, receiving, parts, time_limit, child, mode: PhantomData }
     }
 
-    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[cfg(feature = "service")]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }
@@ -308,6 +310,19 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
         Ok((writer.into_sender_with(outgoing), receiver))
+    }
+
+    /// What encodes and decodes the bytes of the connection, and the most that the other side takes in a payload.
+    #[cfg(feature = "service")]
+    pub(crate) fn conclude_bytes(
+        self,
+        state: &HandshakeState,
+    ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64), Error> {
+        let theirs = state.conclude()?;
+        let mut outgoing = self.wire.clone();
+        outgoing.framing_mut().configure(&Limits::new().max_payload(theirs.max_payload));
+        let limit = outgoing.framing().max_payload();
+        Ok((Encoder::new(outgoing), Decoder::new(self.wire), limit))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {

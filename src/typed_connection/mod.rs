@@ -10,10 +10,8 @@ mod message;
 pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
 pub use handshake::Handshake;
-#[cfg(all(feature = "service", feature = "tokio"))]
+#[cfg(feature = "service")]
 pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
-#[cfg(all(feature = "service", feature = "tokio"))]
-pub(crate) use handshake_state::HandshakeDone;
 pub use message::{Inbound, Outbound};
