@@ -148,11 +148,13 @@ impl Pipe<Deallocated> {
     /// [`PipeOptions`] sets other options than the default ones.
     ///
     /// ```
-    /// use typed_pipe::{ErrorKind, Pipe};
+    /// use typed_pipe::{ErrorKind, Pipe, PipePath};
     ///
     /// let jobs = Pipe::new("/run/app/jobs")?; // no file is touched yet
-    /// let private = Pipe::new("jobs")?; // of a single part: in a private place of this user
-    /// assert_ne!(jobs.path(), private.path());
+    /// let here = Pipe::new("jobs")?; // `./jobs`, as an absolute path
+    /// let private = Pipe::new(PipePath::private("jobs")?)?; // in a private folder of this user
+    /// assert_ne!(here.path(), private.path());
+    /// # assert_ne!(jobs.path(), private.path());
     /// assert_eq!(Pipe::new("").unwrap_err().kind(), ErrorKind::InvalidName);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

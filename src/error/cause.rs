@@ -154,6 +154,12 @@ impl From<Obstacle> for io::Error {
     }
 }
 
+impl From<NameError> for io::Error {
+    fn from(error: NameError) -> Self {
+        Self::other(error)
+    }
+}
+
 /// Why a path cannot name a pipe.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[allow(dead_code, reason = "some are of one system alone")]
@@ -162,6 +168,12 @@ pub(crate) enum NameError {
     Empty,
     #[error("the name has no last part, as `jobs` is in `run/jobs`")]
     NoFileName,
+    #[error("the current folder is gone, and a relative path begins there; use an absolute path")]
+    NoCurrentFolder,
+    #[error("the user of this process is not known, and private names are those of a user")]
+    NoUser,
+    #[error("a private name is one part, such as `jobs`; a path goes to `PipePath::new`")]
+    NotOnePart,
     #[error("the name contains a NUL character")]
     Nul,
     #[error(
@@ -253,6 +265,7 @@ impl Cause {
                 io::ErrorKind::WouldBlock => ErrorKind::WouldBlock,
                 _ => ErrorKind::Io,
             },
+            Self::Name(NameError::NoCurrentFolder) => ErrorKind::NotFound,
             Self::Name(_) => ErrorKind::InvalidName,
             Self::Obstacle(obstacle) => obstacle.kind(),
         }
@@ -264,6 +277,9 @@ impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
         if let Some(obstacle) = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>()) {
             return Self::Obstacle(obstacle.clone());
+        }
+        if let Some(name) = error.get_ref().and_then(|inner| inner.downcast_ref::<NameError>()) {
+            return Self::Name(*name);
         }
         let advice = match error.kind() {
             io::ErrorKind::BrokenPipe => "the other side closed its end, or its process ended",

@@ -14,6 +14,7 @@ mod handles;
 mod hostile;
 mod lifecycle;
 mod multi_writer;
+mod names;
 #[cfg(unix)]
 mod neighbours;
 mod node;

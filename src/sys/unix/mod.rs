@@ -38,7 +38,7 @@ mod wait;
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
-pub(crate) use name::resolve;
+pub(crate) use name::{private, resolve};
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};

@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 use super::file::{ensure_fifo, ensure_own, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
-use super::name::user_folder;
+use super::name::{temporary_folder, user_folder};
 use crate::error::Obstacle;
 use crate::sys::{IfExists, Settings};
 
@@ -63,7 +63,7 @@ impl OwnedName {
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(Self, T)> {
         let (parent, name) = split(path)?;
-        if parent == user_folder() {
+        if user_folder().is_ok_and(|folder| folder == parent) {
             make_private(parent)?;
         }
         let folder = open_folder(parent)?;
@@ -91,8 +91,8 @@ impl OwnedName {
     pub(super) fn temporary<T>(
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
-        let parent =
-            std::env::temp_dir().join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
+        let parent = temporary_folder()?;
+        let parent = parent.join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
         make_folder(&parent)?;
         let name = OsString::from("pipe");
         let path = parent.join(&name);
