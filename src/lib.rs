@@ -16,7 +16,7 @@
 //!     command: String,
 //! }
 //!
-//! let pipe = Pipe::temporary()?; // or `Pipe::new("/run/app/jobs")?.mkfifo()?`
+//! let pipe = Pipe::temporary()?; // or `Pipe::create("/run/app/jobs")?`
 //! let path = pipe.path().clone(); // all that the other process needs
 //!
 //! // The other process, which here is a thread:
@@ -25,7 +25,7 @@
 //!     sender.send(&Job { id: 1, command: "build".into() })
 //! });
 //!
-//! for job in pipe.into_reader().open()?.into_receiver::<Job>() {
+//! for job in pipe.receiver::<Job>()? {
 //!     let Job { id, command } = job?;
 //!     println!("{id}: {command}");
 //! }
@@ -35,7 +35,7 @@
 //!
 //! # Three steps
 //!
-//! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::mkfifo`] or
+//! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::create`] or
 //!    [`Pipe::temporary`], and owns it; dropping it removes the name. [`PipeOptions`] has the rest.
 //! 2. An [`End`] is one side of it in one process: the owner's, from [`Pipe::into_reader`] and its like, or a client's,
 //!    from a path with [`End::at`]. It is opened, then bytes go through it, and it is closed. A table there lists the
@@ -114,6 +114,7 @@ mod error;
 mod handles;
 mod oneshot;
 mod os_handles;
+mod owner_channels;
 mod path;
 mod permits;
 mod pipe;

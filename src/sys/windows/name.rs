@@ -1,6 +1,6 @@
 //! The rules of names.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -85,11 +85,6 @@ fn without_prefix(name: &[u16]) -> Option<&[u16]> {
 /// Whether a part of a name is empty once the system has stripped it of dots and spaces.
 fn is_nothing(part: &[u16]) -> bool {
     part.iter().all(|unit| matches!(*unit, DOT | SPACE))
-}
-
-/// A string as the system takes it, with a NUL at its end.
-pub(super) fn wide(text: &OsStr) -> Vec<u16> {
-    text.encode_wide().chain([0]).collect()
 }
 
 #[cfg(test)]
