@@ -102,7 +102,9 @@ pub(crate) enum Obstacle {
     UnsafeFolder(PathBuf),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
-    #[error("its name leads to another pipe now")]
+    #[error(
+        "its name leads to something else now, so no process can open it any more; make it again"
+    )]
     Replaced,
     #[error("the deadline passed, and {0}")]
     TimedOut(&'static str),
