@@ -6,6 +6,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use super::halves::Channels;
+use super::handshake_parts::{Parts, Tag};
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
@@ -55,7 +56,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_
 /// | 1 | 1 if messages of this side may carry handles, plus 2 if it accepts handles beside the messages of its peer |
 /// | 2 | the number of bytes that follow |
 /// | 8 | the largest payload that this side takes, in bytes |
-/// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of the messages that this side sends, and of those that it receives; an identifier may be empty. Further bytes are ignored |
+/// | … | four strings, each after its length in one byte: the framing, the codec, the identifier of the messages that this side sends, and of those that it receives; an identifier may be empty |
+/// | rest | any number of parts: a tag in one byte, a length in two bytes, and so many bytes. A reader skips those whose tag it does not know |
 #[derive(Clone, Debug)]
 #[must_use = "a handshake is made with `perform`"]
 #[doc(alias("version", "negotiation", "hello"))]
@@ -63,6 +65,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     sending: String,
     receiving: String,
+    parts: Parts,
     time_limit: TimeLimit,
     /// The child program that is the peer.
     child: Option<Process>,
@@ -108,6 +111,7 @@ impl Handshake {
             wire: Wire::default(),
             sending: String::new(),
             receiving: String::new(),
+            parts: Parts::default(),
             time_limit: TIME_LIMIT,
             child: None,
             mode: PhantomData,
@@ -145,6 +149,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             wire,
             sending: self.sending,
             receiving: self.receiving,
+            parts: self.parts,
             time_limit: self.time_limit,
             child: self.child,
             mode: PhantomData,
@@ -205,6 +210,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.time_limit = TimeLimit::Time(timeout);
+        self
+    }
+
+    /// Says something beside the terms, of which the peer may know nothing.
+    #[allow(dead_code, reason = "some are of features")]
+    pub(crate) fn with_part(mut self, tag: Tag, bytes: Vec<u8>) -> Self {
+        self.parts.set(tag, bytes);
         self
     }
 
@@ -269,8 +281,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
     /// Switches the terms to another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
-        let Self { wire, sending, receiving, time_limit, child, .. } = self;
-        Handshake { wire, sending, receiving, time_limit, child, mode: PhantomData }
+        let Self { wire, sending, receiving, parts, time_limit, child, .. } = self;
+        Handshake { wire, sending, receiving, parts, time_limit, child, mode: PhantomData }
     }
 
     #[cfg(all(feature = "service", feature = "tokio"))]
@@ -308,11 +320,16 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             codec: cut(self.wire.codec().name()),
             sending: cut(&self.sending),
             receiving: cut(&self.receiving),
+            parts: self.parts.clone(),
         }
     }
 }
 
-/// Sends the terms of this side, and receives those of the peer.
+/// How many bytes of the peer's are kept while it does not read: more than it sends before it must.
+const TAKEN_IN: usize = 1 << 20;
+
+/// Sends the terms of this side, and receives those of the peer: it reads while there is no room to write, so it does
+/// not matter how long they are.
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
     state: HandshakeState,
@@ -329,7 +346,9 @@ async fn talk<M: Mode>(
 ) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
     let talk = async {
         while let Some(bytes) = state.pending() {
-            let sent = poll_fn(|cx| writer.poll_write_until(cx, bytes, until)).await?;
+            let sent =
+                poll_fn(|cx| writer.poll_write_or_take_in(&mut reader, TAKEN_IN, cx, bytes, until));
+            let sent = sent.await?;
             state.sent(sent);
         }
         while let Some(room) = state.room() {
@@ -349,3 +368,32 @@ async fn talk<M: Mode>(
 
 /// What a child is to do.
 const SHOOK_HANDS: &str = "did its part of the handshake";
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::connection::{ConnectOptions, ListenerOptions};
+    use crate::state::Runtime as _;
+
+    #[test]
+    fn terms_larger_than_the_buffers_are_exchanged_while_both_sides_write() {
+        let listener = ListenerOptions::new().buffer_size(4096).temporary().unwrap();
+        let connect = ConnectOptions::new().buffer_size(4096);
+        let client = connect.connect(listener.path()).unwrap();
+        let server = listener.accept().unwrap();
+        let said = |side: u8| {
+            let long = Handshake::new().with_part(Tag::Memory, vec![side; 59_000]);
+            long.timeout(Duration::from_secs(5)).begin(false, false)
+        };
+        let other = thread::spawn(move || {
+            let until = TIME_LIMIT.until::<Blocking>();
+            Blocking::run(shake_hands(server, said(1), until)).unwrap().0.theirs(Tag::Memory)
+        });
+        let until = TIME_LIMIT.until::<Blocking>();
+        let (state, ..) = Blocking::run(shake_hands(client, said(2), until)).unwrap();
+        assert_eq!(state.theirs(Tag::Memory), Some(vec![1; 59_000]));
+        assert_eq!(other.join().unwrap(), Some(vec![2; 59_000]));
+    }
+}
