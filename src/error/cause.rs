@@ -50,6 +50,10 @@ pub(crate) enum Obstacle {
     ResourceExhausted(&'static str),
     #[error("the child process ended before it {0}{status}", status = in_brackets(*.1))]
     ChildExited(&'static str, Option<ExitStatus>),
+    #[error(
+        "the lock beside it is a file of up to 3 bytes, and this process may write none (`RLIMIT_FSIZE`); raise the limit"
+    )]
+    FileLimit,
     #[error("another end reads from it; two readers would take each other's bytes")]
     HasReader,
     #[error("it has a living owner; choose another name, or end that process")]
@@ -102,7 +106,9 @@ pub(crate) enum Obstacle {
     UnsafeFolder(PathBuf),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
-    #[error("its name leads to another pipe now")]
+    #[error(
+        "its name leads to something else now, so no process can open it any more; make it again"
+    )]
     Replaced,
     #[error("the deadline passed, and {0}")]
     TimedOut(&'static str),
@@ -129,7 +135,7 @@ impl Obstacle {
             | Self::NoWriter
             | Self::NotTaken => ErrorKind::WouldBlock,
             Self::Deadlock => ErrorKind::Deadlock,
-            Self::ResourceExhausted(_) => ErrorKind::ResourceExhausted,
+            Self::ResourceExhausted(_) | Self::FileLimit => ErrorKind::ResourceExhausted,
             Self::HandlesLost(_) => ErrorKind::MessageLost,
             Self::NoHandle(_) | Self::OtherHalf | Self::OtherHandle(..) => ErrorKind::Mismatch,
             Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced => ErrorKind::NotAPipe,

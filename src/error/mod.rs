@@ -286,7 +286,7 @@ impl Error {
     /// Whether the channel is of no more use.
     ///
     /// It is where the other side has left, the place in the stream is lost, a
-    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone, so that no process can connect any more, or
+    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone or leads to something else, so that no process can connect any more, or
     /// the system refuses for a [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
@@ -314,7 +314,8 @@ impl Error {
         let spared = self.0.survived
             || matches!(self.0.cause, Cause::Lost(_))
             || self.0.operation == Operation::Encode;
-        let name_gone = matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone));
+        let name_gone =
+            matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone | Obstacle::Replaced));
         !spared
             && (name_gone
                 || matches!(

@@ -14,6 +14,8 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod moved;
 mod multi_writer;
 mod names;
 #[cfg(unix)]
