@@ -12,8 +12,8 @@ use fragment::{Fragment, HEADER};
 use introduction::Introduction;
 use stream::Stream;
 
-use super::framing::lowered;
-use super::{Framing, Limits, Step};
+use super::built_in::BuiltIn;
+use super::{Framing, Scan, Step};
 use crate::error::FrameError;
 
 /// A framing for any number of writers on one FIFO, with messages of any size.
@@ -263,16 +263,6 @@ impl Framing for MultiWriter {
         self.rules.limit.into()
     }
 
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.rules.limit = lowered(self.rules.limit, limits);
-        if let Some(codec) = limits.codec {
-            self.rules.introduction.codec = Introduction::name(codec);
-        }
-        if let Some(bytes) = limits.atomic_write {
-            self.atomic_write = bytes.clamp(LEAST_ATOMIC_WRITE, usize::from(u16::MAX));
-        }
-    }
-
     fn begin(&mut self, out: &mut Vec<u8>) {
         self.stream.begin(&self.rules.introduction, out);
     }
@@ -280,6 +270,36 @@ impl Framing for MultiWriter {
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let Rules { introduction, limit, .. } = &self.rules;
         self.stream.finish(introduction, *limit, self.atomic_write, out, start)
+    }
+
+    fn scan(&mut self, bytes: &mut [u8], _: Scan) -> Result<Step, FrameError> {
+        let Some(len) = Fragment::announced(bytes)? else {
+            return Ok(Step::More { total: HEADER });
+        };
+        let Some(bytes) = bytes.get_mut(..len) else {
+            return Ok(Step::More { total: len });
+        };
+        let fragment = Fragment::parse(bytes)?;
+        let payload = bytes.get(fragment.payload.clone()).unwrap_or_default();
+        Ok(self.assembly.take(&self.rules, fragment, payload))
+    }
+
+    fn built_in(&self) -> Option<&dyn BuiltIn> {
+        Some(self)
+    }
+
+    fn built_in_mut(&mut self) -> Option<&mut dyn BuiltIn> {
+        Some(self)
+    }
+}
+
+impl BuiltIn for MultiWriter {
+    fn introduce(&mut self, codec: &str) {
+        self.rules.introduction.codec = Introduction::name(codec);
+    }
+
+    fn atomic_write(&mut self, bytes: usize) {
+        self.atomic_write = bytes.clamp(LEAST_ATOMIC_WRITE, usize::from(u16::MAX));
     }
 
     fn withdrawn(&mut self) {
@@ -299,18 +319,6 @@ impl Framing for MultiWriter {
             end += len;
         }
         end
-    }
-
-    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
-        let Some(len) = Fragment::announced(bytes)? else {
-            return Ok(Step::More { total: HEADER });
-        };
-        let Some(bytes) = bytes.get_mut(..len) else {
-            return Ok(Step::More { total: len });
-        };
-        let fragment = Fragment::parse(bytes)?;
-        let payload = bytes.get(fragment.payload.clone()).unwrap_or_default();
-        Ok(self.assembly.take(&self.rules, fragment, payload))
     }
 
     fn assembled(&self) -> &[u8] {
