@@ -1,9 +1,17 @@
+use super::{Framing, Scan, Step};
 use crate::error::FrameError;
 
-/// What a framing of this crate does beyond its frames: goodbyes, large payloads without a copy, many writers.
+/// A framing of this crate: beyond its frames, it has goodbyes, large payloads without a copy, many writers.
 ///
-/// [`Framing`](super::Framing) hands it out, and stays small for the framings of other crates.
+/// [`Framing`] hands it out, and stays small for the framings of other crates. Its first five methods are those of
+/// [`Framing`].
 pub trait BuiltIn {
+    fn name(&self) -> &str;
+    fn max_payload(&self) -> u64;
+    fn begin(&mut self, out: &mut Vec<u8>);
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError>;
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError>;
+
     /// Names the codec of the messages.
     fn introduce(&mut self, _codec: &str) {}
 
@@ -47,4 +55,41 @@ pub trait BuiltIn {
 
     /// Forgets all that has arrived, as a new stream begins.
     fn reset(&mut self) {}
+}
+
+#[diagnostic::do_not_recommend]
+impl<B: BuiltIn> Framing for B {
+    fn name(&self) -> &str {
+        BuiltIn::name(self)
+    }
+
+    #[inline]
+    fn max_payload(&self) -> u64 {
+        BuiltIn::max_payload(self)
+    }
+
+    #[inline]
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        BuiltIn::begin(self, out);
+    }
+
+    #[inline]
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        BuiltIn::finish(self, out, start)
+    }
+
+    #[inline]
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        BuiltIn::scan(self, bytes, scan)
+    }
+
+    #[inline]
+    fn built_in(&self) -> Option<&dyn BuiltIn> {
+        Some(self)
+    }
+
+    #[inline]
+    fn built_in_mut(&mut self) -> Option<&mut dyn BuiltIn> {
+        Some(self)
+    }
 }

@@ -1,6 +1,6 @@
 use super::built_in::BuiltIn;
 use super::length_prefixed::{Announced, HEADER};
-use super::{Framing, LengthPrefixed, Scan, Step};
+use super::{LengthPrefixed, Scan, Step};
 use crate::error::FrameError;
 
 /// [`LengthPrefixed`] with a checksum after the payload.
@@ -46,7 +46,7 @@ impl Checked {
     }
 }
 
-impl Framing for Checked {
+impl BuiltIn for Checked {
     fn name(&self) -> &str {
         "checked"
     }
@@ -89,16 +89,6 @@ impl Framing for Checked {
         })
     }
 
-    fn built_in(&self) -> Option<&dyn BuiltIn> {
-        Some(self)
-    }
-
-    fn built_in_mut(&mut self) -> Option<&mut dyn BuiltIn> {
-        Some(self)
-    }
-}
-
-impl BuiltIn for Checked {
     fn goodbye(&mut self, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         LengthPrefixed::goodbye(out);

@@ -754,7 +754,15 @@ mod tests {
     /// No frames, and writes of two bytes.
     struct Twos;
 
-    impl Framing for Twos {
+    impl BuiltIn for Twos {
+        fn name(&self) -> &str {
+            ""
+        }
+
+        fn max_payload(&self) -> u64 {
+            u64::MAX
+        }
+
         fn begin(&mut self, _: &mut Vec<u8>) {}
 
         fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
@@ -765,12 +773,6 @@ mod tests {
             Ok(Step::More { total: 1 })
         }
 
-        fn built_in(&self) -> Option<&dyn BuiltIn> {
-            Some(self)
-        }
-    }
-
-    impl BuiltIn for Twos {
         fn next_write(&self, pending: &[u8]) -> usize {
             assert!(!pending.is_empty());
             2

@@ -133,7 +133,7 @@ pub trait Framing {
     /// does not call `scan` again.
     fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError>;
 
-    /// What a framing of this crate does beyond its frames. No other crate can name the type, or needs it.
+    /// What a framing of this crate does beyond its frames. No other crate needs it, or can name the type.
     #[doc(hidden)]
     #[inline]
     fn built_in(&self) -> Option<&dyn BuiltIn> {
@@ -288,7 +288,7 @@ pub(super) fn ensure_within(len: usize, limit: u32) -> Result<u32, FrameError> {
 
 /// The frame of a payload, appended to other bytes and split off again.
 #[cfg(test)]
-pub(super) fn framed(framing: &mut impl Framing, payload: &[u8]) -> Result<Vec<u8>, FrameError> {
+pub(super) fn framed(framing: &mut impl BuiltIn, payload: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut out = b"before".to_vec();
     framing.begin(&mut out);
     out.extend_from_slice(payload);

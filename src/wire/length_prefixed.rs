@@ -1,6 +1,6 @@
 use super::built_in::BuiltIn;
 use super::framing::ensure_within;
-use super::{Framing, Scan, Step};
+use super::{Scan, Step};
 use crate::error::FrameError;
 
 /// A `u32` big-endian length, then a payload of as many bytes.
@@ -101,7 +101,7 @@ impl Default for LengthPrefixed {
     }
 }
 
-impl Framing for LengthPrefixed {
+impl BuiltIn for LengthPrefixed {
     fn name(&self) -> &str {
         "length-prefixed"
     }
@@ -132,18 +132,6 @@ impl Framing for LengthPrefixed {
         })
     }
 
-    #[inline]
-    fn built_in(&self) -> Option<&dyn BuiltIn> {
-        Some(self)
-    }
-
-    #[inline]
-    fn built_in_mut(&mut self) -> Option<&mut dyn BuiltIn> {
-        Some(self)
-    }
-}
-
-impl BuiltIn for LengthPrefixed {
     fn header(&mut self, len: usize, out: &mut Vec<u8>) -> Result<bool, FrameError> {
         out.extend_from_slice(&Self::header(self, len)?);
         Ok(true)
@@ -247,7 +235,7 @@ mod tests {
     fn a_frame_without_its_header_is_refused() {
         let mut short = vec![0; 3];
         for start in [0, 3, 9] {
-            let finished = Framing::finish(&mut LengthPrefixed::default(), &mut short, start);
+            let finished = BuiltIn::finish(&mut LengthPrefixed::default(), &mut short, start);
             assert!(matches!(finished, Err(FrameError::OutOfBounds)));
         }
     }

@@ -1,6 +1,7 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::{Framing, Scan, Step};
+use crate::wire::built_in::BuiltIn;
+use crate::wire::{Scan, Step};
 
 /// The datagrams of python-xp-named-pipe: base64, then a NUL.
 ///
@@ -49,7 +50,7 @@ impl Default for Base64Datagrams {
     }
 }
 
-impl Framing for Base64Datagrams {
+impl BuiltIn for Base64Datagrams {
     fn name(&self) -> &str {
         "base64-datagrams"
     }

@@ -1,6 +1,7 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::{Framing, Scan, Step};
+use crate::wire::built_in::BuiltIn;
+use crate::wire::{Scan, Step};
 
 /// The lines of PipeCom: base64, then a line feed.
 ///
@@ -46,7 +47,7 @@ impl Default for Base64Lines {
     }
 }
 
-impl Framing for Base64Lines {
+impl BuiltIn for Base64Lines {
     fn name(&self) -> &str {
         "base64-lines"
     }

@@ -1,7 +1,8 @@
 use super::LIMIT;
 use crate::error::FrameError;
+use crate::wire::built_in::BuiltIn;
 use crate::wire::framing::ensure_within;
-use crate::wire::{Framing, Scan, Step};
+use crate::wire::{Scan, Step};
 
 /// JSON values one after the other in any layout: what `jq`, `curl` and most log shippers write.
 ///
@@ -64,7 +65,7 @@ impl Default for ConcatenatedJson {
     }
 }
 
-impl Framing for ConcatenatedJson {
+impl BuiltIn for ConcatenatedJson {
     fn name(&self) -> &str {
         "concatenated-json"
     }

@@ -1,8 +1,9 @@
 use super::LIMIT;
 use super::delimited::{find, position};
 use crate::error::FrameError;
+use crate::wire::built_in::BuiltIn;
 use crate::wire::framing::ensure_within;
-use crate::wire::{Framing, Scan, Step};
+use crate::wire::{Scan, Step};
 
 /// One message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
 ///
@@ -121,7 +122,7 @@ impl Default for Lines {
     }
 }
 
-impl Framing for Lines {
+impl BuiltIn for Lines {
     fn name(&self) -> &str {
         "lines"
     }

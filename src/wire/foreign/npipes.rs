@@ -1,7 +1,8 @@
 use super::LIMIT;
 use crate::error::FrameError;
+use crate::wire::built_in::BuiltIn;
 use crate::wire::framing::ensure_within;
-use crate::wire::{Framing, Scan, Step};
+use crate::wire::{Scan, Step};
 
 /// The frames of npipes: two lengths, the payload, and its CRC-32.
 ///
@@ -77,7 +78,7 @@ impl Default for Npipes {
     }
 }
 
-impl Framing for Npipes {
+impl BuiltIn for Npipes {
     fn name(&self) -> &str {
         "npipes"
     }

@@ -13,7 +13,7 @@ use introduction::Introduction;
 use stream::Stream;
 
 use super::built_in::BuiltIn;
-use super::{Framing, Scan, Step};
+use super::{Scan, Step};
 use crate::error::FrameError;
 
 /// A framing for any number of writers on one FIFO, with messages of any size.
@@ -254,7 +254,7 @@ impl fmt::Debug for MultiWriter {
     }
 }
 
-impl Framing for MultiWriter {
+impl BuiltIn for MultiWriter {
     fn name(&self) -> &str {
         "shared"
     }
@@ -284,16 +284,6 @@ impl Framing for MultiWriter {
         Ok(self.assembly.take(&self.rules, fragment, payload))
     }
 
-    fn built_in(&self) -> Option<&dyn BuiltIn> {
-        Some(self)
-    }
-
-    fn built_in_mut(&mut self) -> Option<&mut dyn BuiltIn> {
-        Some(self)
-    }
-}
-
-impl BuiltIn for MultiWriter {
     fn introduce(&mut self, codec: &str) {
         self.rules.introduction.codec = Introduction::name(codec);
     }
