@@ -185,6 +185,10 @@ pub mod platforms {}
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
 pub mod when_types_change {}
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/YOUR-OWN-WIRE.md")]
+pub mod your_own_wire {}
+
 /// Tests the programs in the README, where all its features are on.
 #[cfg(all(doctest, feature = "service", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
