@@ -4,6 +4,7 @@ mod bytes;
 #[cfg(feature = "service")]
 mod calls;
 mod channels;
+mod children;
 mod connection;
 mod delimited;
 mod ends;
