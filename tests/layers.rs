@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
