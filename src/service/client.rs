@@ -4,16 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
 use super::calls::Calls;
 use super::framed::ensure_fits;
-use super::link::{Link, Request};
+use super::link::Request;
 use super::options::ClientOptions;
-use super::waiting::Outcome;
 use crate::channel::{Receivable, Sendable};
 use crate::error::{Cause, Error, Operation};
 use crate::path::PipePath;
@@ -331,26 +330,21 @@ where
         until: WaitLimit,
         repeatable: bool,
     ) -> Result<Resp, Error> {
-        let call = async |link: &Arc<Link<M>>, body| {
-            let mut request = Request { method: 0, deadline: millis(until), body };
-            M::call(link, &mut request, until).await
-        };
-        let body = self.attempt(request, until, repeatable, call).await?;
+        let body = self.attempt(Wanted::Answer, request, until, repeatable).await?;
         self.target.decode(&body)
     }
 
     async fn notifying(&self, request: &Req, until: WaitLimit) -> Result<(), Error> {
-        let notify = async |link: &Arc<Link<M>>, body| M::notify(link, 0, body, until).await;
-        self.attempt(request, until, false, notify).await.map(drop)
+        self.attempt(Wanted::Nothing, request, until, false).await.map(drop)
     }
 
     /// Makes a call, as often as the options say.
     async fn attempt(
         &self,
+        wanted: Wanted,
         request: &Req,
         until: WaitLimit,
         repeatable: bool,
-        call: impl AsyncFn(&Arc<Link<M>>, Vec<u8>) -> Outcome,
     ) -> Result<Vec<u8>, Error> {
         let Target { path, options, .. } = &self.target;
         let mut attempts = options.attempts_of_a_call(until, repeatable);
@@ -359,7 +353,14 @@ where
                 Ok(handle) => {
                     let link = handle.as_ref();
                     let body = self.target.encode(request, link.limit())?;
-                    match call(link, body).await {
+                    let outcome = match wanted {
+                        Wanted::Answer => {
+                            let deadline = millis(until);
+                            M::call(link, &mut Request { method: 0, deadline, body }, until).await
+                        }
+                        Wanted::Nothing => M::notify(link, 0, body, until).await,
+                    };
+                    match outcome {
                         Ok(body) => return Ok(body),
                         Err(failure) => failure.into_error().at(Some(path.shared())),
                     }
@@ -390,6 +391,13 @@ impl<F, C: Codec, M: Calls> Target<F, C, M> {
             garbled.delivered().at(Some(self.path.shared()))
         })
     }
+}
+
+/// What a request is sent for.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Answer,
+    Nothing,
 }
 
 /// How many milliseconds are left; 0 for as long as it takes.

@@ -737,6 +737,14 @@ pub(super) fn lost_by(error: std::io::Error) -> Lost {
     }
 }
 
+/// What the error of a read means to it. A peer that has left may have said all before.
+pub(super) fn lost_reading(error: std::io::Error, incoming: &mut dyn Incoming) -> Lost {
+    match lost_by(error) {
+        Lost::Disconnected => lost_at_end(incoming),
+        lost => lost,
+    }
+}
+
 /// What the end of the stream means to it.
 pub(super) fn lost_at_end(incoming: &mut dyn Incoming) -> Lost {
     match incoming.end() {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
-use super::link::{Job, Link, Request, State, lost_at_end, lost_by};
+use super::link::{Job, Link, Request, State, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
 use super::waiting::{Outcome, Reply, Waiter, Wakes, no_task};
 use crate::state::Mode;
@@ -151,7 +151,7 @@ impl<M: Mode> Link<M> {
                     incoming.feed(buf.get(..bytes).unwrap_or_default());
                     Poll::Ready(Ok(()))
                 }
-                Err(error) => Poll::Ready(Err(lost_by(error))),
+                Err(error) => Poll::Ready(Err(lost_reading(error, incoming))),
             }
         });
         ready!(read)?;
@@ -275,11 +275,10 @@ impl<M: Mode> Drive<M> {
         match self.link.poll_flush(cx, WaitLimit::Done) {
             Poll::Ready(written) => {
                 self.stuck = None;
-                if let Err(error) = written {
-                    self.link.cannot_write(&mut self.link.lock_writer());
-                    if lost_by(error) == Lost::Cancelled {
-                        self.link.end(Lost::Cancelled);
-                    }
+                match written.map_err(lost_by) {
+                    Ok(()) => {}
+                    Err(Lost::Cancelled) => self.link.end(Lost::Cancelled),
+                    Err(_) => self.link.cannot_write(&mut self.link.lock_writer()),
                 }
             }
             Poll::Pending => {

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::failure::{Failure, Lost};
-use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by};
+use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
 use super::waiting::{COUNTED, LEAD, LOOK, NEWS, Outcome, Waiter, Wakes, no_task, this_thread};
 use crate::error::Obstacle;
@@ -286,7 +286,7 @@ impl Link<Blocking> {
                     Ok(Some(bytes))
                 }
                 Err(error) if is_late(&error) => Ok(None),
-                Err(error) => Err(lost_by(error)),
+                Err(error) => Err(lost_reading(error, incoming.as_mut())),
             }
         })?;
         if bytes.is_none() {
@@ -345,9 +345,9 @@ impl Link<Blocking> {
                     let mut state = self.lock();
                     (state.writing, state.unwritten) = (false, false);
                     drop(state);
-                    self.cannot_write(&mut writer);
-                    if lost_by(error) == Lost::Cancelled {
-                        self.lose(Lost::Cancelled, &writer);
+                    match lost_by(error) {
+                        Lost::Cancelled => self.lose(Lost::Cancelled, &writer),
+                        _ => self.cannot_write(&mut writer),
                     }
                     return;
                 }

@@ -1,5 +1,7 @@
 //! What the crate promises, as its users see it.
 
+#[cfg(feature = "service")]
+mod by_hand;
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
