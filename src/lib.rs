@@ -141,6 +141,8 @@ pub use channel::{
     Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, same_encoding,
 };
+#[doc(hidden)] // The docs of `Connection::over` list what implements it.
+pub use connection::Transport;
 pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
@@ -159,7 +161,7 @@ pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
-pub use sys::{IfExists, Peer, User};
+pub use sys::{Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.

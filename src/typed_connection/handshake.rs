@@ -8,7 +8,7 @@ use super::halves::Channels;
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Obstacle, Operation};
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
@@ -221,6 +221,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
         let done = shake_hands(connection, state, self.time_limit.until::<M>()).await;
         let (state, reader, writer) = done?;
+        if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
+            return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
+        }
         self.conclude(&state, reader, writer)
     }
 

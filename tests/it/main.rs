@@ -3,6 +3,7 @@
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carriers;
 mod channels;
 mod connection;
 mod delimited;
@@ -42,6 +43,8 @@ mod tasks;
 mod tasks_both_ways;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_calls;
+#[cfg(feature = "tokio")]
+mod tasks_carriers;
 #[cfg(feature = "tokio")]
 mod tasks_handles;
 #[cfg(all(feature = "service", feature = "tokio"))]

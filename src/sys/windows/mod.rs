@@ -26,6 +26,7 @@ mod resource_errors;
 mod security;
 mod server;
 mod stream;
+mod tcp;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "tokio")]
@@ -37,7 +38,7 @@ mod writers;
 use std::io;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
-pub(crate) use event::{Event, pause};
+pub(crate) use event::{Event, ensure_not_cancelled, pause};
 pub(crate) use name::resolve;
 pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
