@@ -213,7 +213,7 @@ impl<M: Mode> Listener<M> {
         M::run(self.accepting(M::within(timeout)))
     }
 
-    async fn accepting(&self, until: WaitLimit) -> Result<Connection<M>, Error> {
+    pub(crate) async fn accepting(&self, until: WaitLimit) -> Result<Connection<M>, Error> {
         let client = self.accept_any(until).await?;
         self.register(client, until).await
     }

@@ -48,8 +48,8 @@ pub(crate) enum Obstacle {
     Deadlock,
     #[error("{0}; try again when there is room")]
     ResourceExhausted(&'static str),
-    #[error("the child process ended before it opened the other side ({0})")]
-    ChildExited(ExitStatus),
+    #[error("the child process ended before it {0}{status}", status = in_brackets(*.1))]
+    ChildExited(&'static str, Option<ExitStatus>),
     #[error("another end reads from it; two readers would take each other's bytes")]
     HasReader,
     #[error("it has a living owner; choose another name, or end that process")]
@@ -125,7 +125,7 @@ impl Obstacle {
         match self {
             Self::AlreadyExists | Self::NotALock(_) => ErrorKind::AlreadyExists,
             Self::Astray => ErrorKind::Corrupt,
-            Self::ChildExited(_) => ErrorKind::ChildExited,
+            Self::ChildExited(..) => ErrorKind::ChildExited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
             Self::AllSeatsTaken
@@ -156,6 +156,11 @@ impl Obstacle {
             | Self::Unsupported => ErrorKind::Unsupported,
         }
     }
+}
+
+/// The status of a process behind a sentence, if it is known.
+fn in_brackets(status: Option<ExitStatus>) -> String {
+    status.map_or_else(String::new, |status| format!(" ({status})"))
 }
 
 impl From<Obstacle> for io::Error {

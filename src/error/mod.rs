@@ -451,7 +451,7 @@ pub enum ErrorKind {
     /// The process or the system has no descriptors or no memory left at this moment.
     #[doc(alias("EMFILE", "ENFILE"))]
     ResourceExhausted,
-    /// The child process ended before it opened the other side.
+    /// The child process ended before it opened the other side, connected, or performed the handshake.
     ChildExited,
     /// The handler of a service returned an error, whose text is part of this one's.
     HandlerFailed,

@@ -95,6 +95,8 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
+//! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
+//!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
 //!   report it.
 //! - `fn pause(Duration, Wait) -> io::Result<()>`: sleeps; ends early with the wait.
@@ -102,6 +104,7 @@
 
 use std::fmt;
 use std::io;
+use std::process::ExitStatus;
 use std::time::Instant;
 
 use crate::error::Obstacle;
@@ -115,15 +118,15 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, ensure_not_cancelled, pause,
-    resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
+    pause, resolve, sleeps,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, ensure_not_cancelled, pause,
-    resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
+    pause, resolve, sleeps,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
@@ -134,7 +137,7 @@ pub(crate) use unix::{Socket, ensure_socket_of};
 
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use retry::Pauses;
-#[cfg(feature = "tokio")]
+#[cfg(any(windows, feature = "tokio"))]
 pub(crate) use retry::end_of_wait;
 
 /// The most handles of one message. Linux takes no more with one write (`SCM_MAX_FD`).
@@ -193,6 +196,10 @@ pub enum WaitLimit {
     /// At once: the operation fails instead of waiting.
     Now,
 }
+
+/// A child process has ended, with this status if it is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended(pub(crate) Option<ExitStatus>);
 
 /// The process and the user on the other side of a connection, from the system.
 ///

@@ -5,6 +5,7 @@ mod bytes;
 mod calls;
 mod carriers;
 mod channels;
+mod children;
 mod connection;
 mod delimited;
 mod ends;

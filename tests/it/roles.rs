@@ -17,6 +17,10 @@ pub(crate) fn play(role: &str, name: &Path) {
             step(READY);
             await_go();
         }
+        "greet-and-leave" => {
+            let mut connection = Connection::connect(name).unwrap();
+            connection.write_all(b"hello").unwrap();
+        }
         "ask" => {
             let mut connection = Connection::connect(name).unwrap();
             connection.write_all(b"and I").unwrap();
@@ -31,6 +35,14 @@ pub(crate) fn play(role: &str, name: &Path) {
             let mut client = listener.accept().unwrap();
             client.write_all(b"x").unwrap();
             await_go();
+        }
+        // Again and again, until it is killed.
+        "listen-and-leave" => {
+            drop(Listener::bind(name).unwrap());
+            step(READY);
+            loop {
+                drop(Listener::bind(name).unwrap());
+            }
         }
         "a-thousand-connections" => a_thousand_connections(name),
         // Answers each number with the next one.

@@ -151,6 +151,12 @@ impl Lock {
         Ok(leads_to(folder, &self.name, &self.file)? == Some(true))
     }
 
+    /// The number of the file, which no other file of its folder has.
+    pub(super) fn number(&self) -> io::Result<u64> {
+        #[allow(clippy::useless_conversion, reason = "the type differs by system")]
+        Ok(fstat(&self.file)?.st_ino.into())
+    }
+
     /// Whether the file is made of zeros, as each lock is: the number of a process is no lock, however short it is.
     fn says_nothing(&self) -> io::Result<bool> {
         let mut bytes = [0; 4];

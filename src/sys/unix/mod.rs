@@ -21,6 +21,7 @@ mod owned_name;
 mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
+mod process;
 mod raw;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod reader_mark;
@@ -42,6 +43,7 @@ pub(crate) use name::resolve;
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
+pub(crate) use process::Process;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 pub(crate) use sleeps::sleeps;

@@ -13,7 +13,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
-use super::file::{ensure_fifo, ensure_own, look};
+use super::file::{ensure_fifo, ensure_own, ensure_socket, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::name::user_folder;
@@ -224,6 +224,36 @@ impl Site<'_> {
     pub(super) fn clear(&self) -> io::Result<()> {
         clear(self.folder, self.name)
     }
+
+    /// Lets `make` put a file under a short name, and move it to the name, which must be free.
+    ///
+    /// The short name is made of the number of the lock file, so that no other owner uses it, and the next one finds what
+    /// this one leaves there when it is killed meanwhile.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn with_short<T>(
+        &self,
+        make: impl FnOnce(&OsStr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if !is_free(self.folder, self.name)? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // Without a lock there is a folder of its own, whose names are short.
+        let Some(lock) = self.lock else { return Err(Errno::NAMETOOLONG.into()) };
+        let short = short(lock)?;
+        lock.tell(Left::OwnAndSpare)?;
+        let made = make(&short);
+        if made.is_err() {
+            clear_own(self.folder, &short, ensure_socket)?;
+        }
+        // If this fails, the next owner looks for a spare in vain.
+        let _ = lock.tell(Left::Own);
+        made
+    }
+}
+
+/// The short name of a file that is about to get a long one.
+fn short(lock: &Lock) -> io::Result<OsString> {
+    Ok(format!(".{:x}{SPARE}", lock.number()?).into())
 }
 
 /// Replaces the file under a name atomically: a process that opens the name finds the old file or the new one, and a
@@ -259,13 +289,20 @@ fn supersede(
     made
 }
 
-/// Removes the replacement that a killed owner had made under the spare name.
+/// Removes the replacement that a killed owner had made under the spare name, or under the short one.
 fn sweep(site: Site<'_>) -> io::Result<()> {
-    let spare = spare(site.name);
-    match look(site.folder, &spare) {
-        Ok(stat) if ensure_fifo(&stat).is_ok() && ensure_own(&stat).is_ok() => {
-            clear(site.folder, &spare)
-        }
+    clear_own(site.folder, &spare(site.name), ensure_fifo)?;
+    site.lock.map_or(Ok(()), |lock| clear_own(site.folder, &short(lock)?, ensure_socket))
+}
+
+/// Removes a file of this user, if there is one of the expected type.
+fn clear_own(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    expect: fn(&Stat) -> Result<(), Obstacle>,
+) -> io::Result<()> {
+    match look(folder, name) {
+        Ok(stat) if expect(&stat).is_ok() && ensure_own(&stat).is_ok() => clear(folder, name),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

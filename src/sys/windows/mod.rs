@@ -20,6 +20,7 @@ mod peer;
 mod pipe_info;
 #[cfg(feature = "tokio")]
 mod polled;
+mod process;
 mod raw;
 mod read_ahead;
 mod resource_errors;
@@ -44,6 +45,7 @@ pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
+pub(crate) use process::Process;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 
