@@ -133,6 +133,7 @@ mod tokio;
 mod toy;
 mod typed_connection;
 mod wait;
+mod whole_streams;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
@@ -167,6 +168,7 @@ pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnectio
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
 pub use typed_connection::{Inbound, Outbound};
 pub use wait::CancelToken;
+pub use whole_streams::EndLoan;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]

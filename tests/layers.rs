@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     (
         "tokio",
         &[
@@ -45,6 +45,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("text", &["channel", "end", "state", "wire"]),
+    ("whole_streams", &["end", "state", "wait", "sys", "error"]),
     (
         "typed_connection",
         &[
