@@ -64,6 +64,7 @@
 //! | the process, user and group of the peer | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
+//! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
@@ -86,6 +87,7 @@
 //!
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
+//! - `session`: protocols as types.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
@@ -122,6 +124,8 @@ pub mod pipecom;
 mod process;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+pub mod session;
 mod source;
 pub mod state;
 mod sys;
@@ -179,6 +183,10 @@ pub mod migrating {}
 #[cfg(doc)]
 #[doc = include_str!("../docs/PLATFORMS.md")]
 pub mod platforms {}
+
+#[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
+#[doc = include_str!("../docs/PROTOCOLS-AS-TYPES.md")]
+pub mod protocols_as_types {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]

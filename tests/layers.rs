@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     (
         "tokio",
         &[
+            "session",
             "service",
             "typed_connection",
             "channel",
@@ -42,6 +43,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
             "error",
         ],
     ),
+    ("session", &["typed_connection", "connection", "state", "wire", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("text", &["channel", "end", "state", "wire"]),

@@ -69,7 +69,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
     Time(Duration),
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     WaitLimit(WaitLimit),
 }
 
@@ -78,7 +78,7 @@ impl TimeLimit {
     pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
-            #[cfg(feature = "service")]
+            #[cfg(any(feature = "service", feature = "session"))]
             Self::WaitLimit(until) => until,
         }
     }
@@ -202,7 +202,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
         if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
@@ -230,7 +230,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Handshake { wire, sending, receiving, time_limit, mode: PhantomData }
     }
 
-    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[cfg(feature = "session")]
+    /// Replaces the codec.
+    pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
+        let Self { wire, sending, receiving, time_limit, mode } = self;
+        Handshake { wire: wire.with_codec(codec), sending, receiving, time_limit, mode }
+    }
+
+    #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }

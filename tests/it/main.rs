@@ -30,6 +30,8 @@ mod resets;
 mod roles;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod sessions;
 mod shapes;
 #[cfg(unix)]
 mod signals;
@@ -46,6 +48,8 @@ mod tasks_calls;
 mod tasks_handles;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_service;
+#[cfg(all(feature = "session", feature = "tokio"))]
+mod tasks_sessions;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
 mod typed_connection;

@@ -69,6 +69,8 @@ pub(crate) fn play(role: &str, name: &Path) {
         "own-and-read-some" | "read-some" | "reuse-and-read-some" | "own-and-note" => {
             crate::owners::roles::play(role, name, number());
         }
+        #[cfg(feature = "session")]
+        role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]
         _ => unix::play(role, name),
         #[cfg(not(unix))]
