@@ -309,7 +309,7 @@ impl Error {
     /// Whether the channel is of no more use.
     ///
     /// It is where the other side has left, the place in the stream is lost, a
-    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone, so that no process can connect any more, or
+    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone or leads to something else, so that no process can connect any more, or
     /// the system refuses for a [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
@@ -337,7 +337,8 @@ impl Error {
         let spared = self.0.survived
             || matches!(self.0.cause, Cause::Lost(_))
             || self.0.operation == Operation::Encode;
-        let name_gone = matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone));
+        let name_gone =
+            matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone | Obstacle::Replaced));
         !spared
             && (name_gone
                 || matches!(
@@ -486,7 +487,7 @@ pub enum ErrorKind {
     /// The process or the system has no descriptors or no memory left at this moment.
     #[doc(alias("EMFILE", "ENFILE"))]
     ResourceExhausted,
-    /// The child process ended before it opened the other side.
+    /// The child process ended before it opened the other side, connected, or performed the handshake.
     ChildExited,
     /// The handler of a service returned an error, whose text is part of this one's.
     HandlerFailed,
@@ -627,6 +628,8 @@ pub enum Operation {
     Agree,
     /// Taking a handle that came with a message.
     TakeHandle,
+    /// Making sealed bytes.
+    SealBytes,
     /// Calling a service.
     Call,
 }
@@ -640,6 +643,7 @@ impl Operation {
             | Self::Deallocate
             | Self::CreateCancelToken
             | Self::Adopt
+            | Self::SealBytes
             | Self::TakeHandle => "",
             Self::OpenReader
             | Self::OpenWriter
@@ -681,6 +685,7 @@ impl fmt::Display for Operation {
             Self::AskPeer => "identify the peer of",
             Self::Agree => "perform the handshake with",
             Self::Call => "call the service at",
+            Self::SealBytes => "make sealed bytes",
             Self::TakeHandle => "use a handle that came with the message",
         })
     }

@@ -2,16 +2,19 @@
 
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::process::Child;
 use std::time::Duration;
 
 use super::halves::Channels;
+use super::handshake_parts::{Parts, Tag};
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
+use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
-use crate::sys::WaitLimit;
-use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
+use crate::sys::{Process, WaitLimit};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
@@ -53,7 +56,8 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_
 /// | 1 | 1 if messages of this side may carry handles, plus 2 if it accepts handles beside the messages of its peer |
 /// | 2 | the number of bytes that follow |
 /// | 8 | the largest payload that this side takes, in bytes |
-/// | rest | four strings, each after its length in one byte: the framing, the codec, the identifier of the messages that this side sends, and of those that it receives; an identifier may be empty. Further bytes are ignored |
+/// | … | four strings, each after its length in one byte: the framing, the codec, the identifier of the messages that this side sends, and of those that it receives; an identifier may be empty |
+/// | rest | any number of parts: a tag in one byte, a length in two bytes, and so many bytes. A reader skips those whose tag it does not know |
 #[derive(Clone, Debug)]
 #[must_use = "a handshake is made with `perform`"]
 #[doc(alias("version", "negotiation", "hello"))]
@@ -61,7 +65,10 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     wire: Wire<F, C>,
     sending: String,
     receiving: String,
+    parts: Parts,
     time_limit: TimeLimit,
+    /// The child program that is the peer.
+    child: Option<Process>,
     mode: PhantomData<M>,
 }
 
@@ -104,7 +111,9 @@ impl Handshake {
             wire: Wire::default(),
             sending: String::new(),
             receiving: String::new(),
+            parts: Parts::default(),
             time_limit: TIME_LIMIT,
+            child: None,
             mode: PhantomData,
         }
     }
@@ -140,7 +149,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             wire,
             sending: self.sending,
             receiving: self.receiving,
+            parts: self.parts,
             time_limit: self.time_limit,
+            child: self.child,
             mode: PhantomData,
         }
     }
@@ -202,6 +213,41 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
+    /// Says something beside the terms, of which the peer may know nothing.
+    #[allow(dead_code, reason = "some are of features")]
+    pub(crate) fn with_part(mut self, tag: Tag, bytes: Vec<u8>) -> Self {
+        self.parts.set(tag, bytes);
+        self
+    }
+
+    /// Ends the handshake early when a child program that is the peer exits.
+    ///
+    /// Without this, a dead child is noticed at the [timeout](Self::timeout) if something keeps its side of the connection
+    /// open. A [`Command`](std::process::Command) that was given its side of a [`pair`](crate::Connection::pair) does so for
+    /// as long as it lives: then drop it before anything is received, or the end of the child never shows.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::os::fd::OwnedFd;
+    /// use std::process::Command;
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (ours, theirs) = Connection::pair()?;
+    /// let mut command = Command::new("false");
+    /// command.stdin(OwnedFd::try_from(theirs)?); // `command` keeps it, for the next child
+    /// let mut child = command.spawn()?;
+    /// let error = Handshake::new().watching(&child).perform::<str, ()>(ours).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ChildExited); // and not after ten seconds
+    /// child.wait()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias("subprocess", "child"))]
+    pub fn watching(mut self, child: &Child) -> Self {
+        self.child = Some(Process::of(child));
+        self
+    }
+
     #[cfg(any(feature = "service", feature = "session"))]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
@@ -219,22 +265,32 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             connection.reader().raw_mut().allow_handles();
         }
         let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let done = shake_hands(connection, state, self.time_limit.until::<M>()).await;
-        let (state, reader, writer) = done?;
+        let until = self.time_limit.until::<M>();
+        let done = match &self.child {
+            None => shake_hands(connection, state, until).await?,
+            Some(child) => {
+                let (reader, writer) = connection.split();
+                let begun = (state, reader, writer);
+                let shaken = watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk);
+                shaken.await.map_err(|(_, error)| error)?
+            }
+        };
+        let (state, reader, writer) = done;
         self.conclude(&state, reader, writer)
     }
 
     /// Switches the terms to another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
-        let Self { wire, sending, receiving, time_limit, .. } = self;
-        Handshake { wire, sending, receiving, time_limit, mode: PhantomData }
+        let Self { wire, sending, receiving, parts, time_limit, child, .. } = self;
+        Handshake { wire, sending, receiving, parts, time_limit, child, mode: PhantomData }
     }
 
     #[cfg(feature = "session")]
     /// Replaces the codec.
     pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
-        let Self { wire, sending, receiving, time_limit, mode } = self;
-        Handshake { wire: wire.with_codec(codec), sending, receiving, time_limit, mode }
+        let Self { wire, sending, receiving, parts, time_limit, child, mode } = self;
+        let wire = wire.with_codec(codec);
+        Handshake { wire, sending, receiving, parts, time_limit, child, mode }
     }
 
     #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
@@ -255,11 +311,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         writer: WriteHalf<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
-        let mut outgoing = self.wire.clone();
-        outgoing.framing_mut().configure(&Limits::new().max_payload(theirs.max_payload));
+        let mut sender = writer.into_sender_with(self.wire.clone());
+        sender.lower_limit(theirs.max_payload);
         // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
-        Ok((writer.into_sender_with(outgoing), receiver))
+        Ok((sender, receiver))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {
@@ -272,20 +328,35 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             codec: cut(self.wire.codec().name()),
             sending: cut(&self.sending),
             receiving: cut(&self.receiving),
+            parts: self.parts.clone(),
         }
     }
 }
 
-/// Sends the terms of this side, and receives those of the peer.
+/// How many bytes of the peer's are kept while it does not read: more than it sends before it must.
+const TAKEN_IN: usize = 1 << 20;
+
+/// Sends the terms of this side, and receives those of the peer: it reads while there is no room to write, so it does
+/// not matter how long they are.
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
-    mut state: HandshakeState,
+    state: HandshakeState,
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, Error> {
-    let (mut reader, mut writer) = connection.split();
+    let (reader, writer) = connection.split();
+    talk((state, reader, writer), until).await.map_err(|(_, error)| error)
+}
+
+/// Goes on with the exchange of the terms, as far as it has come, to its end.
+async fn talk<M: Mode>(
+    (mut state, mut reader, mut writer): HandshakeDone<M>,
+    until: WaitLimit,
+) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
     let talk = async {
         while let Some(bytes) = state.pending() {
-            let sent = poll_fn(|cx| writer.poll_write_until(cx, bytes, until)).await?;
+            let sent =
+                poll_fn(|cx| writer.poll_write_or_take_in(&mut reader, TAKEN_IN, cx, bytes, until));
+            let sent = sent.await?;
             state.sent(sent);
         }
         while let Some(room) = state.room() {
@@ -296,6 +367,41 @@ pub(crate) async fn shake_hands<M: Mode>(
     };
     match woken_at::<M, _>(until, talk).await {
         Ok(()) => Ok((state, reader, writer)),
-        Err(error) => Err(reader.failed(Operation::Agree, error)),
+        Err(error) => {
+            let error = reader.failed(Operation::Agree, error);
+            Err(((state, reader, writer), error))
+        }
+    }
+}
+
+/// What a child is to do.
+const SHOOK_HANDS: &str = "did its part of the handshake";
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::connection::{ConnectOptions, ListenerOptions};
+    use crate::state::Runtime as _;
+
+    #[test]
+    fn terms_larger_than_the_buffers_are_exchanged_while_both_sides_write() {
+        let listener = ListenerOptions::new().buffer_size(4096).temporary().unwrap();
+        let connect = ConnectOptions::new().buffer_size(4096);
+        let client = connect.connect(listener.path()).unwrap();
+        let server = listener.accept().unwrap();
+        let said = |side: u8| {
+            let long = Handshake::new().with_part(Tag::Memory, vec![side; 59_000]);
+            long.timeout(Duration::from_secs(5)).begin(false, false)
+        };
+        let other = thread::spawn(move || {
+            let until = TIME_LIMIT.until::<Blocking>();
+            Blocking::run(shake_hands(server, said(1), until)).unwrap().0.theirs(Tag::Memory)
+        });
+        let until = TIME_LIMIT.until::<Blocking>();
+        let (state, ..) = Blocking::run(shake_hands(client, said(2), until)).unwrap();
+        assert_eq!(state.theirs(Tag::Memory), Some(vec![1; 59_000]));
+        assert_eq!(other.join().unwrap(), Some(vec![2; 59_000]));
     }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod halves;
 mod handshake;
+mod handshake_parts;
 mod handshake_state;
 mod message;
 
@@ -11,6 +12,8 @@ pub use halves::{ReceivingHalf, SendingHalf};
 pub use handshake::Handshake;
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) use handshake::shake_hands;
+#[allow(unused_imports, reason = "some features say more than others")]
+pub(crate) use handshake_parts::Tag;
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) use handshake_state::HandshakeDone;
 pub use message::{Inbound, Outbound};

@@ -4,6 +4,7 @@ mod bytes;
 #[cfg(feature = "service")]
 mod calls;
 mod channels;
+mod children;
 mod connection;
 mod delimited;
 mod ends;
@@ -13,7 +14,10 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod moved;
 mod multi_writer;
+mod names;
 #[cfg(unix)]
 mod neighbours;
 mod node;
@@ -28,6 +32,8 @@ mod programs;
 #[cfg(target_os = "linux")]
 mod resets;
 mod roles;
+#[cfg(feature = "shared-memory")]
+mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "session")]
