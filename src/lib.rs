@@ -65,6 +65,7 @@
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
+//! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
@@ -87,6 +88,7 @@
 //!
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
+//! - `session`: protocols as types.
 //! - `shared-memory`: large values in memory that both sides see, `SealedBytes`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
@@ -128,6 +130,8 @@ mod process;
 mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+pub mod session;
 mod source;
 pub mod state;
 mod sys;
@@ -194,6 +198,10 @@ pub mod migrating {}
 #[cfg(doc)]
 #[doc = include_str!("../docs/PLATFORMS.md")]
 pub mod platforms {}
+
+#[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
+#[doc = include_str!("../docs/PROTOCOLS-AS-TYPES.md")]
+pub mod protocols_as_types {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]

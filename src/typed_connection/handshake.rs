@@ -76,7 +76,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
     Time(Duration),
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     WaitLimit(WaitLimit),
 }
 
@@ -85,7 +85,7 @@ impl TimeLimit {
     pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
-            #[cfg(feature = "service")]
+            #[cfg(any(feature = "service", feature = "session"))]
             Self::WaitLimit(until) => until,
         }
     }
@@ -248,7 +248,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
         if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
@@ -288,7 +288,15 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Handshake { wire, sending, receiving, parts, time_limit, child, mode: PhantomData }
     }
 
-    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[cfg(feature = "session")]
+    /// Replaces the codec.
+    pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
+        let Self { wire, sending, receiving, parts, time_limit, child, mode } = self;
+        let wire = wire.with_codec(codec);
+        Handshake { wire, sending, receiving, parts, time_limit, child, mode }
+    }
+
+    #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }
