@@ -186,6 +186,10 @@ impl Raw {
         Ok((incoming.into(), outgoing.into()))
     }
 
+    /// Does nothing: the half that is dropped last ends no direction.
+    #[expect(clippy::unused_self, reason = "on Unix the halves share a state")]
+    pub(crate) fn set_apart(&self, _: bool) {}
+
     pub(crate) fn is_half_of(&self, other: &Self) -> bool {
         match (self.connection(), other.connection()) {
             (Ok(one), Ok(other)) => Arc::ptr_eq(one, other),
