@@ -17,7 +17,7 @@ use super::file::{ensure_fifo, ensure_own, ensure_socket, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::maker::Maker;
-use super::name::user_folder;
+use super::name::{temporary_folder, user_folder};
 use crate::error::Obstacle;
 use crate::sys::{IfExists, Settings};
 
@@ -78,7 +78,7 @@ impl OwnedName {
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(Self, T)> {
         let (parent, name) = split(path)?;
-        if parent == user_folder() {
+        if user_folder().is_ok_and(|folder| folder == parent) {
             make_private(parent)?;
         }
         let folder = open_folder(parent)?;
@@ -106,8 +106,8 @@ impl OwnedName {
     pub(super) fn temporary<T>(
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
-        let parent =
-            std::env::temp_dir().join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
+        let parent = temporary_folder()?;
+        let parent = parent.join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
         make_folder(&parent)?;
         let name = OsString::from("pipe");
         let path = parent.join(&name);

@@ -21,6 +21,7 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         SYS_connect => ("connect", &[EINTR, EAGAIN, EACCES, ENOMEM, EPERM]),
         SYS_epoll_ctl => ("epoll_ctl", &[ENOMEM, ENOSPC, EPERM]),
         SYS_eventfd2 => ("eventfd2", &[EMFILE, ENFILE, ENOMEM]),
+        SYS_fallocate => ("fallocate", &[EINTR, ENOMEM, ENOSPC]),
         SYS_fchmod => ("fchmod", &[EINTR, ENOMEM, EPERM, EIO]),
         SYS_fcntl => ("fcntl", &[EMFILE, ENOMEM, EPERM]),
         // That somebody else has the lock is no fault, and what is there then is theirs.
