@@ -142,6 +142,7 @@ mod tokio;
 mod toy;
 mod typed_connection;
 mod wait;
+mod whole_streams;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
@@ -150,6 +151,8 @@ pub use channel::{
     Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, same_encoding,
 };
+#[doc(hidden)] // The docs of `Connection::over` list what implements it.
+pub use connection::Transport;
 pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
@@ -170,12 +173,13 @@ pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
-pub use sys::{IfExists, Peer, User};
+pub use sys::{Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
 pub use typed_connection::{Inbound, Outbound};
 pub use wait::CancelToken;
+pub use whole_streams::EndLoan;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]

@@ -65,6 +65,8 @@ pub(crate) enum Obstacle {
     HandlesLost(&'static str),
     #[error("its name was removed, so no process can open it any more; make the pipe again")]
     NameGone,
+    #[error("the link to the other side is lost: {0}")]
+    LinkLost(String),
     #[error("no process listens at it; start the server first, or let `connect` wait for it")]
     NoListener,
     #[error("no tokio runtime runs here; call it from a task, or within `Runtime::enter`")]
@@ -123,6 +125,10 @@ pub(crate) enum Obstacle {
     WrongDirection(&'static str),
     #[error("the cancel token was cancelled")]
     Cancelled,
+    #[error("handles do not go over a carrier; send the bytes themselves")]
+    NoHandlesHere,
+    #[error("what carries the connection does not identify the other side")]
+    UnknownPeer,
     #[error("this system does not support it")]
     Unsupported,
 }
@@ -151,12 +157,16 @@ impl Obstacle {
             | Self::OtherUser { .. }
             | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
-            Self::ReaderLeft => ErrorKind::Disconnected,
+            Self::LinkLost(_) | Self::ReaderLeft => ErrorKind::Disconnected,
             Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
+            Self::NoHandlesHere
+            | Self::NoRuntime
+            | Self::NotOverlapped
+            | Self::UnknownPeer
+            | Self::Unsupported => ErrorKind::Unsupported,
         }
     }
 }

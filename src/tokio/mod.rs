@@ -3,6 +3,7 @@
 
 #[cfg(feature = "service")]
 mod call;
+mod carrier;
 #[cfg(feature = "service")]
 mod client;
 mod connection;

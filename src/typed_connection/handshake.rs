@@ -10,7 +10,7 @@ use super::handshake_parts::{Parts, Tag};
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Obstacle, Operation};
 use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
@@ -276,6 +276,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             }
         };
         let (state, reader, writer) = done;
+        if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
+            return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
+        }
         self.conclude(&state, reader, writer)
     }
 

@@ -3,6 +3,7 @@
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carriers;
 mod channels;
 mod children;
 mod connection;
@@ -51,6 +52,8 @@ mod tasks_both_ways;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_calls;
 #[cfg(feature = "tokio")]
+mod tasks_carriers;
+#[cfg(feature = "tokio")]
 mod tasks_handles;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_service;
@@ -62,3 +65,4 @@ mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;
+mod whole_streams;
