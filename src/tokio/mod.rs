@@ -1,6 +1,7 @@
 //! Ends, channels, connections and services for tasks of tokio. Tasks and threads share everything between two waits:
 //! only the waits are here.
 
+mod carrier;
 #[cfg(feature = "service")]
 mod client;
 mod connection;
@@ -11,6 +12,8 @@ mod runtime;
 mod sender;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod session;
 mod typed_connection;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.

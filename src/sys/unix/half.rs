@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
+use super::maker::Maker;
 use super::rights::{self, Batch};
 use super::wait::{ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
@@ -35,8 +35,13 @@ const MOST_KEPT: usize = 2 * MAX_HANDLES;
 #[derive(Debug)]
 struct Socket {
     fd: OwnedFd,
+    /// Whether it is one of this machine, whose other side the system knows.
+    local: bool,
     /// The process whose dropped half ends its direction: not a forked child.
-    maker: u32,
+    maker: Maker,
+    /// Whether the halves are of two owners, so that each ends its direction when it is dropped. Closing both at once ends
+    /// nothing: another process, or another connection, may have a copy of the socket.
+    apart: AtomicBool,
     /// Whether the other side closed with bytes of ours unread. The system reports it once, to the first half that asks.
     reset: AtomicBool,
 }
@@ -63,17 +68,27 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
-        let forked = self.socket.maker != process::id();
-        if !self.goes_on && !forked && Arc::strong_count(&self.socket) > 1 {
+        let ends = !self.goes_on && self.socket.apart.load(Ordering::Acquire);
+        if ends && Arc::strong_count(&self.socket) > 1 && self.socket.maker.is_this() {
             self.end();
         }
     }
 }
 
-/// Both halves of a socket.
+/// Both halves of a socket of this machine.
 pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
+    halves_of(fd, true)
+}
+
+/// Both halves of a TCP stream.
+pub(super) fn internet_halves(fd: OwnedFd) -> (Receiving, Sending) {
+    halves_of(fd, false)
+}
+
+fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
     let finished = !is_quiet(&fd);
-    let socket = Socket { fd, maker: process::id(), reset: AtomicBool::new(false) };
+    let (maker, apart, reset) = (Maker::this(), AtomicBool::new(false), AtomicBool::new(false));
+    let socket = Socket { fd, local, maker, apart, reset };
     let socket = Arc::new(socket);
     let receiving = Side { socket: Arc::clone(&socket), way: Shutdown::Read, goes_on: false };
     let sending = Side { socket, way: Shutdown::Write, goes_on: false };
@@ -163,7 +178,7 @@ impl Receiving {
                     return rights::receive(fd, buf, flags);
                 }
                 // Handles that come uninvited are closed by this.
-                recv(fd, &mut *buf, flags).map(|(bytes, _)| (bytes, None))
+                recv(fd, &mut *buf, flags).map(|(bytes, _)| (bytes, None)).map_err(lost_link)
             });
             match received {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -223,7 +238,6 @@ impl Receiving {
     }
 
     /// Whether bytes are here that were taken in.
-    #[cfg(feature = "tokio")]
     pub(super) fn is_ahead(&self) -> bool {
         !self.backlog.is_empty()
     }
@@ -233,8 +247,12 @@ impl Receiving {
         Ok(usize::try_from(waiting).unwrap_or(usize::MAX).saturating_add(self.backlog.len()))
     }
 
+    pub(super) fn is_local(&self) -> bool {
+        self.side.socket.local
+    }
+
     pub(super) fn allow_handles(&mut self) {
-        if !self.lets_in {
+        if !self.lets_in && self.is_local() {
             rights::allow(self.side.fd());
             self.lets_in = true;
         }
@@ -261,6 +279,20 @@ impl Receiving {
         let batch = batch.ok_or(Obstacle::HandlesLost("none came with the message"))?;
         self.first += 1;
         Ok(batch.expect(count)?)
+    }
+}
+
+/// Makes a reset of whatever a TCP stream is lost by: none of it is a deadline of the program.
+fn lost_link(error: Errno) -> Errno {
+    match error {
+        Errno::TIMEDOUT
+        | Errno::HOSTUNREACH
+        | Errno::HOSTDOWN
+        | Errno::NETDOWN
+        | Errno::NETUNREACH
+        | Errno::NETRESET
+        | Errno::CONNABORTED => Errno::CONNRESET,
+        error => error,
     }
 }
 
@@ -314,8 +346,8 @@ impl Sending {
         let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
         let once = Wait { until: WaitLimit::Now, ..wait };
         let sent = until_done(self.side.fd(), PollFlags::OUT, once, |fd| match bufs {
-            [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
-            _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL),
+            [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL).map_err(lost_link),
+            _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL).map_err(lost_link),
         });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -367,11 +399,27 @@ impl Sending {
 
     /// The bytes that the other side has not read yet, with the system's overhead.
     pub(super) fn unsent(&self) -> io::Result<usize> {
+        if !self.is_local() {
+            // The system counts what the other system has not acknowledged.
+            return Err(Obstacle::Unsupported.into());
+        }
         queue::unread_by_peer(self.side.fd())
     }
 
+    pub(super) fn is_local(&self) -> bool {
+        self.side.socket.local
+    }
+
     pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        if !self.is_local() {
+            return Ok(false);
+        }
         queue::wait_until_taken(self, wait)
+    }
+
+    /// Whether the halves are of two owners from now on.
+    pub(super) fn set_apart(&self, apart: bool) {
+        self.side.socket.apart.store(apart, Ordering::Release);
     }
 
     pub(super) fn is_half_of(&self, receiving: &Receiving) -> bool {
