@@ -176,7 +176,8 @@ pub use pipe::{Pipe, PipeOptions};
 pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{
-    Calls, Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary,
+    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,
+    ShutdownReason, Summary,
 };
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Carrier, IfExists, Peer, User};

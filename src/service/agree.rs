@@ -49,7 +49,9 @@ where
             return Err(Error::new(Operation::Agree, what).at(reader.shared_path()));
         }
     };
+    let peer = writer.peer().ok();
     Ok(Parts {
+        peer,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,

@@ -4,17 +4,16 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use super::calls::Calls;
-use super::framed::ensure_fits;
+use super::calls::{Calls, Target};
 use super::link::Request;
 use super::options::ClientOptions;
+use super::pending::{InFlight, Items, Pending};
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Cause, Error, Operation};
+use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -55,39 +54,6 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Calls = Blocking> {
     target: Target<F, C, M>,
     messages: PhantomData<fn(&Req) -> Resp>,
-}
-
-/// The service that a client calls, and the present connection to it.
-pub struct Target<F, C, M: Calls> {
-    pub(crate) path: PipePath,
-    pub(crate) options: ClientOptions<F, C, M>,
-    link: Mutex<Option<M::Handle>>,
-    pub(crate) connecting: M::Connecting,
-}
-
-impl<F, C, M: Calls> fmt::Debug for Target<F, C, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl<F, C, M: Calls> Target<F, C, M> {
-    fn present(&self) -> MutexGuard<'_, Option<M::Handle>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The present connection, unless it is lost.
-    pub(crate) fn link(&self) -> Option<M::Handle> {
-        let handle = self.present().clone();
-        handle.filter(|handle| !handle.as_ref().is_shut())
-    }
-
-    /// Goes on with another connection.
-    pub(crate) fn go_on_with(&self, handle: M::Handle) -> M::Handle {
-        let before = self.present().replace(handle.clone());
-        drop(before);
-        handle
-    }
 }
 
 impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
@@ -324,6 +290,74 @@ where
         M::run(self.notifying(request, M::within(timeout)))
     }
 
+    /// Sends a request, and returns at once: the answer is [waited](Pending::wait) for later. So one thread has many calls in
+    /// flight.
+    ///
+    /// An example is at [`Pending`]. Such a call is made once, whatever the [attempts](ClientOptions::max_attempts). What
+    /// several of them send may leave together, with the next wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call) before there is an answer.
+    #[doc(alias("future", "in flight", "pipelining"))]
+    pub fn start(
+        &self,
+        request: &Req,
+    ) -> M::Ret<impl Future<Output = Result<Pending<Resp, C, M>, Error>>> {
+        M::run(async { self.begin(request).await.map(Pending::new) })
+    }
+
+    /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Context, Service};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve_with_context(|text, context: Context<char>| {
+    ///         text.chars().try_for_each(|letter| context.send(&letter))?;
+    ///         Ok::<_, typed_pipe::Error>(text.len())
+    ///     })
+    /// });
+    ///
+    /// let client = Client::<String, usize>::connect(path)?;
+    /// let mut letters = client.stream::<char>(&"pipe".into())?;
+    /// for letter in &mut letters {
+    ///     print!("{}", letter?);
+    /// }
+    /// assert_eq!(letters.finish()?, 4);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call) before there is an answer.
+    #[doc(alias("progress", "streaming"))]
+    pub fn stream<Item: Receivable>(
+        &self,
+        request: &Req,
+    ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
+        M::run(async {
+            let call = self.begin(request).await?;
+            Ok(Items::new(call))
+        })
+    }
+
+    async fn begin(&self, request: &Req) -> Result<InFlight<C, M>, Error> {
+        let Target { path, options, .. } = &self.target;
+        let until = options.until();
+        let handle = M::find(&self.target, until).await?;
+        let link = handle.as_ref();
+        let body = self.target.encode(request, link.limit())?;
+        let mut request = Request { method: 0, deadline: millis(until), body };
+        let entered = M::enter(link, &mut request, until).await;
+        let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
+        Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
+    }
+
     async fn answer(
         &self,
         request: &Req,
@@ -371,25 +405,6 @@ where
             // A cancelled token ends it early: the next attempt reports that.
             let _ = M::sleep(M::within(pause), options.connect.token()).await;
         }
-    }
-}
-
-impl<F, C: Codec, M: Calls> Target<F, C, M> {
-    /// The bytes of a request. It is the user's code that runs here.
-    fn encode<Req: Sendable + ?Sized>(&self, request: &Req, limit: u64) -> Result<Vec<u8>, Error> {
-        let mut body = Vec::new();
-        let encoded = self.options.codec().encode(request, &mut body);
-        encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))?;
-        ensure_fits(&body, limit)?;
-        Ok(body)
-    }
-
-    /// The answer in its bytes. It is the user's code that runs here.
-    fn decode<Resp: Receivable>(&self, body: &[u8]) -> Result<Resp, Error> {
-        self.options.codec().decode(body).map_err(|_| {
-            let garbled = Error::new(Operation::Call, Cause::Garbled);
-            garbled.delivered().at(Some(self.path.shared()))
-        })
     }
 }
 
@@ -479,8 +494,7 @@ where
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = path?;
         let link = self.link(path.clone(), until).await?;
-        let link = Mutex::new(Some(M::handle(link)));
-        let target = Target { path, options: self, link, connecting: M::Connecting::default() };
+        let target = Target::new(path, self, M::handle(link));
         Ok(Client { target, messages: PhantomData })
     }
 }

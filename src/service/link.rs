@@ -14,6 +14,7 @@ use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Operation};
 use crate::state::Mode;
+use crate::sys::Peer;
 
 /// A connection of calls.
 ///
@@ -32,13 +33,15 @@ pub struct Link<M: Mode> {
     pub(super) busy_since: AtomicU64,
     /// The longest time for one batch of bytes to be taken, if there is one.
     pub(super) patience: Option<Duration>,
+    peer: Option<Peer>,
     serves: bool,
     /// Whether the other side sent what is no frame, or does not take its answers.
     failed: AtomicBool,
 }
 
 /// What the threads and tasks of a connection share.
-pub(crate) struct State {
+#[allow(missing_debug_implementations, reason = "it is never shown")]
+pub struct State {
     pub(super) mux: Mux<Arc<Waiter>, Arc<Handling>>,
     pub(super) outbox: Outbox,
     /// What came to be handled, in order.
@@ -60,8 +63,10 @@ pub(crate) struct State {
     pub(super) serving: Serving,
     /// The task that reads and writes.
     pub(super) task: Option<Waker>,
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
     pub(super) scheduled: bool,
     /// Whether the program has dropped this side.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
     pub(super) abandoned: bool,
 }
 
@@ -82,9 +87,10 @@ pub(super) struct Serving {
 
 /// A request of the other side.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub struct Job {
     /// What it is answered by; none for a notification.
     pub(crate) call: Option<(Id, Arc<Handling>)>,
+    #[allow(dead_code, reason = "services of many methods follow")]
     pub(crate) method: u64,
     /// When the caller waits no longer.
     pub(crate) deadline: Option<Instant>,
@@ -236,6 +242,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) limit: u64,
     pub(crate) most_mine: usize,
     pub(crate) most_theirs: usize,
+    /// Who is on the other side, if the system tells.
+    pub(crate) peer: Option<Peer>,
 }
 
 impl<M: Mode> Link<M> {
@@ -250,7 +258,8 @@ impl<M: Mode> Link<M> {
     }
 
     fn new(parts: Parts<M>, serves: bool, tally: Arc<Tally>, patience: Option<Duration>) -> Self {
-        let Parts { reader, incoming, writer, outgoing, limit, most_mine, most_theirs } = parts;
+        let Parts { reader, incoming, writer, outgoing, limit, most_mine, most_theirs, peer } =
+            parts;
         Self {
             state: Mutex::new(State {
                 mux: Mux::new(most_mine, most_theirs),
@@ -283,9 +292,15 @@ impl<M: Mode> Link<M> {
             tally,
             busy_since: AtomicU64::new(0),
             patience,
+            peer,
             serves,
             failed: AtomicBool::new(false),
         }
+    }
+
+    /// Who is on the other side, if the system tells.
+    pub(crate) fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
     }
 
     /// The most bytes of a payload that the other side takes.

@@ -7,6 +7,7 @@ mod agree;
 mod attempts;
 mod calls;
 mod client;
+mod context;
 mod encoding;
 mod failure;
 mod framed;
@@ -15,6 +16,7 @@ mod link;
 mod mux;
 mod options;
 mod panics;
+mod pending;
 mod pool;
 mod server;
 mod serving;
@@ -26,22 +28,23 @@ mod watch;
 
 pub use calls::Calls;
 pub use client::Client;
+pub use context::Context;
 pub use lifecycle::{ShutdownReason, Summary};
 pub use options::ClientOptions;
+pub use pending::{Items, Pending};
 pub use server::{Response, Serves, Service};
 
 #[cfg(feature = "tokio")]
 mod for_tasks {
     pub(crate) use super::agree::agreed;
-    pub(crate) use super::calls::{half::Calls as CallsHalf, still_connecting};
-    pub(crate) use super::client::Target;
+    pub(crate) use super::calls::{Target, half::Calls as CallsHalf, still_connecting};
     pub(crate) use super::failure::Failure;
     pub(crate) use super::lifecycle::Lifecycle;
-    pub(crate) use super::link::{Job, Link, Request};
+    pub(crate) use super::link::{Job, Link, Request, State as LinkState};
     pub(crate) use super::panics::{contain, panicked};
-    pub(crate) use super::server::{accept, answered, decoded};
+    pub(crate) use super::server::{Handles, accept, answered, decoded};
     pub(crate) use super::tasks::{Drive, Serve, Start};
-    pub(crate) use super::waiting::{Outcome, Reply, Waiter};
+    pub(crate) use super::waiting::{Handling, Outcome, Reply, Waiter};
 }
 #[cfg(feature = "tokio")]
 pub(crate) use for_tasks::*;

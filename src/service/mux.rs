@@ -528,7 +528,7 @@ mod tests {
             let (mut open, mut to_answer) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
             let (mut next, mut over, mut handled) = (0_u32, HashSet::new(), HashSet::new());
             let drain = (0..4 * steps.len()).flat_map(|_| [(0, 2, 0), (1, 2, 0), (0, 1, 0), (1, 1, 0)]);
-            for (here, what, choice) in steps.clone().into_iter().chain(drain) {
+            for (here, what, choice) in steps.into_iter().chain(drain) {
                 let there = 1 - here;
                 match what {
                     0 => {

@@ -9,6 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::agree::{agreed, handshake, identifiers};
+use super::calls::Calls;
+use super::context::Context;
 use super::framed::ensure_fits;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Link};
@@ -405,7 +407,7 @@ where
     Resp: Sendable,
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
-    M: Mode,
+    M: Calls,
 {
     /// Answers requests, until the service ends.
     ///
@@ -443,9 +445,68 @@ where
     pub fn serve<H, A>(self, handler: H) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
     where
         H: Fn(Req) -> A,
-        M: Serves<Req, Resp, F, C, H, A>,
+        M: Serves<Req, Resp, F, C, Plain<H>>,
     {
-        M::run(M::serve(self, handler))
+        M::run(M::serve(self, Plain(handler)))
+    }
+
+    /// Answers requests, as [`serve`](Self::serve), by a handler that is told of its call: who calls, how long it waits,
+    /// whether it still does; and that can send items before its answer.
+    ///
+    /// An example is at [`Context`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`serve`](Self::serve).
+    #[doc(alias("progress", "streaming"))]
+    pub fn serve_with_context<Item, H, A>(
+        self,
+        handler: H,
+    ) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
+    where
+        H: Fn(Req, Context<Item, C, M>) -> A,
+        M: Serves<Req, Resp, F, C, WithContext<H, Item>>,
+    {
+        M::run(M::serve(self, WithContext(handler, PhantomData)))
+    }
+}
+
+/// A handler of requests alone.
+#[derive(Debug)]
+pub struct Plain<H>(H);
+
+/// A handler with a context.
+#[derive(Debug)]
+pub struct WithContext<H, Item>(H, PhantomData<fn(Item)>);
+
+/// What handles a request.
+pub trait Handles<Req, C, M: Calls> {
+    /// What it returns.
+    type Answer;
+
+    /// Handles a request.
+    #[doc(hidden)]
+    fn run(&self, request: Req, link: &Arc<Link<M>>, job: &Job, codec: &C) -> Self::Answer;
+}
+
+impl<Req, C, M: Calls, H: Fn(Req) -> A, A> Handles<Req, C, M> for Plain<H> {
+    type Answer = A;
+
+    fn run(&self, request: Req, _: &Arc<Link<M>>, _: &Job, _: &C) -> A {
+        (self.0)(request)
+    }
+}
+
+impl<Req, C, M, H, Item, A> Handles<Req, C, M> for WithContext<H, Item>
+where
+    C: Codec + Clone,
+    M: Calls,
+    H: Fn(Req, Context<Item, C, M>) -> A,
+{
+    type Answer = A;
+
+    fn run(&self, request: Req, link: &Arc<Link<M>>, job: &Job, codec: &C) -> A {
+        (self.0)(request, Context::new(link, job, codec.clone()))
     }
 }
 
@@ -475,7 +536,7 @@ impl<Resp, E: fmt::Display> Response<Resp> for Result<Resp, E> {
 #[diagnostic::on_unimplemented(
     message = "a service in the mode `{Self}` cannot be served by this handler"
 )]
-pub trait Serves<Req, Resp, F, C, H, A>: Mode {
+pub trait Serves<Req, Resp, F, C, H>: Calls {
     /// Serves.
     #[doc(hidden)]
     fn serve(
@@ -484,14 +545,13 @@ pub trait Serves<Req, Resp, F, C, H, A>: Mode {
     ) -> impl Future<Output = Result<Summary, Error>>;
 }
 
-impl<Req, Resp, F, C, H, A> Serves<Req, Resp, F, C, H, A> for Blocking
+impl<Req, Resp, F, C, H> Serves<Req, Resp, F, C, H> for Blocking
 where
     Req: Receivable,
     Resp: Sendable,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + Sync + 'static,
-    H: Fn(Req) -> A + Sync,
-    A: Response<Resp>,
+    H: Handles<Req, C, Self, Answer: Response<Resp>> + Sync,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
         let (listener, handshake, codec, lifecycle) = service.open()?;
@@ -553,17 +613,17 @@ struct Handler<H, C, T> {
     messages: PhantomData<T>,
 }
 
-impl<Req, Resp, C, H, A> Handle for Handler<H, C, fn(Req) -> Resp>
+impl<Req, Resp, C, H> Handle for Handler<H, C, fn(Req) -> Resp>
 where
     Req: Receivable,
     Resp: Sendable,
     C: Codec + Sync,
-    H: Fn(Req) -> A + Sync,
-    A: Response<Resp>,
+    H: Handles<Req, C, Blocking, Answer: Response<Resp>> + Sync,
 {
     fn handle(&self, link: &Arc<Link<Blocking>>, job: &Job) -> Reply {
         let request = decoded(&self.codec, &job.body)?;
-        answered(&self.codec, (self.handler)(request).into_result(), link.limit())
+        let answer = self.handler.run(request, link, job, &self.codec);
+        answered(&self.codec, answer.into_result(), link.limit())
     }
 }
 
@@ -644,4 +704,3 @@ fn costs_itself(error: &Error) -> bool {
         ErrorKind::ResourceExhausted | ErrorKind::Cancelled | ErrorKind::Unsupported
     )
 }
-

@@ -205,7 +205,8 @@ impl<'scope, 'env> Served<'scope, 'env> {
             let begun = crew.micros();
             link.busy_since.store(begun, Ordering::Release);
             if !self.watched.swap(true, Ordering::AcqRel) {
-                crew.watch.add(Arc::clone(self) as Arc<dyn Watched + 'scope>);
+                let this: Arc<dyn Watched + 'scope> = Arc::<Self>::clone(self);
+                crew.watch.add(this);
             }
             let reply = self.handle(&job);
             let ended = crew.micros();

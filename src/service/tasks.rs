@@ -88,6 +88,13 @@ impl<M: Mode> Link<M> {
         sent && id.is_some()
     }
 
+    /// As [`send`](Self::send), for what is no call.
+    pub(crate) fn schedule_output(&self, state: MutexGuard<'_, State>) {
+        if state.has_output() {
+            self.schedule(state);
+        }
+    }
+
     /// Writes what was queued: alone, the caller writes itself; where others call as well, the task writes for all at once.
     fn send(&self, state: MutexGuard<'_, State>) {
         if state.scheduled || state.mux.in_flight().0 > 1 {

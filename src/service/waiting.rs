@@ -28,7 +28,7 @@ pub(super) const LOOK: u32 = 8;
 
 /// A thread or a task that waits for one call.
 #[derive(Debug, Default)]
-pub(crate) struct Waiter {
+pub struct Waiter {
     /// What a thread was told. Set under the lock of the connection.
     pub(super) bell: AtomicU32,
     /// Where it is among those that wait and do nothing else; 0 for nowhere. Changed under the lock of the connection.
@@ -67,7 +67,7 @@ impl Waiter {
 
     /// Sets what a task is woken by, before it looks into the inbox.
     #[cfg(feature = "tokio")]
-    pub(super) fn listen(&self, waker: &Waker) {
+    pub(crate) fn listen(&self, waker: &Waker) {
         self.bell.store(0, Ordering::SeqCst);
         self.inbox().wake_by(waker);
     }
@@ -91,7 +91,7 @@ impl Waiter {
 
 /// What a handler shares with its connection.
 #[derive(Debug, Default)]
-pub(crate) struct Handling {
+pub struct Handling {
     cancelled: AtomicBool,
     token: OnceLock<CancelToken>,
     state: Mutex<HandlerInbox>,
@@ -117,7 +117,7 @@ impl Handling {
     }
 
     /// What to wake when something comes.
-    pub(super) fn wake_by(&self, waker: &Waker) {
+    pub(crate) fn wake_by(&self, waker: &Waker) {
         store(&mut self.inbox().waker, waker);
     }
 

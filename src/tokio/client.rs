@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,8 +14,8 @@ use tokio::time::{timeout, timeout_at};
 use super::Tokio;
 use crate::error::{Error, ErrorKind};
 use crate::service::{
-    Calls, CallsHalf, ClientOptions, Drive, Failure, Link, Outcome, Request, Target, Waiter,
-    still_connecting,
+    Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Link, LinkState, Outcome, Request,
+    Target, Waiter, still_connecting,
 };
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
@@ -229,6 +230,50 @@ impl CallsHalf for Tokio {
         let sent = before(until, poll_fn(|cx| link.poll_outcome(&waiter, cx))).await;
         sent.unwrap_or(Err(Failure::TimedOut(true)))
     }
+
+    async fn enter(
+        link: &Arc<Link<Self>>,
+        request: &mut Request,
+        until: WaitLimit,
+    ) -> Result<(u64, Arc<Waiter>), Failure> {
+        let mut begun = Begun { link, waiter: Arc::default(), id: None, over: false };
+        match before(until, begun.enter(request)).await {
+            Some(entered) => {
+                begun.over = true;
+                Ok((entered?, Arc::clone(&begun.waiter)))
+            }
+            None => Err(Failure::TimedOut(false)),
+        }
+    }
+
+    fn write(link: &Link<Self>, state: MutexGuard<'_, LinkState>, _: WaitLimit) {
+        link.schedule_output(state);
+    }
+
+    fn leave(link: &Link<Self>, id: u64, waiter: &Arc<Waiter>) -> bool {
+        link.leave(Some(id), waiter)
+    }
+
+    async fn news<T>(
+        _: &Arc<Link<Self>>,
+        waiter: &Arc<Waiter>,
+        until: WaitLimit,
+        mut look: impl FnMut(&Waiter) -> Option<T>,
+    ) -> Option<T> {
+        let found = poll_fn(|cx| {
+            waiter.listen(cx.waker());
+            look(waiter).map_or(Poll::Pending, Poll::Ready)
+        });
+        before(until, found).await
+    }
+
+    async fn handler_news<T>(handling: &Handling, mut look: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|cx| {
+            handling.wake_by(cx.waker());
+            look().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
 }
 
 /// A call that was begun. When it is dropped, it is given up.
@@ -241,17 +286,20 @@ struct Begun<'a> {
 
 impl Begun<'_> {
     async fn outcome(&mut self, request: &mut Request) -> Outcome {
-        let Self { link, waiter, id, over } = self;
-        match poll_fn(|cx| link.poll_enter(waiter, request, cx)).await {
-            Ok(entered) => *id = Some(entered),
-            Err(failure) => {
-                *over = true;
-                return Err(failure);
-            }
-        }
-        let outcome = poll_fn(|cx| link.poll_outcome(waiter, cx)).await;
-        *over = true;
+        self.enter(request).await?;
+        let outcome = poll_fn(|cx| self.link.poll_outcome(&self.waiter, cx)).await;
+        self.over = true;
         outcome
+    }
+
+    async fn enter(&mut self, request: &mut Request) -> Result<u64, Failure> {
+        let Self { link, waiter, id, over } = self;
+        let entered = poll_fn(|cx| link.poll_enter(waiter, request, cx)).await;
+        match entered {
+            Ok(entered) => *id = Some(entered),
+            Err(_) => *over = true,
+        }
+        entered
     }
 
     /// The outcome of a call whose time is over.

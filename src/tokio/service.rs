@@ -13,8 +13,8 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{
-    Drive, Job, Lifecycle, Link, Reply, Response, Serve, Serves, Service, Start, Summary, accept,
-    agreed, answered, contain, decoded, panicked,
+    Drive, Handles, Job, Lifecycle, Link, Reply, Response, Serve, Serves, Service, Start, Summary,
+    accept, agreed, answered, contain, decoded, panicked,
 };
 use crate::typed_connection::Handshake;
 use crate::wire::{Codec, Framing};
@@ -55,14 +55,14 @@ where
     }
 }
 
-impl<Req, Resp, F, C, H, A> Serves<Req, Resp, F, C, H, A> for Tokio
+impl<Req, Resp, F, C, H> Serves<Req, Resp, F, C, H> for Tokio
 where
     Req: Receivable + Send + 'static,
     Resp: Sendable + Send + Sync + 'static,
     F: Framing + Clone + Send + Sync + 'static,
     C: Codec + Clone + Send + Sync + 'static,
-    H: Fn(Req) -> A + Send + Sync + 'static,
-    A: Future<Output: Response<Resp>> + Send + 'static,
+    H: Handles<Req, C, Self> + Send + Sync + 'static,
+    H::Answer: Future<Output: Response<Resp>> + Send + 'static,
 {
     async fn serve(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<Summary, Error> {
         let (listener, handshake, codec, lifecycle) = service.open()?;
@@ -143,13 +143,13 @@ struct Starter<H, C, T> {
     messages: PhantomData<T>,
 }
 
-impl<Req, Resp, C, H, A> Start<Tokio> for Starter<H, C, fn(Req) -> Resp>
+impl<Req, Resp, C, H> Start<Tokio> for Starter<H, C, fn(Req) -> Resp>
 where
     Req: Receivable + Send + 'static,
     Resp: Sendable + Send + Sync + 'static,
     C: Codec + Clone + Send + Sync + 'static,
-    H: Fn(Req) -> A + Send + Sync + 'static,
-    A: Future<Output: Response<Resp>> + Send + 'static,
+    H: Handles<Req, C, Tokio> + Send + Sync + 'static,
+    H::Answer: Future<Output: Response<Resp>> + Send + 'static,
 {
     fn start(&mut self, link: &Arc<Link<Tokio>>, job: Job, cx: &mut Context<'_>) {
         let (handler, codec) = (Arc::clone(&self.handler), self.codec.clone());
@@ -159,7 +159,7 @@ where
             // A panic of the caller's code, such as its `Deserialize`, ends this call alone.
             let reply = caught(async {
                 let request = decoded::<Req>(&codec, &job.body)?;
-                let handled = (*handler)(request).await.into_result();
+                let handled = handler.run(request, &link, &job, &codec).await.into_result();
                 answered(&codec, handled, limit)
             });
             let reply = reply.await;
