@@ -189,8 +189,8 @@ impl From<Vec<Handle>> for Handles {
 
 /// A type that a received handle can be taken as.
 ///
-/// It is implemented for the plain handle of the system, for files, for the ends of pipes and for connections,
-/// and on Unix for the sockets of the standard library. A handle of another kind is refused.
+/// These are the plain handle of the system, files, the ends of pipes ([`Unnamed`](crate::Unnamed)), connections, and on
+/// Unix the sockets of the standard library. A handle of another kind is refused. This trait is sealed.
 ///
 /// ```
 /// use std::fs::File;
@@ -208,35 +208,34 @@ impl From<Vec<Handle>> for Handles {
 /// assert_eq!(files.len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait FromHandle: Sized {
-    /// Converts the handle, or gives it back.
-    ///
-    /// ```
-    /// use std::fs::File;
-    /// use typed_pipe::{Connection, ErrorKind, FromHandle};
-    ///
-    /// let file = tempfile::tempfile()?;
-    /// let (handle, error) = Connection::from_handle(file.into()).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotAPipe);
-    /// let file = File::from_handle(handle).map_err(|(_, error)| error)?;
-    /// # drop(file);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The handle is of another type.
-    fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)>;
+#[diagnostic::on_unimplemented(
+    message = "no received handle can be taken as `{Self}`",
+    note = "take it as the plain handle of the system, and convert that"
+)]
+pub trait FromHandle: half::FromHandle {}
+
+#[diagnostic::do_not_recommend]
+impl<T: half::FromHandle> FromHandle for T {}
+
+/// The private half of the trait.
+pub(crate) mod half {
+    use crate::error::Error;
+    use crate::sys::Handle;
+
+    pub trait FromHandle: Sized {
+        /// Converts the handle, or gives it back if it is of another type.
+        fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)>;
+    }
 }
 
-impl FromHandle for Handle {
+impl half::FromHandle for Handle {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         Ok(handle)
     }
 }
 
 /// A file or a device.
-impl FromHandle for File {
+impl half::FromHandle for File {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         match sys::ensure_file(&handle) {
             Ok(()) => Ok(handle.into()),

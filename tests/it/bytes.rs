@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
+use typed_pipe::state::Blocking;
 use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Wire};
 use typed_pipe::{
-    ByteSink, ByteSource, Connection, ErrorKind, Listener, Pipe, TypedReceiver, TypedSender,
-    WriteEnd, WriteTimeout,
+    Connection, ErrorKind, Listener, Pipe, Source, TypedReceiver, TypedSender, WriteEnd,
+    WriteTimeout,
 };
 
 use crate::peer;
@@ -38,7 +39,7 @@ pub(crate) fn size(number: usize) -> usize {
 /// Sends so many messages, in all the ways that there are.
 pub(crate) fn pour<E>(sender: &mut TypedSender<[u8], E>, numbers: Range<usize>)
 where
-    E: ByteSink + WriteTimeout,
+    E: WriteTimeout<Mode = Blocking>,
 {
     for number in numbers {
         let payload = payload(number, size(number));
@@ -56,7 +57,7 @@ where
 /// Receives so many messages, and compares each byte.
 pub(crate) fn expect<R>(receiver: &mut TypedReceiver<Vec<u8>, R>, numbers: Range<usize>)
 where
-    R: ByteSource,
+    R: Source<Mode = Blocking>,
 {
     for number in numbers {
         let received = receiver.recv_bytes().unwrap();

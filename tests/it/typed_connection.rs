@@ -381,7 +381,7 @@ fn bad_clients_cost_only_themselves() {
         thread::scope(|scope| {
             let serving = scope.spawn(|| {
                 let mut serving = Vec::new();
-                for client in &listener {
+                for client in listener.incoming() {
                     let client = client.unwrap();
                     serving.push(thread::spawn(move || {
                         let handshake = Handshake::new().timeout(Duration::from_secs(20));
