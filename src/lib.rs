@@ -16,7 +16,7 @@
 //!     command: String,
 //! }
 //!
-//! let pipe = Pipe::temporary()?; // or `Pipe::new("/run/app/jobs")?.mkfifo()?`
+//! let pipe = Pipe::temporary()?; // or `Pipe::create("/run/app/jobs")?`
 //! let path = pipe.path().clone(); // all that the other process needs
 //!
 //! // The other process, which here is a thread:
@@ -25,7 +25,7 @@
 //!     sender.send(&Job { id: 1, command: "build".into() })
 //! });
 //!
-//! for job in pipe.into_reader().open()?.into_receiver::<Job>() {
+//! for job in pipe.receiver::<Job>()? {
 //!     let Job { id, command } = job?;
 //!     println!("{id}: {command}");
 //! }
@@ -35,7 +35,7 @@
 //!
 //! # Three steps
 //!
-//! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::mkfifo`] or
+//! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::create`] or
 //!    [`Pipe::temporary`], and owns it; dropping it removes the name. [`PipeOptions`] has the rest.
 //! 2. An [`End`] is one side of it in one process: the owner's, from [`Pipe::into_reader`] and its like, or a client's,
 //!    from a path with [`End::at`]. It is opened, then bytes go through it, and it is closed. A table there lists the
@@ -63,6 +63,7 @@
 //! | bytes both ways, and peers that do not use this crate | [`Connection`] |
 //! | the process, user and group of the peer | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
+//! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
@@ -86,6 +87,7 @@
 //!
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
+//! - `shared-memory`: large values in memory that both sides see, `SealedBytes`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
@@ -114,12 +116,15 @@ mod error;
 mod handles;
 mod oneshot;
 mod os_handles;
+mod owner_channels;
 mod path;
 mod permits;
 mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
 mod process;
+#[cfg(feature = "shared-memory")]
+mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
 mod source;
@@ -152,6 +157,8 @@ pub use handles::{FromHandle, Handles};
 pub use oneshot::{receive, receive_timeout, send, send_timeout};
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
+#[cfg(feature = "shared-memory")]
+pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};

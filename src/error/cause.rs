@@ -50,6 +50,10 @@ pub(crate) enum Obstacle {
     ResourceExhausted(&'static str),
     #[error("the child process ended before it {0}{status}", status = in_brackets(*.1))]
     ChildExited(&'static str, Option<ExitStatus>),
+    #[error(
+        "the lock beside it is a file of up to 3 bytes, and this process may write none (`RLIMIT_FSIZE`); raise the limit"
+    )]
+    FileLimit,
     #[error("another end reads from it; two readers would take each other's bytes")]
     HasReader,
     #[error("it has a living owner; choose another name, or end that process")]
@@ -96,13 +100,19 @@ pub(crate) enum Obstacle {
         "the path has {len} bytes; this system allows {limit} for a listener; use a shorter one"
     )]
     PathTooLong { len: usize, limit: usize },
+    #[error(
+        "they have {len} bytes, and {limit} more may be taken from this message; raise `sealed_bytes_limit` if that is meant to be"
+    )]
+    SealedBytesTooLarge { len: u64, limit: usize },
     #[error("{len} handles are too many for one message; send at most {limit} with each")]
     TooManyHandles { len: usize, limit: usize },
     #[error("any user may replace the pipe in the folder `{}`; use a private folder", .0.display())]
     UnsafeFolder(PathBuf),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
-    #[error("its name leads to another pipe now")]
+    #[error(
+        "its name leads to something else now, so no process can open it any more; make it again"
+    )]
     Replaced,
     #[error("the deadline passed, and {0}")]
     TimedOut(&'static str),
@@ -129,7 +139,7 @@ impl Obstacle {
             | Self::NoWriter
             | Self::NotTaken => ErrorKind::WouldBlock,
             Self::Deadlock => ErrorKind::Deadlock,
-            Self::ResourceExhausted(_) => ErrorKind::ResourceExhausted,
+            Self::ResourceExhausted(_) | Self::FileLimit => ErrorKind::ResourceExhausted,
             Self::HandlesLost(_) => ErrorKind::MessageLost,
             Self::NoHandle(_) | Self::OtherHalf | Self::OtherHandle(..) => ErrorKind::Mismatch,
             Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced => ErrorKind::NotAPipe,
@@ -139,7 +149,7 @@ impl Obstacle {
             | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::ReaderLeft => ErrorKind::Disconnected,
-            Self::TooManyHandles { .. } => ErrorKind::TooLarge,
+            Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
@@ -159,6 +169,12 @@ impl From<Obstacle> for io::Error {
     }
 }
 
+impl From<NameError> for io::Error {
+    fn from(error: NameError) -> Self {
+        Self::other(error)
+    }
+}
+
 /// Why a path cannot name a pipe.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[allow(dead_code, reason = "some are of one system alone")]
@@ -167,6 +183,12 @@ pub(crate) enum NameError {
     Empty,
     #[error("the name has no last part, as `jobs` is in `run/jobs`")]
     NoFileName,
+    #[error("the current folder is gone, and a relative path begins there; use an absolute path")]
+    NoCurrentFolder,
+    #[error("the user of this process is not known, and private names are those of a user")]
+    NoUser,
+    #[error("a private name is one part, such as `jobs`; a path goes to `PipePath::new`")]
+    NotOnePart,
     #[error("the name contains a NUL character")]
     Nul,
     #[error(
@@ -258,6 +280,7 @@ impl Cause {
                 io::ErrorKind::WouldBlock => ErrorKind::WouldBlock,
                 _ => ErrorKind::Io,
             },
+            Self::Name(NameError::NoCurrentFolder) => ErrorKind::NotFound,
             Self::Name(_) => ErrorKind::InvalidName,
             Self::Obstacle(obstacle) => obstacle.kind(),
         }
@@ -269,6 +292,9 @@ impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
         if let Some(obstacle) = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>()) {
             return Self::Obstacle(obstacle.clone());
+        }
+        if let Some(name) = error.get_ref().and_then(|inner| inner.downcast_ref::<NameError>()) {
+            return Self::Name(*name);
         }
         let advice = match error.kind() {
             io::ErrorKind::BrokenPipe => "the other side closed its end, or its process ended",

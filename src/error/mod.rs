@@ -286,7 +286,7 @@ impl Error {
     /// Whether the channel is of no more use.
     ///
     /// It is where the other side has left, the place in the stream is lost, a
-    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone, so that no process can connect any more, or
+    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone or leads to something else, so that no process can connect any more, or
     /// the system refuses for a [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
@@ -314,7 +314,8 @@ impl Error {
         let spared = self.0.survived
             || matches!(self.0.cause, Cause::Lost(_))
             || self.0.operation == Operation::Encode;
-        let name_gone = matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone));
+        let name_gone =
+            matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone | Obstacle::Replaced));
         !spared
             && (name_gone
                 || matches!(
@@ -588,6 +589,8 @@ pub enum Operation {
     Agree,
     /// Taking a handle that came with a message.
     TakeHandle,
+    /// Making sealed bytes.
+    SealBytes,
     /// Calling a service.
     Call,
 }
@@ -601,6 +604,7 @@ impl Operation {
             | Self::Deallocate
             | Self::CreateCancelToken
             | Self::Adopt
+            | Self::SealBytes
             | Self::TakeHandle => "",
             Self::OpenReader
             | Self::OpenWriter
@@ -642,6 +646,7 @@ impl fmt::Display for Operation {
             Self::AskPeer => "identify the peer of",
             Self::Agree => "perform the handshake with",
             Self::Call => "call the service at",
+            Self::SealBytes => "make sealed bytes",
             Self::TakeHandle => "use a handle that came with the message",
         })
     }

@@ -10,6 +10,7 @@
 //! the same.
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
+//!   `fn private(name: &Path) -> Result<PathBuf, NameError>`: a name of one part in a place of this user.
 //! - `struct Event`: set by a cancel token, once and for good. `new`, `set`.
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
 //!   still its own, never in a forked child, and reports no error.
@@ -92,6 +93,10 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
+//! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
+//!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
+//!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
+//!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
 //!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
@@ -106,6 +111,8 @@ use std::time::Instant;
 
 use crate::error::Obstacle;
 
+#[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+mod no_shared_memory;
 mod retry;
 #[cfg(unix)]
 mod unix;
@@ -114,16 +121,23 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, private, resolve,
+    sleeps,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, private, resolve,
+    sleeps,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
+
+#[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) use no_shared_memory::Sealed;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+pub(crate) use unix::Sealed;
 
 #[cfg(unix)]
 pub(crate) use unix::{Socket, ensure_socket_of};

@@ -14,7 +14,10 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod moved;
 mod multi_writer;
+mod names;
 #[cfg(unix)]
 mod neighbours;
 mod node;
@@ -29,6 +32,8 @@ mod programs;
 #[cfg(target_os = "linux")]
 mod resets;
 mod roles;
+#[cfg(feature = "shared-memory")]
+mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
 mod shapes;

@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
+use super::wait::LOOK_AT_NAME;
 use super::{Raw, Server, resource_errors};
 use crate::sys::{Wait, Way};
 
@@ -86,7 +87,9 @@ impl Polled {
 
     /// Reads the bytes that are there, whether the runtime knows of them or not.
     pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.raw.read(buf, Wait::NOW)
+        let read = self.raw.read(buf, Wait::NOW);
+        self.follow();
+        read
     }
 
     /// Writes as much as there is room for, whether the runtime knows of it or not.
@@ -135,13 +138,19 @@ impl Polled {
             });
             ready!(look.as_mut().poll(cx));
             self.look = None;
-            if self.raw.look()? {
-                self.registration = None;
-            }
+            self.raw.look()?;
+            self.follow();
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
+        }
+    }
+
+    /// Registers the FIFO that the end switched to, if it did, before the next wait.
+    fn follow(&mut self) {
+        if self.raw.take_switched() {
+            self.registration = None;
         }
     }
 
@@ -164,7 +173,12 @@ impl Polled {
             };
             if mem::take(&mut self.fresh) {
                 match operation(&mut self.raw) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if self.raw.take_switched() {
+                            self.registration = None;
+                            continue;
+                        }
+                    }
                     done => return Poll::Ready(done),
                 }
             }
@@ -175,7 +189,8 @@ impl Polled {
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let ready = guard.ready();
-                    if ready.is_read_closed() || ready.is_write_closed() {
+                    if self.raw.take_switched() || ready.is_read_closed() || ready.is_write_closed()
+                    {
                         self.registration = None;
                     } else {
                         guard.clear_ready();
@@ -189,11 +204,17 @@ impl Polled {
 
 /// Wakes the task that waits for a client of a server.
 #[derive(Debug)]
-pub(crate) struct PolledServer(AsyncFd<OwnedFd>);
+pub(crate) struct PolledServer {
+    registration: AsyncFd<OwnedFd>,
+    runtime: Handle,
+    /// The next check whether any client can come.
+    look: Option<Pin<Box<Sleep>>>,
+}
 
 impl PolledServer {
     pub(crate) fn new(server: &Server, runtime: &Handle) -> io::Result<Self> {
-        register(server, Way::In, runtime).map(Self)
+        let registration = register(server, Way::In, runtime)?;
+        Ok(Self { registration, runtime: runtime.clone(), look: None })
     }
 
     pub(crate) fn poll_accept(
@@ -202,9 +223,24 @@ impl PolledServer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Raw, Raw)>> {
         loop {
-            let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
+            if let Poll::Ready(guard) = self.registration.poll_read_ready_mut(cx) {
+                match server.accept(Wait::NOW) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard?.clear_ready(),
+                    done => {
+                        self.look = None;
+                        return Poll::Ready(done);
+                    }
+                }
+                continue;
+            }
+            let look = self.look.get_or_insert_with(|| {
+                let _inside = self.runtime.enter();
+                Box::pin(sleep(LOOK_AT_NAME))
+            });
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
             match server.accept(Wait::NOW) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
         }

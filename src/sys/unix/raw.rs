@@ -258,12 +258,21 @@ impl Raw {
         }
     }
 
-    /// Checks what no wake-up reports to a reader; returns whether it has another descriptor now.
+    /// Checks what no wake-up reports to a reader.
     #[cfg(feature = "tokio")]
-    pub(super) fn look(&mut self) -> io::Result<bool> {
+    pub(super) fn look(&mut self) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Fifo(end) => end.look(),
-            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(false),
+            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(()),
+        }
+    }
+
+    /// Whether it has another descriptor than when this was asked before.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take_switched(&mut self) -> bool {
+        match &mut self.0 {
+            RawKind::Fifo(end) => end.take_switched(),
+            RawKind::Receiving(_) | RawKind::Sending(_) => false,
         }
     }
 

@@ -140,16 +140,28 @@ pub(super) fn ready_or_time(
     time: Duration,
     wait: Wait<'_>,
 ) -> io::Result<bool> {
-    let look = Instant::now() + time;
-    if matches!(wait.until, WaitLimit::Now)
-        || matches!(wait.until, WaitLimit::Deadline(end) if end <= look)
-    {
-        return ready(fd, asked, wait).map(|()| true);
-    }
-    match ready(fd, asked, Wait { until: WaitLimit::Deadline(look), ..wait }) {
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+    let (part, is_all) = part_of(wait, time);
+    match ready(fd, asked, part) {
+        Err(error) if !is_all && is_timeout(&error) => Ok(false),
         done => done.map(|()| true),
     }
+}
+
+/// The part of a wait after which it is time to look at something, and whether that is all of it.
+pub(super) fn part_of(wait: Wait<'_>, time: Duration) -> (Wait<'_>, bool) {
+    let look = Instant::now() + time;
+    match wait.until {
+        WaitLimit::Now => (wait, true),
+        WaitLimit::Deadline(end) if end <= look => (wait, true),
+        WaitLimit::Done | WaitLimit::Deadline(_) => {
+            (Wait { until: WaitLimit::Deadline(look), ..wait }, false)
+        }
+    }
+}
+
+/// Whether a wait ended with nothing.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 /// Waits once; returns whether the descriptor is ready, and whether the token is cancelled.
@@ -199,6 +211,9 @@ pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
+
+/// The interval at which what waits for a process to come checks whether one still can, by its name.
+pub(super) const LOOK_AT_NAME: Duration = Duration::from_secs(1);
 
 /// The longest single wait: macOS refuses one of more than 24 days.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
