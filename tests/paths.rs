@@ -40,11 +40,7 @@ fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_timeout(r, SOON));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_ref(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_ref(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_ref_timeout(r, SOON));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_bytes(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes_timeout(r, SOON));
     let _ = |r: &mut Texts<R, MultiWriter, C>| drop(TypedReceiver::recv_from(r));
 }
 
@@ -55,23 +51,15 @@ fn senders<E: Sink + WriteTimeout, F: Framing, C: Codec>() {
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send(s, &text()));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_timeout(s, &text(), SOON));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_ref(s, &""));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_ref(s, &""));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_ref_timeout(s, &"", SOON));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_all(s, [text()]));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::feed(s, &text()));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::flush(s));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_flush(s));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::flush_timeout(s, SOON));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::try_finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_timeout(s, SOON));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_into_inner(s));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes(s, &[]));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_bytes(s, &[]));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes_timeout(s, &[], SOON));
     let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::send(loan));
-    let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::try_send(loan));
-    let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::send_timeout(loan, SOON));
 }
 
 fn connections<M: Mode>() {
@@ -107,16 +95,8 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     type Giver<F, C, M> = SendingHalf<WithHandles<u8>, F, C, M>;
     let _ =
         |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::send_with_handles(s, &7, h));
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
-        drop(TypedSender::try_send_with_handles(s, &7, h))
-    };
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
-        drop(TypedSender::send_with_handles_timeout(s, &7, h, SOON));
-    };
     type Taker<F, C, M> = ReceivingHalf<WithHandles<u8>, F, C, M>;
     let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::try_recv_with_handles(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles_timeout(r, SOON));
 }
 
 /// What people write most, as arguments of iterators.

@@ -531,7 +531,7 @@ fn deadlines_and_tries_of_typed_connections() {
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
         sent += u32::from(error.is_half_sent());
-        let error = match client.sender().flush_timeout(SHORT) {
+        let error = match client.sender().set_timeout(SHORT).flush() {
             // Nothing of the last one was sent.
             Ok(()) => client.sender().send_timeout(&message, SHORT).unwrap_err(),
             Err(error) => error,

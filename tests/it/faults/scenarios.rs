@@ -229,11 +229,9 @@ fn messages(run: &mut Run) {
     let text = "a message".to_owned();
     run.send(|half| if half { sender.flush() } else { sender.send(&text) });
     assert_eq!(run.again(|| receiver.recv()), text);
-    run.send(
-        |half| {
-            if half { sender.flush_timeout(LONG) } else { sender.send_timeout(&text, LONG) }
-        },
-    );
+    run.send(|half| {
+        if half { sender.set_timeout(LONG).flush() } else { sender.send_timeout(&text, LONG) }
+    });
     assert_eq!(run.again(|| receiver.recv_timeout(LONG)), text);
     for _ in 0..3 {
         sender.feed(&text).unwrap();
@@ -399,13 +397,16 @@ fn both_ways(run: &mut Run) {
     };
     assert_eq!(last.kind(), ErrorKind::WouldBlock);
     run.expect(ErrorKind::TimedOut, || {
-        one.sender().flush_timeout(SHORT).and_then(|()| one.sender().send_timeout(&long, SHORT))
+        one.sender()
+            .set_timeout(SHORT)
+            .flush()
+            .and_then(|()| one.sender().send_timeout(&long, SHORT))
     });
     quietly(|| {
         let mut buf = vec![0; 47 + 3006 * (sent - 1)];
         other.read_exact(&mut buf).unwrap();
     });
-    run.again(|| one.sender().flush_timeout(LONG));
+    run.again(|| one.sender().set_timeout(LONG).flush());
     assert_eq!(run.again(|| one.receiver().recv_timeout(LONG)), "hi");
 }
 
