@@ -98,49 +98,6 @@ impl<T> TypedReceiver<T> {
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(ReadEnd::at(path)?.open()?.into_receiver())
     }
-
-    /// Opens the reading end of the pipe at a path, as a client, if the pipe exists.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedReceiver};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("news");
-    /// let error = TypedReceiver::<String>::try_connect(&name).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotFound);
-    ///
-    /// let pipe = Pipe::new(&name)?.mkfifo()?; // its owner, in another process
-    /// let receiver = TypedReceiver::<String>::try_connect(&name)?;
-    /// # drop((pipe, receiver));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ReadEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
-    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(ReadEnd::at(path)?.try_open()?.into_receiver())
-    }
-
-    /// Opens the reading end of the pipe at a path, as a client, and waits for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, TypedReceiver};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("news");
-    /// let connected = TypedReceiver::<String>::connect_timeout(name, Duration::from_millis(10));
-    /// assert_eq!(connected.unwrap_err().kind(), ErrorKind::TimedOut); // there is no such pipe yet
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ReadEnd::at`](crate::End::at) and [`End::open_timeout`](crate::End::open_timeout).
-    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
-        Ok(ReadEnd::at(path)?.open_timeout(timeout)?.into_receiver())
-    }
 }
 
 impl<T, R: Source> TypedReceiver<T, R> {

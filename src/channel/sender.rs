@@ -77,51 +77,6 @@ impl<T: ?Sized> TypedSender<T> {
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(WriteEnd::at(path)?.open()?.into_sender())
     }
-
-    /// Opens the writing end of the pipe at a path, as a client, if a process reads from it.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("log");
-    /// let error = TypedSender::<str>::try_connect(&name).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotFound);
-    ///
-    /// let reader = Pipe::new(&name)?.mkfifo()?.into_reader().open()?; // another process
-    /// TypedSender::<str>::try_connect(&name)?.send("started")?;
-    /// # drop(reader);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`WriteEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
-    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(WriteEnd::at(path)?.try_open()?.into_sender())
-    }
-
-    /// Opens the writing end of the pipe at a path, as a client, and waits for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, TypedSender};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("log");
-    /// match TypedSender::<str>::connect_timeout(name, Duration::from_millis(10)) {
-    ///     Ok(mut log) => log.send("started")?,
-    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut), // no logger: go on without
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`WriteEnd::at`](crate::End::at) and [`End::open_timeout`](crate::End::open_timeout).
-    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
-        Ok(WriteEnd::at(path)?.open_timeout(timeout)?.into_sender())
-    }
 }
 
 impl<T: ?Sized, E: Sink> TypedSender<T, E> {

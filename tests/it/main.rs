@@ -3,6 +3,7 @@
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carriers;
 mod channels;
 mod children;
 mod connection;
@@ -36,6 +37,8 @@ mod roles;
 mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod sessions;
 mod shapes;
 #[cfg(unix)]
 mod signals;
@@ -49,12 +52,17 @@ mod tasks_both_ways;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_calls;
 #[cfg(feature = "tokio")]
+mod tasks_carriers;
+#[cfg(feature = "tokio")]
 mod tasks_handles;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_service;
+#[cfg(all(feature = "session", feature = "tokio"))]
+mod tasks_sessions;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
 mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;
+mod whole_streams;

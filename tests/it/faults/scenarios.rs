@@ -341,8 +341,8 @@ fn pair(run: &mut Run) {
     run.write(b"how are you?", |bytes| one.writer().write(bytes));
     run.read(b"how are you?", |buf| other.reader().read(buf));
     run.write(b"well", |bytes| other.writer().write_timeout(bytes, LONG));
-    assert_eq!(run.again(|| one.unread()), 4);
-    assert!(run.again(|| other.unsent()) > 0);
+    assert_eq!(run.again(|| one.reader().unread()), 4);
+    assert!(run.again(|| other.writer().unsent()) > 0);
     run.read(b"well", |buf| one.reader().read_timeout(buf, LONG));
     run.again(|| one.peer().map(drop));
     run.again(|| one.require_same_user());
