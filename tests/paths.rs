@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::process::Child;
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
@@ -29,9 +30,20 @@ fn ends<M: Mode>() {
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::write(end, &[]));
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::try_write(end, &[]));
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::write_timeout(end, &[], SOON));
+    let _ = |end: &mut ReadEnd<Open<M>>, to: &mut WriteEnd<Open<M>>| drop(End::forward(end, to));
+    let _ = |end: &mut WriteEnd<Open<M>>| drop(End::send_bytes(end, &[]));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::try_finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));
+}
+
+fn ends_beside_a_child<M: Mode>(child: &Child) {
+    let _ = |end: &mut ReadEnd<Open<M>>| drop(End::wait_for_peer(end, child));
+    let _ = |end: &mut ReadEnd<Open<M>>| drop(End::wait_for_peer_timeout(end, child, SOON));
+    let _ = |end: WriteEnd<Closed<M>>| drop(End::open_with(end, child));
+    let _ = |end: WriteEnd<Closed<M>>| drop(End::open_with_timeout(end, child, SOON));
+    let _ = |listener: &Listener<M>| drop(Listener::accept_with(listener, child));
+    let _ = |listener: &Listener<M>| drop(Listener::accept_with_timeout(listener, child, SOON));
 }
 
 fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
@@ -203,6 +215,7 @@ fn in_tasks() {
 #[test]
 fn every_path_names_one_thing() {
     let _ = (ends::<Blocking>, ends::<Tokio>);
+    let _ = (ends_beside_a_child::<Blocking>, ends_beside_a_child::<Tokio>);
     let _ = (connections::<Blocking>, connections::<Tokio>);
     let _ = (sessions::<Blocking>, sessions::<Tokio>);
     let _ = (

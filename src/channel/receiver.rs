@@ -440,8 +440,8 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         R: ReadTimeout,
     {
-        self.timeout =
-            timeout.into().map(|timeout| (timeout, R::poll_read_within as ReadWithin<R>));
+        let read: ReadWithin<R> = R::poll_read_within;
+        self.timeout = timeout.into().map(|timeout| (timeout, read));
         self
     }
 

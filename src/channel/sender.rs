@@ -389,8 +389,8 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteTimeout,
     {
-        self.timeout =
-            timeout.into().map(|timeout| (timeout, E::poll_write_within as WriteWithin<E>));
+        let write: WriteWithin<E> = E::poll_write_within;
+        self.timeout = timeout.into().map(|timeout| (timeout, write));
         self
     }
 

@@ -451,17 +451,11 @@ impl<M: Mode> Listener<M> {
 /// # drop(listener);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ListenerOptions {
     settings: Settings,
     token: Option<CancelToken>,
-    max_clients: usize,
-}
-
-impl Default for ListenerOptions {
-    fn default() -> Self {
-        Self { settings: Settings::default(), token: None, max_clients: usize::MAX }
-    }
+    max_clients: Option<usize>,
 }
 
 impl ListenerOptions {
@@ -582,7 +576,7 @@ impl ListenerOptions {
     #[must_use]
     #[doc(alias("backlog", "semaphore"))]
     pub fn max_clients(mut self, clients: usize) -> Self {
-        self.max_clients = clients;
+        self.max_clients = Some(clients);
         self
     }
 
@@ -701,7 +695,7 @@ impl ListenerOptions {
             accepting: (),
             path,
             token: self.token.clone(),
-            permits: Permits::new(self.max_clients),
+            permits: Permits::new(self.max_clients.unwrap_or(usize::MAX)),
             kept: Mutex::default(),
         }
     }
