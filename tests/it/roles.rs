@@ -157,6 +157,21 @@ mod unix {
             "exhausted-tasks" => out_of_resources_tasks(name),
             "exhausted-receiver" => out_of_resources_receiver(name),
             "idle-reader" => idle_reader(name),
+            "temporary" => {
+                let _names = (Pipe::temporary().unwrap(), Listener::temporary().unwrap());
+                step(READY);
+                await_go();
+            }
+            "persistent" => {
+                Pipe::temporary().unwrap().persist();
+                step(READY);
+            }
+            "temporary-and-again" => {
+                while std::fs::read_dir(std::env::temp_dir()).unwrap().next().is_some() {
+                    drop(Pipe::temporary().unwrap());
+                }
+                step(READY);
+            }
             "no-files" => crate::signals::no_files(name),
             "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
