@@ -396,6 +396,10 @@ pub enum IfExists {
     /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that no process
     /// holds was left by an owner that was killed.
     ///
+    /// A child that the owner forked has a copy of the lock, and keeps it when the owner is killed, until it becomes another
+    /// program, ends, or drops its copy of the pipe or the listener. To drop a copy in a forked child changes nothing for
+    /// the owner: do it first thing in a child that lives on.
+    ///
     /// A new pipe of the same name replaces the old one at once: processes that have the old one open get
     /// [`Disconnected`](crate::ErrorKind::Disconnected), and connect again. A message that the old owner had not
     /// received is lost, although [`send`](crate::TypedSender::send) was `Ok`: that means only that the

@@ -149,6 +149,8 @@ mod unix {
             "fork-in-a-container" => fork_in_a_container(name),
             #[cfg(feature = "tokio")]
             "fork-tasks" => fork_tasks(name),
+            "fork-and-keep" => fork_and_leave(name, false),
+            "fork-and-drop" => fork_and_leave(name, true),
             "fork-server" => fork_server(name),
             "exhausted-listener" => out_of_resources_listener(name),
             #[cfg(all(feature = "service", feature = "tokio"))]
@@ -377,6 +379,22 @@ mod unix {
             drop(listener.accept().await.unwrap());
             drop(helper.join().unwrap());
         });
+    }
+
+    /// A child that was forked off lives on, with or without its copies of what its parent owns.
+    fn fork_and_leave(name: &Path, drops: bool) {
+        let owned = Pipe::new(name).unwrap().mkfifo().unwrap();
+        let owned = (owned, Listener::bind(name.with_extension("door")).unwrap());
+        if fork().is_some() {
+            await_go(); // in vain
+            return;
+        }
+        let kept = (!drops).then_some(owned);
+        step(READY);
+        // Until the test has ended.
+        let _ = std::io::stdin().read(&mut [0]);
+        drop(kept);
+        exit();
     }
 
     /// A child that was forked off serves the client.
