@@ -68,6 +68,7 @@
 //!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
 //!   - `over(impl Carrier) -> io::Result<(Raw, Raw)>`, `over_tcp(TcpStream) -> io::Result<(Raw, Raw)>`: both halves of a
 //!     connection over something else. Its handle is an event of this process, except where a TCP stream has one.
+//!   - `holds_bytes(&self) -> bool`: whether it has bytes that its handle does not give any more.
 //!   - `carries_handles(&self) -> bool`: whether handles may go beside its bytes.
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
