@@ -425,7 +425,7 @@ where
 {
     fn stays(&self) -> Option<&'static str> {
         let pending = (self.pending() > 0).then_some(HOLDS_BYTES);
-        pending.or(end_stays(self.get_ref()))
+        pending.or_else(|| end_stays(self.get_ref()))
     }
 
     fn split(self) -> (Handle, Made) {
@@ -479,7 +479,7 @@ where
 {
     fn stays(&self) -> Option<&'static str> {
         let begun = self.has_begun().then_some(HAS_BEGUN);
-        begun.or(end_stays(self.get_ref()))
+        begun.or_else(|| end_stays(self.get_ref()))
     }
 
     fn split(self) -> (Handle, Made) {
