@@ -250,13 +250,22 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self
     }
 
-    /// The source, and the state of its decoding, for a driver.
     /// The deadline of an operation that begins now and has none of its own.
     #[inline]
     pub(crate) fn limit<M: Mode>(&self) -> WaitLimit {
         self.timeout.map_or(WaitLimit::Done, |(timeout, _)| M::limit(timeout))
     }
 
+    /// Whether something has arrived that was not given out.
+    pub(crate) fn has_begun(&self) -> bool
+    where
+        F: Framing,
+        C: Codec,
+    {
+        self.incoming.has_begun()
+    }
+
+    /// The source, and the state of its decoding, for a driver.
     pub(crate) fn parts(&mut self) -> (&mut R, &mut Incoming<F, C>) {
         (&mut self.io, &mut self.incoming)
     }
