@@ -170,6 +170,8 @@ pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnectio
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
 pub use typed_connection::{Inbound, Outbound};
+#[cfg(feature = "shared-memory")]
+pub use typed_connection::{SharedMemory, Transport};
 pub use wait::CancelToken;
 
 #[cfg(doc)]

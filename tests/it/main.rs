@@ -34,6 +34,8 @@ mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
 mod shapes;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
