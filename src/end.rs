@@ -740,6 +740,10 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     ///
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): the peer of a connection has closed it and left bytes of
     ///   this side unread. Everything that the peer wrote is read first; whether the peer had more to write is unknown.
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe): there is no writer, and
+    ///   none can come, since the name was removed or moved away, or leads to something else. A client's end follows its
+    ///   name to another pipe instead. Noticing that takes up to two seconds, on Linux; the other systems of Unix do not
+    ///   tell. An owner may make the pipe again.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each module with those that it may use, from the top to the bottom.
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "session",
             "service",
             "typed_connection",
             "channel",
@@ -42,9 +43,12 @@ const LAYERS: [(&str, &[&str]); 23] = [
             "error",
         ],
     ),
+    ("session", &["typed_connection", "connection", "state", "wire", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
+    ("owner_channels", &["channel", "pipe", "end", "state", "error"]),
     ("text", &["channel", "end", "state", "wire"]),
+    ("whole_streams", &["end", "state", "wait", "sys", "error"]),
     (
         "typed_connection",
         &[

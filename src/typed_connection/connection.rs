@@ -11,7 +11,7 @@ use super::halves::{Channels, ReceivingHalf, SendingHalf};
 use super::handshake::Handshake;
 use super::message::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
-use super::shared_memory::Transport;
+use super::shared_memory::TransportKind;
 use crate::channel::{Receivable, Sendable, TypedReceiver, WithHandles};
 use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
@@ -65,7 +65,7 @@ pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M:
     receiver: ReceivingHalf<In, F, C, M>,
     incoming: usize,
     #[cfg(feature = "shared-memory")]
-    transport: Transport,
+    transport: TransportKind,
 }
 
 impl<M: Mode> Connection<M> {
@@ -199,7 +199,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     }
 
     #[cfg(feature = "shared-memory")]
-    fn new(((sender, receiver), transport): (Channels<Out, In, F, C, M>, Transport)) -> Self {
+    fn new(((sender, receiver), transport): (Channels<Out, In, F, C, M>, TransportKind)) -> Self {
         Self { sender, receiver, incoming: INCOMING, transport }
     }
 
@@ -207,21 +207,21 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::{Connection, Handshake, SharedMemory, Transport};
+    /// use typed_pipe::{Connection, Handshake, SharedMemory, TransportKind};
     ///
     /// let (client, server) = Connection::pair()?;
     /// let serving = thread::spawn(move || server.into_typed::<u64, String>()); // which offers none
     /// let handshake = Handshake::new().shared_memory(SharedMemory::offered());
     /// let client = handshake.perform::<str, u64>(client)?;
     /// match client.transport() {
-    ///     Transport::SharedMemory => println!("as fast as can be"),
+    ///     TransportKind::SharedMemory => println!("as fast as can be"),
     ///     other => println!("through a {other}"), // socket, and no shared memory: the other side offers none
     /// }
     /// # drop(serving);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[cfg(feature = "shared-memory")]
-    pub fn transport(&self) -> &Transport {
+    pub fn transport(&self) -> &TransportKind {
         &self.transport
     }
 

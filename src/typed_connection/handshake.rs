@@ -10,13 +10,13 @@ use super::handshake_parts::{Parts, Tag};
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
-use super::shared_memory::{SharedMemory, Transport};
+use super::shared_memory::{SharedMemory, TransportKind};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Obstacle, Operation};
 use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
-use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
@@ -80,7 +80,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
     Time(Duration),
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     WaitLimit(WaitLimit),
 }
 
@@ -89,7 +89,7 @@ impl TimeLimit {
     pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
-            #[cfg(feature = "service")]
+            #[cfg(any(feature = "service", feature = "session"))]
             Self::WaitLimit(until) => until,
         }
     }
@@ -256,7 +256,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
         if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
@@ -291,7 +291,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         this.conclude(&state, reader, writer)
     }
 
-    #[cfg(feature = "shared-memory")]
+    #[cfg(all(feature = "service", feature = "shared-memory"))]
     pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
         self,
         connection: Connection<M>,
@@ -304,14 +304,16 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     pub(super) async fn performing_with_memory<Out: Outbound + ?Sized, In: Inbound>(
         mut self,
         mut connection: Connection<M>,
-    ) -> Result<(Channels<Out, In, F, C, M>, Transport), Error> {
+    ) -> Result<(Channels<Out, In, F, C, M>, TransportKind), Error> {
         let Some(memory) = self.memory.take() else {
             let (this, (state, reader, writer)) = self.shaking::<Out, In>(connection).await?;
             let channels = this.conclude(&state, reader, writer)?;
-            return Ok((channels, Transport::Socket { reason: None }));
+            return Ok((channels, TransportKind::Socket { reason: None }));
         };
         memory.ensure_possible()?;
-        if let Some(part) = SharedMemory::part() {
+        // Memory is shared on one machine alone.
+        let part = SharedMemory::part().filter(|_| connection.reader().raw().carries_handles());
+        if let Some(part) = part {
             self = self.with_part(Tag::Memory, part);
             connection.reader().raw_mut().allow_handles();
         }
@@ -345,7 +347,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
                 shaken.await.map_err(|(_, error)| error)?
             }
         };
-        Ok((self, done))
+        let (state, reader, writer) = done;
+        if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
+            return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
+        }
+        Ok((self, (state, reader, writer)))
     }
 
     /// Switches the terms to another mode.
@@ -363,7 +369,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         }
     }
 
-    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[cfg(feature = "session")]
+    /// Replaces the codec.
+    pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
+        let wire = self.wire.clone().with_codec(codec);
+        self.with_wire(wire)
+    }
+
+    #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }
@@ -381,11 +394,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         writer: WriteHalf<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
-        let mut outgoing = self.wire.clone();
-        outgoing.framing_mut().configure(&Limits::new().max_payload(theirs.max_payload));
+        let mut sender = writer.into_sender_with(self.wire.clone());
+        sender.lower_limit(theirs.max_payload);
         // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
-        Ok((writer.into_sender_with(outgoing), receiver))
+        Ok((sender, receiver))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {

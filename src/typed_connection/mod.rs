@@ -20,4 +20,4 @@ pub(crate) use handshake_parts::Tag;
 pub(crate) use handshake_state::HandshakeDone;
 pub use message::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
-pub use shared_memory::{SharedMemory, Transport};
+pub use shared_memory::{SharedMemory, TransportKind};

@@ -21,7 +21,7 @@ use crate::sys::{GREETING, Handle, Offer, WaitLimit};
 /// ```
 /// # #[cfg(target_os = "linux")] {
 /// use std::thread;
-/// use typed_pipe::{Connection, Handshake, SharedMemory, Transport};
+/// use typed_pipe::{Connection, Handshake, SharedMemory, TransportKind};
 ///
 /// let (client, server) = Connection::pair()?;
 /// let handshake = Handshake::new().shared_memory(SharedMemory::offered());
@@ -29,7 +29,7 @@ use crate::sys::{GREETING, Handle, Offer, WaitLimit};
 /// let serving = thread::spawn(move || theirs.perform::<u64, String>(server)?.recv());
 ///
 /// let mut client = handshake.perform::<str, u64>(client)?;
-/// assert_eq!(*client.transport(), Transport::SharedMemory);
+/// assert_eq!(*client.transport(), TransportKind::SharedMemory);
 /// client.send("hello")?;
 /// assert_eq!(serving.join().unwrap()?, "hello");
 /// # }
@@ -120,8 +120,11 @@ impl SharedMemory {
         reader: &mut ReadHalf<M>,
         writer: &mut WriteHalf<M>,
         until: WaitLimit,
-    ) -> Result<Transport, Error> {
+    ) -> Result<TransportKind, Error> {
         let Some(ours) = Offer::PART else { return self.without("this system has none") };
+        if !reader.raw().carries_handles() {
+            return self.without("the other side is not on this machine");
+        }
         match state.theirs(Tag::Memory) {
             None => return self.without("the other side offers none"),
             Some(theirs) if theirs != ours => {
@@ -131,7 +134,7 @@ impl SharedMemory {
         }
         let talk = self.pass_and_take(reader, writer, until);
         match woken_at::<M, _>(until, talk).await {
-            Ok(Ok(())) => Ok(Transport::SharedMemory),
+            Ok(Ok(())) => Ok(TransportKind::SharedMemory),
             Ok(Err(why)) => self.without(&why),
             Err(error) => Err(reader.failed(Operation::Agree, error)),
         }
@@ -175,18 +178,18 @@ impl SharedMemory {
         }
     }
 
-    fn without(&self, why: &str) -> Result<Transport, Error> {
+    fn without(&self, why: &str) -> Result<TransportKind, Error> {
         if self.required {
             return Err(Error::new(Operation::Agree, Obstacle::NoSharedMemory(why.to_owned())));
         }
-        Ok(Transport::Socket { reason: Some(why.to_owned()) })
+        Ok(TransportKind::Socket { reason: Some(why.to_owned()) })
     }
 }
 
 /// How the messages of a connection go to the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Transport {
+pub enum TransportKind {
     /// Through the system: a socket on Unix, a named pipe on Windows.
     #[non_exhaustive]
     Socket {
@@ -197,7 +200,7 @@ pub enum Transport {
     SharedMemory,
 }
 
-impl fmt::Display for Transport {
+impl fmt::Display for TransportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket { reason: None } => f.write_str("socket"),

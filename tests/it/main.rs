@@ -3,6 +3,7 @@
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carriers;
 mod channels;
 mod children;
 mod connection;
@@ -14,7 +15,10 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod moved;
 mod multi_writer;
+mod names;
 #[cfg(unix)]
 mod neighbours;
 mod node;
@@ -33,6 +37,8 @@ mod roles;
 mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod sessions;
 mod shapes;
 #[cfg(feature = "shared-memory")]
 mod shared_memory;
@@ -48,12 +54,17 @@ mod tasks_both_ways;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_calls;
 #[cfg(feature = "tokio")]
+mod tasks_carriers;
+#[cfg(feature = "tokio")]
 mod tasks_handles;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_service;
+#[cfg(all(feature = "session", feature = "tokio"))]
+mod tasks_sessions;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
 mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;
+mod whole_streams;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use typed_pipe::{Connection, ErrorKind, Handshake, SharedMemory, Transport, TypedConnection};
+use typed_pipe::{Connection, ErrorKind, Handshake, SharedMemory, TransportKind, TypedConnection};
 
 use crate::support::watched;
 
@@ -34,9 +34,9 @@ fn a_side_that_offers_none_is_spoken_to_without() {
     watched(|| {
         let (mut one, mut other) = made(offered(), Handshake::new());
         assert!(
-            matches!(one.transport(), Transport::Socket { reason: Some(why), .. } if !why.is_empty())
+            matches!(one.transport(), TransportKind::Socket { reason: Some(why), .. } if !why.is_empty())
         );
-        assert!(matches!(other.transport(), Transport::Socket { reason: None, .. }));
+        assert!(matches!(other.transport(), TransportKind::Socket { reason: None, .. }));
         exchange(&mut one, &mut other);
     });
 }
@@ -59,7 +59,8 @@ fn memory_that_is_required_and_not_there_fails_the_handshake() {
 fn systems_without_shared_memory_use_what_they_have() {
     watched(|| {
         let (mut one, mut other) = made(offered(), offered());
-        let none = |transport: &Transport| transport.to_string().contains("this system has none");
+        let none =
+            |transport: &TransportKind| transport.to_string().contains("this system has none");
         assert!(none(one.transport()) && none(other.transport()), "{}", one.transport());
         exchange(&mut one, &mut other);
     });
@@ -148,8 +149,8 @@ pub(crate) mod linux {
             for ring in [1, 64 << 10, 100_000, 1 << 20] {
                 let ours = Handshake::new().shared_memory(SharedMemory::offered().ring(ring));
                 let (mut one, mut other) = made(ours, offered());
-                assert_eq!(*one.transport(), Transport::SharedMemory);
-                assert_eq!(*other.transport(), Transport::SharedMemory);
+                assert_eq!(*one.transport(), TransportKind::SharedMemory);
+                assert_eq!(*other.transport(), TransportKind::SharedMemory);
                 exchange(&mut one, &mut other);
                 // Much more than the rings hold, both ways at once.
                 let long = "y".repeat(3 << 20);
@@ -488,7 +489,7 @@ pub(crate) mod linux {
                     let echo = tokio::spawn(async move {
                         let handshake = required().into_tokio();
                         let mut other = handshake.perform::<Vec<u8>, Vec<u8>>(other).await.unwrap();
-                        assert_eq!(*other.transport(), Transport::SharedMemory);
+                        assert_eq!(*other.transport(), TransportKind::SharedMemory);
                         while let Ok(bytes) = other.recv().await {
                             other.send(&bytes).await.unwrap();
                         }

@@ -16,6 +16,7 @@ use rustix::fs::{
     openat, unlinkat,
 };
 use rustix::io::{Errno, pread, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 
 use super::file::{ensure_own, in_words, look};
 use crate::error::Obstacle;
@@ -166,6 +167,11 @@ impl Lock {
 
     /// Notes in the file what is under the name, for the next owner to take over when this one has died.
     pub(super) fn tell(&self, what: Left) -> io::Result<()> {
+        // A file that would grow beyond the limit ends the process, by a signal.
+        let limit = getrlimit(Resource::Fsize).current;
+        if limit.is_some_and(|limit| limit < u64::from(what.length())) {
+            return Err(Obstacle::FileLimit.into());
+        }
         Ok(retry_on_intr(|| ftruncate(&self.file, what.length().into()))?)
     }
 

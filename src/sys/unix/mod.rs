@@ -44,7 +44,7 @@ mod wait;
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
-pub(crate) use name::resolve;
+pub(crate) use name::{private, resolve};
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
@@ -55,7 +55,7 @@ pub(crate) use server::Server;
 pub(crate) use shared_memory::{GREETING, Offer, Sealed};
 pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, ensure_socket_of};
-pub(crate) use wait::{Event, pause};
+pub(crate) use wait::{Event, ensure_not_cancelled, pause};
 
 /// `PIPE_BUF`: what one write puts into a FIFO whole, or not at all.
 pub(crate) const ATOMIC_WRITE: usize =

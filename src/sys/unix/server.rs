@@ -16,7 +16,7 @@ use super::owned_name::{Occupied, OwnedName, Site, mode};
 use super::raw::Raw;
 use super::resource_errors;
 use super::socket::{self, ask_for_buffer, bind, is_listened_to};
-use super::wait::until_done;
+use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_done};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
 
@@ -42,18 +42,32 @@ impl Server {
         Ok((path, Self { owned_name, socket, buffer_size: settings.buffer_size }))
     }
 
+    /// While there is no client, it looks now and then whether any can come.
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
-        let accepted =
-            until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
-                // This client has left; there may be others.
-                Err(Errno::CONNABORTED) => Err(Errno::INTR),
-                accepted => accepted,
-            });
-        let client = accepted.map_err(resource_errors::told)?;
+        let client = loop {
+            let (once, is_all) = part_of(wait, LOOK_AT_NAME);
+            match self.accept_once(once) {
+                Err(error) if is_timeout(&error) => {
+                    self.owned_name.ensure_ours()?;
+                    if is_all {
+                        return Err(error);
+                    }
+                }
+                accepted => break accepted.map_err(resource_errors::told)?,
+            }
+        };
         if let Some(bytes) = self.buffer_size {
             ask_for_buffer(client.as_fd(), bytes);
         }
         Ok(Raw::both(halves(client)))
+    }
+
+    fn accept_once(&self, wait: Wait<'_>) -> io::Result<OwnedFd> {
+        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
+            // This client has left; there may be others.
+            Err(Errno::CONNABORTED) => Err(Errno::INTR),
+            accepted => accepted,
+        })
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {

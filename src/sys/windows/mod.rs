@@ -27,6 +27,7 @@ mod resource_errors;
 mod security;
 mod server;
 mod stream;
+mod tcp;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "tokio")]
@@ -35,11 +36,13 @@ mod wakeup;
 mod write_behind;
 mod writers;
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::windows::ffi::OsStrExt;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
-pub(crate) use event::{Event, pause};
-pub(crate) use name::resolve;
+pub(crate) use event::{Event, ensure_not_cancelled, pause};
+pub(crate) use name::{private, resolve};
 pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
@@ -55,6 +58,11 @@ pub(crate) const ATOMIC_WRITE: usize = 4096;
 /// How often this thread has waited in the kernel: this system does not report it.
 pub(crate) fn sleeps() -> Option<usize> {
     None
+}
+
+/// A string as the system takes it, with a NUL at its end.
+fn wide(text: &OsStr) -> Vec<u16> {
+    text.encode_wide().chain([0]).collect()
 }
 
 /// The error with this code of the system.
