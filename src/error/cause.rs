@@ -16,6 +16,8 @@ pub(crate) enum Disagreement {
         theirs.escape_debug()
     )]
     Differs { what: &'static str, ours: String, theirs: String },
+    #[error("what is carried does not fit: {0}")]
+    Carried(String),
     #[error(
         "the other side sends `{}` in place of a handshake; for a program without one use `Connection::split`",
         bytes.escape_ascii()
@@ -129,6 +131,8 @@ pub(crate) enum Obstacle {
     WrongDirection(&'static str),
     #[error("the cancel token was cancelled")]
     Cancelled,
+    #[error("it cannot be carried to another process: {0}")]
+    NotCarried(&'static str),
     #[error("handles do not go over a carrier; send the bytes themselves")]
     NoHandlesHere,
     #[error("what carries the connection does not identify the other side")]
@@ -167,6 +171,7 @@ impl Obstacle {
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
             Self::NoHandlesHere
+            | Self::NotCarried(_)
             | Self::NoRuntime
             | Self::NoSharedMemory(_)
             | Self::NotOverlapped

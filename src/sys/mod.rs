@@ -57,6 +57,8 @@
 //!     one. It waits for a server.
 //!   - `pair() -> io::Result<[(Raw, Raw); 2]>`: in the same way, the two sides of a connection without a name.
 //!   - `adopt_both(Handle) -> Result<(Raw, Raw), (Handle, io::Error)>`
+//!   - `set_apart(&self, bool)`, of a writing half: whether the halves have two owners. Until then, dropping both ends no
+//!     direction of a socket that others have as well.
 //!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
 //!     one connection
 //!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was
@@ -66,6 +68,7 @@
 //!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
 //!   - `over(impl Carrier) -> io::Result<(Raw, Raw)>`, `over_tcp(TcpStream) -> io::Result<(Raw, Raw)>`: both halves of a
 //!     connection over something else. Its handle is an event of this process, except where a TCP stream has one.
+//!   - `holds_bytes(&self) -> bool`: whether it has bytes that its handle does not give any more.
 //!   - `carries_handles(&self) -> bool`: whether handles may go beside its bytes.
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,

@@ -3,6 +3,7 @@
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carried;
 mod carriers;
 mod channels;
 mod children;

@@ -10,7 +10,6 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use super::line::{Line, Woken};
 use super::memory::{Ours, Theirs};
 use super::protocol::{acquire, get_up, lie_down, must_wake, publish};
 use crate::error::Obstacle;
+use crate::sys::unix::maker::Maker;
 use crate::sys::unix::wait::ensure_not_cancelled;
 use crate::sys::{Patience, Wait, WaitLimit};
 
@@ -40,12 +40,12 @@ struct Both {
     ours: Ours,
     theirs: Theirs,
     /// The process that this side belongs to: a forked child ends nothing.
-    maker: u32,
+    maker: Maker,
 }
 
 /// Both halves, each with its line.
 pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) -> Halves {
-    let both = Arc::new(Both { ours, theirs, maker: process::id() });
+    let both = Arc::new(Both { ours, theirs, maker: Maker::this() });
     let sleeper = |line, sleeps, on| Sleeper {
         both: Arc::clone(&both),
         line,
@@ -156,7 +156,7 @@ impl Sleeper {
     }
 
     fn is_of_this_process(&self) -> bool {
-        self.both.maker == process::id()
+        self.both.maker.is_this()
     }
 }
 
