@@ -6,6 +6,8 @@ mod handshake;
 mod handshake_parts;
 mod handshake_state;
 mod message;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 
 pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
@@ -15,3 +17,5 @@ pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
 pub use message::{Inbound, Outbound};
+#[cfg(feature = "shared-memory")]
+pub use shared_memory::{SharedMemory, TransportKind};

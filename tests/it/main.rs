@@ -17,6 +17,8 @@ mod faults;
 mod foreign;
 mod handles;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod leftovers;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod moved;
@@ -43,6 +45,8 @@ mod service;
 #[cfg(feature = "session")]
 mod sessions;
 mod shapes;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
