@@ -10,6 +10,8 @@ mod carriers;
 mod channels;
 mod children;
 mod connection;
+#[cfg(feature = "service")]
+mod definition;
 mod delimited;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -17,6 +19,8 @@ mod faults;
 mod foreign;
 mod handles;
 mod hostile;
+#[cfg(feature = "service")]
+mod in_flight;
 #[cfg(target_os = "linux")]
 mod leftovers;
 mod lifecycle;
