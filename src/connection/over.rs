@@ -69,6 +69,8 @@ impl Connection {
     /// - [Handles](crate::WithHandles) are refused, in the handshake if there is one.
     /// - A lost link is [`Disconnected`](crate::ErrorKind::Disconnected). TCP notices one that nobody writes to only if
     ///   the stream has keep-alive.
+    /// - A reading half that is dropped alone is not noticed by the other side of TCP: it goes on writing until there is
+    ///   no room.
     /// - Its handle carries no bytes, except that of a `TcpStream` on Unix: it is an event of this process.
     /// - A pair reads ahead, and writes behind, up to 128 KiB each. Dropping the connection ends the thread that reads
     ///   after its next read, and the one that writes after its last byte.
