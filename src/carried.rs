@@ -10,7 +10,7 @@ use crate::channel::{TypedReceiver, TypedSender};
 use crate::connection::{Listener, ListenerOptions};
 use crate::end::{End, PipeRef, Unnamed};
 use crate::error::{Disagreement, Error, Obstacle, Operation, TransitionError};
-use crate::handles::{FromHandle, Handles};
+use crate::handles::{self, FromHandle, Handles};
 use crate::path::PipePath;
 use crate::state::{Direction, Mode, Open, Read, Write};
 use crate::sys::{Handle, Raw, Server, Way};
@@ -364,7 +364,7 @@ impl<X: FromHandle + Into<Handle>> Carry for X {
 }
 impl<X: FromHandle + Into<Handle>> half::Carry for X {
     fn stays(&self) -> Option<&'static str> {
-        FromHandle::stays(self)
+        handles::half::FromHandle::stays(self)
     }
 
     fn split(self) -> Result<(Handle, Made), (Self, Error)> {
