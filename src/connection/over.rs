@@ -10,9 +10,16 @@ use crate::sys::{Carrier, Raw};
 /// What a connection can be made over: see [`Connection::over`].
 ///
 /// This trait is sealed, and hidden in the docs.
+#[diagnostic::on_unimplemented(
+    message = "a connection cannot be made over `{Self}`",
+    label = "no transport",
+    note = "it is made over a `TcpStream`, a pair of a `Read` and a `Write`, or a `Carrier`; a handle of this machine becomes one by `Connection::try_from`"
+)]
 pub trait Transport: half::Transport {}
 
+#[diagnostic::do_not_recommend]
 impl<C: Carrier> Transport for C {}
+#[diagnostic::do_not_recommend]
 impl<C: Carrier> half::Transport for C {
     fn halves(self) -> std::io::Result<(Raw, Raw)> {
         Raw::over(self)
