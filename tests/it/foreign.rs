@@ -6,7 +6,9 @@ use std::path::Path;
 
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
-use typed_pipe::wire::foreign::{Lines, Npipes};
+use typed_pipe::wire::foreign::Lines;
+#[cfg(feature = "foreign")]
+use typed_pipe::wire::foreign::Npipes;
 use typed_pipe::wire::{Codec, Decoder, Encoder, Framing, Plain, Postcard, Wire};
 use typed_pipe::{Error, ErrorKind, FrameError};
 
@@ -111,6 +113,7 @@ fn holds_any_bytes<F: Framing + Clone>(
     let _ = read::<_, _, (u32, String)>(&mut Decoder::new(values), noise, piece);
 }
 
+#[cfg(feature = "foreign")]
 #[test]
 fn npipes_frames_are_those_of_npipes() {
     let messages = listed("npipes_frames.json");
@@ -372,10 +375,13 @@ proptest! {
         piece in 1_usize..40,
     ) {
         holds_any_bytes(Lines::default(), &payloads, &noise, piece);
-        holds_any_bytes(Npipes::default(), &payloads, &noise, piece);
-        holds_any_bytes(Npipes::default().without_crc(), &payloads, &noise, piece);
-        let small: Vec<u8> = noise.iter().map(|byte| byte % 24).collect();
-        holds_any_bytes(Npipes::default().without_crc(), &payloads, &small, piece);
+        #[cfg(feature = "foreign")]
+        {
+            holds_any_bytes(Npipes::default(), &payloads, &noise, piece);
+            holds_any_bytes(Npipes::default().without_crc(), &payloads, &noise, piece);
+            let small: Vec<u8> = noise.iter().map(|byte| byte % 24).collect();
+            holds_any_bytes(Npipes::default().without_crc(), &payloads, &small, piece);
+        }
     }
 }
 
