@@ -1,7 +1,9 @@
 //! What other programs speak: bytes that they have made, and Python on the other side.
 
 use std::fmt::Debug;
+#[cfg(feature = "foreign")]
 use std::fs;
+#[cfg(feature = "foreign")]
 use std::path::Path;
 
 use proptest::collection::vec;
@@ -12,12 +14,14 @@ use typed_pipe::wire::foreign::Npipes;
 use typed_pipe::wire::{Codec, Decoder, Encoder, Framing, Plain, Postcard, Wire};
 use typed_pipe::{Error, ErrorKind, FrameError};
 
+#[cfg(feature = "foreign")]
 fn vector(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
     fs::read(path).unwrap()
 }
 
 /// The messages of a list, in order.
+#[cfg(feature = "foreign")]
 fn listed(name: &str) -> Vec<String> {
     serde_json::from_slice(&vector(name)).unwrap()
 }
@@ -65,6 +69,7 @@ fn all<T: Debug>(values: Result<Vec<Result<T, Error>>, Error>) -> Vec<T> {
 }
 
 /// Writes and reads the bytes that the original program has written, cut at every place.
+#[cfg(feature = "foreign")]
 fn speaks_as_the_original<F, T>(framing: F, bytes: &[u8], values: &[T])
 where
     F: Framing + Clone,
