@@ -178,6 +178,8 @@ pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnectio
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
 pub use typed_connection::{Inbound, Outbound};
+#[cfg(feature = "shared-memory")]
+pub use typed_connection::{SharedMemory, TransportKind};
 pub use wait::CancelToken;
 pub use whole_streams::EndLoan;
 

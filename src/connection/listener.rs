@@ -415,7 +415,6 @@ impl<M: Mode> Listener<M> {
         (&mut self.accepting, &self.server, &self.permits, self.token.as_ref())
     }
 
-    #[cfg(feature = "tokio")]
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
@@ -689,7 +688,7 @@ impl ListenerOptions {
         Ok(self.listener(server, PipePath::given(&path)))
     }
 
-    fn listener(&self, server: Server, path: PipePath) -> Listener {
+    pub(crate) fn listener(&self, server: Server, path: PipePath) -> Listener {
         Listener {
             server,
             accepting: (),
