@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::adaptive_read::Pace;
+use crate::adaptive_read::{Pace, Spinning};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::source::{self, ReadTimeout, WriteTimeout};
+use crate::source;
 use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};
 use crate::sys::{Raw, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
@@ -211,9 +211,9 @@ impl fmt::Debug for Erased {
     }
 }
 
-/// The owner of an end: a pipe, its path, or another marker.
+/// The owner of an end: a [`Pipe`](crate::Pipe) or a borrow of it, a [`PipePath`], or a marker.
 ///
-/// This trait is sealed.
+/// The markers are [`ConnectionHalf`](crate::ConnectionHalf), [`Unnamed`] and [`Erased`]. This trait is sealed.
 ///
 /// ```
 /// use typed_pipe::state::{Open, Read};
@@ -245,10 +245,14 @@ impl fmt::Debug for Erased {
 /// ```
 pub trait PipeRef: half::PipeRef {}
 
+impl<P: half::PipeRef + ?Sized> PipeRef for P {}
+
 /// The pipe, or its path, of an end that can be opened.
 ///
 /// This trait is sealed, and hidden in the docs.
 pub trait Reopen: PipeRef + half::Reopen {}
+
+impl<P: PipeRef + half::Reopen> Reopen for P {}
 
 impl<D: Direction> End<D, Closed> {
     /// Makes a client's end of the pipe at a path, which another process owns.
@@ -865,9 +869,10 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// Lets each read that has to wait poll for bytes for up to `time` before it sleeps.
     ///
     /// Waking a sleeping thread takes longer than the rest of a short round trip; a thread that polls finds the bytes
-    /// at once. Polling costs a whole processor for up to this time in each read that has to wait: one system call
-    /// after the other finds nothing, and lets other threads run in between. It pays where answers come within
-    /// microseconds and a processor is free for each side. Start with 50 microseconds. Off unless this is called.
+    /// at once. Polling costs a whole processor for up to this time in a read that has to wait: one system call after
+    /// the other finds nothing. It pays where answers come within microseconds and a processor is free for each side.
+    /// Where it has brought nothing four times in a row, reads sleep at once, and only one in 32 tries again; with one
+    /// processor alone, none does. Start with 50 microseconds. Off unless this is called.
     ///
     /// Without it, an end may pause for two microseconds before a read, where that lets more small messages gather for
     /// it: see [what each choice costs](crate::costs). An end that polls never pauses.
@@ -887,7 +892,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     #[must_use]
     #[doc(alias("spin"))]
     pub fn busy_poll(mut self, time: Duration) -> Self {
-        self.settings.pace = Pace::Spinning(time);
+        self.settings.pace = Pace::Spinning(Spinning::new(time));
         self
     }
 }
@@ -1046,7 +1051,6 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     }
 }
 
-impl<P: PipeRef> ReadTimeout for End<Read, Open, P> {}
 impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
     #[inline]
     fn poll_read_within(
@@ -1059,7 +1063,6 @@ impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
     }
 }
 
-impl<P: PipeRef> WriteTimeout for End<Write, Open, P> {}
 impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
     #[inline]
     fn poll_write_within(
@@ -1140,28 +1143,24 @@ impl<D: Direction, M: Mode, P: PipeRef> fmt::Debug for End<D, Open<M>, P> {
     }
 }
 
-impl PipeRef for PipePath {}
 impl half::PipeRef for PipePath {
     fn path(&self) -> Option<&PipePath> {
         Some(self)
     }
 }
 
-impl Reopen for PipePath {}
 impl half::Reopen for PipePath {
     fn open(&mut self, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Raw> {
         Raw::open(self.as_path(), way, any_owner, wait)
     }
 }
 
-impl PipeRef for Unnamed {}
 impl half::PipeRef for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
     }
 }
 
-impl PipeRef for Erased {}
 impl half::PipeRef for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()
