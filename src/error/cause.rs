@@ -61,7 +61,9 @@ pub(crate) enum Obstacle {
     FileLimit,
     #[error("another end reads from it; two readers would take each other's bytes")]
     HasReader,
-    #[error("it has a living owner; choose another name, or end that process")]
+    #[error(
+        "it has a living owner; choose another name, or end that process, or the child that it forked and that still has a copy"
+    )]
     InUse,
     #[error("not all handles of the message arrived: {0}")]
     HandlesLost(&'static str),

@@ -52,6 +52,9 @@
 //!     Several threads may call it. If the process has no room for the client, it is
 //!     [`Obstacle::ResourceExhausted`](crate::error::Obstacle), and the client stays: the next call finds it again.
 //!   - `remove(&mut self) -> io::Result<()>`, `is_unlinked(&self) -> bool`
+//!   - `stays(&self) -> Option<&'static str>`, `share(&self) -> io::Result<Handle>`, `shared(&Path, Handle) ->
+//!     Result<Server, (Handle, io::Error)>`: another process listens at the same name, which it does not own. Not
+//!     everywhere: `stays` says why.
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
 //!     one. It waits for a server.
@@ -405,6 +408,10 @@ pub enum IfExists {
     ///
     /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that no process
     /// holds was left by an owner that was killed.
+    ///
+    /// A child that the owner forked has a copy of the lock, and keeps it when the owner is killed, until it becomes another
+    /// program, ends, or drops its copy of the pipe or the listener. To drop a copy in a forked child changes nothing for
+    /// the owner: do it first thing in a child that lives on.
     ///
     /// A new pipe of the same name replaces the old one at once: processes that have the old one open get
     /// [`Disconnected`](crate::ErrorKind::Disconnected), and connect again. A message that the old owner had not

@@ -15,6 +15,8 @@ mod faults;
 mod foreign;
 mod handles;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod leftovers;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod moved;

@@ -40,6 +40,7 @@ mod shared_memory;
 mod signal;
 mod sleeps;
 mod socket;
+mod temporary;
 mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;

@@ -17,7 +17,8 @@ use super::file::{ensure_fifo, ensure_own, ensure_socket, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::maker::Maker;
-use super::name::{temporary_folder, user_folder};
+use super::name::user_folder;
+use super::temporary::{self, TemporaryFolder, is_temporary};
 use crate::error::Obstacle;
 use crate::sys::{IfExists, Settings};
 
@@ -27,10 +28,10 @@ pub(super) struct OwnedName {
     folder: Arc<OwnedFd>,
     name: OsString,
     identity: Identity,
-    /// `None` in a folder of its own, where no other process looks for a name.
+    /// `None` in a folder of its own, whose lock is enough.
     lock: Option<Lock>,
     /// The folder of its own.
-    temporary: Option<PathBuf>,
+    temporary: Option<TemporaryFolder>,
     /// The process that may remove the name: not a forked child.
     maker: Maker,
     kept: bool,
@@ -106,25 +107,18 @@ impl OwnedName {
     pub(super) fn temporary<T>(
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
-        let parent = temporary_folder()?;
-        let parent = parent.join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
-        make_folder(&parent)?;
-        let name = OsString::from("pipe");
-        let path = parent.join(&name);
-        let made = open_folder(&parent).and_then(|folder| {
-            let left = Left::Nothing;
-            let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
-            let occupied = occupy(site)?;
-            Ok((folder, occupied))
-        });
-        match made {
-            Ok((folder, Occupied { identity, what, .. })) => {
+        let (temporary, folder) = TemporaryFolder::make()?;
+        let (name, path) = (OsString::from(temporary::NAME), temporary.name());
+        let left = Left::Nothing;
+        let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
+        match occupy(site) {
+            Ok(Occupied { identity, what, .. }) => {
                 let mut owned_name = Self::new(folder, name, identity, None);
-                owned_name.temporary = Some(parent);
+                owned_name.temporary = Some(temporary);
                 Ok((path, owned_name, what))
             }
             Err(error) => {
-                let _ = retry_on_intr(|| rmdir(&parent));
+                temporary.remove(folder.as_fd());
                 Err(error)
             }
         }
@@ -186,7 +180,9 @@ impl OwnedName {
     /// Leaves the name where it is, without an owner.
     pub(super) fn persist(mut self) {
         if self.maker.is_this() {
-            self.temporary = None;
+            if let Some(temporary) = self.temporary.take() {
+                temporary.keep(self.folder.as_fd());
+            }
             self.leave();
         }
     }
@@ -217,8 +213,8 @@ impl OwnedName {
         if let Some(lock) = self.lock.take() {
             lock.remove(self.folder.as_fd());
         }
-        if let Some(folder) = self.temporary.take() {
-            let _ = retry_on_intr(|| rmdir(&folder));
+        if let Some(temporary) = self.temporary.take() {
+            temporary.remove(self.folder.as_fd());
         }
     }
 }
@@ -342,10 +338,7 @@ fn clear_own(
 /// Whether an owner of this crate made the file under a name, or notes that it uses it.
 pub(super) fn has_owner(path: &Path) -> bool {
     let Ok((parent, name)) = split(path) else { return false };
-    let temporary = parent.file_name().is_some_and(|folder| {
-        folder.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) && name == "pipe"
-    });
-    temporary || Lock::is_beside(parent, &name)
+    is_temporary(parent, &name) || Lock::is_beside(parent, &name)
 }
 
 fn spare(name: &OsStr) -> OsString {
@@ -392,9 +385,6 @@ fn claim_and_occupy<T>(
     Ok(occupied)
 }
 
-/// The prefix of the folder of a temporary name.
-const TEMPORARY: &str = "typed-pipe-";
-
 /// The permission bits of a name.
 pub(super) fn mode(settings: &Settings) -> Mode {
     #[allow(clippy::useless_conversion, reason = "the type of a mode differs by system")]
@@ -416,7 +406,7 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Makes a folder for this user alone, whatever the umask.
-fn make_folder(path: &Path) -> rustix::io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> rustix::io::Result<()> {
     retry_on_intr(|| mkdir(path, Mode::RWXU))?;
     retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
         let _ = rmdir(path);
