@@ -145,11 +145,7 @@ fn who_writes_after_us_finds_the_pipe_as_it_was() {
                     let (ours, theirs): (Vec<&str>, Vec<&str>) =
                         text.lines().partition(|line| *line == "ours");
                     assert!(ours.len() > 1000, "{role}");
-                    assert_eq!(
-                        (theirs.len(), theirs.last()),
-                        (100_000, Some(&"100000")),
-                        "{role}"
-                    );
+                    assert_eq!((theirs.len(), theirs.last()), (100_000, Some(&"100000")), "{role}");
                     shell.join();
                 }
             }

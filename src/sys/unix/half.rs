@@ -383,6 +383,7 @@ impl Sending {
     /// The other side reads the end, once it has read what was written.
     pub(super) fn finish(&mut self) {
         self.finished = true;
+        self.set_apart(true);
         self.side.end();
     }
 
