@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::end::{End, Unnamed};
 use crate::error::{Error, Operation, TransitionError};
-use crate::handles::FromHandle;
+use crate::handles::half::FromHandle;
 use crate::state::{Direction, Open};
 use crate::sys::{Handle, Raw};
 
@@ -153,7 +153,7 @@ mod unix {
     use crate::connection::Connection;
     use crate::end::{End, PipeRef, Reopen, Unnamed};
     use crate::error::{Error, Operation};
-    use crate::handles::FromHandle;
+    use crate::handles::half::FromHandle;
     use crate::state::{Direction, Mode, Open};
     use crate::sys::{Socket, ensure_socket_of};
 
