@@ -10,7 +10,7 @@ use crate::end::{self, End, PipeRef, Reopen};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
-use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
+use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way, temporary_folder};
 
 /// A named pipe, in the hands of its owner.
 ///
@@ -791,7 +791,9 @@ impl PipeOptions {
                 path: PipePath::given(&path),
                 options: self.clone(),
             }),
-            Err(error) => Err(Error::new(Operation::Allocate, error)),
+            Err(error) => {
+                Err(Error::new(Operation::Allocate, error).at(temporary_folder().as_ref()))
+            }
         }
     }
 }

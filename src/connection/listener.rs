@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::permits::{Permit, Permits};
 use crate::state::{Blocking, Mode, complete, woken_at};
-use crate::sys::{IfExists, Raw, Server, Settings, WaitLimit};
+use crate::sys::{IfExists, Raw, Server, Settings, WaitLimit, temporary_folder};
 use crate::wait::CancelToken;
 
 /// A name on this machine at which clients connect.
@@ -710,7 +710,9 @@ impl ListenerOptions {
     /// Those of [`Listener::bind`] that can occur.
     pub fn temporary(&self) -> Result<Listener, Error> {
         let bound = Server::temporary(&self.settings);
-        let (path, server) = bound.map_err(|error| Error::new(Operation::Listen, error))?;
+        let (path, server) = bound.map_err(|error| {
+            Error::new(Operation::Listen, error).at(temporary_folder().as_ref())
+        })?;
         Ok(self.listener(server, PipePath::given(&path)))
     }
 

@@ -102,8 +102,22 @@ pub(crate) enum Obstacle {
     PathTooLong { len: usize, limit: usize },
     #[error("{len} handles are too many for one message; send at most {limit} with each")]
     TooManyHandles { len: usize, limit: usize },
-    #[error("any user may replace the pipe in the folder `{}`; use a private folder", .0.display())]
-    UnsafeFolder(PathBuf),
+    #[error(
+        "{who} may replace the pipe in the folder `{}`; use a private folder, or allow it with `trust_any_folder`",
+        folder.display()
+    )]
+    UnsafeFolder { folder: PathBuf, who: String },
+    #[error(
+        "the private folder of this user lies in `{}`, which {why}; set `XDG_RUNTIME_DIR` to a folder of this user",
+        above.display()
+    )]
+    NoPrivateFolder { above: PathBuf, why: String, kind: ErrorKind },
+    #[error(
+        "it has other names too, by hard links, and may be meant for something else; remove those or this one"
+    )]
+    OtherNames,
+    #[error("`/proc` is not mounted here, and {0} needs it; mount it")]
+    NoProc(&'static str),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
     #[error(
@@ -142,14 +156,18 @@ impl Obstacle {
             Self::NotTrusted { .. }
             | Self::OtherOwner { .. }
             | Self::OtherUser { .. }
-            | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
+            | Self::OtherNames
+            | Self::UnsafeFolder { .. } => ErrorKind::NotTrusted,
+            Self::NoPrivateFolder { kind, .. } => *kind,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::ReaderLeft => ErrorKind::Disconnected,
             Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
+            Self::NoProc(_) | Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => {
+                ErrorKind::Unsupported
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
 //!   `fn private(name: &Path) -> Result<PathBuf, NameError>`: a name of one part in a place of this user.
+//!   `fn temporary_folder() -> Option<Arc<Path>>`: the folder of temporary names, for errors.
 //! - `struct Event`: set by a cancel token, once and for good. `new`, `set`.
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
 //!   still its own, never in a forked child, and reports no error.
@@ -116,14 +117,14 @@ mod windows;
 #[cfg(unix)]
 pub(crate) use unix::{
     ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, private, resolve,
-    sleeps,
+    sleeps, temporary_folder,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
     ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, private, resolve,
-    sleeps,
+    sleeps, temporary_folder,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};

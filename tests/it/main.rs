@@ -52,6 +52,8 @@ mod tasks_handles;
 mod tasks_service;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
+#[cfg(unix)]
+mod trust;
 mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;

@@ -3,16 +3,17 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::event::PollFlags;
 #[cfg(not(target_vendor = "apple"))]
 use rustix::fs::FileType;
-use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, openat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
-use super::file::{ensure_fifo, ensure_trusted, look};
-use super::reader_mark;
+use super::file::{ensure_fifo, look};
 use super::wait::ready;
+use super::{reader_mark, trust};
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way, obstacle};
 
@@ -72,9 +73,19 @@ pub(super) fn open(
     let stat = fstat(&fd)?;
     ensure_fifo(&stat)?;
     if !any_owner {
-        ensure_trusted(&stat)?;
+        trust::fifo(&stat, || folder_of(folder, name))?;
     }
     Ok(Opened { fd, before })
+}
+
+/// The status of the folder in which a path, from this folder on, has its last part.
+fn folder_of(folder: BorrowedFd<'_>, path: &OsStr) -> io::Result<Stat> {
+    match Path::new(path).parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => {
+            Ok(retry_on_intr(|| statat(folder, parent, AtFlags::empty()))?)
+        }
+        _ => Ok(fstat(folder)?),
+    }
 }
 
 /// Whether a process reads from it.
@@ -129,9 +140,40 @@ pub(super) fn is_left_alone(fd: BorrowedFd<'_>) -> bool {
 /// The other descriptor stays open meanwhile, so that no writer finds the FIFO without a reader.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn reopen(fd: BorrowedFd<'_>, way: Way) -> rustix::io::Result<Option<OwnedFd>> {
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = super::proc::path_of(fd);
     retry_on_intr(|| rustix::fs::open(&path, access(way) | UNHELD, Mode::empty())).map(Some)
+}
+
+/// As [`reopen`], by the name of the pipe where there is no other way to it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn reopen_at(
+    fd: BorrowedFd<'_>,
+    way: Way,
+    name: Option<(BorrowedFd<'_>, &OsStr)>,
+) -> io::Result<Option<OwnedFd>> {
+    match reopen(fd, way) {
+        Err(Errno::NOENT) if !super::proc::is_mounted() => {}
+        opened => return Ok(opened?),
+    }
+    let needed = Obstacle::NoProc("a reader without a name that waits for the next writer");
+    let Some((folder, name)) = name else { return Err(needed.into()) };
+    let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
+    let again = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
+        Err(Errno::NOENT) => return Err(needed.into()),
+        again => again?,
+    };
+    let (here, there) = (fstat(fd)?, fstat(&again)?);
+    let same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino);
+    if same { Ok(Some(again)) } else { Err(needed.into()) }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn reopen_at(
+    fd: BorrowedFd<'_>,
+    way: Way,
+    _: Option<(BorrowedFd<'_>, &OsStr)>,
+) -> io::Result<Option<OwnedFd>> {
+    Ok(reopen(fd, way)?)
 }
 
 /// The other systems cannot do that, and forget the writers that left with the read that reported their end.

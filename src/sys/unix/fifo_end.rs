@@ -317,13 +317,23 @@ impl FifoEnd {
         if self.follow()? {
             return Ok(());
         }
-        if let Some(fd) = fifo::reopen(self.pipe.as_fd(), Way::In)? {
+        if let Some(fd) = self.reopen()? {
             // The claim is held all the time: another reader may be waiting for it.
             let before = mem::replace(&mut self.pipe, Description::opened(fd, Way::In));
             self.claim.get_or_insert(before);
         }
         self.writers = Writers::Awaited;
         Ok(())
+    }
+
+    /// Opens the reading end of this very FIFO again, if that is to be done.
+    fn reopen(&self) -> io::Result<Option<OwnedFd>> {
+        let name = match (&self.place, &self.origin) {
+            (Some(place), _) => Some(place.parts()),
+            (None, Some(Origin { path, .. })) => Some((CWD, path.as_os_str())),
+            (None, None) => None,
+        };
+        fifo::reopen_at(self.pipe.as_fd(), Way::In, name)
     }
 
     /// Switches to the FIFO that replaced this one under its name, if one did; returns whether it did.
@@ -508,7 +518,7 @@ impl FifoEnd {
         let Ok(bytes @ 1..) = rustix::io::ioctl_fionread(&self.pipe) else { return };
         // A reader that comes meanwhile finds them, or none. This one claims nothing: a reader that was refused has had
         // the FIFO open for a moment, and would take what was written in that moment for left over when it tries again.
-        let Ok(Some(fd)) = fifo::reopen(self.pipe.as_fd(), Way::In) else { return };
+        let Ok(Some(fd)) = self.reopen() else { return };
         let mut end = Self::new(Description::opened(fd, Way::In), Way::In);
         end.left_over = usize::try_from(bytes).unwrap_or(usize::MAX);
         let _ = end.forget_left_over();

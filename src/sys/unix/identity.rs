@@ -7,6 +7,8 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, Stat};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::io::Errno;
 use rustix::io::retry_on_intr;
 
 use super::file::look;
@@ -66,10 +68,10 @@ impl Identity {
 /// find that no process is there.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn let_go(fifo: &Identity) {
-    use std::os::fd::AsRawFd;
+    use std::os::fd::AsFd;
 
     use rustix::fs::OFlags;
-    let path = format!("/proc/self/fd/{}", fifo.keep.0.as_raw_fd());
+    let path = super::proc::path_of(fifo.keep.0.as_fd());
     for access in [OFlags::RDONLY, OFlags::WRONLY] {
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         // Closed at once: bytes that they write meanwhile would be lost.
@@ -100,11 +102,21 @@ impl Keep {
         true
     }
 
-    fn set_mode(&self, _: BorrowedFd<'_>, _: &OsStr, mode: Mode) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
+    fn set_mode(&self, folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
+        use rustix::fs::{AtFlags, chmodat, fstat};
+        use std::os::fd::AsFd;
         // `fchmod` refuses such descriptors; the way through /proc leads to the same file.
-        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        Ok(retry_on_intr(|| rustix::fs::chmod(&path, mode))?)
+        let path = super::proc::path_of(self.0.as_fd());
+        match retry_on_intr(|| rustix::fs::chmod(&path, mode)) {
+            Err(Errno::NOENT) if !super::proc::is_mounted() => {}
+            done => return Ok(done?),
+        }
+        // By its name: in a folder that is trusted, no other user puts a link there meanwhile.
+        let (here, there) = (fstat(&self.0)?, look(folder, name)?);
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino) {
+            return Err(Obstacle::Replaced.into());
+        }
+        Ok(retry_on_intr(|| chmodat(folder, name, mode, AtFlags::empty()))?)
     }
 }
 

@@ -21,6 +21,8 @@ mod owned_name;
 mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod proc;
 mod process;
 mod raw;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -34,12 +36,13 @@ mod server;
 mod signal;
 mod sleeps;
 mod socket;
+mod trust;
 mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
-pub(crate) use name::{private, resolve};
+pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};

@@ -44,7 +44,8 @@ impl Node {
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
         let (path, owned_name, found) =
-            OwnedName::temporary(|site| allocate(site, settings)).map_err(resource_errors::told)?;
+            OwnedName::temporary(settings, |site| allocate(site, settings))
+                .map_err(resource_errors::told)?;
         Ok((path, Self::new(owned_name, found, settings)))
     }
 

@@ -9,16 +9,16 @@ use std::process;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, renameat, rmdir, unlinkat,
+    AtFlags, CWD, Mode, OFlags, Stat, chmodat, fstat, mkdirat, openat, renameat, rmdir, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::geteuid;
 
-use super::file::{ensure_fifo, ensure_own, ensure_socket, look};
+use super::file::{ensure_fifo, ensure_socket, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::name::{temporary_folder, user_folder};
-use crate::error::Obstacle;
+use super::trust;
+use crate::error::{ErrorKind, Obstacle};
 use crate::sys::{IfExists, Settings};
 
 /// A name that is owned. Dropping it removes the name if it is still its own.
@@ -44,6 +44,10 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub(super) fn parts(&self) -> (BorrowedFd<'_>, &OsStr) {
+        (self.folder.as_fd(), &self.name)
+    }
+
     /// The status of the file of this name.
     pub(super) fn look(&self) -> io::Result<Stat> {
         look(self.folder.as_fd(), &self.name)
@@ -83,7 +87,7 @@ impl OwnedName {
         }
         let folder = open_folder(parent)?;
         if !settings.any_folder {
-            ensure_safe(parent, &fstat(&folder)?)?;
+            trust::folder(parent, &fstat(&folder)?)?;
         }
         let lock = Lock::take(folder.as_fd(), &name)?;
         let (left, beside) = (lock.left(), Some(&lock));
@@ -104,11 +108,17 @@ impl OwnedName {
 
     /// Takes a name in a new folder of its own.
     pub(super) fn temporary<T>(
+        settings: &Settings,
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
-        let parent = temporary_folder()?;
-        let parent = parent.join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
-        make_folder(&parent)?;
+        let path = temporary_folder()?;
+        let above = open_folder(&path)?;
+        if !settings.any_folder {
+            trust::folder(&path, &fstat(&above)?)?;
+        }
+        let name = OsString::from(format!("{TEMPORARY}{}", crate::sys::random_name()?));
+        make_folder(above.as_fd(), &name)?;
+        let parent = path.join(name);
         let name = OsString::from("pipe");
         let path = parent.join(&name);
         let made = open_folder(&parent).and_then(|folder| {
@@ -240,7 +250,7 @@ impl Site<'_> {
         if !allowed {
             return Err(Obstacle::AlreadyExists);
         }
-        ensure_own(stat)
+        trust::takeable(stat)
     }
 
     /// Replaces the file under the name.
@@ -333,7 +343,7 @@ fn clear_own(
     expect: fn(&Stat) -> Result<(), Obstacle>,
 ) -> io::Result<()> {
     match look(folder, name) {
-        Ok(stat) if expect(&stat).is_ok() && ensure_own(&stat).is_ok() => clear(folder, name),
+        Ok(stat) if expect(&stat).is_ok() && trust::own(&stat).is_ok() => clear(folder, name),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -415,34 +425,35 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?)
 }
 
-/// Makes a folder for this user alone, whatever the umask.
-fn make_folder(path: &Path) -> rustix::io::Result<()> {
-    retry_on_intr(|| mkdir(path, Mode::RWXU))?;
-    retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
-        let _ = rmdir(path);
+/// Makes a folder in another one for this user alone, whatever the umask.
+fn make_folder(above: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    retry_on_intr(|| mkdirat(above, name, Mode::RWXU))?;
+    retry_on_intr(|| chmodat(above, name, Mode::RWXU, AtFlags::empty())).inspect_err(|_| {
+        let _ = unlinkat(above, name, AtFlags::REMOVEDIR);
     })
 }
 
-/// Makes the folder of this user's pipes, or checks that the one there is private.
+/// Makes the private folder of this user, or checks that the one there is private.
 fn make_private(folder: &Path) -> io::Result<()> {
-    match make_folder(folder) {
+    let (path, name) = split(folder)?;
+    let told = |error: io::Error| {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "does not exist",
+            io::ErrorKind::NotADirectory => "is no folder",
+            io::ErrorKind::PermissionDenied => "this user may not write to",
+            _ => return error,
+        };
+        let kind = match error.kind() {
+            io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            _ => ErrorKind::NotFound,
+        };
+        Obstacle::NoPrivateFolder { above: path.to_owned(), why: why.into(), kind }.into()
+    };
+    let above = open_folder(path).map_err(told)?;
+    trust::above_private(path, &fstat(&above)?)?;
+    match make_folder(above.as_fd(), &name) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(told(error.into())),
     }
-    let stat = retry_on_intr(|| rustix::fs::lstat(folder))?;
-    let private = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO) == Mode::empty();
-    let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
-    if is_folder && private && stat.st_uid == geteuid().as_raw() {
-        return Ok(());
-    }
-    Err(Obstacle::UnsafeFolder(folder.to_owned()).into())
-}
-
-/// Refuses a folder in which other users could replace the pipe.
-fn ensure_safe(path: &Path, folder: &Stat) -> Result<(), Obstacle> {
-    let mode = Mode::from_raw_mode(folder.st_mode);
-    if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
-        return Err(Obstacle::UnsafeFolder(path.to_owned()));
-    }
-    Ok(())
+    Ok(trust::private_folder(path, &look(above.as_fd(), &name)?)?)
 }

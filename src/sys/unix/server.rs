@@ -38,7 +38,8 @@ impl Server {
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
         let (path, owned_name, socket) =
-            OwnedName::temporary(|site| occupy(site, settings)).map_err(resource_errors::told)?;
+            OwnedName::temporary(settings, |site| occupy(site, settings))
+                .map_err(resource_errors::told)?;
         Ok((path, Self { owned_name, socket, buffer_size: settings.buffer_size }))
     }
 

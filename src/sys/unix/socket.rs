@@ -10,11 +10,13 @@ use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
-use super::file::{ensure_socket, ensure_trusted_user};
+use super::file::ensure_socket;
 use super::owned_name::Site;
 use super::peer::Credentials;
-use super::rights;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::proc;
 use super::wait::{pause, ready};
+use super::{rights, trust};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, WaitLimit, obstacle};
@@ -106,7 +108,7 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
     let socket = try_until(wait, pause, || connect_now(path))?;
     if !any_owner {
-        ensure_trusted_user(Credentials::of(socket.as_fd())?.uid)?;
+        trust::user(Credentials::of(socket.as_fd())?.uid)?;
     }
     ioctl_fionbio(&socket, false)?;
     Ok(socket)
@@ -159,13 +161,11 @@ fn with_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> io::R
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn with_long_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> io::Result<T> {
-    use std::os::fd::AsRawFd;
-
     use rustix::fs::{Mode, OFlags, open};
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = retry_on_intr(|| open(path, flags, Mode::empty()))?;
-    let short = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(act(&SocketAddrUnix::new(short)?))
+    proc::ensure_mounted(LONG)?;
+    Ok(act(&SocketAddrUnix::new(proc::path_of(file.as_fd()))?))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -192,12 +192,17 @@ fn told(bound: rustix::io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// What needs another way than an address.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LONG: &str = "a listener at so long a path";
+
 /// Binds it by way of the folder's descriptor. A name that is too long even so is first a [short one](Site::with_short).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
 
     use rustix::fs::{RenameFlags, renameat, renameat_with};
+    proc::ensure_mounted(LONG)?;
     match in_folder(site.folder, site.name.as_bytes()) {
         Ok(address) => return told(rustix::net::bind(socket, &address)),
         Err(Errno::NAMETOOLONG) => {}
@@ -219,8 +224,7 @@ fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
 /// The address of a name in a folder, by the folder's descriptor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn in_folder(folder: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<SocketAddrUnix> {
-    use std::os::fd::AsRawFd;
-    let mut path = format!("/proc/self/fd/{}/", folder.as_raw_fd()).into_bytes();
+    let mut path = format!("{}/", proc::path_of(folder)).into_bytes();
     path.extend_from_slice(name);
     SocketAddrUnix::new(path)
 }

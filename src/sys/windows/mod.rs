@@ -41,7 +41,7 @@ use std::os::windows::ffi::OsStrExt;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
 pub(crate) use event::{Event, pause};
-pub(crate) use name::{private, resolve};
+pub(crate) use name::{private, resolve, temporary_folder};
 pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
