@@ -63,6 +63,7 @@
 //! | bytes both ways, and peers that do not use this crate | [`Connection`] |
 //! | the process, user and group of the peer | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
+//! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
@@ -86,6 +87,7 @@
 //!
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
+//! - `shared-memory`: large values in memory that both sides see, `SealedBytes`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
@@ -121,6 +123,8 @@ mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
 mod process;
+#[cfg(feature = "shared-memory")]
+mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
 mod source;
@@ -157,6 +161,8 @@ pub use oneshot::{
 };
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
+#[cfg(feature = "shared-memory")]
+pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
@@ -184,6 +190,10 @@ pub mod platforms {}
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
 pub mod when_types_change {}
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/YOUR-OWN-WIRE.md")]
+pub mod your_own_wire {}
 
 /// Tests the programs in the README, where all its features are on.
 #[cfg(all(doctest, feature = "service", feature = "tokio"))]

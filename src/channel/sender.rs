@@ -223,6 +223,11 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
+    /// Lowers the limit of a payload to what the peer accepts.
+    pub(crate) fn lower_limit(&mut self, bytes: u64) {
+        self.outgoing.lower_limit(bytes);
+    }
+
     pub(super) fn atomic_write(mut self, bytes: usize) -> Self {
         self.outgoing.atomic_write(bytes);
         self

@@ -100,6 +100,10 @@ pub(crate) enum Obstacle {
         "the path has {len} bytes; this system allows {limit} for a listener; use a shorter one"
     )]
     PathTooLong { len: usize, limit: usize },
+    #[error(
+        "they have {len} bytes, and {limit} more may be taken from this message; raise `sealed_bytes_limit` if that is meant to be"
+    )]
+    SealedBytesTooLarge { len: u64, limit: usize },
     #[error("{len} handles are too many for one message; send at most {limit} with each")]
     TooManyHandles { len: usize, limit: usize },
     #[error(
@@ -161,7 +165,7 @@ impl Obstacle {
             Self::NoPrivateFolder { kind, .. } => *kind,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::ReaderLeft => ErrorKind::Disconnected,
-            Self::TooManyHandles { .. } => ErrorKind::TooLarge,
+            Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,

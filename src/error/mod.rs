@@ -589,6 +589,8 @@ pub enum Operation {
     Agree,
     /// Taking a handle that came with a message.
     TakeHandle,
+    /// Making sealed bytes.
+    SealBytes,
     /// Calling a service.
     Call,
 }
@@ -602,6 +604,7 @@ impl Operation {
             | Self::Deallocate
             | Self::CreateCancelToken
             | Self::Adopt
+            | Self::SealBytes
             | Self::TakeHandle => "",
             Self::OpenReader
             | Self::OpenWriter
@@ -643,6 +646,7 @@ impl fmt::Display for Operation {
             Self::AskPeer => "identify the peer of",
             Self::Agree => "perform the handshake with",
             Self::Call => "call the service at",
+            Self::SealBytes => "make sealed bytes",
             Self::TakeHandle => "use a handle that came with the message",
         })
     }

@@ -94,6 +94,10 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
+//! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
+//!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
+//!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
+//!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
 //!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
@@ -108,6 +112,8 @@ use std::time::Instant;
 
 use crate::error::Obstacle;
 
+#[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+mod no_shared_memory;
 mod retry;
 #[cfg(unix)]
 mod unix;
@@ -128,6 +134,11 @@ pub(crate) use windows::{
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
+
+#[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) use no_shared_memory::Sealed;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+pub(crate) use unix::Sealed;
 
 #[cfg(unix)]
 pub(crate) use unix::{Socket, ensure_socket_of};

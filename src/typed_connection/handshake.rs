@@ -14,7 +14,7 @@ use crate::error::{Error, Operation};
 use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
-use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
@@ -303,11 +303,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         writer: WriteHalf<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
-        let mut outgoing = self.wire.clone();
-        outgoing.framing_mut().configure(&Limits::new().max_payload(theirs.max_payload));
+        let mut sender = writer.into_sender_with(self.wire.clone());
+        sender.lower_limit(theirs.max_payload);
         // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
-        Ok((writer.into_sender_with(outgoing), receiver))
+        Ok((sender, receiver))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {

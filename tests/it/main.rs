@@ -32,6 +32,8 @@ mod programs;
 #[cfg(target_os = "linux")]
 mod resets;
 mod roles;
+#[cfg(feature = "shared-memory")]
+mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
 mod shapes;

@@ -33,6 +33,8 @@ mod reader_mark;
 mod resource_errors;
 mod rights;
 mod server;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+mod shared_memory;
 mod signal;
 mod sleeps;
 mod socket;
@@ -49,6 +51,8 @@ pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+pub(crate) use shared_memory::Sealed;
 pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, ensure_socket_of};
 pub(crate) use wait::{Event, pause};
