@@ -62,6 +62,7 @@
 //! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] to agree on protocol and encoding before the first one |
 //! | bytes both ways, and peers that do not use this crate | [`Connection`] |
 //! | the process, user and group of the peer | [`Peer`] |
+//! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
@@ -166,7 +167,7 @@ pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
-pub use sys::{IfExists, Peer, User};
+pub use sys::{Access, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.

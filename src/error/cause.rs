@@ -120,6 +120,12 @@ pub(crate) enum Obstacle {
         "it has other names too, by hard links, and may be meant for something else; remove those or this one"
     )]
     OtherNames,
+    #[error("this user is no member of group {0}, and so cannot give it a name")]
+    NotInGroup(u32),
+    #[error("{0}; choose another `Access` on this system")]
+    OtherAccess(&'static str),
+    #[error("the security descriptor of `Access::Sddl` is not valid: {0}")]
+    BadAccess(String),
     #[error("`/proc` is not mounted here, and {0} needs it; mount it")]
     NoProc(&'static str),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
@@ -163,15 +169,19 @@ impl Obstacle {
             | Self::OtherNames
             | Self::UnsafeFolder { .. } => ErrorKind::NotTrusted,
             Self::NoPrivateFolder { kind, .. } => *kind,
+            Self::BadAccess(_) => ErrorKind::Io,
+            Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::ReaderLeft => ErrorKind::Disconnected,
             Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NoProc(_) | Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => {
-                ErrorKind::Unsupported
-            }
+            Self::NoProc(_)
+            | Self::OtherAccess(_)
+            | Self::NoRuntime
+            | Self::NotOverlapped
+            | Self::Unsupported => ErrorKind::Unsupported,
         }
     }
 }

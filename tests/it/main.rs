@@ -1,5 +1,6 @@
 //! What the crate promises, as its users see it.
 
+mod access;
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;

@@ -6,10 +6,9 @@ use std::os::fd::BorrowedFd;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::OwnedFd;
 
+use rustix::fs::Gid;
 use rustix::fs::{Mode, Stat};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::io::Errno;
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::file::look;
 use crate::error::Obstacle;
@@ -50,6 +49,19 @@ impl Identity {
             Ok(stat) => Ok(self.is(&stat)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Gives it to a group.
+    pub(super) fn set_group(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &OsStr,
+        gid: u32,
+    ) -> io::Result<()> {
+        match self.keep.set_group(folder, name, Gid::from_raw(gid)) {
+            Err(Errno::PERM) => Err(Obstacle::NotInGroup(gid).into()),
+            done => Ok(done?),
         }
     }
 
@@ -102,6 +114,11 @@ impl Keep {
         true
     }
 
+    fn set_group(&self, _: BorrowedFd<'_>, _: &OsStr, gid: Gid) -> rustix::io::Result<()> {
+        use rustix::fs::{AtFlags, chownat};
+        retry_on_intr(|| chownat(&self.0, "", None, Some(gid), AtFlags::EMPTY_PATH))
+    }
+
     fn set_mode(&self, folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
         use rustix::fs::{AtFlags, chmodat, fstat};
         use std::os::fd::AsFd;
@@ -136,6 +153,12 @@ impl Keep {
 
     fn is(&self, stat: &Stat) -> bool {
         self.birth == birth(stat)
+    }
+
+    fn set_group(&self, folder: BorrowedFd<'_>, name: &OsStr, gid: Gid) -> rustix::io::Result<()> {
+        use rustix::fs::{AtFlags, chownat};
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        retry_on_intr(|| chownat(folder, name, None, Some(gid), flags))
     }
 
     fn set_mode(&self, folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {

@@ -19,7 +19,7 @@ use super::lock::{Left, Lock, SPARE};
 use super::name::{temporary_folder, user_folder};
 use super::trust;
 use crate::error::{ErrorKind, Obstacle};
-use crate::sys::{IfExists, Settings};
+use crate::sys::{Access, IfExists, Settings, obstacle};
 
 /// A name that is owned. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
@@ -81,6 +81,7 @@ impl OwnedName {
         settings: &Settings,
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(Self, T)> {
+        ensure_possible(settings)?;
         let (parent, name) = split(path)?;
         if user_folder().is_ok_and(|folder| folder == parent) {
             make_private(parent)?;
@@ -111,6 +112,7 @@ impl OwnedName {
         settings: &Settings,
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
+        ensure_possible(settings)?;
         let path = temporary_folder()?;
         let above = open_folder(&path)?;
         if !settings.any_folder {
@@ -266,29 +268,93 @@ impl Site<'_> {
         clear(self.folder, self.name)
     }
 
-    /// Lets `make` put a file under a short name, and move it to the name, which must be free.
+    /// Lets `make` put a file under another name, and moves it to this one, which must be free: nobody finds the file
+    /// before it is complete.
     ///
-    /// The short name is made of the number of the lock file, so that no other owner uses it, and the next one finds what
-    /// this one leaves there when it is killed meanwhile.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn with_short<T>(
-        &self,
-        make: impl FnOnce(&OsStr) -> io::Result<T>,
-    ) -> io::Result<T> {
+    /// The other name is the spare one, or one that is short and made of the number of the lock file. No other owner uses
+    /// it, and the next one finds what this one leaves there when it is killed meanwhile.
+    pub(super) fn staged<T>(&self, make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<T> {
+        // Without a lock there is a folder of its own, into which no other process looks.
+        let Some(lock) = self.lock else { return make(self.name) };
         if !is_free(self.folder, self.name)? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        // Without a lock there is a folder of its own, whose names are short.
-        let Some(lock) = self.lock else { return Err(Errno::NAMETOOLONG.into()) };
-        let short = short(lock)?;
         lock.tell(Left::OwnAndSpare)?;
-        let made = make(&short);
-        if made.is_err() {
-            clear_own(self.folder, &short, ensure_socket)?;
+        let mut made = Err(Obstacle::AlreadyExists.into());
+        for name in [spare(self.name), short(lock)?] {
+            clear_own(self.folder, &name, ours)?;
+            if !is_free(self.folder, &name)? {
+                continue;
+            }
+            made = make(&name).and_then(|made| {
+                move_to_free(self.folder, &name, self.name)?;
+                Ok(made)
+            });
+            if made.is_ok() {
+                break;
+            }
+            clear_own(self.folder, &name, ours)?;
+            if !made.as_ref().err().is_some_and(is_too_long) {
+                break;
+            }
         }
         // If this fails, the next owner looks for a spare in vain.
         let _ = lock.tell(Left::Own);
         made
+    }
+}
+
+/// Moves a file to a name that was free just now.
+fn move_to_free(folder: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::fs::{RenameFlags, renameat_with};
+        let free = RenameFlags::NOREPLACE;
+        match retry_on_intr(|| renameat_with(folder, from, folder, to, free)) {
+            // Not every file system can do that.
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            moved => return Ok(moved?),
+        }
+    }
+    // The lock of the name is held: only a program that knows of no locks is in the way.
+    Ok(retry_on_intr(|| renameat(folder, from, folder, to))?)
+}
+
+/// Whether a name was too long for an address of a socket.
+pub(super) fn is_too_long(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NAMETOOLONG)
+        || matches!(obstacle(error), Some(Obstacle::PathTooLong { .. }))
+}
+
+/// Refuses what no owner puts under a spare name.
+fn ours(stat: &Stat) -> Result<(), Obstacle> {
+    ensure_fifo(stat).or_else(|_| ensure_socket(stat))
+}
+
+/// Sets the rights to a new file, whatever the umask. Its group comes first, which never lets in more users.
+pub(super) fn set_rights(
+    identity: &Identity,
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    settings: &Settings,
+) -> io::Result<()> {
+    if let Access::Group(gid) = settings.access {
+        if identity.stat().st_gid != gid {
+            identity.set_group(folder, name, gid)?;
+        }
+    }
+    let mode = mode(settings);
+    if Mode::from_raw_mode(identity.stat().st_mode) != mode {
+        identity.set_mode(folder, name, mode)?;
+    }
+    Ok(())
+}
+
+/// Refuses settings of another system.
+fn ensure_possible(settings: &Settings) -> Result<(), Obstacle> {
+    match settings.access {
+        Access::Sddl(_) => Err(Obstacle::OtherAccess("`Access::Sddl` is of Windows")),
+        _ => Ok(()),
     }
 }
 
@@ -332,8 +398,8 @@ fn supersede(
 
 /// Removes the replacement that a killed owner had made under the spare name, or under the short one.
 fn sweep(site: Site<'_>) -> io::Result<()> {
-    clear_own(site.folder, &spare(site.name), ensure_fifo)?;
-    site.lock.map_or(Ok(()), |lock| clear_own(site.folder, &short(lock)?, ensure_socket))
+    clear_own(site.folder, &spare(site.name), ours)?;
+    site.lock.map_or(Ok(()), |lock| clear_own(site.folder, &short(lock)?, ours))
 }
 
 /// Removes a file of this user, if there is one of the expected type.
@@ -408,7 +474,7 @@ const TEMPORARY: &str = "typed-pipe-";
 /// The permission bits of a name.
 pub(super) fn mode(settings: &Settings) -> Mode {
     #[allow(clippy::useless_conversion, reason = "the type of a mode differs by system")]
-    Mode::from_raw_mode(settings.mode.try_into().unwrap_or(0o600))
+    Mode::from_raw_mode(settings.mode().try_into().unwrap_or(0o600))
 }
 
 fn split(path: &Path) -> io::Result<(&Path, OsString)> {

@@ -1,18 +1,18 @@
 //! A name at which clients connect: a socket that listens.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
-use rustix::fs::Mode;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::listen;
 
 use super::file::{ensure_socket, look};
 use super::half::halves;
 use super::identity::Identity;
-use super::owned_name::{Occupied, OwnedName, Site, mode};
+use super::owned_name::{Occupied, OwnedName, Site, clear, is_too_long, mode, set_rights};
 use super::raw::Raw;
 use super::resource_errors;
 use super::socket::{self, ask_for_buffer, bind, is_listened_to};
@@ -86,42 +86,48 @@ impl AsFd for Server {
     }
 }
 
-/// Makes the socket, names it, and listens.
+/// Makes the socket, listens, and names it.
 fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> {
-    let mode = mode(settings);
-    let socket = match bound(site, mode) {
+    let put = |name: &OsStr| put(site, name, settings);
+    // A client that may connect finds no name before it has all its rights.
+    let put = || match settings.lets_others_in() {
+        true => site.staged(put),
+        false => match put(site.name) {
+            Err(error) if is_too_long(&error) => site.staged(put),
+            done => done,
+        },
+    };
+    let (socket, identity) = match put() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             ensure_stale(site, settings)?;
             site.clear()?;
-            bound(site, mode)?
+            put()?
         }
-        bound => bound?,
+        done => done?,
     };
-    // No client can connect before it listens, whatever the mode is until then.
+    Ok(Occupied { identity, what: socket, found: false })
+}
+
+/// Puts a new socket that listens under a name, which must be free.
+fn put(site: Site<'_>, name: &OsStr, settings: &Settings) -> io::Result<(OwnedFd, Identity)> {
+    let socket = socket::stream()?;
+    // Linux gives the name the mode of the socket, less the umask. It may well fail elsewhere.
+    let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode(settings)));
+    bind(&socket, site, name)?;
+    // No client can connect before it listens.
     let begin = || {
-        let identity = Identity::of(site.folder, site.name, ensure_socket)?;
-        if Mode::from_raw_mode(identity.stat().st_mode) != mode {
-            identity.set_mode(site.folder, site.name, mode)?;
-        }
+        let identity = Identity::of(site.folder, name, ensure_socket)?;
+        set_rights(&identity, site.folder, name, settings)?;
         listen(&socket, settings.backlog.into())?;
         Ok(identity)
     };
     match begin() {
-        Ok(identity) => Ok(Occupied { identity, what: socket, found: false }),
+        Ok(identity) => Ok((socket, identity)),
         Err(error) => {
-            let _ = site.clear();
+            let _ = clear(site.folder, name);
             Err(error)
         }
     }
-}
-
-/// A new socket with the name, which must be free.
-fn bound(site: Site<'_>, mode: Mode) -> io::Result<OwnedFd> {
-    let socket = socket::stream()?;
-    // Linux gives the name the mode of the socket, less the umask. It may well fail elsewhere.
-    let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode));
-    bind(&socket, site)?;
-    Ok(socket)
 }
 
 /// Refuses to replace a file that the settings protect, or a socket at which a process listens.
@@ -152,6 +158,8 @@ mod tests {
     use std::fs::read_dir;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixListener;
+
+    use rustix::fs::Mode;
 
     use super::super::lock::{Left, Lock};
     use super::*;

@@ -1,5 +1,6 @@
 //! Unix domain sockets: making, binding, connecting.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -173,15 +174,14 @@ fn with_long_address<T>(path: &Path, _: impl FnOnce(&SocketAddrUnix) -> T) -> io
     Err(too_long(path).into())
 }
 
-/// Binds a socket to a name, which must be free. After a failure the socket may be bound to nothing, or to a name that is
-/// gone: take another one.
-pub(super) fn bind(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
-    let bound = match SocketAddrUnix::new(site.path) {
-        Ok(address) => rustix::net::bind(socket, &address),
-        Err(Errno::NAMETOOLONG) => return bind_long(socket, site),
-        Err(error) => Err(error),
+/// Binds a socket to a name at a site, which must be free.
+pub(super) fn bind(socket: &OwnedFd, site: Site<'_>, name: &OsStr) -> io::Result<()> {
+    let path = site.path.with_file_name(name);
+    let address = match SocketAddrUnix::new(&path) {
+        Err(Errno::NAMETOOLONG) => long_address(site.folder, name, &path)?,
+        address => address?,
     };
-    told(bound)
+    told(rustix::net::bind(socket, &address))
 }
 
 /// The result of a bind, with the error of a name that is not free.
@@ -196,42 +196,16 @@ fn told(bound: rustix::io::Result<()>) -> io::Result<()> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const LONG: &str = "a listener at so long a path";
 
-/// Binds it by way of the folder's descriptor. A name that is too long even so is first a [short one](Site::with_short).
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
-    use std::os::unix::ffi::OsStrExt;
-
-    use rustix::fs::{RenameFlags, renameat, renameat_with};
-    proc::ensure_mounted(LONG)?;
-    match in_folder(site.folder, site.name.as_bytes()) {
-        Ok(address) => return told(rustix::net::bind(socket, &address)),
-        Err(Errno::NAMETOOLONG) => {}
-        Err(error) => return Err(error.into()),
-    }
-    site.with_short(|short| {
-        told(rustix::net::bind(socket, &in_folder(site.folder, short.as_bytes())?))?;
-        let free = RenameFlags::NOREPLACE;
-        match retry_on_intr(|| renameat_with(site.folder, short, site.folder, site.name, free)) {
-            // Not every file system can do that. The name was free, and its lock is held.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                Ok(retry_on_intr(|| renameat(site.folder, short, site.folder, site.name))?)
-            }
-            renamed => Ok(renamed?),
-        }
-    })
-}
-
 /// The address of a name in a folder, by the folder's descriptor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn in_folder(folder: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<SocketAddrUnix> {
-    let mut path = format!("{}/", proc::path_of(folder)).into_bytes();
-    path.extend_from_slice(name);
-    SocketAddrUnix::new(path)
+fn long_address(folder: BorrowedFd<'_>, name: &OsStr, _: &Path) -> io::Result<SocketAddrUnix> {
+    proc::ensure_mounted(LONG)?;
+    Ok(SocketAddrUnix::new(Path::new(&proc::path_of(folder)).join(name))?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn bind_long(_: &OwnedFd, site: Site<'_>) -> io::Result<()> {
-    Err(too_long(site.path).into())
+fn long_address(_: BorrowedFd<'_>, _: &OsStr, path: &Path) -> io::Result<SocketAddrUnix> {
+    Err(too_long(path).into())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
