@@ -66,6 +66,7 @@
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
+//! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
@@ -88,6 +89,7 @@
 //!
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
+//! - `session`: protocols as types.
 //! - `shared-memory`: large values in memory that both sides see, `SealedBytes`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
@@ -128,6 +130,8 @@ mod process;
 mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+pub mod session;
 mod source;
 pub mod state;
 mod sys;
@@ -139,6 +143,7 @@ mod tokio;
 mod toy;
 mod typed_connection;
 mod wait;
+mod whole_streams;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
@@ -147,6 +152,8 @@ pub use channel::{
     Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, same_encoding,
 };
+#[doc(hidden)] // The docs of `Connection::over` list what implements it.
+pub use connection::Transport;
 pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
@@ -167,12 +174,13 @@ pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
-pub use sys::{Access, IfExists, Peer, User};
+pub use sys::{Access, Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
 pub use typed_connection::{Inbound, Outbound};
 pub use wait::CancelToken;
+pub use whole_streams::EndLoan;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]
@@ -187,6 +195,10 @@ pub mod migrating {}
 #[cfg(doc)]
 #[doc = include_str!("../docs/PLATFORMS.md")]
 pub mod platforms {}
+
+#[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
+#[doc = include_str!("../docs/PROTOCOLS-AS-TYPES.md")]
+pub mod protocols_as_types {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]

@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "session",
             "service",
             "typed_connection",
             "channel",
@@ -42,10 +43,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
+    ("session", &["typed_connection", "connection", "state", "wire", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("owner_channels", &["channel", "pipe", "end", "state", "error"]),
     ("text", &["channel", "end", "state", "wire"]),
+    ("whole_streams", &["end", "state", "wait", "sys", "error"]),
     (
         "typed_connection",
         &[

@@ -11,7 +11,7 @@ use super::message::{Receivable, Sendable};
 use super::receiver::TypedReceiver;
 use super::sender::TypedSender;
 use crate::connection::{ReadHalf, WriteHalf};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::{Mode, complete, complete_by, woken_at};
 use crate::sys::WaitLimit;
@@ -217,8 +217,11 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// Stages a value, whose handles go with the next byte that is written. Bytes staged before must be written
     /// already.
     fn stage_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        let passed = handles.drain()?;
         let (end, outgoing) = self.parts();
+        if !handles.is_empty() && !end.raw().carries_handles() {
+            return Err(end.failed(Operation::Send, Obstacle::NoHandlesHere.into()));
+        }
+        let passed = handles.drain()?;
         // Drops the handles of a value whose `Serialize` panicked.
         drop(end.raw_mut().take_back());
         let count = u8::try_from(passed.len()).unwrap_or(u8::MAX);

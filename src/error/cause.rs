@@ -8,6 +8,7 @@ use super::{CodecError, ErrorKind, FrameError, Operation};
 
 /// A difference that the handshake of a connection found.
 #[derive(Clone, Debug, thiserror::Error)]
+#[cfg_attr(not(feature = "session"), allow(dead_code, reason = "some are of sessions"))]
 pub(crate) enum Disagreement {
     #[error(
         "{what} differs: `{}` here, `{}` there; set the same on both sides",
@@ -20,6 +21,8 @@ pub(crate) enum Disagreement {
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
+    #[error("the two sides follow different protocols: {0}")]
+    Plans(String),
     #[error(
         "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
@@ -62,6 +65,8 @@ pub(crate) enum Obstacle {
     HandlesLost(&'static str),
     #[error("its name was removed, so no process can open it any more; make the pipe again")]
     NameGone,
+    #[error("the link to the other side is lost: {0}")]
+    LinkLost(String),
     #[error("no process listens at it; start the server first, or let `connect` wait for it")]
     NoListener,
     #[error("no tokio runtime runs here; call it from a task, or within `Runtime::enter`")]
@@ -140,6 +145,10 @@ pub(crate) enum Obstacle {
     WrongDirection(&'static str),
     #[error("the cancel token was cancelled")]
     Cancelled,
+    #[error("handles do not go over a carrier; send the bytes themselves")]
+    NoHandlesHere,
+    #[error("what carries the connection does not identify the other side")]
+    UnknownPeer,
     #[error("this system does not support it")]
     Unsupported,
 }
@@ -172,15 +181,17 @@ impl Obstacle {
             Self::BadAccess(_) => ErrorKind::Io,
             Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
-            Self::ReaderLeft => ErrorKind::Disconnected,
+            Self::LinkLost(_) | Self::ReaderLeft => ErrorKind::Disconnected,
             Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NoProc(_)
+            Self::NoHandlesHere
+            | Self::NoProc(_)
             | Self::OtherAccess(_)
             | Self::NoRuntime
             | Self::NotOverlapped
+            | Self::UnknownPeer
             | Self::Unsupported => ErrorKind::Unsupported,
         }
     }
@@ -231,8 +242,13 @@ pub(crate) enum NameError {
 
 /// The reason inside an [`Error`].
 #[derive(Debug, thiserror::Error)]
-#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "some are of services"))]
+#[cfg_attr(
+    not(all(feature = "service", feature = "session")),
+    allow(dead_code, reason = "some are of services, and some of sessions")
+)]
 pub(crate) enum Cause {
+    #[error("the other side left the session before its end, where it was to {0}")]
+    Abandoned(String),
     #[error("the message does not decode; both sides must use the same type and codec")]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
@@ -253,6 +269,10 @@ pub(crate) enum Cause {
     NeverTaken,
     #[error("its handler panicked: {0}")]
     HandlerPanicked(String),
+    #[error("the other side panicked, where it was to {0}")]
+    PeerPanicked(String),
+    #[error("the other side does not keep to the protocol: {0} came")]
+    Stray(String),
     #[error(
         "the connection to the service was lost before the answer; the request may have been handled"
     )]
@@ -286,14 +306,16 @@ impl Cause {
 
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
+            Self::Abandoned(_) => ErrorKind::Abandoned,
             Self::Decode(_) => ErrorKind::Decode,
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Disagreement(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,
-            Self::Garbled => ErrorKind::Corrupt,
+            Self::Garbled | Self::Stray(_) => ErrorKind::Corrupt,
             Self::HandlerPanicked(_) => ErrorKind::HandlerPanicked,
+            Self::PeerPanicked(_) => ErrorKind::PeerPanicked,
             Self::Unanswered => ErrorKind::Disconnected,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {

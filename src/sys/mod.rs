@@ -65,6 +65,9 @@
 //!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
 //!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
 //!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
+//!   - `over(impl Carrier) -> io::Result<(Raw, Raw)>`, `over_tcp(TcpStream) -> io::Result<(Raw, Raw)>`: both halves of a
+//!     connection over something else. Its handle is an event of this process, except where a TCP stream has one.
+//!   - `carries_handles(&self) -> bool`: whether handles may go beside its bytes.
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
@@ -112,6 +115,7 @@ use std::time::Instant;
 
 use crate::error::Obstacle;
 
+mod carrier;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
 mod retry;
@@ -122,19 +126,20 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, private, resolve,
-    sleeps, temporary_folder,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
+    pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, pause, private, resolve,
-    sleeps, temporary_folder,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
+    pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
 
+pub use carrier::Carrier;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 pub(crate) use no_shared_memory::Sealed;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
@@ -237,7 +242,7 @@ pub struct Peer {
     pub(crate) same_user: bool,
 }
 
-/// A user of this machine.
+/// A user of this machine, or what a carrier knows of another one.
 ///
 /// ```
 /// use typed_pipe::{Connection, User};
@@ -266,9 +271,28 @@ pub enum User {
         /// The security identifier, as `S-1-5-…`.
         String,
     ),
+    /// No user of this machine: the other side of a [`Carrier`](crate::Carrier).
+    Remote(
+        /// The name by which the carrier knows it, such as an address or the key of a machine.
+        String,
+    ),
 }
 
 impl Peer {
+    /// The other side of a [`Carrier`](crate::Carrier), by a name that the carrier vouches for, such as the key of a
+    /// machine. It has no process, and is never the same user.
+    ///
+    /// ```
+    /// use typed_pipe::{Peer, User};
+    ///
+    /// let peer = Peer::remote("key 5f0c…");
+    /// assert!(matches!(peer.user(), User::Remote(name) if name.starts_with("key")));
+    /// assert!(!peer.is_same_user());
+    /// ```
+    pub fn remote(name: impl Into<String>) -> Self {
+        Self { pid: None, user: User::Remote(name.into()), same_user: false }
+    }
+
     /// The process ID, if the system reports it. Use it for logs alone.
     ///
     /// On Linux it is `None` for a process that this one cannot see, such as one outside of its container; its user is
@@ -328,7 +352,7 @@ impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id { uid, .. } => uid.fmt(f),
-            Self::Sid(sid) => sid.fmt(f),
+            Self::Sid(name) | Self::Remote(name) => name.fmt(f),
         }
     }
 }

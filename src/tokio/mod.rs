@@ -3,6 +3,7 @@
 
 #[cfg(feature = "service")]
 mod call;
+mod carrier;
 #[cfg(feature = "service")]
 mod client;
 mod connection;
@@ -13,6 +14,8 @@ mod runtime;
 mod sender;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod session;
 mod typed_connection;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.

@@ -10,7 +10,7 @@ use super::handshake_parts::{Parts, Tag};
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Obstacle, Operation};
 use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
@@ -76,7 +76,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
     Time(Duration),
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     WaitLimit(WaitLimit),
 }
 
@@ -85,7 +85,7 @@ impl TimeLimit {
     pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
-            #[cfg(feature = "service")]
+            #[cfg(any(feature = "service", feature = "session"))]
             Self::WaitLimit(until) => until,
         }
     }
@@ -248,7 +248,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
         if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
@@ -276,6 +276,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             }
         };
         let (state, reader, writer) = done;
+        if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
+            return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
+        }
         self.conclude(&state, reader, writer)
     }
 
@@ -285,7 +288,15 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Handshake { wire, sending, receiving, parts, time_limit, child, mode: PhantomData }
     }
 
-    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[cfg(feature = "session")]
+    /// Replaces the codec.
+    pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
+        let Self { wire, sending, receiving, parts, time_limit, child, mode } = self;
+        let wire = wire.with_codec(codec);
+        Handshake { wire, sending, receiving, parts, time_limit, child, mode }
+    }
+
+    #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }

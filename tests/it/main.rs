@@ -4,6 +4,7 @@ mod access;
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carriers;
 mod channels;
 mod children;
 mod connection;
@@ -37,6 +38,8 @@ mod roles;
 mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod sessions;
 mod shapes;
 #[cfg(unix)]
 mod signals;
@@ -50,9 +53,13 @@ mod tasks_both_ways;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_calls;
 #[cfg(feature = "tokio")]
+mod tasks_carriers;
+#[cfg(feature = "tokio")]
 mod tasks_handles;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_service;
+#[cfg(all(feature = "session", feature = "tokio"))]
+mod tasks_sessions;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
 #[cfg(unix)]
@@ -61,3 +68,4 @@ mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;
+mod whole_streams;

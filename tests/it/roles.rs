@@ -85,6 +85,8 @@ pub(crate) fn play(role: &str, name: &Path) {
         "give-frames" | "take-frames" | "give-what-is-not-sealed" | "change-what-is-sealed" => {
             crate::sealed_bytes::linux::play(role, name);
         }
+        #[cfg(feature = "session")]
+        role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]
         _ => unix::play(role, name),
         #[cfg(not(unix))]

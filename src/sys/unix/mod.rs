@@ -55,7 +55,7 @@ pub(crate) use server::Server;
 pub(crate) use shared_memory::Sealed;
 pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, ensure_socket_of};
-pub(crate) use wait::{Event, pause};
+pub(crate) use wait::{Event, ensure_not_cancelled, pause};
 
 /// `PIPE_BUF`: what one write puts into a FIFO whole, or not at all.
 pub(crate) const ATOMIC_WRITE: usize =

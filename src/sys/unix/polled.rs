@@ -33,9 +33,10 @@ pub(crate) struct Polled {
 
 impl Polled {
     pub(crate) fn new(raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
-        match register(&raw, way, &runtime) {
+        let registered =
+            if raw.is_over_carrier() { Ok(None) } else { register(&raw, way, &runtime).map(Some) };
+        match registered {
             Ok(registration) => {
-                let registration = Some(registration);
                 Ok(Self { registration, fresh: true, raw, way, runtime, look: None })
             }
             Err(error) => Err((raw, error)),
@@ -59,6 +60,9 @@ impl Polled {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(half) = self.raw.carrier_reader() {
+            return half.poll_read(cx, buf);
+        }
         if self.raw.is_ahead() {
             return Poll::Ready(self.raw.read(buf, Wait::NOW));
         }
@@ -67,6 +71,9 @@ impl Polled {
 
     /// Keeps incoming bytes, up to a limit, for later reads, until that fails.
     pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(half) = self.raw.carrier_reader() {
+            return half.poll_take_in_as_task(limit, cx);
+        }
         loop {
             match ready!(self.poll_patiently(cx, |raw| raw.take_in(limit))) {
                 // Nothing more will come.
@@ -82,6 +89,9 @@ impl Polled {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(half) = self.raw.carrier_writer() {
+            return half.poll_write(cx, bytes);
+        }
         self.poll_patiently(cx, |raw| raw.write(bytes, Wait::NOW))
     }
 
@@ -98,7 +108,10 @@ impl Polled {
     }
 
     /// The other side reads the end, once it has read what was written.
-    pub(crate) fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(half) = self.raw.carrier_writer() {
+            return half.poll_finish(cx);
+        }
         Poll::Ready(self.raw.finish(Wait::NOW))
     }
 

@@ -27,6 +27,7 @@ mod resource_errors;
 mod security;
 mod server;
 mod stream;
+mod tcp;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "tokio")]
@@ -40,7 +41,7 @@ use std::io;
 use std::os::windows::ffi::OsStrExt;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
-pub(crate) use event::{Event, pause};
+pub(crate) use event::{Event, ensure_not_cancelled, pause};
 pub(crate) use name::{private, resolve, temporary_folder};
 pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
