@@ -124,7 +124,7 @@ fn whole(io: Raw) -> Handle {
 
 /// The handle of both halves.
 fn both(connection: Connection) -> Handle {
-    let (reader, writer) = connection.split();
+    let (reader, writer) = connection.into_halves();
     let handle = reader.into_io().into_both(writer.into_io());
     handle.unwrap_or_else(|| unreachable!("the halves of a connection belong together"))
 }

@@ -243,7 +243,7 @@ impl Connection {
 
 impl Connection {
     pub(crate) fn into_mode<M: Mode>(self) -> Result<Connection<M>, TransitionError<Self>> {
-        let (reader, writer) = self.split();
+        let (reader, writer) = self.into_halves();
         let back =
             |reader, writer, error| Err(TransitionError::new(Self { reader, writer }, error));
         let reader = match reader.into_mode::<M>() {
@@ -449,6 +449,12 @@ impl<M: Mode> Connection<M> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn split(self) -> (ReadHalf<M>, WriteHalf<M>) {
+        self.writer.raw().set_apart(true);
+        self.into_halves()
+    }
+
+    /// The halves, which are to be dropped together.
+    pub(crate) fn into_halves(self) -> (ReadHalf<M>, WriteHalf<M>) {
         (self.reader, self.writer)
     }
 
@@ -475,6 +481,7 @@ impl<M: Mode> Connection<M> {
         writer: WriteHalf<M>,
     ) -> Result<Self, TransitionError<Halves<M>>> {
         if reader.raw().is_half_of(writer.raw()) {
+            writer.raw().set_apart(false);
             return Ok(Self { reader, writer });
         }
         let error = Error::new(Operation::Adopt, Obstacle::OtherHalf);

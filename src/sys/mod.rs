@@ -58,6 +58,8 @@
 //!     one. It waits for a server.
 //!   - `pair() -> io::Result<[(Raw, Raw); 2]>`: in the same way, the two sides of a connection without a name.
 //!   - `adopt_both(Handle) -> Result<(Raw, Raw), (Handle, io::Error)>`
+//!   - `set_apart(&self, bool)`, of a writing half: whether the halves have two owners. Until then, dropping both ends no
+//!     direction of a socket that others have as well.
 //!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
 //!     one connection
 //!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was

@@ -524,7 +524,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn split(self) -> (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>) {
+    pub fn split(mut self) -> (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>) {
+        self.sender.io_mut().raw().set_apart(true);
         (self.sender, self.receiver)
     }
 

@@ -15,6 +15,7 @@ mod half;
 mod identity;
 mod lending;
 mod lock;
+mod maker;
 mod name;
 mod node;
 mod owned_name;

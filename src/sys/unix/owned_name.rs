@@ -5,7 +5,6 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 
 use rustix::fs::{
@@ -16,6 +15,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::file::{ensure_fifo, ensure_socket, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
+use super::maker::Maker;
 use super::name::{temporary_folder, user_folder};
 use super::trust;
 use crate::error::{ErrorKind, Obstacle};
@@ -32,7 +32,7 @@ pub(super) struct OwnedName {
     /// The folder of its own.
     temporary: Option<PathBuf>,
     /// The process that may remove the name: not a forked child.
-    maker: u32,
+    maker: Maker,
     kept: bool,
 }
 
@@ -143,7 +143,7 @@ impl OwnedName {
     }
 
     fn new(folder: OwnedFd, name: OsString, identity: Identity, lock: Option<Lock>) -> Self {
-        let maker = process::id();
+        let maker = Maker::this();
         let folder = Arc::new(folder);
         Self { folder, name, identity, lock, temporary: None, maker, kept: false }
     }
@@ -166,7 +166,7 @@ impl OwnedName {
         &mut self,
         make: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<Identity>,
     ) -> io::Result<Option<Identity>> {
-        if self.maker != process::id() || !self.is_ours()? {
+        if !self.maker.is_this() || !self.is_ours()? {
             return Ok(None);
         }
         let new = supersede(self.folder.as_fd(), &self.name, self.lock.as_ref(), make)?;
@@ -182,7 +182,7 @@ impl OwnedName {
 
     /// Removes the name, if it is still ours and this is the process that made it.
     pub(super) fn remove(&mut self) -> io::Result<()> {
-        if self.kept || self.maker != process::id() {
+        if self.kept || !self.maker.is_this() {
             return Ok(());
         }
         if self.is_ours()? {
@@ -197,7 +197,7 @@ impl OwnedName {
 
     /// Leaves the name where it is, without an owner.
     pub(super) fn persist(mut self) {
-        if self.maker == process::id() {
+        if self.maker.is_this() {
             self.temporary = None;
             self.leave();
         }

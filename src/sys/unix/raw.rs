@@ -129,6 +129,13 @@ impl Raw {
     }
 
     /// Whether the two are the halves of one connection.
+    /// Whether the other half has another owner from now on, of a writing half. Until then, dropping both ends no direction.
+    pub(crate) fn set_apart(&self, apart: bool) {
+        if let RawKind::Sending(half) = &self.0 {
+            half.set_apart(apart);
+        }
+    }
+
     pub(crate) fn is_half_of(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (RawKind::Receiving(receiving), RawKind::Sending(sending))

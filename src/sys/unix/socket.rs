@@ -107,7 +107,16 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
 
 /// Connects, and waits until a process listens and has room for one more client.
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
-    let socket = try_until(wait, pause, || connect_now(path))?;
+    let socket = try_until(wait, pause, || {
+        let connected = connect_now(path);
+        if let Err(error) = &connected {
+            // No listener tells who it is. The name of a stranger is none to wait at.
+            if !any_owner && matches!(obstacle(error), Some(Obstacle::NoListener)) {
+                trust::user(retry_on_intr(|| stat(path))?.st_uid)?;
+            }
+        }
+        connected
+    })?;
     if !any_owner {
         trust::user(Credentials::of(socket.as_fd())?.uid)?;
     }

@@ -197,6 +197,10 @@ impl Raw {
         Ok((incoming.into(), outgoing.into()))
     }
 
+    /// Does nothing: the half that is dropped last ends no direction.
+    #[expect(clippy::unused_self, reason = "on Unix the halves share a state")]
+    pub(crate) fn set_apart(&self, _: bool) {}
+
     /// Both halves of a connection over a TCP stream. The system has no wait for a socket beside an event that threads
     /// and tasks share, so two threads of its own read and write.
     pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<(Self, Self)> {
