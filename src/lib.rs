@@ -78,7 +78,7 @@
 //! | coming from another library or program | [`migrating`] |
 //! | errors | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and how two owners of one name are prevented | [`PipePath`], [`IfExists`] |
-//! | pipes that were inherited, and the standard streams | [`Unnamed`] |
+//! | pipes that were inherited, the standard streams, systemd's sockets | [`Unnamed`], [`inherited_handles`] |
 //!
 //! Differences between systems stand under a heading of their own at each item. The examples in the
 //! repository are whole programs of two processes.
@@ -167,6 +167,7 @@ pub use oneshot::{
     receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,
     send_checked_timeout, send_timeout,
 };
+pub use os_handles::inherited_handles;
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "shared-memory")]

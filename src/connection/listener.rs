@@ -387,7 +387,7 @@ impl<M: Mode> Listener<M> {
         (&mut self.accepting, &self.server, &self.permits, self.token.as_ref())
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of some systems and modes"))]
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
@@ -784,7 +784,13 @@ impl ListenerOptions {
         Ok(self.listener(server, PipePath::given(&path)))
     }
 
-    fn listener(&self, server: Server, path: PipePath) -> Listener {
+    /// The settings of its name.
+    #[cfg_attr(windows, allow(dead_code, reason = "no listener is adopted there"))]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn listener(&self, server: Server, path: PipePath) -> Listener {
         Listener {
             server,
             accepting: (),

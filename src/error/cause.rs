@@ -125,6 +125,12 @@ pub(crate) enum Obstacle {
         "it has other names too, by hard links, and may be meant for something else; remove those or this one"
     )]
     OtherNames,
+    #[error(
+        "it is a symbolic link that {who} may have made; open what it leads to, or allow it with `trust_any_owner`"
+    )]
+    UntrustedLink { who: String },
+    #[error("the variable `{0}` of the environment is no number")]
+    BadVariable(&'static str),
     #[error("this user is no member of group {0}, and so cannot give it a name")]
     NotInGroup(u32),
     #[error("{0}; choose another `Access` on this system")]
@@ -176,9 +182,10 @@ impl Obstacle {
             | Self::OtherOwner { .. }
             | Self::OtherUser { .. }
             | Self::OtherNames
+            | Self::UntrustedLink { .. }
             | Self::UnsafeFolder { .. } => ErrorKind::NotTrusted,
             Self::NoPrivateFolder { kind, .. } => *kind,
-            Self::BadAccess(_) => ErrorKind::Io,
+            Self::BadAccess(_) | Self::BadVariable(_) => ErrorKind::Io,
             Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::LinkLost(_) | Self::ReaderLeft => ErrorKind::Disconnected,

@@ -83,6 +83,8 @@
 //! - `struct PolledServer`, with the feature `tokio`: wakes the task that waits for a client.
 //!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`.
+//! - `fn inherited() -> io::Result<Vec<(String, Handle)>>`: copies of the handles that a supervisor opened for this process,
+//!   with their names.
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn ensure_file(&Handle) -> io::Result<()>`: whether it is a file with
 //!   positions. On Unix alone, `fn ensure_socket_of(&Handle, Socket) -> io::Result<()>`: whether it is a socket of this
 //!   kind.
@@ -129,14 +131,14 @@ mod windows;
 #[cfg(unix)]
 pub(crate) use unix::{
     ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
-    pause, private, resolve, sleeps, temporary_folder,
+    inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
     ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
-    pause, private, resolve, sleeps, temporary_folder,
+    inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};

@@ -15,7 +15,10 @@ mod faults;
 mod foreign;
 mod handles;
 mod hostile;
+mod inherited;
 mod lifecycle;
+#[cfg(unix)]
+mod links;
 #[cfg(target_os = "linux")]
 mod moved;
 mod multi_writer;

@@ -165,6 +165,8 @@ mod unix {
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
             "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
             role if role.starts_with("access ") => crate::access::play(role, name),
+            role if role.starts_with("inherited ") => crate::inherited::play(role, name),
+            role if role.starts_with("links ") => crate::links::play(role, name),
             role if role.starts_with("trust ") => crate::trust::play(role, name),
             role if role.starts_with("names ") => crate::names::play(role, name),
             role if role.starts_with("neighbours ") => crate::neighbours::roles::play(role, name),

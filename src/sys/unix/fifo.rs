@@ -3,15 +3,18 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
 #[cfg(not(target_vendor = "apple"))]
 use rustix::fs::FileType;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat};
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, stat, statat,
+};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
 use super::file::{ensure_fifo, look};
+use super::links::{Target, follow};
 use super::wait::ready;
 use super::{reader_mark, trust};
 use crate::error::Obstacle;
@@ -80,6 +83,35 @@ pub(super) fn open(
         trust::fifo(&stat, || folder_of(folder, name))?;
     }
     Ok(Opened { fd, before })
+}
+
+/// Opens the FIFO to which a client's path leads, and returns its name where it has one. Links are followed.
+pub(super) fn open_at(
+    path: &Path,
+    way: Way,
+    any_owner: bool,
+) -> io::Result<(Opened, Option<PathBuf>)> {
+    let link = match follow(path, way, any_owner)? {
+        Target::Name(name) => {
+            return Ok((open(CWD, name.as_os_str(), way, any_owner)?, Some(name)));
+        }
+        Target::Open(link) => link,
+    };
+    let before = retry_on_intr(|| stat(&link))?;
+    ensure_fifo(&before)?;
+    if !any_owner {
+        trust::user(before.st_uid)?;
+    }
+    let fd = match retry_on_intr(|| rustix::fs::open(&link, access(way) | UNHELD, Mode::empty())) {
+        Err(Errno::NXIO) => return Err(Obstacle::NoReader.into()),
+        fd => fd?,
+    };
+    // The link may lead to another file by now.
+    let after = fstat(&fd)?;
+    if (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino) {
+        return Err(Obstacle::Replaced.into());
+    }
+    Ok((Opened { fd, before }, None))
 }
 
 /// The status of the folder in which a path, from this folder on, has its last part.

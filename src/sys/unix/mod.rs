@@ -13,7 +13,9 @@ mod fifo_end;
 mod file;
 mod half;
 mod identity;
+mod inherited;
 mod lending;
+mod links;
 mod lock;
 mod maker;
 mod name;
@@ -45,6 +47,7 @@ mod wait;
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
+pub(crate) use inherited::inherited;
 pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]

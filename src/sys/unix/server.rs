@@ -9,14 +9,15 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::listen;
 
+use super::description::without_waiting;
 use super::file::{ensure_socket, look};
 use super::half::halves;
 use super::identity::Identity;
 use super::owned_name::{Occupied, OwnedName, Site, clear, is_too_long, mode, set_rights};
 use super::raw::Raw;
-use super::resource_errors;
-use super::socket::{self, ask_for_buffer, bind, is_listened_to};
+use super::socket::{self, Socket, ask_for_buffer, bind, ensure_socket_of, is_listened_to};
 use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_done};
+use super::{resource_errors, rights};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
 
@@ -24,7 +25,8 @@ use crate::sys::{Settings, Wait};
 #[derive(Debug)]
 pub struct Server {
     // In this order: the name goes first, while the socket still listens.
-    owned_name: OwnedName,
+    /// `None` if the socket came from elsewhere: then the name belongs to whoever made it.
+    owned_name: Option<OwnedName>,
     socket: OwnedFd,
     buffer_size: Option<usize>,
 }
@@ -33,14 +35,33 @@ impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
             .map_err(resource_errors::told)?;
-        Ok(Self { owned_name, socket, buffer_size: settings.buffer_size })
+        Ok(Self::new(owned_name, socket, settings))
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
         let (path, owned_name, socket) =
             OwnedName::temporary(settings, |site| occupy(site, settings))
                 .map_err(resource_errors::told)?;
-        Ok((path, Self { owned_name, socket, buffer_size: settings.buffer_size }))
+        Ok((path, Self::new(owned_name, socket, settings)))
+    }
+
+    fn new(owned_name: OwnedName, socket: OwnedFd, settings: &Settings) -> Self {
+        Self { owned_name: Some(owned_name), socket, buffer_size: settings.buffer_size }
+    }
+
+    /// Takes a socket that listens already, and returns its path. Other processes may accept from it as well.
+    pub(crate) fn adopt(
+        socket: OwnedFd,
+        settings: &Settings,
+    ) -> Result<(PathBuf, Self), (OwnedFd, io::Error)> {
+        let wanted = Socket { internet: false, stream: true, listens: true };
+        match ensure_socket_of(&socket, wanted).and_then(|()| socket::path_of(&socket)) {
+            Ok(path) => {
+                let buffer_size = settings.buffer_size;
+                Ok((path, Self { owned_name: None, socket, buffer_size }))
+            }
+            Err(error) => Err((socket, error)),
+        }
     }
 
     /// While there is no client, it looks now and then whether any can come.
@@ -49,7 +70,9 @@ impl Server {
             let (once, is_all) = part_of(wait, LOOK_AT_NAME);
             match self.accept_once(once) {
                 Err(error) if is_timeout(&error) => {
-                    self.owned_name.ensure_ours()?;
+                    if let Some(owned_name) = &self.owned_name {
+                        owned_name.ensure_ours()?;
+                    }
                     if is_all {
                         return Err(error);
                     }
@@ -64,19 +87,28 @@ impl Server {
     }
 
     fn accept_once(&self, wait: Wait<'_>) -> io::Result<OwnedFd> {
-        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
+        let accept = |fd: BorrowedFd<'_>| match accept(fd) {
             // This client has left; there may be others.
             Err(Errno::CONNABORTED) => Err(Errno::INTR),
             accepted => accepted,
+        };
+        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match self.owned_name {
+            Some(_) => accept(fd),
+            None => {
+                let client = without_waiting(fd, PollFlags::IN, accept)?;
+                // What the listener of others lets in is not known.
+                rights::refuse(client.as_fd());
+                Ok(client)
+            }
         })
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {
-        self.owned_name.remove()
+        self.owned_name.as_mut().map_or(Ok(()), OwnedName::remove)
     }
 
     pub(crate) fn is_unlinked(&self) -> bool {
-        self.owned_name.is_unlinked()
+        self.owned_name.as_ref().is_some_and(OwnedName::is_unlinked)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
 use rustix::fs::{FileType, fstat, stat};
@@ -12,6 +13,7 @@ use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
 use super::file::ensure_socket;
+use super::name::resolve;
 use super::owned_name::Site;
 use super::peer::Credentials;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -102,6 +104,15 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
         Ok(_) | Err(Errno::INVAL) => Ok(false),
         Err(Errno::NOTCONN) => Ok(true),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The path at which a socket is bound.
+pub(super) fn path_of(socket: &OwnedFd) -> io::Result<PathBuf> {
+    let address = SocketAddrUnix::try_from(getsockname(socket)?)?;
+    match address.path_bytes() {
+        Some(path) if !path.is_empty() => Ok(resolve(Path::new(OsStr::from_bytes(path)))?),
+        _ => Err(Obstacle::OtherHandle("a socket without a path", "a listener at one").into()),
     }
 }
 

@@ -13,6 +13,7 @@
 //! | the file under a name that an owner [takes](takeable) | a FIFO or a socket of this user, with one name; never a link | [`OtherOwner`](Obstacle::OtherOwner), [`OtherNames`](Obstacle::OtherNames) |
 //! | the file under the spare name that a dead owner [left](own) | a FIFO or a socket of this user | left alone |
 //! | the FIFO that a client [opens](fifo) | of a trusted user; with one name, or in a folder in which only trusted users make names | [`NotTrusted`](Obstacle::NotTrusted), [`OtherNames`](Obstacle::OtherNames), unless any owner is trusted |
+//! | a [link] that a client's path names, at its end | made by a trusted user, in a folder in which no other user may replace it | [`UntrustedLink`](Obstacle::UntrustedLink), unless any owner is trusted |
 //! | the listener to which a client connects, by its [process](user) | of a trusted user | [`NotTrusted`](Obstacle::NotTrusted), unless any owner is trusted |
 //! | a client of a listener, and whoever opens a pipe | whom the mode and the group of the name let in, both set before the name can be found; then the rule of the listener, which is told the user | by the system; by closing |
 //!
@@ -105,6 +106,16 @@ pub(super) fn fifo<E: From<Obstacle>>(
         return Err(Obstacle::OtherNames.into());
     }
     Ok(())
+}
+
+/// Refuses a link that another user may have made.
+pub(super) fn link(folder: &Stat, link: &Stat) -> Result<(), Obstacle> {
+    let who = match who_replaces(folder) {
+        None if is_trusted(link.st_uid) => return Ok(()),
+        None => format!("user {}", link.st_uid),
+        Some(who) => who,
+    };
+    Err(Obstacle::UntrustedLink { who })
 }
 
 /// Refuses any other user than this one and root.
@@ -286,6 +297,24 @@ mod tests {
             (linked(pipe(me())), theirs, Some(ErrorKind::NotTrusted)),
         ] {
             assert_eq!(kind(fifo(&there, || Ok::<_, Obstacle>(folder))), expected, "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a33_which_link_a_client_follows() {
+        let link_of = |uid| file(FileType::Symlink, uid, 0o777);
+        for (folder, there, refused) in [
+            (file(FOLDER, me(), 0o755), link_of(me()), false),
+            (file(FOLDER, 0, 0o755), link_of(0), false), // as `/dev/stdin`
+            (file(FOLDER, me(), 0o500), link_of(me()), false), // as `/proc/self/fd/0`
+            (file(FOLDER, 0, 0o1777), link_of(me()), false),
+            (file(FOLDER, 0, 0o1777), link_of(STRANGER), true),
+            (file(FOLDER, 0, 0o777), link_of(me()), true),
+            (file(FOLDER, STRANGER, 0o755), link_of(me()), true),
+            (file(FOLDER, me(), 0o755), link_of(STRANGER), true),
+        ] {
+            let expected = refused.then_some(ErrorKind::NotTrusted);
+            assert_eq!(kind(link(&folder, &there)), expected, "{there:?}");
         }
     }
 
