@@ -122,11 +122,20 @@ impl Handles {
     /// - Those of the conversion, for ends and connections: [`NotAPipe`](crate::ErrorKind::NotAPipe),
     ///   [`WrongDirection`](crate::ErrorKind::WrongDirection).
     pub fn take<T: FromHandle>(&mut self, number: u32) -> Result<T, Error> {
+        self.take_by(number, T::from_handle_within)
+    }
+
+    /// Takes a handle that is converted in some way, with the limit of shared memory.
+    pub(crate) fn take_by<T>(
+        &mut self,
+        number: u32,
+        convert: impl FnOnce(Handle, &mut usize) -> Result<T, (Handle, Error)>,
+    ) -> Result<T, Error> {
         let place = usize::try_from(number).ok().and_then(|number| self.handles.get_mut(number));
         let missing = || Error::new(Operation::TakeHandle, Obstacle::NoHandle(number));
         let place = place.ok_or_else(missing)?;
         let handle = place.take().ok_or_else(missing)?;
-        T::from_handle_within(handle, &mut self.shared).map_err(|(handle, error)| {
+        convert(handle, &mut self.shared).map_err(|(handle, error)| {
             *place = Some(handle);
             error
         })
@@ -264,6 +273,12 @@ pub trait FromHandle: Sized {
     #[doc(hidden)]
     fn from_handle_within(handle: Handle, _limit: &mut usize) -> Result<Self, (Handle, Error)> {
         Self::from_handle(handle)
+    }
+
+    /// Why it cannot be [carried](Handles::carry) to another process.
+    #[doc(hidden)]
+    fn stays(&self) -> Option<&'static str> {
+        None
     }
 }
 

@@ -112,6 +112,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adaptive_read;
+mod carried;
 mod channel;
 mod connection;
 mod end;
@@ -148,6 +149,9 @@ pub mod wire;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
+pub use carried::Carried;
+#[doc(hidden)] // The docs of `Carried` list what implements them.
+pub use carried::{Carry, Claim};
 pub use channel::{
     Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
     WithHandles, same_encoding,

@@ -147,15 +147,28 @@ impl TryFrom<Handle> for Connection {
     }
 }
 
+const HOLDS_BYTES: &str = "it holds bytes that it has read ahead";
+
 impl<D: Direction> FromHandle for End<D, Open, Unnamed> {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         Self::try_from(handle).map_err(TransitionError::into_parts)
+    }
+
+    fn stays(&self) -> Option<&'static str> {
+        self.raw().holds_bytes().then_some(HOLDS_BYTES)
     }
 }
 
 impl FromHandle for Connection {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         Self::try_from(handle).map_err(TransitionError::into_parts)
+    }
+
+    fn stays(&self) -> Option<&'static str> {
+        if !self.raw().carries_handles() {
+            return Some("only this process has what carries it");
+        }
+        self.raw().holds_bytes().then_some(HOLDS_BYTES)
     }
 }
 

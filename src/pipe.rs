@@ -259,7 +259,8 @@ impl Pipe<Allocated> {
     /// ## Unix
     ///
     /// The pipe lies in a folder of its own, with mode 0700, in the one for temporary files. The folder
-    /// goes with the pipe: after [`unlink`](Pipe::unlink) it cannot be made again.
+    /// goes with the pipe: after [`unlink`](Pipe::unlink) it cannot be made again. A process that is killed leaves it;
+    /// the next temporary pipe or listener of the same user removes it, unless a process still holds the lock inside.
     #[doc(alias("tempfile"))]
     pub fn temporary() -> Result<Self, Error> {
         PipeOptions::new().temporary()

@@ -290,6 +290,15 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
     }
 
     /// The source, and the state of its decoding, for a driver.
+    /// Whether something has arrived that was not given out.
+    pub(crate) fn has_begun(&self) -> bool
+    where
+        F: Framing,
+        C: Codec,
+    {
+        self.incoming.has_begun()
+    }
+
     pub(crate) fn parts(&mut self) -> (&mut R, &mut Incoming<F, C>) {
         (&mut self.io, &mut self.incoming)
     }

@@ -69,6 +69,7 @@
 //!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
 //!   - `over(impl Carrier) -> io::Result<(Raw, Raw)>`, `over_tcp(TcpStream) -> io::Result<(Raw, Raw)>`: both halves of a
 //!     connection over something else. Its handle is an event of this process, except where a TCP stream has one.
+//!   - `holds_bytes(&self) -> bool`: whether it has bytes that its handle does not give any more.
 //!   - `carries_handles(&self) -> bool`: whether handles may go beside its bytes.
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
@@ -398,6 +399,10 @@ pub enum IfExists {
     ///
     /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that no process
     /// holds was left by an owner that was killed.
+    ///
+    /// A child that the owner forked has a copy of the lock, and keeps it when the owner is killed, until it becomes another
+    /// program, ends, or drops its copy of the pipe or the listener. To drop a copy in a forked child changes nothing for
+    /// the owner: do it first thing in a child that lives on.
     ///
     /// A new pipe of the same name replaces the old one at once: processes that have the old one open get
     /// [`Disconnected`](crate::ErrorKind::Disconnected), and connect again. A message that the old owner had not

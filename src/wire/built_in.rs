@@ -45,6 +45,11 @@ pub trait BuiltIn {
         &[]
     }
 
+    /// Whether it keeps what has arrived of one message while another one is given out.
+    fn keeps_parts(&self) -> bool {
+        false
+    }
+
     /// Abandons one message that has arrived in part when the stream has ended, and returns its loss.
     ///
     /// The decoder calls it until it returns `None`. A frame that has arrived in part at the end of the bytes is not

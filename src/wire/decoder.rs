@@ -161,6 +161,15 @@ impl<F, C> Decoder<F, C> {
         self.buffer.get(self.start + self.frame..self.end).unwrap_or_default()
     }
 
+    /// Whether something has arrived that was not given out, as far as it knows.
+    pub(crate) fn has_begun(&self) -> bool
+    where
+        F: Framing,
+    {
+        let keeps_parts = self.wire.framing.built_in().is_some_and(BuiltIn::keeps_parts);
+        !self.buffered().is_empty() || (keeps_parts && !self.buffer.is_empty())
+    }
+
     /// Whether the last frame was a goodbye: the other side, or the last one of several writers, has finished.
     ///
     /// ```

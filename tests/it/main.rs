@@ -4,6 +4,7 @@ mod access;
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carried;
 mod carriers;
 mod channels;
 mod children;
@@ -16,6 +17,8 @@ mod foreign;
 mod handles;
 mod hostile;
 mod inherited;
+#[cfg(target_os = "linux")]
+mod leftovers;
 mod lifecycle;
 #[cfg(unix)]
 mod links;

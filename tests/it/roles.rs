@@ -152,6 +152,8 @@ mod unix {
             "fork-in-a-container" => fork_in_a_container(name),
             #[cfg(feature = "tokio")]
             "fork-tasks" => fork_tasks(name),
+            "fork-and-keep" => fork_and_leave(name, false),
+            "fork-and-drop" => fork_and_leave(name, true),
             "fork-server" => fork_server(name),
             "exhausted-listener" => out_of_resources_listener(name),
             #[cfg(all(feature = "service", feature = "tokio"))]
@@ -160,6 +162,21 @@ mod unix {
             "exhausted-tasks" => out_of_resources_tasks(name),
             "exhausted-receiver" => out_of_resources_receiver(name),
             "idle-reader" => idle_reader(name),
+            "temporary" => {
+                let _names = (Pipe::temporary().unwrap(), Listener::temporary().unwrap());
+                step(READY);
+                await_go();
+            }
+            "persistent" => {
+                Pipe::temporary().unwrap().persist();
+                step(READY);
+            }
+            "temporary-and-again" => {
+                while std::fs::read_dir(std::env::temp_dir()).unwrap().next().is_some() {
+                    drop(Pipe::temporary().unwrap());
+                }
+                step(READY);
+            }
             "no-files" => crate::signals::no_files(name),
             "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
@@ -370,6 +387,22 @@ mod unix {
             drop(listener.accept().await.unwrap());
             drop(helper.join().unwrap());
         });
+    }
+
+    /// A child that was forked off lives on, with or without its copies of what its parent owns.
+    fn fork_and_leave(name: &Path, drops: bool) {
+        let owned = Pipe::new(name).unwrap().mkfifo().unwrap();
+        let owned = (owned, Listener::bind(name.with_extension("door")).unwrap());
+        if fork().is_some() {
+            await_go(); // in vain
+            return;
+        }
+        let kept = (!drops).then_some(owned);
+        step(READY);
+        // Until the test has ended.
+        let _ = std::io::stdin().read(&mut [0]);
+        drop(kept);
+        exit();
     }
 
     /// A child that was forked off serves the client.

@@ -18,7 +18,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, Waiters, skipped, watched};
+use crate::support::{Folder, Waiters, skipped, until, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -430,6 +430,38 @@ fn b8_a_forked_child_with_the_number_of_its_parent_removes_no_name_and_ends_no_d
         let folder = Folder::new();
         peer::start_through(&way, "fork-in-a-container", folder.name("door")).join();
         assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+    });
+}
+
+/// The lock of an owner belongs to its forked children as well, as long as they have it.
+#[test]
+fn b8_a_forked_child_that_drops_its_copies_leaves_the_names_of_its_killed_parent_to_the_next_owner()
+{
+    watched(|| {
+        for role in ["fork-and-drop", "fork-and-keep"] {
+            let folder = Folder::new();
+            let name = folder.name("name");
+            let door = name.with_extension("door");
+            let mut peer = peer::start(role, &name);
+            peer.await_step(peer::READY);
+            let lives = peer.process().stdin.take();
+            peer.kill();
+            if role == "fork-and-keep" {
+                let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+                assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
+                assert!(failed.to_string().contains("forked"), "{failed}");
+                assert_eq!(Listener::bind(&door).unwrap_err().kind(), ErrorKind::InUse);
+                drop(lives);
+                until(|| {
+                    Pipe::new(&name).unwrap().mkfifo().is_ok() && Listener::bind(&door).is_ok()
+                });
+            } else {
+                drop(Pipe::new(&name).unwrap().mkfifo().unwrap());
+                drop(Listener::bind(&door).unwrap());
+                drop(lives);
+            }
+            assert!(folder.entries().is_empty());
+        }
     });
 }
 

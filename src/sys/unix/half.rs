@@ -238,7 +238,6 @@ impl Receiving {
     }
 
     /// Whether bytes are here that were taken in.
-    #[cfg(feature = "tokio")]
     pub(super) fn is_ahead(&self) -> bool {
         !self.backlog.is_empty()
     }

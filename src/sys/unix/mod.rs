@@ -11,6 +11,7 @@ mod description;
 mod fifo;
 mod fifo_end;
 mod file;
+mod folder;
 mod half;
 mod identity;
 mod inherited;
@@ -41,6 +42,7 @@ mod shared_memory;
 mod signal;
 mod sleeps;
 mod socket;
+mod temporary;
 mod trust;
 mod wait;
 

@@ -7,16 +7,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Stat, chmodat, fstat, mkdirat, openat, renameat, rmdir, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, Stat, fstat, renameat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::{ensure_fifo, ensure_socket, look};
+use super::folder::{make_folder, open_folder};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::maker::Maker;
-use super::name::{temporary_folder, user_folder};
+use super::name::user_folder;
+use super::temporary::{self, TemporaryFolder, is_temporary};
 use super::trust;
 use crate::error::{ErrorKind, Obstacle};
 use crate::sys::{Access, IfExists, Settings, obstacle};
@@ -27,10 +27,10 @@ pub(super) struct OwnedName {
     folder: Arc<OwnedFd>,
     name: OsString,
     identity: Identity,
-    /// `None` in a folder of its own, where no other process looks for a name.
+    /// `None` in a folder of its own, whose lock is enough.
     lock: Option<Lock>,
     /// The folder of its own.
-    temporary: Option<PathBuf>,
+    temporary: Option<TemporaryFolder>,
     /// The process that may remove the name: not a forked child.
     maker: Maker,
     kept: bool,
@@ -113,30 +113,18 @@ impl OwnedName {
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
         ensure_possible(settings)?;
-        let path = temporary_folder()?;
-        let above = open_folder(&path)?;
-        if !settings.any_folder {
-            trust::folder(&path, &fstat(&above)?)?;
-        }
-        let name = OsString::from(format!("{TEMPORARY}{}", crate::sys::random_name()?));
-        make_folder(above.as_fd(), &name)?;
-        let parent = path.join(name);
-        let name = OsString::from("pipe");
-        let path = parent.join(&name);
-        let made = open_folder(&parent).and_then(|folder| {
-            let left = Left::Nothing;
-            let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
-            let occupied = occupy(site)?;
-            Ok((folder, occupied))
-        });
-        match made {
-            Ok((folder, Occupied { identity, what, .. })) => {
+        let (temporary, folder) = TemporaryFolder::make(settings)?;
+        let (name, path) = (OsString::from(temporary::NAME), temporary.name());
+        let left = Left::Nothing;
+        let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
+        match occupy(site) {
+            Ok(Occupied { identity, what, .. }) => {
                 let mut owned_name = Self::new(folder, name, identity, None);
-                owned_name.temporary = Some(parent);
+                owned_name.temporary = Some(temporary);
                 Ok((path, owned_name, what))
             }
             Err(error) => {
-                let _ = retry_on_intr(|| rmdir(&parent));
+                temporary.remove(folder.as_fd());
                 Err(error)
             }
         }
@@ -198,7 +186,9 @@ impl OwnedName {
     /// Leaves the name where it is, without an owner.
     pub(super) fn persist(mut self) {
         if self.maker.is_this() {
-            self.temporary = None;
+            if let Some(temporary) = self.temporary.take() {
+                temporary.keep(self.folder.as_fd());
+            }
             self.leave();
         }
     }
@@ -229,8 +219,8 @@ impl OwnedName {
         if let Some(lock) = self.lock.take() {
             lock.remove(self.folder.as_fd());
         }
-        if let Some(folder) = self.temporary.take() {
-            let _ = retry_on_intr(|| rmdir(&folder));
+        if let Some(temporary) = self.temporary.take() {
+            temporary.remove(self.folder.as_fd());
         }
     }
 }
@@ -418,10 +408,7 @@ fn clear_own(
 /// Whether an owner of this crate made the file under a name, or notes that it uses it.
 pub(super) fn has_owner(path: &Path) -> bool {
     let Ok((parent, name)) = split(path) else { return false };
-    let temporary = parent.file_name().is_some_and(|folder| {
-        folder.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) && name == "pipe"
-    });
-    temporary || Lock::is_beside(parent, &name)
+    is_temporary(parent, &name) || Lock::is_beside(parent, &name)
 }
 
 fn spare(name: &OsStr) -> OsString {
@@ -468,9 +455,6 @@ fn claim_and_occupy<T>(
     Ok(occupied)
 }
 
-/// The prefix of the folder of a temporary name.
-const TEMPORARY: &str = "typed-pipe-";
-
 /// The permission bits of a name.
 pub(super) fn mode(settings: &Settings) -> Mode {
     #[allow(clippy::useless_conversion, reason = "the type of a mode differs by system")]
@@ -484,19 +468,6 @@ fn split(path: &Path) -> io::Result<(&Path, OsString)> {
         _ => Path::new("."),
     };
     Ok((parent, name.to_owned()))
-}
-
-fn open_folder(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?)
-}
-
-/// Makes a folder in another one for this user alone, whatever the umask.
-fn make_folder(above: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
-    retry_on_intr(|| mkdirat(above, name, Mode::RWXU))?;
-    retry_on_intr(|| chmodat(above, name, Mode::RWXU, AtFlags::empty())).inspect_err(|_| {
-        let _ = unlinkat(above, name, AtFlags::REMOVEDIR);
-    })
 }
 
 /// Makes the private folder of this user, or checks that the one there is private.

@@ -377,6 +377,11 @@ impl Raw {
         }
     }
 
+    /// Whether bytes were read that its handle does not give any more.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        matches!(&self.0, RawKind::Receiving(half) if half.is_ahead())
+    }
+
     /// Whether handles may go beside its bytes.
     pub(crate) fn carries_handles(&self) -> bool {
         self.is_local()

@@ -185,7 +185,8 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     Ok(client)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::fs::read_dir;
     use std::os::unix::ffi::OsStrExt;

@@ -9,6 +9,7 @@
 //! | the [folder] in which an owner makes a name, the one of temporary names included | of a trusted user, and others may write to it with the sticky bit alone. A group may write: the program that made the folder chose its members | [`UnsafeFolder`](Obstacle::UnsafeFolder), unless any folder is trusted |
 //! | the folder [above the private one](above_private) | the same | [`NoPrivateFolder`](Obstacle::NoPrivateFolder), before anything is made there |
 //! | the [private folder](private_folder) | a real folder of this user, without any right for others | [`NoPrivateFolder`](Obstacle::NoPrivateFolder) |
+//! | a temporary folder that its owner [left](private_folder) | the same, and no process holds the lock in it | left alone |
 //! | a [lock file](lock) | a regular file of this user, with one name, to which no other user may write | [`NotALock`](Obstacle::NotALock), [`OtherOwner`](Obstacle::OtherOwner) |
 //! | the file under a name that an owner [takes](takeable) | a FIFO or a socket of this user, with one name; never a link | [`OtherOwner`](Obstacle::OtherOwner), [`OtherNames`](Obstacle::OtherNames) |
 //! | the file under the spare name that a dead owner [left](own) | a FIFO or a socket of this user | left alone |

@@ -226,6 +226,15 @@ impl Raw {
         ))
     }
 
+    /// Whether bytes were read that its handle does not give any more.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        match &self.0 {
+            RawKind::Stream(stream) => stream.reads_ahead(),
+            RawKind::Incoming(half) => half.holds_bytes(),
+            _ => false,
+        }
+    }
+
     /// Whether handles may go beside its bytes.
     pub(crate) fn carries_handles(&self) -> bool {
         !self.is_over_carrier()

@@ -255,6 +255,10 @@ impl fmt::Debug for MultiWriter {
 }
 
 impl BuiltIn for MultiWriter {
+    fn keeps_parts(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> &str {
         "shared"
     }
