@@ -130,6 +130,15 @@ mod unix {
         let internet = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let file = File::create(folder.name("file")).unwrap();
         let bound = std::os::unix::net::UnixDatagram::bind(folder.name("datagrams")).unwrap();
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::linux::net::SocketAddrExt;
+            let name = format!("typed-pipe-test-{}", std::process::id());
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+            let socket = UnixListener::bind_addr(&address).unwrap();
+            let failed = Listener::try_from(OwnedFd::from(socket)).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::Mismatch, "{failed}");
+        }
         let all: [OwnedFd; 4] = [one.into(), internet.into(), file.into(), bound.into()];
         for fd in all {
             let number = fd.as_raw_fd();

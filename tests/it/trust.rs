@@ -112,6 +112,10 @@ fn a33_of_whom_a_client_opens_a_pipe() {
         fs::hard_link(folder.name("linked"), folder.name("trap")).unwrap();
         peer::start("trust pipes", folder.name("")).join();
         drop(pipes);
+        // Its owner knows it by more than its name.
+        let pipe = options.at(folder.name("linked")).unwrap().mkfifo().unwrap();
+        fs::hard_link(folder.name("linked"), folder.name("another")).unwrap();
+        drop(pipe.into_reader().open().unwrap());
     });
 }
 

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::PollFlags;
 #[cfg(not(target_vendor = "apple"))]
 use rustix::fs::FileType;
-use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, stat, statat,
-};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, stat};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
 use super::file::{ensure_fifo, look};
@@ -80,7 +78,7 @@ pub(super) fn open(
     let stat = fstat(&fd)?;
     ensure_fifo(&stat)?;
     if !any_owner {
-        trust::fifo(&stat, || folder_of(folder, name))?;
+        trust::user(stat.st_uid)?;
     }
     Ok(Opened { fd, before })
 }
@@ -93,7 +91,11 @@ pub(super) fn open_at(
 ) -> io::Result<(Opened, Option<PathBuf>)> {
     let link = match follow(path, way, any_owner)? {
         Target::Name(name) => {
-            return Ok((open(CWD, name.as_os_str(), way, any_owner)?, Some(name)));
+            let opened = open(CWD, name.as_os_str(), way, any_owner)?;
+            if !any_owner {
+                trust::only_name(&opened.before, || folder_of(&name))?;
+            }
+            return Ok((opened, Some(name)));
         }
         Target::Open(link) => link,
     };
@@ -114,14 +116,9 @@ pub(super) fn open_at(
     Ok((Opened { fd, before }, None))
 }
 
-/// The status of the folder in which a path, from this folder on, has its last part.
-fn folder_of(folder: BorrowedFd<'_>, path: &OsStr) -> io::Result<Stat> {
-    match Path::new(path).parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => {
-            Ok(retry_on_intr(|| statat(folder, parent, AtFlags::empty()))?)
-        }
-        _ => Ok(fstat(folder)?),
-    }
+/// The status of the folder in which a path has its last part.
+fn folder_of(path: &Path) -> io::Result<Stat> {
+    Ok(retry_on_intr(|| stat(path.parent().unwrap_or(path)))?)
 }
 
 /// Whether a process reads from it.

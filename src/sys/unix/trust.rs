@@ -11,9 +11,10 @@
 //! | the [private folder](private_folder) | a real folder of this user, without any right for others | [`NoPrivateFolder`](Obstacle::NoPrivateFolder) |
 //! | a temporary folder that its owner [left](private_folder) | the same, and no process holds the lock in it | left alone |
 //! | a [lock file](lock) | a regular file of this user, with one name, to which no other user may write | [`NotALock`](Obstacle::NotALock), [`OtherOwner`](Obstacle::OtherOwner) |
+//! | the FIFO that its owner opens | of a [trusted user](user), and by its identity the one that was made | by its identity |
 //! | the file under a name that an owner [takes](takeable) | a FIFO or a socket of this user, with one name; never a link | [`OtherOwner`](Obstacle::OtherOwner), [`OtherNames`](Obstacle::OtherNames) |
 //! | the file under the spare name that a dead owner [left](own) | a FIFO or a socket of this user | left alone |
-//! | the FIFO that a client [opens](fifo) | of a trusted user; with one name, or in a folder in which only trusted users make names | [`NotTrusted`](Obstacle::NotTrusted), [`OtherNames`](Obstacle::OtherNames), unless any owner is trusted |
+//! | the FIFO that a client opens | of a [trusted user](user); with [one name](only_name), or in a folder in which only trusted users make names | [`NotTrusted`](Obstacle::NotTrusted), [`OtherNames`](Obstacle::OtherNames), unless any owner is trusted |
 //! | a [link] that a client's path names, at its end | made by a trusted user, in a folder in which no other user may replace it | [`UntrustedLink`](Obstacle::UntrustedLink), unless any owner is trusted |
 //! | the listener to which a client connects, by its [process](user) | of a trusted user | [`NotTrusted`](Obstacle::NotTrusted), unless any owner is trusted |
 //! | a client of a listener, and whoever opens a pipe | whom the mode and the group of the name let in, both set before the name can be found; then the rule of the listener, which is told the user | by the system; by closing |
@@ -97,13 +98,12 @@ pub(super) fn own(file: &Stat) -> Result<(), Obstacle> {
     }
 }
 
-/// Refuses the FIFO of any other user than this one and root, and one that another user may have given this name.
-pub(super) fn fifo<E: From<Obstacle>>(
-    file: &Stat,
+/// Refuses a FIFO of a trusted user to which another user may have given this name.
+pub(super) fn only_name<E: From<Obstacle>>(
+    fifo: &Stat,
     folder: impl FnOnce() -> Result<Stat, E>,
 ) -> Result<(), E> {
-    user(file.st_uid)?;
-    if has_other_names(file) && adds_names(&folder()?) {
+    if has_other_names(fifo) && adds_names(&folder()?) {
         return Err(Obstacle::OtherNames.into());
     }
     Ok(())
@@ -297,7 +297,8 @@ mod tests {
             (linked(pipe(0)), shared, Some(ErrorKind::NotTrusted)),
             (linked(pipe(me())), theirs, Some(ErrorKind::NotTrusted)),
         ] {
-            assert_eq!(kind(fifo(&there, || Ok::<_, Obstacle>(folder))), expected, "{there:?}");
+            let decided = user(there.st_uid).and_then(|()| only_name(&there, || Ok(folder)));
+            assert_eq!(kind(decided), expected, "{there:?}");
         }
     }
 
