@@ -7,12 +7,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::channel::{TypedReceiver, TypedSender};
+use crate::connection::{Listener, ListenerOptions};
 use crate::end::{End, PipeRef, Unnamed};
 use crate::error::{Disagreement, Error, Obstacle, Operation, TransitionError};
-use crate::handles::{FromHandle, Handles};
+use crate::handles::{self, FromHandle, Handles};
 use crate::path::PipePath;
-use crate::state::{Direction, Open, Read, Write};
-use crate::sys::{Handle, Raw, Way};
+use crate::state::{Direction, Mode, Open, Read, Write};
+use crate::sys::{Handle, Raw, Server, Way};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
 
@@ -58,6 +59,7 @@ use crate::wire::{Codec, Framing, Wire};
 /// | a [`TypedSender`] or [`TypedReceiver`] over a client's end, or over one made of a handle | the same, with its path |
 /// | such an end | the same, with its path |
 /// | a [`Connection`](crate::Connection) | a connection without a path, before its handshake |
+/// | a borrowed [`Listener`], on Unix | one that accepts beside this one, which owns the name: dropping it removes nothing |
 /// | a file, a socket of the standard library: whatever [`Handles::take`] takes | the same |
 ///
 /// A channel is checked: its wire, and the [shape](crate::wire::shape) of its messages. It arrives with the default
@@ -88,6 +90,7 @@ enum Kind {
     WriteEnd,
     Receiver,
     Sender,
+    Listener,
 }
 
 impl Kind {
@@ -98,6 +101,7 @@ impl Kind {
             Self::WriteEnd => "a writing end",
             Self::Receiver => "a receiver",
             Self::Sender => "a sender",
+            Self::Listener => "a listener",
         }
     }
 }
@@ -105,7 +109,7 @@ impl Kind {
 impl Handles {
     /// Adds what is to be carried beside a message, and returns the field of the message that stands for it.
     ///
-    /// This process has it no longer, whether the message is sent or not.
+    /// This process has it no longer, whether the message is sent or not; a listener is borrowed, and stays here as well.
     ///
     /// ```
     /// use std::fs::File;
@@ -123,23 +127,28 @@ impl Handles {
     /// # Errors
     ///
     /// Each gives back what was to be carried. [`Unsupported`](crate::ErrorKind::Unsupported): it holds bytes that it
-    /// has read or not sent yet; it is over a [carrier](crate::Carrier), which only this process has; or its path is
-    /// not Unicode.
+    /// has read or not sent yet; it is over a [carrier](crate::Carrier), which only this process has; its path is not
+    /// Unicode; or it is a listener, on Windows. [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): a listener
+    /// needs a descriptor more.
     #[doc(alias("send channel", "OpaqueIpcSender"))]
     pub fn carry<X: Carry>(&mut self, what: X) -> Result<Carried<X::Arrives>, TransitionError<X>> {
         if let Some(reason) = what.stays() {
             let error = Error::new(Operation::Encode, Obstacle::NotCarried(reason));
             return Err(TransitionError::new(what, error));
         }
-        let (handle, Made(mut ticket)) = what.split();
-        ticket.number = self.add(handle);
-        Ok(Carried { ticket, what: PhantomData })
+        match what.split() {
+            Ok((handle, Made(mut ticket))) => {
+                ticket.number = self.add(handle);
+                Ok(Carried { ticket, what: PhantomData })
+            }
+            Err((what, error)) => Err(TransitionError::new(what, error)),
+        }
     }
 
     /// Takes what a message carried.
     ///
     /// ```
-    /// use typed_pipe::{Connection, ErrorKind, Handles, Pipe, TypedSender};
+    /// use typed_pipe::{Handles, Pipe, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
     /// let path = pipe.path().clone();
@@ -355,11 +364,11 @@ impl<X: FromHandle + Into<Handle>> Carry for X {
 }
 impl<X: FromHandle + Into<Handle>> half::Carry for X {
     fn stays(&self) -> Option<&'static str> {
-        FromHandle::stays(self)
+        handles::half::FromHandle::stays(self)
     }
 
-    fn split(self) -> (Handle, Made) {
-        (self.into(), Made(Ticket::of(Kind::Handle)))
+    fn split(self) -> Result<(Handle, Made), (Self, Error)> {
+        Ok((self.into(), Made(Ticket::of(Kind::Handle))))
     }
 }
 
@@ -389,8 +398,8 @@ impl<D: Direction> half::Carry for End<D, Open, PipePath> {
         end_stays(self)
     }
 
-    fn split(self) -> (Handle, Made) {
-        split_end(self, kind_of_end::<D>())
+    fn split(self) -> Result<(Handle, Made), (Self, Error)> {
+        Ok(split_end(self, kind_of_end::<D>()))
     }
 }
 
@@ -428,9 +437,9 @@ where
         pending.or_else(|| end_stays(self.get_ref()))
     }
 
-    fn split(self) -> (Handle, Made) {
+    fn split(self) -> Result<(Handle, Made), (Self, Error)> {
         let (handle, made) = split_end(self.into_inner(), Kind::Sender);
-        (handle, made.of_channel::<T, F, C>())
+        Ok((handle, made.of_channel::<T, F, C>()))
     }
 }
 
@@ -482,9 +491,9 @@ where
         begun.or_else(|| end_stays(self.get_ref()))
     }
 
-    fn split(self) -> (Handle, Made) {
+    fn split(self) -> Result<(Handle, Made), (Self, Error)> {
         let (handle, made) = split_end(self.into_inner(), Kind::Receiver);
-        (handle, made.of_channel::<T, F, C>())
+        Ok((handle, made.of_channel::<T, F, C>()))
     }
 }
 
@@ -513,6 +522,44 @@ where
     }
 }
 
+impl<M: Mode> Carry for &Listener<M> {
+    type Arrives = Listener;
+}
+impl<M: Mode> half::Carry for &Listener<M> {
+    fn stays(&self) -> Option<&'static str> {
+        half::Origin::stays(self.path()).or_else(|| self.server().stays())
+    }
+
+    fn split(self) -> Result<(Handle, Made), (Self, Error)> {
+        let path = half::Origin::told(self.path()).map(str::to_owned);
+        match self.server().share() {
+            Ok(handle) => Ok((handle, Made(Ticket { path, ..Ticket::of(Kind::Listener) }))),
+            Err(error) => {
+                let error = Error::new(Operation::Encode, error);
+                Err((self, error.at(Some(self.path().shared()))))
+            }
+        }
+    }
+}
+
+impl Claim for Listener {}
+impl half::Claim for Listener {
+    fn ensure(said: &Said<'_>) -> Result<(), Error> {
+        said.ensure_kind(Kind::Listener)
+    }
+
+    fn join(handle: Handle, said: &Said<'_>, _: &mut usize) -> Result<Self, (Handle, Error)> {
+        let path: PipePath = match half::Origin::of(said.0.path.as_deref()) {
+            Ok(path) => path,
+            Err(error) => return Err((handle, error)),
+        };
+        match Server::shared(path.as_path(), handle) {
+            Ok(server) => Ok(ListenerOptions::new().listener(server, path)),
+            Err((handle, error)) => Err((handle, Error::new(Operation::TakeHandle, error))),
+        }
+    }
+}
+
 fn wire<F: Framing + Default, C: Codec + Default>() -> Wire<F, C> {
     Wire::default().with_framing(F::default()).with_codec(C::default())
 }
@@ -527,7 +574,7 @@ pub(crate) mod half {
         /// Why it cannot go to another process.
         fn stays(&self) -> Option<&'static str>;
 
-        fn split(self) -> (Handle, Made);
+        fn split(self) -> Result<(Handle, Made), (Self, Error)>;
     }
 
     pub trait Claim: Sized {

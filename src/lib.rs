@@ -159,18 +159,14 @@ pub use channel::{
 #[doc(hidden)] // The docs of `Connection::over` list what implements it.
 pub use connection::Transport;
 pub use connection::{
-    Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
-    WriteHalf,
+    ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };
 #[doc(hidden)] // Generic code may name what it opens; the docs of `End` need no word of it.
 pub use end::Reopen;
 pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
-pub use oneshot::{
-    receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,
-    send_checked_timeout, send_timeout,
-};
+pub use oneshot::{receive, receive_timeout, send, send_timeout};
 pub use os_handles::inherited_handles;
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
@@ -178,7 +174,7 @@ pub use pipe::{Pipe, PipeOptions};
 pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
-pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
+pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Access, Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
 #[doc(hidden)]

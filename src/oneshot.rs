@@ -8,15 +8,13 @@ use crate::end::{OnHangup, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
 use crate::state::complete;
-
 use crate::wait::within;
-use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends one value to the pipe at a path, as a client, and finishes the stream.
 ///
 /// It waits until there is such a pipe and a process reads from it, and on Linux until that process has taken the
 /// value. The peer calls [`receive`], or has any [`TypedReceiver`](crate::TypedReceiver) of the type on the default
-/// wire. For more than one value, keep a [`TypedSender`](crate::TypedSender): it opens the pipe once.
+/// wire. For more than one value, or another wire, keep a [`TypedSender`](crate::TypedSender): it opens the pipe once.
 ///
 /// ```
 /// use std::thread;
@@ -66,59 +64,25 @@ pub fn send_timeout<T: Sendable + ?Sized>(
     value: &T,
     timeout: Duration,
 ) -> Result<Delivery, Error> {
-    send_framed(path.as_ref(), value, LengthPrefixed::default(), timeout)
-}
-
-/// Sends one value as [`send`], with a CRC-32: the peer calls [`receive_checked`], or has a receiver on a
-/// [`Checked`] wire.
-///
-/// ```
-/// use typed_pipe::Pipe;
-/// use typed_pipe::wire::{Checked, Wire};
-///
-/// let pipe = Pipe::temporary()?;
-/// let path = pipe.path().clone();
-/// let sender = std::thread::spawn(move || typed_pipe::send_checked(path, "hello"));
-///
-/// let wire = Wire::default().with_framing(Checked::default());
-/// let mut receiver = pipe.into_reader().open()?.into_receiver_with::<String, _, _>(wire);
-/// assert_eq!(receiver.recv()?, "hello");
-/// # sender.join().unwrap()?;
-/// # Ok::<(), typed_pipe::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// Those of [`send`].
-pub fn send_checked<T: Sendable + ?Sized>(
-    path: impl AsRef<Path>,
-    value: &T,
-) -> Result<Delivery, Error> {
-    send_checked_timeout(path, value, Duration::MAX)
-}
-
-/// Sends one value as [`send_checked`], and waits for at most `timeout`.
-///
-/// ```
-/// use std::time::Duration;
-/// use typed_pipe::{ErrorKind, Operation};
-///
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("answer");
-/// let error = typed_pipe::send_checked_timeout(path, &7, Duration::from_millis(10)).unwrap_err();
-/// assert_eq!((error.kind(), error.operation()), (ErrorKind::TimedOut, Operation::OpenWriter));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-///
-/// Those of [`send_timeout`].
-pub fn send_checked_timeout<T: Sendable + ?Sized>(
-    path: impl AsRef<Path>,
-    value: &T,
-    timeout: Duration,
-) -> Result<Delivery, Error> {
-    send_framed(path.as_ref(), value, Checked::default(), timeout)
+    let until = within(timeout);
+    let end = WriteEnd::at(path)?.open_until(until)?;
+    let mut sender = end.into_sender();
+    sender.send_until(value, until)?;
+    // The goodbye follows only once the value is taken: a receiver of one value leaves with it, and a goodbye left
+    // behind would hide whether the value was taken.
+    let end = sender.into_inner();
+    let taken = complete(end.wait_until_taken(until));
+    let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
+    let sender = end.into_sender::<T>();
+    if taken {
+        // Whether the reader takes the goodbye too does not matter.
+        let _ = sender.try_finish();
+        return Ok(Delivery::Drained);
+    }
+    match sender.finish_until(until) {
+        Err(failed) if failed.error().is_disconnected() => Ok(Delivery::Sent),
+        finished => Ok(finished?),
+    }
 }
 
 /// Makes the pipe at a path, receives one value, and removes the pipe.
@@ -177,92 +141,7 @@ pub fn receive_timeout<T: Receivable>(
     path: impl AsRef<Path>,
     timeout: Duration,
 ) -> Result<T, Error> {
-    receive_framed(path.as_ref(), LengthPrefixed::default(), timeout)
-}
-
-/// Receives one value as [`receive`], with a CRC-32: the peer calls [`send_checked`], or has a sender on a
-/// [`Checked`] wire.
-///
-/// ```
-/// use std::thread;
-///
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("answer");
-/// let other = path.clone();
-/// let sender = thread::spawn(move || typed_pipe::send_checked(other, &[1, 1, 2, 3][..]));
-///
-/// let numbers: Vec<i32> = typed_pipe::receive_checked(path)?;
-/// assert_eq!(numbers, [1, 1, 2, 3]);
-/// # sender.join().unwrap()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-///
-/// Those of [`receive`].
-pub fn receive_checked<T: Receivable>(path: impl AsRef<Path>) -> Result<T, Error> {
-    receive_checked_timeout(path, Duration::MAX)
-}
-
-/// Receives one value as [`receive_checked`], and waits for at most `timeout`.
-///
-/// ```
-/// use std::time::Duration;
-/// use typed_pipe::{ErrorKind, Operation};
-///
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("answer");
-/// let error = typed_pipe::receive_checked_timeout::<u32>(path, Duration::from_millis(10)).unwrap_err();
-/// assert_eq!((error.kind(), error.operation()), (ErrorKind::TimedOut, Operation::Receive));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-///
-/// Those of [`receive_timeout`].
-pub fn receive_checked_timeout<T: Receivable>(
-    path: impl AsRef<Path>,
-    timeout: Duration,
-) -> Result<T, Error> {
-    receive_framed(path.as_ref(), Checked::default(), timeout)
-}
-
-fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
-    path: &Path,
-    value: &T,
-    framing: F,
-    timeout: Duration,
-) -> Result<Delivery, Error> {
     let until = within(timeout);
-    let wire = Wire::new(framing, Postcard);
-    let end = WriteEnd::at(path)?.open_until(until)?;
-    let mut sender = end.into_sender_with::<T, _, _>(wire.clone());
-    sender.send_until(value, until)?;
-    // The goodbye follows only once the value is taken: a receiver of one value leaves with it, and a goodbye left
-    // behind would hide whether the value was taken.
-    let end = sender.into_inner();
-    let taken = complete(end.wait_until_taken(until));
-    let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
-    let sender = end.into_sender_with::<T, _, _>(wire);
-    if taken {
-        // Whether the reader takes the goodbye too does not matter.
-        let _ = sender.try_finish();
-        return Ok(Delivery::Drained);
-    }
-    match sender.finish_until(until) {
-        Err(failed) if failed.error().is_disconnected() => Ok(Delivery::Sent),
-        finished => Ok(finished?),
-    }
-}
-
-fn receive_framed<T: Receivable, F: Framing>(
-    path: &Path,
-    framing: F,
-    timeout: Duration,
-) -> Result<T, Error> {
-    let until = within(timeout);
-    let pipe = Pipe::new(path)?.mkfifo()?;
-    let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
-    let end = end.open_until(until)?;
-    end.into_receiver_with(Wire::new(framing, Postcard)).recv_until(until)
+    let end = Pipe::new(path)?.mkfifo()?.into_reader().on_hangup(OnHangup::NextWriter);
+    end.open_until(until)?.into_receiver().recv_until(until)
 }

@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::end::{End, Unnamed};
 use crate::error::{Error, Operation, TransitionError};
-use crate::handles::FromHandle;
+use crate::handles::half::FromHandle;
 use crate::state::{Direction, Open};
 use crate::sys::{Handle, Raw, inherited};
 
@@ -195,7 +195,7 @@ mod unix {
     use crate::connection::{Connection, Listener, ListenerOptions};
     use crate::end::{End, PipeRef, Reopen, Unnamed};
     use crate::error::{Error, Operation, TransitionError};
-    use crate::handles::FromHandle;
+    use crate::handles::half::FromHandle;
     use crate::path::PipePath;
     use crate::state::{Direction, Mode, Open};
     use crate::sys::{Server, Socket, ensure_socket_of};

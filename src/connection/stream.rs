@@ -549,49 +549,6 @@ impl<M: Mode> Connection<M> {
         let other = Obstacle::OtherUser { user: peer.user().to_string() };
         Err(Error::new(Operation::AskPeer, other).at(self.reader.shared_path()))
     }
-
-    /// The number of bytes that have arrived and were not read yet.
-    ///
-    /// ```
-    /// use typed_pipe::Connection;
-    ///
-    /// let (mut client, mut server) = Connection::pair()?;
-    /// assert_eq!(server.unread()?, 0);
-    /// client.writer().write(b"hello")?;
-    /// let mut buf = vec![0; server.unread()?]; // as many as there are
-    /// server.reader().read(&mut buf)?;
-    /// assert_eq!((buf.as_slice(), server.unread()?), (&b"hello"[..], 0));
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Io`](crate::ErrorKind::Io): the peer is gone.
-    pub fn unread(&self) -> Result<usize, Error> {
-        self.reader.unread()
-    }
-
-    /// The number of bytes that the peer has not read yet, as [`End::unsent`].
-    ///
-    /// ```
-    /// use typed_pipe::{Connection, ErrorKind};
-    ///
-    /// let (mut client, server) = Connection::pair()?;
-    /// client.writer().write(b"hello")?;
-    /// match client.unsent() {
-    ///     Ok(bytes) => assert!(bytes >= 5), // the peer has not read them
-    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
-    /// }
-    /// # drop(server);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not report it.
-    pub fn unsent(&self) -> Result<usize, Error> {
-        self.writer.unsent()
-    }
 }
 
 impl io::Read for Connection {

@@ -53,6 +53,9 @@
 //!     Several threads may call it. If the process has no room for the client, it is
 //!     [`Obstacle::ResourceExhausted`](crate::error::Obstacle), and the client stays: the next call finds it again.
 //!   - `remove(&mut self) -> io::Result<()>`, `is_unlinked(&self) -> bool`
+//!   - `stays(&self) -> Option<&'static str>`, `share(&self) -> io::Result<Handle>`, `shared(&Path, Handle) ->
+//!     Result<Server, (Handle, io::Error)>`: another process listens at the same name, which it does not own. Not
+//!     everywhere: `stays` says why.
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
 //!     one. It waits for a server.

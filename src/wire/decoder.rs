@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::built_in::BuiltIn;
+use super::framing::BuiltIn;
 use super::slack::{ROOM, Slack, give_back};
 use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Scan, Step, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};

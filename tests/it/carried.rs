@@ -132,6 +132,46 @@ pub(crate) fn play(name: &Path) {
     use_all(all, &mut handles);
 }
 
+/// Two processes accept the clients of one listener, here one process twice.
+#[cfg(unix)]
+#[test]
+fn a_listener_that_arrives_accepts_beside_the_first_one() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let mut handles = Handles::new();
+        let mut another = || {
+            let carried = handles.carry(&listener).unwrap();
+            handles.claim(carried).unwrap()
+        };
+        let (other, unlinked, last) = (another(), another(), another());
+        assert_eq!(other.path(), &path);
+        for listener in [&listener, &other, &listener] {
+            let mut client = Connection::connect(&path).unwrap();
+            client.writer().write(b"hello").unwrap();
+            assert_eq!(listener.accept().unwrap().reader().read(&mut [0; 8]).unwrap(), 5);
+        }
+        drop(other);
+        unlinked.unlink().unwrap();
+        assert!(!listener.is_unlinked(), "the name is that of the first one");
+        let client = Connection::connect(&path).unwrap();
+        drop(listener);
+        assert!(last.is_unlinked());
+        // A client that has connected is served, and a wait for more is told that none can come.
+        drop(last.accept().unwrap());
+        drop(client);
+        assert_eq!(last.accept().unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[cfg(windows)]
+#[test]
+fn a_listener_stays() {
+    let listener = Listener::temporary().unwrap();
+    let failed = Handles::new().carry(&listener).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Unsupported);
+}
+
 #[test]
 fn a_channel_arrives_with_its_path() {
     watched(|| {
@@ -273,6 +313,7 @@ fn lies_about_handles_are_named_errors() {
     }
     const WIRE: Option<(&str, &str)> = Some(("length-prefixed", "postcard"));
     const SENDER: u32 = 4;
+    const LISTENER: u32 = 5;
     watched(|| {
         let mut handles = Handles::new();
         handles.add(tempfile::tempfile().unwrap());
@@ -288,6 +329,9 @@ fn lies_about_handles_are_named_errors() {
         assert_eq!(claim((0, SENDER, Some(("", "")), None, path)), ErrorKind::Mismatch);
         assert_eq!(claim((0, SENDER, WIRE, Some(vec![0xff; 100]), path)), ErrorKind::Mismatch);
         assert_eq!(claim((0, SENDER, WIRE, Some(Vec::new()), path)), ErrorKind::Mismatch);
+        // What listens is no file.
+        let listener = said::<Listener>((0, LISTENER, None, None, path));
+        assert!(handles.claim(listener).is_err());
         // After all that, the handle is still there.
         assert!(handles.take::<File>(0).is_ok());
 

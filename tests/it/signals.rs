@@ -77,7 +77,11 @@ pub(crate) fn deadly_writes() {
             end.into_sender::<Vec<u8>>().send_bytes(&[7; 1 << 20]).unwrap_err().kind()
         }),
         ("try_send_bytes", |end| {
-            end.into_sender::<Vec<u8>>().try_send_bytes(&[7; 1 << 20]).unwrap_err().kind()
+            end.into_sender::<Vec<u8>>()
+                .set_timeout(Duration::ZERO)
+                .send_bytes(&[7; 1 << 20])
+                .unwrap_err()
+                .kind()
         }),
         ("loan", |end| {
             let mut sender = end.into_sender::<Vec<u8>>();

@@ -17,7 +17,9 @@ use crate::adaptive_read::Pace;
 use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::permits::{Permit, Permits};
-use crate::source::{self, ReadTimeout, Sink, Source, WriteTimeout};
+use crate::source::{self, Sink, Source};
+#[cfg(feature = "session")]
+use crate::state::Advancing;
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
 use crate::sys::{Pauses, Raw, Server, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
@@ -91,6 +93,15 @@ impl Runtime for Toy {
         D: FnOnce(S) -> Result<T, Error>,
     {
         Waiting::new(begun, until, state, poll, done)
+    }
+
+    #[cfg(feature = "session")]
+    fn advance<S, P, D, T>(until: WaitLimit, state: S, poll: P, done: D) -> Advancing<Self, S, P, D>
+    where
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
+        D: FnOnce(S, Result<(), Error>) -> T,
+    {
+        Advancing::new(until, state, poll, done)
     }
 
     fn now() -> Instant {
@@ -231,7 +242,6 @@ impl<P: PipeRef> source::half::Source for End<Read, Open<Toy>, P> {
     }
 }
 
-impl<P: PipeRef> ReadTimeout for End<Read, Open<Toy>, P> {}
 impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open<Toy>, P> {
     fn poll_read_within(
         &mut self,
@@ -253,7 +263,6 @@ impl<P: PipeRef> source::half::Sink for End<Write, Open<Toy>, P> {
     }
 }
 
-impl<P: PipeRef> WriteTimeout for End<Write, Open<Toy>, P> {}
 impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open<Toy>, P> {
     fn poll_write_within(
         &mut self,

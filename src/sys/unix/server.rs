@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
+use rustix::fs::CWD;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::listen;
 
@@ -25,43 +26,90 @@ use crate::sys::{Settings, Wait};
 #[derive(Debug)]
 pub struct Server {
     // In this order: the name goes first, while the socket still listens.
-    /// `None` if the socket came from elsewhere: then the name belongs to whoever made it.
-    owned_name: Option<OwnedName>,
+    name: Name,
     socket: OwnedFd,
     buffer_size: Option<usize>,
+}
+
+/// The name of a socket that listens.
+#[derive(Debug)]
+enum Name {
+    Owned(OwnedName),
+    /// Another process owns it, which listens at the same socket.
+    Elsewhere(PathBuf),
+}
+
+impl Name {
+    /// Fails if no client can come by it any more.
+    fn ensure_there(&self) -> io::Result<()> {
+        match self {
+            Self::Owned(name) => name.ensure_ours(),
+            Self::Elsewhere(_) if self.is_unlinked() => Err(Obstacle::NameGone.into()),
+            Self::Elsewhere(_) => Ok(()),
+        }
+    }
+
+    fn is_unlinked(&self) -> bool {
+        match self {
+            Self::Owned(name) => name.is_unlinked(),
+            Self::Elsewhere(path) => {
+                let there = look(CWD, path.as_os_str());
+                there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            }
+        }
+    }
 }
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
             .map_err(resource_errors::told)?;
-        Ok(Self::new(owned_name, socket, settings))
+        Ok(Self { name: Name::Owned(owned_name), socket, buffer_size: settings.buffer_size })
+    }
+
+    /// Why another process cannot listen at the same socket.
+    pub(crate) fn stays(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// A handle by which another process listens at the same socket.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone().map_err(resource_errors::told)
+    }
+
+    /// Listens at a socket whose name another process owns.
+    pub(crate) fn shared(path: &Path, socket: OwnedFd) -> Result<Self, (OwnedFd, io::Error)> {
+        let kind = Socket { internet: false, stream: true, listens: true };
+        match ensure_socket_of(&socket, kind) {
+            Ok(()) => {
+                Ok(Self { name: Name::Elsewhere(path.to_owned()), socket, buffer_size: None })
+            }
+            Err(error) => Err((socket, error)),
+        }
+    }
+
+    /// The same, at the path that the system knows.
+    pub(crate) fn adopt(
+        socket: OwnedFd,
+        settings: &Settings,
+    ) -> Result<(PathBuf, Self), (OwnedFd, io::Error)> {
+        let mut server = Self::shared(Path::new(""), socket)?;
+        server.buffer_size = settings.buffer_size;
+        match socket::path_of(&server.socket) {
+            Ok(path) => {
+                server.name = Name::Elsewhere(path.clone());
+                Ok((path, server))
+            }
+            Err(error) => Err((server.socket, error)),
+        }
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
         let (path, owned_name, socket) =
             OwnedName::temporary(settings, |site| occupy(site, settings))
                 .map_err(resource_errors::told)?;
-        Ok((path, Self::new(owned_name, socket, settings)))
-    }
-
-    fn new(owned_name: OwnedName, socket: OwnedFd, settings: &Settings) -> Self {
-        Self { owned_name: Some(owned_name), socket, buffer_size: settings.buffer_size }
-    }
-
-    /// Takes a socket that listens already, and returns its path. Other processes may accept from it as well.
-    pub(crate) fn adopt(
-        socket: OwnedFd,
-        settings: &Settings,
-    ) -> Result<(PathBuf, Self), (OwnedFd, io::Error)> {
-        let wanted = Socket { internet: false, stream: true, listens: true };
-        match ensure_socket_of(&socket, wanted).and_then(|()| socket::path_of(&socket)) {
-            Ok(path) => {
-                let buffer_size = settings.buffer_size;
-                Ok((path, Self { owned_name: None, socket, buffer_size }))
-            }
-            Err(error) => Err((socket, error)),
-        }
+        let name = Name::Owned(owned_name);
+        Ok((path, Self { name, socket, buffer_size: settings.buffer_size }))
     }
 
     /// While there is no client, it looks now and then whether any can come.
@@ -70,9 +118,7 @@ impl Server {
             let (once, is_all) = part_of(wait, LOOK_AT_NAME);
             match self.accept_once(once) {
                 Err(error) if is_timeout(&error) => {
-                    if let Some(owned_name) = &self.owned_name {
-                        owned_name.ensure_ours()?;
-                    }
+                    self.name.ensure_there()?;
                     if is_all {
                         return Err(error);
                     }
@@ -92,9 +138,9 @@ impl Server {
             Err(Errno::CONNABORTED) => Err(Errno::INTR),
             accepted => accepted,
         };
-        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match self.owned_name {
-            Some(_) => accept(fd),
-            None => {
+        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match self.name {
+            Name::Owned(_) => accept(fd),
+            Name::Elsewhere(_) => {
                 let client = without_waiting(fd, PollFlags::IN, accept)?;
                 // What the listener of others lets in is not known.
                 rights::refuse(client.as_fd());
@@ -104,11 +150,14 @@ impl Server {
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {
-        self.owned_name.as_mut().map_or(Ok(()), OwnedName::remove)
+        match &mut self.name {
+            Name::Owned(name) => name.remove(),
+            Name::Elsewhere(_) => Ok(()),
+        }
     }
 
     pub(crate) fn is_unlinked(&self) -> bool {
-        self.owned_name.as_ref().is_some_and(OwnedName::is_unlinked)
+        self.name.is_unlinked()
     }
 }
 

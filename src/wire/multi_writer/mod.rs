@@ -12,7 +12,7 @@ use fragment::{Fragment, HEADER};
 use introduction::Introduction;
 use stream::Stream;
 
-use super::built_in::BuiltIn;
+use super::framing::BuiltIn;
 use super::{Scan, Step};
 use crate::error::FrameError;
 

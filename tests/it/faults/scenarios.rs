@@ -238,11 +238,9 @@ fn messages(run: &mut Run) {
     let text = "a message".to_owned();
     run.send(|half| if half { sender.flush() } else { sender.send(&text) });
     assert_eq!(run.again(|| receiver.recv()), text);
-    run.send(
-        |half| {
-            if half { sender.flush_timeout(LONG) } else { sender.send_timeout(&text, LONG) }
-        },
-    );
+    run.send(|half| {
+        if half { sender.set_timeout(LONG).flush() } else { sender.send_timeout(&text, LONG) }
+    });
     assert_eq!(run.again(|| receiver.recv_timeout(LONG)), text);
     for _ in 0..3 {
         sender.feed(&text).unwrap();
@@ -403,8 +401,8 @@ fn pair(run: &mut Run) {
     run.write(b"how are you?", |bytes| one.writer().write(bytes));
     run.read(b"how are you?", |buf| other.reader().read(buf));
     run.write(b"well", |bytes| other.writer().write_timeout(bytes, LONG));
-    assert_eq!(run.again(|| one.unread()), 4);
-    assert!(run.again(|| other.unsent()) > 0);
+    assert_eq!(run.again(|| one.reader().unread()), 4);
+    assert!(run.again(|| other.writer().unsent()) > 0);
     run.read(b"well", |buf| one.reader().read_timeout(buf, LONG));
     run.again(|| one.peer().map(drop));
     run.again(|| one.require_same_user());
@@ -459,13 +457,16 @@ fn both_ways(run: &mut Run) {
     };
     assert_eq!(last.kind(), ErrorKind::WouldBlock);
     run.expect(ErrorKind::TimedOut, || {
-        one.sender().flush_timeout(SHORT).and_then(|()| one.sender().send_timeout(&long, SHORT))
+        one.sender()
+            .set_timeout(SHORT)
+            .flush()
+            .and_then(|()| one.sender().send_timeout(&long, SHORT))
     });
     quietly(|| {
         let mut buf = vec![0; 47 + 3006 * (sent - 1)];
         other.read_exact(&mut buf).unwrap();
     });
-    run.again(|| one.sender().flush_timeout(LONG));
+    run.again(|| one.sender().set_timeout(LONG).flush());
     assert_eq!(run.again(|| one.receiver().recv_timeout(LONG)), "hi");
 }
 
