@@ -7,9 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, renameat, rmdir, unlinkat,
-};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, openat, renameat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
@@ -18,7 +16,7 @@ use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::maker::Maker;
 use super::name::user_folder;
-use super::temporary::{self, TemporaryFolder, is_temporary};
+use super::temporary::{self, TemporaryFolder, is_temporary, make_folder};
 use crate::error::Obstacle;
 use crate::sys::{IfExists, Settings};
 
@@ -403,14 +401,6 @@ fn split(path: &Path) -> io::Result<(&Path, OsString)> {
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?)
-}
-
-/// Makes a folder for this user alone, whatever the umask.
-pub(super) fn make_folder(path: &Path) -> rustix::io::Result<()> {
-    retry_on_intr(|| mkdir(path, Mode::RWXU))?;
-    retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
-        let _ = rmdir(path);
-    })
 }
 
 /// Makes the folder of this user's pipes, or checks that the one there is private.

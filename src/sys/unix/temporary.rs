@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, rmdir, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, rmdir, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::{ensure_own, look};
 use super::lock::{Lock, SPARE};
 use super::name::temporary_folder;
-use super::owned_name::make_folder;
 use crate::error::Obstacle;
 use crate::sys::obstacle;
 
@@ -163,6 +163,14 @@ fn clear(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 
 fn is(one: &Stat, other: &Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// Makes a folder for this user alone, whatever the umask.
+pub(super) fn make_folder(path: &Path) -> rustix::io::Result<()> {
+    retry_on_intr(|| mkdir(path, Mode::RWXU))?;
+    retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
+        let _ = rmdir(path);
+    })
 }
 
 /// Opens a folder, and follows no link.
