@@ -138,9 +138,12 @@ pub mod wire;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 pub use channel::{
-    Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
-    WithHandles, same_encoding,
+    Anything, Delivery, Described, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver,
+    TypedSender, WireOf, WithHandles, same_encoding,
 };
+#[doc(hidden)]
+// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
+pub use channel::{Inbound, Outbound, Telling};
 pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
@@ -161,9 +164,6 @@ pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReas
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
-#[doc(hidden)]
-// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
-pub use typed_connection::{Inbound, Outbound};
 pub use wait::CancelToken;
 
 #[cfg(doc)]

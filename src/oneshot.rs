@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::channel::{Delivery, Receivable, Sendable};
-use crate::end::{OnHangup, WriteEnd};
+use crate::channel::{Delivery, Described, Receivable, Sendable, TypedSender};
+use crate::end::{OnHangup, ReadEnd, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
-use crate::state::complete;
+use crate::state::{Allocated, Open, complete};
+use crate::sys::WaitLimit;
 
 use crate::wait::within;
-use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
+use crate::wire::{Checked, Framing, Postcard, Wire};
 
 /// Sends one value to the pipe at a path, as a client, and finishes the stream.
 ///
@@ -38,7 +39,7 @@ use crate::wire::{Checked, Framing, LengthPrefixed, Postcard, Wire};
 /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
 /// - Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
 #[doc(alias("oneshot"))]
-pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
+pub fn send<T: Described + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
     send_timeout(path, value, Duration::MAX)
 }
 
@@ -61,12 +62,12 @@ pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<D
 ///
 /// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). A `TimedOut` of the operation
 /// [`Finish`](crate::Operation::Finish) means: the value is sent, but not taken yet.
-pub fn send_timeout<T: Sendable + ?Sized>(
+pub fn send_timeout<T: Described + ?Sized>(
     path: impl AsRef<Path>,
     value: &T,
     timeout: Duration,
 ) -> Result<Delivery, Error> {
-    send_framed(path.as_ref(), value, LengthPrefixed::default(), timeout)
+    send_by(path.as_ref(), value, timeout, WriteEnd::into_sender)
 }
 
 /// Sends one value as [`send`], with a CRC-32: the peer calls [`receive_checked`], or has a receiver on a
@@ -118,7 +119,8 @@ pub fn send_checked_timeout<T: Sendable + ?Sized>(
     value: &T,
     timeout: Duration,
 ) -> Result<Delivery, Error> {
-    send_framed(path.as_ref(), value, Checked::default(), timeout)
+    let wire = Wire::new(Checked::default(), Postcard);
+    send_by(path.as_ref(), value, timeout, |end| end.into_sender_with(wire.clone()))
 }
 
 /// Makes the pipe at a path, receives one value, and removes the pipe.
@@ -177,7 +179,8 @@ pub fn receive_timeout<T: Receivable>(
     path: impl AsRef<Path>,
     timeout: Duration,
 ) -> Result<T, Error> {
-    receive_framed(path.as_ref(), LengthPrefixed::default(), timeout)
+    let until = within(timeout);
+    opened(path.as_ref(), until)?.into_receiver().recv_until(until)
 }
 
 /// Receives one value as [`receive`], with a CRC-32: the peer calls [`send_checked`], or has a sender on a
@@ -224,45 +227,39 @@ pub fn receive_checked_timeout<T: Receivable>(
     path: impl AsRef<Path>,
     timeout: Duration,
 ) -> Result<T, Error> {
-    receive_framed(path.as_ref(), Checked::default(), timeout)
+    let until = within(timeout);
+    let wire = Wire::new(Checked::default(), Postcard);
+    opened(path.as_ref(), until)?.into_receiver_with(wire).recv_until(until)
 }
 
-fn send_framed<T: Sendable + ?Sized, F: Framing + Clone>(
+fn send_by<T: Sendable + ?Sized, F: Framing>(
     path: &Path,
     value: &T,
-    framing: F,
     timeout: Duration,
+    sender: impl Fn(WriteEnd) -> TypedSender<T, WriteEnd, F>,
 ) -> Result<Delivery, Error> {
     let until = within(timeout);
-    let wire = Wire::new(framing, Postcard);
-    let end = WriteEnd::at(path)?.open_until(until)?;
-    let mut sender = end.into_sender_with::<T, _, _>(wire.clone());
-    sender.send_until(value, until)?;
+    let mut first = sender(WriteEnd::at(path)?.open_until(until)?);
+    first.send_until(value, until)?;
     // The goodbye follows only once the value is taken: a receiver of one value leaves with it, and a goodbye left
     // behind would hide whether the value was taken.
-    let end = sender.into_inner();
+    let end = first.into_inner();
     let taken = complete(end.wait_until_taken(until));
     let taken = taken.map_err(|error| end.failed(Operation::Finish, error))?;
-    let sender = end.into_sender_with::<T, _, _>(wire);
+    let last = sender(end);
     if taken {
         // Whether the reader takes the goodbye too does not matter.
-        let _ = sender.try_finish();
+        let _ = last.try_finish();
         return Ok(Delivery::Drained);
     }
-    match sender.finish_until(until) {
+    match last.finish_until(until) {
         Err(failed) if failed.error().is_disconnected() => Ok(Delivery::Sent),
         finished => Ok(finished?),
     }
 }
 
-fn receive_framed<T: Receivable, F: Framing>(
-    path: &Path,
-    framing: F,
-    timeout: Duration,
-) -> Result<T, Error> {
-    let until = within(timeout);
-    let pipe = Pipe::new(path)?.mkfifo()?;
-    let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
-    let end = end.open_until(until)?;
-    end.into_receiver_with(Wire::new(framing, Postcard)).recv_until(until)
+/// The reading end of a pipe that is made for one value, once its writer is there.
+fn opened(path: &Path, until: WaitLimit) -> Result<ReadEnd<Open, Pipe<Allocated>>, Error> {
+    let end = Pipe::new(path)?.mkfifo()?.into_reader().on_hangup(OnHangup::NextWriter);
+    Ok(end.open_until(until)?)
 }

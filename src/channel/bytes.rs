@@ -182,6 +182,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         let Some(header) = header else {
             return self.outgoing.stage_bytes(bytes);
         };
+        self.outgoing.stage_hello();
         self.write_out_here(until)?;
         let (mut head, mut rest) = (header.bytes(), bytes);
         while !rest.is_empty() {
@@ -400,6 +401,7 @@ impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E,
         until: WaitLimit,
     ) -> Result<(), Error> {
         let Some(header) = pages else { return sender.outgoing.stage_lent() };
+        sender.outgoing.stage_hello();
         sender.write_out_here(until)?;
         fill(sender.io.lent_mut(), header.bytes(), &[]);
         sender.write_all(Part::Lent, false, &[], until)

@@ -20,6 +20,13 @@ pub(crate) enum Disagreement {
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
+    #[error("the other side tells what its messages look like in bytes that say nothing")]
+    Garbled,
+    #[error("the other side does not tell what its messages look like, and that is required here")]
+    NoShape,
+    /// The place, in the words for this side.
+    #[error("{0}; the types of the two sides must fit")]
+    Shapes(String),
     #[error(
         "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
@@ -184,6 +191,9 @@ pub(crate) enum Cause {
     Disconnected,
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
+    /// A value of a type that is not known before it is sent, and where it is not what the receiver reads.
+    #[error("{0}; nothing of it was sent")]
+    Unfit(String),
     #[error("the codec cannot write this value; nothing of it was sent")]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
@@ -233,7 +243,7 @@ impl Cause {
         match self {
             Self::Decode(_) => ErrorKind::Decode,
             Self::Disconnected => ErrorKind::Disconnected,
-            Self::Disagreement(_) => ErrorKind::Mismatch,
+            Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,

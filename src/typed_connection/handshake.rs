@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::halves::Channels;
 use super::handshake_parts::{Parts, Tag};
+use super::handshake_shapes::Announcement;
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
-use super::message::{Inbound, Outbound};
+use crate::channel::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Operation};
 use crate::state::{Blocking, Mode, woken_at};
@@ -64,6 +65,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     sending: String,
     receiving: String,
     parts: Parts,
+    requires_shape: bool,
     time_limit: TimeLimit,
     mode: PhantomData<M>,
 }
@@ -108,6 +110,7 @@ impl Handshake {
             sending: String::new(),
             receiving: String::new(),
             parts: Parts::default(),
+            requires_shape: false,
             time_limit: TIME_LIMIT,
             mode: PhantomData,
         }
@@ -145,6 +148,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             sending: self.sending,
             receiving: self.receiving,
             parts: self.parts,
+            requires_shape: self.requires_shape,
             time_limit: self.time_limit,
             mode: PhantomData,
         }
@@ -207,6 +211,27 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
+    /// Requires that the peer tells what its messages look like, as each one does that has a later edition of this crate
+    /// than the first, and a codec whose [style](Codec::style) is known.
+    ///
+    /// Without it, such a peer is let in, and its [shape](crate::TypedReceiver::peer_shape) is `None`.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<(), u32>()?.recv());
+    /// let strict = Handshake::new().require_shape();
+    /// strict.perform::<u32, ()>(client)?.send(&7)?;
+    /// assert_eq!(serving.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn require_shape(mut self) -> Self {
+        self.requires_shape = true;
+        self
+    }
+
     /// Says something beside the terms, of which the peer may know nothing.
     #[allow(dead_code, reason = "some are of features")]
     pub(crate) fn with_part(mut self, tag: Tag, bytes: Vec<u8>) -> Self {
@@ -230,7 +255,31 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         if In::WITH_HANDLES {
             connection.reader().raw_mut().allow_handles();
         }
-        let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let announcement = self
+            .wire
+            .codec()
+            .style()
+            .map(|style| Announcement { received: Some(In::read(style)), sent: Out::known(style) });
+        let terms = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let state = HandshakeState::new(terms, announcement, self.requires_shape);
+        self.exchanged(connection, state).await
+    }
+
+    /// As [`performing`](Self::performing), for messages of which nothing is told.
+    #[cfg(feature = "service")]
+    pub(crate) async fn performing_untold<Out, In>(
+        self,
+        connection: Connection<M>,
+    ) -> Result<Channels<Out, In, F, C, M>, Error> {
+        let state = self.begin(false, false);
+        self.exchanged(connection, state).await
+    }
+
+    async fn exchanged<Out: ?Sized, In>(
+        self,
+        connection: Connection<M>,
+        state: HandshakeState,
+    ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let done = shake_hands(connection, state, self.time_limit.until::<M>()).await;
         let (state, reader, writer) = done?;
         self.conclude(&state, reader, writer)
@@ -238,8 +287,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
     /// Switches the terms to another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
-        let Self { wire, sending, receiving, parts, time_limit, .. } = self;
-        Handshake { wire, sending, receiving, parts, time_limit, mode: PhantomData }
+        let Self { wire, sending, receiving, parts, requires_shape, time_limit, .. } = self;
+        Handshake { wire, sending, receiving, parts, requires_shape, time_limit, mode: PhantomData }
     }
 
     #[cfg(all(feature = "service", feature = "tokio"))]
@@ -247,9 +296,10 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.time_limit
     }
 
-    /// Starts the exchange of the terms.
+    /// Starts the exchange of the terms, for messages of which nothing is told.
+    #[cfg(any(test, feature = "service"))]
     pub(crate) fn begin(&self, sends_handles: bool, allows_handles: bool) -> HandshakeState {
-        HandshakeState::new(self.terms(sends_handles, allows_handles))
+        HandshakeState::new(self.terms(sends_handles, allows_handles), None, false)
     }
 
     /// Makes the channels, if the terms of both sides match.
@@ -259,12 +309,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         reader: ReadHalf<M>,
         writer: WriteHalf<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
-        let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
+        let agreed = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
         let mut outgoing = self.wire.clone();
-        outgoing.framing_mut().configure(&Limits::new().max_payload(theirs.max_payload));
+        outgoing.framing_mut().configure(&Limits::new().max_payload(agreed.max_payload));
         // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
-        Ok((writer.into_sender_with(outgoing), receiver))
+        let receiver = receiver.told_by_peer(agreed.writes);
+        let sender = writer.into_sender_with(outgoing).checking(agreed.reads);
+        Ok((sender, receiver))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {
@@ -294,17 +346,18 @@ pub(crate) async fn shake_hands<M: Mode>(
 ) -> Result<HandshakeDone<M>, Error> {
     let (mut reader, mut writer) = connection.split();
     let talk = async {
-        while let Some(bytes) = state.pending() {
-            let sent =
-                poll_fn(|cx| writer.poll_write_or_take_in(&mut reader, TAKEN_IN, cx, bytes, until));
-            let sent = sent.await?;
-            state.sent(sent);
-        }
-        while let Some(room) = state.room() {
+        loop {
+            while let Some(bytes) = state.pending() {
+                let sent = poll_fn(|cx| {
+                    writer.poll_write_or_take_in(&mut reader, TAKEN_IN, cx, bytes, until)
+                });
+                let sent = sent.await?;
+                state.sent(sent);
+            }
+            let Some(room) = state.room() else { return Ok(()) };
             let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await;
             state.got(got)?;
         }
-        Ok(())
     };
     match woken_at::<M, _>(until, talk).await {
         Ok(()) => Ok((state, reader, writer)),

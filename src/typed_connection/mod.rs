@@ -4,8 +4,8 @@ mod connection;
 mod halves;
 mod handshake;
 mod handshake_parts;
+mod handshake_shapes;
 mod handshake_state;
-mod message;
 
 pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
@@ -16,4 +16,3 @@ pub(crate) use handshake::shake_hands;
 pub(crate) use handshake_parts::Tag;
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) use handshake_state::HandshakeDone;
-pub use message::{Inbound, Outbound};

@@ -1,4 +1,4 @@
-use super::length_prefixed::{Announced, HEADER};
+use super::length_prefixed::{Announced, HEADER, HELLO};
 use super::{Framing, LengthPrefixed, Limits, Step};
 use crate::error::FrameError;
 
@@ -72,6 +72,7 @@ impl Framing for Checked {
         let (covered, goodbye) = match self.prefix.announced(bytes)? {
             Some(Announced::Message { covered }) => (covered, false),
             Some(Announced::Goodbye) => (HEADER, true),
+            Some(Announced::Hello) => return Err(FrameError::Header { word: HELLO }),
             None => return Ok(Step::More { total: HEADER }),
         };
         let Some((covered_bytes, found)) = bytes

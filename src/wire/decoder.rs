@@ -5,9 +5,11 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::shape::hello::{self, Refusal};
+use super::shape::{Shape, Style};
 use super::slack::{ROOM, Slack, give_back};
 use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Limits, Postcard, Step, Wire};
-use crate::error::{Cause, CodecError, Error, FrameError, Operation};
+use crate::error::{Cause, CodecError, Disagreement, Error, FrameError, Operation};
 
 /// Decodes values from the bytes that arrive.
 ///
@@ -64,11 +66,36 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     scanned: usize,
     /// Whether the current message, if any, is the rest at the end of the stream.
     at_end: bool,
-    /// Whether the place in the stream is lost.
-    poisoned: bool,
+    standing: Standing,
+    /// What the writer tells of its messages; `None` if nobody asks.
+    told: Option<Box<Told>>,
     /// Whether a goodbye was the last frame.
     finished: bool,
     slack: Slack,
+}
+
+/// Whether the messages that arrive are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// They are.
+    Read,
+    /// The place in the stream is lost.
+    Poisoned,
+    /// The writer must say first what it sends.
+    Awaited,
+    /// The writer sends something else, or does not say what. Its messages are skipped.
+    Refused,
+}
+
+/// What a writer tells of its messages.
+#[derive(Default)]
+struct Told {
+    /// What the messages look like here; `None` if what a writer tells is not compared.
+    ours: Option<(fn(Style) -> Shape, Style)>,
+    /// What the present writer has told.
+    theirs: Option<Shape>,
+    /// Whether it must tell.
+    required: bool,
 }
 
 impl<F, C> Decoder<F, C> {
@@ -182,6 +209,18 @@ impl<F, C> Decoder<F, C> {
         self.finished
     }
 
+    /// Notes what the writer has told before.
+    pub(crate) fn told(&mut self, theirs: Option<Shape>) {
+        if theirs.is_some() {
+            self.told.get_or_insert_default().theirs = theirs;
+        }
+    }
+
+    /// What the present writer has told of its messages.
+    pub(crate) fn peer_shape(&self) -> Option<&Shape> {
+        self.told.as_ref()?.theirs.as_ref()
+    }
+
     /// Whether the room is less than half of what it should be. So it grows by a third at least, and
     /// small pieces do not move or allocate each time.
     fn is_short_of(&self, room: usize) -> bool {
@@ -208,7 +247,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        wire.framing.configure(&Limits::new().codec(wire.codec.name()));
+        let limits = Limits::new().codec(wire.codec.name()).style(wire.codec.style());
+        wire.framing.configure(&limits);
         // The framing may be a clone of one that has seen bytes.
         wire.framing.reset();
         Self {
@@ -223,7 +263,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             announced: 0,
             scanned: 0,
             at_end: false,
-            poisoned: false,
+            standing: Standing::Read,
+            told: None,
             finished: false,
             slack: Slack::default(),
         }
@@ -255,7 +296,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     #[must_use]
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
-            _ if self.poisoned => FrameError::Poisoned.into(),
+            _ if self.standing == Standing::Poisoned => FrameError::Poisoned.into(),
             arrived => match self.wire.framing.abandon() {
                 Some(lost) => Cause::Lost(lost),
                 None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
@@ -286,8 +327,29 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     pub fn reset(&mut self) {
         (self.start, self.end, self.frame) = (0, 0, 0);
         (self.total, self.announced, self.scanned) = (0, 0, 0);
-        (self.at_end, self.poisoned, self.finished) = (false, false, false);
+        (self.at_end, self.finished) = (false, false);
         self.wire.framing.reset();
+        self.standing = Standing::Read;
+        if let Some(told) = &mut self.told {
+            told.theirs = None;
+            if told.required {
+                self.standing = Standing::Awaited;
+            }
+        }
+    }
+
+    /// Compares what a writer tells with what the messages look like here.
+    pub(crate) fn expect(&mut self, ours: fn(Style) -> Shape) {
+        let style = self.wire.codec.style();
+        self.told.get_or_insert_default().ours = style.map(|style| (ours, style));
+    }
+
+    /// Reads the messages only of writers that tell what they send.
+    pub(crate) fn require_shape(&mut self) {
+        self.told.get_or_insert_default().required = true;
+        if self.standing == Standing::Read && self.peer_shape().is_none() {
+            self.standing = Standing::Awaited;
+        }
     }
 
     /// Goes to the next whole message, and returns whether there is one.
@@ -362,7 +424,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         self.start += self.frame;
         self.frame = 0;
         self.scan(at_end).map_err(|cause| {
-            self.poisoned |= matches!(cause, Cause::Frame(_));
+            if let Cause::Frame(_) = cause {
+                self.standing = Standing::Poisoned;
+            }
             Error::new(Operation::Receive, cause)
         })
     }
@@ -466,9 +530,62 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     #[inline]
     fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
-        if self.poisoned {
-            return Err(FrameError::Poisoned.into());
+        if self.standing != Standing::Read {
+            return self.scan_past(at_end);
         }
+        self.look(at_end)
+    }
+
+    /// Goes on to the next writer whose messages are read.
+    #[cold]
+    fn scan_past(&mut self, at_end: bool) -> Result<bool, Cause> {
+        loop {
+            match self.standing {
+                Standing::Read => return self.look(at_end),
+                Standing::Poisoned => return Err(FrameError::Poisoned.into()),
+                Standing::Awaited | Standing::Refused => {}
+            }
+            if !self.look(at_end)? {
+                return Ok(false);
+            }
+            match self.standing {
+                // Its hello was before the message.
+                Standing::Read => return Ok(true),
+                Standing::Awaited => {
+                    self.skip_frame();
+                    self.standing = Standing::Refused;
+                    return Err(Disagreement::NoShape.into());
+                }
+                Standing::Poisoned | Standing::Refused => self.skip_frame(),
+            }
+        }
+    }
+
+    fn skip_frame(&mut self) {
+        self.start += mem::take(&mut self.frame);
+    }
+
+    /// Notes the hello of a writer.
+    #[cold]
+    fn greeted(&mut self, hello: Range<usize>) -> Result<(), Cause> {
+        let Some(told) = &mut self.told else { return Ok(()) };
+        let Some((shape, style)) = told.ours else { return Ok(()) };
+        let at = self.start + hello.start..self.start + hello.end;
+        let read = hello::read(self.buffer.get(at).unwrap_or_default(), &shape(style));
+        (told.theirs, self.standing) = match &read {
+            Ok(theirs) => (Some(theirs.clone()), Standing::Read),
+            Err(_) => (None, Standing::Refused),
+        };
+        match read {
+            Ok(_) => Ok(()),
+            Err(Refusal::Differs(place)) => Err(Disagreement::Shapes(place).into()),
+            Err(Refusal::Garbled) => Err(Disagreement::Garbled.into()),
+        }
+    }
+
+    /// Looks for the next message in the bytes that have arrived.
+    #[inline]
+    fn look(&mut self, at_end: bool) -> Result<bool, Cause> {
         self.total = 0;
         loop {
             let bytes = self.buffer.get_mut(self.start..self.end).unwrap_or_default();
@@ -498,6 +615,16 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
                     self.finished = false;
+                }
+                Step::Hello { payload, frame }
+                    if payload.start <= payload.end
+                        && payload.end <= frame
+                        && (1..=arrived).contains(&frame) =>
+                {
+                    let greeted = self.greeted(payload);
+                    self.start += frame;
+                    self.finished = false;
+                    greeted?;
                 }
                 Step::Goodbye { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
@@ -564,7 +691,7 @@ impl<F, C> fmt::Debug for Decoder<F, C> {
         f.debug_struct("Decoder")
             .field("buffered", &self.buffered().len())
             .field("message", &(self.frame > 0))
-            .field("poisoned", &self.poisoned)
+            .field("standing", &self.standing)
             .finish_non_exhaustive()
     }
 }

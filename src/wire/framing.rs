@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use super::shape::Style;
 use crate::error::FrameError;
 
 /// Marks where one message ends in a stream of bytes and the next begins.
@@ -357,6 +358,8 @@ pub trait Framing {
 pub struct Limits<'a> {
     /// The [name](super::Codec::name) of the codec of the messages.
     pub codec: Option<&'a str>,
+    /// The [style](super::Codec::style) of that codec, if it is known.
+    pub style: Option<Style>,
     /// The largest payload that the other side accepts, in bytes.
     pub max_payload: Option<u64>,
     /// How many bytes of one write the pipe never mixes with those of another writer; `None` if it is no pipe.
@@ -389,6 +392,20 @@ impl<'a> Limits<'a> {
     #[must_use]
     pub fn codec(mut self, name: &'a str) -> Self {
         self.codec = Some(name);
+        self
+    }
+
+    /// Sets the style of the codec.
+    ///
+    /// ```
+    /// use typed_pipe::wire::shape::Style;
+    /// use typed_pipe::wire::{Codec, Limits, Postcard};
+    ///
+    /// assert_eq!(Limits::new().style(Postcard.style()).style, Some(Style::Positional));
+    /// ```
+    #[must_use]
+    pub fn style(mut self, style: Option<Style>) -> Self {
+        self.style = style;
         self
     }
 
@@ -463,6 +480,14 @@ pub enum Step {
     Skip {
         /// How many bytes are taken, at least one.
         bytes: usize,
+    },
+    /// A writer has said what it sends: the payload is a [hello](super::shape#the-hello).
+    #[doc(hidden)]
+    Hello {
+        /// The range of the hello in the bytes.
+        payload: Range<usize>,
+        /// The length of the whole frame, from the first byte on.
+        frame: usize,
     },
     /// A whole message has arrived.
     Message {

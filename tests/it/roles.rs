@@ -69,6 +69,7 @@ pub(crate) fn play(role: &str, name: &Path) {
         "own-and-read-some" | "read-some" | "reuse-and-read-some" | "own-and-note" => {
             crate::owners::roles::play(role, name, number());
         }
+        _ if role.starts_with("fitting ") => crate::fitting::play(role, name),
         #[cfg(unix)]
         _ => unix::play(role, name),
         #[cfg(not(unix))]

@@ -139,7 +139,8 @@ fn forged(kind: FragmentKind, writer: u64, sequence: u32, payload: &[u8]) -> Vec
 
 fn hello(writer: u64, codec: &str, message: &str) -> Vec<u8> {
     let mut payload = Vec::new();
-    Introduction { codec: codec.into(), message: message.into() }.write(&mut payload);
+    Introduction { codec: codec.into(), message: message.into(), ..Introduction::default() }
+        .write(&mut payload);
     forged(FragmentKind::Hello, writer, 0, &payload)
 }
 
