@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Deserialize;
-use typed_pipe::wire::{Framing, Json, Step, Wire};
+use typed_pipe::wire::{Framing, Json, Scan, Step, Wire};
 use typed_pipe::{ErrorKind, FrameError, OnHangup, Pipe};
 
 /// `{"id":1}` or `{"quit":true}`.
@@ -36,9 +36,9 @@ impl Framing for Lines {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        let feed = bytes[scanned..].iter().position(|&byte| byte == b'\n');
-        Ok(match feed.map(|at| scanned + at) {
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        let feed = bytes[scan.from..].iter().position(|&byte| byte == b'\n');
+        Ok(match feed.map(|at| scan.from + at) {
             Some(end) if bytes[..end].trim_ascii().is_empty() => Step::Skip { bytes: end + 1 },
             Some(end) => Step::Message { payload: 0..end, frame: end + 1 },
             None if bytes.len() >= LONGEST => {

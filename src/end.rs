@@ -486,7 +486,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
         M::run(self.opening(until))
     }
 
-    async fn opening(
+    pub(crate) async fn opening(
         mut self,
         until: WaitLimit,
     ) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
@@ -745,6 +745,10 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     ///
     /// - [`Disconnected`](crate::ErrorKind::Disconnected): the peer of a connection has closed it and left bytes of
     ///   this side unread. Everything that the peer wrote is read first; whether the peer had more to write is unknown.
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe): there is no writer, and
+    ///   none can come, since the name was removed or moved away, or leads to something else. A client's end follows its
+    ///   name to another pipe instead. Noticing that takes up to two seconds, on Linux; the other systems of Unix do not
+    ///   tell. An owner may make the pipe again.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other.
     ///
@@ -854,12 +858,15 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     }
 }
 
-impl<P: PipeRef> End<Read, Open, P> {
-    pub(crate) fn wait_for_writer_until(&mut self, until: WaitLimit) -> Result<(), Error> {
-        let waited = self.wait_with(until, Raw::wait_for_writer);
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
+    pub(crate) async fn wait_for_writer_until(&mut self, until: WaitLimit) -> Result<(), Error> {
+        let (raw, token) = (M::raw_mut(&mut self.state.io), self.settings.token.as_ref());
+        let waited = M::attempt(until, token, |wait| raw.wait_for_writer(wait)).await;
         waited.map_err(|error| self.failed(Operation::AwaitWriter, error))
     }
+}
 
+impl<P: PipeRef> End<Read, Open, P> {
     /// Lets each read that has to wait poll for bytes for up to `time` before it sleeps.
     ///
     /// Waking a sleeping thread takes longer than the rest of a short round trip; a thread that polls finds the bytes

@@ -43,10 +43,12 @@ use crate::sys::{self, Handle};
 /// # serving.join().unwrap()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[doc(alias("SCM_RIGHTS", "fd", "file descriptor"))]
 pub struct Handles {
     handles: Vec<Option<Handle>>,
+    /// How many bytes of shared memory may still be taken.
+    shared: usize,
 }
 
 impl Handles {
@@ -65,7 +67,7 @@ impl Handles {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {
-        Self::default()
+        Vec::new().into()
     }
 
     /// Adds a handle, and returns its number.
@@ -124,7 +126,7 @@ impl Handles {
         let missing = || Error::new(Operation::TakeHandle, Obstacle::NoHandle(number));
         let place = place.ok_or_else(missing)?;
         let handle = place.take().ok_or_else(missing)?;
-        T::from_handle(handle).map_err(|(handle, error)| {
+        T::from_handle_within(handle, &mut self.shared).map_err(|(handle, error)| {
             *place = Some(handle);
             error
         })
@@ -166,6 +168,27 @@ impl Handles {
         self.handles.is_empty()
     }
 
+    /// Sets the limit on the bytes of all [`SealedBytes`](crate::SealedBytes) that are still to be taken.
+    ///
+    /// Without this call it is 1 GiB for a message.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use typed_pipe::{ErrorKind, Handles, SealedBytes};
+    ///
+    /// # let mut handles = Handles::new(); // or from `recv_with_handles`
+    /// # handles.add(SealedBytes::fill(5 << 20, |_| {})?);
+    /// handles.sealed_bytes_limit(4 << 20); // a frame has 4 MiB at most
+    /// let error = handles.take::<SealedBytes>(0).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[cfg(feature = "shared-memory")]
+    pub fn sealed_bytes_limit(&mut self, limit: usize) {
+        self.shared = limit;
+    }
+
     /// Removes the remaining handles, to pass them on.
     pub(crate) fn drain(&mut self) -> Result<Vec<Handle>, Error> {
         let len = self.handles.len();
@@ -183,9 +206,18 @@ impl Handles {
 
 impl From<Vec<Handle>> for Handles {
     fn from(handles: Vec<Handle>) -> Self {
-        Self { handles: handles.into_iter().map(Some).collect() }
+        Self { handles: handles.into_iter().map(Some).collect(), shared: SHARED_LIMIT }
     }
 }
+
+impl Default for Handles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// So many bytes of shared memory may be taken from one message, unless another limit is set.
+pub(crate) const SHARED_LIMIT: usize = 1 << 30;
 
 /// A type that a received handle can be taken as.
 ///
@@ -227,6 +259,12 @@ pub trait FromHandle: Sized {
     ///
     /// The handle is of another type.
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)>;
+
+    /// As `from_handle`, of what has no more shared memory than the limit, which is lowered by that.
+    #[doc(hidden)]
+    fn from_handle_within(handle: Handle, _limit: &mut usize) -> Result<Self, (Handle, Error)> {
+        Self::from_handle(handle)
+    }
 }
 
 impl FromHandle for Handle {

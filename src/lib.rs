@@ -16,7 +16,7 @@
 //!     command: String,
 //! }
 //!
-//! let pipe = Pipe::temporary()?; // or `Pipe::new("/run/app/jobs")?.mkfifo()?`
+//! let pipe = Pipe::temporary()?; // or `Pipe::create("/run/app/jobs")?`
 //! let path = pipe.path().clone(); // all that the other process needs
 //!
 //! // The other process, which here is a thread:
@@ -25,7 +25,7 @@
 //!     sender.send(&Job { id: 1, command: "build".into() })
 //! });
 //!
-//! for job in pipe.into_reader().open()?.into_receiver::<Job>() {
+//! for job in pipe.receiver::<Job>()? {
 //!     let Job { id, command } = job?;
 //!     println!("{id}: {command}");
 //! }
@@ -35,7 +35,7 @@
 //!
 //! # Three steps
 //!
-//! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::mkfifo`] or
+//! 1. A [`Pipe`] is a name on this machine. One process makes it, with [`Pipe::create`] or
 //!    [`Pipe::temporary`], and owns it; dropping it removes the name. [`PipeOptions`] has the rest.
 //! 2. An [`End`] is one side of it in one process: the owner's, from [`Pipe::into_reader`] and its like, or a client's,
 //!    from a path with [`End::at`]. It is opened, then bytes go through it, and it is closed. A table there lists the
@@ -63,7 +63,9 @@
 //! | bytes both ways, and peers that do not use this crate | [`Connection`] |
 //! | the process, user and group of the peer | [`Peer`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
+//! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
+//! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
@@ -86,6 +88,8 @@
 //!
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
+//! - `session`: protocols as types.
+//! - `shared-memory`: large values in memory that both sides see, `SealedBytes`.
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
@@ -114,14 +118,19 @@ mod error;
 mod handles;
 mod oneshot;
 mod os_handles;
+mod owner_channels;
 mod path;
 mod permits;
 mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
 mod process;
+#[cfg(feature = "shared-memory")]
+mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+pub mod session;
 mod source;
 pub mod state;
 mod sys;
@@ -133,6 +142,7 @@ mod tokio;
 mod toy;
 mod typed_connection;
 mod wait;
+mod whole_streams;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
@@ -144,6 +154,8 @@ pub use channel::{
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
 pub use channel::{Inbound, Outbound, Telling};
+#[doc(hidden)] // The docs of `Connection::over` list what implements it.
+pub use connection::Transport;
 pub use connection::{
     Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
     WriteHalf,
@@ -159,12 +171,15 @@ pub use oneshot::{
 };
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
+#[cfg(feature = "shared-memory")]
+pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
 pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
-pub use sys::{IfExists, Peer, User};
+pub use sys::{Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
 pub use wait::CancelToken;
+pub use whole_streams::EndLoan;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COSTS.md")]
@@ -180,9 +195,17 @@ pub mod migrating {}
 #[doc = include_str!("../docs/PLATFORMS.md")]
 pub mod platforms {}
 
+#[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
+#[doc = include_str!("../docs/PROTOCOLS-AS-TYPES.md")]
+pub mod protocols_as_types {}
+
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
 pub mod when_types_change {}
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/YOUR-OWN-WIRE.md")]
+pub mod your_own_wire {}
 
 /// Tests the programs in the README, where all its features are on.
 #[cfg(all(doctest, feature = "service", feature = "tokio"))]

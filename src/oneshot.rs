@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::channel::{Delivery, Described, Receivable, Sendable, TypedSender};
+use crate::channel::{Delivery, Described, Receivable, Sendable, TypedReceiver, TypedSender};
 use crate::end::{OnHangup, ReadEnd, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
 use crate::state::{Allocated, Open, complete};
-use crate::sys::WaitLimit;
 
 use crate::wait::within;
 use crate::wire::{Checked, Framing, Postcard, Wire};
@@ -179,8 +178,7 @@ pub fn receive_timeout<T: Receivable>(
     path: impl AsRef<Path>,
     timeout: Duration,
 ) -> Result<T, Error> {
-    let until = within(timeout);
-    opened(path.as_ref(), until)?.into_receiver().recv_until(until)
+    receive_by(path.as_ref(), timeout, Owned::into_receiver)
 }
 
 /// Receives one value as [`receive`], with a CRC-32: the peer calls [`send_checked`], or has a sender on a
@@ -227,9 +225,8 @@ pub fn receive_checked_timeout<T: Receivable>(
     path: impl AsRef<Path>,
     timeout: Duration,
 ) -> Result<T, Error> {
-    let until = within(timeout);
     let wire = Wire::new(Checked::default(), Postcard);
-    opened(path.as_ref(), until)?.into_receiver_with(wire).recv_until(until)
+    receive_by(path.as_ref(), timeout, |end| end.into_receiver_with(wire))
 }
 
 fn send_by<T: Sendable + ?Sized, F: Framing>(
@@ -258,8 +255,15 @@ fn send_by<T: Sendable + ?Sized, F: Framing>(
     }
 }
 
-/// The reading end of a pipe that is made for one value, once its writer is there.
-fn opened(path: &Path, until: WaitLimit) -> Result<ReadEnd<Open, Pipe<Allocated>>, Error> {
+fn receive_by<T: Receivable, F: Framing>(
+    path: &Path,
+    timeout: Duration,
+    receiver: impl FnOnce(Owned) -> TypedReceiver<T, Owned, F>,
+) -> Result<T, Error> {
+    let until = within(timeout);
     let end = Pipe::new(path)?.mkfifo()?.into_reader().on_hangup(OnHangup::NextWriter);
-    Ok(end.open_until(until)?)
+    receiver(end.open_until(until)?).recv_until(until)
 }
+
+/// The reading end of a pipe that is made for one value.
+type Owned = ReadEnd<Open, Pipe<Allocated>>;

@@ -8,29 +8,39 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::error::{Error, Operation};
+use crate::error::{Error, NameError, Operation};
 use crate::sys;
 
 /// The path of a pipe, checked once.
 ///
-/// A name of a single part, such as `jobs`, leads to a private place of this user. Anything else is a path, and is used
-/// unchanged. Making a `PipePath` touches no file: whether a pipe exists shows when it is made or opened.
+/// A path is that of a file, as in every other program: `jobs` is `./jobs`. It is made absolute at once, so that it leads
+/// to the same pipe after a change of the current folder, in a child process elsewhere and inside a message. Making a
+/// `PipePath` touches no file: whether a pipe exists shows when it is made or opened.
+///
+/// # Which path
+///
+/// | the pipe is for | use |
+/// |---|---|
+/// | a path that the user typed, or another program agreed on | [`new`](Self::new), as given |
+/// | a service of the machine | [`new`](Self::new), such as `/run/app/jobs` |
+/// | the programs of one user, which know its name | [`private`](Self::private) |
+/// | a child process, which gets its path | [`Pipe::temporary`](crate::Pipe::temporary), [`Listener::temporary`](crate::Listener::temporary) |
 ///
 /// # Platform-specific behavior
 ///
 /// ## Unix
 ///
-/// The path is that of a file. A name of a single part lies in `$XDG_RUNTIME_DIR/typed-pipe`, or where
-/// that variable is not set in `typed-pipe-UID` in the folder for temporary files; its first owner makes
-/// that folder, with mode 0700, and refuses one that is not private. The last part may have 250 bytes,
-/// the whole path 4095 on Linux and 1023 elsewhere.
+/// The last part may have 250 bytes, the whole path 4095 on Linux and 1023 elsewhere. Private names lie in
+/// `$XDG_RUNTIME_DIR/typed-pipe`, or where that variable is not set in `typed-pipe-UID` in the folder for temporary files.
+/// The first owner of one makes that folder, with mode 0700, and refuses one that is not private.
 ///
 /// ## Windows
 ///
-/// Pipes have a name space of their own, which all users share. The prefix `\\.\pipe\` is put before a name
-/// that lacks it, and `/` becomes `\`. Empty parts and parts `.` are left out; a part `..` is refused. Upper
+/// Pipes have a name space of their own, which all users share, and no current folder. The prefix `\\.\pipe\` is put
+/// before a name that lacks it, and `/` becomes `\`. Empty parts and parts `.` are left out; a part `..` is refused. Upper
 /// and lower case are the same. The whole may have 256 characters. Names of other machines, and the other
-/// prefix `\\?\`, are refused.
+/// prefix `\\?\`, are refused. A private name is `\\.\pipe\typed-pipe\SID\NAME`: another user can make it first, but no
+/// client takes that user's pipe for this user's.
 ///
 /// ```
 /// use typed_pipe::{ErrorKind, PipePath};
@@ -69,7 +79,7 @@ use crate::sys;
 pub struct PipePath(Arc<Path>);
 
 impl PipePath {
-    /// Checks a name by the rules of the system.
+    /// Checks a path by the rules of the system, and makes it absolute.
     ///
     /// ```
     /// use typed_pipe::{ErrorKind, PipePath, WriteEnd};
@@ -77,19 +87,57 @@ impl PipePath {
     /// let path = PipePath::new("/run/app/jobs")?; // as from the settings of a program
     /// let end = WriteEnd::from(path.clone()); // cannot fail: the path is known to be good
     ///
+    /// # #[cfg(unix)]
+    /// assert_eq!(PipePath::new("jobs")?.as_path(), std::env::current_dir()?.join("jobs"));
+    ///
     /// let error = PipePath::new("jobs\0news").unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::InvalidName);
     /// # drop(end);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidName`](crate::ErrorKind::InvalidName): the path is empty, too long, has a NUL in it, has
+    ///   no last part, or is that of another machine.
+    /// - [`NotFound`](crate::ErrorKind::NotFound): the path is relative, and the current folder is gone.
+    pub fn new(name: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::checked(name.as_ref(), sys::resolve)
+    }
+
+    /// The path of a name in the private folder of this user.
+    ///
+    /// Programs of the same user that know the name meet there. No other user can make or open a pipe in that folder.
+    ///
+    /// ```
+    /// use typed_pipe::{ErrorKind, Pipe, PipePath};
+    ///
+    /// let path = PipePath::private("jobs")?; // such as `/run/user/1000/typed-pipe/jobs`
+    /// let pipe = Pipe::new(&path)?; // not made yet
+    /// assert!(path.as_path().is_absolute() && path.as_path().ends_with("jobs"));
+    /// assert_eq!(PipePath::private("app/jobs").unwrap_err().kind(), ErrorKind::InvalidName);
+    /// # drop(pipe);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`InvalidName`](crate::ErrorKind::InvalidName): the name is empty, too long, has a NUL in it, has
-    /// no last part, or is that of another machine.
-    pub fn new(name: impl AsRef<Path>) -> Result<Self, Error> {
-        let name = name.as_ref();
-        match sys::resolve(name) {
+    /// [`InvalidName`](crate::ErrorKind::InvalidName): the name has more than one part, or is no name of a pipe; see
+    /// [`new`](Self::new).
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// Where the folder lies: see [above](Self#platform-specific-behavior).
+    #[doc(alias("XDG_RUNTIME_DIR", "runtime folder"))]
+    pub fn private(name: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::checked(name.as_ref(), sys::private)
+    }
+
+    fn checked(
+        name: &Path,
+        resolve: fn(&Path) -> Result<PathBuf, NameError>,
+    ) -> Result<Self, Error> {
+        match resolve(name) {
             Ok(path) => Ok(Self(path.into())),
             Err(error) => Err(Error::new(Operation::Name, error).at(Some(&name.into()))),
         }

@@ -148,11 +148,13 @@ impl Pipe<Deallocated> {
     /// [`PipeOptions`] sets other options than the default ones.
     ///
     /// ```
-    /// use typed_pipe::{ErrorKind, Pipe};
+    /// use typed_pipe::{ErrorKind, Pipe, PipePath};
     ///
     /// let jobs = Pipe::new("/run/app/jobs")?; // no file is touched yet
-    /// let private = Pipe::new("jobs")?; // of a single part: in a private place of this user
-    /// assert_ne!(jobs.path(), private.path());
+    /// let here = Pipe::new("jobs")?; // `./jobs`, as an absolute path
+    /// let private = Pipe::new(PipePath::private("jobs")?)?; // in a private folder of this user
+    /// assert_ne!(here.path(), private.path());
+    /// # assert_ne!(jobs.path(), private.path());
     /// assert_eq!(Pipe::new("").unwrap_err().kind(), ErrorKind::InvalidName);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -198,7 +200,7 @@ impl Pipe<Deallocated> {
     /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user may not make it there.
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
     /// - [`Io`](crate::ErrorKind::Io): any other, such as a file system that has no pipes.
-    #[doc(alias("create", "CreateNamedPipe"))]
+    #[doc(alias("CreateNamedPipe"))]
     pub fn mkfifo(self) -> Result<Pipe<Allocated>, TransitionError<Self>> {
         match Node::create(self.path.as_path(), &self.options.settings) {
             Ok(node) => Ok(self.with_state(Allocated { node: Box::new(node) })),
@@ -211,6 +213,28 @@ impl Pipe<Deallocated> {
 }
 
 impl Pipe<Allocated> {
+    /// Names a pipe and makes it, in one step: [`Pipe::new`] and then [`mkfifo`](Pipe::mkfifo).
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("jobs");
+    /// let mut jobs = Pipe::create(&name)?.receiver::<String>()?;
+    /// TypedSender::<String>::connect(&name)?.send(&"tea".into())?; // in the other process
+    /// assert_eq!(jobs.recv()?, "tea");
+    /// drop(jobs); // which removes the name
+    /// # assert!(cfg!(windows) || !name.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pipe::new`] and [`mkfifo`](Pipe::mkfifo).
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Pipe::new(path)?.mkfifo().map_err(Error::from)
+    }
+
     /// Makes a pipe with an unguessable name.
     ///
     /// It is for a program that passes the name to a child as an argument, also to a child such as sort or ffmpeg that

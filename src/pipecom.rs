@@ -29,9 +29,6 @@
 //!
 //! PipeCom's senders accept only the answer [`ACK`]. Its listener does not answer an empty text.
 //!
-//! In PipeCom, a bare name is a file in the current folder. In this crate, a bare name [leads elsewhere](PipePath):
-//! give it `./NAME`.
-//!
 //! # Its errors
 //!
 //! | PipeCom | here |

@@ -1,15 +1,16 @@
-//! Child programs as the peer of a pipe: waiting for them, until they exit at most.
+//! Child programs as the peer of a pipe or a connection: waiting for them, until they exit at most.
 
+use std::future::Future;
 use std::process::Child;
 use std::time::Duration;
 
+use crate::connection::{Connection, Listener};
 use crate::end::{End, PipeRef, Reopen};
 use crate::error::{Error, ErrorKind, Obstacle, TransitionError};
-use crate::state::{Closed, Open, Read, Write};
-use crate::sys::WaitLimit;
-use crate::wait::{left, sooner, within};
+use crate::state::{Closed, Mode, Open, Read, Write};
+use crate::sys::{Ended, Process, WaitLimit};
 
-impl<P: Reopen> End<Write, Closed, P> {
+impl<M: Mode, P: Reopen> End<Write, Closed<M>, P> {
     /// Opens the end, and waits until a child program reads from the pipe or exits.
     ///
     /// This is [`open`](End::open) for a program that was given the path, as a file to read from.
@@ -21,9 +22,31 @@ impl<P: Reopen> End<Write, Closed, P> {
     ///
     /// let pipe = Pipe::temporary()?;
     /// let mut child = Command::new("sha256sum").arg(pipe.path()).spawn()?;
-    /// let mut end = pipe.into_writer().open_with(&mut child)?;
+    /// let mut end = pipe.into_writer().open_with(&child)?;
     /// end.write_all(b"hello")?;
     /// drop(end); // the program reads to the end
+    /// assert!(child.wait()?.success());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// The program is only watched: its status stays for the one that waits for it. So two ends may watch the same one:
+    ///
+    /// ```no_run
+    /// use std::io::{Read, Write};
+    /// use std::process::Command;
+    /// use std::thread;
+    /// use typed_pipe::Pipe;
+    ///
+    /// let (video, audio) = (Pipe::temporary()?, Pipe::temporary()?);
+    /// let mut ffmpeg = Command::new("ffmpeg");
+    /// ffmpeg.arg("-i").arg(video.path()).arg("-i").arg(audio.path()).arg("out.mkv");
+    /// let mut child = ffmpeg.spawn()?;
+    /// thread::scope(|scope| {
+    ///     let pictures = scope.spawn(|| video.into_writer().open_with(&child)?.write(b"..."));
+    ///     let sound = scope.spawn(|| audio.into_writer().open_with(&child)?.write(b"..."));
+    ///     pictures.join().unwrap()?;
+    ///     sound.join().unwrap()
+    /// })?;
     /// assert!(child.wait()?.success());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -44,8 +67,10 @@ impl<P: Reopen> End<Write, Closed, P> {
     #[doc(alias("subprocess", "child"))]
     pub fn open_with(
         self,
-        child: &mut Child,
-    ) -> Result<End<Write, Open, P>, TransitionError<Self>> {
+        child: &Child,
+    ) -> M::Ret<
+        impl Future<Output = Result<End<Write, Open<M>, P>, TransitionError<Self>>> + use<M, P>,
+    > {
         self.open_with_timeout(child, Duration::MAX)
     }
 
@@ -59,7 +84,7 @@ impl<P: Reopen> End<Write, Closed, P> {
     ///
     /// let pipe = Pipe::temporary()?;
     /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never opens the pipe
-    /// let failed = pipe.into_writer().open_with_timeout(&mut child, Duration::from_millis(10)).unwrap_err();
+    /// let failed = pipe.into_writer().open_with_timeout(&child, Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(failed.kind(), ErrorKind::TimedOut);
     /// child.kill()?;
     /// child.wait()?;
@@ -72,17 +97,23 @@ impl<P: Reopen> End<Write, Closed, P> {
     /// Those of [`open_with`](Self::open_with), and [`TimedOut`](ErrorKind::TimedOut).
     pub fn open_with_timeout(
         self,
-        child: &mut Child,
+        child: &Child,
         timeout: Duration,
-    ) -> Result<End<Write, Open, P>, TransitionError<Self>> {
-        let opened = watching(child, timeout, self, |end, until| {
-            end.open_until(until).map_err(TransitionError::into_parts)
-        });
-        opened.map_err(|(end, error)| TransitionError::new(end, error))
+    ) -> M::Ret<
+        impl Future<Output = Result<End<Write, Open<M>, P>, TransitionError<Self>>> + use<M, P>,
+    > {
+        let (child, until) = (Process::of(child), M::within(timeout));
+        M::run(async move {
+            let opened =
+                watching::<M, _, _, _>(&child, OPENED, until, self, |end, until| async move {
+                    end.opening(until).await.map_err(TransitionError::into_parts)
+                });
+            opened.await.map_err(|(end, error)| TransitionError::new(end, error))
+        })
     }
 }
 
-impl<P: PipeRef> End<Read, Open, P> {
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// Waits until a child program opens the pipe for writing, or exits.
     ///
     /// Opening a reading end does not wait for a writer; the first read does, however long that takes. Call this before
@@ -99,7 +130,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// let pipe = Pipe::temporary()?;
     /// let mut child = Command::new("sort").arg("names").arg("-o").arg(pipe.path()).spawn()?;
     /// let mut end = pipe.into_reader().open()?;
-    /// end.wait_for_peer(&mut child)?;
+    /// end.wait_for_peer(&child)?;
     /// let mut sorted = String::new();
     /// end.read_to_string(&mut sorted)?;
     /// assert!(child.wait()?.success());
@@ -126,7 +157,10 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// [`PipePath`](crate::PipePath) is. The end of a client has found its owner when it is open, and does not
     /// wait.
     #[doc(alias("subprocess", "child"))]
-    pub fn wait_for_peer(&mut self, child: &mut Child) -> Result<(), Error> {
+    pub fn wait_for_peer<'a>(
+        &'a mut self,
+        child: &Child,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, M, P>> {
         self.wait_for_peer_timeout(child, Duration::MAX)
     }
 
@@ -140,7 +174,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     ///
     /// let mut end = Pipe::temporary()?.into_reader().open()?;
     /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never opens the pipe
-    /// let error = end.wait_for_peer_timeout(&mut child, Duration::from_millis(10)).unwrap_err();
+    /// let error = end.wait_for_peer_timeout(&child, Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut); // the end is still open, for another try
     /// child.kill()?;
     /// child.wait()?;
@@ -151,48 +185,130 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// # Errors
     ///
     /// Those of [`wait_for_peer`](Self::wait_for_peer), and [`TimedOut`](ErrorKind::TimedOut).
-    pub fn wait_for_peer_timeout(
-        &mut self,
-        child: &mut Child,
+    pub fn wait_for_peer_timeout<'a>(
+        &'a mut self,
+        child: &Child,
         timeout: Duration,
-    ) -> Result<(), Error> {
-        let waited = watching(child, timeout, self, |end, until| {
-            end.wait_for_writer_until(until).map_err(|error| (end, error))
-        });
-        waited.map_err(|(_, error)| error)
+    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, M, P>> {
+        let (child, until) = (Process::of(child), M::within(timeout));
+        M::run(async move {
+            let waited =
+                watching::<M, _, _, _>(&child, OPENED, until, self, |end, until| async move {
+                    end.wait_for_writer_until(until).await.map_err(|error| (end, error))
+                });
+            waited.await.map_err(|(_, error)| error)
+        })
+    }
+}
+
+impl<M: Mode> Listener<M> {
+    /// Accepts the next client, and waits until there is one or a child program exits.
+    ///
+    /// This is [`accept`](Self::accept) for a program that was given the path and is to connect. Any client is accepted.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::process::Command;
+    /// use typed_pipe::{ErrorKind, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let mut child = Command::new("false").arg(listener.path()).spawn()?; // ends and never connects
+    /// assert_eq!(listener.accept_with(&child).unwrap_err().kind(), ErrorKind::ChildExited);
+    /// child.wait()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// To watch it during the handshake as well, see [`Handshake::watching`](crate::Handshake::watching).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept), and [`ChildExited`](ErrorKind::ChildExited): the program has ended, and no client
+    /// waits.
+    #[doc(alias("subprocess", "child"))]
+    pub fn accept_with<'a>(
+        &'a self,
+        child: &Child,
+    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>> + use<'a, M>> {
+        self.accept_with_timeout(child, Duration::MAX)
+    }
+
+    /// Accepts the next client as [`accept_with`](Self::accept_with), and waits for at most `timeout`.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::process::Command;
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Listener};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never connects
+    /// let error = listener.accept_with_timeout(&child, Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// child.kill()?;
+    /// child.wait()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept_with`](Self::accept_with), and [`TimedOut`](ErrorKind::TimedOut).
+    pub fn accept_with_timeout<'a>(
+        &'a self,
+        child: &Child,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>> + use<'a, M>> {
+        let (child, until) = (Process::of(child), M::within(timeout));
+        M::run(async move {
+            let accept =
+                |(), until| async move { self.accepting(until).await.map_err(|error| ((), error)) };
+            let accepted = watching::<M, _, _, _>(&child, "connected", until, (), accept);
+            accepted.await.map_err(|((), error)| error)
+        })
     }
 }
 
 /// Retries an operation with short timeouts, and checks the program in between.
 ///
 /// After its exit there is one more try, which sees what the program did before.
-fn watching<T, S>(
-    child: &mut Child,
-    timeout: Duration,
+pub(crate) async fn watching<M: Mode, S, T, F>(
+    child: &Process,
+    awaited: &'static str,
+    until: WaitLimit,
     mut state: S,
-    mut attempt: impl FnMut(S, WaitLimit) -> Result<T, (S, Error)>,
-) -> Result<T, (S, Error)> {
-    let until = within(timeout);
-    let mut exited = None;
+    mut attempt: impl FnMut(S, WaitLimit) -> F,
+) -> Result<T, (S, Error)>
+where
+    F: Future<Output = Result<T, (S, Error)>>,
+{
     loop {
-        let time = if exited.is_some() { Duration::ZERO } else { LOOK_AT_CHILD };
-        let (back, error) = match attempt(state, sooner(until, time)) {
+        let (back, error) = match attempt(state, M::sooner(until, LOOK_AT_CHILD)).await {
             Err((back, error)) if error.kind() == ErrorKind::TimedOut => (back, error),
             done => return done,
         };
-        if let Some(status) = exited {
-            return Err((back, error.because(Obstacle::ChildExited(status))));
-        }
-        exited = match child.try_wait() {
-            Ok(exited) => exited,
+        match child.ended() {
+            Ok(None) if M::over(until).is_some() => return Err((back, error)),
+            Ok(None) => state = back,
+            Ok(Some(Ended(status))) => {
+                // What is there by now is there at once.
+                return attempt(back, WaitLimit::Now).await.map_err(|(back, error)| {
+                    let error = match error.kind() {
+                        ErrorKind::WouldBlock | ErrorKind::NotFound => {
+                            error.because(Obstacle::ChildExited(awaited, status))
+                        }
+                        _ => error,
+                    };
+                    (back, error)
+                });
+            }
             Err(unknown) => return Err((back, error.because(unknown))),
-        };
-        if exited.is_none() && left(until).is_zero() {
-            return Err((back, error));
         }
-        state = back;
     }
 }
+
+/// What the child of an end is to do.
+const OPENED: &str = "opened the other side";
 
 /// The longest time until the exit of a program is noticed.
 const LOOK_AT_CHILD: Duration = Duration::from_millis(50);

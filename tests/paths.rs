@@ -172,6 +172,29 @@ fn generic_and_blocking() {
     let _ = (read::<&[u8]>, within::<ReadEnd>, written::<Vec<u8>>, any);
 }
 
+fn sessions<M: Mode>() {
+    use typed_pipe::session::{Chooses, Ends, Flipped, Offers, Receives, Sends, Session};
+
+    typed_pipe::choice! {
+        enum Way in way {
+            On => Ends,
+        }
+    }
+    type Asks = Sends<u8, Ends>;
+    type Hears = Receives<u8, Ends>;
+    let _ = |c: Connection<M>| drop(Connection::into_session::<Ends>(c));
+    let _ = |h: &Handshake<LengthPrefixed, Postcard, M>, c| drop(Handshake::session::<Ends>(h, c));
+    let _ = |s: &mut Session<Ends, M>| drop(Session::ready(s));
+    let _ = |s: &mut Session<Ends, M>| drop(Session::try_ready(s));
+    let _ = |s: Session<Asks, M>| drop(Session::send(s, &7));
+    let _ = |s: Session<Asks, M>| drop(Session::feed(s, &7));
+    let _ = |s: Session<Hears, M>| drop(Session::recv(s));
+    let _ = |s: Session<Chooses<Way>, M>| drop(Session::choose(s, way::On));
+    let _ = |s: Session<Offers<Way, Flipped>, M>| drop(Session::offer(s));
+    let _ = |s: Session<Ends, M>| drop(Session::end(s));
+    let _ = |c: Connection| Connection::converse::<Ends, _>(c, |s| Ok(((), s.end()?)));
+}
+
 /// Futures can be sent to other threads, and own no value that is sent.
 fn in_tasks() {
     async fn kept(sender: &mut TypedSender<str, WriteEnd<Open<Tokio>>>) -> Result<(), Error> {
@@ -201,6 +224,7 @@ fn in_tasks() {
 fn every_path_names_one_thing() {
     let _ = (ends::<Blocking>, ends::<Tokio>);
     let _ = (connections::<Blocking>, connections::<Tokio>);
+    let _ = (sessions::<Blocking>, sessions::<Tokio>);
     let _ = (
         receivers::<ReadEnd, LengthPrefixed, Postcard>,
         senders::<WriteEnd, MultiWriter, Postcard>,

@@ -20,6 +20,16 @@ fn what_waits_is_defined_for_all_modes() {
     }
 }
 
+/// What only the crate's own framings and codecs need stands behind them.
+#[test]
+fn a_framing_or_a_codec_of_ones_own_has_at_most_five_methods() {
+    for (item, most) in [("wire::Framing", 5), ("wire::Codec", 4)] {
+        let method = format!("pub fn typed_pipe::{item}::");
+        let methods = PUBLIC.lines().filter(|line| line.starts_with(&method)).count();
+        assert_eq!(methods, most, "{item}");
+    }
+}
+
 #[test]
 fn what_waits_is_named_by_its_path_in_a_test() {
     let waits = |line: &&str| line.contains(" fn ") && line.contains("Ret");

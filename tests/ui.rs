@@ -1,4 +1,5 @@
-//! The laws that the compiler holds: each program in `ui-tests/fail` breaks one, and does not compile.
+//! The laws that the compiler holds: each program in `ui-tests/fail` breaks one, and does not compile;
+//! and with the feature `session` each one in `ui-tests/session`.
 
 use std::process::Command;
 
@@ -29,4 +30,7 @@ fn the_compiler_holds_the_laws() {
     let cases = trybuild::TestCases::new();
     cases.pass("ui-tests/pass/*.rs");
     cases.compile_fail("ui-tests/fail/*.rs");
+    if cfg!(feature = "session") {
+        cases.compile_fail("ui-tests/session/*.rs");
+    }
 }

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use typed_pipe::ErrorKind;
-use typed_pipe::wire::{Codec, Decoder, Framing, Limits, Wire};
+use typed_pipe::wire::{Codec, Decoder, Encoder, Framing, Wire};
 use typed_pipe_fuzz::{OnWire, Tree, Value, arrive, in_words, on_wire};
 
 /// The first byte chooses the wire, the second the limit and whether the rest is put into frames first, so that the
@@ -22,10 +22,10 @@ struct Bytes<'a> {
 }
 
 impl OnWire for Bytes<'_> {
-    fn run<F: Framing + Clone, C: Codec + Clone>(self, mut wire: Wire<F, C>) {
+    fn run<F: Framing + Clone, C: Codec + Clone>(self, wire: Wire<F, C>) {
         let framed;
         let bytes = if self.framed {
-            framed = frames(&mut wire, self.bytes, self.piece);
+            framed = frames(&wire, self.bytes, self.piece);
             &framed
         } else {
             self.bytes
@@ -38,20 +38,18 @@ impl OnWire for Bytes<'_> {
 
 /// Puts the bytes into frames as they are, as no codec would.
 fn frames<F: Framing + Clone, C: Codec + Clone>(
-    wire: &mut Wire<F, C>,
+    wire: &Wire<F, C>,
     bytes: &[u8],
     piece: usize,
 ) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut framing = wire.framing().clone();
-    framing.configure(&Limits::new().codec(wire.codec().name()));
+    let mut encoder = Encoder::new(wire.clone());
     for payload in bytes.chunks(piece * 8) {
-        let start = out.len();
-        framing.begin(&mut out);
-        out.extend_from_slice(payload);
-        if framing.finish(&mut out, start).is_err() {
-            out.truncate(start);
-        }
+        let _ = encoder.stage_bytes(payload); // what the framing refuses is not sent
+    }
+    let mut out = Vec::new();
+    while encoder.staged() > 0 {
+        out.extend_from_slice(encoder.pending());
+        encoder.advance(usize::MAX);
     }
     out
 }

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::message::{Receivable, Sendable};
-use super::with_handles::WithHandles;
 use crate::wire::shape::{Shape, Style};
 
 /// A message whose [shape](crate::wire::shape) can be told to its receiver: what serde can both write and read, and `str`
@@ -59,7 +58,7 @@ impl<T: Serialize + DeserializeOwned> half::Described for [T] {
     }
 }
 
-/// What a sender on the default wire sends: a type that is [`Described`], or that [`WithHandles`].
+/// What a sender on the default wire sends: a type that is [`Described`], or that [`WithHandles`](super::WithHandles).
 ///
 /// It is hidden in the docs: a generic function asks for `Described`, unless its messages may have handles.
 #[diagnostic::on_unimplemented(
@@ -74,9 +73,6 @@ pub trait Telling: half::Telling {}
 impl<T: Described + ?Sized> Telling for T {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Described> Telling for WithHandles<T> {}
-
-#[diagnostic::do_not_recommend]
 impl<T: Described + ?Sized> half::Telling for T {
     const WITH_HANDLES: bool = false;
 
@@ -85,16 +81,7 @@ impl<T: Described + ?Sized> half::Telling for T {
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<T: Described> half::Telling for WithHandles<T> {
-    const WITH_HANDLES: bool = true;
-
-    fn told(style: Style) -> Shape {
-        T::shape(style)
-    }
-}
-
-/// A type that one side of a connection can send: one that is [`Described`], or that [`WithHandles`], or
+/// A type that one side of a connection can send: one that is [`Described`], or that [`WithHandles`](super::WithHandles), or
 /// [`Anything`].
 ///
 /// It is hidden in the docs: a generic function asks for `Described`, unless its messages may have handles.
@@ -164,7 +151,7 @@ impl fmt::Debug for Anything {
     }
 }
 
-/// A type that one side of a connection can receive: one that is [`Receivable`], or that [`WithHandles`].
+/// A type that one side of a connection can receive: one that is [`Receivable`], or that [`WithHandles`](super::WithHandles).
 ///
 /// It is hidden in the docs: a generic function asks for `Receivable`, unless its messages may have handles.
 #[diagnostic::on_unimplemented(
@@ -178,20 +165,8 @@ pub trait Inbound: half::Inbound {}
 impl<T: Receivable> Inbound for T {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Receivable> Inbound for WithHandles<T> {}
-
-#[diagnostic::do_not_recommend]
 impl<T: Receivable> half::Inbound for T {
     const WITH_HANDLES: bool = false;
-
-    fn read(style: Style) -> Shape {
-        Shape::of::<T>(style)
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: Receivable> half::Inbound for WithHandles<T> {
-    const WITH_HANDLES: bool = true;
 
     fn read(style: Style) -> Shape {
         Shape::of::<T>(style)

@@ -105,6 +105,11 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         self.encoder.atomic_write(bytes);
     }
 
+    /// Lowers the limit of a payload to what the peer accepts.
+    pub(super) fn lower_limit(&mut self, bytes: u64) {
+        self.encoder.lower_limit(bytes);
+    }
+
     /// Encodes a value behind the staged bytes.
     pub(crate) fn stage(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         self.goodbye = false;

@@ -422,8 +422,8 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// - [`MessageLost`](crate::ErrorKind::MessageLost), [`Mismatch`](crate::ErrorKind::Mismatch), `TooLarge` that is not
     ///   [fatal](Error::is_fatal), on a [wire of many writers](MultiWriter): a message or a writer is lost; the others
     ///   are unaffected.
-    /// - [`NotFound`](crate::ErrorKind::NotFound): there is no writer, and none can come, since the name of the pipe
-    ///   was removed. Fatal. Noticing that takes up to a second.
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe): there is no writer, and
+    ///   none can come: see [`End::read`](crate::End::read). Fatal.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`End::cancelled_by`](crate::End::cancelled_by).
     /// - [`Io`](crate::ErrorKind::Io): any other. Fatal.
     #[inline(always)]

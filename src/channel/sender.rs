@@ -224,7 +224,6 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         Self { io, outgoing: Outgoing::new(wire), message: PhantomData }
     }
 
-    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
     /// Says before the first message what the messages look like.
     pub(super) fn greeting(mut self, shape: fn(Style) -> Shape) -> Self {
         self.outgoing.greet(shape);
@@ -237,6 +236,12 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self
     }
 
+    /// Lowers the limit of a payload to what the peer accepts.
+    pub(crate) fn lower_limit(&mut self, bytes: u64) {
+        self.outgoing.lower_limit(bytes);
+    }
+
+    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
     pub(super) fn atomic_write(mut self, bytes: usize) -> Self {
         self.outgoing.atomic_write(bytes);
         self

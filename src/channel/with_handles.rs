@@ -7,14 +7,16 @@ use std::marker::PhantomData;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::described::{Described, Inbound, Telling, half};
 use super::message::{Receivable, Sendable};
 use super::receiver::TypedReceiver;
 use super::sender::TypedSender;
 use crate::connection::{ReadHalf, WriteHalf};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::{Mode, complete, complete_by, woken_at};
 use crate::sys::WaitLimit;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing};
 
 /// A message of type `T` that may carry handles: used in place of the type of the messages.
@@ -76,6 +78,30 @@ use crate::wire::{Codec, Framing};
 #[doc(alias("SCM_RIGHTS", "fd passing", "DuplicateHandle"))]
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Described> Telling for WithHandles<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Described> half::Telling for WithHandles<T> {
+    const WITH_HANDLES: bool = true;
+
+    fn told(style: Style) -> Shape {
+        T::shape(style)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Receivable> Inbound for WithHandles<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Receivable> half::Inbound for WithHandles<T> {
+    const WITH_HANDLES: bool = true;
+
+    fn read(style: Style) -> Shape {
+        Shape::of::<T>(style)
+    }
 }
 
 impl<T> fmt::Debug for WithHandles<T> {
@@ -217,8 +243,11 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     /// Stages a value, whose handles go with the next byte that is written. Bytes staged before must be written
     /// already.
     fn stage_with(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        let passed = handles.drain()?;
         let (end, outgoing) = self.parts();
+        if !handles.is_empty() && !end.raw().carries_handles() {
+            return Err(end.failed(Operation::Send, Obstacle::NoHandlesHere.into()));
+        }
+        let passed = handles.drain()?;
         // Drops the handles of a value whose `Serialize` panicked.
         drop(end.raw_mut().take_back());
         let count = u8::try_from(passed.len()).unwrap_or(u8::MAX);

@@ -158,6 +158,9 @@ impl<M: Mode> Listener<M> {
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process or the system has no descriptor left.
     ///   The client is kept. A listener rests for 50 milliseconds before it returns this, so that a retry loop does not
     ///   spin.
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe), on Unix: the name was
+    ///   removed or moved away, or leads to something else, so no further client comes. Noticing that takes up to a
+    ///   second. Bind again to take the name again.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ListenerOptions::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn accept(&self) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {
@@ -213,7 +216,7 @@ impl<M: Mode> Listener<M> {
         M::run(self.accepting(M::within(timeout)))
     }
 
-    async fn accepting(&self, until: WaitLimit) -> Result<Connection<M>, Error> {
+    pub(crate) async fn accepting(&self, until: WaitLimit) -> Result<Connection<M>, Error> {
         let client = self.accept_any(until).await?;
         self.register(client, until).await
     }

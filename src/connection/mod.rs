@@ -2,10 +2,12 @@
 
 mod half;
 mod listener;
+mod over;
 mod stream;
 
 pub use half::{ConnectionHalf, ReadHalf, WriteHalf};
 #[cfg(feature = "tokio")]
 pub(crate) use listener::REST;
 pub use listener::{Clients, Listener, ListenerOptions};
+pub use over::Transport;
 pub use stream::{ConnectOptions, Connection};

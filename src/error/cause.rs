@@ -8,6 +8,7 @@ use super::{CodecError, ErrorKind, FrameError, Operation};
 
 /// A difference that the handshake of a connection found.
 #[derive(Clone, Debug, thiserror::Error)]
+#[cfg_attr(not(feature = "session"), allow(dead_code, reason = "some are of sessions"))]
 pub(crate) enum Disagreement {
     #[error(
         "{what} differs: `{}` here, `{}` there; set the same on both sides",
@@ -27,6 +28,8 @@ pub(crate) enum Disagreement {
     /// The place, in the words for this side.
     #[error("{0}; the types of the two sides must fit")]
     Shapes(String),
+    #[error("the two sides follow different protocols: {0}")]
+    Plans(String),
     #[error(
         "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
@@ -55,8 +58,12 @@ pub(crate) enum Obstacle {
     Deadlock,
     #[error("{0}; try again when there is room")]
     ResourceExhausted(&'static str),
-    #[error("the child process ended before it opened the other side ({0})")]
-    ChildExited(ExitStatus),
+    #[error("the child process ended before it {0}{status}", status = in_brackets(*.1))]
+    ChildExited(&'static str, Option<ExitStatus>),
+    #[error(
+        "the lock beside it is a file of up to 3 bytes, and this process may write none (`RLIMIT_FSIZE`); raise the limit"
+    )]
+    FileLimit,
     #[error("another end reads from it; two readers would take each other's bytes")]
     HasReader,
     #[error("it has a living owner; choose another name, or end that process")]
@@ -65,6 +72,8 @@ pub(crate) enum Obstacle {
     HandlesLost(&'static str),
     #[error("its name was removed, so no process can open it any more; make the pipe again")]
     NameGone,
+    #[error("the link to the other side is lost: {0}")]
+    LinkLost(String),
     #[error("no process listens at it; start the server first, or let `connect` wait for it")]
     NoListener,
     #[error("no tokio runtime runs here; call it from a task, or within `Runtime::enter`")]
@@ -103,13 +112,19 @@ pub(crate) enum Obstacle {
         "the path has {len} bytes; this system allows {limit} for a listener; use a shorter one"
     )]
     PathTooLong { len: usize, limit: usize },
+    #[error(
+        "they have {len} bytes, and {limit} more may be taken from this message; raise `sealed_bytes_limit` if that is meant to be"
+    )]
+    SealedBytesTooLarge { len: u64, limit: usize },
     #[error("{len} handles are too many for one message; send at most {limit} with each")]
     TooManyHandles { len: usize, limit: usize },
     #[error("any user may replace the pipe in the folder `{}`; use a private folder", .0.display())]
     UnsafeFolder(PathBuf),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
-    #[error("its name leads to another pipe now")]
+    #[error(
+        "its name leads to something else now, so no process can open it any more; make it again"
+    )]
     Replaced,
     #[error("the deadline passed, and {0}")]
     TimedOut(&'static str),
@@ -117,6 +132,10 @@ pub(crate) enum Obstacle {
     WrongDirection(&'static str),
     #[error("the cancel token was cancelled")]
     Cancelled,
+    #[error("handles do not go over a carrier; send the bytes themselves")]
+    NoHandlesHere,
+    #[error("what carries the connection does not identify the other side")]
+    UnknownPeer,
     #[error("this system does not support it")]
     Unsupported,
 }
@@ -126,7 +145,7 @@ impl Obstacle {
         match self {
             Self::AlreadyExists | Self::NotALock(_) => ErrorKind::AlreadyExists,
             Self::Astray => ErrorKind::Corrupt,
-            Self::ChildExited(_) => ErrorKind::ChildExited,
+            Self::ChildExited(..) => ErrorKind::ChildExited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
             Self::AllSeatsTaken
@@ -136,7 +155,7 @@ impl Obstacle {
             | Self::NoWriter
             | Self::NotTaken => ErrorKind::WouldBlock,
             Self::Deadlock => ErrorKind::Deadlock,
-            Self::ResourceExhausted(_) => ErrorKind::ResourceExhausted,
+            Self::ResourceExhausted(_) | Self::FileLimit => ErrorKind::ResourceExhausted,
             Self::HandlesLost(_) => ErrorKind::MessageLost,
             Self::NoHandle(_) | Self::OtherHalf | Self::OtherHandle(..) => ErrorKind::Mismatch,
             Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced => ErrorKind::NotAPipe,
@@ -145,19 +164,34 @@ impl Obstacle {
             | Self::OtherUser { .. }
             | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
-            Self::ReaderLeft => ErrorKind::Disconnected,
-            Self::TooManyHandles { .. } => ErrorKind::TooLarge,
+            Self::LinkLost(_) | Self::ReaderLeft => ErrorKind::Disconnected,
+            Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NoRuntime | Self::NotOverlapped | Self::Unsupported => ErrorKind::Unsupported,
+            Self::NoHandlesHere
+            | Self::NoRuntime
+            | Self::NotOverlapped
+            | Self::UnknownPeer
+            | Self::Unsupported => ErrorKind::Unsupported,
         }
     }
+}
+
+/// The status of a process behind a sentence, if it is known.
+fn in_brackets(status: Option<ExitStatus>) -> String {
+    status.map_or_else(String::new, |status| format!(" ({status})"))
 }
 
 impl From<Obstacle> for io::Error {
     fn from(obstacle: Obstacle) -> Self {
         Self::other(obstacle)
+    }
+}
+
+impl From<NameError> for io::Error {
+    fn from(error: NameError) -> Self {
+        Self::other(error)
     }
 }
 
@@ -169,6 +203,12 @@ pub(crate) enum NameError {
     Empty,
     #[error("the name has no last part, as `jobs` is in `run/jobs`")]
     NoFileName,
+    #[error("the current folder is gone, and a relative path begins there; use an absolute path")]
+    NoCurrentFolder,
+    #[error("the user of this process is not known, and private names are those of a user")]
+    NoUser,
+    #[error("a private name is one part, such as `jobs`; a path goes to `PipePath::new`")]
+    NotOnePart,
     #[error("the name contains a NUL character")]
     Nul,
     #[error(
@@ -183,8 +223,13 @@ pub(crate) enum NameError {
 
 /// The reason inside an [`Error`].
 #[derive(Debug, thiserror::Error)]
-#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "some are of services"))]
+#[cfg_attr(
+    not(all(feature = "service", feature = "session")),
+    allow(dead_code, reason = "some are of services, and some of sessions")
+)]
 pub(crate) enum Cause {
+    #[error("the other side left the session before its end, where it was to {0}")]
+    Abandoned(String),
     #[error("the message does not decode; both sides must use the same type and codec")]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
@@ -208,6 +253,10 @@ pub(crate) enum Cause {
     NeverTaken,
     #[error("its handler panicked: {0}")]
     HandlerPanicked(String),
+    #[error("the other side panicked, where it was to {0}")]
+    PeerPanicked(String),
+    #[error("the other side does not keep to the protocol: {0} came")]
+    Stray(String),
     #[error(
         "the connection to the service was lost before the answer; the request may have been handled"
     )]
@@ -241,14 +290,16 @@ impl Cause {
 
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
+            Self::Abandoned(_) => ErrorKind::Abandoned,
             Self::Decode(_) => ErrorKind::Decode,
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,
-            Self::Garbled => ErrorKind::Corrupt,
+            Self::Garbled | Self::Stray(_) => ErrorKind::Corrupt,
             Self::HandlerPanicked(_) => ErrorKind::HandlerPanicked,
+            Self::PeerPanicked(_) => ErrorKind::PeerPanicked,
             Self::Unanswered => ErrorKind::Disconnected,
             Self::Frame(error) | Self::Lost(error) => error.kind(),
             Self::Io(_, source) => match source.kind() {
@@ -263,6 +314,7 @@ impl Cause {
                 io::ErrorKind::WouldBlock => ErrorKind::WouldBlock,
                 _ => ErrorKind::Io,
             },
+            Self::Name(NameError::NoCurrentFolder) => ErrorKind::NotFound,
             Self::Name(_) => ErrorKind::InvalidName,
             Self::Obstacle(obstacle) => obstacle.kind(),
         }
@@ -274,6 +326,9 @@ impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
         if let Some(obstacle) = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>()) {
             return Self::Obstacle(obstacle.clone());
+        }
+        if let Some(name) = error.get_ref().and_then(|inner| inner.downcast_ref::<NameError>()) {
+            return Self::Name(*name);
         }
         let advice = match error.kind() {
             io::ErrorKind::BrokenPipe => "the other side closed its end, or its process ended",

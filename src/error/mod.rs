@@ -30,6 +30,7 @@ pub use transition::TransitionError;
 /// | Has the stream ended between two messages? | [`is_end`](Self::is_end), [`is_disconnected`](Self::is_disconnected) |
 /// | Is the channel of no more use? | [`is_fatal`](Self::is_fatal) |
 /// | Is a part of the message sent already? | [`is_half_sent`](Self::is_half_sent) |
+/// | In which step of a session was it? | [`step`](Self::step) |
 /// | May the service have handled the request? | [`is_delivered`](Self::is_delivered) |
 /// | What is wrong with the bytes or the value? | [`frame_error`](Self::frame_error), [`codec_error`](Self::codec_error) |
 /// | Where is the pipe or end whose transition failed? | in the [`TransitionError`]: [`into_state`](TransitionError::into_state) |
@@ -51,6 +52,8 @@ struct Report {
     survived: bool,
     delivered: bool,
     path: Option<Arc<Path>>,
+    /// What this side of a session was to do.
+    step: Option<Box<str>>,
     cause: Cause,
 }
 
@@ -63,6 +66,7 @@ impl Error {
             survived: false,
             delivered: false,
             path: None,
+            step: None,
             cause,
         }))
     }
@@ -101,6 +105,13 @@ impl Error {
     /// Marks that the service may have handled the request.
     pub(crate) fn delivered(mut self) -> Self {
         self.0.delivered = true;
+        self
+    }
+
+    #[cfg(feature = "session")]
+    /// Sets what this side of a session was to do.
+    pub(crate) fn in_step(mut self, step: String) -> Self {
+        self.0.step = Some(step.into_boxed_str());
         self
     }
 
@@ -155,6 +166,18 @@ impl Error {
     /// ```
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
+    }
+
+    /// What this side of a session was to do, in words such as "receive `Token`"; `None` outside of sessions.
+    ///
+    /// ```
+    /// use typed_pipe::TypedReceiver;
+    ///
+    /// let error = TypedReceiver::<u32, _>::new(&b""[..]).recv().unwrap_err();
+    /// assert_eq!(error.step(), None); // this is no session
+    /// ```
+    pub fn step(&self) -> Option<&str> {
+        self.0.step.as_deref()
     }
 
     /// The [`FrameError`], where bad bytes or a lost message of one of several writers are the reason.
@@ -286,7 +309,7 @@ impl Error {
     /// Whether the channel is of no more use.
     ///
     /// It is where the other side has left, the place in the stream is lost, a
-    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone, so that no process can connect any more, or
+    /// [`CancelToken`](crate::CancelToken) was cancelled, the name is gone or leads to something else, so that no process can connect any more, or
     /// the system refuses for a [reason](ErrorKind::Io) that may last.
     ///
     /// After any other error the next message can still be sent or received. A receiver that waits for the
@@ -314,15 +337,18 @@ impl Error {
         let spared = self.0.survived
             || matches!(self.0.cause, Cause::Lost(_))
             || self.0.operation == Operation::Encode;
-        let name_gone = matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone));
+        let name_gone =
+            matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone | Obstacle::Replaced));
         !spared
             && (name_gone
                 || matches!(
                     self.kind(),
-                    ErrorKind::Corrupt
+                    ErrorKind::Abandoned
+                        | ErrorKind::Corrupt
                         | ErrorKind::Disconnected
                         | ErrorKind::Finished
                         | ErrorKind::Io
+                        | ErrorKind::PeerPanicked
                         | ErrorKind::Poisoned
                         | ErrorKind::Cancelled
                         | ErrorKind::TooLarge
@@ -336,6 +362,9 @@ impl fmt::Display for Error {
         match &self.0.path {
             Some(path) => write!(f, " `{}`", path.display())?,
             None => f.write_str(self.0.operation.object())?,
+        }
+        if let Some(step) = &self.0.step {
+            write!(f, ", where this side was to {step}")?;
         }
         write!(f, ": {}", self.0.cause)?;
         if self.0.half_sent && !self.is_fatal() {
@@ -369,9 +398,14 @@ impl From<Error> for io::Error {
             (_, Cause::Io(_, source)) => source.kind(),
             (ErrorKind::AlreadyExists, _) => io::ErrorKind::AlreadyExists,
             (ErrorKind::Deadlock, _) => io::ErrorKind::Deadlock,
-            (ErrorKind::Disconnected | ErrorKind::ChildExited | ErrorKind::Finished, _) => {
-                io::ErrorKind::BrokenPipe
-            }
+            (
+                ErrorKind::Abandoned
+                | ErrorKind::ChildExited
+                | ErrorKind::Disconnected
+                | ErrorKind::Finished
+                | ErrorKind::PeerPanicked,
+                _,
+            ) => io::ErrorKind::BrokenPipe,
             (ErrorKind::InUse, _) => io::ErrorKind::ResourceBusy,
             (ErrorKind::InvalidName | ErrorKind::WrongDirection, _) => io::ErrorKind::InvalidInput,
             (ErrorKind::NotFound, _) => io::ErrorKind::NotFound,
@@ -432,6 +466,8 @@ impl From<Error> for io::Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// The other side of a session dropped it before its end. The text has the step in which it was.
+    Abandoned,
     /// The name is taken by something that no owner of this crate left behind.
     AlreadyExists,
     /// Both sides of a connection send and neither receives, and the buffer for incoming bytes is full.
@@ -451,7 +487,7 @@ pub enum ErrorKind {
     /// The process or the system has no descriptors or no memory left at this moment.
     #[doc(alias("EMFILE", "ENFILE"))]
     ResourceExhausted,
-    /// The child process ended before it opened the other side.
+    /// The child process ended before it opened the other side, connected, or performed the handshake.
     ChildExited,
     /// The handler of a service returned an error, whose text is part of this one's.
     HandlerFailed,
@@ -479,6 +515,8 @@ pub enum ErrorKind {
     NotTrusted,
     /// The handler of a service panicked; its message is part of the text.
     HandlerPanicked,
+    /// The other side of a session panicked before its end. The text has the step in which it was.
+    PeerPanicked,
     /// The system denies the operation to this user.
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
@@ -503,6 +541,7 @@ pub enum ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Abandoned => "abandoned",
             Self::AlreadyExists => "already exists",
             Self::Deadlock => "deadlock",
             Self::Corrupt => "corrupt",
@@ -523,6 +562,7 @@ impl fmt::Display for ErrorKind {
             Self::WouldBlock => "would block",
             Self::NotTrusted => "not trusted",
             Self::HandlerPanicked => "handler panicked",
+            Self::PeerPanicked => "other side panicked",
             Self::PermissionDenied => "permission denied",
             Self::Poisoned => "poisoned",
             Self::Cancelled => "cancelled",
@@ -588,6 +628,8 @@ pub enum Operation {
     Agree,
     /// Taking a handle that came with a message.
     TakeHandle,
+    /// Making sealed bytes.
+    SealBytes,
     /// Calling a service.
     Call,
 }
@@ -601,6 +643,7 @@ impl Operation {
             | Self::Deallocate
             | Self::CreateCancelToken
             | Self::Adopt
+            | Self::SealBytes
             | Self::TakeHandle => "",
             Self::OpenReader
             | Self::OpenWriter
@@ -642,6 +685,7 @@ impl fmt::Display for Operation {
             Self::AskPeer => "identify the peer of",
             Self::Agree => "perform the handshake with",
             Self::Call => "call the service at",
+            Self::SealBytes => "make sealed bytes",
             Self::TakeHandle => "use a handle that came with the message",
         })
     }

@@ -38,6 +38,12 @@ pub struct TransitionError<S> {
 }
 
 impl<S> TransitionError<S> {
+    /// The same error, with another state to go back to.
+    pub(crate) fn map<T>(self, state: impl FnOnce(S) -> T) -> TransitionError<T> {
+        let (before, error) = self.into_parts();
+        TransitionError::new(state(before), error)
+    }
+
     pub(crate) fn new(state: S, error: Error) -> Self {
         Self { state: Box::new(state), error }
     }

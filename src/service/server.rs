@@ -432,7 +432,11 @@ where
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the system accepts no further client. All requests taken are answered.
+    /// After each, all requests taken are answered.
+    ///
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe): the service has lost its
+    ///   name: see [`Listener::accept`](crate::Listener::accept).
+    /// - [`Io`](crate::ErrorKind::Io): the system accepts no further client.
     #[doc(alias("listen", "handler"))]
     pub fn serve<H, A>(self, handler: H) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
     where

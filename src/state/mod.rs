@@ -25,6 +25,8 @@ use crate::sys::{Node, Raw, Way};
 
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use mode::Waiting;
+#[cfg(feature = "session")]
+pub(crate) use mode::poll_again_at;
 pub use mode::{Blocking, Mode};
 pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
 

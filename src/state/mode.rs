@@ -134,6 +134,10 @@ pub trait Runtime: Sized {
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>>;
 
+    /// Writes what there is room for now, even after a cancellation.
+    #[cfg(feature = "session")]
+    fn write_now(io: &mut Self::Io, bytes: &[u8]) -> io::Result<usize>;
+
     /// Writes to a connection; with no room, drains up to `limit` incoming bytes for later reads.
     fn poll_write_or_take_in(
         io: &mut Self::Io,
@@ -232,7 +236,7 @@ pub(crate) async fn woken_at<M: Runtime, F: Future>(until: WaitLimit, body: F) -
     poll_fn(|cx| poll_again_at::<M, _>(until, &mut timer, cx, |cx| body.as_mut().poll(cx))).await
 }
 
-fn poll_again_at<M: Runtime, T>(
+pub(crate) fn poll_again_at<M: Runtime, T>(
     until: WaitLimit,
     timer: &mut Option<M::Timer>,
     cx: &mut Context<'_>,
@@ -375,6 +379,11 @@ impl Runtime for Blocking {
         token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
         Poll::Ready(io.write(bytes, waiting(until, token)))
+    }
+
+    #[cfg(feature = "session")]
+    fn write_now(io: &mut Raw, bytes: &[u8]) -> io::Result<usize> {
+        io.write(bytes, Wait::NOW)
     }
 
     fn poll_write_or_take_in(

@@ -10,6 +10,7 @@
 //! the same.
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
+//!   `fn private(name: &Path) -> Result<PathBuf, NameError>`: a name of one part in a place of this user.
 //! - `struct Event`: set by a cancel token, once and for good. `new`, `set`.
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
 //!   still its own, never in a forked child, and reports no error.
@@ -63,6 +64,9 @@
 //!   - `write_or_take_in(&mut self, incoming: &mut Raw, limit: usize, &[u8], Wait) -> io::Result<usize>`, of two halves
 //!     of one connection: writes, and while there is no room, keeps up to `limit` bytes of what comes in, for later
 //!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
+//!   - `over(impl Carrier) -> io::Result<(Raw, Raw)>`, `over_tcp(TcpStream) -> io::Result<(Raw, Raw)>`: both halves of a
+//!     connection over something else. Its handle is an event of this process, except where a TCP stream has one.
+//!   - `carries_handles(&self) -> bool`: whether handles may go beside its bytes.
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
@@ -92,6 +96,12 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
+//! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
+//!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
+//!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
+//!   - `bytes(&self) -> &[u8]`
+//! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
+//!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
 //!   report it.
 //! - `fn pause(Duration, Wait) -> io::Result<()>`: sleeps; ends early with the wait.
@@ -99,10 +109,14 @@
 
 use std::fmt;
 use std::io;
+use std::process::ExitStatus;
 use std::time::Instant;
 
 use crate::error::Obstacle;
 
+mod carrier;
+#[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+mod no_shared_memory;
 mod retry;
 #[cfg(unix)]
 mod unix;
@@ -111,23 +125,31 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
+    pause, private, resolve, sleeps,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Raw, Server, ensure_file, pause, resolve, sleeps,
+    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
+    pause, private, resolve, sleeps,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
+
+pub use carrier::Carrier;
+#[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) use no_shared_memory::Sealed;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+pub(crate) use unix::Sealed;
 
 #[cfg(unix)]
 pub(crate) use unix::{Socket, ensure_socket_of};
 
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use retry::Pauses;
-#[cfg(feature = "tokio")]
+#[cfg(any(windows, feature = "tokio"))]
 pub(crate) use retry::end_of_wait;
 
 /// The most handles of one message. Linux takes no more with one write (`SCM_MAX_FD`).
@@ -187,6 +209,10 @@ pub enum WaitLimit {
     Now,
 }
 
+/// A child process has ended, with this status if it is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended(pub(crate) Option<ExitStatus>);
+
 /// The process and the user on the other side of a connection, from the system.
 ///
 /// The peer is the process that connected, or that listened, at that time. It may have handed its side on
@@ -215,7 +241,7 @@ pub struct Peer {
     pub(crate) same_user: bool,
 }
 
-/// A user of this machine.
+/// A user of this machine, or what a carrier knows of another one.
 ///
 /// ```
 /// use typed_pipe::{Connection, User};
@@ -244,9 +270,28 @@ pub enum User {
         /// The security identifier, as `S-1-5-…`.
         String,
     ),
+    /// No user of this machine: the other side of a [`Carrier`](crate::Carrier).
+    Remote(
+        /// The name by which the carrier knows it, such as an address or the key of a machine.
+        String,
+    ),
 }
 
 impl Peer {
+    /// The other side of a [`Carrier`](crate::Carrier), by a name that the carrier vouches for, such as the key of a
+    /// machine. It has no process, and is never the same user.
+    ///
+    /// ```
+    /// use typed_pipe::{Peer, User};
+    ///
+    /// let peer = Peer::remote("key 5f0c…");
+    /// assert!(matches!(peer.user(), User::Remote(name) if name.starts_with("key")));
+    /// assert!(!peer.is_same_user());
+    /// ```
+    pub fn remote(name: impl Into<String>) -> Self {
+        Self { pid: None, user: User::Remote(name.into()), same_user: false }
+    }
+
     /// The process ID, if the system reports it. Use it for logs alone.
     ///
     /// On Linux it is `None` for a process that this one cannot see, such as one outside of its container; its user is
@@ -306,7 +351,7 @@ impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id { uid, .. } => uid.fmt(f),
-            Self::Sid(sid) => sid.fmt(f),
+            Self::Sid(name) | Self::Remote(name) => name.fmt(f),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "service")]
 mod call;
+mod carrier;
 #[cfg(feature = "service")]
 mod client;
 mod connection;
@@ -13,6 +14,8 @@ mod runtime;
 mod sender;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod session;
 mod typed_connection;
 
 /// The mode in which an operation that must wait lets other tasks run, on the runtime of tokio.
@@ -130,9 +133,9 @@ mod typed_connection;
 ///
 /// # Differences from the mode that blocks
 ///
-/// [`open_with`](crate::End::open_with) and [`wait_for_peer`](crate::End::wait_for_peer), which watch a process, are
-/// missing: instead, use `tokio::select!` of `open`, or of the first read, and of the `wait` of a
-/// `tokio::process::Child`.
+/// [`open_with`](crate::End::open_with), [`wait_for_peer`](crate::End::wait_for_peer) and
+/// [`accept_with`](crate::Listener::accept_with) watch a child of `std::process`. For a `tokio::process::Child`, use
+/// `tokio::select!` of `open`, `accept` or the first read, and of the `wait` of the child.
 ///
 /// [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan) copy the bytes into the sender,
 /// since a dropped future must not keep the caller's bytes.

@@ -217,6 +217,11 @@ impl Runtime for Tokio {
         })
     }
 
+    #[cfg(feature = "session")]
+    fn write_now(io: &mut Driven, bytes: &[u8]) -> io::Result<usize> {
+        io.polled.write_now(bytes)
+    }
+
     fn poll_write_or_take_in(
         io: &mut Driven,
         incoming: &mut Driven,

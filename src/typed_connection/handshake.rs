@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::process::Child;
 use std::time::Duration;
 
 use super::halves::Channels;
@@ -10,10 +11,11 @@ use super::handshake_shapes::Announcement;
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use crate::channel::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Obstacle, Operation};
+use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
-use crate::sys::WaitLimit;
-use crate::wire::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire, short_text};
+use crate::sys::{Process, WaitLimit};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
@@ -67,6 +69,8 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     parts: Parts,
     requires_shape: bool,
     time_limit: TimeLimit,
+    /// The child program that is the peer.
+    child: Option<Process>,
     mode: PhantomData<M>,
 }
 
@@ -74,7 +78,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
     Time(Duration),
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "service", feature = "session"))]
     WaitLimit(WaitLimit),
 }
 
@@ -83,7 +87,7 @@ impl TimeLimit {
     pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
-            #[cfg(feature = "service")]
+            #[cfg(any(feature = "service", feature = "session"))]
             Self::WaitLimit(until) => until,
         }
     }
@@ -112,6 +116,7 @@ impl Handshake {
             parts: Parts::default(),
             requires_shape: false,
             time_limit: TIME_LIMIT,
+            child: None,
             mode: PhantomData,
         }
     }
@@ -150,6 +155,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             parts: self.parts,
             requires_shape: self.requires_shape,
             time_limit: self.time_limit,
+            child: self.child,
             mode: PhantomData,
         }
     }
@@ -239,7 +245,35 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    #[cfg(feature = "service")]
+    /// Ends the handshake early when a child program that is the peer exits.
+    ///
+    /// Without this, a dead child is noticed at the [timeout](Self::timeout) if something keeps its side of the connection
+    /// open. A [`Command`](std::process::Command) that was given its side of a [`pair`](crate::Connection::pair) does so for
+    /// as long as it lives: then drop it before anything is received, or the end of the child never shows.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::os::fd::OwnedFd;
+    /// use std::process::Command;
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (ours, theirs) = Connection::pair()?;
+    /// let mut command = Command::new("false");
+    /// command.stdin(OwnedFd::try_from(theirs)?); // `command` keeps it, for the next child
+    /// let mut child = command.spawn()?;
+    /// let error = Handshake::new().watching(&child).perform::<str, ()>(ours).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ChildExited); // and not after ten seconds
+    /// child.wait()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias("subprocess", "child"))]
+    pub fn watching(mut self, child: &Child) -> Self {
+        self.child = Some(Process::of(child));
+        self
+    }
+
+    #[cfg(any(feature = "service", feature = "session"))]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
         if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
@@ -262,7 +296,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             .map(|style| Announcement { received: Some(In::read(style)), sent: Out::known(style) });
         let terms = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
         let state = HandshakeState::new(terms, announcement, self.requires_shape);
-        self.exchanged(connection, state).await
+        self.exchanged(connection, state, Out::WITH_HANDLES || In::WITH_HANDLES).await
     }
 
     /// As [`performing`](Self::performing), for messages of which nothing is told.
@@ -272,26 +306,47 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         connection: Connection<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let state = self.begin(false, false);
-        self.exchanged(connection, state).await
+        self.exchanged(connection, state, false).await
     }
 
     async fn exchanged<Out: ?Sized, In>(
         self,
         connection: Connection<M>,
         state: HandshakeState,
+        with_handles: bool,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
-        let done = shake_hands(connection, state, self.time_limit.until::<M>()).await;
-        let (state, reader, writer) = done?;
+        let until = self.time_limit.until::<M>();
+        let done = match &self.child {
+            None => shake_hands(connection, state, until).await?,
+            Some(child) => {
+                let (reader, writer) = connection.split();
+                let begun = (state, reader, writer);
+                let shaken = watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk);
+                shaken.await.map_err(|(_, error)| error)?
+            }
+        };
+        let (state, reader, writer) = done;
+        if with_handles && !reader.raw().carries_handles() {
+            return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
+        }
         self.conclude(&state, reader, writer)
     }
 
     /// Switches the terms to another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
-        let Self { wire, sending, receiving, parts, requires_shape, time_limit, .. } = self;
-        Handshake { wire, sending, receiving, parts, requires_shape, time_limit, mode: PhantomData }
+        let Self { wire, sending, receiving, parts, requires_shape, time_limit, child, .. } = self;
+        let mode = PhantomData;
+        Handshake { wire, sending, receiving, parts, requires_shape, time_limit, child, mode }
     }
 
-    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[cfg(feature = "session")]
+    /// Replaces the codec.
+    pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
+        let wire = self.wire.clone().with_codec(codec);
+        self.with_wire(wire)
+    }
+
+    #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }
@@ -310,12 +365,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         writer: WriteHalf<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
         let agreed = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
-        let mut outgoing = self.wire.clone();
-        outgoing.framing_mut().configure(&Limits::new().max_payload(agreed.max_payload));
+        let mut sender = writer.into_sender_with(self.wire.clone()).checking(agreed.reads);
+        sender.lower_limit(agreed.max_payload);
         // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
         let receiver = receiver.told_by_peer(agreed.writes);
-        let sender = writer.into_sender_with(outgoing).checking(agreed.reads);
         Ok((sender, receiver))
     }
 
@@ -341,10 +395,18 @@ const TAKEN_IN: usize = 1 << 20;
 /// not matter how long they are.
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
-    mut state: HandshakeState,
+    state: HandshakeState,
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, Error> {
-    let (mut reader, mut writer) = connection.split();
+    let (reader, writer) = connection.split();
+    talk((state, reader, writer), until).await.map_err(|(_, error)| error)
+}
+
+/// Goes on with the exchange of the terms, as far as it has come, to its end.
+async fn talk<M: Mode>(
+    (mut state, mut reader, mut writer): HandshakeDone<M>,
+    until: WaitLimit,
+) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
     let talk = async {
         loop {
             while let Some(bytes) = state.pending() {
@@ -361,9 +423,15 @@ pub(crate) async fn shake_hands<M: Mode>(
     };
     match woken_at::<M, _>(until, talk).await {
         Ok(()) => Ok((state, reader, writer)),
-        Err(error) => Err(reader.failed(Operation::Agree, error)),
+        Err(error) => {
+            let error = reader.failed(Operation::Agree, error);
+            Err(((state, reader, writer), error))
+        }
     }
 }
+
+/// What a child is to do.
+const SHOOK_HANDS: &str = "did its part of the handshake";
 
 #[cfg(test)]
 mod tests {

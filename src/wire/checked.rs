@@ -1,5 +1,6 @@
+use super::built_in::BuiltIn;
 use super::length_prefixed::{Announced, HEADER, HELLO};
-use super::{Framing, LengthPrefixed, Limits, Step};
+use super::{LengthPrefixed, Scan, Step};
 use crate::error::FrameError;
 
 /// [`LengthPrefixed`] with a checksum after the payload.
@@ -45,17 +46,13 @@ impl Checked {
     }
 }
 
-impl Framing for Checked {
+impl BuiltIn for Checked {
     fn name(&self) -> &str {
         "checked"
     }
 
     fn max_payload(&self) -> u64 {
         self.prefix.max_payload()
-    }
-
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.prefix.configure(limits);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -68,7 +65,7 @@ impl Framing for Checked {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
+    fn scan(&mut self, bytes: &mut [u8], _: Scan) -> Result<Step, FrameError> {
         let (covered, goodbye) = match self.prefix.announced(bytes)? {
             Some(Announced::Message { covered }) => (covered, false),
             Some(Announced::Goodbye) => (HEADER, true),
@@ -131,12 +128,15 @@ mod tests {
         let mut goodbye = out.split_off(6);
         assert_eq!(goodbye.len(), 8);
         for cut in 4..8 {
-            let step = Checked::default().scan(&mut goodbye[..cut], 0).unwrap();
+            let step = Checked::default().scan(&mut goodbye[..cut], Scan::default()).unwrap();
             assert_eq!(step, Step::More { total: 8 });
         }
-        assert_eq!(Checked::default().scan(&mut goodbye, 0).unwrap(), Step::Goodbye { bytes: 8 });
+        assert_eq!(
+            Checked::default().scan(&mut goodbye, Scan::default()).unwrap(),
+            Step::Goodbye { bytes: 8 }
+        );
         goodbye[7] ^= 1;
-        let damaged = Checked::default().scan(&mut goodbye, 0);
+        let damaged = Checked::default().scan(&mut goodbye, Scan::default());
         assert!(matches!(damaged, Err(FrameError::Checksum { .. })));
     }
 
@@ -150,10 +150,10 @@ mod tests {
         let mut frame = framed(&mut Checked::default(), b"payload").unwrap();
         for cut in 1..frame.len() {
             let total = if cut < 4 { 4 } else { frame.len() };
-            let step = Checked::default().scan(&mut frame[..cut], 0).unwrap();
+            let step = Checked::default().scan(&mut frame[..cut], Scan::default()).unwrap();
             assert_eq!(step, Step::More { total });
         }
-        let step = Checked::default().scan(&mut frame, 0).unwrap();
+        let step = Checked::default().scan(&mut frame, Scan::default()).unwrap();
         assert_eq!(step, Step::Message { payload: 4..11, frame: 15 });
     }
 
@@ -165,8 +165,14 @@ mod tests {
             framed(&mut framing, b"abcd"),
             Err(FrameError::TooLarge { len: 4, limit: 3 })
         ));
-        assert!(matches!(framing.scan(&mut [0, 0, 0, 4], 0), Err(FrameError::TooLarge { .. })));
-        assert!(matches!(framing.scan(&mut [0xFF; 4], 0), Err(FrameError::Header { .. })));
+        assert!(matches!(
+            framing.scan(&mut [0, 0, 0, 4], Scan::default()),
+            Err(FrameError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            framing.scan(&mut [0xFF; 4], Scan::default()),
+            Err(FrameError::Header { .. })
+        ));
     }
 
     proptest! {
@@ -179,7 +185,7 @@ mod tests {
                 damaged[bit / 8] ^= 1 << (bit % 8);
                 damaged.extend_from_slice(&next);
                 // A damaged length may ask for more than there is: a message it never is.
-                let step = Checked::default().scan(&mut damaged, 0);
+                let step = Checked::default().scan(&mut damaged, Scan::default());
                 assert!(matches!(step, Ok(Step::More { .. }) | Err(_)), "{bit} {step:?}");
             }
         }

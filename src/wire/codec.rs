@@ -6,7 +6,8 @@ use crate::error::CodecError;
 
 /// Encodes a value as bytes, and decodes it.
 ///
-/// Any crate may implement this trait: a format with serde support becomes a codec in a few lines.
+/// Any crate may implement this trait: a format with serde support becomes a codec in a few lines. Framings are made in
+/// [a wire of your own](crate::your_own_wire).
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

@@ -5,10 +5,11 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::built_in::BuiltIn;
 use super::shape::hello::{self, Refusal};
 use super::shape::{Shape, Style};
 use super::slack::{ROOM, Slack, give_back};
-use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Limits, Postcard, Step, Wire};
+use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Scan, Step, Wire};
 use crate::error::{Cause, CodecError, Disagreement, Error, FrameError, Operation};
 
 /// Decodes values from the bytes that arrive.
@@ -247,10 +248,11 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        let limits = Limits::new().codec(wire.codec.name()).style(wire.codec.style());
-        wire.framing.configure(&limits);
-        // The framing may be a clone of one that has seen bytes.
-        wire.framing.reset();
+        if let Some(framing) = wire.framing.built_in_mut() {
+            framing.introduce(wire.codec.name(), wire.codec.style());
+            // The framing may be a clone of one that has seen bytes.
+            framing.reset();
+        }
         Self {
             wire,
             buffer: Vec::new(),
@@ -297,7 +299,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
             _ if self.standing == Standing::Poisoned => FrameError::Poisoned.into(),
-            arrived => match self.wire.framing.abandon() {
+            arrived => match self.wire.framing.built_in_mut().and_then(BuiltIn::abandon) {
                 Some(lost) => Cause::Lost(lost),
                 None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
                 None if self.finished => Cause::Finished,
@@ -328,7 +330,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         (self.start, self.end, self.frame) = (0, 0, 0);
         (self.total, self.announced, self.scanned) = (0, 0, 0);
         (self.at_end, self.finished) = (false, false);
-        self.wire.framing.reset();
+        if let Some(framing) = self.wire.framing.built_in_mut() {
+            framing.reset();
+        }
         self.standing = Standing::Read;
         if let Some(told) = &mut self.told {
             told.theirs = None;
@@ -521,7 +525,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     fn payload(&self) -> Option<&[u8]> {
         let Range { start, end } = self.payload;
         let payload = if self.assembled {
-            Some(self.wire.framing.assembled())
+            self.wire.framing.built_in().map(BuiltIn::assembled)
         } else {
             self.buffer.get(self.start + start..self.start + end)
         };
@@ -595,12 +599,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 return Ok(false);
             }
             let scanned = mem::take(&mut self.scanned).min(arrived);
-            let step = if at_end {
-                self.wire.framing.scan_at_end(bytes)?
-            } else {
-                self.wire.framing.scan(bytes, scanned)?
-            };
-            match step {
+            match self.wire.framing.scan(bytes, Scan { from: scanned, at_end })? {
                 Step::More { total } => {
                     // A framing that announces another length each time is guessing: its hints do not shrink the
                     // reads to single bytes.
@@ -639,7 +638,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                     (self.assembled, self.finished) = (false, false);
                     return Ok(true);
                 }
-                Step::Assembled { bytes } if (1..=arrived).contains(&bytes) => {
+                Step::Assembled { bytes }
+                    if (1..=arrived).contains(&bytes) && self.wire.framing.built_in().is_some() =>
+                {
                     self.frame = bytes;
                     (self.assembled, self.finished) = (true, false);
                     return Ok(true);
@@ -1036,7 +1037,7 @@ mod tests {
         fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
             Ok(())
         }
-        fn scan(&mut self, _: &mut [u8], _: usize) -> Result<Step, FrameError> {
+        fn scan(&mut self, _: &mut [u8], _: Scan) -> Result<Step, FrameError> {
             Ok(self.0.clone())
         }
     }
@@ -1056,6 +1057,7 @@ mod tests {
             Step::Goodbye { bytes: 9 },
             Step::Assembled { bytes: 0 },
             Step::Assembled { bytes: 9 },
+            Step::Assembled { bytes: 8 }, // nowhere, of a framing of another crate
             Step::Lost { bytes: 9, error: Box::new(FrameError::Poisoned) },
         ] {
             let mut decoder = Decoder::new(Wire::default().with_framing(Told(told)));

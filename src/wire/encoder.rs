@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::length_prefixed::{HELLO, hello};
 use super::shape::{Shape, Style};
 use super::slack::{ROOM, Slack, give_back};
-use super::{Codec, Framing, LengthPrefixed, Limits, Postcard, Wire};
+use super::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 
 /// Encodes values as frames, and keeps the bytes that are not written yet.
@@ -30,6 +30,8 @@ use crate::error::{Cause, CodecError, Error, FrameError, Operation};
 #[doc(alias("mock", "sans-io"))]
 pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
+    /// The largest payload that the other side accepts.
+    limit: u64,
     /// Whole frames; behind `committed`, what a `Serialize` left that panicked.
     buffer: Vec<u8>,
     /// How many bytes were advanced over. `sent <= committed`, and both are 0 when they are equal.
@@ -37,6 +39,8 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     last: LastFrame,
     /// Where the whole frames end. `committed <= buffer.len()`.
     committed: usize,
+    /// Where the payload of the frame begins that is in the making. `committed <= payload`.
+    payload: usize,
     /// How much is left of a write that was taken in part. `sent + rest <= committed`.
     rest: usize,
     /// Whether what is left may begin in the middle of a frame.
@@ -170,14 +174,17 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// ```
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
-        let limits = Limits::new().codec(wire.codec.name()).style(wire.codec.style());
-        wire.framing.configure(&limits);
+        if let Some(framing) = wire.framing.built_in_mut() {
+            framing.introduce(wire.codec.name(), wire.codec.style());
+        }
         Self {
             wire,
+            limit: u64::MAX,
             buffer: Vec::new(),
             sent: 0,
             last: LastFrame::Begun,
             committed: 0,
+            payload: 0,
             rest: 0,
             begun: false,
             greeting: Greeting::Done,
@@ -206,7 +213,14 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn atomic_write(&mut self, bytes: usize) {
-        self.wire.framing.configure(&Limits::new().atomic_write(bytes));
+        if let Some(framing) = self.wire.framing.built_in_mut() {
+            framing.atomic_write(bytes);
+        }
+    }
+
+    /// Lowers the limit of a payload to what the other side accepts.
+    pub(crate) fn lower_limit(&mut self, bytes: u64) {
+        self.limit = self.limit.min(bytes);
     }
 
     /// Says before the first frame what the messages look like.
@@ -259,10 +273,24 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         let staged = self.buffer.get(self.sent..self.committed).unwrap_or_default();
         let next = match self.rest {
             0 if staged.is_empty() => 0,
-            0 => self.wire.framing.next_write(staged).max(1),
+            0 => self.next_write(staged),
             rest => rest,
         };
         staged.get(..next).unwrap_or(staged)
+    }
+
+    fn next_write(&self, staged: &[u8]) -> usize {
+        self.wire
+            .framing
+            .built_in()
+            .map_or(staged.len(), |framing| framing.next_write(staged).max(1))
+    }
+
+    /// Tells the framing that its last frame is withdrawn.
+    fn frame_withdrawn(&mut self) {
+        if let Some(framing) = self.wire.framing.built_in_mut() {
+            framing.withdrawn();
+        }
     }
 
     /// The bytes for the next single write, without the message staged last if it can wait.
@@ -333,7 +361,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// ```
     pub fn withdraw(&mut self) -> bool {
         let LastFrame::Whole { at } = self.last else { return false };
-        self.wire.framing.withdrawn();
+        self.frame_withdrawn();
         if self.greeting == Greeting::Staged {
             self.greeting = Greeting::Due;
         }
@@ -407,6 +435,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             self.append_hello();
         }
         self.wire.framing.begin(&mut self.buffer);
+        self.payload = self.buffer.len();
     }
 
     /// Where the frame begins that is being staged, behind its hello.
@@ -447,11 +476,12 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     }
 
     fn complete(&mut self) -> Result<(), Cause> {
+        ensure_within(self.buffer.len().saturating_sub(self.payload), self.limit)?;
         let start = self.frame();
         self.wire.framing.finish(&mut self.buffer, start)?;
         if self.buffer.len() < start {
             // A codec or framing outside of this crate has removed bytes of other frames.
-            self.wire.framing.withdrawn();
+            self.frame_withdrawn();
             return Err(FrameError::OutOfBounds.into());
         }
         Ok(())
@@ -459,11 +489,8 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
 
     /// Makes room behind the staged bytes for a message of `len` bytes. No other message may be staged before it.
     pub(crate) fn lend(&mut self, len: usize) -> Result<(), Error> {
-        let (size, limit) =
-            (u64::try_from(len).unwrap_or(u64::MAX), self.wire.framing.max_payload());
-        if size > limit {
-            return Err(Error::new(Operation::Encode, FrameError::TooLarge { len: size, limit }));
-        }
+        ensure_within(len, self.limit.min(self.wire.framing.max_payload()))
+            .map_err(|error| Error::new(Operation::Encode, error))?;
         self.begin();
         if let Err(error) = self.buffer.try_reserve(len) {
             return self.finish(Err(Cause::Encode(CodecError::format(error))));
@@ -492,7 +519,11 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// The header of a payload of `len` bytes, if header and payload are the whole frame. It is not staged.
     pub(crate) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
         self.clear_uncommitted();
-        let whole = self.wire.framing.header(len, &mut self.buffer);
+        let whole =
+            ensure_within(len, self.limit).and_then(|()| match self.wire.framing.built_in_mut() {
+                Some(framing) => framing.header(len, &mut self.buffer),
+                None => Ok(false),
+            });
         let header = self.buffer.get(self.committed..).and_then(Header::of);
         self.clear_uncommitted();
         match whole {
@@ -539,13 +570,22 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     pub fn stage_goodbye(&mut self) -> bool {
         self.clear_uncommitted();
         self.compact();
-        let has_one = self.wire.framing.goodbye(&mut self.buffer);
+        let framing = self.wire.framing.built_in_mut();
+        let has_one = framing.is_some_and(|framing| framing.goodbye(&mut self.buffer));
         if has_one && self.buffer.len() > self.committed {
             self.committed = self.buffer.len();
             self.last = LastFrame::Begun;
         }
         self.clear_uncommitted();
         has_one
+    }
+}
+
+#[inline]
+fn ensure_within(len: usize, limit: u64) -> Result<(), FrameError> {
+    match u64::try_from(len).unwrap_or(u64::MAX) {
+        len if len > limit => Err(FrameError::TooLarge { len, limit }),
+        _ => Ok(()),
     }
 }
 
@@ -588,7 +628,8 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::wire::{Checked, Step};
+    use crate::wire::built_in::BuiltIn;
+    use crate::wire::{Checked, Scan, Step};
 
     /// Writes a little, and then fails.
     struct Failing;
@@ -808,14 +849,22 @@ mod tests {
     /// No frames, and writes of two bytes.
     struct Twos;
 
-    impl Framing for Twos {
+    impl BuiltIn for Twos {
+        fn name(&self) -> &str {
+            ""
+        }
+
+        fn max_payload(&self) -> u64 {
+            u64::MAX
+        }
+
         fn begin(&mut self, _: &mut Vec<u8>) {}
 
         fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
             Ok(())
         }
 
-        fn scan(&mut self, _: &mut [u8], _: usize) -> Result<Step, FrameError> {
+        fn scan(&mut self, _: &mut [u8], _: Scan) -> Result<Step, FrameError> {
             Ok(Step::More { total: 1 })
         }
 

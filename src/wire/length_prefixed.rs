@@ -1,6 +1,7 @@
-use super::framing::{ensure_within, lowered};
+use super::built_in::BuiltIn;
+use super::framing::ensure_within;
 use super::shape::{Shape, hello};
-use super::{Framing, Limits, Step};
+use super::{Scan, Step};
 use crate::error::FrameError;
 
 /// A `u32` big-endian length, then a payload of as many bytes.
@@ -118,17 +119,13 @@ impl Default for LengthPrefixed {
     }
 }
 
-impl Framing for LengthPrefixed {
+impl BuiltIn for LengthPrefixed {
     fn name(&self) -> &str {
         "length-prefixed"
     }
 
     fn max_payload(&self) -> u64 {
         self.limit.into()
-    }
-
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.limit = lowered(self.limit, limits);
     }
 
     #[inline]
@@ -141,13 +138,8 @@ impl Framing for LengthPrefixed {
         Self::finish(self, out.get_mut(start..))
     }
 
-    fn header(&mut self, len: usize, out: &mut Vec<u8>) -> Result<bool, FrameError> {
-        out.extend_from_slice(&Self::header(self, len)?);
-        Ok(true)
-    }
-
     #[inline]
-    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
+    fn scan(&mut self, bytes: &mut [u8], _: Scan) -> Result<Step, FrameError> {
         Ok(match self.announced(bytes)? {
             Some(Announced::Message { covered: frame }) if frame <= bytes.len() => {
                 Step::Message { payload: HEADER..frame, frame }
@@ -157,6 +149,11 @@ impl Framing for LengthPrefixed {
             Some(Announced::Hello) => Self::hello(bytes)?,
             None => Step::More { total: HEADER },
         })
+    }
+
+    fn header(&mut self, len: usize, out: &mut Vec<u8>) -> Result<bool, FrameError> {
+        out.extend_from_slice(&Self::header(self, len)?);
+        Ok(true)
     }
 
     fn goodbye(&mut self, out: &mut Vec<u8>) -> bool {
@@ -212,7 +209,7 @@ mod tests {
     #[test]
     fn scan_says_how_much_it_waits_for() {
         let mut framing = LengthPrefixed::default();
-        let mut scan = |bytes: &[u8]| framing.scan(&mut bytes.to_vec(), 0).unwrap();
+        let mut scan = |bytes: &[u8]| framing.scan(&mut bytes.to_vec(), Scan::default()).unwrap();
         assert_eq!(scan(b"\0"), Step::More { total: 4 });
         assert_eq!(scan(b"\0\0\x01\x02"), Step::More { total: 4 + 0x102 });
         assert_eq!(scan(b"\0\0\0\x02ab"), Step::Message { payload: 4..6, frame: 6 });
@@ -228,12 +225,12 @@ mod tests {
             framed(&mut framing, b"abcd"),
             Err(FrameError::TooLarge { len: 4, limit: 3 })
         ));
-        assert!(framing.scan(&mut [0, 0, 0, 3], 0).is_ok());
+        assert!(framing.scan(&mut [0, 0, 0, 3], Scan::default()).is_ok());
         assert!(matches!(
-            framing.scan(&mut [0, 0, 0, 4], 0),
+            framing.scan(&mut [0, 0, 0, 4], Scan::default()),
             Err(FrameError::TooLarge { len: 4, limit: 3 })
         ));
-        let too_large = LengthPrefixed::default().scan(&mut [0, 0x80, 0, 1], 0);
+        let too_large = LengthPrefixed::default().scan(&mut [0, 0x80, 0, 1], Scan::default());
         assert!(matches!(too_large, Err(FrameError::TooLarge { limit: 0x80_0000, .. })));
     }
 
@@ -241,20 +238,20 @@ mod tests {
     fn control_words_are_no_lengths_whatever_the_limit() {
         let mut framing = LengthPrefixed::default().limit(u32::MAX);
         for word in [0xFFFF_FF00, u32::MAX] {
-            let found = framing.scan(&mut word.to_be_bytes(), 0);
+            let found = framing.scan(&mut word.to_be_bytes(), Scan::default());
             assert!(matches!(found, Err(FrameError::Header { word: w }) if w == word));
         }
-        assert!(framing.scan(&mut 0xFFFF_FEFF_u32.to_be_bytes(), 0).is_ok());
+        assert!(framing.scan(&mut 0xFFFF_FEFF_u32.to_be_bytes(), Scan::default()).is_ok());
     }
 
     #[test]
     fn the_goodbye_is_a_word() {
         let mut framing = LengthPrefixed::default();
         let mut out = Vec::new();
-        assert!(Framing::goodbye(&mut framing, &mut out));
+        assert!(BuiltIn::goodbye(&mut framing, &mut out));
         assert_eq!(out, [0xFF, 0xFF, 0xFF, 1]);
-        assert_eq!(framing.scan(&mut out[..3], 0).unwrap(), Step::More { total: 4 });
-        assert_eq!(framing.scan(&mut out, 0).unwrap(), Step::Goodbye { bytes: 4 });
+        assert_eq!(framing.scan(&mut out[..3], Scan::default()).unwrap(), Step::More { total: 4 });
+        assert_eq!(framing.scan(&mut out, Scan::default()).unwrap(), Step::Goodbye { bytes: 4 });
         let theirs = LengthDelimitedCodec::new().decode(&mut BytesMut::from(&out[..]));
         assert!(theirs.is_err(), "it is no frame to others");
     }
@@ -268,7 +265,7 @@ mod tests {
     fn a_frame_without_its_header_is_refused() {
         let mut short = vec![0; 3];
         for start in [0, 3, 9] {
-            let finished = Framing::finish(&mut LengthPrefixed::default(), &mut short, start);
+            let finished = BuiltIn::finish(&mut LengthPrefixed::default(), &mut short, start);
             assert!(matches!(finished, Err(FrameError::OutOfBounds)));
         }
     }
@@ -282,7 +279,7 @@ mod tests {
             assert_eq!(ours, theirs);
 
             ours.extend_from_slice(&more);
-            let step = LengthPrefixed::default().scan(&mut ours, 0).unwrap();
+            let step = LengthPrefixed::default().scan(&mut ours, Scan::default()).unwrap();
             assert_eq!(step, Step::Message { payload: 4..4 + payload.len(), frame: theirs.len() });
             let read = LengthDelimitedCodec::new().decode(&mut BytesMut::from(&ours[..])).unwrap();
             assert_eq!(read.unwrap(), payload);

@@ -2,7 +2,8 @@
 //!
 //! A [`Wire`] is a pair: a [`Framing`] marks the end of a message, a [`Codec`] encodes a value. An
 //! [`Encoder`] and a [`Decoder`] apply it to bytes in memory; the channels of this crate are a
-//! loop around them, and so can be a transport of your own.
+//! loop around them, and so can be a transport of your own. [A wire of your own](crate::your_own_wire) builds framings
+//! and a codec.
 //!
 //! | framing | for |
 //! |---|---|
@@ -150,6 +151,7 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
+mod built_in;
 mod checked;
 mod codec;
 mod decoder;
@@ -174,7 +176,7 @@ pub use decoder::Decoder;
 pub use depth::DepthLimit;
 pub use encoder::Encoder;
 pub(crate) use encoder::Header;
-pub use framing::{Framing, Limits, Step};
+pub use framing::{Framing, Scan, Step};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use length_prefixed::LengthPrefixed;
@@ -239,10 +241,6 @@ impl<F, C> Wire<F, C> {
     #[must_use]
     pub const fn codec(&self) -> &C {
         &self.codec
-    }
-
-    pub(crate) fn framing_mut(&mut self) -> &mut F {
-        &mut self.framing
     }
 
     /// Replaces the framing, and keeps the codec.

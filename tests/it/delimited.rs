@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 
 use typed_pipe::wire::foreign::Lines;
-use typed_pipe::wire::{Codec, Framing, Plain, Step, Wire};
+use typed_pipe::wire::{Codec, Framing, Plain, Scan, Step, Wire};
 use typed_pipe::{ErrorKind, FrameError, TypedReceiver, TypedSender};
 
 /// Gives all that it is asked for, and counts how often it is asked.
@@ -83,13 +83,13 @@ impl Framing for Semicolons {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        let fresh = &bytes[scanned..];
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        let fresh = &bytes[scan.from..];
         let found = fresh.iter().position(|&byte| byte == b';');
         let looked_at = found.map_or(fresh.len(), |at| at + 1);
         self.looked_at.set(self.looked_at.get() + looked_at);
         Ok(match found {
-            Some(at) => Step::Message { payload: 0..scanned + at, frame: scanned + at + 1 },
+            Some(at) => Step::Message { payload: 0..scan.from + at, frame: scan.from + at + 1 },
             None if self.guesses => Step::More { total: bytes.len() + 1 },
             None => Step::NoEnd { scanned: bytes.len() },
         })
@@ -148,9 +148,9 @@ fn a_long_line_is_read_in_whole_buffers_by_tasks_too() {
             Ok(())
         }
 
-        fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
+        fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            Lines::default().scan(bytes, scanned)
+            Lines::default().scan(bytes, scan)
         }
     }
 

@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use typed_pipe::{ErrorKind, IfExists, Pipe, PipeOptions, ReadEnd, WriteEnd};
+use typed_pipe::{
+    ErrorKind, IfExists, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender, WriteEnd,
+};
 
 use crate::peer;
 use crate::support::{Folder, watched, wine_lets_a_name_have_two_owners};
@@ -102,6 +104,49 @@ fn a_temporary_pipe_leaves_nothing() {
         assert!(!path.exists());
         assert!(!path.parent().unwrap().exists(), "the folder goes with the pipe");
     }
+}
+
+/// From a path to a channel in two calls; the channel holds the pipe.
+#[test]
+fn a_created_pipe_is_a_channel_at_once() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("jobs");
+        let mut receiver = Pipe::create(&name).unwrap().receiver::<String>().unwrap();
+        let client = thread::spawn(move || {
+            TypedSender::<str>::connect(name).unwrap().send("tea").unwrap();
+        });
+        assert_eq!(receiver.recv().unwrap(), "tea");
+        client.join().unwrap();
+        drop(receiver);
+        let error = Pipe::create("").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");
+        assert!(folder.entries().is_empty());
+
+        let name = folder.name("news");
+        let there = name.clone();
+        let client = thread::spawn(move || TypedReceiver::<u32>::connect(there).unwrap().recv());
+        let mut sender = Pipe::create(name).unwrap().sender::<u32>().unwrap();
+        sender.send(&7).unwrap();
+        assert_eq!(client.join().unwrap().unwrap(), 7);
+        drop(sender);
+        assert!(folder.entries().is_empty());
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_becomes_no_receiver_is_given_back() {
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let other = ReadEnd::at(pipe.path()).unwrap().open().unwrap();
+        let failed = pipe.receiver::<u32>().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
+        drop(other);
+        let pipe = failed.into_state();
+        assert!(pipe.path().as_path().exists());
+        drop(pipe.receiver::<u32>().unwrap());
+    });
 }
 
 #[test]

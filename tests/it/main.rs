@@ -3,7 +3,9 @@
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carriers;
 mod channels;
+mod children;
 mod connection;
 mod delimited;
 mod ends;
@@ -14,7 +16,10 @@ mod foreign;
 mod handles;
 mod hostile;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod moved;
 mod multi_writer;
+mod names;
 #[cfg(unix)]
 mod neighbours;
 mod node;
@@ -29,8 +34,12 @@ mod programs;
 #[cfg(target_os = "linux")]
 mod resets;
 mod roles;
+#[cfg(feature = "shared-memory")]
+mod sealed_bytes;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "session")]
+mod sessions;
 mod shapes;
 #[cfg(unix)]
 mod signals;
@@ -44,12 +53,17 @@ mod tasks_both_ways;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_calls;
 #[cfg(feature = "tokio")]
+mod tasks_carriers;
+#[cfg(feature = "tokio")]
 mod tasks_handles;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod tasks_service;
+#[cfg(all(feature = "session", feature = "tokio"))]
+mod tasks_sessions;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
 mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;
 mod waiting;
+mod whole_streams;

@@ -188,7 +188,9 @@ fn play() {
         #[cfg(unix)]
         "fork" => unix::fork(&pipe),
         #[cfg(unix)]
-        "bare-name" => unix::bare_name(Path::new(&pipe)),
+        "relative-path" => crate::names::relative_path(Path::new(&pipe)),
+        #[cfg(unix)]
+        "private-names" => crate::names::private_names(Path::new(&pipe)),
         #[cfg(unix)]
         "alarm-storm" => unix::alarm_storm(&pipe),
         #[cfg(unix)]
@@ -232,6 +234,14 @@ fn play() {
 }
 
 /// The number that this peer was told.
+/// Sets an environment variable of this process, which plays one role alone.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the environment is set before other threads read it")]
+pub(crate) fn set_variable(name: &str, value: impl AsRef<OsStr>) {
+    // SAFETY: the test harness of this process runs this one test, and no thread reads variables now.
+    unsafe { env::set_var(name, value) };
+}
+
 pub(crate) fn number() -> usize {
     env::var(NUMBER).unwrap().parse().unwrap()
 }
@@ -306,26 +316,6 @@ pub(crate) mod unix {
         assert_eq!(Pipe::new(name).unwrap().mkfifo().unwrap_err().kind(), ErrorKind::InUse);
         drop((pipe, temporary));
         assert!(!paths.iter().any(|path| path.as_path().exists()));
-    }
-
-    #[allow(
-        unsafe_code,
-        reason = "the environment is set before there are other threads that read it"
-    )]
-    pub(super) fn bare_name(folder: &Path) {
-        use std::os::unix::fs::PermissionsExt;
-
-        // SAFETY: the test harness of this process runs this one test, and no thread reads variables now.
-        unsafe { env::set_var("XDG_RUNTIME_DIR", folder) };
-        let pipe = Pipe::new("jobs").unwrap().mkfifo().unwrap();
-        let parent = folder.join("typed-pipe");
-        assert_eq!(pipe.path().as_path(), parent.join("jobs"));
-        let mode = |path: &Path| path.symlink_metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&parent), 0o700);
-        drop(pipe);
-        std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o750)).unwrap();
-        let failed = Pipe::new("jobs").unwrap().mkfifo().unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
     }
 
     /// Sends large messages while a signal comes every millisecond, and interrupts what it can.

@@ -3,7 +3,7 @@
 //! A test whose program is not there says so, and does nothing.
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +27,11 @@ impl Program {
                 None
             }
         }
+    }
+
+    /// Its standard input and output, which are pipes.
+    pub(crate) fn pipes(&mut self) -> (ChildStdin, ChildStdout) {
+        (self.0.stdin.take().unwrap(), self.0.stdout.take().unwrap())
     }
 
     pub(crate) fn join(mut self) {

@@ -17,6 +17,10 @@ pub(crate) fn play(role: &str, name: &Path) {
             step(READY);
             await_go();
         }
+        "greet-and-leave" => {
+            let mut connection = Connection::connect(name).unwrap();
+            connection.write_all(b"hello").unwrap();
+        }
         "ask" => {
             let mut connection = Connection::connect(name).unwrap();
             connection.write_all(b"and I").unwrap();
@@ -31,6 +35,14 @@ pub(crate) fn play(role: &str, name: &Path) {
             let mut client = listener.accept().unwrap();
             client.write_all(b"x").unwrap();
             await_go();
+        }
+        // Again and again, until it is killed.
+        "listen-and-leave" => {
+            drop(Listener::bind(name).unwrap());
+            step(READY);
+            loop {
+                drop(Listener::bind(name).unwrap());
+            }
         }
         "a-thousand-connections" => a_thousand_connections(name),
         // Answers each number with the next one.
@@ -70,6 +82,12 @@ pub(crate) fn play(role: &str, name: &Path) {
             crate::owners::roles::play(role, name, number());
         }
         _ if role.starts_with("fitting ") => crate::fitting::play(role, name),
+        #[cfg(all(target_os = "linux", feature = "shared-memory"))]
+        "give-frames" | "take-frames" | "give-what-is-not-sealed" | "change-what-is-sealed" => {
+            crate::sealed_bytes::linux::play(role, name);
+        }
+        #[cfg(feature = "session")]
+        role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]
         _ => unix::play(role, name),
         #[cfg(not(unix))]

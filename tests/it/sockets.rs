@@ -128,6 +128,51 @@ fn await_silence(name: &Path) {
     while UnixStream::connect(name).is_ok() {}
 }
 
+/// Such a path is no address of a socket, and such a name not even in its own folder.
+#[cfg(target_os = "linux")]
+#[test]
+fn b2_what_a_killed_listener_left_at_a_long_path_is_taken_over() {
+    watched(|| {
+        let folder = Folder::new();
+        let long = folder.name(&"n".repeat(250));
+        let names = [108, 109, 200, 1000, 4000].map(|len| path_of(len, &folder.name("")));
+        for name in names.iter().chain([&long]) {
+            for policy in [IfExists::TakeOver, IfExists::Reuse] {
+                let mut peer = peer::start("listen", name);
+                peer.await_step(peer::READY);
+                let failed = Listener::bind(name).unwrap_err();
+                assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
+                peer.kill();
+                let failed = ListenerOptions::new().if_exists(IfExists::Fail).bind(name);
+                assert_eq!(failed.unwrap_err().kind(), ErrorKind::AlreadyExists);
+                meet(&ListenerOptions::new().if_exists(policy).bind(name).unwrap(), name);
+            }
+            let files = fs::read_dir(name.parent().unwrap()).unwrap().filter(is_file).count();
+            assert_eq!(files, 0, "{}", name.display());
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn b2_listeners_that_are_killed_while_they_take_a_long_name_leave_nothing_for_good() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name(&"n".repeat(250));
+        for kill in 0..20 {
+            let mut peer = peer::start("listen-and-leave", &name);
+            peer.await_step(peer::READY);
+            thread::sleep(Duration::from_micros(kill * 150)); // wherever it is then
+            peer.kill();
+        }
+        let listener = Listener::bind(&name).unwrap();
+        assert_eq!(folder.entries().len(), 2, "{:?}", folder.entries());
+        meet(&listener, &name);
+        drop(listener);
+        assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+    });
+}
+
 #[test]
 fn b2_of_two_listeners_that_race_for_a_name_one_wins() {
     watched(|| {

@@ -5,10 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
+use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Scan, Step, Wire};
 use typed_pipe::{
-    CancelToken, Connection, Delivery, Error, ErrorKind, Handshake, Listener, ListenerOptions,
-    TypedConnection, WithHandles,
+    CancelToken, Connection, Delivery, Error, ErrorKind, FrameError, Handshake, Listener,
+    ListenerOptions, TypedConnection, WithHandles,
 };
 
 use crate::peer;
@@ -223,6 +223,56 @@ fn d7_a_later_version_is_told() {
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         let words = error.to_string();
         assert!(words.contains("version 1") && words.contains("version 2"), "{words}");
+    });
+}
+
+/// Four bytes of length, the lowest first, with the limit of its side.
+#[derive(Clone)]
+struct LittleEndian(u64);
+
+impl Framing for LittleEndian {
+    fn max_payload(&self) -> u64 {
+        self.0
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0; 4]);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
+        let length = u32::try_from(out.len() - start - 4).unwrap();
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        Ok(())
+    }
+
+    fn scan(&mut self, bytes: &mut [u8], _: Scan) -> Result<Step, FrameError> {
+        let Some(length) = bytes.first_chunk() else { return Ok(Step::More { total: 4 }) };
+        let frame = 4 + usize::try_from(u32::from_le_bytes(*length)).unwrap();
+        if bytes.len() < frame {
+            return Ok(Step::More { total: frame });
+        }
+        Ok(Step::Message { payload: 4..frame, frame })
+    }
+}
+
+#[test]
+fn the_smaller_limit_holds_for_a_framing_of_ones_own() {
+    watched(|| {
+        let (client, server) = Connection::pair().unwrap();
+        let wire = |limit| Wire::default().with_framing(LittleEndian(limit));
+        let agreeing = thread::spawn(move || {
+            Handshake::new().with_wire(wire(10)).perform::<String, String>(server).unwrap()
+        });
+        let large = Handshake::new().with_wire(wire(1000)).perform::<String, String>(client);
+        let (mut large, mut small) = (large.unwrap(), agreeing.join().unwrap());
+        large.send(&"x".repeat(9)).unwrap();
+        let error = large.send(&"x".repeat(10)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        let error = large.sender().loan(11).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        large.send(&"after".into()).unwrap();
+        assert_eq!(small.recv().unwrap(), "x".repeat(9));
+        assert_eq!(small.recv().unwrap(), "after");
     });
 }
 

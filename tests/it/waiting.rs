@@ -231,15 +231,6 @@ fn a41_a_forked_child_removes_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a36_bare_names_lie_in_a_private_folder_of_the_user() {
-    watched(|| {
-        let folder = Folder::new();
-        peer::start("bare-name", folder.name("")).join();
-    });
-}
-
-#[cfg(unix)]
-#[test]
 fn a5_a_receiver_that_waits_uses_no_processor() {
     watched(|| {
         let folder = Folder::new();

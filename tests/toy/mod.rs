@@ -141,6 +141,11 @@ impl Runtime for Toy {
         tried(io.write(bytes, waiting(WaitLimit::Now, token)), until)
     }
 
+    #[cfg(feature = "session")]
+    fn write_now(io: &mut Raw, bytes: &[u8]) -> io::Result<usize> {
+        io.write(bytes, Wait::NOW)
+    }
+
     fn poll_write_or_take_in(
         io: &mut Raw,
         incoming: &mut Raw,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 
 use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines};
-use typed_pipe::wire::{Framing, LengthPrefixed, Plain, Step, Wire};
+use typed_pipe::wire::{Framing, LengthPrefixed, Plain, Scan, Step, Wire};
 use typed_pipe::{FrameError, Pipe, WriteEnd};
 
 use crate::round::{Done, Round};
@@ -59,9 +59,9 @@ impl Framing for OfOnesOwn {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        Ok(match bytes[scanned..].iter().position(|&byte| byte == b';') {
-            Some(at) => Step::Message { payload: 0..scanned + at, frame: scanned + at + 1 },
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        Ok(match bytes[scan.from..].iter().position(|&byte| byte == b';') {
+            Some(at) => Step::Message { payload: 0..scan.from + at, frame: scan.from + at + 1 },
             None => Step::NoEnd { scanned: bytes.len() },
         })
     }

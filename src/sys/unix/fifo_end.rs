@@ -6,25 +6,24 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "tokio")]
 use std::time::Duration;
+use std::time::Instant;
 
 use rustix::event::PollFlags;
-use rustix::fs::{CWD, OFlags, fcntl_getfl, fstat};
+use rustix::fs::{CWD, OFlags, Stat, fcntl_getfl, fstat, stat};
 use rustix::io::{Errno, read, readv, retry_on_intr};
 
 use super::description::Description;
 use super::fifo::Opened;
 use super::file::{ensure_fifo, look};
 use super::lending::Lending;
-use super::owned_name::has_owner;
-use super::wait::{pause, ready, ready_or_time};
+use super::owned_name::{Place, has_owner};
+use super::wait::{LOOK_AT_NAME, is_timeout, pause, ready, ready_or_time};
 use super::{fifo, reader_mark, signal};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, Way};
-
-/// The interval at which a reader without any writer checks whether its pipe still has a name.
-const LOOK_AT_NAME: Duration = Duration::from_secs(1);
 
 /// The interval at which a task checks whether the writers have left, on systems where nothing wakes it.
 #[cfg(feature = "tokio")]
@@ -43,6 +42,15 @@ pub(super) struct FifoEnd {
     astray: bool,
     /// The path of a client's end, by which it finds a FIFO that replaced this one.
     origin: Option<Origin>,
+    /// The name of an owner's end, by which its writers come.
+    place: Option<Place>,
+    /// When the name was looked at, as long as no writer has come.
+    looked: Option<Instant>,
+    /// Whether the name was missing then. Another FIFO may be about to take it.
+    missed: bool,
+    /// Whether this is another FIFO than a moment ago.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "registered nowhere"))]
+    switched: bool,
     /// Where an owner's end reports that it was closed before the other side had left.
     cut: Option<Arc<AtomicBool>>,
     /// Whether something was written.
@@ -83,6 +91,10 @@ impl FifoEnd {
             left_over: 0,
             astray: false,
             origin: None,
+            place: None,
+            looked: None,
+            missed: false,
+            switched: false,
             cut: None,
             wrote: false,
             part_to: None,
@@ -124,6 +136,17 @@ impl FifoEnd {
     /// Lets the owner of this end know whether closing it cuts a stream.
     pub(super) fn tell_of_cut(&mut self, cut: &Arc<AtomicBool>) {
         self.cut = Some(Arc::clone(cut));
+    }
+
+    /// Lets the end of an owner notice that no writer comes by its name any more.
+    pub(super) fn keep_looking_at(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// Whether it has another descriptor than before.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take_switched(&mut self) -> bool {
+        mem::take(&mut self.switched)
     }
 
     /// Drops the bytes that another reader left in the FIFO.
@@ -315,6 +338,7 @@ impl FifoEnd {
         match followed {
             Ok(end) => {
                 *self = end;
+                self.switched = true;
                 Ok(true)
             }
             // It is gone again, or is no FIFO to switch to.
@@ -335,10 +359,10 @@ impl FifoEnd {
 
     /// Checks what no wake-up reports to a reader.
     #[cfg(feature = "tokio")]
-    pub(super) fn look(&mut self) -> io::Result<bool> {
+    pub(super) fn look(&mut self) -> io::Result<()> {
         match self.writers {
             Writers::Awaited | Writers::AwaitedStill => self.ensure_name(),
-            Writers::Seen | Writers::Gone => Ok(false),
+            Writers::Seen | Writers::Gone => Ok(()),
         }
     }
 
@@ -358,7 +382,13 @@ impl FifoEnd {
                     self.await_writer(wait)?;
                 }
             }
-            let read = self.pipe.attempt(PollFlags::IN, wait, &mut read)?;
+            let read = match self.pipe.attempt(PollFlags::IN, wait, &mut read) {
+                Err(error) if is_timeout(&error) => {
+                    self.look_if_due()?;
+                    return Err(error);
+                }
+                read => read?,
+            };
             if read == 0 && cfg!(target_vendor = "apple") && self.writers == Writers::Awaited {
                 self.writers = Writers::AwaitedStill;
                 continue;
@@ -374,19 +404,66 @@ impl FifoEnd {
 
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
     fn await_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
-        while !ready_or_time(self.pipe.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait)? {
-            self.ensure_name()?;
+        loop {
+            match ready_or_time(self.pipe.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait) {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.ensure_name()?,
+                Err(error) if is_timeout(&error) => {
+                    self.look_if_due()?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 
-    /// Fails if there is no writer, and none can come by the name any more. If the name leads to another FIFO,
-    /// switches to that; returns whether it did.
-    fn ensure_name(&mut self) -> io::Result<bool> {
-        if fstat(&self.pipe)?.st_nlink > 0 || fifo::has_writer(self.pipe.as_fd())? != Some(false) {
-            return Ok(false);
+    /// Looks at the name after a wait in vain, however short: many of them are one long wait.
+    fn look_if_due(&mut self) -> io::Result<()> {
+        if !matches!(self.writers, Writers::Awaited | Writers::AwaitedStill) {
+            return Ok(());
         }
-        if self.follow()? { Ok(true) } else { Err(Obstacle::NameGone.into()) }
+        match self.looked {
+            Some(looked) if looked.elapsed() >= LOOK_AT_NAME => self.ensure_name(),
+            Some(_) => Ok(()),
+            None => {
+                self.looked = Some(Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// Fails if there is no writer, and none can come by the name any more. If the name leads to another FIFO, a client
+    /// switches to that.
+    fn ensure_name(&mut self) -> io::Result<()> {
+        self.looked = Some(Instant::now());
+        let here = fstat(&self.pipe)?;
+        let gone = match self.named() {
+            Some(Ok(there)) if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) => None,
+            Some(Ok(_)) => Some(Obstacle::Replaced),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Some(Obstacle::NameGone),
+            // What cannot be told now can be later.
+            Some(Err(_)) => None,
+            None => (here.st_nlink == 0).then_some(Obstacle::NameGone),
+        };
+        let missed = mem::replace(&mut self.missed, matches!(gone, Some(Obstacle::NameGone)));
+        let Some(gone) = gone else { return Ok(()) };
+        if fifo::has_writer(self.pipe.as_fd())? != Some(false) || self.follow()? {
+            return Ok(());
+        }
+        // For a client, the next owner may be about to make it.
+        if self.origin.is_some() && matches!(gone, Obstacle::NameGone) && !missed {
+            return Ok(());
+        }
+        Err(gone.into())
+    }
+
+    /// What its name leads to, if it has one.
+    fn named(&self) -> Option<io::Result<Stat>> {
+        match (&self.place, &self.origin) {
+            (Some(place), _) => Some(place.look()),
+            (None, Some(origin)) => Some(retry_on_intr(|| stat(&origin.path)).map_err(Into::into)),
+            (None, None) => None,
+        }
     }
 
     /// Writes in some way.

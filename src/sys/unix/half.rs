@@ -35,6 +35,8 @@ const MOST_KEPT: usize = 2 * MAX_HANDLES;
 #[derive(Debug)]
 struct Socket {
     fd: OwnedFd,
+    /// Whether it is one of this machine, whose other side the system knows.
+    local: bool,
     /// The process whose dropped half ends its direction: not a forked child.
     maker: u32,
     /// Whether the other side closed with bytes of ours unread. The system reports it once, to the first half that asks.
@@ -70,10 +72,19 @@ impl Drop for Side {
     }
 }
 
-/// Both halves of a socket.
+/// Both halves of a socket of this machine.
 pub(super) fn halves(fd: OwnedFd) -> (Receiving, Sending) {
+    halves_of(fd, true)
+}
+
+/// Both halves of a TCP stream.
+pub(super) fn internet_halves(fd: OwnedFd) -> (Receiving, Sending) {
+    halves_of(fd, false)
+}
+
+fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
     let finished = !is_quiet(&fd);
-    let socket = Socket { fd, maker: process::id(), reset: AtomicBool::new(false) };
+    let socket = Socket { fd, local, maker: process::id(), reset: AtomicBool::new(false) };
     let socket = Arc::new(socket);
     let receiving = Side { socket: Arc::clone(&socket), way: Shutdown::Read, goes_on: false };
     let sending = Side { socket, way: Shutdown::Write, goes_on: false };
@@ -163,7 +174,7 @@ impl Receiving {
                     return rights::receive(fd, buf, flags);
                 }
                 // Handles that come uninvited are closed by this.
-                recv(fd, &mut *buf, flags).map(|(bytes, _)| (bytes, None))
+                recv(fd, &mut *buf, flags).map(|(bytes, _)| (bytes, None)).map_err(lost_link)
             });
             match received {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -233,8 +244,12 @@ impl Receiving {
         Ok(usize::try_from(waiting).unwrap_or(usize::MAX).saturating_add(self.backlog.len()))
     }
 
+    pub(super) fn is_local(&self) -> bool {
+        self.side.socket.local
+    }
+
     pub(super) fn allow_handles(&mut self) {
-        if !self.lets_in {
+        if !self.lets_in && self.is_local() {
             rights::allow(self.side.fd());
             self.lets_in = true;
         }
@@ -261,6 +276,20 @@ impl Receiving {
         let batch = batch.ok_or(Obstacle::HandlesLost("none came with the message"))?;
         self.first += 1;
         Ok(batch.expect(count)?)
+    }
+}
+
+/// Makes a reset of whatever a TCP stream is lost by: none of it is a deadline of the program.
+fn lost_link(error: Errno) -> Errno {
+    match error {
+        Errno::TIMEDOUT
+        | Errno::HOSTUNREACH
+        | Errno::HOSTDOWN
+        | Errno::NETDOWN
+        | Errno::NETUNREACH
+        | Errno::NETRESET
+        | Errno::CONNABORTED => Errno::CONNRESET,
+        error => error,
     }
 }
 
@@ -314,8 +343,8 @@ impl Sending {
         let flags = if wait.is_plain() { SendFlags::empty() } else { SendFlags::DONTWAIT };
         let once = Wait { until: WaitLimit::Now, ..wait };
         let sent = until_done(self.side.fd(), PollFlags::OUT, once, |fd| match bufs {
-            [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL),
-            _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL),
+            [buf] if self.handles.is_empty() => send(fd, buf, flags | NO_SIGNAL).map_err(lost_link),
+            _ => rights::send(fd, bufs, &self.handles, flags | NO_SIGNAL).map_err(lost_link),
         });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -367,10 +396,21 @@ impl Sending {
 
     /// The bytes that the other side has not read yet, with the system's overhead.
     pub(super) fn unsent(&self) -> io::Result<usize> {
+        if !self.is_local() {
+            // The system counts what the other system has not acknowledged.
+            return Err(Obstacle::Unsupported.into());
+        }
         queue::unread_by_peer(self.side.fd())
     }
 
+    pub(super) fn is_local(&self) -> bool {
+        self.side.socket.local
+    }
+
     pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        if !self.is_local() {
+            return Ok(false);
+        }
         queue::wait_until_taken(self, wait)
     }
 

@@ -16,6 +16,7 @@ use rustix::fs::{
     openat, unlinkat,
 };
 use rustix::io::{Errno, pread, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 
 use super::file::{ensure_own, in_words, look};
 use crate::error::Obstacle;
@@ -151,6 +152,12 @@ impl Lock {
         Ok(leads_to(folder, &self.name, &self.file)? == Some(true))
     }
 
+    /// The number of the file, which no other file of its folder has.
+    pub(super) fn number(&self) -> io::Result<u64> {
+        #[allow(clippy::useless_conversion, reason = "the type differs by system")]
+        Ok(fstat(&self.file)?.st_ino.into())
+    }
+
     /// Whether the file is made of zeros, as each lock is: the number of a process is no lock, however short it is.
     fn says_nothing(&self) -> io::Result<bool> {
         let mut bytes = [0; 4];
@@ -160,6 +167,11 @@ impl Lock {
 
     /// Notes in the file what is under the name, for the next owner to take over when this one has died.
     pub(super) fn tell(&self, what: Left) -> io::Result<()> {
+        // A file that would grow beyond the limit ends the process, by a signal.
+        let limit = getrlimit(Resource::Fsize).current;
+        if limit.is_some_and(|limit| limit < u64::from(what.length())) {
+            return Err(Obstacle::FileLimit.into());
+        }
         Ok(retry_on_intr(|| ftruncate(&self.file, what.length().into()))?)
     }
 

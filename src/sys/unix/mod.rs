@@ -21,6 +21,7 @@ mod owned_name;
 mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
+mod process;
 mod raw;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod reader_mark;
@@ -30,6 +31,8 @@ mod reader_mark;
 mod resource_errors;
 mod rights;
 mod server;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+mod shared_memory;
 mod signal;
 mod sleeps;
 mod socket;
@@ -38,15 +41,18 @@ mod wait;
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
-pub(crate) use name::resolve;
+pub(crate) use name::{private, resolve};
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
+pub(crate) use process::Process;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+pub(crate) use shared_memory::Sealed;
 pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, ensure_socket_of};
-pub(crate) use wait::{Event, pause};
+pub(crate) use wait::{Event, ensure_not_cancelled, pause};
 
 /// `PIPE_BUF`: what one write puts into a FIFO whole, or not at all.
 pub(crate) const ATOMIC_WRITE: usize =

@@ -79,6 +79,9 @@ impl Node {
             opened => opened,
         };
         let mut end = opened?;
+        if way == Way::In {
+            end.keep_looking_at(self.owned_name.place());
+        }
         if way == Way::In && self.cut.swap(false, Ordering::Relaxed) {
             end.forget_left_over()?;
         }

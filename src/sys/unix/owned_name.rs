@@ -6,6 +6,7 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, renameat, rmdir, unlinkat,
@@ -13,17 +14,17 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
-use super::file::{ensure_fifo, ensure_own, look};
+use super::file::{ensure_fifo, ensure_own, ensure_socket, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
-use super::name::user_folder;
+use super::name::{temporary_folder, user_folder};
 use crate::error::Obstacle;
 use crate::sys::{IfExists, Settings};
 
 /// A name that is owned. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
 pub(super) struct OwnedName {
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
     name: OsString,
     identity: Identity,
     /// `None` in a folder of its own, where no other process looks for a name.
@@ -33,6 +34,20 @@ pub(super) struct OwnedName {
     /// The process that may remove the name: not a forked child.
     maker: u32,
     kept: bool,
+}
+
+/// Where a name is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    folder: Arc<OwnedFd>,
+    name: OsString,
+}
+
+impl Place {
+    /// The status of the file of this name.
+    pub(super) fn look(&self) -> io::Result<Stat> {
+        look(self.folder.as_fd(), &self.name)
+    }
 }
 
 /// A name that this process is about to take, with its lock held.
@@ -63,7 +78,7 @@ impl OwnedName {
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(Self, T)> {
         let (parent, name) = split(path)?;
-        if parent == user_folder() {
+        if user_folder().is_ok_and(|folder| folder == parent) {
             make_private(parent)?;
         }
         let folder = open_folder(parent)?;
@@ -91,8 +106,8 @@ impl OwnedName {
     pub(super) fn temporary<T>(
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
-        let parent =
-            std::env::temp_dir().join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
+        let parent = temporary_folder()?;
+        let parent = parent.join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
         make_folder(&parent)?;
         let name = OsString::from("pipe");
         let path = parent.join(&name);
@@ -117,6 +132,7 @@ impl OwnedName {
 
     fn new(folder: OwnedFd, name: OsString, identity: Identity, lock: Option<Lock>) -> Self {
         let maker = process::id();
+        let folder = Arc::new(folder);
         Self { folder, name, identity, lock, temporary: None, maker, kept: false }
     }
 
@@ -158,7 +174,7 @@ impl OwnedName {
             return Ok(());
         }
         if self.is_ours()? {
-            match retry_on_intr(|| unlinkat(&self.folder, &self.name, AtFlags::empty())) {
+            match retry_on_intr(|| unlinkat(&*self.folder, &self.name, AtFlags::empty())) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -172,6 +188,21 @@ impl OwnedName {
         if self.maker == process::id() {
             self.temporary = None;
             self.leave();
+        }
+    }
+
+    /// The place of the name, for an end that outlives a borrow of this.
+    pub(super) fn place(&self) -> Place {
+        Place { folder: Arc::clone(&self.folder), name: self.name.clone() }
+    }
+
+    /// Fails if the name is gone, or leads to something else: then no process comes by it any more.
+    pub(super) fn ensure_ours(&self) -> io::Result<()> {
+        match look(self.folder.as_fd(), &self.name) {
+            Ok(there) if !self.identity.is(&there) => Err(Obstacle::Replaced.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Obstacle::NameGone.into()),
+            // What cannot be told now can be later.
+            _ => Ok(()),
         }
     }
 
@@ -224,6 +255,36 @@ impl Site<'_> {
     pub(super) fn clear(&self) -> io::Result<()> {
         clear(self.folder, self.name)
     }
+
+    /// Lets `make` put a file under a short name, and move it to the name, which must be free.
+    ///
+    /// The short name is made of the number of the lock file, so that no other owner uses it, and the next one finds what
+    /// this one leaves there when it is killed meanwhile.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn with_short<T>(
+        &self,
+        make: impl FnOnce(&OsStr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if !is_free(self.folder, self.name)? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // Without a lock there is a folder of its own, whose names are short.
+        let Some(lock) = self.lock else { return Err(Errno::NAMETOOLONG.into()) };
+        let short = short(lock)?;
+        lock.tell(Left::OwnAndSpare)?;
+        let made = make(&short);
+        if made.is_err() {
+            clear_own(self.folder, &short, ensure_socket)?;
+        }
+        // If this fails, the next owner looks for a spare in vain.
+        let _ = lock.tell(Left::Own);
+        made
+    }
+}
+
+/// The short name of a file that is about to get a long one.
+fn short(lock: &Lock) -> io::Result<OsString> {
+    Ok(format!(".{:x}{SPARE}", lock.number()?).into())
 }
 
 /// Replaces the file under a name atomically: a process that opens the name finds the old file or the new one, and a
@@ -259,13 +320,20 @@ fn supersede(
     made
 }
 
-/// Removes the replacement that a killed owner had made under the spare name.
+/// Removes the replacement that a killed owner had made under the spare name, or under the short one.
 fn sweep(site: Site<'_>) -> io::Result<()> {
-    let spare = spare(site.name);
-    match look(site.folder, &spare) {
-        Ok(stat) if ensure_fifo(&stat).is_ok() && ensure_own(&stat).is_ok() => {
-            clear(site.folder, &spare)
-        }
+    clear_own(site.folder, &spare(site.name), ensure_fifo)?;
+    site.lock.map_or(Ok(()), |lock| clear_own(site.folder, &short(lock)?, ensure_socket))
+}
+
+/// Removes a file of this user, if there is one of the expected type.
+fn clear_own(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    expect: fn(&Stat) -> Result<(), Obstacle>,
+) -> io::Result<()> {
+    match look(folder, name) {
+        Ok(stat) if expect(&stat).is_ok() && ensure_own(&stat).is_ok() => clear(folder, name),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

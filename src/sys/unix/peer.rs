@@ -5,8 +5,11 @@
 )]
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use rustix::io::Errno;
+use rustix::net::getpeername;
 use rustix::process::geteuid;
 
 use crate::sys::{Peer, User};
@@ -15,6 +18,13 @@ use crate::sys::{Peer, User};
 pub(super) fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     let Credentials { pid, uid, gid } = Credentials::of(socket)?;
     Ok(Peer { pid, same_user: uid == geteuid().as_raw(), user: User::Id { uid, gid } })
+}
+
+/// The address of the other side of a TCP stream.
+pub(super) fn remote(socket: BorrowedFd<'_>) -> io::Result<Peer> {
+    let address = getpeername(socket)?.ok_or(Errno::NOTCONN)?;
+    let address = SocketAddr::try_from(address)?;
+    Ok(Peer::remote(address.to_string()))
 }
 
 /// The system's report of the other side.

@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
+use super::wait::LOOK_AT_NAME;
 use super::{Raw, Server, resource_errors};
 use crate::sys::{Wait, Way};
 
@@ -32,9 +33,10 @@ pub(crate) struct Polled {
 
 impl Polled {
     pub(crate) fn new(raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
-        match register(&raw, way, &runtime) {
+        let registered =
+            if raw.is_over_carrier() { Ok(None) } else { register(&raw, way, &runtime).map(Some) };
+        match registered {
             Ok(registration) => {
-                let registration = Some(registration);
                 Ok(Self { registration, fresh: true, raw, way, runtime, look: None })
             }
             Err(error) => Err((raw, error)),
@@ -58,6 +60,9 @@ impl Polled {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(half) = self.raw.carrier_reader() {
+            return half.poll_read(cx, buf);
+        }
         if self.raw.is_ahead() {
             return Poll::Ready(self.raw.read(buf, Wait::NOW));
         }
@@ -66,6 +71,9 @@ impl Polled {
 
     /// Keeps incoming bytes, up to a limit, for later reads, until that fails.
     pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(half) = self.raw.carrier_reader() {
+            return half.poll_take_in_as_task(limit, cx);
+        }
         loop {
             match ready!(self.poll_patiently(cx, |raw| raw.take_in(limit))) {
                 // Nothing more will come.
@@ -81,12 +89,17 @@ impl Polled {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(half) = self.raw.carrier_writer() {
+            return half.poll_write(cx, bytes);
+        }
         self.poll_patiently(cx, |raw| raw.write(bytes, Wait::NOW))
     }
 
     /// Reads the bytes that are there, whether the runtime knows of them or not.
     pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.raw.read(buf, Wait::NOW)
+        let read = self.raw.read(buf, Wait::NOW);
+        self.follow();
+        read
     }
 
     /// Writes as much as there is room for, whether the runtime knows of it or not.
@@ -95,7 +108,10 @@ impl Polled {
     }
 
     /// The other side reads the end, once it has read what was written.
-    pub(crate) fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(half) = self.raw.carrier_writer() {
+            return half.poll_finish(cx);
+        }
         Poll::Ready(self.raw.finish(Wait::NOW))
     }
 
@@ -135,13 +151,19 @@ impl Polled {
             });
             ready!(look.as_mut().poll(cx));
             self.look = None;
-            if self.raw.look()? {
-                self.registration = None;
-            }
+            self.raw.look()?;
+            self.follow();
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
+        }
+    }
+
+    /// Registers the FIFO that the end switched to, if it did, before the next wait.
+    fn follow(&mut self) {
+        if self.raw.take_switched() {
+            self.registration = None;
         }
     }
 
@@ -164,7 +186,12 @@ impl Polled {
             };
             if mem::take(&mut self.fresh) {
                 match operation(&mut self.raw) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if self.raw.take_switched() {
+                            self.registration = None;
+                            continue;
+                        }
+                    }
                     done => return Poll::Ready(done),
                 }
             }
@@ -175,7 +202,8 @@ impl Polled {
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let ready = guard.ready();
-                    if ready.is_read_closed() || ready.is_write_closed() {
+                    if self.raw.take_switched() || ready.is_read_closed() || ready.is_write_closed()
+                    {
                         self.registration = None;
                     } else {
                         guard.clear_ready();
@@ -189,11 +217,17 @@ impl Polled {
 
 /// Wakes the task that waits for a client of a server.
 #[derive(Debug)]
-pub(crate) struct PolledServer(AsyncFd<OwnedFd>);
+pub(crate) struct PolledServer {
+    registration: AsyncFd<OwnedFd>,
+    runtime: Handle,
+    /// The next check whether any client can come.
+    look: Option<Pin<Box<Sleep>>>,
+}
 
 impl PolledServer {
     pub(crate) fn new(server: &Server, runtime: &Handle) -> io::Result<Self> {
-        register(server, Way::In, runtime).map(Self)
+        let registration = register(server, Way::In, runtime)?;
+        Ok(Self { registration, runtime: runtime.clone(), look: None })
     }
 
     pub(crate) fn poll_accept(
@@ -202,9 +236,24 @@ impl PolledServer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Raw, Raw)>> {
         loop {
-            let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
+            if let Poll::Ready(guard) = self.registration.poll_read_ready_mut(cx) {
+                match server.accept(Wait::NOW) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard?.clear_ready(),
+                    done => {
+                        self.look = None;
+                        return Poll::Ready(done);
+                    }
+                }
+                continue;
+            }
+            let look = self.look.get_or_insert_with(|| {
+                let _inside = self.runtime.enter();
+                Box::pin(sleep(LOOK_AT_NAME))
+            });
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
             match server.accept(Wait::NOW) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
         }

@@ -1,6 +1,7 @@
 //! An open end: of a FIFO, or one half of a connection.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 #[cfg(feature = "tokio")]
@@ -14,10 +15,11 @@ use super::fifo_end::FifoEnd;
 use super::file::ensure_socket;
 #[cfg(feature = "tokio")]
 use super::half::LOOK_AT_READER;
-use super::half::{Receiving, Sending, halves, into_fd};
+use super::half::{Receiving, Sending, halves, internet_halves, into_fd};
 use super::socket::ask_for_buffer;
 use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
+use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter, Threads};
 use crate::sys::{Peer, Wait, Way};
 
 /// The most buffers of one call (`IOV_MAX`). More are an error for a socket.
@@ -32,6 +34,8 @@ enum RawKind {
     Fifo(Box<FifoEnd>),
     Receiving(Box<Receiving>),
     Sending(Box<Sending>),
+    CarrierReader(Box<CarrierReader>),
+    CarrierWriter(Box<CarrierWriter>),
 }
 
 impl Raw {
@@ -66,6 +70,29 @@ impl Raw {
         }
     }
 
+    /// Both halves of a connection over a TCP stream, whose waits are those of any socket.
+    pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<(Self, Self)> {
+        stream.set_nodelay(true)?;
+        Ok(Self::both(internet_halves(stream.into())))
+    }
+
+    /// Both halves of a connection over a reader and a writer that block.
+    pub(crate) fn over_threads(
+        reader: impl Read + Send + 'static,
+        writer: impl Write + Send + 'static,
+    ) -> io::Result<(Self, Self)> {
+        Self::over(Threads::new(reader, writer)?)
+    }
+
+    /// Both halves of a connection over a carrier.
+    pub(crate) fn over(carrier: impl Carrier) -> io::Result<(Self, Self)> {
+        let (reader, writer) = carrier::halves(carrier)?;
+        Ok((
+            Self(RawKind::CarrierReader(Box::new(reader))),
+            Self(RawKind::CarrierWriter(Box::new(writer))),
+        ))
+    }
+
     pub(super) fn both((receiving, sending): (Receiving, Sending)) -> (Self, Self) {
         (Self(RawKind::Receiving(Box::new(receiving))), Self(RawKind::Sending(Box::new(sending))))
     }
@@ -75,7 +102,7 @@ impl Raw {
     pub(crate) fn into_handle(self) -> Option<OwnedFd> {
         match self.0 {
             RawKind::Fifo(end) => end.into_handle(),
-            RawKind::Receiving(_) | RawKind::Sending(_) => None,
+            _ => None,
         }
     }
 
@@ -83,16 +110,19 @@ impl Raw {
     pub(crate) fn show(&self) -> BorrowedFd<'_> {
         match &self.0 {
             RawKind::Fifo(end) => end.show(),
-            RawKind::Receiving(half) => half.as_fd(),
-            RawKind::Sending(half) => half.as_fd(),
+            _ => self.as_fd(),
         }
     }
 
-    /// Gives the socket of two halves away.
+    /// Gives the socket of two halves away; over a carrier, an event.
     pub(crate) fn into_both(self, other: Self) -> Option<OwnedFd> {
         match (self.0, other.0) {
             (RawKind::Receiving(receiving), RawKind::Sending(sending)) => {
                 into_fd(*receiving, *sending)
+            }
+            (RawKind::CarrierReader(reader), RawKind::CarrierWriter(writer)) => {
+                drop(writer);
+                Some(reader.into_event().into())
             }
             _ => None,
         }
@@ -105,6 +135,10 @@ impl Raw {
             | (RawKind::Sending(sending), RawKind::Receiving(receiving)) => {
                 sending.is_half_of(receiving)
             }
+            (RawKind::CarrierReader(reader), RawKind::CarrierWriter(writer))
+            | (RawKind::CarrierWriter(writer), RawKind::CarrierReader(reader)) => {
+                writer.is_half_of(reader)
+            }
             _ => false,
         }
     }
@@ -113,7 +147,10 @@ impl Raw {
         match &mut self.0 {
             RawKind::Fifo(end) => end.read(buf, wait),
             RawKind::Receiving(half) => half.read(buf, wait),
-            RawKind::Sending(_) => Err(Obstacle::WrongDirection("reading").into()),
+            RawKind::CarrierReader(half) => half.read(buf, wait),
+            RawKind::Sending(_) | RawKind::CarrierWriter(_) => {
+                Err(Obstacle::WrongDirection("reading").into())
+            }
         }
     }
 
@@ -135,7 +172,10 @@ impl Raw {
         match &mut self.0 {
             RawKind::Fifo(end) => end.write(buf, wait),
             RawKind::Sending(half) => half.write(&[IoSlice::new(buf)], wait),
-            RawKind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
+            RawKind::CarrierWriter(half) => half.write(buf, wait),
+            RawKind::Receiving(_) | RawKind::CarrierReader(_) => {
+                Err(Obstacle::WrongDirection("writing").into())
+            }
         }
     }
 
@@ -151,7 +191,7 @@ impl Raw {
         match &mut self.0 {
             RawKind::Fifo(end) => end.write_vectored(bufs, wait),
             RawKind::Sending(half) => half.write(bufs, wait),
-            RawKind::Receiving(_) => Err(Obstacle::WrongDirection("writing").into()),
+            _ => self.write(bufs.first().map_or(&[], |buf| buf), wait),
         }
     }
 
@@ -167,6 +207,9 @@ impl Raw {
             (RawKind::Sending(sending), RawKind::Receiving(receiving)) => {
                 sending.write_or_take_in(receiving, limit, bytes, wait)
             }
+            (RawKind::CarrierWriter(writer), RawKind::CarrierReader(reader)) => {
+                writer.write_or_take_in(reader, limit, bytes, wait)
+            }
             _ => self.write(bytes, wait),
         }
     }
@@ -176,7 +219,7 @@ impl Raw {
     pub(crate) fn take_in(&mut self, limit: usize) -> io::Result<usize> {
         match &mut self.0 {
             RawKind::Receiving(half) => half.take_in_now(limit),
-            RawKind::Fifo(_) | RawKind::Sending(_) => Ok(0),
+            _ => Ok(0),
         }
     }
 
@@ -190,7 +233,7 @@ impl Raw {
     pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Fifo(end) => end.wait_for_writer(wait),
-            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -198,28 +241,28 @@ impl Raw {
     pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
         match &mut self.0 {
             RawKind::Fifo(end) => end.lend(before, len),
-            RawKind::Receiving(_) | RawKind::Sending(_) => false,
+            _ => false,
         }
     }
 
     pub(crate) fn lent(&self) -> &[u8] {
         match &self.0 {
             RawKind::Fifo(end) => end.lent(),
-            RawKind::Receiving(_) | RawKind::Sending(_) => &[],
+            _ => &[],
         }
     }
 
     pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
         match &mut self.0 {
             RawKind::Fifo(end) => end.lent_mut(),
-            RawKind::Receiving(_) | RawKind::Sending(_) => &mut [],
+            _ => &mut [],
         }
     }
 
     pub(crate) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         match &mut self.0 {
             RawKind::Fifo(end) => end.give(wait),
-            RawKind::Receiving(_) | RawKind::Sending(_) => Err(Obstacle::Unsupported.into()),
+            _ => Err(Obstacle::Unsupported.into()),
         }
     }
 
@@ -227,7 +270,7 @@ impl Raw {
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Fifo(end) => end.renew().map_err(resource_errors::told),
-            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -236,14 +279,16 @@ impl Raw {
     pub(crate) fn forget_left_over(&mut self) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Fifo(end) => end.forget_left_over(),
-            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// The other side reads the end, once it has read what was written.
-    pub(crate) fn finish(&mut self, _: Wait<'_>) -> io::Result<()> {
-        if let RawKind::Sending(half) = &mut self.0 {
-            half.finish();
+    pub(crate) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        match &mut self.0 {
+            RawKind::Sending(half) => half.finish(),
+            RawKind::CarrierWriter(half) => half.finish(wait)?,
+            _ => {}
         }
         Ok(())
     }
@@ -253,17 +298,26 @@ impl Raw {
     pub(super) fn look_interval(&self, way: Way) -> Option<Duration> {
         match &self.0 {
             RawKind::Fifo(end) if way == Way::In => end.look_interval(),
-            RawKind::Fifo(_) | RawKind::Receiving(_) => None,
             RawKind::Sending(_) => Some(LOOK_AT_READER),
+            _ => None,
         }
     }
 
-    /// Checks what no wake-up reports to a reader; returns whether it has another descriptor now.
+    /// Checks what no wake-up reports to a reader.
     #[cfg(feature = "tokio")]
-    pub(super) fn look(&mut self) -> io::Result<bool> {
+    pub(super) fn look(&mut self) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Fifo(end) => end.look(),
-            RawKind::Receiving(_) | RawKind::Sending(_) => Ok(false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it has another descriptor than when this was asked before.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take_switched(&mut self) -> bool {
+        match &mut self.0 {
+            RawKind::Fifo(end) => end.take_switched(),
+            _ => false,
         }
     }
 
@@ -271,7 +325,8 @@ impl Raw {
         match &self.0 {
             RawKind::Fifo(end) => end.wait_until_taken(wait),
             RawKind::Sending(half) => half.wait_until_taken(wait),
-            RawKind::Receiving(_) => Ok(false),
+            RawKind::CarrierWriter(half) => half.wait_until_taken(wait),
+            RawKind::Receiving(_) | RawKind::CarrierReader(_) => Ok(false),
         }
     }
 
@@ -280,6 +335,9 @@ impl Raw {
             RawKind::Fifo(end) => end.buffer_size(),
             RawKind::Receiving(half) => Ok(sockopt::socket_recv_buffer_size(half.as_fd())?),
             RawKind::Sending(half) => Ok(sockopt::socket_send_buffer_size(half.as_fd())?),
+            RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => {
+                Err(Obstacle::Unsupported.into())
+            }
         }
     }
 
@@ -288,14 +346,34 @@ impl Raw {
     }
 
     pub(crate) fn peer(&self) -> io::Result<Peer> {
-        peer::peer(self.as_fd())
+        match &self.0 {
+            RawKind::CarrierReader(half) => half.peer(),
+            RawKind::CarrierWriter(half) => half.peer(),
+            _ if self.is_local() => peer::peer(self.as_fd()),
+            _ => peer::remote(self.as_fd()),
+        }
+    }
+
+    /// Whether the other side is on this machine, and the system passes handles to it.
+    fn is_local(&self) -> bool {
+        match &self.0 {
+            RawKind::Fifo(_) => true,
+            RawKind::Receiving(half) => half.is_local(),
+            RawKind::Sending(half) => half.is_local(),
+            RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => false,
+        }
+    }
+
+    /// Whether handles may go beside its bytes.
+    pub(crate) fn carries_handles(&self) -> bool {
+        self.is_local()
     }
 
     /// The bytes that came in and were not read.
     pub(crate) fn unread(&self) -> io::Result<usize> {
         match &self.0 {
             RawKind::Receiving(half) => half.unread(),
-            RawKind::Fifo(_) | RawKind::Sending(_) => Err(Obstacle::Unsupported.into()),
+            _ => Err(Obstacle::Unsupported.into()),
         }
     }
 
@@ -303,7 +381,7 @@ impl Raw {
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         match &self.0 {
             RawKind::Sending(half) => half.unsent(),
-            RawKind::Fifo(_) | RawKind::Receiving(_) => Err(Obstacle::Unsupported.into()),
+            _ => Err(Obstacle::Unsupported.into()),
         }
     }
 
@@ -318,7 +396,7 @@ impl Raw {
     pub(crate) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         match &mut self.0 {
             RawKind::Sending(half) => half.pass(handles),
-            RawKind::Fifo(_) | RawKind::Receiving(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -326,7 +404,7 @@ impl Raw {
     pub(crate) fn take_back(&mut self) -> Vec<OwnedFd> {
         match &mut self.0 {
             RawKind::Sending(half) => half.take_back(),
-            RawKind::Fifo(_) | RawKind::Receiving(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -338,7 +416,8 @@ impl Raw {
     ) -> io::Result<Vec<OwnedFd>> {
         match &mut self.0 {
             RawKind::Receiving(half) => half.take_passed(count, numbers),
-            RawKind::Fifo(_) | RawKind::Sending(_) => Err(Obstacle::Unsupported.into()),
+            _ if count == 0 && numbers.is_empty() => Ok(Vec::new()),
+            _ => Err(Obstacle::HandlesLost("none go over a carrier").into()),
         }
     }
 }
@@ -349,7 +428,32 @@ impl AsFd for Raw {
             RawKind::Fifo(end) => end.as_fd(),
             RawKind::Receiving(half) => half.as_fd(),
             RawKind::Sending(half) => half.as_fd(),
+            RawKind::CarrierReader(half) => half.event().as_fd(),
+            RawKind::CarrierWriter(half) => half.event().as_fd(),
         }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Raw {
+    /// The reading half over a carrier, which wakes a task by itself.
+    pub(super) fn carrier_reader(&mut self) -> Option<&mut CarrierReader> {
+        match &mut self.0 {
+            RawKind::CarrierReader(half) => Some(half),
+            _ => None,
+        }
+    }
+
+    /// The writing half over a carrier, which wakes a task by itself.
+    pub(super) fn carrier_writer(&mut self) -> Option<&mut CarrierWriter> {
+        match &mut self.0 {
+            RawKind::CarrierWriter(half) => Some(half),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_over_carrier(&self) -> bool {
+        matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
     }
 }
 

@@ -16,7 +16,7 @@ use super::owned_name::{Occupied, OwnedName, Site, mode};
 use super::raw::Raw;
 use super::resource_errors;
 use super::socket::{self, ask_for_buffer, bind, is_listened_to};
-use super::wait::until_done;
+use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_done};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
 
@@ -42,18 +42,32 @@ impl Server {
         Ok((path, Self { owned_name, socket, buffer_size: settings.buffer_size }))
     }
 
+    /// While there is no client, it looks now and then whether any can come.
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
-        let accepted =
-            until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
-                // This client has left; there may be others.
-                Err(Errno::CONNABORTED) => Err(Errno::INTR),
-                accepted => accepted,
-            });
-        let client = accepted.map_err(resource_errors::told)?;
+        let client = loop {
+            let (once, is_all) = part_of(wait, LOOK_AT_NAME);
+            match self.accept_once(once) {
+                Err(error) if is_timeout(&error) => {
+                    self.owned_name.ensure_ours()?;
+                    if is_all {
+                        return Err(error);
+                    }
+                }
+                accepted => break accepted.map_err(resource_errors::told)?,
+            }
+        };
         if let Some(bytes) = self.buffer_size {
             ask_for_buffer(client.as_fd(), bytes);
         }
         Ok(Raw::both(halves(client)))
+    }
+
+    fn accept_once(&self, wait: Wait<'_>) -> io::Result<OwnedFd> {
+        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
+            // This client has left; there may be others.
+            Err(Errno::CONNABORTED) => Err(Errno::INTR),
+            accepted => accepted,
+        })
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {
@@ -73,18 +87,15 @@ impl AsFd for Server {
 
 /// Makes the socket, names it, and listens.
 fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> {
-    let socket = socket::stream()?;
     let mode = mode(settings);
-    // Linux gives the name the mode of the socket, less the umask. It may well fail elsewhere.
-    let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode));
-    match bind(&socket, site) {
+    let socket = match bound(site, mode) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             ensure_stale(site, settings)?;
             site.clear()?;
-            bind(&socket, site)?;
+            bound(site, mode)?
         }
         bound => bound?,
-    }
+    };
     // No client can connect before it listens, whatever the mode is until then.
     let begin = || {
         let identity = Identity::of(site.folder, site.name, ensure_socket)?;
@@ -101,6 +112,15 @@ fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> 
             Err(error)
         }
     }
+}
+
+/// A new socket with the name, which must be free.
+fn bound(site: Site<'_>, mode: Mode) -> io::Result<OwnedFd> {
+    let socket = socket::stream()?;
+    // Linux gives the name the mode of the socket, less the umask. It may well fail elsewhere.
+    let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode));
+    bind(&socket, site)?;
+    Ok(socket)
 }
 
 /// Refuses to replace a file that the settings protect, or a socket at which a process listens.
@@ -124,4 +144,38 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     rustix::io::ioctl_fioclex(&client)?;
     rustix::io::ioctl_fionbio(&client, false)?;
     Ok(client)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs::read_dir;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::UnixListener;
+
+    use super::super::lock::{Left, Lock};
+    use super::*;
+
+    /// What a listener leaves that is killed between its short name and its long one.
+    fn begin(folder: &Path, name: &str) -> PathBuf {
+        let fd = rustix::fs::open(folder, rustix::fs::OFlags::RDONLY, Mode::empty()).unwrap();
+        let lock = Lock::take(fd.as_fd(), name.as_ref()).unwrap();
+        lock.tell(Left::OwnAndSpare).unwrap();
+        let short = folder.join(format!(".{:x}.next", lock.number().unwrap()));
+        drop(UnixListener::bind(&short).unwrap());
+        short
+    }
+
+    #[test]
+    fn the_next_owner_of_a_long_name_removes_the_short_one_that_a_killed_owner_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, theirs] = ["n", "m"].map(|letter| letter.repeat(200));
+        let (left, used) = (begin(folder.path(), &ours), begin(folder.path(), &theirs));
+        let server = Server::bind(&folder.path().join(&ours), &Settings::default()).unwrap();
+        assert!(!left.exists());
+        assert!(used.exists(), "that of another name was touched");
+        drop(server);
+        let names = read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let ours: Vec<_> = names.filter(|name| name.as_bytes().starts_with(b"n")).collect();
+        assert!(ours.is_empty(), "{ours:?}");
+    }
 }

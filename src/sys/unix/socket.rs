@@ -173,35 +173,56 @@ fn with_long_address<T>(path: &Path, _: impl FnOnce(&SocketAddrUnix) -> T) -> io
     Err(too_long(path).into())
 }
 
-/// Binds a socket to a name, which must be free.
+/// Binds a socket to a name, which must be free. After a failure the socket may be bound to nothing, or to a name that is
+/// gone: take another one.
 pub(super) fn bind(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
     let bound = match SocketAddrUnix::new(site.path) {
         Ok(address) => rustix::net::bind(socket, &address),
         Err(Errno::NAMETOOLONG) => return bind_long(socket, site),
         Err(error) => Err(error),
     };
+    told(bound)
+}
+
+/// The result of a bind, with the error of a name that is not free.
+fn told(bound: rustix::io::Result<()>) -> io::Result<()> {
     match bound {
         Err(Errno::ADDRINUSE) => Err(io::ErrorKind::AlreadyExists.into()),
         bound => Ok(bound?),
     }
 }
 
-/// Binds it to a short name in the folder, and renames that to the long one.
+/// Binds it by way of the folder's descriptor. A name that is too long even so is first a [short one](Site::with_short).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
 
-    use rustix::fs::{AtFlags, RenameFlags, renameat_with, unlinkat};
-    let name = crate::sys::random_name()?;
-    let short = format!("/proc/self/fd/{}/{name}", site.folder.as_raw_fd());
-    rustix::net::bind(socket, &SocketAddrUnix::new(short)?)?;
-    let flags = RenameFlags::NOREPLACE;
-    let renamed =
-        retry_on_intr(|| renameat_with(site.folder, &name, site.folder, site.name, flags));
-    renamed.map_err(|error| {
-        let _ = unlinkat(site.folder, &name, AtFlags::empty());
-        error.into()
+    use rustix::fs::{RenameFlags, renameat, renameat_with};
+    match in_folder(site.folder, site.name.as_bytes()) {
+        Ok(address) => return told(rustix::net::bind(socket, &address)),
+        Err(Errno::NAMETOOLONG) => {}
+        Err(error) => return Err(error.into()),
+    }
+    site.with_short(|short| {
+        told(rustix::net::bind(socket, &in_folder(site.folder, short.as_bytes())?))?;
+        let free = RenameFlags::NOREPLACE;
+        match retry_on_intr(|| renameat_with(site.folder, short, site.folder, site.name, free)) {
+            // Not every file system can do that. The name was free, and its lock is held.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                Ok(retry_on_intr(|| renameat(site.folder, short, site.folder, site.name))?)
+            }
+            renamed => Ok(renamed?),
+        }
     })
+}
+
+/// The address of a name in a folder, by the folder's descriptor.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn in_folder(folder: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<SocketAddrUnix> {
+    use std::os::fd::AsRawFd;
+    let mut path = format!("/proc/self/fd/{}/", folder.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    SocketAddrUnix::new(path)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -12,7 +12,7 @@ use crate::sys::{Wait, WaitLimit};
 
 pub(crate) use event::Event;
 
-/// What a cancel token sets: a descriptor that becomes readable once, and stays so.
+/// What a cancel token sets, or a waker: a descriptor that becomes readable, and stays so until it is unset.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod event {
     use std::io;
@@ -36,6 +36,17 @@ mod event {
             // It can fail only where the counter is full, which is as readable as it gets.
             let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
         }
+
+        pub(super) fn unset(&self) {
+            // It can fail only where it is not set.
+            let _ = rustix::io::read(&self.0, &mut [0; 8]);
+        }
+    }
+
+    impl From<Event> for OwnedFd {
+        fn from(event: Event) -> Self {
+            event.0
+        }
     }
 
     impl AsFd for Event {
@@ -45,11 +56,11 @@ mod event {
     }
 }
 
-/// What a cancel token sets: a descriptor that becomes readable once, and stays so.
+/// What a cancel token sets, or a waker: a descriptor that becomes readable, and stays so until it is unset.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod event {
-    use std::io::{self, Write};
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::io::{self, Read, Write};
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::os::unix::net::UnixStream;
 
     use super::super::resource_errors;
@@ -64,6 +75,7 @@ mod event {
         pub(crate) fn new() -> io::Result<Self> {
             let (readable, writable) = UnixStream::pair().map_err(resource_errors::told)?;
             writable.set_nonblocking(true)?;
+            readable.set_nonblocking(true)?;
             Ok(Self { readable, writable })
         }
 
@@ -71,12 +83,37 @@ mod event {
             // It can fail only where the buffer is full, which is as readable as it gets.
             let _ = (&self.writable).write(&[1]);
         }
+
+        pub(super) fn unset(&self) {
+            // It ends where nothing is left to read.
+            while matches!((&self.readable).read(&mut [0; 64]), Ok(1..)) {}
+        }
+    }
+
+    impl From<Event> for OwnedFd {
+        fn from(event: Event) -> Self {
+            event.readable.into()
+        }
     }
 
     impl AsFd for Event {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.readable.as_fd()
         }
+    }
+}
+
+impl Event {
+    /// An event that the wait for it unsets.
+    pub(crate) fn automatic() -> io::Result<Self> {
+        Self::new()
+    }
+
+    /// Waits until it is set, and unsets it. A cancelled token wins.
+    pub(crate) fn wait(&self, wait: Wait<'_>) -> io::Result<()> {
+        ready(self.as_fd(), PollFlags::IN, wait)?;
+        self.unset();
+        Ok(())
     }
 }
 
@@ -108,7 +145,7 @@ pub(super) fn until_done<T>(
 }
 
 /// Fails if the token is cancelled, even if the operation is possible at once.
-pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
+pub(crate) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
     let Some(token) = wait.token else { return Ok(()) };
     match ready(token.as_fd(), PollFlags::IN, Wait::NOW) {
         Ok(()) => Err(Obstacle::Cancelled.into()),
@@ -140,16 +177,28 @@ pub(super) fn ready_or_time(
     time: Duration,
     wait: Wait<'_>,
 ) -> io::Result<bool> {
-    let look = Instant::now() + time;
-    if matches!(wait.until, WaitLimit::Now)
-        || matches!(wait.until, WaitLimit::Deadline(end) if end <= look)
-    {
-        return ready(fd, asked, wait).map(|()| true);
-    }
-    match ready(fd, asked, Wait { until: WaitLimit::Deadline(look), ..wait }) {
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+    let (part, is_all) = part_of(wait, time);
+    match ready(fd, asked, part) {
+        Err(error) if !is_all && is_timeout(&error) => Ok(false),
         done => done.map(|()| true),
     }
+}
+
+/// The part of a wait after which it is time to look at something, and whether that is all of it.
+pub(super) fn part_of(wait: Wait<'_>, time: Duration) -> (Wait<'_>, bool) {
+    let look = Instant::now() + time;
+    match wait.until {
+        WaitLimit::Now => (wait, true),
+        WaitLimit::Deadline(end) if end <= look => (wait, true),
+        WaitLimit::Done | WaitLimit::Deadline(_) => {
+            (Wait { until: WaitLimit::Deadline(look), ..wait }, false)
+        }
+    }
+}
+
+/// Whether a wait ended with nothing.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 /// Waits once; returns whether the descriptor is ready, and whether the token is cancelled.
@@ -199,6 +248,9 @@ pub(crate) fn pause(time: Duration, wait: Wait<'_>) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
+
+/// The interval at which what waits for a process to come checks whether one still can, by its name.
+pub(super) const LOOK_AT_NAME: Duration = Duration::from_secs(1);
 
 /// The longest single wait: macOS refuses one of more than 24 days.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,9 +14,9 @@ use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 use super::client;
 use super::event::Event;
 use super::mode::{self, Before};
-use super::name::wide;
 use super::overlapped::Operation;
 use super::pipe_info::{PipeInfo, ensure_pipe};
+use super::wide;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
 

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the calls for events have no safe wrapper")]
 
 use std::io;
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ impl Event {
     }
 
     /// The event of an operation's end: the wait that it ends unsets it.
-    pub(super) fn automatic() -> io::Result<Self> {
+    pub(crate) fn automatic() -> io::Result<Self> {
         Self::create(false)
     }
 
@@ -51,7 +51,7 @@ impl Event {
     }
 
     /// Waits until it is set, or the wait ends. A cancelled token and a passed deadline win.
-    pub(super) fn wait(&self, wait: Wait<'_>) -> io::Result<()> {
+    pub(crate) fn wait(&self, wait: Wait<'_>) -> io::Result<()> {
         loop {
             let time = remaining(wait.until)?;
             match wait.token {
@@ -74,6 +74,12 @@ impl Event {
             WAIT_TIMEOUT => Ok(false),
             _ => Ok(true),
         }
+    }
+}
+
+impl AsHandle for Event {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.0.as_handle()
     }
 }
 
@@ -106,7 +112,7 @@ pub(super) fn wait_any<'a>(
 }
 
 /// Fails if the token is cancelled, even if the operation is possible at once.
-pub(super) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
+pub(crate) fn ensure_not_cancelled(wait: Wait<'_>) -> io::Result<()> {
     match wait.token {
         Some(token) if token.wait_for(0)? => Err(Obstacle::Cancelled.into()),
         _ => Ok(()),

@@ -20,11 +20,10 @@ use windows_sys::Win32::System::Pipes::{
 };
 
 use super::event::Event;
-use super::name::wide;
 use super::overlapped::{Outcome, Overlapped};
 use super::pipe_info::PipeInfo;
 use super::security::Descriptor;
-use super::{length, system_code, system_error};
+use super::{length, system_code, system_error, wide};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
 

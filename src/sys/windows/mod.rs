@@ -20,12 +20,14 @@ mod peer;
 mod pipe_info;
 #[cfg(feature = "tokio")]
 mod polled;
+mod process;
 mod raw;
 mod read_ahead;
 mod resource_errors;
 mod security;
 mod server;
 mod stream;
+mod tcp;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "tokio")]
@@ -34,15 +36,18 @@ mod wakeup;
 mod write_behind;
 mod writers;
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::windows::ffi::OsStrExt;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
-pub(crate) use event::{Event, pause};
-pub(crate) use name::resolve;
+pub(crate) use event::{Event, ensure_not_cancelled, pause};
+pub(crate) use name::{private, resolve};
 pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
+pub(crate) use process::Process;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 
@@ -53,6 +58,11 @@ pub(crate) const ATOMIC_WRITE: usize = 4096;
 /// How often this thread has waited in the kernel: this system does not report it.
 pub(crate) fn sleeps() -> Option<usize> {
     None
+}
+
+/// A string as the system takes it, with a NUL at its end.
+fn wide(text: &OsStr) -> Vec<u16> {
+    text.encode_wide().chain([0]).collect()
 }
 
 /// The error with this code of the system.

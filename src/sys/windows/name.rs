@@ -1,10 +1,11 @@
 //! The rules of names.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use super::security::this_user;
 use crate::error::NameError;
 use crate::sys::random_name;
 
@@ -15,6 +16,7 @@ const PREFIX: &str = r"\\.\pipe\";
 const NAME_MAX: usize = 256;
 
 const SEPARATOR: u16 = 0x5c;
+const SEPARATORS: [u16; 2] = [SEPARATOR, 0x2f];
 const DOT: u16 = 0x2e;
 const SPACE: u16 = 0x20;
 
@@ -58,6 +60,16 @@ pub(crate) fn resolve(name: &Path) -> Result<PathBuf, NameError> {
     Ok(OsString::from_wide(&path).into())
 }
 
+/// Checks a name of one part and puts the place of this user's private names before it.
+pub(crate) fn private(name: &Path) -> Result<PathBuf, NameError> {
+    resolve(name)?;
+    if name.as_os_str().encode_wide().any(|unit| SEPARATORS.contains(&unit)) {
+        return Err(NameError::NotOnePart);
+    }
+    let user = this_user().map_err(|_| NameError::NoUser)?;
+    resolve(&Path::new("typed-pipe").join(user).join(name))
+}
+
 /// A name that cannot be guessed.
 pub(super) fn temporary() -> io::Result<PathBuf> {
     Ok(PathBuf::from(format!("{PREFIX}typed-pipe-{}", random_name()?)))
@@ -73,11 +85,6 @@ fn without_prefix(name: &[u16]) -> Option<&[u16]> {
 /// Whether a part of a name is empty once the system has stripped it of dots and spaces.
 fn is_nothing(part: &[u16]) -> bool {
     part.iter().all(|unit| matches!(*unit, DOT | SPACE))
-}
-
-/// A string as the system takes it, with a NUL at its end.
-pub(super) fn wide(text: &OsStr) -> Vec<u16> {
-    text.encode_wide().chain([0]).collect()
 }
 
 #[cfg(test)]
@@ -129,5 +136,26 @@ mod tests {
             assert_eq!(resolve(&path).unwrap(), path);
         }
         assert!(resolve(Path::new(&long[1..])).is_ok());
+    }
+
+    #[test]
+    fn c9_private_names_have_one_part() {
+        let path = private(Path::new("jobs")).unwrap();
+        let want = format!(r"{PREFIX}typed-pipe\{}\jobs", this_user().unwrap());
+        assert_eq!(path, Path::new(&want));
+        assert_eq!(resolve(&path).unwrap(), path);
+        for (name, want) in [
+            ("", "the name is empty"),
+            ("..", "no last part"),
+            ("a\0b", "NUL"),
+            ("./jobs", "one part"),
+            ("a/b", "one part"),
+            (r"a\b", "one part"),
+            (r"\jobs", "one part"),
+            (r"\\.\pipe\jobs", "one part"),
+        ] {
+            let error = private(Path::new(name)).unwrap_err().to_string();
+            assert!(error.contains(want), "{name:?}: {error}");
+        }
     }
 }

@@ -59,6 +59,9 @@ impl Polled {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(half) = self.raw.carrier_reader() {
+            return half.poll_read(cx, buf);
+        }
         let turn = ready!(poll_proceed(cx));
         loop {
             if let Some(next_try) = &mut self.next_try {
@@ -100,6 +103,9 @@ impl Polled {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(half) = self.raw.carrier_writer() {
+            return half.poll_write(cx, bytes);
+        }
         let turn = ready!(poll_proceed(cx));
         self.wakeup.wakes(cx.waker());
         match self.raw.write_behind(bytes) {
@@ -113,6 +119,9 @@ impl Polled {
 
     /// Keeps incoming bytes, up to a limit, for later reads, until that fails.
     pub(crate) fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(half) = self.raw.carrier_reader() {
+            return half.poll_take_in_as_task(limit, cx);
+        }
         let turn = ready!(poll_proceed(cx));
         self.wakeup.wakes(cx.waker());
         loop {
@@ -138,6 +147,9 @@ impl Polled {
 
     /// Writes as much as there is room for. Nothing of the rest is written later.
     pub(crate) fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(half) = self.raw.carrier_writer() {
+            return half.write(bytes, Wait::NOW);
+        }
         match self.raw.write_behind(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match self.raw.give_up_write()? {
@@ -150,7 +162,10 @@ impl Polled {
     }
 
     /// The other side reads the end, once it has read what was written.
-    pub(crate) fn poll_finish(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(half) = self.raw.carrier_writer() {
+            return half.poll_finish(cx);
+        }
         self.wakeup.wakes(cx.waker());
         match self.raw.finish_behind() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,

@@ -1,6 +1,7 @@
 //! An open end of a pipe, or one half of a connection.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::TcpStream;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use super::connection::Connection;
 use super::halves;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use super::resource_errors;
 use super::stream::Stream;
 use super::writers::Writers;
+use super::{resource_errors, tcp};
 use crate::error::Obstacle;
+use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter, Threads};
 use crate::sys::{Peer, Wait, Way};
 
 /// An open end, or a half.
@@ -30,6 +32,8 @@ enum RawKind {
     Incoming(Box<Incoming>),
     /// The writing half.
     Outgoing(Box<Outgoing>),
+    CarrierReader(Box<CarrierReader>),
+    CarrierWriter(Box<CarrierWriter>),
 }
 
 impl Raw {
@@ -45,7 +49,7 @@ impl Raw {
     pub(crate) fn into_handle(self) -> Option<OwnedHandle> {
         match self.0 {
             RawKind::Stream(stream) => Some(stream.into_handle()),
-            RawKind::Writers(_) | RawKind::Incoming(_) | RawKind::Outgoing(_) => None,
+            _ => None,
         }
     }
 
@@ -54,7 +58,10 @@ impl Raw {
             RawKind::Stream(stream) => stream.read(buf, wait),
             RawKind::Writers(writers) => writers.read(buf, wait),
             RawKind::Incoming(half) => half.read(buf, wait),
-            RawKind::Outgoing(_) => Err(Obstacle::WrongDirection("reading").into()),
+            RawKind::CarrierReader(half) => half.read(buf, wait),
+            RawKind::Outgoing(_) | RawKind::CarrierWriter(_) => {
+                Err(Obstacle::WrongDirection("reading").into())
+            }
         }
     }
 
@@ -74,9 +81,8 @@ impl Raw {
         match &mut self.0 {
             RawKind::Stream(stream) => stream.write(buf, wait),
             RawKind::Outgoing(half) => half.write(buf, wait),
-            RawKind::Writers(_) | RawKind::Incoming(_) => {
-                Err(Obstacle::WrongDirection("writing").into())
-            }
+            RawKind::CarrierWriter(half) => half.write(buf, wait),
+            _ => Err(Obstacle::WrongDirection("writing").into()),
         }
     }
 
@@ -88,17 +94,19 @@ impl Raw {
         match &mut self.0 {
             RawKind::Stream(stream) => stream.write_vectored(bufs, wait),
             RawKind::Outgoing(half) => half.write_vectored(bufs, wait),
-            RawKind::Writers(_) | RawKind::Incoming(_) => {
-                Err(Obstacle::WrongDirection("writing").into())
+            RawKind::CarrierWriter(half) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                first.map_or(Ok(0), |buf| half.write(buf, wait))
             }
+            _ => Err(Obstacle::WrongDirection("writing").into()),
         }
     }
 
     /// Waits until a writer has come to an owner. A client is connected to one already.
     pub(crate) fn wait_for_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
-            RawKind::Stream(_) | RawKind::Incoming(_) | RawKind::Outgoing(_) => Ok(()),
             RawKind::Writers(writers) => writers.wait_for_writer(wait),
+            _ => Ok(()),
         }
     }
 
@@ -149,13 +157,16 @@ impl Raw {
                 writers.renew();
                 Ok(())
             }
-            RawKind::Incoming(_) | RawKind::Outgoing(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    /// The system does not report to a writer which bytes are not read yet.
-    pub(crate) fn wait_until_taken(&self, _: Wait<'_>) -> io::Result<bool> {
-        Ok(false)
+    /// The system does not report to a writer which bytes are not read yet. A carrier may.
+    pub(crate) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        match &self.0 {
+            RawKind::CarrierWriter(half) => half.wait_until_taken(wait),
+            _ => Ok(false),
+        }
     }
 
     pub(crate) fn buffer_size(&self) -> io::Result<usize> {
@@ -186,27 +197,73 @@ impl Raw {
         Ok((incoming.into(), outgoing.into()))
     }
 
+    /// Both halves of a connection over a TCP stream. The system has no wait for a socket beside an event that threads
+    /// and tasks share, so two threads of its own read and write.
+    pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<(Self, Self)> {
+        let (reader, writer) = tcp::halves(stream)?;
+        let peer = writer.peer()?;
+        Self::over(Threads::new(reader, writer)?.of_peer(peer))
+    }
+
+    /// Both halves of a connection over a reader and a writer that block.
+    pub(crate) fn over_threads(
+        reader: impl Read + Send + 'static,
+        writer: impl Write + Send + 'static,
+    ) -> io::Result<(Self, Self)> {
+        Self::over(Threads::new(reader, writer)?)
+    }
+
+    /// Both halves of a connection over a carrier.
+    pub(crate) fn over(carrier: impl Carrier) -> io::Result<(Self, Self)> {
+        let (reader, writer) = carrier::halves(carrier)?;
+        Ok((
+            Self(RawKind::CarrierReader(Box::new(reader))),
+            Self(RawKind::CarrierWriter(Box::new(writer))),
+        ))
+    }
+
+    /// Whether handles may go beside its bytes.
+    pub(crate) fn carries_handles(&self) -> bool {
+        !self.is_over_carrier()
+    }
+
+    fn is_over_carrier(&self) -> bool {
+        matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
+    }
+
     pub(crate) fn is_half_of(&self, other: &Self) -> bool {
+        if let (RawKind::CarrierReader(reader), RawKind::CarrierWriter(writer))
+        | (RawKind::CarrierWriter(writer), RawKind::CarrierReader(reader)) = (&self.0, &other.0)
+        {
+            return writer.is_half_of(reader);
+        }
         match (self.connection(), other.connection()) {
             (Ok(one), Ok(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
 
-    /// Gives the handle of two halves away.
+    /// Gives the handle of two halves away; over a carrier, an event.
     pub(crate) fn into_both(self, other: Self) -> Option<OwnedHandle> {
-        let (RawKind::Incoming(incoming), RawKind::Outgoing(outgoing)) = (self.0, other.0) else {
-            return None;
-        };
-        drop(outgoing.into_connection());
-        incoming.into_connection().into_handle()
+        match (self.0, other.0) {
+            (RawKind::Incoming(incoming), RawKind::Outgoing(outgoing)) => {
+                drop(outgoing.into_connection());
+                incoming.into_connection().into_handle()
+            }
+            (RawKind::CarrierReader(reader), RawKind::CarrierWriter(writer)) => {
+                drop(writer);
+                Some(reader.into_event().into())
+            }
+            _ => None,
+        }
     }
 
     /// Ends the writing direction. In a one-way pipe, closing the end does that.
     pub(crate) fn finish(&mut self, wait: Wait<'_>) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Outgoing(half) => half.finish(wait),
-            RawKind::Stream(_) | RawKind::Writers(_) | RawKind::Incoming(_) => Ok(()),
+            RawKind::CarrierWriter(half) => half.finish(wait),
+            _ => Ok(()),
         }
     }
 
@@ -218,6 +275,11 @@ impl Raw {
         buf: &[u8],
         wait: Wait<'_>,
     ) -> io::Result<usize> {
+        if let (RawKind::CarrierWriter(writer), RawKind::CarrierReader(reader)) =
+            (&mut self.0, &mut incoming.0)
+        {
+            return writer.write_or_take_in(reader, limit, buf, wait);
+        }
         self.outgoing()?.write_or_take_in(incoming.incoming()?, limit, buf, wait)
     }
 
@@ -232,7 +294,11 @@ impl Raw {
     pub(crate) fn ask_for_buffer(&self, _: usize) {}
 
     pub(crate) fn peer(&self) -> io::Result<Peer> {
-        self.connection()?.peer()
+        match &self.0 {
+            RawKind::CarrierReader(half) => half.peer(),
+            RawKind::CarrierWriter(half) => half.peer(),
+            _ => self.connection()?.peer(),
+        }
     }
 
     pub(crate) fn unread(&self) -> io::Result<usize> {
@@ -276,6 +342,12 @@ impl Raw {
         count: usize,
         numbers: &[u64],
     ) -> io::Result<Vec<OwnedHandle>> {
+        if self.is_over_carrier() {
+            return match (count, numbers) {
+                (0, []) => Ok(Vec::new()),
+                _ => Err(Obstacle::HandlesLost("none go over a carrier").into()),
+            };
+        }
         self.incoming()?.take_passed(count, numbers)
     }
 
@@ -303,7 +375,7 @@ impl Raw {
         match &self.0 {
             RawKind::Incoming(half) => Ok(half.connection()),
             RawKind::Outgoing(half) => Ok(half.connection()),
-            RawKind::Stream(_) | RawKind::Writers(_) => Err(Obstacle::Unsupported.into()),
+            _ => Err(Obstacle::Unsupported.into()),
         }
     }
 }
@@ -317,6 +389,9 @@ impl Raw {
             RawKind::Writers(writers) => Ok(writers.event()),
             RawKind::Incoming(half) => half.attend(),
             RawKind::Outgoing(half) => half.attend(),
+            // A carrier wakes the task by itself.
+            RawKind::CarrierReader(half) => Ok(Arc::clone(half.event())),
+            RawKind::CarrierWriter(half) => Ok(Arc::clone(half.event())),
         }
     }
 
@@ -328,8 +403,8 @@ impl Raw {
                 // Its result is not needed any more.
                 let _ = self.give_up_write();
             }
-            RawKind::Writers(_) => {}
             RawKind::Incoming(half) => half.leave(),
+            _ => {}
         }
     }
 
@@ -342,9 +417,7 @@ impl Raw {
         match &mut self.0 {
             RawKind::Stream(stream) => stream.write_behind(bytes),
             RawKind::Outgoing(half) => half.write_behind(bytes),
-            RawKind::Writers(_) | RawKind::Incoming(_) => {
-                Err(Obstacle::WrongDirection("writing").into())
-            }
+            _ => Err(Obstacle::WrongDirection("writing").into()),
         }
     }
 
@@ -352,7 +425,7 @@ impl Raw {
     pub(super) fn finish_behind(&mut self) -> io::Result<()> {
         match &mut self.0 {
             RawKind::Outgoing(half) => half.finish_behind(),
-            RawKind::Stream(_) | RawKind::Writers(_) | RawKind::Incoming(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -360,7 +433,23 @@ impl Raw {
         match &mut self.0 {
             RawKind::Stream(stream) => stream.give_up_write(),
             RawKind::Outgoing(half) => half.give_up_write(),
-            RawKind::Writers(_) | RawKind::Incoming(_) => Ok(0),
+            _ => Ok(0),
+        }
+    }
+
+    /// The reading half over a carrier, which wakes a task by itself.
+    pub(super) fn carrier_reader(&mut self) -> Option<&mut CarrierReader> {
+        match &mut self.0 {
+            RawKind::CarrierReader(half) => Some(half),
+            _ => None,
+        }
+    }
+
+    /// The writing half over a carrier, which wakes a task by itself.
+    pub(super) fn carrier_writer(&mut self) -> Option<&mut CarrierWriter> {
+        match &mut self.0 {
+            RawKind::CarrierWriter(half) => Some(half),
+            _ => None,
         }
     }
 }
@@ -372,6 +461,8 @@ impl AsHandle for Raw {
             RawKind::Writers(writers) => writers.as_handle(),
             RawKind::Incoming(half) => half.connection().as_handle(),
             RawKind::Outgoing(half) => half.connection().as_handle(),
+            RawKind::CarrierReader(half) => half.event().as_handle(),
+            RawKind::CarrierWriter(half) => half.event().as_handle(),
         }
     }
 }

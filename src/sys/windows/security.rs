@@ -17,8 +17,7 @@ use windows_sys::Win32::Security::{
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
-use super::name::wide;
-use super::{length, system_error};
+use super::{length, system_error, wide};
 use crate::error::Obstacle;
 
 /// The system itself, and its administrators.

@@ -10,11 +10,11 @@ use super::client;
 use super::event::{Event, ensure_not_cancelled, remaining};
 use super::gather::gather;
 use super::mode::Before;
-use super::name::wide;
 use super::overlapped::{Outcome, Overlapped};
 use super::pipe_info::{ensure_pipe, quota};
 use super::read_ahead::{AHEAD, Progress, ReadAhead};
 #[cfg(feature = "tokio")]
+use super::wide;
 use super::write_behind::WriteBehind;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};

@@ -23,8 +23,8 @@ use windows_sys::Win32::System::Pipes::{
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
-use super::name::{temporary, wide};
-use super::{Event, Node, Raw, Server};
+use super::name::temporary;
+use super::{Event, Node, Raw, Server, wide};
 use crate::sys::{Settings, Wait, WaitLimit, Way};
 
 #[path = "../../../tests/it/skipped.rs"]

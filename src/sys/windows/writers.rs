@@ -10,7 +10,8 @@ use super::instance::{Instances, lock};
 use super::overlapped::Overlapped;
 use super::read_ahead::{AHEAD, Progress, ReadAhead};
 use super::resource_errors;
-use crate::sys::Wait;
+use crate::error::Obstacle;
+use crate::sys::{Wait, end_of_wait};
 
 /// The connected writers, with the next one to read from in front; any read lets further ones in.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Writers {
             if self.turnout != Turnout::Awaited {
                 return Ok(());
             }
-            self.event.wait(wait)?;
+            self.event.wait(wait).map_err(|ended| end_of_wait(ended, Obstacle::NoWriter.into()))?;
         }
     }
 

@@ -7,8 +7,8 @@ use base64::{DecodeError, DecodeSliceError, EncodeSliceError, Engine};
 
 use super::delimited::find;
 use crate::error::FrameError;
-use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Limits, Step};
+use crate::wire::Step;
+use crate::wire::framing::ensure_within;
 
 /// Messages in base64, each with a byte outside of the alphabet as its end.
 #[derive(Clone, Debug)]
@@ -31,10 +31,6 @@ impl Base64 {
         self.limit.into()
     }
 
-    pub(super) fn configure(&mut self, limits: &Limits<'_>) {
-        self.limit = lowered(self.limit, limits);
-    }
-
     /// Completes the frame of the payload `out[start..]`.
     pub(super) fn finish(&self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let payload = out.get(start..).ok_or(FrameError::OutOfBounds)?;
@@ -45,8 +41,8 @@ impl Base64 {
     }
 
     /// Finds the first frame, and decodes it in place.
-    pub(super) fn scan(&self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        let end = find(bytes, self.end, scanned);
+    pub(super) fn scan(&self, bytes: &mut [u8], from: usize) -> Result<Step, FrameError> {
+        let end = find(bytes, self.end, from);
         ensure_within(least_decoded_len(end.unwrap_or(bytes.len())), self.limit)?;
         let Some(end) = end else {
             return Ok(Step::NoEnd { scanned: bytes.len() });

@@ -1,6 +1,7 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::{Framing, Limits, Step};
+use crate::wire::built_in::BuiltIn;
+use crate::wire::{Scan, Step};
 
 /// The datagrams of python-xp-named-pipe: base64, then a NUL.
 ///
@@ -49,7 +50,7 @@ impl Default for Base64Datagrams {
     }
 }
 
-impl Framing for Base64Datagrams {
+impl BuiltIn for Base64Datagrams {
     fn name(&self) -> &str {
         "base64-datagrams"
     }
@@ -58,17 +59,13 @@ impl Framing for Base64Datagrams {
         self.0.max_payload()
     }
 
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.0.configure(limits);
-    }
-
     fn begin(&mut self, _: &mut Vec<u8>) {}
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         self.0.finish(out, start)
     }
 
-    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        self.0.scan(bytes, scanned)
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        self.0.scan(bytes, scan.from)
     }
 }

@@ -1,6 +1,7 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::{Framing, Limits, Step};
+use crate::wire::built_in::BuiltIn;
+use crate::wire::{Scan, Step};
 
 /// The lines of PipeCom: base64, then a line feed.
 ///
@@ -46,7 +47,7 @@ impl Default for Base64Lines {
     }
 }
 
-impl Framing for Base64Lines {
+impl BuiltIn for Base64Lines {
     fn name(&self) -> &str {
         "base64-lines"
     }
@@ -55,17 +56,13 @@ impl Framing for Base64Lines {
         self.0.max_payload()
     }
 
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.0.configure(limits);
-    }
-
     fn begin(&mut self, _: &mut Vec<u8>) {}
 
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         self.0.finish(out, start)
     }
 
-    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        self.0.scan(bytes, scanned)
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        self.0.scan(bytes, scan.from)
     }
 }

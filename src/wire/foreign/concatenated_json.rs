@@ -1,7 +1,8 @@
 use super::LIMIT;
 use crate::error::FrameError;
-use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Limits, Step};
+use crate::wire::built_in::BuiltIn;
+use crate::wire::framing::ensure_within;
+use crate::wire::{Scan, Step};
 
 /// JSON values one after the other in any layout: what `jq`, `curl` and most log shippers write.
 ///
@@ -64,17 +65,13 @@ impl Default for ConcatenatedJson {
     }
 }
 
-impl Framing for ConcatenatedJson {
+impl BuiltIn for ConcatenatedJson {
     fn name(&self) -> &str {
         "concatenated-json"
     }
 
     fn max_payload(&self) -> u64 {
         self.limit.into()
-    }
-
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}
@@ -94,26 +91,25 @@ impl Framing for ConcatenatedJson {
         }
     }
 
-    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        if scanned == 0 {
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        if scan.at_end {
+            return Ok(match self.place.within {
+                Within::Word => Step::Message { payload: 0..bytes.len(), frame: bytes.len() },
+                _ => Step::NoEnd { scanned: bytes.len() },
+            });
+        }
+        if scan.from == 0 {
             self.place = ScanState::default();
             let between = bytes.iter().take_while(|byte| is_between(**byte)).count();
             if between > 0 {
                 return Ok(Step::Skip { bytes: between });
             }
         }
-        let end = self.place.end(bytes, scanned);
+        let end = self.place.end(bytes, scan.from);
         ensure_within(end.unwrap_or(bytes.len()), self.limit)?;
         Ok(match end {
             Some(end) => Step::Message { payload: 0..end, frame: end },
             None => Step::NoEnd { scanned: bytes.len() },
-        })
-    }
-
-    fn scan_at_end(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        Ok(match self.place.within {
-            Within::Word => Step::Message { payload: 0..bytes.len(), frame: bytes.len() },
-            _ => Step::NoEnd { scanned: bytes.len() },
         })
     }
 }
@@ -215,7 +211,7 @@ mod tests {
             if bytes.is_empty() {
                 continue;
             }
-            let step = framing.scan(&mut bytes, scanned).unwrap();
+            let step = framing.scan(&mut bytes, Scan::from(scanned)).unwrap();
             scanned = 0;
             match step {
                 Step::Skip { bytes } => start += bytes,
@@ -225,7 +221,7 @@ mod tests {
                 }
                 Step::NoEnd { scanned: looked } if end < text.len() => scanned = looked,
                 _ => {
-                    let last = framing.scan_at_end(&mut bytes).unwrap();
+                    let last = framing.scan(&mut bytes, Scan::at_end()).unwrap();
                     let cut = if matches!(last, Step::Message { .. }) { "" } else { "…" };
                     found.push(String::from_utf8(bytes).unwrap() + cut);
                     break;
@@ -298,10 +294,10 @@ mod tests {
     fn the_limit_is_that_of_a_value() {
         let mut framing = ConcatenatedJson::default().limit(3);
         assert_eq!(
-            framing.scan(&mut b"[1]".to_vec(), 0).unwrap(),
+            framing.scan(&mut b"[1]".to_vec(), Scan::default()).unwrap(),
             Step::Message { payload: 0..3, frame: 3 }
         );
-        let long = framing.scan(&mut b"[1, ".to_vec(), 0);
+        let long = framing.scan(&mut b"[1, ".to_vec(), Scan::default());
         assert_eq!(long, Err(FrameError::TooLarge { len: 4, limit: 3 }));
     }
 }

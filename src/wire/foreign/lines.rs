@@ -1,8 +1,9 @@
 use super::LIMIT;
 use super::delimited::{find, position};
 use crate::error::FrameError;
-use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Limits, Step};
+use crate::wire::built_in::BuiltIn;
+use crate::wire::framing::ensure_within;
+use crate::wire::{Scan, Step};
 
 /// One message a line: lines of JSON with `Json`, lines of text with [`Plain`](crate::wire::Plain).
 ///
@@ -121,17 +122,13 @@ impl Default for Lines {
     }
 }
 
-impl Framing for Lines {
+impl BuiltIn for Lines {
     fn name(&self) -> &str {
         "lines"
     }
 
     fn max_payload(&self) -> u64 {
         self.limit.into()
-    }
-
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {}
@@ -149,20 +146,16 @@ impl Framing for Lines {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8], scanned: usize) -> Result<Step, FrameError> {
-        let Some(end) = find(bytes, b'\n', scanned) else {
-            self.line(bytes)?;
-            return Ok(Step::NoEnd { scanned: bytes.len() });
+    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
+        let Some(end) = find(bytes, b'\n', scan.from) else {
+            let line = self.line(bytes)?;
+            return Ok(match scan.at_end && !self.last_feed {
+                true => self.step(line, bytes.len()),
+                false => Step::NoEnd { scanned: bytes.len() },
+            });
         };
         let line = self.line(bytes.get(..end).unwrap_or_default())?;
         Ok(self.step(line, end.saturating_add(1)))
-    }
-
-    fn scan_at_end(&mut self, bytes: &mut [u8]) -> Result<Step, FrameError> {
-        if self.last_feed {
-            return Ok(Step::NoEnd { scanned: 0 });
-        }
-        Ok(self.step(self.line(bytes)?, bytes.len()))
     }
 }
 
@@ -172,7 +165,7 @@ mod tests {
     use crate::wire::framing::framed;
 
     fn scan(bytes: &[u8]) -> Step {
-        Lines::default().scan(&mut bytes.to_vec(), 0).unwrap()
+        Lines::default().scan(&mut bytes.to_vec(), Scan::default()).unwrap()
     }
 
     #[test]
@@ -188,20 +181,27 @@ mod tests {
     #[test]
     fn blank_lines_are_messages_unless_they_are_skipped() {
         let mut lines = Lines::default().skip_blank();
-        assert_eq!(lines.scan(&mut b" \t\r\nx".to_owned(), 0).unwrap(), Step::Skip { bytes: 4 });
-        assert_eq!(lines.scan(&mut b"\n".to_owned(), 0).unwrap(), Step::Skip { bytes: 1 });
+        assert_eq!(
+            lines.scan(&mut b" \t\r\nx".to_owned(), Scan::default()).unwrap(),
+            Step::Skip { bytes: 4 }
+        );
+        assert_eq!(
+            lines.scan(&mut b"\n".to_owned(), Scan::default()).unwrap(),
+            Step::Skip { bytes: 1 }
+        );
         let message = Step::Message { payload: 0..2, frame: 3 };
-        assert_eq!(lines.scan(&mut b" x\n".to_owned(), 0).unwrap(), message);
+        assert_eq!(lines.scan(&mut b" x\n".to_owned(), Scan::default()).unwrap(), message);
     }
 
     #[test]
     fn the_last_line_needs_no_end_unless_it_is_required() {
-        let at_end = |mut lines: Lines, bytes: &[u8]| lines.scan_at_end(&mut bytes.to_vec());
+        let at_end =
+            |mut lines: Lines, bytes: &[u8]| lines.scan(&mut bytes.to_vec(), Scan::at_end());
         let lines = Lines::default;
         assert_eq!(at_end(lines(), b"ab"), Ok(Step::Message { payload: 0..2, frame: 2 }));
         assert_eq!(at_end(lines(), b"ab\r"), Ok(Step::Message { payload: 0..2, frame: 3 }));
         assert_eq!(at_end(lines().skip_blank(), b" \t"), Ok(Step::Skip { bytes: 2 }));
-        assert_eq!(at_end(lines().require_last_feed(), b"ab"), Ok(Step::NoEnd { scanned: 0 }));
+        assert_eq!(at_end(lines().require_last_feed(), b"ab"), Ok(Step::NoEnd { scanned: 2 }));
     }
 
     #[test]
@@ -218,13 +218,19 @@ mod tests {
         assert!(framed(&mut lines, b"abc").is_ok());
         assert!(matches!(framed(&mut lines, b"abcd"), Err(FrameError::TooLarge { len: 4, .. })));
         for fits in [&b"abc\n"[..], b"abc\r\n"] {
-            let step = lines.scan(&mut fits.to_vec(), 0).unwrap();
+            let step = lines.scan(&mut fits.to_vec(), Scan::default()).unwrap();
             assert_eq!(step, Step::Message { payload: 0..3, frame: fits.len() });
         }
         for long in [&b"abcd\n"[..], b"abcd\r\n", b"abcd", b"abcd\r"] {
             let too_large = Err(FrameError::TooLarge { len: 4, limit: 3 });
-            assert_eq!(Lines::default().limit(3).scan(&mut long.to_vec(), 0), too_large);
+            assert_eq!(
+                Lines::default().limit(3).scan(&mut long.to_vec(), Scan::default()),
+                too_large
+            );
         }
-        assert_eq!(lines.scan(&mut b"abc\r".to_vec(), 0), Ok(Step::NoEnd { scanned: 4 }));
+        assert_eq!(
+            lines.scan(&mut b"abc\r".to_vec(), Scan::default()),
+            Ok(Step::NoEnd { scanned: 4 })
+        );
     }
 }

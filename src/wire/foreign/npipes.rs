@@ -1,7 +1,8 @@
 use super::LIMIT;
 use crate::error::FrameError;
-use crate::wire::framing::{ensure_within, lowered};
-use crate::wire::{Framing, Limits, Step};
+use crate::wire::built_in::BuiltIn;
+use crate::wire::framing::ensure_within;
+use crate::wire::{Scan, Step};
 
 /// The frames of npipes: two lengths, the payload, and its CRC-32.
 ///
@@ -77,17 +78,13 @@ impl Default for Npipes {
     }
 }
 
-impl Framing for Npipes {
+impl BuiltIn for Npipes {
     fn name(&self) -> &str {
         "npipes"
     }
 
     fn max_payload(&self) -> u64 {
         self.limit.into()
-    }
-
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.limit = lowered(self.limit, limits);
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -108,7 +105,7 @@ impl Framing for Npipes {
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
+    fn scan(&mut self, bytes: &mut [u8], _: Scan) -> Result<Step, FrameError> {
         let Some(total) = word(bytes, 0) else {
             return Ok(Step::More { total: HEADER });
         };
@@ -165,13 +162,13 @@ mod tests {
         let mut npipes = Npipes::default().limit(3);
         assert!(framed(&mut npipes, b"abc").is_ok());
         assert!(matches!(framed(&mut npipes, b"abcd"), Err(FrameError::TooLarge { len: 4, .. })));
-        let mut scan = |bytes: &[u8]| npipes.scan(&mut bytes.to_vec(), 0);
+        let mut scan = |bytes: &[u8]| npipes.scan(&mut bytes.to_vec(), Scan::default());
         assert_eq!(scan(&[0, 0, 0, 11]), Ok(Step::More { total: 8 }));
         assert_eq!(scan(&[0, 0, 0, 12]), Err(FrameError::TooLarge { len: 4, limit: 3 }));
         assert_eq!(scan(&[0, 0, 0, 7]), Err(FrameError::Header { word: 7 }));
         assert_eq!(scan(&[0, 0, 0, 11, 0, 0, 0, 2]), Err(FrameError::Header { word: 2 }));
         assert_eq!(scan(&[0, 0, 0, 11, 0, 0, 0, 3]), Ok(Step::More { total: 15 }));
-        let all = Npipes::default().limit(u32::MAX).scan(&mut [0xFF; 4], 0);
+        let all = Npipes::default().limit(u32::MAX).scan(&mut [0xFF; 4], Scan::default());
         assert!(matches!(all, Ok(Step::More { total: 8 })));
     }
 
@@ -179,12 +176,12 @@ mod tests {
     fn the_checksum_is_looked_at_unless_it_is_left_out() {
         let mut frame = framed(&mut Npipes::default(), b"Hello").unwrap();
         frame[8] ^= 1;
-        let damaged = Npipes::default().scan(&mut frame, 0);
+        let damaged = Npipes::default().scan(&mut frame, Scan::default());
         assert!(matches!(damaged, Err(FrameError::Checksum { found: 0xF7D1_8982, .. })));
-        let step = Npipes::default().without_crc().scan(&mut frame, 0).unwrap();
+        let step = Npipes::default().without_crc().scan(&mut frame, Scan::default()).unwrap();
         assert_eq!(step, Step::Message { payload: 8..13, frame: 17 });
         let mut without = framed(&mut Npipes::default().without_crc(), b"Hello").unwrap();
-        let missing = Npipes::default().scan(&mut without, 0);
+        let missing = Npipes::default().scan(&mut without, Scan::default());
         assert!(matches!(missing, Err(FrameError::Checksum { found: 0, .. })));
     }
 

@@ -14,9 +14,9 @@ use fragment::{Fragment, HEADER};
 use introduction::Introduction;
 use stream::Stream;
 
-use super::framing::lowered;
+use super::built_in::BuiltIn;
 use super::shape::{Shape, Style};
-use super::{Framing, Limits, Step};
+use super::{Scan, Step};
 use crate::error::FrameError;
 
 /// A framing for any number of writers on one FIFO, with messages of any size.
@@ -292,27 +292,13 @@ impl fmt::Debug for MultiWriter {
     }
 }
 
-impl Framing for MultiWriter {
+impl BuiltIn for MultiWriter {
     fn name(&self) -> &str {
         "shared"
     }
 
     fn max_payload(&self) -> u64 {
         self.rules.limit.into()
-    }
-
-    fn configure(&mut self, limits: &Limits<'_>) {
-        self.rules.limit = lowered(self.rules.limit, limits);
-        if let Some(codec) = limits.codec {
-            self.rules.introduction.codec = Introduction::name(codec);
-        }
-        if let (Some(shape), Some(style)) = (self.shape, limits.style) {
-            self.rules.introduction.shape = Some(shape(style));
-        }
-        if let Some(bytes) = limits.atomic_write {
-            self.atomic_write = bytes.clamp(LEAST_ATOMIC_WRITE, usize::from(u16::MAX));
-            self.rules.introduction.room = self.atomic_write - HEADER;
-        }
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -322,6 +308,30 @@ impl Framing for MultiWriter {
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError> {
         let Rules { introduction, limit, .. } = &self.rules;
         self.stream.finish(introduction, *limit, self.atomic_write, out, start)
+    }
+
+    fn scan(&mut self, bytes: &mut [u8], _: Scan) -> Result<Step, FrameError> {
+        let Some(len) = Fragment::announced(bytes)? else {
+            return Ok(Step::More { total: HEADER });
+        };
+        let Some(bytes) = bytes.get_mut(..len) else {
+            return Ok(Step::More { total: len });
+        };
+        let fragment = Fragment::parse(bytes)?;
+        let payload = bytes.get(fragment.payload.clone()).unwrap_or_default();
+        Ok(self.assembly.take(&self.rules, fragment, payload))
+    }
+
+    fn introduce(&mut self, codec: &str, style: Option<Style>) {
+        self.rules.introduction.codec = Introduction::name(codec);
+        if let (Some(shape), Some(style)) = (self.shape, style) {
+            self.rules.introduction.shape = Some(shape(style));
+        }
+    }
+
+    fn atomic_write(&mut self, bytes: usize) {
+        self.atomic_write = bytes.clamp(LEAST_ATOMIC_WRITE, usize::from(u16::MAX));
+        self.rules.introduction.room = self.atomic_write - HEADER;
     }
 
     fn withdrawn(&mut self) {
@@ -341,18 +351,6 @@ impl Framing for MultiWriter {
             end += len;
         }
         end
-    }
-
-    fn scan(&mut self, bytes: &mut [u8], _: usize) -> Result<Step, FrameError> {
-        let Some(len) = Fragment::announced(bytes)? else {
-            return Ok(Step::More { total: HEADER });
-        };
-        let Some(bytes) = bytes.get_mut(..len) else {
-            return Ok(Step::More { total: len });
-        };
-        let fragment = Fragment::parse(bytes)?;
-        let payload = bytes.get(fragment.payload.clone()).unwrap_or_default();
-        Ok(self.assembly.take(&self.rules, fragment, payload))
     }
 
     fn assembled(&self) -> &[u8] {

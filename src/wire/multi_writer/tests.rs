@@ -150,7 +150,7 @@ const FINISHED: Event = Event::Error(ErrorKind::Finished);
 #[test]
 fn golden_bytes() {
     let mut shared = MultiWriter::default().protocol("jobs");
-    shared.configure(&Limits::new().codec("postcard"));
+    shared.introduce("postcard", None);
     shared.stream = Stream::of(0x0123_4567_89AB_CDEF);
     let mut out = b"before".to_vec();
     shared.begin(&mut out);

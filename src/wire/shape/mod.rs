@@ -90,6 +90,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::description::fnv;
 pub use self::difference::Difference;
 pub use self::testing::{round_trips, same_shape};
 pub use self::value_check::ValueCheck;
@@ -213,7 +214,7 @@ impl Shape {
     pub fn fingerprint(&self) -> u64 {
         *self.0.fingerprint.get_or_init(|| {
             let nameless = graph::smallest(self.nodes(), true);
-            description::fnv(&description::whole(self.style(), &nameless))
+            fnv(&description::whole(self.style(), &nameless))
         })
     }
 

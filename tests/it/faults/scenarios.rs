@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+#[cfg(feature = "shared-memory")]
+use typed_pipe::SealedBytes;
 use typed_pipe::{
     CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
@@ -152,6 +154,8 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("both ways at once", both_ways),
     ("send handles", send_handles),
     ("receive handles", receive_handles),
+    #[cfg(feature = "shared-memory")]
+    ("sealed bytes", sealed_bytes),
     #[cfg(feature = "service")]
     ("call a service", call),
     #[cfg(feature = "service")]
@@ -483,6 +487,17 @@ fn receive_handles(run: &mut Run) {
     }
     let _ = quietly(|| helper.join().unwrap());
     quietly(|| fs::remove_file(file).unwrap());
+}
+
+#[cfg(feature = "shared-memory")]
+fn sealed_bytes(run: &mut Run) {
+    let bytes = run.again(|| SealedBytes::copy_from(&[7; 5000]));
+    let again = run.again(|| bytes.try_clone());
+    let mut handles = Handles::new();
+    let number = handles.add(again);
+    drop(bytes);
+    let taken = run.again(|| handles.take::<SealedBytes>(number));
+    assert_eq!(taken[..], [7; 5000]);
 }
 
 #[cfg(feature = "service")]

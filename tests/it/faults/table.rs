@@ -20,6 +20,7 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         SYS_close => ("close", &[EINTR, EIO]),
         SYS_connect => ("connect", &[EINTR, EAGAIN, EACCES, ENOMEM, EPERM]),
         SYS_eventfd2 => ("eventfd2", &[EMFILE, ENFILE, ENOMEM]),
+        SYS_fallocate => ("fallocate", &[EINTR, ENOMEM, ENOSPC]),
         SYS_fchmod => ("fchmod", &[EINTR, ENOMEM, EPERM, EIO]),
         SYS_fcntl => ("fcntl", &[EMFILE, ENOMEM, EPERM]),
         // That somebody else has the lock is no fault, and what is there then is theirs.
@@ -32,6 +33,7 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         SYS_getsockopt => ("getsockopt", &[ENOMEM]),
         SYS_ioctl => ("ioctl", &[ENOMEM, EIO]),
         SYS_listen => ("listen", &[ENOBUFS, EIO]),
+        SYS_memfd_create => ("memfd_create", &[EMFILE, ENFILE, ENOMEM]),
         SYS_mkdir | SYS_mkdirat => ("mkdirat", &[EINTR, ENOMEM, ENOSPC, EPERM, EIO]),
         SYS_mknodat => ("mknodat", &[EINTR, ENOMEM, ENOSPC, EPERM, EIO]),
         SYS_newfstatat => ("newfstatat", &[EINTR, ENOMEM, EIO]),

@@ -1,0 +1,64 @@
+//! The file of shared memory: it has no name, so nothing of it is left anywhere once no process has it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
+
+use crate::error::Obstacle;
+use crate::sys::unix::resource_errors;
+
+/// Makes a file of this size in memory, which has all of its pages: no process is killed for one that is not there.
+pub(super) fn create(len: usize) -> io::Result<OwnedFd> {
+    let size = u64::try_from(len).unwrap_or(u64::MAX);
+    // The system would end processes before it says that there is not so much.
+    if size > memory_of_the_machine() {
+        return Err(Obstacle::ResourceExhausted(NO_MEMORY).into());
+    }
+    // Above this limit the system would raise a signal.
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| size > limit) {
+        let small = "the limit of this process for the size of files (`ulimit -f`) is smaller";
+        return Err(Obstacle::ResourceExhausted(small).into());
+    }
+    let file = unnamed()?;
+    if size > 0 {
+        retry_on_intr(|| ftruncate(&file, size)).map_err(told)?;
+        retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, size)).map_err(told)?;
+    }
+    Ok(file)
+}
+
+fn memory_of_the_machine() -> u64 {
+    let told = rustix::system::sysinfo();
+    // The numbers have other types on other processors.
+    #[allow(clippy::useless_conversion, trivial_numeric_casts, reason = "they are `u64` on some")]
+    let [ram, swap] = [u64::from(told.totalram), u64::from(told.totalswap)];
+    ram.saturating_add(swap).saturating_mul(u64::from(told.mem_unit))
+}
+
+const NO_MEMORY: &str = "this machine has no memory for it";
+
+/// A file that is closed on exec. It is never executed either, where the system knows (Linux 6.3) how to forbid that.
+fn unnamed() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match memfd_create(c"typed-pipe", flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => memfd_create(c"typed-pipe", flags).map_err(told),
+        made => made.map_err(told),
+    }
+}
+
+/// The number of bytes that the file has room for without another page: fewer than its size if parts are missing.
+pub(super) fn allocated(file: impl AsFd) -> io::Result<u64> {
+    let blocks = rustix::fs::fstat(file)?.st_blocks;
+    Ok(u64::try_from(blocks).unwrap_or(0).saturating_mul(512))
+}
+
+fn told(error: Errno) -> io::Error {
+    match error {
+        Errno::NOSPC | Errno::FBIG => Obstacle::ResourceExhausted(NO_MEMORY).into(),
+        Errno::NOSYS => Obstacle::Unsupported.into(),
+        error => resource_errors::told(error.into()),
+    }
+}

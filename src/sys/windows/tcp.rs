@@ -1,0 +1,60 @@
+//! The two directions of a TCP stream, for a thread each.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use crate::sys::Peer;
+
+/// The interval at which the thread that reads checks whether its connection is still there.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub(super) fn halves(stream: TcpStream) -> io::Result<(TcpReader, TcpWriter)> {
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(None)?;
+    stream.set_read_timeout(Some(LOOK))?;
+    Ok((TcpReader(stream.try_clone()?), TcpWriter(stream)))
+}
+
+#[derive(Debug)]
+pub(super) struct TcpReader(TcpStream);
+
+impl Read for TcpReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf).map_err(|error| match error.kind() {
+            // Its time was over; the thread tries again, if it is still wanted.
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                io::ErrorKind::Interrupted.into()
+            }
+            _ => error,
+        })
+    }
+}
+
+/// Dropping it ends the direction.
+#[derive(Debug)]
+pub(super) struct TcpWriter(TcpStream);
+
+impl TcpWriter {
+    pub(super) fn peer(&self) -> io::Result<Peer> {
+        Ok(Peer::remote(self.0.peer_addr()?.to_string()))
+    }
+}
+
+impl Write for TcpWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for TcpWriter {
+    fn drop(&mut self) {
+        // It fails only where the other side has left, which is an end as well.
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}

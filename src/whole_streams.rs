@@ -1,0 +1,254 @@
+//! Bare bytes by the whole: buffers that are sent, loans, and what one end reads written to another one.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+use crate::end::{End, PipeRef};
+use crate::error::{Error, Operation};
+use crate::state::{Mode, Open, Read, Write};
+use crate::sys::{LARGE, WaitLimit};
+use crate::wait::waiting;
+
+/// The largest piece that is moved at once.
+const PIECE: usize = 64 << 10;
+
+impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
+    /// Writes all of some bytes, waiting for room as long as it takes.
+    ///
+    /// It is for bytes without messages, as other programs read them. Into a FIFO on Linux, large ones are copied once,
+    /// into pages that the pipe takes, as by [`TypedSender::send_bytes`](crate::TypedSender::send_bytes).
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().open()?;
+    /// let writing = thread::spawn(move || WriteEnd::at(path)?.open()?.send_bytes(&vec![7; 1_000_000]));
+    /// let mut all = Vec::new();
+    /// reader.read_to_end(&mut all)?;
+    /// assert_eq!(all.len(), 1_000_000);
+    /// writing.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// In the mode `Tokio`, dropping the future may leave a part of the bytes written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write). A part is written if the error [is half sent](Error::is_half_sent).
+    #[doc(alias("write_all", "vmsplice"))]
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+        M::run(self.sending_all(bytes))
+    }
+
+    /// Lends room for bytes, to be filled in place and sent without a copy where that is possible.
+    ///
+    /// Into a FIFO on Linux, in the mode that blocks and from 16 KiB on, the pipe takes the pages themselves, as from
+    /// [`TypedSender::loan`](crate::TypedSender::loan).
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().open()?;
+    /// let mut writer = WriteEnd::at(path)?.open()?;
+    /// let mut picture = writer.loan(20_000);
+    /// picture.fill(7); // or draw it
+    /// picture.send()?;
+    /// let mut buf = vec![0; 20_000];
+    /// assert_eq!((reader.read(&mut buf)?, buf[19_999]), (20_000, 7));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for so many bytes, as a vector does.
+    #[doc(alias("zero-copy"))]
+    pub fn loan(&mut self, len: usize) -> EndLoan<'_, M, P> {
+        let lent = M::BLOCKS && len >= LARGE && M::raw_mut(self.io_mut()).lend(0, len);
+        let copied = if lent { None } else { Some(vec![0; len]) };
+        EndLoan { end: self, copied }
+    }
+
+    async fn sending_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let mut rest = bytes;
+        while M::BLOCKS && rest.len() >= LARGE {
+            // The last piece is large enough to be worth moving, too.
+            let last = rest.len() < PIECE + LARGE;
+            let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
+            if !M::raw_mut(self.io_mut()).lend(0, piece.len()) {
+                break;
+            }
+            M::raw_mut(self.io_mut()).lent_mut().copy_from_slice(piece);
+            self.give_all(rest.len() < bytes.len())?;
+            rest = more;
+        }
+        let begun = rest.len() < bytes.len();
+        self.writing_all(rest).await.map_err(|(error, wrote)| error.half_sent(begun || wrote))
+    }
+
+    /// Moves what is lent into the pipe.
+    fn give_all(&mut self, mut begun: bool) -> Result<(), Error> {
+        while !M::raw(self.io()).lent().is_empty() {
+            let token = self.token().cloned();
+            let wait = waiting(WaitLimit::Done, token.as_ref());
+            let error = match M::raw_mut(self.io_mut()).give(wait) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(_) => {
+                    begun = true;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            return Err(self.failed(Operation::Send, error).half_sent(begun));
+        }
+        Ok(())
+    }
+
+    /// Writes all; an error comes with whether a part was written.
+    async fn writing_all(&mut self, bytes: &[u8]) -> Result<(), (Error, bool)> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = poll_fn(|cx| self.poll_write_until(cx, rest, WaitLimit::Done)).await;
+            let error = match written {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(written) => {
+                    rest = rest.get(written..).unwrap_or_default();
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            return Err((self.failed(Operation::Send, error), rest.len() < bytes.len()));
+        }
+        Ok(())
+    }
+}
+
+impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
+    /// Writes all that this end reads to another end, until the last writer hangs up; returns the number of bytes.
+    ///
+    /// It joins the programs of a pipeline. The other end stays open: [close](End::close) it to end the pipeline.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Error, Pipe, WriteEnd};
+    ///
+    /// let (pipe, (one, mut other)) = (Pipe::temporary()?, Connection::pair()?);
+    /// let path = pipe.path().clone();
+    /// let mut reader = pipe.into_reader().open()?;
+    /// let forwarding = thread::spawn(move || -> Result<u64, Error> {
+    ///     let (_, mut to) = one.split();
+    ///     reader.forward(&mut to)
+    /// });
+    /// WriteEnd::at(path)?.open()?.write(b"hello")?; // and it hangs up
+    /// assert_eq!(forwarding.join().unwrap()?, 5);
+    /// assert_eq!(other.reader().read(&mut [0; 8])?, 5);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// As in a pipeline of a shell, it notices that the other end's reader has left when there is something to write.
+    /// An end that waits for the [next writer](crate::OnHangup::NextWriter) returns at each hang-up: call it again.
+    ///
+    /// The bytes are copied. Moving the pages (`splice`) would hand on those that a writer has
+    /// [lent](crate::TypedSender::loan), and fills again once this pipe is empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), whose operation is [`Receive`](Operation::Receive): all before it is written. Those
+    /// of [`write`](End::write), whose operation is [`Send`](Operation::Send): up to 64 KiB that were read are lost, as
+    /// they are when a future of the mode `Tokio` is dropped. A [`CancelToken`](crate::CancelToken) of either end ends it.
+    #[doc(alias("copy", "splice", "tee", "cat"))]
+    pub fn forward<'a, Q: PipeRef>(
+        &'a mut self,
+        to: &'a mut End<Write, Open<M>, Q>,
+    ) -> M::Ret<impl Future<Output = Result<u64, Error>> + use<'a, M, P, Q>> {
+        M::run(self.forwarding(to))
+    }
+
+    async fn forwarding<Q: PipeRef>(
+        &mut self,
+        to: &mut End<Write, Open<M>, Q>,
+    ) -> Result<u64, Error> {
+        let (mut buf, mut count) = (vec![0; PIECE], 0);
+        loop {
+            let read = poll_fn(|cx| self.poll_read_until(cx, &mut buf, WaitLimit::Done)).await;
+            let bytes = match read {
+                Ok(0) => return Ok(count),
+                Ok(bytes) => buf.get(..bytes).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.failed(Operation::Receive, error)),
+            };
+            to.writing_all(bytes).await.map_err(|(error, _)| error)?;
+            count += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        }
+    }
+}
+
+/// Room for bytes, lent by an [`End`]: see [`End::loan`]. Dropping it sends nothing.
+#[must_use = "a loan sends nothing until `send`"]
+pub struct EndLoan<'a, M: Mode, P> {
+    end: &'a mut End<Write, Open<M>, P>,
+    /// `None` if the end lends pages.
+    copied: Option<Vec<u8>>,
+}
+
+impl<'a, M: Mode, P: PipeRef> EndLoan<'a, M, P> {
+    /// Sends the bytes, waiting for room as long as it takes.
+    ///
+    /// ```
+    /// use typed_pipe::Connection;
+    ///
+    /// let (mut one, mut other) = Connection::pair()?;
+    /// let mut words = one.writer().loan(5);
+    /// words.copy_from_slice(b"hello");
+    /// words.send()?;
+    /// assert_eq!(other.reader().read(&mut [0; 8])?, 5);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`End::send_bytes`].
+    pub fn send(self) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, M, P>> {
+        let Self { end, copied } = self;
+        M::run(async move {
+            match copied {
+                None => end.give_all(false),
+                Some(bytes) => {
+                    end.writing_all(&bytes).await.map_err(|(error, wrote)| error.half_sent(wrote))
+                }
+            }
+        })
+    }
+}
+
+impl<M: Mode, P: PipeRef> Deref for EndLoan<'_, M, P> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.copied.as_deref().unwrap_or_else(|| M::raw(self.end.io()).lent())
+    }
+}
+
+impl<M: Mode, P: PipeRef> DerefMut for EndLoan<'_, M, P> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.copied {
+            Some(bytes) => bytes,
+            None => M::raw_mut(self.end.io_mut()).lent_mut(),
+        }
+    }
+}
+
+impl<M: Mode, P: PipeRef> fmt::Debug for EndLoan<'_, M, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndLoan").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,301 @@
+//! A name that is moved or removed under a reader, a listener or a service: the other processes cannot come any more.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use typed_pipe::{
+    Connection, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd, TypedReceiver, WriteEnd,
+};
+
+use crate::support::{Folder, watched};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// As a program that rotates logs does it.
+fn rotate(name: &Path) {
+    fs::rename(name, name.with_extension("1")).unwrap();
+    mkfifo(name);
+}
+
+fn mkfifo(name: &Path) {
+    assert!(Command::new("mkfifo").arg(name).status().unwrap().success());
+}
+
+/// What a writer at the name says, who may wait for its reader.
+fn say(name: &Path, word: &'static str) -> thread::JoinHandle<()> {
+    let name = name.to_owned();
+    thread::spawn(move || {
+        let mut end = WriteEnd::at(name).unwrap().open().unwrap();
+        end.write_all(word.as_bytes()).unwrap();
+    })
+}
+
+/// Repeats what takes no longer than its timeout until it comes to something else.
+fn repeat<T>(mut operation: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    loop {
+        match operation() {
+            Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
+                thread::sleep(Duration::from_millis(5)); // what else the program does
+            }
+            done => return done,
+        }
+    }
+}
+
+fn fifo(folder: &Folder) -> PathBuf {
+    let name = folder.name("log");
+    mkfifo(&name);
+    name
+}
+
+#[test]
+fn a_reader_follows_its_name_when_its_fifo_is_moved_away() {
+    watched(|| {
+        type Reads = fn(&mut ReadEnd, &mut [u8]) -> Result<usize, Error>;
+        let reads: [Reads; 3] = [
+            |end, buf| end.read(buf),
+            |end, buf| repeat(|| end.read_timeout(buf, SHORT)),
+            |end, buf| repeat(|| end.try_read(buf)),
+        ];
+        for (number, read) in reads.into_iter().enumerate() {
+            let folder = Folder::new();
+            let name = fifo(&folder);
+            let end = ReadEnd::at(&name).unwrap().on_hangup(OnHangup::NextWriter);
+            let mut end = end.open().unwrap();
+            rotate(&name);
+            let saying = say(&name, "news");
+            let mut buf = [0; 4];
+            assert_eq!(read(&mut end, &mut buf).unwrap(), 4, "{number}");
+            saying.join().unwrap();
+            // Once more, between two writers.
+            rotate(&name);
+            let saying = say(&name, "more");
+            while read(&mut end, &mut buf).unwrap() == 0 {}
+            assert_eq!(&buf, b"more", "{number}");
+            saying.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_reader_whose_fifo_is_moved_away_for_good_is_told() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = fifo(&folder);
+        let mut end = ReadEnd::at(&name).unwrap().open().unwrap();
+        fs::rename(&name, folder.name("log.1")).unwrap();
+        let error = repeat(|| end.read_timeout(&mut [0; 8], SHORT)).unwrap_err();
+        assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotFound, true), "{error}");
+        fs::write(&name, "a file").unwrap();
+        let error = end.read(&mut [0; 8]).unwrap_err();
+        assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotAPipe, true), "{error}");
+    });
+}
+
+#[test]
+fn a_reader_of_a_moved_fifo_hears_the_writers_that_have_it_open() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = fifo(&folder);
+        let mut end = ReadEnd::at(&name).unwrap().open().unwrap();
+        let mut writer = WriteEnd::at(&name).unwrap().open().unwrap();
+        rotate(&name);
+        let error = end.read_timeout(&mut [0; 8], Duration::from_millis(2500)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        writer.write_all(b"last").unwrap();
+        assert_eq!(end.read(&mut [0; 8]).unwrap(), 4);
+    });
+}
+
+#[test]
+fn an_owner_is_told_that_its_fifo_has_lost_its_name() {
+    watched(|| {
+        type Loses = fn(&Path);
+        let loses: [(Loses, ErrorKind); 3] = [
+            (|name| fs::remove_file(name).unwrap(), ErrorKind::NotFound),
+            (|name| fs::rename(name, name.with_extension("1")).unwrap(), ErrorKind::NotFound),
+            (|name| rotate(name), ErrorKind::NotAPipe),
+        ];
+        for (lose, kind) in loses {
+            let folder = Folder::new();
+            let name = folder.name("jobs");
+            let mut pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
+            let mut end = pipe.reader().on_hangup(OnHangup::NextWriter).open().unwrap();
+            let saying = say(&name, "one");
+            assert_eq!(end.read(&mut [0; 8]).unwrap(), 3);
+            saying.join().unwrap();
+            lose(&name);
+            let error = repeat(|| match end.read_timeout(&mut [0; 8], SHORT)? {
+                0 => end.read_timeout(&mut [0; 8], SHORT), // the writer has left
+                more => panic!("{more} bytes of nobody"),
+            })
+            .unwrap_err();
+            assert_eq!((error.kind(), error.is_fatal()), (kind, true), "{error}");
+            let messages = TypedReceiver::<u32, _>::new(end);
+            assert_eq!(messages.count(), 1, "a loop over messages ends as well");
+        }
+    });
+}
+
+#[test]
+fn a_listener_is_told_that_it_has_lost_its_name() {
+    watched(|| {
+        type Accepts = fn(&Listener) -> Result<Connection, Error>;
+        let accepts: [Accepts; 3] = [
+            |listener| listener.accept(),
+            |listener| repeat(|| listener.accept_timeout(SHORT)),
+            |listener| repeat(|| listener.try_accept()),
+        ];
+        for accept in accepts {
+            let folder = Folder::new();
+            let name = folder.name("door");
+            let listener = Listener::bind(&name).unwrap();
+            let early = Connection::connect(&name).unwrap();
+            fs::remove_file(&name).unwrap();
+            // Who came before is let in.
+            drop((accept(&listener).unwrap(), early));
+            let error = accept(&listener).unwrap_err();
+            assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotFound, true), "{error}");
+            let _other = UnixListener::bind(&name).unwrap();
+            let error = accept(&listener).unwrap_err();
+            assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotAPipe, true), "{error}");
+            // It leaves the other one's name alone, and may be made again elsewhere.
+            drop(listener);
+            assert!(name.exists());
+        }
+    });
+}
+
+#[cfg(feature = "service")]
+#[test]
+fn a_service_ends_when_a_second_one_binds_beside_it() {
+    use typed_pipe::{CancelToken, Client, Service};
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("service");
+        let first = Service::<u32, u32>::bind(&name).unwrap();
+        let serving = thread::spawn(move || first.serve(|number| number + 1));
+        let client = Client::<u32, u32>::connect(&name).unwrap();
+        assert_eq!(client.call(&1).unwrap(), 2);
+        // The lock is what keeps a second one away. Somebody clears the whole folder.
+        fs::remove_file(&name).unwrap();
+        assert_eq!(Service::<u32, u32>::bind(&name).unwrap_err().kind(), ErrorKind::InUse);
+        fs::remove_file(folder.name("service.lock")).unwrap();
+        let token = CancelToken::new().unwrap();
+        let second = Service::<u32, u32>::bind(&name).unwrap().cancelled_by(&token);
+        let error = serving.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAPipe, "{error}");
+        // The second one has it all now, and the first one's clients find it.
+        let serving = thread::spawn(move || second.serve(|number| number + 2));
+        let client = Client::<u32, u32>::connect(&name).unwrap();
+        assert_eq!(client.call(&1).unwrap(), 3);
+        drop(client);
+        token.cancel();
+        assert_eq!(serving.join().unwrap().unwrap().answered, 1);
+    });
+}
+
+#[cfg(feature = "tokio")]
+mod tasks {
+    use std::pin::Pin;
+
+    use futures_core::Stream;
+    use typed_pipe::Tokio;
+
+    use super::*;
+
+    fn in_runtime<T>(test: impl AsyncFnOnce() -> T + Send + 'static) {
+        watched(|| {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test());
+        });
+    }
+
+    async fn repeat<T>(mut operation: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+        loop {
+            match operation().await {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_follows_its_name_when_its_fifo_is_moved_away() {
+        in_runtime(async || {
+            for way in 0..3 {
+                let folder = Folder::new();
+                let name = fifo(&folder);
+                let end = ReadEnd::at(&name).unwrap().on_hangup(OnHangup::NextWriter);
+                let mut end = end.into_tokio().open().await.unwrap();
+                for word in ["news", "more"] {
+                    rotate(&name);
+                    let saying = say(&name, word);
+                    let mut buf = [0; 4];
+                    loop {
+                        let read = match way {
+                            0 => end.read(&mut buf).await,
+                            1 => repeat(async || end.read_timeout(&mut buf, SHORT).await).await,
+                            _ => repeat(async || end.try_read(&mut buf)).await,
+                        };
+                        if read.unwrap() > 0 {
+                            break;
+                        }
+                    }
+                    assert_eq!(&buf, word.as_bytes(), "{way}");
+                    saying.join().unwrap();
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_listener_of_tasks_is_told_that_it_has_lost_its_name() {
+        in_runtime(async || {
+            for way in 0..4 {
+                let folder = Folder::new();
+                let name = folder.name("door");
+                let mut listener = Listener::bind(&name).unwrap().into_tokio().unwrap();
+                fs::remove_file(&name).unwrap();
+                let accept = async |listener: &mut Listener<Tokio>| match way {
+                    0 => listener.accept().await,
+                    1 => repeat(async || listener.accept_timeout(SHORT).await).await,
+                    2 => repeat(async || listener.try_accept()).await,
+                    _ => std::future::poll_fn(|cx| Pin::new(&mut *listener).poll_next(cx))
+                        .await
+                        .unwrap(),
+                };
+                let error = accept(&mut listener).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+                assert!(error.is_fatal());
+                let _other = UnixListener::bind(&name).unwrap();
+                let error = accept(&mut listener).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::NotAPipe, "{error}");
+            }
+        });
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn a_service_of_tasks_ends_when_it_has_lost_its_name() {
+        use typed_pipe::Service;
+        in_runtime(async || {
+            let folder = Folder::new();
+            let name = folder.name("service");
+            let service = Service::<u32, u32>::bind(&name).unwrap().into_tokio().unwrap();
+            fs::rename(&name, folder.name("old")).unwrap();
+            let error = service.serve(|number| async move { number + 1 }).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! Connections over other transports, for tasks.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use typed_pipe::{CancelToken, Connection, Delivery, ErrorKind, Tokio, TypedConnection};
+
+use crate::carriers::{Memory, over_memory, over_tcp};
+use crate::support::{pending, watched};
+
+type Pair = (Connection<Tokio>, Connection<Tokio>);
+
+fn over_duplex() -> (Connection, Connection) {
+    let (one, other) = tokio::io::duplex(1000);
+    let over = |stream| {
+        let (reader, writer) = tokio::io::split(stream);
+        Connection::over(Tokio::carrier(reader, writer)).unwrap()
+    };
+    (over(one), over(other))
+}
+
+/// Runs a test over each transport.
+fn over_each<F: Future<Output = ()>>(test: impl Fn(Pair) -> F + Send + 'static) {
+    watched(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for pair in [over_tcp, over_memory, over_duplex] {
+                let (one, other) = pair();
+                test((one.into_tokio().unwrap(), other.into_tokio().unwrap())).await;
+            }
+        });
+    });
+}
+
+type Typed = TypedConnection<
+    String,
+    String,
+    typed_pipe::wire::LengthPrefixed,
+    typed_pipe::wire::Postcard,
+    Tokio,
+>;
+
+async fn typed((one, other): Pair) -> (Typed, Typed) {
+    let (one, other) = tokio::join!(one.into_typed(), other.into_typed());
+    (one.unwrap(), other.unwrap())
+}
+
+#[test]
+fn a_typed_connection_works_over_each_transport() {
+    over_each(|pair| async {
+        let (mut one, other) = typed(pair).await;
+        let echo = tokio::spawn(async move {
+            let (mut sender, mut receiver) = other.split();
+            while let Ok(text) = receiver.recv().await {
+                sender.send(&text).await.unwrap();
+            }
+        });
+        for len in [0, 1, 10, 100_000, 1_000_000] {
+            let text = "x".repeat(len);
+            one.send(&text).await.unwrap();
+            assert_eq!(one.recv().await.unwrap(), text);
+        }
+        let mut rest = one.finish().await.unwrap();
+        assert_eq!(rest.recv().await.unwrap_err().kind(), ErrorKind::Disconnected);
+        echo.await.unwrap();
+    });
+}
+
+#[test]
+fn both_sides_may_send_much_before_they_receive() {
+    over_each(|pair| async {
+        let (mut one, mut other) = typed(pair).await;
+        let text = "x".repeat(1_000_000);
+        let exchange = async |side: &mut Typed| {
+            side.send(&text).await.unwrap();
+            assert_eq!(side.recv().await.unwrap(), text);
+        };
+        tokio::join!(exchange(&mut one), exchange(&mut other));
+    });
+}
+
+#[test]
+fn a_stopped_reader_makes_the_sender_wait_as_long_as_it_is_told() {
+    over_each(|pair| async {
+        let (one, mut other) = typed(pair).await;
+        let (mut sender, rest) = one.split();
+        let text = "x".repeat(100_000);
+        let mut sent = 0;
+        let late = loop {
+            match sender.send_timeout(&text, Duration::from_millis(20)).await {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+            assert!(sent < 1000, "there is no back-pressure");
+        };
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        let reading = tokio::spawn(async move {
+            let mut all = 0;
+            while let Ok(text) = other.recv().await {
+                all += text.len();
+            }
+            all
+        });
+        assert_eq!(sender.finish().await.unwrap(), Delivery::Sent);
+        assert!(reading.await.unwrap() >= sent * text.len());
+        drop(rest);
+    });
+}
+
+#[test]
+fn a_token_ends_a_wait() {
+    over_each(|(one, other)| async move {
+        let token = CancelToken::new().unwrap();
+        let one = one.into_blocking().cancelled_by(&token).into_tokio().unwrap();
+        let (mut reader, _writer) = one.split();
+        let waiting = pending(async move { reader.read(&mut [0; 8]).await.unwrap_err().kind() });
+        let waiting = waiting.await;
+        token.cancel();
+        assert_eq!(waiting.await.unwrap(), ErrorKind::Cancelled);
+        drop(other);
+    });
+}
+
+#[test]
+fn a_dropped_future_has_read_and_written_nothing() {
+    over_each(|(mut one, mut other)| async move {
+        let timeout = Duration::from_millis(10);
+        assert!(tokio::time::timeout(timeout, one.reader().read(&mut [0; 8])).await.is_err());
+        let mut written = 0;
+        while let Ok(bytes) = tokio::time::timeout(timeout, other.writer().write(&[7; 1000])).await
+        {
+            written += bytes.unwrap();
+        }
+        let other = other.finish();
+        let mut read = 0;
+        let mut buf = vec![0; 1 << 16];
+        let (_rest, ()) = tokio::join!(other, async {
+            loop {
+                match one.reader().read(&mut buf).await.unwrap() {
+                    0 => break,
+                    bytes => read += bytes,
+                }
+            }
+        });
+        assert_eq!(read, written);
+    });
+}
+
+#[test]
+fn finish_says_as_much_as_the_carrier_knows() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for (taken, want) in [
+                (Some(Ok(true)), Ok(Delivery::Drained)),
+                (Some(Err(io::ErrorKind::BrokenPipe.into())), Err(ErrorKind::Disconnected)),
+                (None, Err(ErrorKind::TimedOut)),
+            ] {
+                let (one, _other) = Memory::pair();
+                let to = Arc::clone(&one.to);
+                let (_, writer) = Connection::over(one).unwrap().into_tokio().unwrap().split();
+                let mut sender = writer.into_sender::<u32>();
+                sender.send(&7).await.unwrap();
+                to.lock().unwrap().taken = taken;
+                let finished = sender.finish_timeout(Duration::from_millis(50)).await;
+                assert_eq!(finished.map_err(|failed| failed.kind()), want);
+            }
+        });
+    });
+}
+
+/// A thread waits for what a runtime on other threads drives.
+#[test]
+fn threads_wait_for_a_stream_of_tokio() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let connect = || {
+            let (one, other) = crate::carriers::tcp();
+            let [one, other] = [one, other].map(|stream| {
+                stream.set_nonblocking(true).unwrap();
+                let _inside = runtime.enter();
+                let (reader, writer) =
+                    tokio::net::TcpStream::from_std(stream).unwrap().into_split();
+                Connection::over(Tokio::carrier(reader, writer)).unwrap()
+            });
+            (one, other)
+        };
+        let (one, other) = connect();
+        let other = std::thread::spawn(move || {
+            let mut other = other.into_typed::<String, String>().unwrap();
+            let text = other.recv().unwrap();
+            other.send(&text).unwrap();
+        });
+        let mut one = one.into_typed::<String, String>().unwrap();
+        let text = "x".repeat(1_000_000);
+        one.send(&text).unwrap();
+        assert_eq!(one.recv().unwrap(), text);
+        other.join().unwrap();
+    });
+}

@@ -1,0 +1,26 @@
+//! After a step comes a protocol.
+use serde::{Deserialize, Serialize};
+use typed_pipe::session::{Dual, Ends, Offers, Receives, Sends, Session};
+use typed_pipe::{Error, choice};
+
+#[derive(Serialize, Deserialize)]
+pub struct Password(String);
+
+#[derive(Serialize, Deserialize)]
+pub struct Token(u64);
+
+type Login = Sends<Password, Offers<Verdict>>;
+
+choice! {
+    pub enum Verdict in verdict {
+        Welcome => Receives<Token, Ends>,
+        Again => Login,
+        Locked => Ends,
+    }
+}
+
+fn server(_: Session<Receives<Token, Token>>) {}
+
+fn main() {
+    let _ = (server, verdict::Again, |_: Session<Login>, _: Session<Dual<Login>>| ());
+}
