@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::adaptive_read::Pace;
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
-use crate::source::{self, ReadTimeout, WriteTimeout};
+use crate::source;
 use crate::state::{Closed, Direction, Mode, Open, Read, Write, complete, complete_by, woken_at};
 use crate::sys::{Raw, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
@@ -211,9 +211,9 @@ impl fmt::Debug for Erased {
     }
 }
 
-/// The owner of an end: a pipe, its path, or another marker.
+/// The owner of an end: a [`Pipe`](crate::Pipe) or a borrow of it, a [`PipePath`], or a marker.
 ///
-/// This trait is sealed.
+/// The markers are [`ConnectionHalf`](crate::ConnectionHalf), [`Unnamed`] and [`Erased`]. This trait is sealed.
 ///
 /// ```
 /// use typed_pipe::state::{Open, Read};
@@ -245,10 +245,14 @@ impl fmt::Debug for Erased {
 /// ```
 pub trait PipeRef: half::PipeRef {}
 
+impl<P: half::PipeRef + ?Sized> PipeRef for P {}
+
 /// The pipe, or its path, of an end that can be opened.
 ///
 /// This trait is sealed, and hidden in the docs.
 pub trait Reopen: PipeRef + half::Reopen {}
+
+impl<P: PipeRef + half::Reopen> Reopen for P {}
 
 impl<D: Direction> End<D, Closed> {
     /// Makes a client's end of the pipe at a path, which another process owns.
@@ -1051,7 +1055,6 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     }
 }
 
-impl<P: PipeRef> ReadTimeout for End<Read, Open, P> {}
 impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
     #[inline]
     fn poll_read_within(
@@ -1064,7 +1067,6 @@ impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open, P> {
     }
 }
 
-impl<P: PipeRef> WriteTimeout for End<Write, Open, P> {}
 impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
     #[inline]
     fn poll_write_within(
@@ -1145,21 +1147,18 @@ impl<D: Direction, M: Mode, P: PipeRef> fmt::Debug for End<D, Open<M>, P> {
     }
 }
 
-impl PipeRef for PipePath {}
 impl half::PipeRef for PipePath {
     fn path(&self) -> Option<&PipePath> {
         Some(self)
     }
 }
 
-impl Reopen for PipePath {}
 impl half::Reopen for PipePath {
     fn open(&mut self, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Raw> {
         Raw::open(self.as_path(), way, any_owner, wait)
     }
 }
 
-impl PipeRef for Unnamed {}
 impl half::PipeRef for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
@@ -1170,7 +1169,6 @@ impl half::PipeRef for Unnamed {
     }
 }
 
-impl PipeRef for Erased {}
 impl half::PipeRef for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()

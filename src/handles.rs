@@ -122,11 +122,20 @@ impl Handles {
     /// - Those of the conversion, for ends and connections: [`NotAPipe`](crate::ErrorKind::NotAPipe),
     ///   [`WrongDirection`](crate::ErrorKind::WrongDirection).
     pub fn take<T: FromHandle>(&mut self, number: u32) -> Result<T, Error> {
+        self.take_by(number, T::from_handle_within)
+    }
+
+    /// Takes a handle that is converted in some way, with the limit of shared memory.
+    pub(crate) fn take_by<T>(
+        &mut self,
+        number: u32,
+        convert: impl FnOnce(Handle, &mut usize) -> Result<T, (Handle, Error)>,
+    ) -> Result<T, Error> {
         let place = usize::try_from(number).ok().and_then(|number| self.handles.get_mut(number));
         let missing = || Error::new(Operation::TakeHandle, Obstacle::NoHandle(number));
         let place = place.ok_or_else(missing)?;
         let handle = place.take().ok_or_else(missing)?;
-        T::from_handle_within(handle, &mut self.shared).map_err(|(handle, error)| {
+        convert(handle, &mut self.shared).map_err(|(handle, error)| {
             *place = Some(handle);
             error
         })
@@ -221,8 +230,8 @@ pub(crate) const SHARED_LIMIT: usize = 1 << 30;
 
 /// A type that a received handle can be taken as.
 ///
-/// It is implemented for the plain handle of the system, for files, for the ends of pipes and for connections,
-/// and on Unix for the sockets of the standard library. A handle of another kind is refused.
+/// These are the plain handle of the system, files, [`SealedBytes`](crate::SealedBytes), the ends of pipes
+/// ([`Unnamed`](crate::Unnamed)), connections, and on Unix the sockets of the standard library. A handle of another kind is refused. This trait is sealed.
 ///
 /// ```
 /// use std::fs::File;
@@ -240,41 +249,44 @@ pub(crate) const SHARED_LIMIT: usize = 1 << 30;
 /// assert_eq!(files.len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait FromHandle: Sized {
-    /// Converts the handle, or gives it back.
-    ///
-    /// ```
-    /// use std::fs::File;
-    /// use typed_pipe::{Connection, ErrorKind, FromHandle};
-    ///
-    /// let file = tempfile::tempfile()?;
-    /// let (handle, error) = Connection::from_handle(file.into()).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotAPipe);
-    /// let file = File::from_handle(handle).map_err(|(_, error)| error)?;
-    /// # drop(file);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The handle is of another type.
-    fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)>;
+#[diagnostic::on_unimplemented(
+    message = "no received handle can be taken as `{Self}`",
+    note = "take it as the plain handle of the system, and convert that"
+)]
+pub trait FromHandle: half::FromHandle {}
 
-    /// As `from_handle`, of what has no more shared memory than the limit, which is lowered by that.
-    #[doc(hidden)]
-    fn from_handle_within(handle: Handle, _limit: &mut usize) -> Result<Self, (Handle, Error)> {
-        Self::from_handle(handle)
+#[diagnostic::do_not_recommend]
+impl<T: half::FromHandle> FromHandle for T {}
+
+/// The private half of the trait.
+pub(crate) mod half {
+    use crate::error::Error;
+    use crate::sys::Handle;
+
+    pub trait FromHandle: Sized {
+        /// Converts the handle, or gives it back if it is of another type.
+        fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)>;
+
+        /// As `from_handle`, of what has no more shared memory than the limit, which is lowered by that.
+        fn from_handle_within(handle: Handle, _limit: &mut usize) -> Result<Self, (Handle, Error)> {
+            Self::from_handle(handle)
+        }
+
+        /// Why it cannot be [carried](super::Handles::carry) to another process.
+        fn stays(&self) -> Option<&'static str> {
+            None
+        }
     }
 }
 
-impl FromHandle for Handle {
+impl half::FromHandle for Handle {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         Ok(handle)
     }
 }
 
 /// A file or a device.
-impl FromHandle for File {
+impl half::FromHandle for File {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         match sys::ensure_file(&handle) {
             Ok(()) => Ok(handle.into()),

@@ -111,6 +111,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adaptive_read;
+mod carried;
 mod channel;
 mod connection;
 mod end;
@@ -147,6 +148,9 @@ pub mod wire;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
+pub use carried::Carried;
+#[doc(hidden)] // The docs of `Carried` list what implements them.
+pub use carried::{Carry, Claim};
 pub use channel::{
     Anything, Delivery, Described, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver,
     TypedSender, WireOf, WithHandles, same_encoding,
@@ -157,25 +161,21 @@ pub use channel::{Inbound, Outbound, Telling};
 #[doc(hidden)] // The docs of `Connection::over` list what implements it.
 pub use connection::Transport;
 pub use connection::{
-    Clients, ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf,
-    WriteHalf,
+    ConnectOptions, Connection, ConnectionHalf, Listener, ListenerOptions, ReadHalf, WriteHalf,
 };
 #[doc(hidden)] // Generic code may name what it opens; the docs of `End` need no word of it.
 pub use end::Reopen;
 pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
-pub use oneshot::{
-    receive, receive_checked, receive_checked_timeout, receive_timeout, send, send_checked,
-    send_checked_timeout, send_timeout,
-};
+pub use oneshot::{receive, receive_timeout, send, send_timeout};
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "shared-memory")]
 pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
 pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
-pub use source::{ByteSink, ByteSource, ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
+pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
 pub use wait::CancelToken;

@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::end::{End, Unnamed};
 use crate::error::{Error, Operation, TransitionError};
-use crate::handles::FromHandle;
+use crate::handles::half::FromHandle;
 use crate::state::{Direction, Open};
 use crate::sys::{Handle, Raw};
 
@@ -105,15 +105,28 @@ impl TryFrom<Handle> for Connection {
     }
 }
 
+const HOLDS_BYTES: &str = "it holds bytes that it has read ahead";
+
 impl<D: Direction> FromHandle for End<D, Open, Unnamed> {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         Self::try_from(handle).map_err(TransitionError::into_parts)
+    }
+
+    fn stays(&self) -> Option<&'static str> {
+        self.raw().holds_bytes().then_some(HOLDS_BYTES)
     }
 }
 
 impl FromHandle for Connection {
     fn from_handle(handle: Handle) -> Result<Self, (Handle, Error)> {
         Self::try_from(handle).map_err(TransitionError::into_parts)
+    }
+
+    fn stays(&self) -> Option<&'static str> {
+        if !self.raw().carries_handles() {
+            return Some("only this process has what carries it");
+        }
+        self.raw().holds_bytes().then_some(HOLDS_BYTES)
     }
 }
 
@@ -124,7 +137,7 @@ fn whole(io: Raw) -> Handle {
 
 /// The handle of both halves.
 fn both(connection: Connection) -> Handle {
-    let (reader, writer) = connection.split();
+    let (reader, writer) = connection.into_halves();
     let handle = reader.into_io().into_both(writer.into_io());
     handle.unwrap_or_else(|| unreachable!("the halves of a connection belong together"))
 }
@@ -140,7 +153,7 @@ mod unix {
     use crate::connection::Connection;
     use crate::end::{End, PipeRef, Reopen, Unnamed};
     use crate::error::{Error, Operation};
-    use crate::handles::FromHandle;
+    use crate::handles::half::FromHandle;
     use crate::state::{Direction, Mode, Open};
     use crate::sys::{Socket, ensure_socket_of};
 

@@ -191,14 +191,6 @@ impl FromStr for PipePath {
 }
 
 /// Checks the name, as [`PipePath::new`].
-impl TryFrom<PathBuf> for PipePath {
-    type Error = Error;
-
-    fn try_from(name: PathBuf) -> Result<Self, Error> {
-        Self::new(name)
-    }
-}
-
 impl From<PipePath> for PathBuf {
     fn from(path: PipePath) -> Self {
         path.0.to_path_buf()

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, const_assert};
 
-use crate::end::{self, End, PipeRef, Reopen};
+use crate::end::{self, End};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
@@ -259,7 +259,8 @@ impl Pipe<Allocated> {
     /// ## Unix
     ///
     /// The pipe lies in a folder of its own, with mode 0700, in the one for temporary files. The folder
-    /// goes with the pipe: after [`unlink`](Pipe::unlink) it cannot be made again.
+    /// goes with the pipe: after [`unlink`](Pipe::unlink) it cannot be made again. A process that is killed leaves it;
+    /// the next temporary pipe or listener of the same user removes it, unless a process still holds the lock inside.
     #[doc(alias("tempfile"))]
     pub fn temporary() -> Result<Self, Error> {
         PipeOptions::new().temporary()
@@ -570,28 +571,24 @@ impl<D: Direction, S> End<D, S, &mut Pipe<Allocated>> {
     }
 }
 
-impl PipeRef for Pipe<Allocated> {}
 impl end::half::PipeRef for Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }
 }
 
-impl Reopen for Pipe<Allocated> {}
 impl end::half::Reopen for Pipe<Allocated> {
     fn open(&mut self, way: Way, _: bool, wait: Wait<'_>) -> io::Result<Raw> {
         self.state.node.open(way, wait)
     }
 }
 
-impl PipeRef for &mut Pipe<Allocated> {}
 impl end::half::PipeRef for &mut Pipe<Allocated> {
     fn path(&self) -> Option<&PipePath> {
         Some(&self.path)
     }
 }
 
-impl Reopen for &mut Pipe<Allocated> {}
 impl end::half::Reopen for &mut Pipe<Allocated> {
     fn open(&mut self, way: Way, _: bool, wait: Wait<'_>) -> io::Result<Raw> {
         self.state.node.open(way, wait)

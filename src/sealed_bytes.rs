@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::error::{Error, Operation};
-use crate::handles::{FromHandle, SHARED_LIMIT};
+use crate::handles::{SHARED_LIMIT, half::FromHandle};
 use crate::sys::{Handle, Sealed};
 
 /// Bytes in memory that no process can change any more, passed to another process without a copy.

@@ -82,59 +82,6 @@ pub trait Sink: half::Sink {
     type Mode: Mode;
 }
 
-/// A blocking source of bytes for a [`TypedReceiver`](crate::TypedReceiver): any [`io::Read`].
-///
-/// An open reading end of a pipe is one.
-///
-/// ```
-/// use typed_pipe::{ByteSource, Connection, Error, TypedReceiver, TypedSender};
-///
-/// fn first(source: impl ByteSource) -> Result<String, Error> {
-///     TypedReceiver::new(source).recv()
-/// }
-///
-/// let mut bytes = Vec::new();
-/// TypedSender::<str, _>::new(&mut bytes).send("hello")?;
-/// assert_eq!(first(bytes.as_slice())?, "hello");
-///
-/// let (one, mut other) = Connection::pair()?;
-/// other.writer().write(&bytes)?;
-/// assert_eq!(first(one)?, "hello");
-/// # Ok::<(), Error>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be read from",
-    label = "not open for reading",
-    note = "the end of a pipe is read from after `open()`, and if it is a `ReadEnd`"
-)]
-pub trait ByteSource: io::Read + Source<Mode = Blocking> {}
-
-/// A blocking sink of bytes for a [`TypedSender`](crate::TypedSender): any [`io::Write`].
-///
-/// An open writing end of a pipe is one.
-///
-/// ```
-/// use typed_pipe::{ByteSink, Error, Pipe, TypedSender, WriteEnd};
-///
-/// fn greet(sink: impl ByteSink) -> Result<(), Error> {
-///     TypedSender::<str, _>::new(sink).send("hello")
-/// }
-///
-/// let pipe = Pipe::temporary()?;
-/// let path = pipe.path().clone();
-/// let reader = pipe.into_reader().open()?;
-/// greet(WriteEnd::at(path)?.open()?)?;
-/// greet(std::io::sink())?; // or any other writer
-/// assert_eq!(reader.into_receiver::<String>().recv()?, "hello");
-/// # Ok::<(), Error>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be written to",
-    label = "not open for writing",
-    note = "the end of a pipe is written to after `open()`, and if it is a `WriteEnd`"
-)]
-pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
-
 /// A source that can read until a deadline, or without waiting.
 ///
 /// The reading ends of pipes are such sources. This trait is sealed.
@@ -166,6 +113,9 @@ pub trait ByteSink: io::Write + Sink<Mode = Blocking> {}
     note = "use the operation without a deadline, or the end of a pipe"
 )]
 pub trait ReadTimeout: Source + half::ReadTimeout {}
+
+#[diagnostic::do_not_recommend]
+impl<R: Source + half::ReadTimeout> ReadTimeout for R {}
 
 /// A sink that can write until a deadline, or without waiting.
 ///
@@ -201,12 +151,12 @@ pub trait ReadTimeout: Source + half::ReadTimeout {}
 pub trait WriteTimeout: Sink + half::WriteTimeout {}
 
 #[diagnostic::do_not_recommend]
+impl<W: Sink + half::WriteTimeout> WriteTimeout for W {}
+
+#[diagnostic::do_not_recommend]
 impl<R: io::Read + ?Sized> Source for R {
     type Mode = Blocking;
 }
-
-#[diagnostic::do_not_recommend]
-impl<R: io::Read + ?Sized> ByteSource for R {}
 
 #[diagnostic::do_not_recommend]
 impl<R: io::Read + ?Sized> half::Source for R {
@@ -220,9 +170,6 @@ impl<R: io::Read + ?Sized> half::Source for R {
 impl<W: io::Write + ?Sized> Sink for W {
     type Mode = Blocking;
 }
-
-#[diagnostic::do_not_recommend]
-impl<W: io::Write + ?Sized> ByteSink for W {}
 
 #[diagnostic::do_not_recommend]
 impl<W: io::Write + ?Sized> half::Sink for W {

@@ -65,7 +65,7 @@ fn count(mut round: impl FnMut()) -> u64 {
 }
 
 /// Both ends of a pipe, in this thread.
-fn both() -> (TypedSender<Quote>, TypedReceiver<Quote, impl typed_pipe::ByteSource>) {
+fn both() -> (TypedSender<Quote>, TypedReceiver<Quote, impl std::io::Read>) {
     let pipe = Pipe::temporary().unwrap();
     let path = pipe.path().clone();
     let receiver = pipe.into_reader().open().unwrap().into_receiver();

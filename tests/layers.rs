@@ -45,6 +45,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("session", &["typed_connection", "connection", "state", "wire", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
+    (
+        "carried",
+        &["channel", "connection", "handles", "end", "path", "state", "wire", "sys", "error"],
+    ),
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("owner_channels", &["channel", "pipe", "end", "state", "error"]),
     ("text", &["channel", "end", "state", "wire"]),

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::process::Child;
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
@@ -29,9 +30,20 @@ fn ends<M: Mode>() {
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::write(end, &[]));
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::try_write(end, &[]));
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::write_timeout(end, &[], SOON));
+    let _ = |end: &mut ReadEnd<Open<M>>, to: &mut WriteEnd<Open<M>>| drop(End::forward(end, to));
+    let _ = |end: &mut WriteEnd<Open<M>>| drop(End::send_bytes(end, &[]));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::try_finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));
+}
+
+fn ends_beside_a_child<M: Mode>(child: &Child) {
+    let _ = |end: &mut ReadEnd<Open<M>>| drop(End::wait_for_peer(end, child));
+    let _ = |end: &mut ReadEnd<Open<M>>| drop(End::wait_for_peer_timeout(end, child, SOON));
+    let _ = |end: WriteEnd<Closed<M>>| drop(End::open_with(end, child));
+    let _ = |end: WriteEnd<Closed<M>>| drop(End::open_with_timeout(end, child, SOON));
+    let _ = |listener: &Listener<M>| drop(Listener::accept_with(listener, child));
+    let _ = |listener: &Listener<M>| drop(Listener::accept_with_timeout(listener, child, SOON));
 }
 
 fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
@@ -40,11 +52,7 @@ fn receivers<R: Source + ReadTimeout, F: Framing, C: BorrowingCodec>() {
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv(r));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_timeout(r, SOON));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_ref(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_ref(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_ref_timeout(r, SOON));
     let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::try_recv_bytes(r));
-    let _ = |r: &mut Texts<R, F, C>| drop(TypedReceiver::recv_bytes_timeout(r, SOON));
     let _ = |r: &mut Texts<R, MultiWriter, C>| drop(TypedReceiver::recv_from(r));
 }
 
@@ -55,23 +63,15 @@ fn senders<E: Sink + WriteTimeout, F: Framing, C: Codec>() {
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send(s, &text()));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_timeout(s, &text(), SOON));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_ref(s, &""));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_ref(s, &""));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_ref_timeout(s, &"", SOON));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_all(s, [text()]));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::feed(s, &text()));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::flush(s));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_flush(s));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::flush_timeout(s, SOON));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::try_finish(s));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_timeout(s, SOON));
     let _ = |s: Texts<E, F, C>| drop(TypedSender::finish_into_inner(s));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes(s, &[]));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send_bytes(s, &[]));
-    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_bytes_timeout(s, &[], SOON));
     let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::send(loan));
-    let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::try_send(loan));
-    let _ = |loan: Loan<'_, str, E, F, C>| drop(Loan::send_timeout(loan, SOON));
 }
 
 fn connections<M: Mode>() {
@@ -107,16 +107,8 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     type Giver<F, C, M> = SendingHalf<WithHandles<u8>, F, C, M>;
     let _ =
         |s: &mut Giver<F, C, M>, h: &mut Handles| drop(TypedSender::send_with_handles(s, &7, h));
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
-        drop(TypedSender::try_send_with_handles(s, &7, h))
-    };
-    let _ = |s: &mut Giver<F, C, M>, h: &mut Handles| {
-        drop(TypedSender::send_with_handles_timeout(s, &7, h, SOON));
-    };
     type Taker<F, C, M> = ReceivingHalf<WithHandles<u8>, F, C, M>;
     let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::try_recv_with_handles(r));
-    let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles_timeout(r, SOON));
 }
 
 /// What people write most, as arguments of iterators.
@@ -223,6 +215,7 @@ fn in_tasks() {
 #[test]
 fn every_path_names_one_thing() {
     let _ = (ends::<Blocking>, ends::<Tokio>);
+    let _ = (ends_beside_a_child::<Blocking>, ends_beside_a_child::<Tokio>);
     let _ = (connections::<Blocking>, connections::<Tokio>);
     let _ = (sessions::<Blocking>, sessions::<Tokio>);
     let _ = (

@@ -1,15 +1,29 @@
-//! What is public: how much, and that it is the same for all modes. `.ci/public-api.txt` lists it.
+//! What is public: how much, and that it is the same for all modes. `.ci/public-api.txt` lists it, and
+//! `.ci/public-api-default.txt` what is without features.
+
+use std::collections::BTreeSet;
 
 const PUBLIC: &str = include_str!("../.ci/public-api.txt");
+const DEFAULT: &str = include_str!("../.ci/public-api-default.txt");
 const PATHS: &str = include_str!("paths.rs");
 
-/// So many lines the list may have, with all features.
-const BUDGET: usize = 1800;
+/// So many items there may be with all features, and without any. The lists have what a trait of this crate gives to a
+/// type twice, at both.
+const BUDGETS: [(&str, usize); 2] = [(PUBLIC, 1800), (DEFAULT, 800)];
 
 #[test]
 fn it_is_no_more_than_a_reader_can_know() {
-    let lines = PUBLIC.lines().count();
-    assert!(lines <= BUDGET, "{lines} public items");
+    for (list, budget) in BUDGETS {
+        let items = list.lines().collect::<BTreeSet<_>>().len();
+        assert!(items <= budget, "{items} public items of {budget}");
+    }
+}
+
+#[test]
+fn features_only_add() {
+    let all: BTreeSet<_> = PUBLIC.lines().collect();
+    let missing: Vec<_> = DEFAULT.lines().filter(|item| !all.contains(item)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 /// What may wait is no `async fn` beside a function that blocks, but one for all modes. Calls are not there yet.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
 use super::sender::TypedSender;
 use crate::error::{Error, Operation};
@@ -60,65 +59,9 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         &'a mut self,
         bytes: &[u8],
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
-        self.send_bytes_until(bytes, WaitLimit::Done)
-    }
-
-    /// Sends a message of bytes if there is room for all of it.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?; // which does not read
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// sender.try_send_bytes(b"a thumbnail")?; // there is room
-    /// let error = sender.try_send_bytes(&vec![7; 1 << 20]).unwrap_err(); // does not fit
-    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    /// if !error.is_half_sent() {
-    ///     println!("it may be sent again");
-    /// }
-    /// # drop(reader);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_bytes`](Self::send_bytes), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room,
-    /// or only for a part of it ([`is_half_sent`](Error::is_half_sent)).
-    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.stage_or_give(bytes, WaitLimit::Now)?;
-        self.write_here(WaitLimit::Now)
-    }
-
-    /// Sends a message of bytes, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?; // which does not read
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// let picture = vec![7; 1 << 20]; // more than the pipe holds
-    /// let error = sender.send_bytes_timeout(&picture, Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// assert!(error.is_half_sent()); // the next send or flush goes on with it
-    /// # drop(reader);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_bytes`](Self::send_bytes), and [`TimedOut`](crate::ErrorKind::TimedOut). The rest of a half-sent
-    /// message stays in the sender, as with [`send_timeout`](Self::send_timeout).
-    pub fn send_bytes_timeout<'a>(
-        &'a mut self,
-        bytes: &[u8],
-        timeout: Duration,
-    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
-        self.send_bytes_until(bytes, E::Mode::within(timeout))
+        let until = self.limit::<E::Mode>();
+        let staged = self.stage_or_give(bytes, until);
+        self.sending_until(staged, until)
     }
 
     /// Lends room for a message of `len` bytes, to be filled in place and then [sent](Loan::send).
@@ -164,15 +107,6 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
             self.outgoing.lend(len)?;
         }
         Ok(Loan { sender: self, len, pages })
-    }
-
-    fn send_bytes_until<'a>(
-        &'a mut self,
-        bytes: &[u8],
-        until: WaitLimit,
-    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
-        let staged = self.stage_or_give(bytes, until);
-        self.sending_until(staged, until)
     }
 
     /// Stages the bytes, unless it can move them into the pipe at once, without a copy.
@@ -300,7 +234,7 @@ pub struct Loan<'a, T: ?Sized, E, F = LengthPrefixed, C = Postcard> {
     pages: Option<Header>,
 }
 
-impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E, F, C> {
+impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'_, T, E, F, C> {
     /// Sends the bytes as a message, and everything fed before.
     ///
     /// ```
@@ -323,76 +257,10 @@ impl<'a, T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'a, T, E,
     /// Those of [`send_bytes`](TypedSender::send_bytes). Unless the message is [half sent](Error::is_half_sent), the
     /// bytes are gone with the loan.
     pub fn send(self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
-        self.send_until(WaitLimit::Done)
-    }
-
-    /// Sends the bytes if there is room for all of them.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?; // which does not read
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// let error = loop {
-    ///     let mut loan = sender.loan(1000)?;
-    ///     loan.fill(7);
-    ///     if let Err(error) = loan.try_send() {
-    ///         break error; // unless it is half sent, the bytes are gone
-    ///     }
-    /// };
-    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    /// # drop(reader);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`try_send_bytes`](TypedSender::try_send_bytes), as in [`send`](Self::send).
-    pub fn try_send(self) -> Result<(), Error> {
-        self.stage_or_give(WaitLimit::Now)?.write_here(WaitLimit::Now)
-    }
-
-    /// Sends the bytes, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?; // which does not read
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// let mut loan = sender.loan(1 << 20)?; // more than the pipe holds
-    /// loan.fill(7);
-    /// let error = loan.send_timeout(Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// assert!(error.is_half_sent() && sender.pending() > 0); // the rest is in the sender
-    /// # drop(reader);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_bytes_timeout`](TypedSender::send_bytes_timeout), as in [`send`](Self::send).
-    pub fn send_timeout(
-        self,
-        timeout: Duration,
-    ) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
-        self.send_until(E::Mode::within(timeout))
-    }
-
-    fn send_until(self, until: WaitLimit) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
+        let until = self.sender.limit::<E::Mode>();
         let Self { sender, pages, .. } = self;
         let staged = Self::stage(sender, pages, until);
         sender.sending_until(staged, until)
-    }
-
-    fn stage_or_give(self, until: WaitLimit) -> Result<&'a mut TypedSender<T, E, F, C>, Error> {
-        let Self { sender, pages, .. } = self;
-        Self::stage(sender, pages, until)?;
-        Ok(sender)
     }
 
     fn stage(

@@ -219,6 +219,11 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         self.decoder.buffered().len()
     }
 
+    /// Whether something has arrived that was not given out.
+    pub(super) fn has_begun(&self) -> bool {
+        self.decoder.has_begun()
+    }
+
     /// Whether the iterator or stream has ended.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed

@@ -72,8 +72,12 @@ use crate::wire::{
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
     incoming: Incoming<F, C>,
+    /// The timeout of an operation without one of its own, and the read that keeps to it.
+    timeout: Option<(Duration, ReadWithin<R>)>,
     message: PhantomData<fn() -> T>,
 }
+
+type ReadWithin<R> = fn(&mut R, &mut Context<'_>, &mut [u8], WaitLimit) -> Poll<io::Result<usize>>;
 
 impl<T: Inbound> TypedReceiver<T> {
     /// Opens the reading end of the pipe at a path, as a client; waits until the pipe exists.
@@ -95,49 +99,6 @@ impl<T: Inbound> TypedReceiver<T> {
     /// Those of [`ReadEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(ReadEnd::at(path)?.open()?.into_receiver())
-    }
-
-    /// Opens the reading end of the pipe at a path, as a client, if the pipe exists.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedReceiver};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("news");
-    /// let error = TypedReceiver::<String>::try_connect(&name).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotFound);
-    ///
-    /// let pipe = Pipe::new(&name)?.mkfifo()?; // its owner, in another process
-    /// let receiver = TypedReceiver::<String>::try_connect(&name)?;
-    /// # drop((pipe, receiver));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ReadEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
-    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(ReadEnd::at(path)?.try_open()?.into_receiver())
-    }
-
-    /// Opens the reading end of the pipe at a path, as a client, and waits for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, TypedReceiver};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("news");
-    /// let connected = TypedReceiver::<String>::connect_timeout(name, Duration::from_millis(10));
-    /// assert_eq!(connected.unwrap_err().kind(), ErrorKind::TimedOut); // there is no such pipe yet
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ReadEnd::at`](crate::End::at) and [`End::open_timeout`](crate::End::open_timeout).
-    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
-        Ok(ReadEnd::at(path)?.open_timeout(timeout)?.into_receiver())
     }
 }
 
@@ -318,6 +279,21 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         self
     }
 
+    /// The deadline of an operation that begins now and has none of its own.
+    #[inline]
+    pub(crate) fn limit<M: Mode>(&self) -> WaitLimit {
+        self.timeout.map_or(WaitLimit::Done, |(timeout, _)| M::limit(timeout))
+    }
+
+    /// Whether something has arrived that was not given out.
+    pub(crate) fn has_begun(&self) -> bool
+    where
+        F: Framing,
+        C: Codec,
+    {
+        self.incoming.has_begun()
+    }
+
     /// The source, and the state of its decoding, for a driver.
     pub(crate) fn parts(&mut self) -> (&mut R, &mut Incoming<F, C>) {
         (&mut self.io, &mut self.incoming)
@@ -326,7 +302,7 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
 
 impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub(crate) fn over(io: R, wire: Wire<F, C>) -> Self {
-        Self { io, incoming: Incoming::new(wire), message: PhantomData }
+        Self { io, incoming: Incoming::new(wire), timeout: None, message: PhantomData }
     }
 
     /// Compares what a writer tells of its messages with what they look like here.
@@ -505,6 +481,40 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.receive_until(until, Self::found)
     }
 
+    /// Sets the timeout of every receive that has none of its own: of [`recv`](Self::recv),
+    /// [`recv_ref`](Self::recv_ref), [`recv_bytes`](Self::recv_bytes), [`recv_from`](Self::recv_from),
+    /// [`recv_with_handles`](Self::recv_with_handles), and of the iterator.
+    ///
+    /// With a timeout of zero they do not wait, and fail with [`WouldBlock`](crate::ErrorKind::WouldBlock); with
+    /// another one, with [`TimedOut`](crate::ErrorKind::TimedOut). Nothing is lost then: the next receive goes on. `None`,
+    /// as at first, waits as long as it takes. A `Stream` has no timeout.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
+    /// let error = receiver.set_timeout(Duration::from_millis(10)).recv_ref().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// let error = receiver.set_timeout(Duration::ZERO).recv_bytes().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    ///
+    /// TypedSender::<str>::connect(path)?.send("hello")?;
+    /// assert_eq!(receiver.set_timeout(None).recv_ref()?, "hello");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("set_read_timeout", "set_nonblocking", "SO_RCVTIMEO", "deadline"))]
+    pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> &mut Self
+    where
+        R: ReadTimeout,
+    {
+        let read: ReadWithin<R> = R::poll_read_within;
+        self.timeout = timeout.into().map(|timeout| (timeout, read));
+        self
+    }
+
     /// Receives the next value in its borrowed form, straight from the buffer.
     ///
     /// ```
@@ -543,75 +553,6 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.receive(Self::found)
     }
 
-    /// Receives the next value in its borrowed form, without waiting.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
-    /// TypedSender::<str>::connect(path)?.send_all(["one", "two"])?;
-    ///
-    /// let mut letters = 0;
-    /// loop {
-    ///     match receiver.try_recv_ref() {
-    ///         Ok(word) => letters += word.len(), // counted without a copy
-    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => {} // time for something else
-    ///         Err(error) if error.is_end() => break,
-    ///         Err(error) => return Err(error),
-    ///     }
-    /// }
-    /// assert_eq!(letters, 6);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`try_recv`](Self::try_recv).
-    pub fn try_recv_ref(&mut self) -> Result<T::Ref<'_>, Error>
-    where
-        T: Message,
-        C: BorrowingCodec,
-        R: ReadTimeout,
-    {
-        self.fill_now()?;
-        self.incoming.message()
-    }
-
-    /// Receives the next value in its borrowed form, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe, WriteEnd};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<String>();
-    /// let mut writer = WriteEnd::at(path)?.open()?;
-    /// writer.write(b"\0\0\0\x03\x02h")?; // a header that announces three bytes, and two of them
-    /// let error = receiver.recv_ref_timeout(Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// writer.write(b"i")?;
-    /// assert_eq!(receiver.recv_ref_timeout(Duration::from_secs(10))?, "hi"); // the first part was kept
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`recv_timeout`](Self::recv_timeout).
-    pub fn recv_ref_timeout(
-        &mut self,
-        timeout: Duration,
-    ) -> Ret<R, impl Future<Output = Result<T::Ref<'_>, Error>>>
-    where
-        T: Message,
-        C: BorrowingCodec,
-        R: ReadTimeout,
-    {
-        self.receive_until(R::Mode::within(timeout), Self::found)
-    }
-
     /// Receives the next message as raw bytes, straight from the buffer.
     ///
     /// It is the counterpart of [`send_bytes`](crate::TypedSender::send_bytes) and [`loan`](crate::TypedSender::loan).
@@ -638,71 +579,20 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         self.receive(|this| this.incoming.bytes())
     }
 
-    /// Receives the next message as bytes, without waiting.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// sender.send_bytes(b"a picture")?;
-    /// assert_eq!(receiver.try_recv_bytes()?, b"a picture");
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`try_recv`](Self::try_recv) except `Decode`.
-    pub fn try_recv_bytes(&mut self) -> Result<&[u8], Error>
-    where
-        R: ReadTimeout,
-    {
-        self.fill_now()?;
-        self.incoming.bytes()
-    }
-
-    /// Receives the next message as bytes, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// let error = receiver.recv_bytes_timeout(Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // the writer is connected, and silent
-    /// sender.send_bytes(b"a picture")?;
-    /// assert_eq!(receiver.recv_bytes_timeout(Duration::from_secs(10))?, b"a picture");
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`recv_timeout`](Self::recv_timeout) except `Decode`.
-    pub fn recv_bytes_timeout(
-        &mut self,
-        timeout: Duration,
-    ) -> Ret<R, impl Future<Output = Result<&[u8], Error>>>
-    where
-        R: ReadTimeout,
-    {
-        self.receive_until(R::Mode::within(timeout), |this| this.incoming.bytes())
-    }
-
     #[inline(always)]
     fn receive<'a, V>(
         &'a mut self,
         take: impl FnOnce(&'a mut Self) -> Result<V, Error>,
     ) -> Ret<R, impl Future<Output = Result<V, Error>>> {
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
-            this.poll_fill_by(cx, R::poll_read)
+        let until = self.limit::<R::Mode>();
+        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            let limited = this.timeout.map(|(_, read)| read);
+            this.poll_fill_by(cx, |io, cx, buf| match limited {
+                None => io.poll_read(cx, buf),
+                Some(read) => read(io, cx, buf, until),
+            })
         };
-        R::Mode::wait(Ok(()), WaitLimit::Done, self, fill, take)
+        R::Mode::wait(Ok(()), until, self, fill, take)
     }
 
     #[inline]

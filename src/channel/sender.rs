@@ -18,7 +18,7 @@ use super::outgoing::{Delivery, Outgoing};
 use crate::end::WriteEnd;
 use crate::error::{Error, Operation, TransitionError};
 use crate::source::{Sink, SinkRet, WriteTimeout};
-use crate::state::{Runtime as _, complete, complete_by, woken_at};
+use crate::state::{Mode, Runtime as _, complete, complete_by, woken_at};
 use crate::sys::WaitLimit;
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -52,8 +52,12 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard> {
     pub(super) io: E,
     pub(super) outgoing: Outgoing<F, C>,
+    /// The timeout of an operation without one of its own, and the write that keeps to it.
+    timeout: Option<(Duration, WriteWithin<E>)>,
     message: PhantomData<fn(&T)>,
 }
+
+type WriteWithin<E> = fn(&mut E, &mut Context<'_>, &[u8], WaitLimit) -> Poll<io::Result<usize>>;
 
 impl<T: Described + ?Sized> TypedSender<T> {
     /// Opens the writing end of the pipe at a path, as a client; waits until a process reads from it.
@@ -74,51 +78,6 @@ impl<T: Described + ?Sized> TypedSender<T> {
     /// Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(WriteEnd::at(path)?.open()?.into_sender())
-    }
-
-    /// Opens the writing end of the pipe at a path, as a client, if a process reads from it.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("log");
-    /// let error = TypedSender::<str>::try_connect(&name).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::NotFound);
-    ///
-    /// let reader = Pipe::new(&name)?.mkfifo()?.into_reader().open()?; // another process
-    /// TypedSender::<str>::try_connect(&name)?.send("started")?;
-    /// # drop(reader);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`WriteEnd::at`](crate::End::at) and [`End::try_open`](crate::End::try_open).
-    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(WriteEnd::at(path)?.try_open()?.into_sender())
-    }
-
-    /// Opens the writing end of the pipe at a path, as a client, and waits for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, TypedSender};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let name = folder.path().join("log");
-    /// match TypedSender::<str>::connect_timeout(name, Duration::from_millis(10)) {
-    ///     Ok(mut log) => log.send("started")?,
-    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut), // no logger: go on without
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`WriteEnd::at`](crate::End::at) and [`End::open_timeout`](crate::End::open_timeout).
-    pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
-        Ok(WriteEnd::at(path)?.open_timeout(timeout)?.into_sender())
     }
 }
 
@@ -214,6 +173,12 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
     }
 
     /// The sink of bytes, and the state of its encoding, for a driver.
+    /// The deadline of an operation that begins now and has none of its own.
+    #[inline]
+    pub(crate) fn limit<M: Mode>(&self) -> WaitLimit {
+        self.timeout.map_or(WaitLimit::Done, |(timeout, _)| M::limit(timeout))
+    }
+
     pub(crate) fn parts(&mut self) -> (&mut E, &mut Outgoing<F, C>) {
         (&mut self.io, &mut self.outgoing)
     }
@@ -221,7 +186,7 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
 
 impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     pub(super) fn over(io: E, wire: Wire<F, C>) -> Self {
-        Self { io, outgoing: Outgoing::new(wire), message: PhantomData }
+        Self { io, outgoing: Outgoing::new(wire), timeout: None, message: PhantomData }
     }
 
     /// Says before the first message what the messages look like.
@@ -407,6 +372,42 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.sending_until(staged, until)
     }
 
+    /// Sets the timeout of every operation that has none of its own: of [`send`](Self::send),
+    /// [`send_ref`](Self::send_ref), [`send_bytes`](Self::send_bytes), [`send_all`](Self::send_all),
+    /// [`send_with_handles`](Self::send_with_handles), [`feed`](Self::feed), [`flush`](Self::flush),
+    /// [`finish`](Self::finish), and of a [`Loan`](crate::Loan).
+    ///
+    /// With a timeout of zero they do not wait, and fail with [`WouldBlock`](crate::ErrorKind::WouldBlock); with
+    /// another one, with [`TimedOut`](crate::ErrorKind::TimedOut). What was begun is kept, as by
+    /// [`send_timeout`](Self::send_timeout). `None`, as at first, waits as long as it takes. A `Sink` of tasks has no
+    /// timeout.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let reader = pipe.into_reader().open()?; // which does not read
+    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
+    /// let error = sender.set_timeout(Duration::from_millis(10)).send_bytes(&[7; 1 << 20]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(error.is_half_sent());
+    /// let error = sender.set_timeout(Duration::ZERO).flush().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    /// # drop(reader);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("set_write_timeout", "set_nonblocking", "SO_SNDTIMEO", "deadline"))]
+    pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> &mut Self
+    where
+        E: WriteTimeout,
+    {
+        let write: WriteWithin<E> = E::poll_write_within;
+        self.timeout = timeout.into().map(|timeout| (timeout, write));
+        self
+    }
+
     /// Sends a value in its borrowed form.
     ///
     /// ```
@@ -433,74 +434,6 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     {
         let staged = self.outgoing.stage(value);
         self.sending(staged)
-    }
-
-    /// Sends a value in its borrowed form if there is room for all of it.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?; // which does not read
-    /// let mut sender = TypedSender::<String>::connect(path)?;
-    /// let line = "no `String` is made of this, however often it is tried";
-    /// let error = loop {
-    ///     if let Err(error) = sender.try_send_ref(&line) {
-    ///         break error;
-    ///     }
-    /// };
-    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    /// # drop(reader);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`try_send`](Self::try_send).
-    pub fn try_send_ref<'a>(&mut self, value: &T::Ref<'a>) -> Result<(), Error>
-    where
-        T: Message,
-        T::Ref<'a>: Serialize,
-        E: WriteTimeout,
-    {
-        self.outgoing.stage(value)?;
-        self.write_here(WaitLimit::Now)
-    }
-
-    /// Sends a value in its borrowed form, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?; // which does not read
-    /// let mut sender = TypedSender::<String>::connect(path)?;
-    /// sender.send_ref_timeout(&"there is room", Duration::from_millis(10))?;
-    /// let long = "there is none ".repeat(100_000);
-    /// let error = sender.send_ref_timeout(&long.as_str(), Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # drop(reader);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_timeout`](Self::send_timeout).
-    pub fn send_ref_timeout<'a, 'b>(
-        &'a mut self,
-        value: &T::Ref<'b>,
-        timeout: Duration,
-    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, 'b, T, E, F, C>>
-    where
-        T: Message,
-        T::Ref<'b>: Serialize,
-        E: WriteTimeout,
-    {
-        let staged = self.outgoing.stage(value);
-        self.sending_until(staged, E::Mode::within(timeout))
     }
 
     /// Sends a value of another type, waiting until there is room for it: one that borrows what the type of the messages
@@ -553,62 +486,6 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         self.sending(staged)
     }
 
-    /// Sends a value of another type without waiting, as [`send_as`](Self::send_as).
-    ///
-    /// ```
-    /// use typed_pipe::{Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<(u8, String)>();
-    /// TypedSender::<(u8, String)>::connect(path)?.try_send_as(&(7, "hi"))?;
-    /// assert_eq!(receiver.recv()?, (7, "hi".to_owned()));
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_as`](Self::send_as) and [`try_send`](Self::try_send).
-    pub fn try_send_as<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), Error>
-    where
-        T: Outbound,
-        E: WriteTimeout,
-    {
-        self.outgoing.stage_as(value, T::known)?;
-        self.write_here(WaitLimit::Now)
-    }
-
-    /// Sends a value of another type, waiting for at most `timeout`, as [`send_as`](Self::send_as).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<String>>();
-    /// let mut sender = TypedSender::<Vec<String>>::connect(path)?;
-    /// sender.send_as_timeout(&["one", "two"][..], Duration::from_secs(1))?;
-    /// assert_eq!(receiver.recv()?, ["one", "two"]);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_as`](Self::send_as) and [`send_timeout`](Self::send_timeout).
-    pub fn send_as_timeout<'a, V: Serialize + ?Sized>(
-        &'a mut self,
-        value: &V,
-        timeout: Duration,
-    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, V, E, F, C>>
-    where
-        T: Outbound,
-        E: WriteTimeout,
-    {
-        let staged = self.outgoing.stage_as(value, T::known);
-        self.sending_until(staged, E::Mode::within(timeout))
-    }
-
     /// Stages a value, to be sent with others in batches of about 64 KiB.
     ///
     /// It is sent when a batch is full, or by the next [`flush`](Self::flush) or [`send`](Self::send).
@@ -640,10 +517,12 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T: Sendable,
     {
         let staged = self.outgoing.stage(value);
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
-            this.poll_write_batch_by(cx, E::poll_write)
+        let until = self.limit::<E::Mode>();
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            let write = this.write(until);
+            this.poll_write_batch_by(cx, write)
         };
-        E::Mode::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
+        E::Mode::wait(staged, until, self, write, |_| Ok(()))
     }
 
     /// Sends the messages that were fed.
@@ -669,74 +548,12 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// `Disconnected`, `Cancelled` and `Io` of [`send`](Self::send). Bytes that could not be sent stay, for the next
     /// time.
     pub fn flush(&mut self) -> SinkRet<E, impl Future<Output = Result<(), Error>>> {
-        let write = |this: &mut &mut Self, cx: &mut Context<'_>, _: WaitLimit| {
-            this.poll_write_out_by(cx, E::poll_write)
-        };
-        E::Mode::wait(Ok(()), WaitLimit::Done, self, write, |_| Ok(()))
-    }
-
-    /// Sends the messages that were fed, as far as there is room.
-    ///
-    /// ```
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u8>>();
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// while sender.try_send(&[7; 1000]).is_ok() {} // until the pipe is full
-    /// sender.feed(&[8; 1000])?;
-    /// assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// while sender.try_flush().is_err() {
-    ///     assert_eq!(receiver.recv()?, [7; 1000]); // which makes room
-    /// }
-    /// assert_eq!(sender.pending(), 0);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`flush`](Self::flush), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
-    pub fn try_flush(&mut self) -> Result<(), Error>
-    where
-        E: WriteTimeout,
-    {
-        self.write_out_here(WaitLimit::Now)
-    }
-
-    /// Sends the messages that were fed, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let path = pipe.path().clone();
-    /// let reader = pipe.into_reader().open()?; // which does not read
-    /// let mut sender = TypedSender::<[u8]>::connect(path)?;
-    /// while sender.try_send(&[7; 1000]).is_ok() {} // until the pipe is full
-    /// sender.feed(&[8; 1000])?;
-    /// let error = sender.flush_timeout(Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// assert!(sender.pending() > 0); // for the next time
-    /// # drop(reader);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`flush`](Self::flush), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn flush_timeout(
-        &mut self,
-        timeout: Duration,
-    ) -> SinkRet<E, impl Future<Output = Result<(), Error>>>
-    where
-        E: WriteTimeout,
-    {
+        let until = self.limit::<E::Mode>();
         let write = |this: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
-            this.poll_write_out_by(cx, |io, cx, bytes| io.poll_write_within(cx, bytes, until))
+            let write = this.write(until);
+            this.poll_write_out_by(cx, write)
         };
-        E::Mode::wait(Ok(()), E::Mode::within(timeout), self, write, |_| Ok(()))
+        E::Mode::wait(Ok(()), until, self, write, |_| Ok(()))
     }
 
     /// Feeds all values, and flushes.
@@ -765,13 +582,15 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         T: Sendable,
     {
-        E::Mode::run(async move {
+        let until = self.limit::<E::Mode>();
+        let mut write = self.write(until);
+        E::Mode::run(woken_at::<E::Mode, _>(until, async move {
             for value in values {
                 self.outgoing.stage(value.borrow())?;
-                poll_fn(|cx| self.poll_write_batch_by(cx, E::poll_write)).await?;
+                poll_fn(|cx| self.poll_write_batch_by(cx, &mut write)).await?;
             }
-            poll_fn(|cx| self.poll_write_out_by(cx, E::poll_write)).await
-        })
+            poll_fn(|cx| self.poll_write_out_by(cx, &mut write)).await
+        }))
     }
 
     /// Finishes the stream, and waits until the reader has taken everything.
@@ -821,7 +640,8 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: WriteTimeout,
     {
-        self.finish_until(WaitLimit::Done)
+        let until = self.limit::<E::Mode>();
+        self.finish_until(until)
     }
 
     /// Finishes the stream if there is room for the goodbye, without waiting until everything is taken.
@@ -950,25 +770,43 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     where
         E: Sized,
     {
-        E::Mode::run(async move {
+        let until = self.limit::<E::Mode>();
+        let mut write = self.write(until);
+        E::Mode::run(woken_at::<E::Mode, _>(until, async move {
             self.outgoing.stage_goodbye();
-            match poll_fn(|cx| self.poll_write_out_by(cx, E::poll_write)).await {
+            match poll_fn(|cx| self.poll_write_out_by(cx, &mut write)).await {
                 Ok(()) => Ok(self.io),
                 Err(error) => Err(TransitionError::new(self, error)),
             }
-        })
+        }))
     }
 
     /// Writes the staged bytes; withdraws the last message if that fails before any of it is written.
+    /// The write of an operation without a deadline of its own.
+    #[inline]
+    fn write(
+        &self,
+        until: WaitLimit,
+    ) -> impl FnMut(&mut E, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>> + use<T, E, F, C>
+    {
+        let limited = self.timeout.map(|(_, write)| write);
+        move |io, cx, bytes| match limited {
+            None => io.poll_write(cx, bytes),
+            Some(write) => write(io, cx, bytes, until),
+        }
+    }
+
     #[inline]
     fn sending<'a>(
         &'a mut self,
         staged: Result<(), Error>,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, E, F, C>> {
-        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, _: WaitLimit| {
-            this.poll_write_or_withdraw_by(cx, E::poll_write)
+        let until = self.limit::<E::Mode>();
+        let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            let write = this.write(until);
+            this.poll_write_or_withdraw_by(cx, write)
         };
-        E::Mode::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
+        E::Mode::wait(staged, until, self, write, |_| Ok(()))
     }
 
     pub(super) fn sending_until<'a>(

@@ -99,12 +99,6 @@ impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
     }
 }
 
-impl<T: ?Sized, F: Clone, C: Clone> Clone for WireOf<T, F, C> {
-    fn clone(&self) -> Self {
-        Self { wire: self.wire.clone(), message: PhantomData }
-    }
-}
-
 impl<T: ?Sized, F: fmt::Debug, C: fmt::Debug> fmt::Debug for WireOf<T, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("WireOf").field(&self.wire).finish()

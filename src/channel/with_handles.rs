@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::described::{Described, Inbound, Telling, half};
 use super::message::{Receivable, Sendable};
@@ -14,7 +13,7 @@ use super::sender::TypedSender;
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Error, Obstacle, Operation};
 use crate::handles::Handles;
-use crate::state::{Mode, complete, complete_by, woken_at};
+use crate::state::{Mode, woken_at};
 use crate::sys::WaitLimit;
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing};
@@ -145,71 +144,8 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
         value: &T,
         handles: &mut Handles,
     ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
-        M::run(self.sending_with(value, handles, WaitLimit::Done))
-    }
-
-    /// Sends a value with handles beside it, if there is room for all of it.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
-    ///
-    /// let (client, server) = Connection::pair()?;
-    /// let serving = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
-    /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
-    /// let server = serving.join().unwrap()?; // which does not receive
-    ///
-    /// let large = "x".repeat(10_000);
-    /// while sender.try_send_with_handles(&large, &mut Handles::new()).is_ok() {} // until there is no room
-    /// let mut handles = Handles::new();
-    /// handles.add(tempfile::tempfile()?);
-    /// let error = sender.try_send_with_handles(&large, &mut handles).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    /// assert_eq!(handles.len(), 1); // still there
-    /// # drop(server);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_with_handles`](Self::send_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
-    pub fn try_send_with_handles(&mut self, value: &T, handles: &mut Handles) -> Result<(), Error> {
-        complete(self.sending_with(value, handles, WaitLimit::Now))
-    }
-
-    /// Sends a value with handles beside it, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use std::time::Duration;
-    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
-    ///
-    /// let (client, server) = Connection::pair()?;
-    /// let serving = thread::spawn(move || server.into_typed::<(), WithHandles<String>>());
-    /// let (mut sender, _) = client.into_typed::<WithHandles<String>, ()>()?.split();
-    /// let server = serving.join().unwrap()?; // which does not receive
-    ///
-    /// let (large, mut none) = ("x".repeat(10_000), Handles::new());
-    /// let error = loop {
-    ///     if let Err(error) = sender.send_with_handles_timeout(&large, &mut none, Duration::from_millis(10)) {
-    ///         break error;
-    ///     }
-    /// };
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # drop(server);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send_with_handles`](Self::send_with_handles), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn send_with_handles_timeout(
-        &mut self,
-        value: &T,
-        handles: &mut Handles,
-        timeout: Duration,
-    ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
-        M::run(self.sending_with(value, handles, M::within(timeout)))
+        let until = self.limit::<M>();
+        M::run(self.sending_with(value, handles, until))
     }
 
     async fn sending_with(
@@ -307,70 +243,10 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     pub fn recv_with_handles(
         &mut self,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
-        self.recv_with_handles_until(WaitLimit::Done)
-    }
-
-    /// Receives the next value with the handles beside it, without waiting.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::{Connection, ErrorKind, Handles, WithHandles};
-    ///
-    /// let (client, server) = Connection::pair()?;
-    /// let serving = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
-    /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
-    /// let mut server = serving.join().unwrap()?;
-    ///
-    /// assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// server.send_with_handles(&7, &mut Handles::new())?; // handles are optional
-    /// let (number, handles) = receiver.try_recv_with_handles()?;
-    /// assert!(number == 7 && handles.is_empty());
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`recv_with_handles`](Self::recv_with_handles), and [`WouldBlock`](crate::ErrorKind::WouldBlock).
-    pub fn try_recv_with_handles(&mut self) -> Result<(T, Handles), Error> {
-        self.io_mut().raw_mut().allow_handles();
-        complete_by(|cx| self.poll_fill_in_mode(cx, WaitLimit::Now))?;
-        self.message_with()
-    }
-
-    /// Receives the next value with the handles beside it, waiting for at most `timeout`.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use std::time::Duration;
-    /// use typed_pipe::{Connection, ErrorKind, WithHandles};
-    ///
-    /// let (client, server) = Connection::pair()?;
-    /// let serving = thread::spawn(move || server.into_typed::<WithHandles<u32>, ()>());
-    /// let (_, mut receiver) = client.into_typed::<(), WithHandles<u32>>()?.split();
-    /// let server = serving.join().unwrap()?; // which sends nothing
-    /// let error = receiver.recv_with_handles_timeout(Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # drop(server);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`recv_with_handles`](Self::recv_with_handles), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub fn recv_with_handles_timeout(
-        &mut self,
-        timeout: Duration,
-    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {
-        self.recv_with_handles_until(M::within(timeout))
-    }
-
-    fn recv_with_handles_until<'a>(
-        &'a mut self,
-        until: WaitLimit,
-    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>> + use<'a, T, F, C, M>> {
         // A handshake has done that before. Without one, the first receive with handles does.
         self.io_mut().raw_mut().allow_handles();
-        let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+        let until = self.limit::<M>();
+        let fill = |this: &mut &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             this.poll_fill_in_mode(cx, until)
         };
         M::wait(Ok(()), until, self, fill, |this| this.message_with())

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::end::{self, End, PipeRef};
+use crate::end::{self, End};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::permits::Permit;
@@ -84,7 +84,6 @@ pub struct ConnectionHalf {
     pub(super) _permit: Option<Arc<Permit>>,
 }
 
-impl PipeRef for ConnectionHalf {}
 impl end::half::PipeRef for ConnectionHalf {
     fn path(&self) -> Option<&PipePath> {
         self.path.as_ref()

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::iter::FusedIterator;
+use std::iter::{self, FusedIterator};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ use crate::wait::CancelToken;
 /// let listener = Listener::temporary()?; // or `Listener::bind("/run/app/door")?`
 /// let path = listener.path().clone();
 /// thread::spawn(move || {
-///     for client in &listener {
+///     for client in listener.incoming() {
 ///         let mut client = client?;
 ///         thread::spawn(move || client.write_all(b"welcome"));
 ///     }
@@ -112,6 +112,42 @@ impl Listener {
     #[doc(alias("listen", "server"))]
     pub fn bind(path: impl AsRef<Path>) -> Result<Self, Error> {
         ListenerOptions::new().bind(path)
+    }
+
+    /// The clients, one after the other, each accepted as [`accept`](Self::accept) does.
+    ///
+    /// The iterator ends only when the listener is [cancelled](ListenerOptions::cancelled_by): after an error the next
+    /// client may come.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{CancelToken, Connection, ListenerOptions};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let listener = ListenerOptions::new().cancelled_by(&token).temporary()?;
+    /// let path = listener.path().clone();
+    /// let client = thread::spawn(move || Connection::connect(path));
+    ///
+    /// let mut clients = 0;
+    /// for client in listener.incoming() {
+    ///     match client {
+    ///         Ok(client) => drop(client), // or serve it in a thread
+    ///         Err(error) => eprintln!("{error}"),
+    ///     }
+    ///     clients += 1;
+    ///     token.cancel(); // as Ctrl-C may do
+    /// }
+    /// assert_eq!(clients, 1);
+    /// # client.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn incoming(&self) -> impl FusedIterator<Item = Result<Connection, Error>> {
+        // A token stays cancelled, so the end stays one.
+        iter::from_fn(|| match self.accept() {
+            Err(error) if error.kind() == ErrorKind::Cancelled => None,
+            accepted => Some(accepted),
+        })
+        .fuse()
     }
 
     /// Makes an unguessable name, in a private folder of its own that is removed with it.
@@ -379,7 +415,6 @@ impl<M: Mode> Listener<M> {
         (&mut self.accepting, &self.server, &self.permits, self.token.as_ref())
     }
 
-    #[cfg(feature = "tokio")]
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
@@ -399,61 +434,6 @@ impl<M: Mode> Listener<M> {
     }
 }
 
-impl<'a> IntoIterator for &'a Listener {
-    type Item = Result<Connection, Error>;
-    type IntoIter = Clients<'a>;
-
-    fn into_iter(self) -> Clients<'a> {
-        Clients { listener: self }
-    }
-}
-
-/// The clients of a [`Listener`], one after the other.
-///
-/// The iterator ends only when the listener is [cancelled](ListenerOptions::cancelled_by): after an error the next
-/// client may come.
-///
-/// ```
-/// use std::thread;
-/// use typed_pipe::{CancelToken, Connection, ListenerOptions};
-///
-/// let token = CancelToken::new()?;
-/// let listener = ListenerOptions::new().cancelled_by(&token).temporary()?;
-/// let path = listener.path().clone();
-/// let client = thread::spawn(move || Connection::connect(path));
-///
-/// let mut clients = 0;
-/// for client in &listener {
-///     match client {
-///         Ok(client) => drop(client), // or serve it in a thread
-///         Err(error) => eprintln!("{error}"),
-///     }
-///     clients += 1;
-///     token.cancel(); // as Ctrl-C may do
-/// }
-/// assert_eq!(clients, 1);
-/// # client.join().unwrap()?;
-/// # Ok::<(), typed_pipe::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Clients<'a> {
-    listener: &'a Listener,
-}
-
-impl Iterator for Clients<'_> {
-    type Item = Result<Connection, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.listener.accept() {
-            Err(error) if error.kind() == ErrorKind::Cancelled => None,
-            accepted => Some(accepted),
-        }
-    }
-}
-
-/// A token stays cancelled.
-impl FusedIterator for Clients<'_> {}
-
 /// Options of a listener.
 ///
 /// ```
@@ -470,17 +450,11 @@ impl FusedIterator for Clients<'_> {}
 /// # drop(listener);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ListenerOptions {
     settings: Settings,
     token: Option<CancelToken>,
-    max_clients: usize,
-}
-
-impl Default for ListenerOptions {
-    fn default() -> Self {
-        Self { settings: Settings::default(), token: None, max_clients: usize::MAX }
-    }
+    max_clients: Option<usize>,
 }
 
 impl ListenerOptions {
@@ -601,7 +575,7 @@ impl ListenerOptions {
     #[must_use]
     #[doc(alias("backlog", "semaphore"))]
     pub fn max_clients(mut self, clients: usize) -> Self {
-        self.max_clients = clients;
+        self.max_clients = Some(clients);
         self
     }
 
@@ -714,13 +688,13 @@ impl ListenerOptions {
         Ok(self.listener(server, PipePath::given(&path)))
     }
 
-    fn listener(&self, server: Server, path: PipePath) -> Listener {
+    pub(crate) fn listener(&self, server: Server, path: PipePath) -> Listener {
         Listener {
             server,
             accepting: (),
             path,
             token: self.token.clone(),
-            permits: Permits::new(self.max_clients),
+            permits: Permits::new(self.max_clients.unwrap_or(usize::MAX)),
             kept: Mutex::default(),
         }
     }

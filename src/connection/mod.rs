@@ -8,6 +8,6 @@ mod stream;
 pub use half::{ConnectionHalf, ReadHalf, WriteHalf};
 #[cfg(feature = "tokio")]
 pub(crate) use listener::REST;
-pub use listener::{Clients, Listener, ListenerOptions};
+pub use listener::{Listener, ListenerOptions};
 pub use over::Transport;
 pub use stream::{ConnectOptions, Connection};

@@ -243,7 +243,7 @@ impl Connection {
 
 impl Connection {
     pub(crate) fn into_mode<M: Mode>(self) -> Result<Connection<M>, TransitionError<Self>> {
-        let (reader, writer) = self.split();
+        let (reader, writer) = self.into_halves();
         let back =
             |reader, writer, error| Err(TransitionError::new(Self { reader, writer }, error));
         let reader = match reader.into_mode::<M>() {
@@ -449,6 +449,12 @@ impl<M: Mode> Connection<M> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn split(self) -> (ReadHalf<M>, WriteHalf<M>) {
+        self.writer.raw().set_apart(true);
+        self.into_halves()
+    }
+
+    /// The halves, which are to be dropped together.
+    pub(crate) fn into_halves(self) -> (ReadHalf<M>, WriteHalf<M>) {
         (self.reader, self.writer)
     }
 
@@ -475,6 +481,7 @@ impl<M: Mode> Connection<M> {
         writer: WriteHalf<M>,
     ) -> Result<Self, TransitionError<Halves<M>>> {
         if reader.raw().is_half_of(writer.raw()) {
+            writer.raw().set_apart(false);
             return Ok(Self { reader, writer });
         }
         let error = Error::new(Operation::Adopt, Obstacle::OtherHalf);
@@ -541,49 +548,6 @@ impl<M: Mode> Connection<M> {
         }
         let other = Obstacle::OtherUser { user: peer.user().to_string() };
         Err(Error::new(Operation::AskPeer, other).at(self.reader.shared_path()))
-    }
-
-    /// The number of bytes that have arrived and were not read yet.
-    ///
-    /// ```
-    /// use typed_pipe::Connection;
-    ///
-    /// let (mut client, mut server) = Connection::pair()?;
-    /// assert_eq!(server.unread()?, 0);
-    /// client.writer().write(b"hello")?;
-    /// let mut buf = vec![0; server.unread()?]; // as many as there are
-    /// server.reader().read(&mut buf)?;
-    /// assert_eq!((buf.as_slice(), server.unread()?), (&b"hello"[..], 0));
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Io`](crate::ErrorKind::Io): the peer is gone.
-    pub fn unread(&self) -> Result<usize, Error> {
-        self.reader.unread()
-    }
-
-    /// The number of bytes that the peer has not read yet, as [`End::unsent`].
-    ///
-    /// ```
-    /// use typed_pipe::{Connection, ErrorKind};
-    ///
-    /// let (mut client, server) = Connection::pair()?;
-    /// client.writer().write(b"hello")?;
-    /// match client.unsent() {
-    ///     Ok(bytes) => assert!(bytes >= 5), // the peer has not read them
-    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
-    /// }
-    /// # drop(server);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system does not report it.
-    pub fn unsent(&self) -> Result<usize, Error> {
-        self.writer.unsent()
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) enum Disagreement {
         theirs.escape_debug()
     )]
     Differs { what: &'static str, ours: String, theirs: String },
+    #[error("what is carried does not fit: {0}")]
+    Carried(String),
     #[error(
         "the other side sends `{}` in place of a handshake; for a program without one use `Connection::split`",
         bytes.escape_ascii()
@@ -66,7 +68,9 @@ pub(crate) enum Obstacle {
     FileLimit,
     #[error("another end reads from it; two readers would take each other's bytes")]
     HasReader,
-    #[error("it has a living owner; choose another name, or end that process")]
+    #[error(
+        "it has a living owner; choose another name, or end that process, or the child that it forked and that still has a copy"
+    )]
     InUse,
     #[error("not all handles of the message arrived: {0}")]
     HandlesLost(&'static str),
@@ -132,6 +136,8 @@ pub(crate) enum Obstacle {
     WrongDirection(&'static str),
     #[error("the cancel token was cancelled")]
     Cancelled,
+    #[error("it cannot be carried to another process: {0}")]
+    NotCarried(&'static str),
     #[error("handles do not go over a carrier; send the bytes themselves")]
     NoHandlesHere,
     #[error("what carries the connection does not identify the other side")]
@@ -170,6 +176,7 @@ impl Obstacle {
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
             Self::NoHandlesHere
+            | Self::NotCarried(_)
             | Self::NoRuntime
             | Self::NotOverlapped
             | Self::UnknownPeer

@@ -547,7 +547,14 @@ pub(crate) async fn accept<M: Mode>(
         let accepted = listener.accept_any(until).await;
         // Checks the user before the connection is registered with a runtime.
         let registered = match accepted.map(|client| lifecycle.expect(client)) {
-            Ok(Ok(client)) => listener.register(client, until).await.map(Ok),
+            Ok(Ok(client)) => match listener.register(client, until).await {
+                Err(error) if costs_itself(&error) => {
+                    // It is kept for another try, which it does not get.
+                    *listener.kept() = None;
+                    Ok(Err(error))
+                }
+                registered => registered.map(Ok),
+            },
             Ok(Err(refused)) => Ok(Err(refused)),
             Err(error) => Err(error),
         };
@@ -561,6 +568,14 @@ pub(crate) async fn accept<M: Mode>(
             Err(error) => Err(error),
         };
     }
+}
+
+/// Whether the failed registration of a client is no reason for any other one to fail.
+fn costs_itself(error: &Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::ResourceExhausted | ErrorKind::Cancelled | ErrorKind::Unsupported
+    )
 }
 
 /// Serves one client.

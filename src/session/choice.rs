@@ -75,7 +75,7 @@ macro_rules! choice {
         }
 
         /// The branches, to choose one.
-        #[allow(dead_code)]
+        #[allow(dead_code, unreachable_pub)]
         $vis mod $module {
             $(
                 $(#[$branch_doc])*

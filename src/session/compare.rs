@@ -18,13 +18,21 @@ struct Walk<'a> {
     theirs: &'a Plan,
     places: Vec<Place>,
     seen: HashSet<(u32, u32)>,
+    /// The shapes that were found to fit: that of the writer, that of the reader, and whether this side writes.
+    fitting: HashSet<(u32, u32, bool)>,
     next: VecDeque<usize>,
 }
 
 /// Compares all paths of two plans: where they part, in the words of this side. The shortest path there is named.
 pub(super) fn compare(ours: &Plan, theirs: &Plan) -> Result<(), String> {
-    let mut walk =
-        Walk { ours, theirs, places: Vec::new(), seen: HashSet::new(), next: VecDeque::new() };
+    let mut walk = Walk {
+        ours,
+        theirs,
+        places: Vec::new(),
+        seen: HashSet::new(),
+        fitting: HashSet::new(),
+        next: VecDeque::new(),
+    };
     walk.reach(0, 0, None);
     while let Some(at) = walk.next.pop_front() {
         let Some(place) = walk.places.get(at) else { break };
@@ -48,18 +56,14 @@ impl Walk<'_> {
                 Step::Send { message, shape: x, next: a },
                 Step::Receive { shape: y, next: b, .. },
             ) => {
-                if let (Some(x), Some(y)) = (self.ours.shape(*x), self.theirs.shape(*y)) {
-                    x.read_by(y).map_err(|part| self.parted(at, &part.to_sender()))?;
-                }
+                self.fit(at, *x, *y, true)?;
                 self.reach(*a, *b, Some((at, shown(message))));
             }
             (
                 Step::Receive { message, shape: x, next: a },
                 Step::Send { shape: y, next: b, .. },
             ) => {
-                if let (Some(x), Some(y)) = (self.ours.shape(*x), self.theirs.shape(*y)) {
-                    y.read_by(x).map_err(|part| self.parted(at, &part.to_receiver()))?;
-                }
+                self.fit(at, *y, *x, false)?;
                 self.reach(*a, *b, Some((at, shown(message))));
             }
             (Step::Choose { choice, branches: chosen }, Step::Offer { branches: offered, .. }) => {
@@ -75,6 +79,21 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The reader must read all that the writer may write. Each pair is compared once, however often it is said.
+    fn fit(&mut self, at: usize, writer: u32, reader: u32, here: bool) -> Result<(), String> {
+        if !self.fitting.insert((writer, reader, here)) {
+            return Ok(());
+        }
+        let (writes, reads) =
+            if here { (self.ours, self.theirs) } else { (self.theirs, self.ours) };
+        let (Some(writer), Some(reader)) = (writes.shape(writer), reads.shape(reader)) else {
+            return Ok(()); // one of them may be anything
+        };
+        writer.read_by(reader).map_err(|part| {
+            self.parted(at, &if here { part.to_sender() } else { part.to_receiver() })
+        })
     }
 
     /// All that can be chosen must be known to the side that offers, which may know more.

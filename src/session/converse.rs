@@ -11,7 +11,7 @@ use super::plan::{Plan, Planning};
 use super::protocol::{Dual, Protocol, step_of};
 use super::steps::{Done, Session};
 use crate::connection::Connection;
-use crate::error::{Cause, Disagreement, Error};
+use crate::error::{Cause, Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
@@ -205,13 +205,17 @@ async fn agree<M: Mode>(line: &mut Line<M>, known: Known, until: WaitLimit) -> R
     if theirs == known.theirs.to_be_bytes() {
         return Ok(());
     }
-    let ours = known.plan.to_bytes().map_err(|error| line.failed(Cause::Encode(error)))?;
+    let ours = known
+        .plan
+        .to_bytes()
+        .map_err(|error| line.failed(Operation::Agree, Cause::Encode(error)))?;
     line.stage_plan(&ours)?;
     poll_fn(|cx| line.poll_exchange(cx, until)).await?;
     let theirs = line.take_plan()?;
     // This side too is compared as it is told, so that both decide alike.
     let (Some(ours), Some(theirs)) = (Plan::read(&ours), Plan::read(&theirs)) else {
-        return Err(line.stray("no plan".into()));
+        return Err(line.failed(Operation::Agree, Cause::Stray("no plan".into())));
     };
-    compare(&ours, &theirs).map_err(|words| line.failed(Disagreement::Plans(words).into()))
+    compare(&ours, &theirs)
+        .map_err(|words| line.failed(Operation::Agree, Disagreement::Plans(words).into()))
 }

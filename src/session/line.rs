@@ -180,7 +180,7 @@ impl<M: Mode> Line<M> {
         self.found = false;
         let taken = match expect(self.receiver.parts().1.bytes()?, kind) {
             Ok(_) => self.receiver.parts().1.message().map(|(_, value): (u8, T)| value),
-            Err(cause) => Err(self.failed(cause)),
+            Err(cause) => Err(self.failed(Operation::Receive, cause)),
         };
         self.astray = taken.is_err();
         taken
@@ -191,18 +191,18 @@ impl<M: Mode> Line<M> {
         self.found = false;
         match expect(self.receiver.parts().1.bytes()?, PLAN) {
             Ok(bytes) => Ok(bytes.to_vec()),
-            Err(cause) => Err(self.failed(cause)),
+            Err(cause) => Err(self.failed(Operation::Agree, cause)),
         }
     }
 
     /// The error of a step to which something came that the protocol does not have there.
     pub(super) fn stray(&mut self, what: String) -> Error {
         self.astray = true;
-        self.failed(Cause::Stray(what))
+        self.failed(Operation::Receive, Cause::Stray(what))
     }
 
-    pub(super) fn failed(&self, cause: Cause) -> Error {
-        Error::new(Operation::Receive, cause).at(self.receiver.get_ref().shared_path())
+    pub(super) fn failed(&self, operation: Operation, cause: Cause) -> Error {
+        Error::new(operation, cause).at(self.receiver.get_ref().shared_path())
     }
 
     /// A side that has left may have said so before it closed its end.
@@ -218,7 +218,7 @@ impl<M: Mode> Line<M> {
         match self.receiver.parts().1.bytes().map(|frame| expect(frame, VALUE)) {
             Ok(Err(cause @ (Cause::Abandoned(_) | Cause::PeerPanicked(_)))) => {
                 self.astray = true;
-                Error::new(error.operation(), cause).at(self.receiver.get_ref().shared_path())
+                self.failed(error.operation(), cause)
             }
             _ => error,
         }

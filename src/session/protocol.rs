@@ -41,12 +41,50 @@ pub struct Receives<T, Next>(PhantomData<fn() -> (T, Next)>);
 /// A protocol in which this side chooses how it goes on: see [`choice!`](crate::choice).
 ///
 /// `S` is of the crate's own: from which side the choice is seen.
+///
+/// ```
+/// use typed_pipe::session::{Chooses, Ends, Sends, Session};
+/// use typed_pipe::{Error, choice};
+///
+/// choice! {
+///     pub enum Say in say {
+///         Word => Sends<String, Ends>,
+///         Nothing => Ends,
+///     }
+/// }
+///
+/// fn greet(session: Session<Chooses<Say>>) -> Result<(), Error> {
+///     session.choose(say::Word).send(&"hello".into())?.end()?;
+///     Ok(())
+/// }
+/// # let _ = greet;
+/// ```
 #[derive(Debug)]
 pub struct Chooses<C, S = Same>(PhantomData<fn() -> (C, S)>);
 
 /// A protocol in which the other side chooses how it goes on: see [`choice!`](crate::choice).
 ///
 /// `S` is of the crate's own: from which side the choice is seen.
+///
+/// ```
+/// use typed_pipe::session::{Ends, Offers, Receives, Session};
+/// use typed_pipe::{Error, choice};
+///
+/// choice! {
+///     pub enum Said in said {
+///         Word => Receives<String, Ends>,
+///         Nothing => Ends,
+///     }
+/// }
+///
+/// fn listen(session: Session<Offers<Said>>) -> Result<Option<String>, Error> {
+///     match session.offer()? {
+///         Said::Word(session) => Ok(Some(session.recv()?.0)),
+///         Said::Nothing(session) => session.end().map(|_| None).map_err(Error::from),
+///     }
+/// }
+/// # let _ = (listen, said::Word);
+/// ```
 #[derive(Debug)]
 pub struct Offers<C, S = Same>(PhantomData<fn() -> (C, S)>);
 

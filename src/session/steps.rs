@@ -24,7 +24,8 @@ use crate::sys::WaitLimit;
 /// handed to another thread or task between any two steps.
 ///
 /// A session that is dropped before its end tells the other side, whose step fails with
-/// [`Abandoned`](crate::ErrorKind::Abandoned).
+/// [`Abandoned`](crate::ErrorKind::Abandoned). The drop does not wait: where there is no room for these words, as in the
+/// middle of a value, the other side sees what it sees of a process that is killed.
 ///
 /// # Errors of steps
 ///

@@ -51,6 +51,9 @@ pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
 /// ```
 pub trait Lifecycle: half::Lifecycle {}
 
+#[diagnostic::do_not_recommend]
+impl<T: half::Lifecycle> Lifecycle for T {}
+
 /// The state of a pipe that has a name on this machine.
 ///
 /// Dropping it removes the name, if it is still the pipe's own.
@@ -93,12 +96,10 @@ pub struct Deallocated {
     pub(crate) _private: (),
 }
 
-impl Lifecycle for Allocated {}
 impl half::Lifecycle for Allocated {
     const NAME: &str = "Allocated";
 }
 
-impl Lifecycle for Deallocated {}
 impl half::Lifecycle for Deallocated {
     const NAME: &str = "Deallocated";
 }
@@ -123,6 +124,9 @@ impl half::Lifecycle for Deallocated {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Direction: half::Direction {}
+
+#[diagnostic::do_not_recommend]
+impl<T: half::Direction> Direction for T {}
 
 /// The direction of a reading end.
 ///
@@ -155,14 +159,12 @@ pub enum Read {}
 #[non_exhaustive]
 pub enum Write {}
 
-impl Direction for Read {}
 impl half::Direction for Read {
     const WAY: Way = Way::In;
     const OPENING: Operation = Operation::OpenReader;
     const NAME: &str = "Read";
 }
 
-impl Direction for Write {}
 impl half::Direction for Write {
     const WAY: Way = Way::Out;
     const OPENING: Operation = Operation::OpenWriter;

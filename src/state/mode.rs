@@ -185,6 +185,11 @@ pub trait Runtime: Sized {
         Self::now().checked_add(time).map_or(WaitLimit::Done, WaitLimit::Deadline)
     }
 
+    /// The deadline of a timeout that begins now: without time, the operation does not wait.
+    fn limit(timeout: Duration) -> WaitLimit {
+        if timeout.is_zero() { WaitLimit::Now } else { Self::within(timeout) }
+    }
+
     /// The earlier of two deadlines: that of a wait, and that of a time that begins now.
     fn sooner(until: WaitLimit, time: Duration) -> WaitLimit {
         match (until, Self::within(time)) {

@@ -52,11 +52,16 @@
 //!     Several threads may call it. If the process has no room for the client, it is
 //!     [`Obstacle::ResourceExhausted`](crate::error::Obstacle), and the client stays: the next call finds it again.
 //!   - `remove(&mut self) -> io::Result<()>`, `is_unlinked(&self) -> bool`
+//!   - `stays(&self) -> Option<&'static str>`, `share(&self) -> io::Result<Handle>`, `shared(&Path, Handle) ->
+//!     Result<Server, (Handle, io::Error)>`: another process listens at the same name, which it does not own. Not
+//!     everywhere: `stays` says why.
 //! - `Raw` is also one half of a connection: what is read from it, or what is written to it.
 //!   - `connect(&Path, any_owner: bool, Wait) -> io::Result<(Raw, Raw)>`: the reading half and the writing
 //!     one. It waits for a server.
 //!   - `pair() -> io::Result<[(Raw, Raw); 2]>`: in the same way, the two sides of a connection without a name.
 //!   - `adopt_both(Handle) -> Result<(Raw, Raw), (Handle, io::Error)>`
+//!   - `set_apart(&self, bool)`, of a writing half: whether the halves have two owners. Until then, dropping both ends no
+//!     direction of a socket that others have as well.
 //!   - `is_half_of(&self, other: &Raw) -> bool`, `into_both(Raw, Raw) -> Option<Handle>` of two halves of
 //!     one connection
 //!   - `finish(&mut self, Wait) -> io::Result<()>`: the other side reads the end, once it has read what was
@@ -66,6 +71,7 @@
 //!     reads. More than that is [`Obstacle::Deadlock`](crate::error::Obstacle).
 //!   - `over(impl Carrier) -> io::Result<(Raw, Raw)>`, `over_tcp(TcpStream) -> io::Result<(Raw, Raw)>`: both halves of a
 //!     connection over something else. Its handle is an event of this process, except where a TCP stream has one.
+//!   - `holds_bytes(&self) -> bool`: whether it has bytes that its handle does not give any more.
 //!   - `carries_handles(&self) -> bool`: whether handles may go beside its bytes.
 //!   - `ask_for_buffer(&self, usize)`: of this size, as far as the system does that.
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
@@ -393,6 +399,10 @@ pub enum IfExists {
     ///
     /// An owner holds a lock beside the pipe as long as it lives. A pipe with such a lock that no process
     /// holds was left by an owner that was killed.
+    ///
+    /// A child that the owner forked has a copy of the lock, and keeps it when the owner is killed, until it becomes another
+    /// program, ends, or drops its copy of the pipe or the listener. To drop a copy in a forked child changes nothing for
+    /// the owner: do it first thing in a child that lives on.
     ///
     /// A new pipe of the same name replaces the old one at once: processes that have the old one open get
     /// [`Disconnected`](crate::ErrorKind::Disconnected), and connect again. A message that the old owner had not

@@ -10,7 +10,7 @@ use super::Tokio;
 use crate::channel::{Receivable, TypedReceiver};
 use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::source::{ReadTimeout, Source, half};
+use crate::source::{Source, half};
 use crate::state::{Open, Read};
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
@@ -27,7 +27,6 @@ impl<P: PipeRef> half::Source for End<Read, Open<Tokio>, P> {
     }
 }
 
-impl<P: PipeRef> ReadTimeout for End<Read, Open<Tokio>, P> {}
 impl<P: PipeRef> half::ReadTimeout for End<Read, Open<Tokio>, P> {
     fn poll_read_within(
         &mut self,

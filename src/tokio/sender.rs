@@ -11,7 +11,7 @@ use super::Tokio;
 use crate::channel::{Sendable, TypedSender};
 use crate::end::{End, PipeRef};
 use crate::error::Error;
-use crate::source::{self, WriteTimeout, half};
+use crate::source::{self, half};
 use crate::state::{Open, Write};
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
@@ -28,7 +28,6 @@ impl<P: PipeRef> half::Sink for End<Write, Open<Tokio>, P> {
     }
 }
 
-impl<P: PipeRef> WriteTimeout for End<Write, Open<Tokio>, P> {}
 impl<P: PipeRef> half::WriteTimeout for End<Write, Open<Tokio>, P> {
     fn poll_write_within(
         &mut self,

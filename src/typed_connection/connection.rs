@@ -291,7 +291,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
             let Self { sender, receiver, incoming } = &mut **this;
             sender.poll_write_or_withdraw_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(staged, WaitLimit::Done, self, write, |_| Ok(()))
+        M::wait(staged, self.sender.limit::<M>(), self, write, |_| Ok(()))
     }
 
     /// Sends the messages fed to the [sender](Self::sender), and the rest of a half-sent one; drains incoming bytes, as
@@ -325,7 +325,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
             let Self { sender, receiver, incoming } = &mut **this;
             sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until))
         };
-        M::wait(Ok(()), WaitLimit::Done, self, write, |_| Ok(()))
+        M::wait(Ok(()), self.sender.limit::<M>(), self, write, |_| Ok(()))
     }
 
     /// Receives the next value, waiting until it is there.
@@ -367,7 +367,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         let fill = |receiver: &mut Filled<'a, In, F, C, M>,
                     cx: &mut Context<'_>,
                     until: WaitLimit| { receiver.poll_fill_in_mode(cx, until) };
-        M::wait(Ok(()), WaitLimit::Done, &mut self.receiver, fill, TypedReceiver::found)
+        M::wait(Ok(()), self.receiver.limit::<M>(), &mut self.receiver, fill, TypedReceiver::found)
     }
 
     /// The sender, for everything beyond [`send`](Self::send): batches, timeouts, handles, bytes.
@@ -456,7 +456,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         self,
     ) -> M::Ret<impl Future<Output = Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>>>>
     {
-        M::run(self.finishing(WaitLimit::Done))
+        let until = self.sender.limit::<M>();
+        M::run(self.finishing(until))
     }
 
     /// Finishes sending, waiting for at most `timeout`, and returns the receiver.
@@ -560,7 +561,8 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn split(self) -> (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>) {
+    pub fn split(mut self) -> (SendingHalf<Out, F, C, M>, ReceivingHalf<In, F, C, M>) {
+        self.sender.io_mut().raw().set_apart(true);
         (self.sender, self.receiver)
     }
 
@@ -655,8 +657,9 @@ where
         handles: &mut Handles,
     ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
         let Self { sender, receiver, incoming } = self;
-        let write = taking_in(receiver, *incoming, WaitLimit::Done);
-        M::run(sender.sending_with_by(value, handles, WaitLimit::Done, write))
+        let until = sender.limit::<M>();
+        let write = taking_in(receiver, *incoming, until);
+        M::run(sender.sending_with_by(value, handles, until, write))
     }
 }
 

@@ -319,7 +319,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         let done = match &self.child {
             None => shake_hands(connection, state, until).await?,
             Some(child) => {
-                let (reader, writer) = connection.split();
+                let (reader, writer) = connection.into_halves();
                 let begun = (state, reader, writer);
                 let shaken = watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk);
                 shaken.await.map_err(|(_, error)| error)?
@@ -398,7 +398,7 @@ pub(crate) async fn shake_hands<M: Mode>(
     state: HandshakeState,
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, Error> {
-    let (reader, writer) = connection.split();
+    let (reader, writer) = connection.into_halves();
     talk((state, reader, writer), until).await.map_err(|(_, error)| error)
 }
 

@@ -1,4 +1,4 @@
-use super::built_in::BuiltIn;
+use super::framing::BuiltIn;
 use super::length_prefixed::{Announced, HEADER, HELLO};
 use super::{LengthPrefixed, Scan, Step};
 use crate::error::FrameError;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::built_in::BuiltIn;
+use super::framing::BuiltIn;
 use super::shape::hello::{self, Refusal};
 use super::shape::{Shape, Style};
 use super::slack::{ROOM, Slack, give_back};
@@ -186,6 +186,15 @@ impl<F, C> Decoder<F, C> {
     #[must_use]
     pub fn buffered(&self) -> &[u8] {
         self.buffer.get(self.start + self.frame..self.end).unwrap_or_default()
+    }
+
+    /// Whether something has arrived that was not given out, as far as it knows.
+    pub(crate) fn has_begun(&self) -> bool
+    where
+        F: Framing,
+    {
+        let keeps_parts = self.wire.framing.built_in().is_some_and(BuiltIn::keeps_parts);
+        !self.buffered().is_empty() || (keeps_parts && !self.buffer.is_empty())
     }
 
     /// Whether the last frame was a goodbye: the other side, or the last one of several writers, has finished.

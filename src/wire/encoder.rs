@@ -628,7 +628,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::wire::built_in::BuiltIn;
+    use crate::wire::framing::BuiltIn;
     use crate::wire::{Checked, Scan, Step};
 
     /// Writes a little, and then fails.

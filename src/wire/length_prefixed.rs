@@ -1,4 +1,4 @@
-use super::built_in::BuiltIn;
+use super::framing::BuiltIn;
 use super::framing::ensure_within;
 use super::shape::{Shape, hello};
 use super::{Scan, Step};

@@ -151,7 +151,6 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
-mod built_in;
 mod checked;
 mod codec;
 mod decoder;

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
+use typed_pipe::state::Blocking;
 use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Wire};
 use typed_pipe::{
-    ByteSink, ByteSource, Connection, ErrorKind, Listener, Pipe, TypedReceiver, TypedSender,
-    WriteEnd, WriteTimeout,
+    Connection, ErrorKind, Listener, Pipe, Source, TypedReceiver, TypedSender, WriteEnd,
+    WriteTimeout,
 };
 
 use crate::peer;
@@ -38,7 +39,7 @@ pub(crate) fn size(number: usize) -> usize {
 /// Sends so many messages, in all the ways that there are.
 pub(crate) fn pour<E>(sender: &mut TypedSender<[u8], E>, numbers: Range<usize>)
 where
-    E: ByteSink + WriteTimeout,
+    E: WriteTimeout<Mode = Blocking>,
 {
     for number in numbers {
         let payload = payload(number, size(number));
@@ -56,7 +57,7 @@ where
 /// Receives so many messages, and compares each byte.
 pub(crate) fn expect<R>(receiver: &mut TypedReceiver<Vec<u8>, R>, numbers: Range<usize>)
 where
-    R: ByteSource,
+    R: Source<Mode = Blocking>,
 {
     for number in numbers {
         let received = receiver.recv_bytes().unwrap();
@@ -101,13 +102,16 @@ fn bytes_and_values_keep_their_order() {
             assert!(receiver.recv_bytes().unwrap() == payload(number, 70_000));
             assert_eq!(receiver.recv().unwrap(), "fed before a loan");
             assert!(
-                receiver.recv_bytes_timeout(Duration::from_secs(50)).unwrap()
+                receiver.set_timeout(Duration::from_secs(50)).recv_bytes().unwrap()
                     == payload(number, 30_000)
             );
             assert_eq!(receiver.recv().unwrap(), "sent");
         }
         sender.join().unwrap();
-        assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::Disconnected);
+        assert_eq!(
+            receiver.set_timeout(Duration::ZERO).recv_bytes().unwrap_err().kind(),
+            ErrorKind::Disconnected
+        );
     });
 }
 
@@ -172,10 +176,10 @@ fn bytes_that_wait_for_room_in_a_connection_arrive_whole() {
         });
         for (number, size) in (0..).zip(sizes.repeat(20)) {
             let payload = payload(number, size);
-            while let Err(error) = sender.try_send_bytes(payload) {
+            while let Err(error) = sender.set_timeout(Duration::ZERO).send_bytes(payload) {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 if error.is_half_sent() {
-                    sender.flush().unwrap();
+                    sender.set_timeout(None).flush().unwrap();
                     break;
                 }
                 thread::yield_now();
@@ -265,7 +269,7 @@ mod linux {
             let mut number = 10;
             let error = loop {
                 let payload = payload(number, size(number));
-                match sender.send_bytes_timeout(payload, Duration::from_millis(20)) {
+                match sender.set_timeout(Duration::from_millis(20)).send_bytes(payload) {
                     Ok(()) => number += 1,
                     Err(error) => break error,
                 }
@@ -281,11 +285,14 @@ mod linux {
             let error = sender.send_bytes(payload(0, 1 << 20)).unwrap_err();
             assert_eq!((error.kind(), error.is_half_sent()), (ErrorKind::Disconnected, false));
             let mut killed = peer::start_with("drain", &path, 1000);
-            while let Err(error) = sender.try_send_bytes(payload(0, size(0))) {
+            while let Err(error) =
+                sender.set_timeout(Duration::ZERO).send_bytes(payload(0, size(0)))
+            {
                 assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
                 thread::yield_now();
             }
             killed.await_step(peer::READY);
+            sender.set_timeout(None);
             pour(&mut sender, 1..10);
             killed.kill();
         });
@@ -376,14 +383,14 @@ mod linux {
             match *act {
                 Do::SendBytes(len) => {
                     let payload = payload(self.number, len);
-                    let sent = self.sender.try_send_bytes(payload);
+                    let sent = self.sender.set_timeout(Duration::ZERO).send_bytes(payload);
                     self.note(sent, payload);
                 }
                 Do::Loan(len) => {
                     let payload = payload(self.number, len);
-                    let mut loan = self.sender.loan(len).unwrap();
+                    let mut loan = self.sender.set_timeout(Duration::ZERO).loan(len).unwrap();
                     loan.copy_from_slice(payload);
-                    let sent = loan.try_send();
+                    let sent = loan.send();
                     self.note(sent, payload);
                 }
                 Do::LoanInVain(len) => self.sender.loan(len).unwrap().fill(0xAA),
@@ -400,7 +407,7 @@ mod linux {
                         self.note(fed, &postcard(&value));
                     }
                 }
-                Do::Flush => drop(self.sender.try_flush()),
+                Do::Flush => drop(self.sender.set_timeout(Duration::ZERO).flush()),
                 Do::Read(len) => drop(self.read(len)),
                 Do::Replace => {
                     self.reader = Some(options().read(true).open(&self.path).unwrap());
@@ -447,7 +454,7 @@ mod linux {
             assert!(fcntl_getpipe_size(&bench.other).unwrap() >= 8192);
             acts.iter().for_each(|act| bench.act(act));
             while bench.read < bench.expected.len() {
-                let _ = bench.sender.try_flush();
+                let _ = bench.sender.set_timeout(Duration::ZERO).flush();
                 let read = bench.read(100_000);
                 assert!(read > 0 || bench.sender.pending() > 0, "bytes are lost");
             }

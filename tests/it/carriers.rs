@@ -208,10 +208,13 @@ fn a_stopped_reader_makes_the_sender_wait_as_long_as_it_is_told() {
         };
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         // The transport may still have been moving what it has.
-        while sender.flush_timeout(Duration::from_millis(200)).is_ok() {
+        while sender.set_timeout(Duration::from_millis(200)).flush().is_ok() {
             let _ = sender.send_timeout(&text, Duration::from_millis(20));
         }
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            sender.set_timeout(Duration::ZERO).flush().unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         let failed = sender.finish_timeout(Duration::from_millis(20)).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
         let sender = failed.into_state();

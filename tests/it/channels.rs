@@ -348,7 +348,9 @@ fn a_full_pipe_withdraws_or_keeps_what_is_half_sent() {
                             if error.is_half_sent() {
                                 half_sent += 1;
                                 sent += 1;
-                                while sender.flush_timeout(Duration::from_millis(1)).is_err() {}
+                                while sender.set_timeout(Duration::from_millis(1)).flush().is_err()
+                                {
+                                }
                             } else {
                                 assert_eq!(sender.pending(), 0, "nothing of it is kept");
                             }

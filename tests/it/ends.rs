@@ -5,10 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use typed_pipe::{
-    CancelToken, ErrorKind, OnHangup, Pipe, PipeOptions, ReadEnd, TypedReceiver, TypedSender,
-    WriteEnd,
-};
+use typed_pipe::{CancelToken, ErrorKind, OnHangup, Pipe, PipeOptions, ReadEnd, WriteEnd};
 
 use crate::peer;
 use crate::support::{Folder, skipped, watched};
@@ -206,10 +203,6 @@ fn a2_a_writer_without_a_reader_is_told_so() {
         let end = WriteEnd::at(pipe.path()).unwrap();
         let failed = end.try_open().unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::WouldBlock, "{failed}");
-        let error = TypedSender::<u8>::try_connect(pipe.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-        let error = TypedSender::<u8>::connect_timeout(pipe.path(), SHORT).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         let failed = failed.into_state().open_timeout(SHORT).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
         let failed = failed.into_state().open_timeout(Duration::ZERO).unwrap_err();
@@ -218,16 +211,15 @@ fn a2_a_writer_without_a_reader_is_told_so() {
 }
 
 #[test]
-fn a_channel_connects_three_ways() {
+fn a_clients_end_opens_three_ways() {
     watched(|| {
         let folder = Folder::new();
         let name = folder.name("absent");
-        let error = TypedReceiver::<u8>::try_connect(&name).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-        let error = TypedReceiver::<u8>::connect_timeout(&name, SHORT).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        let end = || ReadEnd::at(&name).unwrap();
+        assert_eq!(end().try_open().unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(end().open_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
-        let receiver = TypedReceiver::<u8>::try_connect(&name).unwrap();
+        let receiver = end().try_open().unwrap().into_receiver::<u8>();
         pipe.into_writer().open().unwrap().into_sender::<u8>().send(&7).unwrap();
         assert_eq!(receiver.take(1).map(Result::unwrap).collect::<Vec<_>>(), [7]);
     });

@@ -102,7 +102,7 @@ fn b19_too_many_handles_are_refused_before_anything_is_sent() {
         assert!(!error.is_half_sent());
         assert_eq!(handles.len(), Handles::MAX + 1);
         assert_eq!(
-            taker.receiver().try_recv_with_handles().unwrap_err().kind(),
+            taker.receiver().set_timeout(Duration::ZERO).recv_with_handles().unwrap_err().kind(),
             ErrorKind::WouldBlock
         );
 
@@ -126,7 +126,8 @@ fn handles_that_could_not_be_sent_stay() {
         let (error, mut handles) = loop {
             let mut handles = Handles::new();
             handles.add(file("kept"));
-            match giver.sender().try_send_with_handles(&large, &mut handles) {
+            match giver.sender().set_timeout(Duration::ZERO).send_with_handles(&large, &mut handles)
+            {
                 Ok(()) => sent += 1,
                 Err(error) => break (error, handles),
             }
@@ -140,6 +141,7 @@ fn handles_that_could_not_be_sent_stay() {
             handles.add(file("kept"));
         }
         assert_eq!(words(handles.take::<File>(0).unwrap()), "kept");
+        giver.sender().set_timeout(None);
         let taking = thread::spawn(move || {
             for _ in 0..sent {
                 let (_, mut handles) = taker.recv_with_handles().unwrap();
@@ -237,21 +239,22 @@ fn deadlines_of_messages_with_handles() {
     watched(|| {
         let (mut giver, mut taker) = giver_and_taker::<String>();
         assert_eq!(
-            taker.receiver().recv_with_handles_timeout(SHORT).unwrap_err().kind(),
+            taker.receiver().set_timeout(SHORT).recv_with_handles().unwrap_err().kind(),
             ErrorKind::TimedOut
         );
         assert_eq!(
-            taker.receiver().try_recv_with_handles().unwrap_err().kind(),
+            taker.receiver().set_timeout(Duration::ZERO).recv_with_handles().unwrap_err().kind(),
             ErrorKind::WouldBlock
         );
         let mut handles = Handles::new();
         handles.add(file("in time"));
         giver
             .sender()
-            .send_with_handles_timeout(&"now".into(), &mut handles, Duration::from_secs(30))
+            .set_timeout(Duration::from_secs(30))
+            .send_with_handles(&"now".into(), &mut handles)
             .unwrap();
         let (message, mut handles) =
-            taker.receiver().recv_with_handles_timeout(Duration::from_secs(30)).unwrap();
+            taker.receiver().set_timeout(Duration::from_secs(30)).recv_with_handles().unwrap();
         assert_eq!(message, "now");
         assert_eq!(words(handles.take::<File>(0).unwrap()), "in time");
     });
@@ -680,7 +683,10 @@ mod unix {
             let (reader, _writer) = server.split();
             let mut receiver = reader.into_receiver::<WithHandles<String>>();
             // From the first time that it looks for them.
-            assert_eq!(receiver.try_recv_with_handles().unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert_eq!(
+                receiver.set_timeout(Duration::ZERO).recv_with_handles().unwrap_err().kind(),
+                ErrorKind::WouldBlock
+            );
             let mut sender = writer.into_sender::<WithHandles<String>>();
             let mut handles = Handles::new();
             handles.add(file("unagreed"));
@@ -739,7 +745,8 @@ mod unix {
             message[4..8].copy_from_slice(&[0, 0, 0xB4, 0x17]);
             for byte in message {
                 slip(&hostile, &[byte], &[null.as_fd(); 100]).unwrap();
-                if let Err(error) = taker.receiver().try_recv_with_handles() {
+                if let Err(error) = taker.receiver().set_timeout(Duration::ZERO).recv_with_handles()
+                {
                     assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 }
                 let open = count("/proc/self/fd");

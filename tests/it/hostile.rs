@@ -253,7 +253,7 @@ mod unix {
     use std::os::fd::OwnedFd;
     use std::os::unix::fs::chown;
 
-    use typed_pipe::Unnamed;
+    use typed_pipe::{ConnectOptions, Connection, Unnamed};
 
     use super::*;
     use crate::peer;
@@ -305,6 +305,61 @@ mod unix {
             assert!(failed.to_string().contains("65534"), "{failed}");
             drop(failed.into_state().trust_any_owner().open().unwrap());
             drop(pipe);
+        });
+    }
+
+    #[test]
+    fn a33_nothing_is_waited_for_at_the_name_of_a_stranger() {
+        if !rustix::process::geteuid().is_root() {
+            skipped("only root can give a pipe away");
+            return;
+        }
+        watched(|| {
+            let (folder, long) = (Folder::new(), Duration::from_secs(50));
+            let name = folder.name("theirs");
+            let _pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
+            let door = folder.name("door");
+            drop(std::os::unix::net::UnixListener::bind(&door).unwrap());
+            for name in [&name, &door] {
+                chown(name, Some(65534), None).unwrap();
+            }
+            let failed = WriteEnd::at(&name).unwrap().open_timeout(long).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+            let trusting = failed.into_state().trust_any_owner();
+            assert_eq!(trusting.try_open().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let failed = Connection::connect_timeout(&door, long).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
+            let trusting = ConnectOptions::new().trust_any_owner();
+            let failed = trusting.connect_timeout(&door, SHORT).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::TimedOut, "{failed}");
+        });
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a33_no_task_waits_at_the_name_of_a_stranger() {
+        if !rustix::process::geteuid().is_root() {
+            skipped("only root can give a pipe away");
+            return;
+        }
+        watched(|| {
+            let (folder, long) = (Folder::new(), Duration::from_secs(50));
+            let name = folder.name("theirs");
+            let _pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
+            let door = folder.name("door");
+            drop(std::os::unix::net::UnixListener::bind(&door).unwrap());
+            for name in [&name, &door] {
+                chown(name, Some(65534), None).unwrap();
+            }
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let opening = WriteEnd::at(&name).unwrap().into_tokio().open_timeout(long);
+                assert_eq!(opening.await.unwrap_err().kind(), ErrorKind::NotTrusted);
+                let options = ConnectOptions::new().into_tokio();
+                let connecting = options.connect_timeout(&door, long);
+                assert_eq!(connecting.await.unwrap_err().kind(), ErrorKind::NotTrusted);
+            });
         });
     }
 

@@ -3,6 +3,7 @@
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
+mod carried;
 mod carriers;
 mod channels;
 mod children;
@@ -15,6 +16,8 @@ mod fitting;
 mod foreign;
 mod handles;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod leftovers;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod moved;

@@ -23,7 +23,7 @@ fn message(writer: usize, number: usize) -> (usize, usize, Vec<u8>) {
 
 #[test]
 fn a19_writers_share_a_pipe_of_one_page() {
-    const MESSAGES: usize = 300;
+    const MESSAGES: usize = 100;
     watched(|| {
         let folder = Folder::new();
         let options = PipeOptions::new().buffer_size(4096);

@@ -3,9 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use typed_pipe::wire::{Checked, Wire};
 use typed_pipe::{
-    Delivery, ErrorKind, Operation, Pipe, TypedReceiver, TypedSender, WriteEnd, receive,
-    receive_checked, receive_timeout, send, send_checked, send_checked_timeout, send_timeout,
+    Delivery, ErrorKind, Operation, Pipe, TypedSender, WriteEnd, receive, receive_timeout, send,
+    send_timeout,
 };
 
 use crate::peer;
@@ -25,7 +26,7 @@ fn one_value_goes_to_another_process_in_one_call() {
         peer.proceed();
         let value = loop {
             // On Windows the name lives as long as the sender before has it open.
-            match receive_checked::<(i32, String)>(&second) {
+            match receive::<(i32, String)>(&second) {
                 Err(error) if error.kind() == ErrorKind::InUse && cfg!(windows) => {}
                 received => break received.unwrap(),
             }
@@ -109,7 +110,7 @@ fn the_time_of_one_call_is_for_the_whole() {
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
         let end = pipe.into_reader().open().unwrap();
         // There is a reader, and it takes nothing.
-        let sent = send_checked_timeout(&name, &"x".repeat(1 << 20), SHORT).unwrap_err();
+        let sent = send_timeout(&name, &"x".repeat(1 << 20), SHORT).unwrap_err();
         assert_eq!((sent.kind(), sent.operation()), (ErrorKind::TimedOut, Operation::Send));
         drop(end);
     });
@@ -118,23 +119,13 @@ fn the_time_of_one_call_is_for_the_whole() {
 #[test]
 fn a_checked_value_is_no_plain_one() {
     watched(|| {
-        let folder = Folder::new();
-        let name = folder.name("answer");
-        let path = name.clone();
-        let sender = thread::spawn(move || send(path, &[1_u8; 32]));
-        let error = receive_checked::<[u8; 32]>(&name).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        let _ = sender.join().unwrap();
-
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let sender = thread::spawn(move || send_checked(path, "checked"));
-        let wire =
-            typed_pipe::wire::Wire::default().with_framing(typed_pipe::wire::Checked::default());
-        let end = pipe.into_reader().open().unwrap();
-        let mut receiver: TypedReceiver<String, _, _, _> = end.into_receiver_with(wire);
-        assert_eq!(receiver.recv().unwrap(), "checked");
-        assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
-        sender.join().unwrap().unwrap();
+        let sender = thread::spawn(move || send(path, &[1_u8; 32]));
+        let wire = Wire::default().with_framing(Checked::default());
+        let mut receiver = wire.of::<[u8; 32]>().receiver(pipe.into_reader().open().unwrap());
+        let error = receiver.recv().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let _ = sender.join().unwrap();
     });
 }

@@ -136,7 +136,7 @@ fn what_is_left_of_a_message_is_not_sent_to_the_next_reader() {
             take_all(&path, || {
                 let late = match kind {
                     0 => sender.send_timeout(&large(), SHORT),
-                    1 => sender.send_bytes_timeout(large().1.as_bytes(), SHORT),
+                    1 => sender.set_timeout(SHORT).send_bytes(large().1.as_bytes()),
                     _ => {
                         sender.feed(&fresh()).unwrap();
                         sender.send_timeout(&large(), SHORT)

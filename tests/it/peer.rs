@@ -165,6 +165,7 @@ fn play() {
             await_go();
             drop(pipe);
         }
+        "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
         #[cfg(feature = "service")]
         "serve-and-hang" => crate::service::serve_and_hang(Path::new(&pipe)),
@@ -200,7 +201,7 @@ fn play() {
         "send-once" => {
             typed_pipe::send(&pipe, &(1, "one".repeat(THIRDS))).unwrap();
             await_go();
-            typed_pipe::send_checked(&pipe, &(2, "two")).unwrap();
+            typed_pipe::send(&pipe, &(2, "two")).unwrap();
         }
         #[cfg(feature = "foreign")]
         "pipecom-senders" => {

@@ -128,7 +128,7 @@ mod unix {
     #[cfg(feature = "tokio")]
     #[cfg(all(feature = "service", feature = "tokio"))]
     use typed_pipe::Service;
-    use typed_pipe::{ErrorKind, Handles, IfExists, ListenerOptions};
+    use typed_pipe::{ErrorKind, Handles, IfExists, ListenerOptions, Pipe};
 
     use super::*;
     #[cfg(feature = "tokio")]
@@ -146,6 +146,12 @@ mod unix {
             "pair-up" => pair_up(),
             "unseeing" => unseeing(name),
             "fork-connections" => fork_connections(name),
+            #[cfg(target_os = "linux")]
+            "fork-in-a-container" => fork_in_a_container(name),
+            #[cfg(feature = "tokio")]
+            "fork-tasks" => fork_tasks(name),
+            "fork-and-keep" => fork_and_leave(name, false),
+            "fork-and-drop" => fork_and_leave(name, true),
             "fork-server" => fork_server(name),
             "exhausted-listener" => out_of_resources_listener(name),
             #[cfg(all(feature = "service", feature = "tokio"))]
@@ -154,6 +160,22 @@ mod unix {
             "exhausted-tasks" => out_of_resources_tasks(name),
             "exhausted-receiver" => out_of_resources_receiver(name),
             "idle-reader" => idle_reader(name),
+            "temporary" => {
+                let _names = (Pipe::temporary().unwrap(), Listener::temporary().unwrap());
+                step(READY);
+                await_go();
+            }
+            "persistent" => {
+                Pipe::temporary().unwrap().persist();
+                step(READY);
+            }
+            "temporary-and-again" => {
+                while std::fs::read_dir(std::env::temp_dir()).unwrap().next().is_some() {
+                    drop(Pipe::temporary().unwrap());
+                }
+                step(READY);
+            }
+            "no-files" => crate::signals::no_files(name),
             "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
             "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
@@ -288,6 +310,92 @@ mod unix {
         reader.read_exact(&mut [0]).unwrap();
         drop((listener, temporary));
         assert!(!name.exists());
+    }
+
+    /// This process is the first one of its container, and the child is that of its own.
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code, reason = "there is no safe way")]
+    fn fork_in_a_container(name: &Path) {
+        assert_eq!(std::process::id(), 1);
+        // SAFETY: it changes nothing but where the next children are.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+        let pipe = Pipe::new(name.with_extension("pipe")).unwrap().mkfifo().unwrap();
+        let listener = Listener::bind(name).unwrap();
+        let (reader, mut writer) = Connection::connect(name).unwrap().split();
+        let mut server = listener.accept().unwrap();
+        let Some(child) = fork() else {
+            assert_eq!(std::process::id(), 1);
+            drop((pipe, listener, server));
+            drop(writer);
+            drop(reader);
+            // What it makes itself is its own.
+            drop(Pipe::temporary().unwrap());
+            let other = Listener::bind(name.with_extension("other")).unwrap();
+            drop(other);
+            assert!(!name.with_extension("other").exists());
+            exit();
+        };
+        wait_for(child);
+        assert!(name.exists() && pipe.path().as_path().exists());
+        writer.write_all(b"x").unwrap();
+        server.read_exact(&mut [0]).unwrap();
+        drop((pipe, listener, reader));
+        assert!(!name.exists());
+    }
+
+    /// A child that was forked off drops what the tasks of its parent wait for.
+    #[cfg(feature = "tokio")]
+    fn fork_tasks(name: &Path) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let pipe = name.with_extension("pipe");
+        runtime.block_on(async {
+            let listener = Listener::bind(name).unwrap().into_tokio().unwrap();
+            let mut client = Connection::connect(name).unwrap();
+            let mut server = listener.accept().await.unwrap();
+            let pipe = Pipe::new(pipe).unwrap().mkfifo().unwrap();
+            let path = pipe.path().clone();
+            let mut reader = pipe.into_reader().into_tokio().open().await.unwrap();
+            // All of them have waited before.
+            let soon = Duration::from_millis(1);
+            listener.accept_timeout(soon).await.unwrap_err();
+            server.reader().read_timeout(&mut [0], soon).await.unwrap_err();
+            reader.read_timeout(&mut [0], soon).await.unwrap_err();
+            let Some(child) = fork() else {
+                drop((listener, server, reader));
+                exit();
+            };
+            wait_for(child);
+            let helper = thread::spawn({
+                let name = name.to_owned();
+                move || {
+                    thread::sleep(soon * 50); // the others are to wait by then
+                    client.write_all(b"x").unwrap();
+                    let mut writer = typed_pipe::WriteEnd::at(path).unwrap().open().unwrap();
+                    writer.write_all(b"x").unwrap();
+                    Connection::connect(name).unwrap()
+                }
+            });
+            assert_eq!(server.reader().read(&mut [0]).await.unwrap(), 1);
+            assert_eq!(reader.read(&mut [0]).await.unwrap(), 1);
+            drop(listener.accept().await.unwrap());
+            drop(helper.join().unwrap());
+        });
+    }
+
+    /// A child that was forked off lives on, with or without its copies of what its parent owns.
+    fn fork_and_leave(name: &Path, drops: bool) {
+        let owned = Pipe::new(name).unwrap().mkfifo().unwrap();
+        let owned = (owned, Listener::bind(name.with_extension("door")).unwrap());
+        if fork().is_some() {
+            await_go(); // in vain
+            return;
+        }
+        let kept = (!drops).then_some(owned);
+        step(READY);
+        // Until the test has ended.
+        let _ = std::io::stdin().read(&mut [0]);
+        drop(kept);
+        exit();
     }
 
     /// A child that was forked off serves the client.

@@ -1,12 +1,16 @@
 //! SIGPIPE, which a host program may make deadly at any time.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::thread;
 #[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Open};
-use typed_pipe::{Connection, ErrorKind, Pipe, ReadEnd, WriteEnd};
+use typed_pipe::{
+    Connection, ErrorKind, IfExists, Listener, ListenerOptions, Pipe, PipeOptions, ReadEnd,
+    WriteEnd,
+};
 
 use crate::peer;
 use crate::support::{Folder, watched};
@@ -16,6 +20,35 @@ use crate::support::{Waiters, until};
 #[test]
 fn a23_no_write_kills_a_host_that_makes_the_signal_deadly_later() {
     watched(|| peer::start("deadly-writes", Folder::new().name("none")).join());
+}
+
+/// The lock beside a name is a file with bytes, and what makes a file larger than it may be ends the process.
+#[test]
+fn an_owner_that_may_write_no_file_is_told_so_and_leaves_no_lock() {
+    watched(|| {
+        let folder = Folder::new();
+        peer::start("no-files", folder.name("")).join();
+        assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+    });
+}
+
+pub(crate) fn no_files(folder: &Path) {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let policies = [IfExists::Fail, IfExists::TakeOver, IfExists::Reuse];
+    let persistent = folder.join("persistent");
+    Pipe::new(&persistent).unwrap().mkfifo().unwrap().persist();
+    setrlimit(Resource::Fsize, Rlimit { current: Some(0), maximum: None }).unwrap();
+    for policy in policies {
+        let pipe = PipeOptions::new().if_exists(policy).at(folder.join("pipe")).unwrap();
+        let failed = pipe.mkfifo().unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::ResourceExhausted, "{failed}");
+        assert!(failed.to_string().contains("RLIMIT_FSIZE"), "{failed}");
+        let bound = ListenerOptions::new().if_exists(policy).bind(folder.join("door"));
+        assert_eq!(bound.unwrap_err().kind(), ErrorKind::ResourceExhausted);
+    }
+    // What needs no lock can be made, and what others made is used.
+    drop((Pipe::temporary().unwrap(), Listener::temporary().unwrap()));
+    drop(PipeOptions::new().if_exists(IfExists::Reuse).at(persistent).unwrap().mkfifo().unwrap());
 }
 
 /// Sets what becomes of SIGPIPE, from a thread of its own.
@@ -44,7 +77,11 @@ pub(crate) fn deadly_writes() {
             end.into_sender::<Vec<u8>>().send_bytes(&[7; 1 << 20]).unwrap_err().kind()
         }),
         ("try_send_bytes", |end| {
-            end.into_sender::<Vec<u8>>().try_send_bytes(&[7; 1 << 20]).unwrap_err().kind()
+            end.into_sender::<Vec<u8>>()
+                .set_timeout(Duration::ZERO)
+                .send_bytes(&[7; 1 << 20])
+                .unwrap_err()
+                .kind()
         }),
         ("loan", |end| {
             let mut sender = end.into_sender::<Vec<u8>>();

@@ -18,7 +18,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, Waiters, skipped, watched};
+use crate::support::{Folder, Waiters, skipped, until, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -406,25 +406,120 @@ fn a_pair_needs_no_folder() {
     });
 }
 
+/// What starts a process in a namespace of its own, if that is possible here.
+#[cfg(target_os = "linux")]
+fn contained(user: &'static str) -> Option<Vec<&'static str>> {
+    let ways = [vec!["unshare"], vec!["unshare", "--user", user]];
+    let ways = ways.map(|way| [way, vec!["--pid", "--fork"]].concat());
+    let runs = |way: &Vec<&str>| {
+        let mut command = Command::new(way[0]);
+        command.args(&way[1..]).arg("true").output().is_ok_and(|done| done.status.success())
+    };
+    let way = ways.into_iter().find(runs);
+    if way.is_none() {
+        skipped("no process can be started in a namespace of its own");
+    }
+    way
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn b8_a_forked_child_with_the_number_of_its_parent_removes_no_name_and_ends_no_direction() {
+    watched(|| {
+        let Some(way) = contained("--map-root-user") else { return };
+        let folder = Folder::new();
+        peer::start_through(&way, "fork-in-a-container", folder.name("door")).join();
+        assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+    });
+}
+
+/// The lock of an owner belongs to its forked children as well, as long as they have it.
+#[test]
+fn b8_a_forked_child_that_drops_its_copies_leaves_the_names_of_its_killed_parent_to_the_next_owner()
+{
+    watched(|| {
+        for role in ["fork-and-drop", "fork-and-keep"] {
+            let folder = Folder::new();
+            let name = folder.name("name");
+            let door = name.with_extension("door");
+            let mut peer = peer::start(role, &name);
+            peer.await_step(peer::READY);
+            let lives = peer.process().stdin.take();
+            peer.kill();
+            if role == "fork-and-keep" {
+                let failed = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+                assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
+                assert!(failed.to_string().contains("forked"), "{failed}");
+                assert_eq!(Listener::bind(&door).unwrap_err().kind(), ErrorKind::InUse);
+                drop(lives);
+                until(|| {
+                    Pipe::new(&name).unwrap().mkfifo().is_ok() && Listener::bind(&door).is_ok()
+                });
+            } else {
+                drop(Pipe::new(&name).unwrap().mkfifo().unwrap());
+                drop(Listener::bind(&door).unwrap());
+                drop(lives);
+            }
+            assert!(folder.entries().is_empty());
+        }
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn b8_a_forked_child_takes_nothing_from_the_tasks_of_its_parent() {
+    watched(|| peer::start("fork-tasks", Folder::new().name("door")).join());
+}
+
+/// Another process may have it too, or another part of this one.
+#[test]
+fn b8_to_close_a_copy_of_a_connection_ends_nothing() {
+    watched(|| {
+        let (mut one, mut other) = Connection::pair().unwrap();
+        let copy = || Connection::try_from(one.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let copies = [(); 5].map(|()| copy());
+        let [plain, typed, joined, split, tokio] = copies;
+        drop(plain);
+        let typing = thread::spawn({
+            let mut other = other.as_fd().try_clone_to_owned().map(UnixStream::from).unwrap();
+            move || {
+                let mut terms = [0; 47];
+                other.read_exact(&mut terms).unwrap();
+                other.write_all(&terms).unwrap();
+            }
+        });
+        drop(typed.into_typed::<str, String>().unwrap());
+        typing.join().unwrap();
+        let (reader, writer) = joined.split();
+        drop(Connection::reunite(reader, writer).unwrap());
+        #[cfg(feature = "tokio")]
+        {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async { drop(tokio.into_tokio().unwrap()) });
+        }
+        #[cfg(not(feature = "tokio"))]
+        drop(tokio);
+        for (from, to) in [(0, 1), (1, 0)] {
+            let sides = [&mut one, &mut other];
+            sides[from].write_all(b"x").unwrap();
+            sides[to].read_exact(&mut [0]).unwrap();
+        }
+        // What is split is meant to end alone.
+        let (reader, writer) = split.split();
+        drop(writer);
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+        drop(reader);
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn b18_a_process_of_another_container_is_known_by_its_user() {
-    const WAYS: [&[&str]; 2] = [
-        &["unshare", "--pid", "--fork"],
-        &["unshare", "--user", "--map-current-user", "--pid", "--fork"],
-    ];
     watched(|| {
-        let runs = |way: &&&[&str]| {
-            let mut command = Command::new(way[0]);
-            command.args(&way[1..]).arg("true").output().is_ok_and(|done| done.status.success())
-        };
-        let Some(way) = WAYS.iter().find(runs) else {
-            skipped("no process can be started in a namespace of its own");
-            return;
-        };
+        let Some(way) = contained("--map-current-user") else { return };
         let folder = Folder::new();
         let listener = Listener::bind(folder.name("outside")).unwrap();
-        let mut peer = peer::start_through(way, "unseeing", folder.name(""));
+        let mut peer = peer::start_through(&way, "unseeing", folder.name(""));
         let client = listener.accept().unwrap();
         peer.await_step(peer::READY);
         let server = Connection::connect(folder.name("inside")).unwrap();

@@ -87,7 +87,7 @@ fn tasks_speak_the_bytes_of_threads() {
 async fn ready<P: Protocol>(session: &mut Session<P, Tokio>, drops: &Cell<usize>, seed: &mut u64) {
     loop {
         *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let looks = usize::try_from(*seed >> 62).unwrap();
+        let looks = usize::try_from(*seed >> 62).unwrap() + 1;
         match dropped_after(looks, session.ready()).await {
             Some(ready) => return ready.unwrap(),
             None => drops.set(drops.get() + 1),
@@ -106,9 +106,9 @@ fn futures_dropped_at_random_lose_no_session() {
     type Bulk = Sends<Vec<u8>, Receives<Vec<u8>, Buy>>;
     in_runtime(|| async {
         let drops = Cell::new(0);
-        for round in 1..=20_u64 {
+        for round in 1..=10_u64 {
             let (client, server) = pair().await;
-            let large = vec![7; 700_000];
+            let large = vec![7; 300_000];
             let one = async {
                 let mut seed = round;
                 let session = client.into_session::<Bulk>().await.unwrap();
@@ -159,10 +159,9 @@ fn futures_dropped_at_random_lose_no_session() {
                     }
                 }
             };
-            let other = async { other.await };
             assert_eq!(tokio::join!(one, other), (3, 111));
         }
-        assert!(drops.get() > 100, "{} drops", drops.get());
+        assert!(drops.get() > 50, "{} drops", drops.get());
     });
 }
 

@@ -81,7 +81,7 @@ fn a_try_to_send_finds_the_room_that_was_made() {
         }
         assert!(waiting > 1);
         while receiver.try_recv().is_ok() {}
-        sender.flush_timeout(SHORT).await.unwrap();
+        sender.set_timeout(SHORT).flush().await.unwrap();
         for _ in 0..100 {
             while receiver.try_recv().is_ok() {}
             sender.try_send(&message).unwrap();
@@ -96,20 +96,34 @@ fn tries_and_deadlines_of_tasks() {
         let begun = Instant::now();
         assert_eq!(receiver.recv_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(begun.elapsed() >= SHORT);
-        assert_eq!(receiver.try_recv_ref().unwrap_err().kind(), ErrorKind::WouldBlock);
-        assert_eq!(receiver.try_recv_bytes().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            receiver.set_timeout(Duration::ZERO).recv_ref().await.unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        assert_eq!(
+            receiver.set_timeout(Duration::ZERO).recv_bytes().await.unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
 
         let large = vec![7; 1 << 20];
         let late = sender.send_timeout(&large, SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(late.is_half_sent(), "{late}");
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
-        assert_eq!(sender.flush_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            sender.set_timeout(Duration::ZERO).flush().await.unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        assert_eq!(
+            sender.set_timeout(SHORT).flush().await.unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
         let failed = sender.try_finish().unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::WouldBlock);
         let failed = failed.into_state().finish_timeout(SHORT).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
-        let sender = failed.into_state();
+        let mut sender = failed.into_state();
+        sender.set_timeout(None);
+        receiver.set_timeout(None);
         let receiving = async {
             assert_eq!(receiver.recv().await.unwrap(), large);
             assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
@@ -152,7 +166,7 @@ fn bytes_and_lent_room_go_through_tasks() {
         let receiving = async {
             assert_eq!(receiver.recv_ref().await.unwrap(), "a picture follows");
             assert_eq!(receiver.recv_bytes().await.unwrap(), picture);
-            assert_eq!(receiver.recv_bytes_timeout(SHORT * 100).await.unwrap(), picture);
+            assert_eq!(receiver.set_timeout(SHORT * 100).recv_bytes().await.unwrap(), picture);
         };
         tokio::join!(sending, receiving);
     });
@@ -268,21 +282,42 @@ fn handles_are_tried_and_timed_by_tasks() {
             other.into_typed::<(), WithHandles<String>>(),
         );
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
-        let kind = other.receiver().try_recv_with_handles().unwrap_err().kind();
+        let kind = other
+            .receiver()
+            .set_timeout(Duration::ZERO)
+            .recv_with_handles()
+            .await
+            .unwrap_err()
+            .kind();
         assert_eq!(kind, ErrorKind::WouldBlock);
-        let late = other.receiver().recv_with_handles_timeout(SHORT).await.unwrap_err();
+        let late = other.receiver().set_timeout(SHORT).recv_with_handles().await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         let mut handles = Handles::new();
         handles.add(tempfile::tempfile().unwrap());
-        one.sender().try_send_with_handles(&"a file".into(), &mut handles).unwrap();
-        let (words, came) = other.receiver().try_recv_with_handles().unwrap();
+        one.sender()
+            .set_timeout(Duration::ZERO)
+            .send_with_handles(&"a file".into(), &mut handles)
+            .await
+            .unwrap();
+        let (words, came) =
+            other.receiver().set_timeout(Duration::ZERO).recv_with_handles().await.unwrap();
         assert_eq!((words.as_str(), came.len()), ("a file", 1));
 
         let large = "x".repeat(10_000);
-        while one.sender().try_send_with_handles(&large, &mut Handles::new()).is_ok() {}
+        while one
+            .sender()
+            .set_timeout(Duration::ZERO)
+            .send_with_handles(&large, &mut Handles::new())
+            .await
+            .is_ok()
+        {}
         handles.add(tempfile::tempfile().unwrap());
-        let late =
-            one.sender().send_with_handles_timeout(&large, &mut handles, SHORT).await.unwrap_err();
+        let late = one
+            .sender()
+            .set_timeout(SHORT)
+            .send_with_handles(&large, &mut handles)
+            .await
+            .unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
     });
 }

@@ -381,7 +381,7 @@ fn bad_clients_cost_only_themselves() {
         thread::scope(|scope| {
             let serving = scope.spawn(|| {
                 let mut serving = Vec::new();
-                for client in &listener {
+                for client in listener.incoming() {
                     let client = client.unwrap();
                     serving.push(thread::spawn(move || {
                         let handshake = Handshake::new().timeout(Duration::from_secs(20));
@@ -531,7 +531,7 @@ fn deadlines_and_tries_of_typed_connections() {
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
         sent += u32::from(error.is_half_sent());
-        let error = match client.sender().flush_timeout(SHORT) {
+        let error = match client.sender().set_timeout(SHORT).flush() {
             // Nothing of the last one was sent.
             Ok(()) => client.sender().send_timeout(&message, SHORT).unwrap_err(),
             Err(error) => error,

@@ -72,19 +72,16 @@ fn send(player: &mut Player) -> Result<(), Error> {
     let mut room = Vec::new();
     let mut number = 0;
     while !book.ledger().is_over() {
-        let patience = dice.milliseconds(0..20);
+        let patience = dice.milliseconds(1..20);
+        sender.set_timeout(dice.once_in(4).then_some(patience));
         let sent = if dice.once_in(2) {
             let mut loan = sender.loan(size(number))?;
             fill(number, &mut loan);
-            if dice.once_in(4) { loan.send_timeout(patience) } else { loan.send() }
+            loan.send()
         } else {
             room.resize(size(number), 0);
             fill(number, &mut room);
-            if dice.once_in(4) {
-                sender.send_bytes_timeout(&room, patience)
-            } else {
-                sender.send_bytes(&room)
-            }
+            sender.send_bytes(&room)
         };
         book.add(Count::Steps, 1);
         match sent {

@@ -17,7 +17,7 @@ use crate::adaptive_read::Pace;
 use crate::end::{End, PipeRef};
 use crate::error::Error;
 use crate::permits::{Permit, Permits};
-use crate::source::{self, ReadTimeout, Sink, Source, WriteTimeout};
+use crate::source::{self, Sink, Source};
 use crate::state::{Mode, Open, Read, Runtime, Waiting, Write, half};
 use crate::sys::{Pauses, Raw, Server, Wait, WaitLimit, Way};
 use crate::wait::{CancelToken, waiting};
@@ -231,7 +231,6 @@ impl<P: PipeRef> source::half::Source for End<Read, Open<Toy>, P> {
     }
 }
 
-impl<P: PipeRef> ReadTimeout for End<Read, Open<Toy>, P> {}
 impl<P: PipeRef> source::half::ReadTimeout for End<Read, Open<Toy>, P> {
     fn poll_read_within(
         &mut self,
@@ -253,7 +252,6 @@ impl<P: PipeRef> source::half::Sink for End<Write, Open<Toy>, P> {
     }
 }
 
-impl<P: PipeRef> WriteTimeout for End<Write, Open<Toy>, P> {}
 impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open<Toy>, P> {
     fn poll_write_within(
         &mut self,

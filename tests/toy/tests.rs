@@ -68,8 +68,14 @@ fn tries_and_deadlines_are_kept() {
         let large = vec![7; 1 << 20];
         let late = sender.send_timeout(&large, SHORT).await.unwrap_err();
         assert!(late.kind() == ErrorKind::TimedOut && late.is_half_sent());
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::WouldBlock);
-        assert_eq!(sender.flush_timeout(SHORT).await.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            sender.set_timeout(Duration::ZERO).flush().await.unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        assert_eq!(
+            sender.set_timeout(SHORT).flush().await.unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
         let late = sender.finish_timeout(SHORT).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         let receiving = thread::spawn(move || {

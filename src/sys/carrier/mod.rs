@@ -301,6 +301,7 @@ pub(crate) fn halves(carrier: impl Carrier) -> io::Result<(CarrierReader, Carrie
         shared: Arc::clone(&shared),
         waits: reading,
         backlog: VecDeque::new(),
+        piece: Vec::new(),
         end: None,
     };
     Ok((reader, CarrierWriter { shared, waits: writing }))
@@ -334,6 +335,8 @@ pub(crate) struct CarrierReader {
     waits: Waits,
     /// What was taken in while there was no room to write.
     backlog: VecDeque<u8>,
+    /// Where that comes in, once something was looked for.
+    piece: Vec<u8>,
     end: Option<End>,
 }
 
@@ -380,13 +383,12 @@ impl CarrierReader {
 
     /// Keeps what comes in, up to a limit, for later reads, until nothing is there.
     fn poll_take_in(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let mut piece = Vec::new();
         while self.end.is_none() {
-            piece.resize(PIECE, 0);
-            match ready!(poll_receive(&self.shared, &mut self.end, cx, &mut piece)) {
+            self.piece.resize(PIECE, 0);
+            match ready!(poll_receive(&self.shared, &mut self.end, cx, &mut self.piece)) {
                 Ok(bytes) => {
                     let full = self.backlog.len() >= limit;
-                    self.backlog.extend(piece.get(..bytes).unwrap_or_default());
+                    self.backlog.extend(self.piece.get(..bytes).unwrap_or_default());
                     if full && bytes > 0 {
                         return Poll::Ready(Obstacle::Deadlock.into());
                     }

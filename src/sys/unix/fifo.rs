@@ -63,6 +63,10 @@ pub(super) fn open(
 ) -> io::Result<Opened> {
     let before = look(folder, name)?;
     ensure_fifo(&before)?;
+    if !any_owner {
+        // Before anything is waited for: a stranger's FIFO is none to wait for.
+        ensure_trusted(&before)?;
+    }
     let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
     let fd = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
         Ok(fd) => fd,
@@ -99,22 +103,23 @@ pub(super) fn claim_reading(fd: BorrowedFd<'_>) -> Result<(), Obstacle> {
     }
 }
 
-/// Whether a writer has the FIFO open, even one that writes nothing. Consumes no bytes.
+/// Whether a writer has the FIFO open, even one that writes nothing; `None` if that cannot be told now. Consumes no bytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn has_writer(fd: BorrowedFd<'_>) -> io::Result<Option<bool>> {
+pub(super) fn has_writer(fd: BorrowedFd<'_>) -> Option<bool> {
     use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
-    let (_read, copy) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (_read, copy) = pipe_with(PipeFlags::CLOEXEC).ok()?;
     match retry_on_intr(|| tee(fd, &copy, 1, SpliceFlags::NONBLOCK)) {
-        Ok(0) => Ok(Some(false)),
-        Ok(_) | Err(Errno::AGAIN) => Ok(Some(true)),
-        Err(error) => Err(error.into()),
+        Ok(0) => Some(false),
+        Ok(_) | Err(Errno::AGAIN) => Some(true),
+        // No memory, or a filter of system calls.
+        Err(_) => None,
     }
 }
 
 /// The other systems do not report it.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn has_writer(_: BorrowedFd<'_>) -> io::Result<Option<bool>> {
-    Ok(None)
+pub(super) fn has_writer(_: BorrowedFd<'_>) -> Option<bool> {
+    None
 }
 
 /// Whether all processes of the other side have left. It is known only on Linux.

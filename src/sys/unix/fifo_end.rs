@@ -293,8 +293,7 @@ impl FifoEnd {
     /// Waits until a writer has come. Apple's systems do not show a writer that has written nothing yet.
     pub(super) fn wait_for_writer(&self, wait: Wait<'_>) -> io::Result<()> {
         try_until(wait, pause, || {
-            if self.writers != Writers::Awaited
-                || fifo::has_writer(self.pipe.as_fd())? == Some(true)
+            if self.writers != Writers::Awaited || fifo::has_writer(self.pipe.as_fd()) == Some(true)
             {
                 return Ok(());
             }
@@ -447,7 +446,7 @@ impl FifoEnd {
         };
         let missed = mem::replace(&mut self.missed, matches!(gone, Some(Obstacle::NameGone)));
         let Some(gone) = gone else { return Ok(()) };
-        if fifo::has_writer(self.pipe.as_fd())? != Some(false) || self.follow()? {
+        if fifo::has_writer(self.pipe.as_fd()) != Some(false) || self.follow()? {
             return Ok(());
         }
         // For a client, the next owner may be about to make it.

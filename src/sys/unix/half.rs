@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
+use super::maker::Maker;
 use super::rights::{self, Batch};
 use super::wait::{ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
@@ -38,7 +38,10 @@ struct Socket {
     /// Whether it is one of this machine, whose other side the system knows.
     local: bool,
     /// The process whose dropped half ends its direction: not a forked child.
-    maker: u32,
+    maker: Maker,
+    /// Whether the halves are of two owners, so that each ends its direction when it is dropped. Closing both at once ends
+    /// nothing: another process, or another connection, may have a copy of the socket.
+    apart: AtomicBool,
     /// Whether the other side closed with bytes of ours unread. The system reports it once, to the first half that asks.
     reset: AtomicBool,
 }
@@ -65,8 +68,8 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
-        let forked = self.socket.maker != process::id();
-        if !self.goes_on && !forked && Arc::strong_count(&self.socket) > 1 {
+        let ends = !self.goes_on && self.socket.apart.load(Ordering::Acquire);
+        if ends && Arc::strong_count(&self.socket) > 1 && self.socket.maker.is_this() {
             self.end();
         }
     }
@@ -84,7 +87,8 @@ pub(super) fn internet_halves(fd: OwnedFd) -> (Receiving, Sending) {
 
 fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
     let finished = !is_quiet(&fd);
-    let socket = Socket { fd, local, maker: process::id(), reset: AtomicBool::new(false) };
+    let (maker, apart, reset) = (Maker::this(), AtomicBool::new(false), AtomicBool::new(false));
+    let socket = Socket { fd, local, maker, apart, reset };
     let socket = Arc::new(socket);
     let receiving = Side { socket: Arc::clone(&socket), way: Shutdown::Read, goes_on: false };
     let sending = Side { socket, way: Shutdown::Write, goes_on: false };
@@ -234,7 +238,6 @@ impl Receiving {
     }
 
     /// Whether bytes are here that were taken in.
-    #[cfg(feature = "tokio")]
     pub(super) fn is_ahead(&self) -> bool {
         !self.backlog.is_empty()
     }
@@ -412,6 +415,11 @@ impl Sending {
             return Ok(false);
         }
         queue::wait_until_taken(self, wait)
+    }
+
+    /// Whether the halves are of two owners from now on.
+    pub(super) fn set_apart(&self, apart: bool) {
+        self.side.socket.apart.store(apart, Ordering::Release);
     }
 
     pub(super) fn is_half_of(&self, receiving: &Receiving) -> bool {

@@ -28,6 +28,13 @@ pub(super) const ENDING: &str = ".lock";
 /// The ending of the spare name, of a file that is about to replace the FIFO. No longer than the other ending.
 pub(super) const SPARE: &str = ".next";
 
+/// How the file is opened.
+const FLAGS: OFlags = OFlags::RDWR
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY);
+
 const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 
 #[derive(Debug)]
@@ -90,6 +97,23 @@ impl Lock {
         }
     }
 
+    /// Locks a name only if there is a lock file for it, which no process holds.
+    pub(super) fn take_left(folder: BorrowedFd<'_>, fifo: &OsStr) -> io::Result<Self> {
+        let mut name = fifo.to_owned();
+        name.push(ENDING);
+        ensure_lock(&look(folder, &name)?)?;
+        let file = Self::reopen(folder, &name)?;
+        let mut lock = Self { file, name, left: Left::Nothing, made: false };
+        if lock.hold(folder)? { Ok(lock) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// Opens a file that is there.
+    fn reopen(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+        let file = retry_on_intr(|| openat(folder, name, FLAGS, Mode::empty()))?;
+        ensure_lock(&fstat(&file)?)?;
+        Ok(file)
+    }
+
     /// Whether there is a lock file for this name.
     pub(super) fn is_beside(folder: &Path, fifo: &OsStr) -> bool {
         let mut name = fifo.to_owned();
@@ -105,10 +129,8 @@ impl Lock {
     /// Opens the file, or makes it.
     fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
         let of = |file, made| Self { file, name: name.to_owned(), left: Left::Nothing, made };
-        let flags =
-            OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         loop {
-            let new = flags | OFlags::CREATE | OFlags::EXCL;
+            let new = FLAGS | OFlags::CREATE | OFlags::EXCL;
             match retry_on_intr(|| openat(folder, name, new, Mode::RUSR | Mode::WUSR)) {
                 Ok(file) => return Ok(of(file, true)),
                 Err(Errno::EXIST) => {}
@@ -120,13 +142,10 @@ impl Lock {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }
-            match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
-                Ok(file) => {
-                    ensure_lock(&fstat(&file)?)?;
-                    return Ok(of(file, false));
-                }
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
+            match Self::reopen(folder, name) {
+                Ok(file) => return Ok(of(file, false)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
     }

@@ -15,6 +15,7 @@ mod half;
 mod identity;
 mod lending;
 mod lock;
+mod maker;
 mod name;
 mod node;
 mod owned_name;
@@ -36,6 +37,7 @@ mod shared_memory;
 mod signal;
 mod sleeps;
 mod socket;
+mod temporary;
 mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;

@@ -5,7 +5,6 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 
 use rustix::fs::{
@@ -17,7 +16,9 @@ use rustix::process::geteuid;
 use super::file::{ensure_fifo, ensure_own, ensure_socket, look};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
-use super::name::{temporary_folder, user_folder};
+use super::maker::Maker;
+use super::name::user_folder;
+use super::temporary::{self, TemporaryFolder, is_temporary};
 use crate::error::Obstacle;
 use crate::sys::{IfExists, Settings};
 
@@ -27,12 +28,12 @@ pub(super) struct OwnedName {
     folder: Arc<OwnedFd>,
     name: OsString,
     identity: Identity,
-    /// `None` in a folder of its own, where no other process looks for a name.
+    /// `None` in a folder of its own, whose lock is enough.
     lock: Option<Lock>,
     /// The folder of its own.
-    temporary: Option<PathBuf>,
+    temporary: Option<TemporaryFolder>,
     /// The process that may remove the name: not a forked child.
-    maker: u32,
+    maker: Maker,
     kept: bool,
 }
 
@@ -106,32 +107,25 @@ impl OwnedName {
     pub(super) fn temporary<T>(
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
-        let parent = temporary_folder()?;
-        let parent = parent.join(format!("{TEMPORARY}{}", crate::sys::random_name()?));
-        make_folder(&parent)?;
-        let name = OsString::from("pipe");
-        let path = parent.join(&name);
-        let made = open_folder(&parent).and_then(|folder| {
-            let left = Left::Nothing;
-            let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
-            let occupied = occupy(site)?;
-            Ok((folder, occupied))
-        });
-        match made {
-            Ok((folder, Occupied { identity, what, .. })) => {
+        let (temporary, folder) = TemporaryFolder::make()?;
+        let (name, path) = (OsString::from(temporary::NAME), temporary.name());
+        let left = Left::Nothing;
+        let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
+        match occupy(site) {
+            Ok(Occupied { identity, what, .. }) => {
                 let mut owned_name = Self::new(folder, name, identity, None);
-                owned_name.temporary = Some(parent);
+                owned_name.temporary = Some(temporary);
                 Ok((path, owned_name, what))
             }
             Err(error) => {
-                let _ = retry_on_intr(|| rmdir(&parent));
+                temporary.remove(folder.as_fd());
                 Err(error)
             }
         }
     }
 
     fn new(folder: OwnedFd, name: OsString, identity: Identity, lock: Option<Lock>) -> Self {
-        let maker = process::id();
+        let maker = Maker::this();
         let folder = Arc::new(folder);
         Self { folder, name, identity, lock, temporary: None, maker, kept: false }
     }
@@ -154,7 +148,7 @@ impl OwnedName {
         &mut self,
         make: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<Identity>,
     ) -> io::Result<Option<Identity>> {
-        if self.maker != process::id() || !self.is_ours()? {
+        if !self.maker.is_this() || !self.is_ours()? {
             return Ok(None);
         }
         let new = supersede(self.folder.as_fd(), &self.name, self.lock.as_ref(), make)?;
@@ -170,7 +164,7 @@ impl OwnedName {
 
     /// Removes the name, if it is still ours and this is the process that made it.
     pub(super) fn remove(&mut self) -> io::Result<()> {
-        if self.kept || self.maker != process::id() {
+        if self.kept || !self.maker.is_this() {
             return Ok(());
         }
         if self.is_ours()? {
@@ -185,8 +179,10 @@ impl OwnedName {
 
     /// Leaves the name where it is, without an owner.
     pub(super) fn persist(mut self) {
-        if self.maker == process::id() {
-            self.temporary = None;
+        if self.maker.is_this() {
+            if let Some(temporary) = self.temporary.take() {
+                temporary.keep(self.folder.as_fd());
+            }
             self.leave();
         }
     }
@@ -217,8 +213,8 @@ impl OwnedName {
         if let Some(lock) = self.lock.take() {
             lock.remove(self.folder.as_fd());
         }
-        if let Some(folder) = self.temporary.take() {
-            let _ = retry_on_intr(|| rmdir(&folder));
+        if let Some(temporary) = self.temporary.take() {
+            temporary.remove(self.folder.as_fd());
         }
     }
 }
@@ -342,10 +338,7 @@ fn clear_own(
 /// Whether an owner of this crate made the file under a name, or notes that it uses it.
 pub(super) fn has_owner(path: &Path) -> bool {
     let Ok((parent, name)) = split(path) else { return false };
-    let temporary = parent.file_name().is_some_and(|folder| {
-        folder.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) && name == "pipe"
-    });
-    temporary || Lock::is_beside(parent, &name)
+    is_temporary(parent, &name) || Lock::is_beside(parent, &name)
 }
 
 fn spare(name: &OsStr) -> OsString {
@@ -392,9 +385,6 @@ fn claim_and_occupy<T>(
     Ok(occupied)
 }
 
-/// The prefix of the folder of a temporary name.
-const TEMPORARY: &str = "typed-pipe-";
-
 /// The permission bits of a name.
 pub(super) fn mode(settings: &Settings) -> Mode {
     #[allow(clippy::useless_conversion, reason = "the type of a mode differs by system")]
@@ -416,7 +406,7 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Makes a folder for this user alone, whatever the umask.
-fn make_folder(path: &Path) -> rustix::io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> rustix::io::Result<()> {
     retry_on_intr(|| mkdir(path, Mode::RWXU))?;
     retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
         let _ = rmdir(path);

@@ -3,8 +3,8 @@
 
 use std::future::Future;
 use std::io;
-use std::mem;
-use std::os::fd::{AsFd, OwnedFd};
+use std::mem::{self, ManuallyDrop};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,15 +13,17 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
+use super::maker::Maker;
 use super::wait::LOOK_AT_NAME;
 use super::{Raw, Server, resource_errors};
+use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
 
 /// An open end, and its registration with the runtime.
 #[derive(Debug)]
 pub(crate) struct Polled {
     /// `None` until the next wait, if the last registration has to be dropped.
-    registration: Option<AsyncFd<OwnedFd>>,
+    registration: Option<Registration>,
     /// Whether no operation was tried since it was registered.
     fresh: bool,
     raw: Raw,
@@ -196,8 +198,8 @@ impl Polled {
                 }
             }
             let mut guard = ready!(match self.way {
-                Way::In => registration.poll_read_ready_mut(cx),
-                Way::Out => registration.poll_write_ready_mut(cx),
+                Way::In => registration.fd.poll_read_ready_mut(cx),
+                Way::Out => registration.fd.poll_write_ready_mut(cx),
             })?;
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -218,7 +220,7 @@ impl Polled {
 /// Wakes the task that waits for a client of a server.
 #[derive(Debug)]
 pub(crate) struct PolledServer {
-    registration: AsyncFd<OwnedFd>,
+    registration: Registration,
     runtime: Handle,
     /// The next check whether any client can come.
     look: Option<Pin<Box<Sleep>>>,
@@ -236,7 +238,7 @@ impl PolledServer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Raw, Raw)>> {
         loop {
-            if let Poll::Ready(guard) = self.registration.poll_read_ready_mut(cx) {
+            if let Poll::Ready(guard) = self.registration.fd.poll_read_ready_mut(cx) {
                 match server.accept(Wait::NOW) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard?.clear_ready(),
                     done => {
@@ -260,8 +262,28 @@ impl PolledServer {
     }
 }
 
+/// A descriptor that the runtime watches.
+#[derive(Debug)]
+struct Registration {
+    fd: ManuallyDrop<AsyncFd<OwnedFd>>,
+    maker: Maker,
+}
+
+/// A forked child shares the runtime's list of watched files: it takes nothing from that of its parent.
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.maker.is_this() {
+            // SAFETY: this is the one place that drops it, and nothing uses it afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.fd) };
+        } else {
+            // SAFETY: the registration, which owns the descriptor, is never dropped in this process, so this is its last use.
+            drop(unsafe { OwnedFd::from_raw_fd(self.fd.as_raw_fd()) });
+        }
+    }
+}
+
 /// Registers a copy of the descriptor with the runtime: halves of a connection have the same one.
-fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<AsyncFd<OwnedFd>> {
+fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<Registration> {
     let _inside = runtime.enter();
     let fd = open.as_fd().try_clone_to_owned().map_err(resource_errors::told)?;
     let interest = match way {
@@ -270,5 +292,13 @@ fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<AsyncFd<
     };
     // SAFETY: the descriptor is open and stays the same as long as its owner, which the registration has.
     let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
-    registered.map_err(|failed| resource_errors::told(failed.into_parts().1))
+    let registered =
+        registered.map(|fd| Registration { fd: ManuallyDrop::new(fd), maker: Maker::this() });
+    registered.map_err(|failed| match failed.into_parts().1 {
+        full if full.kind() == io::ErrorKind::StorageFull => {
+            Obstacle::ResourceExhausted("this user watches too many files (`max_user_watches`)")
+                .into()
+        }
+        error => resource_errors::told(error),
+    })
 }

@@ -129,6 +129,13 @@ impl Raw {
     }
 
     /// Whether the two are the halves of one connection.
+    /// Whether the other half has another owner from now on, of a writing half. Until then, dropping both ends no direction.
+    pub(crate) fn set_apart(&self, apart: bool) {
+        if let RawKind::Sending(half) = &self.0 {
+            half.set_apart(apart);
+        }
+    }
+
     pub(crate) fn is_half_of(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (RawKind::Receiving(receiving), RawKind::Sending(sending))
@@ -362,6 +369,11 @@ impl Raw {
             RawKind::Sending(half) => half.is_local(),
             RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => false,
         }
+    }
+
+    /// Whether bytes were read that its handle does not give any more.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        matches!(&self.0, RawKind::Receiving(half) if half.is_ahead())
     }
 
     /// Whether handles may go beside its bytes.

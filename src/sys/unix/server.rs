@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
-use rustix::fs::Mode;
+use rustix::fs::{CWD, Mode};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::listen;
 
@@ -15,7 +15,7 @@ use super::identity::Identity;
 use super::owned_name::{Occupied, OwnedName, Site, mode};
 use super::raw::Raw;
 use super::resource_errors;
-use super::socket::{self, ask_for_buffer, bind, is_listened_to};
+use super::socket::{self, Socket, ask_for_buffer, bind, ensure_socket_of, is_listened_to};
 use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_done};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
@@ -24,22 +24,73 @@ use crate::sys::{Settings, Wait};
 #[derive(Debug)]
 pub struct Server {
     // In this order: the name goes first, while the socket still listens.
-    owned_name: OwnedName,
+    name: Name,
     socket: OwnedFd,
     buffer_size: Option<usize>,
+}
+
+/// The name of a socket that listens.
+#[derive(Debug)]
+enum Name {
+    Owned(OwnedName),
+    /// Another process owns it, which listens at the same socket.
+    Elsewhere(PathBuf),
+}
+
+impl Name {
+    /// Fails if no client can come by it any more.
+    fn ensure_there(&self) -> io::Result<()> {
+        match self {
+            Self::Owned(name) => name.ensure_ours(),
+            Self::Elsewhere(_) if self.is_unlinked() => Err(Obstacle::NameGone.into()),
+            Self::Elsewhere(_) => Ok(()),
+        }
+    }
+
+    fn is_unlinked(&self) -> bool {
+        match self {
+            Self::Owned(name) => name.is_unlinked(),
+            Self::Elsewhere(path) => {
+                let there = look(CWD, path.as_os_str());
+                there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            }
+        }
+    }
 }
 
 impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
             .map_err(resource_errors::told)?;
-        Ok(Self { owned_name, socket, buffer_size: settings.buffer_size })
+        Ok(Self { name: Name::Owned(owned_name), socket, buffer_size: settings.buffer_size })
+    }
+
+    /// Why another process cannot listen at the same socket.
+    pub(crate) fn stays(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// A handle by which another process listens at the same socket.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone().map_err(resource_errors::told)
+    }
+
+    /// Listens at a socket whose name another process owns.
+    pub(crate) fn shared(path: &Path, socket: OwnedFd) -> Result<Self, (OwnedFd, io::Error)> {
+        let kind = Socket { internet: false, stream: true, listens: true };
+        match ensure_socket_of(&socket, kind) {
+            Ok(()) => {
+                Ok(Self { name: Name::Elsewhere(path.to_owned()), socket, buffer_size: None })
+            }
+            Err(error) => Err((socket, error)),
+        }
     }
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
         let (path, owned_name, socket) =
             OwnedName::temporary(|site| occupy(site, settings)).map_err(resource_errors::told)?;
-        Ok((path, Self { owned_name, socket, buffer_size: settings.buffer_size }))
+        let name = Name::Owned(owned_name);
+        Ok((path, Self { name, socket, buffer_size: settings.buffer_size }))
     }
 
     /// While there is no client, it looks now and then whether any can come.
@@ -48,7 +99,7 @@ impl Server {
             let (once, is_all) = part_of(wait, LOOK_AT_NAME);
             match self.accept_once(once) {
                 Err(error) if is_timeout(&error) => {
-                    self.owned_name.ensure_ours()?;
+                    self.name.ensure_there()?;
                     if is_all {
                         return Err(error);
                     }
@@ -71,11 +122,14 @@ impl Server {
     }
 
     pub(crate) fn remove(&mut self) -> io::Result<()> {
-        self.owned_name.remove()
+        match &mut self.name {
+            Name::Owned(name) => name.remove(),
+            Name::Elsewhere(_) => Ok(()),
+        }
     }
 
     pub(crate) fn is_unlinked(&self) -> bool {
-        self.owned_name.is_unlinked()
+        self.name.is_unlinked()
     }
 }
 
@@ -146,7 +200,8 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     Ok(client)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::fs::read_dir;
     use std::os::unix::ffi::OsStrExt;

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
-use super::file::{ensure_socket, ensure_trusted_user};
+use super::file::{ensure_socket, ensure_trusted, ensure_trusted_user};
 use super::owned_name::Site;
 use super::peer::Credentials;
 use super::rights;
@@ -104,7 +104,16 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
 
 /// Connects, and waits until a process listens and has room for one more client.
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
-    let socket = try_until(wait, pause, || connect_now(path))?;
+    let socket = try_until(wait, pause, || {
+        let connected = connect_now(path);
+        if let Err(error) = &connected {
+            // No listener tells who it is. The name of a stranger is none to wait at.
+            if !any_owner && matches!(obstacle(error), Some(Obstacle::NoListener)) {
+                ensure_trusted(&retry_on_intr(|| stat(path))?)?;
+            }
+        }
+        connected
+    })?;
     if !any_owner {
         ensure_trusted_user(Credentials::of(socket.as_fd())?.uid)?;
     }

@@ -85,6 +85,11 @@ impl Incoming {
         if self.was_reset { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(0) }
     }
 
+    /// Whether it may have read bytes that nobody took.
+    pub(super) fn holds_bytes(&self) -> bool {
+        self.reads_ahead || !self.backlog.is_empty()
+    }
+
     /// Takes the oldest bytes that are kept here.
     fn read_backlog(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let bytes = self.backlog.read(buf)?;

@@ -197,6 +197,10 @@ impl Raw {
         Ok((incoming.into(), outgoing.into()))
     }
 
+    /// Does nothing: the half that is dropped last ends no direction.
+    #[expect(clippy::unused_self, reason = "on Unix the halves share a state")]
+    pub(crate) fn set_apart(&self, _: bool) {}
+
     /// Both halves of a connection over a TCP stream. The system has no wait for a socket beside an event that threads
     /// and tasks share, so two threads of its own read and write.
     pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<(Self, Self)> {
@@ -220,6 +224,15 @@ impl Raw {
             Self(RawKind::CarrierReader(Box::new(reader))),
             Self(RawKind::CarrierWriter(Box::new(writer))),
         ))
+    }
+
+    /// Whether bytes were read that its handle does not give any more.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        match &self.0 {
+            RawKind::Stream(stream) => stream.reads_ahead(),
+            RawKind::Incoming(half) => half.holds_bytes(),
+            _ => false,
+        }
     }
 
     /// Whether handles may go beside its bytes.

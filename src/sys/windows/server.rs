@@ -40,6 +40,21 @@ impl Server {
         Ok((path, server))
     }
 
+    /// Why another process cannot listen at the same name.
+    #[expect(clippy::unused_self, reason = "on Unix a socket can be shared")]
+    pub(crate) fn stays(&self) -> Option<&'static str> {
+        Some("this system lets one process listen")
+    }
+
+    #[expect(clippy::unused_self, reason = "on Unix a socket can be shared")]
+    pub(crate) fn share(&self) -> io::Result<OwnedHandle> {
+        Err(Obstacle::Unsupported.into())
+    }
+
+    pub(crate) fn shared(_: &Path, handle: OwnedHandle) -> Result<Self, (OwnedHandle, io::Error)> {
+        Err((handle, Obstacle::Unsupported.into()))
+    }
+
     /// Waits for the next client. Several threads may wait, each with a limit of its own.
     pub(crate) fn accept(&self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
         loop {

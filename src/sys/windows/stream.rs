@@ -159,6 +159,11 @@ impl Stream {
         Ok(0)
     }
 
+    /// Whether it may have read bytes that nobody took.
+    pub(super) fn reads_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
     /// Reads ahead from now on: a task cannot wait for an operation that is not in flight.
     fn begin_to_read_ahead(&mut self) {
         self.pipe.give_buffer(AHEAD);

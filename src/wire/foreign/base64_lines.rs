@@ -1,6 +1,6 @@
 use super::base64::Base64;
 use crate::error::FrameError;
-use crate::wire::built_in::BuiltIn;
+use crate::wire::framing::BuiltIn;
 use crate::wire::{Scan, Step};
 
 /// The lines of PipeCom: base64, then a line feed.

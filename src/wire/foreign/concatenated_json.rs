@@ -1,6 +1,6 @@
 use super::LIMIT;
 use crate::error::FrameError;
-use crate::wire::built_in::BuiltIn;
+use crate::wire::framing::BuiltIn;
 use crate::wire::framing::ensure_within;
 use crate::wire::{Scan, Step};
 

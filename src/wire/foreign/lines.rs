@@ -1,7 +1,7 @@
 use super::LIMIT;
 use super::delimited::{find, position};
 use crate::error::FrameError;
-use crate::wire::built_in::BuiltIn;
+use crate::wire::framing::BuiltIn;
 use crate::wire::framing::ensure_within;
 use crate::wire::{Scan, Step};
 

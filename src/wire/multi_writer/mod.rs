@@ -14,7 +14,7 @@ use fragment::{Fragment, HEADER};
 use introduction::Introduction;
 use stream::Stream;
 
-use super::built_in::BuiltIn;
+use super::framing::BuiltIn;
 use super::shape::{Shape, Style};
 use super::{Scan, Step};
 use crate::error::FrameError;
@@ -293,6 +293,10 @@ impl fmt::Debug for MultiWriter {
 }
 
 impl BuiltIn for MultiWriter {
+    fn keeps_parts(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> &str {
         "shared"
     }

@@ -117,6 +117,10 @@ impl Trial {
                 self.left_alone.insert(call.number);
                 continue;
             };
+            if call.number == libc::SYS_write && name.ends_with("tasks") {
+                // The runtime wakes itself by that, and panics where it cannot.
+                continue;
+            }
             let tried = tried.entry(called).or_default();
             tried.sites += 1;
             for fault in faults_at(*call, *bytes, codes) {

@@ -5,17 +5,20 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::process::Command;
 #[cfg(feature = "service")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+#[cfg(feature = "tokio")]
+use typed_pipe::ConnectOptions;
 #[cfg(feature = "shared-memory")]
 use typed_pipe::SealedBytes;
 use typed_pipe::{
-    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
-    TransitionError, TypedConnection, WithHandles, WriteEnd,
+    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Operation,
+    Pipe, TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
@@ -144,7 +147,9 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("a temporary pipe", temporary),
     ("open, write, read, close", ends),
     ("typed messages", messages),
+    ("large messages of bytes", bytes),
     ("the next writer", next_writer),
+    ("watch a child", child),
     ("deadlines and stops", deadlines),
     ("bind, connect, accept", bind_connect_accept),
     ("bind a long name", bind_a_long_name),
@@ -160,6 +165,10 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("call a service", call),
     #[cfg(feature = "service")]
     ("serve", serve),
+    #[cfg(feature = "tokio")]
+    ("tasks", tasks),
+    #[cfg(all(feature = "service", feature = "tokio"))]
+    ("serve in tasks", serve_in_tasks),
 ];
 
 fn make_and_unlink(run: &mut Run) {
@@ -229,11 +238,9 @@ fn messages(run: &mut Run) {
     let text = "a message".to_owned();
     run.send(|half| if half { sender.flush() } else { sender.send(&text) });
     assert_eq!(run.again(|| receiver.recv()), text);
-    run.send(
-        |half| {
-            if half { sender.flush_timeout(LONG) } else { sender.send_timeout(&text, LONG) }
-        },
-    );
+    run.send(|half| {
+        if half { sender.set_timeout(LONG).flush() } else { sender.send_timeout(&text, LONG) }
+    });
     assert_eq!(run.again(|| receiver.recv_timeout(LONG)), text);
     for _ in 0..3 {
         sender.feed(&text).unwrap();
@@ -261,6 +268,57 @@ fn messages(run: &mut Run) {
         }
     }
     run.expect(ErrorKind::Finished, || receiver.recv().map(drop));
+}
+
+/// Large enough for their pages to be given to the pipe.
+fn bytes(run: &mut Run) {
+    let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
+    let path = pipe.path().clone();
+    let mut receiver = quietly(|| pipe.open_reader().unwrap().into_receiver::<Vec<u8>>());
+    let mut sender = quietly(|| WriteEnd::from(path).open().unwrap().into_sender::<Vec<u8>>());
+    let picture = vec![7; 20_000];
+    thread::scope(|scope| {
+        let reading = quietly(|| {
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    assert!(receiver.recv_bytes().unwrap() == picture);
+                }
+            })
+        });
+        run.send(|half| if half { sender.flush() } else { sender.send_bytes(&picture) });
+        run.send(|half| {
+            if half {
+                return sender.flush();
+            }
+            let mut loan = sender.loan(20_000)?;
+            loan.copy_from_slice(&picture);
+            loan.send()
+        });
+        quietly(|| reading.join().unwrap());
+    });
+}
+
+fn child(run: &mut Run) {
+    let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
+    let path = pipe.path().clone();
+    let listener = quietly(|| Listener::bind(run.name("door")).unwrap());
+    let mut child = quietly(|| Command::new("sleep").arg("60").spawn().unwrap());
+    let mut reader = quietly(|| pipe.open_reader().unwrap());
+    // Where the system says so, there is one that says nothing.
+    if let Err(error) = reader.wait_for_peer_timeout(&child, SHORT) {
+        if error.kind() != ErrorKind::TimedOut {
+            run.note(error);
+        }
+    }
+    let mut writer = quietly(|| WriteEnd::from(path).open().unwrap());
+    run.again(|| reader.wait_for_peer_timeout(&child, SHORT * 20));
+    run.expect(ErrorKind::TimedOut, || listener.accept_with_timeout(&child, SHORT).map(drop));
+    quietly(|| {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+    run.expect(ErrorKind::ChildExited, || listener.accept_with(&child).map(drop));
+    run.write(b"said", |bytes| writer.write(bytes));
 }
 
 fn next_writer(run: &mut Run) {
@@ -343,8 +401,8 @@ fn pair(run: &mut Run) {
     run.write(b"how are you?", |bytes| one.writer().write(bytes));
     run.read(b"how are you?", |buf| other.reader().read(buf));
     run.write(b"well", |bytes| other.writer().write_timeout(bytes, LONG));
-    assert_eq!(run.again(|| one.unread()), 4);
-    assert!(run.again(|| other.unsent()) > 0);
+    assert_eq!(run.again(|| one.reader().unread()), 4);
+    assert!(run.again(|| other.writer().unsent()) > 0);
     run.read(b"well", |buf| one.reader().read_timeout(buf, LONG));
     run.again(|| one.peer().map(drop));
     run.again(|| one.require_same_user());
@@ -403,13 +461,16 @@ fn both_ways(run: &mut Run) {
     };
     assert_eq!(last.kind(), ErrorKind::WouldBlock);
     run.expect(ErrorKind::TimedOut, || {
-        one.sender().flush_timeout(SHORT).and_then(|()| one.sender().send_timeout(&long, SHORT))
+        one.sender()
+            .set_timeout(SHORT)
+            .flush()
+            .and_then(|()| one.sender().send_timeout(&long, SHORT))
     });
     quietly(|| {
         let mut buf = vec![0; SAID + 3006 * (sent - 1)];
         other.read_exact(&mut buf).unwrap();
     });
-    run.again(|| one.sender().flush_timeout(LONG));
+    run.again(|| one.sender().set_timeout(LONG).flush());
     assert_eq!(run.again(|| one.receiver().recv_timeout(LONG)), "hi");
 }
 
@@ -544,4 +605,78 @@ fn serve(run: &mut Run) {
         Ok(_) => assert!(answered),
         Err(error) => run.note(error),
     }
+}
+
+#[cfg(feature = "tokio")]
+fn runtime() -> tokio::runtime::Runtime {
+    quietly(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap())
+}
+
+#[cfg(feature = "tokio")]
+fn tasks(run: &mut Run) {
+    let runtime = runtime();
+    let listener = quietly(|| Listener::bind(run.name("door")).unwrap());
+    let path = listener.path().clone();
+    let listener = run.go(listener, |listener| {
+        let _inside = runtime.enter();
+        listener.into_tokio()
+    });
+    let connect =
+        || runtime.block_on(ConnectOptions::new().into_tokio().connect_timeout(&path, LONG));
+    let mut client = run.again(connect);
+    let mut server = run.again(|| runtime.block_on(listener.accept_timeout(LONG)));
+    if run.failed.is_some() && matches!(quietly(|| server.reader().try_read(&mut [0])), Ok(0)) {
+        // It was connected, and given up when what came then failed.
+        server = quietly(|| runtime.block_on(listener.accept_timeout(LONG)).unwrap());
+    }
+    run.write(b"how are you?", |bytes| runtime.block_on(client.writer().write(bytes)));
+    run.read(b"how are you?", |buf| runtime.block_on(server.reader().read(buf)));
+    drop((client, server));
+    // A reader that waits for the next writer registers itself anew.
+    let mut pipe = quietly(|| Pipe::new(run.name("pipe")).unwrap().mkfifo().unwrap());
+    let path = pipe.path().clone();
+    let reader = pipe.reader().on_hangup(OnHangup::NextWriter).into_tokio();
+    let mut end = run.go(reader, |reader| runtime.block_on(reader.open()));
+    for _ in 0..2 {
+        quietly(|| WriteEnd::from(path.clone()).open().unwrap().write_all(b"word").unwrap());
+        run.read(b"word", |buf| runtime.block_on(end.read(buf)));
+        assert_eq!(run.again(|| runtime.block_on(end.read(&mut [0; 8]))), 0);
+    }
+    drop(end);
+    drop(pipe);
+    quietly(|| drop((listener, runtime)));
+}
+
+#[cfg(all(feature = "service", feature = "tokio"))]
+fn serve_in_tasks(run: &mut Run) {
+    static OVER: AtomicBool = AtomicBool::new(false);
+    OVER.store(false, Ordering::Relaxed);
+    let runtime = runtime();
+    let name = run.name("service");
+    let service = quietly(|| Service::<u32, u32>::bind(&name).unwrap()).shutdown_after(1);
+    let service = run.go(service, |service| {
+        let _inside = runtime.enter();
+        service.into_tokio()
+    });
+    let helper = quietly(|| {
+        thread::spawn(move || {
+            while !OVER.load(Ordering::Relaxed) {
+                let client = Client::<u32, u32>::connect_timeout(&name, SHORT * 10);
+                if let Ok(answer) = client.and_then(|client| client.call(&1)) {
+                    assert_eq!(answer, 2);
+                    return true;
+                }
+            }
+            false
+        })
+    });
+    let served = runtime.block_on(service.serve(|number| async move { number + 1 }));
+    OVER.store(true, Ordering::Relaxed);
+    // The answer may be lost with its client.
+    quietly(|| helper.join().unwrap());
+    if let Err(error) = served {
+        assert_ne!(error.operation(), Operation::Register, "one client ends the service: {error}");
+        run.note(error);
+    }
+    quietly(|| drop(runtime));
 }

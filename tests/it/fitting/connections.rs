@@ -143,9 +143,9 @@ fn a_value_of_a_type_that_serde_can_only_write_is_compared_before_its_first_byte
         assert!(!error.is_fatal() && !error.is_half_sent());
         assert!(error.to_string().contains(HERE_F32), "{error}");
         assert_eq!(one.sender().pending(), 0);
-        assert_eq!(one.sender().try_send_as(&wrong).unwrap_err().kind(), ErrorKind::Mismatch);
+        assert_eq!(one.sender().send_as(&wrong).unwrap_err().kind(), ErrorKind::Mismatch);
         one.send_as(&Borrowed { sensor: "kitchen", celsius: 21.5 }).unwrap();
-        one.sender().try_send_as(&Borrowed { sensor: "kitchen", celsius: 21.5 }).unwrap();
+        one.sender().send_as(&Borrowed { sensor: "kitchen", celsius: 21.5 }).unwrap();
         assert_eq!(other.recv().unwrap(), new::reading());
         assert_eq!(other.recv().unwrap(), new::reading());
         assert!(other.receiver().peer_shape().is_none(), "it is not known before");
