@@ -12,7 +12,8 @@ use crate::wire::shape::{Shape, Style};
 /// and slices.
 ///
 /// It is the bound of what a [`TypedConnection`](crate::TypedConnection) sends, and of senders on a named pipe. Other
-/// values go by [`send_as`](crate::TypedSender::send_as).
+/// values go by [`send_as`](crate::TypedSender::send_as): of a type that borrows, such as `(u32, &str)`, the compiler says
+/// that its `Deserialize` is not general enough.
 ///
 /// ```
 /// use typed_pipe::{Described, Error, PipePath, TypedSender};

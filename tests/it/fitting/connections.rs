@@ -3,11 +3,10 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use typed_pipe::wire::Wire;
 use typed_pipe::{
-    Anything, Connection, Error, ErrorKind, Handles, Handshake, Listener, TypedConnection,
-    WithHandles,
+    Anything, Connection, Error, ErrorKind, Handles, Handshake, Listener, WithHandles,
 };
 
 use super::types::{HERE_F32, HERE_F64, new, old};
@@ -223,6 +222,9 @@ fn a_side_may_require_that_its_peer_tells_what_it_sends() {
 #[cfg(feature = "json")]
 #[test]
 fn a_codec_with_names_is_compared_by_its_rules() {
+    use serde::Deserialize;
+    use typed_pipe::TypedConnection;
+
     #[derive(Debug, Serialize, Deserialize)]
     struct Small {
         name: String,
