@@ -178,6 +178,8 @@ pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReas
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
+#[cfg(feature = "shared-memory")]
+pub use typed_connection::{SharedMemory, TransportKind};
 pub use wait::CancelToken;
 pub use whole_streams::EndLoan;
 

@@ -6,6 +6,8 @@ mod handshake;
 mod handshake_parts;
 mod handshake_shapes;
 mod handshake_state;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 
 pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
@@ -16,3 +18,5 @@ pub(crate) use handshake::shake_hands;
 pub(crate) use handshake_parts::Tag;
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) use handshake_state::HandshakeDone;
+#[cfg(feature = "shared-memory")]
+pub use shared_memory::{SharedMemory, TransportKind};
