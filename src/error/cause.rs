@@ -242,7 +242,7 @@ pub(crate) enum NameError {
 pub(crate) enum Cause {
     #[error("the other side left the session before its end, where it was to {0}")]
     Abandoned(String),
-    #[error("the message does not decode; both sides must use the same type and codec")]
+    #[error("the message does not decode: {}; both sides must use the same type and codec", reason(.0))]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
     Disconnected,
@@ -251,7 +251,7 @@ pub(crate) enum Cause {
     /// A value of a type that is not known before it is sent, and where it is not what the receiver reads.
     #[error("{0}; nothing of it was sent")]
     Unfit(String),
-    #[error("the codec cannot write this value; nothing of it was sent")]
+    #[error("the codec cannot write this value: {}; nothing of it was sent", reason(.0))]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
     HandlerFailed(String),
@@ -284,6 +284,25 @@ pub(crate) enum Cause {
     Name(#[from] NameError),
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
+}
+
+/// The reason of a codec. It may repeat what the other side has sent: what a terminal would act on is escaped, and what is
+/// long is cut.
+fn reason(error: &CodecError) -> String {
+    const MOST: usize = 300;
+    let text = error.to_string();
+    let mut told = String::new();
+    for (at, letter) in text.chars().enumerate() {
+        match letter {
+            _ if at == MOST => {
+                told.push('…');
+                break;
+            }
+            letter if letter.is_control() => told.extend(letter.escape_debug()),
+            letter => told.push(letter),
+        }
+    }
+    told
 }
 
 impl Cause {
