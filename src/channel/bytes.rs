@@ -117,6 +117,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         let Some(header) = header else {
             return self.outgoing.stage_bytes(bytes);
         };
+        self.outgoing.stage_hello();
         self.write_out_here(until)?;
         let (mut head, mut rest) = (header.bytes(), bytes);
         while !rest.is_empty() {
@@ -269,6 +270,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'_, T, E, F, 
         until: WaitLimit,
     ) -> Result<(), Error> {
         let Some(header) = pages else { return sender.outgoing.stage_lent() };
+        sender.outgoing.stage_hello();
         sender.write_out_here(until)?;
         fill(sender.io.lent_mut(), header.bytes(), &[]);
         sender.write_all(Part::Lent, false, &[], until)
