@@ -76,7 +76,7 @@ fn serve(path: &str) -> Result<(), Box<dyn Error>> {
     println!("the room is open: cargo run --example chat -- join {path} NAME");
     let room = Room::default();
     thread::scope(|scope| {
-        for (number, client) in (0..).zip(&listener) {
+        for (number, client) in (0..).zip(listener.incoming()) {
             match client {
                 // One thread a client, so that no client blocks another.
                 Ok(client) => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::adaptive_read::Pace;
+use crate::adaptive_read::{Pace, Spinning};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::source;
@@ -271,6 +271,16 @@ impl<D: Direction> End<D, Closed> {
     /// # Errors
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// A symbolic link is followed if it was made by this user or root, in a folder in which no other user could replace it;
+    /// any other one is [`NotTrusted`](crate::ErrorKind::NotTrusted), unless [any owner is
+    /// trusted](Self::trust_any_owner). So `/dev/stdin` is a path of a pipe, and so is what a shell passes for
+    /// `prog <(sort names)`, such as `/dev/fd/63`. This end opens such a pipe once more: the descriptor that the shell
+    /// passed stays open beside it, and one for writing keeps the reader waiting until this process ends.
     pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
         PipePath::new(path).map(Self::from)
     }
@@ -280,7 +290,8 @@ impl<D: Direction, M: Mode> End<D, Closed<M>> {
     /// Opens the pipe whichever user owns it.
     ///
     /// By default, only a pipe of this user or of the system's administrator is opened: in a folder that others can
-    /// write to, a pipe of another user may be a trap.
+    /// write to, a pipe of another user may be a trap. So may a symbolic link, and a pipe with a second name by a hard link:
+    /// this allows them too.
     ///
     /// ```no_run
     /// use typed_pipe::{ErrorKind, WriteEnd};
@@ -587,6 +598,41 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         self.raw().buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
+    /// Requests another size of the pipe's buffer in bytes, and returns the actual one.
+    ///
+    /// As with [`PipeOptions::buffer_size`](crate::PipeOptions::buffer_size), the system rounds it, and may give less.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (mut one, other) = Connection::pair()?;
+    /// match one.writer().set_buffer_size(1 << 17) {
+    ///     Ok(bytes) => println!("{bytes} bytes"),
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+    /// }
+    /// # drop(other);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`buffer_size`](Self::buffer_size).
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// Of a one-way pipe, only Linux can set it. Of a connection, it is the size of this process's side for both directions.
+    ///
+    /// ## Windows
+    ///
+    /// The size stays: it is set when the pipe is made.
+    #[doc(alias("SO_SNDBUF", "SO_RCVBUF", "F_SETPIPE_SZ"))]
+    pub fn set_buffer_size(&self, bytes: usize) -> Result<usize, Error> {
+        self.raw().ask_for_buffer(bytes);
+        self.buffer_size()
+    }
+
     /// The open handle.
     pub(crate) fn raw(&self) -> &Raw {
         M::raw(self.io())
@@ -869,9 +915,10 @@ impl<P: PipeRef> End<Read, Open, P> {
     /// Lets each read that has to wait poll for bytes for up to `time` before it sleeps.
     ///
     /// Waking a sleeping thread takes longer than the rest of a short round trip; a thread that polls finds the bytes
-    /// at once. Polling costs a whole processor for up to this time in each read that has to wait: one system call
-    /// after the other finds nothing, and lets other threads run in between. It pays where answers come within
-    /// microseconds and a processor is free for each side. Start with 50 microseconds. Off unless this is called.
+    /// at once. Polling costs a whole processor for up to this time in a read that has to wait: one system call after
+    /// the other finds nothing. It pays where answers come within microseconds and a processor is free for each side.
+    /// Where it has brought nothing four times in a row, reads sleep at once, and only one in 32 tries again; with one
+    /// processor alone, none does. Start with 50 microseconds. Off unless this is called.
     ///
     /// Without it, an end may pause for two microseconds before a read, where that lets more small messages gather for
     /// it: see [what each choice costs](crate::costs). An end that polls never pauses.
@@ -891,7 +938,7 @@ impl<P: PipeRef> End<Read, Open, P> {
     #[must_use]
     #[doc(alias("spin"))]
     pub fn busy_poll(mut self, time: Duration) -> Self {
-        self.settings.pace = Pace::Spinning(time);
+        self.settings.pace = Pace::Spinning(Spinning::new(time));
         self
     }
 }

@@ -85,10 +85,49 @@ fn a_server_that_hands_over_tells_of_a_client_that_leaves() {
     });
 }
 
+#[test]
+fn a_login_admits_locks_out_and_names_the_step_in_which_a_client_gave_up() {
+    let login = build("login");
+    watched(move || {
+        let output = Command::new(login).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let of_server: Vec<_> = said.lines().filter(|line| line.starts_with("server: ")).collect();
+        let [admitted, locked, left] = of_server[..] else { panic!("{said}") };
+        assert_eq!(admitted, "server: ada is logged in");
+        assert_eq!(locked, "server: the account is locked");
+        let want = "where this side was to receive `Credentials`: the other side left the session before its end, where it was to send `Credentials`";
+        assert!(left.ends_with(want), "{left}");
+        for line in ["client: ada is wrong, 1 tries are left", "client: welcome, with token 4711"] {
+            assert!(said.contains(line), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_transfer_goes_on_after_a_kill_and_after_a_deadline() {
+    let resume = build("resume");
+    watched(move || {
+        let output = Command::new(resume).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<_> = said.lines().collect();
+        let [first, killed, second, late, third, whole] = lines[..] else { panic!("{said}") };
+        let has = |line: &str| -> u64 { line.split(' ').nth(2).unwrap().parse().unwrap() };
+        assert!(has(first) < has(second) && has(second) < has(third), "{said}");
+        assert!(killed.contains("where this side was to "), "{said}");
+        assert!(killed.contains("its process ended") || killed.contains("in the middle"), "{said}");
+        assert!(late.contains("where this side was to learn which `Part` is chosen"), "{said}");
+        assert!(late.contains("the deadline passed"), "{said}");
+        assert_eq!(whole, "receiver: the file is whole");
+    });
+}
+
 /// Builds an example: where it is.
 fn build(example: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--message-format", "json", "--example", example])
+        .args(["build", "--quiet", "--message-format", "json", "--features", "session"])
+        .args(["--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();

@@ -66,7 +66,7 @@ fn its_message_of_the_compiler_is_the_real_one() {
 
 #[test]
 fn the_tests_that_it_names_exist() {
-    let refused = root().join("ui-tests/fail");
+    let refused = ["ui-tests/fail", "ui-tests/session"].map(|folder| root().join(folder));
     let tests = tests();
     let mut named = 0;
     let (_, section) = TESTS.split_once("## Guarantees").unwrap();
@@ -74,7 +74,8 @@ fn the_tests_that_it_names_exist() {
     let rows = section.lines().filter(|line| line.starts_with("| "));
     let rows = rows.filter_map(|row| row.strip_suffix("` |")?.rsplit_once(" | `"));
     for name in rows.flat_map(|(_, names)| names.split("` `")) {
-        let refused = refused.join(name).with_extension("rs").exists();
+        let case = |folder: &PathBuf| folder.join(name).with_extension("rs").exists();
+        let refused = refused.iter().any(case);
         assert!(refused || tests.contains(&format!("fn {name}(")), "there is no test {name}");
         named += 1;
     }

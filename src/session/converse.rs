@@ -124,33 +124,23 @@ impl<M: Mode> Handshake<LengthPrefixed, Postcard, M> {
 }
 
 /// What a conversation comes to: the result of a closure in [`Connection::converse`], or the future of it in a task.
-///
-/// This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not lead a protocol to its end",
     label = "the closure does not return `Ok((value, done))`, where `done` is from `Session::end`",
     note = "in a task, it returns a future of that"
 )]
-pub trait Conversation<M>: half::Conversation<M> {}
+pub trait Conversation<M> {
+    /// What it comes to, besides the end.
+    type Value;
+    #[doc(hidden)]
+    fn outcome(self) -> impl Future<Output = Result<(Self::Value, Done), Error>>;
+}
 
-impl<R> Conversation<Blocking> for Result<(R, Done), Error> {}
-impl<R> half::Conversation<Blocking> for Result<(R, Done), Error> {
+impl<R> Conversation<Blocking> for Result<(R, Done), Error> {
     type Value = R;
 
     async fn outcome(self) -> Self {
         self
-    }
-}
-
-pub(crate) mod half {
-    use std::future::Future;
-
-    use super::{Done, Error};
-
-    pub trait Conversation<M> {
-        type Value;
-
-        fn outcome(self) -> impl Future<Output = Result<(Self::Value, Done), Error>>;
     }
 }
 

@@ -31,8 +31,8 @@ pub struct Line<M: Mode> {
     process: u32,
 }
 
-/// The codec of sessions: postcard, with the kind of the frame in the first byte. It has a name of its own, so that no
-/// other messages are taken for steps.
+/// The codec of the values in sessions: postcard behind the kind of the frame. It has a name of its own, so that no other
+/// messages are taken for steps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Steps;
 
@@ -41,17 +41,20 @@ impl Codec for Steps {
         "session"
     }
 
+    #[inline]
     fn encode<T: Serialize + ?Sized>(
         &self,
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
+        out.push(VALUE);
         Postcard.encode(value, out)
     }
 
+    /// The kind of the frame is looked at before.
     #[inline(always)]
     fn decode<'de, T: Deserialize<'de>>(&self, bytes: &'de [u8]) -> Result<T, CodecError> {
-        Postcard.decode(bytes)
+        Postcard.decode(bytes.get(1..).unwrap_or_default())
     }
 }
 
@@ -105,11 +108,21 @@ impl<M: Mode> Line<M> {
         if self.begun {
             return Ok(());
         }
-        self.sender.parts().1.stage(&(VALUE, value))
+        self.sender.parts().1.stage(value)
     }
 
     pub(super) fn stage_branch(&mut self, index: u32) -> Result<(), Error> {
-        self.sender.parts().1.stage(&(BRANCH, index))
+        // A varint of at most five bytes.
+        let (mut frame, mut len, mut rest) = ([BRANCH, 0, 0, 0, 0, 0], 1, index);
+        for (byte, at) in frame.iter_mut().skip(1).zip(2..) {
+            let [low, ..] = rest.to_le_bytes();
+            (len, rest) = (at, rest >> 7);
+            *byte = if rest > 0 { low | 0x80 } else { low & 0x7F };
+            if rest == 0 {
+                break;
+            }
+        }
+        self.sender.parts().1.stage_bytes(frame.get(..len).unwrap_or_default())
     }
 
     pub(super) fn stage_plan(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -179,7 +192,7 @@ impl<M: Mode> Line<M> {
     pub(super) fn take<T: for<'de> Deserialize<'de>>(&mut self, kind: u8) -> Result<T, Error> {
         self.found = false;
         let taken = match expect(self.receiver.parts().1.bytes()?, kind) {
-            Ok(_) => self.receiver.parts().1.message().map(|(_, value): (u8, T)| value),
+            Ok(_) => self.receiver.parts().1.message(),
             Err(cause) => Err(self.failed(Operation::Receive, cause)),
         };
         self.astray = taken.is_err();

@@ -99,8 +99,6 @@ mod protocol;
 mod steps;
 
 pub use converse::Conversation;
-#[cfg(feature = "tokio")]
-pub(crate) use converse::half;
 #[doc(hidden)] // for `choice!`
 pub use line::Line;
 #[doc(hidden)]

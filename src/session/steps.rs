@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::protocol::{
     Branch, Choice, Chooses, Ends, Offers, Protocol, Receives, Sends, SessionMessage, Side,
 };
 use crate::error::{Error, TransitionError};
-use crate::state::{Blocking, Mode, complete_by, poll_again_at};
+use crate::state::{Blocking, Mode, complete_by};
 use crate::sys::WaitLimit;
 
 /// A conversation at the place `P` of its protocol: the type says what this side may do next.
@@ -192,46 +191,10 @@ impl<P: Protocol, M: Mode> Session<P, M> {
         done: impl FnOnce(Self) -> Result<T, TransitionError<Self>>,
     ) -> M::Ret<impl Future<Output = Result<T, TransitionError<Self>>>> {
         let until = self.line.until();
-        M::run(Advance {
-            held: Some((self, done)),
-            until,
-            timer: None,
-            poll: move |session: &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
-                poll(&mut session.line, cx, until)
-            },
-        })
-    }
-}
-
-/// The future of a step: it owns the session.
-struct Advance<P: Protocol, M: Mode, W, D> {
-    /// `None` once it is concluded.
-    held: Option<(Session<P, M>, D)>,
-    until: WaitLimit,
-    timer: Option<M::Timer>,
-    poll: W,
-}
-
-// Nothing in it is pinned.
-impl<P: Protocol, M: Mode, W, D> Unpin for Advance<P, M, W, D> {}
-
-impl<P, M, W, D, T> Future for Advance<P, M, W, D>
-where
-    P: Protocol,
-    M: Mode,
-    W: FnMut(&mut Session<P, M>, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
-    D: FnOnce(Session<P, M>) -> Result<T, TransitionError<Session<P, M>>>,
-{
-    type Output = Result<T, TransitionError<Session<P, M>>>;
-
-    #[inline(always)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { held, until, timer, poll } = self.get_mut();
-        let Some((session, _)) = held else { return Poll::Pending };
-        let waited =
-            ready!(poll_again_at::<M, _>(*until, timer, cx, |cx| poll(session, cx, *until)));
-        let Some((session, done)) = held.take() else { return Poll::Pending };
-        Poll::Ready(match waited {
+        let wait = move |session: &mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            poll(&mut session.line, cx, until)
+        };
+        M::advance(until, self, wait, |session, waited| match waited {
             Ok(()) => done(session),
             Err(error) => Err(session.failed(error)),
         })

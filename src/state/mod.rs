@@ -23,10 +23,10 @@ use static_assertions::assert_eq_size;
 use crate::error::Operation;
 use crate::sys::{Node, Raw, Way};
 
+#[cfg(all(feature = "session", any(test, feature = "tokio")))]
+pub(crate) use mode::Advancing;
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use mode::Waiting;
-#[cfg(feature = "session")]
-pub(crate) use mode::poll_again_at;
 pub use mode::{Blocking, Mode};
 pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
 

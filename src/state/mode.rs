@@ -99,6 +99,20 @@ pub trait Runtime: Sized {
         P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
         D: FnOnce(S) -> Result<T, Error>;
 
+    /// As [`wait`](Self::wait), where `done` gets the result of the wait too, so that a failed step can give the state
+    /// back.
+    #[cfg(feature = "session")]
+    fn advance<S, P, D, T>(
+        until: WaitLimit,
+        state: S,
+        poll: P,
+        done: D,
+    ) -> <Self as Mode>::Ret<Advancing<Self, S, P, D>>
+    where
+        Self: Mode,
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
+        D: FnOnce(S, Result<(), Error>) -> T;
+
     /// The time by the clock of the timers.
     fn now() -> Instant;
 
@@ -241,7 +255,7 @@ pub(crate) async fn woken_at<M: Runtime, F: Future>(until: WaitLimit, body: F) -
     poll_fn(|cx| poll_again_at::<M, _>(until, &mut timer, cx, |cx| body.as_mut().poll(cx))).await
 }
 
-pub(crate) fn poll_again_at<M: Runtime, T>(
+fn poll_again_at<M: Runtime, T>(
     until: WaitLimit,
     timer: &mut Option<M::Timer>,
     cx: &mut Context<'_>,
@@ -307,6 +321,49 @@ where
     }
 }
 
+/// The future of [`Runtime::advance`].
+#[cfg(feature = "session")]
+#[expect(missing_debug_implementations, reason = "it has closures")]
+pub struct Advancing<M: Runtime, S, P, D> {
+    until: WaitLimit,
+    timer: Option<M::Timer>,
+    poll: P,
+    /// `None` once it is concluded.
+    rest: Option<(S, D)>,
+}
+
+#[cfg(feature = "session")]
+impl<M: Runtime, S, P, D> Advancing<M, S, P, D> {
+    #[cfg_attr(not(any(test, feature = "tokio")), expect(dead_code, reason = "threads have none"))]
+    pub(crate) fn new(until: WaitLimit, state: S, poll: P, done: D) -> Self {
+        Self { until, timer: None, poll, rest: Some((state, done)) }
+    }
+}
+
+// Nothing in it is pinned.
+#[cfg(feature = "session")]
+impl<M: Runtime, S, P, D> Unpin for Advancing<M, S, P, D> {}
+
+#[cfg(feature = "session")]
+impl<M, S, P, D, T> Future for Advancing<M, S, P, D>
+where
+    M: Runtime,
+    P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
+    D: FnOnce(S, Result<(), Error>) -> T,
+{
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Self { until, timer, poll, rest } = self.get_mut();
+        let Some((state, _)) = rest else { return Poll::Pending };
+        let waited = ready!(poll_again_at::<M, _>(*until, timer, cx, |cx| poll(state, cx, *until)));
+        match rest.take() {
+            Some((state, done)) => Poll::Ready(done(state, waited)),
+            None => Poll::Pending,
+        }
+    }
+}
+
 /// Every operation blocks, and so is ready when it returns.
 impl Runtime for Blocking {
     const BLOCKS: bool = true;
@@ -335,6 +392,17 @@ impl Runtime for Blocking {
         begun?;
         complete_by(|cx| poll(&mut state, cx, until))?;
         done(state)
+    }
+
+    #[cfg(feature = "session")]
+    #[inline(always)]
+    fn advance<S, P, D, T>(until: WaitLimit, mut state: S, mut poll: P, done: D) -> T
+    where
+        P: FnMut(&mut S, &mut Context<'_>, WaitLimit) -> Poll<Result<(), Error>>,
+        D: FnOnce(S, Result<(), Error>) -> T,
+    {
+        let waited = complete_by(|cx| poll(&mut state, cx, until));
+        done(state, waited)
     }
 
     fn now() -> Instant {

@@ -963,6 +963,28 @@ fn a_choice_goes_with_the_next_value() {
     });
 }
 
+#[test]
+fn sessions_go_over_other_transports() {
+    use crate::carriers::{Memory, tcp};
+
+    watched(|| {
+        let (one, other) = tcp();
+        let (client, server) = (Connection::over(one).unwrap(), Connection::over(other).unwrap());
+        let selling = thread::spawn(move || server.converse::<Sell, _>(sell));
+        let bought = client.converse::<Buy, _>(|session| buy(session, 50)).unwrap();
+        assert_eq!((bought, selling.join().unwrap().unwrap()), (Some(4711), 3));
+
+        let (one, other) = Memory::pair();
+        let (client, server) = (Connection::over(one).unwrap(), Connection::over(other).unwrap());
+        let leaving = thread::spawn(move || {
+            drop(server.into_session::<TwoNumbers>().unwrap().send(&1).unwrap());
+        });
+        let (_, session) = client.into_session::<Dual<TwoNumbers>>().unwrap().recv().unwrap();
+        assert_eq!(session.recv().unwrap_err().kind(), ErrorKind::Abandoned);
+        leaving.join().unwrap();
+    });
+}
+
 /// A plain connection is left as it was.
 #[test]
 fn a_typed_connection_beside_a_session_works() {

@@ -1,7 +1,7 @@
 //! After a step comes a protocol.
 use serde::{Deserialize, Serialize};
 use typed_pipe::session::{Dual, Ends, Offers, Receives, Sends, Session};
-use typed_pipe::{Error, choice};
+use typed_pipe::choice;
 
 #[derive(Serialize, Deserialize)]
 pub struct Password(String);

@@ -11,9 +11,12 @@ mod description;
 mod fifo;
 mod fifo_end;
 mod file;
+mod folder;
 mod half;
 mod identity;
+mod inherited;
 mod lending;
+mod links;
 mod lock;
 mod maker;
 mod name;
@@ -22,6 +25,8 @@ mod owned_name;
 mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod proc;
 mod process;
 mod raw;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -34,16 +39,21 @@ mod rights;
 mod server;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 mod shared_memory;
+#[cfg(not(all(feature = "shared-memory", any(target_os = "linux", target_os = "android"))))]
+#[path = "no_ring.rs"]
+mod shared_memory;
 mod signal;
 mod sleeps;
 mod socket;
 mod temporary;
+mod trust;
 mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
-pub(crate) use name::{private, resolve};
+pub(crate) use inherited::inherited;
+pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
@@ -51,7 +61,7 @@ pub(crate) use process::Process;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
-pub(crate) use shared_memory::Sealed;
+pub(crate) use shared_memory::{GREETING, Offer, Sealed};
 pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, ensure_socket_of};
 pub(crate) use wait::{Event, ensure_not_cancelled, pause};
