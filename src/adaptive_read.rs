@@ -5,15 +5,15 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{WaitLimit, sleeps};
+use crate::sys::{Patience, WaitLimit, sleeps};
 
 /// The pace of the reads of one end.
 #[derive(Clone, Debug)]
 pub enum Pace {
     /// Bytes may gather for a moment before a read, where that pays.
     Gathering(Gathering),
-    /// A read that has to wait polls for this time.
-    Spinning(Duration),
+    /// A read that has to wait polls before it sleeps.
+    Spinning(Spinning),
 }
 
 impl Pace {
@@ -30,10 +30,7 @@ impl Pace {
                 gathering.note(bytes, paused, sleeps);
                 Ok(bytes)
             }
-            Self::Spinning(time) => match spin_end(*time, until) {
-                Some(end) => spin(end, until, read),
-                None => read(until),
-            },
+            Self::Spinning(spinning) => spinning.read(until, read),
         }
     }
 }
@@ -135,32 +132,42 @@ const FIRST_WINDOW: usize = 16;
 /// The largest window between tries that do not pay.
 const MAX_WINDOW: usize = 1024;
 
-/// Polling ends after a day at most: no clock reaches the end of some durations.
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// When polling ends; `None` where there is nothing to wait for.
-fn spin_end(time: Duration, until: WaitLimit) -> Option<Instant> {
-    let end = Instant::now().checked_add(time.min(A_DAY))?;
-    match until {
-        WaitLimit::Now => None,
-        WaitLimit::Deadline(deadline) => Some(end.min(deadline)),
-        WaitLimit::Done => Some(end),
-    }
+/// Reads that poll before they sleep, as long as that brings something.
+#[derive(Clone, Debug)]
+pub struct Spinning {
+    time: Duration,
+    patience: Patience,
 }
 
-fn spin(
-    end: Instant,
-    until: WaitLimit,
-    mut read: impl FnMut(WaitLimit) -> io::Result<usize>,
-) -> io::Result<usize> {
-    loop {
-        match read(WaitLimit::Now) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            // The writer may have no other processor.
-            Err(_) if Instant::now() < end => thread::yield_now(),
-            Err(_) => return read(until),
-            Ok(bytes) => return Ok(bytes),
-        }
+impl Spinning {
+    /// Polls for at most this time; not at all where the other side would have no processor meanwhile.
+    pub(crate) fn new(time: Duration) -> Self {
+        let alone = thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+        let time = if alone { Duration::ZERO } else { time };
+        Self { time, patience: Patience::default() }
+    }
+
+    fn read(
+        &mut self,
+        until: WaitLimit,
+        mut read: impl FnMut(WaitLimit) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let time = match until {
+            WaitLimit::Now => return read(until),
+            WaitLimit::Deadline(end) => {
+                self.time.min(end.saturating_duration_since(Instant::now()))
+            }
+            WaitLimit::Done => self.time,
+        };
+        let mut done = None;
+        self.patience.spin(time, 1, || match read(WaitLimit::Now) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            result => {
+                done = Some(result);
+                true
+            }
+        });
+        done.unwrap_or_else(|| read(until))
     }
 }
 
@@ -247,7 +254,8 @@ mod tests {
     #[test]
     fn one_may_spin_for_as_long_as_there_is_time() {
         let mut asked = 0;
-        let read = Pace::Spinning(Duration::MAX).read(WaitLimit::Done, |until| {
+        let spinning = Spinning { time: Duration::MAX, patience: Patience::default() };
+        let read = Pace::Spinning(spinning).read(WaitLimit::Done, |until| {
             assert!(matches!(until, WaitLimit::Now), "it does not sleep");
             asked += 1;
             if asked < 5 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(7) }
@@ -256,8 +264,27 @@ mod tests {
     }
 
     #[test]
+    fn polling_that_brings_nothing_is_given_up() {
+        let spinning = Spinning { time: Duration::from_micros(1), patience: Patience::default() };
+        let mut pace = Pace::Spinning(spinning);
+        let mut polled = 0;
+        for _ in 0..100 {
+            let mut polls = false;
+            let read = pace.read(WaitLimit::Done, |until| {
+                let polling = matches!(until, WaitLimit::Now);
+                polls |= polling;
+                if polling { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(1) }
+            });
+            assert_eq!(read.unwrap(), 1);
+            polled += usize::from(polls);
+        }
+        assert!(polled < 10, "{polled} of 100 reads have polled");
+    }
+
+    #[test]
     fn errors_come_through() {
-        for mut pace in [Pace::default(), Pace::Spinning(Duration::from_micros(10))] {
+        let spinning = Spinning::new(Duration::from_micros(10));
+        for mut pace in [Pace::default(), Pace::Spinning(spinning)] {
             let failed = pace.read(WaitLimit::Done, |_| Err(io::ErrorKind::BrokenPipe.into()));
             assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }

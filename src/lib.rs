@@ -64,7 +64,7 @@
 //! | the process, user and group of the peer | [`Peer`] |
 //! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
-//! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
+//! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | one value, in one call | [`send`], [`receive`] |
@@ -90,7 +90,8 @@
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
 //! - `session`: protocols as types.
-//! - `shared-memory`: large values in memory that both sides see, `SealedBytes`.
+//! - `shared-memory`: memory that both sides see, for large values (`SealedBytes`) and beneath connections
+//!   (`SharedMemory`).
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
@@ -180,6 +181,8 @@ pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnectio
 #[doc(hidden)]
 // `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
 pub use typed_connection::{Inbound, Outbound};
+#[cfg(feature = "shared-memory")]
+pub use typed_connection::{SharedMemory, TransportKind};
 pub use wait::CancelToken;
 pub use whole_streams::EndLoan;
 
@@ -200,6 +203,10 @@ pub mod platforms {}
 #[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
 #[doc = include_str!("../docs/PROTOCOLS-AS-TYPES.md")]
 pub mod protocols_as_types {}
+
+#[cfg(all(doc, feature = "shared-memory"))]
+#[doc = include_str!("../docs/SHARED-MEMORY.md")]
+pub mod shared_memory {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]

@@ -77,6 +77,8 @@ pub(crate) enum Obstacle {
     NoRuntime,
     #[error("no process reads from it; start the reader first, or let `open` wait for it")]
     NoReader,
+    #[error("there is no shared memory for this connection: {0}")]
+    NoSharedMemory(String),
     #[error("no handle {0} came with the message, or it was taken before")]
     NoHandle(u32),
     #[error("no writer has opened it yet")]
@@ -85,6 +87,8 @@ pub(crate) enum Obstacle {
     NotTaken,
     #[error("it is {0}, not {1}")]
     OtherHandle(&'static str, &'static str),
+    #[error("the other side has broken the memory that both share")]
+    BrokenMemory,
     #[error("these are the halves of two connections")]
     OtherHalf,
     #[error("it belongs to user {owner} already; choose another name, or a folder of your own")]
@@ -169,7 +173,7 @@ impl Obstacle {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::AlreadyExists | Self::NotALock(_) => ErrorKind::AlreadyExists,
-            Self::Astray => ErrorKind::Corrupt,
+            Self::Astray | Self::BrokenMemory => ErrorKind::Corrupt,
             Self::ChildExited(..) => ErrorKind::ChildExited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
@@ -204,6 +208,7 @@ impl Obstacle {
             | Self::NotCarried(_)
             | Self::OtherAccess(_)
             | Self::NoRuntime
+            | Self::NoSharedMemory(_)
             | Self::NotOverlapped
             | Self::UnknownPeer
             | Self::Unsupported => ErrorKind::Unsupported,

@@ -111,6 +111,13 @@
 //!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
 //!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
+//! - `struct Offer`, with the feature `shared-memory`: memory for the bytes of a connection, made for the other side.
+//!   - `const PART: Option<&[u8]>`: says in a handshake that there can be some; `None` where there cannot.
+//!   - `new(ring: usize) -> io::Result<(Offer, Vec<Handle>)>`, `greeting(&self) -> [u8; GREETING]`: goes to the other side
+//!     with the handles; `none() -> [u8; GREETING]` alone, where none could be made.
+//!   - `handles_of(&[u8; GREETING]) -> usize`: how many come with one
+//!   - `take(self, &[u8; GREETING], Vec<Handle>) -> io::Result<Taken>`: what came from the other side;
+//!     `Taken::install(self, reader: &mut Raw, writer: &mut Raw)`: from then on the bytes go through it.
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
 //!   report it.
 //! - `fn pause(Duration, Wait) -> io::Result<()>`: sleeps; ends early with the wait.
@@ -126,6 +133,7 @@ use crate::error::Obstacle;
 mod carrier;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
+mod patience;
 mod retry;
 #[cfg(unix)]
 mod unix;
@@ -149,10 +157,11 @@ pub(crate) use windows::{Polled, PolledServer};
 
 pub use carrier::Carrier;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
-pub(crate) use no_shared_memory::Sealed;
+pub(crate) use no_shared_memory::{GREETING, Offer, Sealed};
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
-pub(crate) use unix::Sealed;
+pub(crate) use unix::{GREETING, Offer, Sealed};
 
+pub(crate) use patience::Patience;
 #[cfg(unix)]
 pub(crate) use unix::{Socket, ensure_socket_of};
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::halves::{Channels, ReceivingHalf, SendingHalf};
 use super::handshake::Handshake;
 use super::message::{Inbound, Outbound};
+#[cfg(feature = "shared-memory")]
+use super::shared_memory::TransportKind;
 use crate::channel::{Receivable, Sendable, TypedReceiver, WithHandles};
 use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
@@ -62,6 +64,8 @@ pub struct TypedConnection<Out: ?Sized, In, F = LengthPrefixed, C = Postcard, M:
     sender: SendingHalf<Out, F, C, M>,
     receiver: ReceivingHalf<In, F, C, M>,
     incoming: usize,
+    #[cfg(feature = "shared-memory")]
+    transport: TransportKind,
 }
 
 impl<M: Mode> Connection<M> {
@@ -180,14 +184,45 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     ) -> M::Ret<
         impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
     > {
+        #[cfg(not(feature = "shared-memory"))]
         let making = self.clone().performing(connection);
+        #[cfg(feature = "shared-memory")]
+        let making = self.clone().performing_with_memory(connection);
         M::run(async move { Ok(TypedConnection::new(making.await?)) })
     }
 }
 
 impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F, C, M> {
+    #[cfg(not(feature = "shared-memory"))]
     fn new((sender, receiver): Channels<Out, In, F, C, M>) -> Self {
         Self { sender, receiver, incoming: INCOMING }
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn new(((sender, receiver), transport): (Channels<Out, In, F, C, M>, TransportKind)) -> Self {
+        Self { sender, receiver, incoming: INCOMING, transport }
+    }
+
+    /// How the messages go to the other side: through shared memory, or not, and why.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handshake, SharedMemory, TransportKind};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u64, String>()); // which offers none
+    /// let handshake = Handshake::new().shared_memory(SharedMemory::offered());
+    /// let client = handshake.perform::<str, u64>(client)?;
+    /// match client.transport() {
+    ///     TransportKind::SharedMemory => println!("as fast as can be"),
+    ///     other => println!("through a {other}"), // socket, and no shared memory: the other side offers none
+    /// }
+    /// # drop(serving);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[cfg(feature = "shared-memory")]
+    pub fn transport(&self) -> &TransportKind {
+        &self.transport
     }
 
     /// Sets how many incoming bytes a blocked send keeps; 16 MiB unless set.
@@ -252,7 +287,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     {
         let staged = self.sender.parts().1.stage(value);
         let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
-            let Self { sender, receiver, incoming } = &mut **this;
+            let Self { sender, receiver, incoming, .. } = &mut **this;
             sender.poll_write_or_withdraw_by(cx, taking_in(receiver, *incoming, until))
         };
         M::wait(staged, self.sender.limit::<M>(), self, write, |_| Ok(()))
@@ -286,7 +321,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         &'a mut self,
     ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, In, F, C, M>> {
         let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
-            let Self { sender, receiver, incoming } = &mut **this;
+            let Self { sender, receiver, incoming, .. } = &mut **this;
             sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until))
         };
         M::wait(Ok(()), self.sender.limit::<M>(), self, write, |_| Ok(()))
@@ -487,7 +522,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         mut self,
         until: WaitLimit,
     ) -> Result<ReceivingHalf<In, F, C, M>, TransitionError<Self>> {
-        let Self { sender, receiver, incoming } = &mut self;
+        let Self { sender, receiver, incoming, .. } = &mut self;
         sender.parts().1.stage_goodbye();
         let said =
             poll_fn(|cx| sender.poll_write_out_by(cx, taking_in(receiver, *incoming, until)));
@@ -620,7 +655,7 @@ where
         value: &T,
         handles: &mut Handles,
     ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
-        let Self { sender, receiver, incoming } = self;
+        let Self { sender, receiver, incoming, .. } = self;
         let until = sender.limit::<M>();
         let write = taking_in(receiver, *incoming, until);
         M::run(sender.sending_with_by(value, handles, until, write))

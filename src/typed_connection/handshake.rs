@@ -9,6 +9,8 @@ use super::halves::Channels;
 use super::handshake_parts::{Parts, Tag};
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
 use super::message::{Inbound, Outbound};
+#[cfg(feature = "shared-memory")]
+use super::shared_memory::{SharedMemory, TransportKind};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Obstacle, Operation};
 use crate::process::watching;
@@ -69,6 +71,8 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     time_limit: TimeLimit,
     /// The child program that is the peer.
     child: Option<Process>,
+    #[cfg(feature = "shared-memory")]
+    memory: Option<SharedMemory>,
     mode: PhantomData<M>,
 }
 
@@ -114,6 +118,8 @@ impl Handshake {
             parts: Parts::default(),
             time_limit: TIME_LIMIT,
             child: None,
+            #[cfg(feature = "shared-memory")]
+            memory: None,
             mode: PhantomData,
         }
     }
@@ -152,6 +158,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             parts: self.parts,
             time_limit: self.time_limit,
             child: self.child,
+            #[cfg(feature = "shared-memory")]
+            memory: self.memory,
             mode: PhantomData,
         }
     }
@@ -257,10 +265,74 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
+    /// Offers [shared memory](SharedMemory) for the messages. They go through it if the other side offers it too.
+    ///
+    /// ```
+    /// use typed_pipe::{Handshake, SharedMemory};
+    ///
+    /// let handshake = Handshake::new().shared_memory(SharedMemory::offered().ring(256 << 10));
+    /// # drop(handshake);
+    /// ```
+    ///
+    /// [`TypedConnection::transport`](crate::TypedConnection::transport) tells what came of it.
+    #[cfg(feature = "shared-memory")]
+    #[doc(alias("shm", "memfd", "mmap"))]
+    pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
+    #[cfg(not(feature = "shared-memory"))]
     pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
         self,
-        mut connection: Connection<M>,
+        connection: Connection<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
+        let (this, (state, reader, writer)) = self.shaking::<Out, In>(connection).await?;
+        this.conclude(&state, reader, writer)
+    }
+
+    #[cfg(all(feature = "service", feature = "shared-memory"))]
+    pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+        connection: Connection<M>,
+    ) -> Result<Channels<Out, In, F, C, M>, Error> {
+        self.performing_with_memory(connection).await.map(|(channels, _)| channels)
+    }
+
+    /// Performs it, and goes on with shared memory if both sides offer it.
+    #[cfg(feature = "shared-memory")]
+    pub(super) async fn performing_with_memory<Out: Outbound + ?Sized, In: Inbound>(
+        mut self,
+        mut connection: Connection<M>,
+    ) -> Result<(Channels<Out, In, F, C, M>, TransportKind), Error> {
+        let Some(memory) = self.memory.take() else {
+            let (this, (state, reader, writer)) = self.shaking::<Out, In>(connection).await?;
+            let channels = this.conclude(&state, reader, writer)?;
+            return Ok((channels, TransportKind::Socket { reason: None }));
+        };
+        memory.ensure_possible()?;
+        // Memory is shared on one machine alone.
+        let part = SharedMemory::part().filter(|_| connection.reader().raw().carries_handles());
+        if let Some(part) = part {
+            self = self.with_part(Tag::Memory, part);
+            connection.reader().raw_mut().allow_handles();
+        }
+        let until = self.time_limit.until::<M>();
+        let (this, (state, mut reader, mut writer)) = self.shaking::<Out, In>(connection).await?;
+        state.conclude().map_err(|error| error.at(reader.shared_path()))?;
+        let taken = memory.exchange(&state, &mut reader, &mut writer, until).await;
+        let transport = taken.map_err(|error| error.at(reader.shared_path()))?;
+        if !In::WITH_HANDLES {
+            reader.raw_mut().refuse_handles();
+        }
+        Ok((this.conclude(&state, reader, writer)?, transport))
+    }
+
+    /// Exchanges the terms.
+    async fn shaking<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+        mut connection: Connection<M>,
+    ) -> Result<(Self, HandshakeDone<M>), Error> {
         if In::WITH_HANDLES {
             connection.reader().raw_mut().allow_handles();
         }
@@ -279,21 +351,29 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
             return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
         }
-        self.conclude(&state, reader, writer)
+        Ok((self, (state, reader, writer)))
     }
 
     /// Switches the terms to another mode.
     pub(crate) fn in_mode<N: Mode>(self) -> Handshake<F, C, N> {
-        let Self { wire, sending, receiving, parts, time_limit, child, .. } = self;
-        Handshake { wire, sending, receiving, parts, time_limit, child, mode: PhantomData }
+        Handshake {
+            wire: self.wire,
+            sending: self.sending,
+            receiving: self.receiving,
+            parts: self.parts,
+            time_limit: self.time_limit,
+            child: self.child,
+            #[cfg(feature = "shared-memory")]
+            memory: self.memory,
+            mode: PhantomData,
+        }
     }
 
     #[cfg(feature = "session")]
     /// Replaces the codec.
     pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
-        let Self { wire, sending, receiving, parts, time_limit, child, mode } = self;
-        let wire = wire.with_codec(codec);
-        Handshake { wire, sending, receiving, parts, time_limit, child, mode }
+        let wire = self.wire.clone().with_codec(codec);
+        self.with_wire(wire)
     }
 
     #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]

@@ -6,6 +6,8 @@ mod handshake;
 mod handshake_parts;
 mod handshake_state;
 mod message;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 
 pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
@@ -17,3 +19,5 @@ pub(crate) use handshake_parts::Tag;
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) use handshake_state::HandshakeDone;
 pub use message::{Inbound, Outbound};
+#[cfg(feature = "shared-memory")]
+pub use shared_memory::{SharedMemory, TransportKind};

@@ -47,6 +47,8 @@ mod service;
 #[cfg(feature = "session")]
 mod sessions;
 mod shapes;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]

@@ -165,6 +165,7 @@ fn play() {
             await_go();
             drop(pipe);
         }
+        "flood-over-tcp" => crate::carriers::flood(Path::new(&pipe)),
         "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
         #[cfg(feature = "service")]

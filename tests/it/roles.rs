@@ -85,6 +85,9 @@ pub(crate) fn play(role: &str, name: &Path) {
         "give-frames" | "take-frames" | "give-what-is-not-sealed" | "change-what-is-sealed" => {
             crate::sealed_bytes::linux::play(role, name);
         }
+        #[cfg(all(target_os = "linux", feature = "shared-memory"))]
+        "echo-in-memory" | "pour-in-memory" | "take-in-memory" | "come-and-go"
+        | "hold-in-memory" => crate::shared_memory::linux::play(role, name),
         #[cfg(feature = "session")]
         role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]

@@ -17,7 +17,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::maker::Maker;
 use super::rights::{self, Batch};
-use super::wait::{ensure_not_cancelled, ready, ready_or_time, until_done};
+use super::shared_memory::{RingReader, RingWriter};
+use super::wait::{any_ready, ensure_not_cancelled, ready, ready_or_time, until_done};
 use crate::error::Obstacle;
 use crate::sys::{MAX_HANDLES, Wait, WaitLimit};
 
@@ -101,8 +102,9 @@ fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
             first: 0,
             lets_in: false,
             ended: false,
+            ring: None,
         },
-        Sending { side: sending, handles: Vec::new(), gone: 0, finished },
+        Sending { side: sending, handles: Vec::new(), gone: 0, finished, ring: None },
     )
 }
 
@@ -131,6 +133,9 @@ pub(super) struct Receiving {
     first: u64,
     lets_in: bool,
     ended: bool,
+    /// Where the bytes come from, if not from the socket, which then carries handles alone: each batch beside one byte,
+    /// before the message that announces it.
+    ring: Option<RingReader>,
 }
 
 impl Receiving {
@@ -151,6 +156,9 @@ impl Receiving {
             return self.end();
         }
         let bytes = self.receive(buf, wait)?;
+        if self.ring.is_some() {
+            return Ok(bytes);
+        }
         // The receiver has taken all whole messages. No message announced the handles that are still here, except
         // those of the message that is now whole, and of the next.
         while self.batches.len() > 2 {
@@ -168,8 +176,11 @@ impl Receiving {
         Ok(0)
     }
 
-    /// Reads from the socket itself. A reset comes after the bytes before it, and stays.
+    /// Reads what comes in now. A reset comes after the bytes before it, and stays.
     fn receive(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        if self.ring.is_some() {
+            return self.receive_from_ring(buf, wait);
+        }
         let flags = if wait.is_plain() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         let lets_in = self.lets_in;
         let (bytes, batch) = loop {
@@ -195,13 +206,103 @@ impl Receiving {
         if self.ended { self.end() } else { Ok(bytes) }
     }
 
+    #[inline]
+    fn receive_from_ring(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
+        if self.lets_in && !matches!(wait.until, WaitLimit::Now) {
+            self.forget_stale_handles();
+        }
+        let Some(ring) = &mut self.ring else { return Ok(0) };
+        let bytes = ring.read(buf, wait)?;
+        self.ended = bytes == 0 && !buf.is_empty();
+        Ok(bytes)
+    }
+
+    /// Where the ring is empty, makes room in the socket for further handles.
+    ///
+    /// The receiver has taken all whole messages then. So no message announced the handles that came, except those of
+    /// the message that is now whole, and of the next.
+    fn forget_stale_handles(&mut self) {
+        let is_empty = |ring: &mut Option<RingReader>| {
+            ring.as_mut().is_some_and(|ring| ring.available().is_ok_and(|here| here == 0))
+        };
+        if !is_empty(&mut self.ring) {
+            return;
+        }
+        self.keep_handles();
+        // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
+        if is_empty(&mut self.ring) {
+            while self.batches.len() > 2 {
+                self.batches.pop_front();
+                self.first += 1;
+            }
+        }
+    }
+
+    /// Takes the handles beside a ring out of the socket, as many as may be kept.
+    fn keep_handles(&mut self) {
+        let mut kept: usize = self.batches.iter().map(Batch::len).sum();
+        while kept < MOST_KEPT {
+            let Some(batch) = self.next_batch() else { return };
+            kept += batch.len();
+            self.batches.push_back(batch);
+        }
+    }
+
+    /// The next handles beside a ring that are there.
+    fn next_batch(&self) -> Option<Batch> {
+        let flags = RecvFlags::DONTWAIT;
+        let receive = || rights::receive(self.side.fd(), &mut [0], flags);
+        rustix::io::retry_on_intr(receive).ok()?.1
+    }
+
+    /// From now on, the bytes come from a ring.
+    pub(super) fn read_from(&mut self, ring: RingReader) {
+        self.ring = Some(ring);
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn has_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Says that a task waits for what comes in through the ring; returns whether something is there.
+    #[cfg(feature = "tokio")]
+    pub(super) fn prepare_wait(&mut self) -> bool {
+        if self.lets_in {
+            self.forget_stale_handles();
+        }
+        self.ring.as_mut().is_some_and(RingReader::prepare_wait)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn end_wait(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.end_wait();
+        }
+    }
+
+    /// The size of the buffer that it reads from.
+    pub(super) fn buffer_size(&self) -> io::Result<usize> {
+        match &self.ring {
+            Some(ring) => Ok(ring.size()),
+            None => Ok(rustix::net::sockopt::socket_recv_buffer_size(self.side.fd())?),
+        }
+    }
+
     /// Keeps what comes in, up to a limit, for later reads.
     fn take_in(&mut self, limit: usize) -> io::Result<Intake> {
         if self.ended {
             return Ok(Intake::Ended);
         }
         let kept: usize = self.batches.iter().map(Batch::len).sum();
-        if self.backlog.len() >= limit || kept >= MOST_KEPT {
+        if let Some(ring) = &mut self.ring {
+            if self.backlog.len() >= limit {
+                return Ok(if ring.available()? > 0 { Intake::Full } else { Intake::Nothing });
+            }
+            if self.lets_in {
+                self.keep_handles();
+            }
+        } else if self.backlog.len() >= limit || kept >= MOST_KEPT {
             return match ready(self.side.fd(), PollFlags::IN, Wait::NOW) {
                 Ok(()) => Ok(Intake::Full),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
@@ -243,6 +344,9 @@ impl Receiving {
     }
 
     pub(super) fn unread(&self) -> io::Result<usize> {
+        if let Some(ring) = &self.ring {
+            return Ok(ring.unread().saturating_add(self.backlog.len()));
+        }
         let waiting = ioctl_fionread(self.side.fd())?;
         Ok(usize::try_from(waiting).unwrap_or(usize::MAX).saturating_add(self.backlog.len()))
     }
@@ -258,6 +362,13 @@ impl Receiving {
         }
     }
 
+    /// Lets none in any more.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn refuse_handles(&mut self) {
+        rights::refuse(self.side.fd());
+        self.lets_in = false;
+    }
+
     /// Takes the handles of the message that announced so many. Untaken handles of earlier messages are closed.
     pub(super) fn take_passed(
         &mut self,
@@ -269,8 +380,16 @@ impl Receiving {
             (1.., &[number]) => number,
             _ => return Err(Obstacle::HandlesLost("the message describes them wrongly").into()),
         };
-        while self.first < number && self.batches.pop_front().is_some() {
-            self.first += 1;
+        loop {
+            while self.first < number && self.batches.pop_front().is_some() {
+                self.first += 1;
+            }
+            if self.ring.is_none() || !self.batches.is_empty() {
+                break;
+            }
+            // Beside a ring, they are in the socket still.
+            let Some(batch) = self.next_batch() else { break };
+            self.batches.push_back(batch);
         }
         if self.first != number {
             return Err(Obstacle::HandlesLost("none came with the message").into());
@@ -316,6 +435,8 @@ pub(super) struct Sending {
     gone: u64,
     /// Whether nothing more can be written.
     finished: bool,
+    /// Where the bytes go, if not into the socket, which then carries handles alone.
+    ring: Option<RingWriter>,
 }
 
 impl Sending {
@@ -323,6 +444,20 @@ impl Sending {
         if self.finished {
             return Err(Errno::PIPE.into());
         }
+        let Some(ring) = &mut self.ring else { return self.write_to_socket(bufs, wait) };
+        if self.handles.is_empty() {
+            return ring.write(bufs, wait);
+        }
+        // Nothing of the message may be missing once its handles are gone, so there must be room for some of it first.
+        ring.wait_for_room(1, wait)?;
+        self.write_to_socket(&[IoSlice::new(&[0])], wait)?;
+        match &mut self.ring {
+            Some(ring) => ring.write_some(bufs, wait),
+            None => Ok(0),
+        }
+    }
+
+    fn write_to_socket(&mut self, bufs: &[IoSlice<'_>], wait: Wait<'_>) -> io::Result<usize> {
         let sent = loop {
             match self.send(bufs, wait) {
                 Err(error)
@@ -376,6 +511,11 @@ impl Sending {
                 Intake::Full => return Err(Obstacle::Deadlock.into()),
                 Intake::Ended => PollFlags::OUT,
             };
+            if let (Some(out), Some(ring)) = (&mut self.ring, &mut incoming.ring) {
+                let waits = asked.contains(PollFlags::IN).then_some(ring);
+                wait_for_either(out, waits, wait)?;
+                continue;
+            }
             ready_or_time(self.side.fd(), asked, LOOK_AT_READER, wait)?;
         }
     }
@@ -383,6 +523,10 @@ impl Sending {
     /// The other side reads the end, once it has read what was written.
     pub(super) fn finish(&mut self) {
         self.finished = true;
+        if let Some(ring) = &mut self.ring {
+            ring.finish();
+        }
+        self.set_apart(true);
         self.side.end();
     }
 
@@ -399,6 +543,9 @@ impl Sending {
 
     /// The bytes that the other side has not read yet, with the system's overhead.
     pub(super) fn unsent(&self) -> io::Result<usize> {
+        if let Some(ring) = &self.ring {
+            return Ok(ring.unsent());
+        }
         if !self.is_local() {
             // The system counts what the other system has not acknowledged.
             return Err(Obstacle::Unsupported.into());
@@ -411,10 +558,48 @@ impl Sending {
     }
 
     pub(super) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        if let Some(ring) = &self.ring {
+            return ring.wait_until_taken(wait);
+        }
         if !self.is_local() {
             return Ok(false);
         }
         queue::wait_until_taken(self, wait)
+    }
+
+    /// From now on, the bytes go into a ring.
+    pub(super) fn write_to(&mut self, ring: RingWriter) {
+        self.ring = Some(ring);
+    }
+
+    /// The ring, if it may be lent.
+    pub(super) fn ring(&self) -> Option<&RingWriter> {
+        self.ring.as_ref()
+    }
+
+    pub(super) fn ring_mut(&mut self) -> Option<&mut RingWriter> {
+        self.ring.as_mut().filter(|_| !self.finished && self.handles.is_empty())
+    }
+
+    /// Says that a task waits for room in the ring; returns whether there is some.
+    #[cfg(feature = "tokio")]
+    pub(super) fn prepare_wait(&mut self) -> bool {
+        self.ring.as_mut().is_some_and(RingWriter::prepare_wait)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn end_wait(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.end_wait();
+        }
+    }
+
+    /// The size of the buffer that it writes to.
+    pub(super) fn buffer_size(&self) -> io::Result<usize> {
+        match &self.ring {
+            Some(ring) => Ok(ring.size()),
+            None => Ok(rustix::net::sockopt::socket_send_buffer_size(self.side.fd())?),
+        }
     }
 
     /// Whether the halves are of two owners from now on.
@@ -511,15 +696,53 @@ mod queue {
     }
 }
 
-impl AsFd for Receiving {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+/// Waits until there is room in one ring or something in the other one, or until it is time to look at the handles.
+fn wait_for_either(
+    out: &mut RingWriter,
+    incoming: Option<&mut RingReader>,
+    wait: Wait<'_>,
+) -> io::Result<()> {
+    let mut incoming = incoming;
+    let is_there = out.prepare_wait() | incoming.as_mut().is_some_and(|ring| ring.prepare_wait());
+    let waited = if is_there {
+        Ok(())
+    } else {
+        let mut fds = vec![out.as_fd()];
+        fds.extend(incoming.as_ref().map(|ring| ring.as_fd()));
+        any_ready(&fds, LOOK_AT_READER, wait)
+    };
+    out.end_wait();
+    if let Some(ring) = incoming {
+        ring.end_wait();
+    }
+    waited
+}
+
+impl Receiving {
+    /// The socket, whatever it carries.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
         self.side.fd()
     }
 }
 
+impl Sending {
+    /// The socket, whatever it carries.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.side.fd()
+    }
+}
+
+/// What wakes this half: the socket, or the line of its ring.
+impl AsFd for Receiving {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_ref().map_or(self.side.fd(), AsFd::as_fd)
+    }
+}
+
+/// What wakes this half: the socket, or the line of its ring.
 impl AsFd for Sending {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.side.fd()
+        self.ring.as_ref().map_or(self.side.fd(), AsFd::as_fd)
     }
 }
 

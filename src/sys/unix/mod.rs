@@ -39,6 +39,9 @@ mod rights;
 mod server;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 mod shared_memory;
+#[cfg(not(all(feature = "shared-memory", any(target_os = "linux", target_os = "android"))))]
+#[path = "no_ring.rs"]
+mod shared_memory;
 mod signal;
 mod sleeps;
 mod socket;
@@ -58,7 +61,7 @@ pub(crate) use process::Process;
 pub(crate) use raw::Raw;
 pub(crate) use server::Server;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
-pub(crate) use shared_memory::Sealed;
+pub(crate) use shared_memory::{GREETING, Offer, Sealed};
 pub(crate) use sleeps::sleeps;
 pub(crate) use socket::{Socket, ensure_socket_of};
 pub(crate) use wait::{Event, ensure_not_cancelled, pause};

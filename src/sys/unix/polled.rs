@@ -31,6 +31,8 @@ pub(crate) struct Polled {
     runtime: Handle,
     /// The next check of an end that may not be woken.
     look: Option<Pin<Box<Sleep>>>,
+    /// Whether the other side of shared memory is to wake the task.
+    asleep: bool,
 }
 
 impl Polled {
@@ -39,7 +41,8 @@ impl Polled {
             if raw.is_over_carrier() { Ok(None) } else { register(&raw, way, &runtime).map(Some) };
         match registered {
             Ok(registration) => {
-                Ok(Self { registration, fresh: true, raw, way, runtime, look: None })
+                let (fresh, look, asleep) = (true, None, false);
+                Ok(Self { registration, fresh, raw, way, runtime, look, asleep })
             }
             Err(error) => Err((raw, error)),
         }
@@ -162,6 +165,35 @@ impl Polled {
         }
     }
 
+    /// Performs an operation on shared memory. Only a task that has said that it sleeps is woken by the other side.
+    fn poll_beside_memory(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&mut Raw) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match operation(&mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => {
+                    if mem::take(&mut self.asleep) {
+                        self.raw.end_wait();
+                    }
+                    return Poll::Ready(done);
+                }
+            }
+            self.asleep = true;
+            if !self.raw.prepare_wait() {
+                let registration = match &mut self.registration {
+                    Some(registration) => registration,
+                    none => none.insert(register(&self.raw, Way::In, &self.runtime)?),
+                };
+                ready!(registration.fd.poll_read_ready_mut(cx))?.clear_ready();
+            }
+            self.asleep = false;
+            self.raw.end_wait();
+        }
+    }
+
     /// Registers the FIFO that the end switched to, if it did, before the next wait.
     fn follow(&mut self) {
         if self.raw.take_switched() {
@@ -178,6 +210,9 @@ impl Polled {
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&mut Raw) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if self.raw.waits_by_itself() {
+            return self.poll_beside_memory(cx, operation);
+        }
         loop {
             let registration = match &mut self.registration {
                 Some(registration) => registration,

@@ -7,15 +7,11 @@ use std::path::Path;
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
-use rustix::fs::fstat;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
-
 use super::fifo_end::FifoEnd;
-use super::file::ensure_socket;
 #[cfg(feature = "tokio")]
 use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, internet_halves, into_fd};
+use super::shared_memory::{RingReader, RingWriter};
 use super::socket::ask_for_buffer;
 use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
@@ -64,7 +60,7 @@ impl Raw {
     }
 
     pub(crate) fn adopt_both(fd: OwnedFd) -> Result<(Self, Self), (OwnedFd, io::Error)> {
-        match ensure_stream(&fd) {
+        match socket::ensure_stream(&fd) {
             Ok(()) => Ok(Self::both(halves(fd))),
             Err(error) => Err((fd, error)),
         }
@@ -244,10 +240,11 @@ impl Raw {
         }
     }
 
-    /// Only a FIFO takes pages.
+    /// Only a FIFO takes pages, and only a ring lends its own.
     pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
         match &mut self.0 {
             RawKind::Fifo(end) => end.lend(before, len),
+            RawKind::Sending(half) => half.ring_mut().is_some_and(|ring| ring.lend(before, len)),
             _ => false,
         }
     }
@@ -255,6 +252,7 @@ impl Raw {
     pub(crate) fn lent(&self) -> &[u8] {
         match &self.0 {
             RawKind::Fifo(end) => end.lent(),
+            RawKind::Sending(half) => half.ring().map_or(&[], RingWriter::lent),
             _ => &[],
         }
     }
@@ -262,6 +260,7 @@ impl Raw {
     pub(crate) fn lent_mut(&mut self) -> &mut [u8] {
         match &mut self.0 {
             RawKind::Fifo(end) => end.lent_mut(),
+            RawKind::Sending(half) => half.ring_mut().map_or(&mut [], RingWriter::lent_mut),
             _ => &mut [],
         }
     }
@@ -269,6 +268,10 @@ impl Raw {
     pub(crate) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         match &mut self.0 {
             RawKind::Fifo(end) => end.give(wait),
+            RawKind::Sending(half) => match half.ring_mut() {
+                Some(ring) => ring.give(wait),
+                None => Err(Obstacle::Unsupported.into()),
+            },
             _ => Err(Obstacle::Unsupported.into()),
         }
     }
@@ -305,7 +308,7 @@ impl Raw {
     pub(super) fn look_interval(&self, way: Way) -> Option<Duration> {
         match &self.0 {
             RawKind::Fifo(end) if way == Way::In => end.look_interval(),
-            RawKind::Sending(_) => Some(LOOK_AT_READER),
+            RawKind::Sending(half) => half.ring().is_none().then_some(LOOK_AT_READER),
             _ => None,
         }
     }
@@ -340,8 +343,8 @@ impl Raw {
     pub(crate) fn buffer_size(&self) -> io::Result<usize> {
         match &self.0 {
             RawKind::Fifo(end) => end.buffer_size(),
-            RawKind::Receiving(half) => Ok(sockopt::socket_recv_buffer_size(half.as_fd())?),
-            RawKind::Sending(half) => Ok(sockopt::socket_send_buffer_size(half.as_fd())?),
+            RawKind::Receiving(half) => half.buffer_size(),
+            RawKind::Sending(half) => half.buffer_size(),
             RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => {
                 Err(Obstacle::Unsupported.into())
             }
@@ -351,10 +354,9 @@ impl Raw {
     pub(crate) fn ask_for_buffer(&self, bytes: usize) {
         match &self.0 {
             RawKind::Fifo(end) => end.ask_for_buffer(bytes),
-            RawKind::Receiving(half) => ask_for_buffer(half.as_fd(), bytes),
-            RawKind::Sending(half) => ask_for_buffer(half.as_fd(), bytes),
             // Its engine has buffers of its own.
             RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => {}
+            _ => ask_for_buffer(self.socket(), bytes),
         }
     }
 
@@ -362,8 +364,17 @@ impl Raw {
         match &self.0 {
             RawKind::CarrierReader(half) => half.peer(),
             RawKind::CarrierWriter(half) => half.peer(),
-            _ if self.is_local() => peer::peer(self.as_fd()),
-            _ => peer::remote(self.as_fd()),
+            _ if self.is_local() => peer::peer(self.socket()),
+            _ => peer::remote(self.socket()),
+        }
+    }
+
+    /// The descriptor of the end, or the socket of the connection, whatever goes through it.
+    fn socket(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            RawKind::Receiving(half) => half.socket(),
+            RawKind::Sending(half) => half.socket(),
+            _ => self.as_fd(),
         }
     }
 
@@ -400,6 +411,60 @@ impl Raw {
         match &self.0 {
             RawKind::Sending(half) => half.unsent(),
             _ => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    /// From now on, a reading half gets its bytes from a ring.
+    #[cfg_attr(not(feature = "shared-memory"), expect(dead_code, reason = "there is none"))]
+    pub(super) fn read_from(&mut self, ring: RingReader) {
+        if let RawKind::Receiving(half) = &mut self.0 {
+            half.read_from(ring);
+        }
+    }
+
+    /// From now on, a writing half puts its bytes into a ring.
+    #[cfg_attr(not(feature = "shared-memory"), expect(dead_code, reason = "there is none"))]
+    pub(super) fn write_to(&mut self, ring: RingWriter) {
+        if let RawKind::Sending(half) = &mut self.0 {
+            half.write_to(ring);
+        }
+    }
+
+    /// Whether a wait for this end must be [prepared](Self::prepare_wait): its descriptor says nothing by itself.
+    #[cfg(feature = "tokio")]
+    pub(super) fn waits_by_itself(&self) -> bool {
+        match &self.0 {
+            RawKind::Receiving(half) => half.has_ring(),
+            RawKind::Sending(half) => half.ring().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Says that a task waits for this end; returns whether it need not.
+    #[cfg(feature = "tokio")]
+    pub(super) fn prepare_wait(&mut self) -> bool {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.prepare_wait(),
+            RawKind::Sending(half) => half.prepare_wait(),
+            _ => false,
+        }
+    }
+
+    /// After a prepared wait.
+    #[cfg(feature = "tokio")]
+    pub(super) fn end_wait(&mut self) {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.end_wait(),
+            RawKind::Sending(half) => half.end_wait(),
+            _ => {}
+        }
+    }
+
+    /// Lets no handles in any more.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn refuse_handles(&mut self) {
+        if let RawKind::Receiving(half) = &mut self.0 {
+            half.refuse_handles();
         }
     }
 
@@ -478,24 +543,5 @@ impl Raw {
 impl From<FifoEnd> for Raw {
     fn from(end: FifoEnd) -> Self {
         Self(RawKind::Fifo(Box::new(end)))
-    }
-}
-
-/// Refuses all but a connected stream socket of this machine.
-fn ensure_stream(fd: &OwnedFd) -> io::Result<()> {
-    ensure_socket(&fstat(fd)?)?;
-    if getsockname(fd)?.address_family() != AddressFamily::UNIX {
-        return Err(Obstacle::NotASocket("a socket of another family").into());
-    }
-    if sockopt::socket_type(fd)? != SocketType::STREAM {
-        return Err(Obstacle::NotASocket("a socket that carries no stream").into());
-    }
-    match getpeername(fd) {
-        Ok(_) => Ok(()),
-        // The other side has left, and its bytes may still be there.
-        #[cfg(target_vendor = "apple")]
-        Err(Errno::INVAL) => Ok(()),
-        Err(Errno::NOTCONN) => Err(Obstacle::NotASocket("a socket that is not connected").into()),
-        Err(error) => Err(error.into()),
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::PollFlags;
 use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getpeername, getsockname, sockopt};
 
 use super::file::ensure_socket;
 use super::name::resolve;
@@ -58,6 +58,25 @@ pub(super) fn pair() -> io::Result<[OwnedFd; 2]> {
     let sockets = [one, other].map(OwnedFd::from);
     sockets.iter().for_each(|socket| rights::refuse(socket.as_fd()));
     Ok(sockets)
+}
+
+/// Refuses all but a connected stream socket of this machine.
+pub(super) fn ensure_stream(fd: &OwnedFd) -> io::Result<()> {
+    ensure_socket(&fstat(fd)?)?;
+    if getsockname(fd)?.address_family() != AddressFamily::UNIX {
+        return Err(Obstacle::NotASocket("a socket of another family").into());
+    }
+    if sockopt::socket_type(fd)? != SocketType::STREAM {
+        return Err(Obstacle::NotASocket("a socket that carries no stream").into());
+    }
+    match getpeername(fd) {
+        Ok(_) => Ok(()),
+        // The other side has left, and its bytes may still be there.
+        #[cfg(target_vendor = "apple")]
+        Err(Errno::INVAL) => Ok(()),
+        Err(Errno::NOTCONN) => Err(Obstacle::NotASocket("a socket that is not connected").into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The wanted kind of socket.

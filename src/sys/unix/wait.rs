@@ -184,6 +184,27 @@ pub(super) fn ready_or_time(
     }
 }
 
+/// Waits until one of several descriptors is readable or hung up, or for this time. A cancelled token wins.
+pub(super) fn any_ready(fds: &[BorrowedFd<'_>], time: Duration, wait: Wait<'_>) -> io::Result<()> {
+    if matches!(wait.until, WaitLimit::Now) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let left = match wait.until {
+        WaitLimit::Deadline(end) => time.min(end.saturating_duration_since(Instant::now())),
+        _ => time,
+    };
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    let token = wait.token.map(AsFd::as_fd);
+    let all = fds.iter().copied().chain(token);
+    let mut polled: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
+        Ok(_) | Err(Errno::INTR) => ensure_not_cancelled(wait),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The part of a wait after which it is time to look at something, and whether that is all of it.
 pub(super) fn part_of(wait: Wait<'_>, time: Duration) -> (Wait<'_>, bool) {
     let look = Instant::now() + time;

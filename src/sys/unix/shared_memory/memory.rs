@@ -1,0 +1,244 @@
+//! The memory of a ring: a file of which one process writes, and others only read.
+//!
+//! First come the words, on a page of their own, and then the ring. The ring is mapped twice in a row, so that any part of
+//! it lies in one piece.
+#![allow(unsafe_code, reason = "memory is mapped, and read while another process writes to it")]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals, fstat};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+use rustix::param::page_size;
+
+use super::atomic::AtomicU32;
+use super::{file, layout};
+use crate::error::Obstacle;
+
+/// Memory that this process alone writes to.
+#[derive(Debug)]
+pub(super) struct Ours(Mapping);
+
+impl Ours {
+    /// Makes memory for a ring, which no other process will ever be able to write to, and its file, for the peer.
+    pub(super) fn create(ring: usize) -> io::Result<(Self, OwnedFd)> {
+        let file = file::create(control() + ring)?;
+        let mapping = Mapping::new(file.as_fd(), ring, ProtFlags::READ | ProtFlags::WRITE)?;
+        match fcntl_add_seals(&file, SEALS.union(SealFlags::SEAL)) {
+            Err(Errno::INVAL) => Err(refused("this kernel lacks a seal (Linux 5.1 has it)")),
+            sealed => Ok(sealed.map(|()| (Self(mapping), file))?),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn word(&self, place: usize) -> &AtomicU32 {
+        self.0.word(place)
+    }
+
+    pub(super) fn ring(&self) -> usize {
+        self.0.ring
+    }
+
+    /// The bytes from a position of the ring on, at most as many as it has.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may write to these bytes in this process meanwhile.
+    #[inline(always)]
+    pub(super) unsafe fn bytes(&self, position: u32, len: usize) -> &[u8] {
+        let first = self.0.at(position);
+        // SAFETY: `at` is within the first of the two views, so `ring` bytes from there on are mapped, readable and
+        // writable, and were zeros at first. Nothing writes to them in this process, as the caller promises. Other
+        // processes have no writable view, and get none: the file was sealed before it was passed on.
+        unsafe { slice::from_raw_parts(first, len.min(self.0.ring)) }
+    }
+
+    /// The same, to be written to.
+    ///
+    /// # Safety
+    ///
+    /// Nothing else may look at these bytes or write to them in this process meanwhile.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the caller has the exclusive right to them")]
+    pub(super) unsafe fn bytes_mut(&self, position: u32, len: usize) -> &mut [u8] {
+        let first = self.0.at(position);
+        // SAFETY: as in `bytes`; they are borrowed by nobody else, as the caller promises, and no byte is in them twice, as
+        // they are no longer than the ring.
+        unsafe { slice::from_raw_parts_mut(first, len.min(self.0.ring)) }
+    }
+}
+
+/// Memory that another process writes to at any time, and this one cannot.
+#[derive(Debug)]
+pub(super) struct Theirs(Mapping);
+
+impl Theirs {
+    /// Maps what came from the peer, once it is proved that it keeps its size and has all of its pages.
+    pub(super) fn adopt(file: &OwnedFd, ring: usize) -> io::Result<Self> {
+        if !ring.is_power_of_two() || !(layout::SMALLEST..=layout::LARGEST).contains(&ring) {
+            return Err(refused("the other side's ring has no valid size"));
+        }
+        let seals = fcntl_get_seals(file).map_err(|_| refused("what it sent is no memory"))?;
+        if !seals.contains(SEALS) {
+            return Err(refused("the other side's memory is not sealed"));
+        }
+        let stat = fstat(file)?;
+        let size = u64::try_from(control() + ring).unwrap_or(u64::MAX);
+        if u64::try_from(stat.st_size) != Ok(size) || file::allocated(file)? < size {
+            return Err(refused("the other side's memory has another size"));
+        }
+        let mapping = Mapping::new(file.as_fd(), ring, ProtFlags::READ)?;
+        Ok(Self(mapping))
+    }
+
+    #[inline(always)]
+    pub(super) fn word(&self, place: usize) -> &AtomicU32 {
+        self.0.word(place)
+    }
+
+    pub(super) fn ring(&self) -> usize {
+        self.0.ring
+    }
+
+    /// Copies bytes out, from a position of the ring on. They may be torn, where the other side writes meanwhile.
+    #[inline(always)]
+    pub(super) fn copy_out(&self, position: u32, to: &mut [u8]) {
+        let len = to.len().min(self.0.ring);
+        // SAFETY: `len` bytes from `at` on are mapped and readable, as there are `ring` of them; `to` has `len` bytes,
+        // and is not part of the mapping, which no reference of this process lies in.
+        unsafe { copy_shared(self.0.at(position), to.as_mut_ptr(), len) };
+    }
+}
+
+/// With these no page is taken away, and no process but the one that has made the file gets a writable view of it.
+const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE);
+
+/// So many bytes are made accessible at once; of more, each page when it is used.
+const AT_ONCE: usize = 8 << 20;
+
+/// The pages of the words.
+fn control() -> usize {
+    layout::END.next_multiple_of(page_size())
+}
+
+fn refused(why: &'static str) -> io::Error {
+    Obstacle::NoSharedMemory(why.to_owned()).into()
+}
+
+/// The words, and the ring twice in a row.
+#[derive(Debug)]
+struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+    ring: usize,
+    /// How far behind the base the ring begins.
+    control: usize,
+}
+
+// SAFETY: the addresses belong to the whole process, and this value owns them. What can be reached through a shared
+// reference are atomic words, copies, and what the caller of an unsafe function answers for.
+unsafe impl Send for Mapping {}
+
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(file: BorrowedFd<'_>, ring: usize, access: ProtFlags) -> io::Result<Self> {
+        let control = control();
+        let len = control + 2 * ring;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: the kernel is free to choose the place, so no memory in use is replaced.
+        let base = unsafe { mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags) }?;
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mapping = Self { base, len, ring, control };
+        for (place, len, offset) in
+            [(0, control + ring, 0), (control + ring, ring, u64::try_from(control).unwrap_or(0))]
+        {
+            // SAFETY: the place is within the addresses that were just taken.
+            let place = unsafe { mapping.base.add(place) };
+            let mut flags = MapFlags::SHARED | MapFlags::FIXED;
+            // What the other side has made large is not to cost this one time.
+            flags.set(MapFlags::POPULATE, len <= AT_ONCE);
+            // SAFETY: these `len` addresses are a part of those, which nothing uses yet.
+            unsafe { mmap(place.as_ptr().cast(), len, access, flags, file, offset) }?;
+        }
+        // What a core dump has of it says nothing. It is there all the same where the advice is not taken.
+        // SAFETY: the pages are those just mapped; this process sees them as before.
+        let _ = unsafe { madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontDump) };
+        Ok(mapping)
+    }
+
+    #[inline(always)]
+    fn word(&self, place: usize) -> &AtomicU32 {
+        debug_assert!(place < layout::END && place % 128 == 0);
+        // SAFETY: the place is on the first pages, by the constants of the layout, and aligned.
+        let word = unsafe { self.base.add(place) };
+        // SAFETY: it is mapped as long as `self`, and initialized: the file began with zeros. All accesses of this
+        // process are atomic; of memory that it only reads, `Theirs` gives words to load from, for which no right to
+        // write is needed.
+        unsafe { word.cast::<AtomicU32>().as_ref() }
+    }
+
+    /// Where the byte of a position is: in the first view of the ring.
+    #[inline(always)]
+    fn at(&self, position: u32) -> *mut u8 {
+        let place = usize::try_from(position).unwrap_or(0) & (self.ring - 1);
+        // SAFETY: it is within the mapping, as `place` is less than `ring`, a power of two.
+        unsafe { self.base.add(self.control + place) }.as_ptr()
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: this is what `new` has mapped, and no reference into it is left.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// From so many bytes on, one instruction is faster than a loop over words.
+#[cfg(target_arch = "x86_64")]
+const LARGE: usize = 512;
+
+/// Copies out of memory that another process may be writing to: by accesses of which the compiler assumes nothing, so
+/// that whatever comes is bytes, and no more than that.
+///
+/// # Safety
+///
+/// `len` bytes must be readable at `from`, and writable at `to`.
+#[inline(always)]
+unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if len >= LARGE {
+        // SAFETY: the instruction reads `len` bytes at `from` and writes them at `to`, as the caller allows; the
+        // direction flag is clear wherever Rust runs.
+        unsafe {
+            std::arch::asm!(
+                "rep movsb",
+                inout("rcx") len => _, inout("rsi") from => _, inout("rdi") to => _,
+                options(nostack, preserves_flags),
+            );
+        }
+        return;
+    }
+    let words = len / 8;
+    for word in 0..words {
+        // SAFETY: the eight bytes are within `len`; a word of this type may lie anywhere.
+        let bytes = unsafe { from.cast::<Word>().add(word).read_volatile() };
+        // SAFETY: as above.
+        unsafe { to.cast::<Word>().add(word).write(bytes) };
+    }
+    for place in words * 8..len {
+        // SAFETY: the byte is within `len`.
+        let byte = unsafe { from.add(place).read_volatile() };
+        // SAFETY: as above.
+        unsafe { to.add(place).write(byte) };
+    }
+}
+
+/// Eight bytes that are read at once, without alignment.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Word(u64);

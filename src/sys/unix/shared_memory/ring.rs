@@ -1,0 +1,522 @@
+//! The two halves of a connection over shared memory: they read and write bytes, as those of a socket do.
+//!
+//! The positions of both sides count all bytes that ever went through, and wrap around at 2³². A ring has at most 2³⁰, so
+//! the difference of two positions is unambiguous. What the other side writes into its words is not believed: a position
+//! that cannot be is an error, and all that a lie can bring about is wrong bytes, or a wait.
+#![allow(
+    unsafe_code,
+    reason = "only the one writer of a ring touches its bytes, which is seen here"
+)]
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::atomic::{Ordering, fence};
+use super::layout::{
+    CLOSED, HEAD, PROCESSOR, READER_SLEEPS, READS_NO_MORE, TAIL, WRITER_SLEEPS, WRITES_NO_MORE,
+};
+use super::line::{Line, Woken};
+use super::memory::{Ours, Theirs};
+use super::protocol::{acquire, get_up, lie_down, must_wake, publish};
+use crate::error::Obstacle;
+use crate::sys::unix::maker::Maker;
+use crate::sys::unix::wait::ensure_not_cancelled;
+use crate::sys::{Patience, Wait, WaitLimit};
+
+/// How long a side looks again and again before it sleeps.
+const SPIN: Duration = Duration::from_micros(10);
+
+/// So often it looks between two looks at the clock.
+const LOOKS: u32 = 32;
+
+/// The most that is copied before the reader is told of it: it can begin while the rest is copied.
+const PIECE: usize = 64 << 10;
+
+/// The memory of both sides, as one of them sees it.
+#[derive(Debug)]
+struct Both {
+    ours: Ours,
+    theirs: Theirs,
+    /// The process that this side belongs to: a forked child ends nothing.
+    maker: Maker,
+}
+
+/// Both halves, each with its line.
+pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) -> Halves {
+    let both = Arc::new(Both { ours, theirs, maker: Maker::this() });
+    let sleeper = |line, sleeps, on| Sleeper {
+        both: Arc::clone(&both),
+        line,
+        sleeps,
+        on,
+        patience: Patience::default(),
+        processor: u32::MAX,
+        is_gone: false,
+    };
+    let reader = RingReader {
+        sleeper: sleeper(in_line, READER_SLEEPS, HEAD),
+        head: 0,
+        tail: 0,
+        told: 0,
+        woken: 0,
+    };
+    let writer = RingWriter {
+        sleeper: sleeper(out_line, WRITER_SLEEPS, TAIL),
+        head: 0,
+        tail: 0,
+        lent: 0,
+        woken: 0,
+    };
+    (reader, writer)
+}
+
+type Halves = (RingReader, RingWriter);
+
+/// The waits of one half.
+#[derive(Debug)]
+struct Sleeper {
+    both: Arc<Both>,
+    line: Line,
+    /// The word of this side that says that this half sleeps.
+    sleeps: usize,
+    /// The count of the other side that it waits for.
+    on: usize,
+    patience: Patience,
+    processor: u32,
+    /// Whether the other side's half is known to be gone.
+    is_gone: bool,
+}
+
+impl Sleeper {
+    /// Whether the other side has done something since this count was seen, or will do nothing any more.
+    fn has_news(&self, seen: u32) -> bool {
+        let theirs = &self.both.theirs;
+        acquire(theirs.word(self.on)) != seen || self.is_gone || self.is_closed()
+    }
+
+    /// Whether the other side has said that it does no more.
+    #[inline(always)]
+    fn is_closed(&self) -> bool {
+        let closed = acquire(self.both.theirs.word(CLOSED));
+        let by_its_half = if self.on == HEAD { WRITES_NO_MORE } else { READS_NO_MORE };
+        closed & by_its_half != 0
+    }
+
+    /// Waits until there is news, at first awake.
+    #[inline(never)]
+    fn wait(&mut self, seen: u32, wait: Wait<'_>) -> io::Result<()> {
+        if matches!(wait.until, WaitLimit::Now) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.both.theirs.word(self.on);
+        let spin = if shares_the_processor(&self.both, &mut self.processor) {
+            Duration::ZERO
+        } else {
+            SPIN
+        };
+        let is_there = || count.load(Ordering::Relaxed) != seen;
+        if self.patience.spin(spin, LOOKS, is_there) {
+            return Ok(());
+        }
+        lie_down(self.both.ours.word(self.sleeps));
+        let woken = if self.has_news(seen) { Ok(Woken::Look) } else { self.line.sleep(wait) };
+        get_up(self.both.ours.word(self.sleeps));
+        self.is_gone |= woken? == Woken::Gone;
+        Ok(())
+    }
+
+    /// Says that this half sleeps; returns whether there is news already.
+    fn prepare(&self, seen: u32) -> bool {
+        lie_down(self.both.ours.word(self.sleeps));
+        self.has_news(seen)
+    }
+
+    /// Says that it is awake.
+    fn end(&mut self) {
+        get_up(self.both.ours.word(self.sleeps));
+        self.is_gone |= self.line.drain() == Woken::Gone;
+    }
+
+    /// Wakes the half of the other side that waits for the count which was just published, if it sleeps.
+    #[inline(always)]
+    fn wake(&self, woken: &mut u32) {
+        let its_half = if self.on == HEAD { WRITER_SLEEPS } else { READER_SLEEPS };
+        if must_wake(self.both.theirs.word(its_half), woken) {
+            self.line.wake();
+        }
+    }
+
+    /// Says that this half does no more.
+    fn close(&self, woken: &mut u32) {
+        let no_more = if self.on == HEAD { READS_NO_MORE } else { WRITES_NO_MORE };
+        self.both.ours.word(CLOSED).fetch_or(no_more, Ordering::Release);
+        self.wake(woken);
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.both.maker.is_this()
+    }
+}
+
+/// Whether the other side was on this processor when it last waited: then it cannot run while this one spins.
+fn shares_the_processor(both: &Both, last: &mut u32) -> bool {
+    let here = u32::try_from(rustix::thread::sched_getcpu()).unwrap_or(0).wrapping_add(1);
+    if here != *last {
+        *last = here;
+        both.ours.word(PROCESSOR).store(here, Ordering::Relaxed);
+    }
+    both.theirs.word(PROCESSOR).load(Ordering::Relaxed) == here
+}
+
+/// The half that is read from.
+#[derive(Debug)]
+pub(in crate::sys::unix) struct RingReader {
+    sleeper: Sleeper,
+    /// How much the writer had put in when it was last looked at, and how much was taken.
+    head: u32,
+    tail: u32,
+    /// How much the writer knows to be taken.
+    told: u32,
+    /// The last sleep of the writer that it was woken from.
+    woken: u32,
+}
+
+impl RingReader {
+    #[cfg(test)]
+    pub(super) fn begin_at(&mut self, position: u32) {
+        (self.head, self.tail, self.told) = (position, position, position);
+        publish(self.sleeper.both.ours.word(TAIL), position);
+    }
+
+    /// Reads what is there; 0 at the end.
+    #[inline]
+    pub(in crate::sys::unix) fn read(
+        &mut self,
+        buf: &mut [u8],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        ensure_not_cancelled(wait)?;
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let here = self.available()?;
+            if here > 0 {
+                let n = here.min(buf.len());
+                let to = buf.get_mut(..n).unwrap_or_default();
+                self.sleeper.both.theirs.copy_out(self.tail, to);
+                self.take(n);
+                return Ok(n);
+            }
+            if self.has_ended()? {
+                return Ok(0);
+            }
+            self.tell();
+            self.sleeper.wait(self.head, wait)?;
+        }
+    }
+
+    /// How many bytes are there.
+    #[inline(always)]
+    pub(in crate::sys::unix) fn available(&mut self) -> io::Result<usize> {
+        if self.head == self.tail {
+            let head = acquire(self.sleeper.both.theirs.word(HEAD));
+            let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
+            if here > self.sleeper.both.theirs.ring() {
+                return Err(Obstacle::BrokenMemory.into());
+            }
+            self.head = head;
+        }
+        Ok(usize::try_from(self.head.wrapping_sub(self.tail)).unwrap_or(0))
+    }
+
+    /// Whether nothing is there, and nothing will come.
+    fn has_ended(&mut self) -> io::Result<bool> {
+        let ended = self.sleeper.is_gone || self.sleeper.is_closed();
+        // What was put in before the end is there now.
+        fence(Ordering::Acquire);
+        Ok(ended && self.available()? == 0)
+    }
+
+    #[inline(always)]
+    fn take(&mut self, bytes: usize) {
+        self.tail = self.tail.wrapping_add(u32::try_from(bytes).unwrap_or(0));
+        let untold = usize::try_from(self.tail.wrapping_sub(self.told)).unwrap_or(0);
+        if self.tail == self.head || untold >= self.sleeper.both.theirs.ring() / 8 {
+            self.tell();
+        }
+    }
+
+    /// Tells the writer how much was taken.
+    #[inline(always)]
+    fn tell(&mut self) {
+        if self.told != self.tail {
+            self.told = self.tail;
+            publish(self.sleeper.both.ours.word(TAIL), self.tail);
+            self.sleeper.wake(&mut self.woken);
+        }
+    }
+
+    /// Says that a task sleeps until the line is readable; returns whether there is something already.
+    pub(in crate::sys::unix) fn prepare_wait(&mut self) -> bool {
+        self.tell();
+        self.sleeper.prepare(self.head)
+    }
+
+    /// After the line was readable, or there was something.
+    pub(in crate::sys::unix) fn end_wait(&mut self) {
+        self.sleeper.end();
+    }
+
+    /// The bytes that are there and were not read.
+    pub(in crate::sys::unix) fn unread(&self) -> usize {
+        let head = acquire(self.sleeper.both.theirs.word(HEAD));
+        let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
+        here.min(self.size())
+    }
+
+    pub(in crate::sys::unix) fn size(&self) -> usize {
+        self.sleeper.both.theirs.ring()
+    }
+}
+
+impl Drop for RingReader {
+    fn drop(&mut self) {
+        if self.sleeper.is_of_this_process() {
+            self.sleeper.close(&mut self.woken);
+        }
+    }
+}
+
+impl AsFd for RingReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sleeper.line.as_fd()
+    }
+}
+
+/// The half that is written to.
+#[derive(Debug)]
+pub(in crate::sys::unix) struct RingWriter {
+    sleeper: Sleeper,
+    /// How much was put in, and how much of it the reader had taken when it was last looked at.
+    head: u32,
+    tail: u32,
+    /// How many bytes from the head on are lent.
+    lent: usize,
+    /// The last sleep of the reader that it was woken from.
+    woken: u32,
+}
+
+impl RingWriter {
+    #[cfg(test)]
+    pub(super) fn begin_at(&mut self, position: u32) {
+        (self.head, self.tail) = (position, position);
+        publish(self.sleeper.both.ours.word(HEAD), position);
+    }
+
+    /// Writes as much as there is room for, and waits for some.
+    #[inline]
+    pub(in crate::sys::unix) fn write(
+        &mut self,
+        bufs: &[IoSlice<'_>],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        self.lent = 0;
+        let all: usize = bufs.iter().map(|buf| buf.len()).sum();
+        // What the ring holds is put in as one, unless that means to let the reader wait; what is larger, in large pieces.
+        self.wait_for_room(all.min(self.size() / 4).min(PIECE), wait)?;
+        Ok(self.write_here(bufs, all))
+    }
+
+    /// Writes as much as there is room for, which may be a part of a small message.
+    pub(in crate::sys::unix) fn write_some(
+        &mut self,
+        bufs: &[IoSlice<'_>],
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        self.lent = 0;
+        self.wait_for_room(1, wait)?;
+        Ok(self.write_here(bufs, bufs.iter().map(|buf| buf.len()).sum()))
+    }
+
+    #[inline(always)]
+    fn write_here(&mut self, bufs: &[IoSlice<'_>], all: usize) -> usize {
+        let mut written = 0;
+        for buf in bufs {
+            for piece in buf.chunks(PIECE) {
+                let n = piece.len().min(self.room());
+                let (piece, _) = piece.split_at(n);
+                // SAFETY: this is the one writer of the ring, and what it has lent is borrowed from it; the halves of a
+                // connection are made once, and neither is cloned.
+                let to = unsafe { self.sleeper.both.ours.bytes_mut(self.head, n) };
+                to.copy_from_slice(piece);
+                self.put(n, written + n == all);
+                written += n;
+                if self.room() == 0 {
+                    self.put(0, true);
+                    return written;
+                }
+            }
+        }
+        written
+    }
+
+    /// Waits until there is room for so many bytes. Without a reader there never is.
+    #[inline(always)]
+    pub(in crate::sys::unix) fn wait_for_room(
+        &mut self,
+        bytes: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<()> {
+        ensure_not_cancelled(wait)?;
+        loop {
+            if self.sleeper.is_gone || self.sleeper.is_closed() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if self.room() >= bytes {
+                return Ok(());
+            }
+            self.look()?;
+            if self.room() >= bytes {
+                return Ok(());
+            }
+            self.sleeper.wait(self.tail, wait)?;
+        }
+    }
+
+    #[inline(always)]
+    fn room(&self) -> usize {
+        self.size() - self.untaken()
+    }
+
+    /// The bytes that the reader has not taken, as far as is known.
+    #[inline(always)]
+    fn untaken(&self) -> usize {
+        usize::try_from(self.head.wrapping_sub(self.tail)).unwrap_or(0)
+    }
+
+    /// Looks how much the reader has taken: it lies between what it had taken before and what was put in.
+    fn look(&mut self) -> io::Result<()> {
+        let tail = acquire(self.sleeper.both.theirs.word(TAIL));
+        if self.head.wrapping_sub(tail) > self.head.wrapping_sub(self.tail) {
+            return Err(Obstacle::BrokenMemory.into());
+        }
+        self.tail = tail;
+        Ok(())
+    }
+
+    /// Puts in what lies at the head, and says so.
+    #[inline(always)]
+    fn put(&mut self, bytes: usize, wakes: bool) {
+        self.head = self.head.wrapping_add(u32::try_from(bytes).unwrap_or(0));
+        publish(self.sleeper.both.ours.word(HEAD), self.head);
+        if wakes || bytes >= PIECE {
+            self.sleeper.wake(&mut self.woken);
+        }
+    }
+
+    /// Lends room in the ring, if there is so much.
+    pub(in crate::sys::unix) fn lend(&mut self, before: usize, len: usize) -> bool {
+        self.lent = 0;
+        let all = before.saturating_add(len);
+        if all > self.size() || self.wait_for_room(all, Wait::NOW).is_err() {
+            return false;
+        }
+        self.lent = all;
+        true
+    }
+
+    pub(in crate::sys::unix) fn lent(&self) -> &[u8] {
+        // SAFETY: this is the one writer of the ring, and is borrowed for as long as the bytes.
+        unsafe { self.sleeper.both.ours.bytes(self.head, self.lent) }
+    }
+
+    pub(in crate::sys::unix) fn lent_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `lent`, and it is borrowed for these bytes alone.
+        unsafe { self.sleeper.both.ours.bytes_mut(self.head, self.lent) }
+    }
+
+    /// Puts in what was lent.
+    pub(in crate::sys::unix) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
+        ensure_not_cancelled(wait)?;
+        if self.sleeper.is_closed() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let bytes = std::mem::take(&mut self.lent);
+        self.put(bytes, true);
+        Ok(bytes)
+    }
+
+    /// Waits until the reader has taken all.
+    pub(in crate::sys::unix) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
+        ensure_not_cancelled(wait)?;
+        let theirs = &self.sleeper.both.theirs;
+        let sleeps = self.sleeper.both.ours.word(self.sleeper.sleeps);
+        loop {
+            let was_gone = self.sleeper.is_closed() || self.sleeper.is_gone;
+            let tail = acquire(theirs.word(TAIL));
+            if tail == self.head {
+                return Ok(true);
+            }
+            if was_gone {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if matches!(wait.until, WaitLimit::Now) {
+                return Err(Obstacle::NotTaken.into());
+            }
+            lie_down(sleeps);
+            let woken = if self.sleeper.has_news(tail) {
+                Ok(Woken::Look)
+            } else {
+                self.sleeper.line.sleep(wait)
+            };
+            get_up(sleeps);
+            if woken? == Woken::Gone {
+                let all = acquire(theirs.word(TAIL)) == self.head;
+                return if all { Ok(true) } else { Err(io::ErrorKind::BrokenPipe.into()) };
+            }
+        }
+    }
+
+    /// The bytes that the reader has not taken.
+    pub(in crate::sys::unix) fn unsent(&self) -> usize {
+        let tail = acquire(self.sleeper.both.theirs.word(TAIL));
+        let untaken = usize::try_from(self.head.wrapping_sub(tail)).unwrap_or(usize::MAX);
+        untaken.min(self.size())
+    }
+
+    /// The other side reads the end, once it has read what was put in.
+    pub(in crate::sys::unix) fn finish(&mut self) {
+        self.sleeper.close(&mut self.woken);
+    }
+
+    /// Says that a task sleeps until the line is readable; returns whether there is room already.
+    pub(in crate::sys::unix) fn prepare_wait(&mut self) -> bool {
+        self.sleeper.prepare(self.tail)
+    }
+
+    /// After the line was readable, or there was room.
+    pub(in crate::sys::unix) fn end_wait(&mut self) {
+        self.sleeper.end();
+    }
+
+    pub(in crate::sys::unix) fn size(&self) -> usize {
+        self.sleeper.both.ours.ring()
+    }
+}
+
+impl Drop for RingWriter {
+    fn drop(&mut self) {
+        if self.sleeper.is_of_this_process() {
+            self.sleeper.close(&mut self.woken);
+        }
+    }
+}
+
+impl AsFd for RingWriter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sleeper.line.as_fd()
+    }
+}

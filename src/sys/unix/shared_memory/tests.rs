@@ -1,0 +1,475 @@
+//! Two sides over one memory, honest and not.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+
+use super::layout::{
+    CLOSED, HEAD, LARGEST, PROCESSOR, READER_SLEEPS, READS_NO_MORE, SMALLEST, TAIL, VERSION,
+    WRITER_SLEEPS, WRITES_NO_MORE,
+};
+use super::line::Line;
+use super::memory::{Ours, Theirs};
+use super::offer::Offer;
+use super::ring::{RingReader, RingWriter};
+use crate::sys::{Event, Wait, WaitLimit};
+
+const DONE: Wait<'static> = Wait { until: WaitLimit::Done, token: None };
+
+type Side = (RingReader, RingWriter);
+
+/// Two sides that have taken what the other one offers.
+fn sides(ring: usize) -> [Side; 2] {
+    let [(one, to_other), (other, to_one)] = [(), ()].map(|()| Offer::new(ring).unwrap());
+    let (ones, others) = (one.greeting(), other.greeting());
+    let one = one.take(&others, to_one).unwrap();
+    [one, other.take(&ones, to_other).unwrap()].map(super::offer::Taken::into_halves)
+}
+
+/// An honest side, and the memory and the lines of one that is played by the test.
+struct Played {
+    honest: Side,
+    ours: Ours,
+    theirs: Theirs,
+    /// The end at the honest side's reader, and that at its writer.
+    lines: [Line; 2],
+}
+
+fn played() -> Played {
+    let (honest, handles) = Offer::new(SMALLEST).unwrap();
+    let [file, to_writer] = <[OwnedFd; 2]>::try_from(handles).unwrap();
+    let theirs = Theirs::adopt(&file, SMALLEST).unwrap();
+    let (ours, file) = Ours::create(SMALLEST).unwrap();
+    let [to_reader, line] = Line::pair().unwrap();
+    let greeting = honest.greeting();
+    let honest = honest.take(&greeting, vec![file, line.into_fd()]).unwrap().into_halves();
+    Played { honest, ours, theirs, lines: [to_reader, Line::adopt(to_writer).unwrap()] }
+}
+
+fn within(time: Duration) -> Wait<'static> {
+    Wait { until: WaitLimit::Deadline(Instant::now() + time), token: None }
+}
+
+fn write_all(writer: &mut RingWriter, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let n = writer.write(&[IoSlice::new(bytes)], DONE).unwrap();
+        bytes = &bytes[n..];
+    }
+}
+
+fn read_exact(reader: &mut RingReader, mut room: &mut [u8]) {
+    while !room.is_empty() {
+        let n = reader.read(room, DONE).unwrap();
+        assert!(n > 0, "it ends too early");
+        room = &mut room[n..];
+    }
+}
+
+/// Bytes of which each place has its own.
+fn pattern(len: usize, seed: u32) -> Vec<u8> {
+    (0_u32..)
+        .map(|place| (place.wrapping_mul(2_654_435_761) ^ seed).to_le_bytes()[3])
+        .take(len)
+        .collect()
+}
+
+#[test]
+fn bytes_of_all_lengths_go_through_in_order() {
+    let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+    let lengths = [1, 7, 8, 9, 511, 512, 513, 4095, 4097, 65_535, 65_536, 65_537, 300_000];
+    let writing = thread::spawn(move || {
+        for round in 0..5 {
+            for len in lengths {
+                write_all(&mut to, &pattern(len, round));
+            }
+        }
+        assert!(to.wait_until_taken(DONE).unwrap());
+    });
+    for round in 0..5 {
+        for len in lengths {
+            let mut buf = vec![0; len];
+            read_exact(&mut from, &mut buf);
+            assert!(buf == pattern(len, round), "{len} bytes of round {round}");
+        }
+    }
+    drop(from);
+    writing.join().unwrap();
+}
+
+#[test]
+fn positions_wrap_around() {
+    // More than 4 GiB would take long: the positions begin near the end.
+    let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+    to.begin_at(u32::MAX - 100);
+    from.begin_at(u32::MAX - 100);
+    for round in 0..10 {
+        write_all(&mut to, &pattern(77, round));
+        assert_eq!((to.unsent(), from.unread()), (77, 77));
+        let mut buf = [0; 77];
+        read_exact(&mut from, &mut buf);
+        assert!(buf[..] == pattern(77, round));
+        assert!(to.wait_until_taken(Wait::NOW).unwrap());
+    }
+}
+
+#[test]
+fn neither_side_sleeps_for_good() {
+    // A ring that is full and empty again and again, and a round trip for each: both halves of both sides sleep.
+    let [(mut one_from, mut one_to), (mut other_from, mut other_to)] = sides(SMALLEST);
+    let rounds = if cfg!(debug_assertions) { 20_000_u32 } else { 1_000_000 };
+    let echo = thread::spawn(move || {
+        let mut buf = [0; 4];
+        for _ in 0..rounds {
+            read_exact(&mut other_from, &mut buf);
+            write_all(&mut other_to, &buf);
+        }
+    });
+    let mut buf = [0; 4];
+    for round in 0..rounds {
+        write_all(&mut one_to, &round.to_le_bytes());
+        read_exact(&mut one_from, &mut buf);
+        assert_eq!(u32::from_le_bytes(buf), round);
+    }
+    echo.join().unwrap();
+    let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+    let pouring = thread::spawn(move || {
+        for round in 0..rounds {
+            write_all(&mut to, &pattern(usize::try_from(round % 5000).unwrap(), round));
+        }
+    });
+    for round in 0..rounds {
+        let mut buf = vec![0; usize::try_from(round % 5000).unwrap()];
+        read_exact(&mut from, &mut buf);
+        assert!(buf == pattern(buf.len(), round));
+    }
+    pouring.join().unwrap();
+}
+
+#[test]
+fn the_end_comes_after_what_was_written() {
+    for finishes in [false, true] {
+        let [(_, mut to), (mut from, _)] = sides(SMALLEST);
+        write_all(&mut to, b"the last words");
+        if finishes {
+            to.finish();
+        } else {
+            drop(to);
+        }
+        let mut buf = [0; 14];
+        read_exact(&mut from, &mut buf);
+        assert_eq!(&buf, b"the last words");
+        assert_eq!(from.read(&mut buf, DONE).unwrap(), 0);
+        assert_eq!(from.read(&mut buf, Wait::NOW).unwrap(), 0);
+    }
+}
+
+#[test]
+fn an_end_wakes_who_sleeps() {
+    let [(_, to), (mut from, _)] = sides(SMALLEST);
+    let reading = thread::spawn(move || from.read(&mut [0; 8], DONE).unwrap());
+    thread::sleep(Duration::from_millis(20));
+    drop(to);
+    assert_eq!(reading.join().unwrap(), 0);
+
+    let [(_, mut to), (from, _)] = sides(SMALLEST);
+    let writing = thread::spawn(move || {
+        loop {
+            if let Err(error) = to.write(&[IoSlice::new(&[7; 5000])], DONE) {
+                return error.kind();
+            }
+        }
+    });
+    thread::sleep(Duration::from_millis(20));
+    drop(from);
+    assert_eq!(writing.join().unwrap(), io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn what_is_written_without_a_reader_is_an_error_at_once() {
+    let [(_, mut to), (from, _)] = sides(SMALLEST);
+    write_all(&mut to, &[1; 10]);
+    drop(from);
+    let failed = to.write(&[IoSlice::new(&[2; 10])], DONE).unwrap_err();
+    assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe);
+    let failed = to.wait_until_taken(DONE).unwrap_err();
+    assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn waits_end_in_time_or_by_a_token() {
+    let [(mut from, mut to), other] = sides(SMALLEST);
+    let mut buf = [0; 8];
+    let short = Duration::from_millis(10);
+    let kind = |result: io::Result<usize>| result.unwrap_err().kind();
+    assert_eq!(kind(from.read(&mut buf, Wait::NOW)), io::ErrorKind::WouldBlock);
+    assert_eq!(kind(from.read(&mut buf, within(short))), io::ErrorKind::TimedOut);
+    while to.write(&[IoSlice::new(&[7; 5000])], Wait::NOW).is_ok() {}
+    let piece = [IoSlice::new(&[7; 5000])];
+    assert_eq!(kind(to.write(&piece, within(short))), io::ErrorKind::TimedOut);
+    assert!(to.wait_until_taken(Wait::NOW).unwrap_err().to_string().contains("not taken"));
+    assert_eq!(to.wait_until_taken(within(short)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let token = Event::new().unwrap();
+    let canceled = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(short);
+            token.set();
+        });
+        from.read(&mut buf, Wait { until: WaitLimit::Done, token: Some(&token) })
+    });
+    assert!(canceled.unwrap_err().to_string().contains("cancelled"));
+    drop(other);
+}
+
+#[test]
+fn what_is_lent_is_sent_as_it_lies() {
+    let [(_, mut to), (mut from, _)] = sides(256 << 10);
+    assert!(!to.lend(8, 256 << 10), "there is not so much");
+    for round in 0..20 {
+        let len = 100_000;
+        assert!(to.lend(4, len));
+        to.lent_mut()[..4].copy_from_slice(&[0xaa; 4]);
+        to.lent_mut()[4..].copy_from_slice(&pattern(len, round));
+        assert_eq!(to.give(DONE).unwrap(), len + 4);
+        let mut buf = vec![0; len + 4];
+        read_exact(&mut from, &mut buf);
+        assert!(buf[4..] == pattern(len, round));
+        // A loan that is dropped sends nothing.
+        assert!(to.lend(4, 10));
+        to.lent_mut().fill(0xbb);
+    }
+    assert_eq!(from.unread(), 0);
+    // Where there is no room, nothing is lent, and no thread waits.
+    write_all(&mut to, &[1; 200_000]);
+    assert!(!to.lend(4, 100_000));
+}
+
+/// Each word of a hostile side, and each lie: it may be told, and nothing but an error or wrong bytes comes of it.
+#[test]
+fn lies_in_every_word_do_no_harm() {
+    let lies = [0, 1, 2, 3, 100, 0xffff, 0x1_0000, 0x1_0001, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+    let words = [HEAD, TAIL, READER_SLEEPS, WRITER_SLEEPS, CLOSED, PROCESSOR];
+    for (word, first, second) in words
+        .into_iter()
+        .flat_map(|word| lies.map(|lie| (word, lie)))
+        .flat_map(|(word, first)| lies.map(|second| (word, first, second)))
+    {
+        let Played { honest: (mut reader, mut writer), ours, theirs, lines } = played();
+        for lie in [first, second] {
+            ours.word(word).store(lie, Ordering::SeqCst);
+            let mut buf = vec![0; 100_000];
+            let short = within(Duration::from_micros(200));
+            match reader.read(&mut buf, short) {
+                Ok(n) => assert!(n <= SMALLEST, "{word} is {lie}: {n} bytes"),
+                Err(error) => expect_of_a_lie(&error),
+            }
+            let piece = pattern(40_000, lie);
+            for _ in 0..3 {
+                let short = within(Duration::from_micros(200));
+                match writer.write(&[IoSlice::new(&piece)], short) {
+                    Ok(n) => assert!(n <= piece.len()),
+                    Err(error) => expect_of_a_lie(&error),
+                }
+            }
+            if writer.lend(4, 1000) {
+                writer.lent_mut().fill(1);
+                let _ = writer.give(Wait::NOW);
+            }
+            assert!(writer.unsent() <= SMALLEST && reader.unread() <= SMALLEST);
+            let _ = writer.wait_until_taken(within(Duration::from_micros(200)));
+            let _ = (reader.prepare_wait(), writer.prepare_wait());
+            reader.end_wait();
+            writer.end_wait();
+        }
+        drop((theirs, lines));
+    }
+}
+
+fn expect_of_a_lie(error: &io::Error) {
+    let known = matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::BrokenPipe | io::ErrorKind::WouldBlock
+    );
+    assert!(known || error.to_string().contains("broken the memory"), "{error}");
+}
+
+#[test]
+fn a_position_that_cannot_be_is_an_error() {
+    for lie in [0x1_0001, 0x7fff_ffff, u32::MAX] {
+        let Played { honest: (mut reader, mut writer), ours, .. } = played();
+        ours.word(HEAD).store(lie, Ordering::SeqCst);
+        let error = reader.read(&mut [0; 8], DONE).unwrap_err();
+        assert!(error.to_string().contains("broken the memory"), "{error}");
+        // It has taken more than there was.
+        write_all(&mut writer, &[7; 100]);
+        ours.word(TAIL).store(lie, Ordering::SeqCst);
+        let error = loop {
+            if let Err(error) = writer.write(&[IoSlice::new(&[7; SMALLEST])], DONE) {
+                break error;
+            }
+        };
+        assert!(error.to_string().contains("broken the memory"), "{error}");
+    }
+    // It takes back what it had taken.
+    let Played { honest: (_reader, mut writer), ours, .. } = played();
+    write_all(&mut writer, &[7; 60_000]);
+    ours.word(TAIL).store(50_000, Ordering::SeqCst);
+    write_all(&mut writer, &[7; 40_000]);
+    ours.word(TAIL).store(40_000, Ordering::SeqCst);
+    let error = writer.write(&[IoSlice::new(&[7; 60_000])], DONE).unwrap_err();
+    assert!(error.to_string().contains("broken the memory"), "{error}");
+}
+
+/// A side that changes all of its memory at random while the other one reads and writes.
+#[test]
+fn memory_that_changes_meanwhile_does_no_harm() {
+    let Played { honest: (mut reader, mut writer), ours, theirs, lines } = played();
+    let end = Instant::now() + Duration::from_secs(1);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = 1_u32;
+            while Instant::now() < end {
+                for _ in 0..100 {
+                    random ^= random << 13;
+                    random ^= random >> 17;
+                    random ^= random << 5;
+                    let words = [HEAD, TAIL, READER_SLEEPS, WRITER_SLEEPS, PROCESSOR];
+                    let word = words[usize::try_from(random).unwrap() % words.len()];
+                    let near = ours.word(word).load(Ordering::Relaxed).wrapping_add(random >> 20);
+                    ours.word(word).store(near, Ordering::Relaxed);
+                }
+                lines.iter().for_each(Line::wake);
+            }
+        });
+        let mut buf = vec![0; 70_000];
+        while Instant::now() < end {
+            if let Err(error) = reader.read(&mut buf, within(Duration::from_micros(50))) {
+                expect_of_a_lie(&error);
+            }
+            let piece = [IoSlice::new(&buf)];
+            if let Err(error) = writer.write(&piece, within(Duration::from_micros(50))) {
+                expect_of_a_lie(&error);
+            }
+        }
+    });
+    drop(theirs);
+}
+
+#[test]
+fn a_side_that_closes_its_line_is_gone() {
+    let Played { honest: (mut reader, mut writer), ours, lines, .. } = played();
+    // As a process that is killed: its words stay as they were.
+    ours.word(HEAD).store(3, Ordering::SeqCst);
+    drop(lines);
+    let mut buf = [0; 8];
+    assert_eq!(reader.read(&mut buf, DONE).unwrap(), 3);
+    assert_eq!(reader.read(&mut buf, DONE).unwrap(), 0);
+    let failed = loop {
+        if let Err(error) = writer.write(&[IoSlice::new(&[7; 5000])], DONE) {
+            break error;
+        }
+    };
+    assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(writer.wait_until_taken(DONE).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn what_was_said_to_be_closed_stays_closed() {
+    let Played { honest: (mut reader, mut writer), ours, .. } = played();
+    ours.word(CLOSED).store(WRITES_NO_MORE | READS_NO_MORE, Ordering::SeqCst);
+    assert_eq!(reader.read(&mut [0; 8], DONE).unwrap(), 0);
+    let failed = writer.write(&[IoSlice::new(&[7])], DONE).unwrap_err();
+    assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// What the other side may send in place of its memory.
+#[test]
+fn memory_that_could_do_harm_is_not_taken() {
+    let refused = |file: OwnedFd, ring: usize| Theirs::adopt(&file, ring).unwrap_err().to_string();
+    let memory = |len: usize, seals: SealFlags| {
+        let file = memfd_create(c"test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        ftruncate(&file, u64::try_from(len).unwrap()).unwrap();
+        fcntl_add_seals(&file, seals).unwrap();
+        file
+    };
+    let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
+    let whole = rustix::param::page_size() + SMALLEST;
+    for missing in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::FUTURE_WRITE] {
+        let why = refused(memory(whole, all.difference(missing)), SMALLEST);
+        assert!(why.contains("not sealed"), "{why}");
+    }
+    for len in [0, SMALLEST, whole - 1, whole + 1, 2 * whole] {
+        let why = refused(memory(len, all), SMALLEST);
+        assert!(why.contains("another size"), "{why}");
+    }
+    // Of the right size, and without its pages.
+    assert!(refused(memory(whole, all), SMALLEST).contains("another size"));
+    for ring in [0, 1, SMALLEST - 1, SMALLEST + 4096, 3 * SMALLEST, 2 * LARGEST, usize::MAX] {
+        let (_ours, file) = Ours::create(SMALLEST).unwrap();
+        assert!(refused(file, ring).contains("no valid size"), "{ring}");
+    }
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(u64::try_from(whole).unwrap()).unwrap();
+    let why = refused(file.into(), SMALLEST);
+    assert!(why.contains("no memory") || why.contains("not sealed"), "{why}");
+    let (pipe, _end) = rustix::pipe::pipe().unwrap();
+    assert!(refused(pipe, SMALLEST).contains("no memory"));
+}
+
+#[test]
+fn greetings_that_cannot_be_are_refused() {
+    let offer = || Offer::new(SMALLEST).unwrap();
+    let greeting = offer().0.greeting();
+    for place in 0..greeting.len() {
+        for value in [0, 1, 2, 7, 0x80, 0xff] {
+            let mut other = greeting;
+            other[place] = value;
+            if other == greeting {
+                continue;
+            }
+            let (_theirs, handles) = offer();
+            let refused = offer().0.take(&other, handles).unwrap_err();
+            assert!(refused.to_string().contains("no shared memory"), "{refused}");
+        }
+    }
+    for count in [0, 1, 3] {
+        let handles = (0..count).map(|_| tempfile::tempfile().unwrap().into()).collect();
+        assert!(offer().0.take(&greeting, handles).is_err());
+    }
+    // The line must be a socket of this machine.
+    let (_theirs, mut handles) = offer();
+    handles[1] = tempfile::tempfile().unwrap().into();
+    assert!(offer().0.take(&greeting, handles).is_err());
+    assert_eq!(Offer::none()[0], VERSION);
+}
+
+#[test]
+fn nobody_else_can_write_to_the_memory() {
+    let (_ours, file) = Ours::create(SMALLEST).unwrap();
+    let file = std::fs::File::from(file);
+    use std::os::unix::fs::FileExt;
+    assert!(file.write_at(&[1], 0).is_err());
+    assert!(file.set_len(0).is_err());
+    assert!(file.set_len(1 << 30).is_err());
+    assert!(fcntl_add_seals(file.as_fd(), SealFlags::WRITE).is_err(), "the seals are open");
+}
+
+/// What the default costs: it is to be little.
+#[test]
+fn a_small_ring_is_made_in_little_time() {
+    let mut times: Vec<_> = (0..20)
+        .map(|_| {
+            let since = Instant::now();
+            let made = sides(SMALLEST);
+            let time = since.elapsed();
+            drop(made);
+            time
+        })
+        .collect();
+    times.sort();
+    println!("both sides of 64 KiB in {:?}, the best of 20", times[0]);
+    assert!(times[0] < Duration::from_millis(5), "{times:?}");
+}

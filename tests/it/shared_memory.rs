@@ -1,0 +1,594 @@
+//! Messages through shared memory.
+
+use std::thread;
+
+use typed_pipe::{Connection, ErrorKind, Handshake, SharedMemory, TransportKind, TypedConnection};
+
+use crate::support::watched;
+
+/// Both sides of a connection, each with its handshake.
+fn made(
+    one: Handshake,
+    other: Handshake,
+) -> (TypedConnection<u64, String>, TypedConnection<String, u64>) {
+    let (client, server) = Connection::pair().unwrap();
+    let making = thread::spawn(move || other.perform(server).unwrap());
+    (one.perform(client).unwrap(), making.join().unwrap())
+}
+
+fn offered() -> Handshake {
+    Handshake::new().shared_memory(SharedMemory::offered())
+}
+
+fn exchange(one: &mut TypedConnection<u64, String>, other: &mut TypedConnection<String, u64>) {
+    for number in 0..100 {
+        one.send(&number).unwrap();
+        assert_eq!(other.recv().unwrap(), number);
+        other.send(&number.to_string()).unwrap();
+        assert_eq!(one.recv().unwrap(), number.to_string());
+    }
+}
+
+#[test]
+fn a_side_that_offers_none_is_spoken_to_without() {
+    watched(|| {
+        let (mut one, mut other) = made(offered(), Handshake::new());
+        assert!(
+            matches!(one.transport(), TransportKind::Socket { reason: Some(why), .. } if !why.is_empty())
+        );
+        assert!(matches!(other.transport(), TransportKind::Socket { reason: None, .. }));
+        exchange(&mut one, &mut other);
+    });
+}
+
+#[test]
+fn memory_that_is_required_and_not_there_fails_the_handshake() {
+    watched(|| {
+        let (client, server) = Connection::pair().unwrap();
+        let making = thread::spawn(move || server.into_typed::<String, u64>().map(drop));
+        let required = Handshake::new().shared_memory(SharedMemory::required());
+        let error = required.perform::<u64, String>(client).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("no shared memory"), "{error}");
+        let _ = making.join().unwrap();
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+#[test]
+fn systems_without_shared_memory_use_what_they_have() {
+    watched(|| {
+        let (mut one, mut other) = made(offered(), offered());
+        let none =
+            |transport: &TransportKind| transport.to_string().contains("this system has none");
+        assert!(none(one.transport()) && none(other.transport()), "{}", one.transport());
+        exchange(&mut one, &mut other);
+    });
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) mod linux {
+    use std::fs::File;
+    use std::io::{Read, Seek, Write};
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use typed_pipe::{Handles, Hangup, Listener, ReceivingHalf, SealedBytes, WithHandles};
+
+    use super::*;
+    use crate::peer::{self, READY, await_go, count, number, step};
+
+    type Handed = WithHandles<(u64, u32, String)>;
+
+    fn required() -> Handshake {
+        Handshake::new().shared_memory(SharedMemory::required())
+    }
+
+    pub(crate) fn play(role: &str, name: &Path) {
+        let connection = Connection::connect(name).unwrap();
+        match role {
+            "echo-in-memory" => {
+                let mut side = required().perform::<Vec<u8>, Vec<u8>>(connection).unwrap();
+                while let Ok(bytes) = side.recv() {
+                    side.send(&bytes).unwrap();
+                }
+            }
+            // Sends as fast as it can, and says before each message that it will be sent, until it is killed.
+            "pour-in-memory" => {
+                let mut side = required().perform::<(u64, String), ()>(connection).unwrap();
+                step(READY);
+                for number in 0_u64.. {
+                    let filling = "x".repeat(usize::try_from(number * 37 % 5000).unwrap());
+                    side.send(&(number, filling)).unwrap();
+                }
+            }
+            "take-in-memory" => {
+                let mut side = required().perform::<(), (u64, String)>(connection).unwrap();
+                let mut next = 0;
+                step(READY);
+                while let Ok((number, filling)) = side.recv() {
+                    assert_eq!(number, next);
+                    assert_eq!(u64::try_from(filling.len()).unwrap(), number * 37 % 5000);
+                    next += 1;
+                }
+            }
+            // Many connections one after the other: nothing is left of them.
+            "come-and-go" => {
+                drop(connection);
+                let mut before = None;
+                for round in 0..number() {
+                    let connection = Connection::connect(name).unwrap();
+                    let mut side = required().perform::<u64, u64>(connection).unwrap();
+                    if round % 2 == 0 {
+                        side.send(&7).unwrap();
+                        assert_eq!(side.recv().unwrap(), 8);
+                    }
+                    drop(side);
+                    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+                    assert!(!maps.contains("memfd:"), "a mapping is left");
+                    let open = count("/proc/self/fd");
+                    assert_eq!(*before.get_or_insert(open), open);
+                }
+            }
+            "hold-in-memory" => {
+                let mut side = required().perform::<u64, u64>(connection).unwrap();
+                side.send(&1).unwrap();
+                step(READY);
+                await_go();
+                let _ = side.recv();
+            }
+            other => panic!("no role {other}"),
+        }
+    }
+
+    #[test]
+    fn messages_go_through_memory_and_both_sides_know() {
+        watched(|| {
+            for ring in [1, 64 << 10, 100_000, 1 << 20] {
+                let ours = Handshake::new().shared_memory(SharedMemory::offered().ring(ring));
+                let (mut one, mut other) = made(ours, offered());
+                assert_eq!(*one.transport(), TransportKind::SharedMemory);
+                assert_eq!(*other.transport(), TransportKind::SharedMemory);
+                exchange(&mut one, &mut other);
+                // Much more than the rings hold, both ways at once.
+                let long = "y".repeat(3 << 20);
+                one.send(&1).unwrap();
+                let both = thread::scope(|scope| {
+                    scope.spawn(|| other.send(&long).unwrap());
+                    let text = one.recv().unwrap();
+                    text == long
+                });
+                assert!(both);
+                assert!(one.peer().unwrap().is_same_user());
+            }
+        });
+    }
+
+    #[test]
+    fn both_sides_may_send_more_than_the_rings_hold_first() {
+        watched(|| {
+            let (client, server) = Connection::pair().unwrap();
+            let long = vec![7_u8; 5 << 20];
+            let theirs = long.clone();
+            let other = thread::spawn(move || {
+                let mut server = required().perform::<Vec<u8>, Vec<u8>>(server).unwrap();
+                server.send(&theirs).unwrap();
+                server.recv().unwrap() == theirs
+            });
+            let mut client = required().perform::<Vec<u8>, Vec<u8>>(client).unwrap();
+            client.send(&long).unwrap();
+            assert!(client.recv().unwrap() == long);
+            assert!(other.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn two_processes_exchange_bytes_of_all_sizes() {
+        watched(|| {
+            let listener = Listener::temporary().unwrap();
+            let peer = peer::start("echo-in-memory", listener.path());
+            let client = listener.accept().unwrap();
+            let mut client = required().perform::<Vec<u8>, Vec<u8>>(client).unwrap();
+            for len in [0_usize, 1, 100, 4096, 16 << 10, 65_530, 65_536, 100_000, 3_000_000] {
+                let bytes: Vec<u8> = (0..len).map(|at| (at * 7 % 251).to_le_bytes()[0]).collect();
+                client.send(&bytes).unwrap();
+                assert!(client.recv().unwrap() == bytes, "{len}");
+                let mut loan = client.sender().loan(len).unwrap();
+                loan.copy_from_slice(&bytes);
+                drop(loan); // sends nothing
+            }
+            client.finish().unwrap();
+            peer.join();
+        });
+    }
+
+    #[test]
+    fn a_loan_is_received_as_it_was_made() {
+        watched(|| {
+            let (client, server) = Connection::pair().unwrap();
+            let ring = Handshake::new().shared_memory(SharedMemory::required().ring(1 << 20));
+            let theirs = ring.clone();
+            let taking = thread::spawn(move || {
+                let mut server = theirs.perform::<(), Vec<u8>>(server).unwrap();
+                for round in 0..50_u8 {
+                    let bytes = server.receiver().recv_bytes().unwrap();
+                    assert!(bytes.len() == 300_000 && bytes.iter().all(|&byte| byte == round));
+                }
+            });
+            let mut client = ring.perform::<Vec<u8>, ()>(client).unwrap();
+            for round in 0..50 {
+                let mut loan = client.sender().loan(300_000).unwrap();
+                loan.fill(round);
+                loan.send().unwrap();
+            }
+            taking.join().unwrap();
+        });
+    }
+
+    fn file(words: &str) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(words.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn handles_keep_their_place_between_the_messages() {
+        watched(|| {
+            let (client, server) = Connection::pair().unwrap();
+            let taking = thread::spawn(move || {
+                let mut server = required().perform::<(), Handed>(server).unwrap();
+                for round in 0..300_u64 {
+                    let ((number, place, filling), mut handles) =
+                        server.recv_with_handles().unwrap();
+                    assert_eq!(number, round);
+                    assert_eq!(filling.len(), usize::try_from(round * 97 % 9000).unwrap());
+                    if round % 3 == 0 {
+                        assert_eq!(handles.len(), 1);
+                        let mut words = String::new();
+                        let mut file: File = handles.take(place).unwrap();
+                        file.read_to_string(&mut words).unwrap();
+                        assert_eq!(words, round.to_string());
+                    } else if round % 3 == 1 {
+                        let bytes: SealedBytes = handles.take(place).unwrap();
+                        assert_eq!(bytes[..], round.to_le_bytes());
+                    } else {
+                        assert!(handles.is_empty());
+                    }
+                }
+            });
+            let mut client = required().perform::<Handed, ()>(client).unwrap();
+            for round in 0..300_u64 {
+                let mut handles = Handles::new();
+                let place = match round % 3 {
+                    0 => handles.add(file(&round.to_string())),
+                    1 => handles.add(SealedBytes::copy_from(&round.to_le_bytes()).unwrap()),
+                    _ => 0,
+                };
+                let filling = "z".repeat(usize::try_from(round * 97 % 9000).unwrap());
+                client.send_with_handles(&(round, place, filling), &mut handles).unwrap();
+            }
+            taking.join().unwrap();
+        });
+    }
+
+    /// Handles of messages that do not decode pile up nowhere, and stop no one.
+    #[test]
+    fn handles_of_lost_messages_are_closed() {
+        watched(|| {
+            let (client, server) = Connection::pair().unwrap();
+            let rounds = 2000;
+            let taking = thread::spawn(move || {
+                type Number = WithHandles<(u64, bool)>;
+                let mut server = required().perform::<(), Number>(server).unwrap();
+                for _ in 0..rounds {
+                    assert_eq!(server.recv_with_handles().unwrap_err().kind(), ErrorKind::Decode);
+                }
+                let (value, mut handles) = server.recv_with_handles().unwrap();
+                assert_eq!(value, (5, true));
+                handles.take::<OwnedFd>(0).unwrap();
+            });
+            let mut client = required().perform::<WithHandles<(u64, u8)>, ()>(client).unwrap();
+            let file = file("x");
+            for round in 0..=rounds {
+                let mut handles = Handles::new();
+                handles.add(file.try_clone().unwrap());
+                let is_last = round == rounds;
+                client.send_with_handles(&(5, if is_last { 1 } else { 9 }), &mut handles).unwrap();
+            }
+            taking.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_a_killed_process_has_sent_arrives_whole() {
+        watched(|| {
+            let kills: u64 =
+                std::env::var("TYPED_PIPE_TEST_KILLS").map_or(20, |told| told.parse().unwrap());
+            let before = count("/proc/self/fd");
+            let mut received = 0;
+            for round in 0..kills {
+                let listener = Listener::temporary().unwrap();
+                let mut peer = peer::start("pour-in-memory", listener.path());
+                let client = listener.accept().unwrap();
+                let side = required().perform::<(), (u64, String)>(client).unwrap();
+                peer.await_step(READY);
+                let (_sender, mut from): (_, ReceivingHalf<(u64, String)>) = side.split();
+                let end = Instant::now() + Duration::from_micros(round * 7919 % 3000);
+                let mut next = 0_u64;
+                let mut killed = false;
+                loop {
+                    if !killed && Instant::now() >= end {
+                        peer.process().kill().unwrap();
+                        killed = true;
+                    }
+                    match from.recv() {
+                        Ok((number, filling)) => {
+                            assert_eq!(number, next, "one is missing");
+                            assert_eq!(filling.len(), usize::try_from(number * 37 % 5000).unwrap());
+                            next += 1;
+                        }
+                        Err(error) => {
+                            assert!(killed, "{error}");
+                            assert!(
+                                [ErrorKind::Disconnected, ErrorKind::Truncated]
+                                    .contains(&error.kind()),
+                                "{error}"
+                            );
+                            break;
+                        }
+                    }
+                }
+                received += next;
+                let hangup = from.last_hangup();
+                assert!(!matches!(hangup, Some(Hangup::Finished)), "{hangup:?}");
+            }
+            assert!(received > 0);
+            // Other tests of this process have some open, too: no more than that is to be seen here.
+            assert!(count("/proc/self/fd") < before + 100);
+        });
+    }
+
+    #[test]
+    fn a_reader_that_is_killed_is_noticed_by_who_waits_for_room() {
+        watched(|| {
+            for round in 0..10_u64 {
+                let listener = Listener::temporary().unwrap();
+                let mut peer = peer::start("take-in-memory", listener.path());
+                let client = listener.accept().unwrap();
+                let mut side = required().perform::<(u64, String), ()>(client).unwrap();
+                peer.await_step(READY);
+                let pid = Pid::from_raw(i32::try_from(peer.id()).unwrap()).unwrap();
+                let killing = thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(1 + round));
+                    // Stopped first, so that the writer waits.
+                    kill_process(pid, Signal::STOP).unwrap();
+                    thread::sleep(Duration::from_millis(5));
+                    kill_process(pid, Signal::KILL).unwrap();
+                    Instant::now()
+                });
+                let error = (0_u64..)
+                    .find_map(|number| {
+                        let filling = "x".repeat(usize::try_from(number * 37 % 5000).unwrap());
+                        side.send(&(number, filling)).err()
+                    })
+                    .unwrap();
+                let noticed = Instant::now();
+                assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
+                let late = noticed.saturating_duration_since(killing.join().unwrap());
+                assert!(late < Duration::from_secs(5), "noticed after {late:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn nothing_is_left_of_connections_over_memory() {
+        watched(|| {
+            let listener = Listener::temporary().unwrap();
+            let rounds = 100;
+            let peer = peer::start_with("come-and-go", listener.path(), rounds);
+            drop(listener.accept().unwrap());
+            for _ in 0..rounds {
+                let client = listener.accept().unwrap();
+                let mut side = required().perform::<u64, u64>(client).unwrap();
+                while let Ok(number) = side.recv() {
+                    side.send(&(number + 1)).unwrap();
+                }
+            }
+            peer.join();
+            for name in std::fs::read_dir("/dev/shm").into_iter().flatten() {
+                let name = name.unwrap().file_name();
+                assert!(!name.to_string_lossy().contains("typed-pipe"), "{name:?} is left");
+            }
+        });
+    }
+
+    #[test]
+    fn a_deadline_and_a_token_end_waits() {
+        watched(|| {
+            let (client, server) = Connection::pair().unwrap();
+            let token = typed_pipe::CancelToken::new().unwrap();
+            let server = server.cancelled_by(&token);
+            let making = thread::spawn(move || required().perform::<String, u64>(server).unwrap());
+            let mut client = required().perform::<u64, String>(client).unwrap();
+            let mut server = making.join().unwrap();
+            let short = Duration::from_millis(20);
+            assert_eq!(
+                client.receiver().recv_timeout(short).unwrap_err().kind(),
+                ErrorKind::TimedOut
+            );
+            assert_eq!(client.receiver().try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let waiting = thread::spawn(move || server.recv().unwrap_err().kind());
+            thread::sleep(short);
+            token.cancel();
+            assert_eq!(waiting.join().unwrap(), ErrorKind::Cancelled);
+        });
+    }
+
+    #[test]
+    fn a_goodbye_comes_through_and_what_was_finished_can_be_answered() {
+        watched(|| {
+            let (one, mut other) = made(required(), required());
+            let (sender, mut receiver) = one.split();
+            let answering = thread::spawn(move || {
+                let error = other.recv().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Finished, "{error}");
+                other.send(&"still here".into()).unwrap();
+                other.finish().unwrap();
+            });
+            sender.finish().unwrap();
+            assert_eq!(receiver.recv().unwrap(), "still here");
+            assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
+            answering.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_forked_child_ends_no_connection() {
+        watched(|| {
+            let listener = Listener::temporary().unwrap();
+            let mut peer = peer::start("hold-in-memory", listener.path());
+            let client = listener.accept().unwrap();
+            let mut side = required().perform::<u64, u64>(client).unwrap();
+            assert_eq!(side.recv().unwrap(), 1);
+            peer.await_step(READY);
+            // A program that is started inherits neither descriptors nor memory.
+            let status = std::process::Command::new("true").status().unwrap();
+            assert!(status.success());
+            assert_eq!(side.receiver().try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            peer.proceed();
+            side.send(&5).unwrap();
+            peer.join();
+        });
+    }
+
+    #[cfg(feature = "tokio")]
+    mod tasks {
+        use std::time::Duration;
+
+        use tokio::runtime::Builder;
+
+        use super::*;
+
+        fn runtime() -> tokio::runtime::Runtime {
+            Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+        }
+
+        fn pair() -> (Connection<typed_pipe::Tokio>, Connection<typed_pipe::Tokio>) {
+            let (one, other) = Connection::pair().unwrap();
+            (one.into_tokio().unwrap(), other.into_tokio().unwrap())
+        }
+
+        #[test]
+        fn tasks_exchange_messages_through_memory() {
+            watched(|| {
+                runtime().block_on(async {
+                    let (one, other) = pair();
+                    let echo = tokio::spawn(async move {
+                        let handshake = required().into_tokio();
+                        let mut other = handshake.perform::<Vec<u8>, Vec<u8>>(other).await.unwrap();
+                        assert_eq!(*other.transport(), TransportKind::SharedMemory);
+                        while let Ok(bytes) = other.recv().await {
+                            other.send(&bytes).await.unwrap();
+                        }
+                    });
+                    let handshake = required().into_tokio();
+                    let mut one = handshake.perform::<Vec<u8>, Vec<u8>>(one).await.unwrap();
+                    for len in [0_usize, 1, 100, 5000, 70_000, 1_000_000] {
+                        for _ in 0..20 {
+                            let bytes = vec![3; len];
+                            one.send(&bytes).await.unwrap();
+                            assert!(one.recv().await.unwrap() == bytes);
+                        }
+                    }
+                    drop(one);
+                    echo.await.unwrap();
+                });
+            });
+        }
+
+        #[test]
+        fn futures_on_memory_are_dropped_and_no_message_is_lost() {
+            watched(|| {
+                runtime().block_on(async {
+                    let (one, other) = pair();
+                    let sending = tokio::spawn(async move {
+                        let handshake = required().into_tokio();
+                        let mut other = handshake.perform::<u64, ()>(other).await.unwrap();
+                        for number in 0..20_000 {
+                            other.send(&number).await.unwrap();
+                            if number % 64 == 0 {
+                                tokio::task::yield_now().await;
+                            }
+                        }
+                        other.finish().await.unwrap();
+                    });
+                    let handshake = required().into_tokio();
+                    let mut one = handshake.perform::<(), u64>(one).await.unwrap();
+                    let mut next = 0;
+                    loop {
+                        let wait = Duration::from_micros(next % 50);
+                        match tokio::time::timeout(wait, one.recv()).await {
+                            Err(_) => {}
+                            Ok(Ok(number)) => {
+                                assert_eq!(number, next);
+                                next += 1;
+                            }
+                            Ok(Err(error)) => {
+                                assert_eq!(error.kind(), ErrorKind::Finished, "{error}");
+                                break;
+                            }
+                        }
+                    }
+                    assert_eq!(next, 20_000);
+                    sending.await.unwrap();
+                });
+            });
+        }
+
+        #[test]
+        fn a_task_and_a_thread_in_another_process_share_memory() {
+            watched(|| {
+                runtime().block_on(async {
+                    let listener = Listener::temporary().unwrap();
+                    let peer = peer::start("echo-in-memory", listener.path());
+                    let client = listener.accept().unwrap().into_tokio().unwrap();
+                    let handshake = required().into_tokio();
+                    let mut client = handshake.perform::<Vec<u8>, Vec<u8>>(client).await.unwrap();
+                    for len in [1, 1000, 500_000] {
+                        client.send(&vec![9; len]).await.unwrap();
+                        assert!(client.recv().await.unwrap() == vec![9; len]);
+                    }
+                    // While it waits, the task uses no processor.
+                    let idle = tokio::time::timeout(Duration::from_millis(50), client.recv()).await;
+                    assert!(idle.is_err());
+                    client.finish().await.unwrap();
+                    peer.join();
+                });
+            });
+        }
+
+        #[test]
+        fn both_tasks_may_send_more_than_the_rings_hold_first() {
+            watched(|| {
+                runtime().block_on(async {
+                    let (one, other) = pair();
+                    let both = [one, other].map(|side| {
+                        tokio::spawn(async move {
+                            let handshake = required().into_tokio();
+                            let made = handshake.perform::<Vec<u8>, Vec<u8>>(side).await;
+                            let mut side = made.unwrap();
+                            side.send(&vec![1; 3 << 20]).await.unwrap();
+                            assert_eq!(side.recv().await.unwrap().len(), 3 << 20);
+                        })
+                    });
+                    for side in both {
+                        side.await.unwrap();
+                    }
+                });
+            });
+        }
+    }
+}
