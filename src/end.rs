@@ -1128,8 +1128,8 @@ impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
         self.poll_finish_until(cx, until)
     }
 
-    fn lend(&mut self, before: usize, len: usize) -> bool {
-        self.state.io.lend(before, len)
+    fn lend(&mut self, before: usize, len: usize, until: WaitLimit) -> bool {
+        self.state.io.lend(before, len, waiting(until, self.settings.token.as_ref()))
     }
 
     fn lent(&self) -> &[u8] {
