@@ -41,6 +41,12 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// # Errors
     ///
     /// Those of [`write`](Self::write). A part is written if the error [is half sent](Error::is_half_sent).
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The system does not tell of a part of the first 64 KiB.
     #[doc(alias("write_all", "vmsplice"))]
     pub fn send_bytes(&mut self, bytes: &[u8]) -> M::Ret<impl Future<Output = Result<(), Error>>> {
         M::run(self.sending_all(bytes))
@@ -116,7 +122,9 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     async fn writing_all(&mut self, bytes: &[u8]) -> Result<(), (Error, bool)> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let written = poll_fn(|cx| self.poll_write_until(cx, rest, WaitLimit::Done)).await;
+            // In pieces: a system may not tell how much of a write that failed was read.
+            let piece = rest.get(..PIECE).unwrap_or(rest);
+            let written = poll_fn(|cx| self.poll_write_until(cx, piece, WaitLimit::Done)).await;
             let error = match written {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
                 Ok(written) => {

@@ -352,7 +352,13 @@ impl Raw {
     }
 
     pub(crate) fn ask_for_buffer(&self, bytes: usize) {
-        ask_for_buffer(self.socket(), bytes);
+        match &self.0 {
+            RawKind::Fifo(end) => end.ask_for_buffer(bytes),
+            RawKind::Receiving(half) => ask_for_buffer(half.as_fd(), bytes),
+            RawKind::Sending(half) => ask_for_buffer(half.as_fd(), bytes),
+            // Its engine has buffers of its own.
+            RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => {}
+        }
     }
 
     pub(crate) fn peer(&self) -> io::Result<Peer> {

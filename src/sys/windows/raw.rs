@@ -326,6 +326,11 @@ impl Raw {
         Err(Obstacle::Unsupported.into())
     }
 
+    /// Does nothing: only shared memory lets handles in for a while, which this system has not.
+    #[cfg(feature = "shared-memory")]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Unix has more to do")]
+    pub(crate) fn refuse_handles(&mut self) {}
+
     /// Accepts handles from now on.
     pub(crate) fn allow_handles(&mut self) {
         if let RawKind::Incoming(half) = &mut self.0 {
