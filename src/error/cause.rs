@@ -23,6 +23,13 @@ pub(crate) enum Disagreement {
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
+    #[error("the other side tells what its messages look like in bytes that say nothing")]
+    Garbled,
+    #[error("the other side does not tell what its messages look like, and that is required here")]
+    NoShape,
+    /// The place, in the words for this side.
+    #[error("{0}; the types of the two sides must fit")]
+    Shapes(String),
     #[error("the two sides follow different protocols: {0}")]
     Plans(String),
     #[error(
@@ -268,13 +275,16 @@ pub(crate) enum NameError {
 pub(crate) enum Cause {
     #[error("the other side left the session before its end, where it was to {0}")]
     Abandoned(String),
-    #[error("the message does not decode; both sides must use the same type and codec")]
+    #[error("the message does not decode: {}; both sides must use the same type and codec", reason(.0))]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
     Disconnected,
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    #[error("the codec cannot write this value; nothing of it was sent")]
+    /// A value of a type that is not known before it is sent, and where it is not what the receiver reads.
+    #[error("{0}; nothing of it was sent")]
+    Unfit(String),
+    #[error("the codec cannot write this value: {}; nothing of it was sent", reason(.0))]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
     HandlerFailed(String),
@@ -309,6 +319,25 @@ pub(crate) enum Cause {
     Obstacle(#[from] Obstacle),
 }
 
+/// The reason of a codec. It may repeat what the other side has sent: what a terminal would act on is escaped, and what is
+/// long is cut.
+fn reason(error: &CodecError) -> String {
+    const MOST: usize = 300;
+    let text = error.to_string();
+    let mut told = String::new();
+    for (at, letter) in text.chars().enumerate() {
+        match letter {
+            _ if at == MOST => {
+                told.push('…');
+                break;
+            }
+            letter if letter.is_control() => told.extend(letter.escape_debug()),
+            letter => told.push(letter),
+        }
+    }
+    told
+}
+
 impl Cause {
     /// Adapts the words to the operation.
     pub(super) fn of(self, operation: Operation) -> Self {
@@ -328,7 +357,7 @@ impl Cause {
             Self::Abandoned(_) => ErrorKind::Abandoned,
             Self::Decode(_) => ErrorKind::Decode,
             Self::Disconnected => ErrorKind::Disconnected,
-            Self::Disagreement(_) => ErrorKind::Mismatch,
+            Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,

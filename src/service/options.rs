@@ -9,7 +9,7 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode};
+use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
 use crate::wait::within;
@@ -281,7 +281,8 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         until: WaitLimit,
     ) -> Result<Link<Req, Resp, F, C>, Error> {
         let connection = self.connect.connect_until(path.clone(), until)?;
-        let (sender, receiver) = self.handshake(until).perform(connection)?.split();
+        let (sender, receiver) =
+            Blocking::run(self.handshake(until).performing_untold(connection))?;
         Ok(Link::new(sender, receiver))
     }
 }

@@ -594,7 +594,7 @@ where
     E: fmt::Display,
     M: Mode,
 {
-    let agreed = handshake.performing::<Answer<Resp>, Request<Req>>(client).await;
+    let agreed = handshake.performing_untold::<Answer<Resp>, Request<Req>>(client).await;
     let (mut sender, mut receiver) = match agreed {
         Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
         agreed => agreed?,

@@ -3,8 +3,10 @@
 use std::io;
 
 use super::handshake_parts::{Parts, Tag};
+use super::handshake_shapes::{Announcement, Fingerprints, SecondRound};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
+use crate::wire::shape::Shape;
 use crate::wire::short_text;
 
 /// The terms that one side sends.
@@ -63,6 +65,11 @@ impl Terms {
         })
     }
 
+    /// What they tell of the messages.
+    fn fingerprints(&self) -> Result<Option<Fingerprints>, Disagreement> {
+        self.parts.get(Tag::Shapes).map(Fingerprints::from_bytes).transpose()
+    }
+
     /// Checks that the terms of the two sides match.
     fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
         let differ = |what, ours: &str, theirs: &str| {
@@ -104,26 +111,62 @@ impl Terms {
 /// The exchanged terms, not compared yet.
 pub(crate) type HandshakeDone<M> = (HandshakeState, ReadHalf<M>, WriteHalf<M>);
 
+/// What both sides have agreed upon.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    /// The largest payload that the peer takes.
+    pub(super) max_payload: u64,
+    /// What the peer reads, as far as it tells.
+    pub(super) reads: Option<Shape>,
+    /// What the peer writes, as far as it tells.
+    pub(super) writes: Option<Shape>,
+}
+
 /// The exchange of one side before the first message: exactly its bytes, and none after them.
 ///
-/// A driver writes the [pending](Self::pending) bytes, and then reads into the [room](Self::room) as long as there is
-/// any.
+/// A driver writes the [pending](Self::pending) bytes, then reads once into the [room](Self::room), and so on until there
+/// is neither.
 #[derive(Debug)]
 pub(crate) struct HandshakeState {
     ours: Terms,
+    /// What this side tells of its messages; `None` if it tells nothing.
+    announcement: Option<Announcement>,
+    requires_shape: bool,
     /// The bytes to send, and how many of them are sent.
     told: Vec<u8>,
     sent: usize,
-    /// The bytes to receive, and how many of them have come.
+    /// The bytes of the peer's terms, and how many of them have come.
     heard: Vec<u8>,
     got: usize,
+    /// The descriptions of the peer, if there is a second round.
+    second: Option<SecondRound>,
+    /// Why the second round says nothing.
+    garbled: Option<Disagreement>,
     has_left: bool,
 }
 
 impl HandshakeState {
-    pub(super) fn new(ours: Terms) -> Self {
+    pub(super) fn new(
+        mut ours: Terms,
+        announcement: Option<Announcement>,
+        requires_shape: bool,
+    ) -> Self {
+        if let Some(announcement) = &announcement {
+            ours.parts.set(Tag::Shapes, announcement.fingerprints().to_bytes());
+        }
         let told = ours.to_bytes();
-        Self { ours, told, sent: 0, heard: vec![0; HEAD], got: 0, has_left: false }
+        Self {
+            ours,
+            announcement,
+            requires_shape,
+            told,
+            sent: 0,
+            heard: vec![0; HEAD],
+            got: 0,
+            second: None,
+            garbled: None,
+            has_left: false,
+        }
     }
 
     /// The bytes to write next; `None` when all are written.
@@ -137,10 +180,14 @@ impl HandshakeState {
 
     /// The room for the next read; `None` when nothing more is expected.
     pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
-        if self.has_left {
+        if self.has_left || self.garbled.is_some() {
             return None;
         }
-        self.heard.get_mut(self.got..).filter(|room| !room.is_empty())
+        let room = match &mut self.second {
+            Some(second) => second.room(),
+            None => self.heard.get_mut(self.got..).unwrap_or_default(),
+        };
+        Some(room).filter(|room| !room.is_empty())
     }
 
     /// Notes a read; an empty one means that the peer has left. A peer that has left without reading this side's terms
@@ -150,14 +197,32 @@ impl HandshakeState {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
             read => read?,
         };
-        self.got += bytes;
         self.has_left = bytes == 0;
+        if let Some(second) = &mut self.second {
+            self.garbled = second.got(bytes).err();
+            return Ok(());
+        }
+        self.got += bytes;
         if self.got == HEAD {
             if let Some((_, len)) = self.head().ok().flatten() {
                 self.heard.resize(HEAD + usize::from(len), 0);
             }
         }
+        if bytes > 0 && self.got == self.heard.len() {
+            self.describe();
+        }
         Ok(())
+    }
+
+    /// Begins the second round, if the terms match and leave open whether the messages do.
+    fn describe(&mut self) {
+        let Some(announcement) = &self.announcement else { return };
+        let Ok(theirs) = self.compared() else { return };
+        let told = theirs.fingerprints().ok().flatten();
+        if told.is_some_and(|theirs| announcement.fingerprints().leave_open(theirs)) {
+            self.told.extend_from_slice(&announcement.to_bytes());
+            self.second = Some(SecondRound::new());
+        }
     }
 
     /// What the peer said in a part of its terms. It is there once the exchange is done.
@@ -186,8 +251,41 @@ impl HandshakeState {
         }
     }
 
+    /// What both sides agree upon.
+    pub(super) fn conclude(&self) -> Result<Agreed, Error> {
+        let theirs = self.compared()?;
+        let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
+        let (reads, writes) = match (&self.announcement, theirs.fingerprints().map_err(disagree)?) {
+            (Some(ours), Some(theirs)) => self.shapes(ours, theirs)?,
+            _ if self.requires_shape => return Err(disagree(Disagreement::NoShape)),
+            _ => (None, None),
+        };
+        Ok(Agreed { max_payload: theirs.max_payload, reads, writes })
+    }
+
+    /// What the peer reads and writes.
+    fn shapes(
+        &self,
+        ours: &Announcement,
+        theirs: Fingerprints,
+    ) -> Result<(Option<Shape>, Option<Shape>), Error> {
+        let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
+        if let Some(what) = &self.garbled {
+            return Err(disagree(what.clone()));
+        }
+        let Some(second) = &self.second else {
+            return Ok(ours.matched(theirs));
+        };
+        if !second.is_whole() {
+            return Err(has_left());
+        }
+        let theirs = Announcement::from_bytes(second.bytes()).map_err(disagree)?;
+        ours.compare(&theirs).map_err(disagree)?;
+        Ok((theirs.received, theirs.sent))
+    }
+
     /// The terms of the peer, if they match those of this side.
-    pub(super) fn conclude(&self) -> Result<Terms, Error> {
+    fn compared(&self) -> Result<Terms, Error> {
         let theirs = self.understood()?;
         let compared = self.ours.compare(&theirs);
         compared.map_err(|what| Error::new(Operation::Agree, what))?;
@@ -200,16 +298,18 @@ impl HandshakeState {
         let body = self.heard.get(HEAD..self.got).unwrap_or_default();
         let flags = match self.head().map_err(disagree)? {
             Some((flags, len)) if body.len() == usize::from(len) => flags,
-            _ => {
-                let left = io::Error::from(io::ErrorKind::BrokenPipe);
-                return Err(Error::new(Operation::Agree, left));
-            }
+            _ => return Err(has_left()),
         };
         Terms::from_body(flags, body).ok_or_else(|| {
             let bytes = self.heard.get(..HEAD).unwrap_or_default().to_vec();
             disagree(Disagreement::Foreign { bytes })
         })
     }
+}
+
+/// The error of a peer that has left before it said all.
+fn has_left() -> Error {
+    Error::new(Operation::Agree, io::Error::from(io::ErrorKind::BrokenPipe))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ mod connection;
 mod halves;
 mod handshake;
 mod handshake_parts;
+mod handshake_shapes;
 mod handshake_state;
-mod message;
 #[cfg(feature = "shared-memory")]
 mod shared_memory;
 
@@ -18,6 +18,5 @@ pub(crate) use handshake::shake_hands;
 pub(crate) use handshake_parts::Tag;
 #[cfg(all(feature = "service", feature = "tokio"))]
 pub(crate) use handshake_state::HandshakeDone;
-pub use message::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
 pub use shared_memory::{SharedMemory, TransportKind};

@@ -13,6 +13,7 @@ mod delimited;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;
+mod fitting;
 mod foreign;
 mod handles;
 mod hostile;

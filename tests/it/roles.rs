@@ -81,6 +81,7 @@ pub(crate) fn play(role: &str, name: &Path) {
         "own-and-read-some" | "read-some" | "reuse-and-read-some" | "own-and-note" => {
             crate::owners::roles::play(role, name, number());
         }
+        _ if role.starts_with("fitting ") => crate::fitting::play(role, name),
         #[cfg(all(target_os = "linux", feature = "shared-memory"))]
         "give-frames" | "take-frames" | "give-what-is-not-sealed" | "change-what-is-sealed" => {
             crate::sealed_bytes::linux::play(role, name);

@@ -241,10 +241,12 @@ impl Raw {
     }
 
     /// Only a FIFO takes pages, and only a ring lends its own.
-    pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
+    pub(crate) fn lend(&mut self, before: usize, len: usize, wait: Wait<'_>) -> bool {
         match &mut self.0 {
             RawKind::Fifo(end) => end.lend(before, len),
-            RawKind::Sending(half) => half.ring_mut().is_some_and(|ring| ring.lend(before, len)),
+            RawKind::Sending(half) => {
+                half.ring_mut().is_some_and(|ring| ring.lend(before, len, wait))
+            }
             _ => false,
         }
     }
