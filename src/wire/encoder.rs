@@ -75,16 +75,8 @@ enum LastFrame {
 
 impl<F, C> Encoder<F, C> {
     /// The wire of this encoder.
-    ///
-    /// ```
-    /// use typed_pipe::wire::{Decoder, Encoder, Wire};
-    ///
-    /// let encoder = Encoder::new(Wire::default());
-    /// let decoder = Decoder::new(encoder.wire().clone()); // for the answers
-    /// assert!(decoder.buffered().is_empty());
-    /// ```
-    #[must_use]
-    pub fn wire(&self) -> &Wire<F, C> {
+    #[cfg(test)]
+    pub(super) fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }
 
