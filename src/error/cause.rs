@@ -126,8 +126,34 @@ pub(crate) enum Obstacle {
     SealedBytesTooLarge { len: u64, limit: usize },
     #[error("{len} handles are too many for one message; send at most {limit} with each")]
     TooManyHandles { len: usize, limit: usize },
-    #[error("any user may replace the pipe in the folder `{}`; use a private folder", .0.display())]
-    UnsafeFolder(PathBuf),
+    #[error(
+        "{who} may replace the pipe in the folder `{}`; use a private folder, or allow it with `trust_any_folder`",
+        folder.display()
+    )]
+    UnsafeFolder { folder: PathBuf, who: String },
+    #[error(
+        "the private folder of this user lies in `{}`, which {why}; set `XDG_RUNTIME_DIR` to a folder of this user",
+        above.display()
+    )]
+    NoPrivateFolder { above: PathBuf, why: String, kind: ErrorKind },
+    #[error(
+        "it has other names too, by hard links, and may be meant for something else; remove those or this one"
+    )]
+    OtherNames,
+    #[error(
+        "it is a symbolic link that {who} may have made; open what it leads to, or allow it with `trust_any_owner`"
+    )]
+    UntrustedLink { who: String },
+    #[error("the variable `{0}` of the environment is no number")]
+    BadVariable(&'static str),
+    #[error("this user is no member of group {0}, and so cannot give it a name")]
+    NotInGroup(u32),
+    #[error("{0}; choose another `Access` on this system")]
+    OtherAccess(&'static str),
+    #[error("the security descriptor of `Access::Sddl` is not valid: {0}")]
+    BadAccess(String),
+    #[error("`/proc` is not mounted here, and {0} needs it; mount it")]
+    NoProc(&'static str),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
     #[error(
@@ -172,7 +198,12 @@ impl Obstacle {
             Self::NotTrusted { .. }
             | Self::OtherOwner { .. }
             | Self::OtherUser { .. }
-            | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
+            | Self::OtherNames
+            | Self::UntrustedLink { .. }
+            | Self::UnsafeFolder { .. } => ErrorKind::NotTrusted,
+            Self::NoPrivateFolder { kind, .. } => *kind,
+            Self::BadAccess(_) | Self::BadVariable(_) => ErrorKind::Io,
+            Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::LinkLost(_) | Self::ReaderLeft => ErrorKind::Disconnected,
             Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
@@ -180,7 +211,9 @@ impl Obstacle {
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
             Self::NoHandlesHere
+            | Self::NoProc(_)
             | Self::NotCarried(_)
+            | Self::OtherAccess(_)
             | Self::NoRuntime
             | Self::NoSharedMemory(_)
             | Self::NotOverlapped

@@ -150,7 +150,7 @@ impl Error {
         self.0.operation
     }
 
-    /// The path of the pipe, if it has one.
+    /// The path of the pipe, if it has one; of a temporary one that cannot be made, its folder.
     ///
     /// ```
     /// use typed_pipe::{PipePath, TypedReceiver, WriteEnd};

@@ -48,16 +48,11 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Its length is the capacity; only `start..end` has meaning.
     buffer: Vec<u8>,
-    /// Where the current frame begins, or the next one while there is none. `start <= end`.
+    /// Where the current frame begins, or the next one while there is none. `start + current.len() <= end`.
     start: usize,
     /// Where the arrived bytes end. `end <= buffer.len()`.
     end: usize,
-    /// The bytes of the current frame, which lie wholly in `start..end`; 0 while there is none.
-    frame: usize,
-    /// Where the payload of the current frame lies in it: that stays right when the buffer moves.
-    payload: Range<usize>,
-    /// Whether the current message is in the framing instead.
-    assembled: bool,
+    current: Current,
     /// The announced minimum length of the unfinished frame at `start`; 0 if unknown. A hint: it bounds how far the
     /// buffer grows, and never makes it grow.
     total: usize,
@@ -65,13 +60,10 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     announced: usize,
     /// How many bytes of the unfinished frame the framing has searched already.
     scanned: usize,
-    /// Whether the current message, if any, is the rest at the end of the stream.
-    at_end: bool,
+    health: Health,
     standing: Standing,
     /// What the writer tells of its messages; `None` if nobody asks.
     told: Option<Box<Told>>,
-    /// Whether a goodbye was the last frame.
-    finished: bool,
     slack: Slack,
 }
 
@@ -80,8 +72,6 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
 enum Standing {
     /// They are.
     Read,
-    /// The place in the stream is lost.
-    Poisoned,
     /// The writer must say first what it sends.
     Awaited,
     /// The writer sends something else, or does not say what. Its messages are skipped.
@@ -97,6 +87,47 @@ struct Told {
     theirs: Option<Shape>,
     /// Whether it must tell.
     required: bool,
+}
+
+/// The current message.
+#[derive(Clone, Debug)]
+enum Current {
+    None,
+    /// So many bytes at `start`, at least one. Where the payload lies in them stays right when the buffer moves.
+    Frame {
+        len: usize,
+        payload: Range<usize>,
+    },
+    /// As a frame; only the end of the stream has completed it.
+    Rest {
+        len: usize,
+        payload: Range<usize>,
+    },
+    /// It is in the framing. Its last part has so many bytes at `start`, at least one.
+    Assembled {
+        len: usize,
+    },
+}
+
+impl Current {
+    /// How many bytes it has at `start`.
+    #[inline]
+    const fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Frame { len, .. } | Self::Rest { len, .. } | Self::Assembled { len } => *len,
+        }
+    }
+}
+
+/// What is known of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Sound,
+    /// A goodbye was the last frame.
+    Finished,
+    /// The place in the stream is lost.
+    Poisoned,
 }
 
 impl<F, C> Decoder<F, C> {
@@ -168,7 +199,6 @@ impl<F, C> Decoder<F, C> {
     /// ```
     pub fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.buffer.len());
-        self.at_end = false;
     }
 
     /// The bytes that have arrived behind the current message, or behind the last one if there is none.
@@ -185,7 +215,7 @@ impl<F, C> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn buffered(&self) -> &[u8] {
-        self.buffer.get(self.start + self.frame..self.end).unwrap_or_default()
+        self.buffer.get(self.start + self.current.len()..self.end).unwrap_or_default()
     }
 
     /// Whether something has arrived that was not given out, as far as it knows.
@@ -216,7 +246,7 @@ impl<F, C> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.health == Health::Finished
     }
 
     /// Notes what the writer has told before.
@@ -239,9 +269,10 @@ impl<F, C> Decoder<F, C> {
 
     /// The target size of the buffer from `start` on: more than it holds.
     fn wanted(&self) -> usize {
-        let arrived = self.end - self.start - self.frame;
+        let current = self.current.len();
+        let arrived = self.end - self.start - current;
         let most = arrived.saturating_mul(2).max(ROOM);
-        self.frame + if self.total > arrived { most.min(self.total.max(ROOM)) } else { most }
+        current + if self.total > arrived { most.min(self.total.max(ROOM)) } else { most }
     }
 }
 
@@ -267,16 +298,13 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             buffer: Vec::new(),
             start: 0,
             end: 0,
-            frame: 0,
-            payload: 0..0,
-            assembled: false,
+            current: Current::None,
             total: 0,
             announced: 0,
             scanned: 0,
-            at_end: false,
+            health: Health::Sound,
             standing: Standing::Read,
             told: None,
-            finished: false,
             slack: Slack::default(),
         }
     }
@@ -307,11 +335,11 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     #[must_use]
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
-            _ if self.standing == Standing::Poisoned => FrameError::Poisoned.into(),
+            _ if self.health == Health::Poisoned => FrameError::Poisoned.into(),
             arrived => match self.wire.framing.built_in_mut().and_then(BuiltIn::abandon) {
                 Some(lost) => Cause::Lost(lost),
                 None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
-                None if self.finished => Cause::Finished,
+                None if self.health == Health::Finished => Cause::Finished,
                 None => Cause::Disconnected,
             },
         };
@@ -336,9 +364,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn reset(&mut self) {
-        (self.start, self.end, self.frame) = (0, 0, 0);
+        (self.start, self.end, self.current) = (0, 0, Current::None);
         (self.total, self.announced, self.scanned) = (0, 0, 0);
-        (self.at_end, self.finished) = (false, false);
+        self.health = Health::Sound;
         if let Some(framing) = self.wire.framing.built_in_mut() {
             framing.reset();
         }
@@ -428,17 +456,16 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         if self.step()? {
             return Ok(true);
         }
-        self.at_end = self.go_on(true)?;
-        Ok(self.at_end)
+        self.go_on(true)
     }
 
     #[inline]
     fn go_on(&mut self, at_end: bool) -> Result<bool, Error> {
-        self.start += self.frame;
-        self.frame = 0;
+        self.start += self.current.len();
+        self.current = Current::None;
         self.scan(at_end).map_err(|cause| {
-            if let Cause::Frame(_) = cause {
-                self.standing = Standing::Poisoned;
+            if matches!(cause, Cause::Frame(_)) {
+                self.health = Health::Poisoned;
             }
             Error::new(Operation::Receive, cause)
         })
@@ -524,25 +551,30 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// The error for a current message that does not decode.
     #[cold]
     fn undecodable(&self, error: CodecError) -> Error {
-        if self.at_end && may_be_cut_off(&error) {
-            return Error::new(Operation::Receive, FrameError::Truncated { got: self.frame });
+        match self.current {
+            Current::Rest { len, .. } if may_be_cut_off(&error) => {
+                Error::new(Operation::Receive, FrameError::Truncated { got: len })
+            }
+            _ => undecodable(error),
         }
-        undecodable(error)
     }
 
     #[inline]
     fn payload(&self) -> Option<&[u8]> {
-        let Range { start, end } = self.payload;
-        let payload = if self.assembled {
-            self.wire.framing.built_in().map(BuiltIn::assembled)
-        } else {
-            self.buffer.get(self.start + start..self.start + end)
-        };
-        payload.filter(|_| self.frame > 0)
+        match &self.current {
+            Current::None => None,
+            Current::Frame { payload, .. } | Current::Rest { payload, .. } => {
+                self.buffer.get(self.start + payload.start..self.start + payload.end)
+            }
+            Current::Assembled { .. } => self.wire.framing.built_in().map(BuiltIn::assembled),
+        }
     }
 
     #[inline]
     fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
+        if self.health == Health::Poisoned {
+            return Err(FrameError::Poisoned.into());
+        }
         if self.standing != Standing::Read {
             return self.scan_past(at_end);
         }
@@ -555,7 +587,6 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         loop {
             match self.standing {
                 Standing::Read => return self.look(at_end),
-                Standing::Poisoned => return Err(FrameError::Poisoned.into()),
                 Standing::Awaited | Standing::Refused => {}
             }
             if !self.look(at_end)? {
@@ -569,13 +600,13 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                     self.standing = Standing::Refused;
                     return Err(Disagreement::NoShape.into());
                 }
-                Standing::Poisoned | Standing::Refused => self.skip_frame(),
+                Standing::Refused => self.skip_frame(),
             }
         }
     }
 
     fn skip_frame(&mut self) {
-        self.start += mem::take(&mut self.frame);
+        self.start += mem::replace(&mut self.current, Current::None).len();
     }
 
     /// Notes the hello of a writer.
@@ -622,7 +653,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 }
                 Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
-                    self.finished = false;
+                    self.health = Health::Sound;
                 }
                 Step::Hello { payload, frame }
                     if payload.start <= payload.end
@@ -631,37 +662,43 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 {
                     let greeted = self.greeted(payload);
                     self.start += frame;
-                    self.finished = false;
+                    self.health = Health::Sound;
                     greeted?;
                 }
                 Step::Goodbye { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
-                    self.finished = true;
+                    self.health = Health::Finished;
                 }
                 Step::Message { payload, frame }
                     if payload.start <= payload.end
                         && payload.end <= frame
                         && (1..=arrived).contains(&frame) =>
                 {
-                    (self.frame, self.payload) = (frame, payload);
-                    (self.assembled, self.finished) = (false, false);
+                    self.current = if at_end {
+                        Current::Rest { len: frame, payload }
+                    } else {
+                        Current::Frame { len: frame, payload }
+                    };
+                    self.health = Health::Sound;
                     return Ok(true);
                 }
                 Step::Assembled { bytes }
                     if (1..=arrived).contains(&bytes) && self.wire.framing.built_in().is_some() =>
                 {
-                    self.frame = bytes;
-                    (self.assembled, self.finished) = (true, false);
+                    self.current = Current::Assembled { len: bytes };
+                    self.health = Health::Sound;
                     return Ok(true);
                 }
                 Step::Lost { bytes, error } if bytes <= arrived => {
-                    if matches!(*error, FrameError::Base64 { .. }) {
+                    if bytes > 0 && matches!(*error, FrameError::Base64 { .. }) {
                         // A whole line, though the codec cannot decode it.
-                        (self.frame, self.payload, self.assembled) = (bytes, 0..bytes, false);
+                        self.current = Current::Frame { len: bytes, payload: 0..bytes };
                     } else {
                         self.start += bytes;
                     }
-                    self.finished &= bytes == 0;
+                    if bytes > 0 {
+                        self.health = Health::Sound;
+                    }
                     return Err(Cause::Lost(*error));
                 }
                 _ => return Err(FrameError::OutOfBounds.into()),
@@ -700,7 +737,8 @@ impl<F, C> fmt::Debug for Decoder<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder")
             .field("buffered", &self.buffered().len())
-            .field("message", &(self.frame > 0))
+            .field("message", &(self.current.len() > 0))
+            .field("health", &self.health)
             .field("standing", &self.standing)
             .finish_non_exhaustive()
     }

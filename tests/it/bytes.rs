@@ -277,6 +277,7 @@ mod linux {
             assert_eq!(error.kind(), ErrorKind::TimedOut);
             kill_process(id, Signal::CONT).unwrap();
             number += usize::from(error.is_half_sent());
+            sender.set_timeout(None);
             sender.flush().unwrap();
             pour(&mut sender, number..30);
             peer.join();

@@ -1,5 +1,6 @@
 //! What the crate promises, as its users see it.
 
+mod access;
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
@@ -16,9 +17,12 @@ mod fitting;
 mod foreign;
 mod handles;
 mod hostile;
+mod inherited;
 #[cfg(target_os = "linux")]
 mod leftovers;
 mod lifecycle;
+#[cfg(unix)]
+mod links;
 #[cfg(target_os = "linux")]
 mod moved;
 mod multi_writer;
@@ -67,6 +71,8 @@ mod tasks_service;
 mod tasks_sessions;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
+#[cfg(unix)]
+mod trust;
 mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;

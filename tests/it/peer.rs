@@ -165,6 +165,7 @@ fn play() {
             await_go();
             drop(pipe);
         }
+        "flood-over-tcp" => crate::carriers::flood(Path::new(&pipe)),
         "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
         #[cfg(feature = "service")]
@@ -188,10 +189,6 @@ fn play() {
         "race" => unix::race(&pipe),
         #[cfg(unix)]
         "fork" => unix::fork(&pipe),
-        #[cfg(unix)]
-        "relative-path" => crate::names::relative_path(Path::new(&pipe)),
-        #[cfg(unix)]
-        "private-names" => crate::names::private_names(Path::new(&pipe)),
         #[cfg(unix)]
         "alarm-storm" => unix::alarm_storm(&pipe),
         #[cfg(unix)]

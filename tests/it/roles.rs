@@ -121,6 +121,9 @@ fn a_thousand_connections(name: &Path) {
 }
 
 #[cfg(unix)]
+pub(crate) use unix::become_nobody;
+
+#[cfg(unix)]
 mod unix {
     use std::thread;
     use std::time::{Duration, Instant};
@@ -182,6 +185,11 @@ mod unix {
             "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
             "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
+            role if role.starts_with("access ") => crate::access::play(role, name),
+            role if role.starts_with("inherited ") => crate::inherited::play(role, name),
+            role if role.starts_with("links ") => crate::links::play(role, name),
+            role if role.starts_with("trust ") => crate::trust::play(role, name),
+            role if role.starts_with("names ") => crate::names::play(role, name),
             role if role.starts_with("neighbours ") => crate::neighbours::roles::play(role, name),
             other => panic!("no role {other}"),
         }
@@ -248,7 +256,7 @@ mod unix {
     }
 
     #[allow(unsafe_code, reason = "there is no safe way for the whole process")]
-    fn become_nobody() {
+    pub(crate) fn become_nobody() {
         const NOBODY: libc::uid_t = 65534;
         // SAFETY: an empty list needs no place.
         let left = unsafe { libc::setgroups(0, std::ptr::null()) };
