@@ -314,7 +314,11 @@ fn has_left() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop, prop_assert, proptest};
+
     use super::*;
+    use crate::error::ErrorKind;
     use crate::typed_connection::Handshake;
 
     fn terms() -> Terms {
@@ -385,5 +389,99 @@ mod tests {
         let long = "é".repeat(200);
         let bytes = Handshake::new().sending(long).terms(false, false).to_bytes();
         assert_eq!(read(&bytes).unwrap().sending, "é".repeat(127));
+    }
+
+    fn told<Out: serde::de::DeserializeOwned, In: serde::de::DeserializeOwned>() -> Announcement {
+        use crate::wire::shape::Style;
+        Announcement {
+            received: Some(Shape::of::<In>(Style::Positional)),
+            sent: Some(Shape::of::<Out>(Style::Positional)),
+        }
+    }
+
+    fn state(announcement: Announcement) -> HandshakeState {
+        HandshakeState::new(Handshake::new().terms(false, false), Some(announcement), false)
+    }
+
+    /// Gives a side the bytes of another one, in pieces, and tells how many it has taken.
+    fn hear(state: &mut HandshakeState, mut bytes: &[u8], piece: usize) -> usize {
+        let all = bytes.len();
+        while let Some(room) = state.room() {
+            let len = room.len().min(bytes.len()).min(piece);
+            room[..len].copy_from_slice(&bytes[..len]);
+            bytes = &bytes[len..];
+            state.got(Ok(len)).unwrap();
+        }
+        all - bytes.len()
+    }
+
+    #[test]
+    fn equal_fingerprints_need_no_second_round() {
+        let (mut one, other) = (state(told::<u8, String>()), state(told::<String, u8>()));
+        let bytes = other.pending().unwrap().to_vec();
+        assert_eq!(hear(&mut one, &bytes, 7), bytes.len());
+        assert!(one.second.is_none());
+        let agreed = one.conclude().unwrap();
+        assert_eq!(agreed.reads.unwrap().to_string(), "u8");
+        assert_eq!(agreed.writes.unwrap().to_string(), "text");
+    }
+
+    #[test]
+    fn the_second_round_has_its_bytes_and_none_after_them() {
+        for piece in [1, 3, 1000] {
+            let (mut one, other) = (state(told::<u8, String>()), state(told::<String, u16>()));
+            let first = other.pending().unwrap().to_vec();
+            let mut bytes = [first, told::<String, u16>().to_bytes()].concat();
+            let len = bytes.len();
+            bytes.extend_from_slice(b"a message");
+            assert_eq!(hear(&mut one, &bytes, piece), len);
+            let words = one.conclude().unwrap_err().to_string();
+            assert!(
+                words.contains("what this side sends: `message`: u8 here, u16 there"),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn descriptions_that_say_nothing_or_are_too_long_are_errors_by_name() {
+        let first = || state(told::<String, u16>()).pending().unwrap().to_vec();
+        for (second, kind) in [
+            (&b"\0\0\0\x01?\0\0\0\0"[..], ErrorKind::Mismatch),
+            (b"\0\x01\0\x01", ErrorKind::Mismatch),
+            (b"\xff\xff\xff\xff", ErrorKind::Mismatch),
+            (b"\0\0\0\x09abc", ErrorKind::Disconnected),
+            (b"", ErrorKind::Disconnected),
+        ] {
+            let mut one = state(told::<u8, String>());
+            hear(&mut one, &[&first(), second].concat(), 100);
+            assert_eq!(one.conclude().unwrap_err().kind(), kind);
+        }
+        let mut one = state(told::<u8, String>());
+        hear(&mut one, &[&first()[..], &[0; 8]].concat(), 100);
+        assert!(one.conclude().is_ok(), "a side that tells nothing is taken at its word");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_of_a_peer_are_read_without_a_panic(
+            head in any::<bool>(),
+            bytes in vec(any::<u8>(), 0..300),
+            at in any::<prop::sample::Index>(),
+            piece in 1..40_usize,
+        ) {
+            // Either bytes of no sense behind a head, or what another side says with some of it changed.
+            let mut said = state(told::<String, u16>()).pending().unwrap().to_vec();
+            said.extend_from_slice(&told::<String, u16>().to_bytes());
+            if head {
+                said.truncate(HEAD);
+            }
+            let at = at.index(said.len());
+            said.splice(at..said.len().min(at + bytes.len()), bytes);
+            let mut one = state(told::<u8, String>());
+            let most = HEAD + usize::from(u16::MAX) + 2 * (4 + (64 << 10));
+            prop_assert!(hear(&mut one, &said, piece) <= most);
+            let _ = one.conclude();
+        }
     }
 }
