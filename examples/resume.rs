@@ -54,10 +54,9 @@ fn main() -> ExitCode {
         [] => all(),
         ["send", path, file] => send(path, file, u64::MAX),
         ["stall", path, file] => send(path, file, 2 << 20),
-        ["receive", path, copy] => Listener::bind(path).map_err(Into::into).and_then(|listener| {
-            while !tell(receive(&listener, copy.as_ref(), |_| ())) {}
-            Ok(())
-        }),
+        ["receive", path, copy] => Listener::bind(path)
+            .map_err(Into::into)
+            .map(|listener| while !tell(receive(&listener, copy.as_ref(), |_| ())) {}),
         _ => Err("usage: resume [receive PATH COPY | send PATH FILE]".into()),
     };
     match done {

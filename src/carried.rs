@@ -65,6 +65,14 @@ use crate::wire::{Codec, Framing, Wire};
 /// A channel is checked: its wire, and the [shape](crate::wire::shape) of its messages. It arrives with the default
 /// settings of its wire. An owner's end is not carried, since its pipe belongs to this process: let a client open the
 /// path, and carry that.
+///
+/// ```compile_fail,E0277
+/// use typed_pipe::{Handles, Pipe};
+///
+/// let owner = Pipe::temporary()?.into_reader().open()?;
+/// Handles::new().carry(owner)?; // `ReadEnd::at(path)` of a client would do
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Carried<T: ?Sized> {
     ticket: Ticket,
     what: PhantomData<fn() -> T>,
@@ -200,6 +208,11 @@ impl<T: ?Sized> fmt::Debug for Carried<T> {
 /// What can be carried: see [`Carried`].
 ///
 /// This trait is sealed, and hidden in the docs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be carried in a message",
+    label = "stays in this process",
+    note = "ends and channels of clients are carried, connections, files, and `&Listener`; for an owner's pipe, carry a client's end of its path"
+)]
 pub trait Carry: half::Carry {
     /// What it arrives as.
     type Arrives: Claim;
@@ -208,6 +221,11 @@ pub trait Carry: half::Carry {
 /// What can be claimed: see [`Carried`].
 ///
 /// This trait is sealed, and hidden in the docs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be claimed from a message",
+    label = "no field of a message carries it",
+    note = "its messages need `Deserialize`, and its wire a `Default`"
+)]
 pub trait Claim: half::Claim {}
 
 /// A ticket that is being made.
@@ -359,9 +377,11 @@ fn join_end<D: Direction, P: Origin>(
 }
 
 /// Whatever has a handle of its own, and is checked by it.
+#[diagnostic::do_not_recommend]
 impl<X: FromHandle + Into<Handle>> Carry for X {
     type Arrives = Self;
 }
+#[diagnostic::do_not_recommend]
 impl<X: FromHandle + Into<Handle>> half::Carry for X {
     fn stays(&self) -> Option<&'static str> {
         handles::half::FromHandle::stays(self)
@@ -372,7 +392,9 @@ impl<X: FromHandle + Into<Handle>> half::Carry for X {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<X: FromHandle> Claim for X {}
+#[diagnostic::do_not_recommend]
 impl<X: FromHandle> half::Claim for X {
     fn ensure(said: &Said<'_>) -> Result<(), Error> {
         said.ensure_kind(Kind::Handle)

@@ -271,6 +271,16 @@ impl<D: Direction> End<D, Closed> {
     /// # Errors
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName): see [`PipePath`].
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// A symbolic link is followed if it was made by this user or root, in a folder in which no other user could replace it;
+    /// any other one is [`NotTrusted`](crate::ErrorKind::NotTrusted), unless [any owner is
+    /// trusted](Self::trust_any_owner). So `/dev/stdin` is a path of a pipe, and so is what a shell passes for
+    /// `prog <(sort names)`, such as `/dev/fd/63`. This end opens such a pipe once more: the descriptor that the shell
+    /// passed stays open beside it, and one for writing keeps the reader waiting until this process ends.
     pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
         PipePath::new(path).map(Self::from)
     }
@@ -280,7 +290,8 @@ impl<D: Direction, M: Mode> End<D, Closed<M>> {
     /// Opens the pipe whichever user owns it.
     ///
     /// By default, only a pipe of this user or of the system's administrator is opened: in a folder that others can
-    /// write to, a pipe of another user may be a trap.
+    /// write to, a pipe of another user may be a trap. So may a symbolic link, and a pipe with a second name by a hard link:
+    /// this allows them too.
     ///
     /// ```no_run
     /// use typed_pipe::{ErrorKind, WriteEnd};
@@ -587,6 +598,41 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         self.raw().buffer_size().map_err(|error| self.failed(Operation::MeasureBuffer, error))
     }
 
+    /// Requests another size of the pipe's buffer in bytes, and returns the actual one.
+    ///
+    /// As with [`PipeOptions::buffer_size`](crate::PipeOptions::buffer_size), the system rounds it, and may give less.
+    ///
+    /// ```
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (mut one, other) = Connection::pair()?;
+    /// match one.writer().set_buffer_size(1 << 17) {
+    ///     Ok(bytes) => println!("{bytes} bytes"),
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+    /// }
+    /// # drop(other);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`buffer_size`](Self::buffer_size).
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Unix
+    ///
+    /// Of a one-way pipe, only Linux can set it. Of a connection, it is the size of this process's side for both directions.
+    ///
+    /// ## Windows
+    ///
+    /// The size stays: it is set when the pipe is made.
+    #[doc(alias("SO_SNDBUF", "SO_RCVBUF", "F_SETPIPE_SZ"))]
+    pub fn set_buffer_size(&self, bytes: usize) -> Result<usize, Error> {
+        self.raw().ask_for_buffer(bytes);
+        self.buffer_size()
+    }
+
     /// The open handle.
     pub(crate) fn raw(&self) -> &Raw {
         M::raw(self.io())
@@ -698,6 +744,11 @@ impl<D, S, P: PipeRef> End<D, S, P> {
 
     pub(crate) fn token(&self) -> Option<&CancelToken> {
         self.settings.token.as_ref()
+    }
+
+    /// Whether it is the end of a pipe that was opened by its name.
+    pub(crate) fn is_named(&self) -> bool {
+        self.held.is_named()
     }
 
     pub(crate) fn shared_path(&self) -> Option<&Arc<Path>> {
@@ -1089,8 +1140,8 @@ impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
         self.poll_finish_until(cx, until)
     }
 
-    fn lend(&mut self, before: usize, len: usize) -> bool {
-        self.state.io.lend(before, len)
+    fn lend(&mut self, before: usize, len: usize, until: WaitLimit) -> bool {
+        self.state.io.lend(before, len, waiting(until, self.settings.token.as_ref()))
     }
 
     fn lent(&self) -> &[u8] {
@@ -1166,11 +1217,19 @@ impl half::PipeRef for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
     }
+
+    fn is_named(&self) -> bool {
+        false
+    }
 }
 
 impl half::PipeRef for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()
+    }
+
+    fn is_named(&self) -> bool {
+        self.0.is_named()
     }
 }
 
@@ -1191,6 +1250,12 @@ pub(crate) mod half {
 
     pub trait PipeRef {
         fn path(&self) -> Option<&PipePath>;
+
+        /// Whether it is a pipe that was opened by its name: what a program reads or writes there has been decided by
+        /// this crate, unless a wire says otherwise.
+        fn is_named(&self) -> bool {
+            true
+        }
     }
 
     pub trait Reopen {

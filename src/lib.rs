@@ -62,8 +62,9 @@
 //! | messages both ways | [`Listener`], [`TypedConnection`], and [`Handshake`] to agree on protocol and encoding before the first one |
 //! | bytes both ways, and peers that do not use this crate | [`Connection`] |
 //! | the process, user and group of the peer | [`Peer`] |
+//! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
-//! | large values without a copy | `SealedBytes`, with the feature `shared-memory` |
+//! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | one value, in one call | [`send`], [`receive`] |
@@ -77,7 +78,7 @@
 //! | coming from another library or program | [`migrating`] |
 //! | errors | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and how two owners of one name are prevented | [`PipePath`], [`IfExists`] |
-//! | pipes that were inherited, and the standard streams | [`Unnamed`] |
+//! | pipes that were inherited, the standard streams, systemd's sockets | [`Unnamed`], [`inherited_handles`] |
 //!
 //! Differences between systems stand under a heading of their own at each item. The examples in the
 //! repository are whole programs of two processes.
@@ -89,7 +90,8 @@
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
 //! - `session`: protocols as types.
-//! - `shared-memory`: large values in memory that both sides see, `SealedBytes`.
+//! - `shared-memory`: memory that both sides see, for large values (`SealedBytes`) and beneath connections
+//!   (`SharedMemory`).
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
@@ -152,9 +154,12 @@ pub use carried::Carried;
 #[doc(hidden)] // The docs of `Carried` list what implements them.
 pub use carried::{Carry, Claim};
 pub use channel::{
-    Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
-    WithHandles, same_encoding,
+    Anything, Delivery, Described, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver,
+    TypedSender, WireOf, WithHandles, same_encoding,
 };
+#[doc(hidden)]
+// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
+pub use channel::{Inbound, Outbound, Telling};
 #[doc(hidden)] // The docs of `Connection::over` list what implements it.
 pub use connection::Transport;
 pub use connection::{
@@ -166,6 +171,7 @@ pub use end::{End, Erased, OnHangup, PipeRef, ReadEnd, Unnamed, WriteEnd};
 pub use error::{CodecError, Error, ErrorKind, FrameError, LossReason, Operation, TransitionError};
 pub use handles::{FromHandle, Handles};
 pub use oneshot::{receive, receive_timeout, send, send_timeout};
+pub use os_handles::inherited_handles;
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "shared-memory")]
@@ -176,11 +182,8 @@ pub use service::{
     ShutdownReason, Summary,
 };
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
-pub use sys::{Carrier, IfExists, Peer, User};
+pub use sys::{Access, Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
-#[doc(hidden)]
-// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
-pub use typed_connection::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
 pub use typed_connection::{SharedMemory, TransportKind};
 pub use wait::CancelToken;
@@ -203,6 +206,10 @@ pub mod platforms {}
 #[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
 #[doc = include_str!("../docs/PROTOCOLS-AS-TYPES.md")]
 pub mod protocols_as_types {}
+
+#[cfg(all(doc, feature = "shared-memory"))]
+#[doc = include_str!("../docs/SHARED-MEMORY.md")]
+pub mod shared_memory {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]

@@ -5,7 +5,7 @@ use crate::end::{End, Unnamed};
 use crate::error::{Error, Operation, TransitionError};
 use crate::handles::half::FromHandle;
 use crate::state::{Direction, Open};
-use crate::sys::{Handle, Raw};
+use crate::sys::{Handle, Raw, inherited};
 
 /// Makes an open end from a foreign handle: an inherited pipe, or one of the standard streams.
 ///
@@ -38,11 +38,15 @@ use crate::sys::{Handle, Raw};
 /// Each gives back the handle.
 ///
 /// - [`NotAPipe`](crate::ErrorKind::NotAPipe): the handle is something else.
-/// - [`WrongDirection`](crate::ErrorKind::WrongDirection): the handle is not open for this direction alone.
+/// - [`WrongDirection`](crate::ErrorKind::WrongDirection): the handle is not open for this direction.
 ///
 /// # Platform-specific behavior
 ///
 /// ## Unix
+///
+/// A FIFO that is open both ways, as by `exec 3<>pipe` in a shell, becomes an end of either direction. It is opened once more
+/// for this direction alone, where that is possible (on Linux, with `/proc`), in place of the descriptor: one that is open
+/// both ways hides that the other side has left. Copies of it that are still open, here or in other processes, hide that too.
 ///
 /// Any process may set or clear `O_NONBLOCK` at any time: timeouts hold, and waiting operations do not fail. On Linux
 /// this crate neither sets nor clears it. The first operation that must not wait opens the pipe once more, through
@@ -68,6 +72,44 @@ impl<D: Direction> TryFrom<Handle> for End<D, Open, Unnamed> {
             }
         }
     }
+}
+
+/// The handles that the supervisor of this process opened for it, with their names: those of systemd's socket units.
+///
+/// Each is a copy, which belongs to the caller: a listening socket becomes a [`Listener`](crate::Listener), a FIFO a
+/// [`ReadEnd`](crate::ReadEnd) or a [`WriteEnd`](crate::WriteEnd). A handle without a name has the name of an empty text. It
+/// is empty where no handles were passed.
+///
+/// ```
+/// use typed_pipe::{Listener, inherited_handles};
+///
+/// let mut handles = inherited_handles()?;
+/// let listener = match handles.pop() {
+///     # #[cfg(unix)]
+///     Some((_, socket)) => Listener::try_from(socket)?, // started by its socket unit
+///     _ => Listener::temporary()?,                      // started by hand
+/// };
+/// # drop(listener);
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Io`](crate::ErrorKind::Io): the variables of the environment do not describe open handles.
+///
+/// # Platform-specific behavior
+///
+/// ## Unix
+///
+/// The descriptors from 3 on, as many as `LISTEN_FDS` says, if `LISTEN_PID` is this process. They stay open themselves, and
+/// are closed on `exec` from now on.
+///
+/// ## Windows
+///
+/// There are none.
+#[doc(alias("sd_listen_fds", "LISTEN_FDS", "systemd", "socket activation"))]
+pub fn inherited_handles() -> Result<Vec<(String, Handle)>, Error> {
+    inherited().map_err(|error| Error::new(Operation::Adopt, error))
 }
 
 /// Makes a connection from a foreign handle: an inherited one, or one of another library.
@@ -150,12 +192,13 @@ mod unix {
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     use super::{both, whole};
-    use crate::connection::Connection;
+    use crate::connection::{Connection, Listener, ListenerOptions};
     use crate::end::{End, PipeRef, Reopen, Unnamed};
-    use crate::error::{Error, Operation};
+    use crate::error::{Error, Operation, TransitionError};
     use crate::handles::half::FromHandle;
+    use crate::path::PipePath;
     use crate::state::{Direction, Mode, Open};
-    use crate::sys::{Socket, ensure_socket_of};
+    use crate::sys::{Server, Socket, ensure_socket_of};
 
     /// A listening TCP socket.
     impl FromHandle for TcpListener {
@@ -203,6 +246,66 @@ mod unix {
         match ensure_socket_of(&fd, wanted) {
             Ok(()) => Ok(fd.into()),
             Err(error) => Err((fd, Error::new(Operation::TakeHandle, error))),
+        }
+    }
+
+    /// Makes a listener from a listening socket, with the default options; see [`ListenerOptions::adopt`].
+    impl TryFrom<OwnedFd> for Listener {
+        type Error = TransitionError<OwnedFd>;
+
+        fn try_from(socket: OwnedFd) -> Result<Self, TransitionError<OwnedFd>> {
+            ListenerOptions::new().adopt(socket)
+        }
+    }
+
+    impl ListenerOptions {
+        /// Makes a listener from a listening socket: an inherited one, or one of another library.
+        ///
+        /// The name belongs to whoever made it: the listener neither checks nor removes it. Other processes may accept
+        /// clients from the same socket, and no flag of it is changed but for the moment of a call. The mode, the access and the
+        /// backlog are those with which it was made.
+        ///
+        /// ```
+        /// use std::os::unix::net::UnixListener;
+        /// use typed_pipe::{Connection, ListenerOptions};
+        ///
+        /// # let folder = tempfile::tempdir()?;
+        /// # let name = folder.path().join("door");
+        /// let socket = UnixListener::bind(&name)?; // or one of `inherited_handles`
+        /// let listener = ListenerOptions::new().max_clients(10).adopt(socket.into())?;
+        /// let client = Connection::connect(listener.path())?;
+        /// let server = listener.accept()?;
+        /// drop(listener);
+        /// assert!(name.exists());
+        /// # drop((client, server));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        ///
+        /// # Errors
+        ///
+        /// Each gives back the descriptor.
+        ///
+        /// - [`Mismatch`](crate::ErrorKind::Mismatch): it is no Unix domain socket of the stream type that listens at a path.
+        /// - [`Io`](crate::ErrorKind::Io): any other.
+        ///
+        /// # Platform-specific behavior
+        ///
+        /// This is of Unix alone.
+        #[doc(alias("from_raw_fd", "socket activation"))]
+        pub fn adopt(&self, socket: OwnedFd) -> Result<Listener, TransitionError<OwnedFd>> {
+            match Server::adopt(socket, self.settings()) {
+                Ok((path, server)) => Ok(self.listener(server, PipePath::given(&path))),
+                Err((socket, error)) => {
+                    Err(TransitionError::new(socket, Error::new(Operation::Adopt, error)))
+                }
+            }
+        }
+    }
+
+    /// Borrows the listening socket, also to pass it on. It does not wait, unless it came from elsewhere and does.
+    impl<M: Mode> AsFd for Listener<M> {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.server().as_fd()
         }
     }
 

@@ -10,7 +10,7 @@ use crate::end::{self, End};
 use crate::error::{Error, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::state::{Allocated, Closed, Deallocated, Direction, Lifecycle, Mode, Open, Read, Write};
-use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
+use crate::sys::{Access, IfExists, Node, Raw, Settings, Wait, Way, temporary_folder};
 
 /// A named pipe, in the hands of its owner.
 ///
@@ -131,8 +131,8 @@ use crate::sys::{IfExists, Node, Raw, Settings, Wait, Way};
 ///
 /// ## Windows
 ///
-/// The pipe is `\\.\pipe\…`, for this user and this machine alone. There is no lock: the name dies with the
-/// last handle of either side, and is in use until then. An owner that reads gets each write of its
+/// The pipe is `\\.\pipe\…`, for this machine alone, and for this user unless [`Access`] says otherwise. There is no
+/// lock: the name dies with the last handle of either side, and is in use until then. An owner that reads gets each write of its
 /// clients whole, up to 1 MiB, however many write at once. Closing an end keeps the bytes that the peer has not read
 /// yet. Each client has a connection of its own, which ends with either side: no client finds the bytes of another.
 #[doc(alias("fifo", "named pipe", "ipc"))]
@@ -633,7 +633,32 @@ impl PipeOptions {
         Self::default()
     }
 
-    /// Sets the permission bits of the name, whatever the umask of the process; 0600 unless set.
+    /// Sets which users may open the pipe; the user of this process alone unless set.
+    ///
+    /// ```
+    /// use typed_pipe::{Access, ErrorKind, PipeOptions};
+    ///
+    /// let open = PipeOptions::new().access(Access::LocalUsers).temporary()?; // in a folder of this user, though
+    /// let elsewhere = if cfg!(windows) { Access::Group(100) } else { Access::Sddl("D:".into()) };
+    /// let error = PipeOptions::new().access(elsewhere).temporary().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Unsupported);
+    /// # drop(open);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors of making it
+    ///
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): this system has no such access; see [`Access`].
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user is no member of the group.
+    #[must_use]
+    #[doc(alias("permissions", "security descriptor", "acl"))]
+    pub fn access(mut self, access: Access) -> Self {
+        self.settings.access = access;
+        self
+    }
+
+    /// Sets the permission bits of the name, whatever the umask of the process, in place of those of
+    /// [`access`](Self::access): 0600 unless either is set.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -651,10 +676,10 @@ impl PipeOptions {
     ///
     /// ## Windows
     ///
-    /// Ignored: the pipe is for this user alone.
+    /// Ignored: see [`access`](Self::access).
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.settings.mode = mode & 0o777;
+        self.settings.mode = Some(mode & 0o777);
         self
     }
 
@@ -788,7 +813,9 @@ impl PipeOptions {
                 path: PipePath::given(&path),
                 options: self.clone(),
             }),
-            Err(error) => Err(Error::new(Operation::Allocate, error)),
+            Err(error) => {
+                Err(Error::new(Operation::Allocate, error).at(temporary_folder().as_ref()))
+            }
         }
     }
 }

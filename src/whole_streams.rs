@@ -41,6 +41,12 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// # Errors
     ///
     /// Those of [`write`](Self::write). A part is written if the error [is half sent](Error::is_half_sent).
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// The system does not tell of a part of the first 64 KiB.
     #[doc(alias("write_all", "vmsplice"))]
     pub fn send_bytes(&mut self, bytes: &[u8]) -> M::Ret<impl Future<Output = Result<(), Error>>> {
         M::run(self.sending_all(bytes))
@@ -71,7 +77,9 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// If there is no memory for so many bytes, as a vector does.
     #[doc(alias("zero-copy"))]
     pub fn loan(&mut self, len: usize) -> EndLoan<'_, M, P> {
-        let lent = M::BLOCKS && len >= LARGE && M::raw_mut(self.io_mut()).lend(0, len);
+        let lent = M::BLOCKS
+            && len >= LARGE
+            && M::raw_mut(self.io_mut()).lend(0, len, waiting(WaitLimit::Now, None));
         let copied = if lent { None } else { Some(vec![0; len]) };
         EndLoan { end: self, copied }
     }
@@ -82,7 +90,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
             // The last piece is large enough to be worth moving, too.
             let last = rest.len() < PIECE + LARGE;
             let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
-            if !M::raw_mut(self.io_mut()).lend(0, piece.len()) {
+            if !M::raw_mut(self.io_mut()).lend(0, piece.len(), waiting(WaitLimit::Now, None)) {
                 break;
             }
             M::raw_mut(self.io_mut()).lent_mut().copy_from_slice(piece);
@@ -116,7 +124,9 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     async fn writing_all(&mut self, bytes: &[u8]) -> Result<(), (Error, bool)> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let written = poll_fn(|cx| self.poll_write_until(cx, rest, WaitLimit::Done)).await;
+            // In pieces: a system may not tell how much of a write that failed was read.
+            let piece = rest.get(..PIECE).unwrap_or(rest);
+            let written = poll_fn(|cx| self.poll_write_until(cx, piece, WaitLimit::Done)).await;
             let error = match written {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
                 Ok(written) => {

@@ -139,3 +139,33 @@ fn a_send_is_one_write_and_so_is_a_batch() {
     drop(sender);
     assert_eq!(draining.join().unwrap(), 31_000);
 }
+
+#[cfg(feature = "session")]
+#[test]
+fn a_step_of_a_session_allocates_nothing() {
+    use typed_pipe::session::{Chooses, Dual, Ends, Receives, Sends};
+    use typed_pipe::{Connection, choice};
+
+    type Pings = Chooses<Ping>;
+    choice! {
+        enum Ping in ping {
+            More => Sends<u64, Receives<u64, Pings>>,
+            Enough => Ends,
+        }
+    }
+    let (one, other) = Connection::pair().unwrap();
+    let other = std::thread::spawn(|| other.into_session::<Dual<Pings>>().unwrap());
+    let mut one = Some(one.into_session::<Pings>().unwrap());
+    let mut other = Some(other.join().unwrap());
+    let allocations = count(|| {
+        let asking = one.take().unwrap().choose(ping::More).send(&7).unwrap();
+        let Ping::More(answering) = other.take().unwrap().offer().unwrap() else { return };
+        let (number, answering) = answering.recv().unwrap();
+        other = Some(answering.send(&(number + 1)).unwrap());
+        let (number, next) = asking.recv().unwrap();
+        assert_eq!(number, 8);
+        one = Some(next);
+    });
+    assert_eq!(allocations, 0);
+    let _ = ping::Enough;
+}

@@ -1,6 +1,5 @@
 //! Channels made by their wire.
 
-use std::fmt;
 use std::marker::PhantomData;
 
 use super::receiver::TypedReceiver;
@@ -21,6 +20,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// }
 /// # let _ = jobs();
 /// ```
+#[derive(Debug)]
 #[must_use = "a wire does nothing by itself"]
 pub struct WireOf<T: ?Sized, F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
@@ -96,11 +96,5 @@ impl<T: ?Sized, F: Framing + Clone, C: Codec + Clone> WireOf<T, F, C> {
         end: End<Write, Open<M>, P>,
     ) -> TypedSender<T, End<Write, Open<M>, P>, F, C> {
         end.into_sender_with(self.wire.clone())
-    }
-}
-
-impl<T: ?Sized, F: fmt::Debug, C: fmt::Debug> fmt::Debug for WireOf<T, F, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WireOf").field(&self.wire).finish()
     }
 }

@@ -1,5 +1,6 @@
 //! Listeners: names at which clients connect.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::iter::{self, FusedIterator};
@@ -15,7 +16,7 @@ use crate::error::{Error, ErrorKind, Operation, TransitionError};
 use crate::path::PipePath;
 use crate::permits::{Permit, Permits};
 use crate::state::{Blocking, Mode, complete, woken_at};
-use crate::sys::{IfExists, Raw, Server, Settings, WaitLimit};
+use crate::sys::{Access, IfExists, Peer, Raw, Server, Settings, WaitLimit, temporary_folder};
 use crate::wait::CancelToken;
 
 /// A name on this machine at which clients connect.
@@ -58,7 +59,7 @@ use crate::wait::CancelToken;
 ///
 /// ## Windows
 ///
-/// The name is `\\.\pipe\…`, for this user and this machine alone. It dies with the last handle of either side, and is
+/// The name is `\\.\pipe\…`, for this machine alone, and for this user unless [`Access`] says otherwise. It dies with the last handle of either side, and is
 /// in use until then.
 #[must_use = "dropping a listener removes its name"]
 #[derive(Debug)]
@@ -69,6 +70,7 @@ pub struct Listener<M: Mode = Blocking> {
     path: PipePath,
     token: Option<CancelToken>,
     permits: Permits,
+    admit: Option<Admit>,
     /// A client for which tokio had no room.
     kept: Mutex<Option<Connection>>,
 }
@@ -263,10 +265,16 @@ impl<M: Mode> Listener<M> {
             return Ok(kept);
         }
         let token = self.token.as_ref();
-        let accepted = M::accept(&self.accepting, &self.server, &self.permits, until, token);
-        match woken_at::<M, _>(until, accepted).await {
-            Ok((halves, permit)) => Ok(self.accepted(halves, permit)),
-            Err(error) => self.rest_after(self.failed(error), until).await,
+        loop {
+            let accepted = M::accept(&self.accepting, &self.server, &self.permits, until, token);
+            match woken_at::<M, _>(until, accepted).await {
+                Ok((halves, permit)) => {
+                    if let Some(client) = self.admitted(halves, permit) {
+                        return Ok(client);
+                    }
+                }
+                Err(error) => return self.rest_after(self.failed(error), until).await,
+            }
         }
     }
 
@@ -400,8 +408,8 @@ impl<M: Mode> Listener<M> {
     /// Switches the listener to another mode.
     #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn waiting_by<N: Mode>(self, accepting: N::Accepting) -> Listener<N> {
-        let Self { server, path, token, permits, kept, .. } = self;
-        Listener { server, accepting, path, token, permits, kept }
+        let Self { server, path, token, permits, admit, kept, .. } = self;
+        Listener { server, accepting, path, token, permits, admit, kept }
     }
 
     /// The client to return next, for which there was no room.
@@ -428,9 +436,16 @@ impl<M: Mode> Listener<M> {
         Error::new(Operation::Accept, error).at(Some(self.path.shared()))
     }
 
-    /// Makes the connection of an accepted client.
-    pub(crate) fn accepted(&self, halves: (Raw, Raw), permit: Permit) -> Connection {
-        Connection::of(halves, Some(self.path.clone()), Some(Arc::new(permit.occupy())))
+    /// Makes the connection of a client, if it is let in.
+    pub(crate) fn admitted(&self, halves: (Raw, Raw), permit: Permit) -> Option<Connection> {
+        if let Some(Admit(rule)) = &self.admit {
+            // A client that is not known is not let in.
+            if !halves.0.peer().is_ok_and(|peer| rule(&peer)) {
+                return None;
+            }
+        }
+        let permit = Some(Arc::new(permit.occupy()));
+        Some(Connection::of(halves, Some(self.path.clone()), permit))
     }
 }
 
@@ -455,6 +470,7 @@ pub struct ListenerOptions {
     settings: Settings,
     token: Option<CancelToken>,
     max_clients: Option<usize>,
+    admit: Option<Admit>,
 }
 
 impl ListenerOptions {
@@ -474,7 +490,59 @@ impl ListenerOptions {
         Self::default()
     }
 
-    /// Sets the permission bits of the name, whatever the umask of the process; 0600 unless set.
+    /// Sets which users may connect; the user of this process alone unless set.
+    ///
+    /// ```
+    /// use typed_pipe::{Access, Connection, ListenerOptions};
+    ///
+    /// let listener = ListenerOptions::new().access(Access::LocalUsers).temporary()?;
+    /// let client = Connection::connect(listener.path())?;
+    /// let user = listener.accept()?.peer()?.user().clone(); // whichever it is
+    /// # drop((client, user));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors of making it
+    ///
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): this system has no such access; see [`Access`].
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied): this user is no member of the group.
+    #[must_use]
+    #[doc(alias("permissions", "security descriptor", "acl"))]
+    pub fn access(mut self, access: Access) -> Self {
+        self.settings.access = access;
+        self
+    }
+
+    /// Sets which clients are let in, by the process on the other side; all that may connect unless set.
+    ///
+    /// Any other client is disconnected at once, and the listener goes on to the next one. A
+    /// `Service` of the listener follows the rule too.
+    ///
+    /// ```
+    /// use typed_pipe::{Access, Connection, ErrorKind, ListenerOptions, User};
+    ///
+    /// let allowed = [0, 33]; // from the settings
+    /// let listener = ListenerOptions::new().access(Access::LocalUsers).admit(move |peer| match peer.user() {
+    ///     User::Id { uid, .. } => allowed.contains(uid),
+    ///     _ => false,
+    /// });
+    /// # let _ = listener;
+    ///
+    /// let listener = ListenerOptions::new().admit(|_| false).temporary()?; // no client at all
+    /// let mut client = Connection::connect(listener.path())?;
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// assert_eq!(client.reader().read(&mut [0])?, 0);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias("authorize", "SO_PEERCRED", "getpeereid", "credentials"))]
+    pub fn admit(mut self, rule: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
+        self.admit = Some(Admit(Arc::new(rule)));
+        self
+    }
+
+    /// Sets the permission bits of the name, whatever the umask of the process, in place of those of
+    /// [`access`](Self::access): 0600 unless either is set.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -495,10 +563,10 @@ impl ListenerOptions {
     ///
     /// ## Windows
     ///
-    /// Ignored: the pipe is for this user alone.
+    /// Ignored: see [`access`](Self::access).
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.settings.mode = mode & 0o777;
+        self.settings.mode = Some(mode & 0o777);
         self
     }
 
@@ -684,8 +752,16 @@ impl ListenerOptions {
     /// Those of [`Listener::bind`] that can occur.
     pub fn temporary(&self) -> Result<Listener, Error> {
         let bound = Server::temporary(&self.settings);
-        let (path, server) = bound.map_err(|error| Error::new(Operation::Listen, error))?;
+        let (path, server) = bound.map_err(|error| {
+            Error::new(Operation::Listen, error).at(temporary_folder().as_ref())
+        })?;
         Ok(self.listener(server, PipePath::given(&path)))
+    }
+
+    /// The settings of its name.
+    #[cfg_attr(windows, allow(dead_code, reason = "no listener is adopted there"))]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     pub(crate) fn listener(&self, server: Server, path: PipePath) -> Listener {
@@ -695,8 +771,19 @@ impl ListenerOptions {
             path,
             token: self.token.clone(),
             permits: Permits::new(self.max_clients.unwrap_or(usize::MAX)),
+            admit: self.admit.clone(),
             kept: Mutex::default(),
         }
+    }
+}
+
+/// The rule of [`ListenerOptions::admit`].
+#[derive(Clone)]
+struct Admit(Arc<dyn Fn(&Peer) -> bool + Send + Sync>);
+
+impl fmt::Debug for Admit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admit")
     }
 }
 

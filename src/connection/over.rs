@@ -10,9 +10,16 @@ use crate::sys::{Carrier, Raw};
 /// What a connection can be made over: see [`Connection::over`].
 ///
 /// This trait is sealed, and hidden in the docs.
+#[diagnostic::on_unimplemented(
+    message = "a connection cannot be made over `{Self}`",
+    label = "no transport",
+    note = "it is made over a `TcpStream`, a pair of a `Read` and a `Write`, or a `Carrier`; a handle of this machine becomes one by `Connection::try_from`"
+)]
 pub trait Transport: half::Transport {}
 
+#[diagnostic::do_not_recommend]
 impl<C: Carrier> Transport for C {}
+#[diagnostic::do_not_recommend]
 impl<C: Carrier> half::Transport for C {
     fn halves(self) -> std::io::Result<(Raw, Raw)> {
         Raw::over(self)
@@ -69,6 +76,8 @@ impl Connection {
     /// - [Handles](crate::WithHandles) are refused, in the handshake if there is one.
     /// - A lost link is [`Disconnected`](crate::ErrorKind::Disconnected). TCP notices one that nobody writes to only if
     ///   the stream has keep-alive.
+    /// - A reading half that is dropped alone is not noticed by the other side of TCP: it goes on writing until there is
+    ///   no room.
     /// - Its handle carries no bytes, except that of a `TcpStream` on Unix: it is an event of this process.
     /// - A pair reads ahead, and writes behind, up to 128 KiB each. Dropping the connection ends the thread that reads
     ///   after its next read, and the one that writes after its last byte.

@@ -23,6 +23,13 @@ pub(crate) enum Disagreement {
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
+    #[error("the other side tells what its messages look like in bytes that say nothing")]
+    Garbled,
+    #[error("the other side does not tell what its messages look like, and that is required here")]
+    NoShape,
+    /// The place, in the words for this side.
+    #[error("{0}; the types of the two sides must fit")]
+    Shapes(String),
     #[error("the two sides follow different protocols: {0}")]
     Plans(String),
     #[error(
@@ -124,8 +131,34 @@ pub(crate) enum Obstacle {
     SealedBytesTooLarge { len: u64, limit: usize },
     #[error("{len} handles are too many for one message; send at most {limit} with each")]
     TooManyHandles { len: usize, limit: usize },
-    #[error("any user may replace the pipe in the folder `{}`; use a private folder", .0.display())]
-    UnsafeFolder(PathBuf),
+    #[error(
+        "{who} may replace the pipe in the folder `{}`; use a private folder, or allow it with `trust_any_folder`",
+        folder.display()
+    )]
+    UnsafeFolder { folder: PathBuf, who: String },
+    #[error(
+        "the private folder of this user lies in `{}`, which {why}; set `XDG_RUNTIME_DIR` to a folder of this user",
+        above.display()
+    )]
+    NoPrivateFolder { above: PathBuf, why: String, kind: ErrorKind },
+    #[error(
+        "it has other names too, by hard links, and may be meant for something else; remove those or this one"
+    )]
+    OtherNames,
+    #[error(
+        "it is a symbolic link that {who} may have made; open what it leads to, or allow it with `trust_any_owner`"
+    )]
+    UntrustedLink { who: String },
+    #[error("the variable `{0}` of the environment is no number")]
+    BadVariable(&'static str),
+    #[error("this user is no member of group {0}, and so cannot give it a name")]
+    NotInGroup(u32),
+    #[error("{0}; choose another `Access` on this system")]
+    OtherAccess(&'static str),
+    #[error("the security descriptor of `Access::Sddl` is not valid: {0}")]
+    BadAccess(String),
+    #[error("`/proc` is not mounted here, and {0} needs it; mount it")]
+    NoProc(&'static str),
     #[error("the reader closed its end, or its process ended; what it had not read is lost")]
     ReaderLeft,
     #[error(
@@ -170,7 +203,12 @@ impl Obstacle {
             Self::NotTrusted { .. }
             | Self::OtherOwner { .. }
             | Self::OtherUser { .. }
-            | Self::UnsafeFolder(_) => ErrorKind::NotTrusted,
+            | Self::OtherNames
+            | Self::UntrustedLink { .. }
+            | Self::UnsafeFolder { .. } => ErrorKind::NotTrusted,
+            Self::NoPrivateFolder { kind, .. } => *kind,
+            Self::BadAccess(_) | Self::BadVariable(_) => ErrorKind::Io,
+            Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
             Self::LinkLost(_) | Self::ReaderLeft => ErrorKind::Disconnected,
             Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
@@ -178,7 +216,9 @@ impl Obstacle {
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
             Self::NoHandlesHere
+            | Self::NoProc(_)
             | Self::NotCarried(_)
+            | Self::OtherAccess(_)
             | Self::NoRuntime
             | Self::NoSharedMemory(_)
             | Self::NotOverlapped
@@ -240,13 +280,16 @@ pub(crate) enum NameError {
 pub(crate) enum Cause {
     #[error("the other side left the session before its end, where it was to {0}")]
     Abandoned(String),
-    #[error("the message does not decode; both sides must use the same type and codec")]
+    #[error("the message does not decode: {}; both sides must use the same type and codec", reason(.0))]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
     Disconnected,
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    #[error("the codec cannot write this value; nothing of it was sent")]
+    /// A value of a type that is not known before it is sent, and where it is not what the receiver reads.
+    #[error("{0}; nothing of it was sent")]
+    Unfit(String),
+    #[error("the codec cannot write this value: {}; nothing of it was sent", reason(.0))]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
     HandlerFailed(String),
@@ -287,6 +330,25 @@ pub(crate) enum Cause {
     Obstacle(#[from] Obstacle),
 }
 
+/// The reason of a codec. It may repeat what the other side has sent: what a terminal would act on is escaped, and what is
+/// long is cut.
+fn reason(error: &CodecError) -> String {
+    const MOST: usize = 300;
+    let text = error.to_string();
+    let mut told = String::new();
+    for (at, letter) in text.chars().enumerate() {
+        match letter {
+            _ if at == MOST => {
+                told.push('…');
+                break;
+            }
+            letter if letter.is_control() => told.extend(letter.escape_debug()),
+            letter => told.push(letter),
+        }
+    }
+    told
+}
+
 impl Cause {
     /// Adapts the words to the operation.
     pub(super) fn of(self, operation: Operation) -> Self {
@@ -307,7 +369,7 @@ impl Cause {
             Self::Decode(_) | Self::UndecodableRequest(_) => ErrorKind::Decode,
             Self::NoSuchMethod(_) => ErrorKind::Mismatch,
             Self::Disconnected => ErrorKind::Disconnected,
-            Self::Disagreement(_) => ErrorKind::Mismatch,
+            Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,

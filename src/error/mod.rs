@@ -20,8 +20,9 @@ pub use transition::TransitionError;
 
 /// A failed operation on a pipe, an end or a channel.
 ///
-/// Its text names the operation, the path where there is one, the reason, and what to do. An error of the
-/// operating system or of a codec beneath it is the [`source`](StdError::source), whose text is not repeated.
+/// Its text names the operation, the path where there is one, the reason, and what to do. An error of the operating system
+/// beneath it is the [`source`](StdError::source), whose text is not repeated. The text of a codec's error is: it alone
+/// tells what is wrong with a message.
 ///
 /// | question | answer |
 /// |---|---|
@@ -149,7 +150,7 @@ impl Error {
         self.0.operation
     }
 
-    /// The path of the pipe, if it has one.
+    /// The path of the pipe, if it has one; of a temporary one that cannot be made, its folder.
     ///
     /// ```
     /// use typed_pipe::{PipePath, TypedReceiver, WriteEnd};

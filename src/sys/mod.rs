@@ -11,6 +11,7 @@
 //!
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
 //!   `fn private(name: &Path) -> Result<PathBuf, NameError>`: a name of one part in a place of this user.
+//!   `fn temporary_folder() -> Option<Arc<Path>>`: the folder of temporary names, for errors.
 //! - `struct Event`: set by a cancel token, once and for good. `new`, `set`.
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
 //!   still its own, never in a forked child, and reports no error.
@@ -86,6 +87,8 @@
 //! - `struct PolledServer`, with the feature `tokio`: wakes the task that waits for a client.
 //!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`.
+//! - `fn inherited() -> io::Result<Vec<(String, Handle)>>`: copies of the handles that a supervisor opened for this process,
+//!   with their names.
 //! - `type Handle`: `OwnedFd` or `OwnedHandle`. `fn ensure_file(&Handle) -> io::Result<()>`: whether it is a file with
 //!   positions. On Unix alone, `fn ensure_socket_of(&Handle, Socket) -> io::Result<()>`: whether it is a socket of this
 //!   kind.
@@ -103,7 +106,7 @@
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
 //! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
-//!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
+//!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `copy(&[u8]) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
 //!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
 //!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
@@ -140,14 +143,14 @@ mod windows;
 #[cfg(unix)]
 pub(crate) use unix::{
     ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
-    pause, private, resolve, sleeps,
+    inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(windows)]
 pub(crate) use windows::{
     ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
-    pause, private, resolve, sleeps,
+    inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
@@ -433,11 +436,54 @@ pub enum IfExists {
     Reuse,
 }
 
+/// Decides which users may open a new pipe, or connect to a new listener.
+///
+/// Set it with [`PipeOptions::access`](crate::PipeOptions::access) or
+/// [`ListenerOptions::access`](crate::ListenerOptions::access). It holds from the moment in which the name can be found. Root,
+/// and the system itself on Windows, may do everything.
+///
+/// A client checks its side too: it refuses the pipe of another user than its own and root, unless its end is made with
+/// [`trust_any_owner`](crate::End::trust_any_owner). On Unix, the users need access to the folder of the name as well.
+///
+/// ```
+/// use typed_pipe::{Access, Connection, ListenerOptions};
+///
+/// // Every user of this machine may connect, and the program decides who stays.
+/// let options = ListenerOptions::new().access(Access::LocalUsers).admit(|peer| peer.is_same_user());
+/// let listener = options.temporary()?;
+/// let client = Connection::connect(listener.path())?;
+/// let server = listener.accept()?; // of the same user
+/// # drop((client, server));
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[doc(alias("permissions", "mode", "chmod", "acl", "security descriptor"))]
+pub enum Access {
+    /// The user of this process.
+    #[default]
+    Owner,
+    /// The user of this process and the members of the group with this ID, to which the name is given.
+    ///
+    /// On Unix alone; on Windows it is [`Unsupported`](crate::ErrorKind::Unsupported).
+    Group(u32),
+    /// All users of this machine. On Windows, a client of another machine is refused whatever the access.
+    LocalUsers,
+    /// The users of a security descriptor, as text in SDDL, such as `D:P(A;;FA;;;SY)(A;;0x12019b;;;BU)`.
+    ///
+    /// The user of this process must have full access. `0x12019b` is reading and writing, without the right to make
+    /// instances of the pipe, which `FW` and `GW` have.
+    ///
+    /// On Windows alone; on Unix it is [`Unsupported`](crate::ErrorKind::Unsupported).
+    Sddl(String),
+}
+
 /// The settings for a new name.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The permission bits of the name, whatever the umask. No effect on Windows.
-    pub(crate) mode: u32,
+    pub(crate) access: Access,
+    /// The permission bits of the name, whatever the umask, in place of those of `access`. No effect on Windows.
+    pub(crate) mode: Option<u32>,
     pub(crate) if_exists: IfExists,
     /// Whether the pipe may lie in a folder in which other users could replace it.
     pub(crate) any_folder: bool,
@@ -451,10 +497,28 @@ pub(crate) struct Settings {
     pub(crate) one_stream: bool,
 }
 
+#[cfg(unix)]
+impl Settings {
+    /// The permission bits of the name.
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode.unwrap_or(match self.access {
+            Access::Owner | Access::Sddl(_) => 0o600,
+            Access::Group(_) => 0o660,
+            Access::LocalUsers => 0o666,
+        })
+    }
+
+    /// Whether other users may use the name.
+    pub(crate) fn lets_others_in(&self) -> bool {
+        self.mode() & 0o077 != 0
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            mode: 0o600,
+            access: Access::default(),
+            mode: None,
             if_exists: IfExists::default(),
             any_folder: false,
             buffer_size: None,

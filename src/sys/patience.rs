@@ -36,7 +36,7 @@ impl Patience {
                 spin_loop();
             }
             let now = Instant::now();
-            if now >= *end.get_or_insert(now + time.min(A_DAY)) {
+            if now >= *end.get_or_insert_with(|| now + time.min(A_DAY)) {
                 self.failed = self.failed.saturating_add(1);
                 return false;
             }

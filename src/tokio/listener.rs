@@ -109,13 +109,17 @@ impl Stream for Listener<Tokio> {
         let kept = listener.kept().take();
         let accepted = match kept {
             Some(client) => Ok(client),
-            None => {
+            None => loop {
                 let (accepting, server, permits, token) = listener.parts();
                 match ready!(accepting.poll_next(server, permits, token, cx)) {
-                    Ok((halves, permit)) => Ok(listener.accepted(halves, permit)),
-                    Err(error) => Err(listener.failed(error)),
+                    Ok((halves, permit)) => {
+                        if let Some(client) = listener.admitted(halves, permit) {
+                            break Ok(client);
+                        }
+                    }
+                    Err(error) => break Err(listener.failed(error)),
                 }
-            }
+            },
         };
         let client = accepted.and_then(|client| listener.registered(client));
         match &client {

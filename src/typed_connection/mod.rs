@@ -4,8 +4,8 @@ mod connection;
 mod halves;
 mod handshake;
 mod handshake_parts;
+mod handshake_shapes;
 mod handshake_state;
-mod message;
 #[cfg(feature = "shared-memory")]
 mod shared_memory;
 
@@ -16,6 +16,5 @@ pub use handshake::Handshake;
 pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
-pub use message::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
 pub use shared_memory::{SharedMemory, TransportKind};

@@ -6,9 +6,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::framing::BuiltIn;
+use super::shape::hello::{self, Refusal};
+use super::shape::{Shape, Style};
 use super::slack::{ROOM, Slack, give_back};
 use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Scan, Step, Wire};
-use crate::error::{Cause, CodecError, Error, FrameError, Operation};
+use crate::error::{Cause, CodecError, Disagreement, Error, FrameError, Operation};
 
 /// Decodes values from the bytes that arrive.
 ///
@@ -46,16 +48,11 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     wire: Wire<F, C>,
     /// Its length is the capacity; only `start..end` has meaning.
     buffer: Vec<u8>,
-    /// Where the current frame begins, or the next one while there is none. `start <= end`.
+    /// Where the current frame begins, or the next one while there is none. `start + current.len() <= end`.
     start: usize,
     /// Where the arrived bytes end. `end <= buffer.len()`.
     end: usize,
-    /// The bytes of the current frame, which lie wholly in `start..end`; 0 while there is none.
-    frame: usize,
-    /// Where the payload of the current frame lies in it: that stays right when the buffer moves.
-    payload: Range<usize>,
-    /// Whether the current message is in the framing instead.
-    assembled: bool,
+    current: Current,
     /// The announced minimum length of the unfinished frame at `start`; 0 if unknown. A hint: it bounds how far the
     /// buffer grows, and never makes it grow.
     total: usize,
@@ -63,13 +60,74 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     announced: usize,
     /// How many bytes of the unfinished frame the framing has searched already.
     scanned: usize,
-    /// Whether the current message, if any, is the rest at the end of the stream.
-    at_end: bool,
-    /// Whether the place in the stream is lost.
-    poisoned: bool,
-    /// Whether a goodbye was the last frame.
-    finished: bool,
+    health: Health,
+    standing: Standing,
+    /// What the writer tells of its messages; `None` if nobody asks.
+    told: Option<Box<Told>>,
     slack: Slack,
+}
+
+/// The current message.
+#[derive(Clone, Debug)]
+enum Current {
+    None,
+    /// So many bytes at `start`, at least one. Where the payload lies in them stays right when the buffer moves.
+    Frame {
+        len: usize,
+        payload: Range<usize>,
+    },
+    /// As a frame; only the end of the stream has completed it.
+    Rest {
+        len: usize,
+        payload: Range<usize>,
+    },
+    /// It is in the framing. Its last part has so many bytes at `start`, at least one.
+    Assembled {
+        len: usize,
+    },
+}
+
+impl Current {
+    /// How many bytes it has at `start`.
+    #[inline]
+    const fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Frame { len, .. } | Self::Rest { len, .. } | Self::Assembled { len } => *len,
+        }
+    }
+}
+
+/// What is known of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Sound,
+    /// A goodbye was the last frame.
+    Finished,
+    /// The place in the stream is lost.
+    Poisoned,
+}
+
+/// Whether the messages that arrive are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// They are.
+    Read,
+    /// The writer must say first what it sends.
+    Awaited,
+    /// The writer sends something else, or does not say what. Its messages are skipped.
+    Refused,
+}
+
+/// What a writer tells of its messages.
+#[derive(Default)]
+struct Told {
+    /// What the messages look like here; `None` if what a writer tells is not compared.
+    ours: Option<(fn(Style) -> Shape, Style)>,
+    /// What the present writer has told.
+    theirs: Option<Shape>,
+    /// Whether it must tell.
+    required: bool,
 }
 
 impl<F, C> Decoder<F, C> {
@@ -141,7 +199,6 @@ impl<F, C> Decoder<F, C> {
     /// ```
     pub fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.buffer.len());
-        self.at_end = false;
     }
 
     /// The bytes that have arrived behind the current message, or behind the last one if there is none.
@@ -158,7 +215,7 @@ impl<F, C> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn buffered(&self) -> &[u8] {
-        self.buffer.get(self.start + self.frame..self.end).unwrap_or_default()
+        self.buffer.get(self.start + self.current.len()..self.end).unwrap_or_default()
     }
 
     /// Whether something has arrived that was not given out, as far as it knows.
@@ -189,7 +246,19 @@ impl<F, C> Decoder<F, C> {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.health == Health::Finished
+    }
+
+    /// Notes what the writer has told before.
+    pub(crate) fn told(&mut self, theirs: Option<Shape>) {
+        if theirs.is_some() {
+            self.told.get_or_insert_default().theirs = theirs;
+        }
+    }
+
+    /// What the present writer has told of its messages.
+    pub(crate) fn peer_shape(&self) -> Option<&Shape> {
+        self.told.as_ref()?.theirs.as_ref()
     }
 
     /// Takes bytes that were read elsewhere, when there is no message to take. It needs no more memory than what is kept.
@@ -203,7 +272,6 @@ impl<F, C> Decoder<F, C> {
         self.buffer.truncate(held);
         self.buffer.extend_from_slice(bytes);
         self.end = self.buffer.len();
-        self.at_end = false;
     }
 
     /// Frees the buffer, if it keeps nothing.
@@ -223,9 +291,10 @@ impl<F, C> Decoder<F, C> {
 
     /// The target size of the buffer from `start` on: more than it holds.
     fn wanted(&self) -> usize {
-        let arrived = self.end - self.start - self.frame;
+        let current = self.current.len();
+        let arrived = self.end - self.start - current;
         let most = arrived.saturating_mul(2).max(ROOM);
-        self.frame + if self.total > arrived { most.min(self.total.max(ROOM)) } else { most }
+        current + if self.total > arrived { most.min(self.total.max(ROOM)) } else { most }
     }
 }
 
@@ -242,7 +311,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
         if let Some(framing) = wire.framing.built_in_mut() {
-            framing.introduce(wire.codec.name());
+            framing.introduce(wire.codec.name(), wire.codec.style());
             // The framing may be a clone of one that has seen bytes.
             framing.reset();
         }
@@ -251,15 +320,13 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             buffer: Vec::new(),
             start: 0,
             end: 0,
-            frame: 0,
-            payload: 0..0,
-            assembled: false,
+            current: Current::None,
             total: 0,
             announced: 0,
             scanned: 0,
-            at_end: false,
-            poisoned: false,
-            finished: false,
+            health: Health::Sound,
+            standing: Standing::Read,
+            told: None,
             slack: Slack::default(),
         }
     }
@@ -290,11 +357,11 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     #[must_use]
     pub fn end(&mut self) -> Error {
         let cause = match self.buffered().len() {
-            _ if self.poisoned => FrameError::Poisoned.into(),
+            _ if self.health == Health::Poisoned => FrameError::Poisoned.into(),
             arrived => match self.wire.framing.built_in_mut().and_then(BuiltIn::abandon) {
                 Some(lost) => Cause::Lost(lost),
                 None if arrived > 0 => FrameError::Truncated { got: arrived }.into(),
-                None if self.finished => Cause::Finished,
+                None if self.health == Health::Finished => Cause::Finished,
                 None => Cause::Disconnected,
             },
         };
@@ -319,11 +386,32 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn reset(&mut self) {
-        (self.start, self.end, self.frame) = (0, 0, 0);
+        (self.start, self.end, self.current) = (0, 0, Current::None);
         (self.total, self.announced, self.scanned) = (0, 0, 0);
-        (self.at_end, self.poisoned, self.finished) = (false, false, false);
+        self.health = Health::Sound;
         if let Some(framing) = self.wire.framing.built_in_mut() {
             framing.reset();
+        }
+        self.standing = Standing::Read;
+        if let Some(told) = &mut self.told {
+            told.theirs = None;
+            if told.required {
+                self.standing = Standing::Awaited;
+            }
+        }
+    }
+
+    /// Compares what a writer tells with what the messages look like here.
+    pub(crate) fn expect(&mut self, ours: fn(Style) -> Shape) {
+        let style = self.wire.codec.style();
+        self.told.get_or_insert_default().ours = style.map(|style| (ours, style));
+    }
+
+    /// Reads the messages only of writers that tell what they send.
+    pub(crate) fn require_shape(&mut self) {
+        self.told.get_or_insert_default().required = true;
+        if self.standing == Standing::Read && self.peer_shape().is_none() {
+            self.standing = Standing::Awaited;
         }
     }
 
@@ -390,16 +478,17 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         if self.step()? {
             return Ok(true);
         }
-        self.at_end = self.go_on(true)?;
-        Ok(self.at_end)
+        self.go_on(true)
     }
 
     #[inline]
     fn go_on(&mut self, at_end: bool) -> Result<bool, Error> {
-        self.start += self.frame;
-        self.frame = 0;
+        self.start += self.current.len();
+        self.current = Current::None;
         self.scan(at_end).map_err(|cause| {
-            self.poisoned |= matches!(cause, Cause::Frame(_));
+            if matches!(cause, Cause::Frame(_)) {
+                self.health = Health::Poisoned;
+            }
             Error::new(Operation::Receive, cause)
         })
     }
@@ -484,28 +573,86 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// The error for a current message that does not decode.
     #[cold]
     fn undecodable(&self, error: CodecError) -> Error {
-        if self.at_end && may_be_cut_off(&error) {
-            return Error::new(Operation::Receive, FrameError::Truncated { got: self.frame });
+        match self.current {
+            Current::Rest { len, .. } if may_be_cut_off(&error) => {
+                Error::new(Operation::Receive, FrameError::Truncated { got: len })
+            }
+            _ => undecodable(error),
         }
-        undecodable(error)
     }
 
     #[inline]
     fn payload(&self) -> Option<&[u8]> {
-        let Range { start, end } = self.payload;
-        let payload = if self.assembled {
-            self.wire.framing.built_in().map(BuiltIn::assembled)
-        } else {
-            self.buffer.get(self.start + start..self.start + end)
-        };
-        payload.filter(|_| self.frame > 0)
+        match &self.current {
+            Current::None => None,
+            Current::Frame { payload, .. } | Current::Rest { payload, .. } => {
+                self.buffer.get(self.start + payload.start..self.start + payload.end)
+            }
+            Current::Assembled { .. } => self.wire.framing.built_in().map(BuiltIn::assembled),
+        }
     }
 
     #[inline]
     fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
-        if self.poisoned {
-            return Err(FrameError::Poisoned.into());
+        if self.health == Health::Poisoned || self.standing != Standing::Read {
+            return self.scan_past(at_end);
         }
+        self.look(at_end)
+    }
+
+    /// Goes on to the next writer whose messages are read.
+    #[cold]
+    fn scan_past(&mut self, at_end: bool) -> Result<bool, Cause> {
+        loop {
+            if self.health == Health::Poisoned {
+                return Err(FrameError::Poisoned.into());
+            }
+            match self.standing {
+                Standing::Read => return self.look(at_end),
+                Standing::Awaited | Standing::Refused => {}
+            }
+            if !self.look(at_end)? {
+                return Ok(false);
+            }
+            match self.standing {
+                // Its hello was before the message.
+                Standing::Read => return Ok(true),
+                Standing::Awaited => {
+                    self.skip_frame();
+                    self.standing = Standing::Refused;
+                    return Err(Disagreement::NoShape.into());
+                }
+                Standing::Refused => self.skip_frame(),
+            }
+        }
+    }
+
+    fn skip_frame(&mut self) {
+        self.start += self.current.len();
+        self.current = Current::None;
+    }
+
+    /// Notes the hello of a writer.
+    #[cold]
+    fn greeted(&mut self, hello: Range<usize>) -> Result<(), Cause> {
+        let Some(told) = &mut self.told else { return Ok(()) };
+        let Some((shape, style)) = told.ours else { return Ok(()) };
+        let at = self.start + hello.start..self.start + hello.end;
+        let read = hello::read(self.buffer.get(at).unwrap_or_default(), &shape(style));
+        (told.theirs, self.standing) = match &read {
+            Ok(theirs) => (Some(theirs.clone()), Standing::Read),
+            Err(_) => (None, Standing::Refused),
+        };
+        match read {
+            Ok(_) => Ok(()),
+            Err(Refusal::Differs(place)) => Err(Disagreement::Shapes(place).into()),
+            Err(Refusal::Garbled) => Err(Disagreement::Garbled.into()),
+        }
+    }
+
+    /// Looks for the next message in the bytes that have arrived.
+    #[inline]
+    fn look(&mut self, at_end: bool) -> Result<bool, Cause> {
         self.total = 0;
         loop {
             let bytes = self.buffer.get_mut(self.start..self.end).unwrap_or_default();
@@ -529,36 +676,52 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 }
                 Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
-                    self.finished = false;
+                    self.health = Health::Sound;
+                }
+                Step::Hello { payload, frame }
+                    if payload.start <= payload.end
+                        && payload.end <= frame
+                        && (1..=arrived).contains(&frame) =>
+                {
+                    let greeted = self.greeted(payload);
+                    self.start += frame;
+                    self.health = Health::Sound;
+                    greeted?;
                 }
                 Step::Goodbye { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
-                    self.finished = true;
+                    self.health = Health::Finished;
                 }
                 Step::Message { payload, frame }
                     if payload.start <= payload.end
                         && payload.end <= frame
                         && (1..=arrived).contains(&frame) =>
                 {
-                    (self.frame, self.payload) = (frame, payload);
-                    (self.assembled, self.finished) = (false, false);
+                    self.current = if at_end {
+                        Current::Rest { len: frame, payload }
+                    } else {
+                        Current::Frame { len: frame, payload }
+                    };
+                    self.health = Health::Sound;
                     return Ok(true);
                 }
                 Step::Assembled { bytes }
                     if (1..=arrived).contains(&bytes) && self.wire.framing.built_in().is_some() =>
                 {
-                    self.frame = bytes;
-                    (self.assembled, self.finished) = (true, false);
+                    self.current = Current::Assembled { len: bytes };
+                    self.health = Health::Sound;
                     return Ok(true);
                 }
                 Step::Lost { bytes, error } if bytes <= arrived => {
-                    if matches!(*error, FrameError::Base64 { .. }) {
+                    if bytes > 0 && matches!(*error, FrameError::Base64 { .. }) {
                         // A whole line, though the codec cannot decode it.
-                        (self.frame, self.payload, self.assembled) = (bytes, 0..bytes, false);
+                        self.current = Current::Frame { len: bytes, payload: 0..bytes };
                     } else {
                         self.start += bytes;
                     }
-                    self.finished &= bytes == 0;
+                    if bytes > 0 {
+                        self.health = Health::Sound;
+                    }
                     return Err(Cause::Lost(*error));
                 }
                 _ => return Err(FrameError::OutOfBounds.into()),
@@ -597,8 +760,9 @@ impl<F, C> fmt::Debug for Decoder<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder")
             .field("buffered", &self.buffered().len())
-            .field("message", &(self.frame > 0))
-            .field("poisoned", &self.poisoned)
+            .field("message", &(self.current.len() > 0))
+            .field("health", &self.health)
+            .field("standing", &self.standing)
             .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -13,6 +14,7 @@ use typed_pipe::{
     TypedConnection, User, WithHandles,
 };
 
+use crate::peer;
 use crate::support::{Waiters, watched};
 
 pub(crate) fn tcp() -> (TcpStream, TcpStream) {
@@ -217,7 +219,8 @@ fn a_stopped_reader_makes_the_sender_wait_as_long_as_it_is_told() {
         );
         let failed = sender.finish_timeout(Duration::from_millis(20)).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
-        let sender = failed.into_state();
+        let mut sender = failed.into_state();
+        sender.set_timeout(None);
         let reading = thread::spawn(move || {
             let all = other.by_ref().map(Result::unwrap).map(|text| text.len()).sum::<usize>();
             (all, other)
@@ -465,6 +468,43 @@ fn an_end_that_the_other_program_says_is_one() {
         let mut answer = String::new();
         other.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "still here");
+    });
+}
+
+/// A process that floods over TCP, and is killed or leaves.
+pub(crate) fn flood(address: &Path) {
+    let stream = TcpStream::connect(address.to_str().unwrap()).unwrap();
+    let mut sender = Connection::over(stream).unwrap().into_typed::<u32, ()>().unwrap();
+    peer::step(peer::READY);
+    for number in 0..=u32::MAX {
+        sender.send(&number).unwrap();
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_is_disconnected_over_tcp() {
+    watched(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut peer = peer::start("flood-over-tcp", &address);
+        let stream = listener.accept().unwrap().0;
+        let mut receiver = Connection::over(stream).unwrap().into_typed::<(), u32>().unwrap();
+        peer.await_step(peer::READY);
+        for number in 0..1000 {
+            assert_eq!(receiver.recv().unwrap(), number);
+        }
+        peer.kill();
+        // What it had sent is received, in order; then its end is no finish.
+        for number in 1000.. {
+            match receiver.recv() {
+                Ok(received) => assert_eq!(received, number),
+                Err(error) => {
+                    let kinds = [ErrorKind::Disconnected, ErrorKind::Truncated];
+                    assert!(kinds.contains(&error.kind()), "{error}");
+                    break;
+                }
+            }
+        }
     });
 }
 

@@ -1,21 +1,27 @@
 //! What other programs speak: bytes that they have made, and Python on the other side.
 
 use std::fmt::Debug;
+#[cfg(feature = "foreign")]
 use std::fs;
+#[cfg(feature = "foreign")]
 use std::path::Path;
 
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
-use typed_pipe::wire::foreign::{Lines, Npipes};
+use typed_pipe::wire::foreign::Lines;
+#[cfg(feature = "foreign")]
+use typed_pipe::wire::foreign::Npipes;
 use typed_pipe::wire::{Codec, Decoder, Encoder, Framing, Plain, Postcard, Wire};
 use typed_pipe::{Error, ErrorKind, FrameError};
 
+#[cfg(feature = "foreign")]
 fn vector(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
     fs::read(path).unwrap()
 }
 
 /// The messages of a list, in order.
+#[cfg(feature = "foreign")]
 fn listed(name: &str) -> Vec<String> {
     serde_json::from_slice(&vector(name)).unwrap()
 }
@@ -63,6 +69,7 @@ fn all<T: Debug>(values: Result<Vec<Result<T, Error>>, Error>) -> Vec<T> {
 }
 
 /// Writes and reads the bytes that the original program has written, cut at every place.
+#[cfg(feature = "foreign")]
 fn speaks_as_the_original<F, T>(framing: F, bytes: &[u8], values: &[T])
 where
     F: Framing + Clone,
@@ -111,6 +118,7 @@ fn holds_any_bytes<F: Framing + Clone>(
     let _ = read::<_, _, (u32, String)>(&mut Decoder::new(values), noise, piece);
 }
 
+#[cfg(feature = "foreign")]
 #[test]
 fn npipes_frames_are_those_of_npipes() {
     let messages = listed("npipes_frames.json");
@@ -372,10 +380,13 @@ proptest! {
         piece in 1_usize..40,
     ) {
         holds_any_bytes(Lines::default(), &payloads, &noise, piece);
-        holds_any_bytes(Npipes::default(), &payloads, &noise, piece);
-        holds_any_bytes(Npipes::default().without_crc(), &payloads, &noise, piece);
-        let small: Vec<u8> = noise.iter().map(|byte| byte % 24).collect();
-        holds_any_bytes(Npipes::default().without_crc(), &payloads, &small, piece);
+        #[cfg(feature = "foreign")]
+        {
+            holds_any_bytes(Npipes::default(), &payloads, &noise, piece);
+            holds_any_bytes(Npipes::default().without_crc(), &payloads, &noise, piece);
+            let small: Vec<u8> = noise.iter().map(|byte| byte % 24).collect();
+            holds_any_bytes(Npipes::default().without_crc(), &payloads, &small, piece);
+        }
     }
 }
 

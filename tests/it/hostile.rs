@@ -250,29 +250,13 @@ fn a_receiver_of_next_writers_is_not_ended_by_a_goodbye() {
 
 #[cfg(unix)]
 mod unix {
-    use std::os::fd::OwnedFd;
     use std::os::unix::fs::chown;
 
-    use typed_pipe::{ConnectOptions, Connection, Unnamed};
+    use typed_pipe::{ConnectOptions, Connection};
 
     use super::*;
     use crate::peer;
     use crate::support::{Folder, skipped};
-
-    #[test]
-    fn a14_a_descriptor_that_reads_and_writes_is_no_end() {
-        let folder = Folder::new();
-        let name = folder.name("both");
-        let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
-        if cfg!(not(target_os = "linux")) {
-            skipped("to open a pipe both ways is defined on Linux alone");
-            return;
-        }
-        let both = std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
-        let failed = WriteEnd::<Open, Unnamed>::try_from(OwnedFd::from(both)).unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::WrongDirection, "{failed}");
-        drop(pipe);
-    }
 
     #[test]
     fn a21_signals_do_not_tear_messages() {

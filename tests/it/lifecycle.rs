@@ -301,12 +301,12 @@ mod unix {
         fs::create_dir(folder.name("folder")).unwrap();
         symlink(folder.name("real"), folder.name("link")).unwrap();
         symlink(folder.name("nowhere"), folder.name("dangling")).unwrap();
+        symlink(folder.name("file"), folder.name("to-file")).unwrap();
         let socket = UnixListener::bind(folder.name("socket")).unwrap();
         for (name, what) in [
             ("file", "a regular file"),
             ("folder", "a folder"),
-            ("link", "a symbolic link"),
-            ("dangling", "a symbolic link"),
+            ("to-file", "a regular file"),
             ("socket", "a socket"),
         ] {
             // With a deadline far away: such names fail at once.
@@ -314,11 +314,23 @@ mod unix {
             let hour = std::time::Duration::from_secs(3600);
             let read = ReadEnd::at(&path).unwrap().open_timeout(hour).unwrap_err();
             let write = WriteEnd::at(&path).unwrap().open_timeout(hour).unwrap_err();
-            let make = Pipe::new(&path).unwrap().mkfifo().unwrap_err();
-            for error in [read.error(), write.error(), make.error()] {
+            for error in [read.error(), write.error()] {
                 assert_eq!(error.kind(), ErrorKind::NotAPipe, "{error}");
                 assert!(error.to_string().contains(what), "{error}");
             }
+        }
+        // An owner replaces none of them, and follows no link.
+        for (name, what) in [
+            ("file", "a regular file"),
+            ("folder", "a folder"),
+            ("link", "a symbolic link"),
+            ("dangling", "a symbolic link"),
+            ("to-file", "a symbolic link"),
+            ("socket", "a socket"),
+        ] {
+            let error = Pipe::create(folder.name(name)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotAPipe, "{error}");
+            assert!(error.to_string().contains(what), "{error}");
         }
         drop((real, socket));
     }

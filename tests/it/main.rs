@@ -1,5 +1,6 @@
 //! What the crate promises, as its users see it.
 
+mod access;
 #[cfg(feature = "service")]
 mod by_hand;
 mod bytes;
@@ -16,14 +17,18 @@ mod delimited;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;
+mod fitting;
 mod foreign;
 mod handles;
 mod hostile;
 #[cfg(feature = "service")]
 mod in_flight;
+mod inherited;
 #[cfg(target_os = "linux")]
 mod leftovers;
 mod lifecycle;
+#[cfg(unix)]
+mod links;
 #[cfg(target_os = "linux")]
 mod moved;
 mod multi_writer;
@@ -72,6 +77,8 @@ mod tasks_service;
 mod tasks_sessions;
 #[cfg(feature = "tokio")]
 mod tasks_variants;
+#[cfg(unix)]
+mod trust;
 mod typed_connection;
 #[cfg(all(feature = "service", feature = "tokio"))]
 mod unpolled;

@@ -165,6 +165,7 @@ fn play() {
             await_go();
             drop(pipe);
         }
+        "flood-over-tcp" => crate::carriers::flood(Path::new(&pipe)),
         "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
         #[cfg(feature = "service")]
@@ -189,10 +190,6 @@ fn play() {
         #[cfg(unix)]
         "fork" => unix::fork(&pipe),
         #[cfg(unix)]
-        "relative-path" => crate::names::relative_path(Path::new(&pipe)),
-        #[cfg(unix)]
-        "private-names" => crate::names::private_names(Path::new(&pipe)),
-        #[cfg(unix)]
         "alarm-storm" => unix::alarm_storm(&pipe),
         #[cfg(unix)]
         "umask" => unix::umask(Path::new(&pipe)),
@@ -201,7 +198,7 @@ fn play() {
         "send-once" => {
             typed_pipe::send(&pipe, &(1, "one".repeat(THIRDS))).unwrap();
             await_go();
-            typed_pipe::send(&pipe, &(2, "two")).unwrap();
+            typed_pipe::send(&pipe, &(2, "two".to_owned())).unwrap();
         }
         #[cfg(feature = "foreign")]
         "pipecom-senders" => {

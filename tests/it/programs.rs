@@ -7,7 +7,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::wire::foreign::{Lines, Npipes};
+use typed_pipe::wire::foreign::Lines;
+#[cfg(feature = "foreign")]
+use typed_pipe::wire::foreign::Npipes;
 use typed_pipe::wire::{Codec, Framing, Plain, Wire};
 use typed_pipe::{CancelToken, CodecError, ErrorKind, OnHangup, Pipe, WriteEnd};
 
@@ -125,6 +127,7 @@ def write(file, text):
     });
 }
 
+#[cfg(feature = "foreign")]
 const NPIPES: &str = "
 def read(file):
     header = file.read(8)
@@ -140,6 +143,7 @@ def write(file, text):
     file.write(struct.pack('>II', len(data) + 8, len(data)) + data + struct.pack('>I', crc(data)))
 ";
 
+#[cfg(feature = "foreign")]
 #[test]
 fn python_speaks_frames_of_npipes() {
     watched(|| {

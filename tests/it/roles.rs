@@ -81,6 +81,7 @@ pub(crate) fn play(role: &str, name: &Path) {
         "own-and-read-some" | "read-some" | "reuse-and-read-some" | "own-and-note" => {
             crate::owners::roles::play(role, name, number());
         }
+        _ if role.starts_with("fitting ") => crate::fitting::play(role, name),
         #[cfg(all(target_os = "linux", feature = "shared-memory"))]
         "give-frames" | "take-frames" | "give-what-is-not-sealed" | "change-what-is-sealed" => {
             crate::sealed_bytes::linux::play(role, name);
@@ -118,6 +119,9 @@ fn a_thousand_connections(name: &Path) {
     }
     assert_eq!(count("/proc/self/fd"), before);
 }
+
+#[cfg(unix)]
+pub(crate) use unix::become_nobody;
 
 #[cfg(unix)]
 mod unix {
@@ -181,6 +185,11 @@ mod unix {
             "deadly-writes" => crate::signals::deadly_writes(),
             "lets-nothing-in" => crate::handles::roles::lets_nothing_in(name),
             "hoard-nothing" => crate::handles::roles::hoard_nothing(name),
+            role if role.starts_with("access ") => crate::access::play(role, name),
+            role if role.starts_with("inherited ") => crate::inherited::play(role, name),
+            role if role.starts_with("links ") => crate::links::play(role, name),
+            role if role.starts_with("trust ") => crate::trust::play(role, name),
+            role if role.starts_with("names ") => crate::names::play(role, name),
             role if role.starts_with("neighbours ") => crate::neighbours::roles::play(role, name),
             other => panic!("no role {other}"),
         }
@@ -247,7 +256,7 @@ mod unix {
     }
 
     #[allow(unsafe_code, reason = "there is no safe way for the whole process")]
-    fn become_nobody() {
+    pub(crate) fn become_nobody() {
         const NOBODY: libc::uid_t = 65534;
         // SAFETY: an empty list needs no place.
         let left = unsafe { libc::setgroups(0, std::ptr::null()) };

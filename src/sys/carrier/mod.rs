@@ -146,7 +146,7 @@ pub trait Carrier: Send + 'static {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Ends the writing direction: the other side reads the end after what was written. It is ready once the transport
-    /// has all of it. It is not called again after it was ready.
+    /// has all of it. It is not called again once it has succeeded.
     ///
     /// # Errors
     ///

@@ -141,11 +141,11 @@ impl Anew {
 ///
 /// The flag is on for this one call, and only if the call has something to do, so that other processes hardly ever see
 /// it. The old flags are read each time: other processes may have changed them.
-fn without_waiting(
+pub(super) fn without_waiting<T>(
     fd: BorrowedFd<'_>,
     asked: PollFlags,
-    operation: impl FnOnce(BorrowedFd<'_>) -> Result<usize>,
-) -> Result<usize> {
+    operation: impl FnOnce(BorrowedFd<'_>) -> Result<T>,
+) -> Result<T> {
     match ready(fd, asked, Wait::NOW) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Errno::AGAIN),

@@ -3,16 +3,18 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
 #[cfg(not(target_vendor = "apple"))]
 use rustix::fs::FileType;
-use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, openat};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, stat};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
-use super::file::{ensure_fifo, ensure_trusted, look};
-use super::reader_mark;
+use super::file::{ensure_fifo, look};
+use super::links::{Target, follow};
 use super::wait::ready;
+use super::{reader_mark, trust};
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way, obstacle};
 
@@ -65,7 +67,7 @@ pub(super) fn open(
     ensure_fifo(&before)?;
     if !any_owner {
         // Before anything is waited for: a stranger's FIFO is none to wait for.
-        ensure_trusted(&before)?;
+        trust::user(before.st_uid)?;
     }
     let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
     let fd = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
@@ -76,9 +78,47 @@ pub(super) fn open(
     let stat = fstat(&fd)?;
     ensure_fifo(&stat)?;
     if !any_owner {
-        ensure_trusted(&stat)?;
+        trust::user(stat.st_uid)?;
     }
     Ok(Opened { fd, before })
+}
+
+/// Opens the FIFO to which a client's path leads, and returns its name where it has one. Links are followed.
+pub(super) fn open_at(
+    path: &Path,
+    way: Way,
+    any_owner: bool,
+) -> io::Result<(Opened, Option<PathBuf>)> {
+    let link = match follow(path, way, any_owner)? {
+        Target::Name(name) => {
+            let opened = open(CWD, name.as_os_str(), way, any_owner)?;
+            if !any_owner {
+                trust::only_name(&opened.before, || folder_of(&name))?;
+            }
+            return Ok((opened, Some(name)));
+        }
+        Target::Open(link) => link,
+    };
+    let before = retry_on_intr(|| stat(&link))?;
+    ensure_fifo(&before)?;
+    if !any_owner {
+        trust::user(before.st_uid)?;
+    }
+    let fd = match retry_on_intr(|| rustix::fs::open(&link, access(way) | UNHELD, Mode::empty())) {
+        Err(Errno::NXIO) => return Err(Obstacle::NoReader.into()),
+        fd => fd?,
+    };
+    // The link may lead to another file by now.
+    let after = fstat(&fd)?;
+    if (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino) {
+        return Err(Obstacle::Replaced.into());
+    }
+    Ok((Opened { fd, before }, None))
+}
+
+/// The status of the folder in which a path has its last part.
+fn folder_of(path: &Path) -> io::Result<Stat> {
+    Ok(retry_on_intr(|| stat(path.parent().unwrap_or(path)))?)
 }
 
 /// Whether a process reads from it.
@@ -134,9 +174,40 @@ pub(super) fn is_left_alone(fd: BorrowedFd<'_>) -> bool {
 /// The other descriptor stays open meanwhile, so that no writer finds the FIFO without a reader.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn reopen(fd: BorrowedFd<'_>, way: Way) -> rustix::io::Result<Option<OwnedFd>> {
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = super::proc::path_of(fd);
     retry_on_intr(|| rustix::fs::open(&path, access(way) | UNHELD, Mode::empty())).map(Some)
+}
+
+/// As [`reopen`], by the name of the pipe where there is no other way to it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn reopen_at(
+    fd: BorrowedFd<'_>,
+    way: Way,
+    name: Option<(BorrowedFd<'_>, &OsStr)>,
+) -> io::Result<Option<OwnedFd>> {
+    match reopen(fd, way) {
+        Err(Errno::NOENT) if !super::proc::is_mounted() => {}
+        opened => return Ok(opened?),
+    }
+    let needed = Obstacle::NoProc("a reader without a name that waits for the next writer");
+    let Some((folder, name)) = name else { return Err(needed.into()) };
+    let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
+    let again = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
+        Err(Errno::NOENT) => return Err(needed.into()),
+        again => again?,
+    };
+    let (here, there) = (fstat(fd)?, fstat(&again)?);
+    let same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino);
+    if same { Ok(Some(again)) } else { Err(needed.into()) }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn reopen_at(
+    fd: BorrowedFd<'_>,
+    way: Way,
+    _: Option<(BorrowedFd<'_>, &OsStr)>,
+) -> io::Result<Option<OwnedFd>> {
+    Ok(reopen(fd, way)?)
 }
 
 /// The other systems cannot do that, and forget the writers that left with the read that reported their end.

@@ -16,8 +16,9 @@ use rustix::io::{Errno, read, readv, retry_on_intr};
 
 use super::description::Description;
 use super::fifo::Opened;
-use super::file::{ensure_fifo, look};
+use super::file::ensure_fifo;
 use super::lending::Lending;
+use super::links::{self, Target, follow};
 use super::owned_name::{Place, has_owner};
 use super::wait::{LOOK_AT_NAME, is_timeout, pause, ready, ready_or_time};
 use super::{fifo, reader_mark, signal};
@@ -103,11 +104,16 @@ impl FifoEnd {
     }
 
     pub(super) fn open(path: &Path, way: Way, any_owner: bool, wait: Wait<'_>) -> io::Result<Self> {
-        let open = || fifo::open(CWD, path.as_os_str(), way, any_owner);
+        let mut name = None;
+        let open = || {
+            let (opened, found) = fifo::open_at(path, way, any_owner)?;
+            name = found;
+            Ok(opened)
+        };
         let mut end = Self::wait_to_open(way, wait, open)?;
         if way == Way::In {
             // A FIFO of another program may hold bytes for its first reader.
-            end.astray = end.left_over > 0 && has_owner(path);
+            end.astray = end.left_over > 0 && name.is_some_and(|name| has_owner(&name));
             end.origin = Some(Origin { path: path.to_owned(), any_owner });
         }
         Ok(end)
@@ -166,10 +172,17 @@ impl FifoEnd {
     }
 
     pub(super) fn adopt(fd: OwnedFd, way: Way) -> Result<Self, (OwnedFd, io::Error)> {
-        match ensure_way(&fd, way) {
-            Ok(()) => Ok(Self::new(Description::adopted(fd, way), way)),
-            Err(error) => Err((fd, error)),
+        let both = match is_both_ways(&fd, way) {
+            Ok(both) => both,
+            Err(error) => return Err((fd, error)),
+        };
+        if both {
+            // Open for one way alone, it does not hide that the other side has left.
+            if let Ok(Some(one)) = fifo::reopen(fd.as_fd(), way) {
+                return Ok(Self::new(Description::opened(one, way), way));
+            }
         }
+        Ok(Self::new(Description::adopted(fd, way), way))
     }
 
     /// Gives the descriptor away: unchanged if it was adopted, else blocking, as callers expect.
@@ -316,7 +329,7 @@ impl FifoEnd {
         if self.follow()? {
             return Ok(());
         }
-        if let Some(fd) = fifo::reopen(self.pipe.as_fd(), Way::In)? {
+        if let Some(fd) = self.reopen()? {
             // The claim is held all the time: another reader may be waiting for it.
             let before = mem::replace(&mut self.pipe, Description::opened(fd, Way::In));
             self.claim.get_or_insert(before);
@@ -325,10 +338,28 @@ impl FifoEnd {
         Ok(())
     }
 
+    /// Opens the reading end of this very FIFO again, if that is to be done.
+    fn reopen(&self) -> io::Result<Option<OwnedFd>> {
+        let target;
+        let name = match (&self.place, &self.origin) {
+            (Some(place), _) => Some(place.parts()),
+            (None, Some(Origin { path, any_owner })) => {
+                if let Ok(Target::Name(found)) = follow(path, Way::In, *any_owner) {
+                    target = found;
+                    Some((CWD, target.as_os_str()))
+                } else {
+                    None
+                }
+            }
+            (None, None) => None,
+        };
+        fifo::reopen_at(self.pipe.as_fd(), Way::In, name)
+    }
+
     /// Switches to the FIFO that replaced this one under its name, if one did; returns whether it did.
     fn follow(&mut self) -> io::Result<bool> {
         let Some(Origin { path, any_owner }) = &self.origin else { return Ok(false) };
-        let Ok(there) = look(CWD, path.as_os_str()) else { return Ok(false) };
+        let Ok(there) = links::status(path, Way::In, *any_owner) else { return Ok(false) };
         let here = fstat(&self.pipe)?;
         if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) {
             return Ok(false);
@@ -507,7 +538,7 @@ impl FifoEnd {
         let Ok(bytes @ 1..) = rustix::io::ioctl_fionread(&self.pipe) else { return };
         // A reader that comes meanwhile finds them, or none. This one claims nothing: a reader that was refused has had
         // the FIFO open for a moment, and would take what was written in that moment for left over when it tries again.
-        let Ok(Some(fd)) = fifo::reopen(self.pipe.as_fd(), Way::In) else { return };
+        let Ok(Some(fd)) = self.reopen() else { return };
         let mut end = Self::new(Description::opened(fd, Way::In), Way::In);
         end.left_over = usize::try_from(bytes).unwrap_or(usize::MAX);
         let _ = end.forget_left_over();
@@ -536,16 +567,16 @@ fn reader_left() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, Obstacle::ReaderLeft)
 }
 
-/// Refuses what is not a pipe, or not open this way.
-fn ensure_way(fd: &OwnedFd, way: Way) -> io::Result<()> {
+/// Whether a pipe is open both ways. Refuses what is not a pipe, or not open this way.
+fn is_both_ways(fd: &OwnedFd, way: Way) -> io::Result<bool> {
     ensure_fifo(&fstat(fd)?)?;
-    let flags = fcntl_getfl(fd)?;
     let (access, wanted) = match way {
-        Way::In => (OFlags::RDONLY, "reading alone"),
-        Way::Out => (OFlags::WRONLY, "writing alone"),
+        Way::In => (OFlags::RDONLY, "reading"),
+        Way::Out => (OFlags::WRONLY, "writing"),
     };
-    if flags & OFlags::RWMODE != access {
-        return Err(Obstacle::WrongDirection(wanted).into());
+    match fcntl_getfl(fd)? & OFlags::RWMODE {
+        OFlags::RDWR => Ok(true),
+        open if open == access => Ok(false),
+        _ => Err(Obstacle::WrongDirection(wanted).into()),
     }
-    Ok(())
 }

@@ -8,7 +8,6 @@ use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::retry_on_intr;
-use rustix::process::{Uid, geteuid};
 
 use crate::error::Obstacle;
 
@@ -56,25 +55,4 @@ pub(super) fn in_words(file: FileType) -> &'static str {
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "something else",
     }
-}
-
-/// Refuses a file of any other user.
-pub(super) fn ensure_own(stat: &Stat) -> Result<(), Obstacle> {
-    match stat.st_uid {
-        uid if uid == geteuid().as_raw() => Ok(()),
-        uid => Err(Obstacle::OtherOwner { owner: uid.to_string() }),
-    }
-}
-
-/// Refuses a file of any other user than this one and root.
-pub(super) fn ensure_trusted(stat: &Stat) -> Result<(), Obstacle> {
-    ensure_trusted_user(stat.st_uid)
-}
-
-/// Refuses any other user than this one and root.
-pub(super) fn ensure_trusted_user(uid: u32) -> Result<(), Obstacle> {
-    if uid == geteuid().as_raw() || uid == Uid::ROOT.as_raw() {
-        return Ok(());
-    }
-    Err(Obstacle::NotTrusted { owner: uid.to_string() })
 }

@@ -526,6 +526,7 @@ impl Sending {
         if let Some(ring) = &mut self.ring {
             ring.finish();
         }
+        self.set_apart(true);
         self.side.end();
     }
 

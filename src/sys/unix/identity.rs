@@ -6,8 +6,9 @@ use std::os::fd::BorrowedFd;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::OwnedFd;
 
+use rustix::fs::Gid;
 use rustix::fs::{Mode, Stat};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::file::look;
 use crate::error::Obstacle;
@@ -51,6 +52,19 @@ impl Identity {
         }
     }
 
+    /// Gives it to a group.
+    pub(super) fn set_group(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &OsStr,
+        gid: u32,
+    ) -> io::Result<()> {
+        match self.keep.set_group(folder, name, Gid::from_raw(gid)) {
+            Err(Errno::PERM) => Err(Obstacle::NotInGroup(gid).into()),
+            done => Ok(done?),
+        }
+    }
+
     /// Sets its permission bits, whatever the umask.
     pub(super) fn set_mode(
         &self,
@@ -66,10 +80,10 @@ impl Identity {
 /// find that no process is there.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn let_go(fifo: &Identity) {
-    use std::os::fd::AsRawFd;
+    use std::os::fd::AsFd;
 
     use rustix::fs::OFlags;
-    let path = format!("/proc/self/fd/{}", fifo.keep.0.as_raw_fd());
+    let path = super::proc::path_of(fifo.keep.0.as_fd());
     for access in [OFlags::RDONLY, OFlags::WRONLY] {
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         // Closed at once: bytes that they write meanwhile would be lost.
@@ -100,11 +114,26 @@ impl Keep {
         true
     }
 
-    fn set_mode(&self, _: BorrowedFd<'_>, _: &OsStr, mode: Mode) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
+    fn set_group(&self, _: BorrowedFd<'_>, _: &OsStr, gid: Gid) -> rustix::io::Result<()> {
+        use rustix::fs::{AtFlags, chownat};
+        retry_on_intr(|| chownat(&self.0, "", None, Some(gid), AtFlags::EMPTY_PATH))
+    }
+
+    fn set_mode(&self, folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {
+        use rustix::fs::{AtFlags, chmodat, fstat};
+        use std::os::fd::AsFd;
         // `fchmod` refuses such descriptors; the way through /proc leads to the same file.
-        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        Ok(retry_on_intr(|| rustix::fs::chmod(&path, mode))?)
+        let path = super::proc::path_of(self.0.as_fd());
+        match retry_on_intr(|| rustix::fs::chmod(&path, mode)) {
+            Err(Errno::NOENT) if !super::proc::is_mounted() => {}
+            done => return Ok(done?),
+        }
+        // By its name: in a folder that is trusted, no other user puts a link there meanwhile.
+        let (here, there) = (fstat(&self.0)?, look(folder, name)?);
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino) {
+            return Err(Obstacle::Replaced.into());
+        }
+        Ok(retry_on_intr(|| chmodat(folder, name, mode, AtFlags::empty()))?)
     }
 }
 
@@ -124,6 +153,12 @@ impl Keep {
 
     fn is(&self, stat: &Stat) -> bool {
         self.birth == birth(stat)
+    }
+
+    fn set_group(&self, folder: BorrowedFd<'_>, name: &OsStr, gid: Gid) -> rustix::io::Result<()> {
+        use rustix::fs::{AtFlags, chownat};
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        retry_on_intr(|| chownat(folder, name, None, Some(gid), flags))
     }
 
     fn set_mode(&self, folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Result<()> {

@@ -12,13 +12,14 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate,
-    openat, unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, openat,
+    unlinkat,
 };
 use rustix::io::{Errno, pread, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
 
-use super::file::{ensure_own, in_words, look};
+use super::file::look;
+use super::trust;
 use crate::error::Obstacle;
 use crate::sys::obstacle;
 
@@ -101,7 +102,7 @@ impl Lock {
     pub(super) fn take_left(folder: BorrowedFd<'_>, fifo: &OsStr) -> io::Result<Self> {
         let mut name = fifo.to_owned();
         name.push(ENDING);
-        ensure_lock(&look(folder, &name)?)?;
+        trust::lock(&look(folder, &name)?)?;
         let file = Self::reopen(folder, &name)?;
         let mut lock = Self { file, name, left: Left::Nothing, made: false };
         if lock.hold(folder)? { Ok(lock) } else { Err(io::ErrorKind::NotFound.into()) }
@@ -110,7 +111,7 @@ impl Lock {
     /// Opens a file that is there.
     fn reopen(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
         let file = retry_on_intr(|| openat(folder, name, FLAGS, Mode::empty()))?;
-        ensure_lock(&fstat(&file)?)?;
+        trust::lock(&fstat(&file)?)?;
         Ok(file)
     }
 
@@ -138,7 +139,7 @@ impl Lock {
             }
             // Before it is opened: a file of another user cannot be.
             match look(folder, name) {
-                Ok(there) => ensure_lock(&there)?,
+                Ok(there) => trust::lock(&there)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }
@@ -226,14 +227,6 @@ fn leads_to(folder: BorrowedFd<'_>, name: &OsStr, file: &OwnedFd) -> io::Result<
         Ok(there) => Ok(Some((there.st_dev, there.st_ino) == (file.st_dev, file.st_ino))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Refuses a file that no owner of this user made.
-fn ensure_lock(stat: &Stat) -> Result<(), Obstacle> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => ensure_own(stat),
-        other => Err(Obstacle::NotALock(in_words(other))),
     }
 }
 

@@ -11,9 +11,12 @@ mod description;
 mod fifo;
 mod fifo_end;
 mod file;
+mod folder;
 mod half;
 mod identity;
+mod inherited;
 mod lending;
+mod links;
 mod lock;
 mod maker;
 mod name;
@@ -22,6 +25,8 @@ mod owned_name;
 mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod proc;
 mod process;
 mod raw;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -41,12 +46,14 @@ mod signal;
 mod sleeps;
 mod socket;
 mod temporary;
+mod trust;
 mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
-pub(crate) use name::{private, resolve};
+pub(crate) use inherited::inherited;
+pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Component, Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::process::geteuid;
 
@@ -67,6 +68,11 @@ pub(super) fn user_folder() -> Result<PathBuf, NameError> {
         Some(folder) if folder.is_absolute() => Ok(folder.join("typed-pipe")),
         _ => Ok(temporary_folder()?.join(format!("typed-pipe-{}", geteuid().as_raw()))),
     }
+}
+
+/// The folder in which temporary names are made, for errors.
+pub(crate) fn temporary_place() -> Option<Arc<Path>> {
+    Some(temporary_folder().ok()?.into())
 }
 
 /// The absolute path of the folder for temporary files. An empty variable counts as none, as for other programs.

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Mode, fstat};
+use rustix::fs::fstat;
 
 use super::fifo;
 use super::fifo_end::FifoEnd;
 use super::file::ensure_fifo;
 use super::identity::{Identity, let_go};
 use super::lock::Left;
-use super::owned_name::{Occupied, OwnedName, Site, clear, mode};
+use super::owned_name::{Occupied, OwnedName, Site, clear, mode, set_rights};
 use super::raw::Raw;
 use super::resource_errors;
 use crate::error::Obstacle;
@@ -44,7 +44,8 @@ impl Node {
 
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
         let (path, owned_name, found) =
-            OwnedName::temporary(|site| allocate(site, settings)).map_err(resource_errors::told)?;
+            OwnedName::temporary(settings, |site| allocate(site, settings))
+                .map_err(resource_errors::told)?;
         Ok((path, Self::new(owned_name, found, settings)))
     }
 
@@ -138,7 +139,10 @@ impl Node {
 /// it; returns whether another program made it.
 fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<bool>> {
     let own = |identity| Occupied { identity, what: false, found: false };
-    match make(site.folder, site.name, settings) {
+    let make_it = |name: &OsStr| make(site.folder, name, settings);
+    // A client that may open it finds no name before it has all its rights.
+    let made = if settings.lets_others_in() { site.staged(make_it) } else { make_it(site.name) };
+    match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made.map(own),
     }
@@ -149,7 +153,7 @@ fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<bool>> {
         let_go(&there);
         return Ok(own(made));
     }
-    ensure_mode(&there, site.folder, site.name, settings)?;
+    set_rights(&there, site.folder, site.name, settings)?;
     Ok(Occupied { identity: there, what: true, found: true })
 }
 
@@ -157,24 +161,10 @@ fn allocate(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<bool>> {
 fn make(folder: BorrowedFd<'_>, name: &OsStr, settings: &Settings) -> io::Result<Identity> {
     fifo::make(folder, name, mode(settings))?;
     let made = Identity::of(folder, name, ensure_fifo).and_then(|identity| {
-        ensure_mode(&identity, folder, name, settings)?;
+        set_rights(&identity, folder, name, settings)?;
         Ok(identity)
     });
     made.inspect_err(|_| {
         let _ = clear(folder, name);
     })
-}
-
-/// Sets the requested mode of a FIFO, whatever the umask.
-fn ensure_mode(
-    fifo: &Identity,
-    folder: BorrowedFd<'_>,
-    name: &OsStr,
-    settings: &Settings,
-) -> io::Result<()> {
-    let mode = mode(settings);
-    if Mode::from_raw_mode(fifo.stat().st_mode) != mode {
-        fifo.set_mode(folder, name, mode)?;
-    }
-    Ok(())
 }

@@ -7,20 +7,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Stat, chmod, fstat, mkdir, openat, renameat, rmdir, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, Stat, fstat, renameat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::geteuid;
 
-use super::file::{ensure_fifo, ensure_own, ensure_socket, look};
+use super::file::{ensure_fifo, ensure_socket, look};
+use super::folder::{make_folder, open_folder};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
 use super::maker::Maker;
 use super::name::user_folder;
 use super::temporary::{self, TemporaryFolder, is_temporary};
-use crate::error::Obstacle;
-use crate::sys::{IfExists, Settings};
+use super::trust;
+use crate::error::{ErrorKind, Obstacle};
+use crate::sys::{Access, IfExists, Settings, obstacle};
 
 /// A name that is owned. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
@@ -45,6 +44,10 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub(super) fn parts(&self) -> (BorrowedFd<'_>, &OsStr) {
+        (self.folder.as_fd(), &self.name)
+    }
+
     /// The status of the file of this name.
     pub(super) fn look(&self) -> io::Result<Stat> {
         look(self.folder.as_fd(), &self.name)
@@ -78,13 +81,14 @@ impl OwnedName {
         settings: &Settings,
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(Self, T)> {
+        ensure_possible(settings)?;
         let (parent, name) = split(path)?;
         if user_folder().is_ok_and(|folder| folder == parent) {
             make_private(parent)?;
         }
         let folder = open_folder(parent)?;
         if !settings.any_folder {
-            ensure_safe(parent, &fstat(&folder)?)?;
+            trust::folder(parent, &fstat(&folder)?)?;
         }
         let lock = Lock::take(folder.as_fd(), &name)?;
         let (left, beside) = (lock.left(), Some(&lock));
@@ -105,9 +109,11 @@ impl OwnedName {
 
     /// Takes a name in a new folder of its own.
     pub(super) fn temporary<T>(
+        settings: &Settings,
         occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
     ) -> io::Result<(PathBuf, Self, T)> {
-        let (temporary, folder) = TemporaryFolder::make()?;
+        ensure_possible(settings)?;
+        let (temporary, folder) = TemporaryFolder::make(settings)?;
         let (name, path) = (OsString::from(temporary::NAME), temporary.name());
         let left = Left::Nothing;
         let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
@@ -236,7 +242,7 @@ impl Site<'_> {
         if !allowed {
             return Err(Obstacle::AlreadyExists);
         }
-        ensure_own(stat)
+        trust::takeable(stat)
     }
 
     /// Replaces the file under the name.
@@ -252,29 +258,93 @@ impl Site<'_> {
         clear(self.folder, self.name)
     }
 
-    /// Lets `make` put a file under a short name, and move it to the name, which must be free.
+    /// Lets `make` put a file under another name, and moves it to this one, which must be free: nobody finds the file
+    /// before it is complete.
     ///
-    /// The short name is made of the number of the lock file, so that no other owner uses it, and the next one finds what
-    /// this one leaves there when it is killed meanwhile.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn with_short<T>(
-        &self,
-        make: impl FnOnce(&OsStr) -> io::Result<T>,
-    ) -> io::Result<T> {
+    /// The other name is the spare one, or one that is short and made of the number of the lock file. No other owner uses
+    /// it, and the next one finds what this one leaves there when it is killed meanwhile.
+    pub(super) fn staged<T>(&self, make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<T> {
+        // Without a lock there is a folder of its own, into which no other process looks.
+        let Some(lock) = self.lock else { return make(self.name) };
         if !is_free(self.folder, self.name)? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        // Without a lock there is a folder of its own, whose names are short.
-        let Some(lock) = self.lock else { return Err(Errno::NAMETOOLONG.into()) };
-        let short = short(lock)?;
         lock.tell(Left::OwnAndSpare)?;
-        let made = make(&short);
-        if made.is_err() {
-            clear_own(self.folder, &short, ensure_socket)?;
+        let mut made = Err(Obstacle::AlreadyExists.into());
+        for name in [spare(self.name), short(lock)?] {
+            clear_own(self.folder, &name, ours)?;
+            if !is_free(self.folder, &name)? {
+                continue;
+            }
+            made = make(&name).and_then(|made| {
+                move_to_free(self.folder, &name, self.name)?;
+                Ok(made)
+            });
+            if made.is_ok() {
+                break;
+            }
+            clear_own(self.folder, &name, ours)?;
+            if !made.as_ref().err().is_some_and(is_too_long) {
+                break;
+            }
         }
         // If this fails, the next owner looks for a spare in vain.
         let _ = lock.tell(Left::Own);
         made
+    }
+}
+
+/// Moves a file to a name that was free just now.
+fn move_to_free(folder: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::fs::{RenameFlags, renameat_with};
+        let free = RenameFlags::NOREPLACE;
+        match retry_on_intr(|| renameat_with(folder, from, folder, to, free)) {
+            // Not every file system can do that.
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            moved => return Ok(moved?),
+        }
+    }
+    // The lock of the name is held: only a program that knows of no locks is in the way.
+    Ok(retry_on_intr(|| renameat(folder, from, folder, to))?)
+}
+
+/// Whether a name was too long for an address of a socket.
+pub(super) fn is_too_long(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NAMETOOLONG)
+        || matches!(obstacle(error), Some(Obstacle::PathTooLong { .. }))
+}
+
+/// Refuses what no owner puts under a spare name.
+fn ours(stat: &Stat) -> Result<(), Obstacle> {
+    ensure_fifo(stat).or_else(|_| ensure_socket(stat))
+}
+
+/// Sets the rights to a new file, whatever the umask. Its group comes first, which never lets in more users.
+pub(super) fn set_rights(
+    identity: &Identity,
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    settings: &Settings,
+) -> io::Result<()> {
+    if let Access::Group(gid) = settings.access {
+        if identity.stat().st_gid != gid {
+            identity.set_group(folder, name, gid)?;
+        }
+    }
+    let mode = mode(settings);
+    if Mode::from_raw_mode(identity.stat().st_mode) != mode {
+        identity.set_mode(folder, name, mode)?;
+    }
+    Ok(())
+}
+
+/// Refuses settings of another system.
+fn ensure_possible(settings: &Settings) -> Result<(), Obstacle> {
+    match settings.access {
+        Access::Sddl(_) => Err(Obstacle::OtherAccess("`Access::Sddl` is of Windows")),
+        _ => Ok(()),
     }
 }
 
@@ -318,8 +388,8 @@ fn supersede(
 
 /// Removes the replacement that a killed owner had made under the spare name, or under the short one.
 fn sweep(site: Site<'_>) -> io::Result<()> {
-    clear_own(site.folder, &spare(site.name), ensure_fifo)?;
-    site.lock.map_or(Ok(()), |lock| clear_own(site.folder, &short(lock)?, ensure_socket))
+    clear_own(site.folder, &spare(site.name), ours)?;
+    site.lock.map_or(Ok(()), |lock| clear_own(site.folder, &short(lock)?, ours))
 }
 
 /// Removes a file of this user, if there is one of the expected type.
@@ -329,7 +399,7 @@ fn clear_own(
     expect: fn(&Stat) -> Result<(), Obstacle>,
 ) -> io::Result<()> {
     match look(folder, name) {
-        Ok(stat) if expect(&stat).is_ok() && ensure_own(&stat).is_ok() => clear(folder, name),
+        Ok(stat) if expect(&stat).is_ok() && trust::own(&stat).is_ok() => clear(folder, name),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -388,7 +458,7 @@ fn claim_and_occupy<T>(
 /// The permission bits of a name.
 pub(super) fn mode(settings: &Settings) -> Mode {
     #[allow(clippy::useless_conversion, reason = "the type of a mode differs by system")]
-    Mode::from_raw_mode(settings.mode.try_into().unwrap_or(0o600))
+    Mode::from_raw_mode(settings.mode().try_into().unwrap_or(0o600))
 }
 
 fn split(path: &Path) -> io::Result<(&Path, OsString)> {
@@ -400,39 +470,27 @@ fn split(path: &Path) -> io::Result<(&Path, OsString)> {
     Ok((parent, name.to_owned()))
 }
 
-fn open_folder(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?)
-}
-
-/// Makes a folder for this user alone, whatever the umask.
-pub(super) fn make_folder(path: &Path) -> rustix::io::Result<()> {
-    retry_on_intr(|| mkdir(path, Mode::RWXU))?;
-    retry_on_intr(|| chmod(path, Mode::RWXU)).inspect_err(|_| {
-        let _ = rmdir(path);
-    })
-}
-
-/// Makes the folder of this user's pipes, or checks that the one there is private.
+/// Makes the private folder of this user, or checks that the one there is private.
 fn make_private(folder: &Path) -> io::Result<()> {
-    match make_folder(folder) {
+    let (path, name) = split(folder)?;
+    let told = |error: io::Error| {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "does not exist",
+            io::ErrorKind::NotADirectory => "is no folder",
+            io::ErrorKind::PermissionDenied => "this user may not write to",
+            _ => return error,
+        };
+        let kind = match error.kind() {
+            io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            _ => ErrorKind::NotFound,
+        };
+        Obstacle::NoPrivateFolder { above: path.to_owned(), why: why.into(), kind }.into()
+    };
+    let above = open_folder(path).map_err(told)?;
+    trust::above_private(path, &fstat(&above)?)?;
+    match make_folder(above.as_fd(), &name) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(told(error.into())),
     }
-    let stat = retry_on_intr(|| rustix::fs::lstat(folder))?;
-    let private = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO) == Mode::empty();
-    let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
-    if is_folder && private && stat.st_uid == geteuid().as_raw() {
-        return Ok(());
-    }
-    Err(Obstacle::UnsafeFolder(folder.to_owned()).into())
-}
-
-/// Refuses a folder in which other users could replace the pipe.
-fn ensure_safe(path: &Path, folder: &Stat) -> Result<(), Obstacle> {
-    let mode = Mode::from_raw_mode(folder.st_mode);
-    if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
-        return Err(Obstacle::UnsafeFolder(path.to_owned()));
-    }
-    Ok(())
+    Ok(trust::private_folder(path, &look(above.as_fd(), &name)?)?)
 }

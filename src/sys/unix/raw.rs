@@ -241,10 +241,12 @@ impl Raw {
     }
 
     /// Only a FIFO takes pages, and only a ring lends its own.
-    pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
+    pub(crate) fn lend(&mut self, before: usize, len: usize, wait: Wait<'_>) -> bool {
         match &mut self.0 {
             RawKind::Fifo(end) => end.lend(before, len),
-            RawKind::Sending(half) => half.ring_mut().is_some_and(|ring| ring.lend(before, len)),
+            RawKind::Sending(half) => {
+                half.ring_mut().is_some_and(|ring| ring.lend(before, len, wait))
+            }
             _ => false,
         }
     }
@@ -352,7 +354,12 @@ impl Raw {
     }
 
     pub(crate) fn ask_for_buffer(&self, bytes: usize) {
-        ask_for_buffer(self.socket(), bytes);
+        match &self.0 {
+            RawKind::Fifo(end) => end.ask_for_buffer(bytes),
+            // Its engine has buffers of its own.
+            RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => {}
+            _ => ask_for_buffer(self.socket(), bytes),
+        }
     }
 
     pub(crate) fn peer(&self) -> io::Result<Peer> {

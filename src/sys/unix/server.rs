@@ -1,22 +1,24 @@
 //! A name at which clients connect: a socket that listens.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
-use rustix::fs::{CWD, Mode};
+use rustix::fs::CWD;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::listen;
 
+use super::description::without_waiting;
 use super::file::{ensure_socket, look};
 use super::half::halves;
 use super::identity::Identity;
-use super::owned_name::{Occupied, OwnedName, Site, mode};
+use super::owned_name::{Occupied, OwnedName, Site, clear, is_too_long, mode, set_rights};
 use super::raw::Raw;
-use super::resource_errors;
 use super::socket::{self, Socket, ask_for_buffer, bind, ensure_socket_of, is_listened_to};
 use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_done};
+use super::{resource_errors, rights};
 use crate::error::Obstacle;
 use crate::sys::{Settings, Wait};
 
@@ -32,7 +34,7 @@ pub struct Server {
 /// The name of a socket that listens.
 #[derive(Debug)]
 enum Name {
-    Owned(OwnedName),
+    Owned(Box<OwnedName>),
     /// Another process owns it, which listens at the same socket.
     Elsewhere(PathBuf),
 }
@@ -62,7 +64,11 @@ impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
             .map_err(resource_errors::told)?;
-        Ok(Self { name: Name::Owned(owned_name), socket, buffer_size: settings.buffer_size })
+        Ok(Self {
+            name: Name::Owned(Box::new(owned_name)),
+            socket,
+            buffer_size: settings.buffer_size,
+        })
     }
 
     /// Why another process cannot listen at the same socket.
@@ -86,10 +92,27 @@ impl Server {
         }
     }
 
+    /// The same, at the path that the system knows.
+    pub(crate) fn adopt(
+        socket: OwnedFd,
+        settings: &Settings,
+    ) -> Result<(PathBuf, Self), (OwnedFd, io::Error)> {
+        let mut server = Self::shared(Path::new(""), socket)?;
+        server.buffer_size = settings.buffer_size;
+        match socket::path_of(&server.socket) {
+            Ok(path) => {
+                server.name = Name::Elsewhere(path.clone());
+                Ok((path, server))
+            }
+            Err(error) => Err((server.socket, error)),
+        }
+    }
+
     pub(crate) fn temporary(settings: &Settings) -> io::Result<(PathBuf, Self)> {
         let (path, owned_name, socket) =
-            OwnedName::temporary(|site| occupy(site, settings)).map_err(resource_errors::told)?;
-        let name = Name::Owned(owned_name);
+            OwnedName::temporary(settings, |site| occupy(site, settings))
+                .map_err(resource_errors::told)?;
+        let name = Name::Owned(Box::new(owned_name));
         Ok((path, Self { name, socket, buffer_size: settings.buffer_size }))
     }
 
@@ -114,10 +137,19 @@ impl Server {
     }
 
     fn accept_once(&self, wait: Wait<'_>) -> io::Result<OwnedFd> {
-        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match accept(fd) {
+        let accept = |fd: BorrowedFd<'_>| match accept(fd) {
             // This client has left; there may be others.
             Err(Errno::CONNABORTED) => Err(Errno::INTR),
             accepted => accepted,
+        };
+        until_done(self.socket.as_fd(), PollFlags::IN, wait, |fd| match self.name {
+            Name::Owned(_) => accept(fd),
+            Name::Elsewhere(_) => {
+                let client = without_waiting(fd, PollFlags::IN, accept)?;
+                // What the listener of others lets in is not known.
+                rights::refuse(client.as_fd());
+                Ok(client)
+            }
         })
     }
 
@@ -139,42 +171,48 @@ impl AsFd for Server {
     }
 }
 
-/// Makes the socket, names it, and listens.
+/// Makes the socket, listens, and names it.
 fn occupy(site: Site<'_>, settings: &Settings) -> io::Result<Occupied<OwnedFd>> {
-    let mode = mode(settings);
-    let socket = match bound(site, mode) {
+    let put = |name: &OsStr| put(site, name, settings);
+    // A client that may connect finds no name before it has all its rights.
+    let put = || match settings.lets_others_in() {
+        true => site.staged(put),
+        false => match put(site.name) {
+            Err(error) if is_too_long(&error) => site.staged(put),
+            done => done,
+        },
+    };
+    let (socket, identity) = match put() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             ensure_stale(site, settings)?;
             site.clear()?;
-            bound(site, mode)?
+            put()?
         }
-        bound => bound?,
+        done => done?,
     };
-    // No client can connect before it listens, whatever the mode is until then.
+    Ok(Occupied { identity, what: socket, found: false })
+}
+
+/// Puts a new socket that listens under a name, which must be free.
+fn put(site: Site<'_>, name: &OsStr, settings: &Settings) -> io::Result<(OwnedFd, Identity)> {
+    let socket = socket::stream()?;
+    // Linux gives the name the mode of the socket, less the umask. It may well fail elsewhere.
+    let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode(settings)));
+    bind(&socket, site, name)?;
+    // No client can connect before it listens.
     let begin = || {
-        let identity = Identity::of(site.folder, site.name, ensure_socket)?;
-        if Mode::from_raw_mode(identity.stat().st_mode) != mode {
-            identity.set_mode(site.folder, site.name, mode)?;
-        }
+        let identity = Identity::of(site.folder, name, ensure_socket)?;
+        set_rights(&identity, site.folder, name, settings)?;
         listen(&socket, settings.backlog.into())?;
         Ok(identity)
     };
     match begin() {
-        Ok(identity) => Ok(Occupied { identity, what: socket, found: false }),
+        Ok(identity) => Ok((socket, identity)),
         Err(error) => {
-            let _ = site.clear();
+            let _ = clear(site.folder, name);
             Err(error)
         }
     }
-}
-
-/// A new socket with the name, which must be free.
-fn bound(site: Site<'_>, mode: Mode) -> io::Result<OwnedFd> {
-    let socket = socket::stream()?;
-    // Linux gives the name the mode of the socket, less the umask. It may well fail elsewhere.
-    let _ = retry_on_intr(|| rustix::fs::fchmod(&socket, mode));
-    bind(&socket, site)?;
-    Ok(socket)
 }
 
 /// Refuses to replace a file that the settings protect, or a socket at which a process listens.
@@ -206,6 +244,8 @@ mod tests {
     use std::fs::read_dir;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixListener;
+
+    use rustix::fs::Mode;
 
     use super::super::lock::{Left, Lock};
     use super::*;

@@ -1,20 +1,25 @@
 //! Unix domain sockets: making, binding, connecting.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
 use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getpeername, getsockname, sockopt};
 
-use super::file::{ensure_socket, ensure_trusted, ensure_trusted_user};
+use super::file::ensure_socket;
+use super::name::resolve;
 use super::owned_name::Site;
 use super::peer::Credentials;
-use super::rights;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::proc;
 use super::wait::{pause, ready};
+use super::{rights, trust};
 use crate::error::Obstacle;
 use crate::sys::retry::try_until;
 use crate::sys::{Wait, WaitLimit, obstacle};
@@ -121,6 +126,15 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
     }
 }
 
+/// The path at which a socket is bound.
+pub(super) fn path_of(socket: &OwnedFd) -> io::Result<PathBuf> {
+    let address = SocketAddrUnix::try_from(getsockname(socket)?)?;
+    match address.path_bytes() {
+        Some(path) if !path.is_empty() => Ok(resolve(Path::new(OsStr::from_bytes(path)))?),
+        _ => Err(Obstacle::OtherHandle("a socket without a path", "a listener at one").into()),
+    }
+}
+
 /// Connects, and waits until a process listens and has room for one more client.
 pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Result<OwnedFd> {
     let socket = try_until(wait, pause, || {
@@ -128,13 +142,13 @@ pub(super) fn connect(path: &Path, any_owner: bool, wait: Wait<'_>) -> io::Resul
         if let Err(error) = &connected {
             // No listener tells who it is. The name of a stranger is none to wait at.
             if !any_owner && matches!(obstacle(error), Some(Obstacle::NoListener)) {
-                ensure_trusted(&retry_on_intr(|| stat(path))?)?;
+                trust::user(retry_on_intr(|| stat(path))?.st_uid)?;
             }
         }
         connected
     })?;
     if !any_owner {
-        ensure_trusted_user(Credentials::of(socket.as_fd())?.uid)?;
+        trust::user(Credentials::of(socket.as_fd())?.uid)?;
     }
     ioctl_fionbio(&socket, false)?;
     Ok(socket)
@@ -187,13 +201,11 @@ fn with_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> io::R
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn with_long_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> T) -> io::Result<T> {
-    use std::os::fd::AsRawFd;
-
     use rustix::fs::{Mode, OFlags, open};
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = retry_on_intr(|| open(path, flags, Mode::empty()))?;
-    let short = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(act(&SocketAddrUnix::new(short)?))
+    proc::ensure_mounted(LONG)?;
+    Ok(act(&SocketAddrUnix::new(proc::path_of(file.as_fd()))?))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -201,15 +213,14 @@ fn with_long_address<T>(path: &Path, _: impl FnOnce(&SocketAddrUnix) -> T) -> io
     Err(too_long(path).into())
 }
 
-/// Binds a socket to a name, which must be free. After a failure the socket may be bound to nothing, or to a name that is
-/// gone: take another one.
-pub(super) fn bind(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
-    let bound = match SocketAddrUnix::new(site.path) {
-        Ok(address) => rustix::net::bind(socket, &address),
-        Err(Errno::NAMETOOLONG) => return bind_long(socket, site),
-        Err(error) => Err(error),
+/// Binds a socket to a name at a site, which must be free.
+pub(super) fn bind(socket: &OwnedFd, site: Site<'_>, name: &OsStr) -> io::Result<()> {
+    let path = site.path.with_file_name(name);
+    let address = match SocketAddrUnix::new(&path) {
+        Err(Errno::NAMETOOLONG) => long_address(site.folder, name, &path)?,
+        address => address?,
     };
-    told(bound)
+    told(rustix::net::bind(socket, &address))
 }
 
 /// The result of a bind, with the error of a name that is not free.
@@ -220,42 +231,20 @@ fn told(bound: rustix::io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Binds it by way of the folder's descriptor. A name that is too long even so is first a [short one](Site::with_short).
+/// What needs another way than an address.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn bind_long(socket: &OwnedFd, site: Site<'_>) -> io::Result<()> {
-    use std::os::unix::ffi::OsStrExt;
-
-    use rustix::fs::{RenameFlags, renameat, renameat_with};
-    match in_folder(site.folder, site.name.as_bytes()) {
-        Ok(address) => return told(rustix::net::bind(socket, &address)),
-        Err(Errno::NAMETOOLONG) => {}
-        Err(error) => return Err(error.into()),
-    }
-    site.with_short(|short| {
-        told(rustix::net::bind(socket, &in_folder(site.folder, short.as_bytes())?))?;
-        let free = RenameFlags::NOREPLACE;
-        match retry_on_intr(|| renameat_with(site.folder, short, site.folder, site.name, free)) {
-            // Not every file system can do that. The name was free, and its lock is held.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                Ok(retry_on_intr(|| renameat(site.folder, short, site.folder, site.name))?)
-            }
-            renamed => Ok(renamed?),
-        }
-    })
-}
+const LONG: &str = "a listener at so long a path";
 
 /// The address of a name in a folder, by the folder's descriptor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn in_folder(folder: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<SocketAddrUnix> {
-    use std::os::fd::AsRawFd;
-    let mut path = format!("/proc/self/fd/{}/", folder.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name);
-    SocketAddrUnix::new(path)
+fn long_address(folder: BorrowedFd<'_>, name: &OsStr, _: &Path) -> io::Result<SocketAddrUnix> {
+    proc::ensure_mounted(LONG)?;
+    Ok(SocketAddrUnix::new(Path::new(&proc::path_of(folder)).join(name))?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn bind_long(_: &OwnedFd, site: Site<'_>) -> io::Result<()> {
-    Err(too_long(site.path).into())
+fn long_address(_: BorrowedFd<'_>, _: &OsStr, path: &Path) -> io::Result<SocketAddrUnix> {
+    Err(too_long(path).into())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -1,6 +1,6 @@
 //! The folders of temporary names: each has a lock inside, and those that no living process holds are removed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -9,16 +9,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, rmdir, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, rmdir, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file::{ensure_own, look};
+use super::file::look;
+use super::folder::{make_folder, open_folder};
 use super::lock::{Lock, SPARE};
 use super::name::temporary_folder;
-use super::owned_name::make_folder;
+use super::trust;
 use crate::error::Obstacle;
-use crate::sys::obstacle;
+use crate::sys::{Settings, obstacle};
 
 /// The name in each of these folders.
 pub(super) const NAME: &str = "pipe";
@@ -36,14 +37,19 @@ pub(super) struct TemporaryFolder {
 
 impl TemporaryFolder {
     /// Makes a folder, after the removal of some that nobody holds; returns its descriptor too.
-    pub(super) fn make() -> io::Result<(Self, OwnedFd)> {
-        let all = temporary_folder()?;
+    pub(super) fn make(settings: &Settings) -> io::Result<(Self, OwnedFd)> {
+        let path = temporary_folder()?;
+        let all = open_folder(&path)?;
+        if !settings.any_folder {
+            trust::folder(&path, &fstat(&all)?)?;
+        }
         sweep(&all);
         let mut tries = 0;
         loop {
-            let path = all.join(format!("{PREFIX}{}", crate::sys::random_name()?));
-            let made = make_folder(&path).map_err(io::Error::from);
-            let locked = made.and_then(|()| open(CWD, path.as_os_str())).and_then(|folder| {
+            let name = OsString::from(format!("{PREFIX}{}", crate::sys::random_name()?));
+            let path = path.join(&name);
+            let made = make_folder(all.as_fd(), &name).map_err(io::Error::from);
+            let locked = made.and_then(|()| open(all.as_fd(), &name)).and_then(|folder| {
                 let lock = Lock::take(folder.as_fd(), OsStr::new(NAME))?;
                 Ok((lock, folder))
             });
@@ -96,12 +102,11 @@ const MOST_TIME: Duration = Duration::from_millis(5);
 const MOST_FOLDERS: usize = 32;
 
 /// Removes folders whose owners were killed.
-fn sweep(all: &Path) {
+fn sweep(all: &OwnedFd) {
     /// How many folders that are still there the last sweeps have looked at.
     static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);
     let (begun, skipped) = (Instant::now(), LOOKED_AT.load(Ordering::Relaxed));
-    let Ok(all) = open_any(all) else { return };
-    let Ok(entries) = Dir::read_from(&all) else { return };
+    let Ok(entries) = Dir::read_from(all) else { return };
     let (mut seen, mut removed, mut is_all) = (0, 0, true);
     for entry in entries.map_while(Result::ok) {
         if begun.elapsed() > MOST_TIME || seen >= skipped + MOST_FOLDERS {
@@ -124,8 +129,7 @@ fn sweep(all: &Path) {
 fn sweep_one(all: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     let folder = open(all, name)?;
     let stat = fstat(&folder)?;
-    let private = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXG | Mode::RWXO) == Mode::empty();
-    if !private || ensure_own(&stat).is_err() {
+    if trust::private_folder(Path::new(name), &stat).is_err() {
         return Ok(false);
     }
     match Lock::take_left(folder.as_fd(), OsStr::new(NAME)) {
@@ -169,10 +173,4 @@ fn is(one: &Stat, other: &Stat) -> bool {
 fn open(all: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     Ok(retry_on_intr(|| openat(all, name, flags, Mode::empty()))?)
-}
-
-/// Opens the folder of all temporary files, which may be a link.
-fn open_any(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?)
 }

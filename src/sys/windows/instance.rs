@@ -53,7 +53,7 @@ impl Instances {
     /// So many instances listen at any time; it is one at least.
     pub(super) fn new(name: &Path, settings: &Settings, backlog: usize) -> io::Result<Self> {
         let name = wide(name.as_os_str());
-        let descriptor = Descriptor::for_this_user()?;
+        let descriptor = Descriptor::new(&settings.access)?;
         let buffer = settings.buffer_size.map_or(BUFFER, length).max(LEAST_BUFFER);
         let event = Arc::new(Event::automatic()?);
         let handle =
@@ -274,7 +274,7 @@ mod tests {
     fn a_client_that_is_faster_than_its_instance_sets_the_event() {
         timely(|| {
             let path = temporary().unwrap();
-            let descriptor = Descriptor::for_this_user().unwrap();
+            let descriptor = Descriptor::new(&crate::sys::Access::Owner).unwrap();
             let handle = create(&wide(path.as_os_str()), &descriptor, BUFFER, 0).unwrap();
             let _client = client(&path);
             let event = Arc::new(Event::automatic().unwrap());

@@ -42,7 +42,7 @@ use std::os::windows::ffi::OsStrExt;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
 pub(crate) use event::{Event, ensure_not_cancelled, pause};
-pub(crate) use name::{private, resolve};
+pub(crate) use name::{private, resolve, temporary_folder};
 pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
@@ -58,6 +58,11 @@ pub(crate) const ATOMIC_WRITE: usize = 4096;
 /// How often this thread has waited in the kernel: this system does not report it.
 pub(crate) fn sleeps() -> Option<usize> {
     None
+}
+
+/// No supervisor hands over handles by number here.
+pub(crate) fn inherited() -> io::Result<Vec<(String, Handle)>> {
+    Ok(Vec::new())
 }
 
 /// A string as the system takes it, with a NUL at its end.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::security::this_user;
 use crate::error::NameError;
@@ -68,6 +69,11 @@ pub(crate) fn private(name: &Path) -> Result<PathBuf, NameError> {
     }
     let user = this_user().map_err(|_| NameError::NoUser)?;
     resolve(&Path::new("typed-pipe").join(user).join(name))
+}
+
+/// Names lie in no folder.
+pub(crate) fn temporary_folder() -> Option<Arc<Path>> {
+    None
 }
 
 /// A name that cannot be guessed.

@@ -116,7 +116,7 @@ impl Raw {
         clippy::unused_self,
         reason = "on Linux pages are lent"
     )]
-    pub(crate) fn lend(&mut self, _: usize, _: usize) -> bool {
+    pub(crate) fn lend(&mut self, _: usize, _: usize, _: Wait<'_>) -> bool {
         false
     }
 
@@ -325,6 +325,11 @@ impl Raw {
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         Err(Obstacle::Unsupported.into())
     }
+
+    /// Does nothing: only shared memory lets handles in for a while, which this system has not.
+    #[cfg(feature = "shared-memory")]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Unix has more to do")]
+    pub(crate) fn refuse_handles(&mut self) {}
 
     /// Accepts handles from now on.
     pub(crate) fn allow_handles(&mut self) {

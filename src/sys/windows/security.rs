@@ -19,21 +19,45 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken}
 
 use super::{length, system_error, wide};
 use crate::error::Obstacle;
+use crate::sys::Access;
 
 /// The system itself, and its administrators.
 const TRUSTED: [&str; 2] = ["S-1-5-18", "S-1-5-32-544"];
 
-/// A security descriptor with full access for this user, and none for any other.
+/// Reading and writing for whoever has logged on, without the right to make instances: that is in `FW`.
+const LOCAL_USERS: &str = "(A;;0x12019b;;;AU)";
+
+/// A security descriptor, as a rule with full access for this user, and none for any other.
 ///
-/// It is protected, so that nothing is inherited. The owner is set, because for an administrator the default
+/// That one is protected, so that nothing is inherited. The owner is set, because for an administrator the default
 /// is the group of all administrators.
 #[derive(Debug)]
 pub(super) struct Descriptor(Local);
 
 impl Descriptor {
-    pub(super) fn for_this_user() -> io::Result<Self> {
+    /// The descriptor of a new pipe.
+    pub(super) fn new(access: &Access) -> io::Result<Self> {
+        match access {
+            Access::Owner => Self::for_this_user(""),
+            Access::LocalUsers => Self::for_this_user(LOCAL_USERS),
+            Access::Sddl(text) if text.contains('\0') => {
+                Err(Obstacle::BadAccess("it contains a NUL character".into()).into())
+            }
+            Access::Sddl(text) => {
+                Self::of(text).map_err(|error| Obstacle::BadAccess(error.to_string()).into())
+            }
+            Access::Group(_) => Err(Obstacle::OtherAccess("`Access::Group` is of Unix").into()),
+        }
+    }
+
+    /// Full access for this user, and further entries.
+    fn for_this_user(others: &str) -> io::Result<Self> {
         let user = this_user()?;
-        let text = wide(OsStr::new(&format!("O:{user}D:P(A;;FA;;;{user})")));
+        Self::of(&format!("O:{user}D:P(A;;FA;;;{user}){others}"))
+    }
+
+    fn of(text: &str) -> io::Result<Self> {
+        let text = wide(OsStr::new(text));
         let mut descriptor = null_mut();
         // SAFETY: the text ends with NUL, and the result goes to a place of its type.
         let done = unsafe {
@@ -208,7 +232,7 @@ mod tests {
         let user = this_user().unwrap();
         assert!(user.starts_with("S-1-5-"), "{user}");
         let want = format!("O:{user}D:P(A;;FA;;;{user})");
-        let descriptor = Descriptor::for_this_user().unwrap();
+        let descriptor = Descriptor::new(&Access::Owner).unwrap();
         assert_eq!(descriptor.attributes().bInheritHandle, 0);
         // Well-known users are written with two letters: in that case the words differ.
         let words = in_words(descriptor.0.0);
@@ -235,6 +259,38 @@ mod tests {
         assert_eq!(code, ERROR_SUCCESS);
         let found = Local(found);
         assert_eq!(in_words(found.0), words);
+    }
+
+    #[test]
+    fn c2_other_users_get_no_right_to_make_instances() {
+        let words = in_words(Descriptor::new(&Access::LocalUsers).unwrap().0.0);
+        let (_, entry) = words.split_once(";;;AU)").map_or_else(
+            || panic!("no entry of other users: {words}"),
+            |(before, _)| before.rsplit_once("(A;;").unwrap(),
+        );
+        assert_eq!(
+            u32::from_str_radix(entry.trim_start_matches("0x"), 16),
+            Ok(0x12_019b),
+            "{words}"
+        );
+        assert_eq!(
+            0x12_019b & windows_sys::Win32::Storage::FileSystem::FILE_CREATE_PIPE_INSTANCE,
+            0
+        );
+    }
+
+    #[test]
+    fn c3_a_descriptor_of_the_program_is_taken_or_refused() {
+        let text = "D:P(A;;FA;;;WD)";
+        let words = in_words(Descriptor::new(&Access::Sddl(text.into())).unwrap().0.0);
+        assert!(words.contains("(A;;FA;;;WD)"), "{words}");
+        for text in ["", "nonsense", "D:P(A;;FA;;;WD)\0"] {
+            let error = Descriptor::new(&Access::Sddl(text.into()));
+            if text.is_empty() && error.is_ok() {
+                continue; // no descriptor in it
+            }
+            assert!(error.unwrap_err().to_string().contains("not valid"), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A name at which clients connect.
 
 use std::io;
+use std::os::windows::io::OwnedHandle;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +13,7 @@ use super::name::temporary;
 use super::pipe_info::PipeInfo;
 use super::raw::Raw;
 use super::resource_errors;
+use crate::error::Obstacle;
 use crate::sys::{Settings, Wait, WaitLimit};
 
 /// The most instances that listen at any time.

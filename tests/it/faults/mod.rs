@@ -300,6 +300,7 @@ fn judge(scenario: &str, call: Call, fault: Fault, told: &str) -> Option<String>
         }
         // Who may not connect is told that somebody listens.
         Fault::Instead(libc::EPERM | libc::EACCES) => &["well", "InUse", "PermissionDenied"],
+        Fault::Instead(libc::ENOSYS) => &["well", "Unsupported", "Io"],
         // A client that cannot read gives the connection up: the next call makes another.
         _ if scenario == "call a service" => &["well", "Disconnected", "ResourceExhausted", "Io"],
         _ => &["well", "ResourceExhausted", "Io"],

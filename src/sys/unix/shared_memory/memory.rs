@@ -46,14 +46,27 @@ impl Ours {
     ///
     /// # Safety
     ///
-    /// Nothing else may look at these bytes or write to them in this process meanwhile.
+    /// Nothing may write to these bytes in this process meanwhile.
     #[inline(always)]
-    pub(super) unsafe fn bytes(&self, position: u32, len: usize) -> &mut [u8] {
+    pub(super) unsafe fn bytes(&self, position: u32, len: usize) -> &[u8] {
         let first = self.0.at(position);
         // SAFETY: `at` is within the first of the two views, so `ring` bytes from there on are mapped, readable and
-        // writable, and were zeros at first. They are borrowed by nobody else, as the caller promises; nor is the same
-        // byte in it twice, as it is no longer than the ring. Other processes have no writable view, and get none: the
-        // file was sealed before it was passed on.
+        // writable, and were zeros at first. Nothing writes to them in this process, as the caller promises. Other
+        // processes have no writable view, and get none: the file was sealed before it was passed on.
+        unsafe { slice::from_raw_parts(first, len.min(self.0.ring)) }
+    }
+
+    /// The same, to be written to.
+    ///
+    /// # Safety
+    ///
+    /// Nothing else may look at these bytes or write to them in this process meanwhile.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the caller has the exclusive right to them")]
+    pub(super) unsafe fn bytes_mut(&self, position: u32, len: usize) -> &mut [u8] {
+        let first = self.0.at(position);
+        // SAFETY: as in `bytes`; they are borrowed by nobody else, as the caller promises, and no byte is in them twice, as
+        // they are no longer than the ring.
         unsafe { slice::from_raw_parts_mut(first, len.min(self.0.ring)) }
     }
 }
@@ -103,6 +116,9 @@ impl Theirs {
 /// With these no page is taken away, and no process but the one that has made the file gets a writable view of it.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE);
 
+/// So many bytes are made accessible at once; of more, each page when it is used.
+const AT_ONCE: usize = 8 << 20;
+
 /// The pages of the words.
 fn control() -> usize {
     layout::END.next_multiple_of(page_size())
@@ -143,7 +159,9 @@ impl Mapping {
         {
             // SAFETY: the place is within the addresses that were just taken.
             let place = unsafe { mapping.base.add(place) };
-            let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::POPULATE;
+            let mut flags = MapFlags::SHARED | MapFlags::FIXED;
+            // What the other side has made large is not to cost this one time.
+            flags.set(MapFlags::POPULATE, len <= AT_ONCE);
             // SAFETY: these `len` addresses are a part of those, which nothing uses yet.
             unsafe { mmap(place.as_ptr().cast(), len, access, flags, file, offset) }?;
         }

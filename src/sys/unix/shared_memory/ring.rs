@@ -350,7 +350,7 @@ impl RingWriter {
                 let (piece, _) = piece.split_at(n);
                 // SAFETY: this is the one writer of the ring, and what it has lent is borrowed from it; the halves of a
                 // connection are made once, and neither is cloned.
-                let to = unsafe { self.sleeper.both.ours.bytes(self.head, n) };
+                let to = unsafe { self.sleeper.both.ours.bytes_mut(self.head, n) };
                 to.copy_from_slice(piece);
                 self.put(n, written + n == all);
                 written += n;
@@ -372,7 +372,7 @@ impl RingWriter {
     ) -> io::Result<()> {
         ensure_not_cancelled(wait)?;
         loop {
-            if self.sleeper.is_closed() {
+            if self.sleeper.is_gone || self.sleeper.is_closed() {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             if self.room() >= bytes {
@@ -381,9 +381,6 @@ impl RingWriter {
             self.look()?;
             if self.room() >= bytes {
                 return Ok(());
-            }
-            if self.sleeper.is_gone {
-                return Err(io::ErrorKind::BrokenPipe.into());
             }
             self.sleeper.wait(self.tail, wait)?;
         }
@@ -420,11 +417,11 @@ impl RingWriter {
         }
     }
 
-    /// Lends room in the ring, if there is so much.
-    pub(in crate::sys::unix) fn lend(&mut self, before: usize, len: usize) -> bool {
+    /// Lends room in the ring, if it can have so much, once there is so much.
+    pub(in crate::sys::unix) fn lend(&mut self, before: usize, len: usize, wait: Wait<'_>) -> bool {
         self.lent = 0;
         let all = before.saturating_add(len);
-        if all > self.size() || self.wait_for_room(all, Wait::NOW).is_err() {
+        if all > self.size() || self.wait_for_room(all, wait).is_err() {
             return false;
         }
         self.lent = all;
@@ -438,7 +435,7 @@ impl RingWriter {
 
     pub(in crate::sys::unix) fn lent_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `lent`, and it is borrowed for these bytes alone.
-        unsafe { self.sleeper.both.ours.bytes(self.head, self.lent) }
+        unsafe { self.sleeper.both.ours.bytes_mut(self.head, self.lent) }
     }
 
     /// Puts in what was lent.

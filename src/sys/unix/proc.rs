@@ -1,0 +1,21 @@
+//! The way to an open file by `/proc`, which may not be mounted.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::error::Obstacle;
+
+/// The path of an open file.
+pub(super) fn path_of(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Whether there are such paths.
+pub(super) fn is_mounted() -> bool {
+    rustix::fs::stat("/proc/self/fd").is_ok()
+}
+
+/// Fails with the reason if there are none.
+pub(super) fn ensure_mounted(what: &'static str) -> io::Result<()> {
+    if is_mounted() { Ok(()) } else { Err(Obstacle::NoProc(what).into()) }
+}
