@@ -75,8 +75,7 @@ enum LastFrame {
 
 impl<F, C> Encoder<F, C> {
     /// The wire of this encoder.
-    #[cfg(test)]
-    pub(super) fn wire(&self) -> &Wire<F, C> {
+    pub(crate) fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }
 
