@@ -261,6 +261,28 @@ impl<F, C> Decoder<F, C> {
         self.told.as_ref()?.theirs.as_ref()
     }
 
+    /// Takes bytes that were read elsewhere, when there is no message to take. It needs no more memory than what is kept.
+    #[cfg(feature = "service")]
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let held = self.end - self.start;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, held);
+        }
+        self.buffer.truncate(held);
+        self.buffer.extend_from_slice(bytes);
+        self.end = self.buffer.len();
+    }
+
+    /// Frees the buffer, if it keeps nothing.
+    #[cfg(feature = "service")]
+    pub(crate) fn rest(&mut self) {
+        if self.start == self.end {
+            self.buffer = Vec::new();
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
     /// Whether the room is less than half of what it should be. So it grows by a third at least, and
     /// small pieces do not move or allocate each time.
     fn is_short_of(&self, room: usize) -> bool {

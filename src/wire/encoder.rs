@@ -409,7 +409,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         })
     }
 
-    fn stage_with(
+    pub(crate) fn stage_with(
         &mut self,
         encode: impl FnOnce(&C, &mut Vec<u8>) -> Result<(), CodecError>,
     ) -> Result<(), Error> {

@@ -64,8 +64,11 @@ impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
             .map_err(resource_errors::told)?;
-        let name = Name::Owned(Box::new(owned_name));
-        Ok(Self { name, socket, buffer_size: settings.buffer_size })
+        Ok(Self {
+            name: Name::Owned(Box::new(owned_name)),
+            socket,
+            buffer_size: settings.buffer_size,
+        })
     }
 
     /// Why another process cannot listen at the same socket.
