@@ -766,6 +766,11 @@ impl<D, S, P: PipeRef> End<D, S, P> {
         self.settings.token.as_ref()
     }
 
+    /// Whether it is the end of a pipe that was opened by its name.
+    pub(crate) fn is_named(&self) -> bool {
+        self.held.is_named()
+    }
+
     pub(crate) fn shared_path(&self) -> Option<&Arc<Path>> {
         self.path().map(PipePath::shared)
     }
@@ -1155,8 +1160,8 @@ impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
         self.poll_finish_until(cx, until)
     }
 
-    fn lend(&mut self, before: usize, len: usize) -> bool {
-        self.state.io.lend(before, len)
+    fn lend(&mut self, before: usize, len: usize, until: WaitLimit) -> bool {
+        self.state.io.lend(before, len, waiting(until, self.settings.token.as_ref()))
     }
 
     fn lent(&self) -> &[u8] {
@@ -1232,11 +1237,19 @@ impl half::PipeRef for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
     }
+
+    fn is_named(&self) -> bool {
+        false
+    }
 }
 
 impl half::PipeRef for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()
+    }
+
+    fn is_named(&self) -> bool {
+        self.0.is_named()
     }
 }
 
@@ -1257,6 +1270,12 @@ pub(crate) mod half {
 
     pub trait PipeRef {
         fn path(&self) -> Option<&PipePath>;
+
+        /// Whether it is a pipe that was opened by its name: what a program reads or writes there has been decided by
+        /// this crate, unless a wire says otherwise.
+        fn is_named(&self) -> bool {
+            true
+        }
     }
 
     pub trait Reopen {

@@ -27,8 +27,20 @@ pub(crate) enum Disagreement {
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
+    #[error("the other side tells what its messages look like in bytes that say nothing")]
+    Garbled,
+    #[error("the other side does not tell what its messages look like, and that is required here")]
+    NoShape,
+    /// The place, in the words for this side.
+    #[error("{0}; the types of the two sides must fit")]
+    Shapes(String),
     #[error("the two sides follow different protocols: {0}")]
     Plans(String),
+    #[error(
+        "calls have version {ours} here and version {theirs} there; use the same version of this crate"
+    )]
+    #[cfg(feature = "service")]
+    Calls { ours: u8, theirs: u8 },
     #[error(
         "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
@@ -238,7 +250,7 @@ fn decode_advice(error: &CodecError) -> &'static str {
     let CodecError::Format(format) = error else {
         return match error {
             CodecError::NotUtf8 { .. } => {
-                "it is text in UTF-8 that is received, and this is none; let its sender write UTF-8, or receive bytes"
+                "let the sender write UTF-8, or receive bytes in place of text"
             }
             _ => "both sides must use the same type and codec",
         };
@@ -263,7 +275,7 @@ fn encode_advice(error: &CodecError) -> &'static str {
     let CodecError::Format(format) = error else { return "" };
     match format.downcast_ref() {
         Some(postcard::Error::SerializeSeqLengthUnknown) => {
-            ": Postcard needs the length of a map or a sequence first, which `flatten` does not tell; use `Json` on both sides"
+            " (`flatten` does not tell it: use `Json` on both sides)"
         }
         _ => "",
     }
@@ -321,13 +333,20 @@ pub(crate) enum NameError {
 pub(crate) enum Cause {
     #[error("the other side left the session before its end, where it was to {0}")]
     Abandoned(String),
-    #[error("the message does not decode; {advice}", advice = decode_advice(.0))]
+    #[error("the message does not decode: {}; {advice}", reason(.0), advice = decode_advice(.0))]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
     Disconnected,
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    #[error("the codec cannot write this value{advice}; nothing of it was sent", advice = encode_advice(.0))]
+    /// A value of a type that is not known before it is sent, and where it is not what the receiver reads.
+    #[error("{0}; nothing of it was sent")]
+    Unfit(String),
+    #[error(
+        "the codec cannot write this value: {}{advice}; nothing of it was sent",
+        reason(.0),
+        advice = encode_advice(.0)
+    )]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
     HandlerFailed(String),
@@ -339,6 +358,12 @@ pub(crate) enum Cause {
     Garbled,
     #[error("the service ended before it took the request; the request was not handled")]
     NeverTaken,
+    #[error("the other side has no such method: {0}")]
+    NoSuchMethod(String),
+    #[error(
+        "the service cannot read the request: {0}; use the same types and the same wire for the service and its clients"
+    )]
+    UndecodableRequest(String),
     #[error("its handler panicked: {0}")]
     HandlerPanicked(String),
     #[error("the other side panicked, where it was to {0}")]
@@ -360,6 +385,25 @@ pub(crate) enum Cause {
     Name(#[from] NameError),
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
+}
+
+/// The reason of a codec. It may repeat what the other side has sent: what a terminal would act on is escaped, and what is
+/// long is cut.
+fn reason(error: &CodecError) -> String {
+    const MOST: usize = 300;
+    let text = error.to_string();
+    let mut told = String::new();
+    for (at, letter) in text.chars().enumerate() {
+        match letter {
+            _ if at == MOST => {
+                told.push('…');
+                break;
+            }
+            letter if letter.is_control() => told.extend(letter.escape_debug()),
+            letter => told.push(letter),
+        }
+    }
+    told
 }
 
 impl Cause {
@@ -384,9 +428,10 @@ impl Cause {
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Abandoned(_) => ErrorKind::Abandoned,
-            Self::Decode(_) => ErrorKind::Decode,
+            Self::Decode(_) | Self::UndecodableRequest(_) => ErrorKind::Decode,
+            Self::NoSuchMethod(_) => ErrorKind::Mismatch,
             Self::Disconnected => ErrorKind::Disconnected,
-            Self::Disagreement(_) => ErrorKind::Mismatch,
+            Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,

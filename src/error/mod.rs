@@ -20,8 +20,10 @@ pub use transition::TransitionError;
 
 /// A failed operation on a pipe, an end or a channel.
 ///
-/// Its text names the operation, the path where there is one, the reason, and what to do. An error of the
-/// operating system or of a codec beneath it is the [`source`](StdError::source), whose text is repeated only where nothing else tells the reason.
+/// Its text names the operation, the path where there is one, the reason, and what to do. An error of the operating system
+/// beneath it is the [`source`](StdError::source), whose text is repeated only where nothing
+/// else tells the reason. The text of a codec's error is: it alone
+/// tells what is wrong with a message.
 ///
 /// | question | answer |
 /// |---|---|

@@ -1,6 +1,8 @@
 //! What the crate promises, as its users see it.
 
 mod access;
+#[cfg(feature = "service")]
+mod by_hand;
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;
@@ -13,6 +15,7 @@ mod delimited;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;
+mod fitting;
 mod foreign;
 mod handles;
 mod hostile;

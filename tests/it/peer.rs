@@ -198,7 +198,7 @@ fn play() {
         "send-once" => {
             typed_pipe::send(&pipe, &(1, "one".repeat(THIRDS))).unwrap();
             await_go();
-            typed_pipe::send(&pipe, &(2, "two")).unwrap();
+            typed_pipe::send(&pipe, &(2, "two".to_owned())).unwrap();
         }
         #[cfg(feature = "foreign")]
         "pipecom-senders" => {

@@ -10,8 +10,8 @@ use super::{Toy, block_on, look_at};
 use crate::state::{Closed, Open};
 use crate::wire::{MultiWriter, Wire};
 use crate::{
-    CancelToken, Connection, Delivery, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd,
-    TypedConnection, TypedReceiver, TypedSender, WriteEnd,
+    CancelToken, Connection, Delivery, Described, Error, ErrorKind, Listener, OnHangup, Pipe,
+    ReadEnd, Receivable, TypedConnection, TypedReceiver, TypedSender, WriteEnd,
 };
 
 type Reader = ReadEnd<Open<Toy>, Pipe<crate::state::Allocated>>;
@@ -30,7 +30,8 @@ async fn ends() -> (Reader, WriteEnd<Open<Toy>>) {
     (reader, writer)
 }
 
-async fn channel<T>() -> (TypedSender<T, WriteEnd<Open<Toy>>>, TypedReceiver<T, Reader>) {
+async fn channel<T: Described + Receivable>()
+-> (TypedSender<T, WriteEnd<Open<Toy>>>, TypedReceiver<T, Reader>) {
     let (reader, writer) = ends().await;
     (writer.into_sender(), reader.into_receiver())
 }
