@@ -291,7 +291,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         this.conclude(&state, reader, writer)
     }
 
-    #[cfg(all(feature = "service", feature = "shared-memory"))]
+    #[cfg(all(feature = "shared-memory", any(feature = "service", feature = "session")))]
     pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
         self,
         connection: Connection<M>,
