@@ -211,7 +211,9 @@ impl Connection {
         }
     }
 
-    /// Lets a token cancel every wait on this connection, from now on.
+    /// Lets a token cancel every wait on this connection, from now on: sending and finishing too.
+    ///
+    /// Where a goodbye is to be said after the cancellation, give the token to the [reading half](End::cancelled_by) alone.
     ///
     /// ```
     /// use std::thread;

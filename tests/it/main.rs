@@ -29,6 +29,7 @@ mod leftovers;
 mod lifecycle;
 #[cfg(unix)]
 mod links;
+mod migrating;
 #[cfg(target_os = "linux")]
 mod moved;
 mod multi_writer;
@@ -84,3 +85,4 @@ mod typed_connection;
 mod unpolled;
 mod waiting;
 mod whole_streams;
+mod words;
