@@ -684,6 +684,13 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         self.settings.token = Some(token.clone());
     }
 
+    /// From now on nothing but its deadline ends a wait.
+    #[cfg(feature = "service")]
+    pub(crate) fn forget_token(&mut self) {
+        self.settings.token = None;
+        M::forget_token(&mut self.state.io);
+    }
+
     pub(crate) fn io(&self) -> &M::Io {
         &self.state.io
     }

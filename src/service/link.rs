@@ -79,8 +79,10 @@ pub(super) struct Serving {
     pub(super) barrier: bool,
     /// Changes when the reading is taken from a thread whose handler lasts.
     pub(super) term: u64,
-    /// Whether nothing more is read.
+    /// Whether no further requests are taken.
     pub(super) ending: bool,
+    /// Whether nothing more can be read.
+    pub(super) ended: bool,
     /// Whether all was said, and the goodbye.
     pub(super) over: bool,
 }

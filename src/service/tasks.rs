@@ -251,7 +251,7 @@ impl<M: Mode> Drive<M> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.link.lock().serving.ending {
+        if self.link.lock().serving.ended {
             return Poll::Pending;
         }
         let lost = match ready!(self.link.poll_read(cx)) {
@@ -267,10 +267,14 @@ impl<M: Mode> Drive<M> {
                 let mut state = self.link.lock();
                 state.jobs.clear();
                 state.serving.ending = true;
+                drop(state);
+                self.link.lock_reader().half.forget_token();
             }
             // It may still take answers.
             (Some(_), Lost::Disconnected | Lost::Finished) => {
-                self.link.lock().serving.ending = true;
+                let mut state = self.link.lock();
+                (state.serving.ending, state.serving.ended) = (true, true);
+                drop(state);
                 self.link.cancel_handlers();
             }
             _ => self.link.end(lost),

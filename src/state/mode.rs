@@ -173,6 +173,9 @@ pub trait Runtime: Sized {
     /// Lets a reader whose writers have hung up wait for the next one.
     fn renew(io: &mut Self::Io) -> io::Result<()>;
 
+    /// Forgets the cancel token that it was [adopted](Self::adopt) with.
+    fn forget_token(_: &mut Self::Io) {}
+
     /// Retries an operation for which no event wakes a task, until it succeeds or fails for good.
     fn attempt<T>(
         until: WaitLimit,

@@ -271,6 +271,10 @@ impl Runtime for Tokio {
         unless_over(polled.poll_finish(cx), until)
     }
 
+    fn forget_token(io: &mut Driven) {
+        io.watch = None;
+    }
+
     fn renew(io: &mut Driven) -> io::Result<()> {
         io.polled.renew()
     }

@@ -11,6 +11,8 @@ mod carriers;
 mod channels;
 mod children;
 mod connection;
+#[cfg(feature = "service")]
+mod definition;
 mod delimited;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -19,6 +21,8 @@ mod fitting;
 mod foreign;
 mod handles;
 mod hostile;
+#[cfg(feature = "service")]
+mod in_flight;
 mod inherited;
 #[cfg(target_os = "linux")]
 mod leftovers;
