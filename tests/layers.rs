@@ -49,6 +49,11 @@ const LAYERS: &[(&str, &[&str])] = &[
         "carried",
         &["channel", "connection", "handles", "end", "path", "state", "wire", "sys", "error"],
     ),
+    (
+        "broadcast",
+        &["backlog", "typed_connection", "channel", "connection", "wire", "wait", "sys", "error"],
+    ),
+    ("backlog", &["wire", "wait", "sys", "error"]),
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("owner_channels", &["channel", "pipe", "end", "state", "error"]),
     ("text", &["channel", "end", "state", "wire"]),

@@ -166,6 +166,8 @@ fn play() {
             drop(pipe);
         }
         "flood-over-tcp" => crate::carriers::flood(Path::new(&pipe)),
+        #[cfg(feature = "fanout")]
+        "hear-a-broadcast" => crate::broadcast::hear(Path::new(&pipe)),
         "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
         #[cfg(feature = "service")]
