@@ -40,7 +40,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let (input, output) = (Pipe::temporary()?, Pipe::temporary()?);
     let mut child = start(&arguments, input.path(), output.path())?;
-    let done = exchange(&mut child, input, output);
+    let done = exchange(&child, input, output);
     if done.is_err() {
         let _ = child.kill();
     }
@@ -74,7 +74,7 @@ fn start(arguments: &[String], input: &PipePath, output: &PipePath) -> io::Resul
 }
 
 fn exchange(
-    child: &mut Child,
+    child: &Child,
     input: Pipe<Allocated>,
     output: Pipe<Allocated>,
 ) -> Result<(), Box<dyn Error>> {

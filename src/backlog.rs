@@ -147,11 +147,8 @@ mod tests {
     fn a_bell_rings_until_it_is_silenced() {
         let bell = Bell::new().unwrap();
         let rings = || {
-            crate::sys::ensure_not_cancelled(crate::wait::waiting(
-                crate::sys::WaitLimit::Now,
-                Some(bell.token()),
-            ))
-            .is_err()
+            let wait = waiting(WaitLimit::Now, Some(bell.token()));
+            crate::sys::ensure_not_cancelled(wait).is_err()
         };
         assert!(!rings());
         bell.ring();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use static_assertions::assert_impl_all;
 
 use crate::backlog::{Backlog, Bell, encoded};
-use crate::channel::Sendable;
+use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::sys::WaitLimit;
@@ -65,7 +65,7 @@ pub struct Broadcast<T: ?Sized, F = LengthPrefixed, C = Postcard> {
     message: PhantomData<fn(&T)>,
 }
 
-impl<T: Sendable + ?Sized + 'static> Broadcast<T> {
+impl<T: Outbound + ?Sized + 'static> Broadcast<T> {
     /// Lets readers connect at a listener, on the default wire.
     ///
     /// ```
@@ -362,7 +362,7 @@ impl<F, C> BroadcastOptions<F, C> {
     /// Sets the handshake: the wire, the name of the protocol, and the time that a reader has for it.
     ///
     /// ```
-    /// use typed_pipe::{BroadcastOptions, ErrorKind, Handshake, Listener, SlowReader, TypedConnection};
+    /// use typed_pipe::{BroadcastOptions, ErrorKind, Handshake, Listener, SlowReader};
     ///
     /// let news = BroadcastOptions::new(SlowReader::DropOldest)
     ///     .handshake(Handshake::new().sending("news/2"))
@@ -422,7 +422,7 @@ where
     /// # Errors
     ///
     /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files, or threads.
-    pub fn start<T: Sendable + ?Sized + 'static>(
+    pub fn start<T: Outbound + ?Sized + 'static>(
         self,
         listener: Listener,
     ) -> Result<Broadcast<T, F, C>, Error> {
@@ -631,7 +631,7 @@ impl fmt::Debug for Departure {
 /// Accepts readers, until the listener is cancelled or its name is gone.
 fn accept_readers<T, F, C>(shared: &Arc<Shared>, listener: &Listener, handshake: &Handshake<F, C>)
 where
-    T: Sendable + ?Sized + 'static,
+    T: Outbound + ?Sized + 'static,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
@@ -655,7 +655,7 @@ fn begin<T, F, C>(
     handshake: Handshake<F, C>,
 ) -> Result<(), Error>
 where
-    T: Sendable + ?Sized + 'static,
+    T: Outbound + ?Sized + 'static,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {

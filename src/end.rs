@@ -328,8 +328,10 @@ impl<D: Direction, P: PipeRef> End<D, Closed, P> {
     }
 }
 
-impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
-    /// Lets a token cancel every wait of this end, its opening included: see [`CancelToken`].
+impl<D: Direction, S, P: PipeRef> End<D, S, P> {
+    /// Lets a token cancel every wait of this end from now on: see [`CancelToken`]. It takes the place of an earlier one.
+    ///
+    /// Set before opening, it cancels that wait too.
     ///
     /// ```
     /// use std::thread;
@@ -345,13 +347,38 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
     /// assert_eq!(failed.kind(), ErrorKind::Cancelled);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// One half of a connection may have a token of its own. If that is the reading half alone, the other one still says
+    /// goodbye after the cancellation:
+    ///
+    /// ```
+    /// use typed_pipe::{CancelToken, Connection, ErrorKind};
+    ///
+    /// let stop = CancelToken::new()?;
+    /// let (daemon, client) = Connection::pair()?;
+    /// let (requests, answers) = daemon.split();
+    /// let mut requests = requests.cancelled_by(&stop).into_receiver::<String>();
+    /// let mut answers = answers.into_sender::<str>();
+    ///
+    /// stop.cancel(); // at SIGTERM
+    /// assert_eq!(requests.recv().unwrap_err().kind(), ErrorKind::Cancelled);
+    /// answers.send("this was the last answer")?;
+    /// answers.finish()?;
+    ///
+    /// let mut heard = client.split().0.into_receiver::<String>();
+    /// assert_eq!(heard.recv()?, "this was the last answer");
+    /// assert_eq!(heard.recv().unwrap_err().kind(), ErrorKind::Finished); // and not `Disconnected`
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     #[doc(alias("select", "interrupt"))]
     pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
         self.settings.token = Some(token.clone());
         self
     }
+}
 
+impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
     pub(crate) fn into_held(self) -> P {
         self.held
     }
@@ -508,7 +535,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
         let (held, any_owner) = (&mut self.held, self.settings.any_owner);
         let token = self.settings.token.as_ref();
         let opened = M::attempt(until, token, |wait| held.open(D::WAY, any_owner, wait)).await;
-        match opened.and_then(|raw| M::adopt(raw, D::WAY, token).map_err(|(_, error)| error)) {
+        match opened.and_then(|raw| M::adopt(raw, D::WAY).map_err(|(_, error)| error)) {
             Ok(io) => Ok(self.with_state(Open { io })),
             Err(error) => Err(self.unchanged(D::OPENING, error)),
         }
@@ -652,6 +679,13 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         self.settings.token = Some(token.clone());
     }
 
+    /// From now on nothing but its deadline ends a wait.
+    #[cfg(feature = "service")]
+    pub(crate) fn forget_token(&mut self) {
+        self.settings.token = None;
+        M::forget_token(&mut self.state.io);
+    }
+
     pub(crate) fn io(&self) -> &M::Io {
         &self.state.io
     }
@@ -681,7 +715,7 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// Switches to another mode.
     pub(crate) fn into_mode<M: Mode>(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (raw, rest) = self.into_parts();
-        match M::adopt(raw, D::WAY, rest.token()) {
+        match M::adopt(raw, D::WAY) {
             Ok(io) => Ok(rest.with_state(Open { io })),
             Err((io, error)) => {
                 Err(rest.with_state(Open { io }).unchanged(Operation::Register, error))
@@ -737,6 +771,11 @@ impl<D, S, P: PipeRef> End<D, S, P> {
 
     pub(crate) fn token(&self) -> Option<&CancelToken> {
         self.settings.token.as_ref()
+    }
+
+    /// Whether it is the end of a pipe that was opened by its name.
+    pub(crate) fn is_named(&self) -> bool {
+        self.held.is_named()
     }
 
     pub(crate) fn shared_path(&self) -> Option<&Arc<Path>> {
@@ -1128,8 +1167,8 @@ impl<P: PipeRef> source::half::WriteTimeout for End<Write, Open, P> {
         self.poll_finish_until(cx, until)
     }
 
-    fn lend(&mut self, before: usize, len: usize) -> bool {
-        self.state.io.lend(before, len)
+    fn lend(&mut self, before: usize, len: usize, until: WaitLimit) -> bool {
+        self.state.io.lend(before, len, waiting(until, self.settings.token.as_ref()))
     }
 
     fn lent(&self) -> &[u8] {
@@ -1205,11 +1244,19 @@ impl half::PipeRef for Unnamed {
     fn path(&self) -> Option<&PipePath> {
         None
     }
+
+    fn is_named(&self) -> bool {
+        false
+    }
 }
 
 impl half::PipeRef for Erased {
     fn path(&self) -> Option<&PipePath> {
         self.0.path()
+    }
+
+    fn is_named(&self) -> bool {
+        self.0.is_named()
     }
 }
 
@@ -1230,6 +1277,12 @@ pub(crate) mod half {
 
     pub trait PipeRef {
         fn path(&self) -> Option<&PipePath>;
+
+        /// Whether it is a pipe that was opened by its name: what a program reads or writes there has been decided by
+        /// this crate, unless a wire says otherwise.
+        fn is_named(&self) -> bool {
+            true
+        }
     }
 
     pub trait Reopen {

@@ -135,6 +135,8 @@ mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
 mod process;
+#[cfg(feature = "fanout")]
+mod reconnect;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
 #[cfg(feature = "service")]
@@ -163,9 +165,12 @@ pub use carried::Carried;
 #[doc(hidden)] // The docs of `Carried` list what implements them.
 pub use carried::{Carry, Claim};
 pub use channel::{
-    Delivery, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver, TypedSender, WireOf,
-    WithHandles, same_encoding,
+    Anything, Delivery, Described, Hangup, Loan, Message, Receivable, Sendable, TypedReceiver,
+    TypedSender, WireOf, WithHandles, same_encoding,
 };
+#[doc(hidden)]
+// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
+pub use channel::{Inbound, Outbound, Telling};
 #[doc(hidden)] // The docs of `Connection::over` list what implements it.
 pub use connection::Transport;
 pub use connection::{
@@ -180,16 +185,18 @@ pub use oneshot::{receive, receive_timeout, send, send_timeout};
 pub use os_handles::inherited_handles;
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
+#[cfg(feature = "fanout")]
+pub use reconnect::{ReconnectCounts, ReconnectOptions, ReconnectingSender, WhenFull};
 #[cfg(feature = "shared-memory")]
 pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
-pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
+pub use service::{
+    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,
+    ShutdownReason, Summary,
+};
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Access, Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
-#[doc(hidden)]
-// `Sendable` and `Receivable` are what generic code asks for, unless its messages have handles.
-pub use typed_connection::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
 pub use typed_connection::{SharedMemory, TransportKind};
 pub use wait::CancelToken;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::channel::{Delivery, Receivable, Sendable};
+use crate::channel::{Delivery, Described, Receivable};
 use crate::end::{OnHangup, WriteEnd};
 use crate::error::{Error, Operation};
 use crate::pipe::Pipe;
@@ -36,7 +36,7 @@ use crate::wait::within;
 /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): nothing was sent.
 /// - Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
 #[doc(alias("oneshot"))]
-pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
+pub fn send<T: Described + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<Delivery, Error> {
     send_timeout(path, value, Duration::MAX)
 }
 
@@ -59,7 +59,7 @@ pub fn send<T: Sendable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<D
 ///
 /// Those of [`send`], and [`TimedOut`](crate::ErrorKind::TimedOut). A `TimedOut` of the operation
 /// [`Finish`](crate::Operation::Finish) means: the value is sent, but not taken yet.
-pub fn send_timeout<T: Sendable + ?Sized>(
+pub fn send_timeout<T: Described + ?Sized>(
     path: impl AsRef<Path>,
     value: &T,
     timeout: Duration,

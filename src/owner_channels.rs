@@ -1,6 +1,6 @@
 //! Channels of an owner, straight from its pipe.
 
-use crate::channel::{TypedReceiver, TypedSender};
+use crate::channel::{Inbound, Telling, TypedReceiver, TypedSender};
 use crate::end::{ReadEnd, WriteEnd};
 use crate::error::TransitionError;
 use crate::pipe::Pipe;
@@ -26,7 +26,7 @@ impl Pipe<Allocated> {
     /// # Errors
     ///
     /// Those of [`End::open`](crate::End::open). Each gives back the pipe.
-    pub fn receiver<T>(
+    pub fn receiver<T: Inbound>(
         self,
     ) -> Result<TypedReceiver<T, ReadEnd<Open, Self>>, TransitionError<Self>> {
         match self.into_reader().open() {
@@ -55,7 +55,7 @@ impl Pipe<Allocated> {
     /// # Errors
     ///
     /// Those of [`End::open`](crate::End::open). Each gives back the pipe.
-    pub fn sender<T: ?Sized>(
+    pub fn sender<T: Telling + ?Sized>(
         self,
     ) -> Result<TypedSender<T, WriteEnd<Open, Self>>, TransitionError<Self>> {
         match self.into_writer().open() {

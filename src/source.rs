@@ -222,8 +222,9 @@ pub(crate) mod half {
             until: WaitLimit,
         ) -> Poll<io::Result<()>>;
 
-        /// Lends room for `before + len` bytes, if it can move into the pipe without a copy.
-        fn lend(&mut self, _before: usize, _len: usize) -> bool {
+        /// Lends room for `before + len` bytes, if it can move into the pipe without a copy. Only a pipe of a limited
+        /// number of such bytes waits for some.
+        fn lend(&mut self, _before: usize, _len: usize, _until: WaitLimit) -> bool {
             false
         }
 

@@ -77,7 +77,9 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// If there is no memory for so many bytes, as a vector does.
     #[doc(alias("zero-copy"))]
     pub fn loan(&mut self, len: usize) -> EndLoan<'_, M, P> {
-        let lent = M::BLOCKS && len >= LARGE && M::raw_mut(self.io_mut()).lend(0, len);
+        let lent = M::BLOCKS
+            && len >= LARGE
+            && M::raw_mut(self.io_mut()).lend(0, len, waiting(WaitLimit::Now, None));
         let copied = if lent { None } else { Some(vec![0; len]) };
         EndLoan { end: self, copied }
     }
@@ -88,7 +90,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
             // The last piece is large enough to be worth moving, too.
             let last = rest.len() < PIECE + LARGE;
             let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
-            if !M::raw_mut(self.io_mut()).lend(0, piece.len()) {
+            if !M::raw_mut(self.io_mut()).lend(0, piece.len(), waiting(WaitLimit::Now, None)) {
                 break;
             }
             M::raw_mut(self.io_mut()).lent_mut().copy_from_slice(piece);

@@ -102,7 +102,8 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     #[doc(alias("zero-copy", "vmsplice"))]
     pub fn loan(&mut self, len: usize) -> Result<Loan<'_, T, E, F, C>, Error> {
         let header = self.outgoing.header(len)?.filter(|_| E::Mode::BLOCKS && len >= LARGE);
-        let pages = header.filter(|header| self.io.lend(header.bytes().len(), len));
+        let until = self.limit::<E::Mode>();
+        let pages = header.filter(|header| self.io.lend(header.bytes().len(), len, until));
         if pages.is_none() {
             self.outgoing.lend(len)?;
         }
@@ -116,13 +117,14 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         let Some(header) = header else {
             return self.outgoing.stage_bytes(bytes);
         };
+        self.outgoing.stage_hello();
         self.write_out_here(until)?;
         let (mut head, mut rest) = (header.bytes(), bytes);
         while !rest.is_empty() {
             // Keeps the last piece large enough to be worth moving.
             let last = rest.len() < PIECE + LARGE;
             let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
-            if !self.io.lend(head.len(), piece.len()) {
+            if !self.io.lend(head.len(), piece.len(), until) {
                 return self.write_from(head, rest, until);
             }
             fill(self.io.lent_mut(), head, piece);
@@ -268,6 +270,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> Loan<'_, T, E, F, 
         until: WaitLimit,
     ) -> Result<(), Error> {
         let Some(header) = pages else { return sender.outgoing.stage_lent() };
+        sender.outgoing.stage_hello();
         sender.write_out_here(until)?;
         fill(sender.io.lent_mut(), header.bytes(), &[]);
         sender.write_all(Part::Lent, false, &[], until)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Operation};
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Decoder, Framing, MultiWriter, Wire, WriterId};
 
 /// The decoder of a receiver, and its place in the stream.
@@ -92,6 +93,14 @@ impl<F, C> Incoming<F, C> {
         self.ends_required = true;
     }
 
+    pub(super) fn peer_shape(&self) -> Option<&Shape> {
+        self.decoder.peer_shape()
+    }
+
+    pub(super) fn told_by_peer(&mut self, theirs: Option<Shape>) {
+        self.decoder.told(theirs);
+    }
+
     pub(super) fn last_hangup(&self) -> Option<Hangup> {
         self.last_hangup
     }
@@ -126,6 +135,14 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     }
 
     /// Advances to the next whole message; returns `false` if it needs more bytes.
+    pub(super) fn expect(&mut self, ours: fn(Style) -> Shape) {
+        self.decoder.expect(ours);
+    }
+
+    pub(super) fn require_shape(&mut self) {
+        self.decoder.require_shape();
+    }
+
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         if let Stage::Ending { noted } = self.stage {
@@ -194,12 +211,6 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         }
         self.failed = error.is_fatal();
         Some(Err(error))
-    }
-
-    #[cfg(feature = "service")]
-    /// The number of buffered bytes not taken.
-    pub(crate) fn unread(&self) -> usize {
-        self.decoder.buffered().len()
     }
 
     /// Whether something has arrived that was not given out.

@@ -1,6 +1,7 @@
 //! Typed channels over the ends of pipes, and over any other reader or writer of bytes.
 
 mod bytes;
+mod described;
 mod incoming;
 mod message;
 mod outgoing;
@@ -17,6 +18,7 @@ use crate::sys::ATOMIC_WRITE;
 use crate::wire::{Codec, Framing, Wire};
 
 pub use bytes::Loan;
+pub use described::{Anything, Described, Inbound, Outbound, Telling};
 pub use incoming::Hangup;
 pub use message::{Message, Receivable, Sendable, same_encoding};
 pub use outgoing::Delivery;
@@ -40,8 +42,8 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// assert_eq!(receiver.count(), 0); // also cancels the channel: its loop ends
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn into_receiver<T>(self) -> TypedReceiver<T, Self> {
-        self.into_receiver_with(Wire::default())
+    pub fn into_receiver<T: Inbound>(self) -> TypedReceiver<T, Self> {
+        self.into_receiver_with(Wire::default()).expecting(T::read)
     }
 
     /// Turns the end into a channel that receives values of one type, on a wire of choice.
@@ -87,8 +89,10 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// # assert_eq!(error.kind(), ErrorKind::Disconnected);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn into_sender<T: ?Sized>(self) -> TypedSender<T, Self> {
-        self.into_sender_with(Wire::default())
+    pub fn into_sender<T: Telling + ?Sized>(self) -> TypedSender<T, Self> {
+        let greets = self.is_named();
+        let sender = self.into_sender_with(Wire::default());
+        if greets { sender.greeting(T::told) } else { sender }
     }
 
     /// Turns the end into a channel that sends values of one type, on a wire of choice.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Obstacle, Operation};
+use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
+use crate::wire::shape::{Shape, Style, ValueCheck};
 use crate::wire::{Codec, Encoder, Framing, Header, Wire};
 
 /// The size of a batch: as many bytes as a pipe usually holds.
@@ -22,9 +23,18 @@ pub(crate) struct Outgoing<F, C> {
     goodbye: bool,
     /// Whether the reader has left in the middle of the last message, none of which may reach the next reader.
     torn: bool,
+    /// What the receiver has announced, as far as it has.
+    reads: Option<Shape>,
+    /// Holds values whose type is not known before against that.
+    check: Option<Box<ValueCheck>>,
 }
 
 impl<F, C> Outgoing<F, C> {
+    /// Notes what the receiver has announced.
+    pub(super) fn note_reader(&mut self, reads: Option<Shape>) {
+        self.reads = reads;
+    }
+
     /// Lets errors name the path.
     pub(super) fn name(&mut self, path: Option<Arc<Path>>) {
         self.path = path;
@@ -41,16 +51,56 @@ impl<F, C> Outgoing<F, C> {
             self.torn = true;
             self.encoder.cut();
         }
+        if error.kind() == io::ErrorKind::BrokenPipe || left_by_reader(&error) {
+            self.encoder.greet_again();
+        }
         Error::new(operation, error).at(self.path.as_ref())
     }
 }
 
 impl<F: Framing, C: Codec> Outgoing<F, C> {
     pub(super) fn new(wire: Wire<F, C>) -> Self {
-        Self { encoder: Encoder::new(wire), path: None, goodbye: false, torn: false }
+        Self {
+            encoder: Encoder::new(wire),
+            path: None,
+            goodbye: false,
+            torn: false,
+            reads: None,
+            check: None,
+        }
     }
 
     /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
+    pub(super) fn greet(&mut self, shape: fn(Style) -> Shape) {
+        self.encoder.greet(shape);
+    }
+
+    /// Stages the hello, before bytes that are written without being staged.
+    pub(super) fn stage_hello(&mut self) {
+        self.encoder.stage_hello();
+    }
+
+    /// Stages a value of another type than the messages, if it writes what the receiver reads: what it has announced, or
+    /// else what the type of the messages looks like.
+    pub(crate) fn stage_as(
+        &mut self,
+        value: &(impl Serialize + ?Sized),
+        messages: fn(Style) -> Option<Shape>,
+    ) -> Result<(), Error> {
+        if self.check.is_none() {
+            let style = self.encoder.wire().codec().style();
+            let reads = self.reads.clone().or_else(|| style.and_then(messages));
+            self.check = reads.map(|reads| Box::new(ValueCheck::new(&reads)));
+        }
+        if let Some(check) = &mut self.check {
+            check.check(value).map_err(|at| {
+                let unfit = Cause::Unfit(at.to_sender());
+                Error::new(Operation::Encode, unfit).at(self.path.as_ref())
+            })?;
+        }
+        self.stage(value)
+    }
+
     pub(super) fn atomic_write(&mut self, bytes: usize) {
         self.encoder.atomic_write(bytes);
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::described::Inbound;
 use super::incoming::{Hangup, Incoming};
 use super::message::{Message, Receivable};
 use crate::end::{End, PipeRef, ReadEnd};
@@ -18,6 +19,7 @@ use crate::error::{Error, FrameError, Operation};
 use crate::source::{ReadTimeout, Ret, Source};
 use crate::state::{Blocking, Mode, Open, Read, Runtime as _, complete_by};
 use crate::sys::WaitLimit;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{
     BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard, Wire, WriterId,
 };
@@ -77,7 +79,7 @@ pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
 
 type ReadWithin<R> = fn(&mut R, &mut Context<'_>, &mut [u8], WaitLimit) -> Poll<io::Result<usize>>;
 
-impl<T> TypedReceiver<T> {
+impl<T: Inbound> TypedReceiver<T> {
     /// Opens the reading end of the pipe at a path, as a client; waits until the pipe exists.
     ///
     /// ```no_run
@@ -234,6 +236,33 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
         &self.io
     }
 
+    /// What the messages of the present writer look like; `None` if it does not tell.
+    ///
+    /// A connection tells it in its [handshake](crate::Handshake), a sender on a named pipe before its first message,
+    /// unless it was made with a wire by name. Other programs do not, nor does the first edition of this crate.
+    ///
+    /// ```
+    /// use typed_pipe::{Pipe, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Vec<u32>>();
+    /// TypedSender::<[u32]>::connect(path)?.send(&[1, 2])?;
+    /// assert!(receiver.peer_shape().is_none()); // nothing is received yet
+    /// assert_eq!(receiver.recv()?, [1, 2]);
+    /// assert_eq!(receiver.peer_shape().unwrap().to_string(), "list of u32");
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn peer_shape(&self) -> Option<&Shape> {
+        self.incoming.peer_shape()
+    }
+
+    /// Notes what the peer has told in a handshake.
+    pub(crate) fn told_by_peer(mut self, theirs: Option<Shape>) -> Self {
+        self.incoming.told_by_peer(theirs);
+        self
+    }
+
     pub(crate) fn named(mut self, path: Option<Arc<Path>>) -> Self {
         self.incoming.name(path);
         self
@@ -274,6 +303,38 @@ impl<T, R, F, C> TypedReceiver<T, R, F, C> {
 impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub(crate) fn over(io: R, wire: Wire<F, C>) -> Self {
         Self { io, incoming: Incoming::new(wire), timeout: None, message: PhantomData }
+    }
+
+    /// Compares what a writer tells of its messages with what they look like here.
+    pub(super) fn expecting(mut self, ours: fn(Style) -> Shape) -> Self {
+        self.incoming.expect(ours);
+        self
+    }
+
+    /// Receives only from writers that tell what their messages look like, before the first of them: see
+    /// [`peer_shape`](Self::peer_shape).
+    ///
+    /// Of any other writer, the first message is the error [`Mismatch`](crate::ErrorKind::Mismatch), and all are skipped
+    /// until a writer tells.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender, WriteEnd};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<u8>().require_shape();
+    /// let mut other = WriteEnd::at(&path)?.open()?;
+    /// other.write_all(b"\0\0\0\x01\x07")?; // a program that only knows the wire
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Mismatch);
+    /// TypedSender::<u8>::connect(path)?.send(&8)?;
+    /// assert_eq!(receiver.recv()?, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn require_shape(mut self) -> Self {
+        self.incoming.require_shape();
+        self
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::described::{Described, Outbound};
 use super::message::{Message, Sendable};
 use super::outgoing::{Delivery, Outgoing};
 use crate::end::WriteEnd;
@@ -19,6 +20,7 @@ use crate::error::{Error, Operation, TransitionError};
 use crate::source::{Sink, SinkRet, WriteTimeout};
 use crate::state::{Mode, Runtime as _, complete, complete_by, woken_at};
 use crate::sys::WaitLimit;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Sends values of one type.
@@ -57,7 +59,7 @@ pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard
 
 type WriteWithin<E> = fn(&mut E, &mut Context<'_>, &[u8], WaitLimit) -> Poll<io::Result<usize>>;
 
-impl<T: ?Sized> TypedSender<T> {
+impl<T: Described + ?Sized> TypedSender<T> {
     /// Opens the writing end of the pipe at a path, as a client; waits until a process reads from it.
     ///
     /// ```no_run
@@ -187,12 +189,24 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         Self { io, outgoing: Outgoing::new(wire), timeout: None, message: PhantomData }
     }
 
-    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
+    /// Says before the first message what the messages look like.
+    pub(super) fn greeting(mut self, shape: fn(Style) -> Shape) -> Self {
+        self.outgoing.greet(shape);
+        self
+    }
+
+    /// Notes what the receiver has announced.
+    pub(crate) fn checking(mut self, reads: Option<Shape>) -> Self {
+        self.outgoing.note_reader(reads);
+        self
+    }
+
     /// Lowers the limit of a payload to what the peer accepts.
     pub(crate) fn lower_limit(&mut self, bytes: u64) {
         self.outgoing.lower_limit(bytes);
     }
 
+    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
     pub(super) fn atomic_write(mut self, bytes: usize) -> Self {
         self.outgoing.atomic_write(bytes);
         self
@@ -419,6 +433,56 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         T::Ref<'b>: Serialize,
     {
         let staged = self.outgoing.stage(value);
+        self.sending(staged)
+    }
+
+    /// Sends a value of another type, waiting until there is room for it: one that borrows what the type of the messages
+    /// owns, or that serde can only write.
+    ///
+    /// It must write what the receiver reads: what that has announced in the handshake of a connection, or else what the
+    /// type of the messages looks like. That is looked at in the first values, until each list, option and variant was
+    /// seen with contents; from there on it costs nothing.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use typed_pipe::{ErrorKind, Pipe, TypedSender};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Job {
+    ///     id: u64,
+    ///     command: String,
+    /// }
+    ///
+    /// #[derive(Serialize)]
+    /// struct JobRef<'a> {
+    ///     id: u64,
+    ///     command: &'a str,
+    /// }
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = pipe.into_reader().open()?.into_receiver::<Job>();
+    /// let mut sender = TypedSender::<Job>::connect(path)?;
+    /// sender.send_as(&JobRef { id: 1, command: "make" })?;
+    /// assert_eq!(receiver.recv()?.command, "make");
+    ///
+    /// let error = sender.send_as(&("make", 1)).unwrap_err(); // nothing of it is sent
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), and [`Mismatch`](crate::ErrorKind::Mismatch): the receiver would read something
+    /// else. The text says where.
+    pub fn send_as<'a, V: Serialize + ?Sized>(
+        &'a mut self,
+        value: &V,
+    ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, V, E, F, C>>
+    where
+        T: Outbound,
+    {
+        let staged = self.outgoing.stage_as(value, T::known);
         self.sending(staged)
     }
 

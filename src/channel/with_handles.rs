@@ -6,6 +6,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
+use super::described::{Described, Inbound, Telling, half};
 use super::message::{Receivable, Sendable};
 use super::receiver::TypedReceiver;
 use super::sender::TypedSender;
@@ -14,6 +15,7 @@ use crate::error::{Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::{Mode, woken_at};
 use crate::sys::WaitLimit;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing};
 
 /// A message of type `T` that may carry handles: used in place of the type of the messages.
@@ -75,6 +77,30 @@ use crate::wire::{Codec, Framing};
 #[doc(alias("SCM_RIGHTS", "fd passing", "DuplicateHandle"))]
 pub struct WithHandles<T> {
     message: PhantomData<fn(&T) -> T>,
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Described> Telling for WithHandles<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Described> half::Telling for WithHandles<T> {
+    const WITH_HANDLES: bool = true;
+
+    fn told(style: Style) -> Shape {
+        T::shape(style)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Receivable> Inbound for WithHandles<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Receivable> half::Inbound for WithHandles<T> {
+    const WITH_HANDLES: bool = true;
+
+    fn read(style: Style) -> Shape {
+        Shape::of::<T>(style)
+    }
 }
 
 impl<T> fmt::Debug for WithHandles<T> {

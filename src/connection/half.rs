@@ -88,6 +88,10 @@ impl end::half::PipeRef for ConnectionHalf {
     fn path(&self) -> Option<&PipePath> {
         self.path.as_ref()
     }
+
+    fn is_named(&self) -> bool {
+        false
+    }
 }
 
 impl<M: Mode> End<Write, Open<M>, ConnectionHalf> {

@@ -6,6 +6,10 @@ use std::process::ExitStatus;
 
 use super::{CodecError, ErrorKind, FrameError, Operation};
 
+/// How the system's words for these two are told.
+pub(crate) const FIFO: &str = "a FIFO";
+pub(crate) const SOCKET: &str = "a socket";
+
 /// A difference that the handshake of a connection found.
 #[derive(Clone, Debug, thiserror::Error)]
 #[cfg_attr(not(feature = "session"), allow(dead_code, reason = "some are of sessions"))]
@@ -23,8 +27,20 @@ pub(crate) enum Disagreement {
         bytes.escape_ascii()
     )]
     Foreign { bytes: Vec<u8> },
+    #[error("the other side tells what its messages look like in bytes that say nothing")]
+    Garbled,
+    #[error("the other side does not tell what its messages look like, and that is required here")]
+    NoShape,
+    /// The place, in the words for this side.
+    #[error("{0}; the types of the two sides must fit")]
+    Shapes(String),
     #[error("the two sides follow different protocols: {0}")]
     Plans(String),
+    #[error(
+        "calls have version {ours} here and version {theirs} there; use the same version of this crate"
+    )]
+    #[cfg(feature = "service")]
+    Calls { ours: u8, theirs: u8 },
     #[error(
         "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
@@ -41,6 +57,10 @@ pub(crate) enum Obstacle {
     AllSeatsTaken,
     #[error("this name exists already; remove it, or allow its use with `if_exists`")]
     AlreadyExists,
+    #[error(
+        "this name exists already, and no lock beside it shows that its owner is dead, as after `persist`; remove it, or use it with `IfExists::Reuse`"
+    )]
+    NothingLeft,
     #[error(
         "its bytes begin in the middle of what another reader left; its writers must close it and open it again"
     )]
@@ -105,9 +125,15 @@ pub(crate) enum Obstacle {
         "its lock file, the name with the ending `.lock`, is {0}; choose another name, or remove that if it is not needed"
     )]
     NotALock(&'static str),
-    #[error("it is {0}, not a pipe")]
+    #[error(
+        "it is {0}, not a pipe{advice}",
+        advice = if *.0 == SOCKET { "; connect to a socket with `Connection`" } else { "" }
+    )]
     NotAPipe(&'static str),
-    #[error("it is {0}, which cannot be a connection; a one-way pipe is opened as an `End`")]
+    #[error(
+        "it is {0}, which cannot be a connection{advice}",
+        advice = if *.0 == FIFO { "; a one-way pipe is for a `ReadEnd` or a `WriteEnd`" } else { "" }
+    )]
     NotASocket(&'static str),
     #[error(
         "the handle was not opened for overlapped operations (`FILE_FLAG_OVERLAPPED`); use calls without a deadline"
@@ -178,7 +204,7 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::AlreadyExists | Self::NotALock(_) => ErrorKind::AlreadyExists,
+            Self::AlreadyExists | Self::NotALock(_) | Self::NothingLeft => ErrorKind::AlreadyExists,
             Self::Astray | Self::BrokenMemory => ErrorKind::Corrupt,
             Self::ChildExited(..) => ErrorKind::ChildExited,
             Self::HasReader | Self::InUse => ErrorKind::InUse,
@@ -220,6 +246,45 @@ impl Obstacle {
             | Self::UnknownPeer
             | Self::Unsupported => ErrorKind::Unsupported,
         }
+    }
+}
+
+/// The words of an error of which the system alone knows the reason; they are followed by it.
+const REFUSED: &str = "the system refused";
+
+/// What to do about a message that does not decode.
+fn decode_advice(error: &CodecError) -> &'static str {
+    let CodecError::Format(format) = error else {
+        return match error {
+            CodecError::NotUtf8 { .. } => {
+                "let the sender write UTF-8, or receive bytes in place of text"
+            }
+            _ => "both sides must use the same type and codec",
+        };
+    };
+    #[cfg(feature = "json")]
+    if format.downcast_ref::<serde_json::Error>().is_some_and(|error| !error.is_data()) {
+        return "it is no JSON";
+    }
+    match format.downcast_ref() {
+        Some(postcard::Error::WontImplement) => {
+            "Postcard does not say what comes, and types with `untagged`, `tag` or `flatten`, or a `Value`, have to know: use `Json` on both sides"
+        }
+        Some(_) => {
+            "both sides must use the same type and codec; with Postcard, no field may be left out by `skip_serializing_if`"
+        }
+        None => "both sides must use the same type and codec",
+    }
+}
+
+/// Why a value cannot be written, where the attribute is known that leads there.
+fn encode_advice(error: &CodecError) -> &'static str {
+    let CodecError::Format(format) = error else { return "" };
+    match format.downcast_ref() {
+        Some(postcard::Error::SerializeSeqLengthUnknown) => {
+            " (`flatten` does not tell it: use `Json` on both sides)"
+        }
+        _ => "",
     }
 }
 
@@ -275,13 +340,20 @@ pub(crate) enum NameError {
 pub(crate) enum Cause {
     #[error("the other side left the session before its end, where it was to {0}")]
     Abandoned(String),
-    #[error("the message does not decode; both sides must use the same type and codec")]
+    #[error("the message does not decode: {}; {advice}", reason(.0), advice = decode_advice(.0))]
     Decode(#[source] CodecError),
     #[error("the other side left without a goodbye: it closed its end, or its process ended")]
     Disconnected,
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    #[error("the codec cannot write this value; nothing of it was sent")]
+    /// A value of a type that is not known before it is sent, and where it is not what the receiver reads.
+    #[error("{0}; nothing of it was sent")]
+    Unfit(String),
+    #[error(
+        "the codec cannot write this value: {}{advice}; nothing of it was sent",
+        reason(.0),
+        advice = encode_advice(.0)
+    )]
     Encode(#[source] CodecError),
     #[error("its handler failed: {0}")]
     HandlerFailed(String),
@@ -293,6 +365,12 @@ pub(crate) enum Cause {
     Garbled,
     #[error("the service ended before it took the request; the request was not handled")]
     NeverTaken,
+    #[error("the other side has no such method: {0}")]
+    NoSuchMethod(String),
+    #[error(
+        "the service cannot read the request: {0}; use the same types and the same wire for the service and its clients"
+    )]
+    UndecodableRequest(String),
     #[error("its handler panicked: {0}")]
     HandlerPanicked(String),
     #[error("the other side panicked, where it was to {0}")]
@@ -305,7 +383,7 @@ pub(crate) enum Cause {
     Unanswered,
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("{0}")]
+    #[error("{0}{reason}", reason = if *.0 == REFUSED { format!(": {}", .1) } else { String::new() })]
     Io(&'static str, #[source] io::Error),
     /// One writer's loss: the place in the stream is kept.
     #[error(transparent)]
@@ -314,6 +392,25 @@ pub(crate) enum Cause {
     Name(#[from] NameError),
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
+}
+
+/// The reason of a codec. It may repeat what the other side has sent: what a terminal would act on is escaped, and what is
+/// long is cut.
+fn reason(error: &CodecError) -> String {
+    const MOST: usize = 300;
+    let text = error.to_string();
+    let mut told = String::new();
+    for (at, letter) in text.chars().enumerate() {
+        match letter {
+            _ if at == MOST => {
+                told.push('…');
+                break;
+            }
+            letter if letter.is_control() => told.extend(letter.escape_debug()),
+            letter => told.push(letter),
+        }
+    }
+    told
 }
 
 impl Cause {
@@ -326,6 +423,11 @@ impl Cause {
             {
                 Self::Io("there is no such folder; make it first", source)
             }
+            (Operation::Connect, Self::Io(_, source))
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Self::Io("no listener has this name; start it first, or let `connect` wait", source)
+            }
             (_, cause) => cause,
         }
     }
@@ -333,9 +435,10 @@ impl Cause {
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Abandoned(_) => ErrorKind::Abandoned,
-            Self::Decode(_) => ErrorKind::Decode,
+            Self::Decode(_) | Self::UndecodableRequest(_) => ErrorKind::Decode,
+            Self::NoSuchMethod(_) => ErrorKind::Mismatch,
             Self::Disconnected => ErrorKind::Disconnected,
-            Self::Disagreement(_) => ErrorKind::Mismatch,
+            Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,
@@ -386,7 +489,7 @@ impl From<io::Error> for Cause {
             }
             io::ErrorKind::TimedOut => "the deadline passed",
             io::ErrorKind::WouldBlock => "it would have to wait",
-            _ => "the system refused",
+            _ => REFUSED,
         };
         Self::Io(advice, error)
     }

@@ -8,7 +8,7 @@
 ///
 /// ```
 /// use std::thread;
-/// use typed_pipe::session::{Chooses, Dual, Ends, Offers, Receives, Sends};
+/// use typed_pipe::session::{Chooses, Dual, Ends, Receives, Sends};
 /// use typed_pipe::{Connection, Error, choice};
 ///
 /// type Sums = Chooses<Next>;

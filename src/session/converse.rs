@@ -25,7 +25,7 @@ impl<M: Mode> Connection<M> {
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::session::{Dual, Ends, Receives, Sends};
+    /// use typed_pipe::session::{Ends, Receives, Sends};
     /// use typed_pipe::{Connection, ErrorKind};
     ///
     /// type Question = Sends<String, Receives<u32, Ends>>;

@@ -317,7 +317,7 @@ impl<C: Choice, S: Side, M: Mode> Session<Chooses<C, S>, M> {
     ///
     /// ```
     /// use std::thread;
-    /// use typed_pipe::session::{Chooses, Dual, Ends, Receives, Sends};
+    /// use typed_pipe::session::{Chooses, Dual, Ends, Receives};
     /// use typed_pipe::{Connection, Error, choice};
     ///
     /// choice! {

@@ -106,7 +106,7 @@
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
 //! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
-//!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
+//!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `copy(&[u8]) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
 //!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
 //!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.

@@ -13,6 +13,10 @@ impl Sealed {
         Err(Obstacle::Unsupported.into())
     }
 
+    pub(crate) fn copy(_: &[u8]) -> io::Result<Self> {
+        Err(Obstacle::Unsupported.into())
+    }
+
     pub(crate) fn adopt(handle: Handle, _: usize) -> Result<Self, (Handle, io::Error)> {
         Err((handle, Obstacle::Unsupported.into()))
     }

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::halves::{Channels, ReceivingHalf, SendingHalf};
 use super::handshake::Handshake;
-use super::message::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
 use super::shared_memory::TransportKind;
-use crate::channel::{Receivable, Sendable, TypedReceiver, WithHandles};
+use crate::channel::{Inbound, Outbound, Receivable, Sendable, TypedReceiver, WithHandles};
 use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
@@ -288,6 +289,41 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
         Out: Sendable,
     {
         let staged = self.sender.parts().1.stage(value);
+        self.sending(staged)
+    }
+
+    /// Sends a value of another type, as [`TypedSender::send_as`](crate::TypedSender::send_as); drains incoming bytes, as
+    /// [`send`](Self::send).
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::Connection;
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<(), (String, u32)>()?.recv());
+    /// client.into_typed::<(String, u32), ()>()?.send_as(&("borrowed", 7))?;
+    /// assert_eq!(serving.join().unwrap()?, ("borrowed".to_owned(), 7));
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedSender::send_as`](crate::TypedSender::send_as) and [`send`](Self::send).
+    pub fn send_as<'a, V: Serialize + ?Sized>(
+        &'a mut self,
+        value: &V,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, V, In, F, C, M>>
+    where
+        Out: Outbound,
+    {
+        let staged = self.sender.parts().1.stage_as(value, Out::known);
+        self.sending(staged)
+    }
+
+    fn sending<'a>(
+        &'a mut self,
+        staged: Result<(), Error>,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, In, F, C, M>> {
         let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
             let Self { sender, receiver, incoming, .. } = &mut **this;
             sender.poll_write_or_withdraw_by(cx, taking_in(receiver, *incoming, until))

@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use super::halves::Channels;
 use super::handshake_parts::{Parts, Tag};
+use super::handshake_shapes::Announcement;
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
-use super::message::{Inbound, Outbound};
 #[cfg(feature = "shared-memory")]
 use super::shared_memory::{SharedMemory, TransportKind};
+use crate::channel::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Obstacle, Operation};
 use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
+#[cfg(feature = "service")]
+use crate::wire::{Decoder, Encoder};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
@@ -68,6 +71,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     sending: String,
     receiving: String,
     parts: Parts,
+    requires_shape: bool,
     time_limit: TimeLimit,
     /// The child program that is the peer.
     child: Option<Process>,
@@ -116,6 +120,7 @@ impl Handshake {
             sending: String::new(),
             receiving: String::new(),
             parts: Parts::default(),
+            requires_shape: false,
             time_limit: TIME_LIMIT,
             child: None,
             #[cfg(feature = "shared-memory")]
@@ -156,6 +161,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             sending: self.sending,
             receiving: self.receiving,
             parts: self.parts,
+            requires_shape: self.requires_shape,
             time_limit: self.time_limit,
             child: self.child,
             #[cfg(feature = "shared-memory")]
@@ -218,6 +224,27 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.time_limit = TimeLimit::Time(timeout);
+        self
+    }
+
+    /// Requires that the peer tells what its messages look like, as each one does that has a later edition of this crate
+    /// than the first, and a codec whose [style](Codec::style) is known.
+    ///
+    /// Without it, such a peer is let in, and its [shape](crate::TypedReceiver::peer_shape) is `None`.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<(), u32>()?.recv());
+    /// let strict = Handshake::new().require_shape();
+    /// strict.perform::<u32, ()>(client)?.send(&7)?;
+    /// assert_eq!(serving.join().unwrap()?, 7);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn require_shape(mut self) -> Self {
+        self.requires_shape = true;
         self
     }
 
@@ -291,7 +318,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         this.conclude(&state, reader, writer)
     }
 
-    #[cfg(all(feature = "service", feature = "shared-memory"))]
+    #[cfg(all(feature = "session", feature = "shared-memory"))]
     pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
         self,
         connection: Connection<M>,
@@ -336,7 +363,22 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         if In::WITH_HANDLES {
             connection.reader().raw_mut().allow_handles();
         }
-        let state = self.begin(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let announcement = self
+            .wire
+            .codec()
+            .style()
+            .map(|style| Announcement { received: Some(In::read(style)), sent: Out::known(style) });
+        let terms = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
+        let state = HandshakeState::new(terms, announcement, self.requires_shape);
+        self.exchanged(connection, state, Out::WITH_HANDLES || In::WITH_HANDLES).await
+    }
+
+    async fn exchanged(
+        self,
+        connection: Connection<M>,
+        state: HandshakeState,
+        with_handles: bool,
+    ) -> Result<(Self, HandshakeDone<M>), Error> {
         let until = self.time_limit.until::<M>();
         let done = match &self.child {
             None => shake_hands(connection, state, until).await?,
@@ -348,7 +390,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             }
         };
         let (state, reader, writer) = done;
-        if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
+        if with_handles && !reader.raw().carries_handles() {
             return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
         }
         Ok((self, (state, reader, writer)))
@@ -361,6 +403,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             sending: self.sending,
             receiving: self.receiving,
             parts: self.parts,
+            requires_shape: self.requires_shape,
             time_limit: self.time_limit,
             child: self.child,
             #[cfg(feature = "shared-memory")]
@@ -381,14 +424,15 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         &self.wire
     }
 
-    #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
+    #[cfg(any(feature = "session", feature = "service"))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }
 
-    /// Starts the exchange of the terms.
+    /// Starts the exchange of the terms, for messages of which nothing is told.
+    #[cfg(any(test, feature = "service"))]
     pub(crate) fn begin(&self, sends_handles: bool, allows_handles: bool) -> HandshakeState {
-        HandshakeState::new(self.terms(sends_handles, allows_handles))
+        HandshakeState::new(self.terms(sends_handles, allows_handles), None, false)
     }
 
     /// Makes the channels, if the terms of both sides match.
@@ -398,12 +442,26 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         reader: ReadHalf<M>,
         writer: WriteHalf<M>,
     ) -> Result<Channels<Out, In, F, C, M>, Error> {
-        let theirs = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
-        let mut sender = writer.into_sender_with(self.wire.clone());
-        sender.lower_limit(theirs.max_payload);
+        let agreed = state.conclude().map_err(|error| error.at(reader.shared_path()))?;
+        let mut sender = writer.into_sender_with(self.wire.clone()).checking(agreed.reads);
+        sender.lower_limit(agreed.max_payload);
         // The peer uses this crate, which ends its messages: a message without an end was cut off.
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
+        let receiver = receiver.told_by_peer(agreed.writes);
         Ok((sender, receiver))
+    }
+
+    /// What encodes and decodes the bytes of the connection, and the most that the other side takes in a payload.
+    #[cfg(feature = "service")]
+    pub(crate) fn conclude_bytes(
+        self,
+        state: &HandshakeState,
+    ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64), Error> {
+        let theirs = state.conclude()?;
+        let limit = self.wire.framing().max_payload().min(theirs.max_payload);
+        let mut encoder = Encoder::new(self.wire.clone());
+        encoder.lower_limit(theirs.max_payload);
+        Ok((encoder, Decoder::new(self.wire), limit))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {
@@ -441,17 +499,18 @@ async fn talk<M: Mode>(
     until: WaitLimit,
 ) -> Result<HandshakeDone<M>, (HandshakeDone<M>, Error)> {
     let talk = async {
-        while let Some(bytes) = state.pending() {
-            let sent =
-                poll_fn(|cx| writer.poll_write_or_take_in(&mut reader, TAKEN_IN, cx, bytes, until));
-            let sent = sent.await?;
-            state.sent(sent);
-        }
-        while let Some(room) = state.room() {
+        loop {
+            while let Some(bytes) = state.pending() {
+                let sent = poll_fn(|cx| {
+                    writer.poll_write_or_take_in(&mut reader, TAKEN_IN, cx, bytes, until)
+                });
+                let sent = sent.await?;
+                state.sent(sent);
+            }
+            let Some(room) = state.room() else { return Ok(()) };
             let got = poll_fn(|cx| reader.poll_read_until(cx, room, until)).await;
             state.got(got)?;
         }
-        Ok(())
     };
     match woken_at::<M, _>(until, talk).await {
         Ok(()) => Ok((state, reader, writer)),

@@ -3,8 +3,10 @@
 use std::io;
 
 use super::handshake_parts::{Parts, Tag};
+use super::handshake_shapes::{Announcement, Fingerprints, SecondRound};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
+use crate::wire::shape::Shape;
 use crate::wire::short_text;
 
 /// The terms that one side sends.
@@ -63,6 +65,11 @@ impl Terms {
         })
     }
 
+    /// What they tell of the messages.
+    fn fingerprints(&self) -> Result<Option<Fingerprints>, Disagreement> {
+        self.parts.get(Tag::Shapes).map(Fingerprints::from_bytes).transpose()
+    }
+
     /// Checks that the terms of the two sides match.
     fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
         let differ = |what, ours: &str, theirs: &str| {
@@ -104,26 +111,62 @@ impl Terms {
 /// The exchanged terms, not compared yet.
 pub(crate) type HandshakeDone<M> = (HandshakeState, ReadHalf<M>, WriteHalf<M>);
 
+/// What both sides have agreed upon.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    /// The largest payload that the peer takes.
+    pub(super) max_payload: u64,
+    /// What the peer reads, as far as it tells.
+    pub(super) reads: Option<Shape>,
+    /// What the peer writes, as far as it tells.
+    pub(super) writes: Option<Shape>,
+}
+
 /// The exchange of one side before the first message: exactly its bytes, and none after them.
 ///
-/// A driver writes the [pending](Self::pending) bytes, and then reads into the [room](Self::room) as long as there is
-/// any.
+/// A driver writes the [pending](Self::pending) bytes, then reads once into the [room](Self::room), and so on until there
+/// is neither.
 #[derive(Debug)]
 pub(crate) struct HandshakeState {
     ours: Terms,
+    /// What this side tells of its messages; `None` if it tells nothing.
+    announcement: Option<Announcement>,
+    requires_shape: bool,
     /// The bytes to send, and how many of them are sent.
     told: Vec<u8>,
     sent: usize,
-    /// The bytes to receive, and how many of them have come.
+    /// The bytes of the peer's terms, and how many of them have come.
     heard: Vec<u8>,
     got: usize,
+    /// The descriptions of the peer, if there is a second round.
+    second: Option<SecondRound>,
+    /// Why the second round says nothing.
+    garbled: Option<Disagreement>,
     has_left: bool,
 }
 
 impl HandshakeState {
-    pub(super) fn new(ours: Terms) -> Self {
+    pub(super) fn new(
+        mut ours: Terms,
+        announcement: Option<Announcement>,
+        requires_shape: bool,
+    ) -> Self {
+        if let Some(announcement) = &announcement {
+            ours.parts.set(Tag::Shapes, announcement.fingerprints().to_bytes());
+        }
         let told = ours.to_bytes();
-        Self { ours, told, sent: 0, heard: vec![0; HEAD], got: 0, has_left: false }
+        Self {
+            ours,
+            announcement,
+            requires_shape,
+            told,
+            sent: 0,
+            heard: vec![0; HEAD],
+            got: 0,
+            second: None,
+            garbled: None,
+            has_left: false,
+        }
     }
 
     /// The bytes to write next; `None` when all are written.
@@ -137,10 +180,14 @@ impl HandshakeState {
 
     /// The room for the next read; `None` when nothing more is expected.
     pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
-        if self.has_left {
+        if self.has_left || self.garbled.is_some() {
             return None;
         }
-        self.heard.get_mut(self.got..).filter(|room| !room.is_empty())
+        let room = match &mut self.second {
+            Some(second) => second.room(),
+            None => self.heard.get_mut(self.got..).unwrap_or_default(),
+        };
+        Some(room).filter(|room| !room.is_empty())
     }
 
     /// Notes a read; an empty one means that the peer has left. A peer that has left without reading this side's terms
@@ -150,14 +197,32 @@ impl HandshakeState {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
             read => read?,
         };
-        self.got += bytes;
         self.has_left = bytes == 0;
+        if let Some(second) = &mut self.second {
+            self.garbled = second.got(bytes).err();
+            return Ok(());
+        }
+        self.got += bytes;
         if self.got == HEAD {
             if let Some((_, len)) = self.head().ok().flatten() {
                 self.heard.resize(HEAD + usize::from(len), 0);
             }
         }
+        if bytes > 0 && self.got == self.heard.len() {
+            self.describe();
+        }
         Ok(())
+    }
+
+    /// Begins the second round, if the terms match and leave open whether the messages do.
+    fn describe(&mut self) {
+        let Some(announcement) = &self.announcement else { return };
+        let Ok(theirs) = self.compared() else { return };
+        let told = theirs.fingerprints().ok().flatten();
+        if told.is_some_and(|theirs| announcement.fingerprints().leave_open(theirs)) {
+            self.told.extend_from_slice(&announcement.to_bytes());
+            self.second = Some(SecondRound::new());
+        }
     }
 
     /// What the peer said in a part of its terms. It is there once the exchange is done.
@@ -186,8 +251,41 @@ impl HandshakeState {
         }
     }
 
+    /// What both sides agree upon.
+    pub(super) fn conclude(&self) -> Result<Agreed, Error> {
+        let theirs = self.compared()?;
+        let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
+        let (reads, writes) = match (&self.announcement, theirs.fingerprints().map_err(disagree)?) {
+            (Some(ours), Some(theirs)) => self.shapes(ours, theirs)?,
+            _ if self.requires_shape => return Err(disagree(Disagreement::NoShape)),
+            _ => (None, None),
+        };
+        Ok(Agreed { max_payload: theirs.max_payload, reads, writes })
+    }
+
+    /// What the peer reads and writes.
+    fn shapes(
+        &self,
+        ours: &Announcement,
+        theirs: Fingerprints,
+    ) -> Result<(Option<Shape>, Option<Shape>), Error> {
+        let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
+        if let Some(what) = &self.garbled {
+            return Err(disagree(what.clone()));
+        }
+        let Some(second) = &self.second else {
+            return Ok(ours.matched(theirs));
+        };
+        if !second.is_whole() {
+            return Err(has_left());
+        }
+        let theirs = Announcement::from_bytes(second.bytes()).map_err(disagree)?;
+        ours.compare(&theirs).map_err(disagree)?;
+        Ok((theirs.received, theirs.sent))
+    }
+
     /// The terms of the peer, if they match those of this side.
-    pub(super) fn conclude(&self) -> Result<Terms, Error> {
+    fn compared(&self) -> Result<Terms, Error> {
         let theirs = self.understood()?;
         let compared = self.ours.compare(&theirs);
         compared.map_err(|what| Error::new(Operation::Agree, what))?;
@@ -200,10 +298,7 @@ impl HandshakeState {
         let body = self.heard.get(HEAD..self.got).unwrap_or_default();
         let flags = match self.head().map_err(disagree)? {
             Some((flags, len)) if body.len() == usize::from(len) => flags,
-            _ => {
-                let left = io::Error::from(io::ErrorKind::BrokenPipe);
-                return Err(Error::new(Operation::Agree, left));
-            }
+            _ => return Err(has_left()),
         };
         Terms::from_body(flags, body).ok_or_else(|| {
             let bytes = self.heard.get(..HEAD).unwrap_or_default().to_vec();
@@ -212,9 +307,18 @@ impl HandshakeState {
     }
 }
 
+/// The error of a peer that has left before it said all.
+fn has_left() -> Error {
+    Error::new(Operation::Agree, io::Error::from(io::ErrorKind::BrokenPipe))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop, prop_assert, proptest};
+
     use super::*;
+    use crate::error::ErrorKind;
     use crate::typed_connection::Handshake;
 
     fn terms() -> Terms {
@@ -285,5 +389,99 @@ mod tests {
         let long = "é".repeat(200);
         let bytes = Handshake::new().sending(long).terms(false, false).to_bytes();
         assert_eq!(read(&bytes).unwrap().sending, "é".repeat(127));
+    }
+
+    fn told<Out: serde::de::DeserializeOwned, In: serde::de::DeserializeOwned>() -> Announcement {
+        use crate::wire::shape::Style;
+        Announcement {
+            received: Some(Shape::of::<In>(Style::Positional)),
+            sent: Some(Shape::of::<Out>(Style::Positional)),
+        }
+    }
+
+    fn state(announcement: Announcement) -> HandshakeState {
+        HandshakeState::new(Handshake::new().terms(false, false), Some(announcement), false)
+    }
+
+    /// Gives a side the bytes of another one, in pieces, and tells how many it has taken.
+    fn hear(state: &mut HandshakeState, mut bytes: &[u8], piece: usize) -> usize {
+        let all = bytes.len();
+        while let Some(room) = state.room() {
+            let len = room.len().min(bytes.len()).min(piece);
+            room[..len].copy_from_slice(&bytes[..len]);
+            bytes = &bytes[len..];
+            state.got(Ok(len)).unwrap();
+        }
+        all - bytes.len()
+    }
+
+    #[test]
+    fn equal_fingerprints_need_no_second_round() {
+        let (mut one, other) = (state(told::<u8, String>()), state(told::<String, u8>()));
+        let bytes = other.pending().unwrap().to_vec();
+        assert_eq!(hear(&mut one, &bytes, 7), bytes.len());
+        assert!(one.second.is_none());
+        let agreed = one.conclude().unwrap();
+        assert_eq!(agreed.reads.unwrap().to_string(), "u8");
+        assert_eq!(agreed.writes.unwrap().to_string(), "text");
+    }
+
+    #[test]
+    fn the_second_round_has_its_bytes_and_none_after_them() {
+        for piece in [1, 3, 1000] {
+            let (mut one, other) = (state(told::<u8, String>()), state(told::<String, u16>()));
+            let first = other.pending().unwrap().to_vec();
+            let mut bytes = [first, told::<String, u16>().to_bytes()].concat();
+            let len = bytes.len();
+            bytes.extend_from_slice(b"a message");
+            assert_eq!(hear(&mut one, &bytes, piece), len);
+            let words = one.conclude().unwrap_err().to_string();
+            assert!(
+                words.contains("what this side sends: `message`: u8 here, u16 there"),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn descriptions_that_say_nothing_or_are_too_long_are_errors_by_name() {
+        let first = || state(told::<String, u16>()).pending().unwrap().to_vec();
+        for (second, kind) in [
+            (&b"\0\0\0\x01?\0\0\0\0"[..], ErrorKind::Mismatch),
+            (b"\0\x01\0\x01", ErrorKind::Mismatch),
+            (b"\xff\xff\xff\xff", ErrorKind::Mismatch),
+            (b"\0\0\0\x09abc", ErrorKind::Disconnected),
+            (b"", ErrorKind::Disconnected),
+        ] {
+            let mut one = state(told::<u8, String>());
+            hear(&mut one, &[&first(), second].concat(), 100);
+            assert_eq!(one.conclude().unwrap_err().kind(), kind);
+        }
+        let mut one = state(told::<u8, String>());
+        hear(&mut one, &[&first()[..], &[0; 8]].concat(), 100);
+        assert!(one.conclude().is_ok(), "a side that tells nothing is taken at its word");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_of_a_peer_are_read_without_a_panic(
+            head in any::<bool>(),
+            bytes in vec(any::<u8>(), 0..300),
+            at in any::<prop::sample::Index>(),
+            piece in 1..40_usize,
+        ) {
+            // Either bytes of no sense behind a head, or what another side says with some of it changed.
+            let mut said = state(told::<String, u16>()).pending().unwrap().to_vec();
+            said.extend_from_slice(&told::<String, u16>().to_bytes());
+            if head {
+                said.truncate(HEAD);
+            }
+            let at = at.index(said.len());
+            said.splice(at..said.len().min(at + bytes.len()), bytes);
+            let mut one = state(told::<u8, String>());
+            let most = HEAD + usize::from(u16::MAX) + 2 * (4 + (64 << 10));
+            prop_assert!(hear(&mut one, &said, piece) <= most);
+            let _ = one.conclude();
+        }
     }
 }

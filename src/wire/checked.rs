@@ -1,5 +1,5 @@
 use super::framing::BuiltIn;
-use super::length_prefixed::{Announced, HEADER};
+use super::length_prefixed::{Announced, HEADER, HELLO};
 use super::{LengthPrefixed, Scan, Step};
 use crate::error::FrameError;
 
@@ -69,6 +69,7 @@ impl BuiltIn for Checked {
         let (covered, goodbye) = match self.prefix.announced(bytes)? {
             Some(Announced::Message { covered }) => (covered, false),
             Some(Announced::Goodbye) => (HEADER, true),
+            Some(Announced::Hello) => return Err(FrameError::Header { word: HELLO }),
             None => return Ok(Step::More { total: HEADER }),
         };
         let Some((covered_bytes, found)) = bytes

@@ -6,9 +6,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::framing::BuiltIn;
+use super::shape::hello::{self, Refusal};
+use super::shape::{Shape, Style};
 use super::slack::{ROOM, Slack, give_back};
 use super::{BorrowingCodec, Codec, Framing, LengthPrefixed, Postcard, Scan, Step, Wire};
-use crate::error::{Cause, CodecError, Error, FrameError, Operation};
+use crate::error::{Cause, CodecError, Disagreement, Error, FrameError, Operation};
 
 /// Decodes values from the bytes that arrive.
 ///
@@ -59,6 +61,9 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     /// How many bytes of the unfinished frame the framing has searched already.
     scanned: usize,
     health: Health,
+    standing: Standing,
+    /// What the writer tells of its messages; `None` if nobody asks.
+    told: Option<Box<Told>>,
     slack: Slack,
 }
 
@@ -101,6 +106,28 @@ enum Health {
     Finished,
     /// The place in the stream is lost.
     Poisoned,
+}
+
+/// Whether the messages that arrive are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// They are.
+    Read,
+    /// The writer must say first what it sends.
+    Awaited,
+    /// The writer sends something else, or does not say what. Its messages are skipped.
+    Refused,
+}
+
+/// What a writer tells of its messages.
+#[derive(Default)]
+struct Told {
+    /// What the messages look like here; `None` if what a writer tells is not compared.
+    ours: Option<(fn(Style) -> Shape, Style)>,
+    /// What the present writer has told.
+    theirs: Option<Shape>,
+    /// Whether it must tell.
+    required: bool,
 }
 
 impl<F, C> Decoder<F, C> {
@@ -222,6 +249,40 @@ impl<F, C> Decoder<F, C> {
         self.health == Health::Finished
     }
 
+    /// Notes what the writer has told before.
+    pub(crate) fn told(&mut self, theirs: Option<Shape>) {
+        if theirs.is_some() {
+            self.told.get_or_insert_default().theirs = theirs;
+        }
+    }
+
+    /// What the present writer has told of its messages.
+    pub(crate) fn peer_shape(&self) -> Option<&Shape> {
+        self.told.as_ref()?.theirs.as_ref()
+    }
+
+    /// Takes bytes that were read elsewhere, when there is no message to take. It needs no more memory than what is kept.
+    #[cfg(feature = "service")]
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let held = self.end - self.start;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, held);
+        }
+        self.buffer.truncate(held);
+        self.buffer.extend_from_slice(bytes);
+        self.end = self.buffer.len();
+    }
+
+    /// Frees the buffer, if it keeps nothing.
+    #[cfg(feature = "service")]
+    pub(crate) fn rest(&mut self) {
+        if self.start == self.end {
+            self.buffer = Vec::new();
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
     /// Whether the room is less than half of what it should be. So it grows by a third at least, and
     /// small pieces do not move or allocate each time.
     fn is_short_of(&self, room: usize) -> bool {
@@ -250,7 +311,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
         if let Some(framing) = wire.framing.built_in_mut() {
-            framing.introduce(wire.codec.name());
+            framing.introduce(wire.codec.name(), wire.codec.style());
             // The framing may be a clone of one that has seen bytes.
             framing.reset();
         }
@@ -264,6 +325,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
             announced: 0,
             scanned: 0,
             health: Health::Sound,
+            standing: Standing::Read,
+            told: None,
             slack: Slack::default(),
         }
     }
@@ -328,6 +391,27 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         self.health = Health::Sound;
         if let Some(framing) = self.wire.framing.built_in_mut() {
             framing.reset();
+        }
+        self.standing = Standing::Read;
+        if let Some(told) = &mut self.told {
+            told.theirs = None;
+            if told.required {
+                self.standing = Standing::Awaited;
+            }
+        }
+    }
+
+    /// Compares what a writer tells with what the messages look like here.
+    pub(crate) fn expect(&mut self, ours: fn(Style) -> Shape) {
+        let style = self.wire.codec.style();
+        self.told.get_or_insert_default().ours = style.map(|style| (ours, style));
+    }
+
+    /// Reads the messages only of writers that tell what they send.
+    pub(crate) fn require_shape(&mut self) {
+        self.told.get_or_insert_default().required = true;
+        if self.standing == Standing::Read && self.peer_shape().is_none() {
+            self.standing = Standing::Awaited;
         }
     }
 
@@ -510,9 +594,65 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     #[inline]
     fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
-        if self.health == Health::Poisoned {
-            return Err(FrameError::Poisoned.into());
+        if self.health == Health::Poisoned || self.standing != Standing::Read {
+            return self.scan_past(at_end);
         }
+        self.look(at_end)
+    }
+
+    /// Goes on to the next writer whose messages are read.
+    #[cold]
+    fn scan_past(&mut self, at_end: bool) -> Result<bool, Cause> {
+        loop {
+            if self.health == Health::Poisoned {
+                return Err(FrameError::Poisoned.into());
+            }
+            match self.standing {
+                Standing::Read => return self.look(at_end),
+                Standing::Awaited | Standing::Refused => {}
+            }
+            if !self.look(at_end)? {
+                return Ok(false);
+            }
+            match self.standing {
+                // Its hello was before the message.
+                Standing::Read => return Ok(true),
+                Standing::Awaited => {
+                    self.skip_frame();
+                    self.standing = Standing::Refused;
+                    return Err(Disagreement::NoShape.into());
+                }
+                Standing::Refused => self.skip_frame(),
+            }
+        }
+    }
+
+    fn skip_frame(&mut self) {
+        self.start += self.current.len();
+        self.current = Current::None;
+    }
+
+    /// Notes the hello of a writer.
+    #[cold]
+    fn greeted(&mut self, hello: Range<usize>) -> Result<(), Cause> {
+        let Some(told) = &mut self.told else { return Ok(()) };
+        let Some((shape, style)) = told.ours else { return Ok(()) };
+        let at = self.start + hello.start..self.start + hello.end;
+        let read = hello::read(self.buffer.get(at).unwrap_or_default(), &shape(style));
+        (told.theirs, self.standing) = match &read {
+            Ok(theirs) => (Some(theirs.clone()), Standing::Read),
+            Err(_) => (None, Standing::Refused),
+        };
+        match read {
+            Ok(_) => Ok(()),
+            Err(Refusal::Differs(place)) => Err(Disagreement::Shapes(place).into()),
+            Err(Refusal::Garbled) => Err(Disagreement::Garbled.into()),
+        }
+    }
+
+    /// Looks for the next message in the bytes that have arrived.
+    #[inline]
+    fn look(&mut self, at_end: bool) -> Result<bool, Cause> {
         self.total = 0;
         loop {
             let bytes = self.buffer.get_mut(self.start..self.end).unwrap_or_default();
@@ -537,6 +677,16 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
                 Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
                     self.health = Health::Sound;
+                }
+                Step::Hello { payload, frame }
+                    if payload.start <= payload.end
+                        && payload.end <= frame
+                        && (1..=arrived).contains(&frame) =>
+                {
+                    let greeted = self.greeted(payload);
+                    self.start += frame;
+                    self.health = Health::Sound;
+                    greeted?;
                 }
                 Step::Goodbye { bytes } if (1..=arrived).contains(&bytes) => {
                     self.start += bytes;
@@ -612,6 +762,7 @@ impl<F, C> fmt::Debug for Decoder<F, C> {
             .field("buffered", &self.buffered().len())
             .field("message", &(self.current.len() > 0))
             .field("health", &self.health)
+            .field("standing", &self.standing)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::length_prefixed::{HELLO, hello};
+use super::shape::{Shape, Style};
 use super::slack::{ROOM, Slack, give_back};
 use super::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 use crate::error::{Cause, CodecError, Error, FrameError, Operation};
@@ -43,7 +45,23 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     rest: usize,
     /// Whether what is left may begin in the middle of a frame.
     begun: bool,
+    greeting: Greeting,
+    /// What the messages look like, if that is said before the first of them.
+    hello: Option<(fn(Style) -> Shape, Style)>,
     slack: Slack,
+}
+
+/// Where the hello is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greeting {
+    /// None is due.
+    Done,
+    /// It is due before the next frame.
+    Due,
+    /// It is in the frame that was begun, and has so many bytes.
+    Begun { len: usize },
+    /// It is in the frame that was staged last.
+    Staged,
 }
 
 /// The frame that was staged last.
@@ -57,16 +75,7 @@ enum LastFrame {
 
 impl<F, C> Encoder<F, C> {
     /// The wire of this encoder.
-    ///
-    /// ```
-    /// use typed_pipe::wire::{Decoder, Encoder, Wire};
-    ///
-    /// let encoder = Encoder::new(Wire::default());
-    /// let decoder = Decoder::new(encoder.wire().clone()); // for the answers
-    /// assert!(decoder.buffered().is_empty());
-    /// ```
-    #[must_use]
-    pub fn wire(&self) -> &Wire<F, C> {
+    pub(crate) fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }
 
@@ -99,6 +108,28 @@ impl<F, C> Encoder<F, C> {
             };
             (self.rest, self.begun) = (0, false);
             self.clear_uncommitted();
+        }
+    }
+
+    /// Says to a new reader what the messages look like.
+    pub(crate) fn greet_again(&mut self) {
+        let Some((shape, style)) = self.hello else { return };
+        self.clear_uncommitted();
+        let staged = self.buffer.get(self.sent..).unwrap_or_default();
+        if staged.is_empty() {
+            self.greeting = Greeting::Due;
+        } else if !staged.starts_with(&HELLO.to_be_bytes()) {
+            let mut bytes = Vec::new();
+            hello(&shape(style), &mut bytes);
+            let len = bytes.len();
+            self.buffer.splice(self.sent..self.sent, bytes);
+            self.committed += len;
+            self.greeting = Greeting::Done;
+            match &mut self.last {
+                LastFrame::Whole { at } if *at == self.sent => self.greeting = Greeting::Staged,
+                LastFrame::Whole { at } => *at += len,
+                LastFrame::Begun => {}
+            }
         }
     }
 
@@ -135,7 +166,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     #[must_use]
     pub fn new(mut wire: Wire<F, C>) -> Self {
         if let Some(framing) = wire.framing.built_in_mut() {
-            framing.introduce(wire.codec.name());
+            framing.introduce(wire.codec.name(), wire.codec.style());
         }
         Self {
             wire,
@@ -147,6 +178,8 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             payload: 0,
             rest: 0,
             begun: false,
+            greeting: Greeting::Done,
+            hello: None,
             slack: Slack::default(),
         }
     }
@@ -179,6 +212,37 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// Lowers the limit of a payload to what the other side accepts.
     pub(crate) fn lower_limit(&mut self, bytes: u64) {
         self.limit = self.limit.min(bytes);
+    }
+
+    /// Says before the first frame what the messages look like.
+    pub(crate) fn greet(&mut self, shape: fn(Style) -> Shape) {
+        self.hello = self.wire.codec.style().map(|style| (shape, style));
+        self.greeting = if self.hello.is_some() { Greeting::Due } else { Greeting::Done };
+    }
+
+    /// Stages the hello if it is due, for a frame that is written without being staged.
+    pub(crate) fn stage_hello(&mut self) {
+        if self.greeting != Greeting::Done {
+            self.clear_uncommitted();
+            self.compact();
+            self.append_hello();
+            if let Greeting::Begun { .. } = self.greeting {
+                (self.committed, self.last) = (self.buffer.len(), LastFrame::Begun);
+            }
+            self.greeting = Greeting::Done;
+        }
+    }
+
+    /// Puts the hello into the frame that begins, if it is due.
+    #[cold]
+    fn append_hello(&mut self) {
+        if let (Greeting::Due | Greeting::Begun { .. }, Some((shape, style))) =
+            (self.greeting, self.hello)
+        {
+            let before = self.buffer.len();
+            hello(&shape(style), &mut self.buffer);
+            self.greeting = Greeting::Begun { len: self.buffer.len() - before };
+        }
     }
 
     /// The bytes for the next single write.
@@ -289,6 +353,9 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     pub fn withdraw(&mut self) -> bool {
         let LastFrame::Whole { at } = self.last else { return false };
         self.frame_withdrawn();
+        if self.greeting == Greeting::Staged {
+            self.greeting = Greeting::Due;
+        }
         (self.committed, self.last) = (at, LastFrame::Begun);
         self.rest = self.rest.min(self.staged());
         self.clear_uncommitted();
@@ -342,7 +409,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         })
     }
 
-    fn stage_with(
+    pub(crate) fn stage_with(
         &mut self,
         encode: impl FnOnce(&C, &mut Vec<u8>) -> Result<(), CodecError>,
     ) -> Result<(), Error> {
@@ -355,8 +422,20 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     fn begin(&mut self) {
         self.clear_uncommitted();
         self.compact();
+        if self.greeting != Greeting::Done {
+            self.append_hello();
+        }
         self.wire.framing.begin(&mut self.buffer);
         self.payload = self.buffer.len();
+    }
+
+    /// Where the frame begins that is being staged, behind its hello.
+    #[inline]
+    fn frame(&self) -> usize {
+        match self.greeting {
+            Greeting::Begun { len } => self.committed + len,
+            _ => self.committed,
+        }
     }
 
     /// Completes the frame, and stages it.
@@ -377,14 +456,21 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// Stages all bytes in the buffer, whose last frame begins at `at`.
     fn commit(&mut self, at: usize) {
         self.committed = self.buffer.len();
+        if self.greeting != Greeting::Done {
+            self.greeting = match self.greeting {
+                Greeting::Begun { .. } => Greeting::Staged,
+                _ => Greeting::Done,
+            };
+        }
         // A frame without bytes cannot be withdrawn.
         self.last = if at < self.committed { LastFrame::Whole { at } } else { LastFrame::Begun };
     }
 
     fn complete(&mut self) -> Result<(), Cause> {
         ensure_within(self.buffer.len().saturating_sub(self.payload), self.limit)?;
-        self.wire.framing.finish(&mut self.buffer, self.committed)?;
-        if self.buffer.len() < self.committed {
+        let start = self.frame();
+        self.wire.framing.finish(&mut self.buffer, start)?;
+        if self.buffer.len() < start {
             // A codec or framing outside of this crate has removed bytes of other frames.
             self.frame_withdrawn();
             return Err(FrameError::OutOfBounds.into());

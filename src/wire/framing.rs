@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use super::shape::Style;
 use crate::error::FrameError;
 
 /// Marks where one message ends in a stream of bytes and the next begins.
@@ -214,8 +215,8 @@ pub trait BuiltIn {
     fn finish(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), FrameError>;
     fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError>;
 
-    /// Names the codec of the messages.
-    fn introduce(&mut self, _codec: &str) {}
+    /// Names the codec of the messages, and its style.
+    fn introduce(&mut self, _codec: &str, _style: Option<Style>) {}
 
     /// Sets how many bytes of one write the pipe never mixes with those of another writer.
     fn atomic_write(&mut self, _bytes: usize) {}
@@ -343,6 +344,14 @@ pub enum Step {
     Skip {
         /// How many bytes are taken, at least one.
         bytes: usize,
+    },
+    /// A writer has said what it sends: the payload is a [hello](super::shape#the-hello).
+    #[doc(hidden)]
+    Hello {
+        /// The range of the hello in the bytes.
+        payload: Range<usize>,
+        /// The length of the whole frame, from the first byte on.
+        frame: usize,
     },
     /// A whole message has arrived.
     Message {

@@ -1,5 +1,6 @@
 use super::framing::BuiltIn;
 use super::framing::ensure_within;
+use super::shape::{Shape, hello};
 use super::{Scan, Step};
 use crate::error::FrameError;
 
@@ -8,9 +9,11 @@ use crate::error::FrameError;
 /// The format is that of `tokio_util::codec::LengthDelimitedCodec::new()`. A payload may be
 /// empty. Words from `0xFFFF_FF00` up are reserved for control words and are never lengths.
 ///
-/// There is one control word, `0xFFFF_FF01`: the goodbye. Only
-/// [`Encoder::stage_goodbye`](super::Encoder::stage_goodbye) writes it. A `LengthDelimitedCodec` reads it as the
-/// length of a frame that is too long, and fails: write none to such a peer.
+/// There are two. `0xFFFF_FF01` is the goodbye; only [`Encoder::stage_goodbye`](super::Encoder::stage_goodbye) writes it.
+/// `0xFFFF_FF03` begins a [hello](super::shape#the-hello), by which a writer says what it sends. It is read anywhere
+/// between two messages, and written only by senders on a named pipe that were made without naming a wire. A
+/// `LengthDelimitedCodec` reads both as the length of a frame that is too long, and fails: for such a peer, name this
+/// wire, and send no goodbye.
 ///
 /// The limit on the payload holds in both directions. It is 8 MiB unless set.
 ///
@@ -84,9 +87,24 @@ impl LengthPrefixed {
                 Ok(Some(Announced::Message { covered: HEADER.saturating_add(len) }))
             }
             _ if word == GOODBYE => Ok(Some(Announced::Goodbye)),
+            _ if word == HELLO => Ok(Some(Announced::Hello)),
             _ if word > MAX_LENGTH => Err(FrameError::Header { word }),
             _ => Err(FrameError::TooLarge { len: word.into(), limit: self.limit.into() }),
         }
+    }
+
+    /// A hello, whose word has arrived.
+    #[cold]
+    fn hello(bytes: &[u8]) -> Result<Step, FrameError> {
+        let rest = bytes.get(HEADER..).unwrap_or_default();
+        Ok(match hello::len(rest) {
+            None => Step::More { total: HEADER + hello::HEAD },
+            Some(len) if len > hello::MOST => return Err(FrameError::Header { word: HELLO }),
+            Some(len) if len <= rest.len() => {
+                Step::Hello { payload: HEADER..HEADER + len, frame: HEADER + len }
+            }
+            Some(len) => Step::More { total: HEADER + len },
+        })
     }
 
     /// Writes the goodbye.
@@ -128,6 +146,7 @@ impl BuiltIn for LengthPrefixed {
             }
             Some(Announced::Message { covered }) => Step::More { total: covered },
             Some(Announced::Goodbye) => Step::Goodbye { bytes: HEADER },
+            Some(Announced::Hello) => Self::hello(bytes)?,
             None => Step::More { total: HEADER },
         })
     }
@@ -143,12 +162,20 @@ impl BuiltIn for LengthPrefixed {
     }
 }
 
+/// Appends the hello of a writer whose messages look like this.
+pub(super) fn hello(shape: &Shape, out: &mut Vec<u8>) {
+    out.extend_from_slice(&HELLO.to_be_bytes());
+    hello::write(shape, out);
+}
+
 /// A parsed header.
 pub(super) enum Announced {
     /// A message, with the length of header and payload together.
     Message { covered: usize },
     /// The goodbye.
     Goodbye,
+    /// A hello, which is behind it.
+    Hello,
 }
 
 /// The length of the header in bytes.
@@ -159,6 +186,9 @@ const MAX_LENGTH: u32 = 0xFFFF_FEFF;
 
 /// The control word of the goodbye.
 const GOODBYE: u32 = 0xFFFF_FF01;
+
+/// The control word before a hello.
+pub(super) const HELLO: u32 = 0xFFFF_FF03;
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,10 @@
 //! | `length` | the payload, one value as the codec writes it |
 //! | 4 | CRC-32/ISO-HDLC of all bytes before, header and payload, big-endian |
 //!
+//! `0xFFFF_FF03` in place of a length begins a [hello](shape#the-hello): 8 bytes of fingerprint, 4 bytes with the length of
+//! the description, and the description. Senders on a named pipe that are made without naming a wire write it before their
+//! first message; receivers take it between any two messages. [`Checked`] has none.
+//!
 //! The goodbye, `0xFFFF_FF01` in place of a length, marks a finished stream. It has no payload; in
 //! [`Checked`] its CRC follows. Only [`Encoder::stage_goodbye`] writes it, when a sender
 //! finishes: for tokio-util's `LengthDelimitedCodec` it is a frame that is too long. All other words from
@@ -65,7 +69,8 @@
 //! Writes have at most `PIPE_BUF` bytes (4096 on Linux, 512 on most other systems), so the system does not
 //! mix them. A hello comes before the first message of a writer, and again before every 64th. Its payload is
 //! two strings, each after its length in one byte: the name of the codec (`postcard`, `bincode`, `json`, `plain`), and
-//! that of the type of the messages, which may be empty. A goodbye has no payload.
+//! that of the type of the messages, which may be empty; then, if the type is [known](MultiWriter::typed), a
+//! [hello](shape#the-hello), without the description where that has no room. A goodbye has no payload.
 //!
 //! The formats of other programs are in [`foreign`].
 //!
@@ -105,6 +110,10 @@
 //!     length, = struct.unpack(">I", header)
 //!     if length == 0xFFFFFF01:
 //!         return None                       # the regular end, after a goodbye
+//!     if length == 0xFFFFFF03:
+//!         _, length = struct.unpack(">QI", pipe.read(12))
+//!         pipe.read(length)                 # what the messages look like
+//!         return receive(pipe, checked)
 //!     if length > 8 << 20:
 //!         raise ValueError("too large")
 //!     payload = pipe.read(length)
@@ -125,8 +134,9 @@
 //! - [`Postcard`] and `Bincode` do not limit nesting: put a [`DepthLimit`] around them for a
 //!   recursive type.
 //! - A wrong type may decode silently, because these codecs write no names and no types: `{u32, u32, u8}`
-//!   can be read as `{i32, u64, bool}`. Both sides must have the same type. On a [`MultiWriter`] wire, writers
-//!   [name it](MultiWriter::protocol).
+//!   can be read as `{i32, u64, bool}`. Connections and named pipes compare the [shapes](shape) of both sides; on a wire
+//!   that is given by name, over other readers and writers, and with peers that tell nothing, both sides must have the
+//!   same type. On a [`MultiWriter`] wire, writers [say it](MultiWriter::typed).
 //! - The unfinished messages on a [`MultiWriter`] wire take at most [64 MiB](MultiWriter::total_limit).
 //!
 //! # Example

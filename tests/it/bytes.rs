@@ -353,7 +353,9 @@ mod linux {
             let path = pipe.path().as_path().to_owned();
             let reader = options().read(true).open(&path).unwrap();
             let other = options().write(true).open(&path).unwrap();
-            let sender = TypedSender::connect(&path).unwrap();
+            // By its name, the wire has no hello: all bytes are those of the messages.
+            let sender = WriteEnd::at(&path).unwrap().open().unwrap();
+            let sender = sender.into_sender_with(Wire::default());
             let (number, expected, read) = (0, Vec::new(), 0);
             Self { path, sender, reader: Some(reader), other, number, expected, read }
         }

@@ -219,7 +219,8 @@ fn a_stopped_reader_makes_the_sender_wait_as_long_as_it_is_told() {
         );
         let failed = sender.finish_timeout(Duration::from_millis(20)).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
-        let sender = failed.into_state();
+        let mut sender = failed.into_state();
+        sender.set_timeout(None);
         let reading = thread::spawn(move || {
             let all = other.by_ref().map(Result::unwrap).map(|text| text.len()).sum::<usize>();
             (all, other)

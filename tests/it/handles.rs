@@ -154,11 +154,28 @@ fn handles_that_could_not_be_sent_stay() {
     });
 }
 
+/// It has the shape of a `u8`, and refuses most of them.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "u8")]
+struct Truth(bool);
+
+impl TryFrom<u8> for Truth {
+    type Error = &'static str;
+
+    fn try_from(number: u8) -> Result<Self, &'static str> {
+        match number {
+            0 | 1 => Ok(Self(number == 1)),
+            _ => Err("it is neither true nor false"),
+        }
+    }
+}
+
 #[test]
 fn a_message_that_does_not_decode_keeps_its_handles_to_itself() {
     watched(|| {
         let (client, server) = Connection::pair().unwrap();
-        let agreeing = thread::spawn(move || server.into_typed::<u8, WithHandles<bool>>().unwrap());
+        let agreeing =
+            thread::spawn(move || server.into_typed::<u8, WithHandles<Truth>>().unwrap());
         let mut giver = client.into_typed::<WithHandles<u8>, u8>().unwrap();
         let mut taker = agreeing.join().unwrap();
         for round in 0..2000_u32 {
@@ -170,7 +187,7 @@ fn a_message_that_does_not_decode_keeps_its_handles_to_itself() {
             }
             giver.send_with_handles(&if no_bool { 2 } else { 1 }, &mut handles).unwrap();
             match taker.recv_with_handles() {
-                Ok((true, mut handles)) => {
+                Ok((Truth(true), mut handles)) => {
                     assert!(!no_bool);
                     assert_eq!(handles.len(), round as usize % 4);
                     for number in 0..round % 4 {
@@ -178,7 +195,7 @@ fn a_message_that_does_not_decode_keeps_its_handles_to_itself() {
                         assert_eq!(words(file), format!("{round}:{number}"));
                     }
                 }
-                Ok((false, _)) => panic!("another value came"),
+                Ok((Truth(false), _)) => panic!("another value came"),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
                     assert!(no_bool);
@@ -245,7 +262,14 @@ fn deadlines_of_messages_with_handles() {
 
 #[test]
 fn a_value_that_does_not_encode_leaves_its_handles() {
+    #[derive(serde::Deserialize)]
+    #[serde(from = "u8")]
     struct Never;
+    impl From<u8> for Never {
+        fn from(_: u8) -> Self {
+            Self
+        }
+    }
     impl serde::Serialize for Never {
         fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
             Err(serde::ser::Error::custom("never"))
@@ -266,7 +290,14 @@ fn a_value_that_does_not_encode_leaves_its_handles() {
 
 #[test]
 fn handles_of_a_value_that_panics_do_not_go_with_the_next_one() {
+    #[derive(serde::Deserialize)]
+    #[serde(from = "u8")]
     struct Panics(bool);
+    impl From<u8> for Panics {
+        fn from(_: u8) -> Self {
+            Self(false)
+        }
+    }
     impl serde::Serialize for Panics {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             assert!(!self.0, "it does as it is asked");

@@ -814,7 +814,7 @@ fn to_finish_in_a_task_is_to_wait_for_a_slow_reader_and_not_for_a_dead_one() {
         drop(receiver);
         let failed = sender.finish().await.unwrap_err();
         assert!(failed.error().is_disconnected(), "{failed}");
-        assert_eq!(failed.into_state().pending(), 9, "the message and the goodbye");
+        assert_eq!(failed.into_state().pending(), 19 + 9, "hello, message and goodbye");
     });
 }
 

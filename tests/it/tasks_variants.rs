@@ -13,8 +13,9 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 use typed_pipe::state::{Allocated, Open};
 use typed_pipe::{
-    CancelToken, ConnectOptions, Connection, ErrorKind, Handles, Listener, ListenerOptions, Pipe,
-    ReadEnd, Tokio, TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd,
+    CancelToken, ConnectOptions, Connection, Described, ErrorKind, Handles, Listener,
+    ListenerOptions, Pipe, ReadEnd, Receivable, Tokio, TypedConnection, TypedReceiver, TypedSender,
+    WithHandles, WriteEnd,
 };
 
 use crate::support::watched;
@@ -32,7 +33,7 @@ fn in_runtime<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static)
     watched(|| Builder::new_current_thread().enable_all().build().unwrap().block_on(test()));
 }
 
-async fn channel<T>() -> (Sender<T>, Receiver<T>) {
+async fn channel<T: Described + Receivable>() -> (Sender<T>, Receiver<T>) {
     let pipe = Pipe::temporary().unwrap();
     let path = pipe.path().clone();
     let receiver = pipe.into_reader().into_tokio().open().await.unwrap().into_receiver();
@@ -42,8 +43,8 @@ async fn channel<T>() -> (Sender<T>, Receiver<T>) {
 
 async fn typed<Out, In>() -> (Typed<Out, In>, Typed<In, Out>)
 where
-    Out: typed_pipe::Sendable + typed_pipe::Receivable,
-    In: typed_pipe::Sendable + typed_pipe::Receivable,
+    Out: typed_pipe::Sendable + Receivable,
+    In: typed_pipe::Sendable + Receivable,
 {
     let (one, other) = Connection::pair().unwrap();
     let (one, other) = (one.into_tokio().unwrap(), other.into_tokio().unwrap());

@@ -1,4 +1,4 @@
-//! Connections that come and go, with a file beside each message.
+//! Connections that come and go, with a file beside each message; half of them go through shared memory.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use typed_pipe::{
-    Connection, Error, ErrorKind, Handles, ListenerOptions, TypedConnection, WithHandles,
+    Connection, Error, ErrorKind, Handles, Handshake, ListenerOptions, TypedConnection, WithHandles,
 };
 
 use crate::content::{fill, is, seed};
@@ -31,8 +31,8 @@ type Told = (u64, u64, u64, usize, bool);
 type ToServer = TypedConnection<WithHandles<Told>, u64>;
 
 pub(crate) fn supervise(site: &Site) {
-    // A connection each, and the files that have come with messages.
-    let most = 12 + MOST_CLIENTS as u64 * (2 + MOST_MESSAGES);
+    // A connection each, which has four descriptors where memory is made for it, and the files that came with messages.
+    let most = 12 + MOST_CLIENTS as u64 * (5 + MOST_MESSAGES);
     let server = Process::lasting(site, LOAD, "server", SERVER..SERVER + 1, most);
     let steady = Process::lasting(site, LOAD, "client", STEADY..STEADY + 1, 24);
     let mut lasting = [server, steady];
@@ -77,6 +77,17 @@ fn serve(player: &mut Player) {
     settle(book, CLIENTS);
 }
 
+/// The handshake of a side that offers shared memory, or does not: half of the connections go through it.
+#[cfg_attr(not(feature = "shared-memory"), expect(unused_variables, reason = "there is none"))]
+fn handshake(offers_memory: bool) -> Handshake {
+    let handshake = Handshake::new().timeout(Duration::from_secs(60));
+    #[cfg(feature = "shared-memory")]
+    if offers_memory {
+        return handshake.shared_memory(typed_pipe::SharedMemory::offered());
+    }
+    handshake
+}
+
 /// Serves a client until it leaves, in whatever way.
 fn serve_client(book: &Book, handled: &Handled, client: Connection) {
     let left = |error: &Error| {
@@ -84,7 +95,7 @@ fn serve_client(book: &Book, handled: &Handled, client: Connection) {
         let ways = [ErrorKind::Disconnected, ErrorKind::Finished, ErrorKind::Truncated];
         assert!(ways.contains(&kind), "{error}");
     };
-    let mut client = match client.into_typed::<u64, WithHandles<Told>>() {
+    let mut client = match handshake(true).perform::<u64, WithHandles<Told>>(client) {
         Ok(client) => client,
         Err(error) => return left(&error),
     };
@@ -119,7 +130,8 @@ fn send(player: &mut Player) -> Result<(), Error> {
     let lasts = book.actor == STEADY;
     let mut content = Vec::new();
     while !book.ledger().is_over() && (lasts || !dice.once_in(500)) {
-        let mut server = ToServer::connect(&name)?;
+        let connection = Connection::connect(&name)?;
+        let mut server: ToServer = handshake(dice.once_in(2)).perform(connection)?;
         let messages = dice.from(0..MOST_MESSAGES);
         let way = dice.from(0..3);
         let mut numbers = Vec::new();

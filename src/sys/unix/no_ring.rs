@@ -57,7 +57,7 @@ impl RingWriter {
         match *self {}
     }
 
-    pub(super) fn lend(&mut self, _: usize, _: usize) -> bool {
+    pub(super) fn lend(&mut self, _: usize, _: usize, _: Wait<'_>) -> bool {
         match *self {}
     }
 

@@ -241,10 +241,12 @@ impl Raw {
     }
 
     /// Only a FIFO takes pages, and only a ring lends its own.
-    pub(crate) fn lend(&mut self, before: usize, len: usize) -> bool {
+    pub(crate) fn lend(&mut self, before: usize, len: usize, wait: Wait<'_>) -> bool {
         match &mut self.0 {
             RawKind::Fifo(end) => end.lend(before, len),
-            RawKind::Sending(half) => half.ring_mut().is_some_and(|ring| ring.lend(before, len)),
+            RawKind::Sending(half) => {
+                half.ring_mut().is_some_and(|ring| ring.lend(before, len, wait))
+            }
             _ => false,
         }
     }
@@ -354,10 +356,9 @@ impl Raw {
     pub(crate) fn ask_for_buffer(&self, bytes: usize) {
         match &self.0 {
             RawKind::Fifo(end) => end.ask_for_buffer(bytes),
-            RawKind::Receiving(half) => ask_for_buffer(half.as_fd(), bytes),
-            RawKind::Sending(half) => ask_for_buffer(half.as_fd(), bytes),
             // Its engine has buffers of its own.
             RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => {}
+            _ => ask_for_buffer(self.socket(), bytes),
         }
     }
 

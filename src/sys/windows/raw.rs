@@ -116,7 +116,7 @@ impl Raw {
         clippy::unused_self,
         reason = "on Linux pages are lent"
     )]
-    pub(crate) fn lend(&mut self, _: usize, _: usize) -> bool {
+    pub(crate) fn lend(&mut self, _: usize, _: usize, _: Wait<'_>) -> bool {
         false
     }
 

@@ -241,17 +241,20 @@ impl Assembly {
         payload: &[u8],
     ) -> Result<Taken, FrameError> {
         let spoken = Introduction::read(payload);
-        let agrees = spoken.as_ref().is_some_and(|spoken| rules.introduction.agrees(spoken));
+        let agreed = match &spoken {
+            Some(spoken) => rules.introduction.agrees(spoken),
+            None => Err("unknown messages".to_owned()),
+        };
         let writer = self.writer(fragment);
         writer.message = Message::Between;
         let before = mem::replace(
             &mut writer.standing,
-            if agrees { Standing::Welcome } else { Standing::Refused },
+            if agreed.is_ok() { Standing::Welcome } else { Standing::Refused },
         );
-        if agrees || before == Standing::Refused {
-            return Ok(Taken::Part);
-        }
-        let theirs = spoken.map_or_else(|| "unknown messages".into(), |it| it.to_string());
+        let theirs = match agreed {
+            Err(theirs) if before != Standing::Refused => theirs,
+            _ => return Ok(Taken::Part),
+        };
         let ours = rules.introduction.to_string();
         Err(FrameError::Mismatch {
             writer: fragment.writer,

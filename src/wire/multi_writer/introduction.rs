@@ -2,13 +2,27 @@
 
 use std::fmt;
 
+use crate::wire::shape::Shape;
+use crate::wire::shape::hello::{self, Refusal};
 use crate::wire::short_text;
 
-/// The names of a codec and of the messages. An empty name matches any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The names of a codec and of the messages, and what these look like. An empty name matches any.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Introduction {
     pub(super) codec: String,
     pub(super) message: String,
+    pub(super) shape: Option<Shape>,
+    /// How many bytes it may have.
+    pub(super) room: usize,
+}
+
+/// The introduction of another writer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Heard<'a> {
+    codec: String,
+    message: String,
+    /// What its messages look like; empty if it does not say.
+    hello: &'a [u8],
 }
 
 impl Introduction {
@@ -19,7 +33,19 @@ impl Introduction {
 
     /// How many bytes it has.
     pub(super) fn len(&self) -> usize {
+        self.names() + self.told().map_or(0, |(_, described)| hello::HEAD + described.len())
+    }
+
+    fn names(&self) -> usize {
         2 + self.codec.len() + self.message.len()
+    }
+
+    /// The fingerprint of the messages, and their description if there is room for it.
+    fn told(&self) -> Option<(u64, &[u8])> {
+        let shape = self.shape.as_ref()?;
+        let described = shape.description();
+        let fits = self.names() + hello::HEAD + described.len() <= self.room;
+        Some((shape.fingerprint(), if fits { described } else { &[] }))
     }
 
     /// Appends its bytes.
@@ -27,30 +53,48 @@ impl Introduction {
         for name in [&self.codec, &self.message] {
             short_text::write(name, out);
         }
+        if let Some((fingerprint, described)) = self.told() {
+            hello::write_parts(fingerprint, described, out);
+        }
     }
 
     /// Reads what `write` wrote. Bytes after it are left to later versions.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Heard<'_>> {
         let (codec, rest) = short_text::read(bytes)?;
-        let (message, _) = short_text::read(rest)?;
-        Some(Self { codec, message })
+        let (message, rest) = short_text::read(rest)?;
+        let hello = hello::len(rest).and_then(|len| rest.get(..len)).unwrap_or_default();
+        Some(Heard { codec, message, hello })
     }
 
-    /// Whether no name that both sides have differs.
-    pub(super) fn agrees(&self, other: &Self) -> bool {
+    /// Compares the names that both sides have, and what the messages look like.
+    ///
+    /// The error is what the other one sends, in words.
+    pub(super) fn agrees(&self, other: &Heard<'_>) -> Result<(), String> {
         let agree = |one: &str, other: &str| one.is_empty() || other.is_empty() || one == other;
-        agree(&self.codec, &other.codec) && agree(&self.message, &other.message)
+        let named = names(&other.codec, &other.message);
+        if !agree(&self.codec, &other.codec) || !agree(&self.message, &other.message) {
+            return Err(named);
+        }
+        let (Some(ours), [_, ..]) = (&self.shape, other.hello) else { return Ok(()) };
+        match hello::read(other.hello, ours) {
+            Ok(_) => Ok(()),
+            Err(Refusal::Differs(place)) => Err(format!("{named} of another type ({place})")),
+            Err(Refusal::Garbled) => Err(format!("{named} of another type")),
+        }
     }
 }
 
 impl fmt::Display for Introduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The text may come from any writer, so it is escaped for a terminal.
-        write!(f, "{:?}", self.codec)?;
-        match self.message.as_str() {
-            "" => Ok(()),
-            message => write!(f, " with messages {message:?}"),
-        }
+        f.write_str(&names(&self.codec, &self.message))
+    }
+}
+
+/// The names in words. They may come from any writer, so they are escaped for a terminal.
+fn names(codec: &str, message: &str) -> String {
+    match message {
+        "" => format!("{codec:?}"),
+        message => format!("{codec:?} with messages {message:?}"),
     }
 }
 
@@ -60,9 +104,14 @@ const LONGEST: u8 = 120;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::shape::Style;
 
     fn introduction(codec: &str, message: &str) -> Introduction {
-        Introduction { codec: codec.into(), message: message.into() }
+        Introduction { codec: codec.into(), message: message.into(), ..Introduction::default() }
+    }
+
+    fn heard(codec: &str, message: &str) -> Heard<'static> {
+        Heard { codec: codec.into(), message: message.into(), hello: &[] }
     }
 
     #[test]
@@ -72,23 +121,23 @@ mod tests {
             let mut bytes = Vec::new();
             said.write(&mut bytes);
             assert_eq!(bytes.len(), said.len());
-            assert_eq!(Introduction::read(&bytes), Some(said.clone()));
+            assert_eq!(Introduction::read(&bytes), Some(heard(&said.codec, &said.message)));
             for cut in 0..bytes.len() {
                 assert_eq!(Introduction::read(&bytes[..cut]), None);
             }
             bytes.push(7);
-            assert_eq!(Introduction::read(&bytes), Some(said));
+            assert_eq!(Introduction::read(&bytes), Some(heard(&said.codec, &said.message)));
         }
     }
 
     #[test]
     fn what_is_not_said_agrees_with_all() {
         let jobs = introduction("postcard", "jobs");
-        assert!(jobs.agrees(&jobs));
-        assert!(jobs.agrees(&introduction("", "")));
-        assert!(introduction("postcard", "").agrees(&jobs));
-        assert!(!jobs.agrees(&introduction("json", "jobs")));
-        assert!(!jobs.agrees(&introduction("postcard", "news")));
+        assert!(jobs.agrees(&heard("postcard", "jobs")).is_ok());
+        assert!(jobs.agrees(&heard("", "")).is_ok());
+        assert!(introduction("postcard", "").agrees(&heard("postcard", "jobs")).is_ok());
+        assert!(jobs.agrees(&heard("json", "jobs")).is_err());
+        assert!(jobs.agrees(&heard("postcard", "news")).is_err());
     }
 
     #[test]
@@ -96,6 +145,25 @@ mod tests {
         assert_eq!(Introduction::name("short"), "short");
         assert_eq!(Introduction::name(&"a".repeat(121)), "a".repeat(120));
         assert_eq!(Introduction::name(&format!("a{}", "ü".repeat(90))).len(), 119);
+    }
+
+    #[test]
+    fn a_description_that_has_no_room_is_left_out() {
+        let mut said = introduction("postcard", "");
+        said.shape = Some(Shape::of::<(u8, String)>(Style::Positional));
+        for (room, described) in [(10, false), (200, true)] {
+            said.room = room;
+            let mut bytes = Vec::new();
+            said.write(&mut bytes);
+            assert_eq!(bytes.len(), said.len());
+            let heard = Introduction::read(&bytes).unwrap();
+            assert_eq!(heard.hello.len() > hello::HEAD, described);
+            assert!(said.agrees(&heard).is_ok());
+            let mut other = introduction("postcard", "");
+            other.shape = Some(Shape::of::<(u8, u8)>(Style::Positional));
+            let words = other.agrees(&heard).unwrap_err();
+            assert_eq!(words.contains("`message.1`: u8 here, text there"), described, "{words}");
+        }
     }
 
     #[test]

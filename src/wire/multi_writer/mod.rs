@@ -7,12 +7,15 @@ mod stream;
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
+
 use assembly::{Assembly, Rules};
 use fragment::{Fragment, HEADER};
 use introduction::Introduction;
 use stream::Stream;
 
 use super::framing::BuiltIn;
+use super::shape::{Shape, Style};
 use super::{Scan, Step};
 use crate::error::FrameError;
 
@@ -72,6 +75,8 @@ use crate::error::FrameError;
 pub struct MultiWriter {
     rules: Rules,
     atomic_write: usize,
+    /// What the messages look like, if the writers are to say that.
+    shape: Option<fn(Style) -> Shape>,
     stream: Stream,
     assembly: Assembly,
 }
@@ -202,6 +207,34 @@ impl MultiWriter {
         self
     }
 
+    /// Fixes the type of the messages: each writer says what they look like, and a receiver skips those of a writer whose
+    /// type does not [fit](super::shape). Writers that do not say it are taken at their word.
+    ///
+    /// ```
+    /// use typed_pipe::wire::{MultiWriter, Wire};
+    /// use typed_pipe::{ErrorKind, Pipe, WireOf, WriteEnd};
+    ///
+    /// /// The wire of a program whose messages are `u32`, and that of one with another idea of them.
+    /// fn reports() -> WireOf<u32, MultiWriter> {
+    ///     Wire::default().with_framing(MultiWriter::default().typed::<u32>()).of()
+    /// }
+    /// fn other_reports() -> WireOf<i32, MultiWriter> {
+    ///     Wire::default().with_framing(MultiWriter::default().typed::<i32>()).of()
+    /// }
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut receiver = reports().receiver(pipe.into_reader().open()?);
+    /// other_reports().sender(WriteEnd::at(&path)?.open()?).send(&-7)?;
+    /// assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Mismatch);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn typed<T: DeserializeOwned>(mut self) -> Self {
+        self.shape = Some(Shape::of::<T>);
+        self
+    }
+
     /// The writer of the last message; `None` before the first.
     ///
     /// ```
@@ -233,9 +266,13 @@ impl Default for MultiWriter {
                 limit: 8 << 20,
                 total_limit: 64 << 20,
                 stall_limit: 64 << 20,
-                introduction: Introduction::default(),
+                introduction: Introduction {
+                    room: LEAST_ATOMIC_WRITE - HEADER,
+                    ..Introduction::default()
+                },
             },
             atomic_write: LEAST_ATOMIC_WRITE,
+            shape: None,
             stream: Stream::default(),
             assembly: Assembly::default(),
         }
@@ -244,7 +281,8 @@ impl Default for MultiWriter {
 
 impl Clone for MultiWriter {
     fn clone(&self) -> Self {
-        Self { rules: self.rules.clone(), atomic_write: self.atomic_write, ..Self::default() }
+        let Self { atomic_write, shape, .. } = *self;
+        Self { rules: self.rules.clone(), atomic_write, shape, ..Self::default() }
     }
 }
 
@@ -288,12 +326,16 @@ impl BuiltIn for MultiWriter {
         Ok(self.assembly.take(&self.rules, fragment, payload))
     }
 
-    fn introduce(&mut self, codec: &str) {
+    fn introduce(&mut self, codec: &str, style: Option<Style>) {
         self.rules.introduction.codec = Introduction::name(codec);
+        if let (Some(shape), Some(style)) = (self.shape, style) {
+            self.rules.introduction.shape = Some(shape(style));
+        }
     }
 
     fn atomic_write(&mut self, bytes: usize) {
         self.atomic_write = bytes.clamp(LEAST_ATOMIC_WRITE, usize::from(u16::MAX));
+        self.rules.introduction.room = self.atomic_write - HEADER;
     }
 
     fn withdrawn(&mut self) {

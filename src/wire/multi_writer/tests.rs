@@ -139,7 +139,8 @@ fn forged(kind: FragmentKind, writer: u64, sequence: u32, payload: &[u8]) -> Vec
 
 fn hello(writer: u64, codec: &str, message: &str) -> Vec<u8> {
     let mut payload = Vec::new();
-    Introduction { codec: codec.into(), message: message.into() }.write(&mut payload);
+    Introduction { codec: codec.into(), message: message.into(), ..Introduction::default() }
+        .write(&mut payload);
     forged(FragmentKind::Hello, writer, 0, &payload)
 }
 
@@ -149,7 +150,7 @@ const FINISHED: Event = Event::Error(ErrorKind::Finished);
 #[test]
 fn golden_bytes() {
     let mut shared = MultiWriter::default().protocol("jobs");
-    shared.introduce("postcard");
+    shared.introduce("postcard", None);
     shared.stream = Stream::of(0x0123_4567_89AB_CDEF);
     let mut out = b"before".to_vec();
     shared.begin(&mut out);

@@ -46,6 +46,18 @@
 //! - [`round_trips`] shows that a value is read as what it was written as.
 //! - [`same_shape`] shows that two types, such as those of two crates, are the same to every codec.
 //!
+//! # The hello
+//!
+//! The two sides of a [`TypedConnection`](crate::TypedConnection) compare their shapes in the
+//! [handshake](crate::Handshake). On a named pipe, where nobody answers, a writer says at its beginning what it sends, on
+//! the [default wire](super::LengthPrefixed) behind the word `0xFFFF_FF03`. All numbers are big-endian.
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 8 | the [fingerprint](Shape::fingerprint) |
+//! | 4 | how many bytes follow, at most 65,536 |
+//! | rest | the [description](Shape::description) |
+//!
 //! # What a shape cannot see
 //!
 //! A shape is what the type's `Deserialize` asks for, when it is handed samples: short texts, dates, addresses, small
@@ -61,6 +73,7 @@ mod compare;
 mod description;
 mod difference;
 mod graph;
+pub(super) mod hello;
 #[cfg(feature = "json")]
 mod json;
 mod probe;

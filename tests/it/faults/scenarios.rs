@@ -17,8 +17,8 @@ use typed_pipe::ConnectOptions;
 #[cfg(feature = "shared-memory")]
 use typed_pipe::SealedBytes;
 use typed_pipe::{
-    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Operation,
-    Pipe, TransitionError, TypedConnection, WithHandles, WriteEnd,
+    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
+    TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
@@ -415,9 +415,12 @@ fn pair(run: &mut Run) {
     drop((reader, other));
 }
 
-/// What a side that has no handles says first.
+/// What a side of the first edition says that has no handles.
 const TERMS: &[u8] = b"\xff\xff\xff\x02tpip\x01\x00\x00\x23\x00\x00\x00\x00\x00\x80\x00\x00\
     \x0flength-prefixed\x08postcard\x00\x00";
+
+/// How much this edition says.
+const SAID: usize = 47 + 3 + 17;
 
 fn handshake(run: &mut Run) {
     let (one, mut other) = quietly(|| Connection::pair().unwrap());
@@ -432,10 +435,11 @@ fn handshake(run: &mut Run) {
     let text = "how are you?".to_owned();
     run.send(|half| if half { one.sender().flush() } else { one.send(&text) });
     quietly(|| {
-        let mut told = [0; 47 + 17];
+        let mut told = [0; SAID + 17];
         other.read_exact(&mut told).unwrap();
-        assert_eq!(told[..47], *TERMS);
-        assert_eq!(told[47..], *b"\0\0\0\x0d\x0chow are you?");
+        assert_eq!(told[12..47], TERMS[12..]);
+        assert_eq!(told[47..50], [1, 0, 17], "the part that tells of its messages");
+        assert_eq!(told[SAID..], *b"\0\0\0\x0d\x0chow are you?");
     });
 }
 
@@ -463,7 +467,7 @@ fn both_ways(run: &mut Run) {
             .and_then(|()| one.sender().send_timeout(&long, SHORT))
     });
     quietly(|| {
-        let mut buf = vec![0; 47 + 3006 * (sent - 1)];
+        let mut buf = vec![0; SAID + 3006 * (sent - 1)];
         other.read_exact(&mut buf).unwrap();
     });
     run.again(|| one.sender().set_timeout(LONG).flush());
@@ -671,7 +675,11 @@ fn serve_in_tasks(run: &mut Run) {
     // The answer may be lost with its client.
     quietly(|| helper.join().unwrap());
     if let Err(error) = served {
-        assert_ne!(error.operation(), Operation::Register, "one client ends the service: {error}");
+        assert_ne!(
+            error.operation(),
+            typed_pipe::Operation::Register,
+            "one client ends the service: {error}"
+        );
         run.note(error);
     }
     quietly(|| drop(runtime));

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, pwrite, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::Obstacle;
@@ -12,6 +12,30 @@ use crate::sys::unix::resource_errors;
 
 /// Makes a file of this size in memory, which has all of its pages: no process is killed for one that is not there.
 pub(super) fn create(len: usize) -> io::Result<OwnedFd> {
+    let (file, size) = (empty(len)?, u64::try_from(len).unwrap_or(u64::MAX));
+    if size > 0 {
+        retry_on_intr(|| ftruncate(&file, size)).map_err(told)?;
+        retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, size)).map_err(told)?;
+    }
+    Ok(file)
+}
+
+/// Makes a file of these bytes in memory. That takes half of the time of mapping one and copying them.
+pub(super) fn with(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = empty(bytes.len())?;
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        let place = u64::try_from(written).unwrap_or(u64::MAX);
+        match retry_on_intr(|| pwrite(&file, rest, place)).map_err(told)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => written += n,
+        }
+    }
+    Ok(file)
+}
+
+/// Makes an empty file, if it can have so many bytes.
+fn empty(len: usize) -> io::Result<OwnedFd> {
     let size = u64::try_from(len).unwrap_or(u64::MAX);
     // The system would end processes before it says that there is not so much.
     if size > memory_of_the_machine() {
@@ -22,12 +46,7 @@ pub(super) fn create(len: usize) -> io::Result<OwnedFd> {
         let small = "the limit of this process for the size of files (`ulimit -f`) is smaller";
         return Err(Obstacle::ResourceExhausted(small).into());
     }
-    let file = unnamed()?;
-    if size > 0 {
-        retry_on_intr(|| ftruncate(&file, size)).map_err(told)?;
-        retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, size)).map_err(told)?;
-    }
-    Ok(file)
+    unnamed()
 }
 
 fn memory_of_the_machine() -> u64 {

@@ -226,15 +226,15 @@ unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
     let words = len / 8;
     for word in 0..words {
         // SAFETY: the eight bytes are within `len`; a word of this type may lie anywhere.
-        let bytes = unsafe { from.cast::<Word>().add(word).read_volatile() };
+        let bytes = unsafe { from.cast::<Word>().wrapping_add(word).read_volatile() };
         // SAFETY: as above.
-        unsafe { to.cast::<Word>().add(word).write(bytes) };
+        unsafe { to.cast::<Word>().wrapping_add(word).write(bytes) };
     }
     for place in words * 8..len {
         // SAFETY: the byte is within `len`.
-        let byte = unsafe { from.add(place).read_volatile() };
+        let byte = unsafe { from.wrapping_add(place).read_volatile() };
         // SAFETY: as above.
-        unsafe { to.add(place).write(byte) };
+        unsafe { to.wrapping_add(place).write(byte) };
     }
 }
 

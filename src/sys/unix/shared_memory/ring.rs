@@ -417,11 +417,11 @@ impl RingWriter {
         }
     }
 
-    /// Lends room in the ring, if there is so much.
-    pub(in crate::sys::unix) fn lend(&mut self, before: usize, len: usize) -> bool {
+    /// Lends room in the ring, if it can have so much, once there is so much.
+    pub(in crate::sys::unix) fn lend(&mut self, before: usize, len: usize, wait: Wait<'_>) -> bool {
         self.lent = 0;
         let all = before.saturating_add(len);
-        if all > self.size() || self.wait_for_room(all, Wait::NOW).is_err() {
+        if all > self.size() || self.wait_for_room(all, wait).is_err() {
             return false;
         }
         self.lent = all;

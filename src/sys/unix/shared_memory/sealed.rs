@@ -29,8 +29,18 @@ impl Sealed {
         let mut view = Writable::new(file.as_fd(), len)?;
         fill(view.bytes());
         drop(view);
+        Self::sealing(file, len)
+    }
+
+    /// Makes a file of these bytes, and seals it.
+    pub(crate) fn copy(bytes: &[u8]) -> io::Result<Self> {
+        Self::sealing(file::with(bytes)?, bytes.len())
+    }
+
+    /// Seals a file of this size that this process has made.
+    fn sealing(file: OwnedFd, len: usize) -> io::Result<Self> {
         seal(file.as_fd())?;
-        // SAFETY: the file has this size since it was made, and has just been sealed.
+        // SAFETY: the callers have made the file, of this size, and it has just been sealed.
         let bytes = unsafe { Frozen::new(file.as_fd(), len) }?;
         Ok(Self { file, bytes: Arc::new(bytes) })
     }

@@ -227,10 +227,10 @@ fn waits_end_in_time_or_by_a_token() {
 #[test]
 fn what_is_lent_is_sent_as_it_lies() {
     let [(_, mut to), (mut from, _)] = sides(256 << 10);
-    assert!(!to.lend(8, 256 << 10), "there is not so much");
+    assert!(!to.lend(8, 256 << 10, DONE), "there is not so much");
     for round in 0..20 {
         let len = 100_000;
-        assert!(to.lend(4, len));
+        assert!(to.lend(4, len, DONE));
         to.lent_mut()[..4].copy_from_slice(&[0xaa; 4]);
         to.lent_mut()[4..].copy_from_slice(&pattern(len, round));
         assert_eq!(to.give(DONE).unwrap(), len + 4);
@@ -238,13 +238,17 @@ fn what_is_lent_is_sent_as_it_lies() {
         read_exact(&mut from, &mut buf);
         assert!(buf[4..] == pattern(len, round));
         // A loan that is dropped sends nothing.
-        assert!(to.lend(4, 10));
+        assert!(to.lend(4, 10, DONE));
         to.lent_mut().fill(0xbb);
     }
     assert_eq!(from.unread(), 0);
-    // Where there is no room, nothing is lent, and no thread waits.
+    // Where there is no room, nothing is lent, or a thread waits for some.
     write_all(&mut to, &[1; 200_000]);
-    assert!(!to.lend(4, 100_000));
+    assert!(!to.lend(4, 100_000, Wait::NOW));
+    assert!(!to.lend(4, 100_000, within(Duration::from_millis(10))));
+    let reading = thread::spawn(move || read_exact(&mut from, &mut [0; 200_000]));
+    assert!(to.lend(4, 100_000, DONE));
+    reading.join().unwrap();
 }
 
 /// Each word of a hostile side, and each lie: it may be told, and nothing but an error or wrong bytes comes of it.
@@ -274,7 +278,7 @@ fn lies_in_every_word_do_no_harm() {
                     Err(error) => expect_of_a_lie(&error),
                 }
             }
-            if writer.lend(4, 1000) {
+            if writer.lend(4, 1000, Wait::NOW) {
                 writer.lent_mut().fill(1);
                 let _ = writer.give(Wait::NOW);
             }
@@ -470,6 +474,5 @@ fn a_small_ring_is_made_in_little_time() {
         })
         .collect();
     times.sort();
-    println!("both sides of 64 KiB in {:?}, the best of 20", times[0]);
     assert!(times[0] < Duration::from_millis(5), "{times:?}");
 }
