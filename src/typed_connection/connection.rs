@@ -156,6 +156,40 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
     }
 }
 
+impl<Out: Outbound + Inbound, In: Outbound + Inbound> TypedConnection<Out, In> {
+    /// Makes both sides of a connection in this process, ready for messages: for tests, in one thread.
+    ///
+    /// Two sides that call [`into_typed`](Connection::into_typed) in one thread would wait for each other.
+    ///
+    /// ```
+    /// use typed_pipe::TypedConnection;
+    ///
+    /// let (mut client, mut server) = TypedConnection::<String, u64>::pair()?;
+    /// client.send(&"hello".into())?;
+    /// let word = server.recv()?;
+    /// server.send(&(word.len() as u64))?;
+    /// assert_eq!(client.recv()?, 5);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// A message for which there is no room waits for the other side to receive: bytes of some kilobytes have room on every
+    /// system.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::pair`].
+    #[doc(alias("test", "mock", "socketpair"))]
+    pub fn pair() -> Result<(Self, TypedConnection<In, Out>), Error> {
+        let (one, other) = Handshake::new().perform_both(Connection::pair()?)?;
+        #[cfg(feature = "shared-memory")]
+        let (one, other) = {
+            let socket = || TransportKind::Socket { reason: None };
+            ((one, socket()), (other, socket()))
+        };
+        Ok((Self::new(one), TypedConnection::new(other)))
+    }
+}
+
 impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// Performs the handshake, and turns the connection into one of typed messages.
     ///
