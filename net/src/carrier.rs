@@ -74,10 +74,14 @@ impl Carrier for Stream {
         let mut told = self.shared.lock();
         told.wake_reading(cx);
         let left = told.cut_at.map(|at| at.saturating_sub(self.read));
-        let ended = told.lost.clone();
+        let (ended, revoked) = (told.lost.clone(), told.revoked);
         drop(told);
+        if let Some(why) = ended.as_ref().filter(|_| revoked) {
+            return Poll::Ready(Err(lost(why)));
+        }
         if left == Some(0) {
             self.done_reading();
+            let _ = self.recv.stop(VarInt::from_u32(0));
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         // What came before the end is still read.
@@ -183,8 +187,10 @@ impl Drop for Stream {
         self.stop_reading();
         self.link.busy.dropped();
         let Some(mut send) = self.send.take() else { return };
-        let unread = self.unread && !self.finished;
-        if unread {
+        if self.shared.lock().revoked {
+            let _ = send.reset(VarInt::from_u32(0));
+        } else if self.unread {
+            // Again, if it was finished before this was known.
             self.link.say(send.id(), Notice::CutAt(self.written));
         } else if !self.finished {
             let _ = send.finish();

@@ -32,6 +32,8 @@ pub(crate) struct Told {
     pub(crate) cut_at: Option<u64>,
     /// Why the link was lost, or the connection ended.
     pub(crate) lost: Option<String>,
+    /// Whether this side has ended it: nothing more of it is read.
+    pub(crate) revoked: bool,
     reading: Option<Waker>,
     writing: Option<Waker>,
 }
@@ -56,6 +58,14 @@ impl Shared {
 
     pub(crate) fn cut(&self, why: &str) {
         self.tell(|told| _ = told.lost.get_or_insert_with(|| why.into()));
+    }
+
+    /// Ends it, whatever may still come.
+    pub(crate) fn revoke(&self, why: &str) {
+        self.tell(|told| {
+            told.revoked = true;
+            let _ = told.lost.get_or_insert_with(|| why.into());
+        });
     }
 }
 

@@ -124,6 +124,7 @@ impl NetOptions {
             listening: Mutex::new(None),
             endpoints: tokio::sync::Mutex::default(),
             links: Mutex::default(),
+            maker: std::process::id(),
             runtime: Mutex::new(Some(runtime)),
         };
         Ok(Net { inner: Arc::new(inner) })
@@ -176,6 +177,8 @@ pub(crate) struct Inner {
     endpoints: tokio::sync::Mutex<HashMap<IpAddr, Endpoint>>,
     /// One link to each machine.
     links: Mutex<HashMap<(PublicKey, SocketAddr), Slot>>,
+    /// The process in which a drop acts: not a forked child.
+    maker: u32,
     /// Taken by the drop.
     runtime: Mutex<Option<Runtime>>,
 }
@@ -418,6 +421,11 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(runtime) = runtime else { return };
+        // The threads and the links are those of the parent.
+        if self.maker != std::process::id() {
+            std::mem::forget(runtime);
+            return;
+        }
         let endpoints = std::mem::take(self.endpoints.get_mut());
         let listening = self.listening().take().map(|(endpoint, _)| endpoint);
         let all: Vec<_> = endpoints.into_values().chain(listening).collect();
@@ -567,10 +575,10 @@ async fn answer(
     let shared = link.register(send.id());
     if send.write_all(&[said]).await.is_ok() && said == WELCOME {
         let Some((queue, inner)) = found else { return };
-        let key = link.peer;
-        let stream = Stream::new(link, Arc::clone(&shared), (send, recv), inner);
+        let id = send.id();
+        let stream = Stream::new(Arc::clone(&link), Arc::clone(&shared), (send, recv), inner);
         if let Ok(connection) = Connection::over(stream) {
-            queue.push(key, &shared, connection);
+            queue.push(&link, id, &shared, connection);
         }
     } else {
         link.forget(send.id());

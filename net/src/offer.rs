@@ -1,17 +1,17 @@
 //! What a machine offers by a name: a listener.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use iroh::endpoint::StreamId;
 use tokio::sync::Notify;
 use typed_pipe::{Connection, Tokio};
 
 use crate::key::PublicKey;
-use crate::link::{Link, NOT_LET_IN, Shared};
+use crate::link::{Link, NOT_LET_IN, Notice, Shared};
 use crate::net::Inner;
 
 /// The connections that wait to be accepted, at most.
@@ -41,9 +41,28 @@ pub(crate) struct Queue {
 struct State {
     to: Vec<PublicKey>,
     waiting: VecDeque<Connection>,
-    /// What was let in: whose, and how to end it.
-    connections: Vec<(PublicKey, Weak<Shared>)>,
+    connections: Vec<Admitted>,
     closed: bool,
+}
+
+/// A connection that was let in, and how to end it.
+#[derive(Debug)]
+struct Admitted {
+    link: Weak<Link>,
+    stream: StreamId,
+    shared: Weak<Shared>,
+    key: PublicKey,
+}
+
+impl Admitted {
+    fn end(&self) {
+        let (Some(link), Some(shared)) = (self.link.upgrade(), self.shared.upgrade()) else {
+            return;
+        };
+        shared.revoke("the key of the other machine is not let in any more");
+        // It reads nothing more, whatever this program does with its side.
+        link.say(self.stream, Notice::CutAt(0));
+    }
 }
 
 /// The offers of a machine, by their names.
@@ -106,14 +125,21 @@ impl Queue {
     }
 
     /// Lets a connection wait to be accepted. If that cannot be, it ends.
-    pub(crate) fn push(&self, key: PublicKey, shared: &Arc<Shared>, connection: Connection) {
-        let mut state = self.lock();
+    pub(crate) fn push(
+        &self,
+        link: &Arc<Link>,
+        stream: StreamId,
+        shared: &Arc<Shared>,
+        connection: Connection,
+    ) {
+        let (key, mut state) = (link.peer, self.lock());
         if state.closed || state.waiting.len() >= WAITING || !state.to.contains(&key) {
             drop(state);
             return drop(connection);
         }
-        state.connections.retain(|(_, shared)| shared.strong_count() > 0);
-        state.connections.push((key, Arc::downgrade(shared)));
+        state.connections.retain(|admitted| admitted.shared.strong_count() > 0);
+        let (link, shared) = (Arc::downgrade(link), Arc::downgrade(shared));
+        state.connections.push(Admitted { link, stream, shared, key });
         state.waiting.push_back(connection);
         drop(state);
         self.came.notify_one();
@@ -192,17 +218,16 @@ impl Offer {
     /// # Errors
     ///
     /// As those of `accept`.
-    pub fn accept_async(&self) -> impl Future<Output = io::Result<Connection<Tokio>>> + Send {
-        async {
-            loop {
-                let came = self.queue.came_for_tasks.notified();
-                tokio::pin!(came);
-                came.as_mut().enable();
-                if let Some(next) = Queue::next(&mut self.queue.lock()) {
-                    return crate::net::for_tasks(next?);
-                }
-                came.await;
+    pub async fn accept_async(&self) -> io::Result<Connection<Tokio>> {
+        loop {
+            let came = self.queue.came_for_tasks.notified();
+            tokio::pin!(came);
+            came.as_mut().enable();
+            let next = Queue::next(&mut self.queue.lock());
+            if let Some(next) = next {
+                return crate::net::for_tasks(next?);
             }
+            came.await;
         }
     }
 
@@ -213,16 +238,11 @@ impl Offer {
     pub fn set_allowed(&self, to: &[PublicKey]) {
         let mut state = self.queue.lock();
         state.to = to.to_vec();
-        let (stay, end) = std::mem::take(&mut state.connections)
-            .into_iter()
-            .partition(|(key, _)| to.contains(key));
+        let all = std::mem::take(&mut state.connections).into_iter();
+        let (stay, end): (Vec<_>, Vec<_>) = all.partition(|admitted| to.contains(&admitted.key));
         state.connections = stay;
         drop(state);
-        for (_, shared) in end as Vec<(PublicKey, Weak<Shared>)> {
-            if let Some(shared) = shared.upgrade() {
-                shared.cut("the key of the other machine is not let in any more");
-            }
-        }
+        end.iter().for_each(Admitted::end);
         self.inner.offers.close_links();
     }
 

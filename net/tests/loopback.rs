@@ -139,7 +139,7 @@ fn finish_fails_if_the_other_program_leaves_something_unread() {
 fn a_side_that_leaves_bytes_unread_is_told_from_one_that_ends() {
     watched(|| {
         let two = two();
-        for unread in [true, false] {
+        for (unread, order) in [(true, true), (false, true), (false, false)] {
             let (here, mut there) = two.connected();
             there.write_all(b"hello").unwrap();
             let (mut reader, mut writer) = here.split();
@@ -148,8 +148,12 @@ fn a_side_that_leaves_bytes_unread_is_told_from_one_that_ends() {
                 reader.read_exact(&mut [0; 1]).unwrap();
             }
             writer.write_all(b"last words").unwrap();
-            drop(reader);
-            drop(writer);
+            // Its order says nothing.
+            if order {
+                drop((reader, writer))
+            } else {
+                drop((writer, reader))
+            }
             let mut words = Vec::new();
             let end = there.read_to_end(&mut words);
             assert_eq!(words, b"last words");
@@ -347,6 +351,29 @@ fn a_key_that_is_taken_from_the_list_ends_its_connections() {
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
         two.offer.set_allowed(&[two.there.key()]);
         drop(two.typed());
+    });
+}
+
+#[test]
+fn a_key_that_is_taken_from_one_list_keeps_what_others_offer() {
+    watched(|| {
+        let two = two();
+        let other = two.here.offer("other", &[two.there.key()]).unwrap();
+        let mut stays = two.there.connect(other.address()).unwrap();
+        let mut stays_here = other.accept_timeout(SOON).unwrap();
+        let (mut here, there) = two.connected();
+        let (mut reader, mut writer) = there.split();
+        // It never stops by itself.
+        let flood = thread::spawn(move || while writer.write_all(&[7; 10_000]).is_ok() {});
+        here.read_exact(&mut [0; 10_000]).unwrap();
+        two.offer.set_allowed(&[]);
+        // Whatever had come: nothing more is read.
+        assert!(here.read(&mut [0; 1]).is_err());
+        assert!(reader.read(&mut [0; 1]).is_err());
+        drop(here);
+        flood.join().unwrap();
+        stays.write_all(b"still").unwrap();
+        stays_here.read_exact(&mut [0; 5]).unwrap();
     });
 }
 
