@@ -171,10 +171,23 @@ fn a_transfer_goes_on_after_a_kill_and_after_a_deadline() {
     });
 }
 
+#[test]
+fn a_broadcast_reaches_all_readers_but_the_killed_one() {
+    let broadcast = build("broadcast");
+    watched(move || {
+        let output = Command::new(broadcast).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("publisher: reader 3 has left"), "{said}");
+        assert!(said.contains("publisher: reader 1 was slow, and got the latest"), "{said}");
+        assert_eq!(said.matches("reader: price 499 was the last, 599 cents").count(), 3, "{said}");
+    });
+}
+
 /// Builds an example: where it is.
 fn build(example: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--message-format", "json", "--features", "session"])
+        .args(["build", "--quiet", "--message-format", "json", "--features", "fanout,session"])
         .args(["--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

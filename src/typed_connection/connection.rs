@@ -18,6 +18,8 @@ use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
+#[cfg(feature = "fanout")]
+use crate::state::complete_by;
 use crate::state::{Blocking, Mode, complete, woken_at};
 use crate::sys::{Peer, WaitLimit};
 use crate::wait::{left, within};
@@ -684,6 +686,17 @@ fn taking_in<In, F, C, M: Mode>(
     until: WaitLimit,
 ) -> impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>> {
     move |io, cx, bytes| io.poll_write_or_take_in(receiver.io_mut(), limit, cx, bytes, until)
+}
+
+#[cfg(feature = "fanout")]
+impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
+    /// Sends a value that is encoded already; drains incoming bytes, as [`send`](Self::send).
+    pub(crate) fn send_encoded(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let Self { sender, receiver, incoming, .. } = self;
+        sender.parts().1.stage_bytes(payload)?;
+        let mut write = taking_in(receiver, *incoming, WaitLimit::Done);
+        complete_by(|cx| sender.poll_write_or_withdraw_by(cx, &mut write))
+    }
 }
 
 impl<T, In, F, C, M> TypedConnection<WithHandles<T>, In, F, C, M>

@@ -442,6 +442,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.with_wire(wire)
     }
 
+    #[cfg(feature = "fanout")]
+    pub(crate) fn wire(&self) -> &Wire<F, C> {
+        &self.wire
+    }
+
     #[cfg(any(feature = "session", feature = "service"))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
