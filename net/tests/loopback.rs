@@ -378,6 +378,27 @@ fn a_key_that_is_taken_from_one_list_keeps_what_others_offer() {
 }
 
 #[test]
+fn a_machine_that_comes_back_is_connected_to_again() {
+    watched(|| {
+        let (key, client) = (Key::generate(), Key::generate());
+        let here = listening(&key);
+        let at = here.local_addr().unwrap();
+        let there = options().open(&client).unwrap();
+        let offer = here.offer("jobs", &[client.public()]).unwrap();
+        let address = offer.address().to_owned();
+        drop(there.connect(&address).unwrap());
+        drop(offer.accept().unwrap());
+        drop(offer);
+        here.close(SOON).unwrap();
+        let here = options().open(&key).unwrap().listening(at).unwrap();
+        let offer = here.offer("jobs", &[client.public()]).unwrap();
+        let mut again = there.connect(&address).unwrap();
+        again.write_all(b"again").unwrap();
+        offer.accept().unwrap().read_exact(&mut [0; 5]).unwrap();
+    });
+}
+
+#[test]
 fn tasks_connect_and_accept() {
     watched(|| {
         let two = two();
