@@ -109,6 +109,8 @@
     clippy::print_stdout,
     clippy::unwrap_used
 )]
+// It asks for what is there, on systems that have no such storage of their own.
+#![allow(clippy::missing_const_for_thread_local)]
 #![doc(test(attr(deny(warnings))))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -781,7 +781,6 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }))
     }
 
-    /// Writes the staged bytes; withdraws the last message if that fails before any of it is written.
     /// The write of an operation without a deadline of its own.
     #[inline]
     fn write(
@@ -796,6 +795,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }
     }
 
+    /// Writes the staged bytes; withdraws the last message if that fails before any of it is written.
     #[inline]
     fn sending<'a>(
         &'a mut self,
