@@ -293,6 +293,10 @@ impl<M: Mode> Drive<M> {
                 }
             }
             Poll::Pending => {
+                if self.link.lock_writer().has_items {
+                    self.stuck = None;
+                    return;
+                }
                 let since = *self.stuck.get_or_insert_with(M::now);
                 let too_long = |patience| M::now().saturating_duration_since(since) >= patience;
                 if self.link.patience.is_some_and(too_long) {

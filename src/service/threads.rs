@@ -318,7 +318,6 @@ impl Link<Blocking> {
         let mut limit = self.batch_limit(until);
         loop {
             if writer.outgoing.pending().is_empty() {
-                limit = self.batch_limit(until);
                 rounds += 1;
                 let mut state = self.lock();
                 let empty = state.outbox.is_empty();
@@ -328,6 +327,7 @@ impl Link<Blocking> {
                 }
                 drop(state);
                 self.stage(&mut writer);
+                limit = if writer.has_items { until } else { self.batch_limit(until) };
                 continue;
             }
             match self.write(&mut writer, limit, reader.as_deref_mut()) {
