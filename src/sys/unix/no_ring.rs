@@ -2,7 +2,7 @@
 #![allow(
     dead_code,
     clippy::needless_pass_by_ref_mut,
-    reason = "what has shared memory uses all of it, and changes it"
+    reason = "what has shared memory uses all of it"
 )]
 
 use std::io::{self, IoSlice};
