@@ -114,6 +114,10 @@
     clippy::print_stdout,
     clippy::unwrap_used
 )]
+#![allow(
+    clippy::missing_const_for_thread_local,
+    reason = "it asks for what is there, on systems that have no such storage of their own"
+)]
 #![doc(test(attr(deny(warnings))))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -6,10 +6,6 @@ use std::process::ExitStatus;
 
 use super::{CodecError, ErrorKind, FrameError, Operation};
 
-/// How the system's words for these two are told.
-pub(crate) const FIFO: &str = "a FIFO";
-pub(crate) const SOCKET: &str = "a socket";
-
 /// A difference that the handshake of a connection found.
 #[derive(Clone, Debug, thiserror::Error)]
 #[cfg_attr(not(feature = "session"), allow(dead_code, reason = "some are of sessions"))]
@@ -127,12 +123,12 @@ pub(crate) enum Obstacle {
     NotALock(&'static str),
     #[error(
         "it is {0}, not a pipe{advice}",
-        advice = if *.0 == SOCKET { "; connect to a socket with `Connection`" } else { "" }
+        advice = if *.0 == Obstacle::SOCKET { "; connect to a socket with `Connection`" } else { "" }
     )]
     NotAPipe(&'static str),
     #[error(
         "it is {0}, which cannot be a connection{advice}",
-        advice = if *.0 == FIFO { "; a one-way pipe is for a `ReadEnd` or a `WriteEnd`" } else { "" }
+        advice = if *.0 == Obstacle::FIFO { "; a one-way pipe is for a `ReadEnd` or a `WriteEnd`" } else { "" }
     )]
     NotASocket(&'static str),
     #[error(
@@ -202,6 +198,11 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
+    /// The words for what is no pipe, and has an operation of its own.
+    pub(crate) const SOCKET: &str = "a socket";
+    /// The same for what is no connection.
+    pub(crate) const FIFO: &str = "a FIFO";
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::AlreadyExists | Self::NotALock(_) | Self::NothingLeft => ErrorKind::AlreadyExists,
@@ -464,6 +465,33 @@ impl Cause {
             Self::Obstacle(obstacle) => obstacle.kind(),
         }
     }
+
+    /// Whether the channel is of no more use after it.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            // What one of several writers lost is its own loss.
+            Self::Lost(_) => false,
+            // None can come by the name any more.
+            Self::Obstacle(Obstacle::NameGone | Obstacle::Replaced) => true,
+            cause => ends_a_channel(cause.kind()),
+        }
+    }
+}
+
+/// Whether nothing more comes of a channel after an error of this kind.
+fn ends_a_channel(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Abandoned
+            | ErrorKind::Corrupt
+            | ErrorKind::Disconnected
+            | ErrorKind::Finished
+            | ErrorKind::Io
+            | ErrorKind::PeerPanicked
+            | ErrorKind::Poisoned
+            | ErrorKind::Cancelled
+            | ErrorKind::TooLarge
+    )
 }
 
 /// Wraps what `sys` or any `io::Read` or `io::Write` returns.

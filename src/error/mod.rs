@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use cause::{Cause, Disagreement, FIFO, NameError, Obstacle, SOCKET};
+pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
 pub use message::{CodecError, FrameError, LossReason};
 pub use transition::TransitionError;
 
@@ -334,27 +334,8 @@ impl Error {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn is_fatal(&self) -> bool {
-        // What one of several writers lost is its own loss, a value that was not encoded is not sent, and a
-        // receiver of next writers begins anew with the next one.
-        let spared = self.0.survived
-            || matches!(self.0.cause, Cause::Lost(_))
-            || self.0.operation == Operation::Encode;
-        let name_gone =
-            matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone | Obstacle::Replaced));
-        !spared
-            && (name_gone
-                || matches!(
-                    self.kind(),
-                    ErrorKind::Abandoned
-                        | ErrorKind::Corrupt
-                        | ErrorKind::Disconnected
-                        | ErrorKind::Finished
-                        | ErrorKind::Io
-                        | ErrorKind::PeerPanicked
-                        | ErrorKind::Poisoned
-                        | ErrorKind::Cancelled
-                        | ErrorKind::TooLarge
-                ))
+        // A value that was not encoded is not sent, and a receiver of next writers begins anew with the next one.
+        !self.0.survived && self.0.operation != Operation::Encode && self.0.cause.is_fatal()
     }
 }
 
