@@ -14,14 +14,14 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 #[cfg(feature = "tokio")]
 use typed_pipe::ConnectOptions;
-#[cfg(feature = "shared-memory")]
-use typed_pipe::{SealedBytes, SharedMemory};
 use typed_pipe::{
     CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
+#[cfg(feature = "shared-memory")]
+use typed_pipe::{SealedBytes, SharedMemory};
 
 use super::quietly;
 
