@@ -352,6 +352,7 @@ impl<D: Direction, S, P: PipeRef> End<D, S, P> {
     /// goodbye after the cancellation:
     ///
     /// ```
+    /// use std::thread;
     /// use typed_pipe::{CancelToken, Connection, ErrorKind};
     ///
     /// let stop = CancelToken::new()?;
@@ -359,15 +360,19 @@ impl<D: Direction, S, P: PipeRef> End<D, S, P> {
     /// let (requests, answers) = daemon.split();
     /// let mut requests = requests.cancelled_by(&stop).into_receiver::<String>();
     /// let mut answers = answers.into_sender::<str>();
+    /// let client = thread::spawn(move || {
+    ///     let mut heard = client.split().0.into_receiver::<String>();
+    ///     (heard.recv(), heard.recv())
+    /// });
     ///
     /// stop.cancel(); // at SIGTERM
     /// assert_eq!(requests.recv().unwrap_err().kind(), ErrorKind::Cancelled);
     /// answers.send("this was the last answer")?;
     /// answers.finish()?;
     ///
-    /// let mut heard = client.split().0.into_receiver::<String>();
-    /// assert_eq!(heard.recv()?, "this was the last answer");
-    /// assert_eq!(heard.recv().unwrap_err().kind(), ErrorKind::Finished); // and not `Disconnected`
+    /// let (last, end) = client.join().unwrap();
+    /// assert_eq!(last?, "this was the last answer");
+    /// assert_eq!(end.unwrap_err().kind(), ErrorKind::Finished); // and not `Disconnected`
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]

@@ -698,7 +698,7 @@ impl<M: Mode> ConnectOptions<M> {
         ConnectOptions { token, any_owner, buffer_size, mode: PhantomData }
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "fanout", feature = "service"))]
     pub(crate) fn token(&self) -> Option<&CancelToken> {
         self.token.as_ref()
     }

@@ -89,6 +89,12 @@ pub(crate) enum Obstacle {
     HandlesLost(&'static str),
     #[error("its name was removed, so no process can open it any more; make the pipe again")]
     NameGone,
+    #[error(
+        "as many messages wait for the other side as may; send fewer until it is back, or choose another `WhenFull`"
+    )]
+    BacklogFull,
+    #[error("it was disconnected as a slow reader, for which as many messages wait as may")]
+    TooSlow,
     #[error("the link to the other side is lost: {0}")]
     LinkLost(String),
     #[error("no process listens at it; start the server first, or let `connect` wait for it")]
@@ -204,6 +210,7 @@ impl Obstacle {
             Self::HasReader | Self::InUse => ErrorKind::InUse,
             Self::NameGone => ErrorKind::NotFound,
             Self::AllSeatsTaken
+            | Self::BacklogFull
             | Self::Busy
             | Self::NoListener
             | Self::NoReader
@@ -224,7 +231,7 @@ impl Obstacle {
             Self::BadAccess(_) | Self::BadVariable(_) => ErrorKind::Io,
             Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,
-            Self::LinkLost(_) | Self::ReaderLeft => ErrorKind::Disconnected,
+            Self::LinkLost(_) | Self::ReaderLeft | Self::TooSlow => ErrorKind::Disconnected,
             Self::SealedBytesTooLarge { .. } | Self::TooManyHandles { .. } => ErrorKind::TooLarge,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,

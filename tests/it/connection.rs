@@ -710,10 +710,13 @@ fn another_token_takes_the_place_of_a_cancelled_one() {
         let mut sender = writer.into_sender::<str>();
         assert_eq!(sender.send("lost").unwrap_err().kind(), ErrorKind::Cancelled);
         let mut sender = sender.into_inner().cancelled_by(&last).into_sender::<str>();
+        let receiving = thread::spawn(move || {
+            let mut receiver = client.split().0.into_receiver::<String>();
+            assert_eq!(receiver.recv().unwrap(), "goodbye");
+            assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
+        });
         sender.send("goodbye").unwrap();
         sender.finish().unwrap();
-        let mut receiver = client.split().0.into_receiver::<String>();
-        assert_eq!(receiver.recv().unwrap(), "goodbye");
-        assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
+        receiving.join().unwrap();
     });
 }

@@ -1,6 +1,8 @@
 //! What the crate promises, as its users see it.
 
 mod access;
+#[cfg(feature = "fanout")]
+mod broadcast;
 #[cfg(feature = "service")]
 mod by_hand;
 mod bytes;
@@ -45,11 +47,15 @@ mod pipecom;
 mod processes;
 #[cfg(unix)]
 mod programs;
+#[cfg(feature = "fanout")]
+mod reconnect;
 #[cfg(target_os = "linux")]
 mod resets;
 mod roles;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
+#[cfg(all(feature = "fanout", target_os = "linux"))]
+mod select;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "session")]

@@ -436,11 +436,16 @@ fn a_daemon_of_tasks_that_is_cancelled_still_says_goodbye() {
             let (received, ()) = tokio::join!(requests.recv(), async { stop.cancel() });
             assert_eq!(received.unwrap_err().kind(), ErrorKind::Cancelled);
             let mut sender = writer.into_sender::<str>();
-            sender.send("goodbye").await.unwrap();
-            sender.finish().await.unwrap();
             let mut receiver = client.split().0.into_receiver::<String>();
-            assert_eq!(receiver.recv().await.unwrap(), "goodbye");
-            assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+            let bye = async {
+                sender.send("goodbye").await.unwrap();
+                sender.finish().await.unwrap();
+            };
+            let hear = async {
+                assert_eq!(receiver.recv().await.unwrap(), "goodbye");
+                assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+            };
+            tokio::join!(bye, hear);
         }
     });
 }

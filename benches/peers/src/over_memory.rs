@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 
+use typed_pipe::wire::{LengthPrefixed, Wire};
 use typed_pipe::{Connection, Handshake, Inbound, Listener, Outbound, SharedMemory, TypedConnection};
 
 use crate::message::{Quote, touch};
@@ -89,7 +90,8 @@ fn over<Out: Outbound, In: Inbound>(
     ring: usize,
 ) -> Done<TypedConnection<Out, In>> {
     let memory = SharedMemory::required().ring(ring);
-    Ok(Handshake::new().shared_memory(memory).perform(connection)?)
+    let wire = Wire::default().with_framing(LengthPrefixed::default().limit(64 << 20));
+    Ok(Handshake::new().with_wire(wire).shared_memory(memory).perform(connection)?)
 }
 
 fn connect<Out: Outbound, In: Inbound>(
