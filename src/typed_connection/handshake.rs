@@ -17,6 +17,8 @@ use crate::error::{Error, Obstacle, Operation};
 use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
+#[cfg(feature = "service")]
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 #[cfg(feature = "service")]
 use crate::wire::{Decoder, Encoder};
@@ -454,7 +456,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     }
 
     /// Starts the exchange of the terms, for messages of which nothing is told.
-    #[cfg(any(test, feature = "service"))]
+    #[cfg(test)]
     pub(crate) fn begin(&self, sends_handles: bool, allows_handles: bool) -> HandshakeState {
         HandshakeState::new(self.terms(sends_handles, allows_handles), None, false)
     }
@@ -475,17 +477,26 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Ok((sender, receiver))
     }
 
-    /// What encodes and decodes the bytes of the connection, and the most that the other side takes in a payload.
+    /// Starts the exchange of the terms, for messages of which it is known what this side reads.
+    #[cfg(feature = "service")]
+    pub(crate) fn begin_reading(&self, reads: fn(Style) -> Shape) -> HandshakeState {
+        let read = |style| Announcement { received: Some(reads(style)), sent: None };
+        let announcement = self.wire.codec().style().map(read);
+        HandshakeState::new(self.terms(false, false), announcement, false)
+    }
+
+    /// What encodes and decodes the bytes of the connection, the most that the other side takes in a payload, and what it
+    /// reads, as far as it tells.
     #[cfg(feature = "service")]
     pub(crate) fn conclude_bytes(
         self,
         state: &HandshakeState,
-    ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64), Error> {
+    ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64, Option<Shape>), Error> {
         let theirs = state.conclude()?;
         let limit = self.wire.framing().max_payload().min(theirs.max_payload);
         let mut encoder = Encoder::new(self.wire.clone());
         encoder.lower_limit(theirs.max_payload);
-        Ok((encoder, Decoder::new(self.wire), limit))
+        Ok((encoder, Decoder::new(self.wire), limit, theirs.reads))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {
