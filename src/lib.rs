@@ -177,7 +177,10 @@ pub use pipe::{Pipe, PipeOptions};
 #[cfg(feature = "shared-memory")]
 pub use sealed_bytes::SealedBytes;
 #[cfg(feature = "service")]
-pub use service::{Client, ClientOptions, Response, Serves, Service, ShutdownReason, Summary};
+pub use service::{
+    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,
+    ShutdownReason, Summary,
+};
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Access, Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};

@@ -213,12 +213,6 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         Some(Err(error))
     }
 
-    #[cfg(feature = "service")]
-    /// The number of buffered bytes not taken.
-    pub(crate) fn unread(&self) -> usize {
-        self.decoder.buffered().len()
-    }
-
     /// Whether something has arrived that was not given out.
     pub(super) fn has_begun(&self) -> bool {
         self.decoder.has_begun()

@@ -33,6 +33,11 @@ pub(crate) enum Disagreement {
     #[error("the two sides follow different protocols: {0}")]
     Plans(String),
     #[error(
+        "calls have version {ours} here and version {theirs} there; use the same version of this crate"
+    )]
+    #[cfg(feature = "service")]
+    Calls { ours: u8, theirs: u8 },
+    #[error(
         "the handshake has version {ours} here and version {theirs} there; use the same version of this crate"
     )]
     Version { ours: u8, theirs: u8 },
@@ -296,6 +301,12 @@ pub(crate) enum Cause {
     Garbled,
     #[error("the service ended before it took the request; the request was not handled")]
     NeverTaken,
+    #[error("the other side has no such method: {0}")]
+    NoSuchMethod(String),
+    #[error(
+        "the service cannot read the request: {0}; use the same types and the same wire for the service and its clients"
+    )]
+    UndecodableRequest(String),
     #[error("its handler panicked: {0}")]
     HandlerPanicked(String),
     #[error("the other side panicked, where it was to {0}")]
@@ -355,7 +366,8 @@ impl Cause {
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Abandoned(_) => ErrorKind::Abandoned,
-            Self::Decode(_) => ErrorKind::Decode,
+            Self::Decode(_) | Self::UndecodableRequest(_) => ErrorKind::Decode,
+            Self::NoSuchMethod(_) => ErrorKind::Mismatch,
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,

@@ -1,25 +1,23 @@
 //! `Client`: calls a service.
 
 use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-#[cfg(feature = "tokio")]
-use super::connecting::Connecting;
-use super::link::Link;
+use super::calls::{Calls, Target};
+use super::link::Request;
 use super::options::ClientOptions;
-#[cfg(feature = "tokio")]
-use super::tasks::Tasks;
-use super::{ANSWER, DONE_ALONE};
+use super::pending::{InFlight, Items, Pending};
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Error, Obstacle, Operation};
+use crate::error::Error;
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode};
-use crate::sys::{WaitLimit, pause as rest};
-use crate::wait::{until_changed, waiting, within};
+use crate::state::Blocking;
+use crate::sys::WaitLimit;
+use crate::wait::left;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
 /// A client that calls a [`Service`](super::Service).
@@ -53,52 +51,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[doc(alias("rpc", "request"))]
-pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
-    path: PipePath,
-    options: ClientOptions<F, C, M>,
-    present: Mutex<Present<Req, Resp, F, C, M>>,
-    /// Notified when a call has done with connecting.
-    changed: Condvar,
-    /// The tasks of calls that wait for a connection.
-    #[cfg(feature = "tokio")]
-    tasks: Arc<Tasks>,
+pub struct Client<Req, Resp, F = LengthPrefixed, C = Postcard, M: Calls = Blocking> {
+    target: Target<F, C, M>,
+    messages: PhantomData<fn(&Req) -> Resp>,
 }
-
-/// The present connection, if there is one.
-pub(crate) struct Present<Req, Resp, F, C, M: Mode> {
-    link: Option<SharedLink<Req, Resp, F, C, M>>,
-    /// Whether a thread is about to make another one.
-    connecting: bool,
-    /// What tasks are about to make it with.
-    #[cfg(feature = "tokio")]
-    pub(crate) attempt: Connecting<M>,
-}
-
-impl<Req, Resp, F, C, M> Present<Req, Resp, F, C, M>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing,
-    C: Codec,
-    M: Mode,
-{
-    /// The present connection, unless it is lost.
-    pub(crate) fn link(&self) -> Option<SharedLink<Req, Resp, F, C, M>> {
-        self.link.as_ref().filter(|link| !link.is_shut()).map(Arc::clone)
-    }
-
-    /// Goes on with another connection.
-    pub(crate) fn go_on_with(
-        &mut self,
-        link: Link<Req, Resp, F, C, M>,
-    ) -> SharedLink<Req, Resp, F, C, M> {
-        let link = Arc::new(link);
-        self.link = Some(Arc::clone(&link));
-        link
-    }
-}
-
-pub(crate) type SharedLink<Req, Resp, F, C, M = Blocking> = Arc<Link<Req, Resp, F, C, M>>;
 
 impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     /// Connects to the service at a path, and waits until it is there.
@@ -152,9 +108,9 @@ impl<Req, Resp, F, C, M> Client<Req, Resp, F, C, M>
 where
     Req: Sendable,
     Resp: Receivable,
-    F: Framing + Clone,
-    C: Codec + Clone,
-    M: Mode,
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
+    M: Calls,
 {
     /// The path of the service.
     ///
@@ -176,49 +132,9 @@ where
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn path(&self) -> &PipePath {
-        &self.path
+        &self.target.path
     }
 
-    pub(crate) fn over(
-        path: PipePath,
-        options: ClientOptions<F, C, M>,
-        link: Link<Req, Resp, F, C, M>,
-    ) -> Self {
-        let present = Mutex::new(Present {
-            link: Some(Arc::new(link)),
-            connecting: false,
-            #[cfg(feature = "tokio")]
-            attempt: Connecting::default(),
-        });
-        Self {
-            path,
-            options,
-            present,
-            changed: Condvar::new(),
-            #[cfg(feature = "tokio")]
-            tasks: Arc::default(),
-        }
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn options(&self) -> &ClientOptions<F, C, M> {
-        &self.options
-    }
-
-    /// The error of a call that had to wait too long for its turn to connect.
-    pub(crate) fn still_connecting(&self) -> Error {
-        let late = Obstacle::TimedOut("another call is still connecting");
-        Error::new(Operation::Call, late).at(Some(self.path.shared()))
-    }
-}
-
-impl<Req, Resp, F, C> Client<Req, Resp, F, C>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing + Clone,
-    C: Codec + Clone,
-{
     /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.
     ///
     /// ```
@@ -252,8 +168,8 @@ where
     /// - [`Corrupt`](crate::ErrorKind::Corrupt): the answer of the service cannot be decoded.
     /// - Those of [`connect`](Self::connect), if the connection was lost before.
     #[doc(alias("rpc", "request"))]
-    pub fn call(&self, request: &Req) -> Result<Resp, Error> {
-        self.answer(request, self.options.until(), false)
+    pub fn call(&self, request: &Req) -> M::Ret<impl Future<Output = Result<Resp, Error>>> {
+        M::run(self.answer(request, self.target.options.until(), false))
     }
 
     /// Sends a request, and waits for its answer for at most `timeout`.
@@ -279,8 +195,12 @@ where
     ///
     /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut): a late answer is dropped, and never
     /// mixed up with another.
-    pub fn call_timeout(&self, request: &Req, timeout: Duration) -> Result<Resp, Error> {
-        self.answer(request, within(timeout), false)
+    pub fn call_timeout(
+        &self,
+        request: &Req,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<Resp, Error>>> {
+        M::run(self.answer(request, M::within(timeout), false))
     }
 
     /// Sends a request that may be handled twice, and waits for its answer.
@@ -307,17 +227,46 @@ where
     ///
     /// Those of [`call`](Self::call).
     #[doc(alias("retry"))]
-    pub fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
-        self.answer(request, self.options.until(), true)
+    pub fn call_idempotent(
+        &self,
+        request: &Req,
+    ) -> M::Ret<impl Future<Output = Result<Resp, Error>>> {
+        M::run(self.answer(request, self.target.options.until(), true))
     }
 
-    /// Sends a request, and waits until the service has handled it, without an answer.
+    /// Sends a request, and waits for no answer: a notification.
     ///
-    /// The service is one like any other. The result of its handler is not sent, and its type may differ from the
-    /// client's.
+    /// Notifications and calls of a connection are handled in the order in which they were sent, and nothing begins before a
+    /// notification is handled to its end. What becomes of one is not told: for that, call a service that answers `()`.
     ///
     /// ```
     /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<String, ()>::temporary()?.shutdown_after(2);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|line| println!("{line}")));
+    ///
+    /// let client = Client::<String, ()>::connect(path)?;
+    /// client.notify(&"first".into())?;
+    /// client.call(&"second; both are printed now".into())?;
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call) before there is an answer.
+    #[doc(alias("fire and forget", "one-way", "event"))]
+    pub fn notify(&self, request: &Req) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+        M::run(self.notifying(request, self.target.options.until()))
+    }
+
+    /// Sends a notification, and waits for at most `timeout` until it is sent.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
     /// use typed_pipe::{Client, Service};
     ///
     /// let service = Service::<String, ()>::temporary()?.shutdown_after(1);
@@ -325,145 +274,169 @@ where
     /// let serving = thread::spawn(move || service.serve(|line| println!("{line}")));
     ///
     /// let client = Client::<String, ()>::connect(path)?;
-    /// client.notify(&"it is printed by now".into())?;
+    /// client.notify_timeout(&"a line".into(), Duration::from_secs(1))?;
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`call`](Self::call).
-    pub fn notify(&self, request: &Req) -> Result<(), Error> {
-        self.attempt(DONE_ALONE, request, self.options.until(), false).map(drop)
+    /// Those of [`notify`](Self::notify), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn notify_timeout(
+        &self,
+        request: &Req,
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+        M::run(self.notifying(request, M::within(timeout)))
     }
 
-    /// Sends a request, and waits for at most `timeout` until the service has handled it, without an answer.
+    /// Sends a request, and returns at once: the answer is [waited](Pending::wait) for later. So one thread has many calls in
+    /// flight.
+    ///
+    /// An example is at [`Pending`]. Such a call is made once, whatever the [attempts](ClientOptions::max_attempts). What
+    /// several of them send may leave together, with the next wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call) before there is an answer.
+    #[doc(alias("future", "in flight", "pipelining"))]
+    pub fn start(
+        &self,
+        request: &Req,
+    ) -> M::Ret<impl Future<Output = Result<Pending<Resp, C, M>, Error>>> {
+        M::run(async { self.begin(request).await.map(Pending::new) })
+    }
+
+    /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
     ///
     /// ```
     /// use std::thread;
-    /// use std::time::Duration;
-    /// use typed_pipe::{CancelToken, Client, ErrorKind, Service};
+    /// use typed_pipe::{Client, Context, Service};
     ///
-    /// let token = CancelToken::new()?;
-    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token);
+    /// let service = Service::<String, usize>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();
-    /// let busy = token.clone();
     /// let serving = thread::spawn(move || {
-    ///     service.serve(|_| {
-    ///         while !busy.is_cancelled() {
-    ///             thread::yield_now(); // a slow handler
-    ///         }
+    ///     service.serve_with_context(|text, context: Context<char>| {
+    ///         text.chars().try_for_each(|letter| context.send(&letter))?;
+    ///         Ok::<_, typed_pipe::Error>(text.len())
     ///     })
     /// });
     ///
-    /// let client = Client::<String, ()>::connect(path)?;
-    /// let error = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # token.cancel();
+    /// let client = Client::<String, usize>::connect(path)?;
+    /// let mut letters = client.stream::<char>(&"pipe".into())?;
+    /// for letter in &mut letters {
+    ///     print!("{}", letter?);
+    /// }
+    /// assert_eq!(letters.finish()?, 4);
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`call_timeout`](Self::call_timeout).
-    pub fn notify_timeout(&self, request: &Req, timeout: Duration) -> Result<(), Error> {
-        self.attempt(DONE_ALONE, request, within(timeout), false).map(drop)
-    }
-
-    fn answer(&self, request: &Req, until: WaitLimit, repeatable: bool) -> Result<Resp, Error> {
-        let answer = self.attempt(ANSWER, request, until, repeatable)?;
-        answer.ok_or_else(|| super::no_answer(&self.path))
-    }
-
-    fn attempt(
+    /// Those of [`call`](Self::call) before there is an answer.
+    #[doc(alias("progress", "streaming"))]
+    pub fn stream<Item: Receivable>(
         &self,
-        wanted: u8,
+        request: &Req,
+    ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
+        M::run(async {
+            let call = self.begin(request).await?;
+            Ok(Items::new(call))
+        })
+    }
+
+    async fn begin(&self, request: &Req) -> Result<InFlight<C, M>, Error> {
+        let Target { path, options, .. } = &self.target;
+        let until = options.until();
+        let handle = M::find(&self.target, until).await?;
+        let link = handle.as_ref();
+        let body = self.target.encode(request, link.limit())?;
+        let mut request = Request { method: 0, deadline: millis(until), body };
+        let entered = M::enter(link, &mut request, until).await;
+        let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
+        Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
+    }
+
+    async fn answer(
+        &self,
         request: &Req,
         until: WaitLimit,
         repeatable: bool,
-    ) -> Result<Option<Resp>, Error> {
-        let mut attempts = self.options.attempts_of_a_call(until, repeatable);
+    ) -> Result<Resp, Error> {
+        let body = self.attempt(Wanted::Answer, request, until, repeatable).await?;
+        self.target.decode(&body)
+    }
+
+    async fn notifying(&self, request: &Req, until: WaitLimit) -> Result<(), Error> {
+        self.attempt(Wanted::Nothing, request, until, false).await.map(drop)
+    }
+
+    /// Makes a call, as often as the options say.
+    async fn attempt(
+        &self,
+        wanted: Wanted,
+        request: &Req,
+        until: WaitLimit,
+        repeatable: bool,
+    ) -> Result<Vec<u8>, Error> {
+        let Target { path, options, .. } = &self.target;
+        let mut attempts = options.attempts_of_a_call(until, repeatable);
         loop {
-            let called =
-                self.link(until).and_then(|link| link.call(wanted, request, until, &self.path));
-            let error = match called {
-                Ok(answer) => return Ok(answer),
+            let error = match M::find(&self.target, until).await {
+                Ok(handle) => {
+                    let link = handle.as_ref();
+                    let body = self.target.encode(request, link.limit())?;
+                    let outcome = match wanted {
+                        Wanted::Answer => {
+                            let deadline = millis(until);
+                            M::call(link, &mut Request { method: 0, deadline, body }, until).await
+                        }
+                        Wanted::Nothing => M::notify(link, 0, body, until).await,
+                    };
+                    match outcome {
+                        Ok(body) => return Ok(body),
+                        Err(failure) => failure.into_error().at(Some(path.shared())),
+                    }
+                }
                 Err(error) => error,
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
             // A cancelled token ends it early: the next attempt reports that.
-            let _ = rest(pause, waiting(WaitLimit::Done, self.options.connect.token()));
-        }
-    }
-
-    /// The connection: the present one, or another if that is lost.
-    fn link(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C>, Error> {
-        match self.turn(until)? {
-            Found::Link(link) => Ok(link),
-            // No thread waits for this longer than its own deadline.
-            Found::Turn(_turn) => {
-                let link = self.options.link(&self.path, until)?;
-                Ok(self.present().go_on_with(link))
-            }
-        }
-    }
-
-    fn turn(&self, until: WaitLimit) -> Result<Found<'_, Req, Resp, F, C>, Error> {
-        let mut present = self.present();
-        loop {
-            if let Some(link) = present.link() {
-                return Ok(Found::Link(link));
-            }
-            if !present.connecting {
-                present.connecting = true;
-                return Ok(Found::Turn(ConnectTurn(self)));
-            }
-            let in_time;
-            (present, in_time) = until_changed(&self.changed, present, until);
-            if !in_time {
-                return Err(self.still_connecting());
-            }
+            let _ = M::sleep(M::within(pause), options.connect.token()).await;
         }
     }
 }
 
-impl<Req, Resp, F, C, M: Mode> Client<Req, Resp, F, C, M> {
-    #[cfg(feature = "tokio")]
-    pub(crate) fn tasks(&self) -> &Arc<Tasks> {
-        &self.tasks
-    }
+/// What a request is sent for.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Answer,
+    Nothing,
+}
 
-    pub(crate) fn present(&self) -> MutexGuard<'_, Present<Req, Resp, F, C, M>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+/// How many milliseconds are left; 0 for as long as it takes.
+fn millis(until: WaitLimit) -> u64 {
+    match until {
+        WaitLimit::Done => 0,
+        until => u64::try_from(left(until).as_millis()).unwrap_or(u64::MAX).max(1),
     }
 }
 
-impl<Req, Resp, F, C, M: Mode> fmt::Debug for Client<Req, Resp, F, C, M> {
+impl<Req, Resp, F, C, M: Calls> fmt::Debug for Client<Req, Resp, F, C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-/// What a thread goes on with.
-enum Found<'a, Req, Resp, F, C> {
-    Link(SharedLink<Req, Resp, F, C>),
-    Turn(ConnectTurn<'a, Req, Resp, F, C>),
-}
-
-/// The turn of the thread that connects, until this is dropped: another one may try then.
-struct ConnectTurn<'a, Req, Resp, F, C>(&'a Client<Req, Resp, F, C>);
-
-impl<Req, Resp, F, C> Drop for ConnectTurn<'_, Req, Resp, F, C> {
-    fn drop(&mut self) {
-        self.0.present().connecting = false;
-        self.0.changed.notify_all();
+        f.debug_struct("Client").field("path", &self.target.path).finish_non_exhaustive()
     }
 }
 
 assert_impl_all!(Client<u8, u8>: Send, Sync);
 
-impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+impl<F, C, M> ClientOptions<F, C, M>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
+    M: Calls,
+{
     /// Connects to the service at a path, as [`Client::connect`].
     ///
     /// ```
@@ -486,8 +459,8 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
     pub fn connect<Req: Sendable, Resp: Receivable>(
         &self,
         path: impl AsRef<Path>,
-    ) -> Result<Client<Req, Resp, F, C>, Error> {
-        self.clone().connect_until(path.as_ref(), WaitLimit::Done)
+    ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>> {
+        M::run(self.clone().connect_until(PipePath::new(path), WaitLimit::Done))
     }
 
     /// Connects to the service at a path, as [`Client::connect_timeout`].
@@ -510,17 +483,18 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
         &self,
         path: impl AsRef<Path>,
         timeout: Duration,
-    ) -> Result<Client<Req, Resp, F, C>, Error> {
-        self.clone().connect_until(path.as_ref(), within(timeout))
+    ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>> {
+        M::run(self.clone().connect_until(PipePath::new(path), M::within(timeout)))
     }
 
-    fn connect_until<Req: Sendable, Resp: Receivable>(
+    async fn connect_until<Req, Resp>(
         self,
-        path: &Path,
+        path: Result<PipePath, Error>,
         until: WaitLimit,
-    ) -> Result<Client<Req, Resp, F, C>, Error> {
-        let path = PipePath::new(path)?;
-        let link = self.link(&path, until)?;
-        Ok(Client::over(path, self, link))
+    ) -> Result<Client<Req, Resp, F, C, M>, Error> {
+        let path = path?;
+        let link = self.link(path.clone(), until).await?;
+        let target = Target::new(path, self, M::handle(link));
+        Ok(Client { target, messages: PhantomData })
     }
 }

@@ -1,15 +1,12 @@
 //! What a service does with a request, however it waits.
 
-use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::given::Given;
-use super::{ANSWER, ANSWERED, Answer, DONE, FAILED, PANICKED, Request};
+use super::link::Tally;
 use crate::connection::Connection;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::wait::CancelToken;
 
 /// Limits and timeouts of a service.
@@ -105,6 +102,7 @@ pub(crate) struct Lifecycle {
     /// Set when the service is to end, whatever for.
     closing: CancelToken,
     counts: Counts,
+    tally: Arc<Tally>,
     activity: Mutex<Activity>,
 }
 
@@ -112,8 +110,6 @@ pub(crate) struct Lifecycle {
 struct Counts {
     clients: AtomicU64,
     taken: AtomicU64,
-    answered: AtomicU64,
-    failed: AtomicU64,
     lost: AtomicU64,
 }
 
@@ -124,18 +120,18 @@ struct Activity {
     busy: usize,
 }
 
-/// A request that was taken: its number, and what is wanted.
-pub(crate) struct Ticket {
-    number: u64,
-    wanted: u8,
-}
-
 impl Lifecycle {
     pub(super) fn open(rules: Rules, tokens: Vec<CancelToken>) -> Result<Self, Error> {
         let closing = CancelToken::new()?;
         tokens.iter().for_each(|token| token.adopt(&closing));
-        let lifecycle =
-            Self { rules, tokens, closing, counts: Counts::default(), activity: Mutex::default() };
+        let lifecycle = Self {
+            rules,
+            tokens,
+            closing,
+            counts: Counts::default(),
+            tally: Arc::default(),
+            activity: Mutex::default(),
+        };
         lifecycle.note(0);
         Ok(lifecycle)
     }
@@ -168,6 +164,11 @@ impl Lifecycle {
         Some(left)
     }
 
+    /// Where connections count what they answer.
+    pub(crate) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
     /// Counts a client that came.
     pub(crate) fn count_client(&self) {
         self.counts.clients.fetch_add(1, Ordering::Relaxed);
@@ -192,57 +193,25 @@ impl Lifecycle {
         self.closing.is_cancelled()
     }
 
-    /// Takes what was received; `None` when there is nothing more to take from this client.
-    pub(crate) fn take<Req>(
-        &self,
-        received: Result<Request<Req>, Error>,
-    ) -> Result<Option<(Ticket, Req)>, Error> {
-        let (number, wanted, request) = match received {
-            Ok(request) => request,
-            Err(error)
-                if error.is_end()
-                    || matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::TimedOut) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+    /// Takes a request; `false` when nothing more is taken.
+    pub(crate) fn take(&self) -> bool {
+        if self.is_closing() {
+            return false;
+        }
         let taken = self.counts.taken.fetch_add(1, Ordering::Relaxed) + 1;
         if taken >= self.rules.shutdown_after {
             self.closing.cancel();
         }
         if taken > self.rules.shutdown_after {
-            return Ok(None);
+            return false;
         }
         self.note(1);
-        Ok(Some((Ticket { number, wanted }, request)))
+        true
     }
 
-    /// The answer to a request that was handled, or whose handler failed with words.
-    pub(crate) fn handled<Resp>(
-        &self,
-        ticket: &Ticket,
-        handled: thread::Result<Result<Resp, String>>,
-    ) -> Answer<Resp> {
+    /// A request was handled.
+    pub(crate) fn done(&self) {
         self.note(-1);
-        let number = ticket.number;
-        match handled {
-            Ok(Ok(answer)) if ticket.wanted == ANSWER => {
-                (number, ANSWERED, Given(Some(answer)), String::new())
-            }
-            Ok(Ok(_)) => (number, DONE, Given(None), String::new()),
-            Ok(Err(words)) => (number, FAILED, Given(None), words),
-            Err(panic) => (number, PANICKED, Given(None), words(panic.as_ref()).to_owned()),
-        }
-    }
-
-    /// Counts an answer that was sent.
-    pub(crate) fn answered<Resp>(&self, answer: &Answer<Resp>) {
-        let count = match answer.1 {
-            ANSWERED | DONE => &self.counts.answered,
-            _ => &self.counts.failed,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -256,8 +225,8 @@ impl Lifecycle {
         };
         Summary {
             clients: count(&self.counts.clients),
-            answered: count(&self.counts.answered),
-            failed: count(&self.counts.failed),
+            answered: count(&self.tally.answered),
+            failed: count(&self.tally.failed),
             lost: count(&self.counts.lost),
             reason,
         }
@@ -267,25 +236,5 @@ impl Lifecycle {
         let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
         activity.last = Some(Instant::now());
         activity.busy = activity.busy.saturating_add_signed(begun);
-    }
-}
-
-/// What is told in place of an answer that cannot be written; `None` where it was sent, or the error is another.
-pub(crate) fn instead<Resp>(
-    answer: &Answer<Resp>,
-    sent: &Result<(), Error>,
-) -> Option<Answer<Resp>> {
-    let error = sent.as_ref().err()?;
-    let about_value = matches!(error.kind(), ErrorKind::Encode | ErrorKind::TooLarge);
-    (about_value && !error.is_fatal())
-        .then(|| (answer.0, FAILED, Given(None), format!("its answer cannot be sent: {error}")))
-}
-
-/// What a panic says.
-fn words(panic: &(dyn Any + Send)) -> &str {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(words), _) => words,
-        (_, Some(words)) => words,
-        _ => "no reason is given",
     }
 }

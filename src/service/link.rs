@@ -1,457 +1,777 @@
-//! One connection of a client, which calls of several threads share.
+//! One connection of calls: what both drivers share. No code of the user's runs under its locks.
 
-use std::collections::BTreeMap;
-use std::io;
-#[cfg(feature = "tokio")]
-use std::sync::Arc;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
-use super::given::Given;
-#[cfg(feature = "tokio")]
-use super::tasks::Tasks;
-use super::{ANSWERED, Answer, DONE, PANICKED, Request};
-use crate::channel::{Receivable, Sendable};
-use crate::connection::WriteHalf;
-use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
-use crate::path::PipePath;
-use crate::state::{Blocking, Mode, complete_by};
-use crate::sys::WaitLimit;
-use crate::typed_connection::{ReceivingHalf, SendingHalf};
-use crate::wait::{left, sooner, until_changed};
-use crate::wire::{Codec, Framing};
+use super::failure::{Failure, Lost};
+use super::framed::{Garbled, Incoming, Outgoing};
+use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
+use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
+use crate::connection::{ReadHalf, WriteHalf};
+use crate::error::{Cause, Error, ErrorKind, Operation};
+use crate::state::Mode;
+use crate::sys::Peer;
 
-/// The bytes that are kept of what comes in while a request is sent.
-const INCOMING: usize = 16 << 20;
-
-/// How long a thread that sends waits for room before it looks who receives.
-const LOOK_AT_READERS: Duration = Duration::from_millis(20);
-
-/// A connection. Each thread sends by itself; one of those that wait for an answer reads for all of them. With no
-/// reader waiting, a blocked sender drains incoming bytes, to avoid a deadlock: a service that sends an abandoned
-/// answer would not read the request otherwise.
+/// A connection of calls.
 ///
-/// Tasks take nothing away: whichever is polled sends and receives for all of them, in place.
+/// Where several locks are held, they were taken in this order: the reader, the writer, the state. Who holds the writer
+/// takes the reader only as the one that leads.
+pub struct Link<M: Mode> {
+    state: Mutex<State>,
+    reader: Mutex<Reader<M>>,
+    writer: Mutex<Writer<M>>,
+    /// The threads that were told of news and have not run since. The last of them writes what all of them queue.
+    pub(super) rung: AtomicUsize,
+    /// The most bytes of a payload that the other side takes.
+    pub(super) limit: u64,
+    pub(super) tally: Arc<Tally>,
+    /// Since when a handler runs in the thread that reads, in microseconds; 0 for none.
+    pub(super) busy_since: AtomicU64,
+    /// The longest time for one batch of bytes to be taken, if there is one.
+    pub(super) patience: Option<Duration>,
+    peer: Option<Peer>,
+    serves: bool,
+    /// Whether the other side sent what is no frame, or does not take its answers.
+    failed: AtomicBool,
+}
+
+/// What the threads and tasks of a connection share.
+#[allow(missing_debug_implementations, reason = "it is never shown")]
+pub struct State {
+    pub(super) mux: Mux<Arc<Waiter>, Arc<Handling>>,
+    pub(super) outbox: Outbox,
+    /// What came to be handled, in order.
+    pub(super) jobs: VecDeque<Job>,
+    /// Those that wait for a place in the mux.
+    pub(super) placeless: VecDeque<Arc<Waiter>>,
+    pub(super) lost: Option<Lost>,
+    /// Whether no call can be sent any more.
+    pub(super) shut: bool,
+    /// Whether a thread writes.
+    pub(super) writing: bool,
+    /// Whether bytes are left of a thread that gave up writing.
+    pub(super) unwritten: bool,
+    /// Whether a thread reads.
+    pub(super) leading: bool,
+    /// The threads that wait and do nothing, the newest last; some have been told of news since.
+    pub(super) parked: Vec<(u64, Arc<Waiter>)>,
+    pub(super) last_parked: u64,
+    pub(super) serving: Serving,
+    /// The task that reads and writes.
+    pub(super) task: Option<Waker>,
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
+    pub(super) scheduled: bool,
+    /// Whether the program has dropped this side.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of tasks"))]
+    pub(super) abandoned: bool,
+}
+
+/// How far the requests of the other side are.
+#[derive(Debug, Default)]
+pub(super) struct Serving {
+    /// How many handlers are at work, or have their answer on its way into the outbox.
+    pub(super) running: usize,
+    /// Whether nothing may begin before what runs has ended.
+    pub(super) barrier: bool,
+    /// Changes when the reading is taken from a thread whose handler lasts.
+    pub(super) term: u64,
+    /// Whether nothing more is read.
+    pub(super) ending: bool,
+    /// Whether all was said, and the goodbye.
+    pub(super) over: bool,
+}
+
+/// A request of the other side.
 #[derive(Debug)]
-pub(crate) struct Link<Req, Resp, F, C, M: Mode = Blocking> {
-    shared: Mutex<LinkState<Req, Resp, F, C, M>>,
-    /// Notified when an answer came, or a half is free again.
-    changed: Condvar,
-    /// The tasks of calls.
-    #[cfg(feature = "tokio")]
-    tasks: Arc<Tasks>,
+pub struct Job {
+    /// What it is answered by; none for a notification.
+    pub(crate) call: Option<(Id, Arc<Handling>)>,
+    #[allow(dead_code, reason = "services of many methods follow")]
+    pub(crate) method: u64,
+    /// When the caller waits no longer.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) body: Vec<u8>,
 }
 
+/// The frames that are to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    frames: VecDeque<Queued>,
+    bytes: usize,
+}
+
+/// A frame that is to be sent.
 #[derive(Debug)]
-pub(crate) struct LinkState<Req, Resp, F, C, M: Mode> {
-    /// `None` while a thread sends.
-    pub(crate) sender: Option<SendingHalf<Request<Req>, F, C, M>>,
-    /// `None` while a thread receives, or takes in what comes.
-    pub(crate) receiver: Option<ReceivingHalf<Answer<Resp>, F, C, M>>,
-    /// The calls that have begun, and what each has come to.
-    calls: BTreeMap<u64, Option<Result<Answer<Resp>, Error>>>,
-    next: u64,
-    /// How many threads wait to receive.
-    waiting: usize,
-    /// The call whose request tasks are sending.
-    #[cfg(feature = "tokio")]
-    pub(crate) sending: Option<u64>,
-    /// Whether a task waits until that one is sent.
-    #[cfg(feature = "tokio")]
-    pub(crate) turn_awaited: bool,
-    /// Whether nothing can be sent any more. What was sent before may still be answered.
-    shut: bool,
-    lost: Option<Lost>,
+struct Queued {
+    frame: Frame<Vec<u8>>,
+    /// What waits until it is written.
+    waiter: Option<Arc<Waiter>>,
 }
 
-impl<Req, Resp, F, C, M: Mode> LinkState<Req, Resp, F, C, M> {
-    /// Takes a place for a call.
-    pub(crate) fn enter(&mut self) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.calls.insert(number, None);
-        number
+impl Outbox {
+    pub(super) fn push(&mut self, frame: Frame<Vec<u8>>) {
+        self.bytes += size(&frame);
+        self.frames.push_back(Queued { frame, waiter: None });
     }
 
-    /// Nobody waits for the answer any more. One that has come is not to be dropped under the lock: that may call again.
-    pub(crate) fn leave(&mut self, number: u64) -> Option<Result<Answer<Resp>, Error>> {
-        self.calls.remove(&number).flatten()
+    /// Queues a frame, and tells the waiter when it is written.
+    pub(super) fn push_and_tell(&mut self, frame: Frame<Vec<u8>>, waiter: &Arc<Waiter>) {
+        self.bytes += size(&frame);
+        self.frames.push_back(Queued { frame, waiter: Some(Arc::clone(waiter)) });
     }
 
-    /// Fails where no call can begin.
-    pub(crate) fn ensure_open(&self) -> Result<(), Error> {
-        if !self.shut {
-            return Ok(());
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// How many bytes wait, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes frames for one write.
+    fn take(&mut self, batch: &mut Vec<Queued>) {
+        let mut bytes = 0;
+        while bytes < BATCH {
+            let Some(queued) = self.frames.pop_front() else { break };
+            bytes += size(&queued.frame);
+            batch.push(queued);
         }
-        let gone = io::Error::from(io::ErrorKind::BrokenPipe);
-        Err(match self.lost {
-            Some(Lost::Finished) => Error::new(Operation::Call, Cause::NeverTaken),
-            _ => Error::new(Operation::Call, gone),
-        })
-    }
-
-    fn disconnect(&mut self, why: Lost) {
-        self.shut = true;
-        self.lost = Some(why);
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost.is_some()
-    }
-
-    /// The answer of a call, or why there will be none.
-    pub(crate) fn look(&mut self, number: u64) -> Option<Result<Answer<Resp>, Error>> {
-        let found = self.calls.get_mut(&number).and_then(Option::take);
-        found.or_else(|| self.lost.map(|lost| Err(lost.error())))
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_settled(&self, number: u64) -> bool {
-        self.calls.get(&number).is_some_and(Option::is_some)
-    }
-
-    /// Notes what a call has come to. That of one that gave up is of no use to anybody, and is given back.
-    pub(crate) fn settle(
-        &mut self,
-        number: u64,
-        outcome: Result<Answer<Resp>, Error>,
-    ) -> Option<Result<Answer<Resp>, Error>> {
-        match self.calls.get_mut(&number) {
-            Some(place) => place.replace(outcome),
-            None => Some(outcome),
+        self.bytes -= bytes;
+        if self.frames.is_empty() && self.frames.capacity() > 64 {
+            self.frames = VecDeque::new();
         }
     }
 
-    /// Notes what was received. An answer that nobody waits for is given back, not to be dropped under the lock, and so is an
-    /// error that ends this caller's wait alone.
-    pub(crate) fn note(
-        &mut self,
-        received: Result<Answer<Resp>, Error>,
-    ) -> Result<Option<Answer<Resp>>, Error> {
-        match received {
-            Ok(answer) => self.settle(answer.0, Ok(answer)).transpose(),
-            Err(error) => match error.kind() {
-                ErrorKind::TimedOut => Err(unanswered()),
-                ErrorKind::Cancelled => Err(error.delivered()),
-                kind => {
-                    self.disconnect(match kind {
-                        ErrorKind::Finished => Lost::Finished,
-                        ErrorKind::Decode | ErrorKind::Corrupt | ErrorKind::TooLarge => {
-                            Lost::Garbled
-                        }
-                        _ => Lost::Disconnected,
-                    });
-                    Ok(None)
-                }
-            },
+    /// Takes back the request of a call, if nothing of it is sent.
+    pub(super) fn take_back(&mut self, id: Id) -> bool {
+        let place = self.frames.iter().rposition(|queued| is_call(&queued.frame, id));
+        match place.and_then(|place| self.frames.remove(place)) {
+            Some(queued) => {
+                self.bytes -= size(&queued.frame);
+                true
+            }
+            None => false,
         }
     }
 
-    /// Notes why a request was not sent. Where nothing can be sent any more, answers may still have come.
-    pub(crate) fn sending_failed(&mut self, error: Error) -> Error {
-        self.shut |= error.is_fatal();
-        // What is left of it goes with the next call, unless nobody is there to take it.
-        if error.is_half_sent() && !error.is_fatal() { error.delivered() } else { error }
+    fn has(&self, id: Id) -> bool {
+        self.frames.iter().any(|queued| is_call(&queued.frame, id))
     }
 
-    /// Reads an answer with the caller's own code. If that panics, on an answer that may be another call's, that one has
-    /// lost it.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn reading<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        let before = (self.shut, self.lost);
-        self.disconnect(Lost::Garbled);
-        let done = read(self);
-        (self.shut, self.lost) = before;
-        done
+    fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 
-/// Why no answer comes any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lost {
-    /// The service said goodbye: what it had not answered, it had not taken.
-    Finished,
-    Disconnected,
-    /// What came in cannot be read.
-    Garbled,
+fn is_call(frame: &Frame<Vec<u8>>, id: Id) -> bool {
+    matches!(frame, Frame::Call(call) if call.id == id)
 }
 
-impl Lost {
-    /// The error of a call that waits for its answer.
-    fn error(self) -> Error {
-        match self {
-            Self::Finished => Error::new(Operation::Call, Cause::NeverTaken),
-            Self::Disconnected => Error::new(Operation::Call, Cause::Unanswered).delivered(),
-            Self::Garbled => Error::new(Operation::Call, Cause::Garbled).delivered(),
-        }
+/// What a frame takes, about.
+fn size(frame: &Frame<Vec<u8>>) -> usize {
+    let body = match frame {
+        Frame::Call(Call { body, .. })
+        | Frame::Notify { body, .. }
+        | Frame::Answer { body, .. }
+        | Frame::Error { text: body, .. }
+        | Frame::Item { body, .. } => body.len(),
+        Frame::End { .. } | Frame::Credit { .. } | Frame::Cancel { .. } | Frame::Closing => 0,
+    };
+    body + 16
+}
+
+/// The bytes that come in.
+pub(crate) struct Reader<M: Mode> {
+    pub(super) half: ReadHalf<M>,
+    pub(super) incoming: Box<dyn Incoming>,
+}
+
+/// The bytes that go out.
+pub(crate) struct Writer<M: Mode> {
+    /// None after the goodbye.
+    pub(super) half: WriteHalf<M>,
+    pub(super) outgoing: Box<dyn Outgoing>,
+    batch: Vec<Queued>,
+    /// How many bytes were staged, and how many of them were written.
+    staged: u64,
+    written: u64,
+    /// What is to be known of when it is written.
+    going: VecDeque<(u64, Going)>,
+}
+
+/// What is on its way, up to some byte.
+#[derive(Debug)]
+enum Going {
+    Call(Id),
+    Notification(Arc<Waiter>),
+    Answered,
+    Failed,
+}
+
+/// How many requests of the other side were answered, and how many of them in vain.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(super) answered: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, answered: bool) {
+        let count = if answered { &self.answered } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-impl<Req, Resp, F, C, M> Link<Req, Resp, F, C, M>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing,
-    C: Codec,
-    M: Mode,
-{
-    pub(crate) fn new(
-        sender: SendingHalf<Request<Req>, F, C, M>,
-        receiver: ReceivingHalf<Answer<Resp>, F, C, M>,
-    ) -> Self {
+/// The bytes of one write, about.
+const BATCH: usize = 64 << 10;
+
+/// A new handler begins only while no more bytes of answers wait to be sent.
+const MOST_ANSWERS: usize = 1 << 20;
+
+/// What a connection is made of.
+pub(crate) struct Parts<M: Mode> {
+    pub(crate) reader: ReadHalf<M>,
+    pub(crate) incoming: Box<dyn Incoming>,
+    pub(crate) writer: WriteHalf<M>,
+    pub(crate) outgoing: Box<dyn Outgoing>,
+    pub(crate) limit: u64,
+    pub(crate) most_mine: usize,
+    pub(crate) most_theirs: usize,
+    /// Who is on the other side, if the system tells.
+    pub(crate) peer: Option<Peer>,
+}
+
+impl<M: Mode> Link<M> {
+    /// A connection whose side calls, and handles nothing.
+    pub(crate) fn calling(parts: Parts<M>) -> Self {
+        Self::new(parts, false, Arc::default(), None)
+    }
+
+    /// A connection whose side handles requests as well.
+    pub(crate) fn serving(parts: Parts<M>, tally: Arc<Tally>, patience: Duration) -> Self {
+        Self::new(parts, true, tally, Some(patience))
+    }
+
+    fn new(parts: Parts<M>, serves: bool, tally: Arc<Tally>, patience: Option<Duration>) -> Self {
+        let Parts { reader, incoming, writer, outgoing, limit, most_mine, most_theirs, peer } =
+            parts;
         Self {
-            shared: Mutex::new(LinkState {
-                sender: Some(sender),
-                receiver: Some(receiver),
-                calls: BTreeMap::new(),
-                next: 0,
-                waiting: 0,
-                #[cfg(feature = "tokio")]
-                sending: None,
-                #[cfg(feature = "tokio")]
-                turn_awaited: false,
-                shut: false,
+            state: Mutex::new(State {
+                mux: Mux::new(most_mine, most_theirs),
+                outbox: Outbox::default(),
+                jobs: VecDeque::new(),
+                placeless: VecDeque::new(),
                 lost: None,
+                shut: false,
+                writing: false,
+                unwritten: false,
+                leading: false,
+                parked: Vec::new(),
+                last_parked: 0,
+                serving: Serving::default(),
+                task: None,
+                scheduled: false,
+                abandoned: false,
             }),
-            changed: Condvar::new(),
-            #[cfg(feature = "tokio")]
-            tasks: Arc::default(),
+            reader: Mutex::new(Reader { half: reader, incoming }),
+            writer: Mutex::new(Writer {
+                half: writer,
+                outgoing,
+                batch: Vec::new(),
+                staged: 0,
+                written: 0,
+                going: VecDeque::new(),
+            }),
+            rung: AtomicUsize::new(0),
+            limit,
+            tally,
+            busy_since: AtomicU64::new(0),
+            patience,
+            peer,
+            serves,
+            failed: AtomicBool::new(false),
         }
     }
 
+    /// Who is on the other side, if the system tells.
+    pub(crate) fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// The most bytes of a payload that the other side takes.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock_reader(&self) -> MutexGuard<'_, Reader<M>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn try_lock_reader(&self) -> Option<MutexGuard<'_, Reader<M>>> {
+        match self.reader.try_lock() {
+            Ok(reader) => Some(reader),
+            Err(TryLockError::Poisoned(reader)) => Some(reader.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    pub(super) fn lock_writer(&self) -> MutexGuard<'_, Writer<M>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the other side sent what is no frame, or does not take its answers.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next call needs another connection.
     pub(crate) fn is_shut(&self) -> bool {
         self.lock().shut
     }
-}
 
-impl<Req, Resp, F, C, M: Mode> Link<Req, Resp, F, C, M> {
-    pub(crate) fn lock(&self) -> Guard<'_, Req, Resp, F, C, M> {
-        // Whatever a thread that panicked did: it is whole between any two calls.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Hands what has come to what waits for it.
+    pub(super) fn dispatch(&self, incoming: &mut dyn Incoming) -> Result<(), Lost> {
+        let mut wakes = Wakes::default();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dispatched = loop {
+            match incoming.next() {
+                Ok(Some(frame)) => match state.mux.receive(frame) {
+                    Ok(event) => self.take(state, event, &mut wakes),
+                    Err(_) => break Err(Lost::Garbled),
+                },
+                Ok(None) => break Ok(()),
+                Err(Garbled) => break Err(Lost::Garbled),
+            }
+        };
+        drop(guard);
+        wakes.wake();
+        dispatched
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) fn tasks(&self) -> &Arc<Tasks> {
-        &self.tasks
-    }
-}
-
-impl<Req, Resp, F, C> Link<Req, Resp, F, C>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing,
-    C: Codec,
-{
-    /// Sends a request, and waits for its answer.
-    pub(super) fn call(
+    fn take(
         &self,
-        wanted: u8,
-        request: &Req,
-        until: WaitLimit,
-        path: &PipePath,
-    ) -> Result<Option<Resp>, Error> {
-        let sent = self.send(wanted, request, until);
-        let answer = sent.and_then(|call| self.await_answer(call.number, until));
-        answer.and_then(outcome).map_err(|error| error.at(Some(path.shared())))
+        state: &mut State,
+        event: Event<&[u8], Arc<Waiter>, Arc<Handling>>,
+        wakes: &mut Wakes,
+    ) {
+        match event {
+            Event::Call(call) => self.take_call(state, call),
+            Event::Notify { method, body } if self.serves => {
+                state.jobs.push_back(Job {
+                    call: None,
+                    method,
+                    deadline: None,
+                    body: body.to_vec(),
+                });
+            }
+            Event::Done { waiter, outcome } => {
+                let outcome = match outcome {
+                    Ok(body) => Ok(body.to_vec()),
+                    Err((reason, text)) => {
+                        let text = String::from_utf8_lossy(text).into_owned();
+                        Err(Failure::Answered(reason, text))
+                    }
+                };
+                self.tell(state, &waiter, wakes, |inbox| inbox.outcome = Some(outcome));
+                self.free_place(state, wakes);
+            }
+            Event::Item { waiter, body } => {
+                self.tell(state, &waiter, wakes, |inbox| inbox.items.push_back(body.to_vec()));
+            }
+            Event::MaySend { waiter } => {
+                self.tell(state, &waiter, wakes, |inbox| inbox.may_send = true);
+            }
+            Event::RequestItem { handler, body } => {
+                wakes.add(handler.put(|inbox| inbox.items.push_back(body.to_vec())));
+            }
+            Event::RequestEnd { handler } => wakes.add(handler.put(|inbox| inbox.ended = true)),
+            Event::HandlerMaySend { handler } => wakes.add(handler.put(|_| ())),
+            Event::Cancelled { handler } => {
+                self.cancel_queued(state, &handler);
+                wakes.cancel(handler);
+            }
+            Event::Closing => state.shut = true,
+            // One of these has made room for another call.
+            Event::Stale => self.free_place(state, wakes),
+            Event::Notify { .. } => {}
+        }
     }
 
-    /// Sends a request when it is its turn.
-    fn send(
+    fn take_call(&self, state: &mut State, call: Call<&[u8]>) {
+        let Call { id, method, deadline, body } = call;
+        if !self.serves {
+            let text = b"this side of the connection answers no calls".to_vec();
+            self.answer(state, id, Err((Reason::NoSuchMethod, text)));
+            return;
+        }
+        let handling = Arc::<Handling>::default();
+        state.mux.handled_by(id, Arc::clone(&handling));
+        let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
+        let deadline = within.and_then(|within| M::now().checked_add(within));
+        let call = Some((id, handling));
+        state.jobs.push_back(Job { call, method, deadline, body: body.to_vec() });
+    }
+
+    /// A call that was cancelled before its handler began is answered without one.
+    fn cancel_queued(&self, state: &mut State, handling: &Arc<Handling>) {
+        let is_it = |job: &Job| job.call.as_ref().is_some_and(|(_, of)| Arc::ptr_eq(of, handling));
+        let place = state.jobs.iter().position(is_it);
+        if let Some((id, _)) = place.and_then(|place| state.jobs.remove(place)?.call) {
+            self.answer(state, id, Err((Reason::Cancelled, Vec::new())));
+        }
+    }
+
+    /// Queues the last frame of a call of the other side.
+    pub(super) fn answer(
         &self,
-        wanted: u8,
-        request: &Req,
-        until: WaitLimit,
-    ) -> Result<Call<'_, Req, Resp, F, C>, Error> {
-        let mut shared = self.lock();
-        let (call, mut halves) = loop {
-            shared.ensure_open()?;
-            if let Some(sender) = shared.sender.take() {
-                // It goes back however this ends, even by a panic of the caller's `Serialize`.
-                break (shared.enter(), Halves::new(self, Some(sender), None));
-            }
-            let in_time;
-            (shared, in_time) = until_changed(&self.changed, shared, until);
-            if !in_time {
-                return Err(not_sent());
-            }
-        };
-        drop(shared);
-        let call = Call { link: self, number: call };
-        let sent = halves.send(&(call.number, wanted, request), until);
-        drop(halves);
-        sent.map(|()| call).map_err(|error| {
-            let error = self.lock().sending_failed(error);
-            self.changed.notify_all();
-            error
-        })
+        state: &mut State,
+        id: Id,
+        outcome: Result<Vec<u8>, (Reason, Vec<u8>)>,
+    ) {
+        if !state.mux.answered(id) || state.lost.is_some() {
+            return;
+        }
+        state.outbox.push(match outcome {
+            Ok(body) => Frame::Answer { id, body },
+            Err((reason, text)) => Frame::Error { id, reason, text },
+        });
     }
 
-    /// Waits until the answer of a call is there: reads it, or lets another caller read.
-    fn await_answer(&self, number: u64, until: WaitLimit) -> Result<Answer<Resp>, Error> {
-        let mut shared = self.lock();
-        loop {
-            if let Some(found) = shared.look(number) {
-                return found;
-            }
-            let Some(receiver) = shared.receiver.take() else {
-                let in_time;
-                shared.waiting += 1;
-                (shared, in_time) = until_changed(&self.changed, shared, until);
-                shared.waiting -= 1;
-                if in_time {
-                    continue;
+    /// Puts something in the inbox of a call of this side. A thread that sleeps is counted: it wakes, and runs none of the
+    /// user's code before it has heard.
+    fn tell(
+        &self,
+        _: &mut State,
+        waiter: &Arc<Waiter>,
+        wakes: &mut Wakes,
+        change: impl FnOnce(&mut super::waiting::Inbox),
+    ) {
+        let waker = waiter.put(change);
+        let mut told = NEWS;
+        if waiter.parked.swap(0, Ordering::SeqCst) != 0 {
+            self.rung.fetch_add(1, Ordering::SeqCst);
+            told |= COUNTED;
+        }
+        if waiter.bell.fetch_or(told, Ordering::SeqCst) & NEWS == 0 {
+            wakes.add(waker);
+        }
+    }
+
+    /// Lets the next one try to enter.
+    pub(super) fn free_place(&self, state: &mut State, wakes: &mut Wakes) {
+        if let Some(next) = state.placeless.pop_front() {
+            self.tell(state, &next, wakes, |_| ());
+        }
+    }
+
+    /// A handler has ended.
+    pub(super) fn finish_job(
+        &self,
+        state: &mut State,
+        job: &Job,
+        outcome: Result<Vec<u8>, (Reason, Vec<u8>)>,
+    ) {
+        state.serving.running -= 1;
+        state.serving.barrier = false;
+        match &job.call {
+            Some((id, _)) => self.answer(state, *id, outcome),
+            None => self.tally.count(outcome.is_ok()),
+        }
+    }
+
+    /// Takes the next frames, and makes bytes of them. `false` where there are none.
+    pub(super) fn stage(&self, writer: &mut Writer<M>) -> bool {
+        let mut state = self.lock();
+        if state.lost.is_some() {
+            state.outbox.clear();
+        }
+        state.outbox.take(&mut writer.batch);
+        if writer.batch.is_empty() {
+            return false;
+        }
+        drop(state);
+        for queued in mem::take(&mut writer.batch) {
+            self.stage_one(writer, queued);
+        }
+        true
+    }
+
+    fn stage_one(&self, writer: &mut Writer<M>, queued: Queued) {
+        let Queued { frame, waiter } = &queued;
+        let before = writer.outgoing.staged();
+        if let Err(error) = writer.outgoing.stage(frame) {
+            match frame {
+                Frame::Call(call) => self.fail(call.id, Failure::Unsent(error)),
+                Frame::Answer { id, .. } => {
+                    let text = format!("its answer cannot be sent: {error}").into_bytes();
+                    let frame = Frame::Error { id: *id, reason: Reason::Failed, text };
+                    self.stage_one(writer, Queued { frame, waiter: None });
                 }
-                return Err(unanswered());
-            };
-            drop(shared);
-            let mut halves = Halves::new(self, None, Some(receiver));
-            let received = halves.receive(until);
-            halves.received(received)?;
-            shared = self.lock();
-        }
-    }
-
-    /// Gives what is received with to a thread that waits for it, or takes it if nobody does.
-    fn hand_over(&self, receiver: &mut Option<ReceivingHalf<Answer<Resp>, F, C>>) {
-        let mut shared = self.lock();
-        match (shared.waiting, receiver.take()) {
-            (0, mine) => *receiver = mine.or_else(|| shared.receiver.take()),
-            (_, Some(mine)) => {
-                shared.receiver = Some(mine);
-                self.changed.notify_all();
-            }
-            (_, None) => {}
-        }
-    }
-}
-
-type Guard<'a, Req, Resp, F, C, M = Blocking> = MutexGuard<'a, LinkState<Req, Resp, F, C, M>>;
-
-/// What an answer means to its caller.
-pub(crate) fn outcome<Resp>(
-    (_, outcome, Given(value), words): Answer<Resp>,
-) -> Result<Option<Resp>, Error> {
-    let failed = |cause| Err(Error::new(Operation::Call, cause).delivered());
-    match outcome {
-        ANSWERED | DONE => Ok(value),
-        PANICKED => failed(Cause::HandlerPanicked(words)),
-        _ => failed(Cause::HandlerFailed(words)),
-    }
-}
-
-/// The error of a call that could not be sent in time.
-pub(crate) fn not_sent() -> Error {
-    let late = Obstacle::TimedOut("other calls are still being sent");
-    Error::new(Operation::Call, late)
-}
-
-/// The error of a call whose answer has not come in time.
-pub(crate) fn unanswered() -> Error {
-    let late = Obstacle::TimedOut("the service has the request, and has not answered yet");
-    Error::new(Operation::Call, late).delivered()
-}
-
-/// A call of a thread. However it ends, nobody waits for its answer once this is dropped.
-struct Call<'a, Req, Resp, F, C> {
-    link: &'a Link<Req, Resp, F, C>,
-    number: u64,
-}
-
-impl<Req, Resp, F, C> Drop for Call<'_, Req, Resp, F, C> {
-    fn drop(&mut self) {
-        let left = self.link.lock().leave(self.number);
-        drop(left);
-        // It may have been the one that was to read next.
-        self.link.changed.notify_all();
-    }
-}
-
-/// The halves that a thread uses, until this is dropped.
-struct Halves<'a, Req, Resp, F, C> {
-    link: &'a Link<Req, Resp, F, C>,
-    sender: Option<SendingHalf<Request<Req>, F, C>>,
-    receiver: Option<ReceivingHalf<Answer<Resp>, F, C>>,
-    /// Whether an answer is being read: what ends that but a return is a panic.
-    reading: bool,
-}
-
-impl<'a, Req, Resp, F, C> Halves<'a, Req, Resp, F, C> {
-    fn new(
-        link: &'a Link<Req, Resp, F, C>,
-        sender: Option<SendingHalf<Request<Req>, F, C>>,
-        receiver: Option<ReceivingHalf<Answer<Resp>, F, C>>,
-    ) -> Self {
-        Self { link, sender, receiver, reading: false }
-    }
-
-    /// Gives the halves back at once with what was received: the next reader must not wait for what is here already.
-    fn received(mut self, received: Result<Answer<Resp>, Error>) -> Result<(), Error> {
-        let mut shared = self.link.lock();
-        self.give_back(&mut shared);
-        let noted = shared.note(received);
-        drop(shared);
-        self.link.changed.notify_all();
-        noted.map(drop)
-    }
-
-    fn give_back(&mut self, shared: &mut LinkState<Req, Resp, F, C, Blocking>) {
-        if let Some(sender) = self.sender.take() {
-            shared.sender = Some(sender);
-        }
-        if let Some(receiver) = self.receiver.take() {
-            shared.receiver = Some(receiver);
-        }
-    }
-}
-
-impl<Req: Sendable, Resp: Receivable, F: Framing, C: Codec> Halves<'_, Req, Resp, F, C> {
-    /// Sends a request. Where nobody else receives, answers that come meanwhile are kept.
-    fn send(&mut self, request: &Request<&Req>, until: WaitLimit) -> Result<(), Error> {
-        let Self { link, sender: Some(sender), receiver, .. } = self else { return Ok(()) };
-        sender.parts().1.stage(request)?;
-        let mut write = |io: &mut WriteHalf, cx: &mut Context<'_>, bytes: &[u8]| loop {
-            let soon = sooner(until, LOOK_AT_READERS);
-            let written = match receiver {
-                Some(receiver) => {
-                    io.poll_write_or_take_in(receiver.io_mut(), INCOMING, cx, bytes, soon)
+                _ => {
+                    let waiter = waiter.iter().map(Arc::clone);
+                    self.tell_all(waiter, || Err(Failure::Unsent(unsent(&error))));
                 }
-                None => io.poll_write_until(cx, bytes, soon),
-            };
-            match written {
-                Poll::Ready(Err(error))
-                    if error.kind() == io::ErrorKind::TimedOut && !left(until).is_zero() => {}
-                done => return done,
             }
-            link.hand_over(receiver);
+            return;
+        }
+        let bytes = writer.outgoing.staged() - before;
+        writer.staged += u64::try_from(bytes).unwrap_or(u64::MAX);
+        let going = match (frame, waiter) {
+            (_, Some(waiter)) => Going::Notification(Arc::clone(waiter)),
+            (Frame::Call(call), _) => Going::Call(call.id),
+            (Frame::Answer { .. }, _) => Going::Answered,
+            (Frame::Error { reason: Reason::Cancelled | Reason::NoSuchMethod, .. }, _) => return,
+            (Frame::Error { .. }, _) => Going::Failed,
+            _ => return,
         };
-        complete_by(|cx| sender.poll_write_or_withdraw_by(cx, &mut write))
+        writer.going.push_back((writer.staged, going));
     }
 
-    fn receive(&mut self, until: WaitLimit) -> Result<Answer<Resp>, Error> {
-        let Some(receiver) = &mut self.receiver else {
-            return Err(Error::new(Operation::Call, Cause::Unanswered));
+    /// Notes that bytes were written.
+    pub(super) fn written(&self, writer: &mut Writer<M>, bytes: usize) {
+        writer.outgoing.advance(bytes);
+        writer.written += u64::try_from(bytes).unwrap_or(u64::MAX);
+        while writer.going.front().is_some_and(|(end, _)| *end <= writer.written) {
+            match writer.going.pop_front() {
+                Some((_, Going::Notification(waiter))) => {
+                    self.tell_all([waiter], || Ok(Vec::new()));
+                }
+                Some((_, Going::Answered)) => self.tally.count(true),
+                Some((_, Going::Failed)) => self.tally.count(false),
+                Some((_, Going::Call(_))) | None => {}
+            }
+        }
+    }
+
+    /// Ends what waits without a place.
+    fn tell_all(
+        &self,
+        waiters: impl IntoIterator<Item = Arc<Waiter>>,
+        outcome: impl Fn() -> Outcome,
+    ) {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        for waiter in waiters {
+            self.tell(&mut state, &waiter, &mut wakes, |inbox| inbox.outcome = Some(outcome()));
+        }
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Ends one call of this side.
+    fn fail(&self, id: Id, failure: Failure) {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        if let Some(waiter) = state.mux.forget(id) {
+            self.tell(&mut state, &waiter, &mut wakes, |inbox| inbox.outcome = Some(Err(failure)));
+        }
+        self.free_place(&mut state, &mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Nothing more can be written: calls that are not wholly sent will have no answer. Others may.
+    pub(super) fn cannot_write(&self, writer: &mut Writer<M>) {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        state.shut = true;
+        let mut notifications = Vec::new();
+        let mut calls = Vec::new();
+        let mut unanswered = false;
+        for (_, going) in writer.going.drain(..) {
+            match going {
+                Going::Call(id) => calls.push(id),
+                Going::Notification(waiter) => notifications.push(waiter),
+                Going::Answered | Going::Failed => unanswered = true,
+            }
+        }
+        for queued in mem::take(&mut state.outbox).frames {
+            match queued.frame {
+                Frame::Call(call) => calls.push(call.id),
+                Frame::Answer { .. } | Frame::Error { .. } => unanswered = true,
+                _ => notifications.extend(queued.waiter),
+            }
+        }
+        if unanswered {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        let waiters = calls.into_iter().filter_map(|id| state.mux.forget(id));
+        for waiter in waiters.collect::<Vec<_>>().into_iter().chain(notifications) {
+            self.tell(&mut state, &waiter, &mut wakes, |inbox| {
+                inbox.outcome = Some(Err(Failure::Lost(Lost::Disconnected, false)));
+            });
+        }
+        state.placeless.drain(..).collect::<Vec<_>>().iter().for_each(|waiter| {
+            self.tell(&mut state, waiter, &mut wakes, |_| ());
+        });
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Nothing comes any more. Tells all that wait; those whose request was not wholly sent, that it was not.
+    pub(super) fn lose(&self, lost: Lost, writer: &Writer<M>) {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        state.shut = true;
+        let lost = *state.lost.get_or_insert(lost);
+        if lost == Lost::Garbled {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        let (waiters, handlers) = state.mux.lose();
+        let is_going = |id| {
+            writer.going.iter().any(|(_, going)| matches!(going, Going::Call(of) if *of == id))
         };
-        self.reading = true;
-        let received = receiver.recv_until(until);
-        self.reading = false;
-        received
+        let going = writer.going.iter().filter_map(|(_, going)| match going {
+            Going::Notification(waiter) => Some(Arc::clone(waiter)),
+            _ => None,
+        });
+        let queued = state.outbox.frames.iter().filter_map(|queued| queued.waiter.clone());
+        for waiter in going.chain(queued).collect::<Vec<_>>() {
+            self.tell(&mut state, &waiter, &mut wakes, |inbox| {
+                inbox.outcome = Some(Err(Failure::Lost(lost, false)));
+            });
+        }
+        for (id, waiter) in waiters {
+            let sent = !is_going(id) && !state.outbox.has(id);
+            self.tell(&mut state, &waiter, &mut wakes, |inbox| {
+                inbox.outcome.get_or_insert(Err(Failure::Lost(lost, sent)));
+            });
+        }
+        handlers.into_iter().for_each(|handler| wakes.cancel(handler));
+        state.outbox.clear();
+        state.jobs.clear();
+        state.placeless.drain(..).collect::<Vec<_>>().iter().for_each(|waiter| {
+            self.tell(&mut state, waiter, &mut wakes, |_| ());
+        });
+        wakes.add(state.task.take());
+        drop(state);
+        wakes.wake();
+    }
+
+    /// The caller has left: those that handle its calls are told.
+    pub(super) fn cancel_handlers(&self) {
+        let mut wakes = Wakes::default();
+        self.lock().mux.handlers().for_each(|handler| wakes.cancel(handler));
+        wakes.wake();
     }
 }
 
-impl<Req, Resp, F, C> Drop for Halves<'_, Req, Resp, F, C> {
-    fn drop(&mut self) {
-        if self.sender.is_some() || self.receiver.is_some() {
-            let mut shared = self.link.lock();
-            if self.reading {
-                // By the caller's `Deserialize`, on an answer that may be another call's: that one has lost it.
-                shared.disconnect(Lost::Garbled);
-            }
-            self.give_back(&mut shared);
-            drop(shared);
-            self.link.changed.notify_all();
+impl State {
+    /// Fails a call that cannot be sent any more.
+    pub(super) fn ensure_open(&self) -> Result<(), Failure> {
+        match self.lost {
+            Some(lost) => Err(Failure::Lost(lost, false)),
+            None if self.shut => Err(Failure::Lost(Lost::Disconnected, false)),
+            None => Ok(()),
         }
+    }
+
+    /// Whether the next request may begin: nothing that must end before it runs, and not too many answers wait to leave.
+    pub(super) fn may_begin(&self, in_order: bool) -> bool {
+        let Some(next) = self.jobs.front() else { return false };
+        let alone = in_order || next.call.is_none();
+        !self.serving.barrier
+            && self.outbox.bytes() <= MOST_ANSWERS
+            && (!alone || self.serving.running == 0)
+    }
+
+    /// The next request, in order, if it may begin.
+    pub(super) fn next_job(&mut self, in_order: bool) -> Option<Job> {
+        let job = if self.may_begin(in_order) { self.jobs.pop_front()? } else { return None };
+        self.serving.running += 1;
+        self.serving.barrier = in_order || job.call.is_none();
+        Some(job)
+    }
+
+    /// Nothing more is taken, of what has come either.
+    pub(super) fn take_no_more(&mut self) {
+        self.serving.running -= 1;
+        self.serving.barrier = false;
+        self.jobs.clear();
+    }
+
+    /// Whether there is something to write.
+    pub(super) fn has_output(&self) -> bool {
+        self.unwritten || !self.outbox.is_empty()
+    }
+
+    /// Queues the request of a call; `None` if all places are taken.
+    pub(super) fn enter(&mut self, waiter: &Arc<Waiter>, request: &mut Request) -> Option<Id> {
+        let id = self.mux.call(Arc::clone(waiter))?;
+        let Request { method, deadline, body } = request;
+        let body = mem::take(body);
+        let (method, deadline) = (*method, *deadline);
+        self.outbox.push(Frame::Call(Call { id, method, deadline, body }));
+        Some(id)
+    }
+
+    /// Gives up a call. Returns whether a part of its request was sent.
+    pub(super) fn give_up(&mut self, id: Id) -> bool {
+        if self.outbox.take_back(id) {
+            self.mux.forget(id);
+            return false;
+        }
+        if self.mux.cancel(id) {
+            self.outbox.push(Frame::Cancel { id });
+        }
+        true
+    }
+
+    /// Gives back to the producer what was consumed of the items of a call of this side.
+    pub(super) fn consumed(&mut self, id: Id, caller: Caller, cost: i64) {
+        if let Some(bytes) = self.mux.consume(id, caller, cost) {
+            self.outbox.push(Frame::Credit { id, caller, bytes });
+        }
+    }
+}
+
+/// A request that is to be sent.
+#[derive(Debug)]
+pub struct Request {
+    pub(crate) method: u64,
+    /// The milliseconds that the caller waits; 0 for as long as it takes.
+    pub(crate) deadline: u64,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What the error of a read or a write means to the connection.
+pub(super) fn lost_by(error: std::io::Error) -> Lost {
+    match Error::new(Operation::Receive, error).kind() {
+        ErrorKind::Cancelled => Lost::Cancelled,
+        _ => Lost::Disconnected,
+    }
+}
+
+/// What the error of a read means to it. A peer that has left may have said all before.
+pub(super) fn lost_reading(error: std::io::Error, incoming: &mut dyn Incoming) -> Lost {
+    match lost_by(error) {
+        Lost::Disconnected => lost_at_end(incoming),
+        lost => lost,
+    }
+}
+
+/// What the end of the stream means to it.
+pub(super) fn lost_at_end(incoming: &mut dyn Incoming) -> Lost {
+    match incoming.end() {
+        ErrorKind::Finished => Lost::Finished,
+        _ => Lost::Disconnected,
+    }
+}
+
+/// The same error once more.
+fn unsent(error: &Error) -> Error {
+    match error.frame_error() {
+        Some(frame) => Error::new(Operation::Encode, Cause::Frame(frame.clone())),
+        None => Error::new(Operation::Encode, std::io::Error::other("the framing refused it")),
     }
 }

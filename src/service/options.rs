@@ -1,18 +1,17 @@
 //! Options of a client.
 
+use std::future::Future;
 use std::time::Duration;
 
+use super::agree::{agreed, handshake, identifiers};
 use super::attempts::Attempts;
-use super::identifiers;
 use super::link::Link;
-use crate::channel::{Receivable, Sendable};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
-use crate::state::{Blocking, Mode, Runtime as _};
+use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
-use crate::wait::within;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Options of a client: its wire, its attempts, and its timeouts.
@@ -250,21 +249,16 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
         }
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) fn connect_options(&self) -> &ConnectOptions<M> {
-        &self.connect
-    }
-
     /// What is to be agreed with the service.
     pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let handshake = Handshake::new().with_wire(self.wire.clone());
+        let handshake = handshake(self.wire.clone());
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
     /// The deadline of a call that says nothing else.
     pub(crate) fn until(&self) -> WaitLimit {
-        self.reply_timeout.map_or(WaitLimit::Done, within)
+        self.reply_timeout.map_or(WaitLimit::Done, M::within)
     }
 
     pub(crate) fn attempts_of_a_call(&self, until: WaitLimit, repeatable: bool) -> Attempts {
@@ -273,16 +267,28 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     }
 }
 
-impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
+impl<F, C, M> ClientOptions<F, C, M>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
     /// A new connection, when the service agrees.
-    pub(super) fn link<Req: Sendable, Resp: Receivable>(
+    pub(crate) fn link(
         &self,
-        path: &PipePath,
+        path: PipePath,
         until: WaitLimit,
-    ) -> Result<Link<Req, Resp, F, C>, Error> {
-        let connection = self.connect.connect_until(path.clone(), until)?;
-        let (sender, receiver) =
-            Blocking::run(self.handshake(until).performing_untold(connection))?;
-        Ok(Link::new(sender, receiver))
+    ) -> impl Future<Output = Result<Link<M>, Error>> + use<F, C, M> {
+        let (options, handshake) = (self.connect.clone(), self.handshake(until));
+        async move {
+            let connection = options.connecting(path, until).await?;
+            Ok(Link::calling(agreed(handshake, connection).await?))
+        }
+    }
+}
+
+impl<F, C, M: Mode> ClientOptions<F, C, M> {
+    pub(super) fn codec(&self) -> &C {
+        self.wire.codec()
     }
 }

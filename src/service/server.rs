@@ -1,27 +1,31 @@
 //! `Service`: answers the requests of any number of clients.
 
 use std::fmt;
-use std::future::{Future, poll_fn, ready};
+use std::future::Future;
 use std::marker::PhantomData;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::lifecycle::{Lifecycle, Rules, Summary, instead};
-use super::{Answer, Request, identifiers};
+use super::agree::{agreed, handshake, identifiers};
+use super::calls::Calls;
+use super::context::Context;
+use super::framed::ensure_fits;
+use super::lifecycle::{Lifecycle, Rules, Summary};
+use super::link::{Job, Link};
+use super::mux::Reason;
+use super::serving::{Crew, Handle, Served};
+use super::waiting::Reply;
 use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Cause, Error, ErrorKind, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::WaitLimit;
-use crate::typed_connection::{Handshake, ReceivingHalf, SendingHalf};
+use crate::typed_connection::Handshake;
 use crate::wait::CancelToken;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -75,7 +79,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
-type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, Lifecycle);
+type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, C, Lifecycle);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// Makes a service at a name on this machine, and owns the name.
@@ -387,13 +391,13 @@ where
         let tokens = token.into_iter().chain(listener.token().cloned()).collect();
         let lifecycle = Lifecycle::open(rules, tokens)?;
         let (calls, answers) = identifiers(&name);
-        let handshake = Handshake::new()
-            .with_wire(wire)
+        let codec = wire.codec().clone();
+        let handshake = handshake(wire)
             .sending(answers)
             .receiving(calls)
             .timeout(rules.handshake_timeout)
             .in_mode();
-        Ok((listener.with_token(lifecycle.closing()), handshake, lifecycle))
+        Ok((listener.with_token(lifecycle.closing()), handshake, codec, lifecycle))
     }
 }
 
@@ -403,7 +407,7 @@ where
     Resp: Sendable,
     F: Framing + Clone + Send,
     C: Codec + Clone + Send,
-    M: Mode,
+    M: Calls,
 {
     /// Answers requests, until the service ends.
     ///
@@ -441,9 +445,68 @@ where
     pub fn serve<H, A>(self, handler: H) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
     where
         H: Fn(Req) -> A,
-        M: Serves<Req, Resp, F, C, H, A>,
+        M: Serves<Req, Resp, F, C, Plain<H>>,
     {
-        M::run(M::serve(self, handler))
+        M::run(M::serve(self, Plain(handler)))
+    }
+
+    /// Answers requests, as [`serve`](Self::serve), by a handler that is told of its call: who calls, how long it waits,
+    /// whether it still does; and that can send items before its answer.
+    ///
+    /// An example is at [`Context`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`serve`](Self::serve).
+    #[doc(alias("progress", "streaming"))]
+    pub fn serve_with_context<Item, H, A>(
+        self,
+        handler: H,
+    ) -> M::Ret<impl Future<Output = Result<Summary, Error>>>
+    where
+        H: Fn(Req, Context<Item, C, M>) -> A,
+        M: Serves<Req, Resp, F, C, WithContext<H, Item>>,
+    {
+        M::run(M::serve(self, WithContext(handler, PhantomData)))
+    }
+}
+
+/// A handler of requests alone.
+#[derive(Debug)]
+pub struct Plain<H>(H);
+
+/// A handler with a context.
+#[derive(Debug)]
+pub struct WithContext<H, Item>(H, PhantomData<fn(Item)>);
+
+/// What handles a request.
+pub trait Handles<Req, C, M: Calls> {
+    /// What it returns.
+    type Answer;
+
+    /// Handles a request.
+    #[doc(hidden)]
+    fn run(&self, request: Req, link: &Arc<Link<M>>, job: &Job, codec: &C) -> Self::Answer;
+}
+
+impl<Req, C, M: Calls, H: Fn(Req) -> A, A> Handles<Req, C, M> for Plain<H> {
+    type Answer = A;
+
+    fn run(&self, request: Req, _: &Arc<Link<M>>, _: &Job, _: &C) -> A {
+        (self.0)(request)
+    }
+}
+
+impl<Req, C, M, H, Item, A> Handles<Req, C, M> for WithContext<H, Item>
+where
+    C: Codec + Clone,
+    M: Calls,
+    H: Fn(Req, Context<Item, C, M>) -> A,
+{
+    type Answer = A;
+
+    fn run(&self, request: Req, link: &Arc<Link<M>>, job: &Job, codec: &C) -> A {
+        (self.0)(request, Context::new(link, job, codec.clone()))
     }
 }
 
@@ -473,7 +536,7 @@ impl<Resp, E: fmt::Display> Response<Resp> for Result<Resp, E> {
 #[diagnostic::on_unimplemented(
     message = "a service in the mode `{Self}` cannot be served by this handler"
 )]
-pub trait Serves<Req, Resp, F, C, H, A>: Mode {
+pub trait Serves<Req, Resp, F, C, H>: Calls {
     /// Serves.
     #[doc(hidden)]
     fn serve(
@@ -482,48 +545,112 @@ pub trait Serves<Req, Resp, F, C, H, A>: Mode {
     ) -> impl Future<Output = Result<Summary, Error>>;
 }
 
-impl<Req, Resp, F, C, H, A> Serves<Req, Resp, F, C, H, A> for Blocking
+impl<Req, Resp, F, C, H> Serves<Req, Resp, F, C, H> for Blocking
 where
     Req: Receivable,
     Resp: Sendable,
-    F: Framing + Clone + Send,
-    C: Codec + Clone + Send,
-    H: Fn(Req) -> A + Sync,
-    A: Response<Resp>,
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
+    H: Handles<Req, C, Self, Answer: Response<Resp>> + Sync,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
-        let (listener, handshake, lifecycle) = service.open()?;
+        let (listener, handshake, codec, lifecycle) = service.open()?;
+        let handler = Handler { handler, codec, messages: PhantomData::<fn(Req) -> Resp> };
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
-            loop {
+            let crew = Crew::new(scope, &lifecycle, &handler, false);
+            let ended = loop {
                 let client = match Self::run(accept(&lifecycle, &listener)) {
                     Ok(Some(client)) => client,
-                    Ok(None) => return Ok(()),
+                    Ok(None) => break Ok(()),
                     Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
                     Err(error) => {
                         lifecycle.closing().cancel();
-                        return Err(error);
+                        break Err(error);
                     }
                 };
-                let (lifecycle, handler, handshake) = (&lifecycle, &handler, handshake.clone());
-                let serving = thread::Builder::new().name("typed-pipe client".into()).spawn_scoped(
-                    scope,
-                    move || {
-                        // A panic of the caller's code, such as its `Deserialize`, costs this client alone.
-                        let handler = |request| ready(handler(request).into_result());
-                        let serve = || Self::run(serve(lifecycle, client?, handshake, handler));
-                        if !matches!(catch_unwind(AssertUnwindSafe(serve)), Ok(Ok(()))) {
-                            lifecycle.count_lost();
-                        }
-                    },
-                );
-                if serving.is_err() {
+                let (crew, handshake) = (Arc::clone(&crew), handshake.clone());
+                let pool = Arc::clone(&crew.pool);
+                let lifecycle = &lifecycle;
+                let begun = pool.submit_first(move || match client {
+                    Ok(client) => meet(crew, client, handshake),
+                    Err(_) => lifecycle.count_lost(),
+                });
+                if !begun {
                     lifecycle.count_lost();
                 }
-            }
+            };
+            crew.close();
+            ended
         });
         ended.map(|()| lifecycle.summary())
+    }
+}
+
+/// Performs the handshake with a client, and serves it.
+fn meet<F, C>(crew: Arc<Crew<'_, '_>>, client: Connection, handshake: Handshake<F, C>)
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+{
+    let lifecycle = crew.lifecycle;
+    match Blocking::run(agreed(handshake, client)) {
+        Ok(parts) => {
+            let patience = lifecycle.handshake_timeout();
+            let link = Link::serving(parts, lifecycle.tally(), patience);
+            Served::new(link, crew).read_on(0);
+        }
+        Err(error) if error.kind() == ErrorKind::Cancelled => {}
+        Err(_) => lifecycle.count_lost(),
+    }
+}
+
+/// A handler of the user's, and how its requests and answers are written.
+struct Handler<H, C, T> {
+    handler: H,
+    codec: C,
+    messages: PhantomData<T>,
+}
+
+impl<Req, Resp, C, H> Handle for Handler<H, C, fn(Req) -> Resp>
+where
+    Req: Receivable,
+    Resp: Sendable,
+    C: Codec + Sync,
+    H: Handles<Req, C, Blocking, Answer: Response<Resp>> + Sync,
+{
+    fn handle(&self, link: &Arc<Link<Blocking>>, job: &Job) -> Reply {
+        let request = decoded(&self.codec, &job.body)?;
+        let answer = self.handler.run(request, link, job, &self.codec);
+        answered(&self.codec, answer.into_result(), link.limit())
+    }
+}
+
+/// The request in its bytes.
+pub(crate) fn decoded<Req: Receivable>(
+    codec: &impl Codec,
+    body: &[u8],
+) -> Result<Req, (Reason, Vec<u8>)> {
+    codec.decode(body).map_err(|error| (Reason::Undecodable, error.to_string().into_bytes()))
+}
+
+/// The bytes of an answer.
+pub(crate) fn answered<Resp: Sendable>(
+    codec: &impl Codec,
+    handled: Result<Resp, String>,
+    limit: u64,
+) -> Reply {
+    let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
+    let mut body = Vec::new();
+    let encoded = codec.encode(&answer, &mut body);
+    let encoded = encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)));
+    match encoded.and_then(|()| ensure_fits(&body, limit)) {
+        Ok(()) => Ok(body),
+        Err(error) => {
+            let text = format!("its answer cannot be sent: {error}");
+            Err((Reason::Failed, text.into_bytes()))
+        }
     }
 }
 
@@ -576,94 +703,4 @@ fn costs_itself(error: &Error) -> bool {
         error.kind(),
         ErrorKind::ResourceExhausted | ErrorKind::Cancelled | ErrorKind::Unsupported
     )
-}
-
-/// Serves one client.
-pub(crate) async fn serve<Req, Resp, F, C, A, E, M>(
-    lifecycle: &Lifecycle,
-    client: Connection<M>,
-    handshake: Handshake<F, C, M>,
-    handler: impl Fn(Req) -> A,
-) -> Result<(), Error>
-where
-    Req: Receivable,
-    Resp: Sendable,
-    F: Framing + Clone,
-    C: Codec + Clone,
-    A: Future<Output = Result<Resp, E>>,
-    E: fmt::Display,
-    M: Mode,
-{
-    let agreed = handshake.performing_untold::<Answer<Resp>, Request<Req>>(client).await;
-    let (mut sender, mut receiver) = match agreed {
-        Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
-        agreed => agreed?,
-    };
-    answer(lifecycle, &mut sender, &mut receiver, handler).await?;
-    // A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
-    let _ = sender.finish_in_place(M::within(lifecycle.handshake_timeout())).await;
-    Ok(())
-}
-
-/// Answers a client until it has left, is silent for too long, or the service is to end.
-async fn answer<Req, Resp, F, C, A, E, M>(
-    lifecycle: &Lifecycle,
-    sender: &mut SendingHalf<Answer<Resp>, F, C, M>,
-    receiver: &mut ReceivingHalf<Request<Req>, F, C, M>,
-    handler: impl Fn(Req) -> A,
-) -> Result<(), Error>
-where
-    Req: Receivable,
-    Resp: Sendable,
-    F: Framing,
-    C: Codec,
-    A: Future<Output = Result<Resp, E>>,
-    E: fmt::Display,
-    M: Mode,
-{
-    while !lifecycle.is_closing() {
-        let received = match lifecycle.client_idle_timeout() {
-            Some(limit) => receive_within(receiver, limit).await,
-            None => receiver.receiving(WaitLimit::Done).await,
-        };
-        let Some((ticket, request)) = lifecycle.take(received)? else { break };
-        let handle = async { handler(request).await.map_err(|error| error.to_string()) };
-        let mut answer = lifecycle.handled(&ticket, caught(handle).await);
-        let mut sent =
-            sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
-        if let Some(failure) = instead(&answer, &sent) {
-            answer = failure;
-            sent = sender.sending_in_mode(&answer, M::within(lifecycle.handshake_timeout())).await;
-        }
-        sent?;
-        lifecycle.answered(&answer);
-    }
-    Ok(())
-}
-
-/// Receives a request, of which something must come within the limit.
-async fn receive_within<T: Receivable, F: Framing, C: Codec, M: Mode>(
-    receiver: &mut ReceivingHalf<T, F, C, M>,
-    limit: Duration,
-) -> Result<T, Error> {
-    let mut here = receiver.parts().1.unread();
-    loop {
-        let received = receiver.receiving(M::within(limit)).await;
-        let before = mem::replace(&mut here, receiver.parts().1.unread());
-        match received {
-            Err(error) if error.kind() == ErrorKind::TimedOut && here > before => {}
-            received => return received,
-        }
-    }
-}
-
-/// What a future of the caller's comes to, or its panic.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> thread::Result<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
 }

@@ -1,77 +1,386 @@
-//! The tasks that wait for the same thing.
+//! The driver of tasks: one task a connection reads and writes, and wakes each call alone.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Wake, Waker};
+use std::pin::Pin;
+use std::sync::{Arc, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
-/// Tasks that wait for what any of them brings about, each by a number of its own.
-///
-/// As a waker it wakes them all: whichever is polled goes on for the others, and one whose future is kept without being
-/// polled is in nobody's way.
-#[derive(Debug, Default)]
-pub(crate) struct Tasks(Mutex<Wakers>);
+use super::failure::{Failure, Lost};
+use super::link::{Job, Link, Request, State, lost_at_end, lost_by, lost_reading};
+use super::mux::{Frame, Id};
+use super::waiting::{Outcome, Reply, Waiter, Wakes, no_task};
+use crate::state::Mode;
+use crate::sys::WaitLimit;
 
-#[derive(Debug, Default)]
-struct Wakers {
-    waiting: BTreeMap<u64, Waker>,
-    /// Those that are to be woken when no lock is held.
-    due: Vec<Waker>,
+thread_local! {
+    /// What comes in is read into the memory of the thread: connections that are idle have none.
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Tasks {
-    fn wakers(&self) -> MutexGuard<'_, Wakers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+const READ_SIZE: usize = 64 << 10;
+
+/// So often in a row a task reads and writes before others have their turn.
+const ROUNDS: usize = 16;
+
+impl<M: Mode> Link<M> {
+    /// Sends a request when there is a place for it.
+    pub(crate) fn poll_enter(
+        &self,
+        waiter: &Arc<Waiter>,
+        request: &mut Request,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Id, Failure>> {
+        waiter.listen(cx.waker());
+        let mut state = self.lock();
+        state.ensure_open()?;
+        if let Some(id) = state.enter(waiter, request) {
+            self.send(state);
+            return Poll::Ready(Ok(id));
+        }
+        state.placeless.retain(|other| !Arc::ptr_eq(other, waiter));
+        state.placeless.push_back(Arc::clone(waiter));
+        Poll::Pending
     }
 
-    /// Notes whom to wake next time.
-    pub(crate) fn enter(&self, number: u64, cx: &Context<'_>) {
-        // Not dropped under the lock: a waker may be the last that keeps a task, and its futures.
-        let _before = self.wakers().waiting.insert(number, cx.waker().clone());
+    /// Sends a notification. The waiter is told when it is written.
+    pub(crate) fn send_notification(
+        &self,
+        method: u64,
+        body: Vec<u8>,
+        waiter: &Arc<Waiter>,
+    ) -> Result<(), Failure> {
+        let mut state = self.lock();
+        state.ensure_open()?;
+        state.outbox.push_and_tell(Frame::Notify { method, body }, waiter);
+        self.send(state);
+        Ok(())
     }
 
-    pub(crate) fn leave(&self, number: u64) {
-        let _left = self.wakers().waiting.remove(&number);
+    /// The end of a call.
+    #[expect(clippy::unused_self, reason = "it is one of this connection")]
+    pub(crate) fn poll_outcome(&self, waiter: &Waiter, cx: &Context<'_>) -> Poll<Outcome> {
+        waiter.listen(cx.waker());
+        waiter.inbox().outcome.take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Notes that a task is to be woken.
-    pub(crate) fn note_one(&self, number: u64) {
-        let mut wakers = self.wakers();
-        let waker = wakers.waiting.remove(&number);
-        wakers.due.extend(waker);
+    /// Leaves a call. Returns whether a part of its request was sent.
+    pub(crate) fn leave(&self, id: Option<Id>, waiter: &Arc<Waiter>) -> bool {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        let sent = match id {
+            Some(id) => state.give_up(id),
+            None => {
+                let before = state.placeless.len();
+                state.placeless.retain(|other| !Arc::ptr_eq(other, waiter));
+                // It may have been told of a place too late.
+                state.placeless.len() == before
+            }
+        };
+        if !sent || id.is_none() {
+            self.free_place(&mut state, &mut wakes);
+        }
+        self.schedule(state);
+        wakes.wake();
+        sent && id.is_some()
     }
 
-    /// Notes that all tasks are to be woken.
-    pub(crate) fn note_all(&self) {
-        let mut wakers = self.wakers();
-        let waiting = mem::take(&mut wakers.waiting);
-        wakers.due.extend(waiting.into_values());
+    /// As [`send`](Self::send), for what is no call.
+    pub(crate) fn schedule_output(&self, state: MutexGuard<'_, State>) {
+        if state.has_output() {
+            self.schedule(state);
+        }
     }
 
-    /// Wakes those that were noted. Under no lock: that may drop the last that keeps a task, with a call of its own.
-    pub(crate) fn wake_noted(&self) {
+    /// Writes what was queued: alone, the caller writes itself; where others call as well, the task writes for all at once.
+    fn send(&self, state: MutexGuard<'_, State>) {
+        if state.scheduled || state.mux.in_flight().0 > 1 {
+            return self.schedule(state);
+        }
+        drop(state);
+        if !matches!(self.poll_flush(&mut no_task(), WaitLimit::Now), Poll::Ready(Ok(()))) {
+            self.schedule(self.lock());
+        }
+    }
+
+    /// Wakes the task, once for all that is queued before it runs.
+    pub(crate) fn schedule(&self, mut state: MutexGuard<'_, State>) {
+        if mem::replace(&mut state.scheduled, true) {
+            return;
+        }
+        let task = state.task.clone();
+        drop(state);
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    /// The program has dropped its side: the task ends.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.abandoned = true;
+        state.scheduled = false;
+        self.schedule(state);
+    }
+
+    /// Writes what is queued, as far as there is room.
+    fn poll_flush(&self, cx: &mut Context<'_>, until: WaitLimit) -> Poll<io::Result<()>> {
+        let mut writer = self.lock_writer();
         loop {
-            let waker = self.wakers().due.pop();
-            match waker {
-                Some(waker) => waker.wake(),
-                None => break,
+            if writer.outgoing.pending().is_empty() {
+                self.lock().scheduled = false;
+                if !self.stage(&mut writer) {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let parts = &mut *writer;
+            let bytes = parts.outgoing.pending();
+            match ready!(parts.half.poll_write_until(cx, bytes, until)) {
+                Ok(bytes) => self.written(&mut writer, bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
-    /// What wakes them all.
-    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
-        Waker::from(Arc::clone(self))
+    /// One read, and all that is whole after it.
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        let mut reader = self.lock_reader();
+        let reader = &mut *reader;
+        let (half, incoming) = (&mut reader.half, reader.incoming.as_mut());
+        let read = READ.with_borrow_mut(|buf| {
+            buf.resize(READ_SIZE, 0);
+            match ready!(half.poll_read_until(cx, buf, WaitLimit::Done)) {
+                Ok(0) => Poll::Ready(Err(lost_at_end(incoming))),
+                Ok(bytes) => {
+                    incoming.feed(buf.get(..bytes).unwrap_or_default());
+                    Poll::Ready(Ok(()))
+                }
+                Err(error) => Poll::Ready(Err(lost_reading(error, incoming))),
+            }
+        });
+        ready!(read)?;
+        self.dispatch(incoming)?;
+        incoming.rest();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the connection for all.
+    fn end(&self, lost: Lost) {
+        let writer = self.lock_writer();
+        self.lose(lost, &writer);
+    }
+
+    /// A handler has ended.
+    pub(crate) fn reply(&self, job: &Job, reply: Reply) {
+        let mut state = self.lock();
+        self.finish_job(&mut state, job, reply);
+        self.schedule(state);
     }
 }
 
-impl Wake for Tasks {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+/// What handles the requests of one client of a service of tasks.
+pub(crate) trait Start<M: Mode>: Send {
+    /// Begins to handle a request.
+    fn start(&mut self, link: &Arc<Link<M>>, job: Job, cx: &mut Context<'_>);
+
+    /// Whether a further request may be taken.
+    fn take(&mut self) -> bool;
+}
+
+/// What a service says of its clients.
+pub(crate) struct Serve<M: Mode> {
+    pub(crate) start: Box<dyn Start<M>>,
+    pub(crate) in_order: bool,
+    pub(crate) idle_limit: Option<Duration>,
+}
+
+/// The task that reads and writes for a connection.
+pub(crate) struct Drive<M: Mode> {
+    link: Arc<Link<M>>,
+    serve: Option<Serve<M>>,
+    /// Since when nothing came, and nothing was to be done.
+    last: Instant,
+    /// Since when what is to be written waits.
+    stuck: Option<Instant>,
+    timer: Option<M::Timer>,
+}
+
+impl<M: Mode> Drive<M> {
+    pub(crate) fn new(link: &Arc<Link<M>>) -> Self {
+        Self { link: Arc::clone(link), serve: None, last: M::now(), stuck: None, timer: None }
     }
 
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.note_all();
-        self.wake_noted();
+    pub(crate) fn serving(link: Link<M>, serve: Serve<M>) -> Self {
+        let mut drive = Self::new(&Arc::new(link));
+        drive.serve = Some(serve);
+        drive
+    }
+
+    /// Whether the client sent what is no frame, or did not take its answers.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.link.has_failed()
+    }
+
+    /// Goes on as far as it can.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        register(&mut self.link.lock().task, cx);
+        for _ in 0..ROUNDS {
+            let read = self.read(cx);
+            self.start_jobs(cx);
+            self.write(cx);
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            if read.is_pending() {
+                if self.say_goodbye(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                return self.wait(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.link.lock();
+        state.lost.is_some() || state.abandoned
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.link.lock().serving.ending {
+            return Poll::Pending;
+        }
+        let lost = match ready!(self.link.poll_read(cx)) {
+            Ok(()) => {
+                self.last = M::now();
+                return Poll::Ready(());
+            }
+            Err(lost) => lost,
+        };
+        match (&self.serve, lost) {
+            // Nothing more is taken. What was taken is answered.
+            (Some(_), Lost::Cancelled) => {
+                let mut state = self.link.lock();
+                state.jobs.clear();
+                state.serving.ending = true;
+            }
+            // It may still take answers.
+            (Some(_), Lost::Disconnected | Lost::Finished) => {
+                self.link.lock().serving.ending = true;
+                self.link.cancel_handlers();
+            }
+            _ => self.link.end(lost),
+        }
+        Poll::Ready(())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        match self.link.poll_flush(cx, WaitLimit::Done) {
+            Poll::Ready(written) => {
+                self.stuck = None;
+                match written.map_err(lost_by) {
+                    Ok(()) => {}
+                    Err(Lost::Cancelled) => self.link.end(Lost::Cancelled),
+                    Err(_) => self.link.cannot_write(&mut self.link.lock_writer()),
+                }
+            }
+            Poll::Pending => {
+                let since = *self.stuck.get_or_insert_with(M::now);
+                let too_long = |patience| M::now().saturating_duration_since(since) >= patience;
+                if self.link.patience.is_some_and(too_long) {
+                    self.link.cannot_write(&mut self.link.lock_writer());
+                    self.link.end(Lost::Disconnected);
+                }
+            }
+        }
+    }
+
+    fn start_jobs(&mut self, cx: &mut Context<'_>) {
+        let Some(serve) = &mut self.serve else { return };
+        loop {
+            let mut state = self.link.lock();
+            let Some(job) = state.next_job(serve.in_order) else { return };
+            if !serve.start.take() {
+                return state.take_no_more();
+            }
+            drop(state);
+            serve.start.start(&self.link, job, cx);
+        }
+    }
+
+    /// A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
+    fn say_goodbye(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.link.lock();
+        let serving = &state.serving;
+        if !serving.ending || serving.running > 0 || !state.jobs.is_empty() || state.has_output() {
+            return Poll::Pending;
+        }
+        let said = mem::replace(&mut state.serving.over, true);
+        drop(state);
+        let mut writer = self.link.lock_writer();
+        if !said {
+            if !writer.outgoing.pending().is_empty() {
+                self.link.lock().serving.over = false;
+                return Poll::Pending;
+            }
+            writer.outgoing.stage_goodbye();
+        }
+        drop(writer);
+        if ready!(self.link.poll_flush(cx, WaitLimit::Done)).is_err() {
+            return Poll::Ready(());
+        }
+        let half = &mut self.link.lock_writer().half;
+        half.poll_finish_until(cx, WaitLimit::Done).map(drop)
+    }
+
+    /// Waits for what comes next, or until the time of something is over.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let now = M::now();
+            let idle_limit = self.serve.as_ref().and_then(|serve| serve.idle_limit);
+            let mut soon = None;
+            if let Some(limit) = idle_limit {
+                let mut state = self.link.lock();
+                if state.serving.running > 0 || !state.jobs.is_empty() || self.stuck.is_some() {
+                    self.last = now;
+                }
+                let left = limit.saturating_sub(now.saturating_duration_since(self.last));
+                if left.is_zero() && !state.serving.ending {
+                    state.serving.ending = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                soon = Some(left.max(Duration::from_millis(1)));
+            }
+            if let (Some(since), Some(patience)) = (self.stuck, self.link.patience) {
+                let left = patience.saturating_sub(now.saturating_duration_since(since));
+                if left.is_zero() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                soon = Some(soon.map_or(left, |soon| soon.min(left)));
+            }
+            self.timer = soon.and_then(|soon| M::timer(M::within(soon)));
+            let Some(timer) = &mut self.timer else { return Poll::Pending };
+            ready!(Pin::new(timer).poll(cx));
+        }
+    }
+}
+
+impl<M: Mode> Drop for Drive<M> {
+    fn drop(&mut self) {
+        // The runtime may have ended, or the program has dropped its side.
+        self.link.end(Lost::Disconnected);
+    }
+}
+
+fn register(task: &mut Option<Waker>, cx: &Context<'_>) {
+    match task {
+        Some(task) => task.clone_from(cx.waker()),
+        None => *task = Some(cx.waker().clone()),
     }
 }

@@ -1,23 +1,23 @@
-//! Calling a service.
+//! Calling a service: a task of its own reads and writes for each connection.
 
 use std::future::{Future, poll_fn};
-use std::path::Path;
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 
 use super::Tokio;
-use super::call::Call;
-use crate::channel::{Receivable, Sendable};
-use crate::error::Error;
-use crate::path::PipePath;
+use crate::error::{Error, ErrorKind};
 use crate::service::{
-    ANSWER, Client, ClientOptions, ConnectFuture, DONE_ALONE, Link, SharedLink, no_answer, outcome,
+    Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Link, LinkState, Outcome, Request,
+    Target, Waiter, still_connecting,
 };
-use crate::state::Runtime as _;
 use crate::sys::WaitLimit;
-use crate::typed_connection::{HandshakeDone, shake_hands};
 use crate::wire::{Codec, Framing};
 
 impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C> {
@@ -71,409 +71,257 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
     pub fn into_blocking(self) -> ClientOptions<F, C> {
         self.in_mode()
     }
+}
 
-    /// Connects to the service at a path, and waits until it is there.
-    ///
-    /// Dropping the future abandons the attempt.
-    ///
-    /// ```
-    /// use typed_pipe::wire::{LengthPrefixed, Postcard};
-    /// use typed_pipe::{CancelToken, Client, ClientOptions, Service, Tokio};
-    ///
-    /// struct Lengths {
-    ///     client: Client<String, usize, LengthPrefixed, Postcard, Tokio>,
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let token = CancelToken::new()?;
-    /// let service = Service::<String, usize>::temporary()?.cancelled_by(&token).into_tokio()?;
-    /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
-    ///
-    /// let lengths = Lengths { client: ClientOptions::new().into_tokio().connect(path).await? };
-    /// assert_eq!(lengths.client.call(&"hello".into()).await?, 5);
-    /// # token.cancel();
-    /// # serving.await.unwrap()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of the mode that blocks, and [`Unsupported`](crate::ErrorKind::Unsupported): no runtime of tokio runs here.
-    ///
-    /// # Panics
-    ///
-    /// Where the runtime has no drivers for I/O and time.
-    pub async fn connect<Req: Sendable, Resp: Receivable>(
-        self,
-        path: impl AsRef<Path>,
-    ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        self.connect_until(PipePath::new(path)?, WaitLimit::Done).await
-    }
+impl Calls for Tokio {}
 
-    /// Connects to the service at a path, and waits for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let service = Service::<u32, u32>::temporary()?; // not serving yet
-    /// let options = ClientOptions::new().into_tokio();
-    /// let late = options.connect_timeout::<u32, u32>(service.path(), Duration::from_millis(10)).await;
-    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`connect`](Self::connect), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    ///
-    /// # Panics
-    ///
-    /// As [`connect`](Self::connect).
-    pub async fn connect_timeout<Req: Sendable, Resp: Receivable>(
-        self,
-        path: impl AsRef<Path>,
-        timeout: Duration,
-    ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        self.connect_until(PipePath::new(path)?, Tokio::within(timeout)).await
-    }
+/// A connection that tasks share.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Keeper>);
 
-    async fn connect_until<Req: Sendable, Resp: Receivable>(
-        self,
-        path: PipePath,
-        until: WaitLimit,
-    ) -> Result<Client<Req, Resp, F, C, Tokio>, Error> {
-        let talked = self.connect_future(path.clone(), until).await?;
-        let link = self.link(talked)?;
-        Ok(Client::over(path, self, link))
-    }
+/// When it is dropped, the task that reads and writes ends.
+#[derive(Debug)]
+struct Keeper(Arc<Link<Tokio>>);
 
-    /// Connects, and performs the handshake.
-    fn connect_future(&self, path: PipePath, until: WaitLimit) -> ConnectFuture<Tokio> {
-        let (options, handshake) = (self.connect_options().clone(), self.handshake(until));
-        let (terms, time_limit) = (handshake.begin(false, false), handshake.time_limit());
-        Box::pin(async move {
-            let connection = options.connecting(path, until).await?;
-            shake_hands(connection, terms, time_limit.until::<Tokio>()).await
-        })
-    }
-
-    /// Makes a new connection, after the handshake.
-    fn link<Req: Sendable, Resp: Receivable>(
-        &self,
-        (state, reader, writer): HandshakeDone<Tokio>,
-    ) -> Result<Link<Req, Resp, F, C, Tokio>, Error> {
-        let handshake = self.handshake(WaitLimit::Done);
-        let (sender, receiver) = handshake.conclude(&state, reader, writer)?;
-        Ok(Link::new(sender, receiver))
+impl AsRef<Arc<Link<Tokio>>> for Shared {
+    fn as_ref(&self) -> &Arc<Link<Tokio>> {
+        &self.0.0
     }
 }
 
-/// Tasks may share it, in an [`Arc`](std::sync::Arc) or by reference: their calls go over one connection, and each gets
-/// its own answer.
-///
-/// If the future of a call is dropped, the service may still handle the request, unless none of it was sent; its answer
-/// is dropped on arrival, and no other call is affected. A future that is kept and not polled blocks no other call
-/// either.
-///
-/// A connection belongs to the runtime of the task that made it. Tasks of another runtime can call over it as long as that
-/// one runs: share no client between runtimes that end before it does, such as those of several tests.
-impl<Req, Resp, F, C> Client<Req, Resp, F, C, Tokio>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing + Clone,
-    C: Codec + Clone,
-{
-    /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use typed_pipe::{CancelToken, ClientOptions, Service};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let token = CancelToken::new()?;
-    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token).into_tokio()?;
-    /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|number| async move { number + 1 }));
-    ///
-    /// let client = Arc::new(ClientOptions::new().into_tokio().connect::<u32, u32>(path).await?);
-    /// let shared = Arc::clone(&client);
-    /// let task = tokio::spawn(async move { shared.call(&1).await }); // over the same connection
-    /// assert_eq!(client.call(&10).await?, 11);
-    /// assert_eq!(task.await.unwrap()?, 2);
-    /// # token.cancel();
-    /// # serving.await.unwrap()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of a client that blocks. After each, [`Error::is_delivered`] returns whether the service may have handled
-    /// the request.
-    pub async fn call(&self, request: &Req) -> Result<Resp, Error> {
-        self.answer(request, self.options().until(), false).await
-    }
-
-    /// Sends a request, and waits for its answer for at most `timeout`.
-    ///
-    /// ```
-    /// use std::future::pending;
-    /// use std::time::Duration;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let service = Service::<u32, u32>::temporary()?.into_tokio()?;
-    /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|_| pending::<u32>())); // it never answers
-    ///
-    /// let client = ClientOptions::new().into_tokio().connect::<u32, u32>(path).await?;
-    /// let late = client.call_timeout(&1, Duration::from_millis(10)).await;
-    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # serving.abort();
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`call`](Self::call), and [`TimedOut`](crate::ErrorKind::TimedOut).
-    pub async fn call_timeout(&self, request: &Req, timeout: Duration) -> Result<Resp, Error> {
-        self.answer(request, Tokio::within(timeout), false).await
-    }
-
-    /// Sends a request that may be handled twice, and waits for its answer.
-    ///
-    /// ```
-    /// use typed_pipe::{CancelToken, ClientOptions, Service};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let token = CancelToken::new()?;
-    /// let service = Service::<String, usize>::temporary()?.cancelled_by(&token).into_tokio()?;
-    /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|word| async move { word.len() }));
-    ///
-    /// let options = ClientOptions::new().max_attempts(3).into_tokio();
-    /// let client = options.connect::<String, usize>(path).await?;
-    /// // Counting twice is harmless. `call` would not retry once the service may have begun.
-    /// assert_eq!(client.call_idempotent(&"hello".into()).await?, 5);
-    /// # token.cancel();
-    /// # serving.await.unwrap()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`call`](Self::call).
-    pub async fn call_idempotent(&self, request: &Req) -> Result<Resp, Error> {
-        self.answer(request, self.options().until(), true).await
-    }
-
-    /// Sends a request, and waits until the service has handled it, without an answer.
-    ///
-    /// ```
-    /// use std::sync::mpsc;
-    /// use typed_pipe::{CancelToken, ClientOptions, Service};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let token = CancelToken::new()?;
-    /// let (sender, lines) = mpsc::channel();
-    /// let service = Service::<String, ()>::temporary()?.cancelled_by(&token).into_tokio()?;
-    /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(move |line| {
-    ///     let _ = sender.send(line);
-    ///     async {}
-    /// }));
-    ///
-    /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
-    /// client.notify(&"a line".into()).await?;
-    /// assert_eq!(lines.try_recv()?, "a line"); // handled by now
-    /// # token.cancel();
-    /// # serving.await.unwrap()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`call`](Self::call).
-    pub async fn notify(&self, request: &Req) -> Result<(), Error> {
-        self.attempt(DONE_ALONE, request, self.options().until(), false).await.map(drop)
-    }
-
-    /// Sends a request, and waits for at most `timeout` until the service has handled it, without an answer.
-    ///
-    /// ```
-    /// use std::future::pending;
-    /// use std::time::Duration;
-    /// use typed_pipe::{ClientOptions, ErrorKind, Service};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), typed_pipe::Error> {
-    /// let service = Service::<String, ()>::temporary()?.into_tokio()?;
-    /// let path = service.path().clone();
-    /// let serving = tokio::spawn(service.serve(|_| pending::<()>())); // it never finishes
-    ///
-    /// let client = ClientOptions::new().into_tokio().connect::<String, ()>(path).await?;
-    /// let late = client.notify_timeout(&"a line".into(), Duration::from_millis(10)).await;
-    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # serving.abort();
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`call_timeout`](Self::call_timeout).
-    pub async fn notify_timeout(&self, request: &Req, timeout: Duration) -> Result<(), Error> {
-        self.attempt(DONE_ALONE, request, Tokio::within(timeout), false).await.map(drop)
-    }
-
-    async fn answer(
-        &self,
-        request: &Req,
-        until: WaitLimit,
-        repeatable: bool,
-    ) -> Result<Resp, Error> {
-        let answer = self.attempt(ANSWER, request, until, repeatable).await?;
-        answer.ok_or_else(|| no_answer(self.path()))
-    }
-
-    async fn attempt(
-        &self,
-        wanted: u8,
-        request: &Req,
-        until: WaitLimit,
-        repeatable: bool,
-    ) -> Result<Option<Resp>, Error> {
-        let mut attempts = self.options().attempts_of_a_call(until, repeatable);
-        loop {
-            let error = match self.try_once(wanted, request, until).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            // A cancelled token ends it early: the next attempt reports that.
-            let token = self.options().connect_options().token();
-            let _ = Tokio::sleep(Tokio::within(pause), token).await;
-        }
-    }
-
-    async fn try_once(
-        &self,
-        wanted: u8,
-        request: &Req,
-        until: WaitLimit,
-    ) -> Result<Option<Resp>, Error> {
-        let link = self.find(until).await?;
-        let mut call = Call::new(&link);
-        let called = before(until, poll_fn(|cx| call.poll(wanted, request, cx))).await;
-        let answer = called.unwrap_or_else(|| call.give_up());
-        answer.and_then(outcome).map_err(|error| error.at(Some(self.path().shared())))
-    }
-
-    /// The current connection, or a new one.
-    async fn find(&self, until: WaitLimit) -> Result<SharedLink<Req, Resp, F, C, Tokio>, Error> {
-        if let Some(link) = self.present().link() {
-            return Ok(link);
-        }
-        let finding = Finding::new(self, until);
-        let found = before(until, poll_fn(|cx| finding.poll(cx))).await;
-        match found {
-            Some(found) => found,
-            // The attempt ends by itself now, and reports the cause.
-            None if finding.connects() => poll_fn(|cx| finding.poll(cx)).await,
-            None => Err(self.still_connecting()),
-        }
-    }
-}
-
-type PollFound<Req, Resp, F, C> = Poll<Result<SharedLink<Req, Resp, F, C, Tokio>, Error>>;
-
-/// A call that waits for a connection, registered until this is dropped.
-struct Finding<'a, Req, Resp, F, C> {
-    client: &'a Client<Req, Resp, F, C, Tokio>,
-    number: u64,
-    until: WaitLimit,
-}
-
-impl<'a, Req, Resp, F, C> Finding<'a, Req, Resp, F, C> {
-    fn new(client: &'a Client<Req, Resp, F, C, Tokio>, until: WaitLimit) -> Self {
-        let number = client.present().attempt.enter();
-        Self { client, number, until }
-    }
-
-    /// Whether this call has begun the attempt to connect.
-    fn connects(&self) -> bool {
-        self.client.present().attempt.is_begun_by(self.number)
-    }
-}
-
-impl<Req, Resp, F, C> Finding<'_, Req, Resp, F, C>
-where
-    Req: Sendable,
-    Resp: Receivable,
-    F: Framing + Clone,
-    C: Codec + Clone,
-{
-    /// Polls the attempt to connect, which another call may have begun: that call's future may not be polled.
-    fn poll(&self, cx: &Context<'_>) -> PollFound<Req, Resp, F, C> {
-        let polled = self.poll_in_place(cx);
-        self.client.tasks().wake_noted();
-        polled
-    }
-
-    fn poll_in_place(&self, cx: &Context<'_>) -> PollFound<Req, Resp, F, C> {
-        let Self { client, number, until } = *self;
-        client.tasks().enter(number, cx);
-        let waker = client.tasks().waker();
-        let cx = &mut Context::from_waker(&waker);
-        let mut present = client.present();
-        loop {
-            if let Some(error) = present.attempt.failure(number) {
-                return Poll::Ready(Err(error));
-            }
-            if let Some(link) = present.link() {
-                return Poll::Ready(Ok(link));
-            }
-            let connect_future = || client.options().connect_future(client.path().clone(), until);
-            let (by, talked) = ready!(present.attempt.poll(number, connect_future, cx));
-            match talked.and_then(|talked| client.options().link(talked)) {
-                Ok(link) => drop(present.go_on_with(link)),
-                Err(error) => present.attempt.fail(by, error),
-            }
-            client.tasks().note_all();
-        }
-    }
-}
-
-impl<Req, Resp, F, C> Drop for Finding<'_, Req, Resp, F, C> {
+impl Drop for Keeper {
     fn drop(&mut self) {
-        let tasks = self.client.tasks();
-        tasks.leave(self.number);
-        let mut present = self.client.present();
-        let begun = present.attempt.leave(self.number);
-        let idle = present.attempt.is_idle();
-        drop(present);
-        drop(begun);
-        // Other calls may wait for the connection that is gone now.
-        if idle {
-            tasks.note_all();
-        }
-        tasks.wake_noted();
+        self.0.abandon();
     }
+}
+
+/// The attempt to connect that is going on, if there is one, for all calls that wait for it.
+#[derive(Debug, Default)]
+pub struct Connecting(Mutex<Weak<Attempt>>);
+
+/// A task that connects. It ends when no call waits for it.
+#[derive(Debug)]
+struct Attempt {
+    result: Arc<Pending>,
+    task: AbortHandle,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the attempt comes to. One of the calls takes it.
+#[derive(Debug, Default)]
+struct Pending {
+    connected: Mutex<Option<Result<Shared, Error>>>,
+    over: AtomicBool,
+    changed: Notify,
+}
+
+/// Says that the attempt is over, even if its runtime has ended.
+struct Attempting(Arc<Pending>);
+
+impl Drop for Attempting {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Release);
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl Connecting {
+    /// The attempt that is going on, or a new one.
+    fn join<C>(&self, connect: impl FnOnce() -> C) -> Arc<Attempt>
+    where
+        C: Future<Output = Result<Shared, Error>> + Send + 'static,
+    {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let going_on = current.upgrade();
+        if let Some(attempt) = going_on.filter(|attempt| !attempt.result.is_over()) {
+            return attempt;
+        }
+        let (result, connecting) = (Arc::<Pending>::default(), connect());
+        let attempting = Attempting(Arc::clone(&result));
+        let task = tokio::spawn(async move {
+            let connected = connecting.await;
+            *attempting.0.lock() = Some(connected);
+        });
+        let attempt = Arc::new(Attempt { result, task: task.abort_handle() });
+        *current = Arc::downgrade(&attempt);
+        attempt
+    }
+}
+
+impl Pending {
+    fn lock(&self) -> MutexGuard<'_, Option<Result<Shared, Error>>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    async fn ended(&self) {
+        let mut changed = pin!(self.changed.notified());
+        changed.as_mut().enable();
+        if !self.is_over() {
+            changed.await;
+        }
+    }
+}
+
+impl CallsHalf for Tokio {
+    type Handle = Shared;
+    type Connecting = Connecting;
+
+    fn handle(link: Link<Self>) -> Shared {
+        let link = Arc::new(link);
+        let mut drive = Drive::new(&link);
+        tokio::spawn(poll_fn(move |cx| drive.poll(cx)));
+        Shared(Arc::new(Keeper(link)))
+    }
+
+    async fn find<F, C>(target: &Target<F, C, Self>, until: WaitLimit) -> Result<Shared, Error>
+    where
+        F: Framing + Clone + Send + 'static,
+        C: Codec + Clone + Send + Sync + 'static,
+    {
+        loop {
+            if let Some(link) = target.link() {
+                return Ok(link);
+            }
+            let attempt = target.connecting.join(|| {
+                let (options, path) = (target.options.clone(), target.path.clone());
+                async move { options.link(path, WaitLimit::Done).await.map(Self::handle) }
+            });
+            if before(until, attempt.result.ended()).await.is_none() {
+                return Err(still_connecting(target));
+            }
+            let connected = attempt.result.lock().take();
+            match connected {
+                Some(Ok(link)) => return Ok(target.go_on_with(link)),
+                // That was the time of one handshake, and not of this call.
+                Some(Err(error)) if error.kind() == ErrorKind::TimedOut && is_limited(until) => {}
+                Some(Err(error)) => return Err(error),
+                // Another call has taken it, or its runtime has ended.
+                None => {}
+            }
+        }
+    }
+
+    async fn call(link: &Arc<Link<Self>>, request: &mut Request, until: WaitLimit) -> Outcome {
+        let mut begun = Begun { link, waiter: Arc::default(), id: None, over: false };
+        let outcome = before(until, begun.outcome(request)).await;
+        match outcome {
+            Some(outcome) => outcome,
+            None => begun.give_up(),
+        }
+    }
+
+    async fn notify(
+        link: &Arc<Link<Self>>,
+        method: u64,
+        body: Vec<u8>,
+        until: WaitLimit,
+    ) -> Outcome {
+        let waiter = Arc::<Waiter>::default();
+        link.send_notification(method, body, &waiter)?;
+        let sent = before(until, poll_fn(|cx| link.poll_outcome(&waiter, cx))).await;
+        sent.unwrap_or(Err(Failure::TimedOut(true)))
+    }
+
+    async fn enter(
+        link: &Arc<Link<Self>>,
+        request: &mut Request,
+        until: WaitLimit,
+    ) -> Result<(u64, Arc<Waiter>), Failure> {
+        let mut begun = Begun { link, waiter: Arc::default(), id: None, over: false };
+        match before(until, begun.enter(request)).await {
+            Some(entered) => {
+                begun.over = true;
+                Ok((entered?, Arc::clone(&begun.waiter)))
+            }
+            None => Err(Failure::TimedOut(false)),
+        }
+    }
+
+    fn write(link: &Link<Self>, state: MutexGuard<'_, LinkState>, _: WaitLimit) {
+        link.schedule_output(state);
+    }
+
+    fn leave(link: &Link<Self>, id: u64, waiter: &Arc<Waiter>) -> bool {
+        link.leave(Some(id), waiter)
+    }
+
+    async fn news<T>(
+        _: &Arc<Link<Self>>,
+        waiter: &Arc<Waiter>,
+        until: WaitLimit,
+        mut look: impl FnMut(&Waiter) -> Option<T>,
+    ) -> Option<T> {
+        let found = poll_fn(|cx| {
+            waiter.listen(cx.waker());
+            look(waiter).map_or(Poll::Pending, Poll::Ready)
+        });
+        before(until, found).await
+    }
+
+    async fn handler_news<T>(handling: &Handling, mut look: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|cx| {
+            handling.wake_by(cx.waker());
+            look().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// A call that was begun. When it is dropped, it is given up.
+struct Begun<'a> {
+    link: &'a Link<Tokio>,
+    waiter: Arc<Waiter>,
+    id: Option<u64>,
+    over: bool,
+}
+
+impl Begun<'_> {
+    async fn outcome(&mut self, request: &mut Request) -> Outcome {
+        self.enter(request).await?;
+        let outcome = poll_fn(|cx| self.link.poll_outcome(&self.waiter, cx)).await;
+        self.over = true;
+        outcome
+    }
+
+    async fn enter(&mut self, request: &mut Request) -> Result<u64, Failure> {
+        let Self { link, waiter, id, over } = self;
+        let entered = poll_fn(|cx| link.poll_enter(waiter, request, cx)).await;
+        match entered {
+            Ok(entered) => *id = Some(entered),
+            Err(_) => *over = true,
+        }
+        entered
+    }
+
+    /// The outcome of a call whose time is over.
+    fn give_up(&mut self) -> Outcome {
+        self.over = true;
+        let sent = self.link.leave(self.id, &self.waiter);
+        // It may have come this very moment.
+        let outcome = self.waiter.take_outcome();
+        outcome.unwrap_or(Err(Failure::TimedOut(sent)))
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.link.leave(self.id, &self.waiter);
+        }
+    }
+}
+
+fn is_limited(until: WaitLimit) -> bool {
+    !matches!(until, WaitLimit::Done)
 }
 
 /// The output of a future, unless the deadline comes first.

@@ -1,8 +1,6 @@
 //! Ends, channels, connections and services for tasks of tokio. Tasks and threads share everything between two waits:
 //! only the waits are here.
 
-#[cfg(feature = "service")]
-mod call;
 mod carrier;
 #[cfg(feature = "service")]
 mod client;

@@ -1,15 +1,22 @@
 //! Answering requests.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::task::JoinSet;
 
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
-use crate::connection::Listener;
+use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, TransitionError};
-use crate::service::{Response, Serves, Service, Summary, accept, caught, serve};
+use crate::service::{
+    Drive, Handles, Job, Lifecycle, Link, Reply, Response, Serve, Serves, Service, Start, Summary,
+    accept, agreed, answered, contain, decoded, panicked,
+};
+use crate::typed_connection::Handshake;
 use crate::wire::{Codec, Framing};
 
 impl<Req, Resp, F, C> Service<Req, Resp, F, C>
@@ -48,17 +55,17 @@ where
     }
 }
 
-impl<Req, Resp, F, C, H, A> Serves<Req, Resp, F, C, H, A> for Tokio
+impl<Req, Resp, F, C, H> Serves<Req, Resp, F, C, H> for Tokio
 where
     Req: Receivable + Send + 'static,
     Resp: Sendable + Send + Sync + 'static,
     F: Framing + Clone + Send + Sync + 'static,
     C: Codec + Clone + Send + Sync + 'static,
-    H: Fn(Req) -> A + Send + Sync + 'static,
-    A: Future<Output: Response<Resp>> + Send,
+    H: Handles<Req, C, Self> + Send + Sync + 'static,
+    H::Answer: Future<Output: Response<Resp>> + Send + 'static,
 {
     async fn serve(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<Summary, Error> {
-        let (listener, handshake, lifecycle) = service.open()?;
+        let (listener, handshake, codec, lifecycle) = service.open()?;
         let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
         let mut clients = JoinSet::new();
         let ended = loop {
@@ -70,20 +77,23 @@ where
             };
             // Forgets finished tasks.
             while clients.try_join_next().is_some() {}
-            let (handshake, lifecycle, handler) =
-                (handshake.clone(), Arc::clone(&lifecycle), Arc::clone(&handler));
+            let (handshake, lifecycle) = (handshake.clone(), Arc::clone(&lifecycle));
+            let starter = Starter {
+                handler: Arc::clone(&handler),
+                codec: codec.clone(),
+                lifecycle: Arc::clone(&lifecycle),
+                tasks: JoinSet::new(),
+                messages: PhantomData::<fn(Req) -> Resp>,
+            };
             clients.spawn(async move {
-                // A panic of the caller's code, such as its `Deserialize`, disconnects this client alone.
-                let served = caught(async {
-                    serve(&lifecycle, client?, handshake, |request| {
-                        let answer = handler(request);
-                        async move { answer.await.into_result() }
-                    })
-                    .await
-                })
-                .await;
-                if !matches!(served, Ok(Ok(()))) {
-                    lifecycle.count_lost();
+                let link = match client {
+                    Ok(client) => meet(&lifecycle, client, handshake).await,
+                    Err(error) => Err(error),
+                };
+                match link {
+                    Ok(link) => drive(&lifecycle, link, starter).await,
+                    Err(error) if error.kind() == ErrorKind::Cancelled => {}
+                    Err(_) => lifecycle.count_lost(),
                 }
             });
         };
@@ -93,4 +103,95 @@ where
         while clients.join_next().await.is_some() {}
         ended.map(|()| lifecycle.summary())
     }
+}
+
+/// Performs the handshake with a client.
+async fn meet<F, C>(
+    lifecycle: &Lifecycle,
+    client: Connection<Tokio>,
+    handshake: Handshake<F, C, Tokio>,
+) -> Result<Link<Tokio>, Error>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+{
+    let parts = agreed(handshake, client).await?;
+    Ok(Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout()))
+}
+
+/// Serves a client until it has left, is silent for too long, or the service is to end.
+async fn drive(lifecycle: &Lifecycle, link: Link<Tokio>, start: impl Start<Tokio> + 'static) {
+    let serve = Serve {
+        start: Box::new(start),
+        in_order: false,
+        idle_limit: lifecycle.client_idle_timeout(),
+    };
+    let mut drive = Drive::serving(link, serve);
+    poll_fn(|cx| drive.poll(cx)).await;
+    if drive.has_failed() {
+        lifecycle.count_lost();
+    }
+}
+
+/// Starts the handlers of one client.
+struct Starter<H, C, T> {
+    handler: Arc<H>,
+    codec: C,
+    lifecycle: Arc<Lifecycle>,
+    /// Those that were not done at once. They end with the client.
+    tasks: JoinSet<()>,
+    messages: PhantomData<T>,
+}
+
+impl<Req, Resp, C, H> Start<Tokio> for Starter<H, C, fn(Req) -> Resp>
+where
+    Req: Receivable + Send + 'static,
+    Resp: Sendable + Send + Sync + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
+    H: Handles<Req, C, Tokio> + Send + Sync + 'static,
+    H::Answer: Future<Output: Response<Resp>> + Send + 'static,
+{
+    fn start(&mut self, link: &Arc<Link<Tokio>>, job: Job, cx: &mut Context<'_>) {
+        let (handler, codec) = (Arc::clone(&self.handler), self.codec.clone());
+        let (lifecycle, link) = (Arc::clone(&self.lifecycle), Arc::clone(link));
+        let mut handling = Box::pin(async move {
+            let limit = link.limit();
+            // A panic of the caller's code, such as its `Deserialize`, ends this call alone.
+            let reply = caught(async {
+                let request = decoded::<Req>(&codec, &job.body)?;
+                let handled = handler.run(request, &link, &job, &codec).await.into_result();
+                answered(&codec, handled, limit)
+            });
+            let reply = reply.await;
+            lifecycle.done();
+            link.reply(&job, reply);
+        });
+        // One that is done at once needs no task.
+        if handling.as_mut().poll(cx).is_pending() {
+            while self.tasks.try_join_next().is_some() {}
+            self.tasks.spawn(handling);
+        }
+    }
+
+    fn take(&mut self) -> bool {
+        self.lifecycle.take()
+    }
+}
+
+/// What the user's code comes to, or its panic.
+async fn caught(future: impl Future<Output = Reply>) -> Reply {
+    let mut future = Some(Box::pin(future));
+    poll_fn(|cx| {
+        let Some(running) = &mut future else { return Poll::Pending };
+        let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
+        let reply = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(reply)) => reply,
+            Err(panic) => panicked(panic),
+        };
+        // What is left of it is the user's too.
+        contain(|| drop(future.take()));
+        Poll::Ready(reply)
+    })
+    .await
 }

@@ -18,6 +18,8 @@ use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
+#[cfg(feature = "service")]
+use crate::wire::{Decoder, Encoder};
 
 /// The terms of a connection: its wire, the identifiers of its messages, and a timeout for the peer.
 ///
@@ -316,7 +318,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         this.conclude(&state, reader, writer)
     }
 
-    #[cfg(all(feature = "service", feature = "shared-memory"))]
+    #[cfg(all(feature = "session", feature = "shared-memory"))]
     pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
         self,
         connection: Connection<M>,
@@ -371,17 +373,6 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.exchanged(connection, state, Out::WITH_HANDLES || In::WITH_HANDLES).await
     }
 
-    /// As [`performing`](Self::performing), for messages of which nothing is told.
-    #[cfg(feature = "service")]
-    pub(crate) async fn performing_untold<Out, In>(
-        self,
-        connection: Connection<M>,
-    ) -> Result<Channels<Out, In, F, C, M>, Error> {
-        let state = self.begin(false, false);
-        let (this, (state, reader, writer)) = self.exchanged(connection, state, false).await?;
-        this.conclude(&state, reader, writer)
-    }
-
     async fn exchanged(
         self,
         connection: Connection<M>,
@@ -428,7 +419,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.with_wire(wire)
     }
 
-    #[cfg(any(feature = "session", all(feature = "service", feature = "tokio")))]
+    #[cfg(any(feature = "session", feature = "service"))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }
@@ -453,6 +444,19 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         let receiver = reader.into_receiver_with(self.wire).requiring_ends();
         let receiver = receiver.told_by_peer(agreed.writes);
         Ok((sender, receiver))
+    }
+
+    /// What encodes and decodes the bytes of the connection, and the most that the other side takes in a payload.
+    #[cfg(feature = "service")]
+    pub(crate) fn conclude_bytes(
+        self,
+        state: &HandshakeState,
+    ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64), Error> {
+        let theirs = state.conclude()?;
+        let limit = self.wire.framing().max_payload().min(theirs.max_payload);
+        let mut encoder = Encoder::new(self.wire.clone());
+        encoder.lower_limit(theirs.max_payload);
+        Ok((encoder, Decoder::new(self.wire), limit))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {

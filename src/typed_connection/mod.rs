@@ -12,11 +12,9 @@ mod shared_memory;
 pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
 pub use handshake::Handshake;
-#[cfg(all(feature = "service", feature = "tokio"))]
+#[cfg(feature = "service")]
 pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
-#[cfg(all(feature = "service", feature = "tokio"))]
-pub(crate) use handshake_state::HandshakeDone;
 #[cfg(feature = "shared-memory")]
 pub use shared_memory::{SharedMemory, TransportKind};

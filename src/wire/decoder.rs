@@ -67,28 +67,6 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     slack: Slack,
 }
 
-/// Whether the messages that arrive are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// They are.
-    Read,
-    /// The writer must say first what it sends.
-    Awaited,
-    /// The writer sends something else, or does not say what. Its messages are skipped.
-    Refused,
-}
-
-/// What a writer tells of its messages.
-#[derive(Default)]
-struct Told {
-    /// What the messages look like here; `None` if what a writer tells is not compared.
-    ours: Option<(fn(Style) -> Shape, Style)>,
-    /// What the present writer has told.
-    theirs: Option<Shape>,
-    /// Whether it must tell.
-    required: bool,
-}
-
 /// The current message.
 #[derive(Clone, Debug)]
 enum Current {
@@ -128,6 +106,28 @@ enum Health {
     Finished,
     /// The place in the stream is lost.
     Poisoned,
+}
+
+/// Whether the messages that arrive are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// They are.
+    Read,
+    /// The writer must say first what it sends.
+    Awaited,
+    /// The writer sends something else, or does not say what. Its messages are skipped.
+    Refused,
+}
+
+/// What a writer tells of its messages.
+#[derive(Default)]
+struct Told {
+    /// What the messages look like here; `None` if what a writer tells is not compared.
+    ours: Option<(fn(Style) -> Shape, Style)>,
+    /// What the present writer has told.
+    theirs: Option<Shape>,
+    /// Whether it must tell.
+    required: bool,
 }
 
 impl<F, C> Decoder<F, C> {
@@ -259,6 +259,28 @@ impl<F, C> Decoder<F, C> {
     /// What the present writer has told of its messages.
     pub(crate) fn peer_shape(&self) -> Option<&Shape> {
         self.told.as_ref()?.theirs.as_ref()
+    }
+
+    /// Takes bytes that were read elsewhere, when there is no message to take. It needs no more memory than what is kept.
+    #[cfg(feature = "service")]
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let held = self.end - self.start;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, held);
+        }
+        self.buffer.truncate(held);
+        self.buffer.extend_from_slice(bytes);
+        self.end = self.buffer.len();
+    }
+
+    /// Frees the buffer, if it keeps nothing.
+    #[cfg(feature = "service")]
+    pub(crate) fn rest(&mut self) {
+        if self.start == self.end {
+            self.buffer = Vec::new();
+            (self.start, self.end) = (0, 0);
+        }
     }
 
     /// Whether the room is less than half of what it should be. So it grows by a third at least, and
@@ -572,10 +594,7 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     #[inline]
     fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
-        if self.health == Health::Poisoned {
-            return Err(FrameError::Poisoned.into());
-        }
-        if self.standing != Standing::Read {
+        if self.health == Health::Poisoned || self.standing != Standing::Read {
             return self.scan_past(at_end);
         }
         self.look(at_end)
@@ -585,6 +604,9 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     #[cold]
     fn scan_past(&mut self, at_end: bool) -> Result<bool, Cause> {
         loop {
+            if self.health == Health::Poisoned {
+                return Err(FrameError::Poisoned.into());
+            }
             match self.standing {
                 Standing::Read => return self.look(at_end),
                 Standing::Awaited | Standing::Refused => {}
@@ -606,7 +628,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     }
 
     fn skip_frame(&mut self) {
-        self.start += mem::replace(&mut self.current, Current::None).len();
+        self.start += self.current.len();
+        self.current = Current::None;
     }
 
     /// Notes the hello of a writer.

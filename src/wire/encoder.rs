@@ -75,16 +75,7 @@ enum LastFrame {
 
 impl<F, C> Encoder<F, C> {
     /// The wire of this encoder.
-    ///
-    /// ```
-    /// use typed_pipe::wire::{Decoder, Encoder, Wire};
-    ///
-    /// let encoder = Encoder::new(Wire::default());
-    /// let decoder = Decoder::new(encoder.wire().clone()); // for the answers
-    /// assert!(decoder.buffered().is_empty());
-    /// ```
-    #[must_use]
-    pub fn wire(&self) -> &Wire<F, C> {
+    pub(crate) fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }
 
@@ -418,7 +409,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         })
     }
 
-    fn stage_with(
+    pub(crate) fn stage_with(
         &mut self,
         encode: impl FnOnce(&C, &mut Vec<u8>) -> Result<(), CodecError>,
     ) -> Result<(), Error> {

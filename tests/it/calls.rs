@@ -7,17 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use typed_pipe::wire::{Encoder, Wire};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Listener, PipePath,
-    Service, ShutdownReason, TypedConnection,
+    Service, ShutdownReason,
 };
 
+use crate::by_hand::{ByHand, Received, answer, call, recv_from};
 use crate::support::{Folder, Waiters, until, watched};
-
-/// What goes over a connection to a service, for sides that do what no `Client` and no `Service` does.
-pub(crate) type Request<T> = (u64, u8, T);
-pub(crate) type Answer<T> = (u64, u8, Option<T>, String);
 
 /// A call with a deadline, while another one without waits for a service that never comes.
 #[test]
@@ -95,8 +91,8 @@ fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
                 number
             })
         });
-        let mut client = TypedConnection::<Request<u32>, Answer<u32>>::connect(&path).unwrap();
-        client.send(&(0, 0, 7)).unwrap();
+        let mut client = ByHand::greet(Connection::connect(&path).unwrap());
+        client.send(&call(0, &7_u32));
         drop(client);
         leave.send(()).unwrap();
         let summary = serving.join().unwrap().unwrap();
@@ -123,17 +119,24 @@ fn what_was_handled_is_never_told_to_be_untaken() {
                 vec![7; 1000]
             })
         });
-        let mut client = TypedConnection::<Request<()>, Answer<Vec<u8>>>::connect(&path).unwrap();
-        client.sender().send_all((0..1000).map(|number| (number, 0, ()))).unwrap();
+        let mut client = ByHand::greet(Connection::connect(&path).unwrap());
+        for number in 0..1000 {
+            client.send(&call(number, &()));
+        }
         // Until there is no room for the next answer, and no patience any more: then the service hangs up.
-        until(|| {
-            client.sender().try_send(&(1000, 0, ())).is_err_and(|error| error.is_disconnected())
-        });
+        until(|| client.writer.try_write(&[0]).is_err_and(|error| error.is_disconnected()));
         let requests = handled.try_iter().count();
-        let answers = client.by_ref().map_while(Result::ok).count();
-        let end = client.recv().unwrap_err();
-        assert!(answers < requests && requests < 1000, "{answers} of {requests}");
-        assert_eq!(end.kind(), ErrorKind::Disconnected);
+        let mut answers = 0;
+        let end = loop {
+            match recv_from(&mut client.reader) {
+                Ok(Received::Answer { .. }) => answers += 1,
+                // The last one may be cut off.
+                Ok(Received::End) | Err(_) => break Received::End,
+                Ok(other) => break other,
+            }
+        };
+        assert!(answers < requests, "{answers} of {requests}");
+        assert_eq!(end, Received::End, "no goodbye");
         token.cancel();
         let summary = serving.join().unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (u64::try_from(answers).unwrap(), 1));
@@ -151,7 +154,7 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
     impl Drop for Lease {
         fn drop(&mut self) {
             if self.0 != 0 {
-                CLIENT.get().unwrap().notify(&0).unwrap();
+                CLIENT.get().unwrap().call(&0).unwrap();
             }
         }
     }
@@ -174,10 +177,12 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
         let late = client.call_timeout(&300, Duration::from_millis(50)).err().unwrap();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         leave.send(()).unwrap();
-        // Its answer comes to this one, for which there is no use.
         assert_eq!(client.call(&0).unwrap().0, 0);
+        // The answer that comes now calls when it is dropped.
+        leave.send(()).unwrap();
+        drop(client.call(&7).unwrap());
         token.cancel();
-        assert_eq!(serving.join().unwrap().unwrap().answered, 3);
+        assert_eq!(serving.join().unwrap().unwrap().answered, 4);
     });
 }
 
@@ -185,17 +190,13 @@ fn an_answer_that_nobody_waits_for_may_call_when_it_is_dropped() {
 #[test]
 fn a_client_that_is_sending_is_not_silent() {
     let slow = |path: PipePath| {
-        let client = TypedConnection::<Request<Vec<u8>>, Answer<u64>>::connect(path).unwrap();
-        let (sender, mut receiver) = client.split();
-        let mut encoder = Encoder::new(Wire::default());
-        encoder.stage(&(0_u64, 0_u8, vec![7_u8; 1000])).unwrap();
-        let mut half = sender.into_inner();
-        for piece in encoder.pending().chunks(100) {
-            half.write_all(piece).unwrap();
+        let mut client = ByHand::greet(Connection::connect(path).unwrap());
+        for piece in call(0, &vec![7_u8; 1000]).chunks(100) {
+            client.send(piece);
             // The time is what is tested: each piece comes in time, and all of it would not.
             thread::sleep(Duration::from_millis(100));
         }
-        assert_eq!(receiver.recv().unwrap().2, Some(1000));
+        assert_eq!(client.recv().answer::<u64>(), (0, 1000));
     };
     let service = || {
         let service = Service::<Vec<u8>, u64>::temporary().unwrap();
@@ -263,31 +264,33 @@ fn a_panic_of_any_code_of_the_user_ends_no_service() {
                 value => Ok(value),
             })
         });
-        let call = |value: Touchy| Client::<u32, u32>::connect(&path).unwrap().call(&value.0);
-        assert_eq!(call(UNSPEAKABLE).unwrap_err().kind(), ErrorKind::HandlerPanicked);
-        for lost in [UNREADABLE, Touchy(4)] {
-            let lost = call(lost).unwrap_err();
-            assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        let call = |value: Touchy| client.call(&value.0);
+        // Each costs its own call alone.
+        for panics in [UNSPEAKABLE, UNREADABLE, Touchy(4)] {
+            let panicked = call(panics).unwrap_err();
+            let about = (panicked.kind(), panicked.is_delivered());
+            assert_eq!(about, (ErrorKind::HandlerPanicked, true), "{panics:?}");
         }
         assert_eq!(call(Touchy(0)).unwrap(), 0);
         token.cancel();
         let summary = serving.join().unwrap().unwrap();
-        assert_eq!((summary.answered, summary.failed, summary.lost), (1, 1, 2));
+        assert_eq!((summary.answered, summary.failed, summary.lost), (1, 3, 0));
     });
 }
 
-/// One caller reads for the others. When it panics with the answer of another, that one is told.
+/// One caller reads for the others, and decodes its own answer alone.
 #[test]
 fn a_panic_of_one_caller_leaves_no_other_waiting() {
     watched(|| {
         let listener = Listener::temporary().unwrap();
         let path = listener.path().clone();
         let serving = thread::spawn(move || {
-            let client = listener.accept().unwrap();
-            let mut client = client.into_typed::<Answer<u32>, Request<u32>>().unwrap();
-            let numbers = [client.recv().unwrap().0, client.recv().unwrap().0];
-            client.send(&(numbers[1], 0, Some(UNREADABLE.0), String::new())).unwrap();
-            let _ = client.recv();
+            let mut client = ByHand::greet(listener.accept().unwrap());
+            let numbers = [(); 2].map(|()| client.recv().call::<u32>().0);
+            client.send(&answer(numbers[1], &UNREADABLE.0));
+            client.send(&answer(numbers[0], &9_u32));
+            client.recv()
         });
         let client = Client::<u32, Touchy>::connect(path).unwrap();
         thread::scope(|scope| {
@@ -296,7 +299,7 @@ fn a_panic_of_one_caller_leaves_no_other_waiting() {
             let panicked = outcomes.iter().filter(|outcome| outcome.is_err()).count();
             assert_eq!(panicked, 1);
             let [told] = outcomes.into_iter().flatten().collect::<Vec<_>>().try_into().unwrap();
-            assert_eq!(told.unwrap_err().kind(), ErrorKind::Corrupt);
+            assert_eq!(told.unwrap(), Touchy(9));
         });
         drop(client);
         serving.join().unwrap();
@@ -315,10 +318,10 @@ fn what_comes_after_the_request_that_ends_a_service_is_not_taken() {
                 number
             })
         });
-        let mut client = TypedConnection::<Request<u32>, Answer<u32>>::connect(&path).unwrap();
-        client.sender().send_all((0..3).map(|number| (number, 0, 7))).unwrap();
-        assert_eq!(client.recv().unwrap().0, 0);
-        assert_eq!(client.recv().unwrap_err().kind(), ErrorKind::Finished);
+        let mut client = ByHand::greet(Connection::connect(&path).unwrap());
+        client.send(&[0, 1, 2].map(|number| call(number, &7_u32)).concat());
+        assert_eq!(client.recv().answer::<u32>().0, 0);
+        assert_eq!(client.recv(), Received::Goodbye);
         assert_eq!(serving.join().unwrap().unwrap().answered, 1);
     });
 }
@@ -360,18 +363,18 @@ fn a_call_that_cannot_be_sent_costs_no_other_its_answer() {
     watched(|| {
         let listener = Listener::temporary().unwrap();
         let path = listener.path().clone();
-        let (answer, told) = mpsc::channel();
+        let (go_on, told) = mpsc::channel();
         let (taken, wait) = mpsc::channel();
         let serving = thread::spawn(move || {
-            let client = listener.accept().unwrap().into_typed::<Answer<u32>, Request<Vec<u8>>>();
-            let (mut sender, mut receiver) = client.unwrap().split();
-            let numbers = [receiver.recv().unwrap().0, receiver.recv().unwrap().0];
+            let mut client = ByHand::greet(listener.accept().unwrap());
+            let numbers = [(); 2].map(|()| client.recv().call::<Vec<u8>>().0);
             taken.send(()).unwrap();
-            until(|| receiver.get_ref().unread().unwrap() > 0);
-            drop(receiver);
+            until(|| client.reader.unread().unwrap() > 0);
+            let ByHand { reader, mut writer } = client;
+            drop(reader);
             told.recv().unwrap();
             for number in numbers {
-                sender.send(&(number, 0, Some(7), String::new())).unwrap();
+                writer.write_all(&answer(number, &7_u32)).unwrap();
             }
         });
         let client = Client::<Vec<u8>, u32>::connect(path).unwrap();
@@ -383,7 +386,7 @@ fn a_call_that_cannot_be_sent_costs_no_other_its_answer() {
             if cfg!(unix) {
                 until(|| large.is_finished());
             }
-            answer.send(()).unwrap();
+            go_on.send(()).unwrap();
             assert_eq!(calls.map(|call| call.join().unwrap()), [7, 7]);
             let unsent = large.join().unwrap();
             assert_eq!((unsent.kind(), unsent.is_delivered()), (ErrorKind::Disconnected, false));
@@ -400,8 +403,7 @@ fn a_call_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
         let path = listener.path().clone();
         let (leave, left) = mpsc::channel();
         let serving = thread::spawn(move || {
-            let client = listener.accept().unwrap();
-            let _client = client.into_typed::<Answer<u32>, Request<Vec<u8>>>().unwrap();
+            let _client = ByHand::greet(listener.accept().unwrap());
             left.recv().unwrap();
         });
         let client = Client::<Vec<u8>, u32>::connect(path).unwrap();
@@ -429,16 +431,16 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_request() {
         let path = listener.path().clone();
         let (taken, wait) = mpsc::channel();
         let serving = thread::spawn(move || {
-            let client = listener.accept().unwrap();
-            let client = client.into_typed::<Answer<Vec<u8>>, Request<Vec<u8>>>().unwrap();
-            let (mut sender, mut receiver) = client.split();
-            let numbers = [receiver.recv().unwrap().0, receiver.recv().unwrap().0];
+            let mut client = ByHand::greet(listener.accept().unwrap());
+            let late = client.recv().call::<Vec<u8>>().0;
+            assert_eq!(client.recv(), Received::Cancel { id: late });
+            let small = client.recv().call::<Vec<u8>>().0;
             taken.send(()).unwrap();
-            until(|| receiver.get_ref().unread().unwrap() > 0);
-            sender.send(&(numbers[1], 0, Some(vec![]), String::new())).unwrap();
-            sender.send(&(numbers[0], 0, Some(vec![7; MUCH]), String::new())).unwrap();
-            let large = receiver.recv().unwrap().0;
-            sender.send(&(large, 0, Some(vec![]), String::new())).unwrap();
+            until(|| client.reader.unread().unwrap() > 0);
+            client.send(&answer(small, &[0_u8; 0].as_slice()));
+            client.send(&answer(late, &vec![7_u8; MUCH]));
+            let large = client.recv().call::<Vec<u8>>().0;
+            client.send(&answer(large, &[0_u8; 0].as_slice()));
         });
         let client = Client::<Vec<u8>, Vec<u8>>::connect(path).unwrap();
         client.call_timeout(&vec![1], Duration::from_millis(10)).unwrap_err();

@@ -1,6 +1,8 @@
 //! What the crate promises, as its users see it.
 
 mod access;
+#[cfg(feature = "service")]
+mod by_hand;
 mod bytes;
 #[cfg(feature = "service")]
 mod calls;

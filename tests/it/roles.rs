@@ -139,7 +139,7 @@ mod unix {
     use super::*;
     #[cfg(feature = "tokio")]
     #[cfg(all(feature = "service", feature = "tokio"))]
-    use crate::calls::{Answer, Request};
+    use crate::by_hand::{ByHand, call};
     use crate::peer::unix::{await_round, processor_time};
     use crate::peer::{LOST, WON};
     #[cfg(all(feature = "service", feature = "tokio"))]
@@ -509,9 +509,9 @@ mod unix {
         let service = Service::<u32, u32>::bind(name).unwrap().shutdown_after(1);
         let client = Connection::connect(name).unwrap();
         let calling = thread::spawn(move || {
-            let mut client = client.into_typed::<Request<u32>, Answer<u32>>().unwrap();
-            client.send(&(0, 0, 7)).unwrap();
-            client.recv().unwrap()
+            let mut client = ByHand::greet(client);
+            client.send(&call(0, &7_u32));
+            client.recv().answer::<u32>()
         });
         let summary = runtime.block_on(async {
             let service = service.into_tokio().unwrap();
@@ -523,7 +523,7 @@ mod unix {
             });
             service.serve(|number| async move { number + 1 }).await.unwrap()
         });
-        assert_eq!(calling.join().unwrap().2, Some(8));
+        assert_eq!(calling.join().unwrap(), (0, 8));
         assert_eq!((summary.clients, summary.answered, summary.lost), (1, 1, 0));
     }
 

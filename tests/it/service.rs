@@ -14,6 +14,7 @@ use typed_pipe::{
     ListenerOptions, PipePath, Service, ShutdownReason, Summary, TypedConnection,
 };
 
+use crate::by_hand::{ByHand, call as call_by_hand};
 use crate::peer;
 use crate::support::{
     Folder, Waiters, until, watched, watched_for, wine_lets_a_name_have_two_owners,
@@ -118,17 +119,23 @@ fn a_handler_that_fails_or_panics_ends_its_request_alone() {
 }
 
 #[test]
-fn to_notify_is_to_be_told_that_it_was_done() {
+fn what_is_called_after_a_notification_finds_it_handled() {
     watched(|| {
         let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
         let noted = std::sync::Arc::clone(&seen);
-        let (path, token, serving) = serving(move |word: String| noted.lock().unwrap().push(word));
+        let (path, token, serving) = serving(move |word: String| {
+            if word == "slow" {
+                thread::sleep(Duration::from_millis(20)); // long enough for a thread of its own
+            }
+            noted.lock().unwrap().push(word);
+        });
         let client = Client::<String, ()>::connect(&path).unwrap();
-        client.notify(&"one".into()).unwrap();
-        assert_eq!(*seen.lock().unwrap(), ["one"]);
+        client.notify(&"slow".into()).unwrap();
         client.notify_timeout(&"two".into(), Duration::from_secs(30)).unwrap();
+        client.call(&"three".into()).unwrap();
+        assert_eq!(*seen.lock().unwrap(), ["slow", "two", "three"]);
         token.cancel();
-        assert_eq!(serving.join().unwrap().answered, 2);
+        assert_eq!(serving.join().unwrap().answered, 3);
     });
 }
 
@@ -344,12 +351,13 @@ fn bad_clients_cost_themselves_alone() {
         garbled.writer().write(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         drop(Connection::connect(&path).unwrap());
         // Asks for much, and takes nothing of it.
-        type Requests = (u64, u8, u32);
-        type Answers = (u64, u8, Option<Vec<u8>>, String);
-        let mut greedy = TypedConnection::<Requests, Answers>::connect(&path).unwrap();
+        let mut greedy = ByHand::greet(Connection::connect(&path).unwrap());
         for number in 0..10 {
-            greedy.send(&(number, 0, 4 << 20)).unwrap();
+            greedy.send(&call_by_hand(number, &(4_u32 << 20)));
         }
+        // What is no handshake of calls is refused.
+        let typed = TypedConnection::<u32, u32>::connect(&path);
+        assert_eq!(typed.unwrap_err().kind(), ErrorKind::Mismatch);
         let other = Handshake::new().sending("calls of another").receiving("answers of another");
         let other = other.perform::<u32, u32>(Connection::connect(&path).unwrap());
         drop(other);

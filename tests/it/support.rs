@@ -161,7 +161,14 @@ pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let mut folder = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // Whatever the umask: a folder that others may write to is refused.
+            folder.permissions(std::fs::Permissions::from_mode(0o700));
+        }
+        Self(folder.tempdir().unwrap())
     }
 
     pub(crate) fn name(&self, name: &str) -> PathBuf {

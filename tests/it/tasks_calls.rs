@@ -14,7 +14,9 @@ use typed_pipe::{
     ListenerOptions, PipePath, Receivable, Sendable, Service, ShutdownReason, Tokio,
 };
 
-use crate::calls::{Answer, Request, Touchy, UNREADABLE, UNSPEAKABLE, UNWRITABLE};
+use crate::by_hand::tasks::ByHand;
+use crate::by_hand::{Received, answer, call};
+use crate::calls::{Touchy, UNREADABLE, UNSPEAKABLE, UNWRITABLE};
 use crate::support::{Folder, settled, watched};
 
 type Caller<Req, Resp> = Client<Req, Resp, LengthPrefixed, Postcard, Tokio>;
@@ -56,7 +58,7 @@ fn a_deadline_holds_while_another_task_connects() {
         let mine = CancelToken::new().unwrap();
         let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&mine));
         let client = bereft(options).await;
-        client.call(&2).await.unwrap_err();
+        client.call_timeout(&2, Duration::from_millis(10)).await.unwrap_err();
         let waiting = calling(&client, 3);
         for number in 0..20 {
             let late = client.call_timeout(&number, Duration::from_millis(20)).await.unwrap_err();
@@ -84,7 +86,7 @@ fn tasks_that_connect_anew_share_one_connection() {
         let client = caller::<u32, u32>(&path).await;
         client.call(&1).await.unwrap();
         serving.await.unwrap().unwrap();
-        client.call(&2).await.unwrap_err();
+        client.call_timeout(&2, Duration::from_millis(10)).await.unwrap_err();
         let calls = [(); 8].map(|()| calling(&client, 7));
         yield_now().await;
         let service = one_client().shutdown_after(8).into_tokio().unwrap();
@@ -128,42 +130,42 @@ fn a_panic_of_any_code_of_the_user_ends_no_service_of_tasks() {
                 value => Ok(value),
             }
         }));
-        let call = async |value: Touchy| caller::<u32, u32>(&path).await.call(&value.0).await;
-        assert_eq!(call(UNSPEAKABLE).await.unwrap_err().kind(), ErrorKind::HandlerPanicked);
-        for lost in [UNREADABLE, Touchy(4)] {
-            let lost = call(lost).await.unwrap_err();
-            assert_eq!((lost.kind(), lost.is_delivered()), (ErrorKind::Disconnected, true));
+        let client = caller::<u32, u32>(&path).await;
+        // Each costs its own call alone.
+        for panics in [UNSPEAKABLE, UNREADABLE, Touchy(4)] {
+            let panicked = client.call(&panics.0).await.unwrap_err();
+            let about = (panicked.kind(), panicked.is_delivered());
+            assert_eq!(about, (ErrorKind::HandlerPanicked, true), "{panics:?}");
         }
-        assert_eq!(call(Touchy(0)).await.unwrap(), 0);
+        assert_eq!(client.call(&0).await.unwrap(), 0);
         token.cancel();
         let summary = serving.await.unwrap().unwrap();
-        assert_eq!((summary.answered, summary.failed, summary.lost), (1, 1, 2));
+        assert_eq!((summary.answered, summary.failed, summary.lost), (1, 3, 0));
     });
 }
 
-/// One caller reads for the others. When it panics with the answer of another, that one is told.
+/// Each call decodes its own answer alone.
 #[test]
 fn a_panic_of_one_task_leaves_no_other_waiting() {
     in_runtime(|| async {
         let listener = Listener::temporary().unwrap().into_tokio().unwrap();
         let path = listener.path().clone();
         let serving = tokio::spawn(async move {
-            let client = listener.accept().await.unwrap();
-            let typed = client.into_typed::<Answer<u32>, Request<u32>>().await;
-            let (mut sender, mut receiver) = typed.unwrap().split();
-            let numbers = [receiver.recv().await.unwrap().0, receiver.recv().await.unwrap().0];
-            sender.send(&(numbers[1], 0, Some(UNREADABLE.0), String::new())).await.unwrap();
-            let _ = receiver.recv().await;
+            let mut client = ByHand::greet(listener.accept().await.unwrap()).await;
+            let numbers = [client.recv().await, client.recv().await].map(|got| got.call::<u32>().0);
+            client.send(&answer(numbers[1], &UNREADABLE.0)).await;
+            client.send(&answer(numbers[0], &9_u32)).await;
+            client.recv().await;
         });
         let client = caller::<u32, Touchy>(&path).await;
         let mut told = Vec::new();
         for call in [(); 2].map(|()| calling(&client, 0)) {
             match call.await {
                 Err(panicked) => assert!(panicked.is_panic()),
-                Ok(called) => told.push(called.map(drop).unwrap_err().kind()),
+                Ok(called) => told.push(called.unwrap()),
             }
         }
-        assert_eq!(told, [ErrorKind::Corrupt]);
+        assert_eq!(told, [Touchy(9)]);
         drop(client);
         serving.await.unwrap();
     });
@@ -180,14 +182,10 @@ fn what_comes_after_the_request_that_ends_a_service_of_tasks_is_not_taken() {
             async move { number }
         }));
         let client = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
-        let typed = client.into_typed::<Request<u32>, Answer<u32>>().await;
-        let (mut sender, mut receiver) = typed.unwrap().split();
-        for number in 0..3 {
-            sender.feed(&(number, 0, 7)).await.unwrap();
-        }
-        sender.flush().await.unwrap();
-        assert_eq!(receiver.recv().await.unwrap().0, 0);
-        assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+        let mut client = ByHand::greet(client).await;
+        client.send(&[0, 1, 2].map(|number| call(number, &7_u32)).concat()).await;
+        assert_eq!(client.recv().await.answer::<u32>().0, 0);
+        assert_eq!(client.recv().await, Received::Goodbye);
         assert_eq!(serving.await.unwrap().unwrap().answered, 1);
     });
 }
@@ -232,9 +230,7 @@ fn a_task_whose_turn_did_not_come_is_told_that_the_service_is_lost() {
         let path = listener.path().clone();
         let (leave, left) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            let client = listener.accept().await.unwrap();
-            let _channels =
-                client.into_typed::<Answer<u32>, Request<Vec<u8>>>().await.unwrap().split();
+            let _client = ByHand::greet(listener.accept().await.unwrap()).await;
             left.await.unwrap();
         });
         let client = caller::<Vec<u8>, u32>(&path).await;
@@ -258,15 +254,15 @@ fn an_answer_that_nobody_waits_for_is_in_the_way_of_no_task() {
         let path = listener.path().clone();
         let (begin, begun) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            let client = listener.accept().await.unwrap();
-            let typed = client.into_typed::<Answer<Vec<u8>>, Request<Vec<u8>>>().await;
-            let (mut sender, mut receiver) = typed.unwrap().split();
-            let numbers = [receiver.recv().await.unwrap().0, receiver.recv().await.unwrap().0];
+            let mut client = ByHand::greet(listener.accept().await.unwrap()).await;
+            let late = client.recv().await.call::<Vec<u8>>().0;
+            assert_eq!(client.recv().await, Received::Cancel { id: late });
+            let small = client.recv().await.call::<Vec<u8>>().0;
             begun.await.unwrap();
-            sender.send(&(numbers[1], 0, Some(vec![]), String::new())).await.unwrap();
-            sender.send(&(numbers[0], 0, Some(vec![7; MUCH]), String::new())).await.unwrap();
-            let large = receiver.recv().await.unwrap().0;
-            sender.send(&(large, 0, Some(vec![]), String::new())).await.unwrap();
+            client.send(&answer(small, &[0_u8; 0].as_slice())).await;
+            client.send(&answer(late, &vec![7_u8; MUCH])).await;
+            let large = client.recv().await.call::<Vec<u8>>().0;
+            client.send(&answer(large, &[0_u8; 0].as_slice())).await;
         });
         let client = caller::<Vec<u8>, Vec<u8>>(&path).await;
         client.call_timeout(&vec![1], Duration::from_millis(10)).await.unwrap_err();
@@ -296,29 +292,23 @@ fn what_tasks_handled_is_never_told_to_be_untaken() {
             async { vec![7; 1000] }
         }));
         let client = ConnectOptions::new().into_tokio().connect(&path).await.unwrap();
-        let typed = client.into_typed::<Request<()>, Answer<Vec<u8>>>().await;
-        let (mut sender, mut receiver) = typed.unwrap().split();
-        for number in 0..1000 {
-            sender.feed(&(number, 0, ())).await.unwrap();
-        }
-        sender.flush().await.unwrap();
+        let mut client = ByHand::greet(client).await;
+        let requests_of_one_write: Vec<_> =
+            (0..1000).flat_map(|number| call(number, &())).collect();
+        client.send(&requests_of_one_write).await;
         // Until there is no room for the next answer, and no patience any more.
         let mut taken = 0;
         while let Ok(Some(())) = timeout(patience / 2, requests.recv()).await {
             taken += 1;
         }
-        while !sender.try_send(&(1000, 0, ())).is_err_and(|error| error.is_disconnected()) {
+        while !client.writer.try_write(&[0]).is_err_and(|error| error.is_disconnected()) {
             yield_now().await;
         }
         let mut answers = 0;
-        let end = loop {
-            match receiver.recv().await {
-                Ok(_) => answers += 1,
-                Err(end) => break end,
-            }
-        };
-        assert!(answers < taken && taken < 1000, "{answers} of {taken}");
-        assert_eq!(end.kind(), ErrorKind::Disconnected);
+        while let Ok(Received::Answer { .. }) = client.try_recv().await {
+            answers += 1;
+        }
+        assert!(answers < taken, "{answers} of {taken}");
         token.cancel();
         let summary = serving.await.unwrap().unwrap();
         assert_eq!((summary.answered, summary.lost), (answers, 1));

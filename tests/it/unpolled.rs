@@ -14,16 +14,15 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 use typed_pipe::wire::{LengthPrefixed, Postcard};
 use typed_pipe::{
-    Client, ClientOptions, ErrorKind, Listener, ListenerOptions, PipePath, Receivable,
-    ReceivingHalf, Sendable, SendingHalf, Service, Tokio,
+    Client, ClientOptions, ErrorKind, Listener, ListenerOptions, PipePath, Receivable, Sendable,
+    Service, Tokio,
 };
 
-use crate::calls::{Answer, Request};
+use crate::by_hand::tasks::ByHand;
+use crate::by_hand::{Received, answer};
 use crate::support::{Folder, watched};
 
 type Caller<Req, Resp> = Client<Req, Resp, LengthPrefixed, Postcard, Tokio>;
-type Sender<T> = SendingHalf<Answer<T>, LengthPrefixed, Postcard, Tokio>;
-type Receiver<T> = ReceivingHalf<Request<T>, LengthPrefixed, Postcard, Tokio>;
 
 /// More than a pipe holds.
 const MUCH: usize = 4 << 20;
@@ -43,7 +42,7 @@ async fn begin<F: Future>(mut future: Pin<&mut F>) {
 
 /// A client, and a service that does what a test says.
 async fn with_service<Req, Resp, S>(
-    serve: impl FnOnce(Sender<Resp>, Receiver<Req>) -> S + Send + 'static,
+    serve: impl FnOnce(ByHand) -> S + Send + 'static,
 ) -> (Arc<Caller<Req, Resp>>, JoinHandle<()>)
 where
     Req: Sendable + Receivable + Send + 'static,
@@ -53,28 +52,32 @@ where
     let listener = Listener::temporary().unwrap().into_tokio().unwrap();
     let path = listener.path().clone();
     let serving = tokio::spawn(async move {
-        let client = listener.accept().await.unwrap();
-        let (sender, receiver) = client.into_typed().await.unwrap().split();
-        serve(sender, receiver).await;
+        serve(ByHand::greet(listener.accept().await.unwrap()).await).await;
     });
     (Arc::new(ClientOptions::new().into_tokio().connect(path).await.unwrap()), serving)
 }
 
-fn answer(request: Request<u32>) -> Answer<u32> {
-    (request.0, 0, Some(request.2 * 2), String::new())
+/// The answer to a request: twice as much.
+fn double((number, request): (u64, u32)) -> Vec<u8> {
+    answer(number, &(request * 2))
+}
+
+/// Answers a request with its first byte.
+async fn answer_first(client: &mut ByHand) {
+    let (number, request) = client.recv().await.call::<Vec<u8>>();
+    client.send(&answer(number, &request[0])).await;
 }
 
 #[test]
 fn a_call_beside_another_in_one_task_gets_its_answer() {
     in_runtime(|| async {
-        let (client, serving) =
-            with_service::<u32, u32, _>(|mut sender, mut receiver| async move {
-                let first = receiver.recv().await.unwrap();
-                let second = receiver.recv().await.unwrap();
-                sender.send(&answer(second)).await.unwrap();
-                sender.send(&answer(first)).await.unwrap();
-            })
-            .await;
+        let (client, serving) = with_service::<u32, u32, _>(|mut client| async move {
+            let first = client.recv().await.call();
+            let second = client.recv().await.call();
+            client.send(&double(second)).await;
+            client.send(&double(first)).await;
+        })
+        .await;
         let mut slow = pin!(client.call(&1));
         tokio::select! {
             biased;
@@ -90,17 +93,18 @@ fn a_call_beside_another_in_one_task_gets_its_answer() {
 #[test]
 fn calls_that_nobody_polls_hold_up_no_other_task() {
     in_runtime(|| async {
-        let (client, serving) =
-            with_service::<u32, u32, _>(|mut sender, mut receiver| async move {
-                let mut requests = Vec::new();
-                for _ in 0..4 {
-                    requests.push(receiver.recv().await.unwrap());
+        let (client, serving) = with_service::<u32, u32, _>(|mut client| async move {
+            let mut requests = Vec::new();
+            for _ in 0..4 {
+                requests.push(client.recv().await);
+            }
+            while let Some(request) = requests.pop() {
+                if let Received::Call { .. } = request {
+                    client.send(&double(request.call())).await;
                 }
-                while let Some(request) = requests.pop() {
-                    sender.send(&answer(request)).await.unwrap();
-                }
-            })
-            .await;
+            }
+        })
+        .await;
         let client = &client;
         let mut dropped = Box::pin(client.call(&1));
         let (mut second, mut third) = (pin!(client.call(&2)), pin!(client.call(&3)));
@@ -120,15 +124,12 @@ fn calls_that_nobody_polls_hold_up_no_other_task() {
 #[test]
 fn a_request_half_sent_is_sent_on_by_others() {
     in_runtime(|| async {
-        let (client, serving) =
-            with_service::<Vec<u8>, u8, _>(|mut sender, mut receiver| async move {
-                for _ in 0..3 {
-                    let (number, _, value) = receiver.recv().await.unwrap();
-                    let first = value.first().copied();
-                    sender.send(&(number, 0, first, String::new())).await.unwrap();
-                }
-            })
-            .await;
+        let (client, serving) = with_service::<Vec<u8>, u8, _>(|mut client| async move {
+            for _ in 0..3 {
+                answer_first(&mut client).await;
+            }
+        })
+        .await;
         let large = vec![7; MUCH];
         let mut large = pin!(client.call(&large));
         begin(large.as_mut()).await;
@@ -145,13 +146,13 @@ fn a_request_half_sent_is_sent_on_by_others() {
 #[test]
 fn a_dropped_call_takes_back_what_was_not_begun_to_be_sent() {
     in_runtime(|| async {
-        let (client, serving) =
-            with_service::<Vec<u8>, u8, _>(|mut sender, mut receiver| async move {
-                assert_eq!(receiver.recv().await.unwrap().2.len(), MUCH);
-                let (number, _, value) = receiver.recv().await.unwrap();
-                sender.send(&(number, 0, value.first().copied(), String::new())).await.unwrap();
-            })
-            .await;
+        let (client, serving) = with_service::<Vec<u8>, u8, _>(|mut client| async move {
+            let (large, request) = client.recv().await.call::<Vec<u8>>();
+            assert_eq!(request.len(), MUCH);
+            assert_eq!(client.recv().await, Received::Cancel { id: large });
+            answer_first(&mut client).await;
+        })
+        .await;
         let large = vec![7; MUCH];
         for request in [&large, &vec![8; 10]] {
             let mut dropped = Box::pin(client.call(request));
@@ -166,14 +167,13 @@ fn a_dropped_call_takes_back_what_was_not_begun_to_be_sent() {
 fn a_late_call_tells_whether_a_part_of_it_is_sent() {
     in_runtime(|| async {
         let (read, to_read) = oneshot::channel();
-        let serve = |mut sender: Sender<u8>, mut receiver: Receiver<Vec<u8>>| async move {
+        let serve = |mut client: ByHand| async move {
             to_read.await.unwrap();
-            for _ in 0..2 {
-                let (number, _, value) = receiver.recv().await.unwrap();
-                sender.send(&(number, 0, value.first().copied(), String::new())).await.unwrap();
-            }
+            answer_first(&mut client).await;
+            assert!(matches!(client.recv().await, Received::Cancel { .. }));
+            answer_first(&mut client).await;
         };
-        let (client, serving) = with_service(serve).await;
+        let (client, serving) = with_service::<Vec<u8>, u8, _>(serve).await;
         let time = Duration::from_millis(10);
         let large = vec![7; MUCH];
         for delivered in [true, false] {
@@ -194,7 +194,7 @@ async fn bereft(name: &Path) -> Caller<u32, u32> {
     let client: Caller<u32, u32> = ClientOptions::new().into_tokio().connect(path).await.unwrap();
     client.call(&0).await.unwrap();
     serving.await.unwrap();
-    client.call(&0).await.unwrap_err();
+    client.call_timeout(&0, Duration::from_millis(10)).await.unwrap_err();
     client
 }
 
@@ -281,8 +281,8 @@ fn to_wake_a_task_that_is_gone_may_drop_its_call() {
     }
 
     in_runtime(|| async {
-        let (client, serving) = with_service::<Vec<u8>, u64, _>(|sender, receiver| async {
-            let _halves = (sender, receiver); // which stay open
+        let (client, serving) = with_service::<Vec<u8>, u64, _>(|client| async {
+            let _client = client; // which stays open
             std::future::pending().await
         })
         .await;
@@ -304,7 +304,7 @@ fn to_wake_a_task_that_is_gone_may_drop_its_call() {
             .unwrap()
             .as_mut()
             .poll(&mut Context::from_waker(&waker));
-        assert!(polled.is_pending(), "it is not its turn");
+        assert!(polled.is_pending(), "it has no answer");
         drop((waker, task, executor));
         drop(half_sent); // gives the turn to the next one, which is gone
         serving.abort();

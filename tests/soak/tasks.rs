@@ -147,7 +147,8 @@ async fn guests(player: &mut Player) {
 type Caller = Client<Ask, Parcel, LengthPrefixed, Postcard, Tokio>;
 
 async fn call(name: &Path, book: &Book, mut dice: Dice) -> Result<(), Error> {
-    let connect = || ClientOptions::new().into_tokio().connect::<Ask, Parcel>(name);
+    let options = ClientOptions::new().into_tokio();
+    let connect = || options.connect::<Ask, Parcel>(name);
     let mut client = connect().await?;
     let mut tally = Tally::new(book);
     while !book.ledger().is_over() {

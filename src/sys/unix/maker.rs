@@ -67,7 +67,7 @@ mod mark {
         let mut word = WORD.load(Ordering::Acquire);
         if word.is_null() {
             let made = make();
-            word = made.unwrap_or((&raw const REFUSED).cast_mut());
+            word = made.unwrap_or_else(|| (&raw const REFUSED).cast_mut());
             let first = ptr::null_mut();
             // No lock, which a forked child might find taken for ever.
             if let Err(other) =

@@ -356,10 +356,9 @@ impl Raw {
     pub(crate) fn ask_for_buffer(&self, bytes: usize) {
         match &self.0 {
             RawKind::Fifo(end) => end.ask_for_buffer(bytes),
-            RawKind::Receiving(half) => ask_for_buffer(half.as_fd(), bytes),
-            RawKind::Sending(half) => ask_for_buffer(half.as_fd(), bytes),
             // Its engine has buffers of its own.
             RawKind::CarrierReader(_) | RawKind::CarrierWriter(_) => {}
+            _ => ask_for_buffer(self.socket(), bytes),
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Server {
 /// The name of a socket that listens.
 #[derive(Debug)]
 enum Name {
-    Owned(OwnedName),
+    Owned(Box<OwnedName>),
     /// Another process owns it, which listens at the same socket.
     Elsewhere(PathBuf),
 }
@@ -64,7 +64,11 @@ impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
             .map_err(resource_errors::told)?;
-        Ok(Self { name: Name::Owned(owned_name), socket, buffer_size: settings.buffer_size })
+        Ok(Self {
+            name: Name::Owned(Box::new(owned_name)),
+            socket,
+            buffer_size: settings.buffer_size,
+        })
     }
 
     /// Why another process cannot listen at the same socket.
@@ -108,7 +112,7 @@ impl Server {
         let (path, owned_name, socket) =
             OwnedName::temporary(settings, |site| occupy(site, settings))
                 .map_err(resource_errors::told)?;
-        let name = Name::Owned(owned_name);
+        let name = Name::Owned(Box::new(owned_name));
         Ok((path, Self { name, socket, buffer_size: settings.buffer_size }))
     }
 

@@ -17,8 +17,8 @@ use typed_pipe::ConnectOptions;
 #[cfg(feature = "shared-memory")]
 use typed_pipe::SealedBytes;
 use typed_pipe::{
-    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Operation,
-    Pipe, TransitionError, TypedConnection, WithHandles, WriteEnd,
+    CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
+    TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
@@ -675,7 +675,11 @@ fn serve_in_tasks(run: &mut Run) {
     // The answer may be lost with its client.
     quietly(|| helper.join().unwrap());
     if let Err(error) = served {
-        assert_ne!(error.operation(), Operation::Register, "one client ends the service: {error}");
+        assert_ne!(
+            error.operation(),
+            typed_pipe::Operation::Register,
+            "one client ends the service: {error}"
+        );
         run.note(error);
     }
     quietly(|| drop(runtime));

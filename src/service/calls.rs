@@ -1,0 +1,305 @@
+//! The modes in which a client calls.
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::failure::Failure;
+use super::framed::ensure_fits;
+use super::link::{Link, Request, State};
+use super::options::ClientOptions;
+use super::waiting::{Handling, Outcome, Waiter, this_thread};
+use crate::channel::{Receivable, Sendable};
+use crate::error::{Cause, Error, Obstacle, Operation};
+use crate::path::PipePath;
+use crate::state::{Blocking, Mode};
+use crate::sys::WaitLimit;
+use crate::wait::until_changed;
+use crate::wire::{Codec, Framing};
+
+/// The modes in which a [`Client`](super::Client) calls: both.
+///
+/// ```
+/// use typed_pipe::wire::{LengthPrefixed, Postcard};
+/// use typed_pipe::{Calls, Client};
+///
+/// /// The client of either mode.
+/// struct Counter<M: Calls> {
+///     client: Client<u32, u32, LengthPrefixed, Postcard, M>,
+/// }
+/// ```
+pub trait Calls: half::Calls {}
+
+impl Calls for Blocking {}
+
+/// The private half of the trait: only this crate implements it.
+pub(crate) mod half {
+    use super::*;
+
+    pub trait Calls: Mode {
+        /// What keeps a connection.
+        type Handle: AsRef<Arc<Link<Self>>> + Clone + Send;
+
+        /// What calls share that wait for a connection.
+        type Connecting: Default + Send + Sync;
+
+        fn handle(link: Link<Self>) -> Self::Handle;
+
+        /// The present connection, or a new one. Calls that look for one at the same time share it.
+        fn find<F, C>(
+            target: &Target<F, C, Self>,
+            until: WaitLimit,
+        ) -> impl Future<Output = Result<Self::Handle, Error>>
+        where
+            Self: super::Calls,
+            F: Framing + Clone + Send + 'static,
+            C: Codec + Clone + Send + Sync + 'static;
+
+        /// Sends a request, and waits for its answer.
+        fn call(
+            link: &Arc<Link<Self>>,
+            request: &mut Request,
+            until: WaitLimit,
+        ) -> impl Future<Output = Outcome>;
+
+        /// Sends a notification.
+        fn notify(
+            link: &Arc<Link<Self>>,
+            method: u64,
+            body: Vec<u8>,
+            until: WaitLimit,
+        ) -> impl Future<Output = Outcome>;
+
+        /// Begins a call, when there is a place for it.
+        fn enter(
+            link: &Arc<Link<Self>>,
+            request: &mut Request,
+            until: WaitLimit,
+        ) -> impl Future<Output = Result<(u64, Arc<Waiter>), Failure>>;
+
+        /// Writes what was queued.
+        fn write(link: &Link<Self>, state: MutexGuard<'_, State>, until: WaitLimit);
+
+        /// Gives up a call. Returns whether a part of its request was sent.
+        fn leave(link: &Link<Self>, id: u64, waiter: &Arc<Waiter>) -> bool;
+
+        /// Looks whenever something has come for a call, until there is what it looks for; `None` where the time is over.
+        fn news<T>(
+            link: &Arc<Link<Self>>,
+            waiter: &Arc<Waiter>,
+            until: WaitLimit,
+            look: impl FnMut(&Waiter) -> Option<T>,
+        ) -> impl Future<Output = Option<T>>;
+
+        /// Looks whenever something has come for a handler.
+        fn handler_news<T>(
+            handling: &Handling,
+            look: impl FnMut() -> Option<T>,
+        ) -> impl Future<Output = T>;
+    }
+}
+
+/// The service that a client calls, and the present connection to it.
+pub struct Target<F, C, M: Calls> {
+    pub(crate) path: PipePath,
+    pub(crate) options: ClientOptions<F, C, M>,
+    link: Mutex<Option<M::Handle>>,
+    pub(crate) connecting: M::Connecting,
+}
+
+impl<F, C, M: Calls> Debug for Target<F, C, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<F, C, M: Calls> Target<F, C, M> {
+    pub(super) fn new(path: PipePath, options: ClientOptions<F, C, M>, handle: M::Handle) -> Self {
+        let link = Mutex::new(Some(handle));
+        Self { path, options, link, connecting: M::Connecting::default() }
+    }
+
+    fn present(&self) -> MutexGuard<'_, Option<M::Handle>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present connection, unless it is lost.
+    pub(crate) fn link(&self) -> Option<M::Handle> {
+        let handle = self.present().clone();
+        handle.filter(|handle| !handle.as_ref().is_shut())
+    }
+
+    /// Goes on with another connection.
+    pub(crate) fn go_on_with(&self, handle: M::Handle) -> M::Handle {
+        let before = self.present().replace(handle.clone());
+        drop(before);
+        handle
+    }
+}
+
+impl<F, C: Codec, M: Calls> Target<F, C, M> {
+    /// The bytes of a request. It is the user's code that runs here.
+    pub(super) fn encode<Req: Sendable + ?Sized>(
+        &self,
+        request: &Req,
+        limit: u64,
+    ) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        let encoded = self.options.codec().encode(request, &mut body);
+        encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))?;
+        ensure_fits(&body, limit)?;
+        Ok(body)
+    }
+
+    /// The answer in its bytes. It is the user's code that runs here.
+    pub(super) fn decode<Resp: Receivable>(&self, body: &[u8]) -> Result<Resp, Error> {
+        self.options.codec().decode(body).map_err(|_| {
+            let garbled = Error::new(Operation::Call, Cause::Garbled);
+            garbled.delivered().at(Some(self.path.shared()))
+        })
+    }
+}
+
+/// A connection that threads share.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Link<Blocking>>);
+
+impl AsRef<Arc<Link<Blocking>>> for Shared {
+    fn as_ref(&self) -> &Arc<Link<Blocking>> {
+        &self.0
+    }
+}
+
+/// Whether a thread connects. The others wait for it.
+#[derive(Debug, Default)]
+pub struct Turns {
+    connecting: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Turns {
+    /// Waits for the turn to connect; `None` where the time is over.
+    fn turn(&self, until: WaitLimit) -> Option<Turn<'_>> {
+        let mut connecting = self.connecting.lock().unwrap_or_else(PoisonError::into_inner);
+        while *connecting {
+            let in_time;
+            (connecting, in_time) = until_changed(&self.changed, connecting, until);
+            if !in_time {
+                return None;
+            }
+        }
+        *connecting = true;
+        Some(Turn(self))
+    }
+}
+
+/// The turn of the thread that connects, until this is dropped: another one may try then.
+struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.connecting.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.changed.notify_all();
+    }
+}
+
+impl half::Calls for Blocking {
+    type Handle = Shared;
+    type Connecting = Turns;
+
+    fn handle(link: Link<Self>) -> Shared {
+        Shared(Arc::new(link))
+    }
+
+    async fn find<F, C>(target: &Target<F, C, Self>, until: WaitLimit) -> Result<Shared, Error>
+    where
+        F: Framing + Clone + Send + 'static,
+        C: Codec + Clone + Send + Sync + 'static,
+    {
+        if let Some(link) = target.link() {
+            return Ok(link);
+        }
+        let Some(turn) = target.connecting.turn(until) else {
+            return Err(still_connecting(target));
+        };
+        // The thread before may have connected.
+        if let Some(link) = target.link() {
+            return Ok(link);
+        }
+        // No thread waits for this longer than its own deadline.
+        let link = target.options.link(target.path.clone(), until).await?;
+        let link = target.go_on_with(Self::handle(link));
+        drop(turn);
+        Ok(link)
+    }
+
+    async fn call(link: &Arc<Link<Self>>, request: &mut Request, until: WaitLimit) -> Outcome {
+        link.call(request, until)
+    }
+
+    async fn notify(
+        link: &Arc<Link<Self>>,
+        method: u64,
+        body: Vec<u8>,
+        until: WaitLimit,
+    ) -> Outcome {
+        link.notify(method, body, until)
+    }
+
+    async fn enter(
+        link: &Arc<Link<Self>>,
+        request: &mut Request,
+        until: WaitLimit,
+    ) -> Result<(u64, Arc<Waiter>), Failure> {
+        let waiter = Arc::<Waiter>::default();
+        let id = link.start(&waiter, request, until, true)?;
+        Ok((id, waiter))
+    }
+
+    fn write(link: &Link<Self>, state: MutexGuard<'_, State>, until: WaitLimit) {
+        link.flush(state, until, None);
+    }
+
+    fn leave(link: &Link<Self>, id: u64, waiter: &Arc<Waiter>) -> bool {
+        link.give_up(id, waiter)
+    }
+
+    async fn news<T>(
+        link: &Arc<Link<Self>>,
+        waiter: &Arc<Waiter>,
+        until: WaitLimit,
+        mut look: impl FnMut(&Waiter) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            if let Some(found) = look(waiter) {
+                return Some(found);
+            }
+            if !link.wait(waiter, until) {
+                return None;
+            }
+        }
+    }
+
+    async fn handler_news<T>(handling: &Handling, mut look: impl FnMut() -> Option<T>) -> T {
+        handling.wake_by(&this_thread());
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            thread::park();
+        }
+    }
+}
+
+/// The error of a call that had to wait too long for its turn to connect.
+pub(crate) fn still_connecting<F, C, M: Calls>(target: &Target<F, C, M>) -> Error {
+    let late = Obstacle::TimedOut("another call is still connecting");
+    Error::new(Operation::Call, late).at(Some(target.path.shared()))
+}
+
+impl<M: Mode> Debug for Link<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}

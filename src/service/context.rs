@@ -1,0 +1,232 @@
+//! What a handler is told of its call.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::calls::Calls;
+use super::failure::{Failure, Lost};
+use super::link::{Job, Link};
+use super::mux::{Caller, Frame, Id, Room, cost};
+use super::pending::encoded;
+use super::waiting::Handling;
+use crate::channel::{Receivable, Sendable};
+use crate::error::{Cause, Error, Operation};
+use crate::state::Blocking;
+use crate::sys::Peer;
+use crate::wait::CancelToken;
+use crate::wire::{Codec, Postcard};
+
+/// What a handler is told of its call: who calls, how long it waits, whether it still does; and the way back for items before
+/// the answer.
+///
+/// ```
+/// use std::thread;
+/// use typed_pipe::{Client, Context, Service};
+///
+/// let service = Service::<u32, &str>::temporary()?.shutdown_after(1);
+/// let path = service.path().clone();
+/// let serving = thread::spawn(move || {
+///     service.serve_with_context(|steps, context: Context<u32>| {
+///         for step in 0..steps {
+///             context.send(&step)?; // progress
+///         }
+///         Ok::<_, typed_pipe::Error>("done")
+///     })
+/// });
+///
+/// let client = Client::<u32, String>::connect(path)?;
+/// let mut progress = client.stream::<u32>(&3)?;
+/// assert_eq!(progress.by_ref().collect::<Result<Vec<_>, _>>()?, [0, 1, 2]);
+/// assert_eq!(progress.finish()?, "done");
+/// # serving.join().unwrap()?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub struct Context<Item = (), C = Postcard, M: Calls = Blocking> {
+    link: Arc<Link<M>>,
+    id: Option<Id>,
+    handling: Arc<Handling>,
+    deadline: Option<Instant>,
+    codec: C,
+    items: PhantomData<fn(&Item)>,
+}
+
+impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
+    pub(crate) fn new(link: &Arc<Link<M>>, job: &Job, codec: C) -> Self {
+        let (id, handling) = match &job.call {
+            Some((id, handling)) => (Some(*id), Arc::clone(handling)),
+            None => (None, Arc::default()),
+        };
+        let deadline = job.deadline;
+        Self { link: Arc::clone(link), id, handling, deadline, codec, items: PhantomData }
+    }
+
+    /// The process and the user that call; `None` if the system does not tell.
+    ///
+    /// ```
+    /// use typed_pipe::{Context, Peer};
+    ///
+    /// /// Only the user of the service may do it.
+    /// fn may(context: &Context) -> bool {
+    ///     context.peer().is_some_and(Peer::is_same_user)
+    /// }
+    /// ```
+    pub fn peer(&self) -> Option<&Peer> {
+        self.link.peer()
+    }
+
+    /// When the caller waits no longer, if it has said.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use typed_pipe::Context;
+    ///
+    /// /// How long an attempt may take.
+    /// fn patience(context: &Context) -> Duration {
+    ///     let left = context.deadline().map(|end| end.saturating_duration_since(Instant::now()));
+    ///     left.unwrap_or(Duration::from_secs(60))
+    /// }
+    /// ```
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether nothing waits for the answer any more: the caller gave up, or has left.
+    ///
+    /// ```
+    /// use typed_pipe::Context;
+    ///
+    /// fn search(context: &Context) -> Option<u64> {
+    ///     (0..).take_while(|_| !context.is_cancelled()).find(|number| number * number == 144)
+    /// }
+    /// ```
+    #[doc(alias("abort"))]
+    pub fn is_cancelled(&self) -> bool {
+        self.handling.is_cancelled()
+    }
+
+    /// A token that is cancelled when nothing waits for the answer any more, for the waits of the handler.
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, Connection, Context, Error};
+    ///
+    /// fn forward(context: &Context, path: &str) -> Result<Connection, Error> {
+    ///     ConnectOptions::new().cancelled_by(context.cancel_token()?).connect(path)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are no descriptors left for it.
+    pub fn cancel_token(&self) -> Result<&CancelToken, Error> {
+        self.handling.token()
+    }
+
+    /// Sends an item before the answer, to a caller that [takes them](super::Client::stream). Waits while the caller has not
+    /// consumed enough of those before.
+    ///
+    /// An example is at [`Context`].
+    ///
+    /// # Errors
+    ///
+    /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): it was not sent.
+    /// [`Cancelled`](crate::ErrorKind::Cancelled): nothing waits for it any more.
+    #[doc(alias("progress", "yield"))]
+    pub fn send(&self, item: &Item) -> M::Ret<impl Future<Output = Result<(), Error>>>
+    where
+        Item: Sendable,
+    {
+        M::run(self.send_item(encoded(&self.codec, item, self.link.limit())))
+    }
+
+    async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
+        let mut body = Some(body?);
+        let Some(id) = self.id else { return Err(gone()) };
+        let sent = M::handler_news(&self.handling, || {
+            if self.is_cancelled() {
+                return Some(false);
+            }
+            let mut state = self.link.lock();
+            let bytes = body.as_ref().map_or(0, |body| cost(body));
+            match state.mux.send_item(id, Caller::Receiver, bytes) {
+                Room::Taken => {
+                    let body = body.take().unwrap_or_default();
+                    state.outbox.push(Frame::Item { id, caller: Caller::Receiver, body });
+                    M::write(&self.link, state, crate::sys::WaitLimit::Done);
+                    Some(true)
+                }
+                Room::None => None,
+                Room::Over => Some(false),
+            }
+        });
+        if sent.await { Ok(()) } else { Err(gone()) }
+    }
+
+    /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, and when the caller has
+    /// left.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Context, Service};
+    ///
+    /// let service = Service::<(), u64>::temporary()?.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve_with_context(|(), context: Context| {
+    ///         let mut sum = 0;
+    ///         while let Some(number) = context.recv::<u64>() {
+    ///             sum += number?;
+    ///         }
+    ///         Ok::<_, typed_pipe::Error>(sum)
+    ///     })
+    /// });
+    ///
+    /// let client = Client::<(), u64>::connect(path)?;
+    /// let mut call = client.stream::<()>(&())?;
+    /// for number in 1..=4_u64 {
+    ///     call.send(&number)?;
+    /// }
+    /// call.end();
+    /// assert_eq!(call.finish()?, 10);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Decode`](crate::ErrorKind::Decode): the item cannot be decoded; the next one may be.
+    pub fn recv<T: Receivable>(&self) -> M::Ret<impl Future<Output = Option<Result<T, Error>>>> {
+        M::run(self.recv_item())
+    }
+
+    async fn recv_item<T: Receivable>(&self) -> Option<Result<T, Error>> {
+        let id = self.id?;
+        let body = M::handler_news(&self.handling, || {
+            let mut inbox = self.handling.inbox();
+            match inbox.items.pop_front() {
+                Some(body) => Some(Some(body)),
+                None if inbox.ended || self.is_cancelled() => Some(None),
+                None => None,
+            }
+        });
+        let body = body.await?;
+        let mut state = self.link.lock();
+        state.consumed(id, Caller::Receiver, cost(&body));
+        M::write(&self.link, state, crate::sys::WaitLimit::Done);
+        let decoded = self.codec.decode(&body);
+        Some(decoded.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error))))
+    }
+}
+
+/// The error of an item that nothing waits for.
+fn gone() -> Error {
+    Failure::Lost(Lost::Cancelled, false).into_error()
+}
+
+impl<Item, C, M: Calls> fmt::Debug for Context<Item, C, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,65 @@
+//! Why a call has no answer, as an error of its caller.
+
+use std::io;
+
+use super::mux::Reason;
+use crate::error::{Cause, Error, Obstacle, Operation};
+
+/// Why no answer comes any more to any call of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The other side said goodbye: what it had not answered, it had not taken.
+    Finished,
+    Disconnected,
+    /// What came in cannot be read.
+    Garbled,
+    /// The cancel token of the connection was cancelled.
+    Cancelled,
+}
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// The other side says so.
+    Answered(Reason, String),
+    /// The connection is lost; whether all of the request was sent before.
+    Lost(Lost, bool),
+    /// The request cannot be sent at all.
+    Unsent(Error),
+    /// The deadline passed; whether a part of the request was sent before.
+    TimedOut(bool),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> Error {
+        let call = |cause: Cause| Error::new(Operation::Call, cause);
+        match self {
+            Self::Answered(Reason::Failed, text) => call(Cause::HandlerFailed(text)).delivered(),
+            Self::Answered(Reason::Panicked, text) => {
+                call(Cause::HandlerPanicked(text)).delivered()
+            }
+            Self::Answered(Reason::Undecodable, text) => call(Cause::UndecodableRequest(text)),
+            Self::Answered(Reason::NoSuchMethod, text) => call(Cause::NoSuchMethod(text)),
+            Self::Answered(Reason::NotTaken, _) | Self::Lost(Lost::Finished, _) => {
+                call(Cause::NeverTaken)
+            }
+            Self::Answered(Reason::Cancelled, _) | Self::Lost(Lost::Cancelled, true) => {
+                call(Obstacle::Cancelled.into()).delivered()
+            }
+            Self::Lost(Lost::Cancelled, false) => call(Obstacle::Cancelled.into()),
+            Self::Lost(Lost::Disconnected, true) => call(Cause::Unanswered).delivered(),
+            Self::Lost(Lost::Garbled, true) => call(Cause::Garbled).delivered(),
+            Self::Lost(Lost::Disconnected | Lost::Garbled, false) => {
+                Error::new(Operation::Send, io::Error::from(io::ErrorKind::BrokenPipe))
+            }
+            Self::Unsent(error) => error,
+            Self::TimedOut(true) => {
+                let late = "the service has the request, and has not answered yet";
+                call(Obstacle::TimedOut(late).into()).delivered()
+            }
+            Self::TimedOut(false) => {
+                call(Obstacle::TimedOut("other calls are still being sent").into())
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The two directions of a connection of calls: frames to bytes, and bytes to frames. Behind these traits stands no type of
+//! the user's, so that all below is compiled once.
+
+use super::encoding::{Encoding, Malformed};
+use super::mux::Frame;
+use crate::error::{Cause, Error, ErrorKind, Operation};
+use crate::wire::{Codec, Decoder, Encoder, Framing};
+
+/// Frames that leave.
+pub(crate) trait Outgoing: Send {
+    /// Adds a frame to the bytes to write. An error leaves nothing of it.
+    fn stage(&mut self, frame: &Frame<Vec<u8>>) -> Result<(), Error>;
+
+    /// Says that this was all.
+    fn stage_goodbye(&mut self);
+
+    /// The bytes of the next write.
+    fn pending(&self) -> &[u8];
+
+    /// All bytes that are not written.
+    fn staged(&self) -> usize;
+
+    /// So many bytes were written.
+    fn advance(&mut self, bytes: usize);
+}
+
+/// Frames that arrive.
+pub(crate) trait Incoming: Send {
+    /// Takes bytes that have arrived.
+    fn feed(&mut self, bytes: &[u8]);
+
+    /// The next whole frame.
+    fn next(&mut self) -> Result<Option<Frame<&[u8]>>, Garbled>;
+
+    /// How the stream ended.
+    fn end(&mut self) -> ErrorKind;
+
+    /// Frees the memory, where no bytes are kept.
+    fn rest(&mut self);
+}
+
+/// Bytes that are no frame: the rest of the stream means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Garbled;
+
+impl From<Malformed> for Garbled {
+    fn from(_: Malformed) -> Self {
+        Self
+    }
+}
+
+/// One direction: its framing, and the encoding of its frames.
+pub(crate) struct Framed<W, E> {
+    wire: W,
+    encoding: E,
+}
+
+impl<W, E> Framed<W, E> {
+    pub(crate) fn new(wire: W, encoding: E) -> Self {
+        Self { wire, encoding }
+    }
+}
+
+impl<F, C, E> Outgoing for Framed<Encoder<F, C>, E>
+where
+    F: Framing + Send,
+    C: Codec + Send,
+    E: Encoding + Send,
+{
+    fn stage(&mut self, frame: &Frame<Vec<u8>>) -> Result<(), Error> {
+        let Self { wire, encoding } = self;
+        wire.stage_with(|_, out| {
+            encoding.write(frame, out);
+            Ok(())
+        })
+    }
+
+    fn stage_goodbye(&mut self) {
+        self.wire.stage_goodbye();
+    }
+
+    fn pending(&self) -> &[u8] {
+        self.wire.pending()
+    }
+
+    fn staged(&self) -> usize {
+        self.wire.staged()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.wire.advance(bytes);
+    }
+}
+
+impl<F, C, E> Incoming for Framed<Decoder<F, C>, E>
+where
+    F: Framing + Send,
+    C: Codec + Send,
+    E: Encoding + Send,
+{
+    fn feed(&mut self, bytes: &[u8]) {
+        self.wire.feed(bytes);
+    }
+
+    fn next(&mut self) -> Result<Option<Frame<&[u8]>>, Garbled> {
+        if !self.wire.step().map_err(|_| Garbled)? {
+            return Ok(None);
+        }
+        let bytes = self.wire.bytes().map_err(|_| Garbled)?;
+        Ok(Some(self.encoding.read(bytes)?))
+    }
+
+    fn end(&mut self) -> ErrorKind {
+        self.wire.end().kind()
+    }
+
+    fn rest(&mut self) {
+        self.wire.rest();
+    }
+}
+
+/// The error of a body that is larger than the other side takes.
+pub(crate) fn ensure_fits(body: &[u8], limit: u64) -> Result<(), Error> {
+    let len = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let limit = limit.saturating_sub(HEAD);
+    if len <= limit {
+        return Ok(());
+    }
+    let cause = Cause::from(crate::error::FrameError::TooLarge { len, limit });
+    Err(Error::new(Operation::Encode, cause))
+}
+
+/// The most bytes of a frame beside its body.
+const HEAD: u64 = 32;

@@ -1,0 +1,331 @@
+//! The service of threads: a thread reads for each client, and runs short handlers itself.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{Builder, Scope};
+use std::time::{Duration, Instant};
+
+use super::failure::Lost;
+use super::lifecycle::Lifecycle;
+use super::link::{Job, Link};
+use super::panics::panicked;
+use super::pool::Pool;
+use super::waiting::Reply;
+use super::watch::{LONG, Watch, Watched};
+use crate::state::Blocking;
+use crate::sys::WaitLimit;
+use crate::wait::within;
+
+/// The handlers of a service of threads.
+pub(super) trait Handle: Sync {
+    fn handle(&self, link: &Arc<Link<Blocking>>, job: &Job) -> Reply;
+}
+
+/// What all clients of a service share.
+pub(super) struct Crew<'scope, 'env> {
+    pub(super) lifecycle: &'env Lifecycle,
+    pub(super) handler: &'env dyn Handle,
+    pub(super) in_order: bool,
+    pub(super) pool: Arc<Pool<'scope, 'env>>,
+    watch: Watch<'scope>,
+    /// The microseconds that a handler takes, smoothed, times 8.
+    cost: AtomicU64,
+    begun: Instant,
+}
+
+impl<'scope, 'env> Crew<'scope, 'env> {
+    pub(super) fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        lifecycle: &'env Lifecycle,
+        handler: &'env dyn Handle,
+        in_order: bool,
+    ) -> Arc<Self> {
+        let crew = Arc::new(Self {
+            lifecycle,
+            handler,
+            in_order,
+            pool: Pool::new(scope, MOST_THREADS),
+            watch: Watch::default(),
+            cost: AtomicU64::new(0),
+            begun: Instant::now(),
+        });
+        let watching = Arc::clone(&crew);
+        let thread = Builder::new().name("typed-pipe watch".into()).stack_size(128 << 10);
+        let watching = thread.spawn_scoped(scope, move || watching.watch.run());
+        if watching.is_err() {
+            // Without it, no handler runs in a thread that reads.
+            crew.cost.store(u64::MAX / 2, Ordering::Relaxed);
+        }
+        crew
+    }
+
+    /// Lets all threads end that have nothing to do.
+    pub(super) fn close(&self) {
+        self.pool.close();
+        self.watch.close();
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX) + 1
+    }
+
+    fn smooth(&self, took: u64) {
+        let old = self.cost.load(Ordering::Relaxed);
+        self.cost.store(old - old / 8 + took.min(1 << 40), Ordering::Relaxed);
+    }
+
+    /// Handlers that take as long as others did run in the thread that reads.
+    fn is_short(&self) -> bool {
+        self.cost.load(Ordering::Relaxed) < SHORT * 8
+    }
+}
+
+/// The threads that run handlers of a service, at most.
+const MOST_THREADS: usize = 512;
+
+/// A handler that takes more microseconds gets a thread of its own.
+const SHORT: u64 = 20;
+
+/// Answers wait for each other up to so many bytes, and so many microseconds.
+const EAGER_BYTES: usize = 32 << 10;
+const EAGER_MICROS: u64 = 50;
+
+/// A client that is served.
+pub(super) struct Served<'scope, 'env> {
+    pub(super) link: Arc<Link<Blocking>>,
+    crew: Arc<Crew<'scope, 'env>>,
+    watched: AtomicBool,
+    /// Whether its loss is counted.
+    counted: AtomicBool,
+}
+
+impl<'scope, 'env> Served<'scope, 'env> {
+    pub(super) fn new(link: Link<Blocking>, crew: Arc<Crew<'scope, 'env>>) -> Arc<Self> {
+        Arc::new(Self {
+            link: Arc::new(link),
+            crew,
+            watched: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
+        })
+    }
+
+    /// Reads and handles, until the client has left, is silent for too long, or the service is to end; or until another
+    /// thread reads on, because a handler of this one took long.
+    pub(super) fn read_on(self: &Arc<Self>, term: u64) {
+        let link = &self.link;
+        let idle_limit = self.crew.lifecycle.client_idle_timeout();
+        let mut last = Instant::now();
+        loop {
+            if !self.run_jobs(term) {
+                return;
+            }
+            let mut soon = within(link.patience.unwrap_or(Duration::MAX));
+            if let Some(limit) = idle_limit {
+                soon = within(
+                    limit.saturating_sub(last.elapsed()).min(link.patience.unwrap_or(limit)),
+                );
+            }
+            let mut reader = link.lock_reader();
+            let mut state = link.lock();
+            if state.may_begin(self.crew.in_order) {
+                // A thread that wrote has taken it in.
+                continue;
+            }
+            state.leading = true;
+            drop(state);
+            let read = link.read(&mut reader, soon);
+            drop(reader);
+            let mut state = link.lock();
+            state.leading = false;
+            match read {
+                Ok(true) => last = Instant::now(),
+                Ok(false) => {
+                    if state.serving.running > 0 || !state.jobs.is_empty() || state.has_output() {
+                        last = Instant::now();
+                    }
+                    if idle_limit.is_some_and(|limit| last.elapsed() >= limit) {
+                        state.serving.ending = true;
+                    }
+                }
+                // Nothing more is taken. What was taken is answered.
+                Err(Lost::Cancelled) => {
+                    state.jobs.clear();
+                    state.serving.ending = true;
+                }
+                // It may still take answers.
+                Err(Lost::Disconnected | Lost::Finished) => {
+                    state.serving.ending = true;
+                    drop(state);
+                    link.cancel_handlers();
+                    state = link.lock();
+                }
+                Err(Lost::Garbled) => {
+                    drop(state);
+                    link.disconnect(Lost::Garbled);
+                    state = link.lock();
+                }
+            }
+            if state.lost.is_some() || state.serving.ending {
+                drop(state);
+                self.go_on();
+                return;
+            }
+        }
+    }
+
+    /// Runs what has come. `false` if another thread reads by now.
+    fn run_jobs(self: &Arc<Self>, term: u64) -> bool {
+        let (link, crew) = (&self.link, &self.crew);
+        let mut since = None;
+        let mut state = link.lock();
+        loop {
+            let Some(job) = state.next_job(crew.in_order) else {
+                if !state.has_output() || state.writing {
+                    return true;
+                }
+                // Answers that wait to be sent may be what the next one waits for.
+                self.flush(state);
+                state = link.lock();
+                continue;
+            };
+            drop(state);
+            if !crew.lifecycle.take() {
+                // It is not taken, and neither is any after it.
+                state = link.lock();
+                state.take_no_more();
+                continue;
+            }
+            if job.call.is_some() && !crew.is_short() {
+                let this = Arc::clone(self);
+                crew.pool.submit(move || this.run_apart(job));
+                state = link.lock();
+                continue;
+            }
+            let begun = crew.micros();
+            link.busy_since.store(begun, Ordering::Release);
+            if !self.watched.swap(true, Ordering::AcqRel) {
+                let this: Arc<dyn Watched + 'scope> = Arc::<Self>::clone(self);
+                crew.watch.add(this);
+            }
+            let reply = self.handle(&job);
+            let ended = crew.micros();
+            let is_mine = link.busy_since.swap(0, Ordering::AcqRel) != 0;
+            crew.smooth(ended - begun);
+            state = link.lock();
+            link.finish_job(&mut state, &job, reply);
+            if !is_mine || state.serving.term != term {
+                drop(state);
+                self.go_on();
+                return false;
+            }
+            let since = *since.get_or_insert(begun);
+            if state.outbox.bytes() > EAGER_BYTES || ended - since > EAGER_MICROS {
+                self.flush(state);
+                state = link.lock();
+            }
+        }
+    }
+
+    /// Runs one handler in a thread of the pool.
+    fn run_apart(self: &Arc<Self>, job: Job) {
+        let begun = self.crew.micros();
+        let reply = self.handle(&job);
+        self.crew.smooth(self.crew.micros() - begun);
+        let mut state = self.link.lock();
+        self.link.finish_job(&mut state, &job, reply);
+        drop(state);
+        self.go_on();
+    }
+
+    /// Writes what is queued, begins what waited for a handler to end, and says goodbye after the last one.
+    fn go_on(self: &Arc<Self>) {
+        let (link, crew) = (&self.link, &self.crew);
+        self.flush(link.lock());
+        let mut state = link.lock();
+        while let Some(job) = state.next_job(crew.in_order) {
+            drop(state);
+            if crew.lifecycle.take() {
+                let this = Arc::clone(self);
+                crew.pool.submit(move || this.run_apart(job));
+                state = link.lock();
+            } else {
+                state = link.lock();
+                state.take_no_more();
+            }
+        }
+        let serving = &mut state.serving;
+        if !serving.ending || serving.running > 0 || serving.over || !state.jobs.is_empty() {
+            return;
+        }
+        state.serving.over = true;
+        let ended = state.lost;
+        drop(state);
+        if ended.is_none() {
+            self.say_goodbye();
+        }
+    }
+
+    /// A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
+    fn say_goodbye(&self) {
+        let until = within(self.link.patience.unwrap_or(Duration::MAX));
+        let mut writer = self.link.lock_writer();
+        writer.outgoing.stage_goodbye();
+        let _ = self.link.write_out(&mut writer, until);
+    }
+
+    /// Writes, and counts a client that takes no answers.
+    fn flush(&self, state: std::sync::MutexGuard<'_, super::link::State>) {
+        self.link.flush(state, WaitLimit::Done, None);
+        self.count_lost();
+    }
+
+    fn count_lost(&self) {
+        if self.link.has_failed() && !self.counted.swap(true, Ordering::AcqRel) {
+            self.crew.lifecycle.count_lost();
+        }
+    }
+
+    /// Runs the user's code, whatever it does.
+    fn handle(&self, job: &Job) -> Reply {
+        let handled = catch_unwind(AssertUnwindSafe(|| self.crew.handler.handle(&self.link, job)));
+        self.crew.lifecycle.done();
+        handled.unwrap_or_else(panicked)
+    }
+}
+
+impl Watched for Served<'_, '_> {
+    fn look(self: Arc<Self>) -> bool {
+        let (link, crew) = (&self.link, &self.crew);
+        let since = link.busy_since.load(Ordering::Acquire);
+        if since == 0 {
+            return false;
+        }
+        let long = u64::try_from(LONG.as_micros()).unwrap_or(u64::MAX);
+        if crew.micros().saturating_sub(since) < long {
+            return true;
+        }
+        let mut state = link.lock();
+        let taken = link.busy_since.compare_exchange(since, 0, Ordering::AcqRel, Ordering::Relaxed);
+        if taken.is_ok() {
+            state.serving.term += 1;
+            let term = state.serving.term;
+            drop(state);
+            let this = Arc::clone(&self);
+            crew.pool.submit_first(move || this.read_on(term));
+        }
+        true
+    }
+
+    fn let_go(&self) -> bool {
+        self.watched.store(false, Ordering::Release);
+        let busy = self.link.busy_since.load(Ordering::Acquire) != 0;
+        !busy || self.watched.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl Drop for Served<'_, '_> {
+    fn drop(&mut self) {
+        self.count_lost();
+    }
+}

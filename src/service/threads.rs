@@ -1,0 +1,508 @@
+//! The driver of threads: one of those that wait reads for all, and each is woken alone.
+//!
+//! Whoever waits while nobody reads, reads. All others sleep. The reading is handed on under the lock, to the thread that
+//! went to sleep last, so that nobody waits without a reader. A thread that queues something writes it, unless a thread
+//! writes already, or was woken and is about to: that one writes for both.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use super::failure::{Failure, Lost};
+use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
+use super::mux::{Frame, Id};
+use super::waiting::{COUNTED, LEAD, LOOK, NEWS, Outcome, Waiter, Wakes, no_task, this_thread};
+use crate::error::Obstacle;
+use crate::state::{Blocking, complete};
+use crate::sys::WaitLimit;
+use crate::wait::{left, sooner, within};
+
+thread_local! {
+    /// What comes in is read into the memory of the thread: connections that are idle have none.
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+const READ_SIZE: usize = 64 << 10;
+
+/// How long a thread waits for room before it looks whether another one still reads.
+const LOOK_AT_READERS: Duration = Duration::from_millis(20);
+
+/// The most that is taken in before it is handed on, while there is no room to write.
+const TAKE_IN: usize = 1 << 20;
+
+/// What is queued waits for the next flush up to so many bytes.
+const EAGER: usize = 16 << 10;
+
+/// After so many writes another thread that waits goes on writing.
+const ROUNDS: usize = 8;
+
+impl Link<Blocking> {
+    /// Sends a request, and waits for its answer.
+    pub(crate) fn call(&self, request: &mut Request, until: WaitLimit) -> Outcome {
+        let waiter = Arc::new(Waiter::default());
+        let id = self.start(&waiter, request, until, false)?;
+        self.answer_of(id, &waiter, until)
+    }
+
+    /// Sends a notification, and waits until it is written.
+    pub(crate) fn notify(&self, method: u64, body: Vec<u8>, until: WaitLimit) -> Outcome {
+        let waiter = Arc::new(Waiter::default());
+        let mut state = self.lock();
+        state.ensure_open()?;
+        state.outbox.push_and_tell(Frame::Notify { method, body }, &waiter);
+        self.flush(state, until, None);
+        while self.wait(&waiter, until) {
+            if let Some(outcome) = waiter.inbox().outcome.take() {
+                return outcome;
+            }
+        }
+        Err(Failure::TimedOut(true))
+    }
+
+    /// Begins a call. It is sent at once, or `later`: with the next wait.
+    pub(super) fn start(
+        &self,
+        waiter: &Arc<Waiter>,
+        request: &mut Request,
+        until: WaitLimit,
+        later: bool,
+    ) -> Result<Id, Failure> {
+        loop {
+            let mut state = self.lock();
+            state.ensure_open()?;
+            if let Some(id) = state.enter(waiter, request) {
+                let now = !later && self.rung.load(Ordering::SeqCst) == 0;
+                if now || state.outbox.bytes() > EAGER {
+                    self.flush(state, until, None);
+                }
+                return Ok(id);
+            }
+            state.placeless.push_back(Arc::clone(waiter));
+            drop(state);
+            if !self.wait(waiter, until) {
+                self.leave_queue(waiter);
+                return Err(Failure::TimedOut(false));
+            }
+        }
+    }
+
+    /// Leaves the queue for a place, and lets the next one have it that was told of one too late.
+    fn leave_queue(&self, waiter: &Arc<Waiter>) {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        let before = state.placeless.len();
+        state.placeless.retain(|other| !Arc::ptr_eq(other, waiter));
+        if state.placeless.len() == before {
+            self.free_place(&mut state, &mut wakes);
+        }
+        drop(state);
+        wakes.wake();
+        self.heard(waiter, WaitLimit::Now);
+    }
+
+    /// Waits for the answer of a call.
+    pub(super) fn answer_of(&self, id: Id, waiter: &Arc<Waiter>, until: WaitLimit) -> Outcome {
+        while self.wait(waiter, until) {
+            if let Some(outcome) = waiter.inbox().outcome.take() {
+                return outcome;
+            }
+        }
+        let sent = self.give_up(id, waiter);
+        // It may have come this very moment.
+        let outcome = waiter.inbox().outcome.take();
+        outcome.unwrap_or(Err(Failure::TimedOut(sent)))
+    }
+
+    /// Leaves a call. Returns whether a part of its request was sent.
+    pub(super) fn give_up(&self, id: Id, waiter: &Waiter) -> bool {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        let sent = state.give_up(id);
+        if !sent {
+            self.free_place(&mut state, &mut wakes);
+        }
+        self.flush(state, WaitLimit::Now, None);
+        wakes.wake();
+        // After it has left its place: nothing is told to it from here on.
+        self.heard(waiter, WaitLimit::Now);
+        sent
+    }
+
+    /// Takes note of news. The last of those that were told writes what the others have queued.
+    fn heard(&self, waiter: &Waiter, until: WaitLimit) -> bool {
+        let bell = waiter.bell.fetch_and(!(NEWS | COUNTED), Ordering::SeqCst);
+        if bell & COUNTED != 0 && self.rung.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.flush(self.lock(), until, None);
+        }
+        bell & NEWS != 0
+    }
+
+    /// Waits for news, and reads for all if nobody does. `false` where the time is over.
+    pub(super) fn wait(&self, waiter: &Arc<Waiter>, until: WaitLimit) -> bool {
+        waiter.inbox().wake_by(&this_thread());
+        loop {
+            if self.heard(waiter, until) {
+                // It cannot be its turn to read as well: who has news is not among those that may inherit.
+                return true;
+            }
+            let mut state = self.lock();
+            if waiter.bell.load(Ordering::SeqCst) & NEWS != 0 {
+                continue;
+            }
+            if state.lost.is_some() {
+                return true;
+            }
+            let may_write = !state.writing && self.rung.load(Ordering::SeqCst) == 0;
+            if may_write && state.has_output() && left(until) > Duration::ZERO {
+                self.flush(state, until, None);
+                continue;
+            }
+            if !state.leading {
+                state.leading = true;
+                drop(state);
+                return self.lead(waiter, until);
+            }
+            park(&mut state, waiter);
+            drop(state);
+            if let Some(news) = self.sleep(waiter, until) {
+                return news;
+            }
+        }
+    }
+
+    /// Sleeps until something is told. `None` to look again.
+    fn sleep(&self, waiter: &Arc<Waiter>, until: WaitLimit) -> Option<bool> {
+        loop {
+            let bell = waiter.bell.load(Ordering::SeqCst);
+            if bell & LEAD != 0 {
+                waiter.bell.fetch_and(!LEAD, Ordering::SeqCst);
+                return Some(self.lead(waiter, until));
+            }
+            if bell & (NEWS | LOOK) != 0 {
+                waiter.bell.fetch_and(!LOOK, Ordering::SeqCst);
+                return None;
+            }
+            let left = left(until);
+            if left.is_zero() {
+                let state = self.lock();
+                waiter.parked.store(0, Ordering::SeqCst);
+                let bell = waiter.bell.fetch_and(!(LEAD | LOOK), Ordering::SeqCst);
+                if bell & LEAD != 0 {
+                    self.hand_on(state);
+                } else {
+                    drop(state);
+                }
+                return Some(self.heard(waiter, WaitLimit::Now));
+            }
+            match until {
+                WaitLimit::Done => thread::park(),
+                WaitLimit::Deadline(_) | WaitLimit::Now => thread::park_timeout(left),
+            }
+        }
+    }
+
+    /// Reads for all until there is news for this thread; then another one reads.
+    fn lead(&self, waiter: &Waiter, until: WaitLimit) -> bool {
+        let mut reader = self.lock_reader();
+        let lost = loop {
+            let state = self.lock();
+            if waiter.bell.load(Ordering::SeqCst) & NEWS != 0 || state.lost.is_some() {
+                break None;
+            }
+            let may_write = !state.writing && self.rung.load(Ordering::SeqCst) == 0;
+            let mut soon = until;
+            if state.writing || state.has_output() {
+                // Another one writes, and may leave something behind.
+                soon = sooner(until, LOOK_AT_READERS);
+            }
+            if may_write && state.has_output() {
+                self.flush(state, soon, Some(&mut reader));
+                if waiter.bell.load(Ordering::SeqCst) & NEWS != 0 {
+                    break None;
+                }
+            } else {
+                drop(state);
+            }
+            match self.read(&mut reader, soon) {
+                Ok(true) => {}
+                Ok(false) if left(until).is_zero() => break None,
+                Ok(false) => {}
+                Err(lost) => break Some(lost),
+            }
+        };
+        drop(reader);
+        if let Some(lost) = lost {
+            self.disconnect(lost);
+            return true;
+        }
+        self.hand_on(self.lock());
+        self.heard(waiter, until)
+    }
+
+    /// Under the lock: either somebody reads after this, or nobody waits.
+    fn hand_on(&self, mut state: MutexGuard<'_, State>) {
+        let Some(heir) = heir(&mut state) else {
+            state.leading = false;
+            return;
+        };
+        // Under the lock: one that gives up at this moment sees it, and hands it on.
+        heir.bell.fetch_or(LEAD, Ordering::SeqCst);
+        drop(state);
+        heir.waker().into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Ends the connection for all. What is being written ends first: whether a request was sent is known then.
+    pub(super) fn disconnect(&self, lost: Lost) {
+        let mut state = self.lock();
+        state.shut = true;
+        state.lost.get_or_insert(lost);
+        drop(state);
+        let writer = self.lock_writer();
+        self.lose(lost, &writer);
+        drop(writer);
+        self.lock().leading = false;
+    }
+
+    /// One read, and all that is whole after it. `false` where there was no time.
+    pub(super) fn read(
+        &self,
+        reader: &mut Reader<Blocking>,
+        until: WaitLimit,
+    ) -> Result<bool, Lost> {
+        let Reader { half, incoming } = reader;
+        let bytes = READ.with_borrow_mut(|buf| {
+            buf.resize(READ_SIZE, 0);
+            let Poll::Ready(read) = half.poll_read_until(&mut no_task(), buf, until) else {
+                return Ok(None);
+            };
+            match read {
+                Ok(0) => Err(lost_at_end(incoming.as_mut())),
+                Ok(bytes) => {
+                    incoming.feed(buf.get(..bytes).unwrap_or_default());
+                    Ok(Some(bytes))
+                }
+                Err(error) if is_late(&error) => Ok(None),
+                Err(error) => Err(lost_reading(error, incoming.as_mut())),
+            }
+        })?;
+        if bytes.is_none() {
+            return Ok(false);
+        }
+        self.dispatch(incoming.as_mut())?;
+        incoming.rest();
+        Ok(true)
+    }
+
+    /// Writes what is queued, unless a thread does: that one writes this as well.
+    pub(super) fn flush(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        until: WaitLimit,
+        mut reader: Option<&mut Reader<Blocking>>,
+    ) {
+        if state.writing || !state.has_output() || state.lost.is_some() {
+            return;
+        }
+        state.writing = true;
+        drop(state);
+        let mut writer = self.lock_writer();
+        let mut rounds = 0;
+        let mut limit = self.batch_limit(until);
+        loop {
+            if writer.outgoing.pending().is_empty() {
+                limit = self.batch_limit(until);
+                rounds += 1;
+                let mut state = self.lock();
+                let empty = state.outbox.is_empty();
+                if empty || (rounds > ROUNDS && self.let_another_write(&mut state)) {
+                    (state.writing, state.unwritten) = (false, false);
+                    return;
+                }
+                drop(state);
+                self.stage(&mut writer);
+                continue;
+            }
+            match self.write(&mut writer, limit, reader.as_deref_mut()) {
+                Ok(()) => {}
+                Err(error) if is_late(&error) && left(until) > Duration::ZERO => {
+                    // The other side takes nothing for too long.
+                    (self.lock().writing, self.lock().unwritten) = (false, false);
+                    self.cannot_write(&mut writer);
+                    self.lose(Lost::Disconnected, &writer);
+                    return;
+                }
+                Err(error) if is_late(&error) => {
+                    let mut state = self.lock();
+                    (state.writing, state.unwritten) = (false, true);
+                    self.let_another_write(&mut state);
+                    return;
+                }
+                Err(error) => {
+                    let mut state = self.lock();
+                    (state.writing, state.unwritten) = (false, false);
+                    drop(state);
+                    match lost_by(error) {
+                        Lost::Cancelled => self.lose(Lost::Cancelled, &writer),
+                        _ => self.cannot_write(&mut writer),
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The deadline of one batch of bytes.
+    fn batch_limit(&self, until: WaitLimit) -> WaitLimit {
+        match (self.patience, until) {
+            (Some(patience), WaitLimit::Done) => within(patience),
+            (_, until) => until,
+        }
+    }
+
+    /// Wakes a thread that waits, to write what is left.
+    fn let_another_write(&self, state: &mut State) -> bool {
+        let Some(next) = heir(state) else { return false };
+        next.bell.fetch_or(LOOK, Ordering::SeqCst);
+        next.waker().into_iter().for_each(std::task::Waker::wake);
+        true
+    }
+
+    /// One write. While there is no room, something must read: another thread, or this one.
+    fn write(
+        &self,
+        writer: &mut Writer<Blocking>,
+        until: WaitLimit,
+        reader: Option<&mut Reader<Blocking>>,
+    ) -> io::Result<()> {
+        match self
+            .write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, WaitLimit::Now))
+        {
+            Err(error) if is_late(&error) => {}
+            written => return written,
+        }
+        if left(until).is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let soon = sooner(until, LOOK_AT_READERS);
+        let written = match reader {
+            Some(reader) => self.write_and_read(writer, reader, soon),
+            None => {
+                let mut state = self.lock();
+                if state.lost.is_some() {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                let leads = !std::mem::replace(&mut state.leading, true);
+                drop(state);
+                // A thread that is about to read has it already.
+                let reader = if leads { self.try_lock_reader() } else { None };
+                let written = match reader {
+                    Some(mut reader) => self.write_and_read(writer, &mut reader, soon),
+                    None => self
+                        .write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, soon)),
+                };
+                if leads {
+                    self.hand_on(self.lock());
+                }
+                written
+            }
+        };
+        match written {
+            Err(error) if is_late(&error) && !left(until).is_zero() => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Writes, and hands on what comes in meanwhile.
+    fn write_and_read(
+        &self,
+        writer: &mut Writer<Blocking>,
+        reader: &mut Reader<Blocking>,
+        until: WaitLimit,
+    ) -> io::Result<()> {
+        let half = &mut reader.half;
+        let written = self.write_by(writer, |writing, cx, bytes| {
+            writing.poll_write_or_take_in(half, TAKE_IN, cx, bytes, until)
+        });
+        // Not for ever: there is something to write.
+        for _ in 0..2 * TAKE_IN / READ_SIZE {
+            match self.read(reader, WaitLimit::Now) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(lost) => {
+                    self.lose(lost, writer);
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+            }
+        }
+        written.or_else(|error| if is_deadlock(&error) { Ok(()) } else { Err(error) })
+    }
+
+    /// Writes all that is staged.
+    pub(super) fn write_out(
+        &self,
+        writer: &mut Writer<Blocking>,
+        until: WaitLimit,
+    ) -> io::Result<()> {
+        while !writer.outgoing.pending().is_empty() {
+            self.write_by(writer, |half, cx, bytes| half.poll_write_until(cx, bytes, until))?;
+        }
+        complete(writer.half.finish_in_place(until)).map_err(io::Error::from)
+    }
+
+    fn write_by(
+        &self,
+        writer: &mut Writer<Blocking>,
+        write: impl FnOnce(
+            &mut crate::connection::WriteHalf,
+            &mut Context<'_>,
+            &[u8],
+        ) -> Poll<io::Result<usize>>,
+    ) -> io::Result<()> {
+        let Writer { half, outgoing, .. } = writer;
+        match write(half, &mut no_task(), outgoing.pending()) {
+            Poll::Ready(Ok(bytes)) => {
+                self.written(writer, bytes);
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// Notes that a thread waits and does nothing.
+fn park(state: &mut State, waiter: &Arc<Waiter>) {
+    let most = 2 * state.mux.in_flight().0 + 64;
+    if state.parked.len() > most {
+        state.parked.retain(|(place, waiter)| waiter.parked.load(Ordering::SeqCst) == *place);
+    }
+    state.last_parked += 1;
+    waiter.parked.store(state.last_parked, Ordering::SeqCst);
+    state.parked.push((state.last_parked, Arc::clone(waiter)));
+}
+
+/// The one of them that went to sleep last: its answer comes last, so it will read longest.
+fn heir(state: &mut State) -> Option<Arc<Waiter>> {
+    loop {
+        let (place, waiter) = state.parked.pop()?;
+        if waiter.parked.load(Ordering::SeqCst) == place {
+            waiter.parked.store(0, Ordering::SeqCst);
+            return Some(waiter);
+        }
+    }
+}
+
+/// Whether there is no room to write, and none to take in what comes meanwhile.
+fn is_deadlock(error: &io::Error) -> bool {
+    let obstacle = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>());
+    matches!(obstacle, Some(Obstacle::Deadlock))
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+        || error.kind() == io::ErrorKind::Interrupted
+}

@@ -1,0 +1,208 @@
+//! What waits for an answer, and what a handler shares with its connection: threads and tasks alike.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
+
+use super::failure::Failure;
+use super::mux::Reason;
+use crate::wait::CancelToken;
+
+/// The end of a call of this side.
+pub(crate) type Outcome = Result<Vec<u8>, Failure>;
+
+/// What a handler comes to: the answer, or the reason and the text of its failure.
+pub(crate) type Reply = Result<Vec<u8>, (Reason, Vec<u8>)>;
+
+/// There is something in the inbox.
+pub(super) const NEWS: u32 = 1;
+/// It is this thread's turn to read.
+pub(super) const LEAD: u32 = 2;
+/// It is one of those that were told of news and have not run since.
+pub(super) const COUNTED: u32 = 4;
+/// There is something to write, and nobody does.
+pub(super) const LOOK: u32 = 8;
+
+/// A thread or a task that waits for one call.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    /// What a thread was told. Set under the lock of the connection.
+    pub(super) bell: AtomicU32,
+    /// Where it is among those that wait and do nothing else; 0 for nowhere. Changed under the lock of the connection.
+    pub(super) parked: AtomicU64,
+    inbox: Mutex<Inbox>,
+}
+
+/// What has come for a call.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    pub(super) outcome: Option<Outcome>,
+    pub(super) items: VecDeque<Vec<u8>>,
+    /// Whether further items of the request may be sent.
+    pub(super) may_send: bool,
+    waker: Option<Waker>,
+}
+
+impl Inbox {
+    /// What to wake when something comes.
+    pub(super) fn wake_by(&mut self, waker: &Waker) {
+        store(&mut self.waker, waker);
+    }
+}
+
+fn store(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(slot) => slot.clone_from(waker),
+        None => *slot = Some(waker.clone()),
+    }
+}
+
+impl Waiter {
+    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what a task is woken by, before it looks into the inbox.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.bell.store(0, Ordering::SeqCst);
+        self.inbox().wake_by(waker);
+    }
+
+    /// Puts something in the inbox. What it returns is to be woken, under no lock.
+    pub(super) fn put(&self, change: impl FnOnce(&mut Inbox)) -> Option<Waker> {
+        let mut inbox = self.inbox();
+        change(&mut inbox);
+        inbox.waker.clone()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_outcome(&self) -> Option<Outcome> {
+        self.inbox().outcome.take()
+    }
+
+    pub(super) fn waker(&self) -> Option<Waker> {
+        self.inbox().waker.clone()
+    }
+}
+
+/// What a handler shares with its connection.
+#[derive(Debug, Default)]
+pub struct Handling {
+    cancelled: AtomicBool,
+    token: OnceLock<CancelToken>,
+    state: Mutex<HandlerInbox>,
+}
+
+/// What has come for a handler.
+#[derive(Debug, Default)]
+pub(super) struct HandlerInbox {
+    pub(super) items: VecDeque<Vec<u8>>,
+    pub(super) ended: bool,
+    waker: Option<Waker>,
+}
+
+impl Handling {
+    pub(super) fn inbox(&self) -> MutexGuard<'_, HandlerInbox> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, change: impl FnOnce(&mut HandlerInbox)) -> Option<Waker> {
+        let mut inbox = self.inbox();
+        change(&mut inbox);
+        inbox.waker.clone()
+    }
+
+    /// What to wake when something comes.
+    pub(crate) fn wake_by(&self, waker: &Waker) {
+        store(&mut self.inbox().waker, waker);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// The caller waits no longer. What it returns is to be called under no lock.
+    pub(super) fn cancel(self: &Arc<Self>) -> impl FnOnce() + use<> {
+        self.cancelled.store(true, Ordering::Release);
+        let this = Arc::clone(self);
+        move || {
+            if let Some(token) = this.token.get() {
+                token.cancel();
+            }
+            let waker = this.put(|_| ());
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A token that is cancelled with the call. It takes a descriptor, so it is made where it is asked for.
+    pub(super) fn token(&self) -> Result<&CancelToken, crate::error::Error> {
+        if let Some(token) = self.token.get() {
+            return Ok(token);
+        }
+        let token = CancelToken::new()?;
+        let token = self.token.get_or_init(|| token);
+        // It may have been cancelled before there was a token.
+        if self.is_cancelled() {
+            token.cancel();
+        }
+        Ok(token)
+    }
+}
+
+/// Wakes a thread.
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    static WAKER: Waker = Waker::from(Arc::new(Parked(thread::current())));
+}
+
+/// What wakes this thread.
+pub(super) fn this_thread() -> Waker {
+    WAKER.with(Waker::clone)
+}
+
+/// What is to be woken when no lock is held.
+#[derive(Default)]
+pub(super) struct Wakes {
+    wakers: Vec<Waker>,
+    cancelled: Vec<Arc<Handling>>,
+}
+
+impl Wakes {
+    pub(super) fn add(&mut self, waker: Option<Waker>) {
+        self.wakers.extend(waker);
+    }
+
+    pub(super) fn cancel(&mut self, handling: Arc<Handling>) {
+        self.cancelled.push(handling);
+    }
+
+    /// Wakes them. That may run code of an executor, so it holds no lock.
+    pub(super) fn wake(&mut self) {
+        for waker in mem::take(&mut self.wakers) {
+            waker.wake();
+        }
+        for handling in mem::take(&mut self.cancelled) {
+            handling.cancel()();
+        }
+    }
+}
+
+/// The context of a poll that no task makes.
+pub(super) fn no_task() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
