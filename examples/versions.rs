@@ -14,13 +14,13 @@ mod old {
     use serde::{Deserialize, Serialize};
 
     #[derive(Serialize, Deserialize)]
-    pub struct Reading {
-        pub sensor: String,
-        pub celsius: f32,
+    pub(crate) struct Reading {
+        pub(crate) sensor: String,
+        pub(crate) celsius: f32,
     }
 
     #[derive(Serialize, Deserialize)]
-    pub enum Order {
+    pub(crate) enum Order {
         Set { rate: u32 },
         Stop,
     }
@@ -31,13 +31,13 @@ mod new {
     use serde::{Deserialize, Serialize};
 
     #[derive(Debug, Serialize, Deserialize)]
-    pub struct Reading {
-        pub sensor: String,
-        pub celsius: f64,
+    pub(crate) struct Reading {
+        pub(crate) sensor: String,
+        pub(crate) celsius: f64,
     }
 
     #[derive(Debug, Serialize, Deserialize)]
-    pub enum Order {
+    pub(crate) enum Order {
         Set { rate: u32 },
         Stop,
         Pause,
@@ -67,9 +67,10 @@ fn new_program() -> Result<(), Box<dyn Error>> {
     println!("a type that does not fit:");
     beside_the_old(&listener, "mismatch", |client| {
         match client.into_typed::<(), new::Reading>() {
-            Err(error) => Ok(println!("  new: {error}")),
-            Ok(_) => Err("the two types fit".into()),
+            Err(error) => println!("  new: {error}"),
+            Ok(_) => return Err("the two types fit".into()),
         }
+        Ok(())
     })?;
 
     println!("a variant more at the end:");
@@ -95,7 +96,8 @@ fn new_program() -> Result<(), Box<dyn Error>> {
             }
             _ => agreed.perform::<(), new::Reading>()?.recv()?,
         };
-        Ok(println!("  new: {} °C in the {}", reading.celsius, reading.sensor))
+        println!("  new: {} °C in the {}", reading.celsius, reading.sensor);
+        Ok(())
     })
 }
 

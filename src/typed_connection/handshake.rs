@@ -102,6 +102,8 @@ impl TimeLimit {
     }
 }
 
+type BothSides<Out, In, F, C, M> = (Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>);
+
 const TIME_LIMIT: TimeLimit = TimeLimit::Time(Duration::from_secs(10));
 
 impl Handshake {
@@ -438,9 +440,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         if In::WITH_HANDLES {
             connection.reader().raw_mut().allow_handles();
         }
-        let announcement = self.announcement::<Out, In>();
-        let terms = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let state = HandshakeState::new(terms, announcement, self.requires_shape);
+        let state = self.start::<Out, In>();
         let (reader, writer) = connection.into_halves();
         let done = self.exchanged((state, reader, writer)).await?;
         let (state, reader, writer) = done;
@@ -448,6 +448,33 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
         }
         Ok((self, (state, reader, writer)))
+    }
+
+    /// Performs the handshake of both sides of a pair, without bytes between them, so that neither waits for the other.
+    pub(super) fn perform_both<Out: Outbound + Inbound, In: Outbound + Inbound>(
+        self,
+        (one, other): (Connection<M>, Connection<M>),
+    ) -> Result<BothSides<Out, In, F, C, M>, Error> {
+        let (mut ours, mut theirs) = (self.start::<Out, In>(), self.start::<In, Out>());
+        let talked = ours.talk_with(&mut theirs);
+        talked.map_err(|error| Error::new(Operation::Agree, error))?;
+        let halves = |mut side: Connection<M>, with_handles: bool| {
+            if with_handles {
+                side.reader().raw_mut().allow_handles();
+            }
+            side.into_halves()
+        };
+        let (reader, writer) = halves(one, ours.allows_handles());
+        let one = self.clone().conclude(&ours, reader, writer)?;
+        let (reader, writer) = halves(other, theirs.allows_handles());
+        Ok((one, self.conclude(&theirs, reader, writer)?))
+    }
+
+    /// The beginning of a handshake for messages of these types.
+    fn start<Out: Outbound + ?Sized, In: Inbound>(&self) -> HandshakeState {
+        let announcement = self.announcement::<Out, In>();
+        let terms = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
+        HandshakeState::new(terms, announcement, self.requires_shape)
     }
 
     /// Goes on with the exchange of the terms, as far as this side has anything to say.
@@ -507,6 +534,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
         let wire = self.wire.clone().with_codec(codec);
         self.with_wire(wire)
+    }
+
+    #[cfg(feature = "fanout")]
+    pub(crate) fn wire(&self) -> &Wire<F, C> {
+        &self.wire
     }
 
     #[cfg(any(feature = "session", feature = "service"))]

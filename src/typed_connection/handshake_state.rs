@@ -204,7 +204,7 @@ impl HandshakeState {
         Self::telling(ours, fingerprints, announcement, requires_shape)
     }
 
-    /// One whose messages are [told](Self::tell) only once the terms are exchanged; or never, if nothing is told of them.
+    /// One whose messages are [told](Self::describe_as) only once the terms are exchanged; or never, if nothing is told of them.
     pub(super) fn undecided(ours: Terms, tells: bool, requires_shape: bool) -> Self {
         let fingerprints = tells.then_some(Fingerprints::LATER);
         Self::telling(ours, fingerprints, None, requires_shape)
@@ -298,7 +298,7 @@ impl HandshakeState {
     }
 
     /// Tells of the messages what was left open.
-    pub(super) fn tell(&mut self, announcement: Option<Announcement>) {
+    pub(super) fn describe_as(&mut self, announcement: Option<Announcement>) {
         if let Some(announcement) = announcement.filter(|_| self.announcement.is_none()) {
             if self.second.is_some() {
                 self.told.extend(announcement.to_bytes());
@@ -328,6 +328,27 @@ impl HandshakeState {
         let differ =
             theirs.compare_strings(ours).is_err() || (both_name && theirs.compare(ours).is_err());
         differ && !refused
+    }
+
+    /// Whether this side receives handles.
+    pub(super) fn allows_handles(&self) -> bool {
+        self.ours.allows_handles
+    }
+
+    /// Goes through the whole exchange with the other side in this process.
+    pub(super) fn talk_with(&mut self, other: &mut Self) -> io::Result<()> {
+        while self.tell(other)? | other.tell(self)? {}
+        Ok(())
+    }
+
+    /// Gives the other side what it has room for; returns whether that was anything.
+    fn tell(&mut self, other: &mut Self) -> io::Result<bool> {
+        let (Some(bytes), Some(room)) = (self.pending(), other.room()) else { return Ok(false) };
+        let told = bytes.len().min(room.len());
+        room.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+        self.sent(told);
+        other.got(Ok(told))?;
+        Ok(true)
     }
 
     /// What the peer said in a part of its terms. It is there once the exchange is done.
@@ -546,8 +567,8 @@ mod tests {
             assert_eq!(side.protocol().unwrap().as_deref(), Some("1"));
             assert!(side.pending().is_none() && side.room().is_none());
         }
-        one.tell(Some(told::<u8, String>()));
-        other.tell(Some(told::<String, u16>()));
+        one.describe_as(Some(told::<u8, String>()));
+        other.describe_as(Some(told::<String, u16>()));
         let second = [one.pending().unwrap().to_vec(), other.pending().unwrap().to_vec()];
         hear(&mut one, &second[1], 3);
         hear(&mut other, &second[0], 1000);
@@ -570,7 +591,7 @@ mod tests {
         assert_eq!(hear(&mut other, &bytes, 100), bytes.len());
         assert_eq!(other.pending(), Some(&told::<String, u8>().to_bytes()[..]));
         let second = other.pending().unwrap().to_vec();
-        one.tell(Some(told::<u8, String>()));
+        one.describe_as(Some(told::<u8, String>()));
         hear(&mut one, &second, 100);
         assert!(one.conclude().is_ok());
     }
@@ -635,7 +656,7 @@ mod tests {
             let mut later = undecided(&["2", "1"]);
             let taken = hear(&mut later, &said, piece);
             let _ = (later.protocol(), later.is_whole());
-            later.tell(Some(told::<u8, String>()));
+            later.describe_as(Some(told::<u8, String>()));
             hear(&mut later, &said[taken..], piece);
             let _ = (later.conclude(), later.is_whole());
         }

@@ -201,7 +201,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Negotiated<F, C, M> {
     ) -> Result<TypedConnection<Out, In, F, C, M>, Failed<M>> {
         let Self { handshake, done: (mut state, reader, writer), .. } = self;
         let lost = |error| TransitionError::new(None, error);
-        state.tell(handshake.announcement::<Out, In>());
+        state.describe_as(handshake.announcement::<Out, In>());
         let done = handshake.exchanged((state, reader, writer)).await.map_err(lost)?;
         if let Err(error) = done.0.conclude() {
             return Err(given_back(done, error));
