@@ -67,6 +67,7 @@
 //! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
+//! | whichever of many things comes first | `Select`, with the feature `fanout` |
 //! | one sender and many readers | `Broadcast`, with the feature `fanout` |
 //! | a sender that never blocks, and reconnects | `ReconnectingSender`, with the feature `fanout` |
 //! | one value, in one call | [`send`], [`receive`] |
@@ -89,7 +90,8 @@
 //!
 //! None is on by default.
 //!
-//! - `fanout`: one sender and many readers (`Broadcast`), and senders that reconnect by themselves (`ReconnectingSender`).
+//! - `fanout`: many at once: one sender and many readers (`Broadcast`), waiting for many (`Select`), and senders that
+//!   reconnect by themselves (`ReconnectingSender`).
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
 //! - `session`: protocols as types.
@@ -139,6 +141,8 @@ mod process;
 mod reconnect;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
+#[cfg(feature = "fanout")]
+mod select;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "session")]
@@ -189,6 +193,8 @@ pub use pipe::{Pipe, PipeOptions};
 pub use reconnect::{ReconnectCounts, ReconnectOptions, ReconnectingSender, WhenFull};
 #[cfg(feature = "shared-memory")]
 pub use sealed_bytes::SealedBytes;
+#[cfg(feature = "fanout")]
+pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
     Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,

@@ -67,6 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
+    ("select", &["channel", "connection", "end", "state", "wire", "wait", "sys", "error"]),
     ("backlog", &["wire", "wait", "sys", "error"]),
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("owner_channels", &["channel", "pipe", "end", "state", "error"]),

@@ -131,6 +131,8 @@ use std::time::Instant;
 use crate::error::Obstacle;
 
 mod carrier;
+#[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
+mod no_readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
 mod patience;
@@ -156,8 +158,12 @@ pub(crate) use windows::{
 pub(crate) use windows::{Polled, PolledServer};
 
 pub use carrier::Carrier;
+#[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) use no_readiness::Readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 pub(crate) use no_shared_memory::{GREETING, Offer, Sealed};
+#[cfg(all(feature = "fanout", any(target_os = "linux", target_os = "android")))]
+pub(crate) use unix::Readiness;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 pub(crate) use unix::{GREETING, Offer, Sealed};
 

@@ -54,6 +54,8 @@ mod resets;
 mod roles;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
+#[cfg(all(feature = "fanout", target_os = "linux"))]
+mod select;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "session")]

@@ -325,7 +325,7 @@ impl Raw {
     }
 
     /// Whether it has another descriptor than when this was asked before.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn take_switched(&mut self) -> bool {
         match &mut self.0 {
             RawKind::Fifo(end) => end.take_switched(),
@@ -433,13 +433,18 @@ impl Raw {
     }
 
     /// Whether a wait for this end must be [prepared](Self::prepare_wait): its descriptor says nothing by itself.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn waits_by_itself(&self) -> bool {
         match &self.0 {
             RawKind::Receiving(half) => half.has_ring(),
             RawKind::Sending(half) => half.ring().is_some(),
             _ => false,
         }
+    }
+
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
+    pub(super) fn is_over_carrier(&self) -> bool {
+        matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
     }
 
     /// Says that a task waits for this end; returns whether it need not.
@@ -535,10 +540,6 @@ impl Raw {
             RawKind::CarrierWriter(half) => Some(half),
             _ => None,
         }
-    }
-
-    pub(super) fn is_over_carrier(&self) -> bool {
-        matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
     }
 }
 
