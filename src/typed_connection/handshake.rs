@@ -371,7 +371,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     pub(super) fn perform_both<Out: Outbound + Inbound, In: Outbound + Inbound>(
         self,
         (one, other): (Connection<M>, Connection<M>),
-    ) -> Result<(Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>), Error> {
+    ) -> Result<BothSides<Out, In, F, C, M>, Error> {
         let (mut ours, mut theirs) = (self.start::<Out, In>(), self.start::<In, Out>());
         let talked = ours.talk_with(&mut theirs);
         talked.map_err(|error| Error::new(Operation::Agree, error))?;
@@ -501,6 +501,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         }
     }
 }
+
+/// The channels of both sides of a pair.
+type BothSides<Out, In, F, C, M> = (Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>);
 
 /// How many bytes of the peer's are kept while it does not read: more than it sends before it must.
 const TAKEN_IN: usize = 1 << 20;
