@@ -6,6 +6,8 @@ mod handshake;
 mod handshake_parts;
 mod handshake_shapes;
 mod handshake_state;
+#[cfg(feature = "tool")]
+mod question;
 #[cfg(feature = "shared-memory")]
 mod shared_memory;
 
@@ -16,5 +18,7 @@ pub use handshake::Handshake;
 pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
+#[cfg(feature = "tool")]
+pub use question::{Answer, Question, Said, Told};
 #[cfg(feature = "shared-memory")]
 pub use shared_memory::{SharedMemory, TransportKind};
