@@ -35,8 +35,8 @@ enum Told {
     Line { name: String, line: String },
 }
 
-/// The server drops a client that has not read for this time.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A client that leaves has this time to read what was said before.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -62,8 +62,8 @@ struct Room(Mutex<HashMap<u64, SendingHalf<Told>>>);
 impl Room {
     fn tell(&self, told: &Told) {
         println!("{told}");
-        // A client that is gone, or does not read, loses its own place, and delays no other.
-        self.guests().retain(|_, guest| guest.send_timeout(told, PATIENCE).is_ok());
+        // Nobody waits here: a client that is gone, or has left so much unread that there is no room, loses its own place.
+        self.guests().retain(|_, guest| guest.try_send(told).is_ok());
     }
 
     fn guests(&self) -> MutexGuard<'_, HashMap<u64, SendingHalf<Told>>> {
@@ -117,7 +117,7 @@ fn entertain(client: Connection, number: u64, room: &Room) -> Result<(), typed_p
     room.tell(&Told::Left { name, how });
     if let Some(guest) = guest {
         // The message shows the client that the room is still open.
-        let _ = guest.finish_timeout(PATIENCE);
+        let _ = guest.finish_timeout(LEAVE_TIMEOUT);
     }
     Ok(())
 }

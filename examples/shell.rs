@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Deserialize;
-use typed_pipe::wire::{Framing, Json, Scan, Step, Wire};
-use typed_pipe::{ErrorKind, FrameError, OnHangup, Pipe};
+use typed_pipe::wire::foreign::Lines;
+use typed_pipe::wire::{Json, Wire};
+use typed_pipe::{ErrorKind, OnHangup, Pipe};
 
 /// `{"id":1}` or `{"quit":true}`.
 #[derive(Deserialize)]
@@ -22,32 +23,8 @@ enum Order {
     Quit(bool),
 }
 
-/// A message ends where its line ends.
-struct Lines;
-
-/// The limit of a line. A longer line is cut: its pieces are no orders, and are reported as errors.
-const LONGEST: usize = 64 << 10;
-
-impl Framing for Lines {
-    fn begin(&mut self, _: &mut Vec<u8>) {}
-
-    fn finish(&mut self, out: &mut Vec<u8>, _: usize) -> Result<(), FrameError> {
-        out.push(b'\n');
-        Ok(())
-    }
-
-    fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
-        let feed = bytes[scan.from..].iter().position(|&byte| byte == b'\n');
-        Ok(match feed.map(|at| scan.from + at) {
-            Some(end) if bytes[..end].trim_ascii().is_empty() => Step::Skip { bytes: end + 1 },
-            Some(end) => Step::Message { payload: 0..end, frame: end + 1 },
-            None if bytes.len() >= LONGEST => {
-                Step::Message { payload: 0..bytes.len(), frame: bytes.len() }
-            }
-            None => Step::NoEnd { scanned: bytes.len() },
-        })
-    }
-}
+/// The limit of a line, in bytes. A longer one is reported, and with it what else its writer says.
+const LONGEST: u32 = 64 << 10;
 
 fn main() -> ExitCode {
     match run() {
@@ -75,7 +52,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     // Each `echo` opens the pipe and closes it again: that is a pause, not the end.
     let end = pipe.reader().on_hangup(OnHangup::NextWriter).open();
     let end = end.map_err(typed_pipe::Error::from)?;
-    let mut orders = end.into_receiver_with::<Order, _, _>(Wire::new(Lines, Json));
+    let lines = Lines::default().skip_blank().limit(LONGEST);
+    let mut orders = end.into_receiver_with::<Order, _, _>(Wire::new(lines, Json));
     loop {
         match orders.recv_timeout(idle) {
             Ok(Order::Id(id)) => println!("order {id}"),
@@ -85,10 +63,8 @@ fn run() -> Result<(), Box<dyn Error>> {
                 println!("no order for {idle:?}");
                 return Ok(());
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Decode | ErrorKind::Truncated) => {
-                eprintln!("not an order: {}", error.source().unwrap_or(&error));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) => eprintln!("not an order: {error}"),
         }
     }
 }

@@ -21,7 +21,7 @@ use typed_pipe::state::Allocated;
 use typed_pipe::{Pipe, PipePath};
 
 /// The time a running program has to open a pipe.
-const PATIENCE: Duration = Duration::from_secs(20);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     match run() {
@@ -40,7 +40,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let (input, output) = (Pipe::temporary()?, Pipe::temporary()?);
     let mut child = start(&arguments, input.path(), output.path())?;
-    let done = exchange(&mut child, input, output);
+    let done = exchange(&child, input, output);
     if done.is_err() {
         let _ = child.kill();
     }
@@ -74,16 +74,16 @@ fn start(arguments: &[String], input: &PipePath, output: &PipePath) -> io::Resul
 }
 
 fn exchange(
-    child: &mut Child,
+    child: &Child,
     input: Pipe<Allocated>,
     output: Pipe<Allocated>,
 ) -> Result<(), Box<dyn Error>> {
     // The reader first: opening it does not wait, and many programs open their output before their input.
     let mut output = output.into_reader().open()?;
-    let mut input = input.into_writer().open_with_timeout(child, PATIENCE)?;
+    let mut input = input.into_writer().open_with_timeout(child, OPEN_TIMEOUT)?;
     thread::scope(|scope| {
         let feeding = scope.spawn(move || io::copy(&mut io::stdin().lock(), &mut input));
-        output.wait_for_peer_timeout(child, PATIENCE)?;
+        output.wait_for_peer_timeout(child, OPEN_TIMEOUT)?;
         io::copy(&mut output, &mut io::stdout().lock())?;
         match feeding.join() {
             // A program may stop reading early.

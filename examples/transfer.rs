@@ -50,7 +50,7 @@ fn in_one_piece<B: AsRef<[u8]>, S: Serializer>(chunk: &B, to: S) -> Result<S::Ok
 const CHUNK: usize = 256 << 10;
 
 /// The time that the two wait for each other at the start.
-const PATIENCE: Duration = Duration::from_secs(5);
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The argument that makes this program the receiver, in place of FILE.
 const RECEIVE: &str = "--receive";
@@ -90,7 +90,7 @@ fn send(file: &Path, copy: Option<OsString>) -> Done {
     let end = without_a_name(end)?;
 
     let mut sender = end.into_sender::<Part<Vec<u8>>>();
-    sender.send_timeout(&Part::Begin { name, size }, PATIENCE)?;
+    sender.send_timeout(&Part::Begin { name, size }, START_TIMEOUT)?;
     let bar = progress(size);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; CHUNK];
@@ -150,9 +150,9 @@ fn receive(path: &OsString, copy: Option<OsString>) -> Done {
         Some(copy) => Box::new(File::create(copy)?),
         None => Box::new(io::sink()),
     };
-    let end = ReadEnd::at(path)?.open_timeout(PATIENCE)?;
+    let end = ReadEnd::at(path)?.open_timeout(START_TIMEOUT)?;
     let mut receiver = end.into_receiver::<Part<Vec<u8>>>();
-    let Part::Begin { name, .. } = receiver.recv_timeout(PATIENCE)? else {
+    let Part::Begin { name, .. } = receiver.recv_timeout(START_TIMEOUT)? else {
         return Err("the first message is not a beginning".into());
     };
     let mut hash = Sha256::new();

@@ -103,7 +103,7 @@ fn film(way: Way, name: &str, time: Duration) -> Done<Seen> {
         let pipe = Pipe::temporary()?;
         camera = start(pipe.path().as_path())?;
         let mut reader = pipe.into_reader().open()?;
-        reader.wait_for_peer(&mut camera)?;
+        reader.wait_for_peer(&camera)?;
         let mut receiver = reader.into_receiver::<Vec<u8>>();
         while let Ok(frame) = receiver.recv_bytes() {
             watch.look(frame)?;

@@ -328,8 +328,10 @@ impl<D: Direction, P: PipeRef> End<D, Closed, P> {
     }
 }
 
-impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
-    /// Lets a token cancel every wait of this end, its opening included: see [`CancelToken`].
+impl<D: Direction, S, P: PipeRef> End<D, S, P> {
+    /// Lets a token cancel every wait of this end from now on: see [`CancelToken`]. It takes the place of an earlier one.
+    ///
+    /// Set before opening, it cancels that wait too.
     ///
     /// ```
     /// use std::thread;
@@ -345,13 +347,43 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
     /// assert_eq!(failed.kind(), ErrorKind::Cancelled);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// One half of a connection may have a token of its own. If that is the reading half alone, the other one still says
+    /// goodbye after the cancellation:
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{CancelToken, Connection, ErrorKind};
+    ///
+    /// let stop = CancelToken::new()?;
+    /// let (daemon, client) = Connection::pair()?;
+    /// let (requests, answers) = daemon.split();
+    /// let mut requests = requests.cancelled_by(&stop).into_receiver::<String>();
+    /// let mut answers = answers.into_sender::<str>();
+    /// let client = thread::spawn(move || {
+    ///     let mut heard = client.split().0.into_receiver::<String>();
+    ///     (heard.recv(), heard.recv())
+    /// });
+    ///
+    /// stop.cancel(); // at SIGTERM
+    /// assert_eq!(requests.recv().unwrap_err().kind(), ErrorKind::Cancelled);
+    /// answers.send("this was the last answer")?;
+    /// answers.finish()?;
+    ///
+    /// let (last, end) = client.join().unwrap();
+    /// assert_eq!(last?, "this was the last answer");
+    /// assert_eq!(end.unwrap_err().kind(), ErrorKind::Finished); // and not `Disconnected`
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
     #[must_use]
     #[doc(alias("select", "interrupt"))]
     pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
         self.settings.token = Some(token.clone());
         self
     }
+}
 
+impl<D: Direction, M: Mode, P: PipeRef> End<D, Closed<M>, P> {
     pub(crate) fn into_held(self) -> P {
         self.held
     }
@@ -508,7 +540,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
         let (held, any_owner) = (&mut self.held, self.settings.any_owner);
         let token = self.settings.token.as_ref();
         let opened = M::attempt(until, token, |wait| held.open(D::WAY, any_owner, wait)).await;
-        match opened.and_then(|raw| M::adopt(raw, D::WAY, token).map_err(|(_, error)| error)) {
+        match opened.and_then(|raw| M::adopt(raw, D::WAY).map_err(|(_, error)| error)) {
             Ok(io) => Ok(self.with_state(Open { io })),
             Err(error) => Err(self.unchanged(D::OPENING, error)),
         }
@@ -652,6 +684,13 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
         self.settings.token = Some(token.clone());
     }
 
+    /// From now on nothing but its deadline ends a wait.
+    #[cfg(feature = "service")]
+    pub(crate) fn forget_token(&mut self) {
+        self.settings.token = None;
+        M::forget_token(&mut self.state.io);
+    }
+
     pub(crate) fn io(&self) -> &M::Io {
         &self.state.io
     }
@@ -681,7 +720,7 @@ impl<D: Direction, P: PipeRef> End<D, Open, P> {
     /// Switches to another mode.
     pub(crate) fn into_mode<M: Mode>(self) -> Result<End<D, Open<M>, P>, TransitionError<Self>> {
         let (raw, rest) = self.into_parts();
-        match M::adopt(raw, D::WAY, rest.token()) {
+        match M::adopt(raw, D::WAY) {
             Ok(io) => Ok(rest.with_state(Open { io })),
             Err((io, error)) => {
                 Err(rest.with_state(Open { io }).unchanged(Operation::Register, error))

@@ -67,6 +67,9 @@
 //! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, with the feature `service` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
+//! | whichever of many things comes first | `Select`, with the feature `fanout` |
+//! | one sender and many readers | `Broadcast`, with the feature `fanout` |
+//! | a sender that never blocks, and reconnects | `ReconnectingSender`, with the feature `fanout` |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
@@ -87,6 +90,8 @@
 //!
 //! None is on by default.
 //!
+//! - `fanout`: many at once: one sender and many readers (`Broadcast`), waiting for many (`Select`), and senders that
+//!   reconnect by themselves (`ReconnectingSender`).
 //! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
 //! - `service`: requests and answers.
 //! - `session`: protocols as types.
@@ -113,6 +118,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adaptive_read;
+#[cfg(feature = "fanout")]
+mod backlog;
+#[cfg(feature = "fanout")]
+mod broadcast;
 mod carried;
 mod channel;
 mod connection;
@@ -128,8 +137,12 @@ mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
 mod process;
+#[cfg(feature = "fanout")]
+mod reconnect;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
+#[cfg(feature = "fanout")]
+mod select;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "session")]
@@ -153,6 +166,8 @@ pub mod wire;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
+#[cfg(feature = "fanout")]
+pub use broadcast::{Broadcast, BroadcastOptions, BroadcastReader, SlowReader};
 pub use carried::Carried;
 #[doc(hidden)] // The docs of `Carried` list what implements them.
 pub use carried::{Carry, Claim};
@@ -177,8 +192,12 @@ pub use oneshot::{receive, receive_timeout, send, send_timeout};
 pub use os_handles::inherited_handles;
 pub use path::PipePath;
 pub use pipe::{Pipe, PipeOptions};
+#[cfg(feature = "fanout")]
+pub use reconnect::{ReconnectCounts, ReconnectOptions, ReconnectingSender, WhenFull};
 #[cfg(feature = "shared-memory")]
 pub use sealed_bytes::SealedBytes;
+#[cfg(feature = "fanout")]
+pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
     Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,

@@ -25,7 +25,12 @@
 //!
 //! Messages and answers have no numbers: if a sender dies before it is answered, the next sender fetches its answer,
 //! unless the next one uses this crate and comes after the answer. On Linux, concurrent senders of this crate take
-//! turns; on other systems, and among senders of PipeCom itself, two may take each other's answers.
+//! turns; on other systems, and among senders of PipeCom itself, two may take each other's answers. On Linux, the listener
+//! writes an answer only when the last one was fetched, so that as many senders get an [`ACK`] as there were messages.
+//!
+//! PipeCom's senders share one pipe: a line of more than 4096 bytes (on Linux: a text of more than 3069) may be torn by
+//! that of another sender. Both are lost then, and the receive fails with [`Corrupt`](ErrorKind::Corrupt) or takes one wrong text: let one
+//! sender at a time send long texts, or use connections in place of PipeCom.
 //!
 //! PipeCom's senders accept only the answer [`ACK`]. Its listener does not answer an empty text.
 //!
@@ -54,18 +59,20 @@
 //! [`Disconnected`](ErrorKind::Disconnected); the next answer goes to the next sender.
 
 use std::ffi::OsString;
+use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use crate::channel::TypedReceiver;
-use crate::end::{OnHangup, ReadEnd, Unnamed, WriteEnd};
+use crate::end::{End, OnHangup, ReadEnd, Unnamed, WriteEnd};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::pipe::{Pipe, PipeOptions};
-use crate::state::{Allocated, Open};
-use crate::sys::IfExists;
-use crate::wait::{left, within};
+use crate::state::{Allocated, Blocking, Closed, Direction, Open, Runtime as _};
+use crate::sys::{IfExists, WaitLimit};
+use crate::wait::{CancelToken, left, within};
 use crate::wire::foreign::Base64Lines;
 use crate::wire::{Plain, Wire};
 
@@ -103,7 +110,7 @@ pub const DIE: &str = "PIPECOM_DIE";
 /// Those of [`WriteEnd::at`](crate::End::at), [`End::open`](crate::End::open) and
 /// [`TypedReceiver::recv`], with the path of the pipe that failed.
 pub fn send(name: impl AsRef<Path>, text: &str) -> Result<String, Error> {
-    send_timeout(name, text, Duration::MAX)
+    SendOptions::new().send(name, text)
 }
 
 /// Sends a text as [`send`], and waits for at most `timeout` for the listener and its answer together.
@@ -131,33 +138,160 @@ pub fn send_timeout(
     text: &str,
     timeout: Duration,
 ) -> Result<String, Error> {
-    let until = within(timeout);
-    let name = PipePath::new(name)?;
-    // The answers first. While this sender has them open, no other sender of this crate has, nor sends: so the next
-    // answer is to this message. PipeCom's own listener may still be closing the previous answer: that is not the end
-    // of this one.
-    let mut end = ReadEnd::from(acknowledging(&name)?).on_hangup(OnHangup::NextWriter);
-    let mut answers = loop {
-        let failed = match end.open_until(until) {
-            Ok(open) => break open,
-            Err(failed) => failed,
+    SendOptions::new().timeout(timeout).send(name, text)
+}
+
+/// The options of a sender.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe::ErrorKind;
+/// use typed_pipe::pipecom::SendOptions;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let name = folder.path().join("orders");
+/// # #[cfg(windows)]
+/// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+/// let options = SendOptions::new().timeout(Duration::from_millis(10)).max_attempts(3);
+/// let error = options.send(name, "tea, please").unwrap_err(); // there is no listener, three times
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SendOptions {
+    any_owner: bool,
+    lines: Base64Lines,
+    attempts: u32,
+    timeout: Duration,
+    token: Option<CancelToken>,
+}
+
+impl SendOptions {
+    /// One attempt, which takes as long as it takes, at a listener of this user or root.
+    pub fn new() -> Self {
+        Self {
+            any_owner: false,
+            lines: Base64Lines::default(),
+            attempts: 1,
+            timeout: Duration::MAX,
+            token: None,
+        }
+    }
+
+    /// Also sends to a listener of another user.
+    #[must_use]
+    pub fn trust_any_owner(mut self) -> Self {
+        self.any_owner = true;
+        self
+    }
+
+    /// Sets the largest text and the largest answer, in bytes; 8 MiB unless set.
+    #[must_use]
+    pub fn limit(mut self, bytes: u32) -> Self {
+        self.lines = self.lines.limit(bytes);
+        self
+    }
+
+    /// Sets how often the text is sent until it is answered; once unless set.
+    ///
+    /// An attempt that fails for want of a listener, of time or of an answer is followed by the next one. A text whose answer
+    /// is lost may be received twice.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Sets the timeout of each attempt; none unless set.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Lets a token cancel the sending: see [`CancelToken`].
+    #[must_use]
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
+        self
+    }
+
+    /// Sends a text to a listener, and waits for its answer: see [`send`](fn@send).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](fn@send) and [`send_timeout`], the last one of several attempts; and
+    /// [`Cancelled`](ErrorKind::Cancelled).
+    pub fn send(&self, name: impl AsRef<Path>, text: &str) -> Result<String, Error> {
+        let name = PipePath::new(name)?;
+        let mut left = self.attempts;
+        loop {
+            left -= 1;
+            match self.attempt(&name, text, within(self.timeout)) {
+                Err(error) if left > 0 && may_pass(&error) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn attempt(&self, name: &PipePath, text: &str, until: WaitLimit) -> Result<String, Error> {
+        let wire = || Wire::new(self.lines.clone(), Plain);
+        // The answers first. While this sender has them open, no other sender of this crate has, nor sends: so the next
+        // answer is to this message. PipeCom's own listener may still be closing the previous answer: that is not the end
+        // of this one.
+        let end = ReadEnd::from(acknowledging(name)?).on_hangup(OnHangup::NextWriter);
+        let mut end = self.set(end);
+        let mut answers = loop {
+            let failed = match end.open_until(until) {
+                Ok(open) => break open,
+                Err(failed) => failed,
+            };
+            if failed.kind() != ErrorKind::InUse {
+                return Err(failed.into());
+            }
+            if self.token.as_ref().is_some_and(CancelToken::is_cancelled) {
+                return Err(Error::from(failed).because(Obstacle::Cancelled));
+            }
+            if left(until).is_zero() {
+                let late = Obstacle::TimedOut("another sender still waits for its answer");
+                return Err(Error::from(failed).because(late));
+            }
+            thread::sleep(left(until).min(PAUSE));
+            end = failed.into_state();
         };
-        if failed.kind() != ErrorKind::InUse {
-            return Err(failed.into());
+        // An answer that another sender has not fetched is none to this message, which is not sent yet.
+        let forgotten = answers.raw_mut().forget_left_over();
+        forgotten.map_err(|error| answers.failed(Operation::OpenReader, error))?;
+        let end = self.set(WriteEnd::from(name.clone())).open_until(until)?;
+        end.into_sender_with::<str, _, _>(wire()).send_until(text, until)?;
+        answers.into_receiver_with(wire()).recv_until(until)
+    }
+
+    fn set<D: Direction>(&self, end: End<D, Closed>) -> End<D, Closed> {
+        let end = if self.any_owner { end.trust_any_owner() } else { end };
+        match &self.token {
+            Some(token) => end.cancelled_by(token),
+            None => end,
         }
-        if left(until).is_zero() {
-            let late = Obstacle::TimedOut("another sender still waits for its answer");
-            return Err(Error::from(failed).because(late));
-        }
-        thread::sleep(left(until).min(PAUSE));
-        end = failed.into_state();
-    };
-    // An answer that another sender has not fetched is none to this message, which is not sent yet.
-    let forgotten = answers.raw_mut().forget_left_over();
-    forgotten.map_err(|error| answers.failed(Operation::OpenReader, error))?;
-    let end = WriteEnd::from(name).open_until(until)?;
-    end.into_sender_with::<str, _, _>(wire()).send_until(text, until)?;
-    answers.into_receiver_with(wire()).recv_until(until)
+    }
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether another attempt may do better.
+fn may_pass(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Disconnected
+            | ErrorKind::NotFound
+            | ErrorKind::TimedOut
+            | ErrorKind::Truncated
+            | ErrorKind::WouldBlock
+    )
 }
 
 /// A listener for senders of PipeCom and for [`send`].
@@ -205,7 +339,14 @@ pub struct Listener {
     /// reader during a write may be the previous sender, about to leave: as long as this end is open, unread bytes stay
     /// in the pipe.
     last: Option<WriteEnd<Open, Unnamed>>,
+    token: Option<CancelToken>,
+    ack_timeout: Duration,
+    idle_timeout: Duration,
+    most: u64,
 }
+
+/// The time that a sender has to fetch its answer, unless set.
+const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Listener {
     /// Makes the pipes `NAME` and `NAME_ack`, or uses those that a sender of PipeCom has made.
@@ -259,7 +400,130 @@ impl Listener {
         let answers = answers.mkfifo()?;
         let path = messages.path().clone();
         let end = messages.mkfifo()?.into_reader().on_hangup(OnHangup::NextWriter);
-        Ok(Self { path, messages: end.open()?.into_receiver_with(wire()), answers, last: None })
+        Ok(Self {
+            path,
+            messages: end.open()?.into_receiver_with(wire()),
+            answers,
+            last: None,
+            token: None,
+            ack_timeout: ACK_TIMEOUT,
+            idle_timeout: Duration::MAX,
+            most: u64::MAX,
+        })
+    }
+
+    /// Lets a token cancel every wait of the listener, and end [`serve`](Self::serve).
+    #[must_use]
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.messages = self.messages.into_inner().cancelled_by(token).into_receiver_with(wire());
+        self.token = Some(token.clone());
+        self
+    }
+
+    /// Sets how long [`acknowledge`](Self::acknowledge) and [`answer`](Self::answer) wait for a sender that does not fetch its
+    /// answer; 10 seconds unless set.
+    #[must_use]
+    pub fn ack_timeout(mut self, timeout: Duration) -> Self {
+        self.ack_timeout = timeout;
+        self
+    }
+
+    /// Lets [`serve`](Self::serve) end when no message has come for this time.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Lets [`serve`](Self::serve) end after so many messages.
+    #[must_use]
+    #[doc(alias("max_messages"))]
+    pub fn shutdown_after(mut self, messages: u64) -> Self {
+        self.most = messages;
+        self
+    }
+
+    /// Receives messages, gives each to the handler, and acknowledges it when the handler is done.
+    ///
+    /// It ends when the handler breaks, when the [token](Self::cancelled_by) is cancelled, after the
+    /// [idle timeout](Self::idle_timeout), or after [so many messages](Self::shutdown_after).
+    ///
+    /// The handler also gets the errors after which it goes on: of a broken line, and of a sender that has not fetched its
+    /// acknowledgement in time.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use std::thread;
+    /// use typed_pipe::pipecom::{self, Listener};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("orders");
+    /// # #[cfg(windows)]
+    /// # let name = name.strip_prefix(std::env::temp_dir())?.to_owned();
+    /// let mut listener = Listener::new(&name)?.shutdown_after(100);
+    /// let sender = thread::spawn(move || {
+    ///     for text in ["tea", "cake", pipecom::DIE] {
+    ///         assert_eq!(pipecom::send(&name, text)?, pipecom::ACK);
+    ///     }
+    ///     Ok::<(), typed_pipe::Error>(())
+    /// });
+    ///
+    /// let mut orders = Vec::new();
+    /// listener.serve(|order| match order {
+    ///     Ok(text) if text == pipecom::DIE => ControlFlow::Break(()),
+    ///     Ok(text) => {
+    ///         orders.push(text);
+    ///         ControlFlow::Continue(())
+    ///     }
+    ///     Err(error) => {
+    ///         eprintln!("{error}");
+    ///         ControlFlow::Continue(())
+    ///     }
+    /// })?;
+    /// assert_eq!(orders, ["tea", "cake"]);
+    /// sender.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv) that are [fatal](Error::is_fatal), but for the cancellation.
+    #[doc(alias("listen", "callback"))]
+    pub fn serve(
+        &mut self,
+        mut handler: impl FnMut(Result<String, Error>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut left = self.most;
+        while left > 0 {
+            let received = self.recv_timeout(self.idle_timeout);
+            let is_message = received.is_ok();
+            match received {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::TimedOut) =>
+                {
+                    return Ok(());
+                }
+                Err(error) if error.is_fatal() => return Err(error),
+                received => {
+                    let flow = handler(received);
+                    let answered = if is_message { self.acknowledge() } else { Ok(()) };
+                    if flow.is_break() {
+                        return Ok(());
+                    }
+                    match answered {
+                        Ok(()) => {}
+                        Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
+                        Err(error) => {
+                            if handler(Err(error)).is_break() {
+                                return Ok(());
+                            }
+                        }
+                    }
+                }
+            }
+            left -= u64::from(is_message);
+        }
+        Ok(())
     }
 
     /// Receives the next message, waiting until it is there.
@@ -314,9 +578,9 @@ impl Listener {
         self.messages.recv_timeout(timeout)
     }
 
-    /// Answers the last received message with [`ACK`], waiting until its sender fetches that.
+    /// Answers the last received message with [`ACK`], waiting until its sender comes for that.
     ///
-    /// A sender that has died never does: use [`answer_timeout`](Self::answer_timeout) against that.
+    /// A sender that has died or given up never does: then it fails after the [timeout](Self::ack_timeout).
     ///
     /// ```
     /// use std::thread;
@@ -341,7 +605,7 @@ impl Listener {
         self.answer(ACK)
     }
 
-    /// Answers the last received message with a text, waiting until its sender fetches that.
+    /// Answers the last received message with a text, waiting until its sender comes for that.
     ///
     /// ```
     /// use std::thread;
@@ -361,9 +625,10 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// Those of [`End::open`](crate::End::open) and [`TypedSender::send`](crate::TypedSender::send).
+    /// Those of [`End::open`](crate::End::open) and [`TypedSender::send`](crate::TypedSender::send); and
+    /// [`TimedOut`](ErrorKind::TimedOut) after the [timeout](Self::ack_timeout).
     pub fn answer(&mut self, text: &str) -> Result<(), Error> {
-        self.answer_timeout(text, Duration::MAX)
+        self.answer_timeout(text, self.ack_timeout)
     }
 
     /// Answers the last received message with a text, waiting for at most `timeout`.
@@ -392,8 +657,16 @@ impl Listener {
     /// Those of [`answer`](Self::answer), and [`TimedOut`](ErrorKind::TimedOut).
     pub fn answer_timeout(&mut self, text: &str, timeout: Duration) -> Result<(), Error> {
         let until = within(timeout);
-        let end = self.answers.writer().open_until(until).map_err(Error::from)?;
-        let end = WriteEnd::unnamed(end.into_io());
+        self.wait_for_last(until)?;
+        let mut end = self.answers.writer();
+        if let Some(token) = &self.token {
+            end = end.cancelled_by(token);
+        }
+        let end = end.open_until(until).map_err(Error::from)?;
+        let mut end = WriteEnd::unnamed(end.into_io());
+        if let Some(token) = &self.token {
+            end = end.cancelled_by(token);
+        }
         let mut sender = end
             .into_sender_with::<str, _, _>(wire())
             .named(Some(self.answers.path().shared().clone()));
@@ -406,6 +679,22 @@ impl Listener {
         }
         self.last = Some(sender.into_inner());
         Ok(())
+    }
+
+    /// Waits until the last answer is fetched: a sender that reads two answers at once keeps both.
+    fn wait_for_last(&mut self, until: WaitLimit) -> Result<(), Error> {
+        let Some(last) = &self.last else { return Ok(()) };
+        match Blocking::run(last.wait_until_taken(until)) {
+            Ok(_) => Ok(()),
+            // Its sender has left without it. The pipe forgets it when this is closed.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.last = None;
+                Ok(())
+            }
+            Err(error) => {
+                Err(Error::new(Operation::Send, error).at(Some(self.answers.path().shared())))
+            }
+        }
     }
 
     /// The path of the pipe for messages, the name that senders need.

@@ -110,7 +110,8 @@ pub trait Sink: half::Sink {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot wait with a deadline",
     label = "has no deadlines",
-    note = "use the operation without a deadline, or the end of a pipe"
+    note = "use the operation without a deadline, or the end of a pipe",
+    note = "a stream of tokio has deadlines and `try_...` as a connection: `Connection::over(Tokio::carrier(reader, writer))`"
 )]
 pub trait ReadTimeout: Source + half::ReadTimeout {}
 
@@ -146,7 +147,8 @@ impl<R: Source + half::ReadTimeout> ReadTimeout for R {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot wait with a deadline",
     label = "has no deadlines",
-    note = "use the operation without a deadline, or the end of a pipe"
+    note = "use the operation without a deadline, or the end of a pipe",
+    note = "a stream of tokio has deadlines and `try_...` as a connection: `Connection::over(Tokio::carrier(reader, writer))`"
 )]
 pub trait WriteTimeout: Sink + half::WriteTimeout {}
 

@@ -18,11 +18,14 @@ pub(crate) use tasks::CancelWatch;
 
 /// Cancels the waits of ends from another thread or task, once and for good.
 ///
-/// Give it to an end before opening, with [`End::cancelled_by`](crate::End::cancelled_by). Clones
-/// are the same token, and one token may be given to many ends. After [`cancel`](Self::cancel), every
+/// Give it to an end with [`End::cancelled_by`](crate::End::cancelled_by), before opening if that is to be cancelled too.
+/// Clones are the same token, and one token may be given to many ends. After [`cancel`](Self::cancel), every
 /// read and write of these ends, and every other operation that has to wait, a waiting `open` included, fails
 /// with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); that loses nothing: the end is as it was before.
 /// Messages that a receiver already holds are still delivered; then a loop over it ends.
+///
+/// Give it to the [reading half](crate::End::cancelled_by) of a connection alone where a goodbye is to be said after the
+/// cancellation: the writing half still sends and finishes.
 ///
 /// Operations of an end that has a token cost one more system call. Ends without one are not slowed down.
 ///
@@ -326,6 +329,11 @@ mod tasks {
             slots.retain(|slot| slot.strong_count() > 0);
             slots.push(Arc::downgrade(&slot));
             Self { token: token.clone(), slot }
+        }
+
+        /// Whether this watches that token, or a clone of it.
+        pub(crate) fn is_of(&self, token: &CancelToken) -> bool {
+            Arc::ptr_eq(&self.token.0, &token.0)
         }
 
         /// Fails once the token is cancelled, and wakes the task at the cancellation.

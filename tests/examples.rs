@@ -52,6 +52,54 @@ fn a_chat_goes_on_when_a_client_is_killed_and_ends_with_its_server() {
     });
 }
 
+/// Each of them would have held up the room for a second.
+#[test]
+fn clients_that_do_not_read_hold_up_nobody_in_a_chat() {
+    use serde::{Deserialize, Serialize};
+    use std::time::{Duration, Instant};
+    use typed_pipe::{Connection, Handshake};
+
+    #[derive(Serialize, Deserialize)]
+    enum Say {
+        Hello { name: String },
+        Line(String),
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Told {
+        Joined { name: String },
+        Left { name: String, how: String },
+        Line { name: String, line: String },
+    }
+
+    let chat = build("chat");
+    watched(move || {
+        let folder = Folder::new();
+        let room = folder.name("room");
+        let mut server = Program::start(&chat, &["serve"], &room, &[]);
+        assert!(server.line().starts_with("the room is open"));
+        let mut ada = Program::start(&chat, &["join"], &room, &["ada"]);
+        assert_eq!(ada.line(), "* ada has come");
+        let mute = (0..8).map(|number| {
+            let handshake = Handshake::new().sending("chat-say/1").receiving("chat-told/1");
+            let connection = Connection::connect(&room).unwrap();
+            let mut guest = handshake.perform::<Say, Told>(connection).unwrap();
+            guest.send(&Say::Hello { name: format!("mute {number}") }).unwrap();
+            assert_eq!(ada.line(), format!("* mute {number} has come"));
+            guest
+        });
+        let mute: Vec<_> = mute.collect();
+        let begun = Instant::now();
+        let long = "x".repeat(100_000);
+        for _ in 0..20 {
+            ada.say(&long);
+            assert_eq!(ada.line().len(), "ada: ".len() + long.len());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        drop(mute);
+    });
+}
+
 #[test]
 fn what_is_handed_over_is_used() {
     let handover = build("handover");
@@ -123,10 +171,23 @@ fn a_transfer_goes_on_after_a_kill_and_after_a_deadline() {
     });
 }
 
+#[test]
+fn a_broadcast_reaches_all_readers_but_the_killed_one() {
+    let broadcast = build("broadcast");
+    watched(move || {
+        let output = Command::new(broadcast).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("publisher: reader 3 has left"), "{said}");
+        assert!(said.contains("publisher: reader 1 was slow, and got the latest"), "{said}");
+        assert_eq!(said.matches("reader: price 499 was the last, 599 cents").count(), 3, "{said}");
+    });
+}
+
 /// Builds an example: where it is.
 fn build(example: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--message-format", "json", "--features", "session"])
+        .args(["build", "--quiet", "--message-format", "json", "--features", "fanout,session"])
         .args(["--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -324,7 +324,7 @@ impl<M: Mode> Listener<M> {
         &self.path
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "fanout", feature = "service"))]
     /// Lets another token cancel [`accept`](Self::accept).
     pub(crate) fn with_token(mut self, token: &CancelToken) -> Self {
         self.token = Some(token.clone());
@@ -427,7 +427,7 @@ impl<M: Mode> Listener<M> {
         &self.server
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "fanout", feature = "service"))]
     pub(crate) fn token(&self) -> Option<&CancelToken> {
         self.token.as_ref()
     }

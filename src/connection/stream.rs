@@ -211,7 +211,9 @@ impl Connection {
         }
     }
 
-    /// Lets a token cancel every wait on this connection, from now on.
+    /// Lets a token cancel every wait on this connection, from now on: sending and finishing too.
+    ///
+    /// Where a goodbye is to be said after the cancellation, give the token to the [reading half](End::cancelled_by) alone.
     ///
     /// ```
     /// use std::thread;
@@ -696,7 +698,7 @@ impl<M: Mode> ConnectOptions<M> {
         ConnectOptions { token, any_owner, buffer_size, mode: PhantomData }
     }
 
-    #[cfg(feature = "service")]
+    #[cfg(any(feature = "fanout", feature = "service"))]
     pub(crate) fn token(&self) -> Option<&CancelToken> {
         self.token.as_ref()
     }

@@ -91,7 +91,9 @@ pub enum FrameError {
     },
     /// The checksum in the frame does not match its bytes.
     #[error(
-        "the checksum is {found:#010x}, and that of the bytes {computed:#010x}: they are damaged, or of several writers mixed"
+        "the checksum is {found:#010x}, and that of the bytes {computed:#010x}: {}",
+        if *found == 0 { "0 may mean that the sender leaves it out, which `without_crc` allows" }
+        else { "they are damaged, or of several writers mixed" }
     )]
     Checksum {
         /// The checksum in the frame.
@@ -99,9 +101,12 @@ pub enum FrameError {
         /// The checksum of the bytes that arrived.
         computed: u32,
     },
-    /// The payload contains a byte that would end the message, or count as a part of its end. Nothing was sent.
+    /// The payload contains a byte that the framing does not carry: it would end the message, or count as a part of its
+    /// end, or the other program refuses it. Nothing was sent.
     #[error(
-        "byte {at} of the payload is {byte:#04x}, which would end the message or be dropped with its end; use a codec that does not write it"
+        "byte {at} of the payload is {byte:#04x}, which {}; use a codec that does not write it",
+        if byte.is_ascii() { "would end the message or be dropped with its end" }
+        else { "is not ASCII, and this format carries ASCII alone" }
     )]
     Delimiter {
         /// The index of that byte in the payload.

@@ -14,14 +14,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
+pub(crate) use cause::{Cause, Disagreement, FIFO, NameError, Obstacle, SOCKET};
 pub use message::{CodecError, FrameError, LossReason};
 pub use transition::TransitionError;
 
 /// A failed operation on a pipe, an end or a channel.
 ///
 /// Its text names the operation, the path where there is one, the reason, and what to do. An error of the operating system
-/// beneath it is the [`source`](StdError::source), whose text is not repeated. The text of a codec's error is: it alone
+/// beneath it is the [`source`](StdError::source), whose text is repeated only where nothing
+/// else tells the reason. The text of a codec's error is: it alone
 /// tells what is wrong with a message.
 ///
 /// | question | answer |
@@ -673,7 +674,7 @@ impl fmt::Display for Operation {
             Self::OpenWriter => "open for writing",
             Self::AwaitWriter => "wait for a writer of",
             Self::CreateCancelToken => "create a cancel token",
-            Self::Adopt => "use the handle as an end",
+            Self::Adopt => "use the handle",
             Self::Register => "use under tokio",
             Self::MeasureBuffer => "read the buffer size of",
             Self::Encode => "encode a message for",

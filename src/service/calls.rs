@@ -71,11 +71,12 @@ pub(crate) mod half {
             until: WaitLimit,
         ) -> impl Future<Output = Outcome>;
 
-        /// Begins a call, when there is a place for it.
+        /// Begins a call, when there is a place for it. It may be sent `later`, with the next wait.
         fn enter(
             link: &Arc<Link<Self>>,
             request: &mut Request,
             until: WaitLimit,
+            later: bool,
         ) -> impl Future<Output = Result<(u64, Arc<Waiter>), Failure>>;
 
         /// Writes what was queued.
@@ -251,9 +252,10 @@ impl half::Calls for Blocking {
         link: &Arc<Link<Self>>,
         request: &mut Request,
         until: WaitLimit,
+        later: bool,
     ) -> Result<(u64, Arc<Waiter>), Failure> {
         let waiter = Arc::<Waiter>::default();
-        let id = link.start(&waiter, request, until, true)?;
+        let id = link.start(&waiter, request, until, later)?;
         Ok((id, waiter))
     }
 

@@ -13,7 +13,7 @@ use super::link::Request;
 use super::options::ClientOptions;
 use super::pending::{InFlight, Items, Pending};
 use crate::channel::{Receivable, Sendable};
-use crate::error::Error;
+use crate::error::{Cause, Error, Operation};
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -294,7 +294,7 @@ where
     /// flight.
     ///
     /// An example is at [`Pending`]. Such a call is made once, whatever the [attempts](ClientOptions::max_attempts). What
-    /// several of them send may leave together, with the next wait.
+    /// several of them send may leave together, at the latest with the next wait.
     ///
     /// # Errors
     ///
@@ -304,7 +304,7 @@ where
         &self,
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Pending<Resp, C, M>, Error>>> {
-        M::run(async { self.begin(request).await.map(Pending::new) })
+        M::run(async { self.begin(request, true).await.map(Pending::new) })
     }
 
     /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
@@ -341,19 +341,38 @@ where
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
         M::run(async {
-            let call = self.begin(request).await?;
+            let call = self.begin(request, false).await?;
             Ok(Items::new(call))
         })
     }
 
-    async fn begin(&self, request: &Req) -> Result<InFlight<C, M>, Error> {
+    /// Sends a request, and waits for an answer of this kind: for the methods of `service!`.
+    #[doc(hidden)]
+    pub fn call_for<T>(
+        &self,
+        request: Req,
+        found: impl Fn(Resp) -> Option<T>,
+    ) -> M::Ret<impl Future<Output = Result<T, Error>>>
+    where
+        Req: Sized,
+    {
+        M::run(async move {
+            let answer = self.answer(&request, self.target.options.until(), false).await?;
+            found(answer).ok_or_else(|| {
+                let garbled = Error::new(Operation::Call, Cause::Garbled);
+                garbled.delivered().at(Some(self.target.path.shared()))
+            })
+        })
+    }
+
+    async fn begin(&self, request: &Req, later: bool) -> Result<InFlight<C, M>, Error> {
         let Target { path, options, .. } = &self.target;
         let until = options.until();
         let handle = M::find(&self.target, until).await?;
         let link = handle.as_ref();
         let body = self.target.encode(request, link.limit())?;
         let mut request = Request { method: 0, deadline: millis(until), body };
-        let entered = M::enter(link, &mut request, until).await;
+        let entered = M::enter(link, &mut request, until, later).await;
         let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
     }

@@ -79,8 +79,10 @@ pub(super) struct Serving {
     pub(super) barrier: bool,
     /// Changes when the reading is taken from a thread whose handler lasts.
     pub(super) term: u64,
-    /// Whether nothing more is read.
+    /// Whether no further requests are taken.
     pub(super) ending: bool,
+    /// Whether nothing more can be read.
+    pub(super) ended: bool,
     /// Whether all was said, and the goodbye.
     pub(super) over: bool,
 }
@@ -197,6 +199,8 @@ pub(crate) struct Writer<M: Mode> {
     pub(super) half: WriteHalf<M>,
     pub(super) outgoing: Box<dyn Outgoing>,
     batch: Vec<Queued>,
+    /// Whether there are items among what is staged: their consumer may take its time.
+    pub(super) has_items: bool,
     /// How many bytes were staged, and how many of them were written.
     staged: u64,
     written: u64,
@@ -283,6 +287,7 @@ impl<M: Mode> Link<M> {
                 half: writer,
                 outgoing,
                 batch: Vec::new(),
+                has_items: false,
                 staged: 0,
                 written: 0,
                 going: VecDeque::new(),
@@ -484,6 +489,11 @@ impl<M: Mode> Link<M> {
         state.serving.running -= 1;
         state.serving.barrier = false;
         match &job.call {
+            // Nothing waits for it: it need not be sent.
+            Some((id, handling)) if handling.is_cancelled() && !state.serving.ended => {
+                self.tally.count(outcome.is_ok());
+                self.answer(state, *id, Err((Reason::Cancelled, Vec::new())));
+            }
             Some((id, _)) => self.answer(state, *id, outcome),
             None => self.tally.count(outcome.is_ok()),
         }
@@ -496,6 +506,8 @@ impl<M: Mode> Link<M> {
             state.outbox.clear();
         }
         state.outbox.take(&mut writer.batch);
+        let is_item = |queued: &Queued| matches!(queued.frame, Frame::Item { .. });
+        writer.has_items = writer.batch.iter().any(is_item);
         if writer.batch.is_empty() {
             return false;
         }

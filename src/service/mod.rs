@@ -8,6 +8,7 @@ mod attempts;
 mod calls;
 mod client;
 mod context;
+mod definition;
 mod encoding;
 mod failure;
 mod framed;

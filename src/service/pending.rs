@@ -273,7 +273,7 @@ where
         M::run(self.send_item(body))
     }
 
-    async fn send_item(&mut self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
+    async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
         let mut body = Some(body?);
         let link = self.call.link.as_ref();
         let id = self.call.id;

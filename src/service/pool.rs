@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
+use super::panics::contain;
+
 type Task<'scope> = Box<dyn FnOnce() + Send + 'scope>;
 
 /// Threads that work on what is submitted.
@@ -18,6 +20,8 @@ pub(super) struct Pool<'scope, 'env> {
 struct Queue<'scope> {
     tasks: VecDeque<Task<'scope>>,
     threads: usize,
+    /// How many of them do what could not wait: they read for clients, most of the time in vain.
+    first: usize,
     idle: usize,
     /// How many idle threads were woken and do not run yet.
     called: usize,
@@ -33,7 +37,14 @@ const STACK: usize = 2 << 20;
 impl<'scope, 'env> Pool<'scope, 'env> {
     /// At most so many threads work on what can wait.
     pub(super) fn new(scope: &'scope Scope<'scope, 'env>, most: usize) -> Arc<Self> {
-        let queue = Queue { tasks: VecDeque::new(), threads: 0, idle: 0, called: 0, closed: false };
+        let queue = Queue {
+            tasks: VecDeque::new(),
+            threads: 0,
+            first: 0,
+            idle: 0,
+            called: 0,
+            closed: false,
+        };
         Arc::new(Self { scope, queue: Mutex::new(queue), work: Condvar::new(), most })
     }
 
@@ -50,8 +61,13 @@ impl<'scope, 'env> Pool<'scope, 'env> {
 
     /// Lets a thread do something at once, whatever waits. `false` if the system has no thread for it.
     pub(super) fn submit_first(self: &Arc<Self>, task: impl FnOnce() + Send + 'scope) -> bool {
+        let pool = Arc::clone(self);
         let mut queue = self.lock();
-        queue.tasks.push_front(Box::new(task));
+        queue.first += 1;
+        queue.tasks.push_front(Box::new(move || {
+            contain(task);
+            pool.lock().first -= 1;
+        }));
         self.employ(queue, usize::MAX)
     }
 
@@ -64,7 +80,7 @@ impl<'scope, 'env> Pool<'scope, 'env> {
             self.work.notify_one();
             return true;
         }
-        if queue.threads >= most {
+        if queue.threads.saturating_sub(queue.first) >= most {
             return true;
         }
         queue.threads += 1;
@@ -88,7 +104,7 @@ impl<'scope, 'env> Pool<'scope, 'env> {
         loop {
             if let Some(task) = queue.tasks.pop_front() {
                 drop(queue);
-                task();
+                contain(task);
                 queue = self.lock();
                 continue;
             }

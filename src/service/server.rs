@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -15,7 +16,7 @@ use super::framed::ensure_fits;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Link};
 use super::mux::Reason;
-use super::serving::{Crew, Handle, Served};
+use super::serving::{Crew, Handle, Member, Served};
 use super::waiting::Reply;
 use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
@@ -560,6 +561,7 @@ where
             // The name goes when the service is to end, and not only when the last answer is sent.
             let listener = listener;
             let crew = Crew::new(scope, &lifecycle, &handler, false);
+            let accepting = crew.join();
             let ended = loop {
                 let client = match Self::run(accept(&lifecycle, &listener)) {
                     Ok(Some(client)) => client,
@@ -570,18 +572,17 @@ where
                         break Err(error);
                     }
                 };
-                let (crew, handshake) = (Arc::clone(&crew), handshake.clone());
-                let pool = Arc::clone(&crew.pool);
+                let (member, handshake) = (crew.join(), handshake.clone());
                 let lifecycle = &lifecycle;
-                let begun = pool.submit_first(move || match client {
-                    Ok(client) => meet(crew, client, handshake),
+                let begun = crew.pool.submit_first(move || match client {
+                    Ok(client) => meet(lifecycle, member, client, handshake),
                     Err(_) => lifecycle.count_lost(),
                 });
                 if !begun {
                     lifecycle.count_lost();
                 }
             };
-            crew.close();
+            drop(accepting);
             ended
         });
         ended.map(|()| lifecycle.summary())
@@ -589,17 +590,24 @@ where
 }
 
 /// Performs the handshake with a client, and serves it.
-fn meet<F, C>(crew: Arc<Crew<'_, '_>>, client: Connection, handshake: Handshake<F, C>)
-where
+fn meet<F, C>(
+    lifecycle: &Lifecycle,
+    member: Member<'_, '_>,
+    client: Connection,
+    handshake: Handshake<F, C>,
+) where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    let lifecycle = crew.lifecycle;
     match Blocking::run(agreed(handshake, client)) {
         Ok(parts) => {
             let patience = lifecycle.handshake_timeout();
             let link = Link::serving(parts, lifecycle.tally(), patience);
-            Served::new(link, crew).read_on(0);
+            let served = Served::new(link, member);
+            // A panic of the user's code that no handler contains, such as one of its framing.
+            if catch_unwind(AssertUnwindSafe(|| served.read_on(0))).is_err() {
+                lifecycle.count_lost();
+            }
         }
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(_) => lifecycle.count_lost(),

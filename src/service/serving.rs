@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(super) struct Crew<'scope, 'env> {
     pub(super) in_order: bool,
     pub(super) pool: Arc<Pool<'scope, 'env>>,
     watch: Watch<'scope>,
+    /// The clients, and the thread that accepts them.
+    members: AtomicUsize,
     /// The microseconds that a handler takes, smoothed, times 8.
     cost: AtomicU64,
     begun: Instant,
@@ -47,6 +49,7 @@ impl<'scope, 'env> Crew<'scope, 'env> {
             in_order,
             pool: Pool::new(scope, MOST_THREADS),
             watch: Watch::default(),
+            members: AtomicUsize::new(0),
             cost: AtomicU64::new(0),
             begun: Instant::now(),
         });
@@ -60,10 +63,10 @@ impl<'scope, 'env> Crew<'scope, 'env> {
         crew
     }
 
-    /// Lets all threads end that have nothing to do.
-    pub(super) fn close(&self) {
-        self.pool.close();
-        self.watch.close();
+    /// Enters something that needs the crew.
+    pub(super) fn join(self: &Arc<Self>) -> Member<'scope, 'env> {
+        self.members.fetch_add(1, Ordering::AcqRel);
+        Member(Arc::clone(self))
     }
 
     fn micros(&self) -> u64 {
@@ -81,11 +84,26 @@ impl<'scope, 'env> Crew<'scope, 'env> {
     }
 }
 
+/// Something that needs the threads of a service. With the last one they all end.
+pub(super) struct Member<'scope, 'env>(Arc<Crew<'scope, 'env>>);
+
+impl Drop for Member<'_, '_> {
+    fn drop(&mut self) {
+        if self.0.members.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.pool.close();
+            self.0.watch.close();
+        }
+    }
+}
+
 /// The threads that run handlers of a service, at most.
 const MOST_THREADS: usize = 512;
 
 /// A handler that takes more microseconds gets a thread of its own.
 const SHORT: u64 = 20;
+
+/// How often a thread that reads for the last handlers looks whether they have ended.
+const DRAIN: Duration = Duration::from_millis(20);
 
 /// Answers wait for each other up to so many bytes, and so many microseconds.
 const EAGER_BYTES: usize = 32 << 10;
@@ -95,16 +113,18 @@ const EAGER_MICROS: u64 = 50;
 pub(super) struct Served<'scope, 'env> {
     pub(super) link: Arc<Link<Blocking>>,
     crew: Arc<Crew<'scope, 'env>>,
+    _member: Member<'scope, 'env>,
     watched: AtomicBool,
     /// Whether its loss is counted.
     counted: AtomicBool,
 }
 
 impl<'scope, 'env> Served<'scope, 'env> {
-    pub(super) fn new(link: Link<Blocking>, crew: Arc<Crew<'scope, 'env>>) -> Arc<Self> {
+    pub(super) fn new(link: Link<Blocking>, member: Member<'scope, 'env>) -> Arc<Self> {
         Arc::new(Self {
             link: Arc::new(link),
-            crew,
+            crew: Arc::clone(&member.0),
+            _member: member,
             watched: AtomicBool::new(false),
             counted: AtomicBool::new(false),
         })
@@ -120,8 +140,12 @@ impl<'scope, 'env> Served<'scope, 'env> {
             if !self.run_jobs(term) {
                 return;
             }
+            let draining = link.lock().serving.ending;
             let mut soon = within(link.patience.unwrap_or(Duration::MAX));
-            if let Some(limit) = idle_limit {
+            if draining {
+                soon = within(DRAIN);
+            }
+            if let (Some(limit), false) = (idle_limit, draining) {
                 soon = within(
                     limit.saturating_sub(last.elapsed()).min(link.patience.unwrap_or(limit)),
                 );
@@ -148,14 +172,17 @@ impl<'scope, 'env> Served<'scope, 'env> {
                         state.serving.ending = true;
                     }
                 }
-                // Nothing more is taken. What was taken is answered.
+                // Nothing more is taken. What was taken is answered, and its items still come.
                 Err(Lost::Cancelled) => {
                     state.jobs.clear();
                     state.serving.ending = true;
+                    drop(state);
+                    link.lock_reader().half.forget_token();
+                    state = link.lock();
                 }
                 // It may still take answers.
                 Err(Lost::Disconnected | Lost::Finished) => {
-                    state.serving.ending = true;
+                    (state.serving.ending, state.serving.ended) = (true, true);
                     drop(state);
                     link.cancel_handlers();
                     state = link.lock();
@@ -166,7 +193,9 @@ impl<'scope, 'env> Served<'scope, 'env> {
                     state = link.lock();
                 }
             }
-            if state.lost.is_some() || state.serving.ending {
+            let serving = &state.serving;
+            let done = serving.ending && (serving.running == 0 || serving.ended);
+            if state.lost.is_some() || done {
                 drop(state);
                 self.go_on();
                 return;

@@ -251,7 +251,7 @@ impl<M: Mode> Drive<M> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.link.lock().serving.ending {
+        if self.link.lock().serving.ended {
             return Poll::Pending;
         }
         let lost = match ready!(self.link.poll_read(cx)) {
@@ -267,10 +267,14 @@ impl<M: Mode> Drive<M> {
                 let mut state = self.link.lock();
                 state.jobs.clear();
                 state.serving.ending = true;
+                drop(state);
+                self.link.lock_reader().half.forget_token();
             }
             // It may still take answers.
             (Some(_), Lost::Disconnected | Lost::Finished) => {
-                self.link.lock().serving.ending = true;
+                let mut state = self.link.lock();
+                (state.serving.ending, state.serving.ended) = (true, true);
+                drop(state);
                 self.link.cancel_handlers();
             }
             _ => self.link.end(lost),
@@ -289,6 +293,10 @@ impl<M: Mode> Drive<M> {
                 }
             }
             Poll::Pending => {
+                if self.link.lock_writer().has_items {
+                    self.stuck = None;
+                    return;
+                }
                 let since = *self.stuck.get_or_insert_with(M::now);
                 let too_long = |patience| M::now().saturating_duration_since(since) >= patience;
                 if self.link.patience.is_some_and(too_long) {

@@ -75,6 +75,8 @@ impl Link<Blocking> {
             let mut state = self.lock();
             state.ensure_open()?;
             if let Some(id) = state.enter(waiter, request) {
+                // Alone, it is not worth waiting for others.
+                let later = later && state.mux.in_flight().0 > 1;
                 let now = !later && self.rung.load(Ordering::SeqCst) == 0;
                 if now || state.outbox.bytes() > EAGER {
                     self.flush(state, until, None);
@@ -207,6 +209,7 @@ impl Link<Blocking> {
 
     /// Reads for all until there is news for this thread; then another one reads.
     fn lead(&self, waiter: &Waiter, until: WaitLimit) -> bool {
+        let leading = Leading(self);
         let mut reader = self.lock_reader();
         let lost = loop {
             let state = self.lock();
@@ -235,6 +238,7 @@ impl Link<Blocking> {
             }
         };
         drop(reader);
+        std::mem::forget(leading);
         if let Some(lost) = lost {
             self.disconnect(lost);
             return true;
@@ -314,7 +318,6 @@ impl Link<Blocking> {
         let mut limit = self.batch_limit(until);
         loop {
             if writer.outgoing.pending().is_empty() {
-                limit = self.batch_limit(until);
                 rounds += 1;
                 let mut state = self.lock();
                 let empty = state.outbox.is_empty();
@@ -324,6 +327,7 @@ impl Link<Blocking> {
                 }
                 drop(state);
                 self.stage(&mut writer);
+                limit = if writer.has_items { until } else { self.batch_limit(until) };
                 continue;
             }
             match self.write(&mut writer, limit, reader.as_deref_mut()) {
@@ -471,6 +475,15 @@ impl Link<Blocking> {
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+}
+
+/// A thread that reads. Dropped by a panic, of a framing of the user's for instance, it leaves nobody waiting.
+struct Leading<'a>(&'a Link<Blocking>);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.disconnect(Lost::Garbled);
     }
 }
 

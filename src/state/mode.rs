@@ -120,8 +120,7 @@ pub trait Runtime: Sized {
     fn timer(until: WaitLimit) -> Option<Self::Timer>;
 
     /// Registers a raw end for waiting. A failure gives it back.
-    fn adopt(raw: Raw, way: Way, token: Option<&CancelToken>)
-    -> Result<Self::Io, (Raw, io::Error)>;
+    fn adopt(raw: Raw, way: Way) -> Result<Self::Io, (Raw, io::Error)>;
 
     /// Deregisters the end, and returns the raw one.
     fn release(io: Self::Io) -> Raw;
@@ -173,6 +172,9 @@ pub trait Runtime: Sized {
 
     /// Lets a reader whose writers have hung up wait for the next one.
     fn renew(io: &mut Self::Io) -> io::Result<()>;
+
+    /// Forgets the cancel token that it was [adopted](Self::adopt) with.
+    fn forget_token(_: &mut Self::Io) {}
 
     /// Retries an operation for which no event wakes a task, until it succeeds or fails for good.
     fn attempt<T>(
@@ -413,7 +415,7 @@ impl Runtime for Blocking {
         None
     }
 
-    fn adopt(raw: Raw, _: Way, _: Option<&CancelToken>) -> Result<Raw, (Raw, io::Error)> {
+    fn adopt(raw: Raw, _: Way) -> Result<Raw, (Raw, io::Error)> {
         Ok(raw)
     }
 

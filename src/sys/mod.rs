@@ -133,6 +133,8 @@ use crate::error::Obstacle;
 mod carrier;
 #[cfg(feature = "tool")]
 pub(crate) mod found;
+#[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
+mod no_readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
 mod patience;
@@ -162,8 +164,12 @@ pub(crate) use windows::{Polled, PolledServer};
 pub(crate) use windows::{clean, look};
 
 pub use carrier::Carrier;
+#[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) use no_readiness::Readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 pub(crate) use no_shared_memory::{GREETING, Offer, Sealed};
+#[cfg(all(feature = "fanout", any(target_os = "linux", target_os = "android")))]
+pub(crate) use unix::Readiness;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 pub(crate) use unix::{GREETING, Offer, Sealed};
 

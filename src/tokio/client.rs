@@ -235,6 +235,7 @@ impl CallsHalf for Tokio {
         link: &Arc<Link<Self>>,
         request: &mut Request,
         until: WaitLimit,
+        _: bool,
     ) -> Result<(u64, Arc<Waiter>), Failure> {
         let mut begun = Begun { link, waiter: Arc::default(), id: None, over: false };
         match before(until, begun.enter(request)).await {

@@ -29,6 +29,7 @@ impl half::Mode for Tokio {}
 #[derive(Debug)]
 pub struct Driven {
     pub(super) polled: Polled,
+    /// Watches the token of the end, once something waits under it.
     watch: Option<CancelWatch>,
 }
 
@@ -63,9 +64,7 @@ impl Accepting {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<((Raw, Raw), Permit)>> {
         let turn = self.0.get_mut();
-        if let Some(token) = token {
-            turn.watch.get_or_insert_with(|| CancelWatch::new(token)).check(cx)?;
-        }
+        check(&mut turn.watch, token, cx)?;
         if let Some(rest) = &mut turn.rest {
             ready!(rest.as_mut().poll(cx));
             turn.rest = None;
@@ -107,8 +106,17 @@ impl Turn {
 }
 
 /// Fails once the token is cancelled, and wakes the task at the cancellation.
-fn check(watch: Option<&CancelWatch>, cx: &Context<'_>) -> io::Result<()> {
-    watch.map_or(Ok(()), |watch| watch.check(cx))
+fn check(
+    watch: &mut Option<CancelWatch>,
+    token: Option<&CancelToken>,
+    cx: &Context<'_>,
+) -> io::Result<()> {
+    let Some(token) = token else { return Ok(()) };
+    match watch {
+        Some(watch) if watch.is_of(token) => watch.check(cx),
+        // The first wait, or the first one with another token.
+        other => other.insert(CancelWatch::new(token)).check(cx),
+    }
 }
 
 /// Fails a pending operation whose time is over.
@@ -164,12 +172,12 @@ impl Runtime for Tokio {
         }
     }
 
-    fn adopt(raw: Raw, way: Way, token: Option<&CancelToken>) -> Result<Driven, (Raw, io::Error)> {
+    fn adopt(raw: Raw, way: Way) -> Result<Driven, (Raw, io::Error)> {
         let Ok(runtime) = Handle::try_current() else {
             return Err((raw, Obstacle::NoRuntime.into()));
         };
         let polled = Polled::new(raw, way, runtime)?;
-        Ok(Driven { polled, watch: token.map(CancelWatch::new) })
+        Ok(Driven { polled, watch: None })
     }
 
     fn release(io: Driven) -> Raw {
@@ -189,14 +197,14 @@ impl Runtime for Tokio {
         cx: &mut Context<'_>,
         buf: &mut [u8],
         until: WaitLimit,
-        _: Option<&CancelToken>,
+        token: Option<&CancelToken>,
         _: &mut Pace,
     ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
         let Driven { polled, watch } = io;
-        check(watch.as_ref(), cx)?;
+        check(watch, token, cx)?;
         match until {
             WaitLimit::Now => Poll::Ready(polled.read_now(buf)),
             WaitLimit::Done | WaitLimit::Deadline(_) => {
@@ -210,10 +218,10 @@ impl Runtime for Tokio {
         cx: &mut Context<'_>,
         bytes: &[u8],
         until: WaitLimit,
-        _: Option<&CancelToken>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<usize>> {
         let Driven { polled, watch } = io;
-        let ended = match (check(watch.as_ref(), cx), until) {
+        let ended = match (check(watch, token, cx), until) {
             (Err(cancelled), _) => cancelled,
             (Ok(()), WaitLimit::Now) => return Poll::Ready(polled.write_now(bytes)),
             (Ok(()), _) => match (polled.poll_write(cx, bytes), Self::over(until)) {
@@ -256,11 +264,15 @@ impl Runtime for Tokio {
         io: &mut Driven,
         cx: &mut Context<'_>,
         until: WaitLimit,
-        _: Option<&CancelToken>,
+        token: Option<&CancelToken>,
     ) -> Poll<io::Result<()>> {
         let Driven { polled, watch } = io;
-        check(watch.as_ref(), cx)?;
+        check(watch, token, cx)?;
         unless_over(polled.poll_finish(cx), until)
+    }
+
+    fn forget_token(io: &mut Driven) {
+        io.watch = None;
     }
 
     fn renew(io: &mut Driven) -> io::Result<()> {
@@ -296,10 +308,9 @@ impl Runtime for Tokio {
         until: WaitLimit,
         token: Option<&CancelToken>,
     ) -> io::Result<((Raw, Raw), Permit)> {
-        let watch = token.map(CancelWatch::new);
-        let (mut coming, mut turn) = (pin!(accepting.0.lock()), None);
+        let (mut coming, mut turn, mut watch) = (pin!(accepting.0.lock()), None, None);
         poll_fn(|cx| {
-            check(watch.as_ref(), cx)?;
+            check(&mut watch, token, cx)?;
             if turn.is_none() {
                 if let Poll::Ready(come) = coming.as_mut().poll(cx) {
                     turn = Some(come);
@@ -315,9 +326,9 @@ impl Runtime for Tokio {
     }
 
     async fn sleep(until: WaitLimit, token: Option<&CancelToken>) -> io::Result<()> {
-        let (watch, mut timer) = (token.map(CancelWatch::new), Self::timer(until));
+        let (mut watch, mut timer) = (None, Self::timer(until));
         poll_fn(|cx| {
-            check(watch.as_ref(), cx)?;
+            check(&mut watch, token, cx)?;
             match &mut timer {
                 Some(timer) => timer.as_mut().poll(cx).map(Ok),
                 None => Poll::Ready(Ok(())),

@@ -18,6 +18,8 @@ use crate::connection::{ConnectOptions, Connection, WriteHalf};
 use crate::error::{Error, TransitionError};
 use crate::handles::Handles;
 use crate::path::PipePath;
+#[cfg(feature = "fanout")]
+use crate::state::complete_by;
 use crate::state::{Blocking, Mode, complete, woken_at};
 use crate::sys::{Peer, WaitLimit};
 use crate::wait::{left, within};
@@ -151,6 +153,40 @@ impl<Out: ?Sized, In> TypedConnection<Out, In> {
         let until = within(timeout);
         let connection = ConnectOptions::new().connect_until(PipePath::new(path)?, until)?;
         Handshake::new().timeout(left(until)).perform(connection)
+    }
+}
+
+impl<Out: Outbound + Inbound, In: Outbound + Inbound> TypedConnection<Out, In> {
+    /// Makes both sides of a connection in this process, ready for messages: for tests, in one thread.
+    ///
+    /// Two sides that call [`into_typed`](Connection::into_typed) in one thread would wait for each other.
+    ///
+    /// ```
+    /// use typed_pipe::TypedConnection;
+    ///
+    /// let (mut client, mut server) = TypedConnection::<String, u64>::pair()?;
+    /// client.send(&"hello".into())?;
+    /// let word = server.recv()?;
+    /// server.send(&(word.len() as u64))?;
+    /// assert_eq!(client.recv()?, 5);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// A message for which there is no room waits for the other side to receive: bytes of some kilobytes have room on every
+    /// system.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::pair`].
+    #[doc(alias("test", "mock", "socketpair"))]
+    pub fn pair() -> Result<(Self, TypedConnection<In, Out>), Error> {
+        let (one, other) = Handshake::new().perform_both(Connection::pair()?)?;
+        #[cfg(feature = "shared-memory")]
+        let (one, other) = {
+            let socket = || TransportKind::Socket { reason: None };
+            ((one, socket()), (other, socket()))
+        };
+        Ok((Self::new(one), TypedConnection::new(other)))
     }
 }
 
@@ -650,6 +686,17 @@ fn taking_in<In, F, C, M: Mode>(
     until: WaitLimit,
 ) -> impl FnMut(&mut WriteHalf<M>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>> {
     move |io, cx, bytes| io.poll_write_or_take_in(receiver.io_mut(), limit, cx, bytes, until)
+}
+
+#[cfg(feature = "fanout")]
+impl<Out: ?Sized, In, F: Framing, C: Codec> TypedConnection<Out, In, F, C> {
+    /// Sends a value that is encoded already; drains incoming bytes, as [`send`](Self::send).
+    pub(crate) fn send_encoded(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let Self { sender, receiver, incoming, .. } = self;
+        sender.parts().1.stage_bytes(payload)?;
+        let mut write = taking_in(receiver, *incoming, WaitLimit::Done);
+        complete_by(|cx| sender.poll_write_or_withdraw_by(cx, &mut write))
+    }
 }
 
 impl<T, In, F, C, M> TypedConnection<WithHandles<T>, In, F, C, M>

@@ -363,14 +363,37 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         if In::WITH_HANDLES {
             connection.reader().raw_mut().allow_handles();
         }
-        let announcement = self
-            .wire
-            .codec()
-            .style()
+        let state = self.start::<Out, In>();
+        self.exchanged(connection, state, Out::WITH_HANDLES || In::WITH_HANDLES).await
+    }
+
+    /// Performs the handshake of both sides of a pair, without bytes between them, so that neither waits for the other.
+    pub(super) fn perform_both<Out: Outbound + Inbound, In: Outbound + Inbound>(
+        self,
+        (one, other): (Connection<M>, Connection<M>),
+    ) -> Result<(Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>), Error> {
+        let (mut ours, mut theirs) = (self.start::<Out, In>(), self.start::<In, Out>());
+        let talked = ours.talk_with(&mut theirs);
+        talked.map_err(|error| Error::new(Operation::Agree, error))?;
+        let halves = |mut side: Connection<M>, with_handles: bool| {
+            if with_handles {
+                side.reader().raw_mut().allow_handles();
+            }
+            side.into_halves()
+        };
+        let (reader, writer) = halves(one, ours.allows_handles());
+        let one = self.clone().conclude(&ours, reader, writer)?;
+        let (reader, writer) = halves(other, theirs.allows_handles());
+        Ok((one, self.conclude(&theirs, reader, writer)?))
+    }
+
+    /// The beginning of a handshake for messages of these types.
+    fn start<Out: Outbound + ?Sized, In: Inbound>(&self) -> HandshakeState {
+        let style = self.wire.codec().style();
+        let announcement = style
             .map(|style| Announcement { received: Some(In::read(style)), sent: Out::known(style) });
         let terms = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
-        let state = HandshakeState::new(terms, announcement, self.requires_shape);
-        self.exchanged(connection, state, Out::WITH_HANDLES || In::WITH_HANDLES).await
+        HandshakeState::new(terms, announcement, self.requires_shape)
     }
 
     async fn exchanged(
@@ -417,6 +440,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     pub(crate) fn with_codec<D: Codec>(self, codec: D) -> Handshake<F, D, M> {
         let wire = self.wire.clone().with_codec(codec);
         self.with_wire(wire)
+    }
+
+    #[cfg(feature = "fanout")]
+    pub(crate) fn wire(&self) -> &Wire<F, C> {
+        &self.wire
     }
 
     #[cfg(any(feature = "session", feature = "service"))]

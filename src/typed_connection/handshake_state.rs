@@ -232,6 +232,27 @@ impl HandshakeState {
         }
     }
 
+    /// Whether this side receives handles.
+    pub(super) fn allows_handles(&self) -> bool {
+        self.ours.allows_handles
+    }
+
+    /// Goes through the whole exchange with the other side in this process.
+    pub(super) fn talk_with(&mut self, other: &mut Self) -> io::Result<()> {
+        while self.tell(other)? | other.tell(self)? {}
+        Ok(())
+    }
+
+    /// Gives the other side what it has room for; returns whether that was anything.
+    fn tell(&mut self, other: &mut Self) -> io::Result<bool> {
+        let (Some(bytes), Some(room)) = (self.pending(), other.room()) else { return Ok(false) };
+        let told = bytes.len().min(room.len());
+        room.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+        self.sent(told);
+        other.got(Ok(told))?;
+        Ok(true)
+    }
+
     /// What the peer said in a part of its terms. It is there once the exchange is done.
     #[allow(dead_code, reason = "some are of features")]
     pub(crate) fn theirs(&self, tag: Tag) -> Option<Vec<u8>> {

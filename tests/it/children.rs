@@ -29,7 +29,7 @@ fn a_child_that_dies_before_it_connects_is_not_waited_for() {
         assert!(error.to_string().contains("ended before it connected (exit"), "{error}");
         // Its status is still there for whom it belongs to, and is known no longer afterwards.
         assert!(child.wait().unwrap().success());
-        let error = listener.accept_with(&mut child).unwrap_err();
+        let error = listener.accept_with(&child).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ChildExited, "{error}");
         // One that lives is waited for.
         let mut peer = peer::start("wait", "nothing");
@@ -88,7 +88,7 @@ fn a_handshake_ends_with_the_child_that_is_to_answer() {
         let (ours, kept) = kept_open();
         let mut child = dead();
         let handshake = Handshake::new().timeout(Duration::MAX).watching(&child);
-        let error = handshake.clone().perform::<str, String>(ours).unwrap_err();
+        let error = handshake.perform::<str, String>(ours).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ChildExited, "{error}");
         assert!(error.to_string().contains("did its part of the handshake"), "{error}");
         child.wait().unwrap();
@@ -110,7 +110,7 @@ fn a_command_that_lives_on_hides_no_dead_child_from_a_handshake() {
     watched(|| {
         let (ours, theirs) = kept_open();
         let mut command = Command::new("false");
-        command.stdin(OwnedFd::try_from(theirs).unwrap());
+        command.stdin(OwnedFd::from(theirs));
         let mut child = command.spawn().unwrap();
         let handshake = Handshake::new().timeout(Duration::MAX).watching(&child);
         let error = handshake.perform::<str, String>(ours).unwrap_err();

@@ -672,3 +672,51 @@ fn more_buffers_than_the_system_takes_at_once_are_written_in_part() {
         assert!(got == bytes);
     });
 }
+
+/// It has a token for what it receives, and none for what it sends.
+#[test]
+fn a_daemon_that_is_cancelled_still_says_goodbye() {
+    watched(|| {
+        let stop = CancelToken::new().unwrap();
+        let (client, daemon) = Connection::pair().unwrap();
+        let (reader, writer) = daemon.split();
+        let daemon = Connection::reunite(reader.cancelled_by(&stop), writer).unwrap();
+        let waiters = Waiters::default();
+        let serving = thread::spawn(waiters.with(move || {
+            let mut client = daemon.into_typed::<str, String>().unwrap();
+            let name = client.recv().unwrap();
+            assert_eq!(client.recv().unwrap_err().kind(), ErrorKind::Cancelled);
+            client.send(&format!("goodbye, {name}")).unwrap();
+            client.finish().map(drop).unwrap();
+        }));
+        let mut client = client.into_typed::<str, String>().unwrap();
+        client.send("Ada").unwrap();
+        waiters.asleep();
+        stop.cancel(); // at SIGTERM
+        assert_eq!(client.recv().unwrap(), "goodbye, Ada");
+        assert_eq!(client.recv().unwrap_err().kind(), ErrorKind::Finished);
+        serving.join().unwrap();
+    });
+}
+
+/// A sender whose token was cancelled gets another one for its last words.
+#[test]
+fn another_token_takes_the_place_of_a_cancelled_one() {
+    watched(|| {
+        let (stop, last) = (CancelToken::new().unwrap(), CancelToken::new().unwrap());
+        let (client, daemon) = Connection::pair().unwrap();
+        let (_reader, writer) = daemon.cancelled_by(&stop).split();
+        stop.cancel();
+        let mut sender = writer.into_sender::<str>();
+        assert_eq!(sender.send("lost").unwrap_err().kind(), ErrorKind::Cancelled);
+        let mut sender = sender.into_inner().cancelled_by(&last).into_sender::<str>();
+        let receiving = thread::spawn(move || {
+            let mut receiver = client.split().0.into_receiver::<String>();
+            assert_eq!(receiver.recv().unwrap(), "goodbye");
+            assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Finished);
+        });
+        sender.send("goodbye").unwrap();
+        sender.finish().unwrap();
+        receiving.join().unwrap();
+    });
+}

@@ -169,19 +169,21 @@ mod unix {
             command.args(["--exact", "peer::play", "--nocapture"]);
             command.env("LISTEN_FDS", "2").env("LISTEN_FDNAMES", "door:jobs");
             peer::cast(&mut command, "inherited service", folder.name("").as_ref(), 0);
-            // SAFETY: between fork and exec it copies descriptors alone.
-            unsafe {
-                command.pre_exec(move || {
-                    let copies = handed.map(|fd| libc::fcntl(fd, libc::F_DUPFD, 100));
-                    for (fd, number) in copies.into_iter().zip(3..) {
-                        if libc::dup2(fd, number) < 0 {
-                            return Err(std::io::Error::last_os_error());
-                        }
-                        libc::close(fd);
+            let hand_over = move || {
+                // SAFETY: it makes a descriptor that nothing else has.
+                let copies = handed.map(|fd| unsafe { libc::fcntl(fd, libc::F_DUPFD, 100) });
+                for (fd, number) in copies.into_iter().zip(3..) {
+                    // SAFETY: it runs in the child, where nothing uses these numbers.
+                    if unsafe { libc::dup2(fd, number) } < 0 {
+                        return Err(std::io::Error::last_os_error());
                     }
-                    Ok(())
-                })
+                    // SAFETY: it was made above.
+                    unsafe { libc::close(fd) };
+                }
+                Ok(())
             };
+            // SAFETY: between fork and exec it copies descriptors alone.
+            unsafe { command.pre_exec(hand_over) };
             let mut service = command.spawn().unwrap();
             drop((socket, pipe));
             let mut client = Connection::connect(folder.name("door")).unwrap();

@@ -1,6 +1,8 @@
 //! What the crate promises, as its users see it.
 
 mod access;
+#[cfg(feature = "fanout")]
+mod broadcast;
 #[cfg(feature = "service")]
 mod by_hand;
 mod bytes;
@@ -11,6 +13,8 @@ mod carriers;
 mod channels;
 mod children;
 mod connection;
+#[cfg(feature = "service")]
+mod definition;
 mod delimited;
 mod ends;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -19,12 +23,15 @@ mod fitting;
 mod foreign;
 mod handles;
 mod hostile;
+#[cfg(feature = "service")]
+mod in_flight;
 mod inherited;
 #[cfg(target_os = "linux")]
 mod leftovers;
 mod lifecycle;
 #[cfg(unix)]
 mod links;
+mod migrating;
 #[cfg(target_os = "linux")]
 mod moved;
 mod multi_writer;
@@ -40,11 +47,15 @@ mod pipecom;
 mod processes;
 #[cfg(unix)]
 mod programs;
+#[cfg(feature = "fanout")]
+mod reconnect;
 #[cfg(target_os = "linux")]
 mod resets;
 mod roles;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
+#[cfg(all(feature = "fanout", target_os = "linux"))]
+mod select;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "session")]
@@ -80,3 +91,4 @@ mod typed_connection;
 mod unpolled;
 mod waiting;
 mod whole_streams;
+mod words;

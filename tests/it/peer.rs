@@ -25,6 +25,13 @@ pub(crate) fn start_with(role: &str, pipe: impl AsRef<Path>, number: u32) -> Pee
     run(&mut Command::new(env::current_exe().unwrap()), role, pipe.as_ref(), number)
 }
 
+/// Starts a peer that keeps notes in a file.
+#[cfg(feature = "fanout")]
+pub(crate) fn start_noting(role: &str, pipe: impl AsRef<Path>, notes: &Path) -> Peer {
+    let mut command = Command::new(env::current_exe().unwrap());
+    run(command.env("TYPED_PIPE_TEST_NOTES", notes), role, pipe.as_ref(), 0)
+}
+
 /// Starts a peer through a program that runs what it is told after its own arguments.
 #[cfg(unix)]
 pub(crate) fn start_through(program: &[&str], role: &str, pipe: impl AsRef<Path>) -> Peer {
@@ -166,6 +173,10 @@ fn play() {
             drop(pipe);
         }
         "flood-over-tcp" => crate::carriers::flood(Path::new(&pipe)),
+        #[cfg(feature = "fanout")]
+        "collect" => crate::reconnect::collect(Path::new(&pipe)),
+        #[cfg(feature = "fanout")]
+        "hear-a-broadcast" => crate::broadcast::hear(Path::new(&pipe)),
         "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
         #[cfg(feature = "service")]

@@ -197,6 +197,114 @@ fn the_late_end_of_the_answer_before_is_no_end_of_the_next() {
     });
 }
 
+/// On Windows each answer goes to a connection of its own.
+#[cfg(unix)]
+#[test]
+fn an_acknowledgement_does_not_wait_for_ever_for_a_sender_that_gave_up() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let mut listener = Listener::new(&name).unwrap().ack_timeout(SHORT);
+        let error = pipecom::send_timeout(&name, "impatient", SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(listener.recv().unwrap(), "impatient");
+        // A process that another test is starting may hold the sender's end for a moment, and be answered.
+        if let Err(error) = listener.acknowledge() {
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+        }
+        let mut listener = listener.ack_timeout(Duration::from_secs(50));
+        let sender = thread::spawn(move || pipecom::send(name, "patient"));
+        assert_eq!(listener.recv().unwrap(), "patient");
+        listener.acknowledge().unwrap();
+        assert_eq!(sender.join().unwrap().unwrap(), pipecom::ACK);
+    });
+}
+
+#[test]
+fn a_loop_ends_by_its_handler_its_token_its_count_and_when_nobody_comes() {
+    use std::ops::ControlFlow;
+    use typed_pipe::CancelToken;
+
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let go_on = |_| ControlFlow::Continue(());
+        let token = CancelToken::new().unwrap();
+        let mut listener = Listener::new(&name).unwrap().idle_timeout(SHORT).cancelled_by(&token);
+        listener.serve(go_on).unwrap(); // nobody has come
+
+        let mut listener = listener.idle_timeout(Duration::MAX).shutdown_after(2);
+        let sending = |texts: &'static [&'static str]| {
+            let name = name.clone();
+            thread::spawn(move || {
+                texts.iter().for_each(|text| {
+                    assert_eq!(pipecom::send(&name, text).unwrap(), pipecom::ACK);
+                });
+            })
+        };
+        let mut heard = Vec::new();
+        let sender = sending(&["one", "two"]);
+        listener
+            .serve(|text| {
+                heard.push(text.unwrap());
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        sender.join().unwrap();
+        assert_eq!(heard, ["one", "two"]);
+
+        let sender = sending(&[pipecom::DIE]);
+        let die = |text: Result<String, _>| match text.unwrap() == pipecom::DIE {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        listener.serve(die).unwrap();
+        sender.join().unwrap(); // and is acknowledged
+
+        let serving = thread::spawn(move || listener.serve(go_on));
+        token.cancel();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_sender_tries_again_within_its_limits() {
+    use typed_pipe::CancelToken;
+    use typed_pipe::pipecom::SendOptions;
+
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("orders");
+        let mut listener = Listener::new(&name).unwrap();
+        // The first attempt is received and not answered.
+        let options = SendOptions::new().timeout(Duration::from_millis(500)).max_attempts(100);
+        let to = name.clone();
+        let sender = thread::spawn(move || options.send(to, "again"));
+        assert_eq!(listener.recv().unwrap(), "again");
+        assert_eq!(listener.recv().unwrap(), "again");
+        loop {
+            match listener.answer_timeout(pipecom::ACK, SHORT) {
+                Ok(()) if sender.is_finished() => break,
+                // The answer may have come too late for this attempt.
+                _ => {
+                    let _ = listener.recv_timeout(SHORT);
+                    if sender.is_finished() {
+                        break;
+                    }
+                }
+            }
+        }
+        assert_eq!(sender.join().unwrap().unwrap(), pipecom::ACK);
+
+        let error = SendOptions::new().limit(3).send(&name, "four").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        let token = CancelToken::new().unwrap();
+        token.cancel();
+        let error = SendOptions::new().cancelled_by(&token).send(&name, "late").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+    });
+}
+
 #[cfg(unix)]
 mod with_python {
     use std::path::Path;
@@ -287,6 +395,27 @@ for number in range(count):
             assert_eq!(listener.recv().unwrap(), "nümber 0");
             listener.acknowledge().unwrap();
             sender.join();
+        });
+    }
+
+    /// One that reads two answers at once would keep both, and another sender would wait for ever.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn no_acknowledgement_is_lost_among_senders_of_pipecom_that_overlap() {
+        watched(|| {
+            let folder = Folder::new();
+            let name = folder.name("orders");
+            let mut listener = Listener::new(&name).unwrap();
+            let mut senders = Vec::new();
+            for _ in 0..4 {
+                let Some(sender) = python(SENDER, &name, 25) else { return };
+                senders.push(sender);
+            }
+            for _ in 0..100 {
+                listener.recv().unwrap();
+                listener.acknowledge().unwrap();
+            }
+            senders.into_iter().for_each(Program::join);
         });
     }
 }

@@ -78,10 +78,10 @@ with open(sys.argv[1], 'rb') as source, open(sys.argv[2], 'wb', buffering=0) as 
     );
     let mut python = Command::new("python3");
     python.arg("-c").arg(script).arg(to.path()).arg(from.path());
-    let Some(mut python) = Program::start(&mut python) else { return };
+    let Some(python) = Program::start(&mut python) else { return };
 
     let back = from.into_reader().open().unwrap();
-    let there = to.into_writer().open_with(&mut python.0).unwrap();
+    let there = to.into_writer().open_with(&python.0).unwrap();
     let mut receiver = back.into_receiver_with::<String, _, _>(wire.clone());
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -206,8 +206,8 @@ fn gzip_and_its_inverse_give_the_same_bytes() {
         let packed = through("gzip -c < \"$1\" > \"$2\"");
         assert!(packed.starts_with(&[0x1F, 0x8B]) && packed.len() < 100_000);
         let (to, from) = (Pipe::temporary().unwrap(), Pipe::temporary().unwrap());
-        let mut program = shell("gzip -dc < \"$1\" > \"$2\"", &[&to, &from]);
-        assert_eq!(exchange(to, from, &mut program.0, &packed), text());
+        let program = shell("gzip -dc < \"$1\" > \"$2\"", &[&to, &from]);
+        assert_eq!(exchange(to, from, &program.0, &packed), text());
         program.join();
     });
 }
@@ -238,8 +238,8 @@ fn sort_opens_its_output_when_it_has_read_all() {
 /// What a script makes of a text, read from one pipe and written to another.
 fn through(script: &str) -> Vec<u8> {
     let (to, from) = (Pipe::temporary().unwrap(), Pipe::temporary().unwrap());
-    let mut program = shell(&format!("export LC_ALL=C; {script}"), &[&to, &from]);
-    let out = exchange(to, from, &mut program.0, &text());
+    let program = shell(&format!("export LC_ALL=C; {script}"), &[&to, &from]);
+    let out = exchange(to, from, &program.0, &text());
     program.join();
     out
 }
@@ -247,7 +247,7 @@ fn through(script: &str) -> Vec<u8> {
 fn exchange(
     to: Pipe<typed_pipe::state::Allocated>,
     from: Pipe<typed_pipe::state::Allocated>,
-    child: &mut Child,
+    child: &Child,
     input: &[u8],
 ) -> Vec<u8> {
     let mut output = from.into_reader().open().unwrap();
@@ -271,7 +271,7 @@ fn a_program_that_ends_without_reading_is_not_waited_for() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let mut program = shell("exit 3", &[&pipe]);
-        let failed = pipe.into_writer().open_with(&mut program.0).unwrap_err();
+        let failed = pipe.into_writer().open_with(&program.0).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::ChildExited);
         let words = failed.to_string();
         assert!(words.starts_with("cannot open for writing `/"), "{words}");
@@ -282,8 +282,8 @@ fn a_program_that_ends_without_reading_is_not_waited_for() {
         // The end is as it was before, and so is the status of the program.
         let pipe = failed.into_state().into_pipe();
         assert_eq!(program.0.wait().unwrap().code(), Some(3));
-        let mut program = shell("cat \"$1\" > /dev/null", &[&pipe]);
-        pipe.into_writer().open_with(&mut program.0).unwrap();
+        let program = shell("cat \"$1\" > /dev/null", &[&pipe]);
+        pipe.into_writer().open_with(&program.0).unwrap();
         program.join();
     });
 }
@@ -292,9 +292,9 @@ fn a_program_that_ends_without_reading_is_not_waited_for() {
 fn a_program_that_ends_without_writing_is_not_waited_for() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();
-        let mut program = shell("kill -9 $$", &[&pipe]);
+        let program = shell("kill -9 $$", &[&pipe]);
         let mut end = pipe.open_reader().unwrap();
-        let error = end.wait_for_peer(&mut program.0).unwrap_err();
+        let error = end.wait_for_peer(&program.0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ChildExited);
         let words = error.to_string();
         assert!(words.starts_with("cannot wait for a writer of `/"), "{words}");
@@ -304,8 +304,8 @@ fn a_program_that_ends_without_writing_is_not_waited_for() {
         let path = end.path().unwrap().clone();
         let mut program = Command::new("sh");
         let program = program.args(["-c", "echo hello > \"$1\"", "sh"]).arg(&path);
-        let mut program = Program::start(program).unwrap();
-        end.wait_for_peer(&mut program.0).unwrap();
+        let program = Program::start(program).unwrap();
+        end.wait_for_peer(&program.0).unwrap();
         let mut hello = String::new();
         end.read_to_string(&mut hello).unwrap();
         assert_eq!(hello, "hello\n");
@@ -326,7 +326,7 @@ fn a_program_that_has_written_before_its_end_is_heard() {
             if written.is_empty() && !cfg!(target_os = "linux") {
                 continue; // documented: it does not show everywhere
             }
-            end.wait_for_peer(&mut program.0).unwrap();
+            end.wait_for_peer(&program.0).unwrap();
             let mut text = String::new();
             end.read_to_string(&mut text).unwrap();
             assert_eq!(text, written);
@@ -339,9 +339,9 @@ fn a_program_that_has_written_before_its_end_is_heard() {
 fn a4_a_program_that_opens_and_says_nothing_is_there() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
-        let mut program = shell("exec > \"$1\"; exec sleep 1000", &[&pipe]);
+        let program = shell("exec > \"$1\"; exec sleep 1000", &[&pipe]);
         let mut end = pipe.into_reader().open().unwrap();
-        end.wait_for_peer(&mut program.0).unwrap();
+        end.wait_for_peer(&program.0).unwrap();
         assert_eq!(end.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }
@@ -352,20 +352,20 @@ fn a_program_that_never_opens_is_waited_for_until_the_deadline() {
         let token = CancelToken::new().unwrap();
         let time = Duration::from_millis(120);
         let pipe = Pipe::temporary().unwrap();
-        let mut program = shell("exec sleep 1000", &[&pipe]);
+        let program = shell("exec sleep 1000", &[&pipe]);
         let writer = pipe.into_writer().cancelled_by(&token);
-        let failed = writer.open_with_timeout(&mut program.0, time).unwrap_err();
+        let failed = writer.open_with_timeout(&program.0, time).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::TimedOut);
         let writer = failed.into_state();
 
         let mut end = Pipe::temporary().unwrap().into_reader().cancelled_by(&token).open().unwrap();
-        let error = end.wait_for_peer_timeout(&mut program.0, time).unwrap_err();
+        let error = end.wait_for_peer_timeout(&program.0, time).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(error.to_string().ends_with("still no writer has opened it"), "{error}");
 
         token.cancel();
-        assert_eq!(writer.open_with(&mut program.0).unwrap_err().kind(), ErrorKind::Cancelled);
-        let error = end.wait_for_peer(&mut program.0).unwrap_err();
+        assert_eq!(writer.open_with(&program.0).unwrap_err().kind(), ErrorKind::Cancelled);
+        let error = end.wait_for_peer(&program.0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
     });
 }

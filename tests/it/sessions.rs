@@ -230,7 +230,7 @@ fn begin<P: Protocol, Q: Protocol>() -> (Option<String>, Option<String>) {
         let serving = thread::spawn(move || {
             let begun = server.into_session::<Q>();
             // The other side hears of its own mistake first.
-            (begun.as_ref().err().map(ToString::to_string), begun.map(|session| session))
+            (begun.as_ref().err().map(ToString::to_string), begun)
         });
         let ours = client.into_session::<P>();
         let theirs = serving.join().unwrap().1;

@@ -409,3 +409,43 @@ fn a_sender_of_tasks_that_finishes_closes_a_one_way_pipe() {
         assert_eq!(heard, "that is all\n");
     });
 }
+
+/// It has a token for what it receives, and none for what it sends.
+#[test]
+fn a_daemon_of_tasks_that_is_cancelled_still_says_goodbye() {
+    in_runtime(|| async {
+        let (stop, last) = (CancelToken::new().unwrap(), CancelToken::new().unwrap());
+        for early in [true, false] {
+            let (client, daemon) = Connection::pair().unwrap();
+            let client = client.into_tokio().unwrap();
+            let (reader, writer) = match early {
+                true => {
+                    let (reader, writer) = daemon.split();
+                    let reader = reader.cancelled_by(&stop);
+                    Connection::reunite(reader, writer).unwrap().into_tokio().unwrap().split()
+                }
+                // In place of a token that was cancelled.
+                false => {
+                    let (reader, writer) = daemon.cancelled_by(&stop).into_tokio().unwrap().split();
+                    let mut sender = writer.into_sender::<str>();
+                    assert_eq!(sender.send("lost").await.unwrap_err().kind(), ErrorKind::Cancelled);
+                    (reader, sender.into_inner().cancelled_by(&last))
+                }
+            };
+            let mut requests = reader.into_receiver::<String>();
+            let (received, ()) = tokio::join!(requests.recv(), async { stop.cancel() });
+            assert_eq!(received.unwrap_err().kind(), ErrorKind::Cancelled);
+            let mut sender = writer.into_sender::<str>();
+            let mut receiver = client.split().0.into_receiver::<String>();
+            let bye = async {
+                sender.send("goodbye").await.unwrap();
+                sender.finish().await.unwrap();
+            };
+            let hear = async {
+                assert_eq!(receiver.recv().await.unwrap(), "goodbye");
+                assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+            };
+            tokio::join!(bye, hear);
+        }
+    });
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Scan, Step, Wire};
 use typed_pipe::{
-    CancelToken, Connection, Delivery, Error, ErrorKind, FrameError, Handshake, Listener,
+    CancelToken, Connection, Delivery, Error, ErrorKind, FrameError, Handles, Handshake, Listener,
     ListenerOptions, TypedConnection, WithHandles,
 };
 
@@ -690,5 +690,35 @@ fn what_another_side_cannot_take_is_refused_on_foreign_wires_too() {
         refused(Npipes::default().limit(100), Npipes::default());
         refused(Base64Lines::default().limit(100), Base64Lines::default());
         refused(Base64Datagrams::default().limit(100), Base64Datagrams::default());
+    });
+}
+
+/// With the handles of both directions, the goodbyes, and the name of the type that does not fit.
+#[test]
+fn both_sides_of_a_pair_are_ready_in_one_thread() {
+    watched(|| {
+        let (mut one, mut other) = TypedConnection::<String, u64>::pair().unwrap();
+        for number in 0..100 {
+            one.send(&"x".repeat(number)).unwrap();
+            let word = other.recv().unwrap();
+            other.send(&(word.len() as u64)).unwrap();
+            assert_eq!(one.recv().unwrap(), number as u64);
+        }
+        let mut answers = one.finish().unwrap();
+        assert_eq!(other.recv().unwrap_err().kind(), ErrorKind::Finished);
+        drop(other);
+        assert!(answers.recv().unwrap_err().is_end());
+
+        type Files = WithHandles<String>;
+        let (mut one, mut other) = TypedConnection::<Files, Files>::pair().unwrap();
+        for _ in 0..2 {
+            let mut handles = Handles::new();
+            handles.add(tempfile::tempfile().unwrap());
+            one.send_with_handles(&"a file".into(), &mut handles).unwrap();
+            let (name, mut handles) = other.recv_with_handles().unwrap();
+            handles.take::<std::fs::File>(0).unwrap();
+            assert_eq!(name, "a file");
+            std::mem::swap(&mut one, &mut other);
+        }
     });
 }

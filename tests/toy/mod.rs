@@ -115,7 +115,7 @@ impl Runtime for Toy {
         }
     }
 
-    fn adopt(raw: Raw, _: Way, _: Option<&CancelToken>) -> Result<Raw, (Raw, io::Error)> {
+    fn adopt(raw: Raw, _: Way) -> Result<Raw, (Raw, io::Error)> {
         Ok(raw)
     }
 

@@ -12,6 +12,7 @@ mod ours_async;
 mod over_iceoryx2;
 mod over_interprocess;
 mod over_ipc_channel;
+mod over_memory;
 mod over_python;
 mod over_tokio;
 mod raw;

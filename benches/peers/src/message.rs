@@ -82,3 +82,8 @@ mod tests {
         assert_eq!(postcard::to_allocvec(&borrowed).unwrap(), bytes);
     }
 }
+
+/// Looks at each cache line of a payload.
+pub(crate) fn touch(payload: &[u8]) -> u64 {
+    payload.iter().step_by(64).map(|&byte| u64::from(byte)).sum()
+}

@@ -14,7 +14,7 @@ use std::thread;
 use iceoryx2::prelude::*;
 use iceoryx2::service::builder::publish_subscribe::Builder;
 
-use crate::message::Quote;
+use crate::message::{Quote, touch};
 use crate::round::{Done, Round};
 
 /// Receives quotes, which are decoded where they lie.
@@ -56,6 +56,20 @@ struct PlainQuote {
     venue: [u8; 8],
 }
 
+impl PlainQuote {
+    fn sample() -> Self {
+        Self {
+            number: 1_000_000,
+            time: 1_234_567,
+            price: 101.25,
+            quantity: 100_000,
+            bid: true,
+            symbol: *b"ABCDEFGH",
+            venue: *b"XEXCHNGE",
+        }
+    }
+}
+
 /// Receives quotes that are plain old data.
 pub(crate) fn receive_plain(round: &Round) -> Done<f64> {
     let folder = tempfile::tempdir()?;
@@ -74,15 +88,7 @@ pub(crate) fn send_plain(told: &[String]) -> Done<Infallible> {
     let node = node(path(told)?)?;
     let service = service::<PlainQuote>(&node, MANY)?.open_or_create()?;
     let publisher = service.publisher_builder().create()?;
-    let quote = PlainQuote {
-        number: 1_000_000,
-        time: 1_234_567,
-        price: 101.25,
-        quantity: 100_000,
-        bid: true,
-        symbol: *b"ABCDEFGH",
-        venue: *b"XEXCHNGE",
-    };
+    let quote = PlainQuote::sample();
     loop {
         publisher.loan_uninit()?.write_payload(black_box(quote)).send()?;
     }
@@ -99,6 +105,69 @@ pub(crate) fn receive_payloads(round: &Round) -> Done<f64> {
         black_box(next(|| subscriber.receive())?.payload());
     }
     Ok(pace.rate())
+}
+
+/// The same, and looks at each cache line, where it lies.
+pub(crate) fn read_payloads(round: &Round) -> Done<f64> {
+    let folder = tempfile::tempdir()?;
+    let node = node(folder.path())?;
+    let subscriber =
+        service::<[u8]>(&node, FEW)?.open_or_create()?.subscriber_builder().create()?;
+    let mut pace = round.start(16, &[text(folder.path())?])?;
+    while pace.goes_on() {
+        black_box(touch(next(|| subscriber.receive())?.payload()));
+    }
+    Ok(pace.rate())
+}
+
+/// Sends quotes that are plain old data, and waits for each to come back, looking for it again and again.
+pub(crate) fn ask(round: &Round) -> Done<f64> {
+    let folders = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let (there, back) = (node(folders.0.path())?, node(folders.1.path())?);
+    let publisher =
+        service::<PlainQuote>(&there, MANY)?.open_or_create()?.publisher_builder().create()?;
+    let subscriber =
+        service::<PlainQuote>(&back, MANY)?.open_or_create()?.subscriber_builder().create()?;
+    let mut pace = round.start_apart(16, &[text(folders.0.path())?, text(folders.1.path())?])?;
+    // The first one is lost while the other side is not there.
+    let mut quote = PlainQuote::sample();
+    let mut answer = None;
+    while answer.is_none() {
+        publisher.loan_uninit()?.write_payload(quote).send()?;
+        thread::sleep(std::time::Duration::from_millis(20));
+        while let Some(sample) = subscriber.receive()? {
+            answer = Some(*sample);
+        }
+    }
+    while pace.goes_on() {
+        publisher.loan_uninit()?.write_payload(black_box(quote)).send()?;
+        quote = *next_at_once(|| subscriber.receive())?;
+    }
+    Ok(pace.rate())
+}
+
+/// Sends each quote back.
+pub(crate) fn answer(told: &[String]) -> Done<Infallible> {
+    let (there, back) = (node(path(told)?)?, node(path(told.get(1..).unwrap_or_default())?)?);
+    let subscriber =
+        service::<PlainQuote>(&there, MANY)?.open_or_create()?.subscriber_builder().create()?;
+    let publisher =
+        service::<PlainQuote>(&back, MANY)?.open_or_create()?.publisher_builder().create()?;
+    loop {
+        let quote = *next_at_once(|| subscriber.receive())?;
+        publisher.loan_uninit()?.write_payload(quote).send()?;
+    }
+}
+
+/// The next sample: a processor is free for each side.
+#[inline]
+fn next_at_once<T, E: Error + 'static>(receive: impl Fn() -> Result<Option<T>, E>) -> Done<T> {
+    loop {
+        if let Some(sample) = receive()? {
+            return Ok(sample);
+        }
+        std::hint::spin_loop();
+    }
 }
 
 /// One sample a payload of `LEN` bytes, made in place.

@@ -6,8 +6,8 @@ use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines};
 use crate::delimited::{self, OfOnesOwn};
 use crate::round::Side;
 use crate::{
-    ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_python, over_tokio,
-    raw,
+    ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_memory, over_python,
+    over_tokio, raw,
 };
 
 /// Ours against another side.
@@ -43,10 +43,12 @@ const MESSAGES: Unit = Unit::rate("messages/s", 1.0);
 const ROUND_TRIPS: Unit = Unit::rate("round trips/s", 1.0);
 const GB_OF_64K: Unit = Unit::rate("GB/s", 65_536.0 / 1e9);
 const GB_OF_1M: Unit = Unit::rate("GB/s", 1_048_576.0 / 1e9);
+const GB_OF_16M: Unit = Unit::rate("GB/s", 16_777_216.0 / 1e9);
 const MILLISECONDS: Unit = Unit { name: "ms a message", a_message: 1e3, is_time: true };
 
 const K64: usize = 64 << 10;
 const M1: usize = 1 << 20;
+const M16: usize = 16 << 20;
 const MB1: usize = 1_000_000;
 const MB5: usize = 5_000_000;
 const MB50: usize = 50_000_000;
@@ -132,6 +134,42 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         unit: GB_OF_1M,
         ours: &LOAN_1M,
         others: &[&ICEORYX2_LOAN_1M],
+    },
+    Scenario {
+        name: "shm_send_vs_iceoryx2",
+        unit: MESSAGES,
+        ours: &MEMORY_SEND,
+        others: &[&ICEORYX2_SEND, &ICEORYX2_PLAIN],
+    },
+    Scenario {
+        name: "shm_batch_vs_iceoryx2",
+        unit: MESSAGES,
+        ours: &MEMORY_BATCH,
+        others: &[&ICEORYX2_SEND, &ICEORYX2_PLAIN],
+    },
+    Scenario {
+        name: "shm_rtt_spin_vs_iceoryx2",
+        unit: ROUND_TRIPS,
+        ours: &MEMORY_RTT,
+        others: &[&ICEORYX2_RTT],
+    },
+    Scenario {
+        name: "shm_64k_safe_vs_iceoryx2",
+        unit: GB_OF_64K,
+        ours: &MEMORY_64K,
+        others: &[&ICEORYX2_64K],
+    },
+    Scenario {
+        name: "shm_1m_safe_vs_iceoryx2",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M,
+        others: &[&ICEORYX2_1M],
+    },
+    Scenario {
+        name: "shm_16m_safe_vs_iceoryx2",
+        unit: GB_OF_16M,
+        ours: &MEMORY_16M,
+        others: &[&ICEORYX2_16M],
     },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
@@ -344,6 +382,58 @@ static ICEORYX2_LOAN_1M: Side = Side {
     name: "iceoryx2, a loan of 1 MiB",
     measure: over_iceoryx2::receive_payloads,
     work: over_iceoryx2::loan_payloads::<M1>,
+};
+
+static ICEORYX2_RTT: Side = Side {
+    name: "iceoryx2, round trip, spinning",
+    measure: over_iceoryx2::ask,
+    work: over_iceoryx2::answer,
+};
+static ICEORYX2_64K: Side = Side {
+    name: "iceoryx2, a loan of 64 KiB, read",
+    measure: over_iceoryx2::read_payloads,
+    work: over_iceoryx2::loan_payloads::<K64>,
+};
+static ICEORYX2_1M: Side = Side {
+    name: "iceoryx2, a loan of 1 MiB, read",
+    measure: over_iceoryx2::read_payloads,
+    work: over_iceoryx2::loan_payloads::<M1>,
+};
+static ICEORYX2_16M: Side = Side {
+    name: "iceoryx2, a loan of 16 MiB, read",
+    measure: over_iceoryx2::read_payloads,
+    work: over_iceoryx2::loan_payloads::<M16>,
+};
+
+static MEMORY_SEND: Side = Side {
+    name: "typed-pipe, send over memory",
+    measure: over_memory::receive,
+    work: over_memory::send,
+};
+static MEMORY_BATCH: Side = Side {
+    name: "typed-pipe, feed over memory",
+    measure: over_memory::receive,
+    work: over_memory::batch,
+};
+static MEMORY_RTT: Side = Side {
+    name: "typed-pipe, round trip over memory",
+    measure: over_memory::ask,
+    work: over_memory::answer,
+};
+static MEMORY_64K: Side = Side {
+    name: "typed-pipe, a loan of 64 KiB over memory",
+    measure: over_memory::receive_payloads,
+    work: over_memory::loan_payloads::<K64>,
+};
+static MEMORY_1M: Side = Side {
+    name: "typed-pipe, a loan of 1 MiB over memory",
+    measure: over_memory::receive_payloads,
+    work: over_memory::loan_payloads::<M1>,
+};
+static MEMORY_16M: Side = Side {
+    name: "typed-pipe, a loan of 16 MiB over memory",
+    measure: over_memory::receive_payloads,
+    work: over_memory::loan_payloads::<M16>,
 };
 
 static PYTHON_SEND: Side = Side {

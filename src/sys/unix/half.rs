@@ -735,14 +735,14 @@ impl Sending {
 /// What wakes this half: the socket, or the line of its ring.
 impl AsFd for Receiving {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_ref().map_or(self.side.fd(), AsFd::as_fd)
+        self.ring.as_ref().map_or_else(|| self.side.fd(), AsFd::as_fd)
     }
 }
 
 /// What wakes this half: the socket, or the line of its ring.
 impl AsFd for Sending {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_ref().map_or(self.side.fd(), AsFd::as_fd)
+        self.ring.as_ref().map_or_else(|| self.side.fd(), AsFd::as_fd)
     }
 }
 

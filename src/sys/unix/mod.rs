@@ -36,6 +36,8 @@ mod reader_mark;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "no_reader_mark.rs"]
 mod reader_mark;
+#[cfg(all(feature = "fanout", any(target_os = "linux", target_os = "android")))]
+mod readiness;
 mod resource_errors;
 mod rights;
 mod server;
@@ -63,6 +65,8 @@ pub(crate) use onlookers::{clean, look};
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;
 pub(crate) use raw::Raw;
+#[cfg(all(feature = "fanout", any(target_os = "linux", target_os = "android")))]
+pub(crate) use readiness::Readiness;
 pub(crate) use server::Server;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 pub(crate) use shared_memory::{GREETING, Offer, Sealed};

@@ -1,5 +1,9 @@
 //! Halves over shared memory where there is none: no value of these types exists.
-#![allow(dead_code, reason = "what has shared memory uses all of it")]
+#![allow(
+    dead_code,
+    clippy::needless_pass_by_ref_mut,
+    reason = "what has shared memory uses all of it"
+)]
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -178,9 +178,8 @@ mod proc {
             // One more reader for a moment, which takes nothing, is seen by nobody.
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let opened = retry_on_intr(|| openat(folder, name, flags, Mode::empty()));
-            let same = opened
-                .ok()
-                .filter(|fd| fstat(fd).is_ok_and(|stat| Some(number(&stat)) == file));
+            let same =
+                opened.ok().filter(|fd| fstat(fd).is_ok_and(|stat| Some(number(&stat)) == file));
             found.waiting = same.and_then(|fd| ioctl_fionread(fd).ok());
         }
         if found.kind == Kind::Listener {

@@ -240,7 +240,10 @@ impl Site<'_> {
             IfExists::Reuse => true,
         };
         if !allowed {
-            return Err(Obstacle::AlreadyExists);
+            return Err(match settings.if_exists {
+                IfExists::TakeOver => Obstacle::NothingLeft,
+                _ => Obstacle::AlreadyExists,
+            });
         }
         trust::takeable(stat)
     }

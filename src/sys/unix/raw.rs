@@ -325,7 +325,7 @@ impl Raw {
     }
 
     /// Whether it has another descriptor than when this was asked before.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn take_switched(&mut self) -> bool {
         match &mut self.0 {
             RawKind::Fifo(end) => end.take_switched(),
@@ -433,7 +433,7 @@ impl Raw {
     }
 
     /// Whether a wait for this end must be [prepared](Self::prepare_wait): its descriptor says nothing by itself.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn waits_by_itself(&self) -> bool {
         match &self.0 {
             RawKind::Receiving(half) => half.has_ring(),

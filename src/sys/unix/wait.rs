@@ -37,7 +37,7 @@ mod event {
             let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
         }
 
-        pub(super) fn unset(&self) {
+        pub(crate) fn unset(&self) {
             // It can fail only where it is not set.
             let _ = rustix::io::read(&self.0, &mut [0; 8]);
         }
@@ -84,7 +84,7 @@ mod event {
             let _ = (&self.writable).write(&[1]);
         }
 
-        pub(super) fn unset(&self) {
+        pub(crate) fn unset(&self) {
             // It ends where nothing is left to read.
             while matches!((&self.readable).read(&mut [0; 64]), Ok(1..)) {}
         }

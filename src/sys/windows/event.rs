@@ -7,6 +7,8 @@ use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{HANDLE, WAIT_FAILED, WAIT_OBJECT_0, WAIT_TIMEOUT};
+#[cfg(feature = "fanout")]
+use windows_sys::Win32::System::Threading::ResetEvent;
 use windows_sys::Win32::System::Threading::{
     CreateEventW, INFINITE, SetEvent, WaitForMultipleObjects, WaitForSingleObject,
 };
@@ -43,6 +45,13 @@ impl Event {
     pub(crate) fn set(&self) {
         // SAFETY: the handle is open as long as `self` lives. It fails for no open event.
         unsafe { SetEvent(self.as_raw()) };
+    }
+
+    /// Unsets the event of a token.
+    #[cfg(feature = "fanout")]
+    pub(crate) fn unset(&self) {
+        // SAFETY: the handle is open as long as `self` lives. It fails for no open event.
+        unsafe { ResetEvent(self.as_raw()) };
     }
 
     /// The handle, which is open as long as `self` lives.

@@ -8,7 +8,7 @@ use crate::wire::{Scan, Step};
 ///
 /// npipes sends the CRC or leaves it out, and both sides must do the same. This framing sends it, unless set
 /// [`without_crc`](Self::without_crc). npipes itself accepts only ASCII text: send it with
-/// [`Plain`](crate::wire::Plain).
+/// [`Plain`](crate::wire::Plain). Other bytes are not sent: the error is [`Encode`](crate::ErrorKind::Encode).
 ///
 /// ```
 /// use typed_pipe::wire::foreign::Npipes;
@@ -98,6 +98,10 @@ impl BuiltIn for Npipes {
             return Err(FrameError::OutOfBounds);
         };
         let length = ensure_within(payload.len(), self.limit)?;
+        // npipes reads no other text, and says nothing about what it drops.
+        if let Some((at, &byte)) = payload.iter().enumerate().find(|(_, byte)| !byte.is_ascii()) {
+            return Err(FrameError::Delimiter { at, byte });
+        }
         let lengths = (u64::from(length.saturating_add(AROUND)) << 32) | u64::from(length);
         *header = lengths.to_be_bytes();
         let checksum = self.checksum(payload);
@@ -183,6 +187,22 @@ mod tests {
         let mut without = framed(&mut Npipes::default().without_crc(), b"Hello").unwrap();
         let missing = Npipes::default().scan(&mut without, Scan::default());
         assert!(matches!(missing, Err(FrameError::Checksum { found: 0, .. })));
+    }
+
+    #[test]
+    fn text_that_npipes_does_not_read_is_not_sent() {
+        let refused = framed(&mut Npipes::default(), "héllo".as_bytes()).unwrap_err();
+        assert_eq!(refused, FrameError::Delimiter { at: 1, byte: 0xC3 });
+        assert!(refused.to_string().contains("is not ASCII"), "{refused}");
+    }
+
+    #[test]
+    fn a_checksum_of_0_hints_at_a_sender_that_leaves_it_out() {
+        let mut without = framed(&mut Npipes::default().without_crc(), b"Hello").unwrap();
+        let error = Npipes::default().scan(&mut without, Scan::default()).unwrap_err();
+        assert!(error.to_string().contains("`without_crc`"), "{error}");
+        let damaged = FrameError::Checksum { found: 7, computed: 8 };
+        assert!(!damaged.to_string().contains("`without_crc`"), "{damaged}");
     }
 
     #[test]

@@ -14,14 +14,14 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 #[cfg(feature = "tokio")]
 use typed_pipe::ConnectOptions;
-#[cfg(feature = "shared-memory")]
-use typed_pipe::SealedBytes;
 use typed_pipe::{
     CancelToken, Connection, Error, ErrorKind, Handles, Handshake, Listener, OnHangup, Pipe,
     TransitionError, TypedConnection, WithHandles, WriteEnd,
 };
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
+#[cfg(feature = "shared-memory")]
+use typed_pipe::{SealedBytes, SharedMemory};
 
 use super::quietly;
 
@@ -161,6 +161,8 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("receive handles", receive_handles),
     #[cfg(feature = "shared-memory")]
     ("sealed bytes", sealed_bytes),
+    #[cfg(feature = "shared-memory")]
+    ("shared memory", shared_memory),
     #[cfg(feature = "service")]
     ("call a service", call),
     #[cfg(feature = "service")]
@@ -559,6 +561,32 @@ fn sealed_bytes(run: &mut Run) {
     drop(bytes);
     let taken = run.again(|| handles.take::<SealedBytes>(number));
     assert_eq!(taken[..], [7; 5000]);
+}
+
+/// Without memory, the messages go through the socket: a call that fails is no reason for a failure.
+#[cfg(feature = "shared-memory")]
+fn shared_memory(run: &mut Run) {
+    let offered = || Handshake::new().timeout(LONG).shared_memory(SharedMemory::offered());
+    let (one, other) = quietly(|| Connection::pair().unwrap());
+    let helper = quietly(|| {
+        thread::spawn(move || {
+            let mut side: TypedConnection<String, u32> = offered().perform(other)?;
+            while let Ok(number) = side.recv() {
+                side.send(&number.to_string())?;
+            }
+            Ok::<(), Error>(())
+        })
+    });
+    match offered().perform::<u32, String>(one) {
+        Err(error) => run.note(error),
+        Ok(mut side) => {
+            for number in 0..3 {
+                run.send(|half| if half { side.sender().flush() } else { side.send(&number) });
+                assert_eq!(run.again(|| side.recv()), number.to_string());
+            }
+        }
+    }
+    let _ = quietly(|| helper.join().unwrap());
 }
 
 #[cfg(feature = "service")]

@@ -331,11 +331,10 @@ with open(sys.argv[1], 'rb') as pipe:
 #[cfg(unix)]
 #[test]
 fn an_end_of_a_handle_from_elsewhere_says_no_hello() {
-    use std::os::fd::OwnedFd;
     watched(|| {
         let (read, write) = rustix::pipe::pipe().unwrap();
         let mut read = std::fs::File::from(read);
-        let end: WriteEnd<_, typed_pipe::Unnamed> = OwnedFd::from(write).try_into().unwrap();
+        let end: WriteEnd<_, typed_pipe::Unnamed> = write.try_into().unwrap();
         end.into_sender::<u8>().send(&7).unwrap();
         let mut got = Vec::new();
         read.read_to_end(&mut got).unwrap();

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -38,17 +40,33 @@ impl Line {
         Ok(Self(fd))
     }
 
-    /// Wakes the other side, which finds out later if it does not sleep. A full line has woken it already.
+    /// Wakes the other side. A full line has woken it already, and a side that is gone does not sleep.
+    ///
+    /// It must not fail otherwise, or the other side would sleep for good: where the system has no memory for it at this
+    /// moment, it is tried again for a while.
     #[cold]
     pub(super) fn wake(&self) {
-        let _ = send(&self.0, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        for _ in 0..TRIES {
+            match send(&self.0, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(_) | Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::NOTSOCK) => {
+                    return;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if ready(self.0.as_fd(), PollFlags::OUT, Wait::NOW).is_err() {
+                        return;
+                    }
+                }
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
     }
 
     /// Sleeps until the other side wakes this one.
     #[cold]
     pub(super) fn sleep(&self, wait: Wait<'_>) -> io::Result<Woken> {
         if wait.is_plain() {
-            if let Some(woken) = self.receive(RecvFlags::empty()) {
+            if let Some(woken) = self.receive(RecvFlags::empty())? {
                 return Ok(woken);
             }
         }
@@ -58,16 +76,16 @@ impl Line {
 
     /// Forgets the wakeups that have come; says whether there can be more.
     pub(super) fn drain(&self) -> Woken {
-        self.receive(RecvFlags::DONTWAIT).unwrap_or(Woken::Look)
+        self.receive(RecvFlags::DONTWAIT).ok().flatten().unwrap_or(Woken::Look)
     }
 
     /// `None` if nothing has come. Several wakeups are one.
-    fn receive(&self, flags: RecvFlags) -> Option<Woken> {
+    fn receive(&self, flags: RecvFlags) -> io::Result<Option<Woken>> {
         match recv(&self.0, &mut [0_u8; 64], flags) {
-            Ok((0, _)) => Some(Woken::Gone),
-            Err(Errno::AGAIN) => None,
-            Ok(_) | Err(Errno::INTR) => Some(Woken::Look),
-            Err(_) => Some(Woken::Gone),
+            Ok((0, _)) | Err(Errno::CONNRESET) => Ok(Some(Woken::Gone)),
+            Err(Errno::AGAIN) => Ok(None),
+            Ok(_) | Err(Errno::INTR) => Ok(Some(Woken::Look)),
+            Err(error) => Err(resource_errors::told(error.into())),
         }
     }
 
@@ -75,6 +93,10 @@ impl Line {
         self.0
     }
 }
+
+/// So often, and with this pause, a wakeup is tried again.
+const TRIES: u32 = 1000;
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl AsFd for Line {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -223,18 +223,27 @@ unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
         }
         return;
     }
-    let words = len / 8;
+    let (words, rest) = (len / 8, len / 8 * 8);
+    let (from_words, to_words) = (from.cast::<Word>(), to.cast::<Word>());
     for word in 0..words {
-        // SAFETY: the eight bytes are within `len`; a word of this type may lie anywhere.
-        let bytes = unsafe { from.cast::<Word>().add(word).read_volatile() };
+        // SAFETY: these eight bytes are within `len`.
+        let from = unsafe { from_words.add(word) };
         // SAFETY: as above.
-        unsafe { to.cast::<Word>().add(word).write(bytes) };
+        let to = unsafe { to_words.add(word) };
+        // SAFETY: they are readable, and a word of this type may lie anywhere.
+        let bytes = unsafe { from.read_volatile() };
+        // SAFETY: they are writable.
+        unsafe { to.write(bytes) };
     }
-    for place in words * 8..len {
+    for place in rest..len {
         // SAFETY: the byte is within `len`.
-        let byte = unsafe { from.add(place).read_volatile() };
+        let from = unsafe { from.add(place) };
         // SAFETY: as above.
-        unsafe { to.add(place).write(byte) };
+        let to = unsafe { to.add(place) };
+        // SAFETY: it is readable.
+        let byte = unsafe { from.read_volatile() };
+        // SAFETY: it is writable.
+        unsafe { to.write(byte) };
     }
 }
 

@@ -1,0 +1,104 @@
+//! A build daemon: clients ask for targets and see the progress, and a client that is interrupted cancels its build:
+//! `cargo run --example build`
+//!
+//! It starts three clients of its own, and interrupts the last one. In other terminals, as many more as you like, to be
+//! interrupted with Ctrl-C: `cargo run --example build -- PATH TARGET`, with the path that it prints.
+
+use std::env;
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use typed_pipe::{CancelToken, Client, Context, Service};
+
+/// A target to build, in so many steps.
+#[derive(Debug, Serialize, Deserialize)]
+struct Target {
+    name: String,
+    steps: u32,
+}
+
+/// What the client sees while it waits.
+#[derive(Debug, Serialize, Deserialize)]
+struct Progress {
+    step: u32,
+    of: u32,
+}
+
+/// How a build ended.
+#[derive(Debug, Serialize, Deserialize)]
+enum Outcome {
+    Built,
+    Cancelled { after: u32 },
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => serve(),
+        [path, target] => ask(path, target, 5),
+        [path, target, steps] => ask(path, target, steps.parse()?),
+        _ => Err("usage: build [PATH TARGET [STEPS]]".into()),
+    }
+}
+
+/// Builds for all clients, beside each other.
+fn serve() -> Result<(), Box<dyn Error>> {
+    let token = CancelToken::new()?;
+    let service = Service::<Target, Outcome>::temporary()?.cancelled_by(&token);
+    let path = service.path().clone();
+    println!("building at {}", path.as_path().display());
+    let serving = thread::spawn(move || service.serve_with_context(build));
+
+    let start = |target: &str, steps: &str| {
+        let mut client = Command::new(env::current_exe()?);
+        client.arg(&path).args([target, steps]).stdout(Stdio::piped()).spawn()
+    };
+    let clients = [start("library", "5")?, start("program", "3")?];
+    let mut interrupted = start("manual", "1000000")?;
+    if let Some(output) = interrupted.stdout.take() {
+        let mut first = String::new();
+        BufReader::new(output).read_line(&mut first)?;
+        print!("{first}");
+    }
+    interrupted.kill()?; // as Ctrl-C does
+    interrupted.wait()?;
+    for client in clients {
+        print!("{}", String::from_utf8(client.wait_with_output()?.stdout)?);
+    }
+    token.cancel();
+    let summary = serving.join().map_err(|_| "the service panicked")??;
+    println!("{} clients, {} lost", summary.clients, summary.lost);
+    Ok(())
+}
+
+/// Builds a target, as long as anybody waits for it.
+fn build(target: Target, context: Context<Progress>) -> Outcome {
+    for step in 1..=target.steps {
+        thread::sleep(Duration::from_millis(10)); // the work
+        let told = context.send(&Progress { step, of: target.steps });
+        if told.is_err() || context.is_cancelled() {
+            println!("{}: cancelled", target.name);
+            return Outcome::Cancelled { after: step };
+        }
+    }
+    Outcome::Built
+}
+
+/// Asks for a target, and prints the progress.
+fn ask(path: &str, name: &str, steps: u32) -> Result<(), Box<dyn Error>> {
+    let client = Client::<Target, Outcome>::connect(path)?;
+    let mut progress = client.stream::<Progress>(&Target { name: name.into(), steps })?;
+    for step in &mut progress {
+        let Progress { step, of } = step?;
+        println!("{name}: {step} of {of}");
+    }
+    match progress.finish()? {
+        Outcome::Built => println!("{name}: built"),
+        Outcome::Cancelled { after } => println!("{name}: cancelled after {after} steps"),
+    }
+    Ok(())
+}

@@ -1,0 +1,529 @@
+//! Waiting for whichever of many things comes first.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use static_assertions::assert_impl_all;
+
+use crate::channel::{Receivable, TypedReceiver};
+use crate::connection::{Connection, Listener};
+use crate::end::{End, PipeRef};
+use crate::error::{Error, ErrorKind, Obstacle, Operation};
+use crate::state::{Open, Read};
+use crate::sys::{Readiness, WaitLimit};
+use crate::wait::{CancelToken, left, within};
+use crate::wire::{Codec, Framing};
+
+/// Waits for whichever comes first: messages of many receivers, whatever their types, clients of listeners, the
+/// cancellation of tokens, and deadlines.
+///
+/// Each source is added with a function that makes an event of what comes: the events are of one type of the program's own,
+/// often an enum. The sources take turns, so one that is always ready delays no other by more than one event each. A
+/// source that has ended says so by its last event, and is gone.
+///
+/// A message costs the same among a thousand receivers as among ten. One descriptor is open for all of them, and one for each
+/// token; there is no thread.
+///
+/// In tasks, `tokio::select!` does this.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use std::time::{Duration, Instant};
+/// use typed_pipe::{Connection, Error, Listener, Pipe, Select, TypedSender};
+///
+/// enum Event {
+///     Job(Result<u32, Error>),
+///     Line(Result<String, Error>),
+///     Client(Result<Connection, Error>),
+///     Late,
+/// }
+///
+/// let (jobs, lines, door) = (Pipe::temporary()?, Pipe::temporary()?, Listener::temporary()?);
+/// let (jobs_path, lines_path, door_path) = (jobs.path().clone(), lines.path().clone(), door.path().clone());
+///
+/// let mut select = Select::new()?;
+/// select.add_receiver(jobs.receiver()?, Event::Job)?;
+/// select.add_receiver(lines.receiver()?, Event::Line)?;
+/// select.add_listener(door, Event::Client)?;
+/// select.add_deadline(Instant::now() + Duration::from_secs(60), Event::Late);
+///
+/// TypedSender::<str>::connect(lines_path)?.send("hello")?;
+/// match select.wait()? {
+///     Some(Event::Line(line)) => assert_eq!(line?, "hello"),
+///     Some(Event::Job(_) | Event::Client(_) | Event::Late) => unreachable!("none of them has come"),
+///     None => println!("nothing is left to wait for"),
+/// }
+/// # drop((jobs_path, door_path));
+/// # }
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// # Platform-specific behavior
+///
+/// On Linux and Android alone; elsewhere [`new`](Self::new) is `Unsupported`: use a thread for each source, or tasks.
+#[doc(alias("epoll", "poll", "IpcReceiverSet", "router", "multiplex"))]
+pub struct Select<'a, E> {
+    readiness: Readiness,
+    sources: HashMap<u64, Entry<'a, E>>,
+    deadlines: BTreeMap<(Instant, u64), E>,
+    /// The sources that may have something, in turn.
+    ready: VecDeque<u64>,
+    /// How many turns there are until the system is asked again, for those that are not among them.
+    turns: usize,
+    keys: u64,
+}
+
+/// A source of a [`Select`], to remove it.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use typed_pipe::{CancelToken, Select};
+///
+/// let token = CancelToken::new()?;
+/// let mut select = Select::new()?;
+/// let key = select.add_token(&token, "cancelled")?;
+/// assert!(select.remove(key));
+/// assert!(!select.remove(key)); // it is gone already
+/// # }
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SelectKey(u64);
+
+impl<'a, E> Select<'a, E> {
+    /// Waits for nothing yet.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use typed_pipe::Select;
+    ///
+    /// let mut select = Select::<u32>::new()?;
+    /// assert_eq!(select.wait()?, None); // without a source it does not wait
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): see above.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self {
+            readiness: Readiness::new().map_err(failed)?,
+            sources: HashMap::new(),
+            deadlines: BTreeMap::new(),
+            ready: VecDeque::new(),
+            turns: 0,
+            keys: 0,
+        })
+    }
+
+    /// Adds a receiver: each message is an event, and each error. The last event of a receiver is an error, by which its
+    /// loop would end: that of the [end](Error::is_end) of its stream, or one that is not of a message alone.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use typed_pipe::{Pipe, Select, TypedSender};
+    ///
+    /// let pipe = Pipe::temporary()?;
+    /// let path = pipe.path().clone();
+    /// let mut select = Select::new()?;
+    /// select.add_receiver(pipe.receiver::<u32>()?, |number| number.ok())?;
+    /// TypedSender::<u32>::connect(path)?.send(&7)?;
+    /// assert_eq!(select.wait()?, Some(Some(7)));
+    /// assert_eq!(select.wait()?, Some(None)); // the writer has left
+    /// assert_eq!(select.wait()?, None);
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The receiver is dropped.
+    ///
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): a receiver over shared memory or another transport, or one that
+    ///   awaits the [next writer](crate::OnHangup::NextWriter).
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the system watches no more descriptors.
+    pub fn add_receiver<T, P, F, C>(
+        &mut self,
+        receiver: TypedReceiver<T, End<Read, Open, P>, F, C>,
+        event: impl FnMut(Result<T, Error>) -> E + Send + 'a,
+    ) -> Result<SelectKey, Error>
+    where
+        T: Receivable + 'a,
+        P: PipeRef + Send + 'a,
+        F: Framing + Send + 'a,
+        C: Codec + Send + 'a,
+    {
+        if receiver.get_ref().next_writer() {
+            return Err(failed(Obstacle::Unsupported));
+        }
+        let key = self.add(Box::new(Receiving { receiver, event }))?;
+        // It may hold messages of which the system knows nothing any more.
+        self.enqueue(key.0);
+        Ok(key)
+    }
+
+    /// Adds a listener: each client is an event.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use typed_pipe::{Connection, Listener, Select};
+    ///
+    /// let listener = Listener::temporary()?;
+    /// let client = Connection::connect(listener.path())?;
+    /// let mut select = Select::new()?;
+    /// select.add_listener(listener, |client| client)?;
+    /// let server = select.wait()?.unwrap()?;
+    /// # drop((client, server));
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_receiver`](Self::add_receiver).
+    pub fn add_listener(
+        &mut self,
+        listener: Listener,
+        event: impl FnMut(Result<Connection, Error>) -> E + Send + 'a,
+    ) -> Result<SelectKey, Error> {
+        self.add(Box::new(Listening { listener, event }))
+    }
+
+    /// Adds a token: its cancellation is one event.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use std::thread;
+    /// use typed_pipe::{CancelToken, Select};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let mut select = Select::new()?;
+    /// select.add_token(&token, "stop")?;
+    /// thread::spawn(move || token.cancel());
+    /// assert_eq!(select.wait()?, Some("stop"));
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
+    pub fn add_token(&mut self, token: &CancelToken, event: E) -> Result<SelectKey, Error>
+    where
+        E: Send + 'a,
+    {
+        // With a descriptor of its own, which is here once however often the token is added.
+        let token = token.child_token()?;
+        self.add(Box::new(Watching { token, event: Some(event) }))
+    }
+
+    /// Adds a moment, which is one event once it has come.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use std::time::{Duration, Instant};
+    /// use typed_pipe::Select;
+    ///
+    /// let mut select = Select::new()?;
+    /// select.add_deadline(Instant::now() + Duration::from_millis(20), "later");
+    /// select.add_deadline(Instant::now(), "now");
+    /// assert_eq!(select.wait()?, Some("now"));
+    /// assert_eq!(select.wait()?, Some("later"));
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("timer", "after"))]
+    pub fn add_deadline(&mut self, moment: Instant, event: E) -> SelectKey {
+        let key = self.next_key();
+        self.deadlines.insert((moment, key), event);
+        SelectKey(key)
+    }
+
+    /// Removes a source, and drops it; returns whether it was there.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use typed_pipe::{Pipe, Select};
+    ///
+    /// let mut select = Select::new()?;
+    /// let jobs = select.add_receiver(Pipe::temporary()?.receiver::<u32>()?, |job| job.ok())?;
+    /// assert!(select.remove(jobs)); // and with it its end, and the pipe
+    /// assert_eq!(select.wait()?, None);
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn remove(&mut self, key: SelectKey) -> bool {
+        let of_time = |(_, number): &(Instant, u64)| *number == key.0;
+        let moment = self.deadlines.keys().copied().find(of_time);
+        moment.is_some_and(|moment| self.deadlines.remove(&moment).is_some()) || self.forget(key.0)
+    }
+
+    /// Waits for the next event; `None` when no source is left.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use std::thread;
+    /// use typed_pipe::{Pipe, Select, TypedSender};
+    ///
+    /// let mut select = Select::new()?;
+    /// for room in ["kitchen", "hall"] {
+    ///     let pipe = Pipe::temporary()?;
+    ///     let path = pipe.path().clone();
+    ///     thread::spawn(move || TypedSender::<u32>::connect(path)?.send_all([1, 2, 3]));
+    ///     select.add_receiver(pipe.receiver::<u32>()?, move |number| (room, number))?;
+    /// }
+    /// let mut sum = 0;
+    /// while let Some((room, number)) = select.wait()? {
+    ///     match number {
+    ///         Ok(number) => sum += number,
+    ///         Err(end) => println!("the {room} has left: {end}"),
+    ///     }
+    /// }
+    /// assert_eq!(sum, 12);
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system does not wait. What befalls a source is an event of that source.
+    pub fn wait(&mut self) -> Result<Option<E>, Error> {
+        self.wait_until(WaitLimit::Done)
+    }
+
+    /// Waits for the next event for at most `timeout`.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, Pipe, Select};
+    ///
+    /// let mut select = Select::new()?;
+    /// select.add_receiver(Pipe::temporary()?.receiver::<u32>()?, |number| number.ok())?;
+    /// let error = select.wait_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](Self::wait), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<E>, Error> {
+        self.wait_until(within(timeout))
+    }
+
+    fn wait_until(&mut self, until: WaitLimit) -> Result<Option<E>, Error> {
+        loop {
+            if let Some(due) = self.due() {
+                return Ok(Some(due));
+            }
+            if self.turns == 0 {
+                if self.sources.is_empty() && self.deadlines.is_empty() {
+                    return Ok(None);
+                }
+                let late = self.ready.is_empty() && left(until).is_zero();
+                self.ask(until)?;
+                if late && self.ready.is_empty() {
+                    let late = Obstacle::TimedOut("nothing has come");
+                    return Err(failed(late));
+                }
+            }
+            self.turns = self.turns.saturating_sub(1);
+            let Some(key) = self.ready.pop_front() else { continue };
+            // One that was removed may still have its turn.
+            let Some(entry) = self.sources.get_mut(&key) else { continue };
+            match entry.source.take(&self.readiness, key) {
+                Taken::Nothing => entry.queued = false,
+                Taken::One(event) => {
+                    self.ready.push_back(key);
+                    return Ok(Some(event));
+                }
+                Taken::Last(event) => {
+                    self.forget(key);
+                    return Ok(Some(event));
+                }
+            }
+        }
+    }
+
+    /// Takes the event of the first deadline that has passed.
+    fn due(&mut self) -> Option<E> {
+        let first = self.deadlines.first_entry()?;
+        (first.key().0 <= Instant::now()).then(|| first.remove())
+    }
+
+    /// Asks the system which sources are ready; waits where none is known to be.
+    fn ask(&mut self, until: WaitLimit) -> Result<(), Error> {
+        let until = match self.deadlines.first_key_value() {
+            _ if !self.ready.is_empty() => WaitLimit::Now,
+            Some(((moment, _), _)) => match until {
+                WaitLimit::Deadline(end) => WaitLimit::Deadline(end.min(*moment)),
+                WaitLimit::Done => WaitLimit::Deadline(*moment),
+                WaitLimit::Now => WaitLimit::Now,
+            },
+            None => until,
+        };
+        let (sources, ready) = (&mut self.sources, &mut self.ready);
+        let asked = self.readiness.wait(until, |key| {
+            if let Some(entry) = sources.get_mut(&key).filter(|entry| !entry.queued) {
+                entry.queued = true;
+                ready.push_back(key);
+            }
+        });
+        self.turns = self.ready.len();
+        asked.map_err(failed)
+    }
+
+    fn add(&mut self, source: Box<dyn Source<E> + Send + 'a>) -> Result<SelectKey, Error> {
+        let key = self.next_key();
+        source.register(&self.readiness, key).map_err(failed)?;
+        self.sources.insert(key, Entry { source, queued: false });
+        Ok(SelectKey(key))
+    }
+
+    fn enqueue(&mut self, key: u64) {
+        if let Some(entry) = self.sources.get_mut(&key) {
+            entry.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    fn forget(&mut self, key: u64) -> bool {
+        let Some(entry) = self.sources.remove(&key) else { return false };
+        // Not by closing alone: another process may have a copy of the descriptor.
+        entry.source.deregister(&self.readiness);
+        true
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.keys += 1;
+        self.keys
+    }
+}
+
+impl<E> fmt::Debug for Select<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select")
+            .field("sources", &(self.sources.len() + self.deadlines.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+struct Entry<'a, E> {
+    source: Box<dyn Source<E> + Send + 'a>,
+    /// Whether its turn will come.
+    queued: bool,
+}
+
+enum Taken<E> {
+    Nothing,
+    One(E),
+    /// And there will be no other.
+    Last(E),
+}
+
+trait Source<E> {
+    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()>;
+    fn deregister(&self, readiness: &Readiness);
+    /// Takes what is there, without a wait.
+    fn take(&mut self, readiness: &Readiness, key: u64) -> Taken<E>;
+}
+
+struct Receiving<R, H> {
+    receiver: R,
+    event: H,
+}
+
+impl<E, T, P, F, C, H> Source<E> for Receiving<TypedReceiver<T, End<Read, Open, P>, F, C>, H>
+where
+    T: Receivable,
+    P: PipeRef,
+    F: Framing,
+    C: Codec,
+    H: FnMut(Result<T, Error>) -> E,
+{
+    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
+        readiness.add_end(self.receiver.get_ref().raw(), key)
+    }
+
+    fn deregister(&self, readiness: &Readiness) {
+        readiness.remove_end(self.receiver.get_ref().raw());
+    }
+
+    fn take(&mut self, readiness: &Readiness, key: u64) -> Taken<E> {
+        let received = self.receiver.try_recv();
+        let followed = readiness.follow(self.receiver.io_mut().raw_mut(), key);
+        match received {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => match followed {
+                Ok(()) => Taken::Nothing,
+                Err(error) => Taken::Last((self.event)(Err(failed(error)))),
+            },
+            Err(error) if is_of_a_message(&error) => Taken::One((self.event)(Err(error))),
+            Err(error) => Taken::Last((self.event)(Err(error))),
+            value => Taken::One((self.event)(value)),
+        }
+    }
+}
+
+struct Listening<H> {
+    listener: Listener,
+    event: H,
+}
+
+impl<E, H: FnMut(Result<Connection, Error>) -> E> Source<E> for Listening<H> {
+    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
+        readiness.add_server(self.listener.server(), key)
+    }
+
+    fn deregister(&self, readiness: &Readiness) {
+        readiness.remove_server(self.listener.server());
+    }
+
+    fn take(&mut self, _: &Readiness, _: u64) -> Taken<E> {
+        match self.listener.try_accept() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Taken::Nothing,
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
+                Taken::One((self.event)(Err(error)))
+            }
+            Err(error) => Taken::Last((self.event)(Err(error))),
+            client => Taken::One((self.event)(client)),
+        }
+    }
+}
+
+struct Watching<E> {
+    token: CancelToken,
+    event: Option<E>,
+}
+
+impl<E> Source<E> for Watching<E> {
+    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
+        readiness.add_event(self.token.event(), key)
+    }
+
+    fn deregister(&self, readiness: &Readiness) {
+        readiness.remove_event(self.token.event());
+    }
+
+    fn take(&mut self, _: &Readiness, _: u64) -> Taken<E> {
+        self.event.take().map_or(Taken::Nothing, Taken::Last)
+    }
+}
+
+/// Whether an error is that of one message, or of one writer, and the receiver goes on.
+fn is_of_a_message(error: &Error) -> bool {
+    use ErrorKind::{Corrupt, Decode, MessageLost, Mismatch, TooLarge};
+    matches!(error.kind(), Corrupt | Decode | MessageLost | Mismatch | TooLarge)
+        && !error.is_fatal()
+}
+
+fn failed(cause: impl Into<crate::error::Cause>) -> Error {
+    Error::new(Operation::Receive, cause)
+}
+
+assert_impl_all!(Select<'_, u8>: Send);

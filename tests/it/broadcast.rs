@@ -1,0 +1,286 @@
+//! One sender, and many readers.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use typed_pipe::{
+    Broadcast, BroadcastOptions, CancelToken, Connection, ErrorKind, Hangup, Listener,
+    ListenerOptions, SlowReader, TypedConnection,
+};
+
+use crate::peer;
+use crate::support::{Folder, until, watched};
+
+type News = (u32, Vec<u8>);
+
+#[cfg(unix)]
+type Departed = (typed_pipe::BroadcastReader, ErrorKind);
+
+/// Enough that a few of them fill a socket.
+const FILLING: usize = 10_000;
+const MESSAGES: u32 = 300;
+const LONG: Duration = Duration::from_secs(50);
+
+fn news(number: u32) -> News {
+    (number, vec![7; FILLING])
+}
+
+/// A reader in a process of its own: it notes how many messages it got, and which was the last.
+pub(crate) fn hear(path: &Path) {
+    let connection = TypedConnection::<(), News>::connect(path).unwrap();
+    peer::step(peer::READY);
+    let mut numbers: Vec<u32> = Vec::new();
+    for news in connection {
+        let Ok((number, _)) = news else { break };
+        assert!(numbers.last().is_none_or(|last| *last < number), "in order");
+        numbers.push(number);
+    }
+    let notes = format!("{} {}", numbers.len(), numbers.last().map_or(0, |last| *last));
+    fs::write(path.with_extension("notes"), notes).unwrap();
+}
+
+#[cfg(unix)]
+fn signal(peer: &peer::Peer, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(peer.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// Forty-eight readers, one that is stopped, and one that is killed. Returns what is known of the stopped one, and what it
+/// noted.
+#[cfg(unix)]
+fn broadcast_to_fifty(slow: SlowReader) -> (typed_pipe::BroadcastReader, u64, u32) {
+    use rustix::process::Signal;
+
+    let folder = Folder::new();
+    let path = folder.name("news");
+    let (departed, departures) = channel();
+    let broadcast = BroadcastOptions::new(slow)
+        .backlog(if slow == SlowReader::Wait { 1000 } else { 20 })
+        .on_departure(move |reader, why| drop(departed.send((reader, why.kind()))))
+        .start::<News>(Listener::bind(&path).unwrap())
+        .unwrap();
+    let readers: Vec<_> = (0..48)
+        .map(|_| {
+            let path = path.clone();
+            let (ready, is_ready) = channel();
+            let reading = thread::spawn(move || {
+                let mut connection = TypedConnection::<(), News>::connect(path).unwrap();
+                ready.send(()).unwrap();
+                // The others have room: this one paces the sender.
+                let mut numbers = Vec::new();
+                for news in connection.by_ref() {
+                    numbers.push(news.unwrap().0);
+                }
+                assert_eq!(connection.receiver().last_hangup(), Some(Hangup::Finished));
+                numbers
+            });
+            is_ready.recv().unwrap();
+            reading
+        })
+        .collect();
+    let mut stopped = peer::start("hear-a-broadcast", &path);
+    let mut killed = peer::start("hear-a-broadcast", &path);
+    stopped.await_step(peer::READY);
+    killed.await_step(peer::READY);
+    signal(&stopped, Signal::STOP);
+    let (stopped_pid, killed_pid) = (stopped.id(), killed.id());
+    let mut killed = Some(killed);
+    let mut gone = Vec::new();
+    let mut departure_of = |pid| loop {
+        let found = gone.iter().position(|(reader, _): &Departed| reader.pid == Some(pid));
+        match found {
+            Some(place) => break gone.swap_remove(place),
+            None => gone.push(departures.recv().expect("readers that are gone are told of")),
+        }
+    };
+    for number in 0..MESSAGES {
+        if number == MESSAGES / 2 {
+            killed.take().unwrap().kill();
+            let (gone, why) = departure_of(killed_pid);
+            assert!(gone.sent <= u64::from(number), "{gone:?}");
+            assert!(matches!(why, ErrorKind::Disconnected | ErrorKind::Io), "{why}");
+        }
+        broadcast.send(&news(number)).unwrap();
+        // All but the stopped one get everything: they are not slow.
+        until(|| {
+            let readers = broadcast.readers();
+            let few = if slow == SlowReader::LatestOnly { 0 } else { 10 };
+            readers.iter().all(|reader| reader.pid == Some(stopped_pid) || reader.queued <= few)
+        });
+    }
+    let of_the_stopped = broadcast.readers().into_iter().find(|it| it.pid == Some(stopped_pid));
+    let of_the_stopped = of_the_stopped.unwrap_or_else(|| {
+        let (reader, why) = departure_of(stopped_pid);
+        assert_eq!(why, ErrorKind::Disconnected);
+        reader
+    });
+    signal(&stopped, Signal::CONT);
+    let counts = broadcast.finish_timeout(LONG);
+    stopped.join();
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), (0..MESSAGES).collect::<Vec<_>>());
+    }
+    let finished = counts.iter().filter(|reader| reader.finished && reader.dropped == 0).count();
+    assert!(finished >= 48, "{finished}");
+    let notes = fs::read_to_string(path.with_extension("notes")).unwrap();
+    let (count, last) = notes.split_once(' ').unwrap();
+    (of_the_stopped, count.parse().unwrap(), last.parse().unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_reader_loses_the_oldest_and_the_others_nothing() {
+    watched(|| {
+        let (stopped, got, last) = broadcast_to_fifty(SlowReader::DropOldest);
+        assert_eq!(stopped.queued, 20);
+        assert!(stopped.dropped > 0);
+        // What was on its way when it was stopped counts as neither.
+        assert_eq!(got + stopped.dropped, u64::from(MESSAGES));
+        assert_eq!(last, MESSAGES - 1);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_reader_keeps_the_latest_alone() {
+    watched(|| {
+        let (stopped, got, last) = broadcast_to_fifty(SlowReader::LatestOnly);
+        assert_eq!(stopped.queued, 1);
+        assert_eq!(got + stopped.dropped, u64::from(MESSAGES));
+        assert_eq!(last, MESSAGES - 1);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_reader_is_disconnected() {
+    watched(|| {
+        let (stopped, got, last) = broadcast_to_fifty(SlowReader::Disconnect);
+        assert_eq!((stopped.queued, stopped.finished), (0, false));
+        assert_eq!(stopped.sent, got);
+        assert_eq!(u64::from(last) + 1, got, "the first ones, and nothing torn");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_reader_that_is_waited_for_loses_nothing() {
+    watched(|| {
+        let (stopped, got, last) = broadcast_to_fifty(SlowReader::Wait);
+        assert_eq!((stopped.dropped, got, last), (0, u64::from(MESSAGES), MESSAGES - 1));
+    });
+}
+
+#[test]
+fn a_reader_gets_what_is_sent_after_it_has_connected() {
+    watched(|| {
+        let broadcast =
+            Broadcast::<u32>::new(Listener::temporary().unwrap(), SlowReader::DropOldest).unwrap();
+        for number in 0..50 {
+            let mut reader =
+                TypedConnection::<(), u32>::connect(broadcast.listener().path()).unwrap();
+            broadcast.send(&number).unwrap();
+            assert_eq!(reader.recv().unwrap(), number);
+        }
+        until(|| broadcast.readers().is_empty()); // without another message
+    });
+}
+
+#[test]
+fn a_reader_may_keep_a_plain_receiver() {
+    watched(|| {
+        let broadcast =
+            Broadcast::<u32>::new(Listener::temporary().unwrap(), SlowReader::DropOldest).unwrap();
+        let connection = TypedConnection::<(), u32>::connect(broadcast.listener().path()).unwrap();
+        let mut receiver = connection.finish().unwrap();
+        for number in 0..10 {
+            broadcast.send(&number).unwrap();
+            assert_eq!(receiver.recv().unwrap(), number);
+        }
+        drop(receiver);
+        until(|| {
+            broadcast.send(&7).unwrap();
+            broadcast.readers().is_empty()
+        });
+    });
+}
+
+#[test]
+fn a_wait_for_a_slow_reader_has_a_deadline_and_ends_with_the_token() {
+    watched(|| {
+        let token = CancelToken::new().unwrap();
+        let listener = ListenerOptions::new().cancelled_by(&token).temporary().unwrap();
+        let options = BroadcastOptions::new(SlowReader::Wait).backlog(2);
+        let broadcast = options.start::<News>(listener).unwrap();
+        let mut slow = TypedConnection::<(), News>::connect(broadcast.listener().path()).unwrap();
+        let mut sent = 0;
+        let error = loop {
+            match broadcast.send_timeout(&news(sent), Duration::from_millis(50)) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.path(), Some(broadcast.listener().path().as_path()));
+        let waiting = thread::scope(|scope| {
+            let waiting = scope.spawn(|| broadcast.send(&news(sent)));
+            token.cancel();
+            waiting.join().unwrap()
+        });
+        assert_eq!(waiting.unwrap_err().kind(), ErrorKind::Cancelled);
+        // None of the two was sent.
+        let reading =
+            thread::spawn(move || slow.by_ref().map(|news| news.unwrap().0).collect::<Vec<_>>());
+        let counts = broadcast.finish_timeout(LONG);
+        assert_eq!((counts.len(), counts[0].dropped), (1, 0));
+        assert_eq!(reading.join().unwrap(), (0..sent).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_client_that_says_nothing_delays_no_reader() {
+    watched(|| {
+        let broadcast =
+            Broadcast::<u32>::new(Listener::temporary().unwrap(), SlowReader::DropOldest).unwrap();
+        let silent = Connection::connect(broadcast.listener().path()).unwrap();
+        let mut reader = TypedConnection::<(), u32>::connect(broadcast.listener().path()).unwrap();
+        broadcast.send(&7).unwrap();
+        assert_eq!(reader.recv().unwrap(), 7);
+        drop(silent);
+    });
+}
+
+#[test]
+fn a_reader_of_another_type_or_that_talks_costs_only_itself() {
+    watched(|| {
+        let broadcast =
+            Broadcast::<u32>::new(Listener::temporary().unwrap(), SlowReader::DropOldest).unwrap();
+        let path = broadcast.listener().path();
+        let mut good = TypedConnection::<(), u32>::connect(path).unwrap();
+        if let Ok(mut talks) = TypedConnection::<String, u32>::connect(path) {
+            let _ = talks.send(&"hello".into());
+        }
+        broadcast.send(&7).unwrap();
+        assert_eq!(good.recv().unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_dropped_broadcast_lets_its_readers_go_and_removes_its_name() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("news");
+        let broadcast =
+            Broadcast::<u32>::new(Listener::bind(&name).unwrap(), SlowReader::DropOldest).unwrap();
+        let mut reader = TypedConnection::<(), u32>::connect(&name).unwrap();
+        let mut halved = TypedConnection::<(), u32>::connect(&name).unwrap().finish().unwrap();
+        drop(broadcast);
+        assert_eq!(reader.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+        assert_eq!(halved.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+        drop((reader, halved)); // on Windows, a name lives as long as its connections
+        until(|| Connection::try_connect(&name).is_err_and(|it| it.kind() == ErrorKind::NotFound));
+    });
+}

@@ -1,0 +1,469 @@
+//! Many calls of one connection: beside each other, in order, given up, and with items.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Serialize, Serializer};
+use typed_pipe::{
+    CancelToken, Client, ClientOptions, Connection, Context, ErrorKind, Listener, Peer, PipePath,
+    Service, Summary,
+};
+
+use crate::by_hand::{ByHand, Received, answer, call, framed};
+use crate::support::watched;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Serves until the token is cancelled.
+fn serving<Req, Resp>(
+    handler: impl Fn(Req) -> Resp + Send + Sync + 'static,
+) -> (PipePath, CancelToken, thread::JoinHandle<Summary>)
+where
+    Req: serde::de::DeserializeOwned + 'static,
+    Resp: Serialize + 'static,
+{
+    let token = CancelToken::new().unwrap();
+    let service = Service::<Req, Resp>::temporary().unwrap().cancelled_by(&token);
+    let path = service.path().clone();
+    (path, token, thread::spawn(move || service.serve(handler).unwrap()))
+}
+
+#[test]
+fn a_request_that_cannot_be_decoded_ends_itself_alone() {
+    watched(|| {
+        let (path, token, serving) = serving(|text: String| text.len());
+        let mut client = ByHand::greet(Connection::connect(&path).unwrap());
+        client.send(&framed(&[1, 0, 0, 0, 0xFF, 0xFF]));
+        client.send(&call(1, "four"));
+        let failed = client.recv();
+        assert!(matches!(failed, Received::Error { id: 0, reason: 3, .. }), "{failed:?}");
+        assert_eq!(client.recv().answer::<usize>(), (1, 4));
+        let typed = Client::<u8, usize>::connect(&path).unwrap();
+        let undecodable = typed.call(&200).unwrap_err();
+        let about = (undecodable.kind(), undecodable.is_delivered());
+        assert_eq!(about, (ErrorKind::Decode, false), "{undecodable}");
+        assert_eq!(typed.call(&0).unwrap(), 0, "an empty text");
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 0);
+    });
+}
+
+#[test]
+fn an_answer_that_cannot_be_decoded_ends_its_own_call_alone() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let serving = thread::spawn(move || {
+            let mut client = ByHand::greet(listener.accept().unwrap());
+            let calls = [(); 2].map(|()| client.recv().call::<u32>());
+            for (id, request) in calls {
+                let answer = if request == 1 { answer(id, &[7_u8; 9]) } else { answer(id, "yes") };
+                client.send(&answer);
+            }
+            let (id, _) = client.recv().call::<u32>();
+            client.send(&answer(id, "once more"));
+        });
+        let client = Client::<u32, String>::connect(path).unwrap();
+        let calls = [1, 2].map(|number| client.start(&number).unwrap());
+        let [bad, good] = calls.map(|call| call.wait_timeout(30 * SECOND));
+        let bad = bad.unwrap_err();
+        assert_eq!((bad.kind(), bad.is_delivered()), (ErrorKind::Corrupt, true), "{bad}");
+        assert_eq!(good.unwrap(), "yes");
+        assert_eq!(client.call(&3).unwrap(), "once more");
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn ten_thousand_notifications_are_handled_in_order() {
+    watched(|| {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let (path, token, serving) = serving(move |number: u32| noted.lock().unwrap().push(number));
+        let client = Client::<u32, ()>::connect(&path).unwrap();
+        for number in 0..10_000 {
+            client.notify(&number).unwrap();
+        }
+        client.call(&10_000).unwrap();
+        assert!(seen.lock().unwrap().iter().copied().eq(0..=10_000));
+        token.cancel();
+        assert_eq!(serving.join().unwrap().answered, 10_001);
+    });
+}
+
+/// Handlers run beside each other: one may wait for what another one does.
+#[test]
+fn a_call_may_wait_for_another_one_of_its_client() {
+    watched(|| {
+        let (send, recv) = mpsc::channel::<u32>();
+        let channel = (Mutex::new(send), Mutex::new(recv));
+        let (path, token, serving) = serving(move |waits: bool| {
+            if waits {
+                channel.1.lock().unwrap().recv().unwrap()
+            } else {
+                channel.0.lock().unwrap().send(7).unwrap();
+                0
+            }
+        });
+        let client = Client::<bool, u32>::connect(&path).unwrap();
+        let first = client.start(&true).unwrap();
+        assert_eq!(client.call(&false).unwrap(), 0);
+        assert_eq!(first.wait().unwrap(), 7);
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_serialize_may_call_the_same_client() {
+    static CLIENT: OnceLock<Client<Nested, u32>> = OnceLock::new();
+
+    struct Nested(u32);
+    impl Serialize for Nested {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let inner = if self.0 == 0 { 0 } else { CLIENT.get().unwrap().call(&Self(0)).unwrap() };
+            serializer.serialize_u32(self.0 + inner)
+        }
+    }
+
+    watched(|| {
+        let (path, token, serving) = serving(|number: u32| number + 1);
+        let client = CLIENT.get_or_init(|| Client::connect(path).unwrap());
+        assert_eq!(client.call(&Nested(5)).unwrap(), 7);
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+/// There are more than the service takes at once.
+#[test]
+fn one_thread_has_thousands_of_calls_in_flight() {
+    watched(|| {
+        let (path, token, serving) = serving(|number: u32| number * 2);
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        let calls: Vec<_> = (0..3000).map(|number| client.start(&number).unwrap()).collect();
+        for (number, call) in (0..).zip(calls) {
+            assert_eq!(call.wait().unwrap(), number * 2);
+        }
+        token.cancel();
+        assert_eq!(serving.join().unwrap().answered, 3000);
+    });
+}
+
+#[test]
+fn large_answers_that_were_given_up_are_in_the_way_of_no_large_request() {
+    watched(|| {
+        let (path, token, serving) =
+            serving(|bytes: Vec<u8>| if bytes.len() < 10 { vec![7; 4 << 20] } else { Vec::new() });
+        let client = Client::<Vec<u8>, Vec<u8>>::connect(&path).unwrap();
+        for _ in 0..5 {
+            drop(client.start(&vec![1]).unwrap());
+            let late = client.call_timeout(&vec![1], Duration::from_millis(1));
+            assert!(late.is_ok() || late.is_err_and(|error| error.kind() == ErrorKind::TimedOut));
+        }
+        assert!(client.call(&vec![2; 4 << 20]).unwrap().is_empty());
+        drop(client);
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_panic_whose_value_panics_again_costs_its_call_alone() {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+
+    watched(|| {
+        let (path, token, serving) = serving(|panics: bool| {
+            if panics {
+                std::panic::panic_any(Again);
+            }
+        });
+        let client = Client::<bool, ()>::connect(&path).unwrap();
+        assert_eq!(client.call(&true).unwrap_err().kind(), ErrorKind::HandlerPanicked);
+        client.call(&false).unwrap();
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_handler_learns_who_calls_for_how_long_and_when_nobody_waits_any_more() {
+    watched(|| {
+        let service = Service::<bool, bool>::temporary().unwrap().shutdown_after(3);
+        let path = service.path().clone();
+        let (told, learned) = mpsc::channel();
+        let told = Mutex::new(told);
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|waits, context: Context| {
+                // It is at work from here on.
+                context.send(&()).unwrap();
+                assert!(context.peer().is_some_and(Peer::is_same_user));
+                if waits {
+                    let left =
+                        context.deadline().unwrap().saturating_duration_since(Instant::now());
+                    assert!(left < 30 * SECOND);
+                    let token = context.cancel_token().unwrap();
+                    // It waits for what never comes, until the token is cancelled.
+                    let idle = Listener::temporary().unwrap();
+                    let idle = typed_pipe::ListenerOptions::new()
+                        .cancelled_by(token)
+                        .bind(idle.path().as_path().with_extension("2"));
+                    let ended = idle.unwrap().accept().unwrap_err();
+                    assert_eq!(ended.kind(), ErrorKind::Cancelled);
+                    assert!(context.is_cancelled());
+                    told.lock().unwrap().send(()).unwrap();
+                }
+                context.deadline().is_none()
+            })
+        });
+        let client = Client::<bool, bool>::connect(&path).unwrap();
+        assert!(client.call(&false).unwrap(), "no deadline");
+        let late = client.call_timeout(&true, Duration::from_millis(100)).unwrap_err();
+        assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true));
+        learned.recv().unwrap();
+        // A caller that leaves is one that waits no more.
+        let options = ClientOptions::new().reply_timeout(29 * SECOND);
+        let leaving: Client<bool, bool> = options.connect(&path).unwrap();
+        let mut call = leaving.stream::<()>(&true).unwrap();
+        call.next().unwrap().unwrap();
+        drop((call, leaving));
+        learned.recv().unwrap();
+        drop(client);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn items_wait_for_their_consumer_and_end_with_it() {
+    watched(|| {
+        let service = Service::<usize, usize>::temporary().unwrap().shutdown_after(2);
+        let path = service.path().clone();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|count, context: Context<Vec<u8>>| {
+                for number in 0..count {
+                    if let Err(error) = context.send(&vec![7; 50_000]) {
+                        assert_eq!(error.kind(), ErrorKind::Cancelled);
+                        return number;
+                    }
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+                count
+            })
+        });
+        let client = Client::<usize, usize>::connect(&path).unwrap();
+        let mut items = client.stream::<Vec<u8>>(&100).unwrap();
+        assert_eq!(items.next().unwrap().unwrap().len(), 50_000);
+        // The time is what is tested: little is sent without a consumer.
+        thread::sleep(Duration::from_millis(50));
+        assert!(sent.load(Ordering::SeqCst) <= 8, "{sent:?}");
+        assert_eq!(items.by_ref().map(|item| item.unwrap().len()).sum::<usize>(), 4_950_000);
+        assert_eq!(items.finish().unwrap(), 100);
+        let mut dropped = client.stream::<Vec<u8>>(&usize::MAX).unwrap();
+        assert!(dropped.next().unwrap().is_ok());
+        drop(dropped);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn items_go_both_ways_in_one_call() {
+    watched(|| {
+        let service = Service::<(), u64>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context<u64>| {
+                let mut count = 0;
+                while let Some(number) = context.recv::<u64>() {
+                    context.send(&(number? * 2))?;
+                    count += 1;
+                }
+                Ok::<_, typed_pipe::Error>(count)
+            })
+        });
+        let client = Client::<(), u64>::connect(&path).unwrap();
+        let mut call = client.stream::<u64>(&()).unwrap();
+        for number in 0..1000 {
+            call.send(&number).unwrap();
+            assert_eq!(call.next().unwrap().unwrap(), number * 2);
+        }
+        call.end();
+        assert!(call.next().is_none());
+        assert_eq!(call.finish().unwrap(), 1000);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// Calls are cancelled and dropped at random while others are checked: nothing is crossed, answered twice or leaked.
+#[test]
+fn calls_that_are_given_up_at_random_cross_no_other() {
+    watched(|| {
+        let (path, token, serving) = serving(|number: u64| number + 1);
+        let client = Client::<u64, u64>::connect(&path).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let client = &client;
+                scope.spawn(move || {
+                    let dice = Cell::new(thread + 1);
+                    let roll = || {
+                        dice.set(
+                            dice.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1),
+                        );
+                        dice.get() >> 33
+                    };
+                    for number in 0..2000 {
+                        match roll() % 4 {
+                            0 => drop(client.start(&number).unwrap()),
+                            1 => {
+                                let time = Duration::from_micros(roll() % 50);
+                                if let Ok(answer) = client.call_timeout(&number, time) {
+                                    assert_eq!(answer, number + 1);
+                                }
+                            }
+                            2 => {
+                                let calls = [1, 2, 3].map(|more| client.start(&(number + more)));
+                                let [one, two, _three] = calls.map(Result::unwrap);
+                                assert_eq!(two.wait().unwrap(), number + 3);
+                                assert_eq!(one.wait().unwrap(), number + 2);
+                            }
+                            _ => assert_eq!(client.call(&number).unwrap(), number + 1),
+                        }
+                    }
+                });
+            }
+        });
+        // All places are free again: as many calls as there are places.
+        let calls: Vec<_> = (0..1024).map(|number| client.start(&number).unwrap()).collect();
+        for (number, call) in (0..).zip(calls) {
+            assert_eq!(call.wait_timeout(30 * SECOND).unwrap(), number + 1);
+        }
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 0);
+    });
+}
+
+#[cfg(feature = "tokio")]
+mod tasks {
+    use std::future::Future;
+    use std::sync::atomic::AtomicBool;
+
+    use tokio::runtime::Builder;
+    use typed_pipe::Tokio;
+    use typed_pipe::wire::Postcard;
+
+    use super::*;
+
+    fn in_runtime<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+        watched(|| Builder::new_current_thread().enable_all().build().unwrap().block_on(test()));
+    }
+
+    #[test]
+    fn ten_thousand_notifications_of_a_task_are_handled_in_order() {
+        in_runtime(|| async {
+            let service = Service::<u32, ()>::temporary().unwrap().shutdown_after(10_001);
+            let path = service.path().clone();
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let noted = Arc::clone(&seen);
+            let serving = tokio::spawn(service.into_tokio().unwrap().serve(move |number| {
+                let noted = Arc::clone(&noted);
+                async move {
+                    if number % 100 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    noted.lock().unwrap().push(number);
+                }
+            }));
+            let client = ClientOptions::new().into_tokio().connect::<u32, ()>(path).await.unwrap();
+            for number in 0..10_000 {
+                client.notify(&number).await.unwrap();
+            }
+            client.call(&10_000).await.unwrap();
+            assert!(seen.lock().unwrap().iter().copied().eq(0..=10_000));
+            serving.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn items_of_a_task_wait_for_their_consumer_and_end_with_it() {
+        in_runtime(|| async {
+            let service = Service::<usize, usize>::temporary().unwrap().shutdown_after(2);
+            let path = service.path().clone();
+            let sent = Arc::new(AtomicUsize::new(0));
+            let cancelled = Arc::new(AtomicBool::new(false));
+            let (counted, noted) = (Arc::clone(&sent), Arc::clone(&cancelled));
+            let handler = move |count, context: Context<Vec<u8>, Postcard, Tokio>| {
+                let (counted, noted) = (Arc::clone(&counted), Arc::clone(&noted));
+                async move {
+                    for number in 0..count {
+                        if context.send(&vec![7; 50_000]).await.is_err() {
+                            noted.store(context.is_cancelled(), Ordering::SeqCst);
+                            return number;
+                        }
+                        counted.fetch_add(1, Ordering::SeqCst);
+                    }
+                    count
+                }
+            };
+            let service = service.into_tokio().unwrap();
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let options = ClientOptions::new().into_tokio();
+            let client = options.connect::<usize, usize>(path).await.unwrap();
+            let mut items = client.stream::<Vec<u8>>(&100).await.unwrap();
+            while sent.load(Ordering::SeqCst) < 6 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await; // nothing more is sent without a consumer
+            assert_eq!(sent.load(Ordering::SeqCst), 6);
+            let mut bytes = 0;
+            while let Some(item) = items.recv().await {
+                bytes += item.unwrap().len();
+            }
+            assert_eq!(bytes, 5_000_000);
+            assert_eq!(items.finish().await.unwrap(), 100);
+            let mut dropped = client.stream::<Vec<u8>>(&usize::MAX).await.unwrap();
+            assert!(dropped.recv().await.unwrap().is_ok());
+            drop(dropped);
+            serving.await.unwrap().unwrap();
+            assert!(cancelled.load(Ordering::SeqCst));
+        });
+    }
+
+    #[test]
+    fn calls_of_tasks_that_are_dropped_at_random_cross_no_other() {
+        in_runtime(|| async {
+            let token = CancelToken::new().unwrap();
+            let service = Service::<u64, u64>::temporary().unwrap().cancelled_by(&token);
+            let path = service.path().clone();
+            let service = service.into_tokio().unwrap();
+            let serving = tokio::spawn(service.serve(|number| async move {
+                if number % 3 == 0 {
+                    tokio::task::yield_now().await;
+                }
+                number + 1
+            }));
+            let client = ClientOptions::new().into_tokio().connect::<u64, u64>(path).await.unwrap();
+            for number in 0..3000 {
+                let start = client.start(&number);
+                if number % 2 == 0 {
+                    drop(start); // not even sent
+                } else {
+                    drop(start.await.unwrap());
+                }
+                let other = number + 7;
+                let (one, two) = tokio::join!(client.call(&number), client.call(&other));
+                assert_eq!((one.unwrap(), two.unwrap()), (number + 1, number + 8));
+            }
+            token.cancel();
+            assert_eq!(serving.await.unwrap().unwrap().lost, 0);
+        });
+    }
+}

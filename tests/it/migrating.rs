@@ -1,0 +1,440 @@
+//! The rows of `docs/MIGRATING.md`, run against the originals where they are there, and counted as skipped elsewhere.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use typed_pipe::{Connection, ErrorKind, Handshake, Listener, ListenerOptions, Pipe};
+
+use crate::support::{Folder, skipped, watched};
+
+const PAGE: &str = include_str!("../../docs/MIGRATING.md");
+
+/// How the rows of a section are run: by tests against the original, or not, since it is not there.
+enum Run {
+    /// For every row, the tests that run it.
+    By(&'static [&'static str]),
+    /// The original is no program that this machine may have.
+    Skipped(&'static str),
+}
+
+/// The sections of the page, and how many rows each has: a new row needs a test first.
+const SECTIONS: [(&str, usize, Run); 8] = [
+    (
+        "From namedpipe",
+        7,
+        Run::By(&[
+            "feeding_a_program_through_namedpipe_and_through_the_crate_gives_the_same",
+            "a_program_that_opens_its_output_last_is_waited_for",
+            "a_program_that_never_opens_its_pipe_ends_the_wait",
+        ]),
+    ),
+    ("From xp-named-pipe", 7, Run::Skipped("xp-named-pipe is in no registry of packages")),
+    ("From npipes", 4, Run::Skipped("npipes runs on Windows with pywin32 alone")),
+    (
+        "From PipeCom",
+        7,
+        Run::By(&[
+            "a_listener_hears_senders_like_those_of_pipecom",
+            "messages_reach_a_listener_like_that_of_pipecom",
+            "calls_in_place_of_pipecom_end_when_nobody_is_there",
+        ]),
+    ),
+    (
+        "From pyuv, libuv and Node.js",
+        10,
+        Run::By(&[
+            "a_client_of_libuv_is_served",
+            "a_server_of_libuv_is_spoken_to",
+            "connecting_to_nobody_fails_in_libuv_as_try_connect_does",
+            "typed_messages_to_libuv_end_in_time",
+            "the_write_queue_of_libuv_is_what_is_pending",
+            "an_inherited_descriptor_of_libuv_is_a_connection",
+            "a_backlog_and_a_mode_are_those_of_the_name",
+        ]),
+    ),
+    (
+        "From interprocess",
+        11,
+        Run::Skipped("interprocess is a crate, and no dependency of the tests"),
+    ),
+    (
+        "From ipc-channel",
+        11,
+        Run::Skipped("ipc-channel is a crate, and no dependency of the tests"),
+    ),
+    (
+        "From tokio's sockets and pipes",
+        10,
+        Run::By(&["sockets_and_pipes_of_tokio_speak_to_those_of_the_crate"]),
+    ),
+];
+
+/// The left cells of the tables of the page, by their section.
+fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let sections = PAGE.split("\n## ").skip(1).map(|section| {
+        let (title, body) = section.split_once('\n').unwrap();
+        let rows = body.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+        (title, rows.filter(|&row| row != "there").collect())
+    });
+    sections.collect()
+}
+
+#[test]
+fn every_row_of_the_page_is_run_or_counted() {
+    let rows = rows();
+    let titles: Vec<_> = SECTIONS.iter().map(|(title, ..)| *title).collect();
+    assert!(rows.keys().all(|title| titles.contains(title)), "{:?}", rows.keys());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let tests: String = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
+    for (title, count, run) in SECTIONS {
+        let rows = &rows[title];
+        assert_eq!(rows.len(), count, "{title}: {rows:#?}");
+        match run {
+            Run::By(names) => {
+                for name in names {
+                    assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
+                }
+            }
+            Run::Skipped(why) => {
+                for row in rows {
+                    skipped(format_args!("{title}, {row}: {why}"));
+                }
+            }
+        }
+    }
+}
+
+/// A program, or [`None`] where it is not there.
+fn start(command: &mut Command) -> Option<Killed> {
+    match command.spawn() {
+        Ok(child) => Some(Killed(child)),
+        Err(error) => {
+            skipped(format_args!("{:?}: {error}", command.get_program()));
+            None
+        }
+    }
+}
+
+/// A child that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+mod namedpipe {
+    use std::thread;
+
+    use super::*;
+
+    const WORDS: &str = "Turing\nHopper\nLovelace\n";
+    const SORTED: &[u8] = b"Hopper\nLovelace\nTuring\n";
+
+    /// What a user of namedpipe writes; a status of 77 says that it is not installed.
+    const ORIGINAL: &str = "
+import subprocess, sys, threading
+try:
+    from namedpipe import NPopen
+except ImportError:
+    sys.exit(77)
+with NPopen('wt') as there, NPopen('rb') as back:
+    sort = subprocess.Popen(['sort', '-o', back.path, there.path])
+    def feed():
+        with there.wait() as stream:
+            stream.write(sys.argv[1])
+    feeding = threading.Thread(target=feed)
+    feeding.start()
+    sys.stdout.buffer.write(back.wait().read())
+    feeding.join()
+    sys.exit(sort.wait())
+";
+
+    /// The rows of the table, in the order of the page.
+    fn through_the_crate(program: &mut Command) -> Vec<u8> {
+        let (there, back) = (Pipe::temporary().unwrap(), Pipe::temporary().unwrap());
+        let mut child = program.arg(back.path()).arg(there.path()).spawn().unwrap();
+        let mut back = back.into_reader().open().unwrap();
+        let mut there = there.into_writer().open_with(&mut child).unwrap();
+        let feeding = thread::spawn(move || there.write_all(WORDS.as_bytes()));
+        back.wait_for_peer(&mut child).unwrap();
+        let mut got = Vec::new();
+        back.read_to_end(&mut got).unwrap();
+        feeding.join().unwrap().unwrap();
+        assert!(child.wait().unwrap().success());
+        got
+    }
+
+    #[test]
+    fn feeding_a_program_through_namedpipe_and_through_the_crate_gives_the_same() {
+        watched(|| {
+            assert_eq!(through_the_crate(Command::new("sort").arg("-o")), SORTED);
+            let mut python = Command::new("python3");
+            python.args(["-c", ORIGINAL, WORDS]).stdout(Stdio::piped());
+            let Some(mut python) = start(&mut python) else { return };
+            let mut got = Vec::new();
+            python.0.stdout.take().unwrap().read_to_end(&mut got).unwrap();
+            match python.0.wait().unwrap().code() {
+                Some(77) => skipped("the Python package namedpipe is not installed"),
+                code => assert_eq!((code, got), (Some(0), SORTED.to_vec())),
+            }
+        });
+    }
+
+    /// As ffmpeg may: the end of its input comes before it opens its output.
+    #[test]
+    fn a_program_that_opens_its_output_last_is_waited_for() {
+        watched(|| {
+            for script in ["w=$(sort \"$2\"); echo \"$w\" > \"$1\"", "exec > \"$1\"; sort \"$2\""] {
+                assert_eq!(
+                    through_the_crate(Command::new("sh").args(["-c", script, "sh"])),
+                    SORTED
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn a_program_that_never_opens_its_pipe_ends_the_wait() {
+        watched(|| {
+            let (there, back) = (Pipe::temporary().unwrap(), Pipe::temporary().unwrap());
+            let mut child = Command::new("true").spawn().unwrap();
+            let mut back = back.into_reader().open().unwrap();
+            let failed = there.into_writer().open_with(&mut child).unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::ChildExited);
+            let error = back.wait_for_peer(&mut child).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ChildExited);
+        });
+    }
+}
+
+#[cfg(feature = "service")]
+#[test]
+fn calls_in_place_of_pipecom_end_when_nobody_is_there() {
+    use typed_pipe::ClientOptions;
+
+    watched(|| {
+        let folder = Folder::new();
+        let options = ClientOptions::new().reply_timeout(Duration::from_secs(1)).max_attempts(2);
+        let time = Duration::from_millis(50);
+        let made = options.connect_timeout::<String, ()>(folder.name("orders"), time);
+        assert_eq!(made.map(drop).unwrap_err().kind(), ErrorKind::TimedOut);
+    });
+}
+
+/// A program of Node.js, which has libuv in it.
+#[cfg(unix)]
+fn node(script: &str, path: &Path) -> Option<Killed> {
+    start(Command::new("node").args(["-e", script]).arg(path).stdout(Stdio::piped()))
+}
+
+#[cfg(unix)]
+fn output(mut program: Killed) -> String {
+    let mut text = String::new();
+    program.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(program.0.wait().unwrap().success(), "{text}");
+    text
+}
+
+#[cfg(unix)]
+#[test]
+fn connecting_to_nobody_fails_in_libuv_as_try_connect_does() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("door");
+        let error = Connection::try_connect(&name).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let error = Connection::connect_timeout(&name, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let script =
+            "require('net').connect(process.argv[1]).on('error', (e) => console.log(e.code))";
+        let Some(program) = node(script, &name) else { return };
+        assert_eq!(output(program).trim(), "ENOENT");
+    });
+}
+
+/// A server that is silent, and one that greets: neither knows the handshake.
+#[cfg(unix)]
+#[test]
+fn typed_messages_to_libuv_end_in_time() {
+    watched(|| {
+        let cases =
+            [("", ErrorKind::TimedOut), ("s.write('hello, and welcome');", ErrorKind::Mismatch)];
+        for (greeting, want) in cases {
+            let folder = Folder::new();
+            let name = folder.name("door");
+            let script = format!(
+                "require('net').createServer((s) => {{ {greeting} s.on('error', () => 0) }}).listen(process.argv[1])"
+            );
+            let Some(_server) = node(&script, &name) else { return };
+            let connection = Connection::connect(&name).unwrap();
+            let time =
+                Duration::from_millis(if want == ErrorKind::Mismatch { 50_000 } else { 200 });
+            let shaken = Handshake::new().timeout(time).perform::<u32, u32>(connection);
+            assert_eq!(shaken.map(drop).unwrap_err().kind(), want);
+        }
+    });
+}
+
+/// `writableLength` of Node.js is the `write_queue_size` of libuv: 0 once the system has the bytes, read or not.
+#[cfg(unix)]
+#[test]
+fn the_write_queue_of_libuv_is_what_is_pending() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let script = "
+const client = require('net').connect(process.argv[1], () => {
+  client.cork();
+  client.write('hello');
+  console.log(client.writableLength);
+  client.uncork();
+  client.write('!', () => { console.log(client.writableLength); client.destroy(); });
+});
+";
+        // The crate: five bytes that are not flushed, then none, although nobody has read them.
+        let (ours, theirs) = Connection::pair().unwrap();
+        let (_reader, writer) = ours.split();
+        let mut sender = writer.into_sender::<[u8; 5]>();
+        sender.feed(b"hello").unwrap();
+        assert_eq!(sender.pending(), 9, "the message and its length");
+        sender.flush().unwrap();
+        assert_eq!(sender.pending(), 0);
+        if let Ok(unsent) = sender.get_ref().unsent() {
+            assert_ne!(unsent, 0, "this counts what the peer has not read");
+        }
+        drop(theirs);
+        let Some(program) = node(script, listener.path().as_path()) else { return };
+        let client = listener.accept().unwrap(); // and reads nothing
+        assert_eq!(output(program).split_whitespace().collect::<Vec<_>>(), ["5", "0"]);
+        drop(client);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn an_inherited_descriptor_of_libuv_is_a_connection() {
+    use std::os::fd::OwnedFd;
+
+    watched(|| {
+        let (mut ours, theirs) = Connection::pair().unwrap();
+        let script = "
+const side = new (require('net').Socket)({ fd: 0, readable: true, writable: true });
+side.on('data', (data) => side.end(data.toString().toUpperCase()));
+";
+        let mut command = Command::new("node");
+        command.args(["-e", script]).stdin(OwnedFd::try_from(theirs).unwrap());
+        let Some(_program) = start(&mut command) else { return };
+        drop(command);
+        ours.write_all(b"hello").unwrap();
+        assert!(ours.writer().buffer_size().unwrap() > 0);
+        assert_eq!(ours.writer().try_write(b"").unwrap(), 0);
+        let mut answer = [0; 5];
+        ours.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HELLO");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_backlog_and_a_mode_are_those_of_the_name() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new();
+    let name = folder.name("door");
+    let _listener = ListenerOptions::new().backlog(7).mode(0o660).bind(&name).unwrap();
+    assert_eq!(fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o660);
+}
+
+#[cfg(all(unix, feature = "tokio"))]
+#[test]
+fn sockets_and_pipes_of_tokio_speak_to_those_of_the_crate() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::unix::pipe;
+    use tokio::net::{UnixListener, UnixStream};
+    use typed_pipe::{ConnectOptions, OnHangup, ReadEnd, WriteEnd};
+
+    async fn greet(mut side: impl AsyncReadExt + AsyncWriteExt + Unpin) {
+        side.write_all(b"hello").await.unwrap();
+        let mut word = [0; 5];
+        side.read_exact(&mut word).await.unwrap();
+        assert_eq!(&word, b"hello");
+    }
+
+    async fn talk() {
+        let folder = Folder::new();
+        // A listener of tokio, and a client of the crate.
+        let name = folder.name("theirs");
+        let theirs = UnixListener::bind(&name).unwrap();
+        let client = ConnectOptions::new().into_tokio().connect(&name).await.unwrap();
+        let (server, _) = theirs.accept().await.unwrap();
+        assert_eq!(
+            client.peer().unwrap().pid(),
+            server.peer_cred().unwrap().pid().map(|pid| pid.unsigned_abs())
+        );
+        tokio::join!(greet(client), greet(server));
+
+        // The other way round.
+        let ours = Listener::bind(folder.name("ours")).unwrap().into_tokio().unwrap();
+        let client = UnixStream::connect(ours.path().as_path()).await.unwrap();
+        let server = ours.accept().await.unwrap();
+        tokio::join!(greet(client), greet(server));
+
+        // Both pairs, and their halves.
+        let (one, other) = UnixStream::pair().unwrap();
+        tokio::join!(greet(one), greet(other));
+        let (one, other) = Connection::pair().unwrap();
+        let (mut reader, _writer) = one.into_tokio().unwrap().split();
+        let (_other_reader, mut writer) = other.into_tokio().unwrap().split();
+        writer.write_all(b"half").await.unwrap();
+        let mut half = [0; 4];
+        reader.read_exact(&mut half).await.unwrap();
+
+        // FIFOs: a sender of tokio finds no reader, and that of the crate waits for one.
+        let pipe = Pipe::new(folder.name("jobs")).unwrap().mkfifo().unwrap();
+        assert!(pipe::OpenOptions::new().open_sender(pipe.path()).is_err());
+        let sending = WriteEnd::at(pipe.path()).unwrap().into_tokio().open();
+        let mut receiver = pipe::OpenOptions::new().open_receiver(pipe.path()).unwrap();
+        let mut sender = sending.await.unwrap();
+        sender.write_all(b"job 1").await.unwrap();
+        let mut job = [0; 5];
+        receiver.read_exact(&mut job).await.unwrap();
+        drop((sender, receiver));
+        let reader = ReadEnd::at(pipe.path()).unwrap().into_tokio().on_hangup(OnHangup::NextWriter);
+        let mut reader = reader.open().await.unwrap();
+        for word in [b"job 2", b"job 3"] {
+            let mut sender = pipe::OpenOptions::new().open_sender(pipe.path()).unwrap();
+            sender.write_all(word).await.unwrap();
+            drop(sender);
+            reader.read_exact(&mut job).await.unwrap();
+            assert_eq!(&job, word, "the next writer's");
+        }
+
+        // The bytes of `LengthDelimitedCodec`.
+        let (mut theirs, ours) = UnixStream::pair().unwrap();
+        let ours =
+            Connection::try_from(std::os::fd::OwnedFd::from(ours.into_std().unwrap())).unwrap();
+        let (_reader, writer) = ours.into_tokio().unwrap().split();
+        writer.into_sender::<u8>().send(&7).await.unwrap();
+        let mut frame = [0; 5];
+        theirs.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame, [0, 0, 0, 1, 7]);
+    }
+
+    watched(|| {
+        let begun = Instant::now();
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(talk());
+        assert!(begun.elapsed() < Duration::from_secs(50));
+    });
+}

@@ -1,0 +1,201 @@
+//! Waiting for whichever of many things comes first.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use typed_pipe::{
+    CancelToken, Connection, End, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd,
+    ReceivingHalf, Select, SendingHalf, TypedSender,
+};
+
+use crate::peer;
+use crate::support::{Folder, watched};
+
+fn channel() -> (SendingHalf<u32>, ReceivingHalf<u32>) {
+    let (one, other) = Connection::pair().unwrap();
+    let ((_, writer), (reader, _)) = (one.split(), other.split());
+    (writer.into_sender(), reader.into_receiver())
+}
+
+/// A program of ipc-channel: a router over many receivers, each with what is done with its messages.
+#[test]
+fn a_router_serves_many_receivers_of_different_types() {
+    watched(|| {
+        let mut select = Select::new().unwrap();
+        let mut peers = Vec::new();
+        let folder = Folder::new();
+        for name in ["one", "other"] {
+            let pipe = Pipe::create(folder.name(name)).unwrap();
+            peers.push(peer::start("count", folder.name(name)));
+            let receiver = pipe.receiver::<u32>().unwrap();
+            select
+                .add_receiver(receiver, move |number| number.map(|it| format!("{name} {it}")))
+                .unwrap();
+        }
+        let words = Pipe::create(folder.name("words")).unwrap();
+        let path = words.path().clone();
+        select.add_receiver(words.receiver::<String>().unwrap(), |word| word).unwrap();
+        let sending =
+            thread::spawn(move || TypedSender::<str>::connect(path)?.send_all(["a", "b"]));
+
+        let (mut all, mut ends) = (Vec::new(), 0);
+        while let Some(routed) = select.wait().unwrap() {
+            match routed {
+                Ok(text) => all.push(text),
+                Err(end) => {
+                    assert!(end.is_end(), "{end}");
+                    ends += 1;
+                }
+            }
+        }
+        assert_eq!(ends, 3);
+        for name in ["one", "other"] {
+            let of_it = all.iter().filter_map(|text| text.strip_prefix(&format!("{name} ")));
+            assert!(of_it.eq((0..1000).map(|it| it.to_string()).collect::<Vec<_>>().iter()));
+        }
+        assert_eq!(all.iter().filter(|text| text.len() == 1).count(), 2);
+        sending.join().unwrap().unwrap();
+        peers.into_iter().for_each(peer::Peer::join);
+    });
+}
+
+/// A program of ipc-channel: select with a timeout.
+#[test]
+fn a_wait_that_is_too_long_ends_and_loses_nothing() {
+    watched(|| {
+        let (mut sender, receiver) = channel();
+        let mut select = Select::new().unwrap();
+        select.add_receiver(receiver, Result::ok).unwrap();
+        for number in 0..3 {
+            let late = select.wait_timeout(Duration::from_millis(5)).unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut);
+            assert_eq!(
+                select.wait_timeout(Duration::ZERO).unwrap_err().kind(),
+                ErrorKind::TimedOut
+            );
+            sender.send(&number).unwrap();
+            assert_eq!(select.wait_timeout(Duration::from_secs(50)).unwrap(), Some(Some(number)));
+        }
+    });
+}
+
+#[test]
+fn a_busy_source_delays_no_other() {
+    watched(|| {
+        let mut select = Select::new().unwrap();
+        let (mut busy, receiver) = channel();
+        select.add_receiver(receiver, |_| "busy").unwrap();
+        busy.send_all(0..1000).unwrap(); // all of it is read at once
+        assert_eq!(select.wait().unwrap(), Some("busy"));
+        let (mut other, receiver) = channel();
+        select.add_receiver(receiver, |_| "other").unwrap();
+        other.send(&1).unwrap();
+        let listener = Listener::temporary().unwrap();
+        let client = Connection::connect(listener.path()).unwrap();
+        select.add_listener(listener, |_| "client").unwrap();
+        let token = CancelToken::new().unwrap();
+        token.cancel();
+        select.add_token(&token, "cancelled").unwrap();
+        select.add_deadline(Instant::now(), "late");
+        let mut count = BTreeMap::new();
+        for _ in 0..12 {
+            *count.entry(select.wait().unwrap().unwrap()).or_insert(0) += 1;
+        }
+        for what in ["other", "client", "cancelled", "late"] {
+            assert_eq!(count.get(what), Some(&1), "{what} of {count:?}");
+        }
+        drop(client);
+    });
+}
+
+#[test]
+fn sources_come_and_go_while_it_is_used() {
+    watched(|| {
+        let mut select = Select::new().unwrap();
+        let token = CancelToken::new().unwrap();
+        let stop = select.add_token(&token, 0).unwrap();
+        let again = select.add_token(&token, 1).unwrap(); // the same token
+        let late = select.add_deadline(Instant::now() + Duration::from_secs(3600), 2);
+        assert!(select.remove(late) && !select.remove(late));
+        for number in 3..300 {
+            let (mut sender, receiver) = channel();
+            sender.send_all([number; 3]).unwrap();
+            let key = select.add_receiver(receiver, |number| number.unwrap_or_default()).unwrap();
+            assert_eq!(select.wait().unwrap(), Some(number));
+            assert!(select.remove(key), "with two messages of it unread");
+            assert_eq!(sender.send(&number).unwrap_err().kind(), ErrorKind::Disconnected);
+        }
+        assert!(select.remove(stop));
+        token.cancel();
+        assert_eq!(select.wait().unwrap(), Some(1));
+        assert!(!select.remove(again), "it was its last event");
+        assert_eq!(select.wait().unwrap(), None);
+    });
+}
+
+#[test]
+fn hundreds_of_receivers_are_served_in_turn() {
+    watched(|| {
+        const CHANNELS: u32 = 200;
+        let mut select = Select::new().unwrap();
+        let mut senders = Vec::new();
+        for number in 0..CHANNELS {
+            let (sender, receiver) = channel();
+            senders.push(sender);
+            select.add_receiver(receiver, move |it: Result<u32, Error>| (number, it.ok())).unwrap();
+        }
+        let sending = thread::spawn(move || {
+            for round in 0..10 {
+                for sender in &mut senders {
+                    sender.send(&round).unwrap();
+                }
+            }
+            senders
+        });
+        let mut next = vec![0; usize::try_from(CHANNELS).unwrap()];
+        for _ in 0..CHANNELS * 10 {
+            let (channel, round) = select.wait().unwrap().unwrap();
+            let next = &mut next[usize::try_from(channel).unwrap()];
+            assert_eq!(round, Some(*next));
+            *next += 1;
+        }
+        drop(sending.join().unwrap());
+        for _ in 0..CHANNELS {
+            assert_eq!(select.wait().unwrap().unwrap().1, None, "its end");
+        }
+        assert!(select.wait().unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_message_that_does_not_decode_is_no_end() {
+    watched(|| {
+        let (mut sender, receiver) = channel();
+        let mut select = Select::new().unwrap();
+        select.add_receiver(receiver, |it| it.map_err(|error| error.kind())).unwrap();
+        sender.send_bytes(&[0xFF; 20]).unwrap();
+        sender.send(&7).unwrap();
+        drop(sender);
+        assert_eq!(select.wait().unwrap(), Some(Err(ErrorKind::Decode)));
+        assert_eq!(select.wait().unwrap(), Some(Ok(7)));
+        assert_eq!(select.wait().unwrap(), Some(Err(ErrorKind::Disconnected)));
+        assert_eq!(select.wait().unwrap(), None);
+    });
+}
+
+#[test]
+fn what_cannot_be_watched_is_refused() {
+    watched(|| {
+        let mut select = Select::new().unwrap();
+        let pipe = Pipe::temporary().unwrap();
+        let end = ReadEnd::at(pipe.path()).unwrap().on_hangup(OnHangup::NextWriter);
+        let receiver = end.open().map(End::into_receiver::<u32>).unwrap();
+        let refused = select.add_receiver(receiver, Result::ok).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        let (one, _other) = Connection::over((std::io::empty(), std::io::sink())).unwrap().split();
+        let refused = select.add_receiver(one.into_receiver::<u32>(), Result::ok).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        assert_eq!(select.wait().unwrap(), None);
+    });
+}

@@ -1,0 +1,172 @@
+//! What errors say: the true cause, and what to do.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use typed_pipe::wire::{Codec, Plain, Postcard, Wire};
+use typed_pipe::{Connection, Error, ErrorKind, TypedReceiver, TypedSender};
+
+#[cfg(unix)]
+use crate::support::Folder;
+
+/// The text of an error, which must not say a wrong thing.
+#[track_caller]
+fn says(error: &Error, right: &[&str], wrong: &[&str]) {
+    let text = error.to_string();
+    for word in right {
+        assert!(text.contains(word), "`{word}` is missing: {text}");
+    }
+    for word in wrong {
+        assert!(!text.contains(word), "`{word}` leads astray: {text}");
+    }
+}
+
+fn received<T: DeserializeOwned, C: Codec>(payload: &[u8], codec: C) -> Error {
+    let wire = Wire::default().with_codec(codec);
+    let frame = [&u32::try_from(payload.len()).unwrap().to_be_bytes()[..], payload].concat();
+    TypedReceiver::<T, _, _, _>::with_wire(frame.as_slice(), wire).recv().map(drop).unwrap_err()
+}
+
+/// Sends a value with postcard, and receives it: the error of either.
+fn through_postcard<T: Serialize + DeserializeOwned>(value: &T) -> Error {
+    let mut payload = Vec::new();
+    match Postcard.encode(value, &mut payload) {
+        Ok(()) => received::<T, _>(&payload, Postcard),
+        Err(_) => TypedSender::<T, _>::new(Vec::new()).send(value).unwrap_err(),
+    }
+}
+
+#[test]
+fn latin_1_is_no_matter_of_types_but_of_utf_8() {
+    let error = received::<String, _>(b"caf\xE9", Plain);
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    says(&error, &["UTF-8", "receive bytes"], &["same type"]);
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn bad_json_is_not_told_from_another_type_by_the_same_words() {
+    use std::error::Error as _;
+    use typed_pipe::wire::Json;
+
+    let error = received::<Vec<u8>, _>(b"[1,\n 2;]", Json);
+    says(&error, &["no JSON", "at line 2 column 3"], &["same type"]);
+    assert!(error.source().unwrap().to_string().contains("at line 2 column 3"), "{error:?}");
+    says(&received::<Vec<u8>, _>(b"[1, 2", Json), &["no JSON"], &["same type"]);
+    says(&received::<Vec<u8>, _>(b"\"text\"", Json), &["same type"], &["no JSON"]);
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sparse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u8>,
+    number: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type")]
+enum Tagged {
+    Job { number: u32 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Flat {
+    #[serde(flatten)]
+    rest: BTreeMap<String, u32>,
+}
+
+#[test]
+fn what_postcard_cannot_carry_is_named_by_its_attribute() {
+    let sparse = through_postcard(&Sparse { left_out: None, number: 7 });
+    says(&sparse, &["`skip_serializing_if`"], &[]);
+    says(&through_postcard(&Untagged::Number(7)), &["`untagged`", "`Json`"], &["same type"]);
+    says(&through_postcard(&Tagged::Job { number: 7 }), &["`tag`", "`Json`"], &["same type"]);
+    let flat = Flat { rest: BTreeMap::from([("a".to_owned(), 1)]) };
+    says(&through_postcard(&flat), &["`flatten`", "`Json`"], &[]);
+    #[cfg(feature = "json")]
+    says(&through_postcard(&serde_json::json!([1])), &["`Value`", "`Json`"], &["same type"]);
+}
+
+#[cfg(feature = "foreign")]
+#[test]
+fn text_that_npipes_cannot_read_is_not_sent() {
+    use typed_pipe::wire::foreign::Npipes;
+
+    let wire = Wire::new(Npipes::default(), Plain);
+    let mut sender = TypedSender::<str, _, _, _>::with_wire(Vec::new(), wire);
+    let error = sender.send("héllo").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    says(&error, &["ASCII"], &["end the message"]);
+    sender.send("hello").unwrap();
+}
+
+#[test]
+fn a_reason_that_only_the_system_knows_is_told() {
+    struct Broken;
+
+    impl io::Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::other("the tape is torn"))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let error = TypedSender::<u8, _>::new(Broken).send(&7).unwrap_err();
+    says(&error, &["the tape is torn"], &[]);
+}
+
+#[test]
+fn who_connects_to_nobody_is_told_of_a_listener() {
+    let nobody = tempfile::tempdir().unwrap().path().join("nobody");
+    #[cfg(windows)]
+    let nobody = "nobody-listens-at-this-name";
+    let error = Connection::try_connect(nobody).unwrap_err();
+    says(&error, &["listener", "`connect`"], &["`open`", "pipe of this name"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fifo_in_the_place_of_a_connection_is_told_where_it_belongs() {
+    use std::os::fd::OwnedFd;
+    use typed_pipe::state::Open;
+    use typed_pipe::{Pipe, ReadEnd, Unnamed};
+
+    let pipe = Pipe::temporary().unwrap();
+    let end = ReadEnd::at(pipe.path()).unwrap().open().unwrap();
+    let failed = Connection::try_from(OwnedFd::from(end)).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::NotAPipe);
+    says(failed.error(), &["`ReadEnd`"], &["as an end"]);
+    // A socket in the place of an end.
+    let (_one, other) = Connection::pair().unwrap();
+    let socket = OwnedFd::try_from(other).unwrap();
+    if let Err(failed) = ReadEnd::<Open, Unnamed>::try_from(socket) {
+        says(failed.error(), &["`Connection`"], &["as an end"]);
+    }
+    let file = OwnedFd::from(tempfile::tempfile().unwrap());
+    says(Connection::try_from(file).unwrap_err().error(), &["a file"], &["`ReadEnd`"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn taking_over_what_was_left_by_persist_leads_to_reuse() {
+    use typed_pipe::{IfExists, Pipe, PipeOptions};
+
+    let folder = Folder::new();
+    let path = Pipe::new(folder.name("jobs")).unwrap().mkfifo().unwrap().persist();
+    let take_over = PipeOptions::new().if_exists(IfExists::TakeOver);
+    let failed = take_over.at(&path).unwrap().mkfifo().unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::AlreadyExists);
+    says(failed.error(), &["`IfExists::Reuse`", "`persist`"], &[]);
+    PipeOptions::new().if_exists(IfExists::Reuse).at(&path).unwrap().mkfifo().unwrap();
+}
