@@ -70,7 +70,7 @@ impl Any {
     /// The JSON of a message.
     pub(crate) fn read(self, shape: Option<&Shape>, bytes: &[u8]) -> Result<Value, String> {
         match (self.0, shape) {
-            (Codec::Text, _) => match str::from_utf8(bytes) {
+            (Codec::Text, _) => match std::str::from_utf8(bytes) {
                 Ok(text) => Ok(text.into()),
                 Err(_) => Err("it is no UTF-8: try `--codec bytes`".to_owned()),
             },

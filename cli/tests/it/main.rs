@@ -88,11 +88,11 @@ fn patience() -> u32 {
 }
 
 fn out(output: &Output) -> &str {
-    str::from_utf8(&output.stdout).unwrap()
+    std::str::from_utf8(&output.stdout).unwrap()
 }
 
 fn complaints(output: &Output) -> &str {
-    str::from_utf8(&output.stderr).unwrap()
+    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 #[track_caller]
