@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use crate::end::{End, PipeRef};
 use crate::error::{Error, Operation};
-use crate::state::{Mode, Open, Read, Write};
+use crate::state::{Mode, Open, Read, Write, woken_at};
 use crate::sys::{LARGE, WaitLimit};
 use crate::wait::waiting;
 
@@ -49,7 +50,33 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// The system does not tell of a part of the first 64 KiB.
     #[doc(alias("write_all", "vmsplice"))]
     pub fn send_bytes(&mut self, bytes: &[u8]) -> M::Ret<impl Future<Output = Result<(), Error>>> {
-        M::run(self.sending_all(bytes))
+        M::run(self.sending_all(bytes, WaitLimit::Done))
+    }
+
+    /// Writes all of some bytes, as [`send_bytes`](Self::send_bytes), waiting for at most `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{Connection, ErrorKind};
+    ///
+    /// let (mut one, other) = Connection::pair()?; // the other side does not read
+    /// let error = one.writer().send_bytes_timeout(&vec![7; 10_000_000], Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(error.is_half_sent()); // how much of it, is not told
+    /// # drop(other);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_bytes`](Self::send_bytes), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    #[doc(alias("write_all"))]
+    pub fn send_bytes_timeout(
+        &mut self,
+        bytes: &[u8],
+        timeout: Duration,
+    ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+        M::run(self.sending_all(bytes, M::within(timeout)))
     }
 
     /// Lends room for bytes, to be filled in place and sent without a copy where that is possible.
@@ -84,7 +111,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
         EndLoan { end: self, copied }
     }
 
-    async fn sending_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    async fn sending_all(&mut self, bytes: &[u8], until: WaitLimit) -> Result<(), Error> {
         let mut rest = bytes;
         while M::BLOCKS && rest.len() >= LARGE {
             // The last piece is large enough to be worth moving, too.
@@ -94,18 +121,19 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
                 break;
             }
             M::raw_mut(self.io_mut()).lent_mut().copy_from_slice(piece);
-            self.give_all(rest.len() < bytes.len())?;
+            self.give_all(rest.len() < bytes.len(), until)?;
             rest = more;
         }
         let begun = rest.len() < bytes.len();
-        self.writing_all(rest).await.map_err(|(error, wrote)| error.half_sent(begun || wrote))
+        let written = self.writing_all(rest, until).await;
+        written.map_err(|(error, wrote)| error.half_sent(begun || wrote))
     }
 
     /// Moves what is lent into the pipe.
-    fn give_all(&mut self, mut begun: bool) -> Result<(), Error> {
+    fn give_all(&mut self, mut begun: bool, until: WaitLimit) -> Result<(), Error> {
         while !M::raw(self.io()).lent().is_empty() {
             let token = self.token().cloned();
-            let wait = waiting(WaitLimit::Done, token.as_ref());
+            let wait = waiting(until, token.as_ref());
             let error = match M::raw_mut(self.io_mut()).give(wait) {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
                 Ok(_) => {
@@ -121,13 +149,13 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     }
 
     /// Writes all; an error comes with whether a part was written.
-    async fn writing_all(&mut self, bytes: &[u8]) -> Result<(), (Error, bool)> {
+    async fn writing_all(&mut self, bytes: &[u8], until: WaitLimit) -> Result<(), (Error, bool)> {
         let mut rest = bytes;
         while !rest.is_empty() {
             // In pieces: a system may not tell how much of a write that failed was read.
             let piece = rest.get(..PIECE).unwrap_or(rest);
-            let written = poll_fn(|cx| self.poll_write_until(cx, piece, WaitLimit::Done)).await;
-            let error = match written {
+            let write = poll_fn(|cx| self.poll_write_until(cx, piece, until));
+            let error = match woken_at::<M, _>(until, write).await {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
                 Ok(written) => {
                     rest = rest.get(written..).unwrap_or_default();
@@ -196,7 +224,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.failed(Operation::Receive, error)),
             };
-            to.writing_all(bytes).await.map_err(|(error, _)| error)?;
+            to.writing_all(bytes, WaitLimit::Done).await.map_err(|(error, _)| error)?;
             count += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         }
     }
@@ -231,9 +259,10 @@ impl<'a, M: Mode, P: PipeRef> EndLoan<'a, M, P> {
         let Self { end, copied } = self;
         M::run(async move {
             match copied {
-                None => end.give_all(false),
+                None => end.give_all(false, WaitLimit::Done),
                 Some(bytes) => {
-                    end.writing_all(&bytes).await.map_err(|(error, wrote)| error.half_sent(wrote))
+                    let written = end.writing_all(&bytes, WaitLimit::Done).await;
+                    written.map_err(|(error, wrote)| error.half_sent(wrote))
                 }
             }
         })

@@ -32,6 +32,7 @@ fn ends<M: Mode>() {
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::write_timeout(end, &[], SOON));
     let _ = |end: &mut ReadEnd<Open<M>>, to: &mut WriteEnd<Open<M>>| drop(End::forward(end, to));
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::send_bytes(end, &[]));
+    let _ = |end: &mut WriteEnd<Open<M>>| drop(End::send_bytes_timeout(end, &[], SOON));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::try_finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::thread;
+use std::time::Duration;
 
 use typed_pipe::{CancelToken, Connection, ErrorKind, OnHangup, Operation, Pipe, WriteEnd};
 
@@ -331,4 +332,58 @@ mod programs {
             head.join();
         });
     }
+}
+
+#[test]
+fn a_deadline_ends_the_sending_of_bytes_and_all_of_them_come_in_time() {
+    const SOON: Duration = Duration::from_millis(30);
+    const LATE: Duration = Duration::from_secs(300);
+
+    watched(|| {
+        // Into a FIFO, whose pages are moved on Linux, and over a connection.
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let mut reader = pipe.into_reader().open().unwrap();
+        let mut writer = WriteEnd::at(path).unwrap().open().unwrap();
+        let (mut one, mut other) = Connection::pair().unwrap();
+        let bytes = bytes_of(7, 10_000_000);
+        for error in [
+            writer.send_bytes_timeout(&bytes, SOON).unwrap_err(),
+            one.writer().send_bytes_timeout(&bytes, SOON).unwrap_err(),
+        ] {
+            assert_eq!((error.kind(), error.operation()), (ErrorKind::TimedOut, Operation::Send));
+            assert!(error.is_half_sent());
+        }
+        drop(writer);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        assert!(rest.len() < bytes.len() && bytes.starts_with(&rest));
+
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            other.read_to_end(&mut all).unwrap();
+            all
+        });
+        one.writer().send_bytes_timeout(&bytes, LATE).unwrap();
+        drop(one);
+        assert!(reading.join().unwrap().ends_with(&bytes));
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_deadline_ends_the_sending_of_bytes_of_a_task() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (one, other) = Connection::pair().unwrap();
+            let mut writer = one.into_tokio().unwrap().split().1;
+            let bytes = bytes_of(7, 10_000_000);
+            let sent = writer.send_bytes_timeout(&bytes, Duration::from_millis(30));
+            let error = sent.await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            assert!(error.is_half_sent());
+            drop(other);
+        });
+    });
 }

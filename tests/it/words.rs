@@ -154,7 +154,7 @@ fn a_fifo_in_the_place_of_a_connection_is_told_where_it_belongs() {
         says(failed.error(), &["`Connection`"], &["as an end"]);
     }
     let file = OwnedFd::from(tempfile::tempfile().unwrap());
-    says(Connection::try_from(file).unwrap_err().error(), &["a file"], &["`ReadEnd`"]);
+    says(Connection::try_from(file).unwrap_err().error(), &["a regular file"], &["`ReadEnd`"]);
 }
 
 #[cfg(unix)]

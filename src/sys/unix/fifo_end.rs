@@ -50,7 +50,10 @@ pub(super) struct FifoEnd {
     /// Whether the name was missing then. Another FIFO may be about to take it.
     missed: bool,
     /// Whether this is another FIFO than a moment ago.
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "registered nowhere"))]
+    #[cfg_attr(
+        not(any(feature = "fanout", feature = "tokio")),
+        allow(dead_code, reason = "registered nowhere")
+    )]
     switched: bool,
     /// Where an owner's end reports that it was closed before the other side had left.
     cut: Option<Arc<AtomicBool>>,
@@ -150,7 +153,7 @@ impl FifoEnd {
     }
 
     /// Whether it has another descriptor than before.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn take_switched(&mut self) -> bool {
         mem::take(&mut self.switched)
     }

@@ -260,7 +260,7 @@ impl Receiving {
         self.ring = Some(ring);
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn has_ring(&self) -> bool {
         self.ring.is_some()
     }

@@ -442,6 +442,11 @@ impl Raw {
         }
     }
 
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
+    pub(super) fn is_over_carrier(&self) -> bool {
+        matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
+    }
+
     /// Says that a task waits for this end; returns whether it need not.
     #[cfg(feature = "tokio")]
     pub(super) fn prepare_wait(&mut self) -> bool {
@@ -535,10 +540,6 @@ impl Raw {
             RawKind::CarrierWriter(half) => Some(half),
             _ => None,
         }
-    }
-
-    pub(super) fn is_over_carrier(&self) -> bool {
-        matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
     }
 }
 

@@ -247,9 +247,12 @@ fn what_is_lent_is_sent_as_it_lies() {
     write_all(&mut to, &[1; 200_000]);
     assert!(!to.lend(4, 100_000, Wait::NOW));
     assert!(!to.lend(4, 100_000, within(Duration::from_millis(10))));
-    let reading = thread::spawn(move || read_exact(&mut from, &mut [0; 200_000]));
+    let reading = thread::spawn(move || {
+        read_exact(&mut from, &mut [0; 200_000]);
+        from // it stays until the loan was made
+    });
     assert!(to.lend(4, 100_000, DONE));
-    reading.join().unwrap();
+    drop(reading.join().unwrap());
 }
 
 /// Each word of a hostile side, and each lie: it may be told, and nothing but an error or wrong bytes comes of it.
