@@ -1,5 +1,6 @@
 //! `tpipe` against programs of typed-pipe, and one of Python: what it prints, and its exit codes.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod peer;
 
