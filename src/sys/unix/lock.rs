@@ -133,7 +133,6 @@ impl Lock {
 
     /// The status of the lock file for this name, and what it says, without opening it; `None` if there is none.
     #[cfg(feature = "tool")]
-    #[expect(clippy::type_complexity, reason = "two answers")]
     pub(super) fn status(
         folder: BorrowedFd<'_>,
         fifo: &OsStr,

@@ -2,10 +2,8 @@
 //!
 //! Looking changes nothing: no lock is tried, and a FIFO is opened only while another process reads it.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{FileType, Stat, fstat};
@@ -26,9 +24,10 @@ pub(crate) fn look(path: &Path) -> io::Result<Found> {
     let folder = open_folder(parent)?;
     let there = optional(status(folder.as_fd(), &name))?;
     let lock = Lock::status(folder.as_fd(), &name)?;
+    #[allow(unused_mut, reason = "only some systems tell more")]
     let mut found = Found {
         kind: there.as_ref().map_or(Kind::Nothing, kind),
-        mode: there.as_ref().map(|stat| stat.st_mode & 0o7777).map(Into::into),
+        mode: there.as_ref().map(mode),
         user: there.as_ref().map(|stat| stat.st_uid),
         lock: match &lock {
             None => Locked::No,
@@ -90,6 +89,11 @@ fn optional<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+fn mode(stat: &Stat) -> u32 {
+    #[allow(clippy::useless_conversion, reason = "the type differs by system")]
+    u32::from(stat.st_mode & 0o7777)
+}
+
 fn kind(stat: &Stat) -> Kind {
     if ensure_fifo(stat).is_ok() {
         return Kind::Pipe;
@@ -102,7 +106,10 @@ fn kind(stat: &Stat) -> Kind {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod proc {
+    use std::collections::BTreeSet;
+    use std::ffi::{OsStr, OsString};
     use std::fs;
+    use std::os::fd::BorrowedFd;
     use std::os::unix::fs::MetadataExt;
 
     use rustix::fs::{Mode, OFlags, openat};
@@ -231,7 +238,7 @@ mod proc {
 
     impl Sockets {
         /// Those of a path, by the names under which they may have been bound.
-        fn at(path: &Path, names: &[std::ffi::OsString]) -> Self {
+        fn at(path: &Path, names: &[OsString]) -> Self {
             let mut found = Self::default();
             let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
             let all = fs::read("/proc/net/unix").unwrap_or_default();
