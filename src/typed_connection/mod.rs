@@ -3,9 +3,11 @@
 mod connection;
 mod halves;
 mod handshake;
+mod handshake_names;
 mod handshake_parts;
 mod handshake_shapes;
 mod handshake_state;
+mod negotiated;
 #[cfg(feature = "tool")]
 mod question;
 #[cfg(feature = "shared-memory")]
@@ -18,6 +20,7 @@ pub use handshake::Handshake;
 pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
+pub use negotiated::Negotiated;
 #[cfg(feature = "tool")]
 pub use question::{Answer, Question, Said, Told};
 #[cfg(feature = "shared-memory")]

@@ -106,12 +106,16 @@ impl Question {
     ///
     /// Those of a [`Handshake`]. A peer that makes calls is not spoken to.
     pub fn ask(mut self) -> Result<Answer, Error> {
+        let mut parts = Parts::default();
+        if let Some(names) = self.theirs.parts.get(Tag::Names) {
+            parts.set(Tag::Names, names.to_vec());
+        }
         let mirrored = Terms {
             sends_handles: self.theirs.allows_handles,
             allows_handles: self.theirs.sends_handles,
             sending: String::new(),
             receiving: String::new(),
-            parts: Parts::default(),
+            parts,
             ..self.theirs
         };
         let asking = Announcement { received: None, sent: None };
