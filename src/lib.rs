@@ -157,6 +157,9 @@ mod sys;
 mod text;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "tool")]
+#[doc(hidden)] // For the program `tpipe` alone.
+pub mod tool;
 #[cfg(test)]
 #[path = "../tests/toy/mod.rs"]
 mod toy;

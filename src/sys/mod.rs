@@ -131,6 +131,8 @@ use std::time::Instant;
 use crate::error::Obstacle;
 
 mod carrier;
+#[cfg(feature = "tool")]
+pub(crate) mod found;
 #[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
 mod no_readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
@@ -149,6 +151,8 @@ pub(crate) use unix::{
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
+#[cfg(all(unix, feature = "tool"))]
+pub(crate) use unix::{clean, look};
 #[cfg(windows)]
 pub(crate) use windows::{
     ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
@@ -156,6 +160,8 @@ pub(crate) use windows::{
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
+#[cfg(all(windows, feature = "tool"))]
+pub(crate) use windows::{clean, look};
 
 pub use carrier::Carrier;
 #[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]

@@ -111,17 +111,20 @@ impl Terms {
         Names { names: Names::of(name), required: false }
     }
 
-    fn compare_strings(&self, theirs: &Self) -> Result<(), Disagreement> {
-        let differ = |what, ours: &str, theirs: &str| {
-            Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
-        };
-        let both_named = |ours: &str, theirs: &str| !ours.is_empty() && !theirs.is_empty();
+    /// Checks that the two sides speak the same wire.
+    pub(super) fn compare_wires(&self, theirs: &Self) -> Result<(), Disagreement> {
         if self.framing != theirs.framing {
             return differ("the framing", &self.framing, &theirs.framing);
         }
         if self.codec != theirs.codec {
             return differ("the codec", &self.codec, &theirs.codec);
         }
+        Ok(())
+    }
+
+    fn compare_strings(&self, theirs: &Self) -> Result<(), Disagreement> {
+        let both_named = |ours: &str, theirs: &str| !ours.is_empty() && !theirs.is_empty();
+        self.compare_wires(theirs)?;
         if both_named(&self.sending, &theirs.receiving) && self.sending != theirs.receiving {
             return differ("what this side sends", &self.sending, &theirs.receiving);
         }
@@ -132,9 +135,6 @@ impl Terms {
     }
 
     fn compare_kinds(&self, theirs: &Self) -> Result<(), Disagreement> {
-        let differ = |what, ours: &str, theirs: &str| {
-            Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
-        };
         let layer = |terms: &Self| match terms.parts.get(Tag::Calls) {
             Some(_) => "calls",
             None => "messages",
@@ -153,6 +153,10 @@ impl Terms {
         }
         Ok(())
     }
+}
+
+fn differ(what: &'static str, ours: &str, theirs: &str) -> Result<(), Disagreement> {
+    Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
 }
 
 /// The exchanged terms, not compared yet.
@@ -419,7 +423,7 @@ impl HandshakeState {
     }
 
     /// The terms of the peer, if this side understands them.
-    fn understood(&self) -> Result<Terms, Error> {
+    pub(super) fn understood(&self) -> Result<Terms, Error> {
         let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
         let body = self.heard.get(HEAD..self.got).unwrap_or_default();
         let flags = match self.head().map_err(disagree)? {

@@ -8,6 +8,8 @@ mod handshake_parts;
 mod handshake_shapes;
 mod handshake_state;
 mod negotiated;
+#[cfg(feature = "tool")]
+mod question;
 #[cfg(feature = "shared-memory")]
 mod shared_memory;
 
@@ -19,5 +21,7 @@ pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
 pub use negotiated::Negotiated;
+#[cfg(feature = "tool")]
+pub use question::{Answer, Question, Said, Told};
 #[cfg(feature = "shared-memory")]
 pub use shared_memory::{SharedMemory, TransportKind};

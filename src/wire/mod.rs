@@ -208,6 +208,14 @@ pub struct Wire<F = LengthPrefixed, C = Postcard> {
     codec: C,
 }
 
+/// The bytes by which a writer says, on the default wire, what its messages look like.
+#[cfg(feature = "tool")]
+pub(crate) fn hello(shape: &shape::Shape) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    length_prefixed::hello(shape, &mut bytes);
+    bytes
+}
+
 impl<F, C> Wire<F, C> {
     /// Creates a wire from a framing and a codec.
     ///

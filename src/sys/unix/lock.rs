@@ -11,6 +11,8 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
+#[cfg(feature = "tool")]
+use rustix::fs::Stat;
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, openat,
     unlinkat,
@@ -35,6 +37,8 @@ const FLAGS: OFlags = OFlags::RDWR
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
+
+const NOT_OURS: Obstacle = Obstacle::NotALock("a file of another program");
 
 const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 
@@ -127,6 +131,23 @@ impl Lock {
         })
     }
 
+    /// The status of the lock file for this name, and what it says, without opening it; `None` if there is none.
+    #[cfg(feature = "tool")]
+    pub(super) fn status(
+        folder: BorrowedFd<'_>,
+        fifo: &OsStr,
+    ) -> io::Result<Option<(Stat, Result<Left, Obstacle>)>> {
+        let mut name = fifo.to_owned();
+        name.push(ENDING);
+        let stat = match look(folder, &name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            stat => stat?,
+        };
+        let length = u8::try_from(stat.st_size).ok().and_then(Left::of_length);
+        let says = trust::lock(&stat).and_then(|()| length.ok_or(NOT_OURS));
+        Ok(Some((stat, says)))
+    }
+
     /// Opens the file, or makes it.
     fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
         let of = |file, made| Self { file, name: name.to_owned(), left: Left::Nothing, made };
@@ -163,7 +184,7 @@ impl Lock {
         let length = u8::try_from(fstat(&self.file)?.st_size).ok();
         let left = length.and_then(Left::of_length);
         let left = if self.says_nothing()? { left } else { None };
-        self.left = left.ok_or(Obstacle::NotALock("a file of another program"))?;
+        self.left = left.ok_or(NOT_OURS)?;
         if self.left == Left::Nothing {
             // The umask may have cleared permissions that the next owner needs.
             retry_on_intr(|| fchmod(&self.file, Mode::RUSR | Mode::WUSR))?;

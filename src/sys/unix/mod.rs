@@ -21,6 +21,8 @@ mod lock;
 mod maker;
 mod name;
 mod node;
+#[cfg(feature = "tool")]
+mod onlookers;
 mod owned_name;
 mod peer;
 #[cfg(feature = "tokio")]
@@ -57,6 +59,8 @@ pub(crate) use file::ensure_file;
 pub(crate) use inherited::inherited;
 pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
+#[cfg(feature = "tool")]
+pub(crate) use onlookers::{clean, look};
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;

@@ -414,6 +414,33 @@ pub(super) fn has_owner(path: &Path) -> bool {
     is_temporary(parent, &name) || Lock::is_beside(parent, &name)
 }
 
+/// Removes what a dead owner left under a name, if no process holds its lock; returns whether there was something.
+#[cfg(feature = "tool")]
+pub(super) fn remove_left(folder: BorrowedFd<'_>, path: &Path, name: &OsStr) -> io::Result<bool> {
+    let lock = match Lock::take_left(folder, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        lock => lock?,
+    };
+    let left = lock.left();
+    let site = Site { folder, path, name, left, lock: Some(&lock) };
+    if left == Left::OwnAndSpare {
+        sweep(site)?;
+    }
+    // What another program made stays.
+    if matches!(left, Left::Own | Left::OwnAndSpare) {
+        clear_own(folder, name, |stat| ours(stat).and_then(|()| trust::takeable(stat)))?;
+    }
+    lock.remove(folder);
+    Ok(true)
+}
+
+/// The names under which the socket of a name may have been bound.
+#[cfg(all(feature = "tool", any(target_os = "linux", target_os = "android")))]
+pub(super) fn names_beside(name: &OsStr, lock: Option<&Stat>) -> Vec<OsString> {
+    let short = lock.map(|lock| format!(".{:x}{SPARE}", lock.st_ino).into());
+    [name.to_owned(), spare(name)].into_iter().chain(short).collect()
+}
+
 fn spare(name: &OsStr) -> OsString {
     let mut spare = name.to_owned();
     spare.push(SPARE);
@@ -464,7 +491,7 @@ pub(super) fn mode(settings: &Settings) -> Mode {
     Mode::from_raw_mode(settings.mode().try_into().unwrap_or(0o600))
 }
 
-fn split(path: &Path) -> io::Result<(&Path, OsString)> {
+pub(super) fn split(path: &Path) -> io::Result<(&Path, OsString)> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -126,7 +126,7 @@ fn sweep(all: &OwnedFd) {
 }
 
 /// Removes a folder, if it is this user's alone and no process holds its lock; returns whether it did.
-fn sweep_one(all: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
+pub(super) fn sweep_one(all: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     let folder = open(all, name)?;
     let stat = fstat(&folder)?;
     if trust::private_folder(Path::new(name), &stat).is_err() {

@@ -65,6 +65,18 @@ pub(crate) fn inherited() -> io::Result<Vec<(String, Handle)>> {
     Ok(Vec::new())
 }
 
+/// The system tells nobody who has a pipe open.
+#[cfg(feature = "tool")]
+pub(crate) fn look(_: &std::path::Path) -> io::Result<super::found::Found> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not tell who has a pipe open"))
+}
+
+/// No name outlives its owner here.
+#[cfg(feature = "tool")]
+pub(crate) fn clean(_: &std::path::Path) -> io::Result<super::found::Cleaned> {
+    Ok(super::found::Cleaned::Nothing)
+}
+
 /// A string as the system takes it, with a NUL at its end.
 fn wide(text: &OsStr) -> Vec<u16> {
     text.encode_wide().chain([0]).collect()

@@ -1,0 +1,124 @@
+//! `tpipe listen`
+
+use serde_json::Value;
+use typed_pipe::state::{Open, Read};
+use typed_pipe::tool::Question;
+use typed_pipe::wire::foreign::{ConcatenatedJson, Lines};
+use typed_pipe::wire::shape::Shape;
+use typed_pipe::wire::{self, Checked, LengthPrefixed, MultiWriter, Wire};
+use typed_pipe::{
+    Anything, Connection, End, OnHangup, Pipe, PipePath, PipeRef, ReadEnd, ReceivingHalf,
+    SendingHalf, TypedReceiver,
+};
+
+use crate::args::{Codec, Framing, Listen};
+use crate::failure::Failure;
+use crate::incoming::Printing;
+use crate::message::{self, Any};
+use crate::peer::{PATIENCE, Peer, Talk, is_listener};
+use crate::screen::Screen;
+
+pub(crate) fn run(how: &Listen, screen: &Screen) -> Result<u8, Failure> {
+    let path = PipePath::new(&how.path)?;
+    let shape = message::load(how.wire.shape.as_deref())?;
+    let printing = Printing {
+        screen,
+        codec: Any(how.wire.codec()),
+        shape: shape.as_ref(),
+        save_shape: how.save_shape.as_deref(),
+        count: how.count,
+    };
+    if how.wire.listener || (!how.create && is_listener(&path)) {
+        return at_listener(how, &path, printing);
+    }
+    let policy = if how.stay { OnHangup::NextWriter } else { OnHangup::EndOfStream };
+    if how.create {
+        let end = Pipe::create(&path)?.into_reader().on_hangup(policy).open()?;
+        return over(end, how, &printing);
+    }
+    let end = ReadEnd::at(&path)?.on_hangup(policy);
+    let end = match how.timeout {
+        Some(timeout) => end.open_timeout(timeout)?,
+        None => end.open()?,
+    };
+    over(end, how, &printing)
+}
+
+/// Prints the messages of a pipe.
+fn over<P: PipeRef>(
+    end: End<Read, Open, P>,
+    how: &Listen,
+    printing: &Printing<'_>,
+) -> Result<u8, Failure> {
+    let codec = printing.codec;
+    match (how.wire.framing, codec.0) {
+        // The only one on which writers tell their shape by themselves. They may send anything.
+        (Framing::LengthPrefixed, Codec::Postcard) => {
+            all(end.into_receiver::<Value>(), how, printing)
+        }
+        (Framing::LengthPrefixed, _) => all(
+            end.into_receiver_with::<Value, _, _>(Wire::new(LengthPrefixed::default(), codec)),
+            how,
+            printing,
+        ),
+        (Framing::Checked, _) => all(
+            end.into_receiver_with::<Value, _, _>(Wire::new(Checked::default(), codec)),
+            how,
+            printing,
+        ),
+        (Framing::MultiWriter, _) => all(
+            end.into_receiver_with::<Value, _, _>(Wire::new(MultiWriter::default(), codec)),
+            how,
+            printing,
+        ),
+        (Framing::Lines, _) => all(
+            end.into_receiver_with::<Value, _, _>(Wire::new(Lines::default(), codec)),
+            how,
+            printing,
+        ),
+        (Framing::JsonValues, _) => {
+            let wire = Wire::new(ConcatenatedJson::default(), codec);
+            all(end.into_receiver_with::<Value, _, _>(wire), how, printing)
+        }
+    }
+}
+
+/// Prints what a listener sends to a client that says nothing.
+fn at_listener(how: &Listen, path: &PipePath, mut printing: Printing<'_>) -> Result<u8, Failure> {
+    let wait = how.timeout.unwrap_or(PATIENCE);
+    let question = Question::hear(Connection::connect_timeout(path, wait)?, wait)?;
+    let peer = Peer::of(&question.said())?;
+    if how.wire.codec.is_none() {
+        printing.codec = peer.codec;
+    }
+    peer.meet(question.ask()?, Hearing { how, printing })
+}
+
+/// A client that says nothing.
+struct Hearing<'a> {
+    how: &'a Listen,
+    printing: Printing<'a>,
+}
+
+impl Talk for Hearing<'_> {
+    fn talk<F: wire::Framing + Send>(
+        self,
+        sender: SendingHalf<Anything, F, Any>,
+        receiver: ReceivingHalf<(), F, Any>,
+        _: Option<&Shape>,
+    ) -> Result<u8, Failure> {
+        let code = all(receiver, self.how, &self.printing);
+        // Earlier, the listener would have seen that this client has finished.
+        drop(sender);
+        code
+    }
+}
+
+fn all<T, P: PipeRef, F: wire::Framing, C: wire::Codec>(
+    mut receiver: TypedReceiver<T, End<Read, Open, P>, F, C>,
+    how: &Listen,
+    printing: &Printing<'_>,
+) -> Result<u8, Failure> {
+    receiver.set_timeout(how.timeout);
+    printing.all(&mut receiver)
+}
