@@ -114,6 +114,10 @@
     clippy::print_stdout,
     clippy::unwrap_used
 )]
+#![allow(
+    clippy::missing_const_for_thread_local,
+    reason = "it asks for what is there, on systems that have no such storage of their own"
+)]
 #![doc(test(attr(deny(warnings))))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -202,7 +206,7 @@ pub use service::{
 };
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Access, Carrier, IfExists, Peer, User};
-pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
+pub use typed_connection::{Handshake, Negotiated, ReceivingHalf, SendingHalf, TypedConnection};
 #[cfg(feature = "shared-memory")]
 pub use typed_connection::{SharedMemory, TransportKind};
 pub use wait::CancelToken;

@@ -281,7 +281,8 @@ impl Source {
     fn uses(&self) -> BTreeSet<String> {
         let mut uses = BTreeSet::new();
         for line in self.text.lines() {
-            let code = line.split("//").next().unwrap_or_default();
+            // What a macro names, its user's code names.
+            let code = line.split("//").next().unwrap_or_default().replace("$crate::", "");
             for after in code.split("crate::").skip(1) {
                 let name = after.split(|c: char| !c.is_alphanumeric() && c != '_').next();
                 // What begins with a capital is re-exported, and only the docs of `lib` may use it.

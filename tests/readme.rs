@@ -200,6 +200,9 @@ fn is_documented(page: &str) -> bool {
     };
     let is_item = match page.split_once('.') {
         Some(("index", _)) => true,
+        Some(("macro", name)) => {
+            sources.contains(&format!("macro_rules! {} ", name.trim_end_matches(".html")))
+        }
         Some((kind, name)) => declared(kind, name.trim_end_matches(".html")),
         None => false,
     };

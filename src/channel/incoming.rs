@@ -253,7 +253,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
 
     /// Reports one result of the hang-up of the writers. `Ok` where that is a pause before the next one.
     fn tell_end(&mut self, noted: bool) -> Result<(), Error> {
-        let mut end = self.decoder.end();
+        let end = self.decoder.end();
         if !noted {
             self.last_hangup = Some(match end.kind() {
                 ErrorKind::Finished => Hangup::Finished,
@@ -261,27 +261,48 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
                 _ => Hangup::Truncated,
             });
         }
-        if end.kind() == ErrorKind::MessageLost {
-            // There may be more.
-            self.stage = Stage::Ending { noted: true };
-            return Err(end.at(self.path.as_ref()));
-        }
-        if let (ErrorKind::Disconnected, Some(error)) = (end.kind(), self.cut_off.take()) {
-            end = Error::new(Operation::Receive, error).survived(self.next_writer);
-        }
-        if self.next_writer {
-            self.stage = Stage::Reading;
+        let cut_off = end.kind() == ErrorKind::Disconnected && self.cut_off.is_some();
+        let action = eof(end.kind(), cut_off, self.next_writer);
+        self.stage = action.stage;
+        if action.forgets {
             self.decoder.reset();
-            if end.is_end() && !end.is_cut_off() {
-                return Ok(());
-            }
-        } else {
-            self.stage = Stage::Ended;
-            if !end.is_end() {
-                self.decoder.reset();
-            }
         }
-        Err(end.at(self.path.as_ref()))
+        // It is told with the last of the reports.
+        let whole = !matches!(self.stage, Stage::Ending { .. });
+        let end = match self.cut_off.take_if(|_| whole) {
+            Some(error) if cut_off => {
+                Error::new(Operation::Receive, error).survived(self.next_writer)
+            }
+            _ => end,
+        };
+        if action.reports { Err(end.at(self.path.as_ref())) } else { Ok(()) }
+    }
+}
+
+/// What a receiver does about the end of its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Action {
+    /// Where it is then.
+    stage: Stage,
+    /// Whether it forgets the bytes that it has.
+    forgets: bool,
+    /// Whether a receive fails.
+    reports: bool,
+}
+
+/// The action at an end of this kind, which the decoder tells; `cut_off`: whether the peer left with a failure of the
+/// system between two messages; `next_writer`: whether it awaits one.
+const fn eof(end: ErrorKind, cut_off: bool, next_writer: bool) -> Action {
+    let regular = matches!(end, ErrorKind::Disconnected | ErrorKind::Finished);
+    match end {
+        // There may be more.
+        ErrorKind::MessageLost => {
+            Action { stage: Stage::Ending { noted: true }, forgets: false, reports: true }
+        }
+        _ if next_writer => {
+            Action { stage: Stage::Reading, forgets: true, reports: !regular || cut_off }
+        }
+        _ => Action { stage: Stage::Ended, forgets: !regular, reports: true },
     }
 }
 
@@ -304,5 +325,30 @@ impl<C: Codec> Incoming<MultiWriter, C> {
     /// The writer of the last received message.
     pub(super) fn last_writer(&self) -> Option<WriterId> {
         self.decoder.wire().framing().writer()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_stream_is_a_pause_only_where_a_next_writer_may_come() {
+        let then = |stage, forgets, reports| Action { stage, forgets, reports };
+        for (end, forgets) in [
+            (ErrorKind::Disconnected, false),
+            (ErrorKind::Finished, false),
+            (ErrorKind::Truncated, true),
+            (ErrorKind::Poisoned, true),
+        ] {
+            assert_eq!(eof(end, false, false), then(Stage::Ended, forgets, true), "{end:?}");
+            assert_eq!(eof(end, false, true), then(Stage::Reading, true, forgets), "{end:?}");
+        }
+        let cut_off = eof(ErrorKind::Disconnected, true, true);
+        assert_eq!(cut_off, then(Stage::Reading, true, true));
+        for next_writer in [false, true] {
+            let one = eof(ErrorKind::MessageLost, false, next_writer);
+            assert_eq!(one, then(Stage::Ending { noted: true }, false, true), "there may be more");
+        }
     }
 }

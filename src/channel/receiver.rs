@@ -79,7 +79,7 @@ pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
 
 type ReadWithin<R> = fn(&mut R, &mut Context<'_>, &mut [u8], WaitLimit) -> Poll<io::Result<usize>>;
 
-impl<T: Inbound> TypedReceiver<T> {
+impl<T> TypedReceiver<T> {
     /// Opens the reading end of the pipe at a path, as a client; waits until the pipe exists.
     ///
     /// ```no_run
@@ -97,7 +97,10 @@ impl<T: Inbound> TypedReceiver<T> {
     /// # Errors
     ///
     /// Those of [`ReadEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
-    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
+    where
+        T: Inbound,
+    {
         Ok(ReadEnd::at(path)?.open()?.into_receiver())
     }
 }

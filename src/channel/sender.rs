@@ -59,7 +59,7 @@ pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard
 
 type WriteWithin<E> = fn(&mut E, &mut Context<'_>, &[u8], WaitLimit) -> Poll<io::Result<usize>>;
 
-impl<T: Described + ?Sized> TypedSender<T> {
+impl<T: ?Sized> TypedSender<T> {
     /// Opens the writing end of the pipe at a path, as a client; waits until a process reads from it.
     ///
     /// ```no_run
@@ -76,7 +76,10 @@ impl<T: Described + ?Sized> TypedSender<T> {
     /// # Errors
     ///
     /// Those of [`WriteEnd::at`](crate::End::at) and [`End::open`](crate::End::open).
-    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error> {
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, Error>
+    where
+        T: Described,
+    {
         Ok(WriteEnd::at(path)?.open()?.into_sender())
     }
 }
@@ -781,7 +784,6 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }))
     }
 
-    /// Writes the staged bytes; withdraws the last message if that fails before any of it is written.
     /// The write of an operation without a deadline of its own.
     #[inline]
     fn write(
@@ -796,6 +798,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         }
     }
 
+    /// Writes the staged bytes; withdraws the last message if that fails before any of it is written.
     #[inline]
     fn sending<'a>(
         &'a mut self,

@@ -6,10 +6,6 @@ use std::process::ExitStatus;
 
 use super::{CodecError, ErrorKind, FrameError, Operation};
 
-/// How the system's words for these two are told.
-pub(crate) const FIFO: &str = "a FIFO";
-pub(crate) const SOCKET: &str = "a socket";
-
 /// A difference that the handshake of a connection found.
 #[derive(Clone, Debug, thiserror::Error)]
 #[cfg_attr(not(feature = "session"), allow(dead_code, reason = "some are of sessions"))]
@@ -29,8 +25,15 @@ pub(crate) enum Disagreement {
     Foreign { bytes: Vec<u8> },
     #[error("the other side tells what its messages look like in bytes that say nothing")]
     Garbled,
+    #[error("the other side names its protocols in bytes that say nothing")]
+    GarbledNames,
+    #[error("one side requires that the other one names its protocol, which it does not do")]
+    NoName,
     #[error("the other side does not tell what its messages look like, and that is required here")]
     NoShape,
+    /// The words of the other side.
+    #[error("the other side refuses the connection: {}", .0.escape_debug())]
+    Refused(String),
     /// The place, in the words for this side.
     #[error("{0}; the types of the two sides must fit")]
     Shapes(String),
@@ -127,12 +130,12 @@ pub(crate) enum Obstacle {
     NotALock(&'static str),
     #[error(
         "it is {0}, not a pipe{advice}",
-        advice = if *.0 == SOCKET { "; connect to a socket with `Connection`" } else { "" }
+        advice = if *.0 == Obstacle::SOCKET { "; connect to a socket with `Connection`" } else { "" }
     )]
     NotAPipe(&'static str),
     #[error(
         "it is {0}, which cannot be a connection{advice}",
-        advice = if *.0 == FIFO { "; a one-way pipe is for a `ReadEnd` or a `WriteEnd`" } else { "" }
+        advice = if *.0 == Obstacle::FIFO { "; a one-way pipe is for a `ReadEnd` or a `WriteEnd`" } else { "" }
     )]
     NotASocket(&'static str),
     #[error(
@@ -202,6 +205,11 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
+    /// The words for what is no pipe, and has an operation of its own.
+    pub(crate) const SOCKET: &str = "a socket";
+    /// The same for what is no connection.
+    pub(crate) const FIFO: &str = "a FIFO";
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::AlreadyExists | Self::NotALock(_) | Self::NothingLeft => ErrorKind::AlreadyExists,
@@ -438,6 +446,7 @@ impl Cause {
             Self::Decode(_) | Self::UndecodableRequest(_) => ErrorKind::Decode,
             Self::NoSuchMethod(_) => ErrorKind::Mismatch,
             Self::Disconnected => ErrorKind::Disconnected,
+            Self::Disagreement(Disagreement::Refused(_)) => ErrorKind::Refused,
             Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
@@ -464,6 +473,33 @@ impl Cause {
             Self::Obstacle(obstacle) => obstacle.kind(),
         }
     }
+
+    /// Whether the channel is of no more use after it.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            // What one of several writers lost is its own loss.
+            Self::Lost(_) => false,
+            // None can come by the name any more.
+            Self::Obstacle(Obstacle::NameGone | Obstacle::Replaced) => true,
+            cause => ends_a_channel(cause.kind()),
+        }
+    }
+}
+
+/// Whether nothing more comes of a channel after an error of this kind.
+fn ends_a_channel(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Abandoned
+            | ErrorKind::Corrupt
+            | ErrorKind::Disconnected
+            | ErrorKind::Finished
+            | ErrorKind::Io
+            | ErrorKind::PeerPanicked
+            | ErrorKind::Poisoned
+            | ErrorKind::Cancelled
+            | ErrorKind::TooLarge
+    )
 }
 
 /// Wraps what `sys` or any `io::Read` or `io::Write` returns.

@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use cause::{Cause, Disagreement, FIFO, NameError, Obstacle, SOCKET};
+pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
 pub use message::{CodecError, FrameError, LossReason};
 pub use transition::TransitionError;
 
@@ -334,27 +334,8 @@ impl Error {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn is_fatal(&self) -> bool {
-        // What one of several writers lost is its own loss, a value that was not encoded is not sent, and a
-        // receiver of next writers begins anew with the next one.
-        let spared = self.0.survived
-            || matches!(self.0.cause, Cause::Lost(_))
-            || self.0.operation == Operation::Encode;
-        let name_gone =
-            matches!(self.0.cause, Cause::Obstacle(Obstacle::NameGone | Obstacle::Replaced));
-        !spared
-            && (name_gone
-                || matches!(
-                    self.kind(),
-                    ErrorKind::Abandoned
-                        | ErrorKind::Corrupt
-                        | ErrorKind::Disconnected
-                        | ErrorKind::Finished
-                        | ErrorKind::Io
-                        | ErrorKind::PeerPanicked
-                        | ErrorKind::Poisoned
-                        | ErrorKind::Cancelled
-                        | ErrorKind::TooLarge
-                ))
+        // A value that was not encoded is not sent, and a receiver of next writers begins anew with the next one.
+        !self.0.survived && self.0.operation != Operation::Encode && self.0.cause.is_fatal()
     }
 }
 
@@ -427,6 +408,7 @@ impl From<Error> for io::Error {
                 | ErrorKind::TooLarge,
                 _,
             ) => io::ErrorKind::InvalidData,
+            (ErrorKind::Refused, _) => io::ErrorKind::ConnectionRefused,
             (ErrorKind::Unsupported, _) => io::ErrorKind::Unsupported,
             // Not `Interrupted`, which is tried again.
             (
@@ -523,6 +505,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,
+    /// The other side [refuses](crate::Handshake::refuse) the connection. Its words are in the text.
+    Refused,
     /// A [`CancelToken`](crate::CancelToken) ended the wait.
     #[doc(alias("ECANCELED"))]
     Cancelled,
@@ -567,6 +551,7 @@ impl fmt::Display for ErrorKind {
             Self::PeerPanicked => "other side panicked",
             Self::PermissionDenied => "permission denied",
             Self::Poisoned => "poisoned",
+            Self::Refused => "refused",
             Self::Cancelled => "cancelled",
             Self::TimedOut => "timed out",
             Self::TooLarge => "too large",

@@ -159,7 +159,17 @@ impl<F, C> Decoder<F, C> {
     /// assert!(decoder.step()?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
+        if self.start == self.end && self.buffer.len() == ROOM {
+            // It keeps nothing: this is what the whole of `make_room` would do.
+            (self.start, self.end, self.slack) = (0, 0, Slack::default());
+            return &mut self.buffer;
+        }
+        self.make_room()
+    }
+
+    fn make_room(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = self.wanted();
         // Of a long frame without an end in sight it is known only that it needs much.

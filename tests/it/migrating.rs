@@ -163,9 +163,9 @@ with NPopen('wt') as there, NPopen('rb') as back:
         let (there, back) = (Pipe::temporary().unwrap(), Pipe::temporary().unwrap());
         let mut child = program.arg(back.path()).arg(there.path()).spawn().unwrap();
         let mut back = back.into_reader().open().unwrap();
-        let mut there = there.into_writer().open_with(&mut child).unwrap();
+        let mut there = there.into_writer().open_with(&child).unwrap();
         let feeding = thread::spawn(move || there.write_all(WORDS.as_bytes()));
-        back.wait_for_peer(&mut child).unwrap();
+        back.wait_for_peer(&child).unwrap();
         let mut got = Vec::new();
         back.read_to_end(&mut got).unwrap();
         feeding.join().unwrap().unwrap();
@@ -206,12 +206,13 @@ with NPopen('wt') as there, NPopen('rb') as back:
     fn a_program_that_never_opens_its_pipe_ends_the_wait() {
         watched(|| {
             let (there, back) = (Pipe::temporary().unwrap(), Pipe::temporary().unwrap());
-            let mut child = Command::new("true").spawn().unwrap();
+            let child = Command::new("true").spawn().unwrap();
             let mut back = back.into_reader().open().unwrap();
-            let failed = there.into_writer().open_with(&mut child).unwrap_err();
+            let failed = there.into_writer().open_with(&child).unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::ChildExited);
-            let error = back.wait_for_peer(&mut child).unwrap_err();
+            let error = back.wait_for_peer(&child).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ChildExited);
+            assert!(child.wait().unwrap().success());
         });
     }
 }
@@ -330,7 +331,7 @@ const side = new (require('net').Socket)({ fd: 0, readable: true, writable: true
 side.on('data', (data) => side.end(data.toString().toUpperCase()));
 ";
         let mut command = Command::new("node");
-        command.args(["-e", script]).stdin(OwnedFd::try_from(theirs).unwrap());
+        command.args(["-e", script]).stdin(OwnedFd::from(theirs));
         let Some(_program) = start(&mut command) else { return };
         drop(command);
         ours.write_all(b"hello").unwrap();

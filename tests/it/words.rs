@@ -149,7 +149,7 @@ fn a_fifo_in_the_place_of_a_connection_is_told_where_it_belongs() {
     says(failed.error(), &["`ReadEnd`"], &["as an end"]);
     // A socket in the place of an end.
     let (_one, other) = Connection::pair().unwrap();
-    let socket = OwnedFd::try_from(other).unwrap();
+    let socket = OwnedFd::from(other);
     if let Err(failed) = ReadEnd::<Open, Unnamed>::try_from(socket) {
         says(failed.error(), &["`Connection`"], &["as an end"]);
     }

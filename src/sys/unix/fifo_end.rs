@@ -224,7 +224,7 @@ impl FifoEnd {
     }
 
     pub(super) fn write(&mut self, buf: &[u8], wait: Wait<'_>) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(buf)], wait)
+        self.put(buf.len(), wait, |fd| signal::write_quietly(fd, &[IoSlice::new(buf)]))
     }
 
     pub(super) fn write_vectored(

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::retry_on_intr;
 
-use crate::error::{FIFO, Obstacle, SOCKET};
+use crate::error::Obstacle;
 
 /// The status of the file of this name, without following a link and without opening it.
 pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
@@ -47,11 +47,11 @@ pub(crate) fn ensure_file(fd: &OwnedFd) -> io::Result<()> {
 
 pub(super) fn in_words(file: FileType) -> &'static str {
     match file {
-        FileType::Fifo => FIFO,
+        FileType::Fifo => Obstacle::FIFO,
         FileType::RegularFile => "a regular file",
         FileType::Directory => "a folder",
         FileType::Symlink => "a symbolic link",
-        FileType::Socket => SOCKET,
+        FileType::Socket => Obstacle::SOCKET,
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "something else",
     }

@@ -84,7 +84,7 @@ pub(super) fn ensure_pipe(handle: BorrowedHandle<'_>, ways: &[Way]) -> io::Resul
         return Err(match system_code(&error) {
             Some(ERROR_ACCESS_DENIED) => error,
             // The system reports sockets as pipes.
-            _ => Obstacle::NotAPipe(crate::error::SOCKET).into(),
+            _ => Obstacle::NotAPipe(Obstacle::SOCKET).into(),
         });
     }
     let mut access = FILE_ACCESS_INFORMATION::default();
