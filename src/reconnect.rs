@@ -234,7 +234,7 @@ impl<T: ?Sized, F, C> ReconnectingSender<T, F, C> {
         let mut state = self.shared.lock();
         state.finishing = Some(until);
         self.shared.bell.ring();
-        while !state.is_done() && !left(until).is_zero() {
+        while !state.is_finished() && !left(until).is_zero() {
             state = until_changed(&self.shared.changed, state, until).0;
         }
         state.give_up();
@@ -490,6 +490,7 @@ where
             uncertain: 0,
             connections: 0,
             finishing: None,
+            said_goodbye: false,
             over: false,
         };
         let shared = Arc::new(Shared {
@@ -551,6 +552,7 @@ struct State {
     uncertain: u64,
     connections: u64,
     finishing: Option<WaitLimit>,
+    said_goodbye: bool,
     /// Whether the counts are final.
     over: bool,
 }
@@ -598,6 +600,11 @@ impl State {
     fn is_done(&self) -> bool {
         let counts = self.counts();
         counts.waiting == 0 && counts.unconfirmed == 0
+    }
+
+    /// Whether the other side, if it is there, knows that this was all.
+    fn is_finished(&self) -> bool {
+        self.is_done() && (self.said_goodbye || self.present.is_none())
     }
 
     /// Notes that the connection is lost.
@@ -719,6 +726,8 @@ fn send_over<T: ?Sized, F: Framing, C: Codec>(
                 if let Some(until) = finishing.filter(|_| !lost) {
                     // It says that this was all, and hears what is confirmed up to the end.
                     let Ok(mut receiver) = connection.finish_timeout(left(until)) else { return 0 };
+                    shared.lock().said_goodbye = true;
+                    shared.changed.notify_all();
                     loop {
                         if let Err(confirmed) = hear(shared, &mut receiver, false) {
                             return confirmed;
