@@ -121,7 +121,10 @@ fn what_was_handled_is_never_told_to_be_untaken() {
         });
         let mut client = ByHand::greet(Connection::connect(&path).unwrap());
         for number in 0..1000 {
-            client.send(&call(number, &()));
+            // It may hang up before that, where a pipe holds less.
+            if client.writer.write_all(&call(number, &())).is_err() {
+                break;
+            }
         }
         // Until there is no room for the next answer, and no patience any more: then the service hangs up.
         until(|| client.writer.try_write(&[0]).is_err_and(|error| error.is_disconnected()));
