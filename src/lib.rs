@@ -206,7 +206,7 @@ pub use service::{
 };
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Access, Carrier, IfExists, Peer, User};
-pub use typed_connection::{Handshake, ReceivingHalf, SendingHalf, TypedConnection};
+pub use typed_connection::{Handshake, Negotiated, ReceivingHalf, SendingHalf, TypedConnection};
 #[cfg(feature = "shared-memory")]
 pub use typed_connection::{SharedMemory, TransportKind};
 pub use wait::CancelToken;

@@ -101,6 +101,36 @@ fn clients_that_do_not_read_hold_up_nobody_in_a_chat() {
 }
 
 #[test]
+fn an_old_and_a_new_version_refuse_each_other_go_on_or_speak_the_older_one() {
+    let versions = build("versions");
+    watched(move || {
+        let output = Command::new(versions).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<&str> = said.lines().collect();
+        let (mut refused, mut rest) = (lines[1..3].to_vec(), lines[3..].to_vec());
+        // The two processes print when they like.
+        refused.sort_unstable();
+        assert!(refused[0].contains("new: ") && refused[1].contains("old: "), "{said}");
+        let place =
+            |side: &str, here: &str| format!("`Reading.celsius`: {side} here, {here} there");
+        assert!(refused[0].contains(&place("f64", "f32")), "{said}");
+        assert!(refused[1].contains(&place("f32", "f64")), "{said}");
+        rest.insert(0, lines[0]);
+        let want = [
+            "a type that does not fit:",
+            "a variant more at the end:",
+            "  new: set the rate to 7",
+            "  new: stand still",
+            "a name for each version:",
+            "  new: we speak weather/1",
+            "  new: 21.5 °C in the kitchen",
+        ];
+        assert_eq!(rest, want);
+    });
+}
+
+#[test]
 fn what_is_handed_over_is_used() {
     let handover = build("handover");
     watched(move || {

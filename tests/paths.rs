@@ -12,10 +12,10 @@ use std::time::Duration;
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
 use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard};
 use typed_pipe::{
-    ConnectOptions, Connection, Delivery, End, Error, Handles, Handshake, Listener, Loan, Pipe,
-    ReadEnd, ReadHalf, ReadTimeout, Receivable, ReceivingHalf, Sendable, SendingHalf, Service,
-    Sink, Source, Tokio, TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles,
-    WriteEnd, WriteHalf, WriteTimeout,
+    ConnectOptions, Connection, Delivery, End, Error, Handles, Handshake, Listener, Loan,
+    Negotiated, Pipe, ReadEnd, ReadHalf, ReadTimeout, Receivable, ReceivingHalf, Sendable,
+    SendingHalf, Service, Sink, Source, Tokio, TransitionError, TypedConnection, TypedReceiver,
+    TypedSender, WithHandles, WriteEnd, WriteHalf, WriteTimeout,
 };
 
 const SOON: Duration = Duration::from_millis(1);
@@ -95,6 +95,9 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     type Giving<F, C, M> = TypedConnection<WithHandles<u8>, (), F, C, M>;
     type Taking<F, C, M> = TypedConnection<(), WithHandles<u8>, F, C, M>;
     let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::perform::<u8, u8>(a, c));
+    let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::negotiate(a, c));
+    let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::refuse(a, c, ""));
+    let _ = |agreed: Negotiated<F, C, M>| drop(Negotiated::perform::<u8, u8>(agreed));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::send(c, &7));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::flush(c));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::recv(c));

@@ -460,6 +460,11 @@ impl<M: Mode> Connection<M> {
         (self.reader, self.writer)
     }
 
+    /// Joins what [`into_halves`](Self::into_halves) gave.
+    pub(crate) fn from_halves((reader, writer): Halves<M>) -> Self {
+        Self { reader, writer }
+    }
+
     /// Joins the two halves of a connection again.
     ///
     /// ```

@@ -25,8 +25,15 @@ pub(crate) enum Disagreement {
     Foreign { bytes: Vec<u8> },
     #[error("the other side tells what its messages look like in bytes that say nothing")]
     Garbled,
+    #[error("the other side names its protocols in bytes that say nothing")]
+    GarbledNames,
+    #[error("one side requires that the other one names its protocol, which it does not do")]
+    NoName,
     #[error("the other side does not tell what its messages look like, and that is required here")]
     NoShape,
+    /// The words of the other side.
+    #[error("the other side refuses the connection: {}", .0.escape_debug())]
+    Refused(String),
     /// The place, in the words for this side.
     #[error("{0}; the types of the two sides must fit")]
     Shapes(String),
@@ -439,6 +446,7 @@ impl Cause {
             Self::Decode(_) | Self::UndecodableRequest(_) => ErrorKind::Decode,
             Self::NoSuchMethod(_) => ErrorKind::Mismatch,
             Self::Disconnected => ErrorKind::Disconnected,
+            Self::Disagreement(Disagreement::Refused(_)) => ErrorKind::Refused,
             Self::Disagreement(_) | Self::Unfit(_) => ErrorKind::Mismatch,
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,

@@ -408,6 +408,7 @@ impl From<Error> for io::Error {
                 | ErrorKind::TooLarge,
                 _,
             ) => io::ErrorKind::InvalidData,
+            (ErrorKind::Refused, _) => io::ErrorKind::ConnectionRefused,
             (ErrorKind::Unsupported, _) => io::ErrorKind::Unsupported,
             // Not `Interrupted`, which is tried again.
             (
@@ -504,6 +505,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,
+    /// The other side [refuses](crate::Handshake::refuse) the connection. Its words are in the text.
+    Refused,
     /// A [`CancelToken`](crate::CancelToken) ended the wait.
     #[doc(alias("ECANCELED"))]
     Cancelled,
@@ -548,6 +551,7 @@ impl fmt::Display for ErrorKind {
             Self::PeerPanicked => "other side panicked",
             Self::PermissionDenied => "permission denied",
             Self::Poisoned => "poisoned",
+            Self::Refused => "refused",
             Self::Cancelled => "cancelled",
             Self::TimedOut => "timed out",
             Self::TooLarge => "too large",

@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
 use crate::typed_connection::{Handshake, Tag, shake_hands};
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
 
 /// The version of the frames of calls.
@@ -25,10 +26,11 @@ where
     Handshake::new().with_wire(wire).with_part(Tag::Calls, vec![VERSION, high, low])
 }
 
-/// Performs the handshake.
+/// Performs the handshake of a side that reads such values.
 pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
     connection: Connection<M>,
+    reads: fn(Style) -> Shape,
 ) -> Result<Parts<M>, Error>
 where
     F: Framing + Clone + Send + 'static,
@@ -37,8 +39,8 @@ where
 {
     let until = handshake.time_limit().until::<M>();
     let (state, reader, writer) =
-        shake_hands(connection, handshake.begin(false, false), until).await?;
-    let (encoder, decoder, limit) =
+        shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    let (encoder, decoder, limit, reads) =
         handshake.conclude_bytes(&state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
     let seats = match theirs.as_slice() {
@@ -52,6 +54,7 @@ where
     let peer = writer.peer().ok();
     Ok(Parts {
         peer,
+        reads,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,

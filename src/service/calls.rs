@@ -16,6 +16,7 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::wait::until_changed;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing};
 
 /// The modes in which a [`Client`](super::Client) calls: both.
@@ -107,6 +108,8 @@ pub struct Target<F, C, M: Calls> {
     pub(crate) options: ClientOptions<F, C, M>,
     link: Mutex<Option<M::Handle>>,
     pub(crate) connecting: M::Connecting,
+    /// What this side reads.
+    pub(crate) reads: fn(Style) -> Shape,
 }
 
 impl<F, C, M: Calls> Debug for Target<F, C, M> {
@@ -116,9 +119,14 @@ impl<F, C, M: Calls> Debug for Target<F, C, M> {
 }
 
 impl<F, C, M: Calls> Target<F, C, M> {
-    pub(super) fn new(path: PipePath, options: ClientOptions<F, C, M>, handle: M::Handle) -> Self {
+    pub(super) fn new(
+        path: PipePath,
+        options: ClientOptions<F, C, M>,
+        handle: M::Handle,
+        reads: fn(Style) -> Shape,
+    ) -> Self {
         let link = Mutex::new(Some(handle));
-        Self { path, options, link, connecting: M::Connecting::default() }
+        Self { path, options, link, connecting: M::Connecting::default(), reads }
     }
 
     fn present(&self) -> MutexGuard<'_, Option<M::Handle>> {
@@ -144,12 +152,13 @@ impl<F, C: Codec, M: Calls> Target<F, C, M> {
     pub(super) fn encode<Req: Sendable + ?Sized>(
         &self,
         request: &Req,
-        limit: u64,
+        link: &Link<M>,
     ) -> Result<Vec<u8>, Error> {
+        link.check(request).map_err(|error| error.at(Some(self.path.shared())))?;
         let mut body = Vec::new();
         let encoded = self.options.codec().encode(request, &mut body);
         encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))?;
-        ensure_fits(&body, limit)?;
+        ensure_fits(&body, link.limit())?;
         Ok(body)
     }
 
@@ -229,7 +238,7 @@ impl half::Calls for Blocking {
             return Ok(link);
         }
         // No thread waits for this longer than its own deadline.
-        let link = target.options.link(target.path.clone(), until).await?;
+        let link = target.options.link(target.path.clone(), until, target.reads).await?;
         let link = target.go_on_with(Self::handle(link));
         drop(turn);
         Ok(link)

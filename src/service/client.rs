@@ -18,6 +18,7 @@ use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
 use crate::wait::left;
+use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
 
 /// A client that calls a [`Service`](super::Service).
@@ -370,7 +371,7 @@ where
         let until = options.until();
         let handle = M::find(&self.target, until).await?;
         let link = handle.as_ref();
-        let body = self.target.encode(request, link.limit())?;
+        let body = self.target.encode(request, link)?;
         let mut request = Request { method: 0, deadline: millis(until), body };
         let entered = M::enter(link, &mut request, until, later).await;
         let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
@@ -405,7 +406,7 @@ where
             let error = match M::find(&self.target, until).await {
                 Ok(handle) => {
                     let link = handle.as_ref();
-                    let body = self.target.encode(request, link.limit())?;
+                    let body = self.target.encode(request, link)?;
                     let outcome = match wanted {
                         Wanted::Answer => {
                             let deadline = millis(until);
@@ -506,14 +507,14 @@ where
         M::run(self.clone().connect_until(PipePath::new(path), M::within(timeout)))
     }
 
-    async fn connect_until<Req, Resp>(
+    async fn connect_until<Req, Resp: Receivable>(
         self,
         path: Result<PipePath, Error>,
         until: WaitLimit,
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = path?;
-        let link = self.link(path.clone(), until).await?;
-        let target = Target::new(path, self, M::handle(link));
+        let link = self.link(path.clone(), until, Shape::of::<Resp>).await?;
+        let target = Target::new(path, self, M::handle(link), Shape::of::<Resp>);
         Ok(Client { target, messages: PhantomData })
     }
 }

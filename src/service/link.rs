@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::failure::{Failure, Lost};
 use super::framed::{Garbled, Incoming, Outgoing};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
@@ -15,6 +17,7 @@ use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Operation};
 use crate::state::Mode;
 use crate::sys::Peer;
+use crate::wire::shape::{Shape, ValueCheck};
 
 /// A connection of calls.
 ///
@@ -34,6 +37,12 @@ pub struct Link<M: Mode> {
     /// The longest time for one batch of bytes to be taken, if there is one.
     pub(super) patience: Option<Duration>,
     peer: Option<Peer>,
+    /// What the other side reads, as far as it tells.
+    reads: Option<Shape>,
+    /// Whether not all of it was held against what this side writes.
+    unchecked: AtomicBool,
+    /// How far that is. It is taken while the user's code runs.
+    check: Mutex<Option<Box<ValueCheck>>>,
     serves: bool,
     /// Whether the other side sent what is no frame, or does not take its answers.
     failed: AtomicBool,
@@ -248,6 +257,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) most_theirs: usize,
     /// Who is on the other side, if the system tells.
     pub(crate) peer: Option<Peer>,
+    /// What the other side reads, as far as it tells.
+    pub(crate) reads: Option<Shape>,
 }
 
 impl<M: Mode> Link<M> {
@@ -262,8 +273,17 @@ impl<M: Mode> Link<M> {
     }
 
     fn new(parts: Parts<M>, serves: bool, tally: Arc<Tally>, patience: Option<Duration>) -> Self {
-        let Parts { reader, incoming, writer, outgoing, limit, most_mine, most_theirs, peer } =
-            parts;
+        let Parts {
+            reader,
+            incoming,
+            writer,
+            outgoing,
+            limit,
+            most_mine,
+            most_theirs,
+            peer,
+            reads,
+        } = parts;
         Self {
             state: Mutex::new(State {
                 mux: Mux::new(most_mine, most_theirs),
@@ -298,9 +318,30 @@ impl<M: Mode> Link<M> {
             busy_since: AtomicU64::new(0),
             patience,
             peer,
+            unchecked: AtomicBool::new(reads.is_some()),
+            check: Mutex::default(),
+            reads,
             serves,
             failed: AtomicBool::new(false),
         }
+    }
+
+    /// Holds a value against what the other side reads, until all of that was seen.
+    pub(super) fn check(&self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        let Some(reads) = &self.reads else { return Ok(()) };
+        if !self.unchecked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = slot().take();
+        let mut check = taken.unwrap_or_else(|| Box::new(ValueCheck::new(reads)));
+        // The user's code runs here, and may call again: other values are held against a check of their own.
+        let checked = check.check(value);
+        if check.is_done() {
+            self.unchecked.store(false, Ordering::Relaxed);
+        }
+        *slot() = Some(check);
+        checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
     }
 
     /// Who is on the other side, if the system tells.
@@ -490,7 +531,9 @@ impl<M: Mode> Link<M> {
         state.serving.barrier = false;
         match &job.call {
             // Nothing waits for it: it need not be sent.
-            Some((id, handling)) if handling.is_cancelled() && !state.serving.ended => {
+            Some((id, handling))
+                if handling.is_cancelled() && !state.serving.ended && state.lost.is_none() =>
+            {
                 self.tally.count(outcome.is_ok());
                 self.answer(state, *id, Err((Reason::Cancelled, Vec::new())));
             }

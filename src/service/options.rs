@@ -12,6 +12,7 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Options of a client: its wire, its attempts, and its timeouts.
@@ -278,11 +279,12 @@ where
         &self,
         path: PipePath,
         until: WaitLimit,
+        reads: fn(Style) -> Shape,
     ) -> impl Future<Output = Result<Link<M>, Error>> + use<F, C, M> {
         let (options, handshake) = (self.connect.clone(), self.handshake(until));
         async move {
             let connection = options.connecting(path, until).await?;
-            Ok(Link::calling(agreed(handshake, connection).await?))
+            Ok(Link::calling(agreed(handshake, connection, reads).await?))
         }
     }
 }

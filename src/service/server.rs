@@ -28,6 +28,7 @@ use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
 use crate::wait::CancelToken;
+use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
@@ -575,7 +576,7 @@ where
                 let (member, handshake) = (crew.join(), handshake.clone());
                 let lifecycle = &lifecycle;
                 let begun = crew.pool.submit_first(move || match client {
-                    Ok(client) => meet(lifecycle, member, client, handshake),
+                    Ok(client) => meet::<Req, _, _>(lifecycle, member, client, handshake),
                     Err(_) => lifecycle.count_lost(),
                 });
                 if !begun {
@@ -590,16 +591,17 @@ where
 }
 
 /// Performs the handshake with a client, and serves it.
-fn meet<F, C>(
+fn meet<Req, F, C>(
     lifecycle: &Lifecycle,
     member: Member<'_, '_>,
     client: Connection,
     handshake: Handshake<F, C>,
 ) where
+    Req: Receivable,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    match Blocking::run(agreed(handshake, client)) {
+    match Blocking::run(agreed(handshake, client, Shape::of::<Req>)) {
         Ok(parts) => {
             let patience = lifecycle.handshake_timeout();
             let link = Link::serving(parts, lifecycle.tally(), patience);
@@ -631,7 +633,7 @@ where
     fn handle(&self, link: &Arc<Link<Blocking>>, job: &Job) -> Reply {
         let request = decoded(&self.codec, &job.body)?;
         let answer = self.handler.run(request, link, job, &self.codec);
-        answered(&self.codec, answer.into_result(), link.limit())
+        answered(&self.codec, answer.into_result(), link)
     }
 }
 
@@ -644,16 +646,18 @@ pub(crate) fn decoded<Req: Receivable>(
 }
 
 /// The bytes of an answer.
-pub(crate) fn answered<Resp: Sendable>(
+pub(crate) fn answered<Resp: Sendable, M: Mode>(
     codec: &impl Codec,
     handled: Result<Resp, String>,
-    limit: u64,
+    link: &Link<M>,
 ) -> Reply {
     let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
     let mut body = Vec::new();
-    let encoded = codec.encode(&answer, &mut body);
-    let encoded = encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)));
-    match encoded.and_then(|()| ensure_fits(&body, limit)) {
+    let encoded = link.check(&answer).and_then(|()| {
+        let encoded = codec.encode(&answer, &mut body);
+        encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))
+    });
+    match encoded.and_then(|()| ensure_fits(&body, link.limit())) {
         Ok(()) => Ok(body),
         Err(error) => {
             let text = format!("its answer cannot be sent: {error}");

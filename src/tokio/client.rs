@@ -193,7 +193,8 @@ impl CallsHalf for Tokio {
             }
             let attempt = target.connecting.join(|| {
                 let (options, path) = (target.options.clone(), target.path.clone());
-                async move { options.link(path, WaitLimit::Done).await.map(Self::handle) }
+                let reads = target.reads;
+                async move { options.link(path, WaitLimit::Done, reads).await.map(Self::handle) }
             });
             if before(until, attempt.result.ended()).await.is_none() {
                 return Err(still_connecting(target));

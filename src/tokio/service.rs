@@ -17,6 +17,7 @@ use crate::service::{
     accept, agreed, answered, contain, decoded, panicked,
 };
 use crate::typed_connection::Handshake;
+use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
 
 impl<Req, Resp, F, C> Service<Req, Resp, F, C>
@@ -87,7 +88,7 @@ where
             };
             clients.spawn(async move {
                 let link = match client {
-                    Ok(client) => meet(&lifecycle, client, handshake).await,
+                    Ok(client) => meet::<Req, _, _>(&lifecycle, client, handshake).await,
                     Err(error) => Err(error),
                 };
                 match link {
@@ -106,16 +107,17 @@ where
 }
 
 /// Performs the handshake with a client.
-async fn meet<F, C>(
+async fn meet<Req, F, C>(
     lifecycle: &Lifecycle,
     client: Connection<Tokio>,
     handshake: Handshake<F, C, Tokio>,
 ) -> Result<Link<Tokio>, Error>
 where
+    Req: Receivable,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    let parts = agreed(handshake, client).await?;
+    let parts = agreed(handshake, client, Shape::of::<Req>).await?;
     Ok(Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout()))
 }
 
@@ -155,12 +157,11 @@ where
         let (handler, codec) = (Arc::clone(&self.handler), self.codec.clone());
         let (lifecycle, link) = (Arc::clone(&self.lifecycle), Arc::clone(link));
         let mut handling = Box::pin(async move {
-            let limit = link.limit();
             // A panic of the caller's code, such as its `Deserialize`, ends this call alone.
             let reply = caught(async {
                 let request = decoded::<Req>(&codec, &job.body)?;
                 let handled = handler.run(request, &link, &job, &codec).await.into_result();
-                answered(&codec, handled, limit)
+                answered(&codec, handled, &link)
             });
             let reply = reply.await;
             lifecycle.done();

@@ -231,12 +231,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
 impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F, C, M> {
     #[cfg(not(feature = "shared-memory"))]
-    fn new((sender, receiver): Channels<Out, In, F, C, M>) -> Self {
+    pub(super) fn new((sender, receiver): Channels<Out, In, F, C, M>) -> Self {
         Self { sender, receiver, incoming: INCOMING }
     }
 
     #[cfg(feature = "shared-memory")]
-    fn new(((sender, receiver), transport): (Channels<Out, In, F, C, M>, TransportKind)) -> Self {
+    pub(super) fn new(
+        ((sender, receiver), transport): (Channels<Out, In, F, C, M>, TransportKind),
+    ) -> Self {
         Self { sender, receiver, incoming: INCOMING, transport }
     }
 

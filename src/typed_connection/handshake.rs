@@ -6,6 +6,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use super::halves::Channels;
+use super::handshake_names::Names;
 use super::handshake_parts::{Parts, Tag};
 use super::handshake_shapes::Announcement;
 use super::handshake_state::{HandshakeDone, HandshakeState, Terms};
@@ -17,6 +18,8 @@ use crate::error::{Error, Obstacle, Operation};
 use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
 use crate::sys::{Process, WaitLimit};
+#[cfg(feature = "service")]
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
 #[cfg(feature = "service")]
 use crate::wire::{Decoder, Encoder};
@@ -30,7 +33,8 @@ use crate::wire::{Decoder, Encoder};
 /// the sender of the other keeps to that limit.
 ///
 /// An identifier is the program's own name for a set of messages, with a version, such as `"chat/2"`: two types may
-/// have the same encoding, and only the program knows that they differ. It is compared if both sides have set one.
+/// have the same encoding, and only the program knows that they differ. It is compared if both sides have set one. A side
+/// that speaks several versions of a protocol names [all of them](Self::protocols), and is told on which one both agree.
 ///
 /// ```
 /// use std::thread;
@@ -72,6 +76,7 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     receiving: String,
     parts: Parts,
     requires_shape: bool,
+    names: Names,
     time_limit: TimeLimit,
     /// The child program that is the peer.
     child: Option<Process>,
@@ -99,6 +104,8 @@ impl TimeLimit {
     }
 }
 
+type BothSides<Out, In, F, C, M> = (Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>);
+
 const TIME_LIMIT: TimeLimit = TimeLimit::Time(Duration::from_secs(10));
 
 impl Handshake {
@@ -121,6 +128,7 @@ impl Handshake {
             receiving: String::new(),
             parts: Parts::default(),
             requires_shape: false,
+            names: Names::default(),
             time_limit: TIME_LIMIT,
             child: None,
             #[cfg(feature = "shared-memory")]
@@ -162,6 +170,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             receiving: self.receiving,
             parts: self.parts,
             requires_shape: self.requires_shape,
+            names: self.names,
             time_limit: self.time_limit,
             child: self.child,
             #[cfg(feature = "shared-memory")]
@@ -245,6 +254,53 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// ```
     pub fn require_shape(mut self) -> Self {
         self.requires_shape = true;
+        self
+    }
+
+    /// Sets the names of the protocols that this side accepts, the one that it likes best first.
+    ///
+    /// Both sides agree on the same one of the names that both accept: the one whose places on the two lists have the
+    /// lowest sum. [`negotiate`](Self::negotiate) tells which one it is. A side that sets no names accepts any. The
+    /// identifier of a side that knows only [`sending`](Self::sending) and [`receiving`](Self::receiving) counts as its one
+    /// name.
+    ///
+    /// The first 100 names count. Each is cut after 255 bytes.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let old = Handshake::new().protocols(["chat/1"]);
+    /// let serving = thread::spawn(move || old.perform::<u32, u32>(server).unwrap_err());
+    /// let new = Handshake::new().protocols(["chat/3", "chat/2"]);
+    /// let error = new.perform::<u32, u32>(client).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// assert!(error.to_string().contains("`chat/3, chat/2` here, `chat/1` there"));
+    /// # serving.join().unwrap();
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn protocols(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.names.names = Names::of(names);
+        self
+    }
+
+    /// Requires that the peer names its protocol.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Connection, ErrorKind, Handshake};
+    ///
+    /// let (client, server) = Connection::pair()?;
+    /// let serving = thread::spawn(move || server.into_typed::<u32, u32>()); // sets no name
+    /// let strict = Handshake::new().protocols(["chat/1"]).require_protocol();
+    /// let error = strict.perform::<u32, u32>(client).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Mismatch);
+    /// # drop(serving);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn require_protocol(mut self) -> Self {
+        self.names.required = true;
         self
     }
 
@@ -332,27 +388,50 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         mut self,
         mut connection: Connection<M>,
     ) -> Result<(Channels<Out, In, F, C, M>, TransportKind), Error> {
-        let Some(memory) = self.memory.take() else {
-            let (this, (state, reader, writer)) = self.shaking::<Out, In>(connection).await?;
-            let channels = this.conclude(&state, reader, writer)?;
-            return Ok((channels, TransportKind::Socket { reason: None }));
-        };
+        self.offer_memory(&mut connection)?;
+        let until = self.time_limit.until::<M>();
+        let (this, done) = self.shaking::<Out, In>(connection).await?;
+        this.conclude_with_memory(done, until).await
+    }
+
+    /// The deadline of a step that begins now.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn until(&self) -> WaitLimit {
+        self.time_limit.until::<M>()
+    }
+
+    /// Says that memory can be shared, if it is to be.
+    #[cfg(feature = "shared-memory")]
+    pub(super) fn offer_memory(&mut self, connection: &mut Connection<M>) -> Result<(), Error> {
+        let Some(memory) = &self.memory else { return Ok(()) };
         memory.ensure_possible()?;
         // Memory is shared on one machine alone.
         let part = SharedMemory::part().filter(|_| connection.reader().raw().carries_handles());
         if let Some(part) = part {
-            self = self.with_part(Tag::Memory, part);
+            self.parts.set(Tag::Memory, part);
             connection.reader().raw_mut().allow_handles();
         }
-        let until = self.time_limit.until::<M>();
-        let (this, (state, mut reader, mut writer)) = self.shaking::<Out, In>(connection).await?;
+        Ok(())
+    }
+
+    /// Makes the channels, through shared memory if both sides offer it.
+    #[cfg(feature = "shared-memory")]
+    pub(super) async fn conclude_with_memory<Out: ?Sized, In: Inbound>(
+        mut self,
+        (state, mut reader, mut writer): HandshakeDone<M>,
+        until: WaitLimit,
+    ) -> Result<(Channels<Out, In, F, C, M>, TransportKind), Error> {
+        let Some(memory) = self.memory.take() else {
+            let channels = self.conclude(&state, reader, writer)?;
+            return Ok((channels, TransportKind::Socket { reason: None }));
+        };
         state.conclude().map_err(|error| error.at(reader.shared_path()))?;
         let taken = memory.exchange(&state, &mut reader, &mut writer, until).await;
         let transport = taken.map_err(|error| error.at(reader.shared_path()))?;
         if !In::WITH_HANDLES {
             reader.raw_mut().refuse_handles();
         }
-        Ok((this.conclude(&state, reader, writer)?, transport))
+        Ok((self.conclude(&state, reader, writer)?, transport))
     }
 
     /// Exchanges the terms.
@@ -364,7 +443,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             connection.reader().raw_mut().allow_handles();
         }
         let state = self.start::<Out, In>();
-        self.exchanged(connection, state, Out::WITH_HANDLES || In::WITH_HANDLES).await
+        let (reader, writer) = connection.into_halves();
+        let done = self.exchanged((state, reader, writer)).await?;
+        let (state, reader, writer) = done;
+        if (Out::WITH_HANDLES || In::WITH_HANDLES) && !reader.raw().carries_handles() {
+            return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
+        }
+        Ok((self, (state, reader, writer)))
     }
 
     /// Performs the handshake of both sides of a pair, without bytes between them, so that neither waits for the other.
@@ -372,7 +457,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     pub(super) fn perform_both<Out: Outbound + Inbound, In: Outbound + Inbound>(
         self,
         (one, other): (Connection<M>, Connection<M>),
-    ) -> Result<(Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>), Error> {
+    ) -> Result<BothSides<Out, In, F, C, M>, Error> {
         let (mut ours, mut theirs) = (self.start::<Out, In>(), self.start::<In, Out>());
         let talked = ours.talk_with(&mut theirs);
         talked.map_err(|error| Error::new(Operation::Agree, error))?;
@@ -390,34 +475,44 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
     /// The beginning of a handshake for messages of these types.
     fn start<Out: Outbound + ?Sized, In: Inbound>(&self) -> HandshakeState {
-        let style = self.wire.codec().style();
-        let announcement = style
-            .map(|style| Announcement { received: Some(In::read(style)), sent: Out::known(style) });
+        let announcement = self.announcement::<Out, In>();
         let terms = self.terms(Out::WITH_HANDLES, In::WITH_HANDLES);
         HandshakeState::new(terms, announcement, self.requires_shape)
     }
 
-    async fn exchanged(
-        self,
-        connection: Connection<M>,
-        state: HandshakeState,
-        with_handles: bool,
-    ) -> Result<(Self, HandshakeDone<M>), Error> {
+    /// Goes on with the exchange of the terms, as far as this side has anything to say.
+    pub(super) async fn exchanged(
+        &self,
+        begun: HandshakeDone<M>,
+    ) -> Result<HandshakeDone<M>, Error> {
         let until = self.time_limit.until::<M>();
         let done = match &self.child {
-            None => shake_hands(connection, state, until).await?,
-            Some(child) => {
-                let (reader, writer) = connection.into_halves();
-                let begun = (state, reader, writer);
-                let shaken = watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk);
-                shaken.await.map_err(|(_, error)| error)?
-            }
+            None => talk(begun, until).await,
+            Some(child) => watching::<M, _, _, _>(child, SHOOK_HANDS, until, begun, talk).await,
         };
-        let (state, reader, writer) = done;
-        if with_handles && !reader.raw().carries_handles() {
-            return Err(reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
-        }
-        Ok((self, (state, reader, writer)))
+        done.map_err(|(_, error)| error)
+    }
+
+    /// What is told of the messages.
+    pub(super) fn announcement<Out: Outbound + ?Sized, In: Inbound>(&self) -> Option<Announcement> {
+        let style = self.wire.codec().style()?;
+        Some(Announcement { received: Some(In::read(style)), sent: Out::known(style) })
+    }
+
+    /// Starts the exchange of the terms, for messages that are known only later.
+    pub(super) fn undecided(&self) -> HandshakeState {
+        let tells = self.wire.codec().style().is_some();
+        HandshakeState::undecided(self.terms(false, false), tells, self.requires_shape)
+    }
+
+    /// Starts an exchange that says nothing but that the connection is refused.
+    pub(super) fn refusing(&self, words: &str) -> HandshakeState {
+        let mut terms = self.terms(false, false);
+        // What an earlier edition knows nothing of, it reads as the name of a framing.
+        terms.framing = short_text::cut(&format!("refused: {words}"), u8::MAX).to_owned();
+        terms.parts = Parts::default();
+        terms.parts.set(Tag::Refused, words.as_bytes().to_vec());
+        HandshakeState::new(terms, None, false)
     }
 
     /// Switches the terms to another mode.
@@ -428,6 +523,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             receiving: self.receiving,
             parts: self.parts,
             requires_shape: self.requires_shape,
+            names: self.names,
             time_limit: self.time_limit,
             child: self.child,
             #[cfg(feature = "shared-memory")]
@@ -454,7 +550,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     }
 
     /// Starts the exchange of the terms, for messages of which nothing is told.
-    #[cfg(any(test, feature = "service"))]
+    #[cfg(test)]
     pub(crate) fn begin(&self, sends_handles: bool, allows_handles: bool) -> HandshakeState {
         HandshakeState::new(self.terms(sends_handles, allows_handles), None, false)
     }
@@ -475,21 +571,34 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         Ok((sender, receiver))
     }
 
-    /// What encodes and decodes the bytes of the connection, and the most that the other side takes in a payload.
+    /// Starts the exchange of the terms, for messages of which it is known what this side reads.
+    #[cfg(feature = "service")]
+    pub(crate) fn begin_reading(&self, reads: fn(Style) -> Shape) -> HandshakeState {
+        let read = |style| Announcement { received: Some(reads(style)), sent: None };
+        let announcement = self.wire.codec().style().map(read);
+        HandshakeState::new(self.terms(false, false), announcement, false)
+    }
+
+    /// What encodes and decodes the bytes of the connection, the most that the other side takes in a payload, and what it
+    /// reads, as far as it tells.
     #[cfg(feature = "service")]
     pub(crate) fn conclude_bytes(
         self,
         state: &HandshakeState,
-    ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64), Error> {
+    ) -> Result<(Encoder<F, C>, Decoder<F, C>, u64, Option<Shape>), Error> {
         let theirs = state.conclude()?;
         let limit = self.wire.framing().max_payload().min(theirs.max_payload);
         let mut encoder = Encoder::new(self.wire.clone());
         encoder.lower_limit(theirs.max_payload);
-        Ok((encoder, Decoder::new(self.wire), limit))
+        Ok((encoder, Decoder::new(self.wire), limit, theirs.reads))
     }
 
     pub(super) fn terms(&self, sends_handles: bool, allows_handles: bool) -> Terms {
         let cut = |text: &str| short_text::cut(text, u8::MAX).to_owned();
+        let mut parts = self.parts.clone();
+        if !self.names.is_silent() {
+            parts.set(Tag::Names, self.names.to_bytes());
+        }
         Terms {
             sends_handles,
             allows_handles,
@@ -498,7 +607,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             codec: cut(self.wire.codec().name()),
             sending: cut(&self.sending),
             receiving: cut(&self.receiving),
-            parts: self.parts.clone(),
+            parts,
         }
     }
 }
@@ -508,6 +617,7 @@ const TAKEN_IN: usize = 1 << 20;
 
 /// Sends the terms of this side, and receives those of the peer: it reads while there is no room to write, so it does
 /// not matter how long they are.
+#[cfg(any(test, feature = "service"))]
 pub(crate) async fn shake_hands<M: Mode>(
     connection: Connection<M>,
     state: HandshakeState,

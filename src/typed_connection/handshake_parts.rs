@@ -17,8 +17,10 @@ pub(crate) enum Tag {
     Memory,
     /// Calls are made over the connection.
     Calls,
-    /// Further names of protocols are accepted.
+    /// The names of the protocols that are accepted.
     Names,
+    /// The connection is refused, in words.
+    Refused,
 }
 
 /// The bytes before those of a part: its tag, and how many follow.
@@ -72,6 +74,7 @@ impl Tag {
             Self::Memory => 2,
             Self::Calls => 3,
             Self::Names => 4,
+            Self::Refused => 5,
         }
     }
 }

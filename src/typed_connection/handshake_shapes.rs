@@ -89,6 +89,9 @@ impl Announcement {
 }
 
 impl Fingerprints {
+    /// Those of a side that knows only later what its messages are: whatever the other side tells is left open.
+    pub(super) const LATER: Self = Self { received: Some(0), sent: None, asks: true };
+
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let told = |fingerprint: Option<u64>, flag| fingerprint.map_or(0, |_| flag);
         let asks = if self.asks { ASKS } else { 0 };

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::handshake_names::Names;
 use super::handshake_parts::{Parts, Tag};
 use super::handshake_shapes::{Announcement, Fingerprints, SecondRound};
 use crate::connection::{ReadHalf, WriteHalf};
@@ -70,8 +71,47 @@ impl Terms {
         self.parts.get(Tag::Shapes).map(Fingerprints::from_bytes).transpose()
     }
 
-    /// Checks that the terms of the two sides match.
-    fn compare(&self, theirs: &Self) -> Result<(), Disagreement> {
+    /// Checks that the terms of the two sides match, and tells the name on which they agree.
+    fn compare(&self, theirs: &Self) -> Result<Option<String>, Disagreement> {
+        if let Some(words) = theirs.parts.get(Tag::Refused) {
+            let words = String::from_utf8_lossy(words).into_owned();
+            return Err(Disagreement::Refused(words));
+        }
+        self.compare_strings(theirs)?;
+        let name = self.agree(theirs)?;
+        self.compare_kinds(theirs)?;
+        Ok(name)
+    }
+
+    /// The name of the protocol on which both sides agree, if both name one.
+    fn agree(&self, theirs: &Self) -> Result<Option<String>, Disagreement> {
+        match (self.names()?, theirs.names()?) {
+            (None, None) => Ok(None),
+            (Some(ours), Some(theirs)) => ours.agree(&theirs),
+            (Some(ours), None) => ours.agree(&theirs.named_before(self)),
+            (None, Some(names)) => self.named_before(theirs).agree(&names),
+        }
+    }
+
+    fn names(&self) -> Result<Option<Names>, Disagreement> {
+        let read = |bytes| Names::from_bytes(bytes).ok_or(Disagreement::GarbledNames);
+        self.parts.get(Tag::Names).map(read).transpose()
+    }
+
+    /// The name of a side that accepts one alone: its identifier, which nothing on the other side is compared with.
+    fn named_before(&self, other: &Self) -> Names {
+        let compared = !(other.sending.is_empty() && other.receiving.is_empty());
+        let (sending, receiving) = (&self.sending, &self.receiving);
+        let name = match (sending.is_empty(), receiving.is_empty()) {
+            _ if compared => None,
+            (false, true) => Some(sending),
+            (true, false) => Some(receiving),
+            _ => Some(sending).filter(|_| sending == receiving),
+        };
+        Names { names: Names::of(name), required: false }
+    }
+
+    fn compare_strings(&self, theirs: &Self) -> Result<(), Disagreement> {
         let differ = |what, ours: &str, theirs: &str| {
             Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
         };
@@ -88,6 +128,13 @@ impl Terms {
         if both_named(&self.receiving, &theirs.sending) && self.receiving != theirs.sending {
             return differ("what this side receives", &self.receiving, &theirs.sending);
         }
+        Ok(())
+    }
+
+    fn compare_kinds(&self, theirs: &Self) -> Result<(), Disagreement> {
+        let differ = |what, ours: &str, theirs: &str| {
+            Err(Disagreement::Differs { what, ours: ours.to_owned(), theirs: theirs.to_owned() })
+        };
         let layer = |terms: &Self| match terms.parts.get(Tag::Calls) {
             Some(_) => "calls",
             None => "messages",
@@ -131,6 +178,8 @@ pub(crate) struct HandshakeState {
     ours: Terms,
     /// What this side tells of its messages; `None` if it tells nothing.
     announcement: Option<Announcement>,
+    /// What the terms told of it.
+    fingerprints: Option<Fingerprints>,
     requires_shape: bool,
     /// The bytes to send, and how many of them are sent.
     told: Vec<u8>,
@@ -147,17 +196,34 @@ pub(crate) struct HandshakeState {
 
 impl HandshakeState {
     pub(super) fn new(
-        mut ours: Terms,
+        ours: Terms,
         announcement: Option<Announcement>,
         requires_shape: bool,
     ) -> Self {
-        if let Some(announcement) = &announcement {
-            ours.parts.set(Tag::Shapes, announcement.fingerprints().to_bytes());
+        let fingerprints = announcement.as_ref().map(Announcement::fingerprints);
+        Self::telling(ours, fingerprints, announcement, requires_shape)
+    }
+
+    /// One whose messages are [told](Self::describe_as) only once the terms are exchanged; or never, if nothing is told of them.
+    pub(super) fn undecided(ours: Terms, tells: bool, requires_shape: bool) -> Self {
+        let fingerprints = tells.then_some(Fingerprints::LATER);
+        Self::telling(ours, fingerprints, None, requires_shape)
+    }
+
+    fn telling(
+        mut ours: Terms,
+        fingerprints: Option<Fingerprints>,
+        announcement: Option<Announcement>,
+        requires_shape: bool,
+    ) -> Self {
+        if let Some(fingerprints) = fingerprints {
+            ours.parts.set(Tag::Shapes, fingerprints.to_bytes());
         }
         let told = ours.to_bytes();
         Self {
             ours,
             announcement,
+            fingerprints,
             requires_shape,
             told,
             sent: 0,
@@ -180,7 +246,7 @@ impl HandshakeState {
 
     /// The room for the next read; `None` when nothing more is expected.
     pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
-        if self.has_left || self.garbled.is_some() {
+        if self.has_left || self.garbled.is_some() || self.is_undecided() {
             return None;
         }
         let room = match &mut self.second {
@@ -216,13 +282,52 @@ impl HandshakeState {
 
     /// Begins the second round, if the terms match and leave open whether the messages do.
     fn describe(&mut self) {
-        let Some(announcement) = &self.announcement else { return };
-        let Ok(theirs) = self.compared() else { return };
+        let Some(ours) = self.fingerprints else { return };
+        let Ok((theirs, _)) = self.compared() else { return };
         let told = theirs.fingerprints().ok().flatten();
-        if told.is_some_and(|theirs| announcement.fingerprints().leave_open(theirs)) {
-            self.told.extend_from_slice(&announcement.to_bytes());
+        if told.is_some_and(|theirs| ours.leave_open(theirs)) {
+            let described = self.announcement.as_ref().map(Announcement::to_bytes);
+            self.told.extend(described.unwrap_or_default());
             self.second = Some(SecondRound::new());
         }
+    }
+
+    /// Whether the second round waits until this side knows what its messages are.
+    fn is_undecided(&self) -> bool {
+        self.second.is_some() && self.announcement.is_none()
+    }
+
+    /// Tells of the messages what was left open.
+    pub(super) fn describe_as(&mut self, announcement: Option<Announcement>) {
+        if let Some(announcement) = announcement.filter(|_| self.announcement.is_none()) {
+            if self.second.is_some() {
+                self.told.extend(announcement.to_bytes());
+            }
+            self.announcement = Some(announcement);
+        }
+    }
+
+    /// The name of the protocol on which both sides agree, if both name one.
+    pub(super) fn protocol(&self) -> Result<Option<String>, Error> {
+        self.compared().map(|(_, name)| name)
+    }
+
+    /// Whether both sides have found that they do not match, and nothing else of either one is on its way.
+    pub(super) fn is_whole(&self) -> bool {
+        let Ok(theirs) = self.understood() else { return false };
+        if self.has_left || self.pending().is_some() {
+            return false;
+        }
+        if let Some(second) = &self.second {
+            return second.is_whole();
+        }
+        let ours = &self.ours;
+        // An earlier edition compares the strings alone.
+        let both_name = theirs.parts.get(Tag::Names).is_some();
+        let refused = theirs.parts.get(Tag::Refused).is_some();
+        let differ =
+            theirs.compare_strings(ours).is_err() || (both_name && theirs.compare(ours).is_err());
+        differ && !refused
     }
 
     /// Whether this side receives handles.
@@ -274,7 +379,7 @@ impl HandshakeState {
 
     /// What both sides agree upon.
     pub(super) fn conclude(&self) -> Result<Agreed, Error> {
-        let theirs = self.compared()?;
+        let (theirs, _) = self.compared()?;
         let disagree = |what: Disagreement| Error::new(Operation::Agree, what);
         let (reads, writes) = match (&self.announcement, theirs.fingerprints().map_err(disagree)?) {
             (Some(ours), Some(theirs)) => self.shapes(ours, theirs)?,
@@ -305,12 +410,12 @@ impl HandshakeState {
         Ok((theirs.received, theirs.sent))
     }
 
-    /// The terms of the peer, if they match those of this side.
-    fn compared(&self) -> Result<Terms, Error> {
+    /// The terms of the peer, if they match those of this side, and the name of the protocol.
+    fn compared(&self) -> Result<(Terms, Option<String>), Error> {
         let theirs = self.understood()?;
         let compared = self.ours.compare(&theirs);
-        compared.map_err(|what| Error::new(Operation::Agree, what))?;
-        Ok(theirs)
+        let name = compared.map_err(|what| Error::new(Operation::Agree, what))?;
+        Ok((theirs, name))
     }
 
     /// The terms of the peer, if this side understands them.
@@ -447,6 +552,50 @@ mod tests {
         assert_eq!(agreed.writes.unwrap().to_string(), "text");
     }
 
+    fn undecided(names: &[&str]) -> HandshakeState {
+        Handshake::new().protocols(names.iter().copied()).undecided()
+    }
+
+    #[test]
+    fn a_side_that_decides_later_waits_before_its_second_round() {
+        let (mut one, mut other) = (undecided(&["2", "1"]), undecided(&["1"]));
+        let first = [one.pending().unwrap().to_vec(), other.pending().unwrap().to_vec()];
+        assert_eq!(hear(&mut one, &first[1], 5), first[1].len());
+        assert_eq!(hear(&mut other, &first[0], 1000), first[0].len());
+        for (side, said) in [(&mut one, &first[0]), (&mut other, &first[1])] {
+            side.sent(said.len());
+            assert_eq!(side.protocol().unwrap().as_deref(), Some("1"));
+            assert!(side.pending().is_none() && side.room().is_none());
+        }
+        one.describe_as(Some(told::<u8, String>()));
+        other.describe_as(Some(told::<String, u16>()));
+        let second = [one.pending().unwrap().to_vec(), other.pending().unwrap().to_vec()];
+        hear(&mut one, &second[1], 3);
+        hear(&mut other, &second[0], 1000);
+        for (side, said) in [(&mut one, &second[0]), (&mut other, &second[1])] {
+            assert!(!side.is_whole(), "its own bytes are not sent");
+            side.sent(said.len());
+            assert_eq!(side.conclude().unwrap_err().kind(), ErrorKind::Mismatch);
+            assert!(side.is_whole());
+        }
+    }
+
+    #[test]
+    fn a_side_that_decided_at_once_describes_its_messages_to_one_that_decides_later() {
+        let (mut one, mut other) = (undecided(&["1"]), state(told::<String, u8>()));
+        let bytes = other.pending().unwrap().to_vec();
+        hear(&mut one, &bytes, 100);
+        let bytes = one.pending().unwrap().to_vec();
+        let said = other.pending().unwrap().len();
+        other.sent(said);
+        assert_eq!(hear(&mut other, &bytes, 100), bytes.len());
+        assert_eq!(other.pending(), Some(&told::<String, u8>().to_bytes()[..]));
+        let second = other.pending().unwrap().to_vec();
+        one.describe_as(Some(told::<u8, String>()));
+        hear(&mut one, &second, 100);
+        assert!(one.conclude().is_ok());
+    }
+
     #[test]
     fn the_second_round_has_its_bytes_and_none_after_them() {
         for piece in [1, 3, 1000] {
@@ -503,6 +652,29 @@ mod tests {
             let most = HEAD + usize::from(u16::MAX) + 2 * (4 + (64 << 10));
             prop_assert!(hear(&mut one, &said, piece) <= most);
             let _ = one.conclude();
+            // And a side that decides later, whatever it is told before.
+            let mut later = undecided(&["2", "1"]);
+            let taken = hear(&mut later, &said, piece);
+            let _ = (later.protocol(), later.is_whole());
+            later.describe_as(Some(told::<u8, String>()));
+            hear(&mut later, &said[taken..], piece);
+            let _ = (later.conclude(), later.is_whole());
+        }
+
+        #[test]
+        fn any_bytes_as_a_part_of_the_terms_are_read_without_a_panic(
+            names in vec(any::<u8>(), 0..40),
+            refused in proptest::option::of(vec(any::<u8>(), 0..40)),
+        ) {
+            let mut theirs = Handshake::new().terms(false, false);
+            theirs.parts.set(Tag::Names, names);
+            if let Some(words) = refused {
+                theirs.parts.set(Tag::Refused, words);
+            }
+            let bytes = theirs.to_bytes();
+            let mut one = undecided(&["2", "1"]);
+            prop_assert!(hear(&mut one, &bytes, 100) == bytes.len());
+            let _ = (one.protocol(), one.is_whole());
         }
     }
 }

@@ -3,9 +3,11 @@
 mod connection;
 mod halves;
 mod handshake;
+mod handshake_names;
 mod handshake_parts;
 mod handshake_shapes;
 mod handshake_state;
+mod negotiated;
 #[cfg(feature = "shared-memory")]
 mod shared_memory;
 
@@ -16,5 +18,6 @@ pub use handshake::Handshake;
 pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::Tag;
+pub use negotiated::Negotiated;
 #[cfg(feature = "shared-memory")]
 pub use shared_memory::{SharedMemory, TransportKind};

@@ -15,18 +15,18 @@ use typed_pipe::{
 use crate::peer;
 use crate::support::{Folder, until, watched};
 
-type News = (u32, Vec<u8>);
+type News = (u32, String);
 
 #[cfg(unix)]
 type Departed = (typed_pipe::BroadcastReader, ErrorKind);
 
 /// Enough that a few of them fill a socket.
 const FILLING: usize = 10_000;
-const MESSAGES: u32 = 300;
+const MESSAGES: u32 = 200;
 const LONG: Duration = Duration::from_secs(50);
 
 fn news(number: u32) -> News {
-    (number, vec![7; FILLING])
+    (number, "7".repeat(FILLING))
 }
 
 /// A reader in a process of its own: it notes how many messages it got, and which was the last.

@@ -41,11 +41,26 @@ fn a_request_that_cannot_be_decoded_ends_itself_alone() {
         let failed = client.recv();
         assert!(matches!(failed, Received::Error { id: 0, reason: 3, .. }), "{failed:?}");
         assert_eq!(client.recv().answer::<usize>(), (1, 4));
-        let typed = Client::<u8, usize>::connect(&path).unwrap();
-        let undecodable = typed.call(&200).unwrap_err();
-        let about = (undecodable.kind(), undecodable.is_delivered());
-        assert_eq!(about, (ErrorKind::Decode, false), "{undecodable}");
-        assert_eq!(typed.call(&0).unwrap(), 0, "an empty text");
+        drop(client);
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 0);
+    });
+}
+
+/// A service and its client agree upon what each of them reads: what is something else is never sent.
+#[test]
+fn a_request_or_an_answer_of_another_type_is_refused_where_it_is_made() {
+    watched(|| {
+        let (path, token, serving) = serving(|text: String| text.len());
+        let other = Client::<u8, usize>::connect(&path).unwrap();
+        let unfit = other.call(&0).unwrap_err();
+        assert_eq!((unfit.kind(), unfit.is_delivered()), (ErrorKind::Mismatch, false), "{unfit}");
+        let other = Client::<String, Vec<u8>>::connect(&path).unwrap();
+        let unfit = other.call(&"four".into()).unwrap_err();
+        assert_eq!((unfit.kind(), unfit.is_delivered()), (ErrorKind::HandlerFailed, true));
+        assert!(unfit.to_string().contains("its answer cannot be sent"), "{unfit}");
+        let same = Client::<String, usize>::connect(&path).unwrap();
+        assert_eq!(same.call(&"four".into()).unwrap(), 4);
         token.cancel();
         assert_eq!(serving.join().unwrap().lost, 0);
     });

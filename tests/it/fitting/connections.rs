@@ -14,7 +14,7 @@ use crate::peer;
 use crate::support::watched;
 
 /// What both sides of a handshake come to.
-fn both<A: Send, B: Send>(
+pub(super) fn both<A: Send, B: Send>(
     one: impl FnOnce(Connection) -> A,
     other: impl FnOnce(Connection) -> B + Send,
 ) -> (A, B) {
@@ -166,7 +166,7 @@ fn a_value_is_sent_as_another_type_only_if_it_looks_the_same() {
 }
 
 /// What a side of the first edition says, which has no parts.
-const FIRST_EDITION: &[u8] =
+pub(super) const FIRST_EDITION: &[u8] =
     b"\xff\xff\xff\x02tpip\x01\x00\x00\x23\x00\x00\x00\x00\x00\x80\x00\x00\
     \x0flength-prefixed\x08postcard\x00\x00";
 

@@ -3,10 +3,11 @@
 mod connections;
 mod pipes;
 mod types;
+mod versions;
 
 use std::path::Path;
 
-use typed_pipe::{TypedConnection, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::{Connection, Handshake, TypedConnection, TypedReceiver, TypedSender, WriteEnd};
 
 use crate::peer::{self, READY};
 use types::{new, old};
@@ -24,6 +25,32 @@ pub(crate) fn play(role: &str, name: &Path) {
             let mut side = TypedConnection::<old::Command, u8>::connect(name).unwrap();
             side.send(&old::Command::Set { rate: 7 }).unwrap();
             assert_eq!(side.recv().unwrap(), 1);
+        }
+        // Knows one version alone, or both.
+        "fitting version 1" => {
+            let side = Connection::connect(name).unwrap();
+            let handshake = Handshake::new().protocols(["reading/1"]);
+            let mut side = handshake.perform::<old::Reading, u8>(side).unwrap();
+            side.send(&old::reading()).unwrap();
+            assert_eq!(side.recv().unwrap(), 1);
+        }
+        "fitting version 2" => {
+            let side = Connection::connect(name).unwrap();
+            let handshake = Handshake::new().protocols(["reading/2", "reading/1"]);
+            let agreed = handshake.negotiate(side).unwrap();
+            assert_eq!(agreed.protocol(), Some("reading/2"));
+            let mut side = agreed.perform::<new::Reading, u8>().unwrap();
+            side.send(&new::reading()).unwrap();
+            assert_eq!(side.recv().unwrap(), 1);
+        }
+        "fitting is refused" => {
+            versions::is_refused(TypedConnection::<u8, u8>::connect(name).unwrap_err());
+        }
+        "fitting is refused by name" => {
+            let side = Connection::connect(name).unwrap();
+            let failed = Handshake::new().protocols(["a"]).negotiate(side).unwrap_err();
+            assert!(failed.state().is_none());
+            versions::is_refused(failed);
         }
         "fitting old writes" => {
             let mut sender = TypedSender::<old::Reading>::connect(name).unwrap();

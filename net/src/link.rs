@@ -1,0 +1,236 @@
+//! A link to another machine, and what its two sides tell each other of their connections.
+//!
+//! A connection is one stream of QUIC in both directions. What a stream cannot say goes as a notice, on a stream of its
+//! own: how many bytes a reader has taken when it was done, and that a direction ends after so many bytes without having
+//! ended properly.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use iroh::endpoint::{Connection as Quic, ConnectionError, RecvStream, StreamId, VarInt};
+use tokio::time::timeout;
+
+use crate::busy::Busy;
+use crate::key::PublicKey;
+
+/// How long the other side may take for what it says in one go.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The codes with which a link is closed.
+pub(crate) const CLOSED: u32 = 0;
+pub(crate) const NOT_LET_IN: u32 = 1;
+
+/// What is known of a connection besides its bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The reader of the other side is done, and has taken so many bytes.
+    pub(crate) taken: Option<u64>,
+    /// What the other side writes ends after so many bytes, and not properly.
+    pub(crate) cut_at: Option<u64>,
+    /// Why the link was lost, or the connection ended.
+    pub(crate) lost: Option<String>,
+    /// Whether this side has ended it: nothing more of it is read.
+    pub(crate) revoked: bool,
+    reading: Option<Waker>,
+    writing: Option<Waker>,
+}
+
+/// The same, shared by the link and the carrier.
+#[derive(Debug, Default)]
+pub(crate) struct Shared(Mutex<Told>);
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes it, and wakes who waits.
+    fn tell(&self, change: impl FnOnce(&mut Told)) {
+        let mut told = self.lock();
+        change(&mut told);
+        let wakers = [told.reading.take(), told.writing.take()];
+        drop(told);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    pub(crate) fn cut(&self, why: &str) {
+        self.tell(|told| _ = told.lost.get_or_insert_with(|| why.into()));
+    }
+
+    /// Ends it, whatever may still come.
+    pub(crate) fn revoke(&self, why: &str) {
+        self.tell(|told| {
+            told.revoked = true;
+            let _ = told.lost.get_or_insert_with(|| why.into());
+        });
+    }
+}
+
+impl Told {
+    pub(crate) fn wake_reading(&mut self, cx: &Context<'_>) {
+        self.reading = Some(cx.waker().clone());
+    }
+
+    pub(crate) fn wake_writing(&mut self, cx: &Context<'_>) {
+        self.writing = Some(cx.waker().clone());
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Taken(u64),
+    CutAt(u64),
+}
+
+/// A kind, the stream, a number of bytes.
+const NOTICE: usize = 17;
+
+impl Notice {
+    fn encode(self, stream: u64) -> [u8; NOTICE] {
+        let (kind, bytes) = match self {
+            Self::Taken(bytes) => (1, bytes),
+            Self::CutAt(bytes) => (2, bytes),
+        };
+        let mut notice = [kind; NOTICE];
+        notice[1..9].copy_from_slice(&stream.to_le_bytes());
+        notice[9..].copy_from_slice(&bytes.to_le_bytes());
+        notice
+    }
+
+    /// `None` for a kind of a later version.
+    fn decode(notice: [u8; NOTICE]) -> Option<(u64, Self)> {
+        let number = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&notice[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let said = match notice[0] {
+            1 => Self::Taken(number(9)),
+            2 => Self::CutAt(number(9)),
+            _ => return None,
+        };
+        Some((number(1), said))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) quic: Quic,
+    pub(crate) peer: PublicKey,
+    pub(crate) busy: Arc<Busy>,
+    connections: Mutex<HashMap<u64, Arc<Shared>>>,
+}
+
+impl Link {
+    /// Has its own task as long as it lasts: call it in the runtime.
+    pub(crate) fn new(quic: Quic, busy: Arc<Busy>) -> Arc<Self> {
+        let peer = PublicKey(quic.remote_id());
+        let link = Arc::new(Self { quic, peer, busy, connections: Mutex::default() });
+        tokio::spawn(Arc::clone(&link).hear());
+        link
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<u64, Arc<Shared>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.quic.close_reason().is_some()
+    }
+
+    /// Expects notices of this stream from now on.
+    pub(crate) fn register(&self, stream: StreamId) -> Arc<Shared> {
+        let shared = Arc::<Shared>::default();
+        self.connections().insert(number(stream), Arc::clone(&shared));
+        // The task has ended, or ends with this one in the map.
+        if let Some(reason) = self.quic.close_reason() {
+            shared.cut(&why(&reason));
+        }
+        shared
+    }
+
+    pub(crate) fn forget(&self, stream: StreamId) {
+        self.connections().remove(&number(stream));
+    }
+
+    /// Tells the other side, as soon as that goes.
+    pub(crate) fn say(self: &Arc<Self>, stream: StreamId, notice: Notice) {
+        let (link, notice) = (Arc::clone(self), notice.encode(number(stream)));
+        let turn = self.busy.begin();
+        self.busy.spawn(async move {
+            let _turn = turn;
+            // A link that is lost tells its end by itself.
+            let Ok(mut out) = link.quic.open_uni().await else { return };
+            if out.write_all(&notice).await.is_ok() && out.finish().is_ok() {
+                let _ = out.stopped().await;
+            }
+        });
+    }
+
+    /// Hears notices until the link is lost, which it then tells to every connection.
+    async fn hear(self: Arc<Self>) {
+        while let Ok(stream) = self.quic.accept_uni().await {
+            tokio::spawn(Arc::clone(&self).hear_one(stream));
+        }
+        let reason = why(&self.quic.closed().await);
+        let connections: Vec<_> = self.connections().values().cloned().collect();
+        for shared in connections {
+            shared.cut(&reason);
+        }
+    }
+
+    async fn hear_one(self: Arc<Self>, mut stream: RecvStream) {
+        let mut notice = [0; NOTICE];
+        if !matches!(timeout(PATIENCE, stream.read_exact(&mut notice)).await, Ok(Ok(()))) {
+            return;
+        }
+        let Some((stream, notice)) = Notice::decode(notice) else { return };
+        // It may be of a connection that this side has forgotten.
+        let Some(shared) = self.connections().get(&stream).cloned() else { return };
+        shared.tell(|told| match notice {
+            // The first word stands.
+            Notice::Taken(bytes) => _ = told.taken.get_or_insert(bytes),
+            Notice::CutAt(bytes) => _ = told.cut_at.get_or_insert(bytes),
+        });
+    }
+}
+
+fn number(stream: StreamId) -> u64 {
+    VarInt::from(stream).into_inner()
+}
+
+/// Why a link was lost, in words.
+pub(crate) fn why(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::TimedOut => {
+            "the other machine has not been heard of for the idle time".into()
+        }
+        ConnectionError::ApplicationClosed(close) if close.error_code == NOT_LET_IN.into() => {
+            "the other machine does not let in the key of this one any more".into()
+        }
+        ConnectionError::ApplicationClosed(_) => "the other machine has closed the link".into(),
+        ConnectionError::LocallyClosed => "this machine has closed the link".into(),
+        other => format!("the link is lost: {other}"),
+    }
+}
+
+/// The error of an operation over a link that was lost.
+pub(crate) fn lost(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_read_as_it_was_written() {
+        for notice in [Notice::Taken(0), Notice::CutAt(u64::MAX)] {
+            assert_eq!(Notice::decode(notice.encode(77)), Some((77, notice)));
+        }
+        assert_eq!(Notice::decode([9; NOTICE]), None);
+    }
+}

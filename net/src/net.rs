@@ -1,0 +1,623 @@
+//! This machine among the others.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use iroh::endpoint::{
+    ConnectError, ConnectingError, ConnectionError, Incoming, QuicTransportConfig, RecvStream,
+    SendStream, presets,
+};
+use iroh::{Endpoint, EndpointAddr, RelayMode};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use typed_pipe::{Connection, Tokio};
+
+use crate::address::{Address, check_name};
+use crate::busy::Busy;
+use crate::carrier::Stream;
+use crate::key::{Key, PublicKey};
+use crate::link::{CLOSED, Link, NOT_LET_IN, PATIENCE, lost, why};
+use crate::offer::{Offer, Offers, close_all};
+
+/// What is spoken. A change that the other side would not understand gets a new one.
+const PROTOCOL: &[u8] = b"typed-pipe/1";
+
+/// The machines that may be proving their keys at once.
+const STRANGERS: usize = 256;
+
+/// How long closing tells the others that it closes.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The answers to a name.
+const WELCOME: u8 = 0;
+const NO_SUCH_NAME: u8 = 1;
+const NO_ROOM: u8 = 2;
+
+/// How a [`Net`] behaves.
+///
+/// ```
+/// use std::time::Duration;
+/// use typed_pipe_net::{Key, NetOptions};
+///
+/// let net = NetOptions::new().idle(Duration::from_secs(2)).open(&Key::generate())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct NetOptions {
+    idle: Duration,
+    timeout: Duration,
+    window: u32,
+    connections: u32,
+}
+
+impl Default for NetOptions {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(5),
+            timeout: Duration::from_secs(10),
+            window: 1 << 20,
+            connections: 1000,
+        }
+    }
+}
+
+impl NetOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// After how long without a sign of the other machine its link is lost: 5 s by default, at least 0.1 s and at most
+    /// 15 s. The lower one of both sides counts. Four signs are given in that time.
+    #[must_use]
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = idle.clamp(Duration::from_millis(100), Duration::from_secs(15));
+        self
+    }
+
+    /// How long connecting may take: 10 s by default.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many bytes of each direction of a connection this side takes in before its program reads them: 1 MiB by
+    /// default.
+    #[must_use]
+    pub fn window(mut self, bytes: u32) -> Self {
+        self.window = bytes.max(1024);
+        self
+    }
+
+    /// How many connections another machine may have here at once: 1000 by default. Further ones wait.
+    #[must_use]
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// As [`Net::open`], with these options.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Net::open`].
+    pub fn open(&self, key: &Key) -> io::Result<Net> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("typed-pipe-net")
+            .enable_all()
+            .build()?;
+        let busy = Busy::new(runtime.handle().clone());
+        let inner = Inner {
+            options: self.clone(),
+            key: key.clone(),
+            busy,
+            offers: Arc::default(),
+            listening: Mutex::new(None),
+            endpoints: tokio::sync::Mutex::default(),
+            links: Mutex::default(),
+            maker: std::process::id(),
+            runtime: Mutex::new(Some(runtime)),
+        };
+        Ok(Net { inner: Arc::new(inner) })
+    }
+
+    fn transport(&self) -> io::Result<QuicTransportConfig> {
+        let sign = self.idle / 4;
+        let config = QuicTransportConfig::builder()
+            .max_idle_timeout(Some(self.idle.try_into().map_err(io::Error::other)?))
+            .keep_alive_interval(sign)
+            .default_path_max_idle_timeout(self.idle)
+            .default_path_keep_alive_interval(sign)
+            .stream_receive_window(self.window.into())
+            .max_concurrent_bidi_streams(self.connections.into())
+            .datagram_receive_buffer_size(None);
+        Ok(config.build())
+    }
+
+    fn endpoint(&self, key: &Key, at: SocketAddr) -> io::Result<iroh::endpoint::Builder> {
+        // No relay, no discovery, no mapping of ports: nothing but this address sends or receives.
+        Endpoint::builder(presets::Minimal)
+            .relay_mode(RelayMode::Disabled)
+            .secret_key(key.secret())
+            .transport_config(self.transport()?)
+            .clear_ip_transports()
+            .bind_addr(at)
+            .map_err(io::Error::other)
+    }
+}
+
+/// This machine, or this program, among the others: it has a key, and reaches theirs.
+///
+/// A `Net` lets nobody in: [`listening`](Self::listening) is the only way to be reached, and then each name is
+/// [offered](Self::offer) to the keys in a list.
+///
+/// What it has made lives on when it is dropped. [`close`](Self::close) waits for what is still on its way; a program that
+/// just ends leaves that behind.
+#[derive(Debug)]
+pub struct Net {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    options: NetOptions,
+    pub(crate) key: Key,
+    busy: Arc<Busy>,
+    pub(crate) offers: Arc<Offers>,
+    listening: Mutex<Option<(Endpoint, SocketAddr)>>,
+    /// For connecting, by the address of this machine from which a route goes.
+    endpoints: tokio::sync::Mutex<HashMap<IpAddr, Endpoint>>,
+    /// One link to each machine.
+    links: Mutex<HashMap<(PublicKey, SocketAddr), Slot>>,
+    /// The process in which a drop acts: not a forked child.
+    maker: u32,
+    /// Taken by the drop.
+    runtime: Mutex<Option<Runtime>>,
+}
+
+/// Locked by who connects.
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Link>>>>;
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net").field("key", &self.key.public()).finish_non_exhaustive()
+    }
+}
+
+impl Net {
+    /// Opens with a key, and the defaults of [`NetOptions`]. It accepts nobody, and contacts nobody by itself.
+    ///
+    /// Two threads serve all of its connections.
+    ///
+    /// # Errors
+    ///
+    /// That of the system, where it starts no more threads.
+    pub fn open(key: &Key) -> io::Result<Self> {
+        NetOptions::new().open(key)
+    }
+
+    /// Accepts other machines at an address of this one: those that something is [offered](Self::offer) to, and no
+    /// others. With the port 0 the system chooses one: see [`local_addr`](Self::local_addr).
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): the address is unspecified, such as `0.0.0.0`; every address of
+    ///   this machine would be told to who connects. Or it is listening already.
+    /// - [`AddrInUse`](io::ErrorKind::AddrInUse) and
+    ///   [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): the system refuses the address.
+    pub fn listening(self, at: SocketAddr) -> io::Result<Self> {
+        let invalid = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if at.ip().is_unspecified() {
+            return invalid(
+                "name the address to listen at: an unspecified one would tell every address of this machine to who connects",
+            );
+        }
+        if self.inner.listening().is_some() {
+            return invalid("it is listening already");
+        }
+        // Asked of the system first, which names what is wrong with it.
+        drop(UdpSocket::bind(at).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen at {at}: {error}"))
+        })?);
+        let builder = self.inner.options.endpoint(&self.inner.key, at)?;
+        let endpoint = self.run(async move {
+            builder.alpns(vec![PROTOCOL.to_vec()]).bind().await.map_err(io::Error::other)
+        })?;
+        let at = endpoint.bound_sockets().first().copied().unwrap_or(at);
+        let inner = Arc::downgrade(&self.inner);
+        let offers = Arc::clone(&self.inner.offers);
+        let busy = Arc::clone(&self.inner.busy);
+        self.inner.busy.spawn(accept(endpoint.clone(), offers, busy, inner));
+        *self.inner.listening() = Some((endpoint, at));
+        Ok(self)
+    }
+
+    /// The key by which the others know this machine.
+    pub fn key(&self) -> PublicKey {
+        self.inner.key.public()
+    }
+
+    /// Where it is listening, if it is.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.inner.listening().as_ref().map(|(_, at)| *at)
+    }
+
+    /// Offers a name to the machines with these keys: an empty list is nobody.
+    ///
+    /// # Errors
+    ///
+    /// - [`NotConnected`](io::ErrorKind::NotConnected): it is not [`listening`](Self::listening).
+    /// - [`AlreadyExists`](io::ErrorKind::AlreadyExists): the name is offered already.
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): it has spaces, control characters, `@` or `/`, or more than 200
+    ///   bytes.
+    pub fn offer(&self, name: &str, to: &[PublicKey]) -> io::Result<Offer> {
+        check_name(name)?;
+        let Some(at) = self.local_addr() else {
+            let why =
+                "it is not listening, so nobody can reach what it offers: see `Net::listening`";
+            return Err(io::Error::new(io::ErrorKind::NotConnected, why));
+        };
+        Offer::new(Arc::clone(&self.inner), name, to, at)
+    }
+
+    /// Connects to what another machine offers, at `name@KEY/host:port`.
+    ///
+    /// The other side has proved that it has this key, and knows the key of this one. Nothing but the addresses of the
+    /// host is contacted; a host that is a name is looked up by the system.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): this is no such address.
+    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied): the other machine offers nothing to the key of this one.
+    /// - [`NotFound`](io::ErrorKind::NotFound): it offers no such name, or not to the key of this one.
+    /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): who answers there has another key, or speaks something
+    ///   else, or has too many connections that wait to be accepted.
+    /// - [`TimedOut`](io::ErrorKind::TimedOut): nobody answers there, for the time of [`NetOptions::timeout`].
+    /// - [`NotConnected`](io::ErrorKind::NotConnected): the link was lost meanwhile.
+    /// - Any other is the system's own.
+    pub fn connect(&self, at: &str) -> io::Result<Connection> {
+        let address = Address::parse(at)?;
+        self.run(dial(Arc::clone(&self.inner), address))
+    }
+
+    /// As [`connect`](Self::connect), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As those of `connect`.
+    pub fn connect_async(
+        &self,
+        at: &str,
+    ) -> impl Future<Output = io::Result<Connection<Tokio>>> + Send + use<> {
+        let (address, inner) = (Address::parse(at), Arc::clone(&self.inner));
+        async move {
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let (address, busy) = (address?, Arc::clone(&inner.busy));
+            busy.spawn(async move { _ = tell.send(dial(inner, address).await) });
+            for_tasks(told.await.unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))?)
+        }
+    }
+
+    /// Waits, for so long at most, until everything that was written on connections that are dropped has arrived, and
+    /// the others know what was taken here; then ends every link. Nothing is offered from now on.
+    ///
+    /// What has arrived is in the memory of the other process: only [`finish`](typed_pipe::TypedSender::finish) tells
+    /// that its reader took it.
+    ///
+    /// # Errors
+    ///
+    /// With how many connections, in its text:
+    ///
+    /// - [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): some are still open, and have ended now.
+    /// - [`TimedOut`](io::ErrorKind::TimedOut): what was written on some has not arrived in time, and may be lost.
+    /// - [`ConnectionReset`](io::ErrorKind::ConnectionReset): the links of some were lost earlier, with what was written
+    ///   last on them.
+    pub fn close(self, wait: Duration) -> io::Result<()> {
+        close_all(&self.inner.offers);
+        let busy = Arc::clone(&self.inner.busy);
+        let inner = Arc::clone(&self.inner);
+        self.run(async move {
+            let _ = timeout(wait, inner.busy.wait()).await;
+            let late = inner.busy.going_on();
+            inner.close_links().await;
+            Ok::<_, io::Error>(late)
+        })
+        .and_then(|late| {
+            let kinds = [
+                (busy.open(), io::ErrorKind::ConnectionAborted, "were still open"),
+                (late, io::ErrorKind::TimedOut, "had bytes on their way that may not have arrived"),
+                (
+                    busy.lost().saturating_sub(late),
+                    io::ErrorKind::ConnectionReset,
+                    "had lost their link: what was written on them last may not have arrived",
+                ),
+            ];
+            let Some((_, kind, _)) = kinds.iter().find(|(count, ..)| *count > 0) else {
+                return Ok(());
+            };
+            let told: Vec<_> = kinds
+                .iter()
+                .filter(|(count, ..)| *count > 0)
+                .map(|(count, _, what)| format!("{count} connections {what}"))
+                .collect();
+            Err(io::Error::new(*kind, told.join("; ")))
+        })
+    }
+
+    /// Runs in the runtime, and waits for that in any thread.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let (tell, told) = mpsc::sync_channel(1);
+        self.inner.busy.spawn(async move { _ = tell.send(work.await) });
+        told.recv().unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))
+    }
+}
+
+impl Inner {
+    fn listening(&self) -> MutexGuard<'_, Option<(Endpoint, SocketAddr)>> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The socket from which an address is reached. It receives from there, and accepts nothing.
+    async fn endpoint_to(&self, to: SocketAddr) -> io::Result<Endpoint> {
+        let any: IpAddr = match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        // Asks the system for the route; no packet is sent. Bound to that address alone, the socket has no other one to
+        // tell to the other side.
+        let route = UdpSocket::bind((any, 0))?;
+        route.connect(to)?;
+        let mut from = route.local_addr()?;
+        from.set_port(0);
+        let mut endpoints = self.endpoints.lock().await;
+        if let Some(endpoint) = endpoints.get(&from.ip()) {
+            return Ok(endpoint.clone());
+        }
+        let endpoint = self.options.endpoint(&self.key, from)?;
+        let endpoint = endpoint.bind().await.map_err(io::Error::other)?;
+        endpoints.insert(from.ip(), endpoint.clone());
+        Ok(endpoint)
+    }
+
+    /// The link to a machine, and whether it was there already.
+    async fn link(&self, key: PublicKey, at: SocketAddr) -> io::Result<(Arc<Link>, bool)> {
+        let slot = {
+            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            Slot::clone(links.entry((key, at)).or_default())
+        };
+        let mut slot = slot.lock().await;
+        if let Some(link) = slot.as_ref().filter(|link| !link.is_lost()) {
+            return Ok((Arc::clone(link), true));
+        }
+        let endpoint = self.endpoint_to(at).await?;
+        let to = EndpointAddr::new(key.0).with_ip_addr(at);
+        let quic = endpoint.connect(to, PROTOCOL).await.map_err(|error| refused(&error))?;
+        let link = Link::new(quic, Arc::clone(&self.busy));
+        *slot = Some(Arc::clone(&link));
+        Ok((link, false))
+    }
+
+    async fn close_links(&self) {
+        let listening = self.listening().take().map(|(endpoint, _)| endpoint);
+        let endpoints: Vec<_> = self.endpoints.lock().await.drain().map(|(_, it)| it).collect();
+        for endpoint in listening.into_iter().chain(endpoints) {
+            let _ = timeout(GOODBYE, endpoint.close()).await;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(runtime) = runtime else { return };
+        // The threads and the links are those of the parent.
+        if self.maker != std::process::id() {
+            std::mem::forget(runtime);
+            return;
+        }
+        let endpoints = std::mem::take(self.endpoints.get_mut());
+        let listening = self.listening().take().map(|(endpoint, _)| endpoint);
+        let all: Vec<_> = endpoints.into_values().chain(listening).collect();
+        // A drop does not wait, and this may be a thread of the runtime itself.
+        let goodbye = move || {
+            runtime.block_on(async {
+                for endpoint in all {
+                    let _ = timeout(GOODBYE, endpoint.close()).await;
+                }
+            });
+            runtime.shutdown_background();
+        };
+        let _ = thread::Builder::new().name("typed-pipe-net".into()).spawn(goodbye);
+    }
+}
+
+/// Connects to one address of the host after the other.
+async fn dial(inner: Arc<Inner>, address: Address) -> io::Result<Connection> {
+    let patience = inner.options.timeout;
+    let place = address.host.clone();
+    let dialling = async move {
+        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for at in tokio::net::lookup_host(&address.host).await? {
+            match dial_at(&inner, &address, at).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    };
+    let dialled = timeout(patience, dialling).await;
+    dialled
+        .unwrap_or_else(|_| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "nobody with this key answers there in time",
+            ))
+        })
+        .map_err(|error| io::Error::new(error.kind(), format!("connecting to {place}: {error}")))
+}
+
+async fn dial_at(inner: &Arc<Inner>, address: &Address, at: SocketAddr) -> io::Result<Connection> {
+    loop {
+        let (link, is_old) = inner.link(address.key, at).await?;
+        match ask(inner, &link, address).await {
+            // It has been lost since it was used last: a new one may work.
+            Err(_) if is_old && link.is_lost() => {}
+            asked => return asked,
+        }
+    }
+}
+
+/// Asks for a name over a link.
+async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Result<Connection> {
+    let ended = |error: &dyn fmt::Display| match link.quic.close_reason() {
+        Some(reason) => closed_by(&reason),
+        None => lost(&error.to_string()),
+    };
+    let (mut send, mut recv) = link.quic.open_bi().await.map_err(|error| ended(&error))?;
+    let shared = link.register(send.id());
+    let mut asked = vec![u8::try_from(address.name.len()).unwrap_or(u8::MAX)];
+    asked.extend(address.name.bytes());
+    let mut answer = [0];
+    let answered = async {
+        send.write_all(&asked).await.map_err(|error| ended(&error))?;
+        recv.read_exact(&mut answer).await.map_err(|error| ended(&error))?;
+        let name = &address.name;
+        match answer {
+            [WELCOME] => Ok(()),
+            [NO_SUCH_NAME] => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("`{name}` is not offered there, or not to the key of this machine"),
+            )),
+            [NO_ROOM] => Err(io::Error::new(
+                io::ErrorKind::ConnectionRefused,
+                format!("too many connections to `{name}` wait to be accepted"),
+            )),
+            _ => Err(io::Error::new(
+                io::ErrorKind::ConnectionRefused,
+                "who answers speaks something else",
+            )),
+        }
+    };
+    if let Err(error) = answered.await {
+        link.forget(send.id());
+        return Err(error);
+    }
+    let stream = Stream::new(Arc::clone(link), shared, (send, recv), Arc::clone(inner));
+    Ok(Connection::over(stream)?)
+}
+
+/// Accepts links until the endpoint is closed.
+async fn accept(endpoint: Endpoint, offers: Arc<Offers>, busy: Arc<Busy>, inner: Weak<Inner>) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(turn) = Arc::clone(&strangers).try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
+        let (offers, busy, inner) = (Arc::clone(&offers), Arc::clone(&busy), Weak::clone(&inner));
+        tokio::spawn(async move {
+            let link = let_in(incoming, &offers, busy).await;
+            drop(turn);
+            let Some(link) = link else { return };
+            while let Ok(stream) = link.quic.accept_bi().await {
+                tokio::spawn(answer(Arc::clone(&link), stream, Arc::clone(&offers), inner.clone()));
+            }
+        });
+    }
+}
+
+/// Lets a machine in that something is offered to.
+async fn let_in(incoming: Incoming, offers: &Offers, busy: Arc<Busy>) -> Option<Arc<Link>> {
+    let quic = timeout(PATIENCE, incoming.accept().ok()?).await.ok()?.ok()?;
+    if !offers.let_in(PublicKey(quic.remote_id())) {
+        quic.close(NOT_LET_IN.into(), b"this key is not let in");
+        // Until that has been said.
+        let _ = timeout(PATIENCE, quic.closed()).await;
+        return None;
+    }
+    let link = Link::new(quic, busy);
+    offers.linked(&link);
+    Some(link)
+}
+
+/// Answers who asks for a name.
+async fn answer(
+    link: Arc<Link>,
+    (mut send, mut recv): (SendStream, RecvStream),
+    offers: Arc<Offers>,
+    inner: Weak<Inner>,
+) {
+    let asked = timeout(PATIENCE, async {
+        let mut len = [0];
+        recv.read_exact(&mut len).await.ok()?;
+        let mut name = vec![0; len[0].into()];
+        recv.read_exact(&mut name).await.ok()?;
+        String::from_utf8(name).ok()
+    });
+    let Ok(Some(name)) = asked.await else { return };
+    let found = offers.find(&name, link.peer).zip(inner.upgrade());
+    let said = match &found {
+        None => NO_SUCH_NAME,
+        Some((queue, _)) if !queue.has_room() => NO_ROOM,
+        Some(_) => WELCOME,
+    };
+    let shared = link.register(send.id());
+    if send.write_all(&[said]).await.is_ok() && said == WELCOME {
+        let Some((queue, inner)) = found else { return };
+        let id = send.id();
+        let stream = Stream::new(Arc::clone(&link), Arc::clone(&shared), (send, recv), inner);
+        if let Ok(connection) = Connection::over(stream) {
+            queue.push(&link, id, &shared, connection);
+        }
+    } else {
+        link.forget(send.id());
+    }
+}
+
+pub(crate) fn for_tasks(connection: Connection) -> io::Result<Connection<Tokio>> {
+    connection.into_tokio().map_err(|failed| failed.into_parts().1.into())
+}
+
+/// Why a link was not made.
+fn refused(error: &ConnectError) -> io::Error {
+    match error {
+        ConnectError::Connecting {
+            source: ConnectingError::ConnectionError { source, .. },
+            ..
+        }
+        | ConnectError::Connection { source, .. } => closed_by(source),
+        other => io::Error::new(io::ErrorKind::ConnectionRefused, format!("{other:#}")),
+    }
+}
+
+fn closed_by(reason: &ConnectionError) -> io::Error {
+    match reason {
+        ConnectionError::ApplicationClosed(close) if close.error_code == NOT_LET_IN.into() => {
+            let why = "the machine there offers nothing to the key of this one";
+            io::Error::new(io::ErrorKind::PermissionDenied, why)
+        }
+        ConnectionError::ApplicationClosed(close) if close.error_code == CLOSED.into() => {
+            lost(&why(reason))
+        }
+        ConnectionError::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, "nobody with this key answers there")
+        }
+        ConnectionError::TransportError(error) => {
+            let why =
+                format!("who answers there has another key, or speaks something else: {error}");
+            io::Error::new(io::ErrorKind::ConnectionRefused, why)
+        }
+        other => io::Error::new(io::ErrorKind::ConnectionRefused, why(other)),
+    }
+}

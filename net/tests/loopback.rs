@@ -1,0 +1,535 @@
+//! Two machines on the loopback address of one.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::UdpSocket;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use typed_pipe::{Connection, Delivery, ErrorKind, TypedConnection, User, WithHandles};
+use typed_pipe_net::{Key, Net, NetOptions, Offer, PublicKey};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(30);
+
+/// Runs a test, which may not hang.
+fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = mpsc::channel();
+    let test = thread::spawn(move || {
+        let done = test();
+        let _ = tell.send(());
+        done
+    });
+    if told.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("it hangs");
+    }
+    test.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What notices within a second or so that the other side is gone.
+fn options() -> NetOptions {
+    NetOptions::new().idle(Duration::from_millis(1500))
+}
+
+fn listening(key: &Key) -> Net {
+    options().open(key).unwrap().listening("127.0.0.1:0".parse().unwrap()).unwrap()
+}
+
+/// Two machines, of which one offers `jobs` to the other.
+struct Two {
+    here: Net,
+    there: Net,
+    offer: Offer,
+}
+
+fn two() -> Two {
+    let key = Key::generate();
+    let here = listening(&Key::generate());
+    let offer = here.offer("jobs", &[key.public()]).unwrap();
+    Two { here, there: options().open(&key).unwrap(), offer }
+}
+
+impl Two {
+    /// A connection, from both sides.
+    fn connected(&self) -> (Connection, Connection) {
+        let there = self.there.connect(self.offer.address()).unwrap();
+        (self.offer.accept_timeout(SOON).unwrap(), there)
+    }
+
+    fn typed(&self) -> (Typed, Typed) {
+        let (here, there) = self.connected();
+        let there = thread::spawn(move || there.into_typed().unwrap());
+        (here.into_typed().unwrap(), there.join().unwrap())
+    }
+}
+
+type Typed = TypedConnection<str, String>;
+
+/// The address of a name that is offered elsewhere than an `Offer` says.
+fn address(name: &str, key: PublicKey, net: &Net) -> String {
+    format!("{name}@{key}/{}", net.local_addr().unwrap())
+}
+
+#[test]
+fn a_typed_connection_is_unchanged_between_machines() {
+    watched(|| {
+        let two = two();
+        let (mut here, there) = two.typed();
+        for (side, key) in [(&here, two.there.key()), (&there, two.here.key())] {
+            let peer = side.peer().unwrap();
+            assert_eq!(peer.user(), &User::Remote(key.to_string()));
+            assert!(!peer.is_same_user());
+        }
+        let echo = thread::spawn(move || {
+            let (mut sender, receiver) = there.split();
+            for text in receiver {
+                sender.send(&text.unwrap()).unwrap();
+            }
+            sender.finish().unwrap()
+        });
+        for len in [0, 1, 100_000, 3_000_000] {
+            let text = "x".repeat(len);
+            here.send(&text).unwrap();
+            assert_eq!(here.recv().unwrap(), text);
+        }
+        let mut rest = here.finish().unwrap();
+        assert_eq!(rest.recv().unwrap_err().kind(), ErrorKind::Finished);
+        drop(rest);
+        assert_eq!(echo.join().unwrap(), Delivery::Drained);
+    });
+}
+
+#[test]
+fn finish_waits_until_the_other_program_has_taken_all() {
+    watched(|| {
+        let two = two();
+        let (mut here, there) = two.typed();
+        let (mut sender, _rest) = there.split();
+        sender.send("one").unwrap();
+        // It has long arrived at the other machine, but nobody has read it.
+        let failed = sender.finish_timeout(Duration::from_millis(300)).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::TimedOut);
+        let sender = failed.into_state();
+        let reading = thread::spawn(move || {
+            assert_eq!(here.recv().unwrap(), "one");
+            assert_eq!(here.recv().unwrap_err().kind(), ErrorKind::Finished);
+            here
+        });
+        assert_eq!(sender.finish().unwrap(), Delivery::Drained);
+        drop(reading.join().unwrap());
+    });
+}
+
+#[test]
+fn finish_fails_if_the_other_program_leaves_something_unread() {
+    watched(|| {
+        let two = two();
+        let (here, there) = two.typed();
+        let (mut sender, _rest) = there.split();
+        sender.send("one").unwrap();
+        let failed = sender.finish_timeout(Duration::from_millis(300)).unwrap_err();
+        let sender = failed.into_state();
+        drop(here);
+        assert_eq!(sender.finish().unwrap_err().kind(), ErrorKind::Disconnected);
+    });
+}
+
+#[test]
+fn a_side_that_leaves_bytes_unread_is_told_from_one_that_ends() {
+    watched(|| {
+        let two = two();
+        for (unread, order) in [(true, true), (false, true), (false, false)] {
+            let (here, mut there) = two.connected();
+            there.write_all(b"hello").unwrap();
+            let (mut reader, mut writer) = here.split();
+            reader.read_exact(&mut [0; 4]).unwrap();
+            if !unread {
+                reader.read_exact(&mut [0; 1]).unwrap();
+            }
+            writer.write_all(b"last words").unwrap();
+            // Its order says nothing.
+            if order {
+                drop((reader, writer))
+            } else {
+                drop((writer, reader))
+            }
+            let mut words = Vec::new();
+            let end = there.read_to_end(&mut words);
+            assert_eq!(words, b"last words");
+            assert_eq!(end.is_err(), unread, "{end:?}");
+        }
+    });
+}
+
+#[test]
+fn a_key_that_is_not_in_the_list_is_refused() {
+    watched(|| {
+        let here = listening(&Key::generate());
+        let stranger = options().open(&Key::generate()).unwrap();
+        let nobody = here.offer("nobody", &[]).unwrap();
+        let error = stranger.connect(nobody.address()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+        let offer = here.offer("jobs", &[Key::generate().public()]).unwrap();
+        let error = stranger.connect(offer.address()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+        let nothing = offer.accept_timeout(Duration::ZERO).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn a_name_that_is_not_offered_is_not_told_from_one_for_others() {
+    watched(|| {
+        let two = two();
+        let _others = two.here.offer("others", &[Key::generate().public()]).unwrap();
+        let errors = ["others", "absent"].map(|name| {
+            let error = two.there.connect(&address(name, two.here.key(), &two.here)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            error.to_string().replace(name, "")
+        });
+        assert_eq!(errors[0], errors[1]);
+        // Its own name works over the same link.
+        drop(two.typed());
+    });
+}
+
+#[test]
+fn a_machine_with_another_key_than_expected_is_refused() {
+    watched(|| {
+        let two = two();
+        let other = Key::generate().public();
+        let error = two.there.connect(&address("jobs", other, &two.here)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+        assert!(error.to_string().contains("another key"), "{error}");
+    });
+}
+
+#[test]
+fn nobody_at_an_address_is_told_in_time() {
+    watched(|| {
+        // Bound, and never answering.
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let key = Key::generate();
+        let net = options().timeout(Duration::from_millis(500)).open(&key).unwrap();
+        let at = format!("jobs@{}/{}", key.public(), silent.local_addr().unwrap());
+        let at = at.replace(&key.public().to_string(), &Key::generate().public().to_string());
+        let begin = Instant::now();
+        let error = net.connect(&at).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    });
+}
+
+#[test]
+fn who_does_not_listen_offers_nothing_and_lets_nobody_in() {
+    watched(|| {
+        let net = Net::open(&Key::generate()).unwrap();
+        assert_eq!(net.local_addr(), None);
+        let error = net.offer("jobs", &[]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        let error = net.listening("0.0.0.0:0".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn a_name_is_offered_once_until_its_offer_is_dropped() {
+    watched(|| {
+        let two = two();
+        let error = two.here.offer("jobs", &[]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        let at = two.offer.address().to_owned();
+        let mut waiting = two.there.connect(&at).unwrap();
+        drop(two.offer);
+        // Who waited to be accepted is disconnected.
+        assert!(matches!(waiting.read(&mut [0; 1]), Ok(0) | Err(_)));
+        two.here.offer("jobs", &[]).unwrap();
+    });
+}
+
+#[test]
+fn handles_are_refused_in_the_handshake() {
+    watched(|| {
+        type With = WithHandles<u32>;
+        let (here, there) = two().connected();
+        let there = thread::spawn(move || there.into_typed::<With, ()>().unwrap_err());
+        let here = here.into_typed::<(), With>().unwrap_err();
+        for error in [here, there.join().unwrap()] {
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_stopped_reader_holds_up_its_own_writer_and_no_other() {
+    watched(|| {
+        let two = two();
+        let (mut stopped, full) = two.typed();
+        let (mut sender, _rest) = full.split();
+        let text = "x".repeat(100_000);
+        let mut sent = 0;
+        let late = loop {
+            match sender.send_timeout(&text, Duration::from_millis(200)) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+            assert!(sent < 1000, "there is no back-pressure");
+        };
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        let (mut here, mut there) = two.typed();
+        there.send("beside it").unwrap();
+        assert_eq!(here.recv().unwrap(), "beside it");
+        // Nothing of what was sent is lost.
+        let reading = thread::spawn(move || {
+            let all =
+                stopped.by_ref().map(Result::unwrap).inspect(|it| assert_eq!(it.len(), 100_000));
+            all.count()
+        });
+        sender.set_timeout(None);
+        assert_eq!(sender.finish().unwrap(), Delivery::Drained);
+        assert!(reading.join().unwrap() >= sent);
+    });
+}
+
+#[test]
+fn closing_waits_for_what_is_on_its_way() {
+    watched(|| {
+        let two = two();
+        let (here, mut there) = two.connected();
+        let sent = vec![7; 5_000_000];
+        let reading = thread::spawn(move || {
+            let mut read = Vec::new();
+            let (mut reader, _writer) = here.split();
+            reader.read_to_end(&mut read).unwrap();
+            read
+        });
+        there.write_all(&sent).unwrap();
+        drop(there);
+        two.there.close(SOON).unwrap();
+        assert!(reading.join().unwrap() == sent);
+    });
+}
+
+#[test]
+fn what_arrived_is_read_after_the_other_machine_has_closed() {
+    watched(|| {
+        let two = two();
+        let (mut here, mut there) = two.connected();
+        there.write_all(&[7; 50_000]).unwrap();
+        drop(there);
+        two.there.close(SOON).unwrap();
+        let mut read = Vec::new();
+        here.read_to_end(&mut read).unwrap();
+        assert_eq!(read.len(), 50_000);
+    });
+}
+
+#[test]
+fn closing_tells_of_connections_that_are_still_open() {
+    watched(|| {
+        let two = two();
+        let (mut here, _there) = two.connected();
+        let error = two.there.close(Duration::from_millis(100)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert!(error.to_string().contains("1 connections were still open"), "{error}");
+        assert!(here.read(&mut [0; 1]).is_err());
+    });
+}
+
+#[test]
+fn a_key_that_is_taken_from_the_list_ends_its_connections() {
+    watched(|| {
+        let two = two();
+        let (mut here, mut there) = two.typed();
+        there.send("before").unwrap();
+        assert_eq!(here.recv().unwrap(), "before");
+        two.offer.set_allowed(&[]);
+        assert_eq!(here.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+        assert_eq!(there.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+        let error = two.there.connect(two.offer.address()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+        two.offer.set_allowed(&[two.there.key()]);
+        drop(two.typed());
+    });
+}
+
+#[test]
+fn a_key_that_is_taken_from_one_list_keeps_what_others_offer() {
+    watched(|| {
+        let two = two();
+        let other = two.here.offer("other", &[two.there.key()]).unwrap();
+        let mut stays = two.there.connect(other.address()).unwrap();
+        let mut stays_here = other.accept_timeout(SOON).unwrap();
+        let (mut here, there) = two.connected();
+        let (mut reader, mut writer) = there.split();
+        // It never stops by itself.
+        let flood = thread::spawn(move || while writer.write_all(&[7; 10_000]).is_ok() {});
+        here.read_exact(&mut [0; 10_000]).unwrap();
+        two.offer.set_allowed(&[]);
+        // Whatever had come: nothing more is read.
+        assert!(here.read(&mut [0; 1]).is_err());
+        assert!(reader.read(&mut [0; 1]).is_err());
+        drop(here);
+        flood.join().unwrap();
+        stays.write_all(b"still").unwrap();
+        stays_here.read_exact(&mut [0; 5]).unwrap();
+    });
+}
+
+#[test]
+fn a_machine_that_comes_back_is_connected_to_again() {
+    watched(|| {
+        let (key, client) = (Key::generate(), Key::generate());
+        let here = listening(&key);
+        let at = here.local_addr().unwrap();
+        let there = options().open(&client).unwrap();
+        let offer = here.offer("jobs", &[client.public()]).unwrap();
+        let address = offer.address().to_owned();
+        drop(there.connect(&address).unwrap());
+        drop(offer.accept().unwrap());
+        drop(offer);
+        here.close(SOON).unwrap();
+        let here = options().open(&key).unwrap().listening(at).unwrap();
+        let offer = here.offer("jobs", &[client.public()]).unwrap();
+        let mut again = there.connect(&address).unwrap();
+        again.write_all(b"again").unwrap();
+        offer.accept().unwrap().read_exact(&mut [0; 5]).unwrap();
+    });
+}
+
+#[test]
+fn tasks_connect_and_accept() {
+    watched(|| {
+        let two = two();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let there = two.there.connect_async(two.offer.address());
+            let (here, there) = tokio::join!(two.offer.accept_async(), there);
+            let (here, there) = tokio::join!(
+                here.unwrap().into_typed::<str, String>(),
+                there.unwrap().into_typed::<str, String>()
+            );
+            let (mut here, mut there) = (here.unwrap(), there.unwrap());
+            there.send("to").await.unwrap();
+            assert_eq!(here.recv().await.unwrap(), "to");
+            let (sender, rest) = there.split();
+            let reading = async {
+                assert_eq!(here.recv().await.unwrap_err().kind(), ErrorKind::Finished);
+            };
+            let (delivery, ()) = tokio::join!(sender.finish(), reading);
+            assert_eq!(delivery.unwrap(), Delivery::Drained);
+            drop(rest);
+        });
+    });
+}
+
+/// Another process, which is a machine of its own.
+struct Peer {
+    child: Child,
+    stdin: ChildStdin,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Peer {
+    fn start(role: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "role", "--nocapture"])
+            .env("TYPED_PIPE_NET_ROLE", role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, stdin, lines: BufReader::new(stdout).lines() }
+    }
+
+    /// What it says after a word.
+    fn says(&mut self, word: &str) -> String {
+        loop {
+            let line = self.lines.next().expect("it says something").unwrap();
+            if let Some((_, said)) = line.split_once(word) {
+                return said.trim().to_owned();
+            }
+        }
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").unwrap();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What another process does: no test by itself.
+#[test]
+fn role() {
+    let Ok(role) = std::env::var("TYPED_PIPE_NET_ROLE") else { return };
+    let mut line = String::new();
+    match role.as_str() {
+        // Offers to a key from its input, and echoes.
+        "echo" => {
+            io::stdin().read_line(&mut line).unwrap();
+            let net = listening(&Key::generate());
+            let offer = net.offer("echo", &[line.trim().parse().unwrap()]).unwrap();
+            println!("\nADDRESS {}", offer.address());
+            while let Ok(connection) = offer.accept() {
+                let mut typed: Typed = connection.into_typed().unwrap();
+                while let Ok(text) = typed.recv() {
+                    typed.send(&text).unwrap();
+                }
+            }
+        }
+        other => panic!("there is no role {other}"),
+    }
+}
+
+/// Another process that echoes.
+fn with_echo() -> (Net, Typed, Peer) {
+    let key = Key::generate();
+    let net = options().open(&key).unwrap();
+    let mut peer = Peer::start("echo");
+    peer.tell(&key.public().to_string());
+    let at = peer.says("ADDRESS");
+    let mut typed: Typed = net.connect(&at).unwrap().into_typed().unwrap();
+    typed.send("hello").unwrap();
+    assert_eq!(typed.recv().unwrap(), "hello");
+    (net, typed, peer)
+}
+
+#[test]
+fn a_killed_process_is_named_on_the_other_side() {
+    watched(|| {
+        let (_net, typed, mut peer) = with_echo();
+        peer.child.kill().unwrap();
+        let begin = Instant::now();
+        let (mut sender, mut receiver) = typed.split();
+        let error = receiver.recv().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
+        assert!(format!("{error:?} {error}").contains("idle time"), "{error:?} {error}");
+        assert!(begin.elapsed() < Duration::from_secs(15));
+        // What cannot have been taken is not told to be.
+        let sent = sender.send("lost");
+        assert!(sent.is_err() || sender.finish().is_err());
+    });
+}
+
+#[test]
+fn closing_tells_of_bytes_that_were_lost_with_their_link() {
+    watched(|| {
+        let (net, mut typed, mut peer) = with_echo();
+        peer.child.kill().unwrap();
+        peer.child.wait().unwrap();
+        // It is not known yet that nobody is there.
+        typed.send("lost").unwrap();
+        drop(typed);
+        let error = net.close(SOON).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+        assert!(error.to_string().contains("1 connections had lost their link"), "{error}");
+    });
+}
