@@ -207,7 +207,7 @@ with NPopen('wt') as there, NPopen('rb') as back:
     fn a_program_that_never_opens_its_pipe_ends_the_wait() {
         watched(|| {
             let (there, back) = (Pipe::temporary().unwrap(), Pipe::temporary().unwrap());
-            let child = Command::new("true").spawn().unwrap();
+            let mut child = Command::new("true").spawn().unwrap();
             let mut back = back.into_reader().open().unwrap();
             let failed = there.into_writer().open_with(&child).unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::ChildExited);
