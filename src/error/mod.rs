@@ -14,6 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+#[allow(unused_imports, reason = "some are of one system alone")]
 pub(crate) use cause::{Cause, Disagreement, NameError, Obstacle};
 pub use message::{CodecError, FrameError, LossReason};
 pub use transition::TransitionError;

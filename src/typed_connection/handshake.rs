@@ -104,8 +104,6 @@ impl TimeLimit {
     }
 }
 
-type BothSides<Out, In, F, C, M> = (Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>);
-
 const TIME_LIMIT: TimeLimit = TimeLimit::Time(Duration::from_secs(10));
 
 impl Handshake {
@@ -611,6 +609,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         }
     }
 }
+
+/// The channels of both sides of a pair.
+type BothSides<Out, In, F, C, M> = (Channels<Out, In, F, C, M>, Channels<In, Out, F, C, M>);
 
 /// How many bytes of the peer's are kept while it does not read: more than it sends before it must.
 const TAKEN_IN: usize = 1 << 20;
