@@ -1,4 +1,5 @@
 //! One sender, and many readers.
+#![cfg_attr(windows, allow(unused_imports, dead_code, reason = "some tests are of Unix"))]
 
 use std::fs;
 use std::path::Path;

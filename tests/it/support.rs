@@ -161,6 +161,7 @@ pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
+        #[cfg_attr(windows, allow(unused_mut, reason = "there a folder has no mode"))]
         let mut folder = tempfile::Builder::new();
         #[cfg(unix)]
         {

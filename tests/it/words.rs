@@ -128,6 +128,7 @@ fn a_reason_that_only_the_system_knows_is_told() {
 
 #[test]
 fn who_connects_to_nobody_is_told_of_a_listener() {
+    #[cfg(unix)]
     let nobody = tempfile::tempdir().unwrap().path().join("nobody");
     #[cfg(windows)]
     let nobody = "nobody-listens-at-this-name";

@@ -1,4 +1,5 @@
 //! On named pipes.
+#![cfg_attr(windows, allow(unused_imports, dead_code, reason = "some tests are of Unix"))]
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
