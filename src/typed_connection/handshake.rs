@@ -451,7 +451,6 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     }
 
     /// Performs the handshake of both sides of a pair, without bytes between them, so that neither waits for the other.
-    #[expect(clippy::type_complexity, reason = "one pair of channels for each side")]
     pub(super) fn perform_both<Out: Outbound + Inbound, In: Outbound + Inbound>(
         self,
         (one, other): (Connection<M>, Connection<M>),

@@ -13,8 +13,8 @@ use super::mode::Before;
 use super::overlapped::{Outcome, Overlapped};
 use super::pipe_info::{ensure_pipe, quota};
 use super::read_ahead::{AHEAD, Progress, ReadAhead};
-#[cfg(feature = "tokio")]
 use super::wide;
+#[cfg(feature = "tokio")]
 use super::write_behind::WriteBehind;
 use crate::error::Obstacle;
 use crate::sys::{Wait, Way};
