@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pipe = Pipe::temporary()?;
     let mut child = Command::new(env::current_exe()?).arg(pipe.path()).spawn()?;
     let mut end = pipe.into_reader().open()?;
-    end.wait_for_peer(&mut child)?; // an error if the child dies first
+    end.wait_for_peer(&child)?; // an error if the child dies first
     for reading in end.into_receiver::<Reading>() {
         let Reading { sensor, celsius } = reading?;
         println!("{sensor}: {celsius} °C");
