@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use typed_pipe::{Connection, ErrorKind, Handshake, Listener, ListenerOptions, Pipe};
 
@@ -431,7 +431,7 @@ fn sockets_and_pipes_of_tokio_speak_to_those_of_the_crate() {
     }
 
     watched(|| {
-        let begun = Instant::now();
+        let begun = std::time::Instant::now();
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
