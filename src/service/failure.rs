@@ -15,6 +15,8 @@ pub enum Lost {
     Garbled,
     /// The cancel token of the connection was cancelled.
     Cancelled,
+    /// The system refused to write, with this code.
+    Refused(i32),
 }
 
 /// Why a call has no answer.
@@ -47,7 +49,12 @@ impl Failure {
                 call(Obstacle::Cancelled.into()).delivered()
             }
             Self::Lost(Lost::Cancelled, false) => call(Obstacle::Cancelled.into()),
-            Self::Lost(Lost::Disconnected, true) => call(Cause::Unanswered).delivered(),
+            Self::Lost(Lost::Disconnected | Lost::Refused(_), true) => {
+                call(Cause::Unanswered).delivered()
+            }
+            Self::Lost(Lost::Refused(code), false) => {
+                Error::new(Operation::Send, io::Error::from_raw_os_error(code))
+            }
             Self::Lost(Lost::Garbled, true) => call(Cause::Garbled).delivered(),
             Self::Lost(Lost::Disconnected | Lost::Garbled, false) => {
                 Error::new(Operation::Send, io::Error::from(io::ErrorKind::BrokenPipe))

@@ -636,7 +636,7 @@ impl<M: Mode> Link<M> {
     }
 
     /// Nothing more can be written: calls that are not wholly sent will have no answer. Others may.
-    pub(super) fn cannot_write(&self, writer: &mut Writer<M>) {
+    pub(super) fn cannot_write(&self, writer: &mut Writer<M>, lost: Lost) {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
         state.shut = true;
@@ -663,7 +663,7 @@ impl<M: Mode> Link<M> {
         let waiters = calls.into_iter().filter_map(|id| state.mux.forget(id));
         for waiter in waiters.collect::<Vec<_>>().into_iter().chain(notifications) {
             self.tell(&mut state, &waiter, &mut wakes, |inbox| {
-                inbox.outcome = Some(Err(Failure::Lost(Lost::Disconnected, false)));
+                inbox.outcome = Some(Err(Failure::Lost(lost, false)));
             });
         }
         state.placeless.drain(..).collect::<Vec<_>>().iter().for_each(|waiter| {
@@ -801,16 +801,18 @@ pub struct Request {
 
 /// What the error of a read or a write means to the connection.
 pub(super) fn lost_by(error: std::io::Error) -> Lost {
+    let code = error.raw_os_error();
     match Error::new(Operation::Receive, error).kind() {
         ErrorKind::Cancelled => Lost::Cancelled,
-        _ => Lost::Disconnected,
+        ErrorKind::Disconnected => Lost::Disconnected,
+        _ => code.map_or(Lost::Disconnected, Lost::Refused),
     }
 }
 
 /// What the error of a read means to it. A peer that has left may have said all before.
 pub(super) fn lost_reading(error: std::io::Error, incoming: &mut dyn Incoming) -> Lost {
     match lost_by(error) {
-        Lost::Disconnected => lost_at_end(incoming),
+        Lost::Disconnected | Lost::Refused(_) => lost_at_end(incoming),
         lost => lost,
     }
 }

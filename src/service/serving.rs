@@ -181,7 +181,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                     state = link.lock();
                 }
                 // It may still take answers.
-                Err(Lost::Disconnected | Lost::Finished) => {
+                Err(Lost::Disconnected | Lost::Finished | Lost::Refused(_)) => {
                     (state.serving.ending, state.serving.ended) = (true, true);
                     drop(state);
                     link.cancel_handlers();

@@ -271,7 +271,7 @@ impl<M: Mode> Drive<M> {
                 self.link.lock_reader().half.forget_token();
             }
             // It may still take answers.
-            (Some(_), Lost::Disconnected | Lost::Finished) => {
+            (Some(_), Lost::Disconnected | Lost::Finished | Lost::Refused(_)) => {
                 let mut state = self.link.lock();
                 (state.serving.ending, state.serving.ended) = (true, true);
                 drop(state);
@@ -289,7 +289,7 @@ impl<M: Mode> Drive<M> {
                 match written.map_err(lost_by) {
                     Ok(()) => {}
                     Err(Lost::Cancelled) => self.link.end(Lost::Cancelled),
-                    Err(_) => self.link.cannot_write(&mut self.link.lock_writer()),
+                    Err(lost) => self.link.cannot_write(&mut self.link.lock_writer(), lost),
                 }
             }
             Poll::Pending => {
@@ -300,7 +300,7 @@ impl<M: Mode> Drive<M> {
                 let since = *self.stuck.get_or_insert_with(M::now);
                 let too_long = |patience| M::now().saturating_duration_since(since) >= patience;
                 if self.link.patience.is_some_and(too_long) {
-                    self.link.cannot_write(&mut self.link.lock_writer());
+                    self.link.cannot_write(&mut self.link.lock_writer(), Lost::Disconnected);
                     self.link.end(Lost::Disconnected);
                 }
             }

@@ -335,7 +335,7 @@ impl Link<Blocking> {
                 Err(error) if is_late(&error) && left(until) > Duration::ZERO => {
                     // The other side takes nothing for too long.
                     (self.lock().writing, self.lock().unwritten) = (false, false);
-                    self.cannot_write(&mut writer);
+                    self.cannot_write(&mut writer, Lost::Disconnected);
                     self.lose(Lost::Disconnected, &writer);
                     return;
                 }
@@ -351,7 +351,7 @@ impl Link<Blocking> {
                     drop(state);
                     match lost_by(error) {
                         Lost::Cancelled => self.lose(Lost::Cancelled, &writer),
-                        _ => self.cannot_write(&mut writer),
+                        lost => self.cannot_write(&mut writer, lost),
                     }
                     return;
                 }

@@ -1,4 +1,8 @@
 //! Symbolic links to pipes, and pipes that have no other name than a link: `/dev/stdin`, process substitution.
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(unused_imports, dead_code, reason = "some tests are of Linux alone")
+)]
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};

@@ -75,6 +75,7 @@ pub(crate) mod linux {
     use std::time::{Duration, Instant};
 
     use rustix::process::{Pid, Signal, kill_process};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use typed_pipe::{Handles, Hangup, Listener, ReceivingHalf, SealedBytes, WithHandles};
 
     use super::*;
@@ -274,6 +275,22 @@ pub(crate) mod linux {
         });
     }
 
+    /// It is read as a `bool`, and may be written as something else.
+    #[derive(Debug, PartialEq)]
+    struct Flag(u8);
+
+    impl Serialize for Flag {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u8(self.0)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Flag {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            bool::deserialize(deserializer).map(|flag| Self(flag.into()))
+        }
+    }
+
     /// Handles of messages that do not decode pile up nowhere, and stop no one.
     #[test]
     fn handles_of_lost_messages_are_closed() {
@@ -281,22 +298,24 @@ pub(crate) mod linux {
             let (client, server) = Connection::pair().unwrap();
             let rounds = 2000;
             let taking = thread::spawn(move || {
-                type Number = WithHandles<(u64, bool)>;
+                type Number = WithHandles<(u64, Flag)>;
                 let mut server = required().perform::<(), Number>(server).unwrap();
                 for _ in 0..rounds {
                     assert_eq!(server.recv_with_handles().unwrap_err().kind(), ErrorKind::Decode);
                 }
                 let (value, mut handles) = server.recv_with_handles().unwrap();
-                assert_eq!(value, (5, true));
+                assert_eq!(value, (5, Flag(1)));
                 handles.take::<OwnedFd>(0).unwrap();
             });
-            let mut client = required().perform::<WithHandles<(u64, u8)>, ()>(client).unwrap();
+            let mut client = required().perform::<WithHandles<(u64, Flag)>, ()>(client).unwrap();
             let file = file("x");
             for round in 0..=rounds {
                 let mut handles = Handles::new();
                 handles.add(file.try_clone().unwrap());
                 let is_last = round == rounds;
-                client.send_with_handles(&(5, if is_last { 1 } else { 9 }), &mut handles).unwrap();
+                client
+                    .send_with_handles(&(5, Flag(if is_last { 1 } else { 9 })), &mut handles)
+                    .unwrap();
             }
             taking.join().unwrap();
         });

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::thread;
-#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Open};

@@ -256,6 +256,7 @@ impl Receiving {
     }
 
     /// From now on, the bytes come from a ring.
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
     pub(super) fn read_from(&mut self, ring: RingReader) {
         self.ring = Some(ring);
     }
@@ -568,6 +569,7 @@ impl Sending {
     }
 
     /// From now on, the bytes go into a ring.
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
     pub(super) fn write_to(&mut self, ring: RingWriter) {
         self.ring = Some(ring);
     }

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use rustix::io::{Errno, retry_on_intr};
+
 use crate::error::Obstacle;
 
 /// The path of an open file.
@@ -10,9 +12,10 @@ pub(super) fn path_of(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Whether there are such paths.
+/// Whether there are such paths. Any other failure of the system is one of those who use them.
 pub(super) fn is_mounted() -> bool {
-    rustix::fs::stat("/proc/self/fd").is_ok()
+    let found = retry_on_intr(|| rustix::fs::stat("/proc/self/fd"));
+    !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))
 }
 
 /// Fails with the reason if there are none.

@@ -11,7 +11,9 @@ use super::fifo_end::FifoEnd;
 #[cfg(feature = "tokio")]
 use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, internet_halves, into_fd};
-use super::shared_memory::{RingReader, RingWriter};
+#[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+use super::shared_memory::RingReader;
+use super::shared_memory::RingWriter;
 use super::socket::ask_for_buffer;
 use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
@@ -417,7 +419,7 @@ impl Raw {
     }
 
     /// From now on, a reading half gets its bytes from a ring.
-    #[cfg_attr(not(feature = "shared-memory"), expect(dead_code, reason = "there is none"))]
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
     pub(super) fn read_from(&mut self, ring: RingReader) {
         if let RawKind::Receiving(half) = &mut self.0 {
             half.read_from(ring);
@@ -425,7 +427,7 @@ impl Raw {
     }
 
     /// From now on, a writing half puts its bytes into a ring.
-    #[cfg_attr(not(feature = "shared-memory"), expect(dead_code, reason = "there is none"))]
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
     pub(super) fn write_to(&mut self, ring: RingWriter) {
         if let RawKind::Sending(half) = &mut self.0 {
             half.write_to(ring);

@@ -119,7 +119,7 @@ fn listens(fd: &OwnedFd) -> io::Result<bool> {
 /// The system reports only whether it is connected, or was until the other side left.
 #[cfg(target_vendor = "apple")]
 fn listens(fd: &OwnedFd) -> io::Result<bool> {
-    match rustix::net::getpeername(fd) {
+    match getpeername(fd) {
         Ok(_) | Err(Errno::INVAL) => Ok(false),
         Err(Errno::NOTCONN) => Ok(true),
         Err(error) => Err(error.into()),
