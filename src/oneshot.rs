@@ -22,7 +22,7 @@ use crate::wait::within;
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("answer");
 /// let other = path.clone(); // "/run/app/answer", to both processes
-/// let sender = thread::spawn(move || typed_pipe::send(other, &(7, "seven")));
+/// let sender = thread::spawn(move || typed_pipe::send(other, &(7, "seven".to_owned())));
 ///
 /// let answer: (i32, String) = typed_pipe::receive(path)?;
 /// assert_eq!(answer, (7, "seven".into()));

@@ -32,7 +32,6 @@ impl<M: Mode, P: Reopen> End<Write, Closed<M>, P> {
     /// The program is only watched: its status stays for the one that waits for it. So two ends may watch the same one:
     ///
     /// ```no_run
-    /// use std::io::{Read, Write};
     /// use std::process::Command;
     /// use std::thread;
     /// use typed_pipe::Pipe;

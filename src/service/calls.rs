@@ -22,6 +22,7 @@ use crate::wire::{Codec, Framing};
 /// The modes in which a [`Client`](super::Client) calls: both.
 ///
 /// ```
+/// # #![allow(dead_code)]
 /// use typed_pipe::wire::{LengthPrefixed, Postcard};
 /// use typed_pipe::{Calls, Client};
 ///

@@ -66,6 +66,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     /// The process and the user that call; `None` if the system does not tell.
     ///
     /// ```
+    /// # #![allow(dead_code)]
     /// use typed_pipe::{Context, Peer};
     ///
     /// /// Only the user of the service may do it.
@@ -80,6 +81,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     /// When the caller waits no longer, if it has said.
     ///
     /// ```
+    /// # #![allow(dead_code)]
     /// use std::time::{Duration, Instant};
     /// use typed_pipe::Context;
     ///
@@ -96,6 +98,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     /// Whether nothing waits for the answer any more: the caller gave up, or has left.
     ///
     /// ```
+    /// # #![allow(dead_code)]
     /// use typed_pipe::Context;
     ///
     /// fn search(context: &Context) -> Option<u64> {
@@ -110,6 +113,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     /// A token that is cancelled when nothing waits for the answer any more, for the waits of the handler.
     ///
     /// ```
+    /// # #![allow(dead_code)]
     /// use typed_pipe::{ConnectOptions, Connection, Context, Error};
     ///
     /// fn forward(context: &Context, path: &str) -> Result<Connection, Error> {

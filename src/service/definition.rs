@@ -49,16 +49,18 @@
 ///     }
 /// }
 ///
-/// let service = Service::temporary()?.shutdown_after(3);
-/// let path = service.path().clone();
-/// let serving = thread::spawn(move || counter::serve(service, &InMemory(Mutex::new(0))));
+/// fn main() -> Result<(), typed_pipe::Error> {
+///     let service = Service::temporary()?.shutdown_after(3);
+///     let path = service.path().clone();
+///     let serving = thread::spawn(move || counter::serve(service, &InMemory(Mutex::new(0))));
 ///
-/// let client = counter::Client::connect(path)?;
-/// assert_eq!(client.add(2)?, Ok(2));
-/// assert_eq!(client.add(200)?, Err(Refused::TooMuch { limit: 100 }));
-/// client.reset()?;
-/// # serving.join().unwrap()?;
-/// # Ok::<(), typed_pipe::Error>(())
+///     let client = counter::Client::connect(path)?;
+///     assert_eq!(client.add(2)?, Ok(2));
+///     assert_eq!(client.add(200)?, Err(Refused::TooMuch { limit: 100 }));
+///     client.reset()?;
+///     serving.join().unwrap()?;
+///     Ok(())
+/// }
 /// ```
 ///
 /// A method that is missing, and a call with other arguments, do not compile:

@@ -337,7 +337,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     ///
     /// let (client, server) = Connection::pair()?;
     /// let serving = thread::spawn(move || server.into_typed::<(), (String, u32)>()?.recv());
-    /// client.into_typed::<(String, u32), ()>()?.send_as(&("borrowed", 7))?;
+    /// client.into_typed::<(String, u32), ()>()?.send_as(&("borrowed", 7_u32))?;
     /// assert_eq!(serving.join().unwrap()?, ("borrowed".to_owned(), 7));
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

@@ -45,8 +45,6 @@ pub(crate) enum Note {
     Unsure,
     /// So many of them the other side has had.
     Handled,
-    /// The number of the last one that the other side has had, and 1.
-    Last,
     /// 1 where the life came to its own end.
     Ended,
 }

@@ -1,5 +1,6 @@
 //! What a caller holds against what the other side has handled: each call once, and what became of it.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::arrivals::BATCH;
@@ -53,23 +54,36 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What the other side has handled.
+/// What the other side has handled: of each life, the highest number, and a bit for each of the 64 before it.
 #[derive(Default)]
-pub(crate) struct Handled(Mutex<()>);
+pub(crate) struct Handled(Mutex<HashMap<(u64, u64), (u64, u64)>>);
 
 impl Handled {
-    /// Notes that a call is handled; `false` if it, or one that was called after it, was handled before.
+    /// Notes that a call is handled; `false` if it was handled before.
     ///
-    /// Where a caller uses several connections at once, its calls may be handled in any order.
-    pub(crate) fn note(&self, book: &Book, caller: (u64, u64), number: u64, ordered: bool) -> bool {
+    /// Calls run beside each other, so one that its caller gave up may be handled after the next one. Where a caller
+    /// uses several connections at once, its calls may be handled in any order.
+    pub(crate) fn note(&self, book: &Book, caller: (u64, u64), number: u64, near: bool) -> bool {
         let (actor, life) = caller;
-        let _alone = lock(&self.0);
+        let mut seen = lock(&self.0);
         let ledger = book.ledger();
-        if ordered {
-            if ledger.note(actor, life, Note::Last) >= number {
-                return false;
+        if near {
+            let (highest, before) = seen.entry(caller).or_default();
+            if number > *highest {
+                // The bit of the highest one moves to its place.
+                let moved = number - *highest;
+                let shifted = |bits: u64, by: u64| bits.checked_shl(by as u32).unwrap_or(0);
+                *before = shifted(*before, moved) | shifted(1, moved - 1);
+                *highest = number;
+            } else {
+                let back = *highest - number;
+                let bit =
+                    if back == 0 { 0 } else { 1_u64.checked_shl(back as u32 - 1).unwrap_or(0) };
+                if bit == 0 || *before & bit != 0 {
+                    return false;
+                }
+                *before |= bit;
             }
-            ledger.set_note(actor, life, Note::Last, number);
         }
         let handled = ledger.note(actor, life, Note::Handled);
         ledger.set_note(actor, life, Note::Handled, handled + 1);

@@ -47,6 +47,8 @@ use super::{Shape, Style};
 #[doc(alias = "validate")]
 pub struct ValueCheck {
     reader: Shape,
+    /// The type of the values so far. Of another one, nothing was seen.
+    of: Option<Kin>,
     /// What was seen: a type of the sender at a node of the receiver. The first is the message.
     pairs: Vec<Pair>,
     found: HashMap<(Kin, Id), usize>,
@@ -96,6 +98,7 @@ impl ValueCheck {
     pub fn new(reader: &Shape) -> Self {
         Self {
             reader: reader.clone(),
+            of: None,
             pairs: Vec::new(),
             found: HashMap::new(),
             open: 1,
@@ -112,10 +115,16 @@ impl ValueCheck {
     /// The first [`Difference`] between what the value writes and what the receiver reads. Nothing of it should be sent.
     #[inline]
     pub fn check<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Difference> {
-        if self.is_done() { Ok(()) } else { self.look(value) }
+        let kin = Kin::of::<T>();
+        if !self.of.is_some_and(|of| of.is(&kin)) {
+            *self = Self { of: Some(kin), ..Self::new(&self.reader) };
+        } else if self.is_done() {
+            return Ok(());
+        }
+        self.look(value)
     }
 
-    /// Whether all was seen, and a check is nothing any more.
+    /// Whether all was seen, and a check of the same type is nothing any more.
     #[inline]
     #[must_use]
     pub fn is_done(&self) -> bool {
