@@ -324,6 +324,10 @@ impl<M: Mode> Drive<M> {
     fn say_goodbye(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.link.lock();
         let serving = &state.serving;
+        if state.shut && serving.ending && serving.running == 0 {
+            // The client takes nothing any more, not even a goodbye.
+            return Poll::Ready(());
+        }
         if !serving.ending || serving.running > 0 || !state.jobs.is_empty() || state.has_output() {
             return Poll::Pending;
         }
