@@ -12,10 +12,10 @@ use std::time::Duration;
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
 use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard};
 use typed_pipe::{
-    ConnectOptions, Connection, Delivery, End, Error, Handles, Handshake, Listener, Loan,
-    Negotiated, Pipe, ReadEnd, ReadHalf, ReadTimeout, Receivable, ReceivingHalf, Sendable,
-    SendingHalf, Service, Sink, Source, Tokio, TransitionError, TypedConnection, TypedReceiver,
-    TypedSender, WithHandles, WriteEnd, WriteHalf, WriteTimeout,
+    Calls, Client, ConnectOptions, Connection, Context, Delivery, End, Error, Handles, Handshake,
+    Listener, Loan, Negotiated, Pending, Pipe, ReadEnd, ReadHalf, ReadTimeout, Receivable,
+    ReceivingHalf, Sendable, SendingHalf, Service, Sink, Source, Tokio, TransitionError,
+    TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd, WriteHalf, WriteTimeout,
 };
 
 const SOON: Duration = Duration::from_millis(1);
@@ -64,6 +64,7 @@ fn senders<E: Sink + WriteTimeout, F: Framing, C: Codec>() {
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::try_send(s, &text()));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_timeout(s, &text(), SOON));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_ref(s, &""));
+    let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_as(s, ""));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::send_all(s, [text()]));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::feed(s, &text()));
     let _ = |s: &mut Texts<E, F, C>| drop(TypedSender::flush(s));
@@ -115,6 +116,19 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     let _ = |r: &mut Taker<F, C, M>| drop(TypedReceiver::recv_with_handles(r));
 }
 
+fn calls<M: Calls>() {
+    type Caller<M> = Client<u8, u8, LengthPrefixed, Postcard, M>;
+    let _ = |c: &Caller<M>| drop(Client::call(c, &7));
+    let _ = |c: &Caller<M>| drop(Client::call_timeout(c, &7, SOON));
+    let _ = |c: &Caller<M>| drop(Client::call_idempotent(c, &7));
+    let _ = |c: &Caller<M>| drop(Client::notify(c, &7));
+    let _ = |c: &Caller<M>| drop(Client::notify_timeout(c, &7, SOON));
+    let _ = |c: &Caller<M>| drop(Client::start(c, &7));
+    let _ = |c: &Caller<M>| drop(Client::stream::<u8>(c, &7));
+    let _ = |p: Pending<u8, Postcard, M>| drop(Pending::wait(p));
+    let _ = |p: Pending<u8, Postcard, M>| drop(Pending::wait_timeout(p, SOON));
+}
+
 /// What people write most, as arguments of iterators.
 fn in_iterators() {
     let _ = |ends: Vec<ReadEnd<Closed>>| -> Vec<_> { ends.into_iter().map(End::open).collect() };
@@ -134,6 +148,9 @@ fn in_iterators() {
     let _ = |all: Vec<Connection>| all.into_iter().map(Connection::finish).count();
     let _ = |all: Vec<Connection>| all.into_iter().map(Connection::into_typed::<u8, u8>).count();
     let _ = |service: Service<u8, u8>| Service::serve(service, |number| number + 1);
+    let _ = |service: Service<u8, u8>| {
+        Service::serve_with_context(service, |number, _: Context| number + 1)
+    };
     let _ = || Pipe::temporary().unwrap().into_reader().open().map(End::into_receiver::<u8>);
 }
 
@@ -221,6 +238,7 @@ fn every_path_names_one_thing() {
     let _ = (ends::<Blocking>, ends::<Tokio>);
     let _ = (ends_beside_a_child::<Blocking>, ends_beside_a_child::<Tokio>);
     let _ = (connections::<Blocking>, connections::<Tokio>);
+    let _ = (calls::<Blocking>, calls::<Tokio>);
     let _ = (sessions::<Blocking>, sessions::<Tokio>);
     let _ = (
         receivers::<ReadEnd, LengthPrefixed, Postcard>,

@@ -181,8 +181,10 @@ mod slack;
 pub use self::bincode::Bincode;
 pub use checked::Checked;
 pub use codec::{BorrowingCodec, Codec, Postcard};
+#[cfg_attr(not(feature = "tool"), doc(hidden))]
 pub use decoder::Decoder;
 pub use depth::DepthLimit;
+#[cfg_attr(not(feature = "tool"), doc(hidden))]
 pub use encoder::Encoder;
 pub(crate) use encoder::Header;
 pub use framing::{Framing, Scan, Step};

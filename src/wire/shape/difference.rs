@@ -38,12 +38,14 @@ impl Difference {
     /// assert_eq!(difference.place(), "message[]");
     /// ```
     #[must_use]
+    #[cfg_attr(not(feature = "tool"), doc(hidden))]
     pub fn place(&self) -> &str {
         &self.place
     }
 
     /// Tells the side that sends: "here" is what it writes.
     #[must_use]
+    #[cfg_attr(not(feature = "tool"), doc(hidden))]
     pub fn to_sender(&self) -> String {
         let Self { place, written, read } = self;
         format!("what this side sends: `{place}`: {written} here, {read} there")
@@ -51,6 +53,7 @@ impl Difference {
 
     /// Tells the side that receives: "here" is what it reads.
     #[must_use]
+    #[cfg_attr(not(feature = "tool"), doc(hidden))]
     pub fn to_receiver(&self) -> String {
         let Self { place, written, read } = self;
         format!("what this side receives: `{place}`: {read} here, {written} there")

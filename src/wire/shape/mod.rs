@@ -93,6 +93,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::description::fnv;
 pub use self::difference::Difference;
 pub use self::testing::{round_trips, same_shape};
+#[cfg_attr(not(feature = "tool"), doc(hidden))]
 pub use self::value_check::ValueCheck;
 use crate::error::CodecError;
 use graph::Node;
@@ -227,6 +228,7 @@ impl Shape {
     /// assert!(!Shape::of::<Vec<serde_json::Value>>(Style::Named).is_complete()); // it reads anything
     /// ```
     #[must_use]
+    #[cfg_attr(not(feature = "tool"), doc(hidden))]
     pub fn is_complete(&self) -> bool {
         !self.nodes().iter().any(Node::is_anything)
     }
