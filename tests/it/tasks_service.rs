@@ -260,7 +260,7 @@ fn d18_large_calls_do_not_hold_each_other_up() {
         let client = client.connect::<Vec<u8>, Vec<u8>>(&path).await.unwrap();
         for size in [1 << 20, 3 << 20] {
             let first = vec![1; size];
-            assert!(timeout(Duration::from_millis(1), client.call(&first)).await.is_err());
+            assert!(crate::tasks::poll_some(client.call(&first), 1).await.is_none());
             // The answer of the call that was dropped comes while this one is sent.
             let second = vec![2; 2 << 20];
             assert_eq!(client.call(&second).await.unwrap(), second);

@@ -44,6 +44,10 @@ fn a_sender_on_a_named_pipe_says_first_what_it_sends() {
 }
 
 #[test]
+#[cfg_attr(
+    windows,
+    ignore = "each client has a pipe of its own there, which another one does not fill"
+)]
 fn a_first_message_that_is_taken_back_takes_its_hello_along() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
