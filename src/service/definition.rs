@@ -72,12 +72,14 @@
 /// impl Counter for InMemory {
 ///     fn add(&self, by: u64) -> u64 { by }
 /// }
+/// # fn main() {}
 /// ```
 ///
 /// ```compile_fail,E0061
 /// # use typed_pipe::service;
 /// service! { pub trait Counter in counter { fn add(by: u64) -> u64; } }
 /// fn call(client: &counter::Client) { let _ = client.add(); }
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! service {
