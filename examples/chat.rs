@@ -62,7 +62,7 @@ struct Room(Mutex<HashMap<u64, SendingHalf<Told>>>);
 impl Room {
     fn tell(&self, told: &Told) {
         println!("{told}");
-        // Nobody waits here: a client that is gone, or has left so much unread that there is no room, loses its own place.
+        // No client waits for another one here: a client that is gone, or has left so much unread that there is no room, loses its own place.
         self.guests().retain(|_, guest| guest.try_send(told).is_ok());
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{Patience, WaitLimit, sleeps};
+use crate::sys::{Spinner, WaitLimit, sleeps};
 
 /// The pace of the reads of one end.
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ const MAX_WINDOW: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Spinning {
     time: Duration,
-    patience: Patience,
+    spinner: Spinner,
 }
 
 impl Spinning {
@@ -144,7 +144,7 @@ impl Spinning {
     pub(crate) fn new(time: Duration) -> Self {
         let alone = thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
         let time = if alone { Duration::ZERO } else { time };
-        Self { time, patience: Patience::default() }
+        Self { time, spinner: Spinner::default() }
     }
 
     fn read(
@@ -160,7 +160,7 @@ impl Spinning {
             WaitLimit::Done => self.time,
         };
         let mut done = None;
-        self.patience.spin(time, 1, || match read(WaitLimit::Now) {
+        self.spinner.spin(time, 1, || match read(WaitLimit::Now) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             result => {
                 done = Some(result);
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn one_may_spin_for_as_long_as_there_is_time() {
         let mut asked = 0;
-        let spinning = Spinning { time: Duration::MAX, patience: Patience::default() };
+        let spinning = Spinning { time: Duration::MAX, spinner: Spinner::default() };
         let read = Pace::Spinning(spinning).read(WaitLimit::Done, |until| {
             assert!(matches!(until, WaitLimit::Now), "it does not sleep");
             asked += 1;
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn polling_that_brings_nothing_is_given_up() {
-        let spinning = Spinning { time: Duration::from_micros(1), patience: Patience::default() };
+        let spinning = Spinning { time: Duration::from_micros(1), spinner: Spinner::default() };
         let mut pace = Pace::Spinning(spinning);
         let mut polled = 0;
         for _ in 0..100 {

@@ -73,19 +73,19 @@ impl Backlog {
 ///
 /// It is a token whose cancellation is taken back: reads that it cancels lose nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct Bell(CancelToken);
+pub(crate) struct Wakeup(CancelToken);
 
-impl Bell {
+impl Wakeup {
     pub(crate) fn new() -> Result<Self, Error> {
         CancelToken::new().map(Self)
     }
 
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         self.0.event().set();
     }
 
     /// Ends the ringing. Look for messages after this, or one may be missed.
-    pub(crate) fn silence(&self) {
+    pub(crate) fn clear(&self) {
         self.0.event().unset();
     }
 
@@ -145,16 +145,16 @@ mod tests {
 
     #[test]
     fn a_bell_rings_until_it_is_silenced() {
-        let bell = Bell::new().unwrap();
+        let wakeup = Wakeup::new().unwrap();
         let rings = || {
-            let wait = waiting(WaitLimit::Now, Some(bell.token()));
+            let wait = waiting(WaitLimit::Now, Some(wakeup.token()));
             crate::sys::ensure_not_cancelled(wait).is_err()
         };
         assert!(!rings());
-        bell.ring();
-        bell.ring();
+        wakeup.wake();
+        wakeup.wake();
         assert!(rings());
-        bell.silence();
+        wakeup.clear();
         assert!(!rings());
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Bell, encoded};
+use crate::backlog::{Backlog, Wakeup, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
@@ -222,7 +222,7 @@ impl<T: ?Sized, F, C> Broadcast<T, F, C> {
         let mut state = self.shared.lock();
         state.finishing = Some(until);
         for reader in state.readers.values() {
-            reader.bell.ring();
+            reader.wakeup.wake();
         }
         while !state.readers.is_empty() && !left(until).is_zero() {
             state = until_changed(&self.shared.changed, state, until).0;
@@ -258,7 +258,7 @@ impl<T: ?Sized, F, C> Drop for Broadcast<T, F, C> {
         state.over = true;
         for reader in state.readers.values() {
             reader.stop.cancel();
-            reader.bell.ring();
+            reader.wakeup.wake();
         }
     }
 }
@@ -575,7 +575,7 @@ struct Reader {
     /// Whether it was too slow.
     disconnected: bool,
     /// Wakes its thread.
-    bell: Bell,
+    wakeup: Wakeup,
     /// Ends everything that its thread waits for.
     stop: CancelToken,
 }
@@ -595,7 +595,7 @@ impl Reader {
                 return;
             }
         }
-        self.bell.ring();
+        self.wakeup.wake();
     }
 
     fn report(&self) -> BroadcastReader {
@@ -659,7 +659,7 @@ where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    let (bell, stop) = (Bell::new()?, CancelToken::new()?);
+    let (wakeup, stop) = (Wakeup::new()?, CancelToken::new()?);
     let connection = connection.cancelled_by(&stop);
     let pid = connection.peer().ok().and_then(|peer| peer.pid());
     let mut state = shared.lock();
@@ -676,7 +676,7 @@ where
         sent: 0,
         finished: false,
         disconnected: false,
-        bell: bell.clone(),
+        wakeup: wakeup.clone(),
         stop,
     };
     state.readers.insert(number, reader);
@@ -686,7 +686,7 @@ where
         move || {
             let served = handshake
                 .perform::<T, ()>(connection)
-                .and_then(|connection| serve(&shared, number, &bell, connection));
+                .and_then(|connection| serve(&shared, number, &wakeup, connection));
             shared.remove(number, served);
         }
     };
@@ -702,10 +702,10 @@ where
 fn serve<T: ?Sized, F: Framing, C: Codec>(
     shared: &Shared,
     number: u64,
-    bell: &Bell,
+    wakeup: &Wakeup,
     mut connection: TypedConnection<T, (), F, C>,
 ) -> Result<(), Error> {
-    connection.receiver().io_mut().cancel_by(bell.token());
+    connection.receiver().io_mut().cancel_by(wakeup.token());
     let mut listens = true;
     loop {
         loop {
@@ -729,15 +729,15 @@ fn serve<T: ?Sized, F: Framing, C: Codec>(
                 Next::Over => return Err(Error::new(Operation::Send, Obstacle::Cancelled)),
             }
         }
-        // A reader sends nothing: what ends this is the bell, or its departure. One that finishes its direction stays.
-        let heard = if listens { connection.recv() } else { bell.wait() };
+        // A reader sends nothing: what ends this is the wakeup, or its departure. One that finishes its direction stays.
+        let heard = if listens { connection.recv() } else { wakeup.wait() };
         match heard {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Cancelled => {}
             Err(error) if error.kind() == ErrorKind::Finished => listens = false,
             Err(error) => return Err(error),
         }
-        bell.silence();
+        wakeup.clear();
     }
 }
 

@@ -261,7 +261,7 @@ mod unix {
     impl ListenerOptions {
         /// Makes a listener from a listening socket: an inherited one, or one of another library.
         ///
-        /// The name belongs to whoever made it: the listener neither checks nor removes it. Other processes may accept
+        /// The name belongs to the process that made it: the listener neither checks nor removes it. Other processes may accept
         /// clients from the same socket, and no flag of it is changed but for the moment of a call. The mode, the access and the
         /// backlog are those with which it was made.
         ///

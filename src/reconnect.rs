@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Bell, encoded};
+use crate::backlog::{Backlog, Wakeup, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
@@ -170,7 +170,7 @@ impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> ReconnectingSender<T, F
         state.backlog.push(payload);
         drop(state);
         if sleeps {
-            self.shared.bell.ring();
+            self.shared.wakeup.wake();
         }
         Ok(())
     }
@@ -233,11 +233,11 @@ impl<T: ?Sized, F, C> ReconnectingSender<T, F, C> {
         let until = within(timeout);
         let mut state = self.shared.lock();
         state.finishing = Some(until);
-        self.shared.bell.ring();
+        self.shared.wakeup.wake();
         while !state.is_finished() && !left(until).is_zero() {
             state = until_changed(&self.shared.changed, state, until).0;
         }
-        state.give_up();
+        state.abandon();
         state.counts()
     }
 }
@@ -246,9 +246,9 @@ impl<T: ?Sized, F, C> Drop for ReconnectingSender<T, F, C> {
     fn drop(&mut self) {
         // Its thread is one of the process that made it, not of a forked child.
         if self.shared.maker == process::id() {
-            self.shared.lock().give_up();
+            self.shared.lock().abandon();
             self.shared.stop.cancel();
-            self.shared.bell.ring();
+            self.shared.wakeup.wake();
         }
     }
 }
@@ -498,7 +498,7 @@ where
             change: self.change,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            bell: Bell::new()?,
+            wakeup: Wakeup::new()?,
             stop: stop.clone(),
             maker: process::id(),
         });
@@ -522,7 +522,7 @@ struct Shared {
     /// Notified when there is room, and when all is done.
     changed: Condvar,
     /// Wakes the thread.
-    bell: Bell,
+    wakeup: Wakeup,
     /// Ends everything that the thread waits for.
     stop: CancelToken,
     maker: u32,
@@ -615,7 +615,7 @@ impl State {
     }
 
     /// Makes the counts final.
-    fn give_up(&mut self) {
+    fn abandon(&mut self) {
         self.over = true;
         self.lose();
         self.backlog.clear();
@@ -693,7 +693,7 @@ fn send_over<T: ?Sized, F: Framing, C: Codec>(
     shared: &Shared,
     mut connection: TypedConnection<T, u64, F, C>,
 ) -> u64 {
-    connection.receiver().io_mut().cancel_by(shared.bell.token());
+    connection.receiver().io_mut().cancel_by(shared.wakeup.token());
     let mut lost = false;
     loop {
         let next = if lost { None } else { shared.lock().next() };
@@ -760,7 +760,7 @@ fn hear<F: Framing, C: Codec>(
             Ok(())
         }
         Err(error) if error.kind() == ErrorKind::Cancelled => {
-            shared.bell.silence();
+            shared.wakeup.clear();
             Ok(())
         }
         Err(_) => Err(present.confirmed),

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => ExitCode::from(code),
-        // Whoever read this has enough, as `head` does.
+        // The reader has enough, as `head` does.
         Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(failure) => {
             screen.complain(&failure.to_string());

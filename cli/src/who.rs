@@ -80,7 +80,7 @@ fn in_words(name: &str, found: &Found, screen: &Screen) -> Result<(), Failure> {
     let lock = match &found.lock {
         Locked::No => "none: no owner of typed-pipe",
         Locked::Held => "held: its owner is alive",
-        // Whoever cannot be looked into cannot hold it, unless it is root or in another container.
+        // A process that cannot be looked into cannot hold it, unless it is root or in another container.
         Locked::Left(true) => "left behind: `tpipe clean` removes it",
         Locked::Left(false) => "left behind, and another program made what is under the name",
         Locked::Not(why) => why,

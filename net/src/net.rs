@@ -444,7 +444,7 @@ impl Drop for Inner {
 
 /// Connects to one address of the host after the other.
 async fn dial(inner: Arc<Inner>, address: Address) -> io::Result<Connection> {
-    let patience = inner.options.timeout;
+    let limit = inner.options.timeout;
     let place = address.host.clone();
     let dialling = async move {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
@@ -456,7 +456,7 @@ async fn dial(inner: Arc<Inner>, address: Address) -> io::Result<Connection> {
         }
         Err(failed)
     };
-    let dialled = timeout(patience, dialling).await;
+    let dialled = timeout(limit, dialling).await;
     dialled
         .unwrap_or_else(|_| {
             Err(io::Error::new(

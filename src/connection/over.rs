@@ -74,7 +74,7 @@ impl Connection {
     /// - [`peer`](Self::peer) is what the transport knows: of a `TcpStream` the address, which proves nothing. It is
     ///   never the same user.
     /// - [Handles](crate::WithHandles) are refused, in the handshake if there is one.
-    /// - A lost link is [`Disconnected`](crate::ErrorKind::Disconnected). TCP notices one that nobody writes to only if
+    /// - A lost link is [`Disconnected`](crate::ErrorKind::Disconnected). TCP notices one without writes only if
     ///   the stream has keep-alive.
     /// - A reading half that is dropped alone is not noticed by the other side of TCP: it goes on writing until there is
     ///   no room.

@@ -14,7 +14,7 @@ use crate::wire::{Codec, Framing, Wire};
 const VERSION: u8 = 1;
 
 /// How many calls of the other side this one takes at once.
-const SEATS: u16 = 1024;
+const CALLS_AT_ONCE: u16 = 1024;
 
 /// The handshake of a connection of calls.
 pub(super) fn handshake<F, C>(wire: Wire<F, C>) -> Handshake<F, C, Blocking>
@@ -22,7 +22,7 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    let [high, low] = SEATS.to_be_bytes();
+    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
     Handshake::new().with_wire(wire).with_part(Tag::Calls, vec![VERSION, high, low])
 }
 
@@ -43,7 +43,7 @@ where
     let (encoder, decoder, limit, reads) =
         handshake.conclude_bytes(&state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    let seats = match theirs.as_slice() {
+    let permits = match theirs.as_slice() {
         [VERSION, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
         theirs => {
             let theirs = theirs.first().copied().unwrap_or_default();
@@ -60,8 +60,8 @@ where
         writer,
         outgoing: Box::new(Framed::new(encoder, Binary)),
         limit,
-        most_mine: seats,
-        most_theirs: usize::from(SEATS),
+        most_mine: permits,
+        most_theirs: usize::from(CALLS_AT_ONCE),
     })
 }
 

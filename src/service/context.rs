@@ -86,7 +86,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     /// use typed_pipe::Context;
     ///
     /// /// How long an attempt may take.
-    /// fn patience(context: &Context) -> Duration {
+    /// fn time_left(context: &Context) -> Duration {
     ///     let left = context.deadline().map(|end| end.saturating_duration_since(Instant::now()));
     ///     left.unwrap_or(Duration::from_secs(60))
     /// }

@@ -35,7 +35,7 @@ pub struct Link<M: Mode> {
     /// Since when a handler runs in the thread that reads, in microseconds; 0 for none.
     pub(super) busy_since: AtomicU64,
     /// The longest time for one batch of bytes to be taken, if there is one.
-    pub(super) patience: Option<Duration>,
+    pub(super) stall_timeout: Option<Duration>,
     peer: Option<Peer>,
     /// What the other side reads, as far as it tells.
     reads: Option<Shape>,
@@ -268,11 +268,16 @@ impl<M: Mode> Link<M> {
     }
 
     /// A connection whose side handles requests as well.
-    pub(crate) fn serving(parts: Parts<M>, tally: Arc<Tally>, patience: Duration) -> Self {
-        Self::new(parts, true, tally, Some(patience))
+    pub(crate) fn serving(parts: Parts<M>, tally: Arc<Tally>, stall_timeout: Duration) -> Self {
+        Self::new(parts, true, tally, Some(stall_timeout))
     }
 
-    fn new(parts: Parts<M>, serves: bool, tally: Arc<Tally>, patience: Option<Duration>) -> Self {
+    fn new(
+        parts: Parts<M>,
+        serves: bool,
+        tally: Arc<Tally>,
+        stall_timeout: Option<Duration>,
+    ) -> Self {
         let Parts {
             reader,
             incoming,
@@ -316,7 +321,7 @@ impl<M: Mode> Link<M> {
             limit,
             tally,
             busy_since: AtomicU64::new(0),
-            patience,
+            stall_timeout,
             peer,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
@@ -508,7 +513,7 @@ impl<M: Mode> Link<M> {
             self.rung.fetch_add(1, Ordering::SeqCst);
             told |= COUNTED;
         }
-        if waiter.bell.fetch_or(told, Ordering::SeqCst) & NEWS == 0 {
+        if waiter.signals.fetch_or(told, Ordering::SeqCst) & NEWS == 0 {
             wakes.add(waker);
         }
     }

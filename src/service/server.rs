@@ -603,8 +603,8 @@ fn meet<Req, F, C>(
 {
     match Blocking::run(agreed(handshake, client, Shape::of::<Req>)) {
         Ok(parts) => {
-            let patience = lifecycle.handshake_timeout();
-            let link = Link::serving(parts, lifecycle.tally(), patience);
+            let stall_timeout = lifecycle.handshake_timeout();
+            let link = Link::serving(parts, lifecycle.tally(), stall_timeout);
             let served = Served::new(link, member);
             // A panic of the user's code that no handler contains, such as one of its framing.
             if catch_unwind(AssertUnwindSafe(|| served.read_on(0))).is_err() {

@@ -134,20 +134,20 @@ impl<'scope, 'env> Served<'scope, 'env> {
     /// thread reads on, because a handler of this one took long.
     pub(super) fn read_on(self: &Arc<Self>, term: u64) {
         let link = &self.link;
-        let idle_limit = self.crew.lifecycle.client_idle_timeout();
+        let idle_timeout = self.crew.lifecycle.client_idle_timeout();
         let mut last = Instant::now();
         loop {
             if !self.run_jobs(term) {
                 return;
             }
             let draining = link.lock().serving.ending;
-            let mut soon = within(link.patience.unwrap_or(Duration::MAX));
+            let mut soon = within(link.stall_timeout.unwrap_or(Duration::MAX));
             if draining {
                 soon = within(DRAIN);
             }
-            if let (Some(limit), false) = (idle_limit, draining) {
+            if let (Some(limit), false) = (idle_timeout, draining) {
                 soon = within(
-                    limit.saturating_sub(last.elapsed()).min(link.patience.unwrap_or(limit)),
+                    limit.saturating_sub(last.elapsed()).min(link.stall_timeout.unwrap_or(limit)),
                 );
             }
             let mut reader = link.lock_reader();
@@ -168,7 +168,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                     if state.serving.running > 0 || !state.jobs.is_empty() || state.has_output() {
                         last = Instant::now();
                     }
-                    if idle_limit.is_some_and(|limit| last.elapsed() >= limit) {
+                    if idle_timeout.is_some_and(|limit| last.elapsed() >= limit) {
                         state.serving.ending = true;
                     }
                 }
@@ -297,7 +297,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
 
     /// A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
     fn say_goodbye(&self) {
-        let until = within(self.link.patience.unwrap_or(Duration::MAX));
+        let until = within(self.link.stall_timeout.unwrap_or(Duration::MAX));
         let mut writer = self.link.lock_writer();
         writer.outgoing.stage_goodbye();
         let _ = self.link.write_out(&mut writer, until);

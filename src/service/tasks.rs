@@ -194,7 +194,7 @@ pub(crate) trait Start<M: Mode>: Send {
 pub(crate) struct Serve<M: Mode> {
     pub(crate) start: Box<dyn Start<M>>,
     pub(crate) in_order: bool,
-    pub(crate) idle_limit: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 /// The task that reads and writes for a connection.
@@ -298,8 +298,9 @@ impl<M: Mode> Drive<M> {
                     return;
                 }
                 let since = *self.stuck.get_or_insert_with(M::now);
-                let too_long = |patience| M::now().saturating_duration_since(since) >= patience;
-                if self.link.patience.is_some_and(too_long) {
+                let too_long =
+                    |stall_timeout| M::now().saturating_duration_since(since) >= stall_timeout;
+                if self.link.stall_timeout.is_some_and(too_long) {
                     self.link.cannot_write(&mut self.link.lock_writer(), Lost::Disconnected);
                     self.link.end(Lost::Disconnected);
                 }
@@ -353,9 +354,9 @@ impl<M: Mode> Drive<M> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let now = M::now();
-            let idle_limit = self.serve.as_ref().and_then(|serve| serve.idle_limit);
+            let idle_timeout = self.serve.as_ref().and_then(|serve| serve.idle_timeout);
             let mut soon = None;
-            if let Some(limit) = idle_limit {
+            if let Some(limit) = idle_timeout {
                 let mut state = self.link.lock();
                 if state.serving.running > 0 || !state.jobs.is_empty() || self.stuck.is_some() {
                     self.last = now;
@@ -368,8 +369,8 @@ impl<M: Mode> Drive<M> {
                 }
                 soon = Some(left.max(Duration::from_millis(1)));
             }
-            if let (Some(since), Some(patience)) = (self.stuck, self.link.patience) {
-                let left = patience.saturating_sub(now.saturating_duration_since(since));
+            if let (Some(since), Some(stall_timeout)) = (self.stuck, self.link.stall_timeout) {
+                let left = stall_timeout.saturating_sub(now.saturating_duration_since(since));
                 if left.is_zero() {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

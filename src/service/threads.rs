@@ -1,8 +1,8 @@
 //! The driver of threads: one of those that wait reads for all, and each is woken alone.
 //!
-//! Whoever waits while nobody reads, reads. All others sleep. The reading is handed on under the lock, to the thread that
-//! went to sleep last, so that nobody waits without a reader. A thread that queues something writes it, unless a thread
-//! writes already, or was woken and is about to: that one writes for both.
+//! A thread that waits while no other one reads, reads. All others sleep. The reading is handed on under the lock, to the
+//! thread that went to sleep last, so that none waits without a reader. A thread that queues something writes it, unless
+//! another one writes already, or was woken and is about to: that one writes for both.
 
 use std::cell::RefCell;
 use std::io;
@@ -136,14 +136,14 @@ impl Link<Blocking> {
 
     /// Takes note of news. The last of those that were told writes what the others have queued.
     fn heard(&self, waiter: &Waiter, until: WaitLimit) -> bool {
-        let bell = waiter.bell.fetch_and(!(NEWS | COUNTED), Ordering::SeqCst);
-        if bell & COUNTED != 0 && self.rung.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let signals = waiter.signals.fetch_and(!(NEWS | COUNTED), Ordering::SeqCst);
+        if signals & COUNTED != 0 && self.rung.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.flush(self.lock(), until, None);
         }
-        bell & NEWS != 0
+        signals & NEWS != 0
     }
 
-    /// Waits for news, and reads for all if nobody does. `false` where the time is over.
+    /// Waits for news, and reads for all if no thread does. `false` where the time is over.
     pub(super) fn wait(&self, waiter: &Arc<Waiter>, until: WaitLimit) -> bool {
         waiter.inbox().wake_by(&this_thread());
         loop {
@@ -152,7 +152,7 @@ impl Link<Blocking> {
                 return true;
             }
             let mut state = self.lock();
-            if waiter.bell.load(Ordering::SeqCst) & NEWS != 0 {
+            if waiter.signals.load(Ordering::SeqCst) & NEWS != 0 {
                 continue;
             }
             if state.lost.is_some() {
@@ -179,21 +179,21 @@ impl Link<Blocking> {
     /// Sleeps until something is told. `None` to look again.
     fn sleep(&self, waiter: &Arc<Waiter>, until: WaitLimit) -> Option<bool> {
         loop {
-            let bell = waiter.bell.load(Ordering::SeqCst);
-            if bell & LEAD != 0 {
-                waiter.bell.fetch_and(!LEAD, Ordering::SeqCst);
+            let signals = waiter.signals.load(Ordering::SeqCst);
+            if signals & LEAD != 0 {
+                waiter.signals.fetch_and(!LEAD, Ordering::SeqCst);
                 return Some(self.lead(waiter, until));
             }
-            if bell & (NEWS | LOOK) != 0 {
-                waiter.bell.fetch_and(!LOOK, Ordering::SeqCst);
+            if signals & (NEWS | LOOK) != 0 {
+                waiter.signals.fetch_and(!LOOK, Ordering::SeqCst);
                 return None;
             }
             let left = left(until);
             if left.is_zero() {
                 let state = self.lock();
                 waiter.parked.store(0, Ordering::SeqCst);
-                let bell = waiter.bell.fetch_and(!(LEAD | LOOK), Ordering::SeqCst);
-                if bell & LEAD != 0 {
+                let signals = waiter.signals.fetch_and(!(LEAD | LOOK), Ordering::SeqCst);
+                if signals & LEAD != 0 {
                     self.hand_on(state);
                 } else {
                     drop(state);
@@ -213,7 +213,7 @@ impl Link<Blocking> {
         let mut reader = self.lock_reader();
         let lost = loop {
             let state = self.lock();
-            if waiter.bell.load(Ordering::SeqCst) & NEWS != 0 || state.lost.is_some() {
+            if waiter.signals.load(Ordering::SeqCst) & NEWS != 0 || state.lost.is_some() {
                 break None;
             }
             let may_write = !state.writing && self.rung.load(Ordering::SeqCst) == 0;
@@ -224,7 +224,7 @@ impl Link<Blocking> {
             }
             if may_write && state.has_output() {
                 self.flush(state, soon, Some(&mut reader));
-                if waiter.bell.load(Ordering::SeqCst) & NEWS != 0 {
+                if waiter.signals.load(Ordering::SeqCst) & NEWS != 0 {
                     break None;
                 }
             } else {
@@ -247,14 +247,14 @@ impl Link<Blocking> {
         self.heard(waiter, until)
     }
 
-    /// Under the lock: either somebody reads after this, or nobody waits.
+    /// Under the lock: either a thread reads after this, or none waits.
     fn hand_on(&self, mut state: MutexGuard<'_, State>) {
         let Some(heir) = heir(&mut state) else {
             state.leading = false;
             return;
         };
         // Under the lock: one that gives up at this moment sees it, and hands it on.
-        heir.bell.fetch_or(LEAD, Ordering::SeqCst);
+        heir.signals.fetch_or(LEAD, Ordering::SeqCst);
         drop(state);
         heir.waker().into_iter().for_each(std::task::Waker::wake);
     }
@@ -361,8 +361,8 @@ impl Link<Blocking> {
 
     /// The deadline of one batch of bytes.
     fn batch_limit(&self, until: WaitLimit) -> WaitLimit {
-        match (self.patience, until) {
-            (Some(patience), WaitLimit::Done) => within(patience),
+        match (self.stall_timeout, until) {
+            (Some(stall_timeout), WaitLimit::Done) => within(stall_timeout),
             (_, until) => until,
         }
     }
@@ -370,7 +370,7 @@ impl Link<Blocking> {
     /// Wakes a thread that waits, to write what is left.
     fn let_another_write(&self, state: &mut State) -> bool {
         let Some(next) = heir(state) else { return false };
-        next.bell.fetch_or(LOOK, Ordering::SeqCst);
+        next.signals.fetch_or(LOOK, Ordering::SeqCst);
         next.waker().into_iter().for_each(std::task::Waker::wake);
         true
     }

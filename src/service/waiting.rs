@@ -23,14 +23,14 @@ pub(super) const NEWS: u32 = 1;
 pub(super) const LEAD: u32 = 2;
 /// It is one of those that were told of news and have not run since.
 pub(super) const COUNTED: u32 = 4;
-/// There is something to write, and nobody does.
+/// There is something to write, and no thread writes.
 pub(super) const LOOK: u32 = 8;
 
 /// A thread or a task that waits for one call.
 #[derive(Debug, Default)]
 pub struct Waiter {
     /// What a thread was told. Set under the lock of the connection.
-    pub(super) bell: AtomicU32,
+    pub(super) signals: AtomicU32,
     /// Where it is among those that wait and do nothing else; 0 for nowhere. Changed under the lock of the connection.
     pub(super) parked: AtomicU64,
     inbox: Mutex<Inbox>,
@@ -68,7 +68,7 @@ impl Waiter {
     /// Sets what a task is woken by, before it looks into the inbox.
     #[cfg(feature = "tokio")]
     pub(crate) fn listen(&self, waker: &Waker) {
-        self.bell.store(0, Ordering::SeqCst);
+        self.signals.store(0, Ordering::SeqCst);
         self.inbox().wake_by(waker);
     }
 

@@ -137,8 +137,8 @@ pub(crate) mod found;
 mod no_readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
-mod patience;
 mod retry;
+mod spinner;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -173,7 +173,7 @@ pub(crate) use unix::Readiness;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 pub(crate) use unix::{GREETING, Offer, Sealed};
 
-pub(crate) use patience::Patience;
+pub(crate) use spinner::Spinner;
 #[cfg(unix)]
 pub(crate) use unix::{Socket, ensure_socket_of};
 

@@ -216,7 +216,7 @@ impl CallsHalf for Tokio {
         let outcome = before(until, begun.outcome(request)).await;
         match outcome {
             Some(outcome) => outcome,
-            None => begun.give_up(),
+            None => begun.abandon(),
         }
     }
 
@@ -305,7 +305,7 @@ impl Begun<'_> {
     }
 
     /// The outcome of a call whose time is over.
-    fn give_up(&mut self) -> Outcome {
+    fn abandon(&mut self) -> Outcome {
         self.over = true;
         let sent = self.link.leave(self.id, &self.waiter);
         // It may have come this very moment.

@@ -126,7 +126,7 @@ async fn drive(lifecycle: &Lifecycle, link: Link<Tokio>, start: impl Start<Tokio
     let serve = Serve {
         start: Box::new(start),
         in_order: false,
-        idle_limit: lifecycle.client_idle_timeout(),
+        idle_timeout: lifecycle.client_idle_timeout(),
     };
     let mut drive = Drive::serving(link, serve);
     poll_fn(|cx| drive.poll(cx)).await;

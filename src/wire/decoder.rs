@@ -62,7 +62,7 @@ pub struct Decoder<F = LengthPrefixed, C = Postcard> {
     scanned: usize,
     health: Health,
     standing: Standing,
-    /// What the writer tells of its messages; `None` if nobody asks.
+    /// What the writer tells of its messages; `None` if it is not asked for.
     told: Option<Box<Told>>,
     slack: Slack,
 }

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_comes_before_giving_back() {
+    fn time_passes_before_giving_back() {
         let mut slack = Slack::default();
         assert_eq!(notes(&mut slack, 1, IDLE_ROUNDS - 1), vec![false; 7]);
         assert!(slack.note(1, 8 * ROOM));

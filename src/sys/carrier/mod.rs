@@ -123,7 +123,7 @@ const PIECE: usize = 64 * 1024;
 ///   that its reader took all, up to the end, may answer `true` to [`poll_taken`](Self::poll_taken): an acknowledgement
 ///   by the other machine's system is no such word.
 /// - **Who is there.** [`peer`](Self::peer) names what the transport has authenticated, such as the key of a machine; a
-///   mere address authenticates nobody.
+///   mere address does not authenticate.
 /// - **Dropping** the carrier ends both directions; what was written still goes, as far as that takes no waiting.
 /// - Its reactor or its runtime runs elsewhere: threads that wait poll nothing. No call may block.
 ///

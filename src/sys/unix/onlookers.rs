@@ -1,4 +1,4 @@
-//! What can be seen of a name from outside, and the removal of what nobody holds: for the program `tpipe`.
+//! What can be seen of a name from outside, and the removal of what no process holds: for the program `tpipe`.
 //!
 //! Looking changes nothing: no lock is tried, and a FIFO is opened only while another process reads it.
 

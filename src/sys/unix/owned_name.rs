@@ -261,7 +261,7 @@ impl Site<'_> {
         clear(self.folder, self.name)
     }
 
-    /// Lets `make` put a file under another name, and moves it to this one, which must be free: nobody finds the file
+    /// Lets `make` put a file under another name, and moves it to this one, which must be free: no process finds the file
     /// before it is complete.
     ///
     /// The other name is the spare one, or one that is short and made of the number of the lock file. No other owner uses

@@ -1,4 +1,4 @@
-//! Whether a child process has ended, without taking its status from whoever waits for it.
+//! Whether a child process has ended, without taking its exit status, for which the program may wait.
 
 use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -36,7 +36,7 @@ pub(super) struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Makes a folder, after the removal of some that nobody holds; returns its descriptor too.
+    /// Makes a folder, after the removal of some that no process holds; returns its descriptor too.
     pub(super) fn make(settings: &Settings) -> io::Result<(Self, OwnedFd)> {
         let path = temporary_folder()?;
         let all = open_folder(&path)?;
@@ -76,7 +76,7 @@ impl TemporaryFolder {
         let _ = retry_on_intr(|| rmdir(&self.path));
     }
 
-    /// Leaves the folder where it is: without a lock, nobody removes it.
+    /// Leaves the folder where it is: without a lock, no process removes it.
     pub(super) fn keep(self, folder: BorrowedFd<'_>) {
         self.lock.remove(folder);
     }

@@ -17,7 +17,7 @@
 //! | the FIFO that a client opens | of a [trusted user](user); with [one name](only_name), or in a folder in which only trusted users make names | [`NotTrusted`](Obstacle::NotTrusted), [`OtherNames`](Obstacle::OtherNames), unless any owner is trusted |
 //! | a [link] that a client's path names, at its end | made by a trusted user, in a folder in which no other user may replace it | [`UntrustedLink`](Obstacle::UntrustedLink), unless any owner is trusted |
 //! | the listener to which a client connects, by its [process](user) | of a trusted user | [`NotTrusted`](Obstacle::NotTrusted), unless any owner is trusted |
-//! | a client of a listener, and whoever opens a pipe | whom the mode and the group of the name let in, both set before the name can be found; then the rule of the listener, which is told the user | by the system; by closing |
+//! | a client of a listener, and a process that opens a pipe | whom the mode and the group of the name let in, both set before the name can be found; then the rule of the listener, which is told the user | by the system; by closing |
 //!
 //! What is looked at is what is used: a folder and a file are open, or held by their identity, when they are looked at, and
 //! are not looked up again. Where that cannot be, as with a name whose mode is set, only trusted users can change the

@@ -85,7 +85,7 @@ impl Incoming {
         if self.was_reset { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(0) }
     }
 
-    /// Whether it may have read bytes that nobody took.
+    /// Whether it may have read bytes that were not taken.
     pub(super) fn holds_bytes(&self) -> bool {
         self.reads_ahead || !self.backlog.is_empty()
     }

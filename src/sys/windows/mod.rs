@@ -65,7 +65,7 @@ pub(crate) fn inherited() -> io::Result<Vec<(String, Handle)>> {
     Ok(Vec::new())
 }
 
-/// The system tells nobody who has a pipe open.
+/// The system does not tell which processes have a pipe open.
 #[cfg(feature = "tool")]
 pub(crate) fn look(_: &std::path::Path) -> io::Result<super::found::Found> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not tell who has a pipe open"))

@@ -24,7 +24,7 @@ use crate::sys::Access;
 /// The system itself, and its administrators.
 const TRUSTED: [&str; 2] = ["S-1-5-18", "S-1-5-32-544"];
 
-/// Reading and writing for whoever has logged on, without the right to make instances: that is in `FW`.
+/// Reading and writing for every user who has logged on, without the right to make instances: that is in `FW`.
 const LOCAL_USERS: &str = "(A;;0x12019b;;;AU)";
 
 /// A security descriptor, as a rule with full access for this user, and none for any other.

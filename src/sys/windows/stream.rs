@@ -159,7 +159,7 @@ impl Stream {
         Ok(0)
     }
 
-    /// Whether it may have read bytes that nobody took.
+    /// Whether it may have read bytes that were not taken.
     pub(super) fn reads_ahead(&self) -> bool {
         self.ahead.is_some()
     }

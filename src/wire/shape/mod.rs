@@ -49,7 +49,7 @@
 //! # The hello
 //!
 //! The two sides of a [`TypedConnection`](crate::TypedConnection) compare their shapes in the
-//! [handshake](crate::Handshake). On a named pipe, where nobody answers, a writer says at its beginning what it sends, on
+//! [handshake](crate::Handshake). On a named pipe, which carries no answer, a writer says at its beginning what it sends, on
 //! the [default wire](super::LengthPrefixed) behind the word `0xFFFF_FF03`. All numbers are big-endian.
 //!
 //! | bytes | meaning |

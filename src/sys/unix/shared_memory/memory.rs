@@ -65,7 +65,7 @@ impl Ours {
     #[expect(clippy::mut_from_ref, reason = "the caller has the exclusive right to them")]
     pub(super) unsafe fn bytes_mut(&self, position: u32, len: usize) -> &mut [u8] {
         let first = self.0.at(position);
-        // SAFETY: as in `bytes`; they are borrowed by nobody else, as the caller promises, and no byte is in them twice, as
+        // SAFETY: as in `bytes`; they are borrowed nowhere else, as the caller promises, and no byte is in them twice, as
         // they are no longer than the ring.
         unsafe { slice::from_raw_parts_mut(first, len.min(self.0.ring)) }
     }

@@ -23,7 +23,7 @@ use super::protocol::{acquire, get_up, lie_down, must_wake, publish};
 use crate::error::Obstacle;
 use crate::sys::unix::maker::Maker;
 use crate::sys::unix::wait::ensure_not_cancelled;
-use crate::sys::{Patience, Wait, WaitLimit};
+use crate::sys::{Spinner, Wait, WaitLimit};
 
 /// How long a side looks again and again before it sleeps.
 const SPIN: Duration = Duration::from_micros(10);
@@ -51,7 +51,7 @@ pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) 
         line,
         sleeps,
         on,
-        patience: Patience::default(),
+        spinner: Spinner::default(),
         processor: u32::MAX,
         is_gone: false,
     };
@@ -83,7 +83,7 @@ struct Sleeper {
     sleeps: usize,
     /// The count of the other side that it waits for.
     on: usize,
-    patience: Patience,
+    spinner: Spinner,
     processor: u32,
     /// Whether the other side's half is known to be gone.
     is_gone: bool,
@@ -117,7 +117,7 @@ impl Sleeper {
             SPIN
         };
         let is_there = || count.load(Ordering::Relaxed) != seen;
-        if self.patience.spin(spin, LOOKS, is_there) {
+        if self.spinner.spin(spin, LOOKS, is_there) {
             return Ok(());
         }
         lie_down(self.both.ours.word(self.sleeps));

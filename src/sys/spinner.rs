@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 /// Where it did not a few times in a row, since the other side has more to do or no processor, it is given up, but for a
 /// try now and then.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct Spinner {
     /// How often in a row it brought nothing, or was not tried.
     failed: u32,
 }
 
-impl Patience {
+impl Spinner {
     /// Looks for something for at most this time, and `looks` times between two looks at the clock; returns whether it is
     /// there.
     #[inline]
@@ -73,11 +73,11 @@ mod tests {
 
     #[test]
     fn what_brings_nothing_is_given_up_but_for_a_try_now_and_then() {
-        let mut patience = Patience::default();
+        let mut spinner = Spinner::default();
         let mut tries = 0;
         for _ in 0..1000 {
             let mut looked = false;
-            assert!(!patience.spin(SHORT, 1, || {
+            assert!(!spinner.spin(SHORT, 1, || {
                 looked = true;
                 false
             }));
@@ -85,23 +85,23 @@ mod tests {
         }
         assert!((ENOUGH + 25..=ENOUGH + 1000 / PAUSE).contains(&tries), "{tries}");
         // One that brings something is enough to go on.
-        while !patience.spin(SHORT, 1, || true) {}
+        while !spinner.spin(SHORT, 1, || true) {}
         for _ in 0..ENOUGH {
-            assert!(patience.spin(SHORT, 1, || true));
+            assert!(spinner.spin(SHORT, 1, || true));
         }
     }
 
     #[test]
     fn what_is_there_at_once_needs_no_clock() {
-        let mut patience = Patience::default();
-        assert!(patience.spin(Duration::MAX, 1, || true));
-        assert!(!patience.spin(Duration::ZERO, 1, || true), "it does not look at all");
+        let mut spinner = Spinner::default();
+        assert!(spinner.spin(Duration::MAX, 1, || true));
+        assert!(!spinner.spin(Duration::ZERO, 1, || true), "it does not look at all");
     }
 
     #[test]
     fn it_looks_for_as_long_as_there_is_time() {
         let mut looks = 0;
-        let found = Patience::default().spin(Duration::from_secs(60), 4, || {
+        let found = Spinner::default().spin(Duration::from_secs(60), 4, || {
             looks += 1;
             looks == 1000
         });
