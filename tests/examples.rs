@@ -16,8 +16,7 @@ fn a_chat_goes_on_when_a_client_is_killed_and_ends_with_its_server() {
     watched(move || {
         let folder = Folder::new();
         let room = folder.name("room");
-        let mut server = Program::start(&chat, &["serve"], &room, &[]);
-        assert!(server.line().starts_with("the room is open"));
+        let mut server = open_room(&chat, &room);
         let mut ada = Program::start(&chat, &["join"], &room, &["ada"]);
         assert_eq!(ada.line(), "* ada has come");
         let mut bob = Program::start(&chat, &["join"], &room, &["bob"]);
@@ -47,9 +46,15 @@ fn a_chat_goes_on_when_a_client_is_killed_and_ends_with_its_server() {
         assert!(!ada.child.wait().unwrap().success());
 
         // Nothing stands in the way of the next one.
-        let mut server = Program::start(&chat, &["serve"], &room, &[]);
-        assert!(server.line().starts_with("the room is open"));
+        drop(open_room(&chat, &room));
     });
+}
+
+/// The server of a chat, once clients may join.
+fn open_room(chat: &Path, room: &Path) -> Program {
+    let mut server = Program::start(chat, &["serve"], room, &[]);
+    assert!(server.line().starts_with("the room is open"));
+    server
 }
 
 /// Each of them would have held up the room for a second.
@@ -76,8 +81,7 @@ fn clients_that_do_not_read_hold_up_nobody_in_a_chat() {
     watched(move || {
         let folder = Folder::new();
         let room = folder.name("room");
-        let mut server = Program::start(&chat, &["serve"], &room, &[]);
-        assert!(server.line().starts_with("the room is open"));
+        let mut server = open_room(&chat, &room);
         let mut ada = Program::start(&chat, &["join"], &room, &["ada"]);
         assert_eq!(ada.line(), "* ada has come");
         let mute = (0..8).map(|number| {

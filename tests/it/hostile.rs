@@ -251,7 +251,9 @@ fn a_receiver_of_next_writers_is_not_ended_by_a_goodbye() {
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::chown;
+    use std::path::PathBuf;
 
+    use typed_pipe::state::Allocated;
     use typed_pipe::{ConnectOptions, Connection};
 
     use super::*;
@@ -292,6 +294,18 @@ mod unix {
         });
     }
 
+    /// A FIFO and a socket of another user, at which no process reads or listens.
+    fn names_of_a_stranger() -> (Folder, Pipe<Allocated>, [PathBuf; 2]) {
+        let folder = Folder::new();
+        let names = ["theirs", "door"].map(|name| folder.name(name));
+        let pipe = Pipe::new(&names[0]).unwrap().mkfifo().unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&names[1]).unwrap());
+        for name in &names {
+            chown(name, Some(65534), None).unwrap();
+        }
+        (folder, pipe, names)
+    }
+
     #[test]
     fn a33_nothing_is_waited_for_at_the_name_of_a_stranger() {
         if !rustix::process::geteuid().is_root() {
@@ -299,14 +313,8 @@ mod unix {
             return;
         }
         watched(|| {
-            let (folder, long) = (Folder::new(), Duration::from_secs(50));
-            let name = folder.name("theirs");
-            let _pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
-            let door = folder.name("door");
-            drop(std::os::unix::net::UnixListener::bind(&door).unwrap());
-            for name in [&name, &door] {
-                chown(name, Some(65534), None).unwrap();
-            }
+            let long = Duration::from_secs(50);
+            let (_folder, _pipe, [name, door]) = names_of_a_stranger();
             let failed = WriteEnd::at(&name).unwrap().open_timeout(long).unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::NotTrusted, "{failed}");
             let trusting = failed.into_state().trust_any_owner();
@@ -327,14 +335,8 @@ mod unix {
             return;
         }
         watched(|| {
-            let (folder, long) = (Folder::new(), Duration::from_secs(50));
-            let name = folder.name("theirs");
-            let _pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();
-            let door = folder.name("door");
-            drop(std::os::unix::net::UnixListener::bind(&door).unwrap());
-            for name in [&name, &door] {
-                chown(name, Some(65534), None).unwrap();
-            }
+            let long = Duration::from_secs(50);
+            let (_folder, _pipe, [name, door]) = names_of_a_stranger();
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
