@@ -228,6 +228,9 @@ pub trait Carry: half::Carry {
 )]
 pub trait Claim: half::Claim {}
 
+#[diagnostic::do_not_recommend]
+impl<X: half::Claim> Claim for X {}
+
 /// A ticket that is being made.
 #[derive(Debug)]
 pub struct Made(Ticket);
@@ -393,8 +396,6 @@ impl<X: FromHandle + Into<Handle>> half::Carry for X {
 }
 
 #[diagnostic::do_not_recommend]
-impl<X: FromHandle> Claim for X {}
-#[diagnostic::do_not_recommend]
 impl<X: FromHandle> half::Claim for X {
     fn ensure(said: &Said<'_>) -> Result<(), Error> {
         said.ensure_kind(Kind::Handle)
@@ -425,7 +426,6 @@ impl<D: Direction> half::Carry for End<D, Open, PipePath> {
     }
 }
 
-impl<D: Direction> Claim for End<D, Open, PipePath> {}
 impl<D: Direction> half::Claim for End<D, Open, PipePath> {
     fn ensure(said: &Said<'_>) -> Result<(), Error> {
         said.ensure_kind(kind_of_end::<D>())
@@ -465,14 +465,6 @@ where
     }
 }
 
-impl<T, P, F, C> Claim for Sends<T, P, F, C>
-where
-    T: DeserializeOwned,
-    P: Origin,
-    F: Framing + Default,
-    C: Codec + Default,
-{
-}
 impl<T, P, F, C> half::Claim for Sends<T, P, F, C>
 where
     T: DeserializeOwned,
@@ -519,14 +511,6 @@ where
     }
 }
 
-impl<T, P, F, C> Claim for Receives<T, P, F, C>
-where
-    T: DeserializeOwned,
-    P: Origin,
-    F: Framing + Default,
-    C: Codec + Default,
-{
-}
 impl<T, P, F, C> half::Claim for Receives<T, P, F, C>
 where
     T: DeserializeOwned,
@@ -564,7 +548,6 @@ impl<M: Mode> half::Carry for &Listener<M> {
     }
 }
 
-impl Claim for Listener {}
 impl half::Claim for Listener {
     fn ensure(said: &Said<'_>) -> Result<(), Error> {
         said.ensure_kind(Kind::Listener)
