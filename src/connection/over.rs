@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use super::stream::Connection;
 use crate::error::{Error, Operation};
-use crate::sys::{Carrier, Raw};
+use crate::sys::{Carrier, Raw, Threads};
 
 /// What a connection can be made over: see [`Connection::over`].
 ///
@@ -36,7 +36,7 @@ impl half::Transport for TcpStream {
 impl<R: Read + Send + 'static, W: Write + Send + 'static> Transport for (R, W) {}
 impl<R: Read + Send + 'static, W: Write + Send + 'static> half::Transport for (R, W) {
     fn halves(self) -> std::io::Result<(Raw, Raw)> {
-        Raw::over_threads(self.0, self.1)
+        Raw::over(Threads::new(self.0, self.1)?)
     }
 }
 

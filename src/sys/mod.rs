@@ -164,6 +164,7 @@ pub(crate) use windows::{Polled, PolledServer};
 pub(crate) use windows::{clean, look};
 
 pub use carrier::Carrier;
+pub(crate) use carrier::Threads;
 #[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
 pub(crate) use no_readiness::Readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]

@@ -1,6 +1,6 @@
 //! An open end: of a FIFO, or one half of a connection.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::shared_memory::RingWriter;
 use super::socket::ask_for_buffer;
 use super::{peer, resource_errors, socket};
 use crate::error::Obstacle;
-use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter, Threads};
+use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter};
 use crate::sys::{Peer, Wait, Way};
 
 /// The most buffers of one call (`IOV_MAX`). More are an error for a socket.
@@ -72,14 +72,6 @@ impl Raw {
     pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<(Self, Self)> {
         stream.set_nodelay(true)?;
         Ok(Self::both(internet_halves(stream.into())))
-    }
-
-    /// Both halves of a connection over a reader and a writer that block.
-    pub(crate) fn over_threads(
-        reader: impl Read + Send + 'static,
-        writer: impl Write + Send + 'static,
-    ) -> io::Result<(Self, Self)> {
-        Self::over(Threads::new(reader, writer)?)
     }
 
     /// Both halves of a connection over a carrier.

@@ -1,6 +1,6 @@
 //! An open end of a pipe, or one half of a connection.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::TcpStream;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
@@ -207,14 +207,6 @@ impl Raw {
         let (reader, writer) = tcp::halves(stream)?;
         let peer = writer.peer()?;
         Self::over(Threads::new(reader, writer)?.of_peer(peer))
-    }
-
-    /// Both halves of a connection over a reader and a writer that block.
-    pub(crate) fn over_threads(
-        reader: impl Read + Send + 'static,
-        writer: impl Write + Send + 'static,
-    ) -> io::Result<(Self, Self)> {
-        Self::over(Threads::new(reader, writer)?)
     }
 
     /// Both halves of a connection over a carrier.
