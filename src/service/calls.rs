@@ -6,12 +6,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::failure::Failure;
-use super::framed::ensure_fits;
+use super::failure::garbled;
+use super::framed::encoded;
 use super::link::{Link, Request, State};
 use super::options::ClientOptions;
 use super::waiting::{Handling, Outcome, Waiter, this_thread};
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Cause, Error, Obstacle, Operation};
+use crate::error::{Error, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
@@ -156,19 +157,12 @@ impl<F, C: Codec, M: Calls> Target<F, C, M> {
         link: &Link<M>,
     ) -> Result<Vec<u8>, Error> {
         link.check(request).map_err(|error| error.at(Some(self.path.shared())))?;
-        let mut body = Vec::new();
-        let encoded = self.options.codec().encode(request, &mut body);
-        encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))?;
-        ensure_fits(&body, link.limit())?;
-        Ok(body)
+        encoded(self.options.codec(), request, link.limit())
     }
 
     /// The answer in its bytes. It is the user's code that runs here.
     pub(super) fn decode<Resp: Receivable>(&self, body: &[u8]) -> Result<Resp, Error> {
-        self.options.codec().decode(body).map_err(|_| {
-            let garbled = Error::new(Operation::Call, Cause::Garbled);
-            garbled.delivered().at(Some(self.path.shared()))
-        })
+        self.options.codec().decode(body).map_err(|_| garbled(&self.path))
     }
 }
 

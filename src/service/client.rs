@@ -9,11 +9,12 @@ use std::time::Duration;
 use static_assertions::assert_impl_all;
 
 use super::calls::{Calls, Target};
+use super::failure::garbled;
 use super::link::Request;
 use super::options::ClientOptions;
 use super::pending::{InFlight, Items, Pending};
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Cause, Error, Operation};
+use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -359,10 +360,7 @@ where
     {
         M::run(async move {
             let answer = self.answer(&request, self.target.options.until(), false).await?;
-            found(answer).ok_or_else(|| {
-                let garbled = Error::new(Operation::Call, Cause::Garbled);
-                garbled.delivered().at(Some(self.target.path.shared()))
-            })
+            found(answer).ok_or_else(|| garbled(&self.target.path))
         })
     }
 

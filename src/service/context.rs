@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use super::calls::Calls;
 use super::failure::{Failure, Lost};
+use super::framed::encoded;
 use super::link::{Job, Link};
 use super::mux::{Caller, Frame, Id, Room, cost};
-use super::pending::encoded;
 use super::waiting::Handling;
 use crate::channel::{Receivable, Sendable};
 use crate::error::{Cause, Error, Operation};

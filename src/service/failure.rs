@@ -4,6 +4,7 @@ use std::io;
 
 use super::mux::Reason;
 use crate::error::{Cause, Error, Obstacle, Operation};
+use crate::path::PipePath;
 
 /// Why no answer comes any more to any call of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,11 @@ pub enum Failure {
     Unsent(Error),
     /// The deadline passed; whether a part of the request was sent before.
     TimedOut(bool),
+}
+
+/// An answer has come that cannot be decoded.
+pub(super) fn garbled(path: &PipePath) -> Error {
+    Error::new(Operation::Call, Cause::Garbled).delivered().at(Some(path.shared()))
 }
 
 impl Failure {

@@ -3,6 +3,7 @@
 
 use super::encoding::{Encoding, Malformed};
 use super::mux::Frame;
+use crate::channel::Sendable;
 use crate::error::{Cause, Error, ErrorKind, Operation};
 use crate::wire::{Codec, Decoder, Encoder, Framing};
 
@@ -119,15 +120,26 @@ where
     }
 }
 
-/// The error of a body that is larger than the other side takes.
-pub(crate) fn ensure_fits(body: &[u8], limit: u64) -> Result<(), Error> {
-    let len = u64::try_from(body.len()).unwrap_or(u64::MAX);
-    let limit = limit.saturating_sub(HEAD);
+/// The bytes of a value, if they are no more than the other side takes. It is the user's code that runs here.
+pub(super) fn encoded<T: Sendable + ?Sized>(
+    codec: &impl Codec,
+    value: &T,
+    limit: u64,
+) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    let encoded = codec.encode(value, &mut body);
+    encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))?;
+    let (len, limit) = (u64::try_from(body.len()).unwrap_or(u64::MAX), body_limit(limit));
     if len <= limit {
-        return Ok(());
+        return Ok(body);
     }
     let cause = Cause::from(crate::error::FrameError::TooLarge { len, limit });
     Err(Error::new(Operation::Encode, cause))
+}
+
+/// The most bytes of a body, of the most of a frame.
+pub(super) fn body_limit(frame: u64) -> u64 {
+    frame.saturating_sub(HEAD)
 }
 
 /// The most bytes of a frame beside its body.

@@ -60,8 +60,8 @@ pub struct Summary {
     pub answered: u64,
     /// Requests whose handler failed or panicked, or whose answer could not be written.
     pub failed: u64,
-    /// Clients that were disconnected: their handshake failed, they sent garbage, or did not take an answer. Their last
-    /// request is counted nowhere else.
+    /// Clients that were disconnected: their handshake failed, they sent garbage, or did not take an answer. Their
+    /// requests without an answer are counted nowhere else.
     pub lost: u64,
     /// The reason of the shutdown.
     pub reason: ShutdownReason,
@@ -233,6 +233,10 @@ impl Lifecycle {
     }
 
     fn note(&self, begun: isize) {
+        // Only the idle timeout asks for it.
+        if self.rules.idle_timeout.is_none() {
+            return;
+        }
         let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
         activity.last = Some(Instant::now());
         activity.busy = activity.busy.saturating_add_signed(begun);

@@ -1,4 +1,4 @@
-//! One connection of calls: what both drivers share. No code of the user's runs under its locks.
+//! One connection of calls: what both drivers share. No code of the user's but its framing runs under its locks.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::failure::{Failure, Lost};
-use super::framed::{Garbled, Incoming, Outgoing};
+use super::framed::{Garbled, Incoming, Outgoing, body_limit};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
 use crate::connection::{ReadHalf, WriteHalf};
@@ -204,7 +204,6 @@ pub(crate) struct Reader<M: Mode> {
 
 /// The bytes that go out.
 pub(crate) struct Writer<M: Mode> {
-    /// None after the goodbye.
     pub(super) half: WriteHalf<M>,
     pub(super) outgoing: Box<dyn Outgoing>,
     batch: Vec<Queued>,
@@ -440,7 +439,7 @@ impl<M: Mode> Link<M> {
                 self.tell(state, &waiter, wakes, |inbox| inbox.items.push_back(body.to_vec()));
             }
             Event::MaySend { waiter } => {
-                self.tell(state, &waiter, wakes, |inbox| inbox.may_send = true);
+                self.tell(state, &waiter, wakes, |_| ());
             }
             Event::RequestItem { handler, body } => {
                 wakes.add(handler.put(|inbox| inbox.items.push_back(body.to_vec())));
@@ -551,7 +550,8 @@ impl<M: Mode> Link<M> {
     pub(super) fn stage(&self, writer: &mut Writer<M>) -> bool {
         let mut state = self.lock();
         if state.lost.is_some() {
-            state.outbox.clear();
+            // What is queued goes nowhere: `lose` tells those that wait for it.
+            return false;
         }
         state.outbox.take(&mut writer.batch);
         let is_item = |queued: &Queued| matches!(queued.frame, Frame::Item { .. });
@@ -575,6 +575,13 @@ impl<M: Mode> Link<M> {
                 Frame::Answer { id, .. } => {
                     let text = format!("its answer cannot be sent: {error}").into_bytes();
                     let frame = Frame::Error { id: *id, reason: Reason::Failed, text };
+                    self.stage_one(writer, Queued { frame, waiter: None });
+                }
+                // Its text is too long: what fits of it.
+                Frame::Error { id, reason, text } if !text.is_empty() => {
+                    let most = usize::try_from(body_limit(self.limit)).unwrap_or(usize::MAX);
+                    let text = text.get(..most.min(text.len() / 2)).unwrap_or_default().to_vec();
+                    let frame = Frame::Error { id: *id, reason: *reason, text };
                     self.stage_one(writer, Queued { frame, waiter: None });
                 }
                 _ => {

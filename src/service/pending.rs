@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calls::Calls;
-use super::failure::Failure;
+use super::failure::{Failure, garbled};
+use super::framed::encoded;
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Cause, Error, Operation};
+use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -104,10 +105,7 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
 
     /// The value in its bytes. It is the user's code that runs here.
     fn decode<T: Receivable>(&self, body: &[u8]) -> Result<T, Error> {
-        self.codec.decode(body).map_err(|_| {
-            let garbled = Error::new(Operation::Call, Cause::Garbled);
-            garbled.delivered().at(Some(self.path.shared()))
-        })
+        self.codec.decode(body).map_err(|_| garbled(&self.path))
     }
 }
 
@@ -325,17 +323,4 @@ impl<Item, Resp, C, M: Calls> fmt::Debug for Items<Item, Resp, C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Items").field("path", &self.call.path).finish_non_exhaustive()
     }
-}
-
-/// The bytes of a value. It is the user's code that runs here.
-pub(super) fn encoded<T: Sendable + ?Sized>(
-    codec: &impl Codec,
-    value: &T,
-    limit: u64,
-) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    let encoded = codec.encode(value, &mut body);
-    encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))?;
-    super::framed::ensure_fits(&body, limit)?;
-    Ok(body)
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use super::agree::{agreed, handshake, identifiers};
 use super::calls::Calls;
 use super::context::Context;
-use super::framed::ensure_fits;
+use super::framed::encoded;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Link};
 use super::mux::Reason;
@@ -22,7 +21,7 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
-use crate::error::{Cause, Error, ErrorKind, Operation};
+use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::WaitLimit;
@@ -33,10 +32,10 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
 ///
-/// A thread for each client performs the handshake, and then takes its requests one after the other. A client that is
-/// silent, sends garbage, does not take its answers, or dies affects only itself. A handler that fails or panics ends
-/// that request, with an error at the [caller](super::Client), and never the service; a message whose `Serialize` or
-/// `Deserialize` panics ends that client's connection.
+/// The calls of a client begin in their order and are handled beside each other; only a notification is handled alone. A
+/// client that is silent, sends garbage, does not take its answers, or dies affects only itself. A handler that fails or
+/// panics ends that request, with an error at the [caller](super::Client), and never the service; so does a message whose
+/// `Serialize` or `Deserialize` panics.
 ///
 /// ```
 /// use std::thread;
@@ -56,6 +55,7 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// ```
 ///
 /// In the mode `Tokio` (feature `tokio`), handlers are async, and each client is served in a task.
+///
 /// # Shutdown
 ///
 /// A service ends when its [token](Self::cancelled_by) is cancelled, after an [idle timeout](Self::idle_timeout), or
@@ -67,9 +67,9 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 /// Results may go elsewhere than to the caller: a handler can send them to any channel of its own, and clients
 /// [notify](super::Client::notify) such a service.
 ///
-/// A handler does not learn which client asks, nor that a client has left. If that matters, as for jobs to reassign
-/// when a worker dies, use a [`Listener`](crate::Listener) and a [`TypedConnection`](crate::TypedConnection) for each
-/// worker.
+/// [`serve_with_context`](Self::serve_with_context) tells a handler who calls, and that its caller has left. For jobs that are
+/// reassigned when a worker dies, use a [`Listener`](crate::Listener) and a [`TypedConnection`](crate::TypedConnection) for
+/// each worker.
 #[must_use = "a service answers no client before `serve`"]
 #[doc(alias("rpc", "server", "daemon", "request"))]
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
@@ -421,7 +421,7 @@ where
     /// let service = Service::<String, usize>::temporary()?.shutdown_after(2);
     /// let path = service.path().clone();
     /// let serving = thread::spawn(move || {
-    ///     let seen = Mutex::new(Vec::new()); // what the clients share: each has a thread
+    ///     let seen = Mutex::new(Vec::new()); // what the clients share: their handlers run beside each other
     ///     service.serve(|word| {
     ///         let Ok(mut seen) = seen.lock() else { return 0 };
     ///         seen.push(word);
@@ -606,10 +606,7 @@ fn meet<Req, F, C>(
             let stall_timeout = lifecycle.handshake_timeout();
             let link = Link::serving(parts, lifecycle.tally(), stall_timeout);
             let served = Served::new(link, member);
-            // A panic of the user's code that no handler contains, such as one of its framing.
-            if catch_unwind(AssertUnwindSafe(|| served.read_on(0))).is_err() {
-                lifecycle.count_lost();
-            }
+            served.read_on(0);
         }
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(_) => lifecycle.count_lost(),
@@ -652,18 +649,11 @@ pub(crate) fn answered<Resp: Sendable, M: Mode>(
     link: &Link<M>,
 ) -> Reply {
     let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
-    let mut body = Vec::new();
-    let encoded = link.check(&answer).and_then(|()| {
-        let encoded = codec.encode(&answer, &mut body);
-        encoded.map_err(|error| Error::new(Operation::Encode, Cause::Encode(error)))
-    });
-    match encoded.and_then(|()| ensure_fits(&body, link.limit())) {
-        Ok(()) => Ok(body),
-        Err(error) => {
-            let text = format!("its answer cannot be sent: {error}");
-            Err((Reason::Failed, text.into_bytes()))
-        }
-    }
+    let body = link.check(&answer).and_then(|()| encoded(codec, &answer, link.limit()));
+    body.map_err(|error| {
+        let text = format!("its answer cannot be sent: {error}");
+        (Reason::Failed, text.into_bytes())
+    })
 }
 
 impl<Req, Resp, F, C, M: Mode> fmt::Debug for Service<Req, Resp, F, C, M> {

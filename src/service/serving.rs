@@ -133,6 +133,13 @@ impl<'scope, 'env> Served<'scope, 'env> {
     /// Reads and handles, until the client has left, is silent for too long, or the service is to end; or until another
     /// thread reads on, because a handler of this one took long.
     pub(super) fn read_on(self: &Arc<Self>, term: u64) {
+        // Code of the user's that no handler contains, such as its framing, may panic.
+        if catch_unwind(AssertUnwindSafe(|| self.read_all(term))).is_err() {
+            self.link.disconnect(Lost::Garbled);
+        }
+    }
+
+    fn read_all(self: &Arc<Self>, term: u64) {
         let link = &self.link;
         let idle_timeout = self.crew.lifecycle.client_idle_timeout();
         let mut last = Instant::now();

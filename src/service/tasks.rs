@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::failure::{Failure, Lost};
 use super::link::{Job, Link, Request, State, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
-use super::waiting::{Outcome, Reply, Waiter, Wakes, no_task};
+use super::waiting::{Outcome, Reply, Waiter, Wakes, no_task, store};
 use crate::state::Mode;
 use crate::sys::WaitLimit;
 
@@ -226,7 +226,7 @@ impl<M: Mode> Drive<M> {
 
     /// Goes on as far as it can.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        register(&mut self.link.lock().task, cx);
+        store(&mut self.link.lock().task, cx.waker());
         for _ in 0..ROUNDS {
             let read = self.read(cx);
             self.start_jobs(cx);
@@ -388,12 +388,5 @@ impl<M: Mode> Drop for Drive<M> {
     fn drop(&mut self) {
         // The runtime may have ended, or the program has dropped its side.
         self.link.end(Lost::Disconnected);
-    }
-}
-
-fn register(task: &mut Option<Waker>, cx: &Context<'_>) {
-    match task {
-        Some(task) => task.clone_from(cx.waker()),
-        None => *task = Some(cx.waker().clone()),
     }
 }

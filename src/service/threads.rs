@@ -320,7 +320,7 @@ impl Link<Blocking> {
             if writer.outgoing.pending().is_empty() {
                 rounds += 1;
                 let mut state = self.lock();
-                let empty = state.outbox.is_empty();
+                let empty = state.outbox.is_empty() || state.lost.is_some();
                 if empty || (rounds > ROUNDS && self.let_another_write(&mut state)) {
                     (state.writing, state.unwritten) = (false, false);
                     return;
@@ -334,7 +334,9 @@ impl Link<Blocking> {
                 Ok(()) => {}
                 Err(error) if is_late(&error) && left(until) > Duration::ZERO => {
                     // The other side takes nothing for too long.
-                    (self.lock().writing, self.lock().unwritten) = (false, false);
+                    let mut state = self.lock();
+                    (state.writing, state.unwritten) = (false, false);
+                    drop(state);
                     self.cannot_write(&mut writer, Lost::Disconnected);
                     self.lose(Lost::Disconnected, &writer);
                     return;

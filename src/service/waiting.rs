@@ -41,8 +41,6 @@ pub struct Waiter {
 pub(super) struct Inbox {
     pub(super) outcome: Option<Outcome>,
     pub(super) items: VecDeque<Vec<u8>>,
-    /// Whether further items of the request may be sent.
-    pub(super) may_send: bool,
     waker: Option<Waker>,
 }
 
@@ -53,7 +51,8 @@ impl Inbox {
     }
 }
 
-fn store(slot: &mut Option<Waker>, waker: &Waker) {
+/// Sets a waker; one that would wake the same is not cloned.
+pub(super) fn store(slot: &mut Option<Waker>, waker: &Waker) {
     match slot {
         Some(slot) => slot.clone_from(waker),
         None => *slot = Some(waker.clone()),

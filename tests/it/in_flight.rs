@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -318,11 +318,21 @@ fn items_go_both_ways_in_one_call() {
     });
 }
 
+/// From this number on, a handler waits at a gate. Others are below it.
+const HELD: u64 = 1 << 40;
+
 /// Calls are cancelled and dropped at random while others are checked: nothing is crossed, answered twice or leaked.
 #[test]
 fn calls_that_are_given_up_at_random_cross_no_other() {
     watched(|| {
-        let (path, token, serving) = serving(|number: u64| number + 1);
+        let gate = Arc::new(RwLock::new(()));
+        let closed = Arc::clone(&gate);
+        let (path, token, serving) = serving(move |number: u64| {
+            if number >= HELD {
+                drop(closed.read().unwrap());
+            }
+            number + 1
+        });
         let client = Client::<u64, u64>::connect(&path).unwrap();
         thread::scope(|scope| {
             for thread in 0..4_u64 {
@@ -356,9 +366,12 @@ fn calls_that_are_given_up_at_random_cross_no_other() {
                 });
             }
         });
-        // All places are free again: as many calls as there are places.
-        let calls: Vec<_> = (0..1024).map(|number| client.start(&number).unwrap()).collect();
-        for (number, call) in (0..).zip(calls) {
+        // All places are free again: as many calls as there are places, of which none is answered before the last began.
+        let closed = gate.write().unwrap();
+        let calls = (HELD..HELD + 1024).map(|number| client.start(&number).unwrap());
+        let calls: Vec<_> = calls.collect();
+        drop(closed);
+        for (number, call) in (HELD..).zip(calls) {
             assert_eq!(call.wait_timeout(30 * SECOND).unwrap(), number + 1);
         }
         token.cancel();

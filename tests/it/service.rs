@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, Serializer};
-use typed_pipe::wire::{Checked, Wire};
+use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Handshake, Listener,
     ListenerOptions, PipePath, Service, ShutdownReason, Summary, TypedConnection,
@@ -61,7 +61,7 @@ fn threads_share_a_connection_and_get_their_own_answers() {
 #[cfg(feature = "json")]
 #[test]
 fn an_answer_that_is_null_in_json_is_an_answer() {
-    use typed_pipe::wire::{Json, LengthPrefixed};
+    use typed_pipe::wire::Json;
 
     watched(|| {
         let wire = || Wire::new(LengthPrefixed::default(), Json);
@@ -632,5 +632,30 @@ pub(crate) fn call(path: &Path, process: usize) {
                 break;
             }
         }
+    });
+}
+
+/// Less of the text comes than there is, and the call does not wait for the rest.
+#[test]
+fn a_text_that_is_larger_than_the_other_side_takes_is_cut() {
+    watched(|| {
+        let wire = || Wire::default().with_framing(LengthPrefixed::default().limit(64));
+        let service = Service::<u32, u32>::temporary().unwrap().with_wire(wire());
+        let service = service.shutdown_after(2);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve(|number| match number {
+                0 => Err("no".repeat(500)),
+                _ => panic!("{}", "no".repeat(500)),
+            })
+        });
+        let client = ClientOptions::new().with_wire(wire());
+        let client = client.connect::<u32, u32>(&path).unwrap();
+        for (number, kind) in [(0, ErrorKind::HandlerFailed), (1, ErrorKind::HandlerPanicked)] {
+            let error = client.call(&number).unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains("nonono"), "{error}");
+        }
+        assert_eq!(serving.join().unwrap().unwrap().failed, 2);
     });
 }
