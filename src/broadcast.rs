@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::backlog::{Backlog, Wakeup, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
-use crate::sys::WaitLimit;
+use crate::sys::{Maker, WaitLimit};
 use crate::typed_connection::{Handshake, TypedConnection};
 use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -250,7 +249,7 @@ impl<T: ?Sized, F, C> Broadcast<T, F, C> {
 impl<T: ?Sized, F, C> Drop for Broadcast<T, F, C> {
     fn drop(&mut self) {
         // Its threads are those of the process that made it, not of a forked child.
-        if self.shared.maker != process::id() {
+        if !self.shared.maker.is_this() {
             return;
         }
         self.shared.no_more_readers.cancel();
@@ -439,7 +438,7 @@ where
             no_more_readers,
             state: Mutex::default(),
             changed: Condvar::new(),
-            maker: process::id(),
+            maker: Maker::this(),
         });
         let wire = self.handshake.wire().clone();
         let accepting = {
@@ -494,7 +493,7 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when a reader has room, or is gone.
     changed: Condvar,
-    maker: u32,
+    maker: Maker,
 }
 
 impl Shared {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
-use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::channel::{Outbound, Sendable};
 use crate::connection::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
-use crate::sys::{WaitLimit, pause};
+use crate::sys::{Maker, WaitLimit, pause};
 use crate::typed_connection::{Handshake, ReceivingHalf, TypedConnection};
 use crate::wait::{CancelToken, left, until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -245,7 +244,7 @@ impl<T: ?Sized, F, C> ReconnectingSender<T, F, C> {
 impl<T: ?Sized, F, C> Drop for ReconnectingSender<T, F, C> {
     fn drop(&mut self) {
         // Its thread is one of the process that made it, not of a forked child.
-        if self.shared.maker == process::id() {
+        if self.shared.maker.is_this() {
             self.shared.lock().abandon();
             self.shared.stop.cancel();
             self.shared.wakeup.wake();
@@ -500,7 +499,7 @@ where
             changed: Condvar::new(),
             wakeup: Wakeup::new()?,
             stop: stop.clone(),
-            maker: process::id(),
+            maker: Maker::this(),
         });
         let wire = self.handshake.wire().clone();
         let sending = {
@@ -525,7 +524,7 @@ struct Shared {
     wakeup: Wakeup,
     /// Ends everything that the thread waits for.
     stop: CancelToken,
-    maker: u32,
+    maker: Maker,
 }
 
 impl Shared {

@@ -1,7 +1,6 @@
 //! The connection under a session, and its frames.
 
 use std::fmt;
-use std::process;
 use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Cause, CodecError, Error, ErrorKind, FrameError, Operation};
 use crate::state::{Mode, complete_by};
-use crate::sys::WaitLimit;
+use crate::sys::{Maker, WaitLimit};
 use crate::typed_connection::{ReceivingHalf, SendingHalf};
 use crate::wire::{Codec, LengthPrefixed, Postcard, short_text};
 
@@ -28,7 +27,7 @@ pub struct Line<M: Mode> {
     /// Whether what came was not what the protocol has.
     astray: bool,
     /// The process that speaks: not a forked child.
-    process: u32,
+    maker: Maker,
 }
 
 /// The codec of the values in sessions: postcard behind the kind of the frame. It has a name of its own, so that no other
@@ -84,7 +83,7 @@ impl<M: Mode> Line<M> {
             begun: false,
             found: false,
             astray: false,
-            process: process::id(),
+            maker: Maker::this(),
         }
     }
 
@@ -273,7 +272,7 @@ fn other(frame: &[u8]) -> Cause {
 /// Never waits.
 impl<M: Mode> Drop for Line<M> {
     fn drop(&mut self) {
-        if self.process != process::id() {
+        if !self.maker.is_this() {
             return;
         }
         if let Some(here) = self.here {

@@ -12,7 +12,10 @@
 //! - `fn resolve(name: &Path) -> Result<PathBuf, NameError>`: the rules of names; touches no file.
 //!   `fn private(name: &Path) -> Result<PathBuf, NameError>`: a name of one part in a place of this user.
 //!   `fn temporary_folder() -> Option<Arc<Path>>`: the folder of temporary names, for errors.
-//! - `struct Event`: set by a cancel token, once and for good. `new`, `set`.
+//! - `struct Event`: set by a cancel token or a waker, and so until it is unset. `new`, `set`, `unset`; `automatic`, whose
+//!   `wait` unsets it.
+//! - `struct Maker`: the process that made something, told from a forked child. `this`, `is_this`.
+//! - `fn ensure_not_cancelled(Wait) -> io::Result<()>`
 //! - `struct Node`: an allocated name, and whatever keeps it. Dropping it removes the name if it is
 //!   still its own, never in a forked child, and reports no error.
 //!   - `create(&Path, &Settings) -> io::Result<Node>`, `temporary(&Settings) -> io::Result<(PathBuf, Node)>`
@@ -42,7 +45,7 @@
 //!     middle of what another reader read.
 //!   - `wait_until_taken(&self, Wait) -> io::Result<bool>`: until the readers have taken all that was written;
 //!     `Ok(false)` if the system does not report that.
-//!   - `lend(&mut self, before: usize, len: usize) -> bool`: lends room for `before + len` bytes, in place of what was
+//!   - `lend(&mut self, before: usize, len: usize, Wait) -> bool`: lends room for `before + len` bytes, in place of what was
 //!     lent, if it will be given to the system without copying. `lent(&self) -> &[u8]`, `lent_mut(&mut self) ->
 //!     &mut [u8]`: what was not given yet; `lent_mut` is empty when a part was given. `give(&mut self, Wait) ->
 //!     io::Result<usize>` puts it into the pipe, as a `write` of `lent` would. A back end may lend nothing.
@@ -85,7 +88,7 @@
 //!   - `take_passed(&mut self, count: usize, &[u64]) -> io::Result<Vec<Handle>>`: the handles that came to a reading
 //!     half with the message that announced `count` handles of these numbers.
 //! - `struct PolledServer`, with the feature `tokio`: wakes the task that waits for a client.
-//!   - `new(&Server, tokio::runtime::Handle) -> io::Result<PolledServer>`
+//!   - `new(&Server, &tokio::runtime::Handle) -> io::Result<PolledServer>`
 //!   - `poll_accept(&mut self, &Server, &mut Context) -> Poll<io::Result<(Raw, Raw)>>`, of that server: as `accept`.
 //! - `fn inherited() -> io::Result<Vec<(String, Handle)>>`: copies of the handles that a supervisor opened for this process,
 //!   with their names.
@@ -100,7 +103,7 @@
 //!   - `poll_take_in(&mut self, limit: usize, &mut Context) -> Poll<io::Error>`, of a reading half: keeps incoming bytes
 //!     for later reads, as `write_or_take_in` does, until that fails.
 //!   - `read_now`, `write_now`: as `read` and `write` that do not wait.
-//!   - `poll_finish(&mut self, &Context) -> Poll<io::Result<()>>` as `finish`; of what is no
+//!   - `poll_finish(&mut self, &mut Context) -> Poll<io::Result<()>>` as `finish`; of what is no
 //!     half of a connection, nothing
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
@@ -146,8 +149,8 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
-    inherited, pause, private, resolve, sleeps, temporary_folder,
+    ATOMIC_WRITE, Event, Handle, Maker, Node, Process, Raw, Server, ensure_file,
+    ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
@@ -155,8 +158,8 @@ pub(crate) use unix::{Polled, PolledServer};
 pub(crate) use unix::{clean, look};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ATOMIC_WRITE, Event, Handle, Node, Process, Raw, Server, ensure_file, ensure_not_cancelled,
-    inherited, pause, private, resolve, sleeps, temporary_folder,
+    ATOMIC_WRITE, Event, Handle, Maker, Node, Process, Raw, Server, ensure_file,
+    ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};

@@ -9,14 +9,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
 use std::mem;
-use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread;
 
 pub(crate) use threads::Threads;
 
-use super::{Event, Peer, Wait, WaitLimit, ensure_not_cancelled};
+use super::{Event, Maker, Peer, Wait, WaitLimit, ensure_not_cancelled};
 use crate::error::Obstacle;
 
 /// The bytes that are taken in at once.
@@ -180,7 +179,7 @@ pub trait Carrier: Send + 'static {
 struct Shared {
     carrier: Mutex<Carried>,
     /// The process in which a drop acts: not a forked child.
-    maker: u32,
+    maker: Maker,
 }
 
 struct Carried {
@@ -233,7 +232,7 @@ impl Shared {
 
     /// Whether this is a forked child, in which the carrier is not touched: its threads are those of the parent.
     fn is_forked(&self) -> bool {
-        self.maker != process::id()
+        !self.maker.is_this()
     }
 }
 
@@ -296,7 +295,7 @@ impl Waits {
 pub(crate) fn halves(carrier: impl Carrier) -> io::Result<(CarrierReader, CarrierWriter)> {
     let (reading, writing) = (Waits::new()?, Waits::new()?);
     let carrier = Mutex::new(Carried { carrier: Box::new(carrier), writing: Writing::Open });
-    let shared = Arc::new(Shared { carrier, maker: process::id() });
+    let shared = Arc::new(Shared { carrier, maker: Maker::this() });
     let reader = CarrierReader {
         shared: Arc::clone(&shared),
         waits: reading,

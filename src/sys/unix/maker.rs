@@ -8,18 +8,18 @@ use std::process;
 
 /// The process that made something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Maker {
+pub(crate) struct Maker {
     process: u32,
     generation: u64,
 }
 
 impl Maker {
-    pub(super) fn this() -> Self {
+    pub(crate) fn this() -> Self {
         Self { process: process::id(), generation: mark::generation() }
     }
 
     /// Whether it is this process.
-    pub(super) fn is_this(self) -> bool {
+    pub(crate) fn is_this(self) -> bool {
         self == Self::this()
     }
 }

@@ -57,6 +57,7 @@ pub(crate) use std::os::fd::OwnedFd as Handle;
 
 pub(crate) use file::ensure_file;
 pub(crate) use inherited::inherited;
+pub(crate) use maker::Maker;
 pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tool")]

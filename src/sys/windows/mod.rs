@@ -11,6 +11,7 @@ mod halves;
 mod handle_transfer;
 mod incoming;
 mod instance;
+mod maker;
 mod mode;
 mod name;
 mod node;
@@ -42,6 +43,7 @@ use std::os::windows::ffi::OsStrExt;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
 pub(crate) use event::{Event, ensure_not_cancelled, pause};
+pub(crate) use maker::Maker;
 pub(crate) use name::{private, resolve, temporary_folder};
 pub(crate) use node::Node;
 pub(crate) use pipe_info::ensure_file;
