@@ -155,17 +155,24 @@ impl Receiving {
         if self.ended {
             return self.end();
         }
-        let bytes = self.receive(buf, wait)?;
         if self.ring.is_some() {
-            return Ok(bytes);
+            if self.lets_in {
+                self.forget_stale_handles();
+            }
+            return self.receive(buf, wait);
         }
-        // The receiver has taken all whole messages. No message announced the handles that are still here, except
-        // those of the message that is now whole, and of the next.
+        let bytes = self.receive(buf, wait)?;
+        self.forget_batches();
+        Ok(bytes)
+    }
+
+    /// Closes the handles of messages that were taken, since the receiver has taken all whole messages: all but those of
+    /// the message that is now whole, and of the next.
+    fn forget_batches(&mut self) {
         while self.batches.len() > 2 {
             self.batches.pop_front();
             self.first += 1;
         }
-        Ok(bytes)
     }
 
     /// The end of the stream, which a reset is not.
@@ -208,44 +215,45 @@ impl Receiving {
 
     #[inline]
     fn receive_from_ring(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
-        if self.lets_in && !matches!(wait.until, WaitLimit::Now) {
-            self.forget_stale_handles();
-        }
         let Some(ring) = &mut self.ring else { return Ok(0) };
         let bytes = ring.read(buf, wait)?;
         self.ended = bytes == 0 && !buf.is_empty();
         Ok(bytes)
     }
 
-    /// Where the ring is empty, makes room in the socket for further handles.
-    ///
-    /// The receiver has taken all whole messages then. So no message announced the handles that came, except those of
-    /// the message that is now whole, and of the next.
+    /// Where the ring is empty, makes room in the socket for further handles: a writer that waits for it sends no message.
     fn forget_stale_handles(&mut self) {
-        let is_empty = |ring: &mut Option<RingReader>| {
-            ring.as_mut().is_some_and(|ring| ring.available().is_ok_and(|here| here == 0))
-        };
-        if !is_empty(&mut self.ring) {
-            return;
-        }
-        self.keep_handles();
-        // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
-        if is_empty(&mut self.ring) {
-            while self.batches.len() > 2 {
-                self.batches.pop_front();
-                self.first += 1;
+        while self.is_ring_empty() {
+            let has_all = self.keep_handles();
+            // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
+            if self.is_ring_empty() {
+                self.forget_batches();
+            }
+            if has_all {
+                break;
             }
         }
     }
 
-    /// Takes the handles beside a ring out of the socket, as many as may be kept.
-    fn keep_handles(&mut self) {
-        let mut kept: usize = self.batches.iter().map(Batch::len).sum();
+    fn is_ring_empty(&mut self) -> bool {
+        let ring = self.ring.as_mut();
+        ring.is_some_and(|ring| ring.available().is_ok_and(|here| here == 0))
+    }
+
+    /// Takes the handles beside a ring out of the socket, as many as may be kept; returns whether these were all.
+    fn keep_handles(&mut self) -> bool {
+        let mut kept = self.kept();
         while kept < MOST_KEPT {
-            let Some(batch) = self.next_batch() else { return };
+            let Some(batch) = self.next_batch() else { return true };
             kept += batch.len();
             self.batches.push_back(batch);
         }
+        false
+    }
+
+    /// How many handles are kept.
+    fn kept(&self) -> usize {
+        self.batches.iter().map(Batch::len).sum()
     }
 
     /// The next handles beside a ring that are there.
@@ -269,9 +277,6 @@ impl Receiving {
     /// Says that a task waits for what comes in through the ring; returns whether something is there.
     #[cfg(feature = "tokio")]
     pub(super) fn prepare_wait(&mut self) -> bool {
-        if self.lets_in {
-            self.forget_stale_handles();
-        }
         self.ring.as_mut().is_some_and(RingReader::prepare_wait)
     }
 
@@ -295,15 +300,16 @@ impl Receiving {
         if self.ended {
             return Ok(Intake::Ended);
         }
-        let kept: usize = self.batches.iter().map(Batch::len).sum();
-        if let Some(ring) = &mut self.ring {
+        if self.ring.is_some() {
+            let has_all = !self.lets_in || self.keep_handles();
+            // A writer that waits for room for its handles puts nothing into the ring.
+            if !has_all && self.is_ring_empty() && ioctl_fionread(self.side.fd())? > 0 {
+                return Ok(Intake::Full);
+            }
             if self.backlog.len() >= limit {
-                return Ok(if ring.available()? > 0 { Intake::Full } else { Intake::Nothing });
+                return Ok(if self.is_ring_empty() { Intake::Nothing } else { Intake::Full });
             }
-            if self.lets_in {
-                self.keep_handles();
-            }
-        } else if self.backlog.len() >= limit || kept >= MOST_KEPT {
+        } else if self.backlog.len() >= limit || self.kept() >= MOST_KEPT {
             return match ready(self.side.fd(), PollFlags::IN, Wait::NOW) {
                 Ok(()) => Ok(Intake::Full),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Intake::Nothing),
@@ -574,11 +580,12 @@ impl Sending {
         self.ring = Some(ring);
     }
 
-    /// The ring, if it may be lent.
+    /// The ring, if there is one.
     pub(super) fn ring(&self) -> Option<&RingWriter> {
         self.ring.as_ref()
     }
 
+    /// The ring, if it may be lent.
     pub(super) fn ring_mut(&mut self) -> Option<&mut RingWriter> {
         self.ring.as_mut().filter(|_| !self.finished && self.handles.is_empty())
     }
@@ -755,6 +762,47 @@ mod tests {
 
     use super::*;
     use crate::sys::Event;
+
+    /// A writer that waits for room for its handles puts nothing into the ring: a reader that waits for the ring alone,
+    /// with the socket full, waits for ever.
+    #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
+    #[test]
+    fn a_reader_beside_an_empty_ring_takes_all_handles_out_of_the_socket() {
+        use super::super::shared_memory::tests::sides;
+
+        let file = OwnedFd::from(UnixStream::pair().unwrap().0);
+        let batch = || Batch::of(vec![file.try_clone().unwrap()]);
+        let full = || {
+            let (one, other) = UnixStream::pair().unwrap();
+            let (mut from, _) = halves(one.into());
+            let [(reader, _), (_, writer)] = sides(64 << 10);
+            from.read_from(reader);
+            from.allow_handles();
+            from.batches.extend((0..MOST_KEPT).map(|_| batch()));
+            for _ in 0..3 {
+                let one = [file.try_clone().unwrap()];
+                let sent =
+                    rights::send(other.as_fd(), &[IoSlice::new(&[0])], &one, SendFlags::DONTWAIT);
+                assert_eq!(sent, Ok(1));
+            }
+            (from, other, writer)
+        };
+        let (mut from, _other, mut writer) = full();
+        let error = from.read(&mut [0; 8], Wait::NOW).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(ioctl_fionread(from.side.fd()), Ok(0));
+        assert_eq!((from.batches.len(), from.first), (2, u64::try_from(MOST_KEPT + 1).unwrap()));
+        writer.write(&[IoSlice::new(b"news")], Wait::NOW).unwrap();
+        assert_eq!(from.read(&mut [0; 8], Wait::NOW).unwrap(), 4);
+
+        // While messages wait that were taken in, their handles are kept: there the writer is told apart from a slow one.
+        let (mut from, _other, mut writer) = full();
+        assert_eq!(from.take_in(100).unwrap(), Intake::Full);
+        assert_eq!(from.batches.len(), MOST_KEPT);
+        writer.write(&[IoSlice::new(b"news")], Wait::NOW).unwrap();
+        assert_eq!(from.take_in(100).unwrap(), Intake::Some);
+        drop(writer);
+    }
 
     #[test]
     fn a_cancel_token_goes_before_what_was_taken_in() {

@@ -25,6 +25,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    #[cfg(all(test, feature = "shared-memory"))]
+    pub(super) fn of(handles: Vec<OwnedFd>) -> Self {
+        Self { handles, cut: false }
+    }
+
     /// The size of its room.
     pub(super) fn len(&self) -> usize {
         self.handles.len().max(1)

@@ -10,7 +10,7 @@ mod protocol;
 mod ring;
 mod sealed;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// What `protocol` orders its accesses with; `loom/` has its own.
 use std::sync::atomic;

@@ -24,7 +24,7 @@ const DONE: Wait<'static> = Wait { until: WaitLimit::Done, token: None };
 type Side = (RingReader, RingWriter);
 
 /// Two sides that have taken what the other one offers.
-fn sides(ring: usize) -> [Side; 2] {
+pub(in crate::sys::unix) fn sides(ring: usize) -> [Side; 2] {
     let [(one, to_other), (other, to_one)] = [(), ()].map(|()| Offer::new(ring).unwrap());
     let (ones, others) = (one.greeting(), other.greeting());
     let one = one.take(&others, to_one).unwrap();
