@@ -365,12 +365,6 @@ impl<M: Mode> Connection<M> {
         self.reader.raw()
     }
 
-    /// Makes a connection from its halves.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn of_halves(reader: ReadHalf<M>, writer: WriteHalf<M>) -> Self {
-        Self { reader, writer }
-    }
-
     /// The path of the listener; `None` for a connection made from a handle, or of a pair.
     ///
     /// ```

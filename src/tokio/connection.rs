@@ -113,7 +113,7 @@ impl Connection<Tokio> {
     /// ```
     pub fn into_blocking(self) -> Connection {
         let (reader, writer) = self.into_halves();
-        Connection::of_halves(reader.into_blocking(), writer.into_blocking())
+        Connection::from_halves((reader.into_blocking(), writer.into_blocking()))
     }
 }
 

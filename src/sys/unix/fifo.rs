@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, stat};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 
-use super::file::{ensure_fifo, look};
+use super::file::{ensure_fifo, is_same, look};
 use super::links::{Target, follow};
 use super::wait::ready;
 use super::{reader_mark, trust};
@@ -70,11 +70,7 @@ pub(super) fn open(
         trust::user(before.st_uid)?;
     }
     let flags = access(way) | UNHELD | OFlags::NOFOLLOW;
-    let fd = match retry_on_intr(|| openat(folder, name, flags, Mode::empty())) {
-        Ok(fd) => fd,
-        Err(Errno::NXIO) => return Err(Obstacle::NoReader.into()),
-        Err(error) => return Err(error.into()),
-    };
+    let fd = opened(retry_on_intr(|| openat(folder, name, flags, Mode::empty())))?;
     let stat = fstat(&fd)?;
     ensure_fifo(&stat)?;
     if !any_owner {
@@ -104,13 +100,11 @@ pub(super) fn open_at(
     if !any_owner {
         trust::user(before.st_uid)?;
     }
-    let fd = match retry_on_intr(|| rustix::fs::open(&link, access(way) | UNHELD, Mode::empty())) {
-        Err(Errno::NXIO) => return Err(Obstacle::NoReader.into()),
-        fd => fd?,
-    };
+    let open = || rustix::fs::open(&link, access(way) | UNHELD, Mode::empty());
+    let fd = opened(retry_on_intr(open))?;
     // The link may lead to another file by now.
     let after = fstat(&fd)?;
-    if (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino) {
+    if !is_same(&after, &before) {
         return Err(Obstacle::Replaced.into());
     }
     Ok((Opened { fd, before }, None))
@@ -197,7 +191,7 @@ pub(super) fn reopen_at(
         again => again?,
     };
     let (here, there) = (fstat(fd)?, fstat(&again)?);
-    let same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino);
+    let same = is_same(&here, &there);
     if same { Ok(Some(again)) } else { Err(needed.into()) }
 }
 
@@ -225,3 +219,11 @@ fn access(way: Way) -> OFlags {
 
 /// The flags of every open: it does not wait, and no child process inherits the descriptor.
 const UNHELD: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+/// An open to write that found no reader has an obstacle of its own.
+fn opened(fd: rustix::io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    match fd {
+        Err(Errno::NXIO) => Err(Obstacle::NoReader.into()),
+        fd => Ok(fd?),
+    }
+}

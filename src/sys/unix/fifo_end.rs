@@ -16,7 +16,7 @@ use rustix::io::{Errno, read, readv, retry_on_intr};
 
 use super::description::Description;
 use super::fifo::Opened;
-use super::file::ensure_fifo;
+use super::file::{ensure_fifo, is_same, lost};
 use super::lending::Lending;
 use super::links::{self, Target, follow};
 use super::owned_name::{Place, has_owner};
@@ -364,7 +364,7 @@ impl FifoEnd {
         let Some(Origin { path, any_owner }) = &self.origin else { return Ok(false) };
         let Ok(there) = links::status(path, Way::In, *any_owner) else { return Ok(false) };
         let here = fstat(&self.pipe)?;
-        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) {
+        if is_same(&there, &here) {
             return Ok(false);
         }
         let followed = Self::open(path, Way::In, *any_owner, Wait::NOW);
@@ -471,11 +471,7 @@ impl FifoEnd {
         self.looked = Some(Instant::now());
         let here = fstat(&self.pipe)?;
         let gone = match self.named() {
-            Some(Ok(there)) if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) => None,
-            Some(Ok(_)) => Some(Obstacle::Replaced),
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Some(Obstacle::NameGone),
-            // What cannot be told now can be later.
-            Some(Err(_)) => None,
+            Some(there) => lost(&there, |there| is_same(there, &here)),
             None => (here.st_nlink == 0).then_some(Obstacle::NameGone),
         };
         let missed = mem::replace(&mut self.missed, matches!(gone, Some(Obstacle::NameGone)));

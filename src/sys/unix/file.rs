@@ -16,6 +16,25 @@ pub(super) fn look(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
     Ok(retry_on_intr(|| statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?)
 }
 
+/// Whether both are the same file.
+pub(super) fn is_same(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// Why no process comes by a name any more, if that is so.
+pub(super) fn lost(
+    there: &io::Result<Stat>,
+    is_it: impl FnOnce(&Stat) -> bool,
+) -> Option<Obstacle> {
+    match there {
+        Ok(there) if is_it(there) => None,
+        Ok(_) => Some(Obstacle::Replaced),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Obstacle::NameGone),
+        // What cannot be told now can be later.
+        Err(_) => None,
+    }
+}
+
 /// Refuses what is not a FIFO.
 pub(super) fn ensure_fifo(stat: &Stat) -> Result<(), Obstacle> {
     match FileType::from_raw_mode(stat.st_mode) {

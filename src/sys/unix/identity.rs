@@ -10,7 +10,7 @@ use rustix::fs::Gid;
 use rustix::fs::{Mode, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file::look;
+use super::file::{is_same, look};
 use crate::error::Obstacle;
 
 /// The identity of a file. While it is kept, no other file takes its number.
@@ -34,7 +34,7 @@ impl Identity {
 
     /// Whether this is the same file.
     pub(super) fn is(&self, stat: &Stat) -> bool {
-        let same = (stat.st_dev, stat.st_ino) == (self.stat.st_dev, self.stat.st_ino);
+        let same = is_same(stat, &self.stat);
         same && self.keep.is(stat)
     }
 
@@ -130,7 +130,7 @@ impl Keep {
         }
         // By its name: in a folder that is trusted, no other user puts a link there meanwhile.
         let (here, there) = (fstat(&self.0)?, look(folder, name)?);
-        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino) {
+        if !is_same(&here, &there) {
             return Err(Obstacle::Replaced.into());
         }
         Ok(retry_on_intr(|| chmodat(folder, name, mode, AtFlags::empty()))?)

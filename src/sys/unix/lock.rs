@@ -20,7 +20,7 @@ use rustix::fs::{
 use rustix::io::{Errno, pread, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
 
-use super::file::look;
+use super::file::{is_same, look};
 use super::trust;
 use crate::error::Obstacle;
 use crate::sys::obstacle;
@@ -245,7 +245,7 @@ impl Lock {
 fn leads_to(folder: BorrowedFd<'_>, name: &OsStr, file: &OwnedFd) -> io::Result<Option<bool>> {
     let file = fstat(file)?;
     match look(folder, name) {
-        Ok(there) => Ok(Some((there.st_dev, there.st_ino) == (file.st_dev, file.st_ino))),
+        Ok(there) => Ok(Some(is_same(&there, &file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

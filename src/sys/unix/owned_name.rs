@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, Stat, fstat, renameat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file::{ensure_fifo, ensure_socket, look};
+use super::file::{ensure_fifo, ensure_socket, look, lost};
 use super::folder::{make_folder, open_folder};
 use super::identity::Identity;
 use super::lock::{Left, Lock, SPARE};
@@ -200,17 +200,13 @@ impl OwnedName {
 
     /// Fails if the name is gone, or leads to something else: then no process comes by it any more.
     pub(super) fn ensure_ours(&self) -> io::Result<()> {
-        match look(self.folder.as_fd(), &self.name) {
-            Ok(there) if !self.identity.is(&there) => Err(Obstacle::Replaced.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Obstacle::NameGone.into()),
-            // What cannot be told now can be later.
-            _ => Ok(()),
-        }
+        let there = look(self.folder.as_fd(), &self.name);
+        lost(&there, |there| self.identity.is(there)).map_or(Ok(()), |why| Err(why.into()))
     }
 
     /// Whether the name is gone, or leads to something else.
     pub(super) fn is_unlinked(&self) -> bool {
-        matches!(self.identity.has(self.folder.as_fd(), &self.name), Ok(false))
+        self.ensure_ours().is_err()
     }
 
     /// Releases the files beside the name.

@@ -68,7 +68,7 @@ impl Polled {
         if let Some(half) = self.raw.carrier_reader() {
             return half.poll_read(cx, buf);
         }
-        if self.raw.is_ahead() {
+        if self.raw.holds_bytes() {
             return Poll::Ready(self.raw.read(buf, Wait::NOW));
         }
         self.poll_patiently(cx, |raw| raw.read(buf, Wait::NOW))

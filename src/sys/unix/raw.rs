@@ -118,14 +118,14 @@ impl Raw {
         }
     }
 
-    /// Whether the two are the halves of one connection.
-    /// Whether the other half has another owner from now on, of a writing half. Until then, dropping both ends no direction.
+    /// Says whether the halves have two owners, of a writing half. Until then, dropping both ends no direction.
     pub(crate) fn set_apart(&self, apart: bool) {
         if let RawKind::Sending(half) = &self.0 {
             half.set_apart(apart);
         }
     }
 
+    /// Whether the two are the halves of one connection.
     pub(crate) fn is_half_of(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (RawKind::Receiving(receiving), RawKind::Sending(sending))
@@ -218,12 +218,6 @@ impl Raw {
             RawKind::Receiving(half) => half.take_in_now(limit),
             _ => Ok(0),
         }
-    }
-
-    /// Whether there are kept bytes.
-    #[cfg(feature = "tokio")]
-    pub(super) fn is_ahead(&self) -> bool {
-        matches!(&self.0, RawKind::Receiving(half) if half.is_ahead())
     }
 
     /// Waits until a writer has come. To a connection, one always has.

@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, rmdir, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, rmdir, statat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file::look;
+use super::file::{is_same, look};
 use super::folder::{make_folder, open_folder};
 use super::lock::{Lock, SPARE};
 use super::name::temporary_folder;
@@ -143,7 +141,7 @@ pub(super) fn sweep_one(all: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let same = is(&look(all, name)?, &stat);
+    let same = is_same(&look(all, name)?, &stat);
     if same {
         // Only if nothing else is in it.
         retry_on_intr(|| unlinkat(all, name, AtFlags::REMOVEDIR))?;
@@ -163,10 +161,6 @@ fn clear(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn is(one: &Stat, other: &Stat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 /// Opens a folder, and follows no link.

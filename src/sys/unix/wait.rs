@@ -207,11 +207,13 @@ pub(super) fn any_ready(fds: &[BorrowedFd<'_>], time: Duration, wait: Wait<'_>) 
 
 /// The part of a wait after which it is time to look at something, and whether that is all of it.
 pub(super) fn part_of(wait: Wait<'_>, time: Duration) -> (Wait<'_>, bool) {
+    if matches!(wait.until, WaitLimit::Now) {
+        return (wait, true);
+    }
     let look = Instant::now() + time;
     match wait.until {
-        WaitLimit::Now => (wait, true),
         WaitLimit::Deadline(end) if end <= look => (wait, true),
-        WaitLimit::Done | WaitLimit::Deadline(_) => {
+        WaitLimit::Now | WaitLimit::Done | WaitLimit::Deadline(_) => {
             (Wait { until: WaitLimit::Deadline(look), ..wait }, false)
         }
     }

@@ -1,9 +1,9 @@
 //! The file of shared memory: it has no name, so nothing of it is left anywhere once no process has it.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, Stat, fallocate, ftruncate, memfd_create};
 use rustix::io::{Errno, pwrite, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
 
@@ -69,9 +69,8 @@ fn unnamed() -> io::Result<OwnedFd> {
 }
 
 /// The number of bytes that the file has room for without another page: fewer than its size if parts are missing.
-pub(super) fn allocated(file: impl AsFd) -> io::Result<u64> {
-    let blocks = rustix::fs::fstat(file)?.st_blocks;
-    Ok(u64::try_from(blocks).unwrap_or(0).saturating_mul(512))
+pub(super) fn allocated(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
 fn told(error: Errno) -> io::Error {

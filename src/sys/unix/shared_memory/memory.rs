@@ -87,7 +87,7 @@ impl Theirs {
         }
         let stat = fstat(file)?;
         let size = u64::try_from(control() + ring).unwrap_or(u64::MAX);
-        if u64::try_from(stat.st_size) != Ok(size) || file::allocated(file)? < size {
+        if u64::try_from(stat.st_size) != Ok(size) || file::allocated(&stat) < size {
             return Err(refused("the other side's memory has another size"));
         }
         let mapping = Mapping::new(file.as_fd(), ring, ProtFlags::READ)?;

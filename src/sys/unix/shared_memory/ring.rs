@@ -120,11 +120,15 @@ impl Sleeper {
         if self.spinner.spin(spin, LOOKS, is_there) {
             return Ok(());
         }
-        lie_down(self.both.ours.word(self.sleeps));
-        let woken = if self.has_news(seen) { Ok(Woken::Look) } else { self.line.sleep(wait) };
-        get_up(self.both.ours.word(self.sleeps));
-        self.is_gone |= woken? == Woken::Gone;
+        self.is_gone |= self.sleep(seen, wait)? == Woken::Gone;
         Ok(())
+    }
+
+    /// Sleeps until there may be news.
+    fn sleep(&self, seen: u32, wait: Wait<'_>) -> io::Result<Woken> {
+        let woken = if self.prepare(seen) { Ok(Woken::Look) } else { self.line.sleep(wait) };
+        get_up(self.both.ours.word(self.sleeps));
+        woken
     }
 
     /// Says that this half sleeps; returns whether there is news already.
@@ -453,7 +457,6 @@ impl RingWriter {
     pub(in crate::sys::unix) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
         ensure_not_cancelled(wait)?;
         let theirs = &self.sleeper.both.theirs;
-        let sleeps = self.sleeper.both.ours.word(self.sleeper.sleeps);
         loop {
             let was_gone = self.sleeper.is_closed() || self.sleeper.is_gone;
             let tail = acquire(theirs.word(TAIL));
@@ -466,14 +469,7 @@ impl RingWriter {
             if matches!(wait.until, WaitLimit::Now) {
                 return Err(Obstacle::NotTaken.into());
             }
-            lie_down(sleeps);
-            let woken = if self.sleeper.has_news(tail) {
-                Ok(Woken::Look)
-            } else {
-                self.sleeper.line.sleep(wait)
-            };
-            get_up(sleeps);
-            if woken? == Woken::Gone {
+            if self.sleeper.sleep(tail, wait)? == Woken::Gone {
                 let all = acquire(theirs.word(TAIL)) == self.head;
                 return if all { Ok(true) } else { Err(io::ErrorKind::BrokenPipe.into()) };
             }
