@@ -92,7 +92,7 @@
 //!
 //! - `fanout`: many at once: one sender and many readers (`Broadcast`), waiting for many (`Select`), and senders that
 //!   reconnect by themselves (`ReconnectingSender`).
-//! - `foreign`: the wires of other programs that are base64, and the module `pipecom`.
+//! - `foreign`: the wires of single programs (`Base64Datagrams`, `Base64Lines`, `Npipes`), and the module `pipecom`.
 //! - `service`: requests and answers.
 //! - `session`: protocols as types.
 //! - `shared-memory`: memory that both sides see, for large values (`SealedBytes`) and beneath connections

@@ -15,7 +15,7 @@ use crate::args::{Codec, Framing, Listen};
 use crate::failure::Failure;
 use crate::incoming::Printing;
 use crate::message::{self, Any};
-use crate::peer::{PATIENCE, Peer, Talk, is_listener};
+use crate::peer::{CONNECT_TIMEOUT, Peer, Talk, is_listener};
 use crate::screen::Screen;
 
 pub(crate) fn run(how: &Listen, screen: &Screen) -> Result<u8, Failure> {
@@ -85,7 +85,7 @@ fn over<P: PipeRef>(
 
 /// Prints what a listener sends to a client that says nothing.
 fn at_listener(how: &Listen, path: &PipePath, mut printing: Printing<'_>) -> Result<u8, Failure> {
-    let wait = how.timeout.unwrap_or(PATIENCE);
+    let wait = how.timeout.unwrap_or(CONNECT_TIMEOUT);
     let question = Question::hear(Connection::connect_timeout(path, wait)?, wait)?;
     let peer = Peer::of(&question.said())?;
     if how.wire.codec.is_none() {

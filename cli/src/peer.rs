@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::message::Any;
 
 /// How long a listener is waited for, unless the command line says otherwise.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is done over a connection, whatever its wire.
 pub(crate) trait Talk {

@@ -17,7 +17,7 @@ use crate::busy::Busy;
 use crate::key::PublicKey;
 
 /// How long the other side may take for what it says in one go.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The codes with which a link is closed.
 pub(crate) const CLOSED: u32 = 0;
@@ -184,7 +184,7 @@ impl Link {
 
     async fn hear_one(self: Arc<Self>, mut stream: RecvStream) {
         let mut notice = [0; NOTICE];
-        if !matches!(timeout(PATIENCE, stream.read_exact(&mut notice)).await, Ok(Ok(()))) {
+        if !matches!(timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut notice)).await, Ok(Ok(()))) {
             return;
         }
         let Some((stream, notice)) = Notice::decode(notice) else { return };

@@ -23,7 +23,7 @@ use crate::address::{Address, check_name};
 use crate::busy::Busy;
 use crate::carrier::Stream;
 use crate::key::{Key, PublicKey};
-use crate::link::{CLOSED, Link, NOT_LET_IN, PATIENCE, lost, why};
+use crate::link::{CLOSED, Link, NOT_LET_IN, HANDSHAKE_TIMEOUT, lost, why};
 use crate::offer::{Offer, Offers, close_all};
 
 /// What is spoken. A change that the other side would not understand gets a new one.
@@ -446,7 +446,7 @@ impl Drop for Inner {
 async fn dial(inner: Arc<Inner>, address: Address) -> io::Result<Connection> {
     let limit = inner.options.timeout;
     let place = address.host.clone();
-    let dialling = async move {
+    let connecting = async move {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for at in tokio::net::lookup_host(&address.host).await? {
             match dial_at(&inner, &address, at).await {
@@ -456,8 +456,8 @@ async fn dial(inner: Arc<Inner>, address: Address) -> io::Result<Connection> {
         }
         Err(failed)
     };
-    let dialled = timeout(limit, dialling).await;
-    dialled
+    let connected = timeout(limit, connecting).await;
+    connected
         .unwrap_or_else(|_| {
             Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -539,11 +539,11 @@ async fn accept(endpoint: Endpoint, offers: Arc<Offers>, busy: Arc<Busy>, inner:
 
 /// Lets a machine in that something is offered to.
 async fn let_in(incoming: Incoming, offers: &Offers, busy: Arc<Busy>) -> Option<Arc<Link>> {
-    let quic = timeout(PATIENCE, incoming.accept().ok()?).await.ok()?.ok()?;
+    let quic = timeout(HANDSHAKE_TIMEOUT, incoming.accept().ok()?).await.ok()?.ok()?;
     if !offers.let_in(PublicKey(quic.remote_id())) {
         quic.close(NOT_LET_IN.into(), b"this key is not let in");
         // Until that has been said.
-        let _ = timeout(PATIENCE, quic.closed()).await;
+        let _ = timeout(HANDSHAKE_TIMEOUT, quic.closed()).await;
         return None;
     }
     let link = Link::new(quic, busy);
@@ -558,7 +558,7 @@ async fn answer(
     offers: Arc<Offers>,
     inner: Weak<Inner>,
 ) {
-    let asked = timeout(PATIENCE, async {
+    let asked = timeout(HANDSHAKE_TIMEOUT, async {
         let mut len = [0];
         recv.read_exact(&mut len).await.ok()?;
         let mut name = vec![0; len[0].into()];

@@ -13,7 +13,7 @@ use crate::ledger::{Book, Count, NO_MORE, Note};
 use crate::process::{Player, Process};
 use crate::site::Site;
 
-pub(crate) const LOAD: &str = "shared";
+pub(crate) const LOAD: &str = "multi_writer";
 const RECEIVER: u64 = 10;
 const WRITERS: std::ops::Range<u64> = 11..17;
 
