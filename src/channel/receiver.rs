@@ -68,7 +68,7 @@ use crate::wire::{
 /// }
 /// # let _ = |program: Program| (program.news, program.jobs, program.logs);
 /// ```
-#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader"))]
+#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader", "iterator"))]
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
     incoming: Incoming<F, C>,
@@ -90,6 +90,9 @@ impl<T> TypedReceiver<T> {
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    ///
+    /// With a deadline, it is
+    /// [`ReadEnd::at(path)?`](crate::End::at)[`.open_timeout(time)?`](crate::End::open_timeout)[`.into_receiver::<T>()`](crate::End::into_receiver).
     ///
     /// It blocks its thread, and with it all tasks of the thread. In a task, open `ReadEnd::at(path)?.into_tokio()`,
     /// and call [`into_receiver`](crate::End::into_receiver).
