@@ -52,15 +52,28 @@ fn a_first_message_that_is_taken_back_takes_its_hello_along() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.into_reader().open().unwrap();
+        let mut reader = pipe.into_reader().open().unwrap();
         let mut filling = WriteEnd::at(&path).unwrap().open().unwrap();
-        while filling.try_write(&[0; 512]).is_ok() {}
+        let mut filled = 0;
+        while let Ok(written) = filling.try_write(&[0; 512]) {
+            filled += written;
+        }
         let mut sender = TypedSender::<[u8]>::connect(&path).unwrap();
-        let error = sender.try_send(&[7; 3000]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        assert!(!error.is_half_sent());
-        assert_eq!(sender.pending(), 0);
-        drop((filling, reader));
+        for _ in 0..2 {
+            let error = sender.try_send(&[7; 3000]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            assert!(!error.is_half_sent());
+            assert_eq!(sender.pending(), 0);
+        }
+        reader.read_exact(&mut vec![0; filled]).unwrap();
+        // The next message has the hello before it.
+        sender.send(&[8, 9]).unwrap();
+        let mut want = hello(&Shape::of::<Vec<u8>>(Style::Positional));
+        want.extend_from_slice(b"\0\0\0\x03\x02\x08\x09");
+        let mut got = vec![0; want.len() + 1];
+        let len = reader.read(&mut got).unwrap();
+        assert_eq!(got[..len], want);
+        drop(filling);
     });
 }
 
@@ -177,6 +190,32 @@ fn a_new_reader_is_told_again_what_is_sent() {
     });
 }
 
+/// The reader that leaves has not begun to read, so all that is in the pipe waits for the one that comes.
+#[cfg(unix)]
+#[test]
+fn what_a_new_reader_is_told_does_not_get_into_a_message() {
+    watched(|| {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let leaving = pipe.open_reader().unwrap();
+        let mut sender = TypedSender::<[u8]>::connect(&path).unwrap();
+        let large: Vec<u8> =
+            (0..2_000_000_u32).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
+        let late = sender.send_timeout(&large, std::time::Duration::from_millis(20)).unwrap_err();
+        assert!(late.is_half_sent(), "{late}");
+        drop(leaving);
+        assert!(sender.flush().unwrap_err().is_disconnected());
+        let mut receiver = pipe.open_reader().unwrap().into_receiver::<Vec<u8>>();
+        let sending = std::thread::spawn(move || {
+            sender.flush().unwrap();
+            sender.send(&[7, 8]).unwrap();
+        });
+        assert!(receiver.recv().unwrap() == large, "another message came");
+        assert_eq!(receiver.recv().unwrap(), [7, 8]);
+        sending.join().unwrap();
+    });
+}
+
 #[test]
 fn a_hello_that_says_nothing_is_an_error_by_name() {
     for (bytes, kind) in [
@@ -238,6 +277,55 @@ fn many_writers_are_compared_each() {
         assert!(error.to_string().contains("`Reading.celsius`"), "{error}");
         assert_eq!(receiver.recv().unwrap(), new::reading());
         assert_eq!(receiver.recv().unwrap(), new::reading(), "of one that does not tell");
+    });
+}
+
+#[test]
+fn each_of_many_writers_may_be_required_to_tell_what_it_sends() {
+    watched(|| {
+        let many = || Wire::default().with_framing(MultiWriter::default());
+        let typed = || Wire::default().with_framing(MultiWriter::default().typed::<new::Reading>());
+        for ours in [many(), typed()] {
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let end = pipe.into_reader().open().unwrap();
+            let receiver = end.into_receiver_with::<new::Reading, _, _>(ours);
+            let mut receiver = receiver.require_shape();
+            let open = || WriteEnd::at(&path).unwrap().open().unwrap();
+            let mut silent = open().into_sender_with::<new::Reading, _, _>(many());
+            let mut tells = open().into_sender_with::<new::Reading, _, _>(typed());
+            silent.send(&new::reading()).unwrap();
+            tells.send(&new::reading()).unwrap();
+            silent.send(&new::reading()).unwrap();
+            let error = receiver.recv().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+            assert!(error.to_string().contains("without saying what they look like"), "{error}");
+            assert!(!error.is_fatal());
+            assert_eq!(receiver.recv().unwrap(), new::reading());
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let differs = MultiWriter::default().typed::<old::Reading>();
+            let differs = Wire::default().with_framing(differs);
+            let mut differs = open().into_sender_with::<old::Reading, _, _>(differs);
+            differs.send(&old::reading()).unwrap();
+            let error = receiver.recv().unwrap_err();
+            assert!(error.to_string().contains("`Reading.celsius`"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_wire_by_name_may_require_what_its_writers_tell() {
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open().unwrap();
+        let receiver = end.into_receiver_with::<u8, _, _>(Wire::default());
+        let mut receiver = receiver.require_shape();
+        TypedSender::<u8>::connect(&path).unwrap().send(&7).unwrap();
+        assert_eq!(receiver.recv().unwrap(), 7);
+        TypedSender::<i8>::connect(&path).unwrap().send(&7).unwrap();
+        let error = receiver.recv().unwrap_err();
+        assert!(error.to_string().contains("u8 here, i8 there"), "{error}");
     });
 }
 
