@@ -476,6 +476,14 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// It takes what serde can write, and nothing else:
+    ///
+    /// ```compile_fail,E0277
+    /// struct Job(u64);
+    /// typed_pipe::TypedSender::<(u64,)>::connect("/run/app/jobs")?.send_as(&Job(1))?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`Mismatch`](crate::ErrorKind::Mismatch): the receiver would read something

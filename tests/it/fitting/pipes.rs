@@ -400,6 +400,81 @@ with open(sys.argv[1], 'rb') as pipe:
         });
     }
 
+    /// Skips the hello if it is given one: its head, and as many bytes as that says. Prints a text of two letters.
+    const SHELL_RECEIVER: &str = r#"
+exec < "$1"
+bytes() { dd bs=1 count="$1" 2>/dev/null; }
+if [ "$2" = told ]; then
+  bytes 12 > /dev/null
+  length=$(bytes 4 | od -An -tu1 | { read a b c d; echo $((c * 256 + d)); })
+  bytes "$length" > /dev/null
+fi
+bytes 5 > /dev/null
+bytes 2
+"#;
+
+    #[test]
+    fn a_shell_reads_past_the_hello_and_where_there_is_none() {
+        watched(|| {
+            for told in [true, false] {
+                let pipe = Pipe::temporary().unwrap();
+                let path = pipe.path().clone();
+                let mut shell = Command::new("sh");
+                let shell = shell.args(["-c", SHELL_RECEIVER, "sh"]).arg(&path);
+                let shell = shell.arg(if told { "told" } else { "" }).stdout(Stdio::piped());
+                let shell = shell.spawn().unwrap();
+                let end = WriteEnd::at(&path).unwrap().open().unwrap();
+                let mut sender = match told {
+                    true => end.into_sender::<String>(),
+                    false => end.into_sender_with(Wire::default()),
+                };
+                sender.send(&"hi".into()).unwrap();
+                let output = shell.wait_with_output().unwrap();
+                assert_eq!(String::from_utf8_lossy(&output.stdout), "hi");
+                drop(pipe);
+            }
+        });
+    }
+
+    #[test]
+    fn programs_without_a_hello_are_sent_none_on_a_wire_by_name() {
+        watched(|| {
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let mut python = Command::new("python3");
+            let python = python.arg("-c").arg(RECEIVER).arg(&path).stdout(Stdio::piped());
+            let python = python.spawn().unwrap();
+            let end = WriteEnd::at(&path).unwrap().open().unwrap();
+            let mut sender = end.into_sender_with::<str, _, _>(Wire::default());
+            sender.send("hi").unwrap();
+            let _ = sender.finish().unwrap();
+            let told = python.wait_with_output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&told.stdout), "b'\\x02hi'\n");
+            drop(pipe);
+        });
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn the_codec_of_tokio_reads_what_is_sent_on_a_wire_by_name() {
+        use bytes::BytesMut;
+        use tokio_util::codec::{Decoder, LengthDelimitedCodec};
+
+        watched(|| {
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let mut reader = pipe.into_reader().open().unwrap();
+            let end = WriteEnd::at(&path).unwrap().open().unwrap();
+            end.into_sender_with::<str, _, _>(Wire::default()).send("hi").unwrap();
+            let mut bytes = BytesMut::zeroed(16);
+            let len = reader.read(&mut bytes).unwrap();
+            bytes.truncate(len);
+            let frame = LengthDelimitedCodec::new().decode(&mut bytes).unwrap().unwrap();
+            assert_eq!(&frame[..], b"\x02hi");
+            assert!(bytes.is_empty());
+        });
+    }
+
     #[cfg(feature = "tokio")]
     #[test]
     fn the_codec_of_tokio_is_read_without_a_hello_and_refuses_one() {

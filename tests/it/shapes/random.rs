@@ -92,10 +92,11 @@ fn is_never_misread<R: Serialize + DeserializeOwned>(
     }
     let mut bytes = Vec::new();
     if style == Style::Named {
-        let bytes = serde_json::to_vec(value).unwrap();
+        bytes = serde_json::to_vec(value).unwrap();
         let read: R = serde_json::from_slice(&bytes).unwrap();
-        let read = serde_json::to_value(&read).unwrap();
-        let written: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let read = serde_json::to_vec(&read).unwrap();
+        let [read, written]: [serde_json::Value; 2] =
+            [read, bytes].map(|bytes| serde_json::from_slice(&bytes).unwrap());
         prop_assert!(is_part(&read, &written), "{} {}", read, written);
         return Ok(());
     }
