@@ -321,7 +321,9 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// [`peer_shape`](Self::peer_shape).
     ///
     /// Of any other writer, the first message is the error [`Mismatch`](crate::ErrorKind::Mismatch), and all are skipped
-    /// until a writer tells.
+    /// until a writer tells. What a writer tells is compared, whichever wire it is. On a [`MultiWriter`] wire that holds
+    /// for each writer, and those tell whose wire is [`typed`](MultiWriter::typed). On other wires that are given by name,
+    /// none tells.
     ///
     /// ```
     /// use std::io::Write;
@@ -338,7 +340,11 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn require_shape(mut self) -> Self {
+    pub fn require_shape(mut self) -> Self
+    where
+        T: Inbound,
+    {
+        self.incoming.expect(T::read);
         self.incoming.require_shape();
         self
     }

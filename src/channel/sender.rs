@@ -459,7 +459,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// It must write what the receiver reads: what that has announced in the handshake of a connection, or else what the
     /// type of the messages looks like. That is looked at in the first values, until each list, option and variant was
-    /// seen with contents; from there on it costs nothing.
+    /// seen with contents; from there on, values of this one type cost nothing. A value of another type is looked at from
+    /// the beginning. Of a type that writes other things for other values, such as an untagged enum, a form that comes
+    /// later may not be looked at.
     ///
     /// ```
     /// use serde::{Deserialize, Serialize};
@@ -489,11 +491,19 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// It takes what serde can write, and nothing else:
+    ///
+    /// ```compile_fail,E0277
+    /// struct Job(u64);
+    /// typed_pipe::TypedSender::<(u64,)>::connect("/run/app/jobs")?.send_as(&Job(1))?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`Mismatch`](crate::ErrorKind::Mismatch): the receiver would read something
     /// else. The text says where.
-    pub fn send_as<'a, V: Serialize + ?Sized>(
+    pub fn send_as<'a, V: Sendable + ?Sized>(
         &'a mut self,
         value: &V,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, V, E, F, C>>

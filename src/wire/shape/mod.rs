@@ -90,7 +90,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::description::fnv;
+pub(crate) use self::description::{LIMIT as LONGEST_DESCRIPTION, fnv};
 pub use self::difference::Difference;
 pub use self::testing::{round_trips, same_shape};
 #[cfg_attr(not(feature = "tool"), doc(hidden))]
