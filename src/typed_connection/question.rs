@@ -104,9 +104,13 @@ impl Question {
     ///
     /// # Errors
     ///
-    /// Those of a [`Handshake`]. A peer that makes calls is not spoken to.
-    pub fn ask(mut self) -> Result<Answer, Error> {
-        let mut parts = Parts::default();
+    /// Those of a [`Handshake`]. A peer that makes calls is asked [otherwise](crate::tool::UntypedClient).
+    pub fn ask(self) -> Result<Answer, Error> {
+        self.ask_with(Parts::default())
+    }
+
+    /// Says the same and some parts more, and asks what the messages look like.
+    pub(crate) fn ask_with(mut self, mut parts: Parts) -> Result<Answer, Error> {
         if let Some(names) = self.theirs.parts.get(Tag::Names) {
             parts.set(Tag::Names, names.to_vec());
         }
@@ -177,6 +181,10 @@ impl Answer {
         let ours = handshake.terms(false, false);
         ours.compare_wires(&theirs).map_err(|what| Error::new(Operation::Agree, what))?;
         handshake.conclude(&self.state, self.reader, self.writer)
+    }
+
+    pub(crate) fn into_parts(self) -> (HandshakeState, ReadHalf, WriteHalf) {
+        (self.state, self.reader, self.writer)
     }
 }
 

@@ -76,6 +76,8 @@ mod graph;
 pub(super) mod hello;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(feature = "service")]
+mod of_value;
 mod probe;
 mod survey;
 mod testing;
