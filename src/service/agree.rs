@@ -34,6 +34,13 @@ pub(super) fn asking_part() -> Vec<u8> {
     part(CAN_TELL | ASKS)
 }
 
+/// Whether the other side tells what its answers and items look like, if it is asked.
+#[cfg(feature = "tool")]
+pub(super) fn can_tell(state: &HandshakeState) -> bool {
+    let theirs = state.theirs(Tag::Calls).unwrap_or_default();
+    theirs.get(3).is_some_and(|flags| flags & CAN_TELL != 0)
+}
+
 /// The handshake of a connection of calls.
 pub(super) fn handshake<F, C>(wire: Wire<F, C>) -> Handshake<F, C, Blocking>
 where
@@ -91,7 +98,6 @@ where
         peer,
         reads,
         tells: flags & ASKS != 0,
-        is_told: flags & CAN_TELL != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,

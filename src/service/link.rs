@@ -264,9 +264,6 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) reads: Option<Shape>,
     /// Whether the other side asks what the answers and items look like.
     pub(crate) tells: bool,
-    /// Whether the other side says so, if it is asked.
-    #[cfg_attr(not(feature = "tool"), allow(dead_code, reason = "who has the types does not ask"))]
-    pub(crate) is_told: bool,
 }
 
 impl<M: Mode> Link<M> {
@@ -297,7 +294,6 @@ impl<M: Mode> Link<M> {
             peer,
             reads,
             tells,
-            is_told: _,
         } = parts;
         Self {
             state: Mutex::new(State {

@@ -37,7 +37,7 @@ pub use options::ClientOptions;
 pub use pending::{Items, Pending};
 pub use server::{Response, Serves, Service};
 #[cfg(feature = "tool")]
-pub use untyped::{Came, UntypedCall, UntypedClient};
+pub use untyped::{AskedService, Came, UntypedCall, UntypedClient};
 
 #[cfg(feature = "tokio")]
 mod for_tasks {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::agree::{asking_part, concluded, handshake};
+use super::agree::{asking_part, can_tell, concluded, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
@@ -15,16 +15,22 @@ use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::{Blocking, Runtime as _};
 use crate::sys::WaitLimit;
-use crate::typed_connection::{Parts, Question, Tag};
+use crate::typed_connection::{Answer, Parts, Question, Tag};
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, Wire};
+
+/// A service that has said what it reads.
+#[derive(Debug)]
+pub struct AskedService {
+    answer: Answer,
+    is_told: bool,
+}
 
 /// A client of a service whose types it does not have.
 #[derive(Debug)]
 pub struct UntypedClient {
     link: Shared,
     path: PipePath,
-    requests: Option<Shape>,
     is_told: bool,
 }
 
@@ -47,32 +53,25 @@ pub enum Came {
     Answer(Option<Shape>, Vec<u8>),
 }
 
-impl UntypedClient {
-    /// Agrees with a peer that answers calls, on the wire that it has named.
+impl AskedService {
+    /// Asks a peer that answers calls what they look like.
     ///
     /// # Errors
     ///
-    /// Those of a [`Handshake`](crate::Handshake), and [`Mismatch`](crate::ErrorKind::Mismatch) for another wire and for a
-    /// peer that makes no calls.
-    pub fn of<F, C>(question: Question, wire: Wire<F, C>, path: PipePath) -> Result<Self, Error>
-    where
-        F: Framing + Clone + Send + 'static,
-        C: Codec + Clone + Send + 'static,
-    {
+    /// Those of a [`Handshake`](crate::Handshake), and [`Mismatch`](crate::ErrorKind::Mismatch) for a peer that makes no
+    /// calls.
+    pub fn of(question: Question) -> Result<Self, Error> {
         let mut parts = Parts::default();
         parts.set(Tag::Calls, asking_part());
         let answer = question.ask_with(parts)?;
-        let requests = answer.reads().cloned();
-        let (state, reader, writer) = answer.into_parts();
-        let parts = concluded(handshake(wire), &state, reader, writer)?;
-        let is_told = parts.is_told;
-        Ok(Self { link: Blocking::handle(Link::calling(parts)), path, requests, is_told })
+        let is_told = can_tell(answer.state());
+        Ok(Self { answer, is_told })
     }
 
     /// What the requests look like, if the service tells.
     #[must_use]
     pub fn requests(&self) -> Option<&Shape> {
-        self.requests.as_ref()
+        self.answer.reads()
     }
 
     /// Whether the service says what its answers look like, with each of them.
@@ -81,6 +80,25 @@ impl UntypedClient {
         self.is_told
     }
 
+    /// Makes a client, on the wire that the peer has named.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) for another wire, and for another edition of calls.
+    pub fn into_client<F, C>(self, wire: Wire<F, C>, path: PipePath) -> Result<UntypedClient, Error>
+    where
+        F: Framing + Clone + Send + 'static,
+        C: Codec + Clone + Send + 'static,
+    {
+        let is_told = self.is_told;
+        let handshake = handshake(wire);
+        let (state, reader, writer) = self.answer.into_parts(&handshake)?;
+        let parts = concluded(handshake, &state, reader, writer)?;
+        Ok(UntypedClient { link: Blocking::handle(Link::calling(parts)), path, is_told })
+    }
+}
+
+impl UntypedClient {
     /// Sends a request, and says that no items follow it. Waits at most `timeout` for all that comes of it, if that is given.
     ///
     /// # Errors
@@ -150,16 +168,18 @@ mod tests {
 
     use super::*;
     use crate::connection::Connection;
-    use crate::wire::Postcard;
+    use crate::wire::{Json, Postcard};
     use crate::{CancelToken, Context, ErrorKind, Service};
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    fn ask(path: &PipePath) -> UntypedClient {
+    fn ask(path: &PipePath) -> AskedService {
         let connection = Connection::connect_timeout(path, TIMEOUT).unwrap();
         let question = Question::hear(connection, TIMEOUT).unwrap();
         assert!(question.said().calls);
-        UntypedClient::of(question, Wire::default(), path.clone()).unwrap()
+        let asked = AskedService::of(question).unwrap();
+        assert!(asked.is_told());
+        asked
     }
 
     #[test]
@@ -181,8 +201,9 @@ mod tests {
             };
             service.shutdown_after(3).serve_with_context(handler)
         });
-        let client = ask(&path);
-        let requests = client.requests().unwrap();
+        let asked = ask(&path);
+        let requests = asked.requests().unwrap().clone();
+        let client = asked.into_client(Wire::default(), path).unwrap();
         assert_eq!(requests.to_string(), "(text, u8)");
         let call = |times| {
             let request = requests.encode_json(&Postcard, &serde_json::json!(["ab", times]));
@@ -217,7 +238,7 @@ mod tests {
                 }
             })
         });
-        test(ask(&path));
+        test(ask(&path).into_client(Wire::default(), path).unwrap());
         token.cancel();
         serving.join().unwrap().unwrap();
     }
@@ -249,9 +270,20 @@ mod tests {
         let (one, other) = Connection::pair().unwrap();
         let peer = thread::spawn(move || other.into_typed::<(), ()>().map(drop));
         let question = Question::hear(one, TIMEOUT).unwrap();
-        let path = PipePath::new("a").unwrap();
-        let error = UntypedClient::of(question, Wire::default(), path).unwrap_err();
+        let error = AskedService::of(question).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         assert_eq!(peer.join().unwrap().unwrap_err().kind(), ErrorKind::Mismatch);
+    }
+
+    #[test]
+    fn another_wire_than_the_one_that_the_service_has_named_is_refused() {
+        let service = Service::<(), ()>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || service.serve(|()| ()));
+        let error = ask(&path).into_client(Wire::default().with_codec(Json), path.clone());
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Mismatch);
+        let client = ask(&path).into_client(Wire::default(), path).unwrap();
+        assert_eq!(client.call(Vec::new(), Some(TIMEOUT)).unwrap().count(), 1);
+        serving.join().unwrap().unwrap();
     }
 }
