@@ -1,5 +1,5 @@
-//! A task queue: a client process submits tasks, a service runs them, and their outcomes go to another pipe: `cargo run
-//! --example tasks`
+//! A task queue: a client process submits tasks, a service runs them, and their outcomes go to another pipe:
+//! `cargo run --features service --example tasks`
 //!
 //! The service ends after ten tasks, after five seconds without one, or at a request to shut down. With `-- serve PATH` it
 //! serves there, starts no client of its own, and waits a minute for one.

@@ -198,20 +198,35 @@ fn what_a_dead_owner_left() {
     golden("left");
 }
 
-/// The page about debugging says what really happens.
+/// Plays the sessions of a page, but not those that install something.
 #[cfg(target_os = "linux")]
-#[test]
-fn the_page_about_debugging() {
+fn page(path: &str) {
     const BEGIN: &str = "```console\n";
-    let path = tests().join("../../docs/DEBUGGING.md");
+    let path = tests().join(path);
     let page = fs::read_to_string(&path).unwrap();
     let mut anew = String::new();
     let mut rest = page.as_str();
     while let Some((words, block)) = rest.split_once(BEGIN) {
         let (session, after) = block.split_once("```").unwrap();
-        let _ = write!(anew, "{words}{BEGIN}{}```", played(session));
+        let played = match session.starts_with("$ cargo ") {
+            true => session.to_owned(),
+            false => played(session),
+        };
+        let _ = write!(anew, "{words}{BEGIN}{played}```");
         rest = after;
     }
     anew.push_str(rest);
     holds(&path, &page, &anew);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_page_about_debugging() {
+    page("../../docs/DEBUGGING.md");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_readme() {
+    page("../README.md");
 }

@@ -30,14 +30,19 @@ fn is_harmless(mode: &str, args: &[&str], output: &Output) {
 
 /// The codes of `ask`, and of `call x`.
 fn codes(mode: &str) -> [i32; 2] {
+    codes_within(mode, "20", "20")
+}
+
+/// The same, with the seconds that each of them waits for what is said, and for the answer.
+fn codes_within(mode: &str, timeout: &str, deadline: &str) -> [i32; 2] {
     let folder = Folder::new();
     let path = folder.name("hostile");
     let _listener = listener(mode, &path);
     let mut codes = [0; 2];
     let asked: [&[&str]; 3] = [
-        &["ask", "--timeout", "1"],
-        &["--json", "ask", "--timeout", "1"],
-        &["ask", "--json-schema", "--timeout", "1"],
+        &["ask", "--timeout", timeout],
+        &["--json", "ask", "--timeout", timeout],
+        &["ask", "--json-schema", "--timeout", timeout],
     ];
     for args in asked {
         let output = run(args, &path, "");
@@ -46,11 +51,13 @@ fn codes(mode: &str) -> [i32; 2] {
     }
     // The path stands before the words.
     let name = path.to_str().unwrap();
-    let args = ["call", "--timeout", "1", "--deadline", "1", name];
+    let args = ["call", "--timeout", timeout, "--deadline", deadline, name];
     let output = run(&args, Path::new("x"), "");
     is_harmless(mode, &args, &output);
     codes[1] = output.status.code().unwrap();
-    for args in [&["listen", "--count", "2", "--timeout", "1"][..], &["send", "--timeout", "1"]] {
+    for args in
+        [&["listen", "--count", "2", "--timeout", timeout][..], &["send", "--timeout", timeout]]
+    {
         is_harmless(mode, args, &run(args, &path, "\"x\"\n"));
     }
     for args in ["who", "clean"] {
@@ -63,7 +70,7 @@ fn codes(mode: &str) -> [i32; 2] {
 #[test]
 fn one_that_does_not_say_its_terms_is_left_in_time() {
     for mode in ["silent", "half", "slow", "undescribed"] {
-        assert_eq!(codes(mode), [1, 7], "{mode}");
+        assert_eq!(codes_within(mode, "0.3", "20"), [1, 7], "{mode}");
     }
 }
 
@@ -71,7 +78,7 @@ fn one_that_does_not_say_its_terms_is_left_in_time() {
 fn one_that_says_something_else_is_no_listener_and_no_service() {
     assert_eq!(codes("foreign"), [1, 7]);
     assert_eq!(codes("refused"), [1, 7]);
-    assert_eq!(codes("wire"), [1, 1]);
+    assert_eq!(codes_within("wire", "0.5", "20"), [1, 1]);
     assert_eq!(codes("messages"), [0, 7]);
 }
 
@@ -104,6 +111,6 @@ fn shapes_that_are_huge_or_hold_themselves_take_no_time() {
 
 #[test]
 fn a_call_without_an_end_ends_at_its_deadline() {
-    assert_eq!(codes("never"), [0, 8]);
-    assert_eq!(codes("flood"), [0, 8]);
+    assert_eq!(codes_within("never", "20", "0.5"), [0, 8]);
+    assert_eq!(codes_within("flood", "20", "0.5"), [0, 8]);
 }
