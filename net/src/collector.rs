@@ -32,9 +32,8 @@ pub struct Collected<T> {
 /// What many machines send, as one receiver: from [`Offer::collect`].
 ///
 /// Each machine connects, and sends over a typed connection; each may have several. Their messages come in the order of
-/// each connection, and in turns where several have some. Nothing is read ahead of the program but what the types of
-/// `typed-pipe` do themselves: `finish` of a sender is ready once this one has received everything, and a program that
-/// stops receiving holds up all of its senders.
+/// each connection, and in turns where several have some. A connection is read only while the program receives, as by a
+/// receiver of its own: a program that stops receiving holds up all of its senders, and their `finish`.
 ///
 /// ```
 /// use std::thread;

@@ -83,15 +83,16 @@ fn is_for_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse)
 }
 
-/// Waits for the word to end, of a terminal or of a supervisor.
-async fn told_to_end() -> io::Result<()> {
+/// Waits for the word to end, of a terminal or of a supervisor. It is heard from now on.
+fn told_to_end() -> io::Result<impl Future<Output = ()>> {
     let (mut interrupted, mut terminated) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
 }
 
 /// Waits for what is on its way.

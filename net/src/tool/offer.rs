@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +23,14 @@ pub(crate) async fn run(how: Offer) -> io::Result<()> {
     if keys.is_empty() && !allowed.can_change() {
         tell("no key is let in: name some by `--allow`");
     }
+    let mut ended = pin!(told_to_end()?);
     let net = tokio::select! {
         net = listening(&how.link, how.listen) => net?,
-        ended = told_to_end() => return ended,
+        () = &mut ended => return Ok(()),
     };
     let offer = net.offer(&how.name, &keys.iter().copied().collect::<Vec<_>>())?;
     println!("{}", offer.address());
     let path: Arc<Path> = how.path.into();
-    let mut ended = std::pin::pin!(told_to_end());
     let mut look = interval(LOOK);
     let mut failed = false;
     loop {
@@ -52,7 +53,7 @@ pub(crate) async fn run(how: Offer) -> io::Result<()> {
                 }
                 continue;
             }
-            ended = &mut ended => { ended?; break; }
+            () = &mut ended => break,
         };
         tokio::spawn(serve(far, Arc::clone(&path), how.hold));
     }

@@ -1,6 +1,7 @@
 //! `tpipe-net reach`.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::args::Reach;
 use super::{PAUSE, close, open, tell, told_to_end};
 
 pub(crate) async fn run(how: Reach) -> io::Result<()> {
+    let mut ended = pin!(told_to_end()?);
     let net = Arc::new(open(&how.link)?);
     // Wrong words are told now, and not to the first who connects.
     typed_pipe_net::paths::check(&how.address)?;
@@ -20,11 +22,10 @@ pub(crate) async fn run(how: Reach) -> io::Result<()> {
         Listener::bind(&how.path)?.into_tokio().map_err(|failed| failed.into_parts().1)?;
     println!("{}", how.path.display());
     let address: Arc<str> = how.address.into();
-    let mut ended = std::pin::pin!(told_to_end());
     loop {
         let local = tokio::select! {
             local = listener.accept() => local,
-            ended = &mut ended => { ended?; break; }
+            () = &mut ended => break,
         };
         match local {
             Ok(local) => {
