@@ -197,8 +197,8 @@ pub(crate) struct Inner {
     pub(crate) busy: Arc<Busy>,
     pub(crate) offers: Arc<Offers>,
     listening: Mutex<Option<(Endpoint, SocketAddr)>>,
-    /// For connecting, by the address of this machine from which a route goes.
-    endpoints: tokio::sync::Mutex<HashMap<IpAddr, Endpoint>>,
+    /// For connecting. Each machine has its own: the engine remembers the addresses of a key, and would try all of them.
+    endpoints: tokio::sync::Mutex<HashMap<Way, Endpoint>>,
     /// One link to each machine.
     links: Mutex<HashMap<(PublicKey, SocketAddr), Slot>>,
     /// The process in which a drop acts: not a forked child.
@@ -206,6 +206,9 @@ pub(crate) struct Inner {
     /// Taken by the drop.
     runtime: Mutex<Option<Runtime>>,
 }
+
+/// The address of this machine from which a route goes, the key of the other one, and where it is.
+type Way = (IpAddr, PublicKey, SocketAddr);
 
 /// Locked by who connects.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Link>>>>;
@@ -408,7 +411,7 @@ impl Inner {
     }
 
     /// The socket from which an address is reached. It receives from there, and accepts nothing.
-    async fn endpoint_to(&self, to: SocketAddr) -> io::Result<Endpoint> {
+    async fn endpoint_to(&self, key: PublicKey, to: SocketAddr) -> io::Result<(Way, Endpoint)> {
         let any: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -419,14 +422,15 @@ impl Inner {
         route.connect(to)?;
         let mut from = route.local_addr()?;
         from.set_port(0);
+        let way = (from.ip(), key, to);
         let mut endpoints = self.endpoints.lock().await;
-        if let Some(endpoint) = endpoints.get(&from.ip()) {
-            return Ok(endpoint.clone());
+        if let Some(endpoint) = endpoints.get(&way) {
+            return Ok((way, endpoint.clone()));
         }
         let endpoint = self.options.endpoint(&self.key, from)?;
         let endpoint = endpoint.bind().await.map_err(io::Error::other)?;
-        endpoints.insert(from.ip(), endpoint.clone());
-        Ok(endpoint)
+        endpoints.insert(way, endpoint.clone());
+        Ok((way, endpoint))
     }
 
     /// The link to a machine, and whether it was there already.
@@ -439,9 +443,17 @@ impl Inner {
         if let Some(link) = slot.as_ref().filter(|link| !link.is_lost()) {
             return Ok((Arc::clone(link), true));
         }
-        let endpoint = self.endpoint_to(at).await?;
+        let (way, endpoint) = self.endpoint_to(key, at).await?;
         let to = EndpointAddr::new(key.0).with_ip_addr(at);
-        let quic = endpoint.connect(to, PROTOCOL).await.map_err(|error| refused(&error))?;
+        let quic = match endpoint.connect(to, PROTOCOL).await {
+            Ok(quic) => quic,
+            Err(error) => {
+                // Nothing is kept for what may never be there.
+                self.endpoints.lock().await.remove(&way);
+                tokio::spawn(async move { endpoint.close().await });
+                return Err(refused(&error));
+            }
+        };
         let link = Link::new(quic, Arc::clone(&self.busy));
         *slot = Some(Arc::clone(&link));
         Ok((link, false))

@@ -194,6 +194,25 @@ fn a_machine_with_another_key_than_expected_is_refused() {
 }
 
 #[test]
+fn a_machine_is_reached_although_its_key_was_looked_for_elsewhere() {
+    watched(|| {
+        let two = two();
+        let elsewhere = listening(&Key::generate());
+        let error = two.there.connect(&address("jobs", two.here.key(), &elsewhere)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+        drop(two.connected());
+        // Nor is it looked for where it is not asked for.
+        let other = Key::generate().public();
+        two.there.connect(&address("jobs", other, &two.here)).unwrap_err();
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = format!("jobs@{other}/{}", silent.local_addr().unwrap());
+        let net = options().timeout(Duration::from_millis(300)).open(&Key::generate()).unwrap();
+        net.connect(&address("jobs", other, &two.here)).unwrap_err();
+        assert_eq!(net.connect(&at).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
 fn nobody_at_an_address_is_told_in_time() {
     watched(|| {
         // Bound, and never answering.

@@ -1,9 +1,9 @@
 //! What the tests of several programs use.
 #![allow(dead_code, reason = "no test program uses all of it")]
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,55 +47,90 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A program, killed with its test.
 pub struct Program {
     pub child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    /// What it has said on its standard error.
-    said: mpsc::Receiver<String>,
+    said: Said,
+    complained: Said,
+}
+
+/// The lines of an output, which is read as it comes.
+struct Said {
+    lines: mpsc::Receiver<String>,
     seen: Vec<String>,
+    /// So many of them were asked for.
+    taken: usize,
+}
+
+impl Said {
+    fn new(output: impl Read + Send + 'static, shown: bool) -> Self {
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if shown {
+                    eprintln!("[{line}]");
+                }
+                let _ = tell.send(line);
+            }
+        });
+        Self { lines, seen: Vec::new(), taken: 0 }
+    }
+
+    /// Waits for the next line with a word.
+    fn next(&mut self, word: &str) -> String {
+        let begin = Instant::now();
+        loop {
+            while let Some(line) = self.seen.get(self.taken) {
+                self.taken += 1;
+                if line.contains(word) {
+                    return line.clone();
+                }
+            }
+            let left = SOON.saturating_sub(begin.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(why) => panic!("it has not said {word:?} ({why}), but {:?}", self.seen),
+            }
+        }
+    }
 }
 
 impl Program {
     pub fn start(command: &mut Command) -> Self {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = child.stdout.take().expect("it is piped");
-        let stderr = child.stderr.take().expect("it is piped");
-        let (tell, said) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                eprintln!("[{line}]");
-                let _ = tell.send(line);
-            }
-        });
-        Self { child, lines: BufReader::new(stdout).lines(), said, seen: Vec::new() }
+        let said = Said::new(child.stdout.take().expect("it is piped"), false);
+        let complained = Said::new(child.stderr.take().expect("it is piped"), true);
+        Self { child, said, complained }
     }
 
     /// The next line of its output.
     pub fn line(&mut self) -> String {
-        self.lines.next().expect("it says something").expect("its output is text")
+        self.said.next("")
     }
 
-    /// What follows a word in its output.
+    /// What follows a word in the next line of its output that has it.
     pub fn says(&mut self, word: &str) -> String {
-        loop {
-            if let Some((_, said)) = self.line().split_once(word) {
-                return said.trim().to_owned();
-            }
-        }
+        let line = self.said.next(word);
+        line.split_once(word).map(|(_, rest)| rest.trim().to_owned()).unwrap_or_default()
+    }
+
+    /// What follows a word in all lines until now.
+    pub fn all(&mut self, word: &str) -> Vec<String> {
+        self.said.seen.extend(self.said.lines.try_iter());
+        let after = |line: &String| Some(line.split_once(word)?.1.trim().to_owned());
+        self.said.seen.iter().filter_map(after).collect()
     }
 
     /// Waits until it complains of something.
     pub fn complains(&mut self, of: &str) -> String {
-        let begin = Instant::now();
-        loop {
-            if let Some(at) = self.seen.iter().position(|line| line.contains(of)) {
-                return self.seen.remove(at);
-            }
-            let left = SOON.saturating_sub(begin.elapsed());
-            match self.said.recv_timeout(left) {
-                Ok(line) => self.seen.push(line),
-                Err(_) => panic!("it has not complained of {of:?}, but of {:?}", self.seen),
-            }
-        }
+        self.complained.next(of)
+    }
+
+    /// The most memory that it has had, in KiB.
+    pub fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("the system tells")
     }
 
     pub fn kill(&mut self) {
