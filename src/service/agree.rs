@@ -2,7 +2,7 @@
 
 use super::encoding::Binary;
 use super::framed::Framed;
-use super::link::Parts;
+use super::link::{Kind, Parts, Reads};
 use crate::connection::Connection;
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
@@ -17,13 +17,31 @@ const VERSION: u8 = 1;
 const CALLS_AT_ONCE: u16 = 1024;
 
 /// The handshake of a connection of calls.
-pub(super) fn handshake<F, C>(wire: Wire<F, C>) -> Handshake<F, C, Blocking>
+pub(super) fn handshake<F, C>(wire: Wire<F, C>, reads: Kind) -> Handshake<F, C, Blocking>
 where
     F: Framing + Clone,
     C: Codec + Clone,
 {
     let [high, low] = CALLS_AT_ONCE.to_be_bytes();
-    Handshake::new().with_wire(wire).with_part(Tag::Calls, vec![VERSION, high, low])
+    Handshake::new().with_wire(wire).with_part(Tag::Calls, vec![VERSION, high, low, to_byte(reads)])
+}
+
+fn to_byte(kind: Kind) -> u8 {
+    match kind {
+        Kind::Requests => 1,
+        Kind::Answers => 2,
+        Kind::Both => 3,
+    }
+}
+
+/// What a side reads; `None` for one that says nothing that is known.
+fn from_byte(byte: u8) -> Option<Kind> {
+    match byte {
+        1 => Some(Kind::Requests),
+        2 => Some(Kind::Answers),
+        3 => Some(Kind::Both),
+        _ => None,
+    }
 }
 
 /// Performs the handshake of a side that reads such values.
@@ -43,8 +61,11 @@ where
     let (encoder, decoder, limit, reads) =
         handshake.conclude_bytes(&state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    let permits = match theirs.as_slice() {
-        [VERSION, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
+    let (permits, kind) = match theirs.as_slice() {
+        [VERSION, high, low, rest @ ..] => {
+            let kind = rest.first().and_then(|kind| from_byte(*kind));
+            (u16::from_be_bytes([*high, *low]), kind)
+        }
         theirs => {
             let theirs = theirs.first().copied().unwrap_or_default();
             let what = Disagreement::Calls { ours: VERSION, theirs };
@@ -52,6 +73,7 @@ where
         }
     };
     let peer = writer.peer().ok();
+    let reads = reads.zip(kind).map(|(shape, of)| Reads { shape, of });
     Ok(Parts {
         peer,
         reads,
@@ -60,7 +82,7 @@ where
         writer,
         outgoing: Box::new(Framed::new(encoder, Binary)),
         limit,
-        most_mine: permits,
+        most_mine: usize::from(permits),
         most_theirs: usize::from(CALLS_AT_ONCE),
     })
 }
@@ -71,4 +93,9 @@ pub(super) fn identifiers(name: &str) -> (String, String) {
         return Default::default();
     }
     (format!("calls of {name}"), format!("answers of {name}"))
+}
+
+/// The identifier of what each side sends, where both call and both serve.
+pub(super) fn of_both(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("calls and answers of {name}") }
 }

@@ -38,12 +38,13 @@ pub struct Link<M: Mode> {
     pub(super) stall_timeout: Option<Duration>,
     peer: Option<Peer>,
     /// What the other side reads, as far as it tells.
-    reads: Option<Shape>,
+    reads: Option<Reads>,
     /// Whether not all of it was held against what this side writes.
     unchecked: AtomicBool,
     /// How far that is. It is taken while the user's code runs.
     check: Mutex<Option<Box<ValueCheck>>>,
-    serves: bool,
+    /// Whether this side handles calls. Then what reads does nothing else: no call of this side does in its place.
+    pub(super) serves: bool,
     /// Whether the other side sent what is no frame, or does not take its answers.
     failed: AtomicBool,
 }
@@ -257,7 +258,25 @@ pub(crate) struct Parts<M: Mode> {
     /// Who is on the other side, if the system tells.
     pub(crate) peer: Option<Peer>,
     /// What the other side reads, as far as it tells.
-    pub(crate) reads: Option<Shape>,
+    pub(crate) reads: Option<Reads>,
+}
+
+/// What the other side reads.
+#[derive(Clone)]
+pub(crate) struct Reads {
+    pub(crate) shape: Shape,
+    pub(crate) of: Kind,
+}
+
+/// The values that a side reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It handles calls.
+    Requests,
+    /// It calls.
+    Answers,
+    /// It does both: it tells the shape of a pair, of which each value is one half.
+    Both,
 }
 
 impl<M: Mode> Link<M> {
@@ -330,17 +349,24 @@ impl<M: Mode> Link<M> {
         }
     }
 
-    /// Holds a value against what the other side reads, until all of that was seen.
-    pub(super) fn check(&self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        let Some(reads) = &self.reads else { return Ok(()) };
+    /// Holds a value, a request or an answer, against what the other side reads, until all of that was seen.
+    pub(super) fn check(&self, value: &(impl Serialize + ?Sized), kind: Kind) -> Result<(), Error> {
+        let Some(Reads { shape, of }) = &self.reads else { return Ok(()) };
+        if *of != Kind::Both && *of != kind {
+            return Ok(());
+        }
         if !self.unchecked.load(Ordering::Relaxed) {
             return Ok(());
         }
         let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = slot().take();
-        let mut check = taken.unwrap_or_else(|| Box::new(ValueCheck::new(reads)));
+        let mut check = taken.unwrap_or_else(|| Box::new(ValueCheck::new(shape)));
         // The user's code runs here, and may call again: other values are held against a check of their own.
-        let checked = check.check(value);
+        let checked = match (of, kind) {
+            (Kind::Both, Kind::Requests) => check.check(&(Some(value), None::<()>)),
+            (Kind::Both, _) => check.check(&(None::<()>, Some(value))),
+            _ => check.check(value),
+        };
         if check.is_done() {
             self.unchecked.store(false, Ordering::Relaxed);
         }
@@ -725,6 +751,26 @@ impl<M: Mode> Link<M> {
         wakes.wake();
     }
 
+    /// Ends the calls of this side: no answers come any more, or nothing reads them. What the other side asked for is still
+    /// answered.
+    pub(super) fn end_calls(&self, lost: Lost) {
+        let mut wakes = Wakes::default();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.shut = true;
+        for (id, waiter) in state.mux.lose_mine() {
+            let sent = !state.outbox.take_back(id);
+            self.tell(state, &waiter, &mut wakes, |inbox| {
+                inbox.outcome.get_or_insert(Err(Failure::Lost(lost, sent)));
+            });
+        }
+        while !state.placeless.is_empty() {
+            self.free_place(state, &mut wakes);
+        }
+        drop(guard);
+        wakes.wake();
+    }
+
     /// The caller has left: those that handle its calls are told.
     pub(super) fn cancel_handlers(&self) {
         let mut wakes = Wakes::default();
@@ -765,6 +811,12 @@ impl State {
         self.serving.running -= 1;
         self.serving.barrier = false;
         self.jobs.clear();
+    }
+
+    /// Whether something is going on, so that the other side is not idle.
+    pub(super) fn is_active(&self) -> bool {
+        let calls = self.mux.in_flight().0;
+        self.serving.running > 0 || !self.jobs.is_empty() || self.has_output() || calls > 0
     }
 
     /// Whether there is something to write.

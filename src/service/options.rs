@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::agree::{agreed, handshake, identifiers};
 use super::attempts::Attempts;
-use super::link::Link;
+use super::link::{Kind, Link};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
@@ -59,20 +59,26 @@ impl ClientOptions {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {
-        Self {
-            wire: Wire::default(),
-            name: String::new(),
-            connect: ConnectOptions::new(),
-            max_attempts: 1,
-            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
-            reply_timeout: None,
-        }
+        Self::of(Wire::default())
     }
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<F, C, M: Mode> ClientOptions<F, C, M> {
+    pub(super) fn of(wire: Wire<F, C>) -> Self {
+        Self {
+            wire,
+            name: String::new(),
+            connect: ConnectOptions::new().in_mode(),
+            max_attempts: 1,
+            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
+            reply_timeout: None,
+        }
     }
 }
 
@@ -253,7 +259,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// What is to be agreed with the service.
     pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let handshake = handshake(self.wire.clone());
+        let handshake = handshake(self.wire.clone(), Kind::Answers);
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
@@ -292,5 +298,13 @@ where
 impl<F, C, M: Mode> ClientOptions<F, C, M> {
     pub(super) fn codec(&self) -> &C {
         self.wire.codec()
+    }
+
+    pub(super) fn wire(&self) -> &Wire<F, C> {
+        &self.wire
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }

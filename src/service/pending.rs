@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ pub(super) struct InFlight<C, M: Calls> {
     id: Id,
     waiter: Arc<Waiter>,
     codec: C,
-    path: PipePath,
+    path: Option<PipePath>,
     until: WaitLimit,
     /// Whether there is nothing more to give up.
     over: bool,
@@ -64,14 +65,18 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
         link: M::Handle,
         (id, waiter): (Id, Arc<Waiter>),
         codec: C,
-        path: PipePath,
+        path: Option<PipePath>,
         until: WaitLimit,
     ) -> Self {
         Self { link, id, waiter, codec, path, until, over: false }
     }
 
+    fn at(&self) -> Option<&Arc<Path>> {
+        self.path.as_ref().map(PipePath::shared)
+    }
+
     fn failed(&self, failure: Failure) -> Error {
-        failure.into_error().at(Some(self.path.shared()))
+        failure.into_error().at(self.at())
     }
 
     /// Waits for something in the inbox.
@@ -105,7 +110,7 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
 
     /// The value in its bytes. It is the user's code that runs here.
     fn decode<T: Receivable>(&self, body: &[u8]) -> Result<T, Error> {
-        self.codec.decode(body).map_err(|_| garbled(&self.path))
+        self.codec.decode(body).map_err(|_| garbled(self.at()))
     }
 }
 
