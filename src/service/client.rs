@@ -19,6 +19,7 @@ use super::server::{Clients, Plain, Response, Serves, Service};
 use crate::channel::{Receivable, Sendable};
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -350,7 +351,7 @@ where
         &self,
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Pending<Resp, C, M>, Error>>> {
-        M::run(async { self.begin(request, true).await.map(Pending::new) })
+        M::run(async { self.begin(request, &mut Handles::new(), true).await.map(Pending::new) })
     }
 
     /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
@@ -387,8 +388,61 @@ where
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
         M::run(async {
-            let call = self.begin(request, false).await?;
+            let call = self.begin(request, &mut Handles::new(), false).await?;
             Ok(Items::new(call))
+        })
+    }
+
+    /// Sends a request with handles beside it, and waits for its answer, with the handles beside that one.
+    ///
+    /// Such a call is made once, whatever the [attempts](ClientOptions::max_attempts). Fields of the request and of the answer
+    /// that stand for handles are [`Carried`](crate::Carried).
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::Read;
+    /// use std::thread;
+    /// use typed_pipe::{Carried, Client, ClientOptions, Context, Error, Handles, Service};
+    ///
+    /// let service = Service::<String, Carried<File>>::temporary()?.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("notes");
+    /// # std::fs::write(&name, "a note")?;
+    /// let serving = thread::spawn(move || {
+    ///     service.serve_with_context(|name, context: Context| {
+    ///         let mut handles = Handles::new();
+    ///         let file = handles.carry(File::open(name)?)?;
+    ///         context.give_handles(handles)?;
+    ///         Ok::<_, std::io::Error>(file)
+    ///     })
+    /// });
+    ///
+    /// let options = ClientOptions::new().with_handles(); // those of answers
+    /// let client: Client<String, Carried<File>> = options.connect(path)?;
+    /// # let name = name.to_str().unwrap().to_owned();
+    /// let (file, mut handles) = client.call_with_handles(&name, &mut Handles::new())?;
+    /// let mut words = String::new();
+    /// handles.claim(file)?.read_to_string(&mut words)?;
+    /// assert_eq!(words, "a note");
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call), and [`Unsupported`](crate::ErrorKind::Unsupported): the service
+    /// [lets no handles in](super::Service::with_handles), or the connection is over a carrier.
+    /// [`TooLarge`](crate::ErrorKind::TooLarge): there are too many.
+    #[doc(alias("SCM_RIGHTS", "file descriptor"))]
+    pub fn call_with_handles(
+        &self,
+        request: &Req,
+        handles: &mut Handles,
+    ) -> M::Ret<impl Future<Output = Result<(Resp, Handles), Error>>> {
+        M::run(async {
+            let call = self.begin(request, handles, false).await?;
+            call.answer_with_handles().await
         })
     }
 
@@ -408,13 +462,19 @@ where
         })
     }
 
-    async fn begin(&self, request: &Req, later: bool) -> Result<InFlight<C, M>, Error> {
+    async fn begin(
+        &self,
+        request: &Req,
+        handles: &mut Handles,
+        later: bool,
+    ) -> Result<InFlight<C, M>, Error> {
         let Target { path, options, .. } = &self.target;
         let until = options.until();
         let handle = M::find(&self.target, until).await?;
         let link = handle.as_ref();
         let body = self.target.encode(request, link)?;
-        let mut request = Request { method: 0, deadline: millis(until), body };
+        let handles = link.passed(handles).map_err(|error| error.at(self.target.at()))?;
+        let mut request = Request { method: 0, deadline: millis(until), body, handles };
         let entered = M::enter(link, &mut request, until, later).await;
         let entered = entered.map_err(|failure| failure.into_error().at(self.target.at()))?;
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
@@ -452,7 +512,9 @@ where
                     let outcome = match wanted {
                         Wanted::Answer => {
                             let deadline = millis(until);
-                            M::call(link, &mut Request { method: 0, deadline, body }, until).await
+                            let handles = Vec::new();
+                            let mut request = Request { method: 0, deadline, body, handles };
+                            M::call(link, &mut request, until).await
                         }
                         Wanted::Nothing => M::notify(link, 0, body, until).await,
                     };
@@ -594,7 +656,8 @@ where
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = connection.path().cloned();
         let connection = connection.into_mode()?;
-        let parts = agreed(self.handshake(WaitLimit::Done), connection, Shape::of::<Resp>).await?;
+        let handshake = self.handshake(WaitLimit::Done);
+        let parts = agreed(handshake, connection, Shape::of::<Resp>, self.handles).await?;
         let source = Source::Given(M::handle(Link::calling(parts)));
         let target = Target::new(path, self, source, Shape::of::<Resp>);
         Ok(Client { target, messages: PhantomData })

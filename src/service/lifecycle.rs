@@ -17,6 +17,8 @@ pub(super) struct Rules {
     pub(super) same_user: bool,
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
+    /// Whether calls may bring handles.
+    pub(super) handles: bool,
     /// Whether there is one client alone, with which the service ends.
     one_client: bool,
 }
@@ -39,6 +41,7 @@ impl Default for Rules {
             same_user: false,
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
+            handles: false,
             one_client: false,
         }
     }

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::encoding::Beside;
 use super::failure::{Failure, Lost};
 use super::framed::{Garbled, Incoming, Outgoing, body_limit};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
 use crate::connection::{ReadHalf, WriteHalf};
-use crate::error::{Cause, Error, ErrorKind, Operation};
+use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
+use crate::handles::Handles;
 use crate::state::Mode;
-use crate::sys::Peer;
+use crate::sys::{Handle, Peer};
 use crate::wire::shape::{Shape, ValueCheck};
 
 /// A connection of calls.
@@ -37,6 +39,8 @@ pub struct Link<M: Mode> {
     /// The longest time for one batch of bytes to be taken, if there is one.
     pub(super) stall_timeout: Option<Duration>,
     peer: Option<Peer>,
+    /// Whether handles can go to the other side.
+    takes_handles: bool,
     /// What the other side reads, as far as it tells.
     reads: Option<Reads>,
     /// Whether not all of it was held against what this side writes.
@@ -120,20 +124,28 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 struct Queued {
     frame: Frame<Vec<u8>>,
+    /// What goes beside it.
+    handles: Vec<Handle>,
     /// What waits until it is written.
     waiter: Option<Arc<Waiter>>,
 }
 
 impl Outbox {
     pub(super) fn push(&mut self, frame: Frame<Vec<u8>>) {
+        self.push_with(frame, Vec::new());
+    }
+
+    /// Queues a frame with handles beside it.
+    pub(super) fn push_with(&mut self, frame: Frame<Vec<u8>>, handles: Vec<Handle>) {
         self.bytes += size(&frame);
-        self.frames.push_back(Queued { frame, waiter: None });
+        self.frames.push_back(Queued { frame, handles, waiter: None });
     }
 
     /// Queues a frame, and tells the waiter when it is written.
     pub(super) fn push_and_tell(&mut self, frame: Frame<Vec<u8>>, waiter: &Arc<Waiter>) {
         self.bytes += size(&frame);
-        self.frames.push_back(Queued { frame, waiter: Some(Arc::clone(waiter)) });
+        let waiter = Some(Arc::clone(waiter));
+        self.frames.push_back(Queued { frame, handles: Vec::new(), waiter });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -149,6 +161,11 @@ impl Outbox {
     fn take(&mut self, batch: &mut Vec<Queued>) {
         let mut bytes = 0;
         while bytes < BATCH {
+            // Handles go with the first byte of a write.
+            let goes_first = |queued: &Queued| !queued.handles.is_empty();
+            if !batch.is_empty() && self.frames.front().is_some_and(goes_first) {
+                break;
+            }
             let Some(queued) = self.frames.pop_front() else { break };
             bytes += size(&queued.frame);
             batch.push(queued);
@@ -257,6 +274,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) most_theirs: usize,
     /// Who is on the other side, if the system tells.
     pub(crate) peer: Option<Peer>,
+    /// Whether handles can go to the other side.
+    pub(crate) takes_handles: bool,
     /// What the other side reads, as far as it tells.
     pub(crate) reads: Option<Reads>,
 }
@@ -305,6 +324,7 @@ impl<M: Mode> Link<M> {
             most_mine,
             most_theirs,
             peer,
+            takes_handles,
             reads,
         } = parts;
         Self {
@@ -341,6 +361,7 @@ impl<M: Mode> Link<M> {
             busy_since: AtomicU64::new(0),
             stall_timeout,
             peer,
+            takes_handles,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
             reads,
@@ -372,6 +393,14 @@ impl<M: Mode> Link<M> {
         }
         *slot() = Some(check);
         checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
+    }
+
+    /// The handles that go to the other side, if they can.
+    pub(super) fn passed(&self, handles: &mut Handles) -> Result<Vec<Handle>, Error> {
+        if !handles.is_empty() && !self.takes_handles {
+            return Err(Error::new(Operation::Send, Obstacle::HandlesNotTaken));
+        }
+        handles.drain()
     }
 
     /// Who is on the other side, if the system tells.
@@ -415,16 +444,20 @@ impl<M: Mode> Link<M> {
     }
 
     /// Hands what has come to what waits for it.
-    pub(super) fn dispatch(&self, incoming: &mut dyn Incoming) -> Result<(), Lost> {
+    pub(super) fn dispatch(&self, reader: &mut Reader<M>) -> Result<(), Lost> {
+        let Reader { half, incoming } = reader;
         let mut wakes = Wakes::default();
         let mut guard = self.lock();
         let state = &mut *guard;
         let dispatched = loop {
             match incoming.next() {
-                Ok(Some(frame)) => match state.mux.receive(frame) {
-                    Ok(event) => self.take(state, event, &mut wakes),
-                    Err(_) => break Err(Lost::Garbled),
-                },
+                Ok(Some((frame, beside))) => {
+                    let handles = taken(half, &beside);
+                    match state.mux.receive(frame) {
+                        Ok(event) => self.take(state, event, handles, &mut wakes),
+                        Err(_) => break Err(Lost::Garbled),
+                    }
+                }
                 Ok(None) => break Ok(()),
                 Err(Garbled) => break Err(Lost::Garbled),
             }
@@ -438,10 +471,11 @@ impl<M: Mode> Link<M> {
         &self,
         state: &mut State,
         event: Event<&[u8], Arc<Waiter>, Arc<Handling>>,
+        handles: Vec<Handle>,
         wakes: &mut Wakes,
     ) {
         match event {
-            Event::Call(call) => self.take_call(state, call),
+            Event::Call(call) => self.take_call(state, call, handles),
             Event::Notify { method, body } if self.serves => {
                 state.jobs.push_back(Job {
                     call: None,
@@ -458,7 +492,10 @@ impl<M: Mode> Link<M> {
                         Err(Failure::Answered(reason, text))
                     }
                 };
-                self.tell(state, &waiter, wakes, |inbox| inbox.outcome = Some(outcome));
+                self.tell(state, &waiter, wakes, |inbox| {
+                    inbox.outcome = Some(outcome);
+                    inbox.handles = handles;
+                });
                 self.free_place(state, wakes);
             }
             Event::Item { waiter, body } => {
@@ -483,14 +520,14 @@ impl<M: Mode> Link<M> {
         }
     }
 
-    fn take_call(&self, state: &mut State, call: Call<&[u8]>) {
+    fn take_call(&self, state: &mut State, call: Call<&[u8]>, handles: Vec<Handle>) {
         let Call { id, method, deadline, body } = call;
         if !self.serves {
             let text = b"this side of the connection answers no calls".to_vec();
-            self.answer(state, id, Err((Reason::NoSuchMethod, text)));
+            self.answer(state, id, Err((Reason::NoSuchMethod, text)), Vec::new());
             return;
         }
-        let handling = Arc::<Handling>::default();
+        let handling = Arc::new(Handling::with(handles));
         state.mux.handled_by(id, Arc::clone(&handling));
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));
@@ -503,7 +540,7 @@ impl<M: Mode> Link<M> {
         let is_it = |job: &Job| job.call.as_ref().is_some_and(|(_, of)| Arc::ptr_eq(of, handling));
         let place = state.jobs.iter().position(is_it);
         if let Some((id, _)) = place.and_then(|place| state.jobs.remove(place)?.call) {
-            self.answer(state, id, Err((Reason::Cancelled, Vec::new())));
+            self.answer(state, id, Err((Reason::Cancelled, Vec::new())), Vec::new());
         }
     }
 
@@ -513,14 +550,15 @@ impl<M: Mode> Link<M> {
         state: &mut State,
         id: Id,
         outcome: Result<Vec<u8>, (Reason, Vec<u8>)>,
+        handles: Vec<Handle>,
     ) {
         if !state.mux.answered(id) || state.lost.is_some() {
             return;
         }
-        state.outbox.push(match outcome {
-            Ok(body) => Frame::Answer { id, body },
-            Err((reason, text)) => Frame::Error { id, reason, text },
-        });
+        match outcome {
+            Ok(body) => state.outbox.push_with(Frame::Answer { id, body }, handles),
+            Err((reason, text)) => state.outbox.push(Frame::Error { id, reason, text }),
+        }
     }
 
     /// Puts something in the inbox of a call of this side. A thread that sleeps is counted: it wakes, and runs none of the
@@ -565,9 +603,12 @@ impl<M: Mode> Link<M> {
                 if handling.is_cancelled() && !state.serving.ended && state.lost.is_none() =>
             {
                 self.tally.count(outcome.is_ok());
-                self.answer(state, *id, Err((Reason::Cancelled, Vec::new())));
+                self.answer(state, *id, Err((Reason::Cancelled, Vec::new())), Vec::new());
             }
-            Some((id, _)) => self.answer(state, *id, outcome),
+            Some((id, handling)) => {
+                let handles = handling.inbox().take_given();
+                self.answer(state, *id, outcome, handles);
+            }
             None => self.tally.count(outcome.is_ok()),
         }
     }
@@ -593,22 +634,29 @@ impl<M: Mode> Link<M> {
     }
 
     fn stage_one(&self, writer: &mut Writer<M>, queued: Queued) {
-        let Queued { frame, waiter } = &queued;
+        let Queued { frame, handles, waiter } = queued;
+        let (frame, waiter) = (&frame, &waiter);
         let before = writer.outgoing.staged();
-        if let Err(error) = writer.outgoing.stage(frame) {
+        let mut beside = Beside::default();
+        if !handles.is_empty() {
+            beside.count = u8::try_from(handles.len()).unwrap_or(u8::MAX);
+            beside.numbers = writer.half.raw_mut().pass(handles);
+        }
+        if let Err(error) = writer.outgoing.stage(frame, &beside) {
+            drop(writer.half.raw_mut().take_back());
             match frame {
                 Frame::Call(call) => self.fail(call.id, Failure::Unsent(error)),
                 Frame::Answer { id, .. } => {
                     let text = format!("its answer cannot be sent: {error}").into_bytes();
                     let frame = Frame::Error { id: *id, reason: Reason::Failed, text };
-                    self.stage_one(writer, Queued { frame, waiter: None });
+                    self.stage_one(writer, Queued { frame, handles: Vec::new(), waiter: None });
                 }
                 // Its text is too long: what fits of it.
                 Frame::Error { id, reason, text } if !text.is_empty() => {
                     let most = usize::try_from(body_limit(self.limit)).unwrap_or(usize::MAX);
                     let text = text.get(..most.min(text.len() / 2)).unwrap_or_default().to_vec();
                     let frame = Frame::Error { id: *id, reason: *reason, text };
-                    self.stage_one(writer, Queued { frame, waiter: None });
+                    self.stage_one(writer, Queued { frame, handles: Vec::new(), waiter: None });
                 }
                 _ => {
                     let waiter = waiter.iter().map(Arc::clone);
@@ -827,10 +875,10 @@ impl State {
     /// Queues the request of a call; `None` if all places are taken.
     pub(super) fn enter(&mut self, waiter: &Arc<Waiter>, request: &mut Request) -> Option<Id> {
         let id = self.mux.call(Arc::clone(waiter))?;
-        let Request { method, deadline, body } = request;
-        let body = mem::take(body);
+        let Request { method, deadline, body, handles } = request;
+        let (body, handles) = (mem::take(body), mem::take(handles));
         let (method, deadline) = (*method, *deadline);
-        self.outbox.push(Frame::Call(Call { id, method, deadline, body }));
+        self.outbox.push_with(Frame::Call(Call { id, method, deadline, body }), handles);
         Some(id)
     }
 
@@ -861,6 +909,15 @@ pub struct Request {
     /// The milliseconds that the caller waits; 0 for as long as it takes.
     pub(crate) deadline: u64,
     pub(crate) body: Vec<u8>,
+    pub(crate) handles: Vec<Handle>,
+}
+
+/// The handles that came beside a frame. Those that were lost are missed where they are taken.
+fn taken<M: Mode>(half: &mut ReadHalf<M>, beside: &Beside) -> Vec<Handle> {
+    if beside.is_empty() {
+        return Vec::new();
+    }
+    half.raw_mut().take_passed(beside.count.into(), &beside.numbers).unwrap_or_default()
 }
 
 /// What the error of a read or a write means to the connection.

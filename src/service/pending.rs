@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
 use crate::channel::{Receivable, Sendable};
 use crate::error::Error;
+use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -106,6 +108,15 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
     async fn answer<Resp: Receivable>(&mut self, until: WaitLimit) -> Result<Resp, Error> {
         let body = self.outcome(until).await.map_err(|failure| self.failed(failure))?;
         self.decode(&body)
+    }
+
+    /// Waits for the answer, and for what is beside it.
+    pub(super) async fn answer_with_handles<Resp: Receivable>(
+        mut self,
+    ) -> Result<(Resp, Handles), Error> {
+        let answer = self.answer(self.until).await?;
+        let handles = mem::take(&mut self.waiter.inbox().handles);
+        Ok((answer, handles.into()))
     }
 
     /// The value in its bytes. It is the user's code that runs here.

@@ -101,11 +101,13 @@ type Admit = Arc<dyn Fn(&Peer) -> Result<(), String> + Send + Sync>;
 pub(crate) struct Meeting<F, C, M: Mode> {
     pub(crate) handshake: Handshake<F, C, M>,
     admit: Option<Admit>,
+    handles: bool,
 }
 
 impl<F: Clone, C: Clone, M: Mode> Clone for Meeting<F, C, M> {
     fn clone(&self) -> Self {
-        Self { handshake: self.handshake.clone(), admit: self.admit.clone() }
+        let (handshake, admit) = (self.handshake.clone(), self.admit.clone());
+        Self { handshake, admit, handles: self.handles }
     }
 }
 
@@ -412,6 +414,15 @@ where
         self
     }
 
+    /// Lets calls bring handles, which the handler [takes](super::Context::take_handles). Unless it is set, none come into
+    /// this process.
+    ///
+    /// An example is at [`Context::take_handles`](super::Context::take_handles).
+    pub fn with_handles(mut self) -> Self {
+        self.rules.handles = true;
+        self
+    }
+
     /// Sets the timeout of a client's handshake, and of its taking an answer; 10 seconds unless set.
     ///
     /// ```
@@ -493,7 +504,7 @@ where
             Kind::Both => (of_both(&name), of_both(&name)),
             _ => identifiers(&name),
         };
-        let handshake = handshake(wire.clone(), reads)
+        let handshake = handshake(wire.clone(), reads, rules.handles)
             .sending(sends)
             .receiving(receives)
             .timeout(rules.handshake_timeout)
@@ -504,7 +515,7 @@ where
             }
             one => one,
         };
-        Ok((clients, Meeting { handshake, admit }, wire, lifecycle))
+        Ok((clients, Meeting { handshake, admit, handles: rules.handles }, wire, lifecycle))
     }
 }
 
@@ -551,12 +562,16 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
         F: Send + 'static,
         C: Send + 'static,
     {
-        let Some(admit) = self.admit else { return agreed(self.handshake, client, reads).await };
+        let Some(admit) = self.admit else {
+            return agreed(self.handshake, client, reads, self.handles).await;
+        };
         let admitted = match client.peer() {
             Ok(peer) => admit(&peer),
             Err(error) => Err(format!("the system does not tell who the client is: {error}")),
         };
-        let Err(words) = admitted else { return agreed(self.handshake, client, reads).await };
+        let Err(words) = admitted else {
+            return agreed(self.handshake, client, reads, self.handles).await;
+        };
         let path = client.path().cloned();
         self.handshake.refusal(client, &words).await?;
         let refused = Error::new(Operation::Agree, Disagreement::Refused(words));

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
-use super::link::{Job, Link, Request, State, lost_at_end, lost_by, lost_reading};
+use super::link::{Job, Link, Reader, Request, State, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
 use super::waiting::{Outcome, Reply, Waiter, Wakes, no_task, store};
 use crate::state::Mode;
@@ -149,7 +149,8 @@ impl<M: Mode> Link<M> {
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let mut reader = self.lock_reader();
         let reader = &mut *reader;
-        let (half, incoming) = (&mut reader.half, reader.incoming.as_mut());
+        let Reader { half, incoming } = reader;
+        let incoming = incoming.as_mut();
         let read = READ.with_borrow_mut(|buf| {
             buf.resize(READ_SIZE, 0);
             match ready!(half.poll_read_until(cx, buf, WaitLimit::Done)) {
@@ -162,8 +163,8 @@ impl<M: Mode> Link<M> {
             }
         });
         ready!(read)?;
-        self.dispatch(incoming)?;
-        incoming.rest();
+        self.dispatch(reader)?;
+        reader.incoming.rest();
         Poll::Ready(Ok(()))
     }
 

@@ -298,8 +298,8 @@ impl Link<Blocking> {
         if bytes.is_none() {
             return Ok(false);
         }
-        self.dispatch(incoming.as_mut())?;
-        incoming.rest();
+        self.dispatch(reader)?;
+        reader.incoming.rest();
         Ok(true)
     }
 
