@@ -3,10 +3,10 @@
 use super::encoding::Binary;
 use super::framed::Framed;
 use super::link::{Kind, Parts, Reads};
-use crate::connection::Connection;
+use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
-use crate::typed_connection::{Handshake, Tag, shake_hands};
+use crate::typed_connection::{Handshake, HandshakeState, Tag, shake_hands};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
 
@@ -15,6 +15,31 @@ const VERSION: u8 = 1;
 
 /// How many calls of the other side this one takes at once.
 const CALLS_AT_ONCE: u16 = 1024;
+
+/// In the flags: this side can tell what its answers and items look like.
+const CAN_TELL: u8 = 1;
+
+/// In the flags: this side asks to be told that.
+const ASKS: u8 = 2;
+
+/// What a side says of its calls: the version, how many it takes at once, and its flags.
+fn part(flags: u8) -> Vec<u8> {
+    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
+    vec![VERSION, high, low, flags]
+}
+
+/// What a side says that has not the types of what it reads.
+#[cfg(feature = "tool")]
+pub(super) fn asking_part() -> Vec<u8> {
+    part(CAN_TELL | ASKS)
+}
+
+/// Whether the other side tells what its answers and items look like, if it is asked.
+#[cfg(feature = "tool")]
+pub(super) fn can_tell(state: &HandshakeState) -> bool {
+    let theirs = state.theirs(Tag::Calls).unwrap_or_default();
+    theirs.get(3).is_some_and(|flags| flags & CAN_TELL != 0)
+}
 
 /// The handshake of a connection of calls.
 pub(super) fn handshake<F, C>(
@@ -26,31 +51,34 @@ where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
-    Handshake::new().with_wire(wire).with_part(
-        Tag::Calls,
-        vec![VERSION, high, low, to_byte(reads) | if lets_handles_in { HANDLES } else { 0 }],
-    )
+    let handles = if lets_handles_in { HANDLES } else { 0 };
+    Handshake::new()
+        .with_wire(wire)
+        .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles))
 }
 
-/// The bit of a side that lets handles in.
-const HANDLES: u8 = 4;
+/// In the flags: this side handles calls, and this side calls. What it reads are requests, answers, or both.
+const SERVES: u8 = 4;
+const CALLS: u8 = 8;
 
-fn to_byte(kind: Kind) -> u8 {
+/// In the flags: this side lets handles in.
+const HANDLES: u8 = 16;
+
+fn flags_of(kind: Kind) -> u8 {
     match kind {
-        Kind::Requests => 1,
-        Kind::Answers => 2,
-        Kind::Both => 3,
+        Kind::Requests => SERVES,
+        Kind::Answers => CALLS,
+        Kind::Both => SERVES | CALLS,
     }
 }
 
-/// What a side reads; `None` for one that says nothing that is known.
-fn from_byte(byte: u8) -> Option<Kind> {
-    match byte & !HANDLES {
-        1 => Some(Kind::Requests),
-        2 => Some(Kind::Answers),
-        3 => Some(Kind::Both),
-        _ => None,
+/// What a side reads; `None` for one that does not say.
+fn kind_in(flags: u8) -> Option<Kind> {
+    match (flags & SERVES != 0, flags & CALLS != 0) {
+        (true, false) => Some(Kind::Requests),
+        (false, true) => Some(Kind::Answers),
+        (true, true) => Some(Kind::Both),
+        (false, false) => None,
     }
 }
 
@@ -72,14 +100,28 @@ where
     let until = handshake.time_limit().until::<M>();
     let (state, reader, writer) =
         shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    concluded(handshake, &state, reader, writer)
+}
+
+/// What is made of the connection once the terms are exchanged.
+pub(super) fn concluded<F, C, M>(
+    handshake: Handshake<F, C, M>,
+    state: &HandshakeState,
+    reader: ReadHalf<M>,
+    writer: WriteHalf<M>,
+) -> Result<Parts<M>, Error>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
     let (encoder, decoder, limit, reads) =
-        handshake.conclude_bytes(&state).map_err(|error| error.at(reader.shared_path()))?;
+        handshake.conclude_bytes(state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    let (permits, kind, takes_handles) = match theirs.as_slice() {
+    let (permits, flags) = match theirs.as_slice() {
         [VERSION, high, low, rest @ ..] => {
-            let kind = rest.first().and_then(|kind| from_byte(*kind));
-            let handles = rest.first().is_some_and(|kind| kind & HANDLES != 0);
-            (u16::from_be_bytes([*high, *low]), kind, handles)
+            let permits = usize::from(u16::from_be_bytes([*high, *low]));
+            (permits, rest.first().copied().unwrap_or_default())
         }
         theirs => {
             let theirs = theirs.first().copied().unwrap_or_default();
@@ -88,17 +130,18 @@ where
         }
     };
     let peer = writer.peer().ok();
-    let reads = reads.zip(kind).map(|(shape, of)| Reads { shape, of });
+    let reads = reads.zip(kind_in(flags)).map(|(shape, of)| Reads { shape, of });
     Ok(Parts {
         peer,
-        takes_handles: takes_handles && writer.raw().carries_handles(),
+        takes_handles: flags & HANDLES != 0 && writer.raw().carries_handles(),
         reads,
+        tells: flags & ASKS != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,
         outgoing: Box::new(Framed::new(encoder, Binary)),
         limit,
-        most_mine: usize::from(permits),
+        most_mine: permits,
         most_theirs: usize::from(CALLS_AT_ONCE),
     })
 }

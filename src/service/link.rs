@@ -11,14 +11,16 @@ use serde::Serialize;
 
 use super::encoding::Beside;
 use super::failure::{Failure, Lost};
-use super::framed::{Garbled, Incoming, Outgoing, body_limit};
+use super::framed::{Garbled, Incoming, Outgoing, body_limit, encoded, told};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
+use crate::channel::Sendable;
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::Mode;
 use crate::sys::{Handle, Peer};
+use crate::wire::Codec;
 use crate::wire::shape::{Shape, ValueCheck};
 
 /// A connection of calls.
@@ -43,6 +45,8 @@ pub struct Link<M: Mode> {
     takes_handles: bool,
     /// What the other side reads, as far as it tells.
     reads: Option<Reads>,
+    /// Whether the other side asks what the answers and items look like.
+    tells: bool,
     /// Whether not all of it was held against what this side writes.
     unchecked: AtomicBool,
     /// How far that is. It is taken while the user's code runs.
@@ -278,6 +282,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) takes_handles: bool,
     /// What the other side reads, as far as it tells.
     pub(crate) reads: Option<Reads>,
+    /// Whether the other side asks what the answers and items look like.
+    pub(crate) tells: bool,
 }
 
 /// What the other side reads.
@@ -326,6 +332,7 @@ impl<M: Mode> Link<M> {
             peer,
             takes_handles,
             reads,
+            tells,
         } = parts;
         Self {
             state: Mutex::new(State {
@@ -362,6 +369,7 @@ impl<M: Mode> Link<M> {
             stall_timeout,
             peer,
             takes_handles,
+            tells,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
             reads,
@@ -401,6 +409,17 @@ impl<M: Mode> Link<M> {
             return Err(Error::new(Operation::Send, Obstacle::HandlesNotTaken));
         }
         handles.drain()
+    }
+
+    /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
+    /// that runs here.
+    pub(super) fn body<T: Sendable + ?Sized>(
+        &self,
+        codec: &impl Codec,
+        value: &T,
+    ) -> Result<Vec<u8>, Error> {
+        let body = encoded(codec, value, self.limit)?;
+        if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
     }
 
     /// Who is on the other side, if the system tells.

@@ -13,7 +13,6 @@ use super::calls::Calls;
 use super::client::Client;
 use super::context::Context;
 use super::failure::{Failure, Lost};
-use super::framed::encoded;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Kind, Link, Parts};
 use super::mux::Reason;
@@ -1038,8 +1037,7 @@ pub(crate) fn answered<Resp: Sendable, M: Mode>(
     link: &Link<M>,
 ) -> Reply {
     let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
-    let body =
-        link.check(&answer, Kind::Answers).and_then(|()| encoded(codec, &answer, link.limit()));
+    let body = link.check(&answer, Kind::Answers).and_then(|()| link.body(codec, &answer));
     body.map_err(|error| {
         let text = format!("its answer cannot be sent: {error}");
         (Reason::Failed, text.into_bytes())
