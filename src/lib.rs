@@ -219,14 +219,17 @@ pub use whole_streams::EndLoan;
 #[doc = include_str!("../docs/COSTS.md")]
 #[doc = ""]
 #[doc = include_str!("../docs/speed.svg")]
+#[doc(alias("performance", "benchmark", "overhead"))]
 pub mod costs {}
 
 #[cfg(all(doc, any(not(doctest), feature = "service")))]
 #[doc = include_str!("../docs/MIGRATING.md")]
+#[doc(alias("Python", "Node.js", "interprocess", "ipc-channel"))]
 pub mod migrating {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/PLATFORMS.md")]
+#[doc(alias("Windows", "macOS", "FreeBSD"))]
 pub mod platforms {}
 
 #[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
@@ -239,6 +242,7 @@ pub mod shared_memory {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
+#[doc(alias("upgrade", "evolve", "compatibility", "version"))]
 pub mod when_types_change {}
 
 #[cfg(doc)]

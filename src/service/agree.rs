@@ -3,10 +3,10 @@
 use super::encoding::Binary;
 use super::framed::Framed;
 use super::link::Parts;
-use crate::connection::Connection;
+use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
-use crate::typed_connection::{Handshake, Tag, shake_hands};
+use crate::typed_connection::{Handshake, HandshakeState, Tag, shake_hands};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
 
@@ -16,14 +16,38 @@ const VERSION: u8 = 1;
 /// How many calls of the other side this one takes at once.
 const CALLS_AT_ONCE: u16 = 1024;
 
+/// In the flags: this side can tell what its answers and items look like.
+const CAN_TELL: u8 = 1;
+
+/// In the flags: this side asks to be told that.
+const ASKS: u8 = 2;
+
+/// What a side says of its calls: the version, how many it takes at once, and its flags.
+fn part(flags: u8) -> Vec<u8> {
+    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
+    vec![VERSION, high, low, flags]
+}
+
+/// What a side says that has not the types of what it reads.
+#[cfg(feature = "tool")]
+pub(super) fn asking_part() -> Vec<u8> {
+    part(CAN_TELL | ASKS)
+}
+
+/// Whether the other side tells what its answers and items look like, if it is asked.
+#[cfg(feature = "tool")]
+pub(super) fn can_tell(state: &HandshakeState) -> bool {
+    let theirs = state.theirs(Tag::Calls).unwrap_or_default();
+    theirs.get(3).is_some_and(|flags| flags & CAN_TELL != 0)
+}
+
 /// The handshake of a connection of calls.
 pub(super) fn handshake<F, C>(wire: Wire<F, C>) -> Handshake<F, C, Blocking>
 where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
-    Handshake::new().with_wire(wire).with_part(Tag::Calls, vec![VERSION, high, low])
+    Handshake::new().with_wire(wire).with_part(Tag::Calls, part(CAN_TELL))
 }
 
 /// Performs the handshake of a side that reads such values.
@@ -40,11 +64,29 @@ where
     let until = handshake.time_limit().until::<M>();
     let (state, reader, writer) =
         shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    concluded(handshake, &state, reader, writer)
+}
+
+/// What is made of the connection once the terms are exchanged.
+pub(super) fn concluded<F, C, M>(
+    handshake: Handshake<F, C, M>,
+    state: &HandshakeState,
+    reader: ReadHalf<M>,
+    writer: WriteHalf<M>,
+) -> Result<Parts<M>, Error>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
     let (encoder, decoder, limit, reads) =
-        handshake.conclude_bytes(&state).map_err(|error| error.at(reader.shared_path()))?;
+        handshake.conclude_bytes(state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    let permits = match theirs.as_slice() {
-        [VERSION, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
+    let (permits, flags) = match theirs.as_slice() {
+        [VERSION, high, low, rest @ ..] => {
+            let permits = usize::from(u16::from_be_bytes([*high, *low]));
+            (permits, rest.first().copied().unwrap_or_default())
+        }
         theirs => {
             let theirs = theirs.first().copied().unwrap_or_default();
             let what = Disagreement::Calls { ours: VERSION, theirs };
@@ -55,6 +97,7 @@ where
     Ok(Parts {
         peer,
         reads,
+        tells: flags & ASKS != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,

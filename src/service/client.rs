@@ -434,7 +434,7 @@ enum Wanted {
 }
 
 /// How many milliseconds are left; 0 for as long as it takes.
-fn millis(until: WaitLimit) -> u64 {
+pub(super) fn millis(until: WaitLimit) -> u64 {
     match until {
         WaitLimit::Done => 0,
         until => u64::try_from(left(until).as_millis()).unwrap_or(u64::MAX).max(1),

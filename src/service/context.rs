@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use super::calls::Calls;
 use super::failure::{Failure, Lost};
-use super::framed::encoded;
 use super::link::{Job, Link};
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::Handling;
@@ -142,7 +141,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     where
         Item: Sendable,
     {
-        M::run(self.send_item(encoded(&self.codec, item, self.link.limit())))
+        M::run(self.send_item(self.link.body(&self.codec, item)))
     }
 
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {

@@ -2,7 +2,8 @@
 
 /// Makes a trait a service: what implements it can be served, and a client calls its methods.
 ///
-/// `service! { pub trait Name in module { … } }` defines the trait, whose methods take `&self`, and a module with
+/// `service! { pub trait Name in module { … } }` defines the trait, whose methods take `&self`, written or not, and a module
+/// with
 ///
 /// - `serve`, which serves an implementation of the trait with threads,
 /// - `Client`, whose methods are those of the trait, in both modes,
@@ -10,7 +11,8 @@
 /// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`.
 ///
 /// Arguments and results are serde values. A result may be a `Result` with an error of your own, which arrives as a value.
-/// New methods are appended: the numbers of those before stay the same.
+/// New methods are appended: the numbers of those before stay the same. The two programs share the definition, as a
+/// crate or a file: it needs `serde` with the feature `derive`.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -84,7 +86,10 @@
 #[macro_export]
 macro_rules! service {
     ($(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
-        $($(#[$method_doc:meta])* fn $method:ident($($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;)+
+        $(
+            $(#[$method_doc:meta])*
+            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;
+        )+
     }) => {
         $(#[$doc])*
         $vis trait $name: Sync {
@@ -212,6 +217,13 @@ macro_rules! service {
     };
     (@answer) => { () };
     (@answer $answer:ty) => { $answer };
+    ($(#[$doc:meta])* $vis:vis trait $name:ident { $($methods:tt)* }) => {
+        ::core::compile_error!(::core::concat!(
+            "name the module for what is made of it: `trait ",
+            ::core::stringify!($name),
+            " in module { … }`",
+        ));
+    };
 }
 
 /// Defines items where the crate has the feature `tokio`.

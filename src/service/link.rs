@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::failure::{Failure, Lost};
-use super::framed::{Garbled, Incoming, Outgoing, body_limit};
+use super::framed::{Garbled, Incoming, Outgoing, body_limit, encoded, told};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
+use crate::channel::Sendable;
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Operation};
 use crate::state::Mode;
 use crate::sys::Peer;
+use crate::wire::Codec;
 use crate::wire::shape::{Shape, ValueCheck};
 
 /// A connection of calls.
@@ -39,6 +41,8 @@ pub struct Link<M: Mode> {
     peer: Option<Peer>,
     /// What the other side reads, as far as it tells.
     reads: Option<Shape>,
+    /// Whether the other side asks what the answers and items look like.
+    tells: bool,
     /// Whether not all of it was held against what this side writes.
     unchecked: AtomicBool,
     /// How far that is. It is taken while the user's code runs.
@@ -258,6 +262,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) peer: Option<Peer>,
     /// What the other side reads, as far as it tells.
     pub(crate) reads: Option<Shape>,
+    /// Whether the other side asks what the answers and items look like.
+    pub(crate) tells: bool,
 }
 
 impl<M: Mode> Link<M> {
@@ -287,6 +293,7 @@ impl<M: Mode> Link<M> {
             most_theirs,
             peer,
             reads,
+            tells,
         } = parts;
         Self {
             state: Mutex::new(State {
@@ -322,6 +329,7 @@ impl<M: Mode> Link<M> {
             busy_since: AtomicU64::new(0),
             stall_timeout,
             peer,
+            tells,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
             reads,
@@ -346,6 +354,17 @@ impl<M: Mode> Link<M> {
         }
         *slot() = Some(check);
         checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
+    }
+
+    /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
+    /// that runs here.
+    pub(super) fn body<T: Sendable + ?Sized>(
+        &self,
+        codec: &impl Codec,
+        value: &T,
+    ) -> Result<Vec<u8>, Error> {
+        let body = encoded(codec, value, self.limit)?;
+        if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
     }
 
     /// Who is on the other side, if the system tells.

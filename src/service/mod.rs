@@ -24,6 +24,8 @@ mod serving;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod threads;
+#[cfg(feature = "tool")]
+mod untyped;
 mod waiting;
 mod watch;
 
@@ -34,6 +36,8 @@ pub use lifecycle::{ShutdownReason, Summary};
 pub use options::ClientOptions;
 pub use pending::{Items, Pending};
 pub use server::{Response, Serves, Service};
+#[cfg(feature = "tool")]
+pub use untyped::{AskedService, Came, UntypedCall, UntypedClient};
 
 #[cfg(feature = "tokio")]
 mod for_tasks {

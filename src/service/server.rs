@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::agree::{agreed, handshake, identifiers};
 use super::calls::Calls;
 use super::context::Context;
-use super::framed::encoded;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Link};
 use super::mux::Reason;
@@ -649,7 +648,7 @@ pub(crate) fn answered<Resp: Sendable, M: Mode>(
     link: &Link<M>,
 ) -> Reply {
     let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
-    let body = link.check(&answer).and_then(|()| encoded(codec, &answer, link.limit()));
+    let body = link.check(&answer).and_then(|()| link.body(codec, &answer));
     body.map_err(|error| {
         let text = format!("its answer cannot be sent: {error}");
         (Reason::Failed, text.into_bytes())

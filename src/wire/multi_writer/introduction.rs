@@ -12,6 +12,8 @@ pub(super) struct Introduction {
     pub(super) codec: String,
     pub(super) message: String,
     pub(super) shape: Option<Shape>,
+    /// Whether another writer must say what its messages look like.
+    pub(super) shape_required: bool,
     /// How many bytes it may have.
     pub(super) room: usize,
 }
@@ -75,7 +77,14 @@ impl Introduction {
         if !agree(&self.codec, &other.codec) || !agree(&self.message, &other.message) {
             return Err(named);
         }
-        let (Some(ours), [_, ..]) = (&self.shape, other.hello) else { return Ok(()) };
+        let (Some(ours), [_, ..]) = (&self.shape, other.hello) else {
+            if self.shape_required {
+                return Err(format!(
+                    "{named}, without saying what they look like, as it must here"
+                ));
+            }
+            return Ok(());
+        };
         match hello::read(other.hello, ours) {
             Ok(_) => Ok(()),
             Err(Refusal::Differs(place)) => Err(format!("{named} of another type ({place})")),
