@@ -205,7 +205,7 @@ pub use sealed_bytes::SealedBytes;
 pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
-    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,
+    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service, Serving,
     ShutdownReason, Summary,
 };
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};

@@ -17,6 +17,7 @@ use typed_pipe::{
     Client, Connection, Delivery, ErrorKind, Handles, Handshake, Listener, Service, SharedMemory,
     TypedConnection, WithHandles,
 };
+use typed_pipe_net::{Key, Net};
 
 fn tool() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tpipe-net"))
@@ -472,4 +473,56 @@ fn wrong_words_are_told_at_once() {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(said.contains(why), "{said}");
     }
+}
+
+/// What is carried on one side alone: `finish` tells the truth there, too.
+fn finishes_truly(mut from: Typed, mut to: Typed) {
+    from.send("one").unwrap();
+    let (mut sender, rest) = from.split();
+    let failed = sender.finish_timeout(Duration::from_millis(700)).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    sender = failed.into_state();
+    let reading = thread::spawn(move || {
+        assert_eq!(to.recv().unwrap(), "one");
+        assert_eq!(to.recv().unwrap_err().kind(), ErrorKind::Finished);
+        to
+    });
+    assert_eq!(sender.finish().unwrap(), Delivery::Drained);
+    drop((reading.join().unwrap(), rest));
+}
+
+#[test]
+fn a_program_without_the_library_reaches_one_with_it() {
+    watched(|| {
+        let folder = Folder::new();
+        let allowed = key(&folder, "here.key").parse().unwrap();
+        let net = Net::open(&Key::generate()).unwrap();
+        let net = net.listening("127.0.0.1:0".parse().unwrap()).unwrap();
+        let offer = net.offer("jobs", &[allowed]).unwrap();
+        let _reach = reaching(&folder, offer.address(), &[]);
+        for from_here in [true, false] {
+            let here = Connection::connect(folder.path("here")).unwrap();
+            let there = offer.accept_timeout(SOON).unwrap();
+            let there = thread::spawn(move || there.into_typed().unwrap());
+            let (here, there) = (here.into_typed().unwrap(), there.join().unwrap());
+            if from_here { finishes_truly(here, there) } else { finishes_truly(there, here) }
+        }
+    });
+}
+
+#[test]
+fn a_program_with_the_library_reaches_one_without_it() {
+    watched(|| {
+        let (folder, port, mine) = (Folder::new(), free_port(), Key::generate());
+        let mut offer = offering(&folder, port, &[&mine.public().to_string()]);
+        let (net, at) = (Net::open(&mine).unwrap(), offer.line());
+        let listener = Listener::bind(folder.path("there")).unwrap();
+        for from_here in [true, false] {
+            let here = net.connect(&at).unwrap();
+            let there = listener.accept_timeout(SOON).unwrap();
+            let there = thread::spawn(move || there.into_typed().unwrap());
+            let (here, there) = (here.into_typed().unwrap(), there.join().unwrap());
+            if from_here { finishes_truly(here, there) } else { finishes_truly(there, here) }
+        }
+    });
 }

@@ -2,7 +2,7 @@
 
 use super::encoding::Binary;
 use super::framed::Framed;
-use super::link::Parts;
+use super::link::{Kind, Parts, Reads};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
@@ -42,25 +42,61 @@ pub(super) fn can_tell(state: &HandshakeState) -> bool {
 }
 
 /// The handshake of a connection of calls.
-pub(super) fn handshake<F, C>(wire: Wire<F, C>) -> Handshake<F, C, Blocking>
+pub(super) fn handshake<F, C>(
+    wire: Wire<F, C>,
+    reads: Kind,
+    lets_handles_in: bool,
+) -> Handshake<F, C, Blocking>
 where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    Handshake::new().with_wire(wire).with_part(Tag::Calls, part(CAN_TELL))
+    let handles = if lets_handles_in { HANDLES } else { 0 };
+    Handshake::new()
+        .with_wire(wire)
+        .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles))
+}
+
+/// In the flags: this side handles calls, and this side calls. What it reads are requests, answers, or both.
+const SERVES: u8 = 4;
+const CALLS: u8 = 8;
+
+/// In the flags: this side lets handles in.
+const HANDLES: u8 = 16;
+
+fn flags_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Requests => SERVES,
+        Kind::Answers => CALLS,
+        Kind::Both => SERVES | CALLS,
+    }
+}
+
+/// What a side reads; `None` for one that does not say.
+fn kind_in(flags: u8) -> Option<Kind> {
+    match (flags & SERVES != 0, flags & CALLS != 0) {
+        (true, false) => Some(Kind::Requests),
+        (false, true) => Some(Kind::Answers),
+        (true, true) => Some(Kind::Both),
+        (false, false) => None,
+    }
 }
 
 /// Performs the handshake of a side that reads such values.
 pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
-    connection: Connection<M>,
+    mut connection: Connection<M>,
     reads: fn(Style) -> Shape,
+    lets_handles_in: bool,
 ) -> Result<Parts<M>, Error>
 where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
     M: Mode,
 {
+    if lets_handles_in {
+        connection.reader().raw_mut().allow_handles();
+    }
     let until = handshake.time_limit().until::<M>();
     let (state, reader, writer) =
         shake_hands(connection, handshake.begin_reading(reads), until).await?;
@@ -94,8 +130,10 @@ where
         }
     };
     let peer = writer.peer().ok();
+    let reads = reads.zip(kind_in(flags)).map(|(shape, of)| Reads { shape, of });
     Ok(Parts {
         peer,
+        takes_handles: flags & HANDLES != 0 && writer.raw().carries_handles(),
         reads,
         tells: flags & ASKS != 0,
         reader,
@@ -114,4 +152,9 @@ pub(super) fn identifiers(name: &str) -> (String, String) {
         return Default::default();
     }
     (format!("calls of {name}"), format!("answers of {name}"))
+}
+
+/// The identifier of what each side sends, where both call and both serve.
+pub(super) fn of_both(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("calls and answers of {name}") }
 }

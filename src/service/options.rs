@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::agree::{agreed, handshake, identifiers};
 use super::attempts::Attempts;
-use super::link::Link;
+use super::link::{Kind, Link};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
@@ -38,6 +38,8 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     max_attempts: u32,
     pauses: (Duration, Duration),
     reply_timeout: Option<Duration>,
+    /// Whether answers may have handles beside them.
+    pub(super) handles: bool,
 }
 
 impl ClientOptions {
@@ -59,20 +61,27 @@ impl ClientOptions {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {
-        Self {
-            wire: Wire::default(),
-            name: String::new(),
-            connect: ConnectOptions::new(),
-            max_attempts: 1,
-            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
-            reply_timeout: None,
-        }
+        Self::of(Wire::default())
     }
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<F, C, M: Mode> ClientOptions<F, C, M> {
+    pub(super) fn of(wire: Wire<F, C>) -> Self {
+        Self {
+            wire,
+            name: String::new(),
+            connect: ConnectOptions::new().in_mode(),
+            max_attempts: 1,
+            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
+            reply_timeout: None,
+            handles: false,
+        }
     }
 }
 
@@ -104,6 +113,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            handles: self.handles,
         }
     }
 
@@ -237,6 +247,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
         self
     }
 
+    /// Lets answers bring handles: see [`Client::call_with_handles`](crate::Client::call_with_handles). Unless it is set, none
+    /// come into this process.
+    pub fn with_handles(mut self) -> Self {
+        self.handles = true;
+        self
+    }
+
     /// The same options in another mode.
     #[cfg(feature = "tokio")]
     pub(crate) fn in_mode<N: Mode>(self) -> ClientOptions<F, C, N> {
@@ -247,13 +264,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            handles: self.handles,
         }
     }
 
     /// What is to be agreed with the service.
     pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let handshake = handshake(self.wire.clone());
+        let handshake = handshake(self.wire.clone(), Kind::Answers, self.handles);
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
@@ -282,9 +300,10 @@ where
         reads: fn(Style) -> Shape,
     ) -> impl Future<Output = Result<Link<M>, Error>> + use<F, C, M> {
         let (options, handshake) = (self.connect.clone(), self.handshake(until));
+        let handles = self.handles;
         async move {
             let connection = options.connecting(path, until).await?;
-            Ok(Link::calling(agreed(handshake, connection, reads).await?))
+            Ok(Link::calling(agreed(handshake, connection, reads, handles).await?))
         }
     }
 }
@@ -292,5 +311,13 @@ where
 impl<F, C, M: Mode> ClientOptions<F, C, M> {
     pub(super) fn codec(&self) -> &C {
         self.wire.codec()
+    }
+
+    pub(super) fn wire(&self) -> &Wire<F, C> {
+        &self.wire
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }
