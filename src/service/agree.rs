@@ -2,6 +2,8 @@
 
 use super::encoding::Binary;
 use super::framed::Framed;
+#[cfg(feature = "json")]
+use super::json_rpc::{self, JsonRpc};
 use super::link::{Kind, Parts, Reads};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
@@ -9,6 +11,8 @@ use crate::state::{Blocking, Mode};
 use crate::typed_connection::{Handshake, HandshakeState, Tag, shake_hands};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
+#[cfg(feature = "json")]
+use crate::wire::{Decoder, Encoder};
 
 /// The version of the frames of calls.
 const VERSION: u8 = 1;
@@ -45,13 +49,13 @@ pub(super) fn can_tell(state: &HandshakeState) -> bool {
 pub(super) fn handshake<F, C>(
     wire: Wire<F, C>,
     reads: Kind,
-    lets_handles_in: bool,
+    layer: Layer,
 ) -> Handshake<F, C, Blocking>
 where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    let handles = if lets_handles_in { HANDLES } else { 0 };
+    let handles = if layer.handles { HANDLES } else { 0 };
     Handshake::new()
         .with_wire(wire)
         .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles))
@@ -87,20 +91,76 @@ pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
     mut connection: Connection<M>,
     reads: fn(Style) -> Shape,
-    lets_handles_in: bool,
+    layer: Layer,
 ) -> Result<Parts<M>, Error>
 where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
     M: Mode,
 {
-    if lets_handles_in {
+    #[cfg(feature = "json")]
+    if layer.json_rpc {
+        return Ok(json_rpc(handshake.wire().clone(), connection, reads));
+    }
+    if layer.handles {
         connection.reader().raw_mut().allow_handles();
     }
     let until = handshake.time_limit().until::<M>();
     let (state, reader, writer) =
         shake_hands(connection, handshake.begin_reading(reads), until).await?;
     concluded(handshake, &state, reader, writer)
+}
+
+/// How the two sides talk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layer {
+    /// Whether this side lets handles in.
+    pub(super) handles: bool,
+    /// Whether they speak JSON-RPC, and so without a handshake.
+    #[cfg(feature = "json")]
+    pub(super) json_rpc: bool,
+}
+
+impl Layer {
+    /// Whether the two sides agree before they talk.
+    pub(super) fn has_handshake(self) -> bool {
+        #[cfg(feature = "json")]
+        return !self.json_rpc;
+        #[cfg(not(feature = "json"))]
+        true
+    }
+}
+
+/// A connection to a side that speaks JSON-RPC.
+#[cfg(feature = "json")]
+fn json_rpc<F, C, M>(
+    wire: Wire<F, C>,
+    connection: Connection<M>,
+    reads: fn(Style) -> Shape,
+) -> Parts<M>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
+    let limit = wire.framing().max_payload();
+    let (read, written) = JsonRpc::pair(reads(Style::Named).methods());
+    let (encoder, decoder) = (Encoder::new(wire.clone()), Decoder::new(wire));
+    let (reader, writer) = connection.into_halves();
+    Parts {
+        peer: writer.peer().ok(),
+        takes_handles: false,
+        has_credit: false,
+        reads: None,
+        tells: false,
+        reader,
+        incoming: Box::new(Framed::new(decoder, read)),
+        writer,
+        outgoing: Box::new(Framed::new(encoder, written)),
+        limit,
+        most_mine: json_rpc::CALLS_AT_ONCE,
+        most_theirs: json_rpc::CALLS_AT_ONCE,
+    }
 }
 
 /// What is made of the connection once the terms are exchanged.
@@ -134,6 +194,7 @@ where
     Ok(Parts {
         peer,
         takes_handles: flags & HANDLES != 0 && writer.raw().carries_handles(),
+        has_credit: true,
         reads,
         tells: flags & ASKS != 0,
         reader,
