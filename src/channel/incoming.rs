@@ -63,7 +63,7 @@ enum Stage {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[doc(alias("EOF", "disconnect"))]
+#[doc(alias("EOF", "disconnect", "crash", "died", "killed"))]
 pub enum Hangup {
     /// The last writer has finished. A receive at the end fails with
     /// [`ErrorKind::Finished`](crate::ErrorKind::Finished).

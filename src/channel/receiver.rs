@@ -26,9 +26,10 @@ use crate::wire::{
 
 /// Receives values of one type.
 ///
-/// It is an iterator of results, which ends when the last writer has hung up between two messages. A message that does
-/// not decode is an error for that message alone: the next one can be received. When the framing is broken, the place
-/// in the stream is lost: that error is [fatal](Error::is_fatal).
+/// It is an iterator of results, which ends when the last writer has hung up between two messages, finished or not:
+/// [`last_hangup`](Self::last_hangup) tells the one from the other. A message that does not decode is an error for that
+/// message alone: the next one can be received. When the framing is broken, the place in the stream is lost: that error
+/// is [fatal](Error::is_fatal).
 ///
 /// A receive that fails, for instance by a timeout, loses nothing: the part of a message that has arrived is kept, and
 /// the next receive goes on with it.
@@ -68,7 +69,7 @@ use crate::wire::{
 /// }
 /// # let _ = |program: Program| (program.news, program.jobs, program.logs);
 /// ```
-#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader"))]
+#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader", "iterator"))]
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
     incoming: Incoming<F, C>,
@@ -90,6 +91,9 @@ impl<T> TypedReceiver<T> {
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    ///
+    /// With a deadline, it is
+    /// [`ReadEnd::at(path)?`](crate::End::at)[`.open_timeout(time)?`](crate::End::open_timeout)[`.into_receiver::<T>()`](crate::End::into_receiver).
     ///
     /// It blocks its thread, and with it all tasks of the thread. In a task, open `ReadEnd::at(path)?.into_tokio()`,
     /// and call [`into_receiver`](crate::End::into_receiver).

@@ -106,9 +106,13 @@ impl Question {
     ///
     /// # Errors
     ///
-    /// Those of a [`Handshake`]. A peer that makes calls is not spoken to.
-    pub fn ask(mut self) -> Result<Answer, Error> {
-        let mut parts = Parts::default();
+    /// Those of a [`Handshake`]. A peer that makes calls is asked by [`AskedService`](crate::tool::AskedService).
+    pub fn ask(self) -> Result<Answer, Error> {
+        self.ask_with(Parts::default())
+    }
+
+    /// Says the same and some parts more, and asks what the messages look like.
+    pub(crate) fn ask_with(mut self, mut parts: Parts) -> Result<Answer, Error> {
         if let Some(names) = self.theirs.parts.get(Tag::Names) {
             parts.set(Tag::Names, names.to_vec());
         }
@@ -171,14 +175,28 @@ impl Answer {
         self,
         wire: Wire<F, C>,
     ) -> Result<Told<F, C>, Error> {
+        let handshake = Handshake::new().with_wire(wire);
+        let (state, reader, writer) = self.into_parts(&handshake)?;
+        handshake.conclude(&state, reader, writer)
+    }
+
+    #[cfg(feature = "service")]
+    pub(crate) fn state(&self) -> &HandshakeState {
+        &self.state
+    }
+
+    /// What the channels are made of, if this is the wire that the peer has named, and there are no handles.
+    pub(crate) fn into_parts<F: Framing + Clone, C: Codec + Clone>(
+        self,
+        handshake: &Handshake<F, C>,
+    ) -> Result<(HandshakeState, ReadHalf, WriteHalf), Error> {
         let theirs = self.state.understood()?;
         if theirs.sends_handles || theirs.allows_handles {
             return Err(self.reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
         }
-        let handshake = Handshake::new().with_wire(wire);
         let ours = handshake.terms(false, false);
         ours.compare_wires(&theirs).map_err(|what| Error::new(Operation::Agree, what))?;
-        handshake.conclude(&self.state, self.reader, self.writer)
+        Ok((self.state, self.reader, self.writer))
     }
 }
 

@@ -71,7 +71,7 @@ use crate::error::FrameError;
 ///
 /// A clone has the same settings, and is another writer. A forked process is not another writer: it must not go on
 /// with a sender of its parent.
-#[doc(alias("mpsc", "interleaved", "atomic write"))]
+#[doc(alias("mpsc", "many writers", "multiple writers", "interleaved", "atomic write"))]
 pub struct MultiWriter {
     rules: Rules,
     atomic_write: usize,
