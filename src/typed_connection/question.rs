@@ -2,7 +2,7 @@
 //!
 //! Each side says its terms at once. So this one listens first, and then says the same.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::halves::{ReceivingHalf, SendingHalf};
 use super::handshake::Handshake;
@@ -12,6 +12,8 @@ use super::handshake_state::{HandshakeState, Terms};
 use crate::channel::Anything;
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Obstacle, Operation};
+use crate::sys::WaitLimit;
+use crate::wait::{left, within};
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, Wire};
 
@@ -46,7 +48,7 @@ pub struct Question {
     heard: Vec<u8>,
     reader: ReadHalf,
     writer: WriteHalf,
-    until: Instant,
+    until: WaitLimit,
 }
 
 /// A connection whose sides have agreed.
@@ -69,12 +71,12 @@ impl Question {
     ///
     /// Those of a [`Handshake`].
     pub fn hear(connection: Connection, timeout: Duration) -> Result<Self, Error> {
-        let until = Instant::now() + timeout.min(Duration::from_secs(1 << 20));
+        let until = within(timeout);
         let (mut reader, writer) = connection.split();
         let mut state = HandshakeState::new(silent_terms(), None, false);
         let mut heard = Vec::new();
         while let Some(room) = state.room() {
-            let got = reader.read_timeout(room, until.saturating_duration_since(Instant::now()))?;
+            let got = reader.read_timeout(room, left(until))?;
             heard.extend_from_slice(room.get(..got).unwrap_or_default());
             let noted = state.got(Ok(got));
             noted.map_err(|error| reader.failed(Operation::Agree, error))?;
@@ -196,10 +198,6 @@ impl Answer {
         ours.compare_wires(&theirs).map_err(|what| Error::new(Operation::Agree, what))?;
         Ok((self.state, self.reader, self.writer))
     }
-}
-
-fn left(until: Instant) -> Duration {
-    until.saturating_duration_since(Instant::now())
 }
 
 /// Terms that are not said.
