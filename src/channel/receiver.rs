@@ -26,9 +26,10 @@ use crate::wire::{
 
 /// Receives values of one type.
 ///
-/// It is an iterator of results, which ends when the last writer has hung up between two messages. A message that does
-/// not decode is an error for that message alone: the next one can be received. When the framing is broken, the place
-/// in the stream is lost: that error is [fatal](Error::is_fatal).
+/// It is an iterator of results, which ends when the last writer has hung up between two messages, finished or not:
+/// [`last_hangup`](Self::last_hangup) tells the one from the other. A message that does not decode is an error for that
+/// message alone: the next one can be received. When the framing is broken, the place in the stream is lost: that error
+/// is [fatal](Error::is_fatal).
 ///
 /// A receive that fails, for instance by a timeout, loses nothing: the part of a message that has arrived is kept, and
 /// the next receive goes on with it.

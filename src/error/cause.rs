@@ -198,6 +198,11 @@ pub(crate) enum Obstacle {
     NotCarried(&'static str),
     #[error("handles do not go over a carrier; send the bytes themselves")]
     NoHandlesHere,
+    #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "of calls"))]
+    #[error(
+        "the other side lets no handles in, which its option `with_handles` changes, or they cannot go there"
+    )]
+    HandlesNotTaken,
     #[error("what carries the connection does not identify the other side")]
     UnknownPeer,
     #[error("this system does not support it")]
@@ -246,7 +251,8 @@ impl Obstacle {
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NoHandlesHere
+            Self::HandlesNotTaken
+            | Self::NoHandlesHere
             | Self::NoProc(_)
             | Self::NotCarried(_)
             | Self::OtherAccess(_)

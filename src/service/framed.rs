@@ -1,7 +1,7 @@
 //! The two directions of a connection of calls: frames to bytes, and bytes to frames. Behind these traits stands no type of
 //! the user's, so that all below is compiled once.
 
-use super::encoding::{Encoding, Malformed};
+use super::encoding::{Beside, Encoding, Malformed};
 use super::mux::Frame;
 use crate::channel::Sendable;
 use crate::error::{Cause, Error, ErrorKind, Operation};
@@ -11,7 +11,7 @@ use crate::wire::{Codec, Decoder, Encoder, Framing};
 /// Frames that leave.
 pub(crate) trait Outgoing: Send {
     /// Adds a frame to the bytes to write. An error leaves nothing of it.
-    fn stage(&mut self, frame: &Frame<Vec<u8>>) -> Result<(), Error>;
+    fn stage(&mut self, frame: &Frame<Vec<u8>>, beside: &Beside) -> Result<(), Error>;
 
     /// Says that this was all.
     fn stage_goodbye(&mut self);
@@ -32,7 +32,7 @@ pub(crate) trait Incoming: Send {
     fn feed(&mut self, bytes: &[u8]);
 
     /// The next whole frame.
-    fn next(&mut self) -> Result<Option<Frame<&[u8]>>, Garbled>;
+    fn next(&mut self) -> Result<Option<(Frame<&[u8]>, Beside)>, Garbled>;
 
     /// How the stream ended.
     fn end(&mut self) -> ErrorKind;
@@ -69,12 +69,12 @@ where
     C: Codec + Send,
     E: Encoding + Send,
 {
-    fn stage(&mut self, frame: &Frame<Vec<u8>>) -> Result<(), Error> {
+    fn stage(&mut self, frame: &Frame<Vec<u8>>, beside: &Beside) -> Result<(), Error> {
         let Self { wire, encoding } = self;
-        wire.stage_with(|_, out| {
-            encoding.write(frame, out);
-            Ok(())
-        })
+        if !encoding.says(frame) {
+            return Ok(());
+        }
+        wire.stage_with(|_, out| encoding.write(frame, beside, out))
     }
 
     fn stage_goodbye(&mut self) {
@@ -104,7 +104,7 @@ where
         self.wire.feed(bytes);
     }
 
-    fn next(&mut self) -> Result<Option<Frame<&[u8]>>, Garbled> {
+    fn next(&mut self) -> Result<Option<(Frame<&[u8]>, Beside)>, Garbled> {
         if !self.wire.step().map_err(|_| Garbled)? {
             return Ok(None);
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
 use crate::channel::{Receivable, Sendable};
 use crate::error::Error;
+use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -53,7 +56,7 @@ pub(super) struct InFlight<C, M: Calls> {
     id: Id,
     waiter: Arc<Waiter>,
     codec: C,
-    path: PipePath,
+    path: Option<PipePath>,
     until: WaitLimit,
     /// Whether there is nothing more to give up.
     over: bool,
@@ -64,14 +67,18 @@ impl<C, M: Calls> InFlight<C, M> {
         link: M::Handle,
         (id, waiter): (Id, Arc<Waiter>),
         codec: C,
-        path: PipePath,
+        path: Option<PipePath>,
         until: WaitLimit,
     ) -> Self {
         Self { link, id, waiter, codec, path, until, over: false }
     }
 
+    fn at(&self) -> Option<&Arc<Path>> {
+        self.path.as_ref().map(PipePath::shared)
+    }
+
     pub(super) fn failed(&self, failure: Failure) -> Error {
-        failure.into_error().at(Some(self.path.shared()))
+        failure.into_error().at(self.at())
     }
 
     /// Waits for something in the inbox.
@@ -136,9 +143,18 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
         self.decode(&body)
     }
 
+    /// Waits for the answer, and for what is beside it.
+    pub(super) async fn answer_with_handles<Resp: Receivable>(
+        mut self,
+    ) -> Result<(Resp, Handles), Error> {
+        let answer = self.answer(self.until).await?;
+        let handles = mem::take(&mut self.waiter.inbox().handles);
+        Ok((answer, handles.into()))
+    }
+
     /// The value in its bytes. It is the user's code that runs here.
     fn decode<T: Receivable>(&self, body: &[u8]) -> Result<T, Error> {
-        self.codec.decode(body).map_err(|_| garbled(&self.path))
+        self.codec.decode(body).map_err(|_| garbled(self.at()))
     }
 }
 
@@ -295,6 +311,7 @@ where
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
         let mut body = Some(body?);
         let link = self.call.link.as_ref();
+        link.ensure_items()?;
         let id = self.call.id;
         let sent = self.call.news(WaitLimit::Done, |_| {
             let mut state = link.lock();

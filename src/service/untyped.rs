@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::agree::{asking_part, can_tell, concluded, handshake};
+use super::agree::{Layer, asking_part, can_tell, concluded, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
 use super::failure::{Failure, garbled};
 use super::framed::{untold, within};
-use super::link::{Link, Request};
+use super::link::{Kind, Link, Request};
 use super::pending::{InFlight, Next};
 use crate::error::Error;
 use crate::path::PipePath;
@@ -91,7 +91,7 @@ impl AskedService {
         C: Codec + Clone + Send + 'static,
     {
         let is_told = self.is_told;
-        let handshake = handshake(wire);
+        let handshake = handshake(wire, Kind::Answers, Layer::default());
         let (state, reader, writer) = self.answer.into_parts(&handshake)?;
         let parts = concluded(handshake, &state, reader, writer)?;
         Ok(UntypedClient { link: Blocking::handle(Link::calling(parts)), path, is_told })
@@ -108,10 +108,10 @@ impl UntypedClient {
         let until = timeout.map_or(WaitLimit::Done, Blocking::within);
         let (link, path) = (self.link.clone(), self.path.clone());
         let body = within(request, link.as_ref().limit())?;
-        let mut request = Request { method: 0, deadline: millis(until), body };
+        let mut request = Request { method: 0, deadline: millis(until), body, handles: Vec::new() };
         let entered = Blocking::run(Blocking::enter(link.as_ref(), &mut request, until, false));
         let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
-        let call = InFlight::new(link, entered, (), path.clone(), until);
+        let call = InFlight::new(link, entered, (), Some(path.clone()), until);
         call.end();
         Ok(UntypedCall { call, path, until, is_told: self.is_told, over: false })
     }
@@ -123,7 +123,7 @@ impl UntypedCall {
         if !self.is_told {
             return Ok((None, body));
         }
-        let (shape, body) = untold(&body).map_err(|_| garbled(&self.path))?;
+        let (shape, body) = untold(&body).map_err(|_| garbled(Some(self.path.shared())))?;
         Ok((shape, body.to_vec()))
     }
 
