@@ -133,15 +133,13 @@ pub enum FrameError {
         reason: LossReason,
     },
     /// One of several writers uses another codec or other messages than this receiver.
-    #[error(
-        "writer {writer:016x} sends {theirs}, and {ours} was expected; its messages are skipped"
-    )]
+    #[error("writer {writer:016x} sends {theirs}{}; its messages are skipped", expected(.ours))]
     Mismatch {
         /// The writer.
         writer: u64,
         /// The codec and the name of the messages of the writer.
         theirs: Box<str>,
-        /// Those of this receiver.
+        /// Those of this receiver; empty if the others say it all.
         ours: Box<str>,
     },
     /// This framing cannot find the end of the payload. Nothing of it was sent.
@@ -235,6 +233,13 @@ pub enum LossReason {
     /// The parts of the message do not add up to the announced length.
     #[error("its parts do not add up to the length that it announced")]
     Uneven,
+}
+
+fn expected(ours: &str) -> String {
+    match ours {
+        "" => String::new(),
+        ours => format!(", and {ours} was expected"),
+    }
 }
 
 impl FrameError {

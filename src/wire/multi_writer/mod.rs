@@ -336,7 +336,7 @@ impl BuiltIn for MultiWriter {
 
     fn require_shape(&mut self, ours: &Shape) -> bool {
         let introduction = &mut self.rules.introduction;
-        (introduction.shape, introduction.shape_required) = (Some(ours.clone()), true);
+        (introduction.shape, introduction.strict) = (Some(ours.clone()), true);
         true
     }
 
