@@ -798,7 +798,7 @@ mod tests {
     /// The hello of an encoder that says it.
     fn greeting() -> (Encoder, Vec<u8>) {
         let mut encoder = encoder();
-        encoder.greet(|style| Shape::of::<String>(style));
+        encoder.greet(Shape::of::<String>);
         let mut bytes = Vec::new();
         hello(&Shape::of::<String>(Style::Positional), &mut bytes);
         (encoder, bytes)
