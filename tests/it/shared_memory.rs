@@ -516,7 +516,7 @@ pub(crate) mod linux {
                     let handshake = required().into_tokio();
                     let mut one = handshake.perform::<Vec<u8>, Vec<u8>>(one).await.unwrap();
                     for len in [0_usize, 1, 100, 5000, 70_000, 1_000_000] {
-                        for _ in 0..20 {
+                        for _ in 0..if len < 1_000_000 { 20 } else { 4 } {
                             let bytes = vec![3; len];
                             one.send(&bytes).await.unwrap();
                             assert!(one.recv().await.unwrap() == bytes);
@@ -606,6 +606,158 @@ pub(crate) mod linux {
                     for side in both {
                         side.await.unwrap();
                     }
+                });
+            });
+        }
+
+        type Numbered = WithHandles<(u64, Flag)>;
+
+        async fn pour(side: Connection<typed_pipe::Tokio>, messages: u64, decodes: bool) {
+            let handshake = required().into_tokio();
+            let mut side = handshake.perform::<Numbered, ()>(side).await.unwrap();
+            let file = file("x");
+            for number in 0..messages {
+                let mut handles = Handles::new();
+                handles.add(file.try_clone().unwrap());
+                let flag = Flag(if decodes { 1 } else { 9 });
+                side.send_with_handles(&(number, flag), &mut handles).await.unwrap();
+            }
+            side.finish().await.unwrap();
+        }
+
+        async fn catch(side: Connection<typed_pipe::Tokio>, messages: u64, decodes: bool) {
+            let handshake = required().into_tokio();
+            let mut side = handshake.perform::<(), Numbered>(side).await.unwrap();
+            for next in 0..messages {
+                match side.recv_with_handles().await {
+                    Ok(((number, _), mut handles)) => {
+                        assert!(decodes && number == next);
+                        handles.take::<File>(0).unwrap();
+                    }
+                    Err(error) => assert!(!decodes && error.kind() == ErrorKind::Decode, "{error}"),
+                }
+            }
+            assert_eq!(side.recv_with_handles().await.unwrap_err().kind(), ErrorKind::Finished);
+        }
+
+        /// The socket of the handles is full long before the ring is. Nothing goes through the ring then that could wake the
+        /// sender.
+        #[test]
+        fn a_task_whose_handles_find_no_room_goes_on_when_there_is_some() {
+            watched(|| {
+                let alone = Builder::new_current_thread().enable_all().build().unwrap();
+                for (runtime, decodes) in
+                    [(&runtime(), true), (&runtime(), false), (&alone, true), (&alone, false)]
+                {
+                    runtime.block_on(async {
+                        let (one, other) = pair();
+                        let sending = tokio::spawn(pour(one, 1500, decodes));
+                        tokio::spawn(catch(other, 1500, decodes)).await.unwrap();
+                        sending.await.unwrap();
+                    });
+                }
+            });
+        }
+
+        #[test]
+        fn a_task_whose_handles_find_no_room_notices_that_the_reader_left() {
+            watched(|| {
+                runtime().block_on(async {
+                    let (one, other) = pair();
+                    let taking = tokio::spawn(async move {
+                        let handshake = required().into_tokio();
+                        handshake.perform::<(), Numbered>(other).await.unwrap()
+                    });
+                    let handshake = required().into_tokio();
+                    let mut side = handshake.perform::<Numbered, ()>(one).await.unwrap();
+                    let taking = taking.await.unwrap();
+                    let file = file("x");
+                    let mut leaving = Some(tokio::spawn(async move {
+                        // Until the socket is full.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        drop(taking);
+                    }));
+                    let error = loop {
+                        let mut handles = Handles::new();
+                        handles.add(file.try_clone().unwrap());
+                        let sent = side.send_with_handles(&(1, Flag(1)), &mut handles).await;
+                        if let Err(error) = sent {
+                            assert_eq!(handles.len(), 1, "they are given back");
+                            break error;
+                        }
+                    };
+                    assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
+                    leaving.take().unwrap().await.unwrap();
+                });
+            });
+        }
+
+        #[test]
+        fn messages_that_are_taken_in_while_a_task_waits_for_room_keep_their_handles() {
+            watched(|| {
+                runtime().block_on(async {
+                    const MESSAGES: u64 = 60;
+                    let (one, other) = pair();
+                    let asking = tokio::spawn(async move {
+                        let handshake = required().into_tokio();
+                        let mut other = handshake.perform::<Handed, Vec<u8>>(other).await.unwrap();
+                        for number in 0..MESSAGES {
+                            let mut handles = Handles::new();
+                            let place = handles.add(file(&number.to_string()));
+                            let message = (number, place, "y".repeat(2000));
+                            other.send_with_handles(&message, &mut handles).await.unwrap();
+                        }
+                        assert_eq!(other.recv().await.unwrap().len(), 3 << 20);
+                        other
+                    });
+                    let handshake = required().into_tokio();
+                    let mut one = handshake.perform::<Vec<u8>, Handed>(one).await.unwrap();
+                    one.send(&vec![1; 3 << 20]).await.unwrap();
+                    for next in 0..MESSAGES {
+                        let ((number, place, _), mut handles) =
+                            one.recv_with_handles().await.unwrap();
+                        assert_eq!(number, next);
+                        let mut words = String::new();
+                        let mut file: File = handles.take(place).unwrap();
+                        file.read_to_string(&mut words).unwrap();
+                        assert_eq!(words, number.to_string());
+                    }
+                    drop(asking.await.unwrap());
+                });
+            });
+        }
+
+        /// A task that always finds something in the ring is to leave the others their turn.
+        #[test]
+        fn a_task_that_always_finds_a_message_lets_the_others_run() {
+            watched(|| {
+                const MESSAGES: usize = 1500;
+                let (one, other) = Connection::pair().unwrap();
+                let filling = thread::spawn(move || {
+                    let ring = SharedMemory::required().ring(32 << 20);
+                    let handshake = Handshake::new().shared_memory(ring);
+                    let mut other = handshake.perform::<[u8], ()>(other).unwrap();
+                    for _ in 0..MESSAGES {
+                        other.send(&[7; 10_000]).unwrap();
+                    }
+                    other
+                });
+                let alone = Builder::new_current_thread().enable_all().build().unwrap();
+                alone.block_on(async move {
+                    let handshake = required().into_tokio();
+                    let one = one.into_tokio().unwrap();
+                    let mut one = handshake.perform::<(), Vec<u8>>(one).await.unwrap();
+                    let other = filling.join().unwrap();
+                    tokio::spawn(async move {
+                        let neighbour = tokio::spawn(async {});
+                        for _ in 0..MESSAGES {
+                            one.recv().await.unwrap();
+                        }
+                        assert!(neighbour.is_finished(), "it had no turn");
+                    })
+                    .await
+                    .unwrap();
+                    drop(other);
                 });
             });
         }

@@ -104,7 +104,14 @@ fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
             ended: false,
             ring: None,
         },
-        Sending { side: sending, handles: Vec::new(), gone: 0, finished, ring: None },
+        Sending {
+            side: sending,
+            handles: Vec::new(),
+            gone: 0,
+            finished,
+            ring: None,
+            socket_is_full: false,
+        },
     )
 }
 
@@ -444,6 +451,8 @@ pub(super) struct Sending {
     finished: bool,
     /// Where the bytes go, if not into the socket, which then carries handles alone.
     ring: Option<RingWriter>,
+    /// Whether there was no room in the socket for the handles, beside a ring that has some.
+    socket_is_full: bool,
 }
 
 impl Sending {
@@ -455,12 +464,33 @@ impl Sending {
         if self.handles.is_empty() {
             return ring.write(bufs, wait);
         }
-        // Nothing of the message may be missing once its handles are gone, so there must be room for some of it first.
-        ring.wait_for_room(1, wait)?;
-        self.write_to_socket(&[IoSlice::new(&[0])], wait)?;
-        match &mut self.ring {
-            Some(ring) => ring.write_some(bufs, wait),
-            None => Ok(0),
+        self.send_handles(wait)?;
+        // Not a wait any more, which could end without it: only this side fills the ring.
+        self.ring.as_mut().map_or(Ok(0), |ring| Ok(ring.write_here(bufs)))
+    }
+
+    /// Sends the handles of a message beside a ring, once there is room for some of the message: nothing of that may be
+    /// missing when they are gone.
+    fn send_handles(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        let once = Wait { until: WaitLimit::Now, ..wait };
+        loop {
+            self.socket_is_full = false;
+            if let Some(ring) = &mut self.ring {
+                ring.wait_for_room(1, wait)?;
+            }
+            match self.write_to_socket(&[IoSlice::new(&[0])], once) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return sent.map(drop),
+            }
+            self.socket_is_full = true;
+            if let Some(ring) = &mut self.ring {
+                // What the reader has taken so far is no news to a wait that follows.
+                ring.look()?;
+            }
+            if matches!(wait.until, WaitLimit::Now) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            ready_or_time(self.side.fd(), PollFlags::OUT, LOOK_AT_READER, wait)?;
         }
     }
 
@@ -520,7 +550,8 @@ impl Sending {
             };
             if let (Some(out), Some(ring)) = (&mut self.ring, &mut incoming.ring) {
                 let waits = asked.contains(PollFlags::IN).then_some(ring);
-                wait_for_either(out, waits, wait)?;
+                let full = self.socket_is_full.then(|| (self.side.fd(), PollFlags::OUT));
+                wait_for_any(out, waits, full, wait)?;
                 continue;
             }
             ready_or_time(self.side.fd(), asked, LOOK_AT_READER, wait)?;
@@ -588,6 +619,12 @@ impl Sending {
     /// The ring, if it may be lent.
     pub(super) fn ring_mut(&mut self) -> Option<&mut RingWriter> {
         self.ring.as_mut().filter(|_| !self.finished && self.handles.is_empty())
+    }
+
+    /// The socket, if it is what a write waits for, beside the ring.
+    #[cfg(feature = "tokio")]
+    pub(super) fn full_socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket_is_full.then(|| self.side.fd())
     }
 
     /// Says that a task waits for room in the ring; returns whether there is some.
@@ -705,10 +742,12 @@ mod queue {
     }
 }
 
-/// Waits until there is room in one ring or something in the other one, or until it is time to look at the handles.
-fn wait_for_either(
+/// Waits until there is room in one ring or something in the other one, or in the socket room for handles; or until it is
+/// time to look at those that came.
+fn wait_for_any(
     out: &mut RingWriter,
     incoming: Option<&mut RingReader>,
+    full: Option<(BorrowedFd<'_>, PollFlags)>,
     wait: Wait<'_>,
 ) -> io::Result<()> {
     let mut incoming = incoming;
@@ -716,8 +755,9 @@ fn wait_for_either(
     let waited = if is_there {
         Ok(())
     } else {
-        let mut fds = vec![out.as_fd()];
-        fds.extend(incoming.as_ref().map(|ring| ring.as_fd()));
+        let mut fds = vec![(out.as_fd(), PollFlags::IN)];
+        fds.extend(incoming.as_ref().map(|ring| (ring.as_fd(), PollFlags::IN)));
+        fds.extend(full);
         any_ready(&fds, LOOK_AT_READER, wait)
     };
     out.end_wait();
