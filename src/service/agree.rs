@@ -6,7 +6,8 @@ use super::link::Parts;
 use crate::connection::Connection;
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
-use crate::typed_connection::{Handshake, Tag, shake_hands};
+use crate::sys::WaitLimit;
+use crate::typed_connection::{Handshake, HandshakeDone, Tag, shake_hands};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
 
@@ -38,8 +39,8 @@ where
     M: Mode,
 {
     let until = handshake.time_limit().until::<M>();
-    let (state, reader, writer) =
-        shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    let (handshake, done) = shaken(handshake, connection, reads, until).await?;
+    let (state, reader, writer) = done;
     let (encoder, decoder, limit, reads) =
         handshake.conclude_bytes(&state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
@@ -63,6 +64,32 @@ where
         most_mine: permits,
         most_theirs: usize::from(CALLS_AT_ONCE),
     })
+}
+
+/// Exchanges the terms, and goes on through shared memory if both sides offer it.
+#[cfg(feature = "shared-memory")]
+async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
+    mut handshake: Handshake<F, C, M>,
+    mut connection: Connection<M>,
+    reads: fn(Style) -> Shape,
+    until: WaitLimit,
+) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
+    handshake.offer_memory(&mut connection)?;
+    let mut done = shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    handshake.share_memory(&mut done, false, until).await?;
+    Ok((handshake, done))
+}
+
+/// Exchanges the terms.
+#[cfg(not(feature = "shared-memory"))]
+async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
+    handshake: Handshake<F, C, M>,
+    connection: Connection<M>,
+    reads: fn(Style) -> Shape,
+    until: WaitLimit,
+) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
+    let done = shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    Ok((handshake, done))
 }
 
 /// The identifiers of what a client and a service of this name send.

@@ -11,7 +11,9 @@ use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
-use crate::typed_connection::Handshake;
+#[cfg(feature = "shared-memory")]
+use crate::typed_connection::SharedMemory;
+use crate::typed_connection::{Handshake, MemoryOffered};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -38,6 +40,7 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     max_attempts: u32,
     pauses: (Duration, Duration),
     reply_timeout: Option<Duration>,
+    memory: MemoryOffered,
 }
 
 impl ClientOptions {
@@ -66,6 +69,7 @@ impl ClientOptions {
             max_attempts: 1,
             pauses: (Duration::from_millis(10), Duration::from_secs(1)),
             reply_timeout: None,
+            memory: MemoryOffered::default(),
         }
     }
 }
@@ -104,6 +108,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            memory: self.memory,
         }
     }
 
@@ -237,6 +242,32 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
         self
     }
 
+    /// Offers [shared memory](SharedMemory) for the calls. They go through it if the service offers it too.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, Service, SharedMemory};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.shared_memory(SharedMemory::offered());
+    /// let service = service.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let options = ClientOptions::new().shared_memory(SharedMemory::required());
+    /// let client = options.connect::<u32, u32>(path)?; // which fails without
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # serving.join().unwrap()?;
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[cfg(feature = "shared-memory")]
+    #[doc(alias("shm", "memfd", "mmap"))]
+    pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
+        self.memory = MemoryOffered(Some(memory));
+        self
+    }
+
     /// The same options in another mode.
     #[cfg(feature = "tokio")]
     pub(crate) fn in_mode<N: Mode>(self) -> ClientOptions<F, C, N> {
@@ -247,13 +278,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            memory: self.memory,
         }
     }
 
     /// What is to be agreed with the service.
     pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let handshake = handshake(self.wire.clone());
+        let handshake = handshake(self.wire.clone()).offering(self.memory.clone());
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 

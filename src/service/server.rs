@@ -25,7 +25,9 @@ use crate::error::{Error, ErrorKind};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::WaitLimit;
-use crate::typed_connection::Handshake;
+#[cfg(feature = "shared-memory")]
+use crate::typed_connection::SharedMemory;
+use crate::typed_connection::{Handshake, MemoryOffered};
 use crate::wait::CancelToken;
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -78,6 +80,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     name: String,
     token: Option<CancelToken>,
     rules: Rules,
+    memory: MemoryOffered,
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
@@ -145,6 +148,7 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
             name: String::new(),
             token: None,
             rules: Rules::default(),
+            memory: MemoryOffered::default(),
             messages: PhantomData,
         }
     }
@@ -186,6 +190,7 @@ where
             name: self.name,
             token: self.token,
             rules: self.rules,
+            memory: self.memory,
             messages: PhantomData,
         }
     }
@@ -354,6 +359,30 @@ where
         self
     }
 
+    /// Offers [shared memory](SharedMemory) to each client, for its calls. They go through it if the client
+    /// [offers](crate::ClientOptions::shared_memory) it too.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service, SharedMemory};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.shared_memory(SharedMemory::offered());
+    /// let service = service.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|word| word.len()));
+    ///
+    /// let client = Client::<String, usize>::connect(path)?; // it offers none, and is served all the same
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[cfg(feature = "shared-memory")]
+    #[doc(alias("shm", "memfd", "mmap"))]
+    pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
+        self.memory = MemoryOffered(Some(memory));
+        self
+    }
+
     /// The path at which clients connect.
     ///
     /// ```
@@ -376,12 +405,12 @@ where
         self,
         change: impl FnOnce(Listener<M>) -> Result<Listener<N>, TransitionError<Listener<M>>>,
     ) -> Result<Service<Req, Resp, F, C, N>, TransitionError<Self>> {
-        let Self { listener, wire, name, token, rules, messages } = self;
+        let Self { listener, wire, name, token, rules, memory, messages } = self;
         match change(listener) {
-            Ok(listener) => Ok(Service { listener, wire, name, token, rules, messages }),
+            Ok(listener) => Ok(Service { listener, wire, name, token, rules, memory, messages }),
             Err(failed) => {
                 let (listener, error) = failed.into_parts();
-                let back = Self { listener, wire, name, token, rules, messages };
+                let back = Self { listener, wire, name, token, rules, memory, messages };
                 Err(TransitionError::new(back, error))
             }
         }
@@ -389,12 +418,13 @@ where
 
     /// Splits the service into its listener, its handshake, and the state that clients share.
     pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
-        let Self { listener, wire, name, token, rules, .. } = self;
+        let Self { listener, wire, name, token, rules, memory, .. } = self;
         let tokens = token.into_iter().chain(listener.token().cloned()).collect();
         let lifecycle = Lifecycle::open(rules, tokens)?;
         let (calls, answers) = identifiers(&name);
         let codec = wire.codec().clone();
         let handshake = handshake(wire)
+            .offering(memory)
             .sending(answers)
             .receiving(calls)
             .timeout(rules.handshake_timeout)

@@ -229,17 +229,27 @@ impl Receiving {
     }
 
     /// Where the ring is empty, makes room in the socket for further handles: a writer that waits for it sends no message.
+    ///
+    /// All that are there now are enough: who sends more before a message waits for nothing.
     fn forget_stale_handles(&mut self) {
-        while self.is_ring_empty() {
-            let has_all = self.keep_handles();
-            // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
-            if self.is_ring_empty() {
-                self.forget_batches();
-            }
-            if has_all {
-                break;
-            }
+        if !self.is_ring_empty() {
+            return;
         }
+        self.forget_batches();
+        for _ in 0..self.batches_beside() {
+            let Some(batch) = self.next_batch() else { return };
+            self.batches.push_back(batch);
+            // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
+            if !self.is_ring_empty() {
+                return;
+            }
+            self.forget_batches();
+        }
+    }
+
+    /// How many batches of handles are in the socket beside a ring: each has one byte.
+    fn batches_beside(&self) -> u64 {
+        ioctl_fionread(self.side.fd()).unwrap_or(0)
     }
 
     fn is_ring_empty(&mut self) -> bool {
@@ -310,7 +320,7 @@ impl Receiving {
         if self.ring.is_some() {
             let has_all = !self.lets_in || self.keep_handles();
             // A writer that waits for room for its handles puts nothing into the ring.
-            if !has_all && self.is_ring_empty() && ioctl_fionread(self.side.fd())? > 0 {
+            if !has_all && self.is_ring_empty() && self.batches_beside() > 0 {
                 return Ok(Intake::Full);
             }
             if self.backlog.len() >= limit {
@@ -394,14 +404,16 @@ impl Receiving {
             (1.., &[number]) => number,
             _ => return Err(Obstacle::HandlesLost("the message describes them wrongly").into()),
         };
+        // Beside a ring, they are in the socket still.
+        let mut beside = if self.ring.is_some() { self.batches_beside() } else { 0 };
         loop {
             while self.first < number && self.batches.pop_front().is_some() {
                 self.first += 1;
             }
-            if self.ring.is_none() || !self.batches.is_empty() {
+            if beside == 0 || !self.batches.is_empty() {
                 break;
             }
-            // Beside a ring, they are in the socket still.
+            beside -= 1;
             let Some(batch) = self.next_batch() else { break };
             self.batches.push_back(batch);
         }
@@ -834,6 +846,27 @@ mod tests {
         assert_eq!((from.batches.len(), from.first), (2, u64::try_from(MOST_KEPT + 1).unwrap()));
         writer.write(&[IoSlice::new(b"news")], Wait::NOW).unwrap();
         assert_eq!(from.read(&mut [0; 8], Wait::NOW).unwrap(), 4);
+
+        // Whatever else comes into the socket meanwhile, and whatever the other side says, no wait lasts longer for it.
+        let (mut from, other, _writer) = full();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let one = [file.try_clone().unwrap()];
+                        let bytes = [IoSlice::new(&[0])];
+                        let _ = rights::send(other.as_fd(), &bytes, &one, SendFlags::DONTWAIT);
+                    }
+                });
+            }
+            let soon = std::time::Instant::now() + Duration::from_millis(1);
+            let soon = Wait { until: WaitLimit::Deadline(soon), token: None };
+            let error = from.read(&mut [0; 8], soon).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(from.take_passed(1, &[u64::MAX]).is_err());
+            is_over.store(true, Ordering::Relaxed);
+        });
 
         // While messages wait that were taken in, their handles are kept: there the writer is told apart from a slow one.
         let (mut from, _other, mut writer) = full();

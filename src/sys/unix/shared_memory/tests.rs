@@ -1,6 +1,7 @@
 //! Two sides over one memory, honest and not.
 #![allow(unsafe_code, reason = "a hostile side writes to its own memory")]
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -340,7 +341,8 @@ fn memory_that_changes_meanwhile_does_no_harm() {
     let end = Instant::now() + Duration::from_secs(seconds);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut random = 1_u32;
+            let [a, b, c, d, ..] = RandomState::new().hash_one(0).to_le_bytes();
+            let mut random = u32::from_le_bytes([a, b, c, d]) | 1;
             while Instant::now() < end {
                 // SAFETY: nothing else in this test looks at these bytes.
                 unsafe { ours.bytes_mut(random, 3000) }.fill(random.to_le_bytes()[0]);
