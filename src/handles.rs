@@ -44,7 +44,7 @@ use crate::sys::{self, Handle};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[doc(alias("SCM_RIGHTS", "fd", "file descriptor"))]
+#[doc(alias("SCM_RIGHTS", "fd", "file descriptor", "pass file", "sendfd"))]
 pub struct Handles {
     handles: Vec<Option<Handle>>,
     /// How many bytes of shared memory may still be taken.

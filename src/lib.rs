@@ -204,7 +204,7 @@ pub use sealed_bytes::SealedBytes;
 pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
-    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,
+    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service, Serving,
     ShutdownReason, Summary,
 };
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
@@ -219,14 +219,17 @@ pub use whole_streams::EndLoan;
 #[doc = include_str!("../docs/COSTS.md")]
 #[doc = ""]
 #[doc = include_str!("../docs/speed.svg")]
+#[doc(alias("performance", "benchmark", "overhead"))]
 pub mod costs {}
 
 #[cfg(all(doc, any(not(doctest), feature = "service")))]
 #[doc = include_str!("../docs/MIGRATING.md")]
+#[doc(alias("Python", "Node.js", "interprocess", "ipc-channel"))]
 pub mod migrating {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/PLATFORMS.md")]
+#[doc(alias("Windows", "macOS", "FreeBSD"))]
 pub mod platforms {}
 
 #[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
@@ -239,6 +242,7 @@ pub mod shared_memory {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
+#[doc(alias("upgrade", "evolve", "compatibility", "version"))]
 pub mod when_types_change {}
 
 #[cfg(doc)]

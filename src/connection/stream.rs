@@ -78,7 +78,7 @@ use crate::wait::CancelToken;
 ///
 /// An instance of a pipe of the message type, open for overlapped operations.
 #[derive(Debug)]
-#[doc(alias("socket", "unix socket", "UnixStream", "duplex", "ipc"))]
+#[doc(alias("socket", "unix socket", "UDS", "UnixStream", "duplex", "ipc"))]
 pub struct Connection<M: Mode = Blocking> {
     reader: ReadHalf<M>,
     writer: WriteHalf<M>,
@@ -691,7 +691,7 @@ impl<M: Mode> ConnectOptions<M> {
     }
 
     /// Switches the options to another mode.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "service", feature = "tokio"))]
     pub(crate) fn in_mode<N: Mode>(self) -> ConnectOptions<N> {
         let Self { token, any_owner, buffer_size, .. } = self;
         ConnectOptions { token, any_owner, buffer_size, mode: PhantomData }

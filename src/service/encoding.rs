@@ -15,6 +15,9 @@
 //! | 7 | cancel | |
 //! | 8 | closing; the number is 0 | |
 //! | 9 | notification; the number is that of the method | the body |
+//!
+//! Where handles go beside a frame, the second highest bit of its kind is set, and behind its first number stand how many they
+//! are, how many numbers follow, and the numbers by which the system knows them.
 
 use super::mux::{Call, Caller, Frame, Reason};
 
@@ -25,10 +28,23 @@ pub(crate) struct Malformed;
 /// Makes bytes of frames, and frames of bytes.
 pub(crate) trait Encoding {
     /// Appends a frame.
-    fn write(&self, frame: &Frame<Vec<u8>>, out: &mut Vec<u8>);
+    fn write(&self, frame: &Frame<Vec<u8>>, beside: &Beside, out: &mut Vec<u8>);
 
     /// Reads a frame.
-    fn read<'b>(&self, bytes: &'b [u8]) -> Result<Frame<&'b [u8]>, Malformed>;
+    fn read<'b>(&self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed>;
+}
+
+/// What is said of the handles beside a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    pub(crate) count: u8,
+    pub(crate) numbers: Vec<u64>,
+}
+
+impl Beside {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0 && self.numbers.is_empty()
+    }
 }
 
 /// The encoding that is described above.
@@ -38,11 +54,21 @@ pub(crate) struct Binary;
 /// The highest bit of a kind: the call is one of the receiver.
 const OF_RECEIVER: u8 = 0x80;
 
+/// The second highest: handles go beside it.
+const WITH_HANDLES: u8 = 0x40;
+
 impl Encoding for Binary {
-    fn write(&self, frame: &Frame<Vec<u8>>, out: &mut Vec<u8>) {
+    fn write(&self, frame: &Frame<Vec<u8>>, beside: &Beside, out: &mut Vec<u8>) {
         let head = |out: &mut Vec<u8>, kind: u8, caller: Caller, number: u64| {
-            out.push(if caller == Caller::Receiver { kind | OF_RECEIVER } else { kind });
+            let handles = if beside.is_empty() { 0 } else { WITH_HANDLES };
+            let caller = if caller == Caller::Receiver { OF_RECEIVER } else { 0 };
+            out.push(kind | caller | handles);
             write_number(number, out);
+            if !beside.is_empty() {
+                out.push(beside.count);
+                write_number(u64::try_from(beside.numbers.len()).unwrap_or(u64::MAX), out);
+                beside.numbers.iter().for_each(|number| write_number(*number, out));
+            }
         };
         let body = match frame {
             Frame::Call(Call { id, method, deadline, body }) => {
@@ -79,12 +105,22 @@ impl Encoding for Binary {
         out.extend_from_slice(body);
     }
 
-    fn read<'b>(&self, bytes: &'b [u8]) -> Result<Frame<&'b [u8]>, Malformed> {
+    fn read<'b>(&self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed> {
         let mut rest = bytes;
         let kind = read_byte(&mut rest)?;
         let caller = if kind & OF_RECEIVER == 0 { Caller::Sender } else { Caller::Receiver };
         let id = read_number(&mut rest)?;
-        Ok(match (kind & !OF_RECEIVER, caller) {
+        let mut beside = Beside::default();
+        if kind & WITH_HANDLES != 0 {
+            beside.count = read_byte(&mut rest)?;
+            let numbers = read_number(&mut rest)?;
+            if numbers > u64::from(beside.count) {
+                return Err(Malformed);
+            }
+            beside.numbers =
+                (0..numbers).map(|_| read_number(&mut rest)).collect::<Result<_, _>>()?;
+        }
+        let frame = match (kind & !(OF_RECEIVER | WITH_HANDLES), caller) {
             (1, Caller::Sender) => {
                 let (method, deadline) = (read_number(&mut rest)?, read_number(&mut rest)?);
                 Frame::Call(Call { id, method, deadline, body: rest })
@@ -101,7 +137,8 @@ impl Encoding for Binary {
             (8, Caller::Sender) => Frame::Closing,
             (9, Caller::Sender) => Frame::Notify { method: id, body: rest },
             _ => return Err(Malformed),
-        })
+        };
+        Ok((frame, beside))
     }
 }
 
@@ -170,7 +207,7 @@ mod tests {
 
     fn bytes(frame: &Frame<Vec<u8>>) -> Vec<u8> {
         let mut out = Vec::new();
-        Binary.write(frame, &mut out);
+        Binary.write(frame, &Beside::default(), &mut out);
         out
     }
 
@@ -227,7 +264,15 @@ mod tests {
         #[test]
         fn a_frame_comes_back_as_it_was(frame in any_frame()) {
             let bytes = bytes(&frame);
-            prop_assert_eq!(Binary.read(&bytes), Ok(borrowed(&frame)));
+            prop_assert_eq!(Binary.read(&bytes), Ok((borrowed(&frame), Beside::default())));
+        }
+
+        #[test]
+        fn handles_are_told_beside_a_frame(frame in any_frame(), count in any::<u8>(), number in any::<u64>()) {
+            let mut bytes = Vec::new();
+            let beside = Beside { count, numbers: vec![number; usize::from(count.min(2))] };
+            Binary.write(&frame, &beside, &mut bytes);
+            prop_assert_eq!(Binary.read(&bytes), Ok((borrowed(&frame), beside)));
         }
 
         #[test]

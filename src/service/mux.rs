@@ -350,15 +350,21 @@ impl<W, H> Mux<W, H> {
         self.theirs.values().filter_map(|call| call.handler.clone())
     }
 
-    /// All that wait and handle, where nothing comes any more.
-    pub(crate) fn lose(&mut self) -> (Vec<(Id, W)>, Vec<H>) {
+    /// All that wait for answers, where none come any more.
+    pub(crate) fn lose_mine(&mut self) -> Vec<(Id, W)> {
         let places = mem::take(&mut self.mine).places.into_iter().enumerate();
         let mine = places.filter_map(|(place, (turn, mine))| {
             let id = turn << PLACE_BITS | u64::try_from(place).ok()?;
             Some((id, mine?.waiter?))
         });
+        mine.collect()
+    }
+
+    /// All that wait and handle, where nothing comes any more.
+    pub(crate) fn lose(&mut self) -> (Vec<(Id, W)>, Vec<H>) {
+        let mine = self.lose_mine();
         let theirs = mem::take(&mut self.theirs).into_values().filter_map(|call| call.handler);
-        (mine.collect(), theirs.collect())
+        (mine, theirs.collect())
     }
 }
 

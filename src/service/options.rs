@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::agree::{agreed, handshake, identifiers};
 use super::attempts::Attempts;
-use super::link::Link;
+use super::link::{Kind, Link};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
@@ -40,6 +40,8 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     max_attempts: u32,
     pauses: (Duration, Duration),
     reply_timeout: Option<Duration>,
+    /// Whether answers may have handles beside them.
+    pub(super) handles: bool,
     memory: MemoryOffered,
 }
 
@@ -62,21 +64,28 @@ impl ClientOptions {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {
-        Self {
-            wire: Wire::default(),
-            name: String::new(),
-            connect: ConnectOptions::new(),
-            max_attempts: 1,
-            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
-            reply_timeout: None,
-            memory: MemoryOffered::default(),
-        }
+        Self::of(Wire::default())
     }
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<F, C, M: Mode> ClientOptions<F, C, M> {
+    pub(super) fn of(wire: Wire<F, C>) -> Self {
+        Self {
+            wire,
+            name: String::new(),
+            connect: ConnectOptions::new().in_mode(),
+            max_attempts: 1,
+            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
+            reply_timeout: None,
+            handles: false,
+            memory: MemoryOffered::default(),
+        }
     }
 }
 
@@ -108,6 +117,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            handles: self.handles,
             memory: self.memory,
         }
     }
@@ -242,6 +252,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
         self
     }
 
+    /// Lets answers bring handles: see [`Client::call_with_handles`](crate::Client::call_with_handles). Unless it is set, none
+    /// come into this process.
+    pub fn with_handles(mut self) -> Self {
+        self.handles = true;
+        self
+    }
+
     /// Offers [shared memory](SharedMemory) for the calls. They go through it if the service offers it too.
     ///
     /// ```
@@ -278,6 +295,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            handles: self.handles,
             memory: self.memory,
         }
     }
@@ -285,7 +303,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// What is to be agreed with the service.
     pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let handshake = handshake(self.wire.clone()).offering(self.memory.clone());
+        let handshake =
+            handshake(self.wire.clone(), Kind::Answers, self.handles).offering(self.memory);
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
@@ -314,9 +333,10 @@ where
         reads: fn(Style) -> Shape,
     ) -> impl Future<Output = Result<Link<M>, Error>> + use<F, C, M> {
         let (options, handshake) = (self.connect.clone(), self.handshake(until));
+        let handles = self.handles;
         async move {
             let connection = options.connecting(path, until).await?;
-            Ok(Link::calling(agreed(handshake, connection, reads).await?))
+            Ok(Link::calling(agreed(handshake, connection, reads, handles).await?))
         }
     }
 }
@@ -324,5 +344,13 @@ where
 impl<F, C, M: Mode> ClientOptions<F, C, M> {
     pub(super) fn codec(&self) -> &C {
         self.wire.codec()
+    }
+
+    pub(super) fn wire(&self) -> &Wire<F, C> {
+        &self.wire
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }

@@ -87,12 +87,12 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
 
 /// The shared memory that a client or a service offers, if it does.
 #[cfg(all(feature = "service", feature = "shared-memory"))]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MemoryOffered(pub(crate) Option<SharedMemory>);
 
 /// None is offered without the feature.
 #[cfg(all(feature = "service", not(feature = "shared-memory")))]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MemoryOffered;
 
 /// The time limit of the peer.

@@ -19,9 +19,9 @@ pub use handshake::Handshake;
 #[cfg(feature = "service")]
 pub(crate) use handshake::{MemoryOffered, shake_hands};
 #[allow(unused_imports, reason = "some features say more than others")]
-pub(crate) use handshake_parts::Tag;
+pub(crate) use handshake_parts::{Parts, Tag};
 #[cfg(feature = "service")]
-pub(crate) use handshake_state::HandshakeDone;
+pub(crate) use handshake_state::{HandshakeDone, HandshakeState};
 pub use negotiated::Negotiated;
 #[cfg(feature = "tool")]
 pub use question::{Answer, Question, Said, Told};

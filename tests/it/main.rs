@@ -1,6 +1,8 @@
 //! What the crate promises, as its users see it.
 
 mod access;
+#[cfg(feature = "service")]
+mod both_ways;
 #[cfg(feature = "fanout")]
 mod broadcast;
 #[cfg(feature = "service")]
