@@ -580,7 +580,7 @@ pub(crate) mod linux {
     mod calls {
         use std::sync::atomic::{AtomicU64, Ordering};
 
-        use typed_pipe::{CancelToken, Client, ClientOptions, PipePath, Service};
+        use typed_pipe::{CancelToken, Carried, Client, ClientOptions, Context, PipePath, Service};
 
         use super::*;
 
@@ -697,6 +697,52 @@ pub(crate) mod linux {
                 });
                 token.cancel();
                 assert_eq!(serving.join().unwrap().answered, 30);
+            });
+        }
+
+        /// More than the socket of the handles has room for, from several threads.
+        #[test]
+        fn calls_over_memory_bring_handles_both_ways() {
+            watched(|| {
+                let token = CancelToken::new().unwrap();
+                let service = Service::<(u64, Carried<File>), Carried<File>>::temporary().unwrap();
+                let service = service.shared_memory(SharedMemory::required()).with_handles();
+                let service = service.cancelled_by(&token);
+                let path = service.path().clone();
+                let serving = thread::spawn(move || {
+                    service.serve_with_context(|(number, file), context: Context| {
+                        let mut came = context.take_handles();
+                        let mut words = String::new();
+                        came.claim(file)?.read_to_string(&mut words)?;
+                        assert_eq!(words, number.to_string());
+                        let mut given = Handles::new();
+                        let answer = given.carry(super::file(&format!("{number} is here")))?;
+                        context.give_handles(given)?;
+                        Ok::<_, Box<dyn std::error::Error>>(answer)
+                    })
+                });
+                let client: Client<(u64, Carried<File>), Carried<File>> =
+                    options().with_handles().connect(&path).unwrap();
+                thread::scope(|scope| {
+                    for thread in 0..4 {
+                        let client = &client;
+                        scope.spawn(move || {
+                            for number in thread * 1000..thread * 1000 + 150 {
+                                let mut handles = Handles::new();
+                                let file = handles.carry(file(&number.to_string())).unwrap();
+                                let (answer, mut handles) = client
+                                    .call_with_handles(&(number, file), &mut handles)
+                                    .unwrap();
+                                let mut words = String::new();
+                                let mut file = handles.claim(answer).unwrap();
+                                file.read_to_string(&mut words).unwrap();
+                                assert_eq!(words, format!("{number} is here"));
+                            }
+                        });
+                    }
+                });
+                token.cancel();
+                assert_eq!(serving.join().unwrap().unwrap().answered, 600);
             });
         }
 

@@ -472,6 +472,7 @@ impl Sending {
         if self.finished {
             return Err(Errno::PIPE.into());
         }
+        self.socket_is_full = false;
         let Some(ring) = &mut self.ring else { return self.write_to_socket(bufs, wait) };
         if self.handles.is_empty() {
             return ring.write(bufs, wait);

@@ -471,18 +471,22 @@ fn nobody_else_can_write_to_the_memory() {
     assert!(fcntl_add_seals(file.as_fd(), SealFlags::WRITE).is_err(), "the seals are open");
 }
 
-/// What the default costs: it is to be little.
+/// What the default costs, for both sides together. `TYPED_PIPE_TEST_PATIENCE` times as much is enough where that is set.
 #[test]
 fn a_small_ring_is_made_in_little_time() {
-    let mut times: Vec<_> = (0..20)
-        .map(|_| {
-            let since = Instant::now();
-            let made = sides(SMALLEST);
-            let time = since.elapsed();
-            drop(made);
-            time
-        })
-        .collect();
-    times.sort();
-    assert!(times[0] < Duration::from_millis(5), "{times:?}");
+    let patience =
+        std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |told| told.parse().unwrap());
+    let enough = Duration::from_micros(800) * patience;
+    let mut lowest = Duration::MAX;
+    // On a busy machine, the first ones that nothing interrupts.
+    for _ in 0..500 {
+        let since = Instant::now();
+        let made = sides(SMALLEST);
+        lowest = lowest.min(since.elapsed());
+        drop(made);
+        if lowest < enough / 4 {
+            break;
+        }
+    }
+    assert!(lowest < enough, "{lowest:?}");
 }
