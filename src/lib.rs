@@ -65,7 +65,7 @@
 //! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
-//! | requests and answers | `Service` and `Client`, with the feature `service` |
+//! | requests and answers | `Service` and `Client`, and `service!` that makes both of a trait, with the feature `service` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | whichever of many things comes first | `Select`, with the feature `fanout` |
 //! | one sender and many readers | `Broadcast`, with the feature `fanout` |
@@ -78,6 +78,7 @@
 //! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
 //! | what each choice costs | [`costs`] |
 //! | what differs between systems | [`platforms`] |
+//! | old and new versions of a type or a program | [`when_types_change`] |
 //! | coming from another library or program | [`migrating`] |
 //! | errors | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and how two owners of one name are prevented | [`PipePath`], [`IfExists`] |

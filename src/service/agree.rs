@@ -2,14 +2,20 @@
 
 use super::encoding::Binary;
 use super::framed::Framed;
+#[cfg(feature = "json")]
+use super::json_rpc::{self, JsonRpc};
 use super::link::{Kind, Parts, Reads};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
-use crate::typed_connection::{Handshake, HandshakeDone, HandshakeState, Tag, shake_hands};
+use crate::typed_connection::{
+    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Tag, shake_hands,
+};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
+#[cfg(feature = "json")]
+use crate::wire::{Decoder, Encoder};
 
 /// The version of the frames of calls.
 const VERSION: u8 = 1;
@@ -46,16 +52,17 @@ pub(super) fn can_tell(state: &HandshakeState) -> bool {
 pub(super) fn handshake<F, C>(
     wire: Wire<F, C>,
     reads: Kind,
-    lets_handles_in: bool,
+    layer: Layer,
 ) -> Handshake<F, C, Blocking>
 where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    let handles = if lets_handles_in { HANDLES } else { 0 };
+    let handles = if layer.handles { HANDLES } else { 0 };
     Handshake::new()
         .with_wire(wire)
         .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles))
+        .offering(layer.memory)
 }
 
 /// In the flags: this side handles calls, and this side calls. What it reads are requests, answers, or both.
@@ -88,20 +95,82 @@ pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
     mut connection: Connection<M>,
     reads: fn(Style) -> Shape,
-    lets_handles_in: bool,
+    layer: Layer,
 ) -> Result<Parts<M>, Error>
 where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
     M: Mode,
 {
-    if lets_handles_in {
+    #[cfg(feature = "json")]
+    if layer.json_rpc {
+        #[cfg(feature = "shared-memory")]
+        if let MemoryOffered(Some(memory)) = layer.memory {
+            memory.without("JSON-RPC has no handshake")?;
+        }
+        return Ok(json_rpc(handshake.wire().clone(), connection, reads));
+    }
+    if layer.handles {
         connection.reader().raw_mut().allow_handles();
     }
     let until = handshake.time_limit().until::<M>();
-    let (handshake, done) = shaken(handshake, connection, reads, lets_handles_in, until).await?;
+    let (handshake, done) = shaken(handshake, connection, reads, layer, until).await?;
     let (state, reader, writer) = done;
     concluded(handshake, &state, reader, writer)
+}
+
+/// How the two sides talk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layer {
+    /// Whether this side lets handles in.
+    pub(super) handles: bool,
+    /// The shared memory that this side offers.
+    pub(super) memory: MemoryOffered,
+    /// Whether they speak JSON-RPC, and so without a handshake.
+    #[cfg(feature = "json")]
+    pub(super) json_rpc: bool,
+}
+
+impl Layer {
+    /// Whether the two sides agree before they talk.
+    pub(super) fn has_handshake(self) -> bool {
+        #[cfg(feature = "json")]
+        return !self.json_rpc;
+        #[cfg(not(feature = "json"))]
+        true
+    }
+}
+
+/// A connection to a side that speaks JSON-RPC.
+#[cfg(feature = "json")]
+fn json_rpc<F, C, M>(
+    wire: Wire<F, C>,
+    connection: Connection<M>,
+    reads: fn(Style) -> Shape,
+) -> Parts<M>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
+    let limit = wire.framing().max_payload();
+    let (read, written) = JsonRpc::pair(reads(Style::Named).methods());
+    let (encoder, decoder) = (Encoder::new(wire.clone()), Decoder::new(wire));
+    let (reader, writer) = connection.into_halves();
+    Parts {
+        peer: writer.peer().ok(),
+        takes_handles: false,
+        has_credit: false,
+        reads: None,
+        tells: false,
+        reader,
+        incoming: Box::new(Framed::new(decoder, read)),
+        writer,
+        outgoing: Box::new(Framed::new(encoder, written)),
+        limit,
+        most_mine: json_rpc::CALLS_AT_ONCE,
+        most_theirs: json_rpc::CALLS_AT_ONCE,
+    }
 }
 
 /// What is made of the connection once the terms are exchanged.
@@ -135,6 +204,7 @@ where
     Ok(Parts {
         peer,
         takes_handles: flags & HANDLES != 0 && writer.raw().carries_handles(),
+        has_credit: true,
         reads,
         tells: flags & ASKS != 0,
         reader,
@@ -153,12 +223,12 @@ async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
     mut handshake: Handshake<F, C, M>,
     mut connection: Connection<M>,
     reads: fn(Style) -> Shape,
-    lets_handles_in: bool,
+    layer: Layer,
     until: WaitLimit,
 ) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
     handshake.offer_memory(&mut connection)?;
     let mut done = shake_hands(connection, handshake.begin_reading(reads), until).await?;
-    handshake.share_memory(&mut done, lets_handles_in, until).await?;
+    handshake.share_memory(&mut done, layer.handles, until).await?;
     Ok((handshake, done))
 }
 
@@ -168,7 +238,7 @@ async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
     handshake: Handshake<F, C, M>,
     connection: Connection<M>,
     reads: fn(Style) -> Shape,
-    _: bool,
+    _: Layer,
     until: WaitLimit,
 ) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
     let done = shake_hands(connection, handshake.begin_reading(reads), until).await?;

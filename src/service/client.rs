@@ -657,7 +657,7 @@ where
         let path = connection.path().cloned();
         let connection = connection.into_mode()?;
         let handshake = self.handshake(WaitLimit::Done);
-        let parts = agreed(handshake, connection, Shape::of::<Resp>, self.handles).await?;
+        let parts = agreed(handshake, connection, Shape::of::<Resp>, self.layer).await?;
         let source = Source::Given(M::handle(Link::calling(parts)));
         let target = Target::new(path, self, source, Shape::of::<Resp>);
         Ok(Client { target, messages: PhantomData })

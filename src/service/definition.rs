@@ -14,7 +14,8 @@
 /// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`.
 ///
 /// Arguments and results are serde values. A result may be a `Result` with an error of your own, which arrives as a value.
-/// New methods are appended: the numbers of those before stay the same. The two programs share the definition, as a
+/// New methods are appended: the numbers of those before stay the same. In formats with names, such as JSON and
+/// [JSON-RPC](crate::Service::json_rpc), a method has its own name, or that of `#[name = "…"]` behind its docs. The two programs share the definition, as a
 /// crate or a file: it needs `serde` with the feature `derive`.
 ///
 /// ```
@@ -90,8 +91,31 @@
 macro_rules! service {
     ($(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
         $(
+            $(#[doc = $method_doc:expr])*
+            $(#[name = $wire:literal])?
+            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;
+        )+
+    }) => {
+        $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
+            $({ $(#[doc = $method_doc])* } { $(#[serde(rename = $wire)])? }
+            fn $method($($arg: $type),*) $(-> $answer)?;)+
+        } }
+    };
+    ($(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
+        $(
             $(#[$method_doc:meta])*
             fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;
+        )+
+    }) => {
+        $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
+            $({ $(#[$method_doc])* } {}
+            fn $method($($arg: $type),*) $(-> $answer)?;)+
+        } }
+    };
+    (@make $(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
+        $(
+            { $(#[$method_doc:meta])* } { $(#[$serde:meta])* }
+            fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
         )+
     }) => {
         $(#[$doc])*
@@ -106,11 +130,11 @@ macro_rules! service {
 
             /// What goes to the service: the method, and its arguments.
             #[derive(::serde::Serialize, ::serde::Deserialize)]
-            pub enum Call { $($method { $($arg: $type),* }),+ }
+            pub enum Call { $($(#[$serde])* $method { $($arg: $type),* }),+ }
 
             /// What comes back: the result of the method.
             #[derive(::serde::Serialize, ::serde::Deserialize)]
-            pub enum Answer { $($method($crate::service!(@answer $($answer)?))),+ }
+            pub enum Answer { $($(#[$serde])* $method($crate::service!(@answer $($answer)?))),+ }
 
             /// Handles one call.
             pub fn handle(service: &(impl $name + ?Sized), call: Call) -> Answer {

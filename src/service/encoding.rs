@@ -20,6 +20,7 @@
 //! are, how many numbers follow, and the numbers by which the system knows them.
 
 use super::mux::{Call, Caller, Frame, Reason};
+use crate::error::CodecError;
 
 /// Bytes that are no frame of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +28,21 @@ pub(crate) struct Malformed;
 
 /// Makes bytes of frames, and frames of bytes.
 pub(crate) trait Encoding {
-    /// Appends a frame.
-    fn write(&self, frame: &Frame<Vec<u8>>, beside: &Beside, out: &mut Vec<u8>);
+    /// Whether there are words for a frame. Else it is not sent.
+    fn says(&self, _: &Frame<Vec<u8>>) -> bool {
+        true
+    }
+
+    /// Appends a frame. An error is one of its body.
+    fn write(
+        &mut self,
+        frame: &Frame<Vec<u8>>,
+        beside: &Beside,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError>;
 
     /// Reads a frame.
-    fn read<'b>(&self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed>;
+    fn read<'b>(&'b mut self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed>;
 }
 
 /// What is said of the handles beside a frame.
@@ -58,7 +69,12 @@ const OF_RECEIVER: u8 = 0x80;
 const WITH_HANDLES: u8 = 0x40;
 
 impl Encoding for Binary {
-    fn write(&self, frame: &Frame<Vec<u8>>, beside: &Beside, out: &mut Vec<u8>) {
+    fn write(
+        &mut self,
+        frame: &Frame<Vec<u8>>,
+        beside: &Beside,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
         let head = |out: &mut Vec<u8>, kind: u8, caller: Caller, number: u64| {
             let handles = if beside.is_empty() { 0 } else { WITH_HANDLES };
             let caller = if caller == Caller::Receiver { OF_RECEIVER } else { 0 };
@@ -90,22 +106,35 @@ impl Encoding for Binary {
                 head(out, 4, *caller, *id);
                 body
             }
-            Frame::End { id } => return head(out, 5, Caller::Sender, *id),
+            Frame::End { id } => {
+                head(out, 5, Caller::Sender, *id);
+                return Ok(());
+            }
             Frame::Credit { id, caller, bytes } => {
                 head(out, 6, *caller, *id);
-                return write_number(*bytes, out);
+                write_number(*bytes, out);
+                return Ok(());
             }
-            Frame::Cancel { id } => return head(out, 7, Caller::Sender, *id),
-            Frame::Closing => return head(out, 8, Caller::Sender, 0),
+            Frame::Cancel { id } => {
+                head(out, 7, Caller::Sender, *id);
+                return Ok(());
+            }
+            Frame::Closing => {
+                head(out, 8, Caller::Sender, 0);
+                return Ok(());
+            }
+            // Its reading makes none.
+            Frame::Reply(message) => message,
             Frame::Notify { method, body } => {
                 head(out, 9, Caller::Sender, *method);
                 body
             }
         };
         out.extend_from_slice(body);
+        Ok(())
     }
 
-    fn read<'b>(&self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed> {
+    fn read<'b>(&'b mut self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed> {
         let mut rest = bytes;
         let kind = read_byte(&mut rest)?;
         let caller = if kind & OF_RECEIVER == 0 { Caller::Sender } else { Caller::Receiver };
@@ -207,7 +236,7 @@ mod tests {
 
     fn bytes(frame: &Frame<Vec<u8>>) -> Vec<u8> {
         let mut out = Vec::new();
-        Binary.write(frame, &Beside::default(), &mut out);
+        Binary.write(frame, &Beside::default(), &mut out).unwrap();
         out
     }
 
@@ -257,6 +286,7 @@ mod tests {
             }
             Frame::Cancel { id } => Frame::Cancel { id: *id },
             Frame::Closing => Frame::Closing,
+            Frame::Reply(message) => Frame::Reply(message),
         }
     }
 
@@ -271,7 +301,7 @@ mod tests {
         fn handles_are_told_beside_a_frame(frame in any_frame(), count in any::<u8>(), number in any::<u64>()) {
             let mut bytes = Vec::new();
             let beside = Beside { count, numbers: vec![number; usize::from(count.min(2))] };
-            Binary.write(&frame, &beside, &mut bytes);
+            Binary.write(&frame, &beside, &mut bytes).unwrap();
             prop_assert_eq!(Binary.read(&bytes), Ok((borrowed(&frame), beside)));
         }
 

@@ -71,10 +71,10 @@ where
 {
     fn stage(&mut self, frame: &Frame<Vec<u8>>, beside: &Beside) -> Result<(), Error> {
         let Self { wire, encoding } = self;
-        wire.stage_with(|_, out| {
-            encoding.write(frame, beside, out);
-            Ok(())
-        })
+        if !encoding.says(frame) {
+            return Ok(());
+        }
+        wire.stage_with(|_, out| encoding.write(frame, beside, out))
     }
 
     fn stage_goodbye(&mut self) {

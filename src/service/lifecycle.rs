@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::agree::Layer;
 use super::link::Tally;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::typed_connection::MemoryOffered;
 use crate::wait::CancelToken;
 
 /// Limits and timeouts of a service.
@@ -18,10 +18,7 @@ pub(super) struct Rules {
     pub(super) same_user: bool,
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
-    /// Whether calls may bring handles.
-    pub(super) handles: bool,
-    /// The shared memory that is offered to clients.
-    pub(super) memory: MemoryOffered,
+    pub(super) layer: Layer,
     /// Whether there is one client alone, with which the service ends.
     one_client: bool,
 }
@@ -44,8 +41,7 @@ impl Default for Rules {
             same_user: false,
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
-            handles: false,
-            memory: MemoryOffered::default(),
+            layer: Layer::default(),
             one_client: false,
         }
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::encoding::Beside;
 use super::failure::{Failure, Lost};
 use super::framed::{Garbled, Incoming, Outgoing, body_limit, encoded, told};
-use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
+use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
 use crate::channel::Sendable;
 use crate::connection::{ReadHalf, WriteHalf};
@@ -43,6 +43,8 @@ pub struct Link<M: Mode> {
     peer: Option<Peer>,
     /// Whether handles can go to the other side.
     takes_handles: bool,
+    /// Whether the other side gives credit for items, and takes some of a caller.
+    has_credit: bool,
     /// What the other side reads, as far as it tells.
     reads: Option<Reads>,
     /// Whether the other side asks what the answers and items look like.
@@ -212,7 +214,8 @@ fn size(frame: &Frame<Vec<u8>>) -> usize {
         | Frame::Notify { body, .. }
         | Frame::Answer { body, .. }
         | Frame::Error { text: body, .. }
-        | Frame::Item { body, .. } => body.len(),
+        | Frame::Item { body, .. }
+        | Frame::Reply(body) => body.len(),
         Frame::End { .. } | Frame::Credit { .. } | Frame::Cancel { .. } | Frame::Closing => 0,
     };
     body + 16
@@ -243,6 +246,8 @@ pub(crate) struct Writer<M: Mode> {
 enum Going {
     Call(Id),
     Notification(Arc<Waiter>),
+    /// An item that takes its room until it is written: nobody gives credit for it.
+    Item(Id, i64),
     Answered,
     Failed,
 }
@@ -280,6 +285,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) peer: Option<Peer>,
     /// Whether handles can go to the other side.
     pub(crate) takes_handles: bool,
+    /// Whether the other side gives credit for items, and takes some of a caller.
+    pub(crate) has_credit: bool,
     /// What the other side reads, as far as it tells.
     pub(crate) reads: Option<Reads>,
     /// Whether the other side asks what the answers and items look like.
@@ -331,12 +338,17 @@ impl<M: Mode> Link<M> {
             most_theirs,
             peer,
             takes_handles,
+            has_credit,
             reads,
             tells,
         } = parts;
+        let mut mux = Mux::new(most_mine, most_theirs);
+        if !has_credit {
+            mux.without_credit();
+        }
         Self {
             state: Mutex::new(State {
-                mux: Mux::new(most_mine, most_theirs),
+                mux,
                 outbox: Outbox::default(),
                 jobs: VecDeque::new(),
                 placeless: VecDeque::new(),
@@ -369,6 +381,7 @@ impl<M: Mode> Link<M> {
             stall_timeout,
             peer,
             takes_handles,
+            has_credit,
             tells,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
@@ -401,6 +414,14 @@ impl<M: Mode> Link<M> {
         }
         *slot() = Some(check);
         checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
+    }
+
+    /// Fails where a caller sends no items.
+    pub(super) fn ensure_items(&self) -> Result<(), Error> {
+        if self.has_credit {
+            return Ok(());
+        }
+        Err(Error::new(Operation::Send, Obstacle::Unsupported))
     }
 
     /// The handles that go to the other side, if they can.
@@ -473,6 +494,10 @@ impl<M: Mode> Link<M> {
                 Ok(Some((frame, beside))) => {
                     let handles = taken(half, &beside);
                     match state.mux.receive(frame) {
+                        // It does not take what it is told.
+                        Ok(Event::Reply(_)) if state.outbox.bytes() > MOST_ANSWERS => {
+                            break Err(Lost::Garbled);
+                        }
                         Ok(event) => self.take(state, event, handles, &mut wakes),
                         Err(_) => break Err(Lost::Garbled),
                     }
@@ -533,6 +558,7 @@ impl<M: Mode> Link<M> {
                 wakes.cancel(handler);
             }
             Event::Closing => state.shut = true,
+            Event::Reply(message) => state.outbox.push(Frame::Reply(message.to_vec())),
             // One of these has made room for another call.
             Event::Stale => self.free_place(state, wakes),
             Event::Notify { .. } => {}
@@ -690,6 +716,7 @@ impl<M: Mode> Link<M> {
             (_, Some(waiter)) => Going::Notification(Arc::clone(waiter)),
             (Frame::Call(call), _) => Going::Call(call.id),
             (Frame::Answer { .. }, _) => Going::Answered,
+            (Frame::Item { id, body, .. }, _) if !self.has_credit => Going::Item(*id, cost(body)),
             (Frame::Error { reason: Reason::Cancelled | Reason::NoSuchMethod, .. }, _) => return,
             (Frame::Error { .. }, _) => Going::Failed,
             _ => return,
@@ -706,11 +733,23 @@ impl<M: Mode> Link<M> {
                 Some((_, Going::Notification(waiter))) => {
                     self.tell_all([waiter], || Ok(Vec::new()));
                 }
+                Some((_, Going::Item(id, cost))) => self.give_room(id, cost),
                 Some((_, Going::Answered)) => self.tally.count(true),
                 Some((_, Going::Failed)) => self.tally.count(false),
                 Some((_, Going::Call(_))) | None => {}
             }
         }
+    }
+
+    /// An item was written for which the other side gives no credit.
+    fn give_room(&self, id: Id, cost: i64) {
+        let mut wakes = Wakes::default();
+        let bytes = u64::try_from(cost).unwrap_or_default();
+        let credit = Frame::<&[u8]>::Credit { id, caller: Caller::Sender, bytes };
+        if let Ok(Event::HandlerMaySend { handler }) = self.lock().mux.receive(credit) {
+            wakes.add(handler.put(|_| ()));
+        }
+        wakes.wake();
     }
 
     /// Ends what waits without a place.
@@ -753,6 +792,7 @@ impl<M: Mode> Link<M> {
                 Going::Call(id) => calls.push(id),
                 Going::Notification(waiter) => notifications.push(waiter),
                 Going::Answered | Going::Failed => unanswered = true,
+                Going::Item(..) => {}
             }
         }
         for queued in mem::take(&mut state.outbox).frames {

@@ -12,6 +12,8 @@ mod definition;
 mod encoding;
 mod failure;
 mod framed;
+#[cfg(feature = "json")]
+mod json_rpc;
 mod lifecycle;
 mod link;
 mod mux;

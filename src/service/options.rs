@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::agree::{agreed, handshake, identifiers};
+use super::agree::{Layer, agreed, handshake, identifiers};
 use super::attempts::Attempts;
 use super::link::{Kind, Link};
 use crate::connection::ConnectOptions;
@@ -11,9 +11,9 @@ use crate::error::Error;
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
+use crate::typed_connection::Handshake;
 #[cfg(feature = "shared-memory")]
-use crate::typed_connection::SharedMemory;
-use crate::typed_connection::{Handshake, MemoryOffered};
+use crate::typed_connection::{MemoryOffered, SharedMemory};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -40,9 +40,7 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     max_attempts: u32,
     pauses: (Duration, Duration),
     reply_timeout: Option<Duration>,
-    /// Whether answers may have handles beside them.
-    pub(super) handles: bool,
-    memory: MemoryOffered,
+    pub(super) layer: Layer,
 }
 
 impl ClientOptions {
@@ -83,8 +81,7 @@ impl<F, C, M: Mode> ClientOptions<F, C, M> {
             max_attempts: 1,
             pauses: (Duration::from_millis(10), Duration::from_secs(1)),
             reply_timeout: None,
-            handles: false,
-            memory: MemoryOffered::default(),
+            layer: Layer::default(),
         }
     }
 }
@@ -117,8 +114,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
-            handles: self.handles,
-            memory: self.memory,
+            layer: self.layer,
         }
     }
 
@@ -255,7 +251,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// Lets answers bring handles: see [`Client::call_with_handles`](crate::Client::call_with_handles). Unless it is set, none
     /// come into this process.
     pub fn with_handles(mut self) -> Self {
-        self.handles = true;
+        self.layer.handles = true;
         self
     }
 
@@ -281,7 +277,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     #[cfg(feature = "shared-memory")]
     #[doc(alias("shm", "memfd", "mmap"))]
     pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
-        self.memory = MemoryOffered(Some(memory));
+        self.layer.memory = MemoryOffered(Some(memory));
         self
     }
 
@@ -295,16 +291,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
-            handles: self.handles,
-            memory: self.memory,
+            layer: self.layer,
         }
     }
 
     /// What is to be agreed with the service.
     pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let handshake =
-            handshake(self.wire.clone(), Kind::Answers, self.handles).offering(self.memory);
+        let handshake = handshake(self.wire.clone(), Kind::Answers, self.layer);
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
@@ -316,6 +310,51 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     pub(crate) fn attempts_of_a_call(&self, until: WaitLimit, repeatable: bool) -> Attempts {
         let (pause, longest) = self.pauses;
         Attempts { left: self.max_attempts, pause, longest, repeatable, until }
+    }
+}
+
+#[cfg(feature = "json")]
+impl<F, M: Mode> ClientOptions<F, crate::wire::Json, M> {
+    /// Speaks JSON-RPC 2.0 with the service, which may be any program: over [lines](crate::wire::foreign::Lines), or over
+    /// [`ContentLength`](crate::wire::foreign::ContentLength), as language servers do.
+    ///
+    /// See [`Service::json_rpc`](crate::Service::json_rpc).
+    ///
+    /// ```no_run
+    /// use serde::{Deserialize, Serialize};
+    /// use typed_pipe::wire::foreign::ContentLength;
+    /// use typed_pipe::wire::{Json, Wire};
+    /// use typed_pipe::{Client, ClientOptions};
+    ///
+    /// #[derive(Serialize)]
+    /// enum Ask {
+    ///     #[serde(rename = "textDocument/hover")]
+    ///     Hover { params: Position },
+    /// }
+    ///
+    /// #[derive(Serialize)]
+    /// struct Position {
+    ///     line: u32,
+    ///     character: u32,
+    /// }
+    ///
+    /// #[derive(Deserialize)]
+    /// enum Answer {
+    ///     #[serde(rename = "textDocument/hover")]
+    ///     Hover(Option<String>),
+    /// }
+    ///
+    /// let options = ClientOptions::new().with_wire(Wire::new(ContentLength::default(), Json));
+    /// let client: Client<Ask, Answer, _, _> = options.json_rpc().connect("/run/server")?;
+    /// let params = Position { line: 1, character: 2 };
+    /// let Answer::Hover(text) = client.call(&Ask::Hover { params })?;
+    /// # drop(text);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("lsp", "language server"))]
+    pub fn json_rpc(mut self) -> Self {
+        self.layer.json_rpc = true;
+        self
     }
 }
 
@@ -333,10 +372,10 @@ where
         reads: fn(Style) -> Shape,
     ) -> impl Future<Output = Result<Link<M>, Error>> + use<F, C, M> {
         let (options, handshake) = (self.connect.clone(), self.handshake(until));
-        let handles = self.handles;
+        let layer = self.layer;
         async move {
             let connection = options.connecting(path, until).await?;
-            Ok(Link::calling(agreed(handshake, connection, reads, handles).await?))
+            Ok(Link::calling(agreed(handshake, connection, reads, layer).await?))
         }
     }
 }

@@ -311,6 +311,7 @@ where
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
         let mut body = Some(body?);
         let link = self.call.link.as_ref();
+        link.ensure_items()?;
         let id = self.call.id;
         let sent = self.call.news(WaitLimit::Done, |_| {
             let mut state = link.lock();

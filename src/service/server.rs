@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::agree::{agreed, handshake, identifiers, of_both};
+use super::agree::{Layer, agreed, handshake, identifiers, of_both};
 use super::calls::Calls;
 use super::client::Client;
 use super::context::Context;
@@ -102,13 +102,13 @@ type Admit = Arc<dyn Fn(&Peer) -> Result<(), String> + Send + Sync>;
 pub(crate) struct Meeting<F, C, M: Mode> {
     pub(crate) handshake: Handshake<F, C, M>,
     admit: Option<Admit>,
-    handles: bool,
+    layer: Layer,
 }
 
 impl<F: Clone, C: Clone, M: Mode> Clone for Meeting<F, C, M> {
     fn clone(&self) -> Self {
         let (handshake, admit) = (self.handshake.clone(), self.admit.clone());
-        Self { handshake, admit, handles: self.handles }
+        Self { handshake, admit, layer: self.layer }
     }
 }
 
@@ -420,7 +420,7 @@ where
     ///
     /// An example is at [`Context::take_handles`](super::Context::take_handles).
     pub fn with_handles(mut self) -> Self {
-        self.rules.handles = true;
+        self.rules.layer.handles = true;
         self
     }
 
@@ -469,7 +469,7 @@ where
     #[cfg(feature = "shared-memory")]
     #[doc(alias("shm", "memfd", "mmap"))]
     pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
-        self.rules.memory = MemoryOffered(Some(memory));
+        self.rules.layer.memory = MemoryOffered(Some(memory));
         self
     }
 
@@ -529,8 +529,7 @@ where
             Kind::Both => (of_both(&name), of_both(&name)),
             _ => identifiers(&name),
         };
-        let handshake = handshake(wire.clone(), reads, rules.handles)
-            .offering(rules.memory)
+        let handshake = handshake(wire.clone(), reads, rules.layer)
             .sending(sends)
             .receiving(receives)
             .timeout(rules.handshake_timeout)
@@ -541,7 +540,76 @@ where
             }
             one => one,
         };
-        Ok((clients, Meeting { handshake, admit, handles: rules.handles }, wire, lifecycle))
+        Ok((clients, Meeting { handshake, admit, layer: rules.layer }, wire, lifecycle))
+    }
+}
+
+#[cfg(feature = "json")]
+impl<Req, Resp, F, M> Service<Req, Resp, F, crate::wire::Json, M>
+where
+    Req: Receivable,
+    Resp: Sendable,
+    F: Framing + Clone + Send,
+    M: Mode,
+{
+    /// Speaks JSON-RPC 2.0 with clients, which may be any program: over [lines](crate::wire::foreign::Lines), or over
+    /// [`ContentLength`](crate::wire::foreign::ContentLength), as language servers do.
+    ///
+    /// A request is an enum, whose variant is the method, and whose contents are the params; of a variant with one field that
+    /// is called `params`, this field. An answer is an enum with variants of the same names, whose contents are the result.
+    /// [`service!`](crate::service) makes both: there a method has its own name or that of `#[name = "…"]`, and a struct that
+    /// is its only argument is called `params`.
+    ///
+    /// | here | there |
+    /// |---|---|
+    /// | a call, a notification | a request, a notification |
+    /// | a call that is given up, [`Context::is_cancelled`](super::Context::is_cancelled) | `$/cancelRequest` |
+    /// | [items](super::Context::send) of a handler | `$/progress`, whose token is the id of the request |
+    /// | a handler that failed, and one that panicked | the errors -32000 and -32603 |
+    /// | no such method, other params, a cancelled call | the errors -32601, -32602 and -32800 |
+    ///
+    /// There is no handshake, so nothing is compared at connect, and no goodbye. Batches are refused (-32600), and so is the
+    /// 1,025th call that waits for its answer.
+    ///
+    /// ```
+    /// use std::io::{BufRead, BufReader, Write};
+    /// use std::thread;
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Json, Wire};
+    /// use typed_pipe::{Connection, Service, service};
+    ///
+    /// service! {
+    ///     pub trait Sums in sums {
+    ///         /// Adds two numbers.
+    ///         #[name = "sum/of"]
+    ///         fn sum(a: i64, b: i64) -> i64;
+    ///     }
+    /// }
+    ///
+    /// struct Adding;
+    /// impl Sums for Adding {
+    ///     fn sum(&self, a: i64, b: i64) -> i64 { a + b }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let service = Service::temporary()?.with_wire(Wire::new(Lines::default(), Json));
+    /// let service = service.json_rpc().shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || sums::serve(service, &Adding));
+    ///
+    /// let mut program = Connection::connect(path)?; // any program
+    /// writeln!(program, r#"{{"jsonrpc":"2.0","id":1,"method":"sum/of","params":[2,3]}}"#)?;
+    /// let mut answer = String::new();
+    /// BufReader::new(program).read_line(&mut answer)?;
+    /// assert_eq!(answer.trim(), r#"{"jsonrpc":"2.0","id":1,"result":5}"#);
+    /// # serving.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("lsp", "language server"))]
+    pub fn json_rpc(mut self) -> Self {
+        self.rules.layer.json_rpc = true;
+        self
     }
 }
 
@@ -589,17 +657,19 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
         C: Send + 'static,
     {
         let Some(admit) = self.admit else {
-            return agreed(self.handshake, client, reads, self.handles).await;
+            return agreed(self.handshake, client, reads, self.layer).await;
         };
         let admitted = match client.peer() {
             Ok(peer) => admit(&peer),
             Err(error) => Err(format!("the system does not tell who the client is: {error}")),
         };
         let Err(words) = admitted else {
-            return agreed(self.handshake, client, reads, self.handles).await;
+            return agreed(self.handshake, client, reads, self.layer).await;
         };
         let path = client.path().cloned();
-        self.handshake.refusal(client, &words).await?;
+        if self.layer.has_handshake() {
+            self.handshake.refusal(client, &words).await?;
+        }
         let refused = Error::new(Operation::Agree, Disagreement::Refused(words));
         Err(refused.at(path.as_ref().map(PipePath::shared)))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::agree::{asking_part, can_tell, concluded, handshake};
+use super::agree::{Layer, asking_part, can_tell, concluded, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
@@ -91,7 +91,7 @@ impl AskedService {
         C: Codec + Clone + Send + 'static,
     {
         let is_told = self.is_told;
-        let handshake = handshake(wire, Kind::Answers, false);
+        let handshake = handshake(wire, Kind::Answers, Layer::default());
         let (state, reader, writer) = self.answer.into_parts(&handshake)?;
         let parts = concluded(handshake, &state, reader, writer)?;
         Ok(UntypedClient { link: Blocking::handle(Link::calling(parts)), path, is_told })

@@ -178,7 +178,8 @@ impl SharedMemory {
         }
     }
 
-    fn without(&self, why: &str) -> Result<TransportKind, Error> {
+    /// Goes on without, unless it is required.
+    pub(crate) fn without(&self, why: &str) -> Result<TransportKind, Error> {
         if self.required {
             return Err(Error::new(Operation::Agree, Obstacle::NoSharedMemory(why.to_owned())));
         }

@@ -9,6 +9,8 @@ mod broadcast;
 mod by_hand;
 mod bytes;
 #[cfg(feature = "service")]
+mod call_handles;
+#[cfg(feature = "service")]
 mod calls;
 mod carried;
 mod carriers;

@@ -76,6 +76,8 @@ mod graph;
 pub(super) mod hello;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(all(feature = "service", feature = "json"))]
+mod methods;
 #[cfg(feature = "service")]
 mod of_value;
 mod probe;
@@ -94,6 +96,8 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::description::{LIMIT as LONGEST_DESCRIPTION, fnv};
 pub use self::difference::Difference;
+#[cfg(all(feature = "service", feature = "json"))]
+pub(crate) use self::methods::{Contents, Methods};
 pub use self::testing::{round_trips, same_shape};
 #[cfg_attr(not(feature = "tool"), doc(hidden))]
 pub use self::value_check::ValueCheck;
