@@ -38,6 +38,10 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         // The reader has enough, as `head` does.
         Err(Failure::NobodyReads) => ExitCode::SUCCESS,
+        // Who has ended it knows.
+        Err(failure) if failure.code() == failure::INTERRUPTED => {
+            ExitCode::from(failure::INTERRUPTED)
+        }
         Err(failure) => {
             screen.complain(&failure.to_string());
             ExitCode::from(failure.code())
