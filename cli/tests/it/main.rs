@@ -134,6 +134,11 @@ fn hostile_bytes_are_no_control_characters() {
     let _writer = Other::start("hostile", &path);
     let expected = "\"\\u001b[2J\\u001b]0;owned\\u0007\\u009b2J\\u202e\"\n";
     is(&run(&["listen", "--create"], &path, ""), 0, expected);
+    let output = run(&["who", "--more"], &folder.name("\u{1b}[2J"), "");
+    assert_eq!(output.status.code(), Some(2));
+    let output = run(&["who", "other"], &folder.name("\u{1b}[2J"), "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaints(&output).contains("\\u{1b}[2J"), "{}", complaints(&output));
     let output = run(&["who"], &folder.name("\u{1b}[2J"), "");
     assert_eq!(output.status.code(), Some(4));
     assert!(out(&output).contains("/\\u{1b}[2J: nothing\n"), "{}", out(&output));
