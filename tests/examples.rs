@@ -224,10 +224,27 @@ fn a_broadcast_reaches_all_readers_but_the_killed_one() {
     });
 }
 
+#[test]
+fn a_supervisor_outlives_its_children() {
+    let supervisor = build("supervisor");
+    watched(move || {
+        let output = Command::new(supervisor).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.len(), 3, "{said}");
+        let killed = "worker: said that 12 times 12 is 144; then it was killed: disconnected";
+        assert_eq!(lines[0], killed);
+        assert_eq!(lines[1], "silent: had no answer in time, and was killed by the host");
+        assert!(lines[2].starts_with("flooding: sent 1000 answers and more; without a host"), "{said}");
+        assert!(lines[2].ends_with(": 0"), "{said}");
+    });
+}
+
 /// Builds an example: where it is.
 fn build(example: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--message-format", "json", "--features", "fanout,session"])
+        .args(["build", "--quiet", "--message-format", "json", "--features", "fanout,process,session"])
         .args(["--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

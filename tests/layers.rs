@@ -47,6 +47,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("session", &["typed_connection", "connection", "state", "wire", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     (
+        "process",
+        &["watching", "typed_connection", "channel", "connection", "state", "wire", "sys", "error"],
+    ),
+    (
         "carried",
         &["channel", "connection", "handles", "end", "path", "state", "wire", "sys", "error"],
     ),
@@ -77,7 +81,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "typed_connection",
         &[
-            "process",
+            "watching",
             "channel",
             "connection",
             "handles",
@@ -104,7 +108,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
-    ("process", &["connection", "end", "state", "sys", "error"]),
+    ("watching", &["connection", "end", "state", "sys", "error"]),
     ("connection", &["end", "path", "state", "permits", "wait", "sys", "error"]),
     ("sealed_bytes", &["handles", "sys", "error"]),
     ("handles", &["sys", "error"]),

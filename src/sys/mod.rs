@@ -114,6 +114,10 @@
 //!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
 //!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
+//! - `struct Passing`, with the feature `process`: a connection that a child program takes.
+//!   - `spawn(&mut Command) -> io::Result<(Child, Passing)>`: starts it. The command is as before, but for [`PARENT`].
+//!   - `accept(&mut self, Wait) -> io::Result<(Raw, Raw)>`: the side of the parent, once.
+//! - `fn from_parent(Wait) -> io::Result<(Raw, Raw)>`, with the feature `process`: that of the child.
 //! - `struct Offer`, with the feature `shared-memory`: memory for the bytes of a connection, made for the other side.
 //!   - `const PART: Option<&[u8]>`: says in a handshake that there can be some; `None` where there cannot.
 //!   - `new(ring: usize) -> io::Result<(Offer, Vec<Handle>)>`, `greeting(&self) -> [u8; GREETING]`: goes to the other side
@@ -152,6 +156,8 @@ pub(crate) use unix::{
     ATOMIC_WRITE, Event, Handle, Maker, Node, Process, Raw, Server, ensure_file,
     ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
+#[cfg(all(unix, feature = "process"))]
+pub(crate) use unix::{Passing, from_parent};
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(all(unix, feature = "tool"))]
@@ -161,6 +167,8 @@ pub(crate) use windows::{
     ATOMIC_WRITE, Event, Handle, Maker, Node, Process, Raw, Server, ensure_file,
     ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
+#[cfg(all(windows, feature = "process"))]
+pub(crate) use windows::{Passing, from_parent};
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
 #[cfg(all(windows, feature = "tool"))]
@@ -191,6 +199,10 @@ pub(crate) const MAX_HANDLES: usize = 253;
 
 /// From so many bytes on, giving pages to the system is cheaper than copying.
 pub(crate) const LARGE: usize = 16 << 10;
+
+/// The variable by which a child program finds the connection to its parent.
+#[cfg(feature = "process")]
+const PARENT: &str = "TYPED_PIPE_PARENT";
 
 /// A name that cannot be guessed: 128 random bits as hexadecimal digits.
 pub(crate) fn random_name() -> io::Result<String> {

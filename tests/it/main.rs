@@ -67,6 +67,8 @@ mod shared_memory;
 mod signals;
 #[cfg(unix)]
 mod sockets;
+#[cfg(feature = "process")]
+mod supervised;
 mod support;
 #[cfg(feature = "tokio")]
 mod tasks;
