@@ -53,6 +53,7 @@
 //! It has a name that cannot be guessed, of a pipe which takes one client, of this user alone.
 
 use std::future::Future;
+use std::io;
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -61,7 +62,7 @@ use crate::channel::{Inbound, Outbound};
 use crate::connection::Connection;
 use crate::error::{Error, Obstacle, Operation};
 use crate::state::Mode;
-use crate::sys::{Maker, Passing, Process, from_parent};
+use crate::sys::{Maker, Passing, Process, Raw, from_parent};
 use crate::typed_connection::{Handshake, TypedConnection};
 use crate::watching::watching;
 use crate::wire::{Codec, Framing};
@@ -191,25 +192,26 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     > {
         let this = self.clone();
         M::run(async move {
-            let until = this.time_limit().until::<M>();
-            let taken = M::attempt(until, None, |wait| {
-                let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-                if *taken {
-                    return Err(Obstacle::ParentTaken.into());
-                }
-                let halves = from_parent(wait)?;
-                *taken = true;
-                Ok(halves)
-            });
-            let halves = taken.await.map_err(|error| Error::new(Operation::TakeParent, error))?;
-            let connection = Connection::of(halves, None, None).into_mode()?;
-            this.by(until).performed(connection).await
+            let taken = take().map_err(|error| Error::new(Operation::TakeParent, error))?;
+            let connection = Connection::of(taken, None, None).into_mode()?;
+            this.performed(connection).await
         })
     }
 }
 
 /// What a child is to do.
 const TOOK: &str = "took its side of the connection";
+
+/// Takes the connection to the parent, once.
+fn take() -> io::Result<(Raw, Raw)> {
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if *taken {
+        return Err(Obstacle::ParentTaken.into());
+    }
+    let halves = from_parent()?;
+    *taken = true;
+    Ok(halves)
+}
 
 /// Whether this process has taken the connection to its parent.
 static TAKEN: Mutex<bool> = Mutex::new(false);

@@ -89,7 +89,7 @@ fn keep_open(number: libc::c_int) -> io::Result<()> {
 }
 
 /// Takes the connection to the parent.
-pub(crate) fn from_parent(_: Wait<'_>) -> io::Result<(Raw, Raw)> {
+pub(crate) fn from_parent() -> io::Result<(Raw, Raw)> {
     let told = env::var_os(PARENT).ok_or(Obstacle::NoParent)?;
     let line = line(&told).ok_or(Obstacle::StaleParent)?;
     forget_variable();

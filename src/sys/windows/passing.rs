@@ -12,7 +12,7 @@ use super::raw::Raw;
 use super::server::Server;
 use crate::error::Obstacle;
 use crate::sys::retry::end_of_wait;
-use crate::sys::{PARENT, Settings, Wait};
+use crate::sys::{PARENT, Settings, Wait, obstacle};
 
 /// A name for one client.
 #[derive(Debug)]
@@ -42,17 +42,17 @@ impl Passing {
 }
 
 /// Takes the connection to the parent.
-pub(crate) fn from_parent(wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
+pub(crate) fn from_parent() -> io::Result<(Raw, Raw)> {
     let told = env::var_os(PARENT).ok_or(Obstacle::NoParent)?;
     let path = resolve(Path::new(&told)).map_err(|_| Obstacle::StaleParent)?;
-    // The name is there before this process is; if it is gone, nobody comes back to it.
-    let connected = match Raw::connect(&path, false, Wait::NOW) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Obstacle::StaleParent.into());
+    // The name was there before this process, for one client: nobody needs to wait for it.
+    let connected = Raw::connect(&path, false, Wait::NOW).map_err(|error| {
+        match (error.kind(), obstacle(&error)) {
+            (_, Some(Obstacle::Busy)) => Obstacle::ParentTaken.into(),
+            (io::ErrorKind::NotFound, _) => Obstacle::StaleParent.into(),
+            _ => error,
         }
-        Err(_) => Raw::connect(&path, false, wait)?,
-        connected => connected?,
-    };
+    })?;
     // SAFETY: on this system no call that reads variables is in the way of one that removes them.
     unsafe { env::remove_var(PARENT) };
     Ok(connected)
