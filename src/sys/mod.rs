@@ -50,6 +50,8 @@
 //!     &mut [u8]`: what was not given yet; `lent_mut` is empty when a part was given. `give(&mut self, Wait) ->
 //!     io::Result<usize>` puts it into the pipe, as a `write` of `lent` would. A back end may lend nothing.
 //!   - `buffer_size(&self) -> io::Result<usize>`
+//!   - `move_to(&mut self, to: &mut Raw, len: usize, Wait) -> io::Result<usize>`: moves bytes that are here to another end
+//!     without copying them, once that has room; 0 if there are none, or they must be copied. Errors are those of a write.
 //! - `struct Server`: an allocated name at which clients connect. Dropping it is as dropping a `Node`.
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
 //!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
@@ -117,7 +119,7 @@
 //! - `struct Passing`, with the feature `process`: a connection that a child program takes.
 //!   - `spawn(&mut Command) -> io::Result<(Child, Passing)>`: starts it. The command is as before, but for [`PARENT`].
 //!   - `accept(&mut self, Wait) -> io::Result<(Raw, Raw)>`: the side of the parent, once.
-//! - `fn from_parent(Wait) -> io::Result<(Raw, Raw)>`, with the feature `process`: that of the child.
+//! - `fn from_parent() -> io::Result<(Raw, Raw)>`, with the feature `process`: that of the child.
 //! - `struct Offer`, with the feature `shared-memory`: memory for the bytes of a connection, made for the other side.
 //!   - `const PART: Option<&[u8]>`: says in a handshake that there can be some; `None` where there cannot.
 //!   - `new(ring: usize) -> io::Result<(Offer, Vec<Handle>)>`, `greeting(&self) -> [u8; GREETING]`: goes to the other side

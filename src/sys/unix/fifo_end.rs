@@ -236,6 +236,35 @@ impl FifoEnd {
         self.put(len, wait, |fd| signal::write_quietly(fd, bufs))
     }
 
+    /// Takes up to `len` bytes that a socket has by now, by their pages, once there is room; 0 if it has none, or none that
+    /// can be taken so.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn take_from(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        len: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        use rustix::pipe::{SpliceFlags, splice};
+        /// Stands for nothing, as no `splice` returns it.
+        const NOTHING: Errno = Errno::INPROGRESS;
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let taken = self.put(len, wait, |pipe| {
+            match signal::masked(len, || splice(socket, None, pipe, None, len, flags)) {
+                Ok(0) | Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => Err(NOTHING),
+                // It does not say which of both would have to wait.
+                Err(Errno::AGAIN) if ready(socket, PollFlags::IN, Wait::NOW).is_err() => {
+                    Err(NOTHING)
+                }
+                taken => taken,
+            }
+        });
+        match taken {
+            Err(error) if Errno::from_io_error(&error) == Some(NOTHING) => Ok(0),
+            taken => taken,
+        }
+    }
+
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
         self.lending.lend(self.pipe.as_fd(), before, len)
     }

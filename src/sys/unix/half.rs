@@ -15,6 +15,8 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::fifo_end::FifoEnd;
 use super::maker::Maker;
 use super::rights::{self, Batch};
 use super::shared_memory::{RingReader, RingWriter};
@@ -164,6 +166,27 @@ impl Receiving {
         let bytes = self.receive(buf, wait)?;
         self.forget_batches();
         Ok(bytes)
+    }
+
+    /// Moves bytes that are here into a pipe; 0 where there are none, or where they are not in the socket alone.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn move_to(
+        &self,
+        pipe: &mut FifoEnd,
+        len: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        if self.ended || self.lets_in || self.ring.is_some() || !self.backlog.is_empty() {
+            return Ok(0);
+        }
+        match pipe.take_from(self.side.fd(), len, wait) {
+            // The next read returns it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.side.socket.reset.store(true, Ordering::Release);
+                Ok(0)
+            }
+            moved => moved,
+        }
     }
 
     /// Closes the handles of messages that were taken, since the receiver has taken all whole messages: all but those of

@@ -192,6 +192,28 @@ impl Raw {
         }
     }
 
+    /// Moves up to `len` bytes that are here to another end, once that has room, without copying them; 0 if there are none,
+    /// or they must be copied.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn move_to(
+        &mut self,
+        to: &mut Self,
+        len: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        match (&mut self.0, &mut to.0) {
+            (RawKind::Receiving(half), RawKind::Fifo(pipe)) => half.move_to(pipe, len, wait),
+            // Pages in a FIFO may be those of a writer, which fills them again once they have left it.
+            _ => Ok(0),
+        }
+    }
+
+    /// Everything is copied.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn move_to(&mut self, _: &mut Self, _: usize, _: Wait<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Writes, and while there is no room keeps incoming bytes, up to a limit, for later reads.
     pub(crate) fn write_or_take_in(
         &mut self,

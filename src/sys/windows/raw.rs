@@ -272,6 +272,12 @@ impl Raw {
         }
     }
 
+    /// Everything is copied.
+    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux pages move")]
+    pub(crate) fn move_to(&mut self, _: &mut Self, _: usize, _: Wait<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Writes, and keeps incoming bytes while there is no room.
     pub(crate) fn write_or_take_in(
         &mut self,
