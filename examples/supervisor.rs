@@ -66,7 +66,10 @@ fn lose((mut worker, mut child): Worker) -> Result<String, Box<dyn Error>> {
         Err(error) => error,
     };
     child.wait()?;
-    Ok(format!("said that {number} times {number} is {square}; then it was killed: {}", error.kind()))
+    Ok(format!(
+        "said that {number} times {number} is {square}; then it was killed: {}",
+        error.kind()
+    ))
 }
 
 /// A child that does not answer in time.

@@ -236,7 +236,10 @@ fn a_supervisor_outlives_its_children() {
         let killed = "worker: said that 12 times 12 is 144; then it was killed: disconnected";
         assert_eq!(lines[0], killed);
         assert_eq!(lines[1], "silent: had no answer in time, and was killed by the host");
-        assert!(lines[2].starts_with("flooding: sent 1000 answers and more; without a host"), "{said}");
+        assert!(
+            lines[2].starts_with("flooding: sent 1000 answers and more; without a host"),
+            "{said}"
+        );
         assert!(lines[2].ends_with(": 0"), "{said}");
     });
 }
@@ -244,7 +247,14 @@ fn a_supervisor_outlives_its_children() {
 /// Builds an example: where it is.
 fn build(example: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--message-format", "json", "--features", "fanout,process,session"])
+        .args([
+            "build",
+            "--quiet",
+            "--message-format",
+            "json",
+            "--features",
+            "fanout,process,session",
+        ])
         .args(["--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
