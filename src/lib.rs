@@ -133,6 +133,8 @@ mod channel;
 mod connection;
 mod end;
 mod error;
+#[cfg(feature = "foreign")]
+mod foreign_handles;
 mod handles;
 mod oneshot;
 mod os_handles;

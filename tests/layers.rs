@@ -77,6 +77,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("owner_channels", &["channel", "pipe", "end", "state", "error"]),
     ("text", &["channel", "end", "state", "wire"]),
+    ("foreign_handles", &["connection", "handles", "state", "sys", "error"]),
     ("whole_streams", &["end", "source", "state", "wait", "sys", "error"]),
     (
         "typed_connection",

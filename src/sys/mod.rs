@@ -83,6 +83,9 @@
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
 //!   - `allow_handles(&mut self)`: from now on a reading half lets handles in; before, none comes in.
+//!   - `accept_handles(&mut self, most: usize) -> io::Result<()>`, with the feature `foreign`: the same, for handles of other
+//!     programs, of which at most so many are kept. `next_handles(&mut self) -> io::Result<Option<Vec<Handle>>>`: those
+//!     of the next write. `passes_handles(&self) -> bool`, of a writing half: whether they go beside the bytes themselves.
 //!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
 //!     place of any that have not gone; [`MAX_HANDLES`] at most. The numbers go to the other side in
 //!     band; there may be none.

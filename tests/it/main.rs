@@ -21,6 +21,8 @@ mod ends;
 mod faults;
 mod fitting;
 mod foreign;
+#[cfg(feature = "foreign")]
+mod foreign_handles;
 mod handles;
 mod hostile;
 #[cfg(feature = "service")]

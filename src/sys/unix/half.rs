@@ -103,6 +103,7 @@ fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
             batches: VecDeque::new(),
             first: 0,
             lets_in: false,
+            most_handles: usize::MAX,
             ended: false,
             ring: None,
         },
@@ -134,6 +135,8 @@ pub(super) struct Receiving {
     /// The number of the first of them, among all that came.
     first: u64,
     lets_in: bool,
+    /// The most of them to keep.
+    most_handles: usize,
     ended: bool,
     /// Where the bytes come from, if not from the socket, which then carries handles alone: each batch beside one byte,
     /// before the message that announces it.
@@ -231,7 +234,8 @@ impl Receiving {
                 received => break received?,
             }
         };
-        self.batches.extend(batch);
+        let room = self.most_handles.saturating_sub(self.batches.iter().map(Batch::count).sum());
+        self.batches.extend(batch.map(|batch| batch.within(room)));
         self.ended = bytes == 0;
         if self.ended { self.end() } else { Ok(bytes) }
     }
@@ -390,6 +394,25 @@ impl Receiving {
             rights::allow(self.side.fd());
             self.lets_in = true;
         }
+    }
+
+    /// Lets handles in, and keeps at most so many of them.
+    #[cfg(feature = "foreign")]
+    pub(super) fn accept_handles(&mut self, most: usize) -> io::Result<()> {
+        if self.ring.is_some() || !self.is_local() {
+            return Err(Obstacle::Unsupported.into());
+        }
+        self.most_handles = most;
+        self.allow_handles();
+        Ok(())
+    }
+
+    /// The handles of the next write that had some.
+    #[cfg(feature = "foreign")]
+    pub(super) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedFd>>> {
+        let Some(batch) = self.batches.pop_front() else { return Ok(None) };
+        self.first += 1;
+        Ok(Some(batch.all()?))
     }
 
     /// Lets none in any more.
@@ -558,6 +581,12 @@ impl Sending {
         }
         self.set_apart(true);
         self.side.end();
+    }
+
+    /// Whether handles go beside its own bytes.
+    #[cfg(feature = "foreign")]
+    pub(super) fn passes_handles(&self) -> bool {
+        self.ring.is_none() && self.is_local()
     }
 
     /// Sends handles with the next write. The message announces them by the number of the write.

@@ -492,6 +492,28 @@ impl Raw {
         }
     }
 
+    #[cfg(feature = "foreign")]
+    pub(crate) fn accept_handles(&mut self, most: usize) -> io::Result<()> {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.accept_handles(most),
+            _ => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    #[cfg(feature = "foreign")]
+    pub(crate) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedFd>>> {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.next_handles(),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether handles go beside the bytes of a writing half.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn passes_handles(&self) -> bool {
+        matches!(&self.0, RawKind::Sending(half) if half.passes_handles())
+    }
+
     /// Sends handles with the next write, and returns the number by which the message announces them.
     pub(crate) fn pass(&mut self, handles: Vec<OwnedFd>) -> Vec<u64> {
         match &mut self.0 {

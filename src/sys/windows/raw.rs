@@ -336,6 +336,25 @@ impl Raw {
         }
     }
 
+    /// No handle goes beside bytes here.
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
+    pub(crate) fn accept_handles(&mut self, _: usize) -> io::Result<()> {
+        Err(Obstacle::Unsupported.into())
+    }
+
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
+    pub(crate) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedHandle>>> {
+        Ok(None)
+    }
+
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::unused_self, reason = "on Unix some do")]
+    pub(crate) fn passes_handles(&self) -> bool {
+        false
+    }
+
     /// Keeps handles that go with the first byte of the next write.
     pub(crate) fn pass(&mut self, handles: Vec<OwnedHandle>) -> Vec<u64> {
         match &mut self.0 {
