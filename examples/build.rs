@@ -1,8 +1,8 @@
 //! A build daemon: clients ask for targets and see the progress, and a client that is interrupted cancels its build:
-//! `cargo run --example build`
+//! `cargo run --features service --example build`
 //!
 //! It starts three clients of its own, and interrupts the last one. In other terminals, as many more as you like, to be
-//! interrupted with Ctrl-C: `cargo run --example build -- PATH TARGET`, with the path that it prints.
+//! interrupted with Ctrl-C: `cargo run --features service --example build -- PATH TARGET`, with the path that it prints.
 
 use std::env;
 use std::error::Error;

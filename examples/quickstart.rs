@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     // The parent owns the pipe: its name is removed when the last of it is dropped.
-    let pipe = Pipe::temporary()?;
+    let pipe = Pipe::temporary()?; // or `Pipe::create("/run/app/readings")?`
     let mut child = Command::new(env::current_exe()?).arg(pipe.path()).spawn()?;
     let mut end = pipe.into_reader().open()?;
     end.wait_for_peer(&child)?; // an error if the child dies first

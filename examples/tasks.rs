@@ -1,7 +1,8 @@
-//! A task queue: a client process submits tasks, a service runs them, and their outcomes go to another pipe: `cargo run
-//! --example tasks`
+//! A task queue: a client process submits tasks, a service runs them, and their outcomes go to another pipe:
+//! `cargo run --features service --example tasks`
 //!
-//! The service ends after ten tasks, after five seconds without one, or at a request to shut down.
+//! The service ends after ten tasks, after five seconds without one, or at a request to shut down. With `-- serve PATH` it
+//! serves there, starts no client of its own, and waits a minute for one.
 
 use std::env;
 use std::error::Error;
@@ -32,19 +33,24 @@ enum Outcome {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => serve(),
+        [] => serve(None),
+        ["serve", path] => serve(Some(path)),
         ["hand-in", path] => hand_in(path),
-        _ => Err("usage: tasks".into()),
+        _ => Err("usage: tasks [serve PATH]".into()),
     }
 }
 
 /// Runs the tasks of all clients, and sends the outcomes to a pipe.
-fn serve() -> Result<(), Box<dyn Error>> {
+fn serve(at: Option<&str>) -> Result<(), Box<dyn Error>> {
     let token = CancelToken::new()?;
-    let service = Service::<Task, ()>::temporary()?
+    let (service, seconds) = match at {
+        Some(path) => (Service::<Task, ()>::bind(path)?, 60),
+        None => (Service::temporary()?, 5),
+    };
+    let service = service
         .protocol("tasks/1")
         .shutdown_after(10)
-        .idle_timeout(Duration::from_secs(5))
+        .idle_timeout(Duration::from_secs(seconds))
         .cancelled_by(&token);
 
     let outcomes = Pipe::temporary()?;
@@ -56,8 +62,8 @@ fn serve() -> Result<(), Box<dyn Error>> {
         Ok(())
     });
 
-    let mut client =
-        Command::new(env::current_exe()?).arg("hand-in").arg(service.path()).spawn()?;
+    let start = || Command::new(env::current_exe()?).arg("hand-in").arg(service.path()).spawn();
+    let client = if at.is_none() { Some(start()?) } else { None };
     let sender = Mutex::new(TypedSender::<Outcome>::connect(path)?);
     let summary = service.serve(|task| -> Result<(), Box<dyn Error>> {
         let outcome = match task {
@@ -78,12 +84,16 @@ fn serve() -> Result<(), Box<dyn Error>> {
 
     drop(sender); // the end of the outcomes
     listening.join().map_err(|_| "the listening thread panicked")??;
-    let client = client.wait()?;
+    let client = client.map(|mut client| client.wait()).transpose()?;
     println!(
         "{} clients, {} tasks done, {} failed; the service ended: {:?}",
         summary.clients, summary.answered, summary.failed, summary.reason,
     );
-    if client.success() { Ok(()) } else { Err("the client failed".into()) }
+    if client.is_none_or(|client| client.success()) {
+        Ok(())
+    } else {
+        Err("the client failed".into())
+    }
 }
 
 /// Submits tasks, one of which fails.

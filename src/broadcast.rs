@@ -537,16 +537,15 @@ impl Shared {
         let mut state = self.lock();
         let Some(mut reader) = state.readers.remove(&number) else { return };
         reader.backlog.clear();
-        reader.finished = ended.is_ok();
-        let mut report = reader.report();
-        report.queued = 0;
+        let report = BroadcastReader { finished: ended.is_ok(), ..reader.report() };
         if state.finishing.is_some() {
             state.finished.push(report.clone());
         }
         drop(state);
         self.changed.notify_all();
         if let (Err(why), Some(Departure(told))) = (ended, &self.departure) {
-            let why = if reader.disconnected { too_slow() } else { why };
+            let slow = reader.disconnected;
+            let why = if slow { Error::new(Operation::Send, Obstacle::TooSlow) } else { why };
             told(report, &why);
         }
     }
@@ -570,7 +569,6 @@ struct Reader {
     pid: Option<u32>,
     backlog: Backlog,
     sent: u64,
-    finished: bool,
     /// Whether it was too slow.
     disconnected: bool,
     /// Wakes its thread.
@@ -604,7 +602,7 @@ impl Reader {
             sent: self.sent,
             dropped: self.backlog.dropped(),
             queued: self.backlog.len(),
-            finished: self.finished,
+            finished: false,
         }
     }
 }
@@ -668,16 +666,8 @@ where
     let number = state.numbers;
     state.numbers += 1;
     let backlog = Backlog::new(shared.backlog);
-    let reader = Reader {
-        number,
-        pid,
-        backlog,
-        sent: 0,
-        finished: false,
-        disconnected: false,
-        wakeup: wakeup.clone(),
-        stop,
-    };
+    let reader =
+        Reader { number, pid, backlog, sent: 0, disconnected: false, wakeup: wakeup.clone(), stop };
     state.readers.insert(number, reader);
     drop(state);
     let serving = {
@@ -738,10 +728,6 @@ fn serve<T: ?Sized, F: Framing, C: Codec>(
         }
         wakeup.clear();
     }
-}
-
-fn too_slow() -> Error {
-    Error::new(Operation::Send, Obstacle::TooSlow)
 }
 
 assert_impl_all!(Broadcast<std::rc::Rc<u8>>: Send, Sync);

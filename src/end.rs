@@ -198,6 +198,7 @@ pub enum OnHangup {
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
+#[doc(alias("stdin", "stdout", "anonymous pipe"))]
 pub struct Unnamed;
 
 /// The type-erased owner of an end: see [`End::erase`].
@@ -278,9 +279,10 @@ impl<D: Direction> End<D, Closed> {
     ///
     /// A symbolic link is followed if it was made by this user or root, in a folder in which no other user could replace it;
     /// any other one is [`NotTrusted`](crate::ErrorKind::NotTrusted), unless [any owner is
-    /// trusted](Self::trust_any_owner). So `/dev/stdin` is a path of a pipe, and so is what a shell passes for
-    /// `prog <(sort names)`, such as `/dev/fd/63`. This end opens such a pipe once more: the descriptor that the shell
+    /// trusted](Self::trust_any_owner). So `/dev/stdin` is a path of a pipe, and so is what a shell passes by
+    /// process substitution, `prog <(sort names)`, such as `/dev/fd/63`. This end opens such a pipe once more: the descriptor that the shell
     /// passed stays open beside it, and one for writing keeps the reader waiting until this process ends.
+    #[doc(alias("process substitution", "shell"))]
     pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
         PipePath::new(path).map(Self::from)
     }
@@ -519,6 +521,7 @@ impl<D: Direction, M: Mode, P: Reopen> End<D, Closed<M>, P> {
     /// # Errors
     ///
     /// Those of [`open`](Self::open), and [`TimedOut`](crate::ErrorKind::TimedOut).
+    #[doc(alias("connect_timeout", "deadline"))]
     pub fn open_timeout(
         self,
         timeout: Duration,
@@ -659,7 +662,7 @@ impl<D: Direction, M: Mode, P: PipeRef> End<D, Open<M>, P> {
     /// ## Windows
     ///
     /// The size stays: it is set when the pipe is made.
-    #[doc(alias("SO_SNDBUF", "SO_RCVBUF", "F_SETPIPE_SZ"))]
+    #[doc(alias("SO_SNDBUF", "SO_RCVBUF", "F_SETPIPE_SZ", "bufsize", "pipe size"))]
     pub fn set_buffer_size(&self, bytes: usize) -> Result<usize, Error> {
         self.raw().ask_for_buffer(bytes);
         self.buffer_size()

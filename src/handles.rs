@@ -44,7 +44,7 @@ use crate::sys::{self, Handle};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[doc(alias("SCM_RIGHTS", "fd", "file descriptor"))]
+#[doc(alias("SCM_RIGHTS", "fd", "file descriptor", "pass file", "sendfd"))]
 pub struct Handles {
     handles: Vec<Option<Handle>>,
     /// How many bytes of shared memory may still be taken.
@@ -230,7 +230,7 @@ pub(crate) const SHARED_LIMIT: usize = 1 << 30;
 
 /// A type that a received handle can be taken as.
 ///
-/// These are the plain handle of the system, files, [`SealedBytes`](crate::SealedBytes), the ends of pipes
+/// These are the plain handle of the system, files, `SealedBytes`, the ends of pipes
 /// ([`Unnamed`](crate::Unnamed)), connections, and on Unix the sockets of the standard library. A handle of another kind is refused. This trait is sealed.
 ///
 /// ```

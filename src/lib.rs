@@ -65,7 +65,7 @@
 //! | pipes and listeners for other users | [`Access`], [`ListenerOptions::admit`] |
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
-//! | requests and answers | `Service` and `Client`, with the feature `service` |
+//! | requests and answers | `Service` and `Client`, and `service!` that makes both of a trait, with the feature `service` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | whichever of many things comes first | `Select`, with the feature `fanout` |
 //! | one sender and many readers | `Broadcast`, with the feature `fanout` |
@@ -79,6 +79,7 @@
 //! | large messages of bytes | [`TypedSender::send_bytes`], [`TypedSender::loan`] |
 //! | what each choice costs | [`costs`] |
 //! | what differs between systems | [`platforms`] |
+//! | old and new versions of a type or a program | [`when_types_change`] |
 //! | coming from another library or program | [`migrating`] |
 //! | errors | [`ErrorKind`], and [`TransitionError`] for a step that failed |
 //! | names, and how two owners of one name are prevented | [`PipePath`], [`IfExists`] |
@@ -210,7 +211,7 @@ pub use sealed_bytes::SealedBytes;
 pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
-    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,
+    Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service, Serving,
     ShutdownReason, Summary,
 };
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
@@ -225,14 +226,17 @@ pub use whole_streams::EndLoan;
 #[doc = include_str!("../docs/COSTS.md")]
 #[doc = ""]
 #[doc = include_str!("../docs/speed.svg")]
+#[doc(alias("performance", "benchmark", "overhead"))]
 pub mod costs {}
 
 #[cfg(all(doc, any(not(doctest), feature = "service")))]
 #[doc = include_str!("../docs/MIGRATING.md")]
+#[doc(alias("Python", "Node.js", "interprocess", "ipc-channel"))]
 pub mod migrating {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/PLATFORMS.md")]
+#[doc(alias("Windows", "macOS", "FreeBSD"))]
 pub mod platforms {}
 
 #[cfg(all(doc, feature = "session", any(not(doctest), feature = "tokio")))]
@@ -245,6 +249,7 @@ pub mod shared_memory {}
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/WHEN-TYPES-CHANGE.md")]
+#[doc(alias("upgrade", "evolve", "compatibility", "version"))]
 pub mod when_types_change {}
 
 #[cfg(doc)]

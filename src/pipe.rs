@@ -135,7 +135,7 @@ use crate::sys::{Access, IfExists, Node, Raw, Settings, Wait, Way, temporary_fol
 /// lock: the name dies with the last handle of either side, and is in use until then. An owner that reads gets each write of its
 /// clients whole, up to 1 MiB, however many write at once. Closing an end keeps the bytes that the peer has not read
 /// yet. Each client has a connection of its own, which ends with either side: no client finds the bytes of another.
-#[doc(alias("fifo", "named pipe", "ipc"))]
+#[doc(alias("fifo", "named pipe", "ipc", "cleanup"))]
 pub struct Pipe<S: Lifecycle> {
     state: S,
     path: PipePath,
@@ -678,6 +678,7 @@ impl PipeOptions {
     ///
     /// Ignored: see [`access`](Self::access).
     #[must_use]
+    #[doc(alias("chmod", "umask"))]
     pub fn mode(mut self, mode: u32) -> Self {
         self.settings.mode = Some(mode & 0o777);
         self

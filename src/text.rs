@@ -33,6 +33,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// # client.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias("lines", "newline"))]
     pub fn into_text(self) -> TypedReceiver<String, Self, Lines, Plain> {
         self.into_receiver_with(Wire::new(Lines::default(), Plain))
     }
@@ -51,6 +52,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// lines.send("started")?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[doc(alias("lines", "newline"))]
     pub fn into_text(self) -> TypedSender<str, Self, Lines, Plain> {
         self.into_sender_with(Wire::new(Lines::default(), Plain))
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+pub use crate::service::{AskedService, Came, UntypedCall, UntypedClient};
 pub use crate::sys::found::{Cleaned, Does, Found, Holder, Kind, Locked};
 pub use crate::typed_connection::{Answer, Question, Said, Told};
 use crate::wire;

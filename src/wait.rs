@@ -76,7 +76,7 @@ pub(crate) use tasks::CancelWatch;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone)]
-#[doc(alias("CancellationToken", "abort", "interrupt", "shutdown"))]
+#[doc(alias("CancellationToken", "abort", "interrupt", "shutdown", "ctrlc", "SIGINT", "signal"))]
 pub struct CancelToken(Arc<TokenState>);
 
 struct TokenState {

@@ -63,7 +63,7 @@ impl<M: Mode, P: Reopen> End<Write, Closed<M>, P> {
     ///
     /// A program that opens its files without waiting (`O_NONBLOCK`), as gzip does, finds the pipe at its end, since no
     /// writer has it open yet. Give it the pipe as its standard input, by the shell: `gzip -c < PIPE`.
-    #[doc(alias("subprocess", "child"))]
+    #[doc(alias("subprocess", "child", "shell", "spawn", "command", "gzip", "ffmpeg"))]
     pub fn open_with(
         self,
         child: &Child,
@@ -104,7 +104,7 @@ impl<M: Mode, P: Reopen> End<Write, Closed<M>, P> {
         let (child, until) = (Process::of(child), M::within(timeout));
         M::run(async move {
             let opened =
-                watching::<M, _, _, _>(&child, OPENED, until, self, |end, until| async move {
+                watching::<M, _, _, _>(&child, READ, until, self, |end, until| async move {
                     end.opening(until).await.map_err(TransitionError::into_parts)
                 });
             opened.await.map_err(|(end, error)| TransitionError::new(end, error))
@@ -155,7 +155,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// A program of this system opens a pipe like a file only if it is given the whole name, which
     /// [`PipePath`](crate::PipePath) is. The end of a client has found its owner when it is open, and does not
     /// wait.
-    #[doc(alias("subprocess", "child"))]
+    #[doc(alias("subprocess", "child", "shell", "spawn", "command", "gzip", "ffmpeg"))]
     pub fn wait_for_peer<'a>(
         &'a mut self,
         child: &Child,
@@ -192,7 +192,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
         let (child, until) = (Process::of(child), M::within(timeout));
         M::run(async move {
             let waited =
-                watching::<M, _, _, _>(&child, OPENED, until, self, |end, until| async move {
+                watching::<M, _, _, _>(&child, WRITTEN, until, self, |end, until| async move {
                     end.wait_for_writer_until(until).await.map_err(|error| (end, error))
                 });
             waited.await.map_err(|(_, error)| error)
@@ -306,8 +306,11 @@ where
     }
 }
 
-/// What the child of an end is to do.
-const OPENED: &str = "opened the other side";
+/// What the child of a writing end is to do.
+const READ: &str = Obstacle::STARTED_READING;
+
+/// What the child of a reading end is to do.
+const WRITTEN: &str = "opened it for writing";
 
 /// The longest time until the exit of a program is noticed.
 const LOOK_AT_CHILD: Duration = Duration::from_millis(50);

@@ -244,6 +244,75 @@ fn a_supervisor_outlives_its_children() {
     });
 }
 
+#[test]
+fn a_host_and_its_plugins_call_each_other_and_a_crash_or_an_old_one_costs_itself() {
+    let plugins = build("plugins");
+    watched(move || {
+        let output = Command::new(plugins).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        for line in [
+            "host: HELLO!",
+            "host: olleh",
+            "host: shout says: I change \"hello\"",
+            "host: mirror says: I change \"after the crash\"",
+            "host: hsarc eht retfa",
+            "host: niaga",
+        ] {
+            assert!(said.lines().any(|said| said == line), "{line}: {said}");
+        }
+        for begin in [
+            "host: mirror has crashed with ",
+            "host: old is refused: ",
+            "old: the host refuses me: ",
+        ] {
+            let line = said.lines().find(|said| said.starts_with(begin)).expect(begin);
+            assert!(begin.contains("crashed") || line.contains("plugins/1"), "{line}");
+        }
+    });
+}
+
+#[test]
+fn a_helper_hands_over_a_file_and_keeps_another() {
+    let helper = build("helper");
+    watched(move || {
+        let output = Command::new(helper).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        for line in [
+            "client: notes says \"remember the milk\"",
+            "client: \"secret\" is not for you",
+            "helper: 2 answers",
+        ] {
+            assert!(said.lines().any(|said| said == line), "{line}: {said}");
+        }
+        assert!(!said.contains("nobody knows"), "{said}");
+    });
+}
+
+#[test]
+fn builds_of_several_clients_go_on_when_one_is_interrupted() {
+    let build_daemon = build("build");
+    watched(move || {
+        let output = Command::new(build_daemon).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        for line in [
+            "library: 1 of 5",
+            "library: 5 of 5",
+            "library: built",
+            "program: 3 of 3",
+            "program: built",
+            "manual: 1 of 1000000",
+            "manual: cancelled",
+        ] {
+            assert!(said.lines().any(|said| said == line), "{line}: {said}");
+        }
+        assert!(!said.contains("manual: built"), "{said}");
+        assert!(said.contains("\n3 clients, "), "{said}");
+    });
+}
+
 /// Builds an example: where it is.
 fn build(example: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
@@ -253,7 +322,7 @@ fn build(example: &str) -> PathBuf {
             "--message-format",
             "json",
             "--features",
-            "fanout,process,session",
+            "fanout,process,service,session",
         ])
         .args(["--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

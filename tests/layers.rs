@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
-    ("tool", &["typed_connection", "wire", "sys"]),
+    ("tool", &["service", "typed_connection", "wire", "sys"]),
     ("os_handles", &["connection", "end", "handles", "state", "sys", "path", "error"]),
     (
         "service",

@@ -138,6 +138,23 @@ fn no_link_of_the_pages_leads_nowhere() {
     assert!(links > 50, "links are not found any more");
 }
 
+/// The tests of the docs compile and run the programs of a page that the docs contain.
+#[test]
+fn every_program_of_the_pages_is_tested() {
+    let docs = include_str!("../src/lib.rs");
+    let mut tested = 0;
+    for page in pages() {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        if text.contains("```rust") {
+            let page = page.display().to_string().replace('\\', "/");
+            let included = docs.contains(&format!("include_str!(\"../{page}\")"));
+            assert!(included, "nobody compiles the programs of {page}");
+            tested += 1;
+        }
+    }
+    assert!(tested >= 5, "programs are not found any more");
+}
+
 /// Whether a file is in the package, as `Cargo.toml` says.
 fn is_packaged(file: &Path) -> bool {
     let (_, list) = include_str!("../Cargo.toml").split_once("include = [").unwrap();

@@ -1,4 +1,5 @@
-//! How many instructions a step of a session takes, beside a message of a typed connection.
+//! How many instructions a step of a session takes, beside a message of a typed connection; and a message of a sender that
+//! has said what its messages look like, beside one that says nothing.
 //!
 //! It needs valgrind, and a release build:
 //! `cargo test --release --features session --test step_costs -- --ignored --nocapture`
@@ -8,7 +9,8 @@ use std::process::Command;
 use std::{env, fs, thread};
 
 use typed_pipe::session::{Dual, Ends, Protocol, Receives, Sends, Session};
-use typed_pipe::{Connection, TypedConnection};
+use typed_pipe::wire::Wire;
+use typed_pipe::{Connection, Pipe, TypedConnection, TypedSender, WriteEnd};
 
 const ROLE: &str = "TYPED_PIPE_TEST_ROLE";
 
@@ -53,10 +55,39 @@ fn measured_connection(mut one: TypedConnection<u64, ()>, mut other: TypedConnec
     std::mem::forget((one, other));
 }
 
+#[inline(never)]
+fn measured_message(mut sender: TypedSender<u64>, mut recv: impl FnMut() -> u64) {
+    for _ in 0..MESSAGES {
+        sender.send(&7).unwrap();
+        assert_eq!(recv(), 7);
+    }
+    std::mem::forget(sender);
+}
+
+/// Over a named pipe, whose sender has said what its messages look like, or says nothing.
+fn play_on_a_pipe(tells: bool) {
+    let pipe = Pipe::temporary().unwrap();
+    let path = pipe.path().clone();
+    let (reader, writer) = (pipe.into_reader().open().unwrap(), WriteEnd::at(path).unwrap());
+    let writer = writer.open().unwrap();
+    let (mut sender, mut receiver) = match tells {
+        true => (writer.into_sender(), reader.into_receiver()),
+        false => {
+            (writer.into_sender_with(Wire::default()), reader.into_receiver_with(Wire::default()))
+        }
+    };
+    sender.send(&7).unwrap();
+    receiver.recv().unwrap();
+    measured_message(sender, || receiver.recv().unwrap());
+}
+
 /// Not a test by itself: what is measured.
 #[test]
 fn play() {
     let Ok(role) = env::var(ROLE) else { return };
+    if role.starts_with("pipe") {
+        return play_on_a_pipe(role == "pipe that tells");
+    }
     let (one, other) = Connection::pair().unwrap();
     if role == "session" {
         let other = thread::spawn(|| other.into_session().unwrap());
@@ -79,6 +110,14 @@ fn a_step_costs_within_five_percent_of_a_message() {
     let [connection, session] = ["connection", "session"].map(instructions);
     println!("a message sent and received: {connection} instructions; in a session: {session}");
     assert!(session * 100 <= connection * 105, "{session} are more than 5 % above {connection}");
+}
+
+#[test]
+#[ignore = "it measures"]
+fn a_message_costs_no_more_where_it_was_said_what_it_looks_like() {
+    let [plain, tells] = ["pipe", "pipe that tells"].map(instructions);
+    println!("a message sent and received: {plain} instructions; after a hello: {tells}");
+    assert!(tells * 100 <= plain * 102, "{tells} are more than 2 % above {plain}");
 }
 
 /// The instructions in user mode for each message.

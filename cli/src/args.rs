@@ -21,13 +21,18 @@ const EXIT_CODES: &str = "Exit codes:
   1  it failed; the reason is on the standard error
   2  the command line is wrong
   3  done, but not all of it: some messages could not be shown or sent, or the peer does not tell
-  4  `who`: nothing has the name; `clean`: somebody holds it";
+  4  `who`: nothing has the name; `clean`: somebody holds it
+  5  `call`: the service answered with an error
+  6  `call`: it has no such method, or other arguments: nothing is done
+  7  `call`: no service is there: nothing is sent
+  8  `call`: the answer did not come in time";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Listen(Listen),
     Send(Send),
     Ask(Ask),
+    Call(Call),
     Who(Who),
     Clean(Clean),
 }
@@ -77,7 +82,8 @@ pub(crate) struct Send {
     pub(crate) linger: Duration,
 }
 
-/// Tells what a listener speaks: its wire, the names of its protocols, and what its messages look like.
+/// Tells what a listener speaks: its wire, the names of its protocols, and what its messages look like; of a service, its
+/// methods.
 ///
 /// It connects, and leaves after the handshake. A program that accepts one client has had it then.
 #[derive(Debug, clap::Args)]
@@ -93,6 +99,28 @@ pub(crate) struct Ask {
     /// Writes the shape of what the listener reads to a file, for `--shape`.
     #[arg(long, value_name = "FILE")]
     pub(crate) save_shape: Option<PathBuf>,
+}
+
+/// Calls a service, and prints the items and the answer that come of it, each on a line of JSON.
+///
+/// The request is an argument of JSON. Where the requests are an enum, as those of `service!` are, it may be given as the
+/// name of a method and its arguments. Ctrl-C gives up the call, and its handler is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Call {
+    /// The service.
+    pub(crate) path: PathBuf,
+    /// The name of a method: `ask` shows all. It may be left out, and REQUEST is all of the request then.
+    #[arg(value_name = "METHOD")]
+    pub(crate) first: String,
+    /// The arguments of the method; `-` for those on the standard input.
+    #[arg(value_name = "REQUEST")]
+    pub(crate) second: Option<String>,
+    /// Gives up the call when the answer has not come after so long.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) deadline: Option<Duration>,
+    /// How long it waits for the service to be there, and then for what it says.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    pub(crate) timeout: Duration,
 }
 
 /// Shows who owns, reads and writes a pipe or a listener, and what waits in it. It changes nothing.

@@ -3,9 +3,8 @@
 use serde_json::Value;
 use typed_pipe::state::{Open, Read};
 use typed_pipe::tool::Question;
-use typed_pipe::wire::foreign::{ConcatenatedJson, Lines};
 use typed_pipe::wire::shape::Shape;
-use typed_pipe::wire::{self, Checked, LengthPrefixed, MultiWriter, Wire};
+use typed_pipe::wire::{self, Wire};
 use typed_pipe::{
     Anything, Connection, End, OnHangup, Pipe, PipePath, PipeRef, ReadEnd, ReceivingHalf,
     SendingHalf, TypedReceiver,
@@ -13,6 +12,7 @@ use typed_pipe::{
 
 use crate::args::{Codec, Framing, Listen};
 use crate::failure::Failure;
+use crate::framing::OnWire;
 use crate::incoming::Printing;
 use crate::message::{self, Any};
 use crate::peer::{CONNECT_TIMEOUT, Peer, Talk, is_listener};
@@ -51,35 +51,28 @@ fn over<P: PipeRef>(
     printing: &Printing<'_>,
 ) -> Result<u8, Failure> {
     let codec = printing.codec;
-    match (how.wire.framing, codec.0) {
-        // The only one on which writers tell their shape by themselves. They may send anything.
-        (Framing::LengthPrefixed, Codec::Postcard) => {
-            all(end.into_receiver::<Value>(), how, printing)
-        }
-        (Framing::LengthPrefixed, _) => all(
-            end.into_receiver_with::<Value, _, _>(Wire::new(LengthPrefixed::default(), codec)),
-            how,
-            printing,
-        ),
-        (Framing::Checked, _) => all(
-            end.into_receiver_with::<Value, _, _>(Wire::new(Checked::default(), codec)),
-            how,
-            printing,
-        ),
-        (Framing::MultiWriter, _) => all(
-            end.into_receiver_with::<Value, _, _>(Wire::new(MultiWriter::default(), codec)),
-            how,
-            printing,
-        ),
-        (Framing::Lines, _) => all(
-            end.into_receiver_with::<Value, _, _>(Wire::new(Lines::default(), codec)),
-            how,
-            printing,
-        ),
-        (Framing::JsonValues, _) => {
-            let wire = Wire::new(ConcatenatedJson::default(), codec);
-            all(end.into_receiver_with::<Value, _, _>(wire), how, printing)
-        }
+    if let (Framing::LengthPrefixed, Codec::Postcard) = (how.wire.framing, codec.0) {
+        // The only wire on which writers tell their shape by themselves. They may send anything.
+        return all(end.into_receiver::<Value>(), how, printing);
+    }
+    how.wire.framing.with(codec, Reading { end, how, printing })
+}
+
+/// A pipe, and how its messages are printed.
+struct Reading<'a, P: PipeRef> {
+    end: End<Read, Open, P>,
+    how: &'a Listen,
+    printing: &'a Printing<'a>,
+}
+
+impl<P: PipeRef> OnWire for Reading<'_, P> {
+    type Done = Result<u8, Failure>;
+
+    fn on<F: wire::Framing + Clone + Send + 'static>(
+        self,
+        wire: Wire<F, Any>,
+    ) -> Result<u8, Failure> {
+        all(self.end.into_receiver_with::<Value, _, _>(wire), self.how, self.printing)
     }
 }
 
@@ -87,7 +80,7 @@ fn over<P: PipeRef>(
 fn at_listener(how: &Listen, path: &PipePath, mut printing: Printing<'_>) -> Result<u8, Failure> {
     let wait = how.timeout.unwrap_or(CONNECT_TIMEOUT);
     let question = Question::hear(Connection::connect_timeout(path, wait)?, wait)?;
-    let peer = Peer::of(&question.said())?;
+    let peer = Peer::of_messages(&question.said())?;
     if how.wire.codec.is_none() {
         printing.codec = peer.codec;
     }

@@ -3,8 +3,10 @@
 
 mod args;
 mod ask;
+mod call;
 mod clean;
 mod failure;
+mod framing;
 mod incoming;
 mod listen;
 mod message;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Listen(how) => listen::run(how, &screen),
         Command::Send(how) => send::run(how, &screen),
         Command::Ask(how) => ask::run(how, &screen),
+        Command::Call(how) => call::run(how, &screen),
         Command::Who(how) => who::run(how, &screen),
         Command::Clean(how) => clean::run(how, &screen),
     };
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
         Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(failure) => {
             screen.complain(&failure.to_string());
-            ExitCode::from(failure::FAILED)
+            ExitCode::from(failure.code())
         }
     }
 }

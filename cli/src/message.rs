@@ -24,7 +24,9 @@ impl wire::Codec for Any {
             Codec::Postcard => Postcard.name(),
             Codec::Bincode => BINCODE.name(),
             Codec::Json => Json.name(),
-            Codec::Text | Codec::Bytes => "plain",
+            Codec::Text => "plain",
+            // Whatever the writer calls it.
+            Codec::Bytes => "",
         }
     }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use typed_pipe::tool::{Answer, Said};
 use typed_pipe::wire::shape::Shape;
-use typed_pipe::wire::{Checked, Framing, LengthPrefixed, MultiWriter, Wire};
+use typed_pipe::wire::{self, Wire};
 use typed_pipe::{Anything, PipePath, ReceivingHalf, SendingHalf};
 
+use crate::args::Framing;
 use crate::failure::Failure;
+use crate::framing::OnWire;
 use crate::message::Any;
 
 /// How long a listener is waited for, unless the command line says otherwise.
@@ -16,7 +18,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is done over a connection, whatever its wire.
 pub(crate) trait Talk {
     /// Does it; returns the exit code. `reads`: what the messages look like that the listener reads.
-    fn talk<F: Framing + Send>(
+    fn talk<F: wire::Framing + Send>(
         self,
         sender: SendingHalf<Anything, F, Any>,
         receiver: ReceivingHalf<(), F, Any>,
@@ -25,25 +27,16 @@ pub(crate) trait Talk {
 }
 
 /// The wire of a listener.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) codec: Any,
-    framing: Kind,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    LengthPrefixed,
-    Checked,
-    MultiWriter,
+    pub(crate) framing: Framing,
 }
 
 impl Peer {
+    /// The wire that it has named, for messages or for calls.
     pub(crate) fn of(said: &Said) -> Result<Self, Failure> {
         let no = |words: String| Err(Failure::Words(words));
-        if said.calls {
-            return no("it answers calls, which this program does not make yet".to_owned());
-        }
         if said.sends_handles || said.takes_handles {
             return no(
                 "its messages may have handles, which this program does not speak".to_owned()
@@ -55,35 +48,46 @@ impl Peer {
                 said.codec
             ));
         };
-        let framing = match said.framing.as_str() {
-            "length-prefixed" => Kind::LengthPrefixed,
-            "checked" => Kind::Checked,
-            "shared" => Kind::MultiWriter,
-            other => {
-                return no(format!("it speaks the framing {other:?}, which this program does not"));
-            }
+        let Some(framing) = Framing::named(&said.framing, codec) else {
+            return no(format!(
+                "it speaks the framing {:?}, which this program does not",
+                said.framing
+            ));
         };
         Ok(Self { codec, framing })
     }
 
-    pub(crate) fn meet(&self, answer: Answer, talk: impl Talk) -> Result<u8, Failure> {
-        let codec = self.codec;
-        match self.framing {
-            Kind::LengthPrefixed => over(answer, Wire::new(LengthPrefixed::default(), codec), talk),
-            Kind::Checked => over(answer, Wire::new(Checked::default(), codec), talk),
-            Kind::MultiWriter => over(answer, Wire::new(MultiWriter::default(), codec), talk),
+    /// The wire that it has named, for messages.
+    pub(crate) fn of_messages(said: &Said) -> Result<Self, Failure> {
+        match said.calls {
+            true => Err(Failure::Words("it is a service: `tpipe call` calls it".to_owned())),
+            false => Self::of(said),
         }
+    }
+
+    pub(crate) fn meet(self, answer: Answer, talk: impl Talk) -> Result<u8, Failure> {
+        self.framing.with(self.codec, Meeting { answer, talk })
     }
 }
 
-fn over<F: Framing + Clone + Send>(
+/// A connection whose sides have agreed, and what is done over it.
+struct Meeting<T> {
     answer: Answer,
-    wire: Wire<F, Any>,
-    talk: impl Talk,
-) -> Result<u8, Failure> {
-    let reads = answer.reads().cloned();
-    let (sender, receiver) = answer.talk(wire)?;
-    talk.talk(sender, receiver, reads.as_ref())
+    talk: T,
+}
+
+impl<T: Talk> OnWire for Meeting<T> {
+    type Done = Result<u8, Failure>;
+
+    fn on<F: wire::Framing + Clone + Send + 'static>(
+        self,
+        wire: Wire<F, Any>,
+    ) -> Result<u8, Failure> {
+        let Self { answer, talk } = self;
+        let reads = answer.reads().cloned();
+        let (sender, receiver) = answer.talk(wire)?;
+        talk.talk(sender, receiver, reads.as_ref())
+    }
 }
 
 /// Whether a name is that of a listener. Where the system does not tell, it is not.
@@ -96,4 +100,9 @@ pub(crate) fn is_listener(path: &PipePath) -> bool {
 #[cfg(not(unix))]
 pub(crate) fn is_listener(_: &PipePath) -> bool {
     false
+}
+
+/// Whether a name is that of a pipe, which no client connects to.
+pub(crate) fn is_pipe(path: &PipePath) -> bool {
+    cfg!(unix) && path.as_path().exists() && !is_listener(path)
 }

@@ -6,15 +6,15 @@ use std::thread;
 use serde_json::Value;
 use typed_pipe::state::{Open, Write};
 use typed_pipe::tool::{Question, hello};
-use typed_pipe::wire::foreign::{ConcatenatedJson, Lines};
 use typed_pipe::wire::shape::Shape;
-use typed_pipe::wire::{self, Checked, LengthPrefixed, MultiWriter, Wire};
+use typed_pipe::wire::{self, Wire};
 use typed_pipe::{
     Anything, Connection, End, PipePath, PipeRef, ReceivingHalf, SendingHalf, TypedSender, WriteEnd,
 };
 
 use crate::args::{Codec, Framing, Send};
 use crate::failure::{Failure, NOT_ALL};
+use crate::framing::OnWire;
 use crate::incoming::Printing;
 use crate::message::{self, Any, UNTOLD};
 use crate::peer::{Peer, Talk, is_listener};
@@ -26,7 +26,7 @@ pub(crate) fn run(how: &Send, screen: &Screen) -> Result<u8, Failure> {
     if how.wire.listener || is_listener(&path) {
         let question =
             Question::hear(Connection::connect_timeout(&path, how.timeout)?, how.timeout)?;
-        let peer = Peer::of(&question.said())?;
+        let peer = Peer::of_messages(&question.said())?;
         let codec = how.wire.codec.map_or(peer.codec, Any);
         let exchange = Exchange { how, codec, shape: shape.as_ref(), screen };
         return peer.meet(question.ask()?, exchange);
@@ -43,12 +43,26 @@ pub(crate) fn run(how: &Send, screen: &Screen) -> Result<u8, Failure> {
         end.write_all(&hello(shape)).map_err(Failure::file(&how.path))?;
     }
     let lines = Input { codec, shape: shape.as_ref(), screen };
-    match how.wire.framing {
-        Framing::LengthPrefixed => lines.over(end, Wire::new(LengthPrefixed::default(), codec)),
-        Framing::Checked => lines.over(end, Wire::new(Checked::default(), codec)),
-        Framing::MultiWriter => lines.over(end, Wire::new(MultiWriter::default(), codec)),
-        Framing::Lines => lines.over(end, Wire::new(Lines::default(), codec)),
-        Framing::JsonValues => lines.over(end, Wire::new(ConcatenatedJson::default(), codec)),
+    how.wire.framing.with(codec, Writing { end, lines })
+}
+
+/// A pipe, and what is written to it.
+struct Writing<'a, P: PipeRef> {
+    end: End<Write, Open, P>,
+    lines: Input<'a>,
+}
+
+impl<P: PipeRef> OnWire for Writing<'_, P> {
+    type Done = Result<u8, Failure>;
+
+    fn on<F: wire::Framing + Clone + std::marker::Send + 'static>(
+        self,
+        wire: Wire<F, Any>,
+    ) -> Result<u8, Failure> {
+        let mut sender = self.end.into_sender_with::<Value, _, _>(wire);
+        let code = self.lines.all(&mut sender)?;
+        sender.finish()?;
+        Ok(code)
     }
 }
 
@@ -60,17 +74,6 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    fn over<P: PipeRef, F: wire::Framing>(
-        &self,
-        end: End<Write, Open, P>,
-        wire: Wire<F, Any>,
-    ) -> Result<u8, Failure> {
-        let mut sender = end.into_sender_with::<Value, _, _>(wire);
-        let code = self.all(&mut sender)?;
-        sender.finish()?;
-        Ok(code)
-    }
-
     /// Sends all lines. One that is no message is left out.
     fn all<T: ?Sized, P: PipeRef, F: wire::Framing, C: wire::Codec>(
         &self,

@@ -48,7 +48,8 @@ where
         Ok(made) => drop(made),
         Err(error) => {
             let kind = error.kind();
-            let known = matches!(kind, ErrorKind::Mismatch | ErrorKind::Disconnected);
+            let known =
+                matches!(kind, ErrorKind::Mismatch | ErrorKind::Disconnected | ErrorKind::Refused);
             assert!(known, "{error}");
         }
     }

@@ -27,6 +27,11 @@ impl Busy {
         })
     }
 
+    /// The runtime, for who polls something of it elsewhere.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Runs in the runtime, from any thread.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         drop(self.runtime.spawn(work));
@@ -64,7 +69,7 @@ impl Busy {
     }
 
     /// Waits until nothing goes on.
-    pub(crate) async fn wait(&self) {
+    pub(crate) async fn drained(&self) {
         loop {
             let done = self.done.notified();
             if self.going_on() == 0 {

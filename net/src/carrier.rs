@@ -1,5 +1,6 @@
 //! A connection over a stream of QUIC.
 
+use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use iroh::endpoint::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use typed_pipe::{Carrier, Peer};
 
+use crate::key::PublicKey;
 use crate::link::{Link, Notice, Shared, lost, why};
 use crate::net::Inner;
 
@@ -24,6 +26,10 @@ pub(crate) struct Stream {
     /// The other side wrote something that this one left unread.
     unread: bool,
     finished: bool,
+    /// How many bytes another program has taken, where this one only carries them.
+    held: Option<u64>,
+    /// How many bytes were last said to be taken so far.
+    said: u64,
     /// The runtime goes on as long as this.
     inner: Arc<Inner>,
 }
@@ -33,6 +39,19 @@ enum Reading {
     Open,
     /// Done, in one way or another: the other side has been told.
     Done,
+}
+
+/// How far the reader of the other side has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SoFar {
+    All,
+    Left { all: bool },
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("peer", &self.link.peer).finish_non_exhaustive()
+    }
 }
 
 impl Stream {
@@ -53,6 +72,8 @@ impl Stream {
             reading: Reading::Open,
             unread: false,
             finished: false,
+            held: None,
+            said: 0,
             inner,
         }
     }
@@ -60,7 +81,57 @@ impl Stream {
     fn done_reading(&mut self) {
         if self.reading == Reading::Open {
             self.reading = Reading::Done;
-            self.link.say(self.recv.id(), Notice::Taken(self.read));
+            self.link.say(self.recv.id(), Notice::Taken(self.held.unwrap_or(self.read)));
+        }
+    }
+
+    /// Tells how far the program has come, for who carries the bytes of another one.
+    fn say_so_far(&mut self, wanted: bool) {
+        if wanted && self.held.is_none() && self.read > self.said {
+            self.said = self.read;
+            self.link.say(self.recv.id(), Notice::TakenSoFar(self.read));
+        }
+    }
+
+    pub(crate) fn machine(&self) -> PublicKey {
+        self.link.peer
+    }
+
+    /// From now on it carries the bytes of another program: what this one reads is not taken yet.
+    pub(crate) fn hold(&mut self) {
+        self.held = Some(0);
+        self.link.say(self.recv.id(), Notice::WantsSoFar);
+    }
+
+    /// The other program has taken all that was read.
+    pub(crate) fn release(&mut self) {
+        if self.held.is_some_and(|held| held < self.read) {
+            self.held = Some(self.read);
+            self.link.say(self.recv.id(), Notice::TakenSoFar(self.read));
+        }
+    }
+
+    /// The other program has taken all, up to the end.
+    pub(crate) fn release_all(&mut self) {
+        self.held = Some(self.read);
+        self.done_reading();
+    }
+
+    /// The other program leaves bytes that were read unread.
+    pub(crate) fn leave_unread(&mut self) {
+        self.stop_reading();
+        self.unread = true;
+    }
+
+    /// How much the reader of the other side has taken so far, once that is all that was written, or it has left.
+    pub(crate) fn poll_so_far(&self, cx: &Context<'_>) -> Poll<io::Result<SoFar>> {
+        let mut told = self.shared.lock();
+        told.wake_writing(cx);
+        match (told.taken, &told.lost) {
+            (Some(taken), _) => Poll::Ready(Ok(SoFar::Left { all: taken == self.written })),
+            (None, Some(why)) => Poll::Ready(Err(lost(why))),
+            (None, None) if told.so_far >= self.written => Poll::Ready(Ok(SoFar::All)),
+            (None, None) => Poll::Pending,
         }
     }
 
@@ -74,7 +145,7 @@ impl Carrier for Stream {
         let mut told = self.shared.lock();
         told.wake_reading(cx);
         let left = told.cut_at.map(|at| at.saturating_sub(self.read));
-        let (ended, revoked) = (told.lost.clone(), told.revoked);
+        let (ended, revoked, wanted) = (told.lost.clone(), told.revoked, told.wants_so_far);
         drop(told);
         if let Some(why) = ended.as_ref().filter(|_| revoked) {
             return Poll::Ready(Err(lost(why)));
@@ -87,11 +158,17 @@ impl Carrier for Stream {
         // What came before the end is still read.
         match self.recv.poll_read(cx, buf) {
             Poll::Ready(Ok(0)) => {
-                self.done_reading();
+                // What is only carried is not taken yet.
+                if self.held.is_none() {
+                    self.done_reading();
+                }
                 Poll::Ready(Ok(0))
             }
             Poll::Ready(Ok(bytes)) => {
                 self.read += bytes as u64;
+                if bytes < buf.len() {
+                    self.say_so_far(wanted);
+                }
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(match error {
@@ -100,7 +177,10 @@ impl Carrier for Stream {
             })),
             Poll::Pending => match ended {
                 Some(why) => Poll::Ready(Err(lost(&why))),
-                None => Poll::Pending,
+                None => {
+                    self.say_so_far(wanted);
+                    Poll::Pending
+                }
             },
         }
     }

@@ -1,8 +1,8 @@
 //! A link to another machine, and what its two sides tell each other of their connections.
 //!
 //! A connection is one stream of QUIC in both directions. What a stream cannot say goes as a notice, on a stream of its
-//! own: how many bytes a reader has taken when it was done, and that a direction ends after so many bytes without having
-//! ended properly.
+//! own: how many bytes a reader has taken when it was done, or until now, and that a direction ends after so many bytes
+//! without having ended properly.
 
 use std::collections::HashMap;
 use std::io;
@@ -28,6 +28,10 @@ pub(crate) const NOT_LET_IN: u32 = 1;
 pub(crate) struct Told {
     /// The reader of the other side is done, and has taken so many bytes.
     pub(crate) taken: Option<u64>,
+    /// It goes on, and has taken so many bytes until now.
+    pub(crate) so_far: u64,
+    /// The other side only carries what another program writes, and wants to know how far the reader here has come.
+    pub(crate) wants_so_far: bool,
     /// What the other side writes ends after so many bytes, and not properly.
     pub(crate) cut_at: Option<u64>,
     /// Why the link was lost, or the connection ended.
@@ -83,6 +87,8 @@ impl Told {
 pub(crate) enum Notice {
     Taken(u64),
     CutAt(u64),
+    TakenSoFar(u64),
+    WantsSoFar,
 }
 
 /// A kind, the stream, a number of bytes.
@@ -93,6 +99,8 @@ impl Notice {
         let (kind, bytes) = match self {
             Self::Taken(bytes) => (1, bytes),
             Self::CutAt(bytes) => (2, bytes),
+            Self::TakenSoFar(bytes) => (3, bytes),
+            Self::WantsSoFar => (4, 0),
         };
         let mut notice = [kind; NOTICE];
         notice[1..9].copy_from_slice(&stream.to_le_bytes());
@@ -110,6 +118,8 @@ impl Notice {
         let said = match notice[0] {
             1 => Self::Taken(number(9)),
             2 => Self::CutAt(number(9)),
+            3 => Self::TakenSoFar(number(9)),
+            4 => Self::WantsSoFar,
             _ => return None,
         };
         Some((number(1), said))
@@ -194,6 +204,9 @@ impl Link {
             // The first word stands.
             Notice::Taken(bytes) => _ = told.taken.get_or_insert(bytes),
             Notice::CutAt(bytes) => _ = told.cut_at.get_or_insert(bytes),
+            // Each has a stream of its own, so that they may overtake each other.
+            Notice::TakenSoFar(bytes) => told.so_far = told.so_far.max(bytes),
+            Notice::WantsSoFar => told.wants_so_far = true,
         });
     }
 }
@@ -228,7 +241,9 @@ mod tests {
 
     #[test]
     fn a_notice_is_read_as_it_was_written() {
-        for notice in [Notice::Taken(0), Notice::CutAt(u64::MAX)] {
+        for notice in
+            [Notice::Taken(0), Notice::CutAt(u64::MAX), Notice::TakenSoFar(7), Notice::WantsSoFar]
+        {
             assert_eq!(Notice::decode(notice.encode(77)), Some((77, notice)));
         }
         assert_eq!(Notice::decode([9; NOTICE]), None);

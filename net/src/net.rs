@@ -17,13 +17,13 @@ use iroh::{Endpoint, EndpointAddr, RelayMode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use typed_pipe::{Connection, Tokio};
+use typed_pipe::{CancelToken, Connection, Error, Tokio};
 
 use crate::address::{Address, check_name};
 use crate::busy::Busy;
 use crate::carrier::Stream;
 use crate::key::{Key, PublicKey};
-use crate::link::{CLOSED, Link, NOT_LET_IN, HANDSHAKE_TIMEOUT, lost, why};
+use crate::link::{CLOSED, HANDSHAKE_TIMEOUT, Link, NOT_LET_IN, lost, why};
 use crate::offer::{Offer, Offers, close_all};
 
 /// What is spoken. A change that the other side would not understand gets a new one.
@@ -55,6 +55,7 @@ pub struct NetOptions {
     timeout: Duration,
     window: u32,
     connections: u32,
+    pub(crate) token: Option<CancelToken>,
 }
 
 impl Default for NetOptions {
@@ -64,6 +65,7 @@ impl Default for NetOptions {
             timeout: Duration::from_secs(10),
             window: 1 << 20,
             connections: 1000,
+            token: None,
         }
     }
 }
@@ -101,6 +103,28 @@ impl NetOptions {
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
+        self
+    }
+
+    /// Lets a token cancel every [`connect`](Net::connect), every wait of an [`Offer`] and every [`close`](Net::close).
+    /// A connection has its own: see [`Connection::cancelled_by`].
+    ///
+    /// ```
+    /// use typed_pipe::CancelToken;
+    /// use typed_pipe_net::{Key, NetOptions};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let net = NetOptions::new().cancelled_by(&token).open(&Key::generate())?;
+    /// let net = net.listening("127.0.0.1:0".parse()?)?;
+    /// let offer = net.offer("sums", &[])?;
+    /// token.cancel(); // as Ctrl-C may do, in another thread
+    /// let error = offer.accept().unwrap_err();
+    /// assert!(typed_pipe_net::is_cancelled(&error));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
         self
     }
 
@@ -168,13 +192,13 @@ pub struct Net {
 }
 
 pub(crate) struct Inner {
-    options: NetOptions,
+    pub(crate) options: NetOptions,
     pub(crate) key: Key,
-    busy: Arc<Busy>,
+    pub(crate) busy: Arc<Busy>,
     pub(crate) offers: Arc<Offers>,
     listening: Mutex<Option<(Endpoint, SocketAddr)>>,
-    /// For connecting, by the address of this machine from which a route goes.
-    endpoints: tokio::sync::Mutex<HashMap<IpAddr, Endpoint>>,
+    /// For connecting. Each machine has its own: the engine remembers the addresses of a key, and would try all of them.
+    endpoints: tokio::sync::Mutex<HashMap<Way, Endpoint>>,
     /// One link to each machine.
     links: Mutex<HashMap<(PublicKey, SocketAddr), Slot>>,
     /// The process in which a drop acts: not a forked child.
@@ -182,6 +206,9 @@ pub(crate) struct Inner {
     /// Taken by the drop.
     runtime: Mutex<Option<Runtime>>,
 }
+
+/// The address of this machine from which a route goes, the key of the other one, and where it is.
+type Way = (IpAddr, PublicKey, SocketAddr);
 
 /// Locked by who connects.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Link>>>>;
@@ -228,7 +255,7 @@ impl Net {
             io::Error::new(error.kind(), format!("cannot listen at {at}: {error}"))
         })?);
         let builder = self.inner.options.endpoint(&self.inner.key, at)?;
-        let endpoint = self.run(async move {
+        let endpoint = self.inner.run(async move {
             builder.alpns(vec![PROTOCOL.to_vec()]).bind().await.map_err(io::Error::other)
         })?;
         let at = endpoint.bound_sockets().first().copied().unwrap_or(at);
@@ -282,10 +309,11 @@ impl Net {
     ///   else, or has too many connections that wait to be accepted.
     /// - [`TimedOut`](io::ErrorKind::TimedOut): nobody answers there, for the time of [`NetOptions::timeout`].
     /// - [`NotConnected`](io::ErrorKind::NotConnected): the link was lost meanwhile.
-    /// - Any other is the system's own.
+    /// - [`Other`](io::ErrorKind::Other): the token of [`NetOptions::cancelled_by`] was cancelled; any other is the
+    ///   system's own.
     pub fn connect(&self, at: &str) -> io::Result<Connection> {
         let address = Address::parse(at)?;
-        self.run(dial(Arc::clone(&self.inner), address))
+        Ok(Connection::over(self.inner.run(dial(Arc::clone(&self.inner), address))?)?)
     }
 
     /// As [`connect`](Self::connect), for tasks.
@@ -297,12 +325,20 @@ impl Net {
         &self,
         at: &str,
     ) -> impl Future<Output = io::Result<Connection<Tokio>>> + Send + use<> {
+        let dialed = self.dial_async(at);
+        async move { Ok(for_tasks(dialed.await?)?) }
+    }
+
+    pub(crate) fn dial_async(
+        &self,
+        at: &str,
+    ) -> impl Future<Output = io::Result<Stream>> + Send + use<> {
         let (address, inner) = (Address::parse(at), Arc::clone(&self.inner));
         async move {
             let (tell, told) = tokio::sync::oneshot::channel();
             let (address, busy) = (address?, Arc::clone(&inner.busy));
             busy.spawn(async move { _ = tell.send(dial(inner, address).await) });
-            for_tasks(told.await.unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))?)
+            told.await.unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))
         }
     }
 
@@ -324,52 +360,58 @@ impl Net {
         close_all(&self.inner.offers);
         let busy = Arc::clone(&self.inner.busy);
         let inner = Arc::clone(&self.inner);
-        self.run(async move {
-            let _ = timeout(wait, inner.busy.wait()).await;
-            let late = inner.busy.going_on();
-            inner.close_links().await;
-            Ok::<_, io::Error>(late)
-        })
-        .and_then(|late| {
-            let kinds = [
-                (busy.open(), io::ErrorKind::ConnectionAborted, "were still open"),
-                (late, io::ErrorKind::TimedOut, "had bytes on their way that may not have arrived"),
-                (
-                    busy.lost().saturating_sub(late),
-                    io::ErrorKind::ConnectionReset,
-                    "had lost their link: what was written on them last may not have arrived",
-                ),
-            ];
-            let Some((_, kind, _)) = kinds.iter().find(|(count, ..)| *count > 0) else {
-                return Ok(());
-            };
-            let told: Vec<_> = kinds
-                .iter()
-                .filter(|(count, ..)| *count > 0)
-                .map(|(count, _, what)| format!("{count} connections {what}"))
-                .collect();
-            Err(io::Error::new(*kind, told.join("; ")))
-        })
-    }
-
-    /// Runs in the runtime, and waits for that in any thread.
-    fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = io::Result<T>> + Send + 'static,
-    ) -> io::Result<T> {
-        let (tell, told) = mpsc::sync_channel(1);
-        self.inner.busy.spawn(async move { _ = tell.send(work.await) });
-        told.recv().unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))
+        self.inner
+            .run(async move {
+                let token = inner.options.token.clone();
+                let _ = timeout(wait, unless_cancelled(token.as_ref(), inner.busy.drained())).await;
+                let late = inner.busy.going_on();
+                inner.close_links().await;
+                Ok::<_, io::Error>(late)
+            })
+            .and_then(|late| {
+                let kinds = [
+                    (busy.open(), io::ErrorKind::ConnectionAborted, "were still open"),
+                    (
+                        late,
+                        io::ErrorKind::TimedOut,
+                        "had bytes on their way that may not have arrived",
+                    ),
+                    (
+                        busy.lost().saturating_sub(late),
+                        io::ErrorKind::ConnectionReset,
+                        "had lost their link: what was written on them last may not have arrived",
+                    ),
+                ];
+                let Some((_, kind, _)) = kinds.iter().find(|(count, ..)| *count > 0) else {
+                    return Ok(());
+                };
+                let told: Vec<_> = kinds
+                    .iter()
+                    .filter(|(count, ..)| *count > 0)
+                    .map(|(count, _, what)| format!("{count} connections {what}"))
+                    .collect();
+                Err(io::Error::new(*kind, told.join("; ")))
+            })
     }
 }
 
 impl Inner {
+    /// Runs in the runtime, and waits for that in any thread.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let (tell, told) = mpsc::sync_channel(1);
+        self.busy.spawn(async move { _ = tell.send(work.await) });
+        told.recv().unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))
+    }
+
     fn listening(&self) -> MutexGuard<'_, Option<(Endpoint, SocketAddr)>> {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The socket from which an address is reached. It receives from there, and accepts nothing.
-    async fn endpoint_to(&self, to: SocketAddr) -> io::Result<Endpoint> {
+    async fn endpoint_to(&self, key: PublicKey, to: SocketAddr) -> io::Result<(Way, Endpoint)> {
         let any: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -380,14 +422,15 @@ impl Inner {
         route.connect(to)?;
         let mut from = route.local_addr()?;
         from.set_port(0);
+        let way = (from.ip(), key, to);
         let mut endpoints = self.endpoints.lock().await;
-        if let Some(endpoint) = endpoints.get(&from.ip()) {
-            return Ok(endpoint.clone());
+        if let Some(endpoint) = endpoints.get(&way) {
+            return Ok((way, endpoint.clone()));
         }
         let endpoint = self.options.endpoint(&self.key, from)?;
         let endpoint = endpoint.bind().await.map_err(io::Error::other)?;
-        endpoints.insert(from.ip(), endpoint.clone());
-        Ok(endpoint)
+        endpoints.insert(way, endpoint.clone());
+        Ok((way, endpoint))
     }
 
     /// The link to a machine, and whether it was there already.
@@ -400,9 +443,17 @@ impl Inner {
         if let Some(link) = slot.as_ref().filter(|link| !link.is_lost()) {
             return Ok((Arc::clone(link), true));
         }
-        let endpoint = self.endpoint_to(at).await?;
+        let (way, endpoint) = self.endpoint_to(key, at).await?;
         let to = EndpointAddr::new(key.0).with_ip_addr(at);
-        let quic = endpoint.connect(to, PROTOCOL).await.map_err(|error| refused(&error))?;
+        let quic = match endpoint.connect(to, PROTOCOL).await {
+            Ok(quic) => quic,
+            Err(error) => {
+                // Nothing is kept for what may never be there.
+                self.endpoints.lock().await.remove(&way);
+                tokio::spawn(async move { endpoint.close().await });
+                return Err(refused(&error));
+            }
+        };
         let link = Link::new(quic, Arc::clone(&self.busy));
         *slot = Some(Arc::clone(&link));
         Ok((link, false))
@@ -443,31 +494,27 @@ impl Drop for Inner {
 }
 
 /// Connects to one address of the host after the other.
-async fn dial(inner: Arc<Inner>, address: Address) -> io::Result<Connection> {
-    let limit = inner.options.timeout;
+async fn dial(inner: Arc<Inner>, address: Address) -> io::Result<Stream> {
+    let (limit, token) = (inner.options.timeout, inner.options.token.clone());
     let place = address.host.clone();
     let connecting = async move {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for at in tokio::net::lookup_host(&address.host).await? {
             match dial_at(&inner, &address, at).await {
-                Ok(connection) => return Ok(connection),
+                Ok(stream) => return Ok(stream),
                 Err(error) => failed = error,
             }
         }
         Err(failed)
     };
-    let connected = timeout(limit, connecting).await;
+    let connected = timeout(limit, unless_cancelled(token.as_ref(), connecting)).await;
+    let why = "nobody with this key answers there in time";
     connected
-        .unwrap_or_else(|_| {
-            Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "nobody with this key answers there in time",
-            ))
-        })
+        .unwrap_or_else(|_| Ok(Err(io::Error::new(io::ErrorKind::TimedOut, why))))?
         .map_err(|error| io::Error::new(error.kind(), format!("connecting to {place}: {error}")))
 }
 
-async fn dial_at(inner: &Arc<Inner>, address: &Address, at: SocketAddr) -> io::Result<Connection> {
+async fn dial_at(inner: &Arc<Inner>, address: &Address, at: SocketAddr) -> io::Result<Stream> {
     loop {
         let (link, is_old) = inner.link(address.key, at).await?;
         match ask(inner, &link, address).await {
@@ -479,7 +526,7 @@ async fn dial_at(inner: &Arc<Inner>, address: &Address, at: SocketAddr) -> io::R
 }
 
 /// Asks for a name over a link.
-async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Result<Connection> {
+async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Result<Stream> {
     let ended = |error: &dyn fmt::Display| match link.quic.close_reason() {
         Some(reason) => closed_by(&reason),
         None => lost(&error.to_string()),
@@ -513,8 +560,7 @@ async fn ask(inner: &Arc<Inner>, link: &Arc<Link>, address: &Address) -> io::Res
         link.forget(send.id());
         return Err(error);
     }
-    let stream = Stream::new(Arc::clone(link), shared, (send, recv), Arc::clone(inner));
-    Ok(Connection::over(stream)?)
+    Ok(Stream::new(Arc::clone(link), shared, (send, recv), Arc::clone(inner)))
 }
 
 /// Accepts links until the endpoint is closed.
@@ -577,16 +623,49 @@ async fn answer(
         let Some((queue, inner)) = found else { return };
         let id = send.id();
         let stream = Stream::new(Arc::clone(&link), Arc::clone(&shared), (send, recv), inner);
-        if let Ok(connection) = Connection::over(stream) {
-            queue.push(&link, id, &shared, connection);
-        }
+        queue.push(&link, id, &shared, stream);
     } else {
         link.forget(send.id());
     }
 }
 
-pub(crate) fn for_tasks(connection: Connection) -> io::Result<Connection<Tokio>> {
-    connection.into_tokio().map_err(|failed| failed.into_parts().1.into())
+/// A connection for tasks.
+pub(crate) fn for_tasks(stream: Stream) -> Result<Connection<Tokio>, Error> {
+    Connection::over(stream)?.into_tokio().map_err(|failed| failed.into_parts().1)
+}
+
+/// Waits for something, unless a token is cancelled.
+pub(crate) async fn unless_cancelled<T>(
+    token: Option<&CancelToken>,
+    work: impl Future<Output = T>,
+) -> io::Result<T> {
+    match token {
+        None => Ok(work.await),
+        Some(token) => tokio::select! {
+            biased;
+            () = token.cancelled() => Err(io::Error::other(Cancelled)),
+            done = work => Ok(done),
+        },
+    }
+}
+
+/// A token has ended the wait.
+#[derive(Debug)]
+struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the wait was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// Whether an error says that the token of [`NetOptions::cancelled_by`] has ended the wait.
+///
+/// Such an error is of the kind [`Other`](io::ErrorKind::Other), as where an end of `typed-pipe` is an [`io::Read`].
+pub fn is_cancelled(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
 }
 
 /// Why a link was not made.

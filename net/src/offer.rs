@@ -1,18 +1,25 @@
 //! What a machine offers by a name: a listener.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::io;
+use std::iter::{self, FusedIterator};
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use futures_util::stream::{self, Stream as Incoming};
 use iroh::endpoint::StreamId;
 use tokio::sync::Notify;
-use typed_pipe::{Connection, Tokio};
+use tokio::time::timeout;
+use typed_pipe::{Connection, Receivable, Tokio};
 
+use crate::carrier::Stream;
+use crate::collector::Collector;
 use crate::key::PublicKey;
 use crate::link::{Link, NOT_LET_IN, Notice, Shared};
-use crate::net::Inner;
+use crate::net::{Inner, for_tasks, is_cancelled, unless_cancelled};
 
 /// The connections that wait to be accepted, at most.
 const WAITING: usize = 128;
@@ -33,14 +40,13 @@ pub struct Offer {
 pub(crate) struct Queue {
     name: String,
     state: Mutex<State>,
-    came: Condvar,
-    came_for_tasks: Notify,
+    came: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     to: Vec<PublicKey>,
-    waiting: VecDeque<Connection>,
+    waiting: VecDeque<Stream>,
     connections: Vec<Admitted>,
     closed: bool,
 }
@@ -130,7 +136,7 @@ impl Queue {
         link: &Arc<Link>,
         stream: StreamId,
         shared: &Arc<Shared>,
-        connection: Connection,
+        connection: Stream,
     ) {
         let (key, mut state) = (link.peer, self.lock());
         if state.closed || state.waiting.len() >= WAITING || !state.to.contains(&key) {
@@ -143,7 +149,6 @@ impl Queue {
         state.waiting.push_back(connection);
         drop(state);
         self.came.notify_one();
-        self.came_for_tasks.notify_one();
     }
 
     pub(crate) fn close(&self) {
@@ -151,17 +156,32 @@ impl Queue {
         state.closed = true;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        self.came.notify_all();
-        self.came_for_tasks.notify_waiters();
+        self.came.notify_waiters();
         drop(waiting);
     }
 
-    /// The next one that waits.
-    fn next(state: &mut State) -> Option<io::Result<Connection>> {
-        match state.waiting.pop_front() {
-            Some(connection) => Some(Ok(connection)),
-            None => state.closed.then(|| Err(closed())),
+    /// Waits for the next one. Dropping the future loses none.
+    pub(crate) async fn next(&self) -> io::Result<Stream> {
+        loop {
+            let mut came = pin!(self.came.notified());
+            came.as_mut().enable();
+            if let Some(next) = self.take() {
+                return next;
+            }
+            came.await;
         }
+    }
+
+    fn take(&self) -> Option<io::Result<Stream>> {
+        let mut state = self.lock();
+        let Some(stream) = state.waiting.pop_front() else {
+            return state.closed.then(|| Err(closed()));
+        };
+        // One word may have stood for several.
+        if !state.waiting.is_empty() {
+            self.came.notify_one();
+        }
+        Some(Ok(stream))
     }
 }
 
@@ -173,12 +193,7 @@ impl Offer {
         at: SocketAddr,
     ) -> io::Result<Self> {
         let state = Mutex::new(State { to: to.to_vec(), ..State::default() });
-        let queue = Arc::new(Queue {
-            name: name.into(),
-            state,
-            came: Condvar::new(),
-            came_for_tasks: Notify::new(),
-        });
+        let queue = Arc::new(Queue { name: name.into(), state, came: Notify::new() });
         let mut offers = inner.offers.lock();
         if offers.contains_key(name) {
             let why = format!("`{name}` is offered already");
@@ -199,9 +214,11 @@ impl Offer {
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected): the `Net` was closed.
+    /// - [`NotConnected`](io::ErrorKind::NotConnected): the `Net` was closed.
+    /// - [`Other`](io::ErrorKind::Other): the token of [`NetOptions::cancelled_by`](crate::NetOptions::cancelled_by) was
+    ///   cancelled, or the system's own.
     pub fn accept(&self) -> io::Result<Connection> {
-        self.wait(None)
+        Ok(Connection::over(self.inner.run(self.next_within(None))?)?)
     }
 
     /// As [`accept`](Self::accept), for so long at most.
@@ -210,7 +227,7 @@ impl Offer {
     ///
     /// [`TimedOut`](io::ErrorKind::TimedOut), too.
     pub fn accept_timeout(&self, timeout: Duration) -> io::Result<Connection> {
-        self.wait(Instant::now().checked_add(timeout))
+        Ok(Connection::over(self.inner.run(self.next_within(Some(timeout)))?)?)
     }
 
     /// As [`accept`](Self::accept), for tasks. It may be dropped at any time: no connection is lost.
@@ -219,16 +236,74 @@ impl Offer {
     ///
     /// As those of `accept`.
     pub async fn accept_async(&self) -> io::Result<Connection<Tokio>> {
-        loop {
-            let came = self.queue.came_for_tasks.notified();
-            tokio::pin!(came);
-            came.as_mut().enable();
-            let next = Queue::next(&mut self.queue.lock());
-            if let Some(next) = next {
-                return crate::net::for_tasks(next?);
+        Ok(for_tasks(self.next_within(None).await?)?)
+    }
+
+    /// The connections, one after the other, each accepted as [`accept`](Self::accept) does.
+    ///
+    /// The iterator ends when the [`Net`](crate::Net) is closed, or its token is cancelled.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::CancelToken;
+    /// use typed_pipe_net::{Key, Net, NetOptions};
+    ///
+    /// let (key, token) = (Key::generate(), CancelToken::new()?);
+    /// let net = NetOptions::new().cancelled_by(&token).open(&Key::generate())?;
+    /// let net = net.listening("127.0.0.1:0".parse()?)?;
+    /// let offer = net.offer("sums", &[key.public()])?;
+    /// let (there, address) = (Net::open(&key)?, offer.address().to_owned());
+    /// let connecting = thread::spawn(move || there.connect(&address));
+    ///
+    /// let mut clients = 0;
+    /// for client in offer.incoming() {
+    ///     drop(client?); // or serve it in a thread
+    ///     clients += 1;
+    ///     token.cancel(); // as Ctrl-C may do
+    /// }
+    /// assert_eq!(clients, 1);
+    /// # let _ = connecting.join();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn incoming(&self) -> impl FusedIterator<Item = io::Result<Connection>> {
+        iter::from_fn(|| unless_over(self.accept())).fuse()
+    }
+
+    /// As [`incoming`](Self::incoming), for tasks.
+    pub fn incoming_async(
+        &self,
+    ) -> impl Incoming<Item = io::Result<Connection<Tokio>>> + Send + Unpin {
+        Box::pin(stream::unfold(self, |offer| async move {
+            Some((unless_over(offer.accept_async().await)?, offer))
+        }))
+    }
+
+    /// Receives what many machines send, as one receiver: each connection is a typed one of `T`.
+    pub fn collect<T: Receivable + Send + 'static>(self) -> Collector<T> {
+        Collector::new(self)
+    }
+
+    /// The next connection, as it is.
+    pub(crate) fn next_within(
+        &self,
+        limit: Option<Duration>,
+    ) -> impl Future<Output = io::Result<Stream>> + Send + use<> {
+        let (queue, token) = (Arc::clone(&self.queue), self.inner.options.token.clone());
+        async move {
+            let next = unless_cancelled(token.as_ref(), queue.next());
+            let Some(limit) = limit else { return next.await? };
+            match timeout(limit, next).await {
+                Ok(next) => next?,
+                Err(_) => {
+                    let why = format!("nobody has connected to `{}` in time", queue.name);
+                    Err(io::Error::new(io::ErrorKind::TimedOut, why))
+                }
             }
-            came.await;
         }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// Names the machines anew that may connect: an empty list is nobody.
@@ -245,26 +320,6 @@ impl Offer {
         end.iter().for_each(Admitted::end);
         self.inner.offers.close_links();
     }
-
-    fn wait(&self, until: Option<Instant>) -> io::Result<Connection> {
-        let mut state = self.queue.lock();
-        loop {
-            if let Some(next) = Queue::next(&mut state) {
-                return next;
-            }
-            let Some(until) = until else {
-                state = self.queue.came.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let why = format!("nobody has connected to `{}` in time", self.queue.name);
-                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
-            }
-            let waited = self.queue.came.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
 }
 
 impl Drop for Offer {
@@ -279,6 +334,14 @@ pub(crate) fn close_all(offers: &Offers) {
     let queues: Vec<_> = offers.lock().drain().map(|(_, queue)| queue).collect();
     for queue in queues {
         queue.close();
+    }
+}
+
+/// `None` where nobody will connect any more.
+pub(crate) fn unless_over<T>(accepted: io::Result<T>) -> Option<io::Result<T>> {
+    match accepted {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected || is_cancelled(&error) => None,
+        accepted => Some(accepted),
     }
 }
 

@@ -1,31 +1,19 @@
 //! Two machines on the loopback address of one.
 
+mod common;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use typed_pipe::{Connection, Delivery, ErrorKind, TypedConnection, User, WithHandles};
-use typed_pipe_net::{Key, Net, NetOptions, Offer, PublicKey};
+use common::{SOON, watched};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const SOON: Duration = Duration::from_secs(30);
-
-/// Runs a test, which may not hang.
-fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = mpsc::channel();
-    let test = thread::spawn(move || {
-        let done = test();
-        let _ = tell.send(());
-        done
-    });
-    if told.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("it hangs");
-    }
-    test.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
+use typed_pipe::{
+    CancelToken, Connection, Delivery, ErrorKind, TypedConnection, User, WithHandles,
+};
+use typed_pipe_net::{Collector, Key, Net, NetOptions, Offer, PublicKey, is_cancelled};
 
 /// What notices within a second or so that the other side is gone.
 fn options() -> NetOptions {
@@ -202,6 +190,25 @@ fn a_machine_with_another_key_than_expected_is_refused() {
         let error = two.there.connect(&address("jobs", other, &two.here)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
         assert!(error.to_string().contains("another key"), "{error}");
+    });
+}
+
+#[test]
+fn a_machine_is_reached_although_its_key_was_looked_for_elsewhere() {
+    watched(|| {
+        let two = two();
+        let elsewhere = listening(&Key::generate());
+        let error = two.there.connect(&address("jobs", two.here.key(), &elsewhere)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+        drop(two.connected());
+        // Nor is it looked for where it is not asked for.
+        let other = Key::generate().public();
+        two.there.connect(&address("jobs", other, &two.here)).unwrap_err();
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = format!("jobs@{other}/{}", silent.local_addr().unwrap());
+        let net = options().timeout(Duration::from_millis(300)).open(&Key::generate()).unwrap();
+        net.connect(&address("jobs", other, &two.here)).unwrap_err();
+        assert_eq!(net.connect(&at).unwrap_err().kind(), io::ErrorKind::TimedOut);
     });
 }
 
@@ -390,7 +397,12 @@ fn a_machine_that_comes_back_is_connected_to_again() {
         drop(offer.accept().unwrap());
         drop(offer);
         here.close(SOON).unwrap();
-        let here = options().open(&key).unwrap().listening(at).unwrap();
+        // Another test may have the port for a while.
+        let here = std::iter::repeat_with(|| {
+            thread::sleep(Duration::from_millis(10));
+            options().open(&key).unwrap().listening(at)
+        });
+        let here = here.take(3000).find_map(Result::ok).unwrap();
         let offer = here.offer("jobs", &[client.public()]).unwrap();
         let mut again = there.connect(&address).unwrap();
         again.write_all(b"again").unwrap();
@@ -420,6 +432,196 @@ fn tasks_connect_and_accept() {
             let (delivery, ()) = tokio::join!(sender.finish(), reading);
             assert_eq!(delivery.unwrap(), Delivery::Drained);
             drop(rest);
+        });
+    });
+}
+
+/// A machine that listens, and a token for it.
+fn cancellable() -> (Net, CancelToken) {
+    let token = CancelToken::new().unwrap();
+    let net = options().cancelled_by(&token).open(&Key::generate()).unwrap();
+    (net.listening("127.0.0.1:0".parse().unwrap()).unwrap(), token)
+}
+
+#[test]
+fn a_token_ends_the_wait_for_a_connection() {
+    watched(|| {
+        let (net, token) = cancellable();
+        let offer = net.offer("jobs", &[]).unwrap();
+        thread::scope(|threads| {
+            let waiting = threads.spawn(|| offer.accept().unwrap_err());
+            token.cancel();
+            assert!(is_cancelled(&waiting.join().unwrap()));
+        });
+        // And every further one.
+        assert!(is_cancelled(&offer.accept_timeout(SOON).unwrap_err()));
+        assert_eq!(offer.incoming().count(), 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert!(is_cancelled(&runtime.block_on(offer.accept_async()).unwrap_err()));
+        assert!(is_cancelled(&offer.collect::<u32>().recv().unwrap_err()));
+    });
+}
+
+#[test]
+fn a_token_ends_the_wait_for_a_machine() {
+    watched(|| {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let token = CancelToken::new().unwrap();
+        let net = options().timeout(SOON * 10).cancelled_by(&token);
+        let net = net.open(&Key::generate()).unwrap();
+        let at = format!("jobs@{}/{}", Key::generate().public(), silent.local_addr().unwrap());
+        thread::scope(|threads| {
+            let connecting = threads.spawn(|| net.connect(&at).unwrap_err());
+            // It is connecting.
+            silent.recv(&mut [0; 2000]).unwrap();
+            token.cancel();
+            let error = connecting.join().unwrap();
+            assert!(is_cancelled(&error), "{error}");
+        });
+    });
+}
+
+#[test]
+fn connections_come_one_after_the_other_until_the_net_is_closed() {
+    watched(|| {
+        let two = two();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        thread::scope(|threads| {
+            let (here, offer) = (two.here, &two.offer);
+            let accepting = threads.spawn(move || {
+                offer.incoming().map(Result::unwrap).take(2).count()
+                    + offer.incoming().map(Result::unwrap).count()
+            });
+            let _all = [0; 3].map(|_| two.there.connect(offer.address()).unwrap());
+            // Its error tells of those that are open.
+            let _ = here.close(SOON);
+            assert!(accepting.join().unwrap() <= 3);
+            let mut over = std::pin::pin!(offer.incoming_async());
+            let next =
+                std::future::poll_fn(|cx| futures_util::Stream::poll_next(over.as_mut(), cx));
+            assert!(runtime.block_on(next).is_none());
+        });
+    });
+}
+
+#[test]
+fn many_machines_send_to_one_receiver() {
+    watched(|| {
+        const EACH: u32 = 200;
+        let keys: Vec<_> = (0..5).map(|_| Key::generate()).collect();
+        let here = listening(&Key::generate());
+        let public: Vec<_> = keys.iter().map(Key::public).collect();
+        let mut collector: Collector<u32> = here.offer("jobs", &public).unwrap().collect();
+        let at = collector.offer().address().to_owned();
+        let senders: Vec<_> = keys
+            .into_iter()
+            .map(|key| {
+                let at = at.clone();
+                thread::spawn(move || {
+                    let net = options().open(&key).unwrap();
+                    let typed: TypedConnection<u32, ()> =
+                        net.connect(&at).unwrap().into_typed().unwrap();
+                    let (mut sender, _rest) = typed.split();
+                    (0..EACH).for_each(|number| sender.send(&number).unwrap());
+                    assert_eq!(sender.finish().unwrap(), Delivery::Drained);
+                })
+            })
+            .collect();
+        let mut next = std::collections::HashMap::new();
+        let mut ended = 0;
+        while ended < senders.len() {
+            let collected = collector.recv_timeout(SOON).unwrap();
+            let next = next.entry(collected.from).or_insert(0);
+            match collected.message {
+                Ok(number) => {
+                    assert_eq!(number, *next);
+                    *next += 1;
+                }
+                Err(end) => {
+                    assert_eq!(end.kind(), ErrorKind::Finished);
+                    assert_eq!(*next, EACH);
+                    ended += 1;
+                }
+            }
+        }
+        assert!(public.iter().all(|key| next.contains_key(key)));
+        let late = collector.recv_timeout(Duration::from_millis(50)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+    });
+}
+
+#[test]
+fn what_a_collector_has_not_received_is_not_told_to_be_taken() {
+    watched(|| {
+        let two = two();
+        let mut collector: Collector<u32> = two.offer.collect();
+        let at = collector.offer().address().to_owned();
+        let net = two.there;
+        let sending = thread::spawn(move || {
+            let typed: TypedConnection<u32, ()> = net.connect(&at).unwrap().into_typed().unwrap();
+            let (mut sender, rest) = typed.split();
+            sender.send(&1).unwrap();
+            (sender, rest, net)
+        });
+        assert_eq!(collector.recv().unwrap().message.unwrap(), 1);
+        let (mut sender, rest, _net) = sending.join().unwrap();
+        sender.send(&2).unwrap();
+        let failed = sender.finish_timeout(Duration::from_millis(500)).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::TimedOut);
+        let sender = failed.into_state();
+        drop(collector);
+        assert_eq!(sender.finish().unwrap_err().kind(), ErrorKind::Disconnected);
+        drop(rest);
+    });
+}
+
+#[test]
+fn a_machine_that_sends_something_else_costs_a_collector_only_itself() {
+    watched(|| {
+        let two = two();
+        let mut collector: Collector<u32> = two.offer.collect();
+        let at = collector.offer().address().to_owned();
+        let net = two.there;
+        let sending = thread::spawn(move || {
+            let wrong = net.connect(&at).unwrap().into_typed::<str, ()>().unwrap_err();
+            assert_eq!(wrong.kind(), ErrorKind::Mismatch);
+            drop(net.connect(&at).unwrap());
+            let typed: TypedConnection<u32, ()> = net.connect(&at).unwrap().into_typed().unwrap();
+            let (mut sender, rest) = typed.split();
+            sender.send(&7).unwrap();
+            sender.finish().unwrap();
+            drop(rest);
+            net
+        });
+        let mut words = Vec::new();
+        while words.len() < 4 {
+            match collector.recv_timeout(SOON).unwrap().message {
+                Ok(number) => words.push(format!("{number}")),
+                Err(error) => words.push(format!("{:?}", error.kind())),
+            }
+        }
+        assert_eq!(words, ["Mismatch", "Disconnected", "7", "Finished"]);
+        drop(sending.join().unwrap());
+    });
+}
+
+#[test]
+fn tasks_collect() {
+    watched(|| {
+        let two = two();
+        let mut collector: Collector<u32> = two.offer.collect();
+        let connecting = two.there.connect_async(collector.offer().address());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let sending = async {
+                let connection = connecting.await.unwrap();
+                let mut typed = connection.into_typed::<u32, ()>().await.unwrap();
+                typed.send(&7).await.unwrap();
+                typed
+            };
+            let (collected, _typed) = tokio::join!(collector.recv_async(), sending);
+            assert_eq!(collected.unwrap().message.unwrap(), 7);
         });
     });
 }

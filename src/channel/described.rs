@@ -24,10 +24,21 @@ use crate::wire::shape::{Shape, Style};
 /// }
 /// # let _ = sender::<String>;
 /// ```
+///
+/// What serde can only write is not described, nor is a list of it:
+///
+/// ```compile_fail,E0277
+/// #[derive(serde::Serialize)]
+/// struct Job {
+///     id: u64,
+/// }
+/// typed_pipe::TypedSender::<[Job]>::connect("/run/app/jobs")?;
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "what `{Self}` looks like to its receiver is not known",
     label = "not a message that can be described",
-    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`: its `Deserialize` is asked what it reads",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or to what it is a list of: its `Deserialize` is asked what it reads",
     note = "a type that borrows is sent as its owned type, with `send_as`; on a pipe, a wire that is given by name takes any type"
 )]
 pub trait Described: Sendable + half::Described {}
@@ -65,7 +76,7 @@ impl<T: Serialize + DeserializeOwned> half::Described for [T] {
 #[diagnostic::on_unimplemented(
     message = "what `{Self}` looks like to its receiver is not known",
     label = "not a message that can be described",
-    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`: its `Deserialize` is asked what it reads",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or to what it is a list of: its `Deserialize` is asked what it reads",
     note = "a type that borrows is sent as its owned type, with `send_as`; and a wire that is given by name, as in `into_sender_with`, takes any type"
 )]
 pub trait Telling: half::Telling {}
@@ -140,6 +151,15 @@ impl half::Outbound for Anything {
 /// assert_eq!(error.kind(), ErrorKind::Mismatch); // a struct here, a tuple there
 /// client.send_as(&("kitchen", 21.5))?;
 /// assert_eq!(serving.join().unwrap()?.0, "kitchen");
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+///
+/// `send` would not compare them:
+///
+/// ```compile_fail,E0308
+/// use typed_pipe::{Anything, TypedConnection};
+///
+/// TypedConnection::<Anything, ()>::connect("/run/app/door")?.send("open")?;
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy)]

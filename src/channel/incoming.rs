@@ -63,7 +63,7 @@ enum Stage {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[doc(alias("EOF", "disconnect"))]
+#[doc(alias("EOF", "disconnect", "crash", "died", "killed"))]
 pub enum Hangup {
     /// The last writer has finished. A receive at the end fails with
     /// [`ErrorKind::Finished`](crate::ErrorKind::Finished).
@@ -134,7 +134,6 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         }
     }
 
-    /// Advances to the next whole message; returns `false` if it needs more bytes.
     pub(super) fn expect(&mut self, ours: fn(Style) -> Shape) {
         self.decoder.expect(ours);
     }
@@ -143,6 +142,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         self.decoder.require_shape();
     }
 
+    /// Advances to the next whole message; returns `false` if it needs more bytes.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         if let Stage::Ending { noted } = self.stage {

@@ -22,7 +22,7 @@ use crate::wire::BorrowingCodec;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     label = "not a message",
-    note = "add `#[derive(serde::Serialize)]` to `{Self}`; what is `WithHandles` goes by `send_with_handles`, and through no service"
+    note = "add `#[derive(serde::Serialize)]` to `{Self}`; what is `WithHandles` goes by `send_with_handles` and through no service, and all that a connection of `Anything` sends by `send_as`"
 )]
 pub trait Sendable: Serialize {}
 

@@ -70,7 +70,6 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         }
     }
 
-    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
     pub(super) fn greet(&mut self, shape: fn(Style) -> Shape) {
         self.encoder.greet(shape);
     }
@@ -101,6 +100,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         self.stage(value)
     }
 
+    /// Passes the wire the number of bytes that one write puts into the pipe unmixed.
     pub(super) fn atomic_write(&mut self, bytes: usize) {
         self.encoder.atomic_write(bytes);
     }

@@ -26,9 +26,10 @@ use crate::wire::{
 
 /// Receives values of one type.
 ///
-/// It is an iterator of results, which ends when the last writer has hung up between two messages. A message that does
-/// not decode is an error for that message alone: the next one can be received. When the framing is broken, the place
-/// in the stream is lost: that error is [fatal](Error::is_fatal).
+/// It is an iterator of results, which ends when the last writer has hung up between two messages, finished or not:
+/// [`last_hangup`](Self::last_hangup) tells the one from the other. A message that does not decode is an error for that
+/// message alone: the next one can be received. When the framing is broken, the place in the stream is lost: that error
+/// is [fatal](Error::is_fatal).
 ///
 /// A receive that fails, for instance by a timeout, loses nothing: the part of a message that has arrived is kept, and
 /// the next receive goes on with it.
@@ -68,7 +69,7 @@ use crate::wire::{
 /// }
 /// # let _ = |program: Program| (program.news, program.jobs, program.logs);
 /// ```
-#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader"))]
+#[doc(alias("Receiver", "channel", "mpsc", "consumer", "reader", "iterator"))]
 pub struct TypedReceiver<T, R = ReadEnd, F = LengthPrefixed, C = Postcard> {
     io: R,
     incoming: Incoming<F, C>,
@@ -90,6 +91,9 @@ impl<T> TypedReceiver<T> {
     /// }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    ///
+    /// With a deadline, it is
+    /// [`ReadEnd::at(path)?`](crate::End::at)[`.open_timeout(time)?`](crate::End::open_timeout)[`.into_receiver::<T>()`](crate::End::into_receiver).
     ///
     /// It blocks its thread, and with it all tasks of the thread. In a task, open `ReadEnd::at(path)?.into_tokio()`,
     /// and call [`into_receiver`](crate::End::into_receiver).
@@ -318,7 +322,9 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// [`peer_shape`](Self::peer_shape).
     ///
     /// Of any other writer, the first message is the error [`Mismatch`](crate::ErrorKind::Mismatch), and all are skipped
-    /// until a writer tells.
+    /// until a writer tells. What a writer tells is compared, whichever wire it is. On a [`MultiWriter`] wire that holds
+    /// for each writer, and those tell whose wire is [`typed`](MultiWriter::typed). On other wires that are given by name,
+    /// none tells.
     ///
     /// ```
     /// use std::io::Write;
@@ -335,7 +341,11 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn require_shape(mut self) -> Self {
+    pub fn require_shape(mut self) -> Self
+    where
+        T: Inbound,
+    {
+        self.incoming.expect(T::read);
         self.incoming.require_shape();
         self
     }

@@ -60,7 +60,7 @@ pub struct TypedSender<T: ?Sized, E = WriteEnd, F = LengthPrefixed, C = Postcard
 type WriteWithin<E> = fn(&mut E, &mut Context<'_>, &[u8], WaitLimit) -> Poll<io::Result<usize>>;
 
 impl<T: ?Sized> TypedSender<T> {
-    /// Opens the writing end of the pipe at a path, as a client; waits until a process reads from it.
+    /// Opens the writing end of the pipe at a path, as a client; waits until the pipe exists and a process reads from it.
     ///
     /// ```no_run
     /// use typed_pipe::TypedSender;
@@ -68,6 +68,21 @@ impl<T: ?Sized> TypedSender<T> {
     /// let mut log = TypedSender::<str>::connect("/run/app/log")?;
     /// log.send("started")?;
     /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// With a deadline, or a [token](crate::CancelToken), it takes the steps one by one:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use typed_pipe::{ErrorKind, WriteEnd};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let log = folder.path().join("log");
+    /// match WriteEnd::at(log)?.open_timeout(Duration::from_millis(10)) {
+    ///     Ok(end) => end.into_sender::<str>().send("started")?,
+    ///     Err(failed) => assert_eq!(failed.kind(), ErrorKind::TimedOut), // nobody keeps a log today
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// It blocks its thread, and with it all tasks of the thread. In a task, open `WriteEnd::at(path)?.into_tokio()`,
@@ -306,7 +321,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// Those of [`send`](Self::send), and [`WouldBlock`](crate::ErrorKind::WouldBlock): there is no room, or only for a
     /// part of it ([`is_half_sent`](Error::is_half_sent)).
-    #[doc(alias("nonblocking", "non-blocking"))]
+    #[doc(alias("nonblocking", "non-blocking", "backpressure"))]
     pub fn try_send(&mut self, value: &T) -> Result<(), Error>
     where
         T: Sendable,
@@ -444,7 +459,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     ///
     /// It must write what the receiver reads: what that has announced in the handshake of a connection, or else what the
     /// type of the messages looks like. That is looked at in the first values, until each list, option and variant was
-    /// seen with contents; from there on it costs nothing.
+    /// seen with contents; from there on, values of this one type cost nothing. A value of another type is looked at from
+    /// the beginning. Of a type that writes other things for other values, such as an untagged enum, a form that comes
+    /// later may not be looked at.
     ///
     /// ```
     /// use serde::{Deserialize, Serialize};
@@ -474,11 +491,19 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
+    /// It takes what serde can write, and nothing else:
+    ///
+    /// ```compile_fail,E0277
+    /// struct Job(u64);
+    /// typed_pipe::TypedSender::<(u64,)>::connect("/run/app/jobs")?.send_as(&Job(1))?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send), and [`Mismatch`](crate::ErrorKind::Mismatch): the receiver would read something
     /// else. The text says where.
-    pub fn send_as<'a, V: Serialize + ?Sized>(
+    pub fn send_as<'a, V: Sendable + ?Sized>(
         &'a mut self,
         value: &V,
     ) -> SinkRet<E, impl Future<Output = Result<(), Error>> + use<'a, T, V, E, F, C>>
@@ -602,6 +627,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// finished from one that has vanished: its stream ends with [`Finished`](crate::ErrorKind::Finished). Then the end
     /// is closed. On a connection only this direction ends, which a peer without this crate reads as the end of the
     /// stream.
+    ///
+    /// The goodbye is to be taken too: a receiver that wants only some messages is dropped after them, which ends the wait.
+    /// One that is kept and reads no further, for example while its process waits for this one to exit, lets it last.
     ///
     /// A one-way pipe has no way back, so the receiver cannot confirm that it has handled the messages. [`Delivery`]
     /// reports what the system knows. Where other writers fill the pipe faster than it is read, the wait may take long:

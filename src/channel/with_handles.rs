@@ -138,7 +138,7 @@ impl<T: Sendable, F: Framing, C: Codec, M: Mode> TypedSender<WithHandles<T>, Wri
     ///
     /// Those of [`send`](Self::send), and [`TooLarge`](crate::ErrorKind::TooLarge): there are too many handles. Unless
     /// the message is [half sent](Error::is_half_sent), the handles are still in `handles`.
-    #[doc(alias("SCM_RIGHTS", "sendmsg"))]
+    #[doc(alias("SCM_RIGHTS", "sendmsg", "sendfd", "pass file"))]
     pub fn send_with_handles(
         &mut self,
         value: &T,
@@ -239,7 +239,7 @@ impl<T: Receivable, F: Framing, C: Codec, M: Mode>
     /// Those of [`recv`](Self::recv), and [`MessageLost`](crate::ErrorKind::MessageLost): not all handles could be
     /// received, because this process has too many open files, or no right to them. That message is lost; the next one
     /// can be received.
-    #[doc(alias("SCM_RIGHTS", "recvmsg"))]
+    #[doc(alias("SCM_RIGHTS", "recvmsg", "recvfd"))]
     pub fn recv_with_handles(
         &mut self,
     ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>> {

@@ -63,7 +63,7 @@ use crate::wait::CancelToken;
 /// in use until then.
 #[must_use = "dropping a listener removes its name"]
 #[derive(Debug)]
-#[doc(alias("UnixListener", "socket", "server", "unix socket", "listen"))]
+#[doc(alias("UnixListener", "socket", "server", "unix socket", "UDS", "listen"))]
 pub struct Listener<M: Mode = Blocking> {
     server: Server,
     accepting: M::Accepting,
@@ -565,6 +565,7 @@ impl ListenerOptions {
     ///
     /// Ignored: see [`access`](Self::access).
     #[must_use]
+    #[doc(alias("chmod", "umask"))]
     pub fn mode(mut self, mode: u32) -> Self {
         self.settings.mode = Some(mode & 0o777);
         self

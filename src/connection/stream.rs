@@ -78,7 +78,7 @@ use crate::wait::CancelToken;
 ///
 /// An instance of a pipe of the message type, open for overlapped operations.
 #[derive(Debug)]
-#[doc(alias("socket", "unix socket", "UnixStream", "duplex", "ipc"))]
+#[doc(alias("socket", "unix socket", "UDS", "UnixStream", "duplex", "ipc"))]
 pub struct Connection<M: Mode = Blocking> {
     reader: ReadHalf<M>,
     writer: WriteHalf<M>,

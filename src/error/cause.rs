@@ -78,7 +78,7 @@ pub(crate) enum Obstacle {
     Deadlock,
     #[error("{0}; try again when there is room")]
     ResourceExhausted(&'static str),
-    #[error("the child process ended before it {0}{status}", status = in_brackets(*.1))]
+    #[error("the child process ended before it {0}{status}", status = after_exit(.0, *.1))]
     ChildExited(&'static str, Option<ExitStatus>),
     #[error(
         "the lock beside it is a file of up to 3 bytes, and this process may write none (`RLIMIT_FSIZE`); raise the limit"
@@ -214,6 +214,11 @@ pub(crate) enum Obstacle {
     NotCarried(&'static str),
     #[error("handles do not go over a carrier; send the bytes themselves")]
     NoHandlesHere,
+    #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "of calls"))]
+    #[error(
+        "the other side lets no handles in, which its option `with_handles` changes, or they cannot go there"
+    )]
+    HandlesNotTaken,
     #[error("what carries the connection does not identify the other side")]
     UnknownPeer,
     #[error("this system does not support it")]
@@ -225,6 +230,8 @@ impl Obstacle {
     pub(crate) const SOCKET: &str = "a socket";
     /// The same for what is no connection.
     pub(crate) const FIFO: &str = "a FIFO";
+    /// What a child was to do that was given the path of a pipe as a file to read.
+    pub(crate) const STARTED_READING: &str = "opened the other side";
 
     /// Why a program does not start.
     #[cfg(feature = "process")]
@@ -271,7 +278,8 @@ impl Obstacle {
             Self::Cancelled => ErrorKind::Cancelled,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::WrongDirection(_) => ErrorKind::WrongDirection,
-            Self::NoHandlesHere
+            Self::HandlesNotTaken
+            | Self::NoHandlesHere
             | Self::NoProc(_)
             | Self::NotCarried(_)
             | Self::OtherAccess(_)
@@ -324,8 +332,16 @@ fn encode_advice(error: &CodecError) -> &'static str {
 }
 
 /// The status of a process behind a sentence, if it is known.
-fn in_brackets(status: Option<ExitStatus>) -> String {
-    status.map_or_else(String::new, |status| format!(" ({status})"))
+/// The status of a child that did not do what was awaited, and what to do where it saw nothing wrong.
+fn after_exit(awaited: &str, status: Option<ExitStatus>) -> String {
+    let Some(status) = status else { return String::new() };
+    if status.success() && awaited == Obstacle::STARTED_READING {
+        format!(
+            " ({status}); one that opens its files without waiting, as gzip does, takes the pipe as its standard input"
+        )
+    } else {
+        format!(" ({status})")
+    }
 }
 
 impl From<Obstacle> for io::Error {
@@ -462,6 +478,13 @@ impl Cause {
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 Self::Io("no listener has this name; start it first, or let `connect` wait", source)
+            }
+            (Operation::Agree, Self::Io(_, source)) if source.kind() == io::ErrorKind::TimedOut => {
+                Self::Io(
+                    "the deadline passed, and the other side has not done its part of the \
+                     handshake; it must make its connection a typed one too",
+                    source,
+                )
             }
             (_, cause) => cause,
         }

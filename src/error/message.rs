@@ -133,15 +133,13 @@ pub enum FrameError {
         reason: LossReason,
     },
     /// One of several writers uses another codec or other messages than this receiver.
-    #[error(
-        "writer {writer:016x} sends {theirs}, and {ours} was expected; its messages are skipped"
-    )]
+    #[error("writer {writer:016x} sends {theirs}{}; its messages are skipped", expected(.ours))]
     Mismatch {
         /// The writer.
         writer: u64,
         /// The codec and the name of the messages of the writer.
         theirs: Box<str>,
-        /// Those of this receiver.
+        /// Those of this receiver; empty if the others say it all.
         ours: Box<str>,
     },
     /// This framing cannot find the end of the payload. Nothing of it was sent.
@@ -160,7 +158,8 @@ pub enum FrameError {
     Poisoned,
     /// The message is larger than the limit.
     #[error(
-        "a message of {len} bytes is larger than the limit of {limit}; raise the limit on both sides, or send it in parts"
+        "a message of {len} bytes is larger than the limit of {limit}; raise the limit on both sides, or send it in parts{}",
+        if_text(*.len)
     )]
     TooLarge {
         /// The length of the message in bytes.
@@ -176,6 +175,16 @@ pub enum FrameError {
         /// The number of bytes of the frame that had arrived.
         got: usize,
     },
+}
+
+/// The words for a length that is the beginning of a text, as a shell or a program without this crate sends it.
+fn if_text(len: u64) -> String {
+    let text = u32::try_from(len).map(u32::to_be_bytes);
+    let text = text.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let text = text.filter(|text| !text.chars().any(char::is_control));
+    text.map_or_else(String::new, |text| {
+        format!("; if this length is a text that begins with `{text}`, receive it by `into_text`")
+    })
 }
 
 /// Why a message of one of several writers is lost.
@@ -224,6 +233,13 @@ pub enum LossReason {
     /// The parts of the message do not add up to the announced length.
     #[error("its parts do not add up to the length that it announced")]
     Uneven,
+}
+
+fn expected(ours: &str) -> String {
+    match ours {
+        "" => String::new(),
+        ours => format!(", and {ours} was expected"),
+    }
 }
 
 impl FrameError {

@@ -464,8 +464,9 @@ pub enum ErrorKind {
     /// A whole message arrived, and its bytes are not a value of the type, or the codec cannot read such a type: see
     /// [`Postcard`](crate::wire::Postcard). The next message can be received.
     Decode,
-    /// The other side left between two messages, without a goodbye.
-    #[doc(alias("EPIPE", "BrokenPipe"))]
+    /// The other side left between two messages, without a goodbye. This error takes the place of a `SIGPIPE`, which is
+    /// never raised.
+    #[doc(alias("EPIPE", "BrokenPipe", "SIGPIPE", "crash", "died", "killed"))]
     Disconnected,
     /// This codec or this framing cannot carry the value. Nothing of it was sent; the next one can be.
     Encode,
@@ -479,6 +480,7 @@ pub enum ErrorKind {
     /// The other side finished sending, and left.
     Finished,
     /// The pipe has a living owner, or another reader.
+    #[doc(alias("EADDRINUSE"))]
     InUse,
     /// The name is empty, too long, or has a part that no pipe name may have.
     InvalidName,
@@ -492,6 +494,7 @@ pub enum ErrorKind {
     /// The name or the handle is not that of a pipe, or no longer that of the same one.
     NotAPipe,
     /// There is no pipe of this name; or where one is to be made, no folder for it.
+    #[doc(alias("ENOENT"))]
     NotFound,
     /// The operation would have to wait.
     #[doc(alias("EAGAIN"))]
@@ -503,6 +506,7 @@ pub enum ErrorKind {
     /// The other side of a session panicked before its end. The text has the step in which it was.
     PeerPanicked,
     /// The system denies the operation to this user.
+    #[doc(alias("EACCES"))]
     PermissionDenied,
     /// An earlier fatal error lost the place in the stream.
     Poisoned,

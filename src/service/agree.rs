@@ -2,13 +2,17 @@
 
 use super::encoding::Binary;
 use super::framed::Framed;
-use super::link::Parts;
-use crate::connection::Connection;
+#[cfg(feature = "json")]
+use super::json_rpc::{self, JsonRpc};
+use super::link::{Kind, Parts, Reads};
+use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
-use crate::typed_connection::{Handshake, Tag, shake_hands};
+use crate::typed_connection::{Handshake, HandshakeState, Tag, shake_hands};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
+#[cfg(feature = "json")]
+use crate::wire::{Decoder, Encoder};
 
 /// The version of the frames of calls.
 const VERSION: u8 = 1;
@@ -16,35 +20,169 @@ const VERSION: u8 = 1;
 /// How many calls of the other side this one takes at once.
 const CALLS_AT_ONCE: u16 = 1024;
 
+/// In the flags: this side can tell what its answers and items look like.
+const CAN_TELL: u8 = 1;
+
+/// In the flags: this side asks to be told that.
+const ASKS: u8 = 2;
+
+/// What a side says of its calls: the version, how many it takes at once, and its flags.
+fn part(flags: u8) -> Vec<u8> {
+    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
+    vec![VERSION, high, low, flags]
+}
+
+/// What a side says that has not the types of what it reads.
+#[cfg(feature = "tool")]
+pub(super) fn asking_part() -> Vec<u8> {
+    part(CAN_TELL | ASKS)
+}
+
+/// Whether the other side tells what its answers and items look like, if it is asked.
+#[cfg(feature = "tool")]
+pub(super) fn can_tell(state: &HandshakeState) -> bool {
+    let theirs = state.theirs(Tag::Calls).unwrap_or_default();
+    theirs.get(3).is_some_and(|flags| flags & CAN_TELL != 0)
+}
+
 /// The handshake of a connection of calls.
-pub(super) fn handshake<F, C>(wire: Wire<F, C>) -> Handshake<F, C, Blocking>
+pub(super) fn handshake<F, C>(
+    wire: Wire<F, C>,
+    reads: Kind,
+    layer: Layer,
+) -> Handshake<F, C, Blocking>
 where
     F: Framing + Clone,
     C: Codec + Clone,
 {
-    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
-    Handshake::new().with_wire(wire).with_part(Tag::Calls, vec![VERSION, high, low])
+    let handles = if layer.handles { HANDLES } else { 0 };
+    Handshake::new()
+        .with_wire(wire)
+        .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles))
+}
+
+/// In the flags: this side handles calls, and this side calls. What it reads are requests, answers, or both.
+const SERVES: u8 = 4;
+const CALLS: u8 = 8;
+
+/// In the flags: this side lets handles in.
+const HANDLES: u8 = 16;
+
+fn flags_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Requests => SERVES,
+        Kind::Answers => CALLS,
+        Kind::Both => SERVES | CALLS,
+    }
+}
+
+/// What a side reads; `None` for one that does not say.
+fn kind_in(flags: u8) -> Option<Kind> {
+    match (flags & SERVES != 0, flags & CALLS != 0) {
+        (true, false) => Some(Kind::Requests),
+        (false, true) => Some(Kind::Answers),
+        (true, true) => Some(Kind::Both),
+        (false, false) => None,
+    }
 }
 
 /// Performs the handshake of a side that reads such values.
 pub(crate) async fn agreed<F, C, M>(
     handshake: Handshake<F, C, M>,
-    connection: Connection<M>,
+    mut connection: Connection<M>,
     reads: fn(Style) -> Shape,
+    layer: Layer,
 ) -> Result<Parts<M>, Error>
 where
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
     M: Mode,
 {
+    #[cfg(feature = "json")]
+    if layer.json_rpc {
+        return Ok(json_rpc(handshake.wire().clone(), connection, reads));
+    }
+    if layer.handles {
+        connection.reader().raw_mut().allow_handles();
+    }
     let until = handshake.time_limit().until::<M>();
     let (state, reader, writer) =
         shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    concluded(handshake, &state, reader, writer)
+}
+
+/// How the two sides talk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layer {
+    /// Whether this side lets handles in.
+    pub(super) handles: bool,
+    /// Whether they speak JSON-RPC, and so without a handshake.
+    #[cfg(feature = "json")]
+    pub(super) json_rpc: bool,
+}
+
+impl Layer {
+    /// Whether the two sides agree before they talk.
+    pub(super) fn has_handshake(self) -> bool {
+        #[cfg(feature = "json")]
+        return !self.json_rpc;
+        #[cfg(not(feature = "json"))]
+        true
+    }
+}
+
+/// A connection to a side that speaks JSON-RPC.
+#[cfg(feature = "json")]
+fn json_rpc<F, C, M>(
+    wire: Wire<F, C>,
+    connection: Connection<M>,
+    reads: fn(Style) -> Shape,
+) -> Parts<M>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
+    let limit = wire.framing().max_payload();
+    let (read, written) = JsonRpc::pair(reads(Style::Named).methods());
+    let (encoder, decoder) = (Encoder::new(wire.clone()), Decoder::new(wire));
+    let (reader, writer) = connection.into_halves();
+    Parts {
+        peer: writer.peer().ok(),
+        takes_handles: false,
+        has_credit: false,
+        reads: None,
+        tells: false,
+        reader,
+        incoming: Box::new(Framed::new(decoder, read)),
+        writer,
+        outgoing: Box::new(Framed::new(encoder, written)),
+        limit,
+        most_mine: json_rpc::CALLS_AT_ONCE,
+        most_theirs: json_rpc::CALLS_AT_ONCE,
+    }
+}
+
+/// What is made of the connection once the terms are exchanged.
+pub(super) fn concluded<F, C, M>(
+    handshake: Handshake<F, C, M>,
+    state: &HandshakeState,
+    reader: ReadHalf<M>,
+    writer: WriteHalf<M>,
+) -> Result<Parts<M>, Error>
+where
+    F: Framing + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+    M: Mode,
+{
     let (encoder, decoder, limit, reads) =
-        handshake.conclude_bytes(&state).map_err(|error| error.at(reader.shared_path()))?;
+        handshake.conclude_bytes(state).map_err(|error| error.at(reader.shared_path()))?;
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    let permits = match theirs.as_slice() {
-        [VERSION, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
+    let (permits, flags) = match theirs.as_slice() {
+        [VERSION, high, low, rest @ ..] => {
+            let permits = usize::from(u16::from_be_bytes([*high, *low]));
+            (permits, rest.first().copied().unwrap_or_default())
+        }
         theirs => {
             let theirs = theirs.first().copied().unwrap_or_default();
             let what = Disagreement::Calls { ours: VERSION, theirs };
@@ -52,9 +190,13 @@ where
         }
     };
     let peer = writer.peer().ok();
+    let reads = reads.zip(kind_in(flags)).map(|(shape, of)| Reads { shape, of });
     Ok(Parts {
         peer,
+        takes_handles: flags & HANDLES != 0 && writer.raw().carries_handles(),
+        has_credit: true,
         reads,
+        tells: flags & ASKS != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,
@@ -71,4 +213,9 @@ pub(super) fn identifiers(name: &str) -> (String, String) {
         return Default::default();
     }
     (format!("calls of {name}"), format!("answers of {name}"))
+}
+
+/// The identifier of what each side sends, where both call and both serve.
+pub(super) fn of_both(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("calls and answers of {name}") }
 }

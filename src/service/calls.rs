@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Debug};
 use std::future::Future;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
-use super::failure::Failure;
-use super::failure::garbled;
+use super::failure::{Failure, Lost, garbled};
 use super::framed::encoded;
-use super::link::{Link, Request, State};
+use super::lifecycle::Summary;
+use super::link::{Kind, Link, Request, State};
 use super::options::ClientOptions;
 use super::waiting::{Handling, Outcome, Waiter, this_thread};
 use crate::channel::{Receivable, Sendable};
@@ -47,7 +48,16 @@ pub(crate) mod half {
         /// What calls share that wait for a connection.
         type Connecting: Default + Send + Sync;
 
+        /// What serves beside the calls of a connection.
+        type Serving: Send;
+
         fn handle(link: Link<Self>) -> Self::Handle;
+
+        /// A handle of a connection that what serves over it keeps.
+        fn lent(link: Arc<Link<Self>>) -> Self::Handle;
+
+        /// Waits until the serving has ended; `None` if that was its panic, or the end of its runtime.
+        fn served(serving: Self::Serving) -> impl Future<Output = Option<Summary>>;
 
         /// The present connection, or a new one. Calls that look for one at the same time share it.
         fn find<F, C>(
@@ -106,12 +116,22 @@ pub(crate) mod half {
 
 /// The service that a client calls, and the present connection to it.
 pub struct Target<F, C, M: Calls> {
-    pub(crate) path: PipePath,
+    pub(crate) path: Option<PipePath>,
     pub(crate) options: ClientOptions<F, C, M>,
-    link: Mutex<Option<M::Handle>>,
+    link: Source<M>,
     pub(crate) connecting: M::Connecting,
     /// What this side reads.
     pub(crate) reads: fn(Style) -> Shape,
+}
+
+/// Where the connection comes from.
+pub(super) enum Source<M: Calls> {
+    /// It is made, and made anew when it is lost.
+    Path(Mutex<Option<M::Handle>>),
+    /// It was given, and is the only one.
+    Given(M::Handle),
+    /// It is kept by what serves over it.
+    Served(Weak<Link<M>>),
 }
 
 impl<F, C, M: Calls> Debug for Target<F, C, M> {
@@ -122,29 +142,47 @@ impl<F, C, M: Calls> Debug for Target<F, C, M> {
 
 impl<F, C, M: Calls> Target<F, C, M> {
     pub(super) fn new(
-        path: PipePath,
+        path: Option<PipePath>,
         options: ClientOptions<F, C, M>,
-        handle: M::Handle,
+        link: Source<M>,
         reads: fn(Style) -> Shape,
     ) -> Self {
-        let link = Mutex::new(Some(handle));
         Self { path, options, link, connecting: M::Connecting::default(), reads }
     }
 
-    fn present(&self) -> MutexGuard<'_, Option<M::Handle>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The path, for errors.
+    pub(super) fn at(&self) -> Option<&Arc<Path>> {
+        self.path.as_ref().map(PipePath::shared)
     }
 
-    /// The present connection, unless it is lost.
+    /// The present connection, unless it is lost and there may be another one.
     pub(crate) fn link(&self) -> Option<M::Handle> {
-        let handle = self.present().clone();
-        handle.filter(|handle| !handle.as_ref().is_shut())
+        match &self.link {
+            Source::Path(present) => {
+                let handle = present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                handle.filter(|handle| !handle.as_ref().is_shut())
+            }
+            Source::Given(handle) => Some(handle.clone()),
+            Source::Served(link) => link.upgrade().map(M::lent),
+        }
+    }
+
+    /// Where to connect anew.
+    pub(crate) fn again(&self) -> Result<&PipePath, Error> {
+        match (&self.link, &self.path) {
+            (Source::Path(_), Some(path)) => Ok(path),
+            _ => Err(Failure::Lost(Lost::Disconnected, false).into_error().at(self.at())),
+        }
     }
 
     /// Goes on with another connection.
     pub(crate) fn go_on_with(&self, handle: M::Handle) -> M::Handle {
-        let before = self.present().replace(handle.clone());
-        drop(before);
+        if let Source::Path(present) = &self.link {
+            let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = present.replace(handle.clone());
+            drop(present);
+            drop(before);
+        }
         handle
     }
 }
@@ -156,13 +194,13 @@ impl<F, C: Codec, M: Calls> Target<F, C, M> {
         request: &Req,
         link: &Link<M>,
     ) -> Result<Vec<u8>, Error> {
-        link.check(request).map_err(|error| error.at(Some(self.path.shared())))?;
+        link.check(request, Kind::Requests).map_err(|error| error.at(self.at()))?;
         encoded(self.options.codec(), request, link.limit())
     }
 
     /// The answer in its bytes. It is the user's code that runs here.
     pub(super) fn decode<Resp: Receivable>(&self, body: &[u8]) -> Result<Resp, Error> {
-        self.options.codec().decode(body).map_err(|_| garbled(&self.path))
+        self.options.codec().decode(body).map_err(|_| garbled(self.at()))
     }
 }
 
@@ -212,9 +250,18 @@ impl Drop for Turn<'_> {
 impl half::Calls for Blocking {
     type Handle = Shared;
     type Connecting = Turns;
+    type Serving = thread::JoinHandle<Summary>;
 
     fn handle(link: Link<Self>) -> Shared {
         Shared(Arc::new(link))
+    }
+
+    fn lent(link: Arc<Link<Self>>) -> Shared {
+        Shared(link)
+    }
+
+    async fn served(serving: Self::Serving) -> Option<Summary> {
+        serving.join().ok()
     }
 
     async fn find<F, C>(target: &Target<F, C, Self>, until: WaitLimit) -> Result<Shared, Error>
@@ -225,6 +272,7 @@ impl half::Calls for Blocking {
         if let Some(link) = target.link() {
             return Ok(link);
         }
+        let path = target.again()?;
         let Some(turn) = target.connecting.turn(until) else {
             return Err(still_connecting(target));
         };
@@ -233,7 +281,7 @@ impl half::Calls for Blocking {
             return Ok(link);
         }
         // No thread waits for this longer than its own deadline.
-        let link = target.options.link(target.path.clone(), until, target.reads).await?;
+        let link = target.options.link(path.clone(), until, target.reads).await?;
         let link = target.go_on_with(Self::handle(link));
         drop(turn);
         Ok(link)
@@ -301,7 +349,7 @@ impl half::Calls for Blocking {
 /// The error of a call that had to wait too long for its turn to connect.
 pub(crate) fn still_connecting<F, C, M: Calls>(target: &Target<F, C, M>) -> Error {
     let late = Obstacle::TimedOut("another call is still connecting");
-    Error::new(Operation::Call, late).at(Some(target.path.shared()))
+    Error::new(Operation::Call, late).at(target.at())
 }
 
 impl<M: Mode> Debug for Link<M> {

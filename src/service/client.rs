@@ -4,23 +4,28 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use super::calls::{Calls, Target};
+use super::agree::agreed;
+use super::calls::{Calls, Source, Target};
 use super::failure::garbled;
-use super::link::Request;
+use super::link::{Link, Request};
 use super::options::ClientOptions;
 use super::pending::{InFlight, Items, Pending};
+use super::server::{Clients, Plain, Response, Serves, Service};
 use crate::channel::{Receivable, Sendable};
+use crate::connection::Connection;
 use crate::error::Error;
+use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
 use crate::wait::left;
 use crate::wire::shape::Shape;
-use crate::wire::{Codec, Framing, LengthPrefixed, Postcard};
+use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// A client that calls a [`Service`](super::Service).
 ///
@@ -104,6 +109,38 @@ impl<Req: Sendable, Resp: Receivable> Client<Req, Resp> {
     pub fn connect_timeout(path: impl AsRef<Path>, timeout: Duration) -> Result<Self, Error> {
         ClientOptions::new().connect_timeout(path, timeout)
     }
+
+    /// Calls over a connection that is there: see [`ClientOptions::over`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ClientOptions::over`].
+    pub fn over(connection: Connection) -> Result<Self, Error> {
+        ClientOptions::new().over(connection)
+    }
+
+    /// A client in this process, of a handler, for tests: see [`ClientOptions::local`].
+    ///
+    /// ```
+    /// use typed_pipe::Client;
+    ///
+    /// let client = Client::<u32, u32>::local(|number| number + 1)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ClientOptions::local`].
+    pub fn local<H, A>(handler: H) -> Result<Self, Error>
+    where
+        Req: Receivable + 'static,
+        Resp: Sendable + 'static,
+        H: Fn(Req) -> A + Send + Sync + 'static,
+        A: Response<Resp>,
+    {
+        ClientOptions::new().local(handler)
+    }
 }
 
 impl<Req, Resp, F, C, M> Client<Req, Resp, F, C, M>
@@ -114,7 +151,7 @@ where
     C: Codec + Clone + Send + Sync + 'static,
     M: Calls,
 {
-    /// The path of the service.
+    /// The path of the service; `None` where the connection was [given](ClientOptions::over) without one.
     ///
     /// ```
     /// use std::thread;
@@ -126,15 +163,23 @@ where
     /// let serving = thread::spawn(move || service.serve(|number| number + 1));
     ///
     /// let client = Client::<u32, u32>::connect(&path)?;
-    /// assert_eq!(client.path(), &path);
-    /// let another = Client::<u32, u32>::connect(client.path())?; // over a connection of its own
+    /// assert_eq!(client.path(), Some(&path));
+    /// let another = Client::<u32, u32>::connect(&path)?; // over a connection of its own
     /// assert_eq!(another.call(&1)?, 2);
     /// # token.cancel();
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    pub fn path(&self) -> &PipePath {
-        &self.target.path
+    pub fn path(&self) -> Option<&PipePath> {
+        self.target.path.as_ref()
+    }
+
+    /// A client over a connection that something else keeps.
+    pub(super) fn served(link: &Arc<Link<M>>, path: Option<PipePath>, wire: Wire<F, C>) -> Self {
+        let options = ClientOptions::of(wire);
+        let source = Source::Served(Arc::downgrade(link));
+        let target = Target::new(path, options, source, Shape::of::<Resp>);
+        Client { target, messages: PhantomData }
     }
 
     /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.
@@ -306,7 +351,7 @@ where
         &self,
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Pending<Resp, C, M>, Error>>> {
-        M::run(async { self.begin(request, true).await.map(Pending::new) })
+        M::run(async { self.begin(request, &mut Handles::new(), true).await.map(Pending::new) })
     }
 
     /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
@@ -343,8 +388,61 @@ where
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
         M::run(async {
-            let call = self.begin(request, false).await?;
+            let call = self.begin(request, &mut Handles::new(), false).await?;
             Ok(Items::new(call))
+        })
+    }
+
+    /// Sends a request with handles beside it, and waits for its answer, with the handles beside that one.
+    ///
+    /// Such a call is made once, whatever the [attempts](ClientOptions::max_attempts). Fields of the request and of the answer
+    /// that stand for handles are [`Carried`](crate::Carried).
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::Read;
+    /// use std::thread;
+    /// use typed_pipe::{Carried, Client, ClientOptions, Context, Error, Handles, Service};
+    ///
+    /// let service = Service::<String, Carried<File>>::temporary()?.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("notes");
+    /// # std::fs::write(&name, "a note")?;
+    /// let serving = thread::spawn(move || {
+    ///     service.serve_with_context(|name, context: Context| {
+    ///         let mut handles = Handles::new();
+    ///         let file = handles.carry(File::open(name)?)?;
+    ///         context.give_handles(handles)?;
+    ///         Ok::<_, std::io::Error>(file)
+    ///     })
+    /// });
+    ///
+    /// let options = ClientOptions::new().with_handles(); // those of answers
+    /// let client: Client<String, Carried<File>> = options.connect(path)?;
+    /// # let name = name.to_str().unwrap().to_owned();
+    /// let (file, mut handles) = client.call_with_handles(&name, &mut Handles::new())?;
+    /// let mut words = String::new();
+    /// handles.claim(file)?.read_to_string(&mut words)?;
+    /// assert_eq!(words, "a note");
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call), and [`Unsupported`](crate::ErrorKind::Unsupported): the service
+    /// [lets no handles in](super::Service::with_handles), or the connection is over a carrier.
+    /// [`TooLarge`](crate::ErrorKind::TooLarge): there are too many.
+    #[doc(alias("SCM_RIGHTS", "file descriptor"))]
+    pub fn call_with_handles(
+        &self,
+        request: &Req,
+        handles: &mut Handles,
+    ) -> M::Ret<impl Future<Output = Result<(Resp, Handles), Error>>> {
+        M::run(async {
+            let call = self.begin(request, handles, false).await?;
+            call.answer_with_handles().await
         })
     }
 
@@ -360,19 +458,25 @@ where
     {
         M::run(async move {
             let answer = self.answer(&request, self.target.options.until(), false).await?;
-            found(answer).ok_or_else(|| garbled(&self.target.path))
+            found(answer).ok_or_else(|| garbled(self.target.at()))
         })
     }
 
-    async fn begin(&self, request: &Req, later: bool) -> Result<InFlight<C, M>, Error> {
+    async fn begin(
+        &self,
+        request: &Req,
+        handles: &mut Handles,
+        later: bool,
+    ) -> Result<InFlight<C, M>, Error> {
         let Target { path, options, .. } = &self.target;
         let until = options.until();
         let handle = M::find(&self.target, until).await?;
         let link = handle.as_ref();
         let body = self.target.encode(request, link)?;
-        let mut request = Request { method: 0, deadline: millis(until), body };
+        let handles = link.passed(handles).map_err(|error| error.at(self.target.at()))?;
+        let mut request = Request { method: 0, deadline: millis(until), body, handles };
         let entered = M::enter(link, &mut request, until, later).await;
-        let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
+        let entered = entered.map_err(|failure| failure.into_error().at(self.target.at()))?;
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
     }
 
@@ -398,7 +502,7 @@ where
         until: WaitLimit,
         repeatable: bool,
     ) -> Result<Vec<u8>, Error> {
-        let Target { path, options, .. } = &self.target;
+        let options = &self.target.options;
         let mut attempts = options.attempts_of_a_call(until, repeatable);
         loop {
             let error = match M::find(&self.target, until).await {
@@ -408,13 +512,15 @@ where
                     let outcome = match wanted {
                         Wanted::Answer => {
                             let deadline = millis(until);
-                            M::call(link, &mut Request { method: 0, deadline, body }, until).await
+                            let handles = Vec::new();
+                            let mut request = Request { method: 0, deadline, body, handles };
+                            M::call(link, &mut request, until).await
                         }
                         Wanted::Nothing => M::notify(link, 0, body, until).await,
                     };
                     match outcome {
                         Ok(body) => return Ok(body),
-                        Err(failure) => failure.into_error().at(Some(path.shared())),
+                        Err(failure) => failure.into_error().at(self.target.at()),
                     }
                 }
                 Err(error) => error,
@@ -434,7 +540,7 @@ enum Wanted {
 }
 
 /// How many milliseconds are left; 0 for as long as it takes.
-fn millis(until: WaitLimit) -> u64 {
+pub(super) fn millis(until: WaitLimit) -> u64 {
     match until {
         WaitLimit::Done => 0,
         until => u64::try_from(left(until).as_millis()).unwrap_or(u64::MAX).max(1),
@@ -512,7 +618,85 @@ where
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = path?;
         let link = self.link(path.clone(), until, Shape::of::<Resp>).await?;
-        let target = Target::new(path, self, M::handle(link), Shape::of::<Resp>);
+        let source = Source::Path(Mutex::new(Some(M::handle(link))));
+        let target = Target::new(Some(path), self, source, Shape::of::<Resp>);
         Ok(Client { target, messages: PhantomData })
+    }
+
+    /// Calls over a connection that is there: one that was accepted or inherited, of a [pair](Connection::pair), or [over a
+    /// carrier](Connection::over). There is no other one when it is lost.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, ClientOptions, Connection, Service};
+    ///
+    /// let (ours, theirs) = Connection::pair()?;
+    /// let serving = thread::spawn(move || Service::<u32, u32>::over(theirs).serve(|n| n + 1));
+    ///
+    /// let client: Client<u32, u32> = ClientOptions::new().over(ours)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// drop(client); // the connection ends, and so does the service
+    /// assert_eq!(serving.join().unwrap()?.answered, 1);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`] once it is connected.
+    pub fn over<Req: Sendable, Resp: Receivable>(
+        &self,
+        connection: Connection,
+    ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>> {
+        M::run(self.clone().connected(connection))
+    }
+
+    async fn connected<Req, Resp: Receivable>(
+        self,
+        connection: Connection,
+    ) -> Result<Client<Req, Resp, F, C, M>, Error> {
+        let path = connection.path().cloned();
+        let connection = connection.into_mode()?;
+        let handshake = self.handshake(WaitLimit::Done);
+        let parts = agreed(handshake, connection, Shape::of::<Resp>, self.layer).await?;
+        let source = Source::Given(M::handle(Link::calling(parts)));
+        let target = Target::new(path, self, source, Shape::of::<Resp>);
+        Ok(Client { target, messages: PhantomData })
+    }
+
+    /// A client in this process, of a handler: for tests, and for a program that is one process for now.
+    ///
+    /// The handler runs in threads or tasks of its own, until the client is dropped.
+    ///
+    /// ```
+    /// use typed_pipe::{Client, ClientOptions};
+    ///
+    /// let client: Client<String, usize> = ClientOptions::new().local(|word: String| word.len())?;
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted), [`Io`](crate::ErrorKind::Io): there are no descriptors or
+    /// threads left for it.
+    #[doc(alias("in process", "mock"))]
+    pub fn local<Req, Resp, H, A>(
+        &self,
+        handler: H,
+    ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>>
+    where
+        Req: Sendable + Receivable + 'static,
+        Resp: Sendable + Receivable + 'static,
+        H: Fn(Req) -> A + Send + Sync + 'static,
+        M: Serves<Req, Resp, F, C, Plain<H>>,
+    {
+        let options = self.clone();
+        M::run(async move {
+            let (ours, theirs) = Connection::pair()?;
+            let (wire, name) = (options.wire().clone(), options.name().to_owned());
+            let service = Service::of(Clients::one(theirs), wire, name);
+            M::detach(service, Plain(handler))?;
+            options.connected(ours).await
+        })
     }
 }

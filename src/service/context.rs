@@ -3,17 +3,18 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::calls::Calls;
 use super::failure::{Failure, Lost};
-use super::framed::encoded;
 use super::link::{Job, Link};
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::Handling;
 use crate::channel::{Receivable, Sendable};
 use crate::error::{Cause, Error, Operation};
+use crate::handles::Handles;
 use crate::state::Blocking;
 use crate::sys::Peer;
 use crate::wait::CancelToken;
@@ -128,6 +129,53 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
         self.handling.token()
     }
 
+    /// The handles beside the request, of a service that [lets them in](super::Service::with_handles). They are there once.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::Read;
+    /// use std::thread;
+    /// use typed_pipe::{Carried, Client, Context, Error, Handles, Service};
+    ///
+    /// let service = Service::<Carried<File>, usize>::temporary()?.with_handles().shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve_with_context(|file, context: Context| {
+    ///         let mut words = String::new();
+    ///         context.take_handles().claim(file)?.read_to_string(&mut words)?;
+    ///         Ok::<_, std::io::Error>(words.len())
+    ///     })
+    /// });
+    ///
+    /// let client = Client::<Carried<File>, usize>::connect(path)?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("notes");
+    /// # std::fs::write(&name, "a note")?;
+    /// let mut handles = Handles::new();
+    /// let file = handles.carry(File::open(name)?)?;
+    /// let (length, _) = client.call_with_handles(&file, &mut handles)?;
+    /// assert_eq!(length, 6);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias("SCM_RIGHTS", "file descriptor"))]
+    pub fn take_handles(&self) -> Handles {
+        mem::take(&mut self.handling.inbox().handles).into()
+    }
+
+    /// Sends handles beside the answer, to a caller that [lets them in](super::ClientOptions::with_handles).
+    ///
+    /// An example is at [`Client::call_with_handles`](super::Client::call_with_handles).
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported): the caller lets none in, or the connection is over a carrier.
+    /// [`TooLarge`](crate::ErrorKind::TooLarge): there are too many.
+    pub fn give_handles(&self, mut handles: Handles) -> Result<(), Error> {
+        self.handling.inbox().given = self.link.passed(&mut handles)?;
+        Ok(())
+    }
+
     /// Sends an item before the answer, to a caller that [takes them](super::Client::stream). Waits while the caller has not
     /// consumed enough of those before.
     ///
@@ -142,7 +190,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     where
         Item: Sendable,
     {
-        M::run(self.send_item(encoded(&self.codec, item, self.link.limit())))
+        M::run(self.send_item(self.link.body(&self.codec, item)))
     }
 
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {

@@ -2,15 +2,21 @@
 
 /// Makes a trait a service: what implements it can be served, and a client calls its methods.
 ///
-/// `service! { pub trait Name in module { … } }` defines the trait, whose methods take `&self`, and a module with
+/// `service! { pub trait Name in module { … } }` defines the trait, whose methods take `&self`, written or not, and a module
+/// with
 ///
 /// - `serve`, which serves an implementation of the trait with threads,
+/// - `both_ways`, which serves one client and [calls it](crate::Service::both_ways) over the same connection,
+/// - `local`, a client in this process, for tests,
 /// - `Client`, whose methods are those of the trait, in both modes,
-/// - with the feature `tokio`, the trait `Tasks`, which has the same methods as `async fn`s, and `serve_tasks`,
+/// - with the feature `tokio`, the trait `Tasks`, which has the same methods as `async fn`s, `serve_tasks` and
+///   `both_ways_tasks`,
 /// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`.
 ///
 /// Arguments and results are serde values. A result may be a `Result` with an error of your own, which arrives as a value.
-/// New methods are appended: the numbers of those before stay the same.
+/// New methods are appended: the numbers of those before stay the same. In formats with names, such as JSON and
+/// [JSON-RPC](crate::Service::json_rpc), a method has its own name, or that of `#[name = "…"]` behind its docs. The two programs share the definition, as a
+/// crate or a file: it needs `serde` with the feature `derive`.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -84,7 +90,33 @@
 #[macro_export]
 macro_rules! service {
     ($(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
-        $($(#[$method_doc:meta])* fn $method:ident($($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;)+
+        $(
+            $(#[doc = $method_doc:expr])*
+            $(#[name = $wire:literal])?
+            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;
+        )+
+    }) => {
+        $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
+            $({ $(#[doc = $method_doc])* } { $(#[serde(rename = $wire)])? }
+            fn $method($($arg: $type),*) $(-> $answer)?;)+
+        } }
+    };
+    ($(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
+        $(
+            $(#[$method_doc:meta])*
+            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;
+        )+
+    }) => {
+        $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
+            $({ $(#[$method_doc])* } {}
+            fn $method($($arg: $type),*) $(-> $answer)?;)+
+        } }
+    };
+    (@make $(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
+        $(
+            { $(#[$method_doc:meta])* } { $(#[$serde:meta])* }
+            fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
+        )+
     }) => {
         $(#[$doc])*
         $vis trait $name: Sync {
@@ -98,11 +130,11 @@ macro_rules! service {
 
             /// What goes to the service: the method, and its arguments.
             #[derive(::serde::Serialize, ::serde::Deserialize)]
-            pub enum Call { $($method { $($arg: $type),* }),+ }
+            pub enum Call { $($(#[$serde])* $method { $($arg: $type),* }),+ }
 
             /// What comes back: the result of the method.
             #[derive(::serde::Serialize, ::serde::Deserialize)]
-            pub enum Answer { $($method($crate::service!(@answer $($answer)?))),+ }
+            pub enum Answer { $($(#[$serde])* $method($crate::service!(@answer $($answer)?))),+ }
 
             /// Handles one call.
             pub fn handle(service: &(impl $name + ?Sized), call: Call) -> Answer {
@@ -125,6 +157,40 @@ macro_rules! service {
                 C: $crate::wire::Codec + Clone + Send + Sync + 'static,
             {
                 service.serve(|call| handle(with, call))
+            }
+
+            /// Serves one client, and calls it over the same connection, for which the other side does the same.
+            ///
+            /// `make` gets a client that calls the other side, and makes what serves it. See
+            /// [`Service::both_ways`](typed_pipe::Service::both_ways).
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Service::both_ways`](typed_pipe::Service::both_ways).
+            pub fn both_ways<Req, Resp, F, C, With>(
+                service: $crate::Service<Call, Answer, F, C>,
+                make: impl FnOnce($crate::Client<Req, Resp, F, C>) -> With,
+            ) -> Result<($crate::Client<Req, Resp, F, C>, $crate::Serving), $crate::Error>
+            where
+                Req: ::serde::Serialize,
+                Resp: ::serde::de::DeserializeOwned,
+                F: $crate::wire::Framing + Clone + Send + 'static,
+                C: $crate::wire::Codec + Clone + Send + Sync + 'static,
+                With: $name + Send + 'static,
+            {
+                service.both_ways(|client| {
+                    let with = make(client);
+                    move |call| handle(&with, call)
+                })
+            }
+
+            /// A client in this process, for tests. See [`Client::local`](typed_pipe::Client::local).
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Client::local`](typed_pipe::Client::local).
+            pub fn local(with: impl $name + Send + 'static) -> Result<Client, $crate::Error> {
+                $crate::Client::local(move |call| handle(&with, call)).map(Client)
             }
 
             /// Calls the methods, from any number of threads or tasks.
@@ -195,23 +261,58 @@ macro_rules! service {
                     C: $crate::wire::Codec + Clone + Send + Sync + 'static,
                 {
                     let with = ::std::sync::Arc::new(with);
-                    let handler = move |call| {
-                        let with = ::std::sync::Arc::clone(&with);
-                        async move {
-                            match call {
-                                $(Call::$method { $($arg),* } => {
-                                    Answer::$method(with.$method($($arg),*).await)
-                                })+
-                            }
-                        }
-                    };
-                    service.serve(handler).await
+                    service.serve(move |call| handle_task(::std::sync::Arc::clone(&with), call)).await
+                }
+
+                async fn handle_task(with: ::std::sync::Arc<impl Tasks>, call: Call) -> Answer {
+                    match call {
+                        $(Call::$method { $($arg),* } => {
+                            Answer::$method(with.$method($($arg),*).await)
+                        })+
+                    }
+                }
+
+                /// As `both_ways`, with tasks.
+                ///
+                /// # Errors
+                ///
+                /// Those of [`Service::both_ways`](typed_pipe::Service::both_ways).
+                pub async fn both_ways_tasks<Req, Resp, F, C, With>(
+                    service: $crate::Service<Call, Answer, F, C, $crate::Tokio>,
+                    make: impl FnOnce($crate::Client<Req, Resp, F, C, $crate::Tokio>) -> With,
+                ) -> Result<
+                    (
+                        $crate::Client<Req, Resp, F, C, $crate::Tokio>,
+                        $crate::Serving<$crate::Tokio>,
+                    ),
+                    $crate::Error,
+                >
+                where
+                    Req: ::serde::Serialize,
+                    Resp: ::serde::de::DeserializeOwned,
+                    F: $crate::wire::Framing + Clone + Send + Sync + 'static,
+                    C: $crate::wire::Codec + Clone + Send + Sync + 'static,
+                    With: Tasks,
+                {
+                    service
+                        .both_ways(|client| {
+                            let with = ::std::sync::Arc::new(make(client));
+                            move |call| handle_task(::std::sync::Arc::clone(&with), call)
+                        })
+                        .await
                 }
             }
         }
     };
     (@answer) => { () };
     (@answer $answer:ty) => { $answer };
+    ($(#[$doc:meta])* $vis:vis trait $name:ident { $($methods:tt)* }) => {
+        ::core::compile_error!(::core::concat!(
+            "name the module for what is made of it: `trait ",
+            ::core::stringify!($name),
+            " in module { … }`",
+        ));
+    };
 }
 
 /// Defines items where the crate has the feature `tokio`.

@@ -15,8 +15,12 @@
 //! | 7 | cancel | |
 //! | 8 | closing; the number is 0 | |
 //! | 9 | notification; the number is that of the method | the body |
+//!
+//! Where handles go beside a frame, the second highest bit of its kind is set, and behind its first number stand how many they
+//! are, how many numbers follow, and the numbers by which the system knows them.
 
 use super::mux::{Call, Caller, Frame, Reason};
+use crate::error::CodecError;
 
 /// Bytes that are no frame of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +28,34 @@ pub(crate) struct Malformed;
 
 /// Makes bytes of frames, and frames of bytes.
 pub(crate) trait Encoding {
-    /// Appends a frame.
-    fn write(&self, frame: &Frame<Vec<u8>>, out: &mut Vec<u8>);
+    /// Whether there are words for a frame. Else it is not sent.
+    fn says(&self, _: &Frame<Vec<u8>>) -> bool {
+        true
+    }
+
+    /// Appends a frame. An error is one of its body.
+    fn write(
+        &mut self,
+        frame: &Frame<Vec<u8>>,
+        beside: &Beside,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError>;
 
     /// Reads a frame.
-    fn read<'b>(&self, bytes: &'b [u8]) -> Result<Frame<&'b [u8]>, Malformed>;
+    fn read<'b>(&'b mut self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed>;
+}
+
+/// What is said of the handles beside a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    pub(crate) count: u8,
+    pub(crate) numbers: Vec<u64>,
+}
+
+impl Beside {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0 && self.numbers.is_empty()
+    }
 }
 
 /// The encoding that is described above.
@@ -38,11 +65,26 @@ pub(crate) struct Binary;
 /// The highest bit of a kind: the call is one of the receiver.
 const OF_RECEIVER: u8 = 0x80;
 
+/// The second highest: handles go beside it.
+const WITH_HANDLES: u8 = 0x40;
+
 impl Encoding for Binary {
-    fn write(&self, frame: &Frame<Vec<u8>>, out: &mut Vec<u8>) {
+    fn write(
+        &mut self,
+        frame: &Frame<Vec<u8>>,
+        beside: &Beside,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
         let head = |out: &mut Vec<u8>, kind: u8, caller: Caller, number: u64| {
-            out.push(if caller == Caller::Receiver { kind | OF_RECEIVER } else { kind });
+            let handles = if beside.is_empty() { 0 } else { WITH_HANDLES };
+            let caller = if caller == Caller::Receiver { OF_RECEIVER } else { 0 };
+            out.push(kind | caller | handles);
             write_number(number, out);
+            if !beside.is_empty() {
+                out.push(beside.count);
+                write_number(u64::try_from(beside.numbers.len()).unwrap_or(u64::MAX), out);
+                beside.numbers.iter().for_each(|number| write_number(*number, out));
+            }
         };
         let body = match frame {
             Frame::Call(Call { id, method, deadline, body }) => {
@@ -64,27 +106,50 @@ impl Encoding for Binary {
                 head(out, 4, *caller, *id);
                 body
             }
-            Frame::End { id } => return head(out, 5, Caller::Sender, *id),
+            Frame::End { id } => {
+                head(out, 5, Caller::Sender, *id);
+                return Ok(());
+            }
             Frame::Credit { id, caller, bytes } => {
                 head(out, 6, *caller, *id);
-                return write_number(*bytes, out);
+                write_number(*bytes, out);
+                return Ok(());
             }
-            Frame::Cancel { id } => return head(out, 7, Caller::Sender, *id),
-            Frame::Closing => return head(out, 8, Caller::Sender, 0),
+            Frame::Cancel { id } => {
+                head(out, 7, Caller::Sender, *id);
+                return Ok(());
+            }
+            Frame::Closing => {
+                head(out, 8, Caller::Sender, 0);
+                return Ok(());
+            }
+            // Its reading makes none.
+            Frame::Reply(message) => message,
             Frame::Notify { method, body } => {
                 head(out, 9, Caller::Sender, *method);
                 body
             }
         };
         out.extend_from_slice(body);
+        Ok(())
     }
 
-    fn read<'b>(&self, bytes: &'b [u8]) -> Result<Frame<&'b [u8]>, Malformed> {
+    fn read<'b>(&'b mut self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed> {
         let mut rest = bytes;
         let kind = read_byte(&mut rest)?;
         let caller = if kind & OF_RECEIVER == 0 { Caller::Sender } else { Caller::Receiver };
         let id = read_number(&mut rest)?;
-        Ok(match (kind & !OF_RECEIVER, caller) {
+        let mut beside = Beside::default();
+        if kind & WITH_HANDLES != 0 {
+            beside.count = read_byte(&mut rest)?;
+            let numbers = read_number(&mut rest)?;
+            if numbers > u64::from(beside.count) {
+                return Err(Malformed);
+            }
+            beside.numbers =
+                (0..numbers).map(|_| read_number(&mut rest)).collect::<Result<_, _>>()?;
+        }
+        let frame = match (kind & !(OF_RECEIVER | WITH_HANDLES), caller) {
             (1, Caller::Sender) => {
                 let (method, deadline) = (read_number(&mut rest)?, read_number(&mut rest)?);
                 Frame::Call(Call { id, method, deadline, body: rest })
@@ -101,7 +166,8 @@ impl Encoding for Binary {
             (8, Caller::Sender) => Frame::Closing,
             (9, Caller::Sender) => Frame::Notify { method: id, body: rest },
             _ => return Err(Malformed),
-        })
+        };
+        Ok((frame, beside))
     }
 }
 
@@ -170,7 +236,7 @@ mod tests {
 
     fn bytes(frame: &Frame<Vec<u8>>) -> Vec<u8> {
         let mut out = Vec::new();
-        Binary.write(frame, &mut out);
+        Binary.write(frame, &Beside::default(), &mut out).unwrap();
         out
     }
 
@@ -220,6 +286,7 @@ mod tests {
             }
             Frame::Cancel { id } => Frame::Cancel { id: *id },
             Frame::Closing => Frame::Closing,
+            Frame::Reply(message) => Frame::Reply(message),
         }
     }
 
@@ -227,7 +294,15 @@ mod tests {
         #[test]
         fn a_frame_comes_back_as_it_was(frame in any_frame()) {
             let bytes = bytes(&frame);
-            prop_assert_eq!(Binary.read(&bytes), Ok(borrowed(&frame)));
+            prop_assert_eq!(Binary.read(&bytes), Ok((borrowed(&frame), Beside::default())));
+        }
+
+        #[test]
+        fn handles_are_told_beside_a_frame(frame in any_frame(), count in any::<u8>(), number in any::<u64>()) {
+            let mut bytes = Vec::new();
+            let beside = Beside { count, numbers: vec![number; usize::from(count.min(2))] };
+            Binary.write(&frame, &beside, &mut bytes).unwrap();
+            prop_assert_eq!(Binary.read(&bytes), Ok((borrowed(&frame), beside)));
         }
 
         #[test]

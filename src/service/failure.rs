@@ -1,10 +1,11 @@
 //! Why a call has no answer, as an error of its caller.
 
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::mux::Reason;
 use crate::error::{Cause, Error, Obstacle, Operation};
-use crate::path::PipePath;
 
 /// Why no answer comes any more to any call of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub enum Failure {
 }
 
 /// An answer has come that cannot be decoded.
-pub(super) fn garbled(path: &PipePath) -> Error {
-    Error::new(Operation::Call, Cause::Garbled).delivered().at(Some(path.shared()))
+pub(super) fn garbled(path: Option<&Arc<Path>>) -> Error {
+    Error::new(Operation::Call, Cause::Garbled).delivered().at(path)
 }
 
 impl Failure {

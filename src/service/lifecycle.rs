@@ -1,9 +1,10 @@
 //! What a service does with a request, however it waits.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::agree::Layer;
 use super::link::Tally;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -17,6 +18,19 @@ pub(super) struct Rules {
     pub(super) same_user: bool,
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
+    pub(super) layer: Layer,
+    /// Whether there is one client alone, with which the service ends.
+    one_client: bool,
+}
+
+impl Rules {
+    /// There is one client alone: the service ends with it.
+    pub(super) fn one_client(&mut self) {
+        self.one_client = true;
+        // Nothing waits for a further client, so what is idle is this one.
+        let idle = [self.idle_timeout, self.client_idle_timeout];
+        self.client_idle_timeout = idle.into_iter().flatten().min();
+    }
 }
 
 impl Default for Rules {
@@ -27,6 +41,8 @@ impl Default for Rules {
             same_user: false,
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
+            layer: Layer::default(),
+            one_client: false,
         }
     }
 }
@@ -92,10 +108,13 @@ pub enum ShutdownReason {
     Idle,
     /// [The limit of requests](super::Service::shutdown_after) was reached.
     RequestLimit,
+    /// The only client has left, of a service [over its connection](super::Service::over).
+    ClientLeft,
 }
 
 /// What all that serves clients shares.
-pub(crate) struct Lifecycle {
+#[allow(missing_debug_implementations, reason = "it is never shown")]
+pub struct Lifecycle {
     rules: Rules,
     /// What the program ends the service with: a token of its own, and one of its listener.
     tokens: Vec<CancelToken>,
@@ -104,6 +123,8 @@ pub(crate) struct Lifecycle {
     counts: Counts,
     tally: Arc<Tally>,
     activity: Mutex<Activity>,
+    /// Whether a client asked for nothing for too long.
+    idle: AtomicBool,
 }
 
 #[derive(Default)]
@@ -131,6 +152,7 @@ impl Lifecycle {
             counts: Counts::default(),
             tally: Arc::default(),
             activity: Mutex::default(),
+            idle: AtomicBool::new(false),
         };
         lifecycle.note(0);
         Ok(lifecycle)
@@ -148,6 +170,11 @@ impl Lifecycle {
     /// How long a client may ask for nothing.
     pub(crate) fn client_idle_timeout(&self) -> Option<Duration> {
         self.rules.client_idle_timeout
+    }
+
+    /// A client asked for nothing for too long.
+    pub(crate) fn note_idle(&self) {
+        self.idle.store(true, Ordering::Relaxed);
     }
 
     /// How long nothing may come before the service ends for that; none when it ends now.
@@ -220,6 +247,8 @@ impl Lifecycle {
             ShutdownReason::Cancelled
         } else if count(&self.counts.taken) >= self.rules.shutdown_after {
             ShutdownReason::RequestLimit
+        } else if self.rules.one_client && !self.idle.load(Ordering::Relaxed) {
+            ShutdownReason::ClientLeft
         } else {
             ShutdownReason::Idle
         };

@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::encoding::Beside;
 use super::failure::{Failure, Lost};
-use super::framed::{Garbled, Incoming, Outgoing, body_limit};
-use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason};
+use super::framed::{Garbled, Incoming, Outgoing, body_limit, encoded, told};
+use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
+use crate::channel::Sendable;
 use crate::connection::{ReadHalf, WriteHalf};
-use crate::error::{Cause, Error, ErrorKind, Operation};
+use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
+use crate::handles::Handles;
 use crate::state::Mode;
-use crate::sys::Peer;
+use crate::sys::{Handle, Peer};
+use crate::wire::Codec;
 use crate::wire::shape::{Shape, ValueCheck};
 
 /// A connection of calls.
@@ -37,13 +41,20 @@ pub struct Link<M: Mode> {
     /// The longest time for one batch of bytes to be taken, if there is one.
     pub(super) stall_timeout: Option<Duration>,
     peer: Option<Peer>,
+    /// Whether handles can go to the other side.
+    takes_handles: bool,
+    /// Whether the other side gives credit for items, and takes some of a caller.
+    has_credit: bool,
     /// What the other side reads, as far as it tells.
-    reads: Option<Shape>,
+    reads: Option<Reads>,
+    /// Whether the other side asks what the answers and items look like.
+    tells: bool,
     /// Whether not all of it was held against what this side writes.
     unchecked: AtomicBool,
     /// How far that is. It is taken while the user's code runs.
     check: Mutex<Option<Box<ValueCheck>>>,
-    serves: bool,
+    /// Whether this side handles calls. Then what reads does nothing else: no call of this side does in its place.
+    pub(super) serves: bool,
     /// Whether the other side sent what is no frame, or does not take its answers.
     failed: AtomicBool,
 }
@@ -119,20 +130,28 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 struct Queued {
     frame: Frame<Vec<u8>>,
+    /// What goes beside it.
+    handles: Vec<Handle>,
     /// What waits until it is written.
     waiter: Option<Arc<Waiter>>,
 }
 
 impl Outbox {
     pub(super) fn push(&mut self, frame: Frame<Vec<u8>>) {
+        self.push_with(frame, Vec::new());
+    }
+
+    /// Queues a frame with handles beside it.
+    pub(super) fn push_with(&mut self, frame: Frame<Vec<u8>>, handles: Vec<Handle>) {
         self.bytes += size(&frame);
-        self.frames.push_back(Queued { frame, waiter: None });
+        self.frames.push_back(Queued { frame, handles, waiter: None });
     }
 
     /// Queues a frame, and tells the waiter when it is written.
     pub(super) fn push_and_tell(&mut self, frame: Frame<Vec<u8>>, waiter: &Arc<Waiter>) {
         self.bytes += size(&frame);
-        self.frames.push_back(Queued { frame, waiter: Some(Arc::clone(waiter)) });
+        let waiter = Some(Arc::clone(waiter));
+        self.frames.push_back(Queued { frame, handles: Vec::new(), waiter });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -148,6 +167,11 @@ impl Outbox {
     fn take(&mut self, batch: &mut Vec<Queued>) {
         let mut bytes = 0;
         while bytes < BATCH {
+            // Handles go with the first byte of a write.
+            let goes_first = |queued: &Queued| !queued.handles.is_empty();
+            if !batch.is_empty() && self.frames.front().is_some_and(goes_first) {
+                break;
+            }
             let Some(queued) = self.frames.pop_front() else { break };
             bytes += size(&queued.frame);
             batch.push(queued);
@@ -190,7 +214,8 @@ fn size(frame: &Frame<Vec<u8>>) -> usize {
         | Frame::Notify { body, .. }
         | Frame::Answer { body, .. }
         | Frame::Error { text: body, .. }
-        | Frame::Item { body, .. } => body.len(),
+        | Frame::Item { body, .. }
+        | Frame::Reply(body) => body.len(),
         Frame::End { .. } | Frame::Credit { .. } | Frame::Cancel { .. } | Frame::Closing => 0,
     };
     body + 16
@@ -221,6 +246,8 @@ pub(crate) struct Writer<M: Mode> {
 enum Going {
     Call(Id),
     Notification(Arc<Waiter>),
+    /// An item that takes its room until it is written: nobody gives credit for it.
+    Item(Id, i64),
     Answered,
     Failed,
 }
@@ -256,8 +283,32 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) most_theirs: usize,
     /// Who is on the other side, if the system tells.
     pub(crate) peer: Option<Peer>,
+    /// Whether handles can go to the other side.
+    pub(crate) takes_handles: bool,
+    /// Whether the other side gives credit for items, and takes some of a caller.
+    pub(crate) has_credit: bool,
     /// What the other side reads, as far as it tells.
-    pub(crate) reads: Option<Shape>,
+    pub(crate) reads: Option<Reads>,
+    /// Whether the other side asks what the answers and items look like.
+    pub(crate) tells: bool,
+}
+
+/// What the other side reads.
+#[derive(Clone)]
+pub(crate) struct Reads {
+    pub(crate) shape: Shape,
+    pub(crate) of: Kind,
+}
+
+/// The values that a side reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It handles calls.
+    Requests,
+    /// It calls.
+    Answers,
+    /// It does both: it tells the shape of a pair, of which each value is one half.
+    Both,
 }
 
 impl<M: Mode> Link<M> {
@@ -286,11 +337,18 @@ impl<M: Mode> Link<M> {
             most_mine,
             most_theirs,
             peer,
+            takes_handles,
+            has_credit,
             reads,
+            tells,
         } = parts;
+        let mut mux = Mux::new(most_mine, most_theirs);
+        if !has_credit {
+            mux.without_credit();
+        }
         Self {
             state: Mutex::new(State {
-                mux: Mux::new(most_mine, most_theirs),
+                mux,
                 outbox: Outbox::default(),
                 jobs: VecDeque::new(),
                 placeless: VecDeque::new(),
@@ -322,6 +380,9 @@ impl<M: Mode> Link<M> {
             busy_since: AtomicU64::new(0),
             stall_timeout,
             peer,
+            takes_handles,
+            has_credit,
+            tells,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
             reads,
@@ -330,22 +391,56 @@ impl<M: Mode> Link<M> {
         }
     }
 
-    /// Holds a value against what the other side reads, until all of that was seen.
-    pub(super) fn check(&self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        let Some(reads) = &self.reads else { return Ok(()) };
+    /// Holds a value, a request or an answer, against what the other side reads, until all of that was seen.
+    pub(super) fn check(&self, value: &(impl Serialize + ?Sized), kind: Kind) -> Result<(), Error> {
+        let Some(Reads { shape, of }) = &self.reads else { return Ok(()) };
+        if *of != Kind::Both && *of != kind {
+            return Ok(());
+        }
         if !self.unchecked.load(Ordering::Relaxed) {
             return Ok(());
         }
         let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = slot().take();
-        let mut check = taken.unwrap_or_else(|| Box::new(ValueCheck::new(reads)));
+        let mut check = taken.unwrap_or_else(|| Box::new(ValueCheck::new(shape)));
         // The user's code runs here, and may call again: other values are held against a check of their own.
-        let checked = check.check(value);
+        let checked = match (of, kind) {
+            (Kind::Both, Kind::Requests) => check.check(&(Some(value), None::<()>)),
+            (Kind::Both, _) => check.check(&(None::<()>, Some(value))),
+            _ => check.check(value),
+        };
         if check.is_done() {
             self.unchecked.store(false, Ordering::Relaxed);
         }
         *slot() = Some(check);
         checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
+    }
+
+    /// Fails where a caller sends no items.
+    pub(super) fn ensure_items(&self) -> Result<(), Error> {
+        if self.has_credit {
+            return Ok(());
+        }
+        Err(Error::new(Operation::Send, Obstacle::Unsupported))
+    }
+
+    /// The handles that go to the other side, if they can.
+    pub(super) fn passed(&self, handles: &mut Handles) -> Result<Vec<Handle>, Error> {
+        if !handles.is_empty() && !self.takes_handles {
+            return Err(Error::new(Operation::Send, Obstacle::HandlesNotTaken));
+        }
+        handles.drain()
+    }
+
+    /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
+    /// that runs here.
+    pub(super) fn body<T: Sendable + ?Sized>(
+        &self,
+        codec: &impl Codec,
+        value: &T,
+    ) -> Result<Vec<u8>, Error> {
+        let body = encoded(codec, value, self.limit)?;
+        if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
     }
 
     /// Who is on the other side, if the system tells.
@@ -389,16 +484,24 @@ impl<M: Mode> Link<M> {
     }
 
     /// Hands what has come to what waits for it.
-    pub(super) fn dispatch(&self, incoming: &mut dyn Incoming) -> Result<(), Lost> {
+    pub(super) fn dispatch(&self, reader: &mut Reader<M>) -> Result<(), Lost> {
+        let Reader { half, incoming } = reader;
         let mut wakes = Wakes::default();
         let mut guard = self.lock();
         let state = &mut *guard;
         let dispatched = loop {
             match incoming.next() {
-                Ok(Some(frame)) => match state.mux.receive(frame) {
-                    Ok(event) => self.take(state, event, &mut wakes),
-                    Err(_) => break Err(Lost::Garbled),
-                },
+                Ok(Some((frame, beside))) => {
+                    let handles = taken(half, &beside);
+                    match state.mux.receive(frame) {
+                        // It does not take what it is told.
+                        Ok(Event::Reply(_)) if state.outbox.bytes() > MOST_ANSWERS => {
+                            break Err(Lost::Garbled);
+                        }
+                        Ok(event) => self.take(state, event, handles, &mut wakes),
+                        Err(_) => break Err(Lost::Garbled),
+                    }
+                }
                 Ok(None) => break Ok(()),
                 Err(Garbled) => break Err(Lost::Garbled),
             }
@@ -412,10 +515,11 @@ impl<M: Mode> Link<M> {
         &self,
         state: &mut State,
         event: Event<&[u8], Arc<Waiter>, Arc<Handling>>,
+        handles: Vec<Handle>,
         wakes: &mut Wakes,
     ) {
         match event {
-            Event::Call(call) => self.take_call(state, call),
+            Event::Call(call) => self.take_call(state, call, handles),
             Event::Notify { method, body } if self.serves => {
                 state.jobs.push_back(Job {
                     call: None,
@@ -432,7 +536,10 @@ impl<M: Mode> Link<M> {
                         Err(Failure::Answered(reason, text))
                     }
                 };
-                self.tell(state, &waiter, wakes, |inbox| inbox.outcome = Some(outcome));
+                self.tell(state, &waiter, wakes, |inbox| {
+                    inbox.outcome = Some(outcome);
+                    inbox.handles = handles;
+                });
                 self.free_place(state, wakes);
             }
             Event::Item { waiter, body } => {
@@ -451,20 +558,21 @@ impl<M: Mode> Link<M> {
                 wakes.cancel(handler);
             }
             Event::Closing => state.shut = true,
+            Event::Reply(message) => state.outbox.push(Frame::Reply(message.to_vec())),
             // One of these has made room for another call.
             Event::Stale => self.free_place(state, wakes),
             Event::Notify { .. } => {}
         }
     }
 
-    fn take_call(&self, state: &mut State, call: Call<&[u8]>) {
+    fn take_call(&self, state: &mut State, call: Call<&[u8]>, handles: Vec<Handle>) {
         let Call { id, method, deadline, body } = call;
         if !self.serves {
             let text = b"this side of the connection answers no calls".to_vec();
-            self.answer(state, id, Err((Reason::NoSuchMethod, text)));
+            self.answer(state, id, Err((Reason::NoSuchMethod, text)), Vec::new());
             return;
         }
-        let handling = Arc::<Handling>::default();
+        let handling = Arc::new(Handling::with(handles));
         state.mux.handled_by(id, Arc::clone(&handling));
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));
@@ -477,7 +585,7 @@ impl<M: Mode> Link<M> {
         let is_it = |job: &Job| job.call.as_ref().is_some_and(|(_, of)| Arc::ptr_eq(of, handling));
         let place = state.jobs.iter().position(is_it);
         if let Some((id, _)) = place.and_then(|place| state.jobs.remove(place)?.call) {
-            self.answer(state, id, Err((Reason::Cancelled, Vec::new())));
+            self.answer(state, id, Err((Reason::Cancelled, Vec::new())), Vec::new());
         }
     }
 
@@ -487,14 +595,15 @@ impl<M: Mode> Link<M> {
         state: &mut State,
         id: Id,
         outcome: Result<Vec<u8>, (Reason, Vec<u8>)>,
+        handles: Vec<Handle>,
     ) {
         if !state.mux.answered(id) || state.lost.is_some() {
             return;
         }
-        state.outbox.push(match outcome {
-            Ok(body) => Frame::Answer { id, body },
-            Err((reason, text)) => Frame::Error { id, reason, text },
-        });
+        match outcome {
+            Ok(body) => state.outbox.push_with(Frame::Answer { id, body }, handles),
+            Err((reason, text)) => state.outbox.push(Frame::Error { id, reason, text }),
+        }
     }
 
     /// Puts something in the inbox of a call of this side. A thread that sleeps is counted: it wakes, and runs none of the
@@ -539,9 +648,12 @@ impl<M: Mode> Link<M> {
                 if handling.is_cancelled() && !state.serving.ended && state.lost.is_none() =>
             {
                 self.tally.count(outcome.is_ok());
-                self.answer(state, *id, Err((Reason::Cancelled, Vec::new())));
+                self.answer(state, *id, Err((Reason::Cancelled, Vec::new())), Vec::new());
             }
-            Some((id, _)) => self.answer(state, *id, outcome),
+            Some((id, handling)) => {
+                let handles = handling.inbox().take_given();
+                self.answer(state, *id, outcome, handles);
+            }
             None => self.tally.count(outcome.is_ok()),
         }
     }
@@ -567,22 +679,29 @@ impl<M: Mode> Link<M> {
     }
 
     fn stage_one(&self, writer: &mut Writer<M>, queued: Queued) {
-        let Queued { frame, waiter } = &queued;
+        let Queued { frame, handles, waiter } = queued;
+        let (frame, waiter) = (&frame, &waiter);
         let before = writer.outgoing.staged();
-        if let Err(error) = writer.outgoing.stage(frame) {
+        let mut beside = Beside::default();
+        if !handles.is_empty() {
+            beside.count = u8::try_from(handles.len()).unwrap_or(u8::MAX);
+            beside.numbers = writer.half.raw_mut().pass(handles);
+        }
+        if let Err(error) = writer.outgoing.stage(frame, &beside) {
+            drop(writer.half.raw_mut().take_back());
             match frame {
                 Frame::Call(call) => self.fail(call.id, Failure::Unsent(error)),
                 Frame::Answer { id, .. } => {
                     let text = format!("its answer cannot be sent: {error}").into_bytes();
                     let frame = Frame::Error { id: *id, reason: Reason::Failed, text };
-                    self.stage_one(writer, Queued { frame, waiter: None });
+                    self.stage_one(writer, Queued { frame, handles: Vec::new(), waiter: None });
                 }
                 // Its text is too long: what fits of it.
                 Frame::Error { id, reason, text } if !text.is_empty() => {
                     let most = usize::try_from(body_limit(self.limit)).unwrap_or(usize::MAX);
                     let text = text.get(..most.min(text.len() / 2)).unwrap_or_default().to_vec();
                     let frame = Frame::Error { id: *id, reason: *reason, text };
-                    self.stage_one(writer, Queued { frame, waiter: None });
+                    self.stage_one(writer, Queued { frame, handles: Vec::new(), waiter: None });
                 }
                 _ => {
                     let waiter = waiter.iter().map(Arc::clone);
@@ -597,6 +716,7 @@ impl<M: Mode> Link<M> {
             (_, Some(waiter)) => Going::Notification(Arc::clone(waiter)),
             (Frame::Call(call), _) => Going::Call(call.id),
             (Frame::Answer { .. }, _) => Going::Answered,
+            (Frame::Item { id, body, .. }, _) if !self.has_credit => Going::Item(*id, cost(body)),
             (Frame::Error { reason: Reason::Cancelled | Reason::NoSuchMethod, .. }, _) => return,
             (Frame::Error { .. }, _) => Going::Failed,
             _ => return,
@@ -613,11 +733,23 @@ impl<M: Mode> Link<M> {
                 Some((_, Going::Notification(waiter))) => {
                     self.tell_all([waiter], || Ok(Vec::new()));
                 }
+                Some((_, Going::Item(id, cost))) => self.give_room(id, cost),
                 Some((_, Going::Answered)) => self.tally.count(true),
                 Some((_, Going::Failed)) => self.tally.count(false),
                 Some((_, Going::Call(_))) | None => {}
             }
         }
+    }
+
+    /// An item was written for which the other side gives no credit.
+    fn give_room(&self, id: Id, cost: i64) {
+        let mut wakes = Wakes::default();
+        let bytes = u64::try_from(cost).unwrap_or_default();
+        let credit = Frame::<&[u8]>::Credit { id, caller: Caller::Sender, bytes };
+        if let Ok(Event::HandlerMaySend { handler }) = self.lock().mux.receive(credit) {
+            wakes.add(handler.put(|_| ()));
+        }
+        wakes.wake();
     }
 
     /// Ends what waits without a place.
@@ -660,6 +792,7 @@ impl<M: Mode> Link<M> {
                 Going::Call(id) => calls.push(id),
                 Going::Notification(waiter) => notifications.push(waiter),
                 Going::Answered | Going::Failed => unanswered = true,
+                Going::Item(..) => {}
             }
         }
         for queued in mem::take(&mut state.outbox).frames {
@@ -725,6 +858,26 @@ impl<M: Mode> Link<M> {
         wakes.wake();
     }
 
+    /// Ends the calls of this side: no answers come any more, or nothing reads them. What the other side asked for is still
+    /// answered.
+    pub(super) fn end_calls(&self, lost: Lost) {
+        let mut wakes = Wakes::default();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.shut = true;
+        for (id, waiter) in state.mux.lose_mine() {
+            let sent = !state.outbox.take_back(id);
+            self.tell(state, &waiter, &mut wakes, |inbox| {
+                inbox.outcome.get_or_insert(Err(Failure::Lost(lost, sent)));
+            });
+        }
+        while !state.placeless.is_empty() {
+            self.free_place(state, &mut wakes);
+        }
+        drop(guard);
+        wakes.wake();
+    }
+
     /// The caller has left: those that handle its calls are told.
     pub(super) fn cancel_handlers(&self) {
         let mut wakes = Wakes::default();
@@ -767,6 +920,12 @@ impl State {
         self.jobs.clear();
     }
 
+    /// Whether something is going on, so that the other side is not idle.
+    pub(super) fn is_active(&self) -> bool {
+        let calls = self.mux.in_flight().0;
+        self.serving.running > 0 || !self.jobs.is_empty() || self.has_output() || calls > 0
+    }
+
     /// Whether there is something to write.
     pub(super) fn has_output(&self) -> bool {
         self.unwritten || !self.outbox.is_empty()
@@ -775,10 +934,10 @@ impl State {
     /// Queues the request of a call; `None` if all places are taken.
     pub(super) fn enter(&mut self, waiter: &Arc<Waiter>, request: &mut Request) -> Option<Id> {
         let id = self.mux.call(Arc::clone(waiter))?;
-        let Request { method, deadline, body } = request;
-        let body = mem::take(body);
+        let Request { method, deadline, body, handles } = request;
+        let (body, handles) = (mem::take(body), mem::take(handles));
         let (method, deadline) = (*method, *deadline);
-        self.outbox.push(Frame::Call(Call { id, method, deadline, body }));
+        self.outbox.push_with(Frame::Call(Call { id, method, deadline, body }), handles);
         Some(id)
     }
 
@@ -809,6 +968,15 @@ pub struct Request {
     /// The milliseconds that the caller waits; 0 for as long as it takes.
     pub(crate) deadline: u64,
     pub(crate) body: Vec<u8>,
+    pub(crate) handles: Vec<Handle>,
+}
+
+/// The handles that came beside a frame. Those that were lost are missed where they are taken.
+fn taken<M: Mode>(half: &mut ReadHalf<M>, beside: &Beside) -> Vec<Handle> {
+    if beside.is_empty() {
+        return Vec::new();
+    }
+    half.raw_mut().take_passed(beside.count.into(), &beside.numbers).unwrap_or_default()
 }
 
 /// What the error of a read or a write means to the connection.

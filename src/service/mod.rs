@@ -12,6 +12,8 @@ mod definition;
 mod encoding;
 mod failure;
 mod framed;
+#[cfg(feature = "json")]
+mod json_rpc;
 mod lifecycle;
 mod link;
 mod mux;
@@ -24,6 +26,8 @@ mod serving;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod threads;
+#[cfg(feature = "tool")]
+mod untyped;
 mod waiting;
 mod watch;
 
@@ -33,17 +37,18 @@ pub use context::Context;
 pub use lifecycle::{ShutdownReason, Summary};
 pub use options::ClientOptions;
 pub use pending::{Items, Pending};
-pub use server::{Response, Serves, Service};
+pub use server::{Response, Serves, Service, Serving};
+#[cfg(feature = "tool")]
+pub use untyped::{AskedService, Came, UntypedCall, UntypedClient};
 
 #[cfg(feature = "tokio")]
 mod for_tasks {
-    pub(crate) use super::agree::agreed;
     pub(crate) use super::calls::{Target, half::Calls as CallsHalf, still_connecting};
     pub(crate) use super::failure::Failure;
     pub(crate) use super::lifecycle::Lifecycle;
-    pub(crate) use super::link::{Job, Link, Request, State as LinkState};
+    pub(crate) use super::link::{Job, Kind, Link, Request, State as LinkState};
     pub(crate) use super::panics::{contain, panicked};
-    pub(crate) use super::server::{Handles, accept, answered, decoded};
+    pub(crate) use super::server::{Clients, Handles, Meeting, answered, decoded};
     pub(crate) use super::tasks::{Drive, Serve, Start};
     pub(crate) use super::waiting::{Handling, Outcome, Reply, Waiter};
 }

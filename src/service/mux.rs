@@ -86,6 +86,9 @@ pub(crate) enum Frame<B> {
     },
     /// The sender takes no further calls.
     Closing,
+    /// What the encoding answers by itself to bytes that are no frame.
+    #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "of JSON-RPC"))]
+    Reply(B),
 }
 
 /// A frame that the other side must not send now.
@@ -133,12 +136,17 @@ pub(crate) enum Event<B, W, H> {
         handler: H,
     },
     Closing,
+    /// This is to be sent.
+    Reply(B),
     /// The frame is about a call that is over here: they crossed.
     Stale,
 }
 
 /// The bytes of items that may be on their way in one direction of one call.
 pub(crate) const WINDOW: i64 = 256 << 10;
+
+/// The same, where the other side knows of no window.
+const WITHOUT_CREDIT: i64 = 16 << 20;
 
 /// The most calls of one side at once.
 pub(crate) const MOST_CALLS: usize = 1 << PLACE_BITS;
@@ -168,8 +176,8 @@ impl Default for Flow {
 }
 
 impl Flow {
-    fn arrive(&mut self, cost: i64) -> Result<(), Violation> {
-        if self.arrived >= WINDOW {
+    fn arrive(&mut self, cost: i64, window: i64) -> Result<(), Violation> {
+        if self.arrived >= window {
             return Err(Violation);
         }
         self.arrived = self.arrived.saturating_add(cost);
@@ -268,13 +276,21 @@ pub(crate) struct Mux<W, H> {
     /// How many calls of this side the other one takes at once, and this side of the other.
     most_mine: usize,
     most_theirs: usize,
+    /// The bytes of items of one call that may wait here to be consumed.
+    window: i64,
 }
 
 impl<W, H> Mux<W, H> {
     /// Each side handles at most so many calls of the other at once.
     pub(crate) fn new(most_mine: usize, most_theirs: usize) -> Self {
         let most_mine = most_mine.min(MOST_CALLS);
-        Self { mine: Places::default(), theirs: HashMap::new(), most_mine, most_theirs }
+        let (mine, theirs) = (Places::default(), HashMap::new());
+        Self { mine, theirs, most_mine, most_theirs, window: WINDOW }
+    }
+
+    /// The other side knows of no window: so much may wait here, and then it is a violation.
+    pub(crate) fn without_credit(&mut self) {
+        self.window = WITHOUT_CREDIT;
     }
 
     /// A place for a call of this side, if one is free: its number.
@@ -350,15 +366,21 @@ impl<W, H> Mux<W, H> {
         self.theirs.values().filter_map(|call| call.handler.clone())
     }
 
-    /// All that wait and handle, where nothing comes any more.
-    pub(crate) fn lose(&mut self) -> (Vec<(Id, W)>, Vec<H>) {
+    /// All that wait for answers, where none come any more.
+    pub(crate) fn lose_mine(&mut self) -> Vec<(Id, W)> {
         let places = mem::take(&mut self.mine).places.into_iter().enumerate();
         let mine = places.filter_map(|(place, (turn, mine))| {
             let id = turn << PLACE_BITS | u64::try_from(place).ok()?;
             Some((id, mine?.waiter?))
         });
+        mine.collect()
+    }
+
+    /// All that wait and handle, where nothing comes any more.
+    pub(crate) fn lose(&mut self) -> (Vec<(Id, W)>, Vec<H>) {
+        let mine = self.lose_mine();
         let theirs = mem::take(&mut self.theirs).into_values().filter_map(|call| call.handler);
-        (mine.collect(), theirs.collect())
+        (mine, theirs.collect())
     }
 }
 
@@ -368,6 +390,7 @@ impl<W: Clone, H: Clone> Mux<W, H> {
         &mut self,
         frame: Frame<B>,
     ) -> Result<Event<B, W, H>, Violation> {
+        let window = self.window;
         Ok(match frame {
             Frame::Call(call) => {
                 if self.theirs.len() >= self.most_theirs || self.theirs.contains_key(&call.id) {
@@ -381,14 +404,14 @@ impl<W: Clone, H: Clone> Mux<W, H> {
             Frame::Error { id, reason, text } => self.done(id, Err((reason, text))),
             Frame::Item { id, caller: Caller::Receiver, body } => match self.mine.get_mut(id) {
                 Some(Mine { waiter: Some(waiter), flow }) => {
-                    flow.arrive(cost(body.as_ref()))?;
+                    flow.arrive(cost(body.as_ref()), window)?;
                     Event::Item { waiter: waiter.clone(), body }
                 }
                 _ => Event::Stale,
             },
             Frame::Item { id, caller: Caller::Sender, body } => match self.theirs.get_mut(&id) {
                 Some(Theirs { handler: Some(handler), flow }) => {
-                    flow.arrive(cost(body.as_ref()))?;
+                    flow.arrive(cost(body.as_ref()), window)?;
                     Event::RequestItem { handler: handler.clone(), body }
                 }
                 _ => Event::Stale,
@@ -415,6 +438,7 @@ impl<W: Clone, H: Clone> Mux<W, H> {
                 self.handler(id).map_or(Event::Stale, |handler| Event::Cancelled { handler })
             }
             Frame::Closing => Event::Closing,
+            Frame::Reply(message) => Event::Reply(message),
         })
     }
 

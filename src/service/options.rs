@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::agree::{agreed, handshake, identifiers};
+use super::agree::{Layer, agreed, handshake, identifiers};
 use super::attempts::Attempts;
-use super::link::Link;
+use super::link::{Kind, Link};
 use crate::connection::ConnectOptions;
 use crate::error::Error;
 use crate::path::PipePath;
@@ -38,6 +38,7 @@ pub struct ClientOptions<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     max_attempts: u32,
     pauses: (Duration, Duration),
     reply_timeout: Option<Duration>,
+    pub(super) layer: Layer,
 }
 
 impl ClientOptions {
@@ -59,20 +60,27 @@ impl ClientOptions {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new() -> Self {
-        Self {
-            wire: Wire::default(),
-            name: String::new(),
-            connect: ConnectOptions::new(),
-            max_attempts: 1,
-            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
-            reply_timeout: None,
-        }
+        Self::of(Wire::default())
     }
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<F, C, M: Mode> ClientOptions<F, C, M> {
+    pub(super) fn of(wire: Wire<F, C>) -> Self {
+        Self {
+            wire,
+            name: String::new(),
+            connect: ConnectOptions::new().in_mode(),
+            max_attempts: 1,
+            pauses: (Duration::from_millis(10), Duration::from_secs(1)),
+            reply_timeout: None,
+            layer: Layer::default(),
+        }
     }
 }
 
@@ -104,6 +112,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            layer: self.layer,
         }
     }
 
@@ -237,6 +246,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
         self
     }
 
+    /// Lets answers bring handles: see [`Client::call_with_handles`](crate::Client::call_with_handles). Unless it is set, none
+    /// come into this process.
+    pub fn with_handles(mut self) -> Self {
+        self.layer.handles = true;
+        self
+    }
+
     /// The same options in another mode.
     #[cfg(feature = "tokio")]
     pub(crate) fn in_mode<N: Mode>(self) -> ClientOptions<F, C, N> {
@@ -247,13 +263,14 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
             max_attempts: self.max_attempts,
             pauses: self.pauses,
             reply_timeout: self.reply_timeout,
+            layer: self.layer,
         }
     }
 
     /// What is to be agreed with the service.
     pub(crate) fn handshake(&self, until: WaitLimit) -> Handshake<F, C, M> {
         let (calls, answers) = identifiers(&self.name);
-        let handshake = handshake(self.wire.clone());
+        let handshake = handshake(self.wire.clone(), Kind::Answers, self.layer);
         handshake.sending(calls).receiving(answers).by(until).in_mode()
     }
 
@@ -265,6 +282,51 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     pub(crate) fn attempts_of_a_call(&self, until: WaitLimit, repeatable: bool) -> Attempts {
         let (pause, longest) = self.pauses;
         Attempts { left: self.max_attempts, pause, longest, repeatable, until }
+    }
+}
+
+#[cfg(feature = "json")]
+impl<F, M: Mode> ClientOptions<F, crate::wire::Json, M> {
+    /// Speaks JSON-RPC 2.0 with the service, which may be any program: over [lines](crate::wire::foreign::Lines), or over
+    /// [`ContentLength`](crate::wire::foreign::ContentLength), as language servers do.
+    ///
+    /// See [`Service::json_rpc`](crate::Service::json_rpc).
+    ///
+    /// ```no_run
+    /// use serde::{Deserialize, Serialize};
+    /// use typed_pipe::wire::foreign::ContentLength;
+    /// use typed_pipe::wire::{Json, Wire};
+    /// use typed_pipe::{Client, ClientOptions};
+    ///
+    /// #[derive(Serialize)]
+    /// enum Ask {
+    ///     #[serde(rename = "textDocument/hover")]
+    ///     Hover { params: Position },
+    /// }
+    ///
+    /// #[derive(Serialize)]
+    /// struct Position {
+    ///     line: u32,
+    ///     character: u32,
+    /// }
+    ///
+    /// #[derive(Deserialize)]
+    /// enum Answer {
+    ///     #[serde(rename = "textDocument/hover")]
+    ///     Hover(Option<String>),
+    /// }
+    ///
+    /// let options = ClientOptions::new().with_wire(Wire::new(ContentLength::default(), Json));
+    /// let client: Client<Ask, Answer, _, _> = options.json_rpc().connect("/run/server")?;
+    /// let params = Position { line: 1, character: 2 };
+    /// let Answer::Hover(text) = client.call(&Ask::Hover { params })?;
+    /// # drop(text);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("lsp", "language server"))]
+    pub fn json_rpc(mut self) -> Self {
+        self.layer.json_rpc = true;
+        self
     }
 }
 
@@ -282,9 +344,10 @@ where
         reads: fn(Style) -> Shape,
     ) -> impl Future<Output = Result<Link<M>, Error>> + use<F, C, M> {
         let (options, handshake) = (self.connect.clone(), self.handshake(until));
+        let layer = self.layer;
         async move {
             let connection = options.connecting(path, until).await?;
-            Ok(Link::calling(agreed(handshake, connection, reads).await?))
+            Ok(Link::calling(agreed(handshake, connection, reads, layer).await?))
         }
     }
 }
@@ -292,5 +355,13 @@ where
 impl<F, C, M: Mode> ClientOptions<F, C, M> {
     pub(super) fn codec(&self) -> &C {
         self.wire.codec()
+    }
+
+    pub(super) fn wire(&self) -> &Wire<F, C> {
+        &self.wire
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }

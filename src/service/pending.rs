@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
 use crate::channel::{Receivable, Sendable};
 use crate::error::Error;
+use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -53,25 +56,29 @@ pub(super) struct InFlight<C, M: Calls> {
     id: Id,
     waiter: Arc<Waiter>,
     codec: C,
-    path: PipePath,
+    path: Option<PipePath>,
     until: WaitLimit,
     /// Whether there is nothing more to give up.
     over: bool,
 }
 
-impl<C: Codec, M: Calls> InFlight<C, M> {
+impl<C, M: Calls> InFlight<C, M> {
     pub(super) fn new(
         link: M::Handle,
         (id, waiter): (Id, Arc<Waiter>),
         codec: C,
-        path: PipePath,
+        path: Option<PipePath>,
         until: WaitLimit,
     ) -> Self {
         Self { link, id, waiter, codec, path, until, over: false }
     }
 
-    fn failed(&self, failure: Failure) -> Error {
-        failure.into_error().at(Some(self.path.shared()))
+    fn at(&self) -> Option<&Arc<Path>> {
+        self.path.as_ref().map(PipePath::shared)
+    }
+
+    pub(super) fn failed(&self, failure: Failure) -> Error {
+        failure.into_error().at(self.at())
     }
 
     /// Waits for something in the inbox.
@@ -98,14 +105,56 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
         }
     }
 
+    /// Waits for what comes next; `None` where the time is over. Nothing comes after the answer.
+    pub(super) async fn next(&mut self, until: WaitLimit) -> Option<Next> {
+        let next = self.news(until, |waiter| {
+            let mut inbox = waiter.inbox();
+            let item = inbox.items.pop_front().map(Next::Item);
+            item.or_else(|| inbox.outcome.take().map(Next::Answer))
+        });
+        let next = next.await;
+        match &next {
+            Some(Next::Item(body)) => {
+                let link = self.link.as_ref();
+                let mut state = link.lock();
+                state.consumed(self.id, Caller::Sender, cost(body));
+                M::write(link, state, WaitLimit::Done);
+            }
+            Some(Next::Answer(_)) => self.over = true,
+            None => {}
+        }
+        next
+    }
+
+    /// Tells the handler that no further items come.
+    pub(super) fn end(&self) {
+        let link = self.link.as_ref();
+        let mut state = link.lock();
+        if state.lost.is_none() {
+            state.outbox.push(Frame::End { id: self.id });
+        }
+        M::write(link, state, WaitLimit::Done);
+    }
+}
+
+impl<C: Codec, M: Calls> InFlight<C, M> {
     async fn answer<Resp: Receivable>(&mut self, until: WaitLimit) -> Result<Resp, Error> {
         let body = self.outcome(until).await.map_err(|failure| self.failed(failure))?;
         self.decode(&body)
     }
 
+    /// Waits for the answer, and for what is beside it.
+    pub(super) async fn answer_with_handles<Resp: Receivable>(
+        mut self,
+    ) -> Result<(Resp, Handles), Error> {
+        let answer = self.answer(self.until).await?;
+        let handles = mem::take(&mut self.waiter.inbox().handles);
+        Ok((answer, handles.into()))
+    }
+
     /// The value in its bytes. It is the user's code that runs here.
     fn decode<T: Receivable>(&self, body: &[u8]) -> Result<T, Error> {
-        self.codec.decode(body).map_err(|_| garbled(&self.path))
+        self.codec.decode(body).map_err(|_| garbled(self.at()))
     }
 }
 
@@ -186,8 +235,8 @@ pub struct Items<Item, Resp, C = Postcard, M: Calls = Blocking> {
     types: PhantomData<fn() -> (Item, Resp)>,
 }
 
-/// What comes next.
-enum Next {
+/// What comes next of a call.
+pub(super) enum Next {
     Item(Vec<u8>),
     Answer(Outcome),
 }
@@ -219,21 +268,9 @@ where
         if self.answer.is_some() {
             return None;
         }
-        let next = self.call.news(WaitLimit::Done, |waiter| {
-            let mut inbox = waiter.inbox();
-            let item = inbox.items.pop_front().map(Next::Item);
-            item.or_else(|| inbox.outcome.take().map(Next::Answer))
-        });
-        match next.await {
-            Some(Next::Item(body)) => {
-                let link = self.call.link.as_ref();
-                let mut state = link.lock();
-                state.consumed(self.call.id, Caller::Sender, cost(&body));
-                M::write(link, state, WaitLimit::Done);
-                Some(self.call.decode(&body))
-            }
+        match self.call.next(WaitLimit::Done).await {
+            Some(Next::Item(body)) => Some(self.call.decode(&body)),
             Some(Next::Answer(outcome)) => {
-                self.call.over = true;
                 self.answer = Some(outcome);
                 None
             }
@@ -274,6 +311,7 @@ where
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
         let mut body = Some(body?);
         let link = self.call.link.as_ref();
+        link.ensure_items()?;
         let id = self.call.id;
         let sent = self.call.news(WaitLimit::Done, |_| {
             let mut state = link.lock();
@@ -297,12 +335,7 @@ where
 
     /// Tells the handler that no further items come.
     pub fn end(&mut self) {
-        let link = self.call.link.as_ref();
-        let mut state = link.lock();
-        if state.lost.is_none() {
-            state.outbox.push(Frame::End { id: self.call.id });
-        }
-        M::write(link, state, WaitLimit::Done);
+        self.call.end();
     }
 }
 

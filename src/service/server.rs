@@ -4,16 +4,17 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::agree::{agreed, handshake, identifiers};
+use super::agree::{Layer, agreed, handshake, identifiers, of_both};
 use super::calls::Calls;
+use super::client::Client;
 use super::context::Context;
-use super::framed::encoded;
+use super::failure::{Failure, Lost};
 use super::lifecycle::{Lifecycle, Rules, Summary};
-use super::link::{Job, Link};
+use super::link::{Job, Kind, Link, Parts};
 use super::mux::Reason;
 use super::serving::{Crew, Handle, Member, Served};
 use super::waiting::Reply;
@@ -21,13 +22,13 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 #[cfg(feature = "tokio")]
 use crate::error::TransitionError;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Disagreement, Error, ErrorKind, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
-use crate::sys::WaitLimit;
+use crate::sys::{Peer, WaitLimit};
 use crate::typed_connection::Handshake;
 use crate::wait::CancelToken;
-use crate::wire::shape::Shape;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
 /// Answers the requests of any number of clients.
@@ -73,15 +74,43 @@ use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 #[must_use = "a service answers no client before `serve`"]
 #[doc(alias("rpc", "server", "daemon", "request"))]
 pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
-    listener: Listener<M>,
+    clients: Clients<M>,
     wire: Wire<F, C>,
     name: String,
     token: Option<CancelToken>,
     rules: Rules,
+    admit: Option<Admit>,
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
-type Opened<F, C, M> = (Listener<M>, Handshake<F, C, M>, C, Lifecycle);
+/// Where the clients of a service come from.
+pub(crate) enum Clients<M: Mode> {
+    Listener(Listener<M>),
+    /// There is this one alone. It gets its mode where it is served.
+    One {
+        path: PipePath,
+        connection: Mutex<Option<Connection>>,
+    },
+}
+
+/// Who is let in, or the words of the refusal.
+type Admit = Arc<dyn Fn(&Peer) -> Result<(), String> + Send + Sync>;
+
+/// How a client is met.
+pub(crate) struct Meeting<F, C, M: Mode> {
+    pub(crate) handshake: Handshake<F, C, M>,
+    admit: Option<Admit>,
+    layer: Layer,
+}
+
+impl<F: Clone, C: Clone, M: Mode> Clone for Meeting<F, C, M> {
+    fn clone(&self) -> Self {
+        let (handshake, admit) = (self.handshake.clone(), self.admit.clone());
+        Self { handshake, admit, layer: self.layer }
+    }
+}
+
+type Opened<F, C, M> = (Clients<M>, Meeting<F, C, M>, Wire<F, C>, Lifecycle);
 
 impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// Makes a service at a name on this machine, and owns the name.
@@ -139,14 +168,33 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn new(listener: Listener) -> Self {
-        Self {
-            listener,
-            wire: Wire::default(),
-            name: String::new(),
-            token: None,
-            rules: Rules::default(),
-            messages: PhantomData,
-        }
+        Self::of(Clients::Listener(listener), Wire::default(), String::new())
+    }
+
+    /// Makes a service of one client, whose connection is there: one that was accepted or inherited, of a
+    /// [pair](Connection::pair), or [over a carrier](Connection::over). It ends when this client has left.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Connection, Service, ShutdownReason};
+    ///
+    /// let (ours, theirs) = Connection::pair()?;
+    /// let serving = thread::spawn(move || Service::<u32, u32>::over(theirs).serve(|n| n + 1));
+    /// let client = Client::<u32, u32>::over(ours)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// drop(client);
+    /// assert_eq!(serving.join().unwrap()?.reason, ShutdownReason::ClientLeft);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn over(connection: Connection) -> Self {
+        Self::of(Clients::one(connection), Wire::default(), String::new())
+    }
+}
+
+impl<Req, Resp, F, C, M: Mode> Service<Req, Resp, F, C, M> {
+    pub(super) fn of(clients: Clients<M>, wire: Wire<F, C>, name: String) -> Self {
+        let rules = Rules::default();
+        Self { clients, wire, name, token: None, rules, admit: None, messages: PhantomData }
     }
 }
 
@@ -181,11 +229,12 @@ where
     /// ```
     pub fn with_wire<G, D>(self, wire: Wire<G, D>) -> Service<Req, Resp, G, D, M> {
         Service {
-            listener: self.listener,
+            clients: self.clients,
             wire,
             name: self.name,
             token: self.token,
             rules: self.rules,
+            admit: self.admit,
             messages: PhantomData,
         }
     }
@@ -329,6 +378,50 @@ where
         self
     }
 
+    /// Lets in only clients that a rule admits, and refuses all others, in words that they read as their error:
+    /// [`Refused`](crate::ErrorKind::Refused).
+    ///
+    /// For clients of other users, the listener must [allow them](crate::ListenerOptions::access). A client of which the
+    /// system does not tell who it is, is not let in.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{CancelToken, Client, ErrorKind, Service};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
+    /// let service = service.admit(|peer| match peer.process_id() {
+    ///     Some(1) => Ok(()),
+    ///     _ => Err("only the first process may ask".into()),
+    /// });
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let refused = Client::<u32, u32>::connect(path).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Refused);
+    /// assert!(refused.to_string().contains("only the first process may ask"));
+    /// # token.cancel();
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("refuse", "authorize"))]
+    pub fn admit(
+        mut self,
+        rule: impl Fn(&Peer) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.admit = Some(Arc::new(rule));
+        self
+    }
+
+    /// Lets calls bring handles, which the handler [takes](super::Context::take_handles). Unless it is set, none come into
+    /// this process.
+    ///
+    /// An example is at [`Context::take_handles`](super::Context::take_handles).
+    pub fn with_handles(mut self) -> Self {
+        self.rules.layer.handles = true;
+        self
+    }
+
     /// Sets the timeout of a client's handshake, and of its taking an answer; 10 seconds unless set.
     ///
     /// ```
@@ -356,6 +449,8 @@ where
 
     /// The path at which clients connect.
     ///
+    /// [Over](Self::over) a connection, that of the connection, or an empty one.
+    ///
     /// ```
     /// use std::process::Command;
     /// use typed_pipe::Service;
@@ -367,7 +462,7 @@ where
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn path(&self) -> &PipePath {
-        self.listener.path()
+        self.clients.path()
     }
 
     /// The same service at a listener that waits in another way.
@@ -376,30 +471,181 @@ where
         self,
         change: impl FnOnce(Listener<M>) -> Result<Listener<N>, TransitionError<Listener<M>>>,
     ) -> Result<Service<Req, Resp, F, C, N>, TransitionError<Self>> {
-        let Self { listener, wire, name, token, rules, messages } = self;
-        match change(listener) {
-            Ok(listener) => Ok(Service { listener, wire, name, token, rules, messages }),
+        let Self { clients, wire, name, token, rules, admit, messages } = self;
+        let clients = match clients {
+            Clients::Listener(listener) => change(listener).map(Clients::Listener),
+            Clients::One { path, connection } => Ok(Clients::One { path, connection }),
+        };
+        match clients {
+            Ok(clients) => Ok(Service { clients, wire, name, token, rules, admit, messages }),
             Err(failed) => {
                 let (listener, error) = failed.into_parts();
-                let back = Self { listener, wire, name, token, rules, messages };
+                let clients = Clients::Listener(listener);
+                let back = Self { clients, wire, name, token, rules, admit, messages };
                 Err(TransitionError::new(back, error))
             }
         }
     }
 
-    /// Splits the service into its listener, its handshake, and the state that clients share.
-    pub(crate) fn open(self) -> Result<Opened<F, C, M>, Error> {
-        let Self { listener, wire, name, token, rules, .. } = self;
-        let tokens = token.into_iter().chain(listener.token().cloned()).collect();
+    /// Splits the service into its clients, how they are met, and the state that they share.
+    pub(crate) fn open(self, reads: Kind) -> Result<Opened<F, C, M>, Error> {
+        let Self { clients, wire, name, token, mut rules, admit, .. } = self;
+        let mut tokens: Vec<_> = token.into_iter().collect();
+        match &clients {
+            Clients::Listener(listener) => tokens.extend(listener.token().cloned()),
+            Clients::One { .. } => rules.one_client(),
+        }
+        if reads == Kind::Both {
+            rules.one_client();
+        }
         let lifecycle = Lifecycle::open(rules, tokens)?;
-        let (calls, answers) = identifiers(&name);
-        let codec = wire.codec().clone();
-        let handshake = handshake(wire)
-            .sending(answers)
-            .receiving(calls)
+        let (receives, sends) = match reads {
+            Kind::Both => (of_both(&name), of_both(&name)),
+            _ => identifiers(&name),
+        };
+        let handshake = handshake(wire.clone(), reads, rules.layer)
+            .sending(sends)
+            .receiving(receives)
             .timeout(rules.handshake_timeout)
             .in_mode();
-        Ok((listener.with_token(lifecycle.closing()), handshake, codec, lifecycle))
+        let clients = match clients {
+            Clients::Listener(listener) => {
+                Clients::Listener(listener.with_token(lifecycle.closing()))
+            }
+            one => one,
+        };
+        Ok((clients, Meeting { handshake, admit, layer: rules.layer }, wire, lifecycle))
+    }
+}
+
+#[cfg(feature = "json")]
+impl<Req, Resp, F, M> Service<Req, Resp, F, crate::wire::Json, M>
+where
+    Req: Receivable,
+    Resp: Sendable,
+    F: Framing + Clone + Send,
+    M: Mode,
+{
+    /// Speaks JSON-RPC 2.0 with clients, which may be any program: over [lines](crate::wire::foreign::Lines), or over
+    /// [`ContentLength`](crate::wire::foreign::ContentLength), as language servers do.
+    ///
+    /// A request is an enum, whose variant is the method, and whose contents are the params; of a variant with one field that
+    /// is called `params`, this field. An answer is an enum with variants of the same names, whose contents are the result.
+    /// [`service!`](crate::service) makes both: there a method has its own name or that of `#[name = "…"]`, and a struct that
+    /// is its only argument is called `params`.
+    ///
+    /// | here | there |
+    /// |---|---|
+    /// | a call, a notification | a request, a notification |
+    /// | a call that is given up, [`Context::is_cancelled`](super::Context::is_cancelled) | `$/cancelRequest` |
+    /// | [items](super::Context::send) of a handler | `$/progress`, whose token is the id of the request |
+    /// | a handler that failed, and one that panicked | the errors -32000 and -32603 |
+    /// | no such method, other params, a cancelled call | the errors -32601, -32602 and -32800 |
+    ///
+    /// There is no handshake, so nothing is compared at connect, and no goodbye. Batches are refused (-32600), and so is the
+    /// 1,025th call that waits for its answer.
+    ///
+    /// ```
+    /// use std::io::{BufRead, BufReader, Write};
+    /// use std::thread;
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Json, Wire};
+    /// use typed_pipe::{Connection, Service, service};
+    ///
+    /// service! {
+    ///     pub trait Sums in sums {
+    ///         /// Adds two numbers.
+    ///         #[name = "sum/of"]
+    ///         fn sum(a: i64, b: i64) -> i64;
+    ///     }
+    /// }
+    ///
+    /// struct Adding;
+    /// impl Sums for Adding {
+    ///     fn sum(&self, a: i64, b: i64) -> i64 { a + b }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let service = Service::temporary()?.with_wire(Wire::new(Lines::default(), Json));
+    /// let service = service.json_rpc().shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || sums::serve(service, &Adding));
+    ///
+    /// let mut program = Connection::connect(path)?; // any program
+    /// writeln!(program, r#"{{"jsonrpc":"2.0","id":1,"method":"sum/of","params":[2,3]}}"#)?;
+    /// let mut answer = String::new();
+    /// BufReader::new(program).read_line(&mut answer)?;
+    /// assert_eq!(answer.trim(), r#"{"jsonrpc":"2.0","id":1,"result":5}"#);
+    /// # serving.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("lsp", "language server"))]
+    pub fn json_rpc(mut self) -> Self {
+        self.rules.layer.json_rpc = true;
+        self
+    }
+}
+
+impl<M: Mode> Clients<M> {
+    pub(super) fn one(connection: Connection) -> Self {
+        let path = connection.path().cloned();
+        let path = path.unwrap_or_else(|| PipePath::given(Path::new("")));
+        Self::One { path, connection: Mutex::new(Some(connection)) }
+    }
+
+    fn path(&self) -> &PipePath {
+        match self {
+            Self::Listener(listener) => listener.path(),
+            Self::One { path, .. } => path,
+        }
+    }
+
+    /// The next client that the service lets in, or `None` when it is to end.
+    pub(crate) async fn next(
+        &self,
+        lifecycle: &Lifecycle,
+    ) -> Result<Option<Result<Connection<M>, Error>>, Error> {
+        match self {
+            Self::Listener(listener) => accept(lifecycle, listener).await,
+            Self::One { connection, .. } => {
+                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let Some(connection) = connection else { return Ok(None) };
+                lifecycle.count_client();
+                let client = lifecycle.expect(connection);
+                Ok(Some(client.and_then(|client| Ok(client.into_mode()?))))
+            }
+        }
+    }
+}
+
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
+    /// Performs the handshake with a client, or refuses it.
+    pub(crate) async fn meet(
+        self,
+        client: Connection<M>,
+        reads: fn(Style) -> Shape,
+    ) -> Result<Parts<M>, Error>
+    where
+        F: Send + 'static,
+        C: Send + 'static,
+    {
+        let Some(admit) = self.admit else {
+            return agreed(self.handshake, client, reads, self.layer).await;
+        };
+        let admitted = match client.peer() {
+            Ok(peer) => admit(&peer),
+            Err(error) => Err(format!("the system does not tell who the client is: {error}")),
+        };
+        let Err(words) = admitted else {
+            return agreed(self.handshake, client, reads, self.layer).await;
+        };
+        let path = client.path().cloned();
+        if self.layer.has_handshake() {
+            self.handshake.refusal(client, &words).await?;
+        }
+        let refused = Error::new(Operation::Agree, Disagreement::Refused(words));
+        Err(refused.at(path.as_ref().map(PipePath::shared)))
     }
 }
 
@@ -471,11 +717,165 @@ where
     {
         M::run(M::serve(self, WithContext(handler, PhantomData)))
     }
+
+    /// Serves one client, and calls it over the same connection, as it does on its side: for a host and its plugins. At a
+    /// listener, it waits for the first client, and lets in no other one.
+    ///
+    /// `make` gets a client that calls the other side, and returns the handler, which may call back while it handles a
+    /// call. The handler runs in threads or tasks of its own, from now on, so nobody waits for a side that does not serve
+    /// yet. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
+    ///
+    /// Both sides set the same [name](Self::protocol) of the protocol, or none.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Connection, Error, Service};
+    ///
+    /// let (ours, theirs) = Connection::pair()?; // or of a listener at the one side, `Connection::connect` at the other
+    /// let plugin = thread::spawn(move || -> Result<_, Error> {
+    ///     let service = Service::<String, String>::over(theirs);
+    ///     let (_host, serving) = service.both_ways(|host: Client<u32, String>| {
+    ///         move |greeting| Ok::<_, Error>(greeting + &host.call(&7)?) // it calls back
+    ///     })?;
+    ///     serving.wait() // until the host has left
+    /// });
+    ///
+    /// let service = Service::<u32, String>::over(ours);
+    /// let (plugin_client, serving) = service.both_ways(|_: Client<String, String>| {
+    ///     |number| format!("number {number}")
+    /// })?;
+    /// assert_eq!(plugin_client.call(&"hello, ".into())?, "hello, number 7");
+    /// drop(serving); // the connection ends
+    /// assert_eq!(plugin.join().unwrap()?.answered, 1);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Listener::accept`], and those of [`Client::connect`] once it is connected.
+    #[doc(alias("bidirectional", "duplex", "plugin", "callback", "peer"))]
+    pub fn both_ways<TheirReq, TheirResp, H, A>(
+        self,
+        make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
+    ) -> M::Ret<impl Future<Output = Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>>>
+    where
+        TheirReq: Sendable,
+        TheirResp: Receivable,
+        H: Fn(Req) -> A + Send + Sync + 'static,
+        F: 'static,
+        C: Sync + 'static,
+        Req: 'static,
+        Resp: 'static,
+        M: Serves<Req, Resp, F, C, Plain<H>>,
+    {
+        M::run(self.in_both_ways(|client| Plain(make(client))))
+    }
+
+    /// As [`both_ways`](Self::both_ways), with a handler that is told of its call, as that of
+    /// [`serve_with_context`](Self::serve_with_context).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`both_ways`](Self::both_ways).
+    pub fn both_ways_with_context<TheirReq, TheirResp, Item, H, A>(
+        self,
+        make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
+    ) -> M::Ret<impl Future<Output = Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>>>
+    where
+        TheirReq: Sendable,
+        TheirResp: Receivable,
+        H: Fn(Req, Context<Item, C, M>) -> A + Send + Sync + 'static,
+        F: 'static,
+        C: Sync + 'static,
+        Req: 'static,
+        Resp: 'static,
+        Item: 'static,
+        M: Serves<Req, Resp, F, C, WithContext<H, Item>>,
+    {
+        M::run(self.in_both_ways(|client| WithContext(make(client), PhantomData)))
+    }
+
+    async fn in_both_ways<TheirReq, TheirResp, H>(
+        self,
+        make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
+    ) -> Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>
+    where
+        TheirReq: Sendable,
+        TheirResp: Receivable,
+        H: Send + Sync + 'static,
+        F: 'static,
+        C: Sync + 'static,
+        Req: 'static,
+        Resp: 'static,
+        M: Serves<Req, Resp, F, C, H>,
+    {
+        let (clients, meeting, wire, lifecycle) = self.open(Kind::Both)?;
+        let Some(client) = clients.next(&lifecycle).await? else {
+            return Err(Failure::Lost(Lost::Cancelled, false).into_error());
+        };
+        drop(clients);
+        let client = client?;
+        let path = client.path().cloned();
+        let parts = meeting.meet(client, Shape::of::<(Option<Req>, Option<TheirResp>)>).await?;
+        let link = Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout());
+        let link = Arc::new(link);
+        let closing = lifecycle.closing().clone();
+        let calling = || Client::served(&link, path.clone(), wire.clone());
+        let handler = make(calling());
+        let client = calling();
+        let codec = wire.codec().clone();
+        let serving = M::serve_beside(link, codec, lifecycle, handler)?;
+        Ok((client, Serving { closing, serving: Some(serving) }))
+    }
+}
+
+/// What calls the other side, and what serves it.
+type BothWays<Req, Resp, F, C, M> = (Client<Req, Resp, F, C, M>, Serving<M>);
+
+/// What serves the other side of a connection that goes [both ways](Service::both_ways), in threads or tasks of its own.
+///
+/// Dropping it ends it, as the [token](Service::cancelled_by) of the service does: what was taken is answered, then the
+/// connection ends.
+///
+/// An example is at [`Service::both_ways`].
+#[must_use = "dropping it ends the connection"]
+pub struct Serving<M: Calls = Blocking> {
+    closing: CancelToken,
+    serving: Option<M::Serving>,
+}
+
+impl<M: Calls> Serving<M> {
+    /// Waits until the other side has left, or the token of the service is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Disconnected`](crate::ErrorKind::Disconnected): the runtime of its tasks has ended.
+    pub fn wait(mut self) -> M::Ret<impl Future<Output = Result<Summary, Error>>> {
+        M::run(async move {
+            let summary = match self.serving.take() {
+                Some(serving) => M::served(serving).await,
+                None => None,
+            };
+            summary.ok_or_else(|| Failure::Lost(Lost::Disconnected, false).into_error())
+        })
+    }
+}
+
+impl<M: Calls> Drop for Serving<M> {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+impl<M: Calls> fmt::Debug for Serving<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").finish_non_exhaustive()
+    }
 }
 
 /// A handler of requests alone.
 #[derive(Debug)]
-pub struct Plain<H>(H);
+pub struct Plain<H>(pub(super) H);
 
 /// A handler with a context.
 #[derive(Debug)]
@@ -545,6 +945,27 @@ pub trait Serves<Req, Resp, F, C, H>: Calls {
         service: Service<Req, Resp, F, C, Self>,
         handler: H,
     ) -> impl Future<Output = Result<Summary, Error>>;
+
+    /// Serves over one connection, beside what its caller does.
+    #[doc(hidden)]
+    fn serve_beside(
+        link: Arc<Link<Self>>,
+        codec: C,
+        lifecycle: Lifecycle,
+        handler: H,
+    ) -> Result<Self::Serving, Error>
+    where
+        Req: 'static,
+        Resp: 'static,
+        H: Send + Sync + 'static;
+
+    /// Serves beside what its caller does.
+    #[doc(hidden)]
+    fn detach(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<(), Error>
+    where
+        Req: 'static,
+        Resp: 'static,
+        H: Send + Sync + 'static;
 }
 
 impl<Req, Resp, F, C, H> Serves<Req, Resp, F, C, H> for Blocking
@@ -556,15 +977,16 @@ where
     H: Handles<Req, C, Self, Answer: Response<Resp>> + Sync,
 {
     async fn serve(service: Service<Req, Resp, F, C>, handler: H) -> Result<Summary, Error> {
-        let (listener, handshake, codec, lifecycle) = service.open()?;
+        let (clients, meeting, wire, lifecycle) = service.open(Kind::Requests)?;
+        let codec = wire.codec().clone();
         let handler = Handler { handler, codec, messages: PhantomData::<fn(Req) -> Resp> };
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
-            let listener = listener;
+            let clients = clients;
             let crew = Crew::new(scope, &lifecycle, &handler, false);
             let accepting = crew.join();
             let ended = loop {
-                let client = match Self::run(accept(&lifecycle, &listener)) {
+                let client = match Self::run(clients.next(&lifecycle)) {
                     Ok(Some(client)) => client,
                     Ok(None) => break Ok(()),
                     Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
@@ -573,10 +995,10 @@ where
                         break Err(error);
                     }
                 };
-                let (member, handshake) = (crew.join(), handshake.clone());
+                let (member, meeting) = (crew.join(), meeting.clone());
                 let lifecycle = &lifecycle;
                 let begun = crew.pool.submit_first(move || match client {
-                    Ok(client) => meet::<Req, _, _>(lifecycle, member, client, handshake),
+                    Ok(client) => meet::<Req, _, _>(lifecycle, member, client, meeting),
                     Err(_) => lifecycle.count_lost(),
                 });
                 if !begun {
@@ -588,6 +1010,43 @@ where
         });
         ended.map(|()| lifecycle.summary())
     }
+
+    fn serve_beside(
+        link: Arc<Link<Self>>,
+        codec: C,
+        lifecycle: Lifecycle,
+        handler: H,
+    ) -> Result<Self::Serving, Error>
+    where
+        Req: 'static,
+        Resp: 'static,
+        H: Send + Sync + 'static,
+    {
+        let handler = Handler { handler, codec, messages: PhantomData::<fn(Req) -> Resp> };
+        spawn(move || {
+            thread::scope(|scope| {
+                let crew = Crew::new(scope, &lifecycle, &handler, false);
+                Served::new(link, crew.join()).read_on(0);
+            });
+            lifecycle.summary()
+        })
+    }
+
+    fn detach(service: Service<Req, Resp, F, C>, handler: H) -> Result<(), Error>
+    where
+        Req: 'static,
+        Resp: 'static,
+        H: Send + Sync + 'static,
+    {
+        spawn(move || Self::run(Self::serve(service, handler))).map(drop)
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<thread::JoinHandle<T>, Error> {
+    let thread = thread::Builder::new().name("typed-pipe service".into());
+    thread.spawn(run).map_err(|error| Error::new(Operation::Accept, error))
 }
 
 /// Performs the handshake with a client, and serves it.
@@ -595,17 +1054,17 @@ fn meet<Req, F, C>(
     lifecycle: &Lifecycle,
     member: Member<'_, '_>,
     client: Connection,
-    handshake: Handshake<F, C>,
+    meeting: Meeting<F, C, Blocking>,
 ) where
     Req: Receivable,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    match Blocking::run(agreed(handshake, client, Shape::of::<Req>)) {
+    match Blocking::run(meeting.meet(client, Shape::of::<Req>)) {
         Ok(parts) => {
             let stall_timeout = lifecycle.handshake_timeout();
             let link = Link::serving(parts, lifecycle.tally(), stall_timeout);
-            let served = Served::new(link, member);
+            let served = Served::new(Arc::new(link), member);
             served.read_on(0);
         }
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
@@ -649,7 +1108,7 @@ pub(crate) fn answered<Resp: Sendable, M: Mode>(
     link: &Link<M>,
 ) -> Reply {
     let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
-    let body = link.check(&answer).and_then(|()| encoded(codec, &answer, link.limit()));
+    let body = link.check(&answer, Kind::Answers).and_then(|()| link.body(codec, &answer));
     body.map_err(|error| {
         let text = format!("its answer cannot be sent: {error}");
         (Reason::Failed, text.into_bytes())
@@ -658,7 +1117,7 @@ pub(crate) fn answered<Resp: Sendable, M: Mode>(
 
 impl<Req, Resp, F, C, M: Mode> fmt::Debug for Service<Req, Resp, F, C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("Service").field("path", self.clients.path()).finish_non_exhaustive()
     }
 }
 

@@ -120,9 +120,9 @@ pub(super) struct Served<'scope, 'env> {
 }
 
 impl<'scope, 'env> Served<'scope, 'env> {
-    pub(super) fn new(link: Link<Blocking>, member: Member<'scope, 'env>) -> Arc<Self> {
+    pub(super) fn new(link: Arc<Link<Blocking>>, member: Member<'scope, 'env>) -> Arc<Self> {
         Arc::new(Self {
-            link: Arc::new(link),
+            link,
             crew: Arc::clone(&member.0),
             _member: member,
             watched: AtomicBool::new(false),
@@ -147,11 +147,13 @@ impl<'scope, 'env> Served<'scope, 'env> {
             if !self.run_jobs(term) {
                 return;
             }
-            let draining = link.lock().serving.ending;
+            let state = link.lock();
+            let draining = state.serving.ending;
             let mut soon = within(link.stall_timeout.unwrap_or(Duration::MAX));
-            if draining {
+            if draining || state.has_output() {
                 soon = within(DRAIN);
             }
+            drop(state);
             if let (Some(limit), false) = (idle_timeout, draining) {
                 soon = within(
                     limit.saturating_sub(last.elapsed()).min(link.stall_timeout.unwrap_or(limit)),
@@ -172,11 +174,12 @@ impl<'scope, 'env> Served<'scope, 'env> {
             match read {
                 Ok(true) => last = Instant::now(),
                 Ok(false) => {
-                    if state.serving.running > 0 || !state.jobs.is_empty() || state.has_output() {
+                    if state.is_active() {
                         last = Instant::now();
                     }
                     if idle_timeout.is_some_and(|limit| last.elapsed() >= limit) {
                         state.serving.ending = true;
+                        self.crew.lifecycle.note_idle();
                     }
                 }
                 // Nothing more is taken. What was taken is answered, and its items still come.
@@ -188,10 +191,11 @@ impl<'scope, 'env> Served<'scope, 'env> {
                     state = link.lock();
                 }
                 // It may still take answers.
-                Err(Lost::Disconnected | Lost::Finished | Lost::Refused(_)) => {
+                Err(lost @ (Lost::Disconnected | Lost::Finished | Lost::Refused(_))) => {
                     (state.serving.ending, state.serving.ended) = (true, true);
                     drop(state);
                     link.cancel_handlers();
+                    link.end_calls(lost);
                     state = link.lock();
                 }
                 Err(Lost::Garbled) => {
@@ -205,6 +209,8 @@ impl<'scope, 'env> Served<'scope, 'env> {
             if state.lost.is_some() || done {
                 drop(state);
                 self.go_on();
+                // Nothing reads their answers any more.
+                link.end_calls(Lost::Cancelled);
                 return;
             }
         }
@@ -239,14 +245,19 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 continue;
             }
             let begun = crew.micros();
-            link.busy_since.store(begun, Ordering::Release);
-            if !self.watched.swap(true, Ordering::AcqRel) {
+            // One total order with `let_go`: either it sees this handler, or this thread that nothing watches it.
+            link.busy_since.store(begun, Ordering::SeqCst);
+            if !self.watched.swap(true, Ordering::SeqCst) {
                 let this: Arc<dyn Watched + 'scope> = Arc::<Self>::clone(self);
                 crew.watch.add(this);
             }
             let reply = self.handle(&job);
             let ended = crew.micros();
-            let is_mine = link.busy_since.swap(0, Ordering::AcqRel) != 0;
+            // Where the reading was taken away, the time is that of another handler, of the thread that reads by now.
+            let is_mine = link
+                .busy_since
+                .compare_exchange(begun, 0, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok();
             crew.smooth(ended - begun);
             state = link.lock();
             link.finish_job(&mut state, &job, reply);
@@ -354,9 +365,9 @@ impl Watched for Served<'_, '_> {
     }
 
     fn let_go(&self) -> bool {
-        self.watched.store(false, Ordering::Release);
-        let busy = self.link.busy_since.load(Ordering::Acquire) != 0;
-        !busy || self.watched.swap(true, Ordering::AcqRel)
+        self.watched.store(false, Ordering::SeqCst);
+        let busy = self.link.busy_since.load(Ordering::SeqCst) != 0;
+        !busy || self.watched.swap(true, Ordering::SeqCst)
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
-use super::link::{Job, Link, Request, State, lost_at_end, lost_by, lost_reading};
+use super::link::{Job, Link, Reader, Request, State, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
 use super::waiting::{Outcome, Reply, Waiter, Wakes, no_task, store};
 use crate::state::Mode;
@@ -149,7 +149,8 @@ impl<M: Mode> Link<M> {
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let mut reader = self.lock_reader();
         let reader = &mut *reader;
-        let (half, incoming) = (&mut reader.half, reader.incoming.as_mut());
+        let Reader { half, incoming } = reader;
+        let incoming = incoming.as_mut();
         let read = READ.with_borrow_mut(|buf| {
             buf.resize(READ_SIZE, 0);
             match ready!(half.poll_read_until(cx, buf, WaitLimit::Done)) {
@@ -162,8 +163,8 @@ impl<M: Mode> Link<M> {
             }
         });
         ready!(read)?;
-        self.dispatch(incoming)?;
-        incoming.rest();
+        self.dispatch(reader)?;
+        reader.incoming.rest();
         Poll::Ready(Ok(()))
     }
 
@@ -188,6 +189,9 @@ pub(crate) trait Start<M: Mode>: Send {
 
     /// Whether a further request may be taken.
     fn take(&mut self) -> bool;
+
+    /// Nothing came for too long.
+    fn note_idle(&mut self);
 }
 
 /// What a service says of its clients.
@@ -213,8 +217,8 @@ impl<M: Mode> Drive<M> {
         Self { link: Arc::clone(link), serve: None, last: M::now(), stuck: None, timer: None }
     }
 
-    pub(crate) fn serving(link: Link<M>, serve: Serve<M>) -> Self {
-        let mut drive = Self::new(&Arc::new(link));
+    pub(crate) fn serving(link: &Arc<Link<M>>, serve: Serve<M>) -> Self {
+        let mut drive = Self::new(link);
         drive.serve = Some(serve);
         drive
     }
@@ -236,6 +240,8 @@ impl<M: Mode> Drive<M> {
             }
             if read.is_pending() {
                 if self.say_goodbye(cx).is_ready() {
+                    // Nothing reads the answers of calls of this side any more.
+                    self.link.end_calls(Lost::Cancelled);
                     return Poll::Ready(());
                 }
                 return self.wait(cx);
@@ -276,6 +282,7 @@ impl<M: Mode> Drive<M> {
                 (state.serving.ending, state.serving.ended) = (true, true);
                 drop(state);
                 self.link.cancel_handlers();
+                self.link.end_calls(lost);
             }
             _ => self.link.end(lost),
         }
@@ -358,12 +365,15 @@ impl<M: Mode> Drive<M> {
             let mut soon = None;
             if let Some(limit) = idle_timeout {
                 let mut state = self.link.lock();
-                if state.serving.running > 0 || !state.jobs.is_empty() || self.stuck.is_some() {
+                if state.is_active() || self.stuck.is_some() {
                     self.last = now;
                 }
                 let left = limit.saturating_sub(now.saturating_duration_since(self.last));
                 if left.is_zero() && !state.serving.ending {
                     state.serving.ending = true;
+                    if let Some(serve) = &mut self.serve {
+                        serve.start.note_idle();
+                    }
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }

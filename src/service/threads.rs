@@ -163,7 +163,7 @@ impl Link<Blocking> {
                 self.flush(state, until, None);
                 continue;
             }
-            if !state.leading {
+            if !state.leading && !self.serves {
                 state.leading = true;
                 drop(state);
                 return self.lead(waiter, until);
@@ -247,9 +247,11 @@ impl Link<Blocking> {
         self.heard(waiter, until)
     }
 
-    /// Under the lock: either a thread reads after this, or none waits.
+    /// Under the lock: either a thread reads after this, or none waits. Where this side serves, there is a thread that does
+    /// nothing else.
     fn hand_on(&self, mut state: MutexGuard<'_, State>) {
-        let Some(heir) = heir(&mut state) else {
+        let heir = if self.serves { None } else { heir(&mut state) };
+        let Some(heir) = heir else {
             state.leading = false;
             return;
         };
@@ -296,8 +298,8 @@ impl Link<Blocking> {
         if bytes.is_none() {
             return Ok(false);
         }
-        self.dispatch(incoming.as_mut())?;
-        incoming.rest();
+        self.dispatch(reader)?;
+        reader.incoming.rest();
         Ok(true)
     }
 

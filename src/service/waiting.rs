@@ -9,6 +9,7 @@ use std::thread::{self, Thread};
 
 use super::failure::Failure;
 use super::mux::Reason;
+use crate::sys::Handle;
 use crate::wait::CancelToken;
 
 /// The end of a call of this side.
@@ -41,6 +42,8 @@ pub struct Waiter {
 pub(super) struct Inbox {
     pub(super) outcome: Option<Outcome>,
     pub(super) items: VecDeque<Vec<u8>>,
+    /// What came beside the answer.
+    pub(super) handles: Vec<Handle>,
     waker: Option<Waker>,
 }
 
@@ -101,10 +104,25 @@ pub struct Handling {
 pub(super) struct HandlerInbox {
     pub(super) items: VecDeque<Vec<u8>>,
     pub(super) ended: bool,
+    /// What came beside the request, and what goes beside the answer.
+    pub(super) handles: Vec<Handle>,
+    pub(super) given: Vec<Handle>,
     waker: Option<Waker>,
 }
 
+impl HandlerInbox {
+    pub(super) fn take_given(&mut self) -> Vec<Handle> {
+        mem::take(&mut self.given)
+    }
+}
+
 impl Handling {
+    pub(super) fn with(handles: Vec<Handle>) -> Self {
+        let handling = Self::default();
+        handling.inbox().handles = handles;
+        handling
+    }
+
     pub(super) fn inbox(&self) -> MutexGuard<'_, HandlerInbox> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

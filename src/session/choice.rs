@@ -130,4 +130,11 @@ macro_rules! choice {
             }
         }
     };
+    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($branches:tt)* }) => {
+        ::core::compile_error!(::core::concat!(
+            "name the module for its branches: `enum ",
+            ::core::stringify!($name),
+            " in module { … }`",
+        ));
+    };
 }

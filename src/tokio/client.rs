@@ -8,14 +8,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{timeout, timeout_at};
 
 use super::Tokio;
 use crate::error::{Error, ErrorKind};
 use crate::service::{
     Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Link, LinkState, Outcome, Request,
-    Target, Waiter, still_connecting,
+    Summary, Target, Waiter, still_connecting,
 };
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
@@ -79,9 +79,9 @@ impl Calls for Tokio {}
 #[derive(Clone, Debug)]
 pub struct Shared(Arc<Keeper>);
 
-/// When it is dropped, the task that reads and writes ends.
+/// When it is dropped, the task that reads and writes ends, unless the connection is only lent.
 #[derive(Debug)]
-struct Keeper(Arc<Link<Tokio>>);
+struct Keeper(Arc<Link<Tokio>>, bool);
 
 impl AsRef<Arc<Link<Tokio>>> for Shared {
     fn as_ref(&self) -> &Arc<Link<Tokio>> {
@@ -91,7 +91,9 @@ impl AsRef<Arc<Link<Tokio>>> for Shared {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.0.abandon();
+        if !self.1 {
+            self.0.abandon();
+        }
     }
 }
 
@@ -174,12 +176,21 @@ impl Pending {
 impl CallsHalf for Tokio {
     type Handle = Shared;
     type Connecting = Connecting;
+    type Serving = JoinHandle<Summary>;
 
     fn handle(link: Link<Self>) -> Shared {
         let link = Arc::new(link);
         let mut drive = Drive::new(&link);
         tokio::spawn(poll_fn(move |cx| drive.poll(cx)));
-        Shared(Arc::new(Keeper(link)))
+        Shared(Arc::new(Keeper(link, false)))
+    }
+
+    fn lent(link: Arc<Link<Self>>) -> Shared {
+        Shared(Arc::new(Keeper(link, true)))
+    }
+
+    async fn served(serving: Self::Serving) -> Option<Summary> {
+        serving.await.ok()
     }
 
     async fn find<F, C>(target: &Target<F, C, Self>, until: WaitLimit) -> Result<Shared, Error>
@@ -191,8 +202,9 @@ impl CallsHalf for Tokio {
             if let Some(link) = target.link() {
                 return Ok(link);
             }
+            let path = target.again()?;
             let attempt = target.connecting.join(|| {
-                let (options, path) = (target.options.clone(), target.path.clone());
+                let (options, path) = (target.options.clone(), path.clone());
                 let reads = target.reads;
                 async move { options.link(path, WaitLimit::Done, reads).await.map(Self::handle) }
             });

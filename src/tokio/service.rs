@@ -13,10 +13,9 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{
-    Drive, Handles, Job, Lifecycle, Link, Reply, Response, Serve, Serves, Service, Start, Summary,
-    accept, agreed, answered, contain, decoded, panicked,
+    Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Meeting, Reply, Response, Serve, Serves,
+    Service, Start, Summary, answered, contain, decoded, panicked,
 };
-use crate::typed_connection::Handshake;
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
 
@@ -66,11 +65,11 @@ where
     H::Answer: Future<Output: Response<Resp>> + Send + 'static,
 {
     async fn serve(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<Summary, Error> {
-        let (listener, handshake, codec, lifecycle) = service.open()?;
+        let (listening, meeting, wire, lifecycle) = service.open(Kind::Requests)?;
         let (lifecycle, handler) = (Arc::new(lifecycle), Arc::new(handler));
         let mut clients = JoinSet::new();
         let ended = loop {
-            let client = match accept(&lifecycle, &listener).await {
+            let client = match listening.next(&lifecycle).await {
                 Ok(Some(client)) => client,
                 Ok(None) => break Ok(()),
                 Err(error) if error.kind() == ErrorKind::ResourceExhausted => continue,
@@ -78,31 +77,51 @@ where
             };
             // Forgets finished tasks.
             while clients.try_join_next().is_some() {}
-            let (handshake, lifecycle) = (handshake.clone(), Arc::clone(&lifecycle));
-            let starter = Starter {
-                handler: Arc::clone(&handler),
-                codec: codec.clone(),
-                lifecycle: Arc::clone(&lifecycle),
-                tasks: JoinSet::new(),
-                messages: PhantomData::<fn(Req) -> Resp>,
-            };
+            let (meeting, lifecycle) = (meeting.clone(), Arc::clone(&lifecycle));
+            let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
             clients.spawn(async move {
                 let link = match client {
-                    Ok(client) => meet::<Req, _, _>(&lifecycle, client, handshake).await,
+                    Ok(client) => meet::<Req, _, _>(&lifecycle, client, meeting).await,
                     Err(error) => Err(error),
                 };
                 match link {
-                    Ok(link) => drive(&lifecycle, link, starter).await,
+                    Ok(link) => drive(&lifecycle, &Arc::new(link), starter).await,
                     Err(error) if error.kind() == ErrorKind::Cancelled => {}
                     Err(_) => lifecycle.count_lost(),
                 }
             });
         };
-        lifecycle.closing().cancel();
+        if matches!(listening, Clients::Listener(_)) {
+            lifecycle.closing().cancel();
+        }
         // The name is removed when the service begins to end, not only after the last answer.
-        drop(listener);
+        drop(listening);
         while clients.join_next().await.is_some() {}
         ended.map(|()| lifecycle.summary())
+    }
+
+    fn serve_beside(
+        link: Arc<Link<Self>>,
+        codec: C,
+        lifecycle: Lifecycle,
+        handler: H,
+    ) -> Result<Self::Serving, Error> {
+        let lifecycle = Arc::new(lifecycle);
+        let starter = Starter::<_, _, fn(Req) -> Resp>::new(&Arc::new(handler), &codec, &lifecycle);
+        Ok(tokio::spawn(async move {
+            drive(&lifecycle, &link, starter).await;
+            lifecycle.summary()
+        }))
+    }
+
+    fn detach(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<(), Error>
+    where
+        Req: 'static,
+        Resp: 'static,
+        H: Send + Sync + 'static,
+    {
+        tokio::spawn(Self::serve(service, handler));
+        Ok(())
     }
 }
 
@@ -110,19 +129,19 @@ where
 async fn meet<Req, F, C>(
     lifecycle: &Lifecycle,
     client: Connection<Tokio>,
-    handshake: Handshake<F, C, Tokio>,
+    meeting: Meeting<F, C, Tokio>,
 ) -> Result<Link<Tokio>, Error>
 where
     Req: Receivable,
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    let parts = agreed(handshake, client, Shape::of::<Req>).await?;
+    let parts = meeting.meet(client, Shape::of::<Req>).await?;
     Ok(Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout()))
 }
 
 /// Serves a client until it has left, is silent for too long, or the service is to end.
-async fn drive(lifecycle: &Lifecycle, link: Link<Tokio>, start: impl Start<Tokio> + 'static) {
+async fn drive(lifecycle: &Lifecycle, link: &Arc<Link<Tokio>>, start: impl Start<Tokio> + 'static) {
     let serve = Serve {
         start: Box::new(start),
         in_order: false,
@@ -143,6 +162,18 @@ struct Starter<H, C, T> {
     /// Those that were not done at once. They end with the client.
     tasks: JoinSet<()>,
     messages: PhantomData<T>,
+}
+
+impl<H, C: Clone, T> Starter<H, C, T> {
+    fn new(handler: &Arc<H>, codec: &C, lifecycle: &Arc<Lifecycle>) -> Self {
+        Self {
+            handler: Arc::clone(handler),
+            codec: codec.clone(),
+            lifecycle: Arc::clone(lifecycle),
+            tasks: JoinSet::new(),
+            messages: PhantomData,
+        }
+    }
 }
 
 impl<Req, Resp, C, H> Start<Tokio> for Starter<H, C, fn(Req) -> Resp>
@@ -176,6 +207,10 @@ where
 
     fn take(&mut self) -> bool {
         self.lifecycle.take()
+    }
+
+    fn note_idle(&mut self) {
+        self.lifecycle.note_idle();
     }
 }
 

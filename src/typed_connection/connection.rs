@@ -7,8 +7,6 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::halves::{Channels, ReceivingHalf, SendingHalf};
 use super::handshake::{Handshake, explained};
 #[cfg(feature = "shared-memory")]
@@ -356,7 +354,7 @@ impl<Out: ?Sized, In, F: Framing, C: Codec, M: Mode> TypedConnection<Out, In, F,
     /// # Errors
     ///
     /// Those of [`TypedSender::send_as`](crate::TypedSender::send_as) and [`send`](Self::send).
-    pub fn send_as<'a, V: Serialize + ?Sized>(
+    pub fn send_as<'a, V: Sendable + ?Sized>(
         &'a mut self,
         value: &V,
     ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, Out, V, In, F, C, M>>

@@ -4,7 +4,7 @@
 //! in a second round, and both decide from these.
 
 use crate::error::Disagreement;
-use crate::wire::shape::Shape;
+use crate::wire::shape::{LONGEST_DESCRIPTION, Shape};
 
 /// What one side tells of its messages.
 #[derive(Clone, Debug)]
@@ -136,9 +136,6 @@ pub(super) struct SecondRound {
     begun: u8,
 }
 
-/// The longest description.
-const MOST: usize = 64 << 10;
-
 impl SecondRound {
     pub(super) fn new() -> Self {
         Self { bytes: vec![0; 4], got: 0, begun: 0 }
@@ -156,7 +153,8 @@ impl SecondRound {
             let at = self.got - 4;
             let len = self.bytes.get(at..).and_then(<[u8]>::first_chunk).copied();
             let len = usize::try_from(u32::from_be_bytes(len.unwrap_or_default()));
-            let len = len.ok().filter(|len| *len <= MOST).ok_or(Disagreement::Garbled)?;
+            let len =
+                len.ok().filter(|len| *len <= LONGEST_DESCRIPTION).ok_or(Disagreement::Garbled)?;
             self.begun += 1;
             let next_length = if self.begun < 2 { 4 } else { 0 };
             self.bytes.resize(self.got + len + next_length, 0);

@@ -74,7 +74,10 @@ impl Terms {
     /// Checks that the terms of the two sides match, and tells the name on which they agree.
     fn compare(&self, theirs: &Self) -> Result<Option<String>, Disagreement> {
         if let Some(words) = theirs.parts.get(Tag::Refused) {
-            let words = String::from_utf8_lossy(words).into_owned();
+            let words = match words {
+                [] => "it gives no reason".to_owned(),
+                words => String::from_utf8_lossy(words).into_owned(),
+            };
             return Err(Disagreement::Refused(words));
         }
         self.compare_strings(theirs)?;

@@ -19,7 +19,9 @@ pub use handshake::Handshake;
 #[cfg(feature = "service")]
 pub(crate) use handshake::shake_hands;
 #[allow(unused_imports, reason = "some features say more than others")]
-pub(crate) use handshake_parts::Tag;
+pub(crate) use handshake_parts::{Parts, Tag};
+#[cfg(feature = "service")]
+pub(crate) use handshake_state::HandshakeState;
 pub use negotiated::Negotiated;
 #[cfg(feature = "tool")]
 pub use question::{Answer, Question, Said, Told};

@@ -132,13 +132,21 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         connection: Connection<M>,
         words: &str,
     ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<F, C, M>> {
+        M::run(self.refusal(connection, words))
+    }
+
+    pub(crate) fn refusal(
+        &self,
+        connection: Connection<M>,
+        words: &str,
+    ) -> impl Future<Output = Result<(), Error>> + use<F, C, M> {
         let end = (0..=words.len().min(MOST_WORDS)).rev().find(|end| words.is_char_boundary(*end));
         let state = self.refusing(words.get(..end.unwrap_or_default()).unwrap_or_default());
         let this = self.clone();
-        M::run(async move {
+        async move {
             let (reader, writer) = connection.into_halves();
             this.exchanged((state, reader, writer)).await.map(drop)
-        })
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each side says its terms at once. So this one listens first, and then says the same.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::halves::{ReceivingHalf, SendingHalf};
 use super::handshake::Handshake;
@@ -12,6 +12,8 @@ use super::handshake_state::{HandshakeState, Terms};
 use crate::channel::Anything;
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Obstacle, Operation};
+use crate::sys::WaitLimit;
+use crate::wait::{left, within};
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing, Wire};
 
@@ -46,7 +48,7 @@ pub struct Question {
     heard: Vec<u8>,
     reader: ReadHalf,
     writer: WriteHalf,
-    until: Instant,
+    until: WaitLimit,
 }
 
 /// A connection whose sides have agreed.
@@ -69,12 +71,12 @@ impl Question {
     ///
     /// Those of a [`Handshake`].
     pub fn hear(connection: Connection, timeout: Duration) -> Result<Self, Error> {
-        let until = Instant::now() + timeout.min(Duration::from_secs(1 << 20));
+        let until = within(timeout);
         let (mut reader, writer) = connection.split();
         let mut state = HandshakeState::new(silent_terms(), None, false);
         let mut heard = Vec::new();
         while let Some(room) = state.room() {
-            let got = reader.read_timeout(room, until.saturating_duration_since(Instant::now()))?;
+            let got = reader.read_timeout(room, left(until))?;
             heard.extend_from_slice(room.get(..got).unwrap_or_default());
             let noted = state.got(Ok(got));
             noted.map_err(|error| reader.failed(Operation::Agree, error))?;
@@ -104,9 +106,13 @@ impl Question {
     ///
     /// # Errors
     ///
-    /// Those of a [`Handshake`]. A peer that makes calls is not spoken to.
-    pub fn ask(mut self) -> Result<Answer, Error> {
-        let mut parts = Parts::default();
+    /// Those of a [`Handshake`]. A peer that makes calls is asked by [`AskedService`](crate::tool::AskedService).
+    pub fn ask(self) -> Result<Answer, Error> {
+        self.ask_with(Parts::default())
+    }
+
+    /// Says the same and some parts more, and asks what the messages look like.
+    pub(crate) fn ask_with(mut self, mut parts: Parts) -> Result<Answer, Error> {
         if let Some(names) = self.theirs.parts.get(Tag::Names) {
             parts.set(Tag::Names, names.to_vec());
         }
@@ -169,19 +175,29 @@ impl Answer {
         self,
         wire: Wire<F, C>,
     ) -> Result<Told<F, C>, Error> {
+        let handshake = Handshake::new().with_wire(wire);
+        let (state, reader, writer) = self.into_parts(&handshake)?;
+        handshake.conclude(&state, reader, writer)
+    }
+
+    #[cfg(feature = "service")]
+    pub(crate) fn state(&self) -> &HandshakeState {
+        &self.state
+    }
+
+    /// What the channels are made of, if this is the wire that the peer has named, and there are no handles.
+    pub(crate) fn into_parts<F: Framing + Clone, C: Codec + Clone>(
+        self,
+        handshake: &Handshake<F, C>,
+    ) -> Result<(HandshakeState, ReadHalf, WriteHalf), Error> {
         let theirs = self.state.understood()?;
         if theirs.sends_handles || theirs.allows_handles {
             return Err(self.reader.failed(Operation::Agree, Obstacle::NoHandlesHere.into()));
         }
-        let handshake = Handshake::new().with_wire(wire);
         let ours = handshake.terms(false, false);
         ours.compare_wires(&theirs).map_err(|what| Error::new(Operation::Agree, what))?;
-        handshake.conclude(&self.state, self.reader, self.writer)
+        Ok((self.state, self.reader, self.writer))
     }
-}
-
-fn left(until: Instant) -> Duration {
-    until.saturating_duration_since(Instant::now())
 }
 
 /// Terms that are not said.

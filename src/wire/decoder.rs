@@ -419,7 +419,14 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     /// Reads the messages only of writers that tell what they send.
     pub(crate) fn require_shape(&mut self) {
-        self.told.get_or_insert_default().required = true;
+        let told = self.told.get_or_insert_default();
+        if let Some((ours, style)) = told.ours {
+            let framing = self.wire.framing.built_in_mut();
+            if framing.is_some_and(|framing| framing.require_shape(&ours(style))) {
+                return;
+            }
+        }
+        told.required = true;
         if self.standing == Standing::Read && self.peer_shape().is_none() {
             self.standing = Standing::Awaited;
         }

@@ -111,23 +111,29 @@ impl<F, C> Encoder<F, C> {
         }
     }
 
-    /// Says to a new reader what the messages look like.
+    /// Says to a new reader what the messages look like, between two frames: before what is left, or before the last
+    /// message where that may begin in the middle of one.
     pub(crate) fn greet_again(&mut self) {
         let Some((shape, style)) = self.hello else { return };
         self.clear_uncommitted();
-        let staged = self.buffer.get(self.sent..).unwrap_or_default();
+        let at = match self.last {
+            _ if !self.begun => self.sent,
+            LastFrame::Whole { at } => at,
+            LastFrame::Begun => self.committed,
+        };
+        let staged = self.buffer.get(at..).unwrap_or_default();
         if staged.is_empty() {
             self.greeting = Greeting::Due;
         } else if !staged.starts_with(&HELLO.to_be_bytes()) {
             let mut bytes = Vec::new();
             hello(&shape(style), &mut bytes);
             let len = bytes.len();
-            self.buffer.splice(self.sent..self.sent, bytes);
+            self.buffer.splice(at..at, bytes);
             self.committed += len;
             self.greeting = Greeting::Done;
             match &mut self.last {
-                LastFrame::Whole { at } if *at == self.sent => self.greeting = Greeting::Staged,
-                LastFrame::Whole { at } => *at += len,
+                LastFrame::Whole { at: last } if *last == at => self.greeting = Greeting::Staged,
+                LastFrame::Whole { at: last } => *last += len,
                 LastFrame::Begun => {}
             }
         }
@@ -765,6 +771,81 @@ mod tests {
         encoder.stage_next_part(b"rest");
         assert!(!encoder.withdraw(), "its frame is begun");
         assert_eq!(encoder.pending(), b"rest");
+    }
+
+    /// The hello of an encoder that says it.
+    fn greeting() -> (Encoder, Vec<u8>) {
+        let mut encoder = encoder();
+        encoder.greet(|style| Shape::of::<String>(style));
+        let mut bytes = Vec::new();
+        hello(&Shape::of::<String>(Style::Positional), &mut bytes);
+        (encoder, bytes)
+    }
+
+    #[test]
+    fn a_hello_is_said_again_between_two_frames() {
+        let (mut encoder, hello) = greeting();
+        encoder.stage("a").unwrap();
+        let a = b"\0\0\0\x02\x01a";
+        assert_eq!(encoder.pending(), [&hello[..], a].concat());
+        encoder.greet_again();
+        assert_eq!(encoder.pending(), [&hello[..], a].concat(), "it is there already");
+        encoder.advance(usize::MAX);
+
+        // Before a message that has not begun; and it goes with that message.
+        encoder.stage("a").unwrap();
+        encoder.greet_again();
+        assert_eq!(encoder.pending(), [&hello[..], a].concat());
+        assert!(encoder.withdraw());
+        assert_eq!(encoder.pending(), b"");
+        encoder.stage("a").unwrap();
+        assert_eq!(encoder.pending(), [&hello[..], a].concat());
+        encoder.advance(usize::MAX);
+
+        // Before all that has not begun.
+        encoder.stage("a").unwrap();
+        encoder.stage("a").unwrap();
+        encoder.greet_again();
+        assert_eq!(encoder.pending(), [&hello[..], a, a].concat());
+        assert!(encoder.withdraw());
+        assert_eq!(encoder.pending(), [&hello[..], a].concat());
+        encoder.advance(usize::MAX);
+
+        // With the next message, where the only one has begun.
+        encoder.stage("a").unwrap();
+        encoder.advance(3);
+        encoder.greet_again();
+        assert_eq!(encoder.pending(), &a[3..], "nothing gets into a message");
+        encoder.stage("a").unwrap();
+        assert_eq!(encoder.pending(), [&a[3..]].concat());
+        encoder.advance(usize::MAX);
+        assert_eq!(encoder.pending(), [&hello[..], a].concat());
+        encoder.advance(usize::MAX);
+
+        // Before the last one, where one before it has begun.
+        encoder.stage("a").unwrap();
+        encoder.stage("a").unwrap();
+        encoder.advance(3);
+        encoder.greet_again();
+        assert_eq!(encoder.staged(), 3 + hello.len() + 6);
+        assert!(encoder.withdraw());
+        assert_eq!(encoder.pending(), &a[3..]);
+        encoder.stage("a").unwrap();
+        let mut all = Vec::new();
+        while encoder.staged() > 0 {
+            all.extend_from_slice(encoder.pending());
+            encoder.advance(usize::MAX);
+        }
+        assert_eq!(all, [&a[3..], &hello[..], a].concat());
+
+        // What is cut off a frame leaves a place between two.
+        encoder.stage("a").unwrap();
+        encoder.advance(3);
+        encoder.cut();
+        encoder.greet_again();
+        assert_eq!(encoder.staged(), 0);
+        encoder.stage("a").unwrap();
+        assert_eq!(encoder.pending(), [&hello[..], a].concat());
     }
 
     #[test]

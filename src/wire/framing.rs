@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::shape::Style;
+use super::shape::{Shape, Style};
 use crate::error::FrameError;
 
 /// Marks where one message ends in a stream of bytes and the next begins.
@@ -217,6 +217,12 @@ pub trait BuiltIn {
 
     /// Names the codec of the messages, and its style.
     fn introduce(&mut self, _codec: &str, _style: Option<Style>) {}
+
+    /// Reads the messages of those writers alone that say what these look like, and fit; returns whether this wire has
+    /// several writers, who say it each for itself.
+    fn require_shape(&mut self, _ours: &Shape) -> bool {
+        false
+    }
 
     /// Sets how many bytes of one write the pipe never mixes with those of another writer.
     fn atomic_write(&mut self, _bytes: usize) {}

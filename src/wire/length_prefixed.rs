@@ -48,6 +48,7 @@ impl LengthPrefixed {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
+    #[doc(alias("message size", "max length"))]
     pub fn limit(mut self, bytes: u32) -> Self {
         self.limit = bytes.min(MAX_LENGTH);
         self
@@ -232,6 +233,22 @@ mod tests {
         ));
         let too_large = LengthPrefixed::default().scan(&mut [0, 0x80, 0, 1], Scan::default());
         assert!(matches!(too_large, Err(FrameError::TooLarge { limit: 0x80_0000, .. })));
+    }
+
+    #[test]
+    fn a_text_in_place_of_a_length_is_told_as_one() {
+        let words = |bytes: &mut [u8]| match LengthPrefixed::default().scan(bytes, Scan::default())
+        {
+            Err(error) => error.to_string(),
+            Ok(_) => unreachable!("it is larger than the limit"),
+        };
+        let text = words(&mut b"hello\n".to_owned());
+        assert!(
+            text.ends_with("a text that begins with `hell`, receive it by `into_text`"),
+            "{text}"
+        );
+        let length = words(&mut [0, 0x80, 0, 1]);
+        assert!(length.ends_with("or send it in parts"), "{length}");
     }
 
     #[test]

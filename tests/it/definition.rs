@@ -19,8 +19,8 @@ service! {
     pub(crate) trait Counters in counters {
         /// Adds to a counter, and returns its sum.
         fn add(name: String, by: u64) -> Result<u64, Refused>;
-        fn get(name: String) -> Option<u64>;
-        fn reset();
+        fn get(&self, name: String) -> Option<u64>;
+        fn reset(&self);
         fn all() -> HashMap<String, u64>;
     }
 }

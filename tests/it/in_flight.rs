@@ -495,3 +495,26 @@ mod tasks {
         });
     }
 }
+
+/// The first handler runs until the second one has begun, and the second one until the third one has.
+#[test]
+fn a_handler_that_ends_while_the_next_one_lasts_leaves_the_reading_alone() {
+    watched(|| {
+        let service = Service::<usize, usize>::temporary().unwrap().shutdown_after(3);
+        let path = service.path().clone();
+        let meet = [(); 2].map(|()| std::sync::Barrier::new(2));
+        let serving = thread::spawn(move || {
+            service.serve(move |number| {
+                let before = number.checked_sub(1).and_then(|before| meet.get(before));
+                before.into_iter().chain(meet.get(number)).for_each(|meet| drop(meet.wait()));
+                number
+            })
+        });
+        let client = Client::<usize, usize>::connect(path).unwrap();
+        let calls: Vec<_> = (0..3).map(|number| client.start(&number).unwrap()).collect();
+        for (number, call) in calls.into_iter().enumerate() {
+            assert_eq!(call.wait().unwrap(), number);
+        }
+        serving.join().unwrap().unwrap();
+    });
+}

@@ -1,11 +1,15 @@
 //! What the crate promises, as its users see it.
 
 mod access;
+#[cfg(feature = "service")]
+mod both_ways;
 #[cfg(feature = "fanout")]
 mod broadcast;
 #[cfg(feature = "service")]
 mod by_hand;
 mod bytes;
+#[cfg(feature = "service")]
+mod call_handles;
 #[cfg(feature = "service")]
 mod calls;
 mod carried;

@@ -289,6 +289,16 @@ fn a_program_that_ends_without_reading_is_not_waited_for() {
 }
 
 #[test]
+fn a_program_that_read_the_pipe_without_waiting_is_told_of() {
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let program = shell("exit 0", &[&pipe]); // as gzip does, which finds a pipe without a writer at its end
+        let words = pipe.into_writer().open_with(&program.0).unwrap_err().to_string();
+        assert!(words.ends_with("as gzip does, takes the pipe as its standard input"), "{words}");
+    });
+}
+
+#[test]
 fn a_program_that_ends_without_writing_is_not_waited_for() {
     watched(|| {
         let mut pipe = Pipe::temporary().unwrap();

@@ -985,6 +985,28 @@ fn sessions_go_over_other_transports() {
     });
 }
 
+/// The memory is required: without it, the sessions would not begin.
+#[cfg(all(target_os = "linux", feature = "shared-memory"))]
+#[test]
+fn sessions_go_over_shared_memory() {
+    let shared = || Handshake::new().shared_memory(typed_pipe::SharedMemory::required());
+    watched(move || {
+        let (client, server) = listened();
+        let selling = thread::spawn(move || sell(shared().session(server).unwrap()).unwrap().0);
+        let bought = buy(shared().session(client).unwrap(), 50).unwrap().0;
+        assert_eq!((bought, selling.join().unwrap()), (Some(4711), 3));
+
+        let (client, server) = listened();
+        let leaving = thread::spawn(move || {
+            drop(shared().session::<TwoNumbers>(server).unwrap().send(&1).unwrap());
+        });
+        let session = shared().session::<Dual<TwoNumbers>>(client).unwrap();
+        let (_, session) = session.recv().unwrap();
+        assert_eq!(session.recv().unwrap_err().kind(), ErrorKind::Abandoned);
+        leaving.join().unwrap();
+    });
+}
+
 /// A plain connection is left as it was.
 #[test]
 fn a_typed_connection_beside_a_session_works() {

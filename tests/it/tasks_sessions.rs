@@ -70,6 +70,21 @@ fn tasks_and_threads_talk_to_each_other() {
     });
 }
 
+#[cfg(all(target_os = "linux", feature = "shared-memory"))]
+#[test]
+fn tasks_and_threads_talk_over_shared_memory() {
+    use typed_pipe::{Handshake, SharedMemory};
+
+    let shared = || Handshake::new().shared_memory(SharedMemory::required());
+    in_runtime(move || async move {
+        let (client, server) = listened();
+        let buying = thread::spawn(move || buy(shared().session(client).unwrap(), 50).unwrap().0);
+        let selling = shared().into_tokio().session(server.into_tokio().unwrap()).await.unwrap();
+        assert_eq!(sell(selling).await.unwrap().0, 3);
+        assert_eq!(buying.join().unwrap(), Some(4711));
+    });
+}
+
 #[test]
 fn tasks_speak_the_bytes_of_threads() {
     in_runtime(|| async {

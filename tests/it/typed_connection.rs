@@ -350,6 +350,7 @@ fn d27_a_side_that_says_nothing_or_little_by_little_is_given_up_in_time() {
         let served = listener.accept().unwrap();
         let error = Handshake::new().timeout(SHORT).perform::<u8, u8>(served).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert!(error.to_string().contains("not done its part of the handshake"), "{error}");
 
         let slow = Connection::connect(listener.path()).unwrap();
         let served = listener.accept().unwrap();

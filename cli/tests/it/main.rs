@@ -2,6 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod golden;
+mod hostile;
 mod peer;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -326,4 +328,19 @@ fn a_reader_of_the_output_that_has_enough_ends_it() {
     lines.read_line(&mut line).unwrap();
     drop(lines);
     assert!(listening.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_gives_up_a_call_and_its_handler_is_told() {
+    let folder = Folder::new();
+    let path = folder.name("steps");
+    let mut service = Other::start("steps", &path);
+    until_there(&path);
+    let mut command = tpipe(&["call"], &path);
+    let mut call = Other(command.arg("{\"name\": \"a\", \"steps\": 11}").spawn().unwrap());
+    assert_eq!(service.says(), "begun");
+    let interrupt = ["-INT", &call.0.id().to_string()];
+    assert!(Command::new("kill").args(interrupt).status().unwrap().success());
+    assert_eq!(service.says(), "cancelled");
+    assert!(!call.0.wait().unwrap().success());
 }

@@ -4,10 +4,15 @@ use std::env;
 use std::error::Error;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::wire::{Checked, Json, MultiWriter, Wire};
-use typed_pipe::{Handshake, Listener, Pipe, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::wire::{Bincode, Checked, Json, LengthPrefixed, MultiWriter, Wire};
+use typed_pipe::{
+    Context, Handshake, Listener, Pipe, Service, TypedReceiver, TypedSender, WriteEnd, service,
+};
 
 #[derive(Serialize, Deserialize)]
 struct Reading {
@@ -36,6 +41,9 @@ pub(crate) fn play() {
         "receiver" => receiver(path),
         "listener" => listener(path),
         "checked listener" => checked_listener(path),
+        "counter" => serve_counter(path),
+        "steps" => serve_steps(path),
+        "json service" => serve_json(path),
         "owner" => owner(path),
         "owner of a listener" => owner_of_a_listener(path),
         other => panic!("there is no role {other}"),
@@ -118,6 +126,98 @@ fn checked_listener(path: &Path) -> Done {
             let _ = client.send(&reading.sensor.into_bytes());
         }
     }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Refused {
+    TooMuch { limit: u64 },
+}
+
+service! {
+    /// A number that grows.
+    pub(crate) trait Counter in counter {
+        fn add(by: u64) -> Result<u64, Refused>;
+        fn reset();
+        fn of_two(one: Option<i8>, other: Vec<(char, f32)>) -> String;
+    }
+}
+
+struct InMemory(Mutex<u64>);
+
+impl Counter for InMemory {
+    fn add(&self, by: u64) -> Result<u64, Refused> {
+        if by > 100 {
+            return Err(Refused::TooMuch { limit: 100 });
+        }
+        let mut sum = self.0.lock().unwrap();
+        *sum += by;
+        Ok(*sum)
+    }
+
+    fn reset(&self) {
+        *self.0.lock().unwrap() = 0;
+    }
+
+    fn of_two(&self, one: Option<i8>, other: Vec<(char, f32)>) -> String {
+        format!("{one:?} {other:?} \u{1b}[2J")
+    }
+}
+
+fn serve_counter(path: &Path) -> Done {
+    counter::serve(Service::bind(path)?, &InMemory(Mutex::new(0)))?;
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Target {
+    name: String,
+    steps: u32,
+}
+
+#[derive(Serialize)]
+struct Progress<'a> {
+    name: &'a str,
+    step: u32,
+    later: Option<()>,
+}
+
+/// What the answers are: it can be written alone.
+#[derive(Serialize)]
+enum Outcome {
+    Built,
+    Cancelled { after: u32 },
+}
+
+/// Sends a step as an item. More than ten take until nobody waits for them.
+fn serve_steps(path: &Path) -> Done {
+    let wire = Wire::new(LengthPrefixed::default(), Bincode::new());
+    let service = Service::<Target, Outcome>::bind(path)?.with_wire(wire);
+    service.serve_with_context(|Target { name, steps }, context: Context<Progress<'_>, _>| {
+        assert!(name != "panic", "the handler panics \u{1b}[2J");
+        for step in 1..=steps.min(10) {
+            let _ = context.send(&Progress { name: "a step", step, later: None });
+        }
+        if steps <= 10 {
+            return Ok(Outcome::Built);
+        }
+        if name == "refuse" {
+            return Err("it is refused \u{1b}[2J");
+        }
+        eprintln!("begun");
+        while !context.is_cancelled() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        eprintln!("cancelled");
+        Ok(Outcome::Cancelled { after: 10 })
+    })?;
+    Ok(())
+}
+
+fn serve_json(path: &Path) -> Done {
+    let wire = Wire::new(Checked::default(), Json);
+    let service = Service::<(String, u8), Vec<String>>::bind(path)?.with_wire(wire);
+    service.serve(|(text, times)| vec![text; times.into()])?;
+    Ok(())
 }
 
 /// Owns a pipe and reads from it, until its standard input ends.

@@ -11,11 +11,9 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-#[cfg(feature = "tool")]
-use rustix::fs::Stat;
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, openat,
-    unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate,
+    openat, unlinkat,
 };
 use rustix::io::{Errno, pread, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
@@ -42,6 +40,13 @@ const NOT_OURS: Obstacle = Obstacle::NotALock("a file of another program");
 
 const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 
+/// The name of a file beside the one of this name.
+pub(super) fn with_ending(name: &OsStr, ending: &str) -> OsString {
+    let mut name = name.to_owned();
+    name.push(ending);
+    name
+}
+
 #[derive(Debug)]
 pub(super) struct Lock {
     file: OwnedFd,
@@ -66,7 +71,8 @@ pub(super) enum Left {
 }
 
 impl Left {
-    fn of_length(length: u8) -> Option<Self> {
+    fn of(stat: &Stat) -> Option<Self> {
+        let length = u8::try_from(stat.st_size).ok()?;
         let all = [Self::Nothing, Self::Own, Self::OwnAndSpare, Self::Found];
         all.into_iter().find(|left| left.length() == length)
     }
@@ -84,8 +90,7 @@ impl Left {
 impl Lock {
     /// Locks a name, or fails with [`Obstacle::InUse`] at once.
     pub(super) fn take(folder: BorrowedFd<'_>, fifo: &OsStr) -> io::Result<Self> {
-        let mut name = fifo.to_owned();
-        name.push(ENDING);
+        let name = with_ending(fifo, ENDING);
         loop {
             let mut lock = Self::open(folder, &name)?;
             match lock.hold(folder) {
@@ -104,8 +109,7 @@ impl Lock {
 
     /// Locks a name only if there is a lock file for it, which no process holds.
     pub(super) fn take_left(folder: BorrowedFd<'_>, fifo: &OsStr) -> io::Result<Self> {
-        let mut name = fifo.to_owned();
-        name.push(ENDING);
+        let name = with_ending(fifo, ENDING);
         trust::lock(&look(folder, &name)?)?;
         let file = Self::reopen(folder, &name)?;
         let mut lock = Self { file, name, left: Left::Nothing, made: false };
@@ -121,13 +125,11 @@ impl Lock {
 
     /// Whether there is a lock file for this name.
     pub(super) fn is_beside(folder: &Path, fifo: &OsStr) -> bool {
-        let mut name = fifo.to_owned();
-        name.push(ENDING);
+        let name = with_ending(fifo, ENDING);
         look(CWD, folder.join(name).as_os_str()).is_ok_and(|stat| {
-            let length = u8::try_from(stat.st_size).ok().and_then(Left::of_length);
             // The owner may be another user.
             FileType::from_raw_mode(stat.st_mode).is_file()
-                && matches!(length, Some(Left::Own | Left::OwnAndSpare))
+                && matches!(Left::of(&stat), Some(Left::Own | Left::OwnAndSpare))
         })
     }
 
@@ -137,14 +139,12 @@ impl Lock {
         folder: BorrowedFd<'_>,
         fifo: &OsStr,
     ) -> io::Result<Option<(Stat, Result<Left, Obstacle>)>> {
-        let mut name = fifo.to_owned();
-        name.push(ENDING);
+        let name = with_ending(fifo, ENDING);
         let stat = match look(folder, &name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             stat => stat?,
         };
-        let length = u8::try_from(stat.st_size).ok().and_then(Left::of_length);
-        let says = trust::lock(&stat).and_then(|()| length.ok_or(NOT_OURS));
+        let says = trust::lock(&stat).and_then(|()| Left::of(&stat).ok_or(NOT_OURS));
         Ok(Some((stat, says)))
     }
 
@@ -181,8 +181,7 @@ impl Lock {
         }
         // The maker of the file may not be the first to lock it. Its bytes were put there under
         // the lock.
-        let length = u8::try_from(fstat(&self.file)?.st_size).ok();
-        let left = length.and_then(Left::of_length);
+        let left = Left::of(&fstat(&self.file)?);
         let left = if self.says_nothing()? { left } else { None };
         self.left = left.ok_or(NOT_OURS)?;
         if self.left == Left::Nothing {

@@ -13,7 +13,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::file::{ensure_fifo, ensure_socket, look, lost};
 use super::folder::{make_folder, open_folder};
 use super::identity::Identity;
-use super::lock::{Left, Lock, SPARE};
+use super::lock::{Left, Lock, SPARE, with_ending};
 use super::maker::Maker;
 use super::name::user_folder;
 use super::temporary::{self, TemporaryFolder, is_temporary};
@@ -438,9 +438,7 @@ pub(super) fn names_beside(name: &OsStr, lock: Option<&Stat>) -> Vec<OsString> {
 }
 
 fn spare(name: &OsStr) -> OsString {
-    let mut spare = name.to_owned();
-    spare.push(SPARE);
-    spare
+    with_ending(name, SPARE)
 }
 
 /// Whether there is no file under a name.

@@ -65,6 +65,14 @@
 //! | any number | the payload: a JSON value |
 //! | 1 | `0x0A` (line feed): written, and taken as white space |
 //!
+//! `ContentLength` (feature `json`), of language servers and debuggers:
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | any number | the head: lines of ASCII that end with `0x0D` `0x0A`, of which `Content-Length: ` and a decimal number is one; others are taken, and not written |
+//! | 2 | `0x0D` `0x0A` |
+//! | as many as the head says | the payload |
+//!
 //! # Test vectors
 //!
 //! | payload | wire | bytes, in hexadecimal |
@@ -77,6 +85,7 @@
 //! | `ACK` | `Base64Lines` | `51554e4c` `0a` |
 //! | `Hello` | `Lines` | `48656c6c6f` `0a` |
 //! | `[7]` | `ConcatenatedJson` | `5b375d` `0a` |
+//! | `[7]` | `ContentLength` | `436f6e74656e742d4c656e6774683a2033` `0d0a0d0a` `5b375d` |
 //!
 //! # Bad bytes
 //!
@@ -92,6 +101,8 @@ mod base64_datagrams;
 mod base64_lines;
 #[cfg(feature = "json")]
 mod concatenated_json;
+#[cfg(feature = "json")]
+mod content_length;
 mod delimited;
 mod lines;
 #[cfg(feature = "foreign")]
@@ -103,6 +114,8 @@ pub use base64_datagrams::Base64Datagrams;
 pub use base64_lines::Base64Lines;
 #[cfg(feature = "json")]
 pub use concatenated_json::ConcatenatedJson;
+#[cfg(feature = "json")]
+pub use content_length::ContentLength;
 pub use lines::Lines;
 #[cfg(feature = "foreign")]
 pub use npipes::Npipes;
@@ -122,6 +135,15 @@ mod tests {
     #[test]
     fn the_test_vector_of_lines_is_right() {
         assert_eq!(hex(&framed(&mut Lines::default(), b"Hello").unwrap()), "48656c6c6f0a");
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn the_test_vector_of_content_length_is_right() {
+        assert_eq!(
+            hex(&framed(&mut ContentLength::default(), b"[7]").unwrap()),
+            "436f6e74656e742d4c656e6774683a20330d0a0d0a5b375d"
+        );
     }
 
     #[cfg(feature = "foreign")]

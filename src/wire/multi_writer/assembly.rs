@@ -5,7 +5,7 @@ use std::mem;
 
 use super::WriterId;
 use super::fragment::{Fragment, FragmentKind};
-use super::introduction::Introduction;
+use super::introduction::{Introduction, Unlike};
 use crate::error::{FrameError, LossReason};
 use crate::wire::Step;
 use crate::wire::framing::ensure_within;
@@ -243,7 +243,10 @@ impl Assembly {
         let spoken = Introduction::read(payload);
         let agreed = match &spoken {
             Some(spoken) => rules.introduction.agrees(spoken),
-            None => Err("unknown messages".to_owned()),
+            None => Err(Unlike {
+                theirs: "unknown messages".to_owned(),
+                ours: rules.introduction.to_string(),
+            }),
         };
         let writer = self.writer(fragment);
         writer.message = Message::Between;
@@ -251,11 +254,10 @@ impl Assembly {
             &mut writer.standing,
             if agreed.is_ok() { Standing::Welcome } else { Standing::Refused },
         );
-        let theirs = match agreed {
-            Err(theirs) if before != Standing::Refused => theirs,
+        let Unlike { theirs, ours } = match agreed {
+            Err(unlike) if before != Standing::Refused => unlike,
             _ => return Ok(Taken::Part),
         };
-        let ours = rules.introduction.to_string();
         Err(FrameError::Mismatch {
             writer: fragment.writer,
             theirs: theirs.into(),

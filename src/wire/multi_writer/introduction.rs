@@ -12,6 +12,8 @@ pub(super) struct Introduction {
     pub(super) codec: String,
     pub(super) message: String,
     pub(super) shape: Option<Shape>,
+    /// Whether another writer must say what its messages look like.
+    pub(super) strict: bool,
     /// How many bytes it may have.
     pub(super) room: usize,
 }
@@ -67,21 +69,34 @@ impl Introduction {
     }
 
     /// Compares the names that both sides have, and what the messages look like.
-    ///
-    /// The error is what the other one sends, in words.
-    pub(super) fn agrees(&self, other: &Heard<'_>) -> Result<(), String> {
+    pub(super) fn agrees(&self, other: &Heard<'_>) -> Result<(), Unlike> {
         let agree = |one: &str, other: &str| one.is_empty() || other.is_empty() || one == other;
-        let named = names(&other.codec, &other.message);
         if !agree(&self.codec, &other.codec) || !agree(&self.message, &other.message) {
-            return Err(named);
+            let theirs = names(&other.codec, &other.message);
+            return Err(Unlike { theirs, ours: self.to_string() });
         }
-        let (Some(ours), [_, ..]) = (&self.shape, other.hello) else { return Ok(()) };
-        match hello::read(other.hello, ours) {
-            Ok(_) => Ok(()),
-            Err(Refusal::Differs(place)) => Err(format!("{named} of another type ({place})")),
-            Err(Refusal::Garbled) => Err(format!("{named} of another type")),
-        }
+        let what = match (&self.shape, other.hello) {
+            (_, []) if self.strict => {
+                "messages without saying what they look like, which is required here".to_owned()
+            }
+            (None, _) | (_, []) => return Ok(()),
+            (Some(ours), hello) => match hello::read(hello, ours) {
+                Ok(_) => return Ok(()),
+                Err(Refusal::Differs(place)) => format!("messages that do not fit: {place}"),
+                Err(Refusal::Garbled) => {
+                    "messages of another type, of which it says no more".to_owned()
+                }
+            },
+        };
+        Err(Unlike { theirs: what, ours: String::new() })
     }
+}
+
+/// What another writer sends, and what was expected, in words; nothing, where the first says it all.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unlike {
+    pub(super) theirs: String,
+    pub(super) ours: String,
 }
 
 impl fmt::Display for Introduction {
@@ -161,7 +176,7 @@ mod tests {
             assert!(said.agrees(&heard).is_ok());
             let mut other = introduction("postcard", "");
             other.shape = Some(Shape::of::<(u8, u8)>(Style::Positional));
-            let words = other.agrees(&heard).unwrap_err();
+            let words = other.agrees(&heard).unwrap_err().theirs;
             assert_eq!(words.contains("`message.1`: u8 here, text there"), described, "{words}");
         }
     }

@@ -71,7 +71,7 @@ use crate::error::FrameError;
 ///
 /// A clone has the same settings, and is another writer. A forked process is not another writer: it must not go on
 /// with a sender of its parent.
-#[doc(alias("mpsc", "interleaved", "atomic write"))]
+#[doc(alias("mpsc", "many writers", "multiple writers", "interleaved", "atomic write"))]
 pub struct MultiWriter {
     rules: Rules,
     atomic_write: usize,
@@ -208,7 +208,8 @@ impl MultiWriter {
     }
 
     /// Fixes the type of the messages: each writer says what they look like, and a receiver skips those of a writer whose
-    /// type does not [fit](super::shape). Writers that do not say it are taken at their word.
+    /// type does not [fit](super::shape). Writers that do not say it are taken at their word, unless the receiver
+    /// [requires it](crate::TypedReceiver::require_shape).
     ///
     /// ```
     /// use typed_pipe::wire::{MultiWriter, Wire};
@@ -331,6 +332,12 @@ impl BuiltIn for MultiWriter {
         if let (Some(shape), Some(style)) = (self.shape, style) {
             self.rules.introduction.shape = Some(shape(style));
         }
+    }
+
+    fn require_shape(&mut self, ours: &Shape) -> bool {
+        let introduction = &mut self.rules.introduction;
+        (introduction.shape, introduction.strict) = (Some(ours.clone()), true);
+        true
     }
 
     fn atomic_write(&mut self, bytes: usize) {

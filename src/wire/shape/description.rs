@@ -26,7 +26,7 @@ use super::Style;
 use super::graph::{Enum, Field, Id, Kind, Leaf, Name, Node, Struct};
 
 /// The longest description.
-pub(super) const LIMIT: usize = 64 << 10;
+pub(crate) const LIMIT: usize = 64 << 10;
 
 const FIRST_LEAF: u8 = 16;
 

@@ -76,6 +76,10 @@ mod graph;
 pub(super) mod hello;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(all(feature = "service", feature = "json"))]
+mod methods;
+#[cfg(feature = "service")]
+mod of_value;
 mod probe;
 mod survey;
 mod testing;
@@ -90,8 +94,10 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::description::fnv;
+pub(crate) use self::description::{LIMIT as LONGEST_DESCRIPTION, fnv};
 pub use self::difference::Difference;
+#[cfg(all(feature = "service", feature = "json"))]
+pub(crate) use self::methods::{Contents, Methods};
 pub use self::testing::{round_trips, same_shape};
 #[cfg_attr(not(feature = "tool"), doc(hidden))]
 pub use self::value_check::ValueCheck;
@@ -282,6 +288,30 @@ impl Shape {
             return Ok(());
         }
         compare::compare(self.nodes(), reader.nodes(), self.style())
+    }
+
+    /// The variants of the message, if it is an enum: the name of each, and in words what it holds.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use typed_pipe::wire::shape::{Shape, Style};
+    ///
+    /// #[derive(Deserialize)]
+    /// # #[expect(dead_code, reason = "only its shape is asked for")]
+    /// enum Command {
+    ///     Run { task: String },
+    ///     Stop,
+    /// }
+    ///
+    /// let variants = Shape::of::<Command>(Style::Positional).variants().unwrap();
+    /// assert_eq!(variants[0], ("Run".to_owned(), "{ task: text }".to_owned()));
+    /// assert_eq!(variants[1], ("Stop".to_owned(), String::new()));
+    /// ```
+    #[must_use]
+    #[cfg(feature = "tool")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tool")))]
+    pub fn variants(&self) -> Option<Vec<(String, String)>> {
+        words::of_variants(self.style(), self.nodes())
     }
 
     /// The shape as bytes, for another process. They are at most 64 KiB: of a larger type, what is farthest from the message

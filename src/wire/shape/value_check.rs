@@ -14,8 +14,9 @@ use super::{Shape, Style};
 /// Checks each value that is sent against the shape that its receiver announced, until there is nothing new to see.
 ///
 /// It is for senders whose type only has [`Serialize`]: `str`, slices, structs that borrow. Once every option, list and
-/// variant that the receiver knows was seen with contents, at each place where a type of the sender has them, a check
-/// costs nothing.
+/// variant that the receiver knows was seen with contents, at each place where a type of the sender has them, a check of
+/// this type costs nothing. A value of another type is looked at from the beginning, and so is the next one of the first
+/// type: who sends two by turns pays for each.
 ///
 /// A type that writes other things for other values (an untagged enum, a `dyn` value) may be seen in one form, and
 /// write the next one unchecked. Bytes that a codec would refuse anyway are not its concern.

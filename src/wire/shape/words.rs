@@ -109,26 +109,51 @@ fn fields(nodes: &[Node], of: &Struct, text: &mut String) {
 }
 
 fn variants(nodes: &[Node], style: Style, of: &Enum, text: &mut String) {
-    let all: Vec<(String, Id)> = match style {
-        Style::Named => of.variants.iter().map(|(name, id)| (shown(name), *id)).collect(),
-        Style::Positional => {
-            let holds = of.variants.iter().take(of.count()).map(|(_, id)| *id);
-            holds.enumerate().map(|(number, id)| (of.called(number), id)).collect()
+    list(&numbered(style, of), " ", text, |(number, id), text| {
+        match style {
+            Style::Named => text.push_str(&shown(of.names(*number).next().unwrap_or_default())),
+            Style::Positional => text.push_str(&of.called(*number)),
         }
-    };
-    list(&all, " ", text, |(name, id), text| {
-        text.push_str(name);
-        match node(nodes, *id) {
-            Node::Nothing | Node::Unseen => {}
-            Node::Struct(of) if of.name.is_empty() => {
-                text.push_str(" {");
-                fields(nodes, of, text);
-                text.push_str(" }");
-            }
-            Node::Tuple(parts) => tuple(nodes, parts, text),
-            _ => {
-                let _ = write!(text, "({})", word(nodes, *id));
-            }
-        }
+        contents(nodes, *id, text);
     });
+}
+
+/// The variants by their numbers, and what each one holds.
+fn numbered(style: Style, of: &Enum) -> Vec<(usize, Id)> {
+    let count = if style == Style::Named { of.variants.len() } else { of.count() };
+    of.variants.iter().take(count).map(|(_, id)| *id).enumerate().collect()
+}
+
+/// What a variant holds, behind its name.
+fn contents(nodes: &[Node], id: Id, text: &mut String) {
+    match node(nodes, id) {
+        Node::Nothing | Node::Unseen => {}
+        Node::Struct(of) if of.name.is_empty() => {
+            text.push_str(" {");
+            fields(nodes, of, text);
+            text.push_str(" }");
+        }
+        Node::Tuple(parts) => tuple(nodes, parts, text),
+        _ => {
+            let _ = write!(text, "({})", word(nodes, id));
+        }
+    }
+}
+
+/// The variants of the message, if it is an enum: the name of each as it is, and in words what it holds.
+#[cfg(feature = "tool")]
+pub(super) fn of_variants(style: Style, nodes: &[Node]) -> Option<Vec<(String, String)>> {
+    let Node::Enum(of) = node(nodes, 0) else { return None };
+    let mut room = MOST;
+    let mut all = Vec::new();
+    for (number, id) in numbered(style, of) {
+        let mut text = String::new();
+        if room > 0 {
+            contents(nodes, id, &mut text);
+        }
+        room = room.saturating_sub(text.len());
+        let name = of.names(number).next().unwrap_or_default();
+        all.push((name.to_owned(), text.trim_start().to_owned()));
+    }
+    Some(all)
 }

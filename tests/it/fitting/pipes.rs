@@ -52,15 +52,28 @@ fn a_first_message_that_is_taken_back_takes_its_hello_along() {
     watched(|| {
         let pipe = Pipe::temporary().unwrap();
         let path = pipe.path().clone();
-        let reader = pipe.into_reader().open().unwrap();
+        let mut reader = pipe.into_reader().open().unwrap();
         let mut filling = WriteEnd::at(&path).unwrap().open().unwrap();
-        while filling.try_write(&[0; 512]).is_ok() {}
+        let mut filled = 0;
+        while let Ok(written) = filling.try_write(&[0; 512]) {
+            filled += written;
+        }
         let mut sender = TypedSender::<[u8]>::connect(&path).unwrap();
-        let error = sender.try_send(&[7; 3000]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        assert!(!error.is_half_sent());
-        assert_eq!(sender.pending(), 0);
-        drop((filling, reader));
+        for _ in 0..2 {
+            let error = sender.try_send(&[7; 3000]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            assert!(!error.is_half_sent());
+            assert_eq!(sender.pending(), 0);
+        }
+        reader.read_exact(&mut vec![0; filled]).unwrap();
+        // The next message has the hello before it.
+        sender.send(&[8, 9]).unwrap();
+        let mut want = hello(&Shape::of::<Vec<u8>>(Style::Positional));
+        want.extend_from_slice(b"\0\0\0\x03\x02\x08\x09");
+        let mut got = vec![0; want.len() + 1];
+        let len = reader.read(&mut got).unwrap();
+        assert_eq!(got[..len], want);
+        drop(filling);
     });
 }
 
@@ -177,6 +190,32 @@ fn a_new_reader_is_told_again_what_is_sent() {
     });
 }
 
+/// The reader that leaves has not begun to read, so all that is in the pipe waits for the one that comes.
+#[cfg(unix)]
+#[test]
+fn what_a_new_reader_is_told_does_not_get_into_a_message() {
+    watched(|| {
+        let mut pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let leaving = pipe.open_reader().unwrap();
+        let mut sender = TypedSender::<[u8]>::connect(&path).unwrap();
+        let large: Vec<u8> =
+            (0..2_000_000_u32).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
+        let late = sender.send_timeout(&large, std::time::Duration::from_millis(20)).unwrap_err();
+        assert!(late.is_half_sent(), "{late}");
+        drop(leaving);
+        assert!(sender.flush().unwrap_err().is_disconnected());
+        let mut receiver = pipe.open_reader().unwrap().into_receiver::<Vec<u8>>();
+        let sending = std::thread::spawn(move || {
+            sender.flush().unwrap();
+            sender.send(&[7, 8]).unwrap();
+        });
+        assert!(receiver.recv().unwrap() == large, "another message came");
+        assert_eq!(receiver.recv().unwrap(), [7, 8]);
+        sending.join().unwrap();
+    });
+}
+
 #[test]
 fn a_hello_that_says_nothing_is_an_error_by_name() {
     for (bytes, kind) in [
@@ -238,6 +277,55 @@ fn many_writers_are_compared_each() {
         assert!(error.to_string().contains("`Reading.celsius`"), "{error}");
         assert_eq!(receiver.recv().unwrap(), new::reading());
         assert_eq!(receiver.recv().unwrap(), new::reading(), "of one that does not tell");
+    });
+}
+
+#[test]
+fn each_of_many_writers_may_be_required_to_tell_what_it_sends() {
+    watched(|| {
+        let many = || Wire::default().with_framing(MultiWriter::default());
+        let typed = || Wire::default().with_framing(MultiWriter::default().typed::<new::Reading>());
+        for ours in [many(), typed()] {
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let end = pipe.into_reader().open().unwrap();
+            let receiver = end.into_receiver_with::<new::Reading, _, _>(ours);
+            let mut receiver = receiver.require_shape();
+            let open = || WriteEnd::at(&path).unwrap().open().unwrap();
+            let mut silent = open().into_sender_with::<new::Reading, _, _>(many());
+            let mut tells = open().into_sender_with::<new::Reading, _, _>(typed());
+            silent.send(&new::reading()).unwrap();
+            tells.send(&new::reading()).unwrap();
+            silent.send(&new::reading()).unwrap();
+            let error = receiver.recv().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+            assert!(error.to_string().contains("without saying what they look like"), "{error}");
+            assert!(!error.is_fatal());
+            assert_eq!(receiver.recv().unwrap(), new::reading());
+            assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let differs = MultiWriter::default().typed::<old::Reading>();
+            let differs = Wire::default().with_framing(differs);
+            let mut differs = open().into_sender_with::<old::Reading, _, _>(differs);
+            differs.send(&old::reading()).unwrap();
+            let error = receiver.recv().unwrap_err();
+            assert!(error.to_string().contains("`Reading.celsius`"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_wire_by_name_may_require_what_its_writers_tell() {
+    watched(|| {
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let end = pipe.into_reader().on_hangup(OnHangup::NextWriter).open().unwrap();
+        let receiver = end.into_receiver_with::<u8, _, _>(Wire::default());
+        let mut receiver = receiver.require_shape();
+        TypedSender::<u8>::connect(&path).unwrap().send(&7).unwrap();
+        assert_eq!(receiver.recv().unwrap(), 7);
+        TypedSender::<i8>::connect(&path).unwrap().send(&7).unwrap();
+        let error = receiver.recv().unwrap_err();
+        assert!(error.to_string().contains("u8 here, i8 there"), "{error}");
     });
 }
 
@@ -309,6 +397,81 @@ with open(sys.argv[1], 'rb') as pipe:
             let told = python.wait_with_output().unwrap();
             assert_eq!(String::from_utf8_lossy(&told.stdout), "b'\\x02hi'\nb'\\x02ho'\n");
             drop(pipe);
+        });
+    }
+
+    /// Skips the hello if it is given one: its head, and as many bytes as that says. Prints a text of two letters.
+    const SHELL_RECEIVER: &str = r#"
+exec < "$1"
+bytes() { dd bs=1 count="$1" 2>/dev/null; }
+if [ "$2" = told ]; then
+  bytes 12 > /dev/null
+  length=$(bytes 4 | od -An -tu1 | { read a b c d; echo $((c * 256 + d)); })
+  bytes "$length" > /dev/null
+fi
+bytes 5 > /dev/null
+bytes 2
+"#;
+
+    #[test]
+    fn a_shell_reads_past_the_hello_and_where_there_is_none() {
+        watched(|| {
+            for told in [true, false] {
+                let pipe = Pipe::temporary().unwrap();
+                let path = pipe.path().clone();
+                let mut shell = Command::new("sh");
+                let shell = shell.args(["-c", SHELL_RECEIVER, "sh"]).arg(&path);
+                let shell = shell.arg(if told { "told" } else { "" }).stdout(Stdio::piped());
+                let shell = shell.spawn().unwrap();
+                let end = WriteEnd::at(&path).unwrap().open().unwrap();
+                let mut sender = match told {
+                    true => end.into_sender::<String>(),
+                    false => end.into_sender_with(Wire::default()),
+                };
+                sender.send(&"hi".into()).unwrap();
+                let output = shell.wait_with_output().unwrap();
+                assert_eq!(String::from_utf8_lossy(&output.stdout), "hi");
+                drop(pipe);
+            }
+        });
+    }
+
+    #[test]
+    fn programs_without_a_hello_are_sent_none_on_a_wire_by_name() {
+        watched(|| {
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let mut python = Command::new("python3");
+            let python = python.arg("-c").arg(RECEIVER).arg(&path).stdout(Stdio::piped());
+            let python = python.spawn().unwrap();
+            let end = WriteEnd::at(&path).unwrap().open().unwrap();
+            let mut sender = end.into_sender_with::<str, _, _>(Wire::default());
+            sender.send("hi").unwrap();
+            let _ = sender.finish().unwrap();
+            let told = python.wait_with_output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&told.stdout), "b'\\x02hi'\n");
+            drop(pipe);
+        });
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn the_codec_of_tokio_reads_what_is_sent_on_a_wire_by_name() {
+        use bytes::BytesMut;
+        use tokio_util::codec::{Decoder, LengthDelimitedCodec};
+
+        watched(|| {
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let mut reader = pipe.into_reader().open().unwrap();
+            let end = WriteEnd::at(&path).unwrap().open().unwrap();
+            end.into_sender_with::<str, _, _>(Wire::default()).send("hi").unwrap();
+            let mut bytes = BytesMut::zeroed(16);
+            let len = reader.read(&mut bytes).unwrap();
+            bytes.truncate(len);
+            let frame = LengthDelimitedCodec::new().decode(&mut bytes).unwrap().unwrap();
+            assert_eq!(&frame[..], b"\x02hi");
+            assert!(bytes.is_empty());
         });
     }
 

@@ -235,6 +235,7 @@ fn words_of_any_length_refuse() {
             refused.unwrap();
             assert_eq!(error.kind(), ErrorKind::Refused);
             assert!(!error.to_string().contains(['\n', '\0']), "{error}");
+            assert_eq!(error.to_string().ends_with(": it gives no reason"), words.is_empty());
         }
     });
 }

@@ -16,7 +16,7 @@ struct Count {
 }
 
 /// Whether all that was read was written. What was left out has a value of the reader's own.
-fn is_part(read: &Value, written: &Value) -> bool {
+pub(super) fn is_part(read: &Value, written: &Value) -> bool {
     match (read, written) {
         (Value::Object(read), Value::Object(written)) => {
             let known = |(name, value): (&String, &Value)| {
@@ -54,7 +54,7 @@ fn pair(style: Style, writer: &Row, reader: &Row, count: &mut Count) {
         assert!(fits.is_err() || value_fits || !known, "{}", what());
         let read = (reader.read)(style, bytes);
         match (value_fits, read) {
-            (true, Some(read)) => assert!(is_same(style, &read, bytes), "{}", what()),
+            (true, Some(read)) => assert!(!known || is_same(style, &read, bytes), "{}", what()),
             (true, None) => count.refused += 1,
             (false, Some(_)) => count.silent += 1,
             (false, None) => {}
@@ -109,6 +109,8 @@ fn what_fits_is_what_the_bytes_say() {
         ("Skips", "Loose"),
         ("Strict", "Loose"),
         ("[u8; 2]", "(u8, u8)"),
+        ("std::num::NonZeroU32", "u32"),
+        ("PathBuf", "Cow<'static, str>"),
     ] {
         assert!(fit(Style::Positional, writer, reader), "{writer} as {reader}");
         assert!(fit(Style::Named, writer, reader), "{writer} as {reader}");

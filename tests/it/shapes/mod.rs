@@ -4,7 +4,6 @@ mod attributes;
 mod costs;
 #[cfg(feature = "json")]
 mod dynamic;
-mod golden;
 mod hostile;
 mod matrix;
 mod page;

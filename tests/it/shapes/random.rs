@@ -3,18 +3,109 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::shape::{Shape, Style, ValueCheck, round_trips};
+use typed_pipe::wire::{Codec, Postcard};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Expr {
-    Nothing,
-    Number(i64),
-    Pair(Box<Self>, Box<Self>),
-    Call { name: String, arguments: Vec<Self> },
-    Table(BTreeMap<String, Option<Self>>),
-    Wide(Vec<(u8, char, bool, u128, ())>),
-    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+use super::matrix::is_part;
+
+macro_rules! exprs {
+    ($($(#[$attribute:meta])* $name:ident $variants:tt)*) => {$(
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        $(#[$attribute])*
+        enum $name $variants
+    )*};
+}
+
+exprs! {
+    Expr {
+        Nothing,
+        Number(i64),
+        Pair(Box<Self>, Box<Self>),
+        Call { name: String, arguments: Vec<Self> },
+        Table(BTreeMap<String, Option<Self>>),
+        Wide(Vec<(u8, char, bool, u128, ())>),
+        Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    }
+    /// It reads every `Expr`.
+    Longer {
+        Nothing,
+        Number(i64),
+        Pair(Box<Self>, Box<Self>),
+        Call { name: String, arguments: Vec<Self> },
+        Table(BTreeMap<String, Option<Self>>),
+        Wide(Vec<(u8, char, bool, u128, ())>),
+        Bytes(Vec<u8>),
+        Last { of: Box<Expr> },
+    }
+    /// With names, it reads every `Expr`.
+    Other {
+        First,
+        Bytes(Vec<u8>),
+        Number(Option<i64>),
+        Nothing,
+        Call { #[serde(default)] more: u8, #[serde(alias = "arguments")] parts: Vec<Self>, name: String },
+        Wide(Vec<(u8, char, bool, u128, ())>),
+        Table(BTreeMap<String, Option<Self>>),
+        Pair(Box<Self>, Box<Self>),
+    }
+    Unsigned {
+        Nothing,
+        Number(u64),
+        Pair(Box<Self>, Box<Self>),
+        Call { name: String, arguments: Vec<Self> },
+        Table(BTreeMap<String, Self>),
+        Wide(Vec<(u8, char, bool, u128)>),
+        Bytes(String),
+    }
+    Turned {
+        Nothing,
+        Number(i64),
+        Pair((Box<Self>, Box<Self>)),
+        Call { arguments: Vec<Self>, name: String },
+        Table(Vec<(String, Option<Self>)>),
+        Wide(Vec<(i8, char, bool, u128, ())>),
+    }
+    Fewer {
+        Nothing,
+        Number(i64),
+        Pair(Box<Self>, Box<Self>),
+        Table(BTreeMap<String, Option<Self>>),
+        #[serde(alias = "Call")]
+        Calls { name: String },
+    }
+}
+
+/// Where a value fits what a type reads, that type reads the same; and where all do, each one does.
+fn is_never_misread<R: Serialize + DeserializeOwned>(
+    value: &Expr,
+    style: Style,
+    all_fit: bool,
+) -> Result<(), TestCaseError> {
+    let reader = Shape::of::<R>(style);
+    prop_assert_eq!(Shape::of::<Expr>(style).read_by(&reader).is_ok(), all_fit);
+    let fits = ValueCheck::new(&reader).check(value).is_ok();
+    prop_assert!(fits || !all_fit);
+    if !fits {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    if style == Style::Named {
+        bytes = serde_json::to_vec(value).unwrap();
+        let read: R = serde_json::from_slice(&bytes).unwrap();
+        let read = serde_json::to_vec(&read).unwrap();
+        let [read, written]: [serde_json::Value; 2] =
+            [read, bytes].map(|bytes| serde_json::from_slice(&bytes).unwrap());
+        prop_assert!(is_part(&read, &written), "{} {}", read, written);
+        return Ok(());
+    }
+    Postcard.encode(value, &mut bytes).unwrap();
+    let read: R = Postcard.decode(&bytes).unwrap();
+    let mut again = Vec::new();
+    Postcard.encode(&read, &mut again).unwrap();
+    prop_assert_eq!(again, bytes);
+    Ok(())
 }
 
 fn expr() -> impl Strategy<Value = Expr> {
@@ -50,10 +141,23 @@ proptest! {
         }
     }
 
+    #[test]
+    fn a_value_that_fits_another_type_is_read_as_the_same(value in expr()) {
+        let (positional, named) = (Style::Positional, Style::Named);
+        for style in [positional, named] {
+            is_never_misread::<Longer>(&value, style, true)?;
+            is_never_misread::<Unsigned>(&value, style, false)?;
+            is_never_misread::<Turned>(&value, style, false)?;
+            is_never_misread::<Fewer>(&value, style, false)?;
+        }
+        is_never_misread::<Other>(&value, positional, false)?;
+        is_never_misread::<Other>(&value, named, true)?;
+    }
+
     #[cfg(feature = "json")]
     #[test]
     fn json_by_a_shape_is_what_serde_json_writes(value in expr()) {
-        use typed_pipe::wire::{Codec, Json, Postcard};
+        use typed_pipe::wire::Json;
         let mut bytes = Vec::new();
         Postcard.encode(&value, &mut bytes).unwrap();
         let shape = Shape::of::<Expr>(Style::Positional);

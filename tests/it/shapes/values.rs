@@ -147,7 +147,62 @@ fn recursive_types_come_to_an_end() {
 }
 
 #[test]
-fn types_that_are_not_always_the_same_are_looked_at_always() {
+fn another_type_is_looked_at_from_the_beginning() {
+    let mut readings = check::<Reading>();
+    let reading = Reading { sensor: "a".into(), celsius: 1.0 };
+    readings.check(&reading).unwrap();
+    assert!(readings.is_done());
+    let wrong = ReadingRef { sensor: "a", celsius: 1.0 };
+    assert_eq!(words(readings.check(&wrong)), "`Reading.celsius`: f32 here, f64 there");
+    // Each time anew, whatever came in between.
+    readings.check(&reading).unwrap();
+    assert!(readings.is_done());
+    assert_eq!(words(readings.check(&wrong)), "`Reading.celsius`: f32 here, f64 there");
+
+    let mut lists = check::<Vec<u32>>();
+    lists.check(&[1_u32][..]).unwrap();
+    assert!(lists.is_done());
+    lists.check::<[u64]>(&[]).unwrap();
+    assert!(!lists.is_done(), "no element of these was seen");
+    assert_eq!(words(lists.check(&[1_u64][..])), "`message[]`: u64 here, u32 there");
+}
+
+#[test]
+fn what_another_type_may_stand_behind_is_looked_at_always() {
+    /// As a value of the crate erased-serde is written: the name of its type says that it may be any.
+    trait Any {
+        fn write(&self) -> Result<u32, &str>;
+    }
+    impl Any for u32 {
+        fn write(&self) -> Result<u32, &str> {
+            Ok(*self)
+        }
+    }
+    impl Any for &str {
+        fn write(&self) -> Result<u32, &str> {
+            Err(self)
+        }
+    }
+    impl Serialize for dyn Any {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self.write() {
+                Ok(number) => serializer.serialize_u32(number),
+                Err(text) => serializer.serialize_str(text),
+            }
+        }
+    }
+    let mut numbers = check::<(u32, u8)>();
+    for _ in 0..2 {
+        numbers.check(&(&1_u32 as &dyn Any, 1_u8)).unwrap();
+        assert!(!numbers.is_done());
+        let text = numbers.check(&(&"text" as &dyn Any, 1_u8));
+        assert_eq!(words(text), "`message.0`: text here, u32 there");
+    }
+}
+
+/// The documentation says so: such a type is seen in one form, and not looked at in another one later.
+#[test]
+fn what_is_untagged_is_known_by_its_first_form() {
     struct Mixed(bool);
 
     impl Serialize for Mixed {

@@ -1,0 +1,488 @@
+//! JSON-RPC 2.0: other bytes for the same frames.
+//!
+//! A request is an enum, as `service!` makes one: the name of its variant is the method, and the contents are the params. An
+//! answer is an enum with variants of the same names: its contents are the result. Of a variant whose only field is called
+//! `params`, that field is the params.
+//!
+//! Beside requests, answers, errors and notifications go `$/cancelRequest`, and `$/progress` for the items of a call, whose
+//! token is the number of the request. There is no credit in it, no item from a caller, and no goodbye.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::encoding::{Beside, Encoding, Malformed};
+use super::mux::{Call, Caller, Frame, Id, Reason};
+use crate::error::CodecError;
+use crate::wire::shape::{Contents, Methods};
+
+/// The bytes of one direction.
+pub(crate) struct JsonRpc {
+    shared: Arc<Mutex<Shared>>,
+    methods: Arc<Methods>,
+    /// The body of the frame that was read last.
+    body: Vec<u8>,
+}
+
+/// What both directions know of the calls in flight.
+#[derive(Debug, Default)]
+struct Shared {
+    theirs: HashMap<Id, Theirs>,
+    /// The numbers of their calls here, by theirs.
+    numbers: HashMap<String, Id>,
+    next: Id,
+    /// The methods of the calls of this side.
+    mine: HashMap<Id, String>,
+}
+
+/// A call of the other side: its number there, in JSON, and its method.
+#[derive(Debug)]
+struct Theirs {
+    number: Box<RawValue>,
+    method: String,
+}
+
+/// The longest number of a call, which may be a text.
+const LONGEST_NUMBER: usize = 1024;
+
+/// How many calls of the other side are taken at once. It was told by nobody, so one more is refused.
+pub(super) const CALLS_AT_ONCE: usize = 1024;
+
+impl JsonRpc {
+    /// Those of both directions of one connection, of a side that handles such methods.
+    pub(super) fn pair(methods: Methods) -> (Self, Self) {
+        let (shared, methods) = (Arc::<Mutex<Shared>>::default(), Arc::new(methods));
+        let one = || Self {
+            shared: Arc::clone(&shared),
+            methods: Arc::clone(&methods),
+            body: Vec::new(),
+        };
+        (one(), one())
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last frame of a call of the other side.
+    fn finish(
+        &self,
+        id: Id,
+        write: impl FnOnce(&Theirs) -> Result<Vec<u8>, CodecError>,
+    ) -> Result<Vec<u8>, CodecError> {
+        let mut shared = self.shared();
+        let Some(theirs) = shared.theirs.get(&id) else { return Ok(Vec::new()) };
+        let message = write(theirs)?;
+        if let Some(theirs) = shared.theirs.remove(&id) {
+            shared.numbers.remove(theirs.number.get());
+        }
+        Ok(message)
+    }
+
+    /// A call or a notification that has come.
+    fn called(
+        &mut self,
+        method: &str,
+        number: Option<&RawValue>,
+        params: Option<&RawValue>,
+    ) -> Read {
+        let refused = |code, text: &str| match number {
+            Some(number) => Read::Refused(refusal(Some(number), code, text)),
+            None => Read::Nothing,
+        };
+        let Some(contents) = self.methods.get(method) else {
+            return refused(NO_SUCH_METHOD, &format!("there is no method `{method}`"));
+        };
+        self.body = with_params(method, contents, params);
+        let Some(number) = number else { return Read::Notification };
+        let is_number =
+            number.get().starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '"');
+        if !is_number || number.get().len() > LONGEST_NUMBER {
+            return Read::Refused(refusal(
+                None,
+                INVALID_REQUEST,
+                "the id is no number and no short text",
+            ));
+        }
+        let mut shared = self.shared();
+        if shared.numbers.contains_key(number.get()) {
+            drop(shared);
+            return refused(INVALID_REQUEST, "a request with this id is not answered yet");
+        }
+        if shared.theirs.len() >= CALLS_AT_ONCE {
+            drop(shared);
+            return refused(code_of(Reason::Failed), "too many requests are not answered yet");
+        }
+        let id = shared.next;
+        shared.next += 1;
+        shared.numbers.insert(number.get().to_owned(), id);
+        let theirs = Theirs { number: number.to_owned(), method: method.to_owned() };
+        shared.theirs.insert(id, theirs);
+        Read::Call(id)
+    }
+
+    /// An answer to a call of this side, or an error.
+    fn answered(
+        &mut self,
+        number: &RawValue,
+        result: Option<&RawValue>,
+        error: Option<Failure<'_>>,
+    ) -> Read {
+        let id = number.get().parse().ok();
+        let method = id.and_then(|id| Some((id, self.shared().mine.remove(&id)?)));
+        let Some((id, method)) = method else { return Read::Nothing };
+        match (result, error) {
+            (_, Some(Failure { code, message })) => {
+                let known = CODES.iter().find(|(_, known)| *known == code);
+                let reason = known.map_or(Reason::Failed, |(reason, _)| *reason);
+                self.body = match known {
+                    Some(_) => message.into_owned().into_bytes(),
+                    None => format!("{message} (code {code})").into_bytes(),
+                };
+                Read::Error(id, reason)
+            }
+            (Some(result), None) => {
+                self.body = tagged(&method, result.get());
+                Read::Answer(id)
+            }
+            (None, None) => {
+                self.body = b"its answer has neither a result nor an error".to_vec();
+                Read::Error(id, Reason::Failed)
+            }
+        }
+    }
+}
+
+/// What has been read. Its body is that of the encoding.
+enum Read {
+    Call(Id),
+    Notification,
+    Answer(Id),
+    Error(Id, Reason),
+    Item(Id),
+    Cancel(Id),
+    /// It is answered at once.
+    Refused(Vec<u8>),
+    /// It is about nothing that is known here.
+    Nothing,
+}
+
+/// A message, whatever it is.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    /// `null` is a result, and none is not.
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<Failure<'a>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+#[derive(Deserialize, Serialize)]
+struct Failure<'a> {
+    code: i64,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+}
+
+/// A message that leaves.
+#[derive(Serialize)]
+struct Leaving<'a> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure<'a>>,
+}
+
+const NEW: Leaving<'_> =
+    Leaving { jsonrpc: "2.0", id: None, method: None, params: None, result: None, error: None };
+
+const PARSE_ERROR: i64 = -32700;
+const INVALID_REQUEST: i64 = -32600;
+const NO_SUCH_METHOD: i64 = -32601;
+
+/// The codes of errors: those of JSON-RPC, and of the protocol of language servers.
+const CODES: [(Reason, i64); 6] = [
+    (Reason::Failed, -32000),
+    (Reason::Panicked, -32603),
+    (Reason::NoSuchMethod, NO_SUCH_METHOD),
+    (Reason::Undecodable, -32602),
+    (Reason::Cancelled, -32800),
+    (Reason::NotTaken, -32802),
+];
+
+fn code_of(reason: Reason) -> i64 {
+    CODES.iter().find(|(known, _)| *known == reason).map_or(0, |(_, code)| *code)
+}
+
+/// An answer to what is no request.
+fn refusal(number: Option<&RawValue>, code: i64, text: &str) -> Vec<u8> {
+    let id = number.unwrap_or(RawValue::NULL);
+    let error = Some(Failure { code, message: text.into() });
+    serde_json::to_vec(&Leaving { id: Some(id), error, ..NEW }).unwrap_or_default()
+}
+
+/// The body of a call of a method.
+fn with_params(method: &str, contents: &Contents, params: Option<&RawValue>) -> Vec<u8> {
+    let given = params.map(RawValue::get).filter(|params| *params != "null");
+    // Of a list of one, where no list is wanted, the one.
+    let one = |params: &str| {
+        let list: Vec<Box<RawValue>> = serde_json::from_str(params).ok()?;
+        let [one]: [_; 1] = list.try_into().ok()?;
+        Some(one.get().to_owned())
+    };
+    match contents {
+        Contents::Nothing => serde_json::to_vec(method).unwrap_or_default(),
+        Contents::Fields => tagged(method, given.unwrap_or("{}")),
+        Contents::Tuple => tagged(method, given.unwrap_or("[]")),
+        Contents::One { is_structured: true } => tagged(method, given.unwrap_or("null")),
+        Contents::One { is_structured: false } => {
+            let given = given.map(|params| one(params).unwrap_or_else(|| params.to_owned()));
+            tagged(method, given.as_deref().unwrap_or("null"))
+        }
+        Contents::Params { is_structured } => {
+            let given = given.map(|params| match is_structured {
+                true => params.to_owned(),
+                false => one(params).unwrap_or_else(|| params.to_owned()),
+            });
+            let params = given.as_deref().unwrap_or("null");
+            tagged(method, &format!("{{\"params\":{params}}}"))
+        }
+    }
+}
+
+/// A value of an enum: the variant with its contents.
+fn tagged(variant: &str, contents: &str) -> Vec<u8> {
+    let mut body = b"{".to_vec();
+    body.extend(serde_json::to_vec(variant).unwrap_or_default());
+    body.push(b':');
+    body.extend_from_slice(contents.as_bytes());
+    body.push(b'}');
+    body
+}
+
+/// The variant of such a value, and its contents if it has some.
+fn taken_apart(body: &[u8]) -> Result<(String, Option<Box<RawValue>>), CodecError> {
+    if let Ok(variant) = serde_json::from_slice(body) {
+        return Ok((variant, None));
+    }
+    let mut all: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_slice(body).map_err(CodecError::format)?;
+    match (all.pop_first(), all.is_empty()) {
+        (Some((variant, contents)), true) => Ok((variant, Some(contents))),
+        _ => Err(CodecError::format(
+            "it is no variant of an enum, which JSON-RPC takes the method from",
+        )),
+    }
+}
+
+/// The params of a call with such contents: an object, a list, or none.
+fn params_of(contents: Option<Box<RawValue>>) -> Result<Option<Box<RawValue>>, CodecError> {
+    let Some(mut contents) = contents else { return Ok(None) };
+    if contents.get().starts_with('{') {
+        let fields: Result<BTreeMap<String, Box<RawValue>>, _> =
+            serde_json::from_str(contents.get());
+        let mut fields = fields.map_err(CodecError::format)?;
+        if let (1, Some(params)) = (fields.len(), fields.remove("params")) {
+            contents = params;
+        }
+    }
+    let text = contents.get();
+    if text == "null" {
+        return Ok(None);
+    }
+    if text.starts_with(['{', '[']) {
+        return Ok(Some(contents));
+    }
+    RawValue::from_string(format!("[{text}]")).map(Some).map_err(CodecError::format)
+}
+
+fn raw(text: String) -> Result<Box<RawValue>, CodecError> {
+    RawValue::from_string(text).map_err(CodecError::format)
+}
+
+impl Encoding for JsonRpc {
+    fn says(&self, frame: &Frame<Vec<u8>>) -> bool {
+        match frame {
+            Frame::Call(_) | Frame::Notify { .. } | Frame::Reply(_) => true,
+            Frame::Answer { id, .. } | Frame::Error { id, .. } => {
+                self.shared().theirs.contains_key(id)
+            }
+            Frame::Item { id, caller: Caller::Receiver, .. } => {
+                self.shared().theirs.contains_key(id)
+            }
+            Frame::Cancel { id } => self.shared().mine.contains_key(id),
+            Frame::Item { caller: Caller::Sender, .. }
+            | Frame::End { .. }
+            | Frame::Credit { .. }
+            | Frame::Closing => false,
+        }
+    }
+
+    fn write(
+        &mut self,
+        frame: &Frame<Vec<u8>>,
+        _: &Beside,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        let to_vec =
+            |leaving: &Leaving<'_>| serde_json::to_vec(leaving).map_err(CodecError::format);
+        let message = match frame {
+            Frame::Call(Call { id, body, .. }) => {
+                let (method, contents) = taken_apart(body)?;
+                let (number, params) = (raw(id.to_string())?, params_of(contents)?);
+                let message = to_vec(&Leaving {
+                    id: Some(&number),
+                    method: Some(&method),
+                    params: params.as_deref(),
+                    ..NEW
+                })?;
+                self.shared().mine.insert(*id, method);
+                message
+            }
+            Frame::Notify { body, .. } => {
+                let (method, contents) = taken_apart(body)?;
+                let params = params_of(contents)?;
+                to_vec(&Leaving { method: Some(&method), params: params.as_deref(), ..NEW })?
+            }
+            Frame::Answer { id, body } => self.finish(*id, |theirs| {
+                let (variant, result) = taken_apart(body)?;
+                if variant != theirs.method {
+                    let text = format!("it is `{variant}`, for the method `{}`", theirs.method);
+                    return Err(CodecError::format(text));
+                }
+                let result = result.as_deref().unwrap_or(RawValue::NULL);
+                to_vec(&Leaving { id: Some(&theirs.number), result: Some(result), ..NEW })
+            })?,
+            Frame::Error { id, reason, text } => self.finish(*id, |theirs| {
+                let message = match String::from_utf8_lossy(text) {
+                    empty if empty.is_empty() && *reason == Reason::Cancelled => {
+                        Cow::Borrowed("the request was cancelled")
+                    }
+                    text => text,
+                };
+                let error = Some(Failure { code: code_of(*reason), message });
+                to_vec(&Leaving { id: Some(&theirs.number), error, ..NEW })
+            })?,
+            Frame::Item { id, body, .. } => {
+                let shared = self.shared();
+                let Some(theirs) = shared.theirs.get(id) else { return Ok(()) };
+                let value = std::str::from_utf8(body).map_err(CodecError::format)?;
+                let params =
+                    raw(format!("{{\"token\":{},\"value\":{value}}}", theirs.number.get()))?;
+                to_vec(&Leaving { method: Some(PROGRESS), params: Some(&params), ..NEW })?
+            }
+            Frame::Cancel { id } => {
+                let params = raw(format!("{{\"id\":{id}}}"))?;
+                to_vec(&Leaving { method: Some(CANCEL), params: Some(&params), ..NEW })?
+            }
+            Frame::Reply(message) => message.clone(),
+            Frame::End { .. } | Frame::Credit { .. } | Frame::Closing => Vec::new(),
+        };
+        out.extend_from_slice(&message);
+        Ok(())
+    }
+
+    fn read<'b>(&'b mut self, bytes: &'b [u8]) -> Result<(Frame<&'b [u8]>, Beside), Malformed> {
+        let read = match serde_json::from_slice::<Message<'_>>(bytes) {
+            Ok(message) => self.understood(message),
+            Err(error) if error.is_data() && bytes.trim_ascii_start().starts_with(b"[") => {
+                Read::Refused(refusal(None, INVALID_REQUEST, "there are no batches here"))
+            }
+            Err(error) if error.is_data() => {
+                Read::Refused(refusal(None, INVALID_REQUEST, &error.to_string()))
+            }
+            Err(error) => Read::Refused(refusal(None, PARSE_ERROR, &error.to_string())),
+        };
+        let body = match read {
+            Read::Refused(message) => {
+                self.body = message;
+                return Ok((Frame::Reply(&self.body), Beside::default()));
+            }
+            _ => self.body.as_slice(),
+        };
+        let frame = match read {
+            Read::Call(id) => Frame::Call(Call { id, method: 0, deadline: 0, body }),
+            Read::Notification => Frame::Notify { method: 0, body },
+            Read::Answer(id) => Frame::Answer { id, body },
+            Read::Error(id, reason) => Frame::Error { id, reason, text: body },
+            Read::Item(id) => Frame::Item { id, caller: Caller::Receiver, body },
+            Read::Cancel(id) => Frame::Cancel { id },
+            Read::Refused(_) | Read::Nothing => Frame::Cancel { id: Id::MAX },
+        };
+        Ok((frame, Beside::default()))
+    }
+}
+
+const CANCEL: &str = "$/cancelRequest";
+const PROGRESS: &str = "$/progress";
+
+impl JsonRpc {
+    fn understood(&mut self, message: Message<'_>) -> Read {
+        let Message { jsonrpc, id, method, params, result, error } = message;
+        if jsonrpc.as_deref() != Some("2.0") {
+            return Read::Refused(refusal(
+                None,
+                INVALID_REQUEST,
+                "it is not `\"jsonrpc\":\"2.0\"`",
+            ));
+        }
+        match (method.as_deref(), id) {
+            (Some(CANCEL), None) => {
+                #[derive(Deserialize)]
+                struct Which<'a> {
+                    #[serde(borrow)]
+                    id: &'a RawValue,
+                }
+                let which =
+                    params.and_then(|params| serde_json::from_str::<Which<'_>>(params.get()).ok());
+                let shared = self.shared();
+                let id = which.and_then(|which| shared.numbers.get(which.id.get()).copied());
+                id.map_or(Read::Nothing, Read::Cancel)
+            }
+            (Some(PROGRESS), None) => {
+                #[derive(Deserialize)]
+                struct Progress<'a> {
+                    #[serde(borrow)]
+                    token: &'a RawValue,
+                    #[serde(borrow)]
+                    value: &'a RawValue,
+                }
+                let progress = params
+                    .and_then(|params| serde_json::from_str::<Progress<'_>>(params.get()).ok());
+                let Some(Progress { token, value }) = progress else { return Read::Nothing };
+                let Ok(id) = token.get().parse() else { return Read::Nothing };
+                self.body = value.get().as_bytes().to_vec();
+                Read::Item(id)
+            }
+            (Some(method), number) => self.called(method, number, params),
+            (None, Some(number)) => self.answered(number, result, error),
+            // An error of a message that the other side could not read.
+            (None, None) if error.is_some() => Read::Nothing,
+            (None, None) => {
+                Read::Refused(refusal(None, INVALID_REQUEST, "it has neither a method nor an id"))
+            }
+        }
+    }
+}

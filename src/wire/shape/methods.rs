@@ -1,0 +1,131 @@
+//! The variants of an enum as methods.
+
+use std::collections::HashMap;
+
+use super::Shape;
+use super::graph::{Id, Kind, Node};
+
+/// What the methods take, by their names.
+pub(crate) type Methods = HashMap<String, Contents>;
+
+/// The contents of a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Nothing,
+    /// Fields with names.
+    Fields,
+    Tuple,
+    /// One value, which is an object or a list, or neither.
+    One {
+        is_structured: bool,
+    },
+    /// One field, called `params`, with such a value.
+    Params {
+        is_structured: bool,
+    },
+}
+
+impl Shape {
+    /// The variants of this enum, or of the one in the first option of this pair.
+    pub(crate) fn methods(&self) -> Methods {
+        let nodes = self.nodes();
+        let mut at = 0;
+        loop {
+            at = match nodes.get(at) {
+                Some(Node::Tuple(ids)) if !ids.is_empty() => ids.first().copied().unwrap_or(0),
+                Some(Node::Option(id)) => *id,
+                Some(Node::Enum(of)) => {
+                    let contents = |id: &Id| contents(nodes, *id);
+                    let variants = of.variants.iter();
+                    return variants.map(|(name, id)| (name.to_string(), contents(id))).collect();
+                }
+                _ => return Methods::new(),
+            };
+            if at == 0 {
+                return Methods::new();
+            }
+        }
+    }
+}
+
+fn contents(nodes: &[Node], id: Id) -> Contents {
+    match nodes.get(id) {
+        Some(Node::Nothing) => Contents::Nothing,
+        Some(Node::Tuple(_) | Node::Array(..)) => Contents::Tuple,
+        Some(Node::Struct(of)) => {
+            let fields = || of.fields.iter().filter(|field| !matches!(field.kind, Kind::Alias(_)));
+            match fields().next() {
+                Some(field) if field.name == "params" && fields().count() == 1 => {
+                    Contents::Params { is_structured: is_structured(nodes, field.id) }
+                }
+                _ => Contents::Fields,
+            }
+        }
+        _ => Contents::One { is_structured: is_structured(nodes, id) },
+    }
+}
+
+fn is_structured(nodes: &[Node], mut id: Id) -> bool {
+    for _ in 0..nodes.len() {
+        match nodes.get(id) {
+            Some(Node::Option(of)) => id = *of,
+            Some(Node::Leaf(_)) => return false,
+            _ => return true,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::wire::shape::Style;
+
+    #[derive(Serialize, Deserialize)]
+    struct Point {
+        x: u8,
+        y: u8,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Call {
+        Reset,
+        Empty {},
+        Add {
+            by: u64,
+            times: u8,
+        },
+        Move(Point),
+        #[serde(rename = "point/open")]
+        Open {
+            params: Point,
+        },
+        Number {
+            params: Option<u64>,
+        },
+        Pair(u8, String),
+        One(String),
+        Many(Vec<u8>),
+    }
+
+    #[test]
+    fn variants_are_methods() {
+        let named = [
+            ("Reset", Contents::Nothing),
+            ("Empty", Contents::Fields),
+            ("Add", Contents::Fields),
+            ("Move", Contents::Fields),
+            ("point/open", Contents::Params { is_structured: true }),
+            ("Number", Contents::Params { is_structured: false }),
+            ("Pair", Contents::Tuple),
+            ("One", Contents::One { is_structured: false }),
+            ("Many", Contents::One { is_structured: true }),
+        ];
+        let want: Methods = named.map(|(name, contents)| (name.to_owned(), contents)).into();
+        assert_eq!(Shape::of::<Call>(Style::Named).methods(), want);
+        assert_eq!(Shape::of::<(Option<Call>, Option<u8>)>(Style::Named).methods(), want);
+        assert_eq!(Shape::of::<u8>(Style::Named).methods(), Methods::new());
+    }
+}
