@@ -190,6 +190,8 @@ fn play() {
         "hear-a-broadcast" => crate::broadcast::hear(Path::new(&pipe)),
         "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
+        #[cfg(all(feature = "fanout", target_os = "linux"))]
+        "select-among-many" => crate::select::among_many(),
         #[cfg(feature = "process")]
         role if role.starts_with("child ") => crate::supervised::play(role, Path::new(&pipe)),
         #[cfg(feature = "service")]
