@@ -63,12 +63,9 @@ pub struct Gathering {
 
 impl Gathering {
     /// Pauses if a pause is due; returns whether it did.
+    #[inline]
     fn pause(&self) -> bool {
-        let Some(since) = self.since else { return false };
-        while since.elapsed() < PAUSE {
-            hint::spin_loop();
-        }
-        true
+        self.since.inspect(pause_since).is_some()
     }
 
     /// Notes the result of a read, after a pause or without one.
@@ -105,6 +102,12 @@ impl Gathering {
     fn begin_anew(&mut self, sleeps: Option<usize>) {
         let window = if self.sleeps.is_none() { FIRST_WINDOW } else { self.window * 2 };
         *self = Self { sleeps, window: window.min(MAX_WINDOW), ..Self::default() };
+    }
+}
+
+fn pause_since(since: &Instant) {
+    while since.elapsed() < PAUSE {
+        hint::spin_loop();
     }
 }
 

@@ -939,7 +939,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
         let room = !buf.is_empty();
         let Settings { token, pace, .. } = &mut self.settings;
         let read = ready!(M::poll_read(&mut self.state.io, cx, buf, until, token.as_ref(), pace));
-        if room && is_end(&read) && self.next_writer() {
+        if room && !matches!(read, Ok(1..)) && is_end(&read) && self.next_writer() {
             M::renew(&mut self.state.io)?;
         }
         Poll::Ready(read)

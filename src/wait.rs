@@ -246,6 +246,7 @@ impl fmt::Debug for CancelToken {
 }
 
 /// The wait of one operation, which a token may cancel.
+#[inline]
 pub(crate) fn waiting(until: WaitLimit, token: Option<&CancelToken>) -> Wait<'_> {
     Wait { until, token: token.map(CancelToken::event) }
 }

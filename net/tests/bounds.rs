@@ -24,6 +24,11 @@ const STOPPED: usize = 4;
 
 type Typed = TypedConnection<str, String>;
 
+/// A machine that works slowly is not taken for one that has gone.
+fn open(key: &Key) -> Net {
+    NetOptions::new().idle(Duration::from_secs(15)).timeout(SOON).open(key).unwrap()
+}
+
 fn role_of_this(role: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "role", "--nocapture"]).env("TYPED_PIPE_NET_ROLE", role);
@@ -44,7 +49,7 @@ fn role() {
 
 /// Accepts, and reads nothing.
 fn stopped() {
-    let net = Net::open(&Key::generate()).unwrap();
+    let net = open(&Key::generate());
     let net = net.listening("127.0.0.1:0".parse().unwrap()).unwrap();
     let key = env::var("KEY").unwrap().parse().unwrap();
     let offer = net.offer("jobs", &[key]).unwrap();
@@ -104,10 +109,12 @@ fn a_stopped_program_keeps_what_carries_its_path_small() {
         let tool = || Command::new(env!("CARGO_BIN_EXE_tpipe-net"));
         let mut command = tool();
         command.arg("offer").arg("jobs").arg(&there).arg("--key").arg(other);
+        command.args(["--idle", "15", "--timeout", "60"]);
         let mut offer =
             Program::start(command.args(["--listen", "127.0.0.1:0"]).args(["--allow", &public]));
         let mut command = tool();
         command.args(["reach", &offer.line()]).arg(&here).arg("--key").arg(key);
+        command.args(["--idle", "15", "--timeout", "60"]);
         let mut reach = Program::start(&mut command);
         reach.line();
         let listener = UnixListener::bind(there).unwrap();
@@ -142,10 +149,10 @@ fn a_stopped_program_keeps_what_carries_its_path_small() {
 /// One machine offers, and another one connects: to it, and to where nobody answers.
 fn talk() {
     let key = Key::generate();
-    let net = Net::open(&Key::generate()).unwrap();
+    let net = open(&Key::generate());
     let net = net.listening("127.0.0.1:0".parse().unwrap()).unwrap();
     let offer = net.offer("jobs", &[key.public()]).unwrap();
-    let there = NetOptions::new().timeout(Duration::from_millis(500)).open(&key).unwrap();
+    let there = open(&key);
     let connected = there.connect(offer.address()).unwrap();
     let echo = thread::spawn(move || {
         let mut typed: Typed = offer.accept().unwrap().into_typed().unwrap();
@@ -158,6 +165,7 @@ fn talk() {
     echo.join().unwrap();
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = format!("jobs@{}/{}", Key::generate().public(), silent.local_addr().unwrap());
+    let there = NetOptions::new().timeout(Duration::from_millis(500)).open(&key).unwrap();
     there.connect(&at).unwrap_err();
     println!("\nTALKED");
 }

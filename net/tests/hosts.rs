@@ -17,13 +17,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Folder, Program, until, watched_for};
+use common::{Folder, Program, SOON, until, watched_for};
 use sha2::{Digest, Sha256};
-use typed_pipe::{Connection, Delivery, Listener, TypedConnection};
+use typed_pipe::{Connection, Delivery, Handshake, Listener, TypedConnection};
 use typed_pipe_net::{Key, Net, NetOptions};
 
 /// How long one test may last.
 const TEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// After so many seconds a link is lost: more than 3 by far, and less than 15.
+const IDLE: &str = "8";
 
 const PORT: u16 = 7000;
 const THERE: &str = "10.77.0.1";
@@ -150,7 +153,7 @@ impl Hosts {
         let mut command = self.tool(0);
         command.args(["offer", "jobs", &self.path("there"), "--key", &self.path("there.key")]);
         command.args(["--allow", &self.key("here.key"), "--listen", &format!("{THERE}:{PORT}")]);
-        let mut offer = Program::start(command.args(["--hold", "60"]));
+        let mut offer = Program::start(command.args(["--hold", "60", "--idle", IDLE]));
         assert_eq!(offer.line(), self.address("jobs"));
         offer
     }
@@ -158,7 +161,8 @@ impl Hosts {
     fn reaching(&self) -> Program {
         let mut command = self.tool(1);
         command.args(["reach", &self.address("jobs"), &self.path("here")]);
-        command.args(["--key", &self.path("here.key"), "--hold", "60", "--timeout", "3"]);
+        command.args(["--key", &self.path("here.key"), "--hold", "60", "--timeout", "5"]);
+        command.args(["--idle", IDLE]);
         let mut reach = Program::start(&mut command);
         reach.line();
         reach
@@ -314,7 +318,8 @@ fn setting(name: &str) -> String {
 }
 
 fn net() -> Net {
-    Net::open(&Key::open(setting("KEY")).unwrap()).unwrap()
+    let idle = Duration::from_secs(IDLE.parse().unwrap());
+    NetOptions::new().idle(idle).open(&Key::open(setting("KEY")).unwrap()).unwrap()
 }
 
 /// Takes what is given, says so, and only then confirms it.
@@ -337,7 +342,8 @@ fn take() {
 }
 
 fn take_one(connection: Connection) {
-    let mut typed: TypedConnection<u64, Given> = match connection.into_typed() {
+    let handshake = Handshake::new().timeout(SOON);
+    let mut typed: TypedConnection<u64, Given> = match handshake.perform(connection) {
         Ok(typed) => typed,
         Err(error) => return println!("NO HANDSHAKE {:?}", error.kind()),
     };
@@ -372,9 +378,9 @@ fn give() {
         Some(net) => net.connect(&at).unwrap(),
         None => Connection::connect(&at).unwrap(),
     };
-    let typed: TypedConnection<Given, u64> = connection.into_typed().unwrap();
+    let handshake = Handshake::new().timeout(SOON);
+    let typed: TypedConnection<Given, u64> = handshake.perform(connection).unwrap();
     let (mut sender, mut receiver) = typed.split();
-    println!("\nCONNECTED");
     thread::scope(|threads| {
         threads.spawn(move || {
             let mut sent = 0;
@@ -547,18 +553,22 @@ fn a_reader_that_is_stopped_for_eight_seconds_loses_nothing() {
 
 /// The whole process, as by a debugger: its machine goes on only where another process carries its paths.
 #[test]
-fn a_process_that_is_stopped_for_eight_seconds_is_waited_for_or_told() {
+fn a_process_that_is_stopped_is_waited_for_or_told() {
     on_each(|setup| {
         let mut giver = setup.give(2000, 1000);
         giver.until(50);
         setup.taker.signal("-STOP");
-        thread::sleep(Duration::from_secs(8));
-        setup.taker.signal("-CONT");
         match setup.by {
-            By::Paths => setup.is_delivered(&mut giver, 2000),
+            By::Paths => {
+                thread::sleep(Duration::from_secs(8));
+                setup.taker.signal("-CONT");
+                setup.is_delivered(&mut giver, 2000);
+            }
             By::Net => {
-                setup.is_cut(&mut giver);
+                giver.program.says("FINISHED Disconnected");
+                setup.taker.signal("-CONT");
                 setup.ended(&giver, "Disconnected");
+                assert!(giver.confirmed() <= setup.taken(&giver));
                 setup.goes_on();
             }
         }
@@ -635,6 +645,7 @@ fn a_key_that_is_revoked_ends_its_connections_on_both_hosts() {
         let mut command = hosts.tool(0);
         command.args(["offer", "jobs", &hosts.path("there"), "--key", &hosts.path("there.key")]);
         command.args(["--allow-file", &allowed, "--listen", &format!("{THERE}:{PORT}")]);
+        command.args(["--idle", IDLE]);
         let mut offer = Program::start(&mut command);
         offer.line();
         let carriers = vec![offer, hosts.reaching()];

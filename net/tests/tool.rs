@@ -17,7 +17,10 @@ use typed_pipe::{
     Client, Connection, Delivery, ErrorKind, Handles, Handshake, Listener, Service, SharedMemory,
     TypedConnection, WithHandles,
 };
-use typed_pipe_net::{Key, Net};
+use typed_pipe_net::{Key, NetOptions};
+
+/// A machine that works slowly is not taken for one that has gone.
+const SLOW: [&str; 4] = ["--idle", "15", "--timeout", "60"];
 
 fn tool() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tpipe-net"))
@@ -39,9 +42,13 @@ struct Two {
 
 impl Two {
     fn new() -> Self {
+        Self::with(&["--hold", "60"])
+    }
+
+    fn with(reach: &[&str]) -> Self {
         let (folder, port) = (Folder::new(), free_port());
         let mut offer = offering(&folder, port, &[&key(&folder, "here.key")]);
-        let reach = reaching(&folder, &offer.line(), &["--hold", "30"]);
+        let reach = reaching(&folder, &offer.line(), reach);
         Self { folder, port, offer, reach }
     }
 
@@ -74,9 +81,15 @@ impl Two {
 
     fn typed(&self) -> (Typed, Typed) {
         let (here, there) = self.connections();
-        let there = thread::spawn(move || there.into_typed().unwrap());
-        (here.into_typed().unwrap(), there.join().unwrap())
+        typed(here, there)
     }
+}
+
+/// Both sides agree, however slow they are.
+fn typed(here: Connection, there: Connection) -> (Typed, Typed) {
+    let agree = || Handshake::new().timeout(SOON);
+    let there = thread::spawn(move || agree().perform(there).unwrap());
+    (agree().perform(here).unwrap(), there.join().unwrap())
 }
 
 type Typed = TypedConnection<str, String>;
@@ -84,7 +97,7 @@ type Typed = TypedConnection<str, String>;
 fn offering(folder: &Folder, port: u16, allow: &[&str]) -> Program {
     let mut command = tool();
     command.arg("offer").arg("jobs").arg(folder.path("there")).arg("--key");
-    command.arg(folder.path("there.key")).args(["--idle", "1.5", "--hold", "30"]);
+    command.arg(folder.path("there.key")).args(SLOW).args(["--hold", "60"]);
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     for key in allow {
         command.args(["--allow", key]);
@@ -95,7 +108,8 @@ fn offering(folder: &Folder, port: u16, allow: &[&str]) -> Program {
 fn reaching(folder: &Folder, address: &str, more: &[&str]) -> Program {
     let mut command = tool();
     command.arg("reach").arg(address).arg(folder.path("here")).arg("--key");
-    command.arg(folder.path("here.key")).args(["--idle", "1.5", "--timeout", "2"]).args(more);
+    command.arg(folder.path("here.key"));
+    command.args(if more.contains(&"--idle") { &[][..] } else { &SLOW[..] }).args(more);
     let mut reach = Program::start(&mut command);
     reach.line();
     reach
@@ -311,7 +325,7 @@ fn shared_memory_between_two_machines_is_refused_by_name() {
 #[test]
 fn a_killed_machine_is_told_and_may_come_back() {
     watched(|| {
-        let mut two = Two::new();
+        let mut two = Two::with(&["--hold", "60", "--idle", "5", "--timeout", "5"]);
         let (here, there) = two.typed();
         two.offer.kill();
         drop(there);
@@ -323,13 +337,15 @@ fn a_killed_machine_is_told_and_may_come_back() {
         // Who comes now is held until the machine is there again.
         let path = two.here();
         let held = thread::spawn(move || {
-            let mut held: Typed = Connection::connect(path).unwrap().into_typed().unwrap();
+            let held = Connection::connect(path).unwrap();
+            let mut held: Typed = Handshake::new().timeout(SOON).perform(held).unwrap();
             held.send("held").unwrap();
             held.recv().unwrap()
         });
         let listener = Listener::bind(two.there()).unwrap();
         two.offer = offering(&two.folder, two.port, &[&key(&two.folder, "here.key")]);
-        let mut there: Typed = listener.accept_timeout(SOON).unwrap().into_typed().unwrap();
+        let there = listener.accept_timeout(SOON).unwrap();
+        let mut there: Typed = Handshake::new().timeout(SOON).perform(there).unwrap();
         assert_eq!(there.recv().unwrap(), "held");
         there.send("seen").unwrap();
         assert_eq!(held.join().unwrap(), "seen");
@@ -341,7 +357,8 @@ fn a_program_is_disconnected_when_the_other_machine_does_not_come() {
     watched(|| {
         let folder = Folder::new();
         let nobody = format!("jobs@{}/127.0.0.1:{}", key(&folder, "there.key"), free_port());
-        let mut reach = reaching(&folder, &nobody, &["--hold", "1"]);
+        let mut reach =
+            reaching(&folder, &nobody, &["--hold", "1", "--idle", "5", "--timeout", "2"]);
         let here = Connection::connect(folder.path("here")).unwrap();
         let error = here.into_typed::<(), ()>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
@@ -393,9 +410,9 @@ fn a_key_that_leaves_the_file_ends_its_connections() {
         let mut command = tool();
         command.arg("offer").arg("jobs").arg(folder.path("there")).arg("--key");
         command.arg(folder.path("there.key")).args(["--listen", &format!("127.0.0.1:{port}")]);
-        command.arg("--allow-file").arg(folder.path("allowed"));
+        command.arg("--allow-file").arg(folder.path("allowed")).args(SLOW);
         let mut offer = Program::start(&mut command);
-        let reach = reaching(&folder, &offer.line(), &["--hold", "30"]);
+        let reach = reaching(&folder, &offer.line(), &["--hold", "60"]);
         let two = Two { folder, port, offer, reach };
         let (mut here, mut there) = two.typed();
         here.send("before").unwrap();
@@ -420,9 +437,9 @@ fn a_file_of_keys_that_is_not_whole_changes_nothing() {
         let mut command = tool();
         command.arg("offer").arg("jobs").arg(folder.path("there")).arg("--key");
         command.arg(folder.path("there.key")).args(["--listen", &format!("127.0.0.1:{port}")]);
-        command.arg("--allow-file").arg(folder.path("allowed"));
+        command.arg("--allow-file").arg(folder.path("allowed")).args(SLOW);
         let mut offer = Program::start(&mut command);
-        let reach = reaching(&folder, &offer.line(), &["--hold", "30"]);
+        let reach = reaching(&folder, &offer.line(), &["--hold", "60"]);
         let mut two = Two { folder, port, offer, reach };
         fs::write(two.folder.path("allowed"), &mine[..20]).unwrap();
         two.offer.complains("the keys stay as they were");
@@ -496,15 +513,14 @@ fn a_program_without_the_library_reaches_one_with_it() {
     watched(|| {
         let folder = Folder::new();
         let allowed = key(&folder, "here.key").parse().unwrap();
-        let net = Net::open(&Key::generate()).unwrap();
+        let net = NetOptions::new().idle(Duration::from_secs(15)).open(&Key::generate()).unwrap();
         let net = net.listening("127.0.0.1:0".parse().unwrap()).unwrap();
         let offer = net.offer("jobs", &[allowed]).unwrap();
         let _reach = reaching(&folder, offer.address(), &[]);
         for from_here in [true, false] {
             let here = Connection::connect(folder.path("here")).unwrap();
             let there = offer.accept_timeout(SOON).unwrap();
-            let there = thread::spawn(move || there.into_typed().unwrap());
-            let (here, there) = (here.into_typed().unwrap(), there.join().unwrap());
+            let (here, there) = typed(here, there);
             if from_here { finishes_truly(here, there) } else { finishes_truly(there, here) }
         }
     });
@@ -515,13 +531,14 @@ fn a_program_with_the_library_reaches_one_without_it() {
     watched(|| {
         let (folder, port, mine) = (Folder::new(), free_port(), Key::generate());
         let mut offer = offering(&folder, port, &[&mine.public().to_string()]);
-        let (net, at) = (Net::open(&mine).unwrap(), offer.line());
+        let net =
+            NetOptions::new().idle(Duration::from_secs(15)).timeout(SOON).open(&mine).unwrap();
+        let at = offer.line();
         let listener = Listener::bind(folder.path("there")).unwrap();
         for from_here in [true, false] {
             let here = net.connect(&at).unwrap();
             let there = listener.accept_timeout(SOON).unwrap();
-            let there = thread::spawn(move || there.into_typed().unwrap());
-            let (here, there) = (here.into_typed().unwrap(), there.join().unwrap());
+            let (here, there) = typed(here, there);
             if from_here { finishes_truly(here, there) } else { finishes_truly(there, here) }
         }
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::error::{Error, ErrorKind, Operation};
+use crate::error::{CodecError, Error, ErrorKind, Operation};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Decoder, Framing, MultiWriter, Wire, WriterId};
 
@@ -145,22 +145,32 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     /// Advances to the next whole message; returns `false` if it needs more bytes.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        if self.stage == Stage::Reading || self.step_elsewhere()? {
+            return self.decoder.step().map_err(|error| self.lost_place(error));
+        }
+        Ok(self.decoder.has_message())
+    }
+
+    /// Advances where the stream has ended, or the place in it is lost; returns whether it goes on.
+    #[cold]
+    fn step_elsewhere(&mut self) -> Result<bool, Error> {
         if let Stage::Ending { noted } = self.stage {
             if self.step_at_end()? {
-                return Ok(true);
+                return Ok(false);
             }
             self.tell_end(noted)?;
         }
-        if self.stage == Stage::Skipping {
-            return Ok(false);
+        Ok(self.stage != Stage::Skipping)
+    }
+
+    /// The error of a step. Where a next writer may come, it loses the place for the present ones only.
+    #[cold]
+    fn lost_place(&mut self, error: Error) -> Error {
+        let survives = self.next_writer && error.is_fatal();
+        if survives {
+            self.stage = Stage::Skipping;
         }
-        self.decoder.step().map_err(|error| {
-            let survives = self.next_writer && error.is_fatal();
-            if survives {
-                self.stage = Stage::Skipping;
-            }
-            error.survived(survives).at(self.path.as_ref())
-        })
+        error.survived(survives).at(self.path.as_ref())
     }
 
     /// Notes the result of a read into the [room](Self::room).
@@ -173,17 +183,24 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
                 self.decoder.filled(bytes);
                 self.stage = Stage::Reading;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A hang-up as well; the bytes before it decide which. It is reported once.
-            Err(error) if is_cut_off(&error) => {
-                self.cut_off = Some(error).filter(|_| self.stage != Stage::Ended);
-                self.all_have_left();
-            }
-            Err(error) => {
-                return Err(Error::new(Operation::Receive, error).at(self.path.as_ref()));
-            }
+            Err(error) => return self.not_read(error),
         }
         Ok(())
+    }
+
+    /// Notes that a read has failed.
+    #[cold]
+    fn not_read(&mut self, error: io::Error) -> Result<(), Error> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            // A hang-up as well; the bytes before it decide which. It is reported once.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                self.cut_off = Some(error).filter(|_| self.stage != Stage::Ended);
+                self.all_have_left();
+                Ok(())
+            }
+            _ => Err(Error::new(Operation::Receive, error).at(self.path.as_ref())),
+        }
     }
 
     /// Decodes the message that was found, owned or borrowed from the buffer: borrowed only from a
@@ -193,9 +210,10 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
     /// written: that waits for the processor's stores, and takes a sixth of the time of a small message.
     #[inline(always)]
     pub(crate) fn message<'de, M: Deserialize<'de>>(&'de mut self) -> Result<M, Error> {
-        let (path, stage, last_hangup) =
-            (self.path.as_ref(), &mut self.stage, &mut self.last_hangup);
-        self.decoder.decoded().map_err(|error| undecodable(error, stage, last_hangup).at(path))
+        let Self { decoder, path, stage, last_hangup, .. } = self;
+        let decoder = &*decoder;
+        let decoded = decoder.wire().codec().decode(decoder.payload());
+        decoded.map_err(|error| undecodable(error, decoder, path, stage, last_hangup))
     }
 
     /// Maps the result of a receive to an iterator item. A result that every later receive would repeat ends the
@@ -237,6 +255,7 @@ impl<F: Framing, C: Codec> Incoming<F, C> {
         self.decoder.step_at_end().map_err(|error| error.at(self.path.as_ref()))
     }
 
+    #[cold]
     fn all_have_left(&mut self) {
         self.stage = match self.stage {
             Stage::Skipping => {
@@ -306,19 +325,21 @@ const fn eof(end: ErrorKind, cut_off: bool, next_writer: bool) -> Action {
     }
 }
 
-/// Records the hang-up that a message at the end of the stream that does not decode amounts to.
+/// The error of a message that does not decode. At the end of the stream, that amounts to a hang-up in its middle.
 #[cold]
-fn undecodable(error: Error, stage: &mut Stage, last_hangup: &mut Option<Hangup>) -> Error {
+fn undecodable<F: Framing, C: Codec>(
+    error: CodecError,
+    decoder: &Decoder<F, C>,
+    path: &Option<Arc<Path>>,
+    stage: &mut Stage,
+    last_hangup: &mut Option<Hangup>,
+) -> Error {
+    let error = decoder.undecodable(error);
     if error.kind() == ErrorKind::Truncated {
         *last_hangup = Some(Hangup::Truncated);
         *stage = Stage::Ending { noted: true };
     }
-    error
-}
-
-/// Whether this error of a read means that the peer is gone.
-fn is_cut_off(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    error.at(path.as_ref())
 }
 
 impl<C: Codec> Incoming<MultiWriter, C> {

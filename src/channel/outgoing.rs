@@ -46,6 +46,7 @@ impl<F, C> Outgoing<F, C> {
     }
 
     /// Makes the error of an operation of this sender.
+    #[cold]
     pub(crate) fn failed(&mut self, operation: Operation, error: io::Error) -> Error {
         if left_by_reader(&error) {
             self.torn = true;
@@ -59,6 +60,13 @@ impl<F, C> Outgoing<F, C> {
 }
 
 impl<F: Framing, C: Codec> Outgoing<F, C> {
+    /// An error that names the path.
+    #[cold]
+    #[inline(never)]
+    fn located(&self, error: Error) -> Error {
+        error.at(self.path.as_ref())
+    }
+
     pub(super) fn new(wire: Wire<F, C>) -> Self {
         Self {
             encoder: Encoder::new(wire),
@@ -70,6 +78,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
         }
     }
 
+    /// Says before the first message what the messages look like.
     pub(super) fn greet(&mut self, shape: fn(Style) -> Shape) {
         self.encoder.greet(shape);
     }
@@ -113,19 +122,19 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     /// Encodes a value behind the staged bytes.
     pub(crate) fn stage(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         self.goodbye = false;
-        self.encoder.stage(value).map_err(|error| error.at(self.path.as_ref()))
+        self.encoder.stage(value).map_err(|error| self.located(error))
     }
 
     /// Stages a message of raw bytes.
     pub(crate) fn stage_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.goodbye = false;
-        self.encoder.stage_bytes(bytes).map_err(|error| error.at(self.path.as_ref()))
+        self.encoder.stage_bytes(bytes).map_err(|error| self.located(error))
     }
 
     /// The header of a payload of `len` bytes, where header and payload are the whole frame.
     pub(super) fn header(&mut self, len: usize) -> Result<Option<Header>, Error> {
         (self.goodbye, self.torn) = (false, false);
-        self.encoder.header(len).map_err(|error| error.at(self.path.as_ref()))
+        self.encoder.header(len).map_err(|error| self.located(error))
     }
 
     /// Stages the first part of a frame as it is.
@@ -143,7 +152,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
 
     /// Makes room behind the staged bytes for a message of `len` bytes, to be filled in place.
     pub(super) fn lend(&mut self, len: usize) -> Result<(), Error> {
-        self.encoder.lend(len).map_err(|error| error.at(self.path.as_ref()))
+        self.encoder.lend(len).map_err(|error| self.located(error))
     }
 
     /// The last bytes of that room.
@@ -158,7 +167,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     /// Stages the message that was filled in place.
     pub(super) fn stage_lent(&mut self) -> Result<(), Error> {
         self.goodbye = false;
-        self.encoder.stage_lent().map_err(|error| error.at(self.path.as_ref()))
+        self.encoder.stage_lent().map_err(|error| self.located(error))
     }
 
     /// Stages the goodbye, unless it is staged last already.
@@ -170,7 +179,7 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
 
     /// The bytes of the next single write; `None` when all is written.
     pub(crate) fn pending(&self) -> Option<&[u8]> {
-        Some(self.encoder.pending()).filter(|bytes| !bytes.is_empty())
+        if self.staged() == 0 { None } else { Some(self.encoder.pending()) }
     }
 
     /// The bytes of the next write, if enough are staged.
@@ -188,13 +197,21 @@ impl<F: Framing, C: Codec> Outgoing<F, C> {
     /// Notes the result of a write of the pending bytes.
     pub(crate) fn note(&mut self, written: io::Result<usize>) -> Result<(), Error> {
         match written {
-            Ok(0) => Err(self.failed(Operation::Send, io::ErrorKind::WriteZero.into())),
-            Ok(bytes) => {
+            Ok(bytes @ 1..) => {
                 self.encoder.advance(bytes);
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(self.failed(Operation::Send, error)),
+            Ok(0) => self.not_written(io::ErrorKind::WriteZero.into()),
+            Err(error) => self.not_written(error),
+        }
+    }
+
+    /// The result of a write that has written nothing.
+    #[cold]
+    fn not_written(&mut self, error: io::Error) -> Result<(), Error> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            _ => Err(self.failed(Operation::Send, error)),
         }
     }
 

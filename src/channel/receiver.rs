@@ -420,7 +420,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     where
         T: Receivable,
     {
-        self.receive(Self::found)
+        self.receive(|this| this.incoming.message())
     }
 
     /// Receives the next value without waiting.
@@ -563,7 +563,7 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
         T: Message,
         C: BorrowingCodec,
     {
-        self.receive(Self::found)
+        self.receive(|this| this.incoming.message())
     }
 
     /// Receives the next message as raw bytes, straight from the buffer.
@@ -599,8 +599,11 @@ impl<T, R: Source, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     ) -> Ret<R, impl Future<Output = Result<V, Error>>> {
         let until = self.limit::<R::Mode>();
         let fill = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            if this.incoming.step()? {
+                return Poll::Ready(Ok(()));
+            }
             let limited = this.timeout.map(|(_, read)| read);
-            this.poll_fill_by(cx, |io, cx, buf| match limited {
+            this.poll_read_by(cx, move |io, cx, buf| match limited {
                 None => io.poll_read(cx, buf),
                 Some(read) => read(io, cx, buf, until),
             })
@@ -645,14 +648,29 @@ impl<T, R, F: Framing, C: Codec> TypedReceiver<T, R, F, C> {
     pub(crate) fn poll_fill_by(
         &mut self,
         cx: &mut Context<'_>,
+        read: impl FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Error>> {
+        if self.incoming.step()? {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_read_by(cx, read)
+    }
+
+    /// Reads until a whole message has arrived.
+    #[inline(never)]
+    fn poll_read_by(
+        &mut self,
+        cx: &mut Context<'_>,
         mut read: impl FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<Result<(), Error>> {
         let (io, incoming) = self.parts();
-        while !incoming.step()? {
+        loop {
             let read = ready!(read(io, cx, incoming.room()));
             incoming.note(read)?;
+            if incoming.step()? {
+                return Poll::Ready(Ok(()));
+            }
         }
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -190,13 +190,13 @@ impl<T: ?Sized, E, F, C> TypedSender<T, E, F, C> {
         self
     }
 
-    /// The sink of bytes, and the state of its encoding, for a driver.
     /// The deadline of an operation that begins now and has none of its own.
     #[inline]
     pub(crate) fn limit<M: Mode>(&self) -> WaitLimit {
         self.timeout.map_or(WaitLimit::Done, |(timeout, _)| M::limit(timeout))
     }
 
+    /// The sink of bytes, and the state of its encoding, for a driver.
     pub(crate) fn parts(&mut self) -> (&mut E, &mut Outgoing<F, C>) {
         (&mut self.io, &mut self.outgoing)
     }
@@ -393,7 +393,7 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Sets the timeout of every operation that has none of its own: of [`send`](Self::send),
     /// [`send_ref`](Self::send_ref), [`send_bytes`](Self::send_bytes), [`send_all`](Self::send_all),
     /// [`send_with_handles`](Self::send_with_handles), [`feed`](Self::feed), [`flush`](Self::flush),
-    /// [`finish`](Self::finish), and of a [`Loan`](crate::Loan).
+    /// [`send_as`](Self::send_as), [`finish`](Self::finish), [`finish_into_inner`](Self::finish_into_inner), and of a [`Loan`](crate::Loan).
     ///
     /// With a timeout of zero they do not wait, and fail with [`WouldBlock`](crate::ErrorKind::WouldBlock); with
     /// another one, with [`TimedOut`](crate::ErrorKind::TimedOut). What was begun is kept, as by
@@ -547,6 +547,9 @@ impl<T: ?Sized, E: Sink, F: Framing, C: Codec> TypedSender<T, E, F, C> {
         let staged = self.outgoing.stage(value);
         let until = self.limit::<E::Mode>();
         let write = |this: &mut &'a mut Self, cx: &mut Context<'_>, until: WaitLimit| {
+            if this.outgoing.batch().is_none() {
+                return Poll::Ready(Ok(()));
+            }
             let write = this.write(until);
             this.poll_write_batch_by(cx, write)
         };
@@ -904,7 +907,6 @@ impl<T: ?Sized, E, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     }
 
     /// Writes while there is enough for a batch.
-    #[inline]
     pub(crate) fn poll_write_batch_by(
         &mut self,
         cx: &mut Context<'_>,

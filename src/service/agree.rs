@@ -35,14 +35,15 @@ fn part(flags: u8) -> Vec<u8> {
 /// What a side says that has not the types of what it reads.
 #[cfg(feature = "tool")]
 pub(super) fn asking_part() -> Vec<u8> {
-    part(CAN_TELL | ASKS)
+    part(CAN_TELL | ASKS | CALLS)
 }
 
-/// Whether the other side tells what its answers and items look like, if it is asked.
+/// Whether the other side tells what its answers and items look like, if it is asked; and what it reads.
 #[cfg(feature = "tool")]
-pub(super) fn can_tell(state: &HandshakeState) -> bool {
+pub(super) fn asked(state: &HandshakeState) -> (bool, Option<Kind>) {
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    theirs.get(3).is_some_and(|flags| flags & CAN_TELL != 0)
+    let flags = theirs.get(3).copied().unwrap_or_default();
+    (flags & CAN_TELL != 0, kind_in(flags))
 }
 
 /// The handshake of a connection of calls.

@@ -9,7 +9,7 @@ use std::thread;
 use super::failure::{Failure, Lost, garbled};
 use super::framed::encoded;
 use super::lifecycle::Summary;
-use super::link::{Kind, Link, Request, State};
+use super::link::{Kind, Link, Listening, Request, State};
 use super::options::ClientOptions;
 use super::waiting::{Handling, Outcome, Waiter, this_thread};
 use crate::channel::{Receivable, Sendable};
@@ -105,6 +105,11 @@ pub(crate) mod half {
             until: WaitLimit,
             look: impl FnMut(&Waiter) -> Option<T>,
         ) -> impl Future<Output = Option<T>>;
+
+        /// Notes that a handler waits for what is still to be read, once.
+        fn listen(link: &Arc<Link<Self>>, listening: &mut Option<Listening<Self>>) {
+            listening.get_or_insert_with(|| link.listen());
+        }
 
         /// Looks whenever something has come for a handler.
         fn handler_news<T>(

@@ -196,6 +196,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
         let mut body = Some(body?);
         let Some(id) = self.id else { return Err(gone()) };
+        let mut listening = None;
         let sent = M::handler_news(&self.handling, || {
             if self.is_cancelled() {
                 return Some(false);
@@ -209,7 +210,11 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
                     M::write(&self.link, state, crate::sys::WaitLimit::Done);
                     Some(true)
                 }
-                Room::None => None,
+                Room::None => {
+                    drop(state);
+                    M::listen(&self.link, &mut listening);
+                    None
+                }
                 Room::Over => Some(false),
             }
         });
@@ -255,15 +260,21 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
 
     async fn recv_item<T: Receivable>(&self) -> Option<Result<T, Error>> {
         let id = self.id?;
+        let mut listening = None;
         let body = M::handler_news(&self.handling, || {
             let mut inbox = self.handling.inbox();
             match inbox.items.pop_front() {
                 Some(body) => Some(Some(body)),
                 None if inbox.ended || self.is_cancelled() => Some(None),
-                None => None,
+                None => {
+                    drop(inbox);
+                    M::listen(&self.link, &mut listening);
+                    None
+                }
             }
         });
         let body = body.await?;
+        drop(listening);
         let mut state = self.link.lock();
         state.consumed(id, Caller::Receiver, cost(&body));
         M::write(&self.link, state, crate::sys::WaitLimit::Done);

@@ -486,3 +486,119 @@ impl JsonRpc {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn methods() -> Methods {
+        let fields = |name: &str| (name.to_owned(), Contents::Fields);
+        [
+            fields("a/b"),
+            ("unit".to_owned(), Contents::Nothing),
+            ("one".to_owned(), Contents::One { is_structured: false }),
+            ("own".to_owned(), Contents::Params { is_structured: true }),
+        ]
+        .into()
+    }
+
+    fn written(encoding: &mut JsonRpc, frame: &Frame<Vec<u8>>) -> String {
+        let mut out = Vec::new();
+        encoding.write(frame, &Beside::default(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn call(id: Id, body: &str) -> Frame<Vec<u8>> {
+        Frame::Call(Call { id, method: 0, deadline: 0, body: body.into() })
+    }
+
+    #[test]
+    fn golden_bytes_of_calls() {
+        let (mut one, _) = JsonRpc::pair(methods());
+        for (body, text) in [
+            (r#"{"a/b":{"x":1}}"#, r#","method":"a/b","params":{"x":1}}"#),
+            (r#"{"own":{"params":{"x":1}}}"#, r#","method":"own","params":{"x":1}}"#),
+            (r#"{"own":{"params":[1]}}"#, r#","method":"own","params":[1]}"#),
+            (r#"{"own":{"params":5}}"#, r#","method":"own","params":[5]}"#),
+            (r#"{"one":7}"#, r#","method":"one","params":[7]}"#),
+            (r#"{"one":null}"#, r#","method":"one"}"#),
+            (r#""unit""#, r#","method":"unit"}"#),
+        ] {
+            let whole = format!(r#"{{"jsonrpc":"2.0","id":3{text}"#);
+            assert_eq!(written(&mut one, &call(3, body)), whole);
+        }
+        for body in ["7", "{}", r#"{"a":1,"b":2}"#, "[1]", "null"] {
+            let mut out = Vec::new();
+            let error = one.write(&call(1, body), &Beside::default(), &mut out).unwrap_err();
+            assert!(out.is_empty(), "{error}");
+        }
+        let cancel = r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":3}}"#;
+        assert!(one.says(&Frame::Cancel { id: 3 }) && !one.says(&Frame::Cancel { id: 4 }));
+        assert_eq!(written(&mut one, &Frame::Cancel { id: 3 }), cancel);
+    }
+
+    #[test]
+    fn an_answer_goes_to_the_number_of_its_request_once() {
+        let (mut one, mut other) = JsonRpc::pair(methods());
+        let asked = br#"{"jsonrpc":"2.0","id":"x","method":"a/b","params":{"x":1}}"#;
+        let (frame, _) = one.read(asked).unwrap();
+        let Frame::Call(Call { id, body, .. }) = frame else { panic!("{frame:?}") };
+        assert_eq!(body, br#"{"a/b":{"x":1}}"#);
+        let wrong = Frame::Answer { id, body: br#"{"unit":null}"#.to_vec() };
+        assert!(other.write(&wrong, &Beside::default(), &mut Vec::new()).is_err());
+        let answer = Frame::Answer { id, body: br#"{"a/b":[2]}"#.to_vec() };
+        let text = r#"{"jsonrpc":"2.0","id":"x","result":[2]}"#;
+        assert_eq!(written(&mut other, &answer), text);
+        assert!(!other.says(&answer));
+        assert!(one.shared().theirs.is_empty() && one.shared().numbers.is_empty());
+    }
+
+    #[test]
+    fn an_answer_has_the_variant_of_its_method() {
+        let (mut one, mut other) = JsonRpc::pair(Methods::new());
+        written(&mut one, &call(3, r#"{"a/b":{}}"#));
+        written(&mut one, &call(4, r#""c""#));
+        let (frame, _) = other.read(br#"{"jsonrpc":"2.0","id":3,"result":null}"#).unwrap();
+        assert_eq!(frame, Frame::Answer { id: 3, body: &br#"{"a/b":null}"#[..] });
+        let failed = br#"{"jsonrpc":"2.0","id":4,"error":{"code":5,"message":"no","data":[]}}"#;
+        let (frame, _) = other.read(failed).unwrap();
+        assert_eq!(
+            frame,
+            Frame::Error { id: 4, reason: Reason::Failed, text: &b"no (code 5)"[..] }
+        );
+        let (frame, _) = other.read(failed).unwrap();
+        assert_eq!(frame, Frame::Cancel { id: Id::MAX }, "it is answered once");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let (mut one, _) = JsonRpc::pair(methods());
+            prop_assert!(one.read(&bytes).is_ok());
+        }
+
+        #[test]
+        fn any_message_is_read_without_a_panic(
+            id in prop_oneof!["-?[0-9]{1,3}", "\"[a-z]{0,3}\"", "null", "\\[\\]"],
+            method in prop_oneof![Just("a/b"), Just("one"), Just("own"), Just("unit"), Just("$/cancelRequest"), Just("$/progress"), Just("x")],
+            params in prop_oneof![Just("null"), Just("[]"), Just("[1]"), Just("{\"id\":1}"), Just("{\"token\":1,\"value\":2}"), Just("7")],
+            kind in 0..4_u8,
+        ) {
+            let (mut one, mut other) = JsonRpc::pair(methods());
+            written(&mut other, &call(1, r#"{"a/b":{}}"#));
+            let text = match kind {
+                0 => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#),
+                1 => format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#),
+                2 => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{params}}}"#),
+                _ => format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{params}}}"#),
+            };
+            if let (Frame::Call(Call { body, .. }) | Frame::Notify { body, .. }, _) =
+                one.read(text.as_bytes()).unwrap()
+            {
+                prop_assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok());
+            }
+        }
+    }
+}

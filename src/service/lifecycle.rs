@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::agree::Layer;
-use super::link::Tally;
+use super::link::{Order, Tally};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::wait::CancelToken;
@@ -19,6 +19,7 @@ pub(super) struct Rules {
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
     pub(super) layer: Layer,
+    pub(super) order: Order,
     /// Whether there is one client alone, with which the service ends.
     one_client: bool,
 }
@@ -42,6 +43,7 @@ impl Default for Rules {
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
             layer: Layer::default(),
+            order: Order::default(),
             one_client: false,
         }
     }
@@ -165,6 +167,11 @@ impl Lifecycle {
 
     pub(crate) fn handshake_timeout(&self) -> Duration {
         self.rules.handshake_timeout
+    }
+
+    /// What of a client begins beside what.
+    pub(crate) fn order(&self) -> Order {
+        self.rules.order
     }
 
     /// How long a client may ask for nothing.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub struct Link<M: Mode> {
     state: Mutex<State>,
     reader: Mutex<Reader<M>>,
     writer: Mutex<Writer<M>>,
+    /// Something may be read again, or begin.
+    pub(super) goes_on: Condvar,
     /// The threads that were told of news and have not run since. The last of them writes what all of them queue.
     pub(super) rung: AtomicUsize,
     /// The most bytes of a payload that the other side takes.
@@ -65,7 +67,7 @@ pub struct State {
     pub(super) mux: Mux<Arc<Waiter>, Arc<Handling>>,
     pub(super) outbox: Outbox,
     /// What came to be handled, in order.
-    pub(super) jobs: VecDeque<Job>,
+    pub(super) jobs: Backlog,
     /// Those that wait for a place in the mux.
     pub(super) placeless: VecDeque<Arc<Waiter>>,
     pub(super) lost: Option<Lost>,
@@ -95,6 +97,8 @@ pub struct State {
 pub(super) struct Serving {
     /// How many handlers are at work, or have their answer on its way into the outbox.
     pub(super) running: usize,
+    /// How many of them wait for what is still to be read: items, or room for some.
+    pub(super) listening: usize,
     /// Whether nothing may begin before what runs has ended.
     pub(super) barrier: bool,
     /// Changes when the reading is taken from a thread whose handler lasts.
@@ -112,12 +116,80 @@ pub(super) struct Serving {
 pub struct Job {
     /// What it is answered by; none for a notification.
     pub(crate) call: Option<(Id, Arc<Handling>)>,
-    #[allow(dead_code, reason = "services of many methods follow")]
-    pub(crate) method: u64,
     /// When the caller waits no longer.
     pub(crate) deadline: Option<Instant>,
     pub(crate) body: Vec<u8>,
 }
+
+/// What of a connection begins beside what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// A notification is handled alone, calls beside each other.
+    #[default]
+    Notifications,
+    /// One thing at a time.
+    All,
+    /// All beside each other.
+    Nothing,
+}
+
+impl Order {
+    fn is_alone(self, job: &Job) -> bool {
+        match self {
+            Self::Notifications => job.call.is_none(),
+            Self::All => true,
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// The requests of the other side that have not begun.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+}
+
+impl Backlog {
+    fn push(&mut self, job: Job) {
+        self.bytes += job.size();
+        self.jobs.push_back(job);
+    }
+
+    fn front(&self) -> Option<&Job> {
+        self.jobs.front()
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let job = self.jobs.pop_front()?;
+        self.bytes -= job.size();
+        Some(job)
+    }
+
+    fn remove(&mut self, is_it: impl Fn(&Job) -> bool) -> Option<Job> {
+        let job = self.jobs.remove(self.jobs.iter().position(is_it)?)?;
+        self.bytes -= job.size();
+        Some(job)
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+}
+
+impl Job {
+    /// What it takes, about.
+    fn size(&self) -> usize {
+        self.body.len() + 128
+    }
+}
+
+/// Nothing further is read while so many bytes of requests wait to begin.
+const MOST_WAITING: usize = 1 << 20;
 
 /// The frames that are to be sent.
 #[derive(Debug, Default)]
@@ -350,7 +422,7 @@ impl<M: Mode> Link<M> {
             state: Mutex::new(State {
                 mux,
                 outbox: Outbox::default(),
-                jobs: VecDeque::new(),
+                jobs: Backlog::default(),
                 placeless: VecDeque::new(),
                 lost: None,
                 shut: false,
@@ -374,6 +446,7 @@ impl<M: Mode> Link<M> {
                 written: 0,
                 going: VecDeque::new(),
             }),
+            goes_on: Condvar::new(),
             rung: AtomicUsize::new(0),
             limit,
             tally,
@@ -422,6 +495,13 @@ impl<M: Mode> Link<M> {
             return Ok(());
         }
         Err(Error::new(Operation::Send, Obstacle::Unsupported))
+    }
+
+    /// Notes that a handler waits for what is still to be read.
+    pub(crate) fn listen(self: &Arc<Self>) -> Listening<M> {
+        self.lock().serving.listening += 1;
+        self.goes_on.notify_all();
+        Listening(Arc::clone(self))
     }
 
     /// The handles that go to the other side, if they can.
@@ -520,13 +600,8 @@ impl<M: Mode> Link<M> {
     ) {
         match event {
             Event::Call(call) => self.take_call(state, call, handles),
-            Event::Notify { method, body } if self.serves => {
-                state.jobs.push_back(Job {
-                    call: None,
-                    method,
-                    deadline: None,
-                    body: body.to_vec(),
-                });
+            Event::Notify { body, .. } if self.serves => {
+                state.jobs.push(Job { call: None, deadline: None, body: body.to_vec() });
             }
             Event::Done { waiter, outcome } => {
                 let outcome = match outcome {
@@ -566,7 +641,7 @@ impl<M: Mode> Link<M> {
     }
 
     fn take_call(&self, state: &mut State, call: Call<&[u8]>, handles: Vec<Handle>) {
-        let Call { id, method, deadline, body } = call;
+        let Call { id, deadline, body, .. } = call;
         if !self.serves {
             let text = b"this side of the connection answers no calls".to_vec();
             self.answer(state, id, Err((Reason::NoSuchMethod, text)), Vec::new());
@@ -577,14 +652,13 @@ impl<M: Mode> Link<M> {
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));
         let call = Some((id, handling));
-        state.jobs.push_back(Job { call, method, deadline, body: body.to_vec() });
+        state.jobs.push(Job { call, deadline, body: body.to_vec() });
     }
 
     /// A call that was cancelled before its handler began is answered without one.
     fn cancel_queued(&self, state: &mut State, handling: &Arc<Handling>) {
         let is_it = |job: &Job| job.call.as_ref().is_some_and(|(_, of)| Arc::ptr_eq(of, handling));
-        let place = state.jobs.iter().position(is_it);
-        if let Some((id, _)) = place.and_then(|place| state.jobs.remove(place)?.call) {
+        if let Some((id, _)) = state.jobs.remove(is_it).and_then(|job| job.call) {
             self.answer(state, id, Err((Reason::Cancelled, Vec::new())), Vec::new());
         }
     }
@@ -642,6 +716,7 @@ impl<M: Mode> Link<M> {
     ) {
         state.serving.running -= 1;
         state.serving.barrier = false;
+        self.goes_on.notify_all();
         match &job.call {
             // Nothing waits for it: it need not be sent.
             Some((id, handling))
@@ -672,9 +747,9 @@ impl<M: Mode> Link<M> {
             return false;
         }
         drop(state);
-        for queued in mem::take(&mut writer.batch) {
-            self.stage_one(writer, queued);
-        }
+        let mut batch = mem::take(&mut writer.batch);
+        batch.drain(..).for_each(|queued| self.stage_one(writer, queued));
+        writer.batch = batch;
         true
     }
 
@@ -886,6 +961,16 @@ impl<M: Mode> Link<M> {
     }
 }
 
+/// A handler that waits for what is still to be read.
+#[allow(missing_debug_implementations, reason = "it is never shown")]
+pub struct Listening<M: Mode>(Arc<Link<M>>);
+
+impl<M: Mode> Drop for Listening<M> {
+    fn drop(&mut self) {
+        self.0.lock().serving.listening -= 1;
+    }
+}
+
 impl State {
     /// Fails a call that cannot be sent any more.
     pub(super) fn ensure_open(&self) -> Result<(), Failure> {
@@ -897,19 +982,19 @@ impl State {
     }
 
     /// Whether the next request may begin: nothing that must end before it runs, and not too many answers wait to leave.
-    pub(super) fn may_begin(&self, in_order: bool) -> bool {
+    pub(super) fn may_begin(&self, order: Order) -> bool {
         let Some(next) = self.jobs.front() else { return false };
-        let alone = in_order || next.call.is_none();
+        let alone = order.is_alone(next);
         !self.serving.barrier
             && self.outbox.bytes() <= MOST_ANSWERS
             && (!alone || self.serving.running == 0)
     }
 
     /// The next request, in order, if it may begin.
-    pub(super) fn next_job(&mut self, in_order: bool) -> Option<Job> {
-        let job = if self.may_begin(in_order) { self.jobs.pop_front()? } else { return None };
+    pub(super) fn next_job(&mut self, order: Order) -> Option<Job> {
+        let job = if self.may_begin(order) { self.jobs.pop()? } else { return None };
         self.serving.running += 1;
-        self.serving.barrier = in_order || job.call.is_none();
+        self.serving.barrier = order.is_alone(&job);
         Some(job)
     }
 
@@ -918,6 +1003,13 @@ impl State {
         self.serving.running -= 1;
         self.serving.barrier = false;
         self.jobs.clear();
+    }
+
+    /// Whether nothing further is to be read before requests that have come begin. Not while something waits for what may
+    /// come behind them.
+    pub(super) fn is_full(&self) -> bool {
+        let waits = self.serving.listening > 0 || self.mux.in_flight().0 > 0;
+        self.jobs.bytes > MOST_WAITING && !waits && !self.serving.ending
     }
 
     /// Whether something is going on, so that the other side is not idle.

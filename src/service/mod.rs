@@ -46,7 +46,7 @@ mod for_tasks {
     pub(crate) use super::calls::{Target, half::Calls as CallsHalf, still_connecting};
     pub(crate) use super::failure::Failure;
     pub(crate) use super::lifecycle::Lifecycle;
-    pub(crate) use super::link::{Job, Kind, Link, Request, State as LinkState};
+    pub(crate) use super::link::{Job, Kind, Link, Listening, Request, State as LinkState};
     pub(crate) use super::panics::{contain, panicked};
     pub(crate) use super::server::{Clients, Handles, Meeting, answered, decoded};
     pub(crate) use super::tasks::{Drive, Serve, Start};

@@ -92,10 +92,15 @@ impl<'scope, 'env> Pool<'scope, 'env> {
         }
         let mut queue = self.lock();
         queue.threads -= 1;
-        // A thread that works takes it later, if there is one.
-        if queue.threads == 0 {
-            queue.tasks.clear();
+        if queue.threads > 0 {
+            // A thread that works takes it later.
+            return true;
         }
+        queue.first = 0;
+        let tasks = std::mem::take(&mut queue.tasks);
+        // What they hold may close the pool.
+        drop(queue);
+        drop(tasks);
         false
     }
 

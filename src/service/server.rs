@@ -14,7 +14,7 @@ use super::client::Client;
 use super::context::Context;
 use super::failure::{Failure, Lost};
 use super::lifecycle::{Lifecycle, Rules, Summary};
-use super::link::{Job, Kind, Link, Parts};
+use super::link::{Job, Kind, Link, Order, Parts};
 use super::mux::Reason;
 use super::serving::{Crew, Handle, Member, Served};
 use super::waiting::Reply;
@@ -355,6 +355,38 @@ where
     #[doc(alias("limit"))]
     pub fn shutdown_after(mut self, requests: u64) -> Self {
         self.rules.shutdown_after = requests;
+        self
+    }
+
+    /// Handles what a client sends one by one: a call or a notification begins when the one before has ended. The clients go
+    /// on beside each other.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<u32, ()>::temporary()?.in_order().shutdown_after(3);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     let seen = Mutex::new(Vec::new());
+    ///     let summary = service.serve(|number| seen.lock().unwrap().push(number))?;
+    ///     Ok::<_, typed_pipe::Error>((seen.into_inner().unwrap(), summary))
+    /// });
+    /// let client = Client::<u32, ()>::connect(path)?;
+    /// let calls = [1, 2, 3].map(|number| client.start(&number));
+    /// calls.into_iter().try_for_each(|call| call?.wait())?;
+    /// assert_eq!(serving.join().unwrap()?.0, [1, 2, 3]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    pub fn in_order(mut self) -> Self {
+        self.rules.order = Order::All;
+        self
+    }
+
+    /// Handles notifications beside what else a client sends, too. Unless it is set, a notification is handled alone.
+    pub fn unordered(mut self) -> Self {
+        self.rules.order = Order::Nothing;
         self
     }
 
@@ -983,7 +1015,7 @@ where
         let ended = thread::scope(|scope| {
             // The name goes when the service is to end, and not only when the last answer is sent.
             let clients = clients;
-            let crew = Crew::new(scope, &lifecycle, &handler, false);
+            let crew = Crew::new(scope, &lifecycle, &handler);
             let accepting = crew.join();
             let ended = loop {
                 let client = match Self::run(clients.next(&lifecycle)) {
@@ -1025,7 +1057,7 @@ where
         let handler = Handler { handler, codec, messages: PhantomData::<fn(Req) -> Resp> };
         spawn(move || {
             thread::scope(|scope| {
-                let crew = Crew::new(scope, &lifecycle, &handler, false);
+                let crew = Crew::new(scope, &lifecycle, &handler);
                 Served::new(link, crew.join()).read_on(0);
             });
             lifecycle.summary()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::Lost;
 use super::lifecycle::Lifecycle;
-use super::link::{Job, Link};
+use super::link::{Job, Link, Order};
 use super::panics::panicked;
 use super::pool::Pool;
 use super::waiting::Reply;
@@ -26,7 +26,7 @@ pub(super) trait Handle: Sync {
 pub(super) struct Crew<'scope, 'env> {
     pub(super) lifecycle: &'env Lifecycle,
     pub(super) handler: &'env dyn Handle,
-    pub(super) in_order: bool,
+    order: Order,
     pub(super) pool: Arc<Pool<'scope, 'env>>,
     watch: Watch<'scope>,
     /// The clients, and the thread that accepts them.
@@ -41,12 +41,11 @@ impl<'scope, 'env> Crew<'scope, 'env> {
         scope: &'scope Scope<'scope, 'env>,
         lifecycle: &'env Lifecycle,
         handler: &'env dyn Handle,
-        in_order: bool,
     ) -> Arc<Self> {
         let crew = Arc::new(Self {
             lifecycle,
             handler,
-            in_order,
+            order: lifecycle.order(),
             pool: Pool::new(scope, MOST_THREADS),
             watch: Watch::default(),
             members: AtomicUsize::new(0),
@@ -159,9 +158,12 @@ impl<'scope, 'env> Served<'scope, 'env> {
                     limit.saturating_sub(last.elapsed()).min(link.stall_timeout.unwrap_or(limit)),
                 );
             }
+            if link.wait_while_full() {
+                continue;
+            }
             let mut reader = link.lock_reader();
             let mut state = link.lock();
-            if state.may_begin(self.crew.in_order) {
+            if state.may_begin(self.crew.order) {
                 // A thread that wrote has taken it in.
                 continue;
             }
@@ -222,7 +224,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
         let mut since = None;
         let mut state = link.lock();
         loop {
-            let Some(job) = state.next_job(crew.in_order) else {
+            let Some(job) = state.next_job(crew.order) else {
                 if !state.has_output() || state.writing {
                     return true;
                 }
@@ -290,7 +292,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
         let (link, crew) = (&self.link, &self.crew);
         self.flush(link.lock());
         let mut state = link.lock();
-        while let Some(job) = state.next_job(crew.in_order) {
+        while let Some(job) = state.next_job(crew.order) {
             drop(state);
             if crew.lifecycle.take() {
                 let this = Arc::clone(self);

@@ -1,6 +1,5 @@
 //! The driver of tasks: one task a connection reads and writes, and wakes each call alone.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::mem;
@@ -10,18 +9,11 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
-use super::link::{Job, Link, Reader, Request, State, lost_at_end, lost_by, lost_reading};
+use super::link::{Job, Link, Order, Reader, Request, State, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
-use super::waiting::{Outcome, Reply, Waiter, Wakes, no_task, store};
+use super::waiting::{Reply, Waiter, Wakes, no_task, read_buffer, store};
 use crate::state::Mode;
 use crate::sys::WaitLimit;
-
-thread_local! {
-    /// What comes in is read into the memory of the thread: connections that are idle have none.
-    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-const READ_SIZE: usize = 64 << 10;
 
 /// So often in a row a task reads and writes before others have their turn.
 const ROUNDS: usize = 16;
@@ -58,13 +50,6 @@ impl<M: Mode> Link<M> {
         state.outbox.push_and_tell(Frame::Notify { method, body }, waiter);
         self.send(state);
         Ok(())
-    }
-
-    /// The end of a call.
-    #[expect(clippy::unused_self, reason = "it is one of this connection")]
-    pub(crate) fn poll_outcome(&self, waiter: &Waiter, cx: &Context<'_>) -> Poll<Outcome> {
-        waiter.listen(cx.waker());
-        waiter.inbox().outcome.take().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Leaves a call. Returns whether a part of its request was sent.
@@ -151,17 +136,15 @@ impl<M: Mode> Link<M> {
         let reader = &mut *reader;
         let Reader { half, incoming } = reader;
         let incoming = incoming.as_mut();
-        let read = READ.with_borrow_mut(|buf| {
-            buf.resize(READ_SIZE, 0);
-            match ready!(half.poll_read_until(cx, buf, WaitLimit::Done)) {
+        let read =
+            read_buffer(|buf| match ready!(half.poll_read_until(cx, buf, WaitLimit::Done)) {
                 Ok(0) => Poll::Ready(Err(lost_at_end(incoming))),
                 Ok(bytes) => {
                     incoming.feed(buf.get(..bytes).unwrap_or_default());
                     Poll::Ready(Ok(()))
                 }
                 Err(error) => Poll::Ready(Err(lost_reading(error, incoming))),
-            }
-        });
+            });
         ready!(read)?;
         self.dispatch(reader)?;
         reader.incoming.rest();
@@ -197,7 +180,7 @@ pub(crate) trait Start<M: Mode>: Send {
 /// What a service says of its clients.
 pub(crate) struct Serve<M: Mode> {
     pub(crate) start: Box<dyn Start<M>>,
-    pub(crate) in_order: bool,
+    pub(crate) order: Order,
     pub(crate) idle_timeout: Option<Duration>,
 }
 
@@ -232,9 +215,14 @@ impl<M: Mode> Drive<M> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         store(&mut self.link.lock().task, cx.waker());
         for _ in 0..ROUNDS {
-            let read = self.read(cx);
+            let mut read = self.read(cx);
+            let was_full = self.link.lock().is_full();
             self.start_jobs(cx);
             self.write(cx);
+            if was_full && !self.link.lock().is_full() {
+                // What was not read may be read now.
+                read = Poll::Ready(());
+            }
             if self.is_over() {
                 return Poll::Ready(());
             }
@@ -257,9 +245,11 @@ impl<M: Mode> Drive<M> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.link.lock().serving.ended {
+        let state = self.link.lock();
+        if state.serving.ended || state.is_full() {
             return Poll::Pending;
         }
+        drop(state);
         let lost = match ready!(self.link.poll_read(cx)) {
             Ok(()) => {
                 self.last = M::now();
@@ -319,7 +309,7 @@ impl<M: Mode> Drive<M> {
         let Some(serve) = &mut self.serve else { return };
         loop {
             let mut state = self.link.lock();
-            let Some(job) = state.next_job(serve.in_order) else { return };
+            let Some(job) = state.next_job(serve.order) else { return };
             if !serve.start.take() {
                 return state.take_no_more();
             }

@@ -4,7 +4,6 @@
 //! thread that went to sleep last, so that none waits without a reader. A thread that queues something writes it, unless
 //! another one writes already, or was woken and is about to: that one writes for both.
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
@@ -15,18 +14,13 @@ use std::time::Duration;
 use super::failure::{Failure, Lost};
 use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
 use super::mux::{Frame, Id};
-use super::waiting::{COUNTED, LEAD, LOOK, NEWS, Outcome, Waiter, Wakes, no_task, this_thread};
+use super::waiting::{
+    COUNTED, LEAD, LOOK, NEWS, Outcome, READ_SIZE, Waiter, Wakes, no_task, read_buffer, this_thread,
+};
 use crate::error::Obstacle;
 use crate::state::{Blocking, complete};
 use crate::sys::WaitLimit;
 use crate::wait::{left, sooner, within};
-
-thread_local! {
-    /// What comes in is read into the memory of the thread: connections that are idle have none.
-    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-const READ_SIZE: usize = 64 << 10;
 
 /// How long a thread waits for room before it looks whether another one still reads.
 const LOOK_AT_READERS: Duration = Duration::from_millis(20);
@@ -280,8 +274,7 @@ impl Link<Blocking> {
         until: WaitLimit,
     ) -> Result<bool, Lost> {
         let Reader { half, incoming } = reader;
-        let bytes = READ.with_borrow_mut(|buf| {
-            buf.resize(READ_SIZE, 0);
+        let bytes = read_buffer(|buf| {
             let Poll::Ready(read) = half.poll_read_until(&mut no_task(), buf, until) else {
                 return Ok(None);
             };
@@ -301,6 +294,16 @@ impl Link<Blocking> {
         self.dispatch(reader)?;
         reader.incoming.rest();
         Ok(true)
+    }
+
+    /// Waits a moment where too much has come that cannot begin yet. Returns whether that was so.
+    pub(super) fn wait_while_full(&self) -> bool {
+        let state = self.lock();
+        let full = state.is_full();
+        if full {
+            drop(self.goes_on.wait_timeout(state, LOOK_AT_READERS));
+        }
+        full
     }
 
     /// Writes what is queued, unless a thread does: that one writes this as well.

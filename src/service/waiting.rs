@@ -1,9 +1,12 @@
 //! What waits for an answer, and what a handler shares with its connection: threads and tasks alike.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+#[cfg(feature = "tokio")]
+use std::task::Poll;
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 
@@ -81,6 +84,13 @@ impl Waiter {
         inbox.waker.clone()
     }
 
+    /// The end of the call.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_outcome(&self, cx: &Context<'_>) -> Poll<Outcome> {
+        self.listen(cx.waker());
+        self.take_outcome().map_or(Poll::Pending, Poll::Ready)
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn take_outcome(&self) -> Option<Outcome> {
         self.inbox().outcome.take()
@@ -142,17 +152,14 @@ impl Handling {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// The caller waits no longer. What it returns is to be called under no lock.
-    pub(super) fn cancel(self: &Arc<Self>) -> impl FnOnce() + use<> {
+    /// The caller waits no longer. To be called under no lock.
+    fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-        let this = Arc::clone(self);
-        move || {
-            if let Some(token) = this.token.get() {
-                token.cancel();
-            }
-            let waker = this.put(|_| ());
-            waker.into_iter().for_each(Waker::wake);
+        if let Some(token) = self.token.get() {
+            token.cancel();
         }
+        let waker = self.put(|_| ());
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// A token that is cancelled with the call. It takes a descriptor, so it is made where it is asked for.
@@ -168,6 +175,22 @@ impl Handling {
         }
         Ok(token)
     }
+}
+
+/// How much is read at once.
+pub(super) const READ_SIZE: usize = 64 << 10;
+
+thread_local! {
+    /// What comes in is read into the memory of the thread: connections that are idle have none.
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads into the memory of this thread.
+pub(super) fn read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    READ.with_borrow_mut(|buf| {
+        buf.resize(READ_SIZE, 0);
+        read(buf)
+    })
 }
 
 /// Wakes a thread.
@@ -214,7 +237,7 @@ impl Wakes {
             waker.wake();
         }
         for handling in mem::take(&mut self.cancelled) {
-            handling.cancel()();
+            handling.cancel();
         }
     }
 }

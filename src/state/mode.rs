@@ -202,6 +202,7 @@ pub trait Runtime: Sized {
     }
 
     /// The deadline of a timeout that begins now: without time, the operation does not wait.
+    #[inline(never)]
     fn limit(timeout: Duration) -> WaitLimit {
         if timeout.is_zero() { WaitLimit::Now } else { Self::within(timeout) }
     }

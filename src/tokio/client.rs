@@ -14,8 +14,8 @@ use tokio::time::{timeout, timeout_at};
 use super::Tokio;
 use crate::error::{Error, ErrorKind};
 use crate::service::{
-    Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Link, LinkState, Outcome, Request,
-    Summary, Target, Waiter, still_connecting,
+    Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Link, LinkState, Listening, Outcome,
+    Request, Summary, Target, Waiter, still_connecting,
 };
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
@@ -240,7 +240,7 @@ impl CallsHalf for Tokio {
     ) -> Outcome {
         let waiter = Arc::<Waiter>::default();
         link.send_notification(method, body, &waiter)?;
-        let sent = before(until, poll_fn(|cx| link.poll_outcome(&waiter, cx))).await;
+        let sent = before(until, poll_fn(|cx| waiter.poll_outcome(cx))).await;
         sent.unwrap_or(Err(Failure::TimedOut(true)))
     }
 
@@ -281,6 +281,13 @@ impl CallsHalf for Tokio {
         before(until, found).await
     }
 
+    fn listen(link: &Arc<Link<Self>>, listening: &mut Option<Listening<Self>>) {
+        if listening.is_none() {
+            *listening = Some(link.listen());
+            link.schedule(link.lock());
+        }
+    }
+
     async fn handler_news<T>(handling: &Handling, mut look: impl FnMut() -> Option<T>) -> T {
         poll_fn(|cx| {
             handling.wake_by(cx.waker());
@@ -301,7 +308,7 @@ struct Begun<'a> {
 impl Begun<'_> {
     async fn outcome(&mut self, request: &mut Request) -> Outcome {
         self.enter(request).await?;
-        let outcome = poll_fn(|cx| self.link.poll_outcome(&self.waiter, cx)).await;
+        let outcome = poll_fn(|cx| self.waiter.poll_outcome(cx)).await;
         self.over = true;
         outcome
     }

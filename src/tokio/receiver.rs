@@ -22,6 +22,7 @@ impl<P: PipeRef> Source for End<Read, Open<Tokio>, P> {
 
 #[diagnostic::do_not_recommend]
 impl<P: PipeRef> half::Source for End<Read, Open<Tokio>, P> {
+    #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_read_until(cx, buf, WaitLimit::Done)
     }

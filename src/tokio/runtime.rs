@@ -106,12 +106,24 @@ impl Turn {
 }
 
 /// Fails once the token is cancelled, and wakes the task at the cancellation.
+#[inline]
 fn check(
     watch: &mut Option<CancelWatch>,
     token: Option<&CancelToken>,
     cx: &Context<'_>,
 ) -> io::Result<()> {
-    let Some(token) = token else { return Ok(()) };
+    match token {
+        None => Ok(()),
+        Some(token) => check_token(watch, token, cx),
+    }
+}
+
+#[inline(never)]
+fn check_token(
+    watch: &mut Option<CancelWatch>,
+    token: &CancelToken,
+    cx: &Context<'_>,
+) -> io::Result<()> {
     match watch {
         Some(watch) if watch.is_of(token) => watch.check(cx),
         // The first wait, or the first one with another token.
@@ -120,10 +132,14 @@ fn check(
 }
 
 /// Fails a pending operation whose time is over.
+#[inline]
 fn unless_over<T>(polled: Poll<io::Result<T>>, until: WaitLimit) -> Poll<io::Result<T>> {
-    match (polled, Tokio::over(until)) {
-        (Poll::Pending, Some(late)) => Poll::Ready(Err(late)),
-        (polled, _) => polled,
+    match polled {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => match Tokio::over(until) {
+            Some(late) => Poll::Ready(Err(late)),
+            None => Poll::Pending,
+        },
     }
 }
 
@@ -224,9 +240,12 @@ impl Runtime for Tokio {
         let ended = match (check(watch, token, cx), until) {
             (Err(cancelled), _) => cancelled,
             (Ok(()), WaitLimit::Now) => return Poll::Ready(polled.write_now(bytes)),
-            (Ok(()), _) => match (polled.poll_write(cx, bytes), Self::over(until)) {
-                (Poll::Pending, Some(late)) => late,
-                (written, _) => return written,
+            (Ok(()), _) => match polled.poll_write(cx, bytes) {
+                Poll::Ready(done) => return Poll::Ready(done),
+                Poll::Pending => match Self::over(until) {
+                    Some(late) => late,
+                    None => return Poll::Pending,
+                },
             },
         };
         // A write that is no longer awaited must not happen later.

@@ -23,6 +23,7 @@ impl<P: PipeRef> source::Sink for End<Write, Open<Tokio>, P> {
 
 #[diagnostic::do_not_recommend]
 impl<P: PipeRef> half::Sink for End<Write, Open<Tokio>, P> {
+    #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_until(cx, bytes, WaitLimit::Done)
     }

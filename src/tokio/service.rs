@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -144,7 +145,7 @@ where
 async fn drive(lifecycle: &Lifecycle, link: &Arc<Link<Tokio>>, start: impl Start<Tokio> + 'static) {
     let serve = Serve {
         start: Box::new(start),
-        in_order: false,
+        order: lifecycle.order(),
         idle_timeout: lifecycle.client_idle_timeout(),
     };
     let mut drive = Drive::serving(link, serve);
@@ -216,17 +217,17 @@ where
 
 /// What the user's code comes to, or its panic.
 async fn caught(future: impl Future<Output = Reply>) -> Reply {
-    let mut future = Some(Box::pin(future));
+    let mut future = pin!(Some(future));
     poll_fn(|cx| {
-        let Some(running) = &mut future else { return Poll::Pending };
-        let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
+        let Some(running) = future.as_mut().as_pin_mut() else { return Poll::Pending };
+        let polled = catch_unwind(AssertUnwindSafe(|| running.poll(cx)));
         let reply = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(reply)) => reply,
             Err(panic) => panicked(panic),
         };
         // What is left of it is the user's too.
-        contain(|| drop(future.take()));
+        contain(|| future.set(None));
         Poll::Ready(reply)
     })
     .await

@@ -543,7 +543,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.with_wire(wire)
     }
 
-    #[cfg(feature = "fanout")]
+    #[cfg(any(feature = "fanout", feature = "service"))]
     pub(crate) fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }

@@ -230,8 +230,10 @@ impl<'a> PostcardFlavor<'a> {
     }
 
     /// Makes room for so many bytes and some more.
-    fn grow(&mut self, bytes: usize) {
+    #[cold]
+    fn grow(&mut self, bytes: usize) -> &mut [u8] {
         self.out.resize(self.end + bytes + Self::ROOM, 0);
+        self.out.get_mut(self.end..self.end + bytes).unwrap_or_default()
     }
 
     /// As much as most messages need.
@@ -248,10 +250,10 @@ impl ser_flavors::Flavor for PostcardFlavor<'_> {
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         let end = self.end + bytes.len();
-        if end > self.out.len() {
-            self.grow(bytes.len());
-        }
-        let room = self.out.get_mut(self.end..end).unwrap_or_default();
+        let room = match self.out.get_mut(self.end..end) {
+            Some(room) => room,
+            None => self.grow(bytes.len()),
+        };
         if bytes.len() <= Self::SHORT {
             room.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
         } else {

@@ -271,6 +271,12 @@ impl<F, C> Decoder<F, C> {
         self.told.as_ref()?.theirs.as_ref()
     }
 
+    /// Whether there is a current message.
+    #[inline]
+    pub(crate) fn has_message(&self) -> bool {
+        !matches!(self.current, Current::None)
+    }
+
     /// Takes bytes that were read elsewhere, when there is no message to take. It needs no more memory than what is kept.
     #[cfg(feature = "service")]
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
@@ -500,14 +506,21 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     #[inline]
     fn go_on(&mut self, at_end: bool) -> Result<bool, Error> {
-        self.start += self.current.len();
-        self.current = Current::None;
-        self.scan(at_end).map_err(|cause| {
-            if matches!(cause, Cause::Frame(_)) {
-                self.health = Health::Poisoned;
-            }
-            Error::new(Operation::Receive, cause)
-        })
+        self.skip_frame();
+        if self.health == Health::Poisoned || self.standing != Standing::Read {
+            self.go_past(at_end)?;
+            return Ok(self.has_message());
+        }
+        self.look(at_end)
+    }
+
+    /// The error of a step.
+    #[cold]
+    fn failed(&mut self, cause: Cause) -> Error {
+        if matches!(cause, Cause::Frame(_)) {
+            self.health = Health::Poisoned;
+        }
+        Error::new(Operation::Receive, cause)
     }
 
     /// Decodes the current message, which the last [`step`](Self::step) found.
@@ -533,7 +546,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// is no current message. The decoder stays usable for the next message.
     #[inline(always)]
     pub fn message<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        self.decoded()
+        let payload = self.bytes()?;
+        self.wire.codec.decode(payload).map_err(|error| self.undecodable(error))
     }
 
     /// Decodes the current message as a value that may borrow from this decoder.
@@ -557,12 +571,8 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     where
         C: BorrowingCodec,
     {
-        self.decoded()
-    }
-
-    #[inline(always)]
-    pub(crate) fn decoded<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Error> {
-        self.wire.codec.decode(self.bytes()?).map_err(|error| self.undecodable(error))
+        let payload = self.bytes()?;
+        self.wire.codec.decode(payload).map_err(|error| self.undecodable(error))
     }
 
     /// The payload of the current message, such as [`Encoder::stage_bytes`](super::Encoder::stage_bytes) sends.
@@ -584,12 +594,12 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
     /// [`Decode`](crate::ErrorKind::Decode) if there is no current message.
     #[inline]
     pub fn bytes(&self) -> Result<&[u8], Error> {
-        self.payload().ok_or_else(nothing_there)
+        if self.has_message() { Ok(self.payload()) } else { Err(nothing_there()) }
     }
 
     /// The error for a current message that does not decode.
     #[cold]
-    fn undecodable(&self, error: CodecError) -> Error {
+    pub(crate) fn undecodable(&self, error: CodecError) -> Error {
         match self.current {
             Current::Rest { len, .. } if may_be_cut_off(&error) => {
                 Error::new(Operation::Receive, FrameError::Truncated { got: len })
@@ -598,59 +608,58 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
         }
     }
 
+    /// The payload of the current message; nothing, if there is none.
     #[inline]
-    fn payload(&self) -> Option<&[u8]> {
-        match &self.current {
-            Current::None => None,
-            Current::Frame { payload, .. } | Current::Rest { payload, .. } => {
-                self.buffer.get(self.start + payload.start..self.start + payload.end)
+    pub(crate) fn payload(&self) -> &[u8] {
+        if let Current::Frame { payload, .. } | Current::Rest { payload, .. } = &self.current {
+            let at = self.start + payload.start..self.start + payload.end;
+            if let Some(payload) = self.buffer.get(at) {
+                return payload;
             }
-            Current::Assembled { .. } => self.wire.framing.built_in().map(BuiltIn::assembled),
         }
+        self.assembled()
     }
 
-    #[inline]
-    fn scan(&mut self, at_end: bool) -> Result<bool, Cause> {
-        if self.health == Health::Poisoned || self.standing != Standing::Read {
-            return self.scan_past(at_end);
+    /// The payload of a message that is in the framing.
+    #[cold]
+    fn assembled(&self) -> &[u8] {
+        match self.current {
+            Current::Assembled { .. } => {
+                self.wire.framing.built_in().map_or(&[], BuiltIn::assembled)
+            }
+            _ => &[],
         }
-        self.look(at_end)
     }
 
     /// Goes on to the next writer whose messages are read.
     #[cold]
-    fn scan_past(&mut self, at_end: bool) -> Result<bool, Cause> {
+    fn go_past(&mut self, at_end: bool) -> Result<(), Error> {
         loop {
             if self.health == Health::Poisoned {
-                return Err(FrameError::Poisoned.into());
+                return Err(self.failed(FrameError::Poisoned.into()));
             }
-            match self.standing {
-                Standing::Read => return self.look(at_end),
-                Standing::Awaited | Standing::Refused => {}
-            }
-            if !self.look(at_end)? {
-                return Ok(false);
-            }
+            let found = self.look(at_end)?;
             match self.standing {
                 // Its hello was before the message.
-                Standing::Read => return Ok(true),
+                Standing::Read => return Ok(()),
+                _ if !found => return Ok(()),
                 Standing::Awaited => {
                     self.skip_frame();
                     self.standing = Standing::Refused;
-                    return Err(Disagreement::NoShape.into());
+                    return Err(self.failed(Disagreement::NoShape.into()));
                 }
                 Standing::Refused => self.skip_frame(),
             }
         }
     }
 
+    #[inline]
     fn skip_frame(&mut self) {
         self.start += self.current.len();
         self.current = Current::None;
     }
 
     /// Notes the hello of a writer.
-    #[cold]
     fn greeted(&mut self, hello: Range<usize>) -> Result<(), Cause> {
         let Some(told) = &mut self.told else { return Ok(()) };
         let Some((shape, style)) = told.ours else { return Ok(()) };
@@ -669,81 +678,126 @@ impl<F: Framing, C: Codec> Decoder<F, C> {
 
     /// Looks for the next message in the bytes that have arrived.
     #[inline]
-    fn look(&mut self, at_end: bool) -> Result<bool, Cause> {
+    fn look(&mut self, at_end: bool) -> Result<bool, Error> {
         self.total = 0;
-        loop {
-            let bytes = self.buffer.get_mut(self.start..self.end).unwrap_or_default();
-            let arrived = bytes.len();
-            if arrived == 0 {
-                (self.start, self.end) = (0, 0);
-                return Ok(false);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            return Ok(false);
+        }
+        match self.scan(at_end) {
+            Ok(Step::Message { payload, frame }) => {
+                if !self.has(&payload, frame) {
+                    return Err(self.failed(FrameError::OutOfBounds.into()));
+                }
+                self.take(payload, frame, at_end);
+                Ok(true)
             }
-            let scanned = mem::take(&mut self.scanned).min(arrived);
-            match self.wire.framing.scan(bytes, Scan { from: scanned, at_end })? {
-                Step::More { total } => {
-                    // A framing that announces another length each time is guessing: its hints do not shrink the
-                    // reads to single bytes.
-                    let guessed = mem::replace(&mut self.announced, total) != total;
-                    self.total = if guessed && arrived > ROOM { 0 } else { total };
-                    return Ok(false);
-                }
-                Step::NoEnd { scanned } => {
-                    self.scanned = scanned;
-                    return Ok(false);
-                }
-                Step::Skip { bytes } if (1..=arrived).contains(&bytes) => {
-                    self.start += bytes;
-                    self.health = Health::Sound;
-                }
-                Step::Hello { payload, frame }
-                    if payload.start <= payload.end
-                        && payload.end <= frame
-                        && (1..=arrived).contains(&frame) =>
-                {
-                    let greeted = self.greeted(payload);
-                    self.start += frame;
-                    self.health = Health::Sound;
-                    greeted?;
-                }
-                Step::Goodbye { bytes } if (1..=arrived).contains(&bytes) => {
-                    self.start += bytes;
-                    self.health = Health::Finished;
-                }
-                Step::Message { payload, frame }
-                    if payload.start <= payload.end
-                        && payload.end <= frame
-                        && (1..=arrived).contains(&frame) =>
-                {
-                    self.current = if at_end {
-                        Current::Rest { len: frame, payload }
-                    } else {
-                        Current::Frame { len: frame, payload }
-                    };
-                    self.health = Health::Sound;
-                    return Ok(true);
-                }
-                Step::Assembled { bytes }
-                    if (1..=arrived).contains(&bytes) && self.wire.framing.built_in().is_some() =>
-                {
-                    self.current = Current::Assembled { len: bytes };
-                    self.health = Health::Sound;
-                    return Ok(true);
-                }
-                Step::Lost { bytes, error } if bytes <= arrived => {
-                    if bytes > 0 && matches!(*error, FrameError::Base64 { .. }) {
-                        // A whole line, though the codec cannot decode it.
-                        self.current = Current::Frame { len: bytes, payload: 0..bytes };
-                    } else {
-                        self.start += bytes;
-                    }
-                    if bytes > 0 {
-                        self.health = Health::Sound;
-                    }
-                    return Err(Cause::Lost(*error));
-                }
-                _ => return Err(FrameError::OutOfBounds.into()),
+            step => {
+                self.look_on(step, at_end)?;
+                Ok(self.has_message())
             }
         }
+    }
+
+    /// Scans the bytes that have arrived.
+    #[inline]
+    fn scan(&mut self, at_end: bool) -> Result<Step, FrameError> {
+        let Some(bytes) = self.buffer.get_mut(self.start..self.end) else {
+            return Err(FrameError::OutOfBounds);
+        };
+        let from = mem::take(&mut self.scanned).min(bytes.len());
+        self.wire.framing.scan(bytes, Scan { from, at_end })
+    }
+
+    /// Whether a frame has arrived, and the payload is in it.
+    #[inline]
+    fn has(&self, payload: &Range<usize>, frame: usize) -> bool {
+        payload.start <= payload.end && payload.end <= frame && self.has_bytes(frame)
+    }
+
+    #[inline]
+    fn has_bytes(&self, bytes: usize) -> bool {
+        (1..=self.end - self.start).contains(&bytes)
+    }
+
+    /// Makes a frame the current message.
+    #[inline]
+    fn take(&mut self, payload: Range<usize>, len: usize, at_end: bool) {
+        self.current =
+            if at_end { Current::Rest { len, payload } } else { Current::Frame { len, payload } };
+        self.health = Health::Sound;
+    }
+
+    /// Goes on looking, after a step that is no message in one piece.
+    #[cold]
+    fn look_on(&mut self, mut step: Result<Step, FrameError>, at_end: bool) -> Result<(), Error> {
+        loop {
+            match step.map_err(Cause::from).and_then(|step| self.note(step, at_end)) {
+                Ok(true) if self.start < self.end => step = self.scan(at_end),
+                Ok(true) => {
+                    (self.start, self.end) = (0, 0);
+                    return Ok(());
+                }
+                Ok(false) => return Ok(()),
+                Err(cause) => return Err(self.failed(cause)),
+            }
+        }
+    }
+
+    /// Notes a step; returns whether to go on.
+    fn note(&mut self, step: Step, at_end: bool) -> Result<bool, Cause> {
+        match step {
+            Step::More { total } => {
+                // A framing that announces another length each time is guessing: its hints do not shrink the
+                // reads to single bytes.
+                let guessed = mem::replace(&mut self.announced, total) != total;
+                self.total = if guessed && self.end - self.start > ROOM { 0 } else { total };
+                return Ok(false);
+            }
+            Step::NoEnd { scanned } => {
+                self.scanned = scanned;
+                return Ok(false);
+            }
+            Step::Skip { bytes } if self.has_bytes(bytes) => {
+                self.start += bytes;
+                self.health = Health::Sound;
+            }
+            Step::Hello { payload, frame } if self.has(&payload, frame) => {
+                let greeted = self.greeted(payload);
+                self.start += frame;
+                self.health = Health::Sound;
+                greeted?;
+            }
+            Step::Goodbye { bytes } if self.has_bytes(bytes) => {
+                self.start += bytes;
+                self.health = Health::Finished;
+            }
+            Step::Message { payload, frame } if self.has(&payload, frame) => {
+                self.take(payload, frame, at_end);
+                return Ok(false);
+            }
+            Step::Assembled { bytes }
+                if self.has_bytes(bytes) && self.wire.framing.built_in().is_some() =>
+            {
+                self.current = Current::Assembled { len: bytes };
+                self.health = Health::Sound;
+                return Ok(false);
+            }
+            Step::Lost { bytes, error } if bytes <= self.end - self.start => {
+                if bytes > 0 && matches!(*error, FrameError::Base64 { .. }) {
+                    // A whole line, though the codec cannot decode it.
+                    self.current = Current::Frame { len: bytes, payload: 0..bytes };
+                } else {
+                    self.start += bytes;
+                }
+                if bytes > 0 {
+                    self.health = Health::Sound;
+                }
+                return Err(Cause::Lost(*error));
+            }
+            _ => return Err(FrameError::OutOfBounds.into()),
+        }
+        Ok(true)
     }
 }
 
@@ -777,7 +831,7 @@ impl<F, C> fmt::Debug for Decoder<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder")
             .field("buffered", &self.buffered().len())
-            .field("message", &(self.current.len() > 0))
+            .field("message", &self.has_message())
             .field("health", &self.health)
             .field("standing", &self.standing)
             .finish_non_exhaustive()
@@ -858,7 +912,7 @@ mod tests {
                 match decoder.step() {
                     Ok(true) => {
                         let _ = decoder.message::<Value>();
-                        let _ = decoder.decoded::<Vec<&str>>();
+                        let _ = decoder.message::<Vec<String>>();
                     }
                     Ok(false) => break,
                     Err(_) => {
@@ -930,7 +984,7 @@ mod tests {
                 let mut decoder = Decoder::new(wire.clone());
                 arrive(&mut decoder, &bytes[..cut]);
                 while decoder.step().unwrap() {
-                    decoder.decoded::<&str>().unwrap();
+                    decoder.message::<String>().unwrap();
                 }
                 let end = decoder.end();
                 if cut % first.len() == 0 {
@@ -962,11 +1016,11 @@ mod tests {
         let mut decoder = decoder();
         arrive(&mut decoder, b"\0\0\0\x03\x02hi\0\0\0\x01\0");
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
+        assert_eq!(decoder.message_ref::<&str>().unwrap(), "hi");
         assert_eq!(decoder.message::<String>().unwrap(), "hi");
         assert_eq!(decoder.buffered(), b"\0\0\0\x01\0");
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.decoded::<&str>().unwrap(), "");
+        assert_eq!(decoder.message_ref::<&str>().unwrap(), "");
         assert_eq!(decoder.buffered(), b"");
     }
 
@@ -978,7 +1032,7 @@ mod tests {
         assert!(decoder.step().unwrap());
         for _ in 0..5 {
             arrive(&mut decoder, &[0; 100_000]);
-            assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
+            assert_eq!(decoder.message_ref::<&str>().unwrap(), "hi");
         }
     }
 
@@ -1014,12 +1068,12 @@ mod tests {
         bytes[16] ^= 1;
         arrive(&mut decoder, &bytes);
         assert!(decoder.step().unwrap());
-        assert_eq!(decoder.decoded::<&str>().unwrap(), "one");
+        assert_eq!(decoder.message_ref::<&str>().unwrap(), "one");
         assert_eq!(step_kind(&mut decoder), ErrorKind::Corrupt);
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
         arrive(&mut decoder, &[0; 8]);
         assert_eq!(step_kind(&mut decoder), ErrorKind::Poisoned);
-        assert_eq!(decoder.decoded::<&str>().unwrap_err().kind(), ErrorKind::Decode);
+        assert_eq!(decoder.message_ref::<&str>().unwrap_err().kind(), ErrorKind::Decode);
         assert!(decoder.end().is_fatal());
     }
 
@@ -1109,10 +1163,10 @@ mod tests {
             let _ = decoder.step();
             decoder.reset();
             assert!(decoder.end().is_disconnected());
-            assert_eq!(decoder.decoded::<&str>().unwrap_err().kind(), ErrorKind::Decode);
+            assert_eq!(decoder.message_ref::<&str>().unwrap_err().kind(), ErrorKind::Decode);
             arrive(&mut decoder, b"\0\0\0\x03\x02hi");
             assert!(decoder.step().unwrap());
-            assert_eq!(decoder.decoded::<&str>().unwrap(), "hi");
+            assert_eq!(decoder.message_ref::<&str>().unwrap(), "hi");
         }
     }
 
@@ -1186,7 +1240,7 @@ mod tests {
                 assert!(!decoder.is_finished());
                 arrive(&mut decoder, &[*byte]);
                 while decoder.step().unwrap() {
-                    assert_eq!(decoder.decoded::<&str>().unwrap(), "one");
+                    assert_eq!(decoder.message::<String>().unwrap(), "one");
                 }
             }
             assert!(decoder.is_finished());

@@ -39,7 +39,9 @@ pub struct Encoder<F = LengthPrefixed, C = Postcard> {
     last: LastFrame,
     /// Where the whole frames end. `committed <= buffer.len()`.
     committed: usize,
-    /// Where the payload of the frame begins that is in the making. `committed <= payload`.
+    /// Where the frame begins that is in the making, behind its hello. `committed <= frame <= payload`.
+    frame: usize,
+    /// Where its payload begins.
     payload: usize,
     /// How much is left of a write that was taken in part. `sent + rest <= committed`.
     rest: usize,
@@ -58,8 +60,8 @@ enum Greeting {
     Done,
     /// It is due before the next frame.
     Due,
-    /// It is in the frame that was begun, and has so many bytes.
-    Begun { len: usize },
+    /// It is before the frame that was begun.
+    Begun,
     /// It is in the frame that was staged last.
     Staged,
 }
@@ -147,9 +149,18 @@ impl<F, C> Encoder<F, C> {
         self.buffer.truncate(self.committed);
     }
 
+    /// Makes the buffer end with what is staged.
+    fn make_ready(&mut self) {
+        self.buffer.truncate(self.committed);
+        if self.sent >= ROOM {
+            self.compact();
+        }
+    }
+
     /// Drops the sent bytes, once they are most of the buffer: each byte moves at most once.
+    #[cold]
     fn compact(&mut self) {
-        if self.sent >= ROOM && self.sent >= self.committed - self.sent {
+        if self.sent >= self.committed - self.sent {
             self.buffer.drain(..self.sent.min(self.buffer.len()));
             self.committed -= self.sent;
             if let LastFrame::Whole { at } = &mut self.last {
@@ -181,6 +192,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
             sent: 0,
             last: LastFrame::Begun,
             committed: 0,
+            frame: 0,
             payload: 0,
             rest: 0,
             begun: false,
@@ -229,10 +241,9 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// Stages the hello if it is due, for a frame that is written without being staged.
     pub(crate) fn stage_hello(&mut self) {
         if self.greeting != Greeting::Done {
-            self.clear_uncommitted();
-            self.compact();
+            self.make_ready();
             self.append_hello();
-            if let Greeting::Begun { .. } = self.greeting {
+            if self.greeting == Greeting::Begun {
                 (self.committed, self.last) = (self.buffer.len(), LastFrame::Begun);
             }
             self.greeting = Greeting::Done;
@@ -242,12 +253,10 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// Puts the hello into the frame that begins, if it is due.
     #[cold]
     fn append_hello(&mut self) {
-        if let (Greeting::Due | Greeting::Begun { .. }, Some((shape, style))) =
-            (self.greeting, self.hello)
+        if let (Greeting::Due | Greeting::Begun, Some((shape, style))) = (self.greeting, self.hello)
         {
-            let before = self.buffer.len();
             hello(&shape(style), &mut self.buffer);
-            self.greeting = Greeting::Begun { len: self.buffer.len() - before };
+            self.greeting = Greeting::Begun;
         }
     }
 
@@ -266,6 +275,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn pending(&self) -> &[u8] {
         let staged = self.buffer.get(self.sent..self.committed).unwrap_or_default();
         let next = match self.rest {
@@ -276,6 +286,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
         staged.get(..next).unwrap_or(staged)
     }
 
+    #[inline]
     fn next_write(&self, staged: &[u8]) -> usize {
         self.wire
             .framing
@@ -314,9 +325,29 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// assert_eq!(encoder.pending(), b"");
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
+    #[inline]
     pub fn advance(&mut self, n: usize) {
         let pending = self.pending().len();
-        let n = n.min(pending);
+        if (1..=n).contains(&pending) && pending == self.staged() {
+            self.all_sent();
+        } else {
+            self.advance_in_part(n.min(pending), pending);
+        }
+    }
+
+    /// Notes that everything staged was written.
+    fn all_sent(&mut self) {
+        let needed = self.committed;
+        (self.rest, self.begun) = (0, false);
+        (self.sent, self.last, self.committed) = (0, LastFrame::Begun, 0);
+        self.buffer.clear();
+        if self.slack.note(needed, self.buffer.capacity()) {
+            give_back(&mut self.buffer, ROOM);
+        }
+    }
+
+    /// Notes that `n` of the `pending` bytes were written, and that others are left.
+    fn advance_in_part(&mut self, n: usize, pending: usize) {
         self.sent += n;
         if n > 0 {
             (self.rest, self.begun) = (pending - n, true);
@@ -328,14 +359,6 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
                 (self.rest, self.begun) = (0, false);
             }
             LastFrame::Whole { .. } | LastFrame::Begun => {}
-        }
-        if self.sent == self.committed && self.sent > 0 {
-            self.begun = false;
-            let needed = self.committed;
-            self.clear_uncommitted();
-            if self.slack.note(needed, self.buffer.capacity()) {
-                give_back(&mut self.buffer, ROOM);
-            }
         }
     }
 
@@ -426,22 +449,13 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
 
     /// Begins a frame behind the staged bytes. Without a `finish`, it is dropped.
     fn begin(&mut self) {
-        self.clear_uncommitted();
-        self.compact();
+        self.make_ready();
         if self.greeting != Greeting::Done {
             self.append_hello();
         }
+        self.frame = self.buffer.len();
         self.wire.framing.begin(&mut self.buffer);
         self.payload = self.buffer.len();
-    }
-
-    /// Where the frame begins that is being staged, behind its hello.
-    #[inline]
-    fn frame(&self) -> usize {
-        match self.greeting {
-            Greeting::Begun { len } => self.committed + len,
-            _ => self.committed,
-        }
     }
 
     /// Completes the frame, and stages it.
@@ -451,30 +465,41 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
                 self.commit(self.committed);
                 Ok(())
             }
-            Err(cause) => {
-                self.clear_uncommitted();
-                give_back(&mut self.buffer, ROOM);
-                Err(Error::new(Operation::Encode, cause))
-            }
+            Err(cause) => Err(self.dropped(cause)),
         }
+    }
+
+    /// Drops the frame in the making, and returns the error.
+    #[cold]
+    fn dropped(&mut self, cause: Cause) -> Error {
+        self.clear_uncommitted();
+        give_back(&mut self.buffer, ROOM);
+        Error::new(Operation::Encode, cause)
     }
 
     /// Stages all bytes in the buffer, whose last frame begins at `at`.
     fn commit(&mut self, at: usize) {
         self.committed = self.buffer.len();
         if self.greeting != Greeting::Done {
-            self.greeting = match self.greeting {
-                Greeting::Begun { .. } => Greeting::Staged,
-                _ => Greeting::Done,
-            };
+            self.commit_greeting();
         }
         // A frame without bytes cannot be withdrawn.
         self.last = if at < self.committed { LastFrame::Whole { at } } else { LastFrame::Begun };
     }
 
+    #[cold]
+    fn commit_greeting(&mut self) {
+        self.greeting = match self.greeting {
+            Greeting::Begun => Greeting::Staged,
+            _ => Greeting::Done,
+        };
+    }
+
     fn complete(&mut self) -> Result<(), Cause> {
-        ensure_within(self.buffer.len().saturating_sub(self.payload), self.limit)?;
-        let start = self.frame();
+        if self.limit < u64::MAX {
+            ensure_within(self.buffer.len().saturating_sub(self.payload), self.limit)?;
+        }
+        let start = self.frame;
         self.wire.framing.finish(&mut self.buffer, start)?;
         if self.buffer.len() < start {
             // A codec or framing outside of this crate has removed bytes of other frames.
@@ -533,16 +558,14 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     ///
     /// All parts of a frame can be withdrawn together until a byte of it is written.
     pub(crate) fn stage_first_part(&mut self, part: &[u8]) {
-        self.clear_uncommitted();
-        self.compact();
+        self.make_ready();
         self.buffer.extend_from_slice(part);
         self.commit(self.committed);
     }
 
     /// Appends a further part of the frame whose first part was staged or written before.
     pub(crate) fn stage_next_part(&mut self, part: &[u8]) {
-        self.clear_uncommitted();
-        self.compact();
+        self.make_ready();
         self.buffer.extend_from_slice(part);
         self.committed = self.buffer.len();
         self.begun |= matches!(self.last, LastFrame::Begun);
@@ -565,8 +588,7 @@ impl<F: Framing, C: Codec> Encoder<F, C> {
     /// assert_eq!(encoder.staged(), 0);
     /// ```
     pub fn stage_goodbye(&mut self) -> bool {
-        self.clear_uncommitted();
-        self.compact();
+        self.make_ready();
         let framing = self.wire.framing.built_in_mut();
         let has_one = framing.is_some_and(|framing| framing.goodbye(&mut self.buffer));
         if has_one && self.buffer.len() > self.committed {
@@ -776,7 +798,7 @@ mod tests {
     /// The hello of an encoder that says it.
     fn greeting() -> (Encoder, Vec<u8>) {
         let mut encoder = encoder();
-        encoder.greet(|style| Shape::of::<String>(style));
+        encoder.greet(Shape::of::<String>);
         let mut bytes = Vec::new();
         hello(&Shape::of::<String>(Style::Positional), &mut bytes);
         (encoder, bytes)

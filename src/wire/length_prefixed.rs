@@ -94,8 +94,26 @@ impl LengthPrefixed {
         }
     }
 
-    /// A hello, whose word has arrived.
+    /// The length of a message with its header, if all of it has arrived.
+    #[inline]
+    fn whole_frame(&self, bytes: &[u8]) -> Option<usize> {
+        let word = u32::from_be_bytes(*bytes.first_chunk()?);
+        let frame = HEADER.saturating_add(usize::try_from(word).ok()?);
+        (word <= self.limit && frame <= bytes.len()).then_some(frame)
+    }
+
+    /// Bytes that do not begin with a whole message.
     #[cold]
+    fn scan_other(&self, bytes: &[u8]) -> Result<Step, FrameError> {
+        Ok(match self.announced(bytes)? {
+            Some(Announced::Message { covered }) => Step::More { total: covered },
+            Some(Announced::Goodbye) => Step::Goodbye { bytes: HEADER },
+            Some(Announced::Hello) => Self::hello(bytes)?,
+            None => Step::More { total: HEADER },
+        })
+    }
+
+    /// A hello, whose word has arrived.
     fn hello(bytes: &[u8]) -> Result<Step, FrameError> {
         let rest = bytes.get(HEADER..).unwrap_or_default();
         Ok(match hello::len(rest) {
@@ -141,15 +159,10 @@ impl BuiltIn for LengthPrefixed {
 
     #[inline]
     fn scan(&mut self, bytes: &mut [u8], _: Scan) -> Result<Step, FrameError> {
-        Ok(match self.announced(bytes)? {
-            Some(Announced::Message { covered: frame }) if frame <= bytes.len() => {
-                Step::Message { payload: HEADER..frame, frame }
-            }
-            Some(Announced::Message { covered }) => Step::More { total: covered },
-            Some(Announced::Goodbye) => Step::Goodbye { bytes: HEADER },
-            Some(Announced::Hello) => Self::hello(bytes)?,
-            None => Step::More { total: HEADER },
-        })
+        match self.whole_frame(bytes) {
+            Some(frame) => Ok(Step::Message { payload: HEADER..frame, frame }),
+            None => self.scan_other(bytes),
+        }
     }
 
     fn header(&mut self, len: usize, out: &mut Vec<u8>) -> Result<bool, FrameError> {

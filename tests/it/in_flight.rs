@@ -518,3 +518,132 @@ fn a_handler_that_ends_while_the_next_one_lasts_leaves_the_reading_alone() {
         serving.join().unwrap().unwrap();
     });
 }
+
+/// Sends notifications of 64 KiB while they are taken: how many were.
+fn flood(client: &Client<Vec<u8>, u64>) -> u64 {
+    let body = vec![7; 64 << 10];
+    let mut sent = 0;
+    loop {
+        match client.notify_timeout(&body, Duration::from_millis(200)) {
+            Ok(()) => sent += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::TimedOut);
+                return sent;
+            }
+        }
+        assert!(sent < 1000, "nothing holds it back");
+    }
+}
+
+#[test]
+fn notifications_that_cannot_begin_wait_at_their_sender() {
+    watched(|| {
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        let (goes_on, handled) = (Mutex::new(goes_on), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&handled);
+        let (path, token, serving) = serving(move |_: Vec<u8>| {
+            let _ = goes_on.lock().unwrap().recv();
+            u64::try_from(counted.fetch_add(1, Ordering::SeqCst)).unwrap()
+        });
+        let client = Client::<Vec<u8>, u64>::connect(&path).unwrap();
+        let sent = flood(&client);
+        assert!(sent < 200, "{sent}");
+        drop(go_on);
+        // The one that was half sent goes first, and is handled.
+        let before = client.call(&vec![]).unwrap();
+        assert!(before == sent || before == sent + 1, "{before} of {sent}");
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn notifications_that_cannot_begin_wait_at_the_sender_of_a_service_of_tasks() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (path, path_is) = mpsc::channel();
+        let go_on = Arc::new(tokio::sync::Semaphore::new(0));
+        let goes_on = Arc::clone(&go_on);
+        let serving = thread::spawn(move || {
+            runtime.block_on(async {
+                let service = Service::<Vec<u8>, u64>::temporary().unwrap().into_tokio().unwrap();
+                path.send(service.path().clone()).unwrap();
+                let handled = Arc::new(AtomicUsize::new(0));
+                let handler = move |_| {
+                    let (goes_on, handled) = (Arc::clone(&goes_on), Arc::clone(&handled));
+                    async move {
+                        let _ = goes_on.acquire().await;
+                        u64::try_from(handled.fetch_add(1, Ordering::SeqCst)).unwrap()
+                    }
+                };
+                service.client_idle_timeout(SECOND * 60).serve(handler).await
+            })
+        });
+        let client = Client::<Vec<u8>, u64>::connect(path_is.recv().unwrap()).unwrap();
+        let sent = flood(&client);
+        assert!(sent < 200, "{sent}");
+        go_on.close();
+        let before = client.call(&vec![]).unwrap();
+        assert!(before == sent || before == sent + 1, "{before} of {sent}");
+        drop(serving);
+    });
+}
+
+/// The handler waits for an item, and the notifications wait for the handler.
+#[test]
+fn items_behind_more_notifications_than_may_wait_arrive() {
+    watched(|| {
+        let token = CancelToken::new().unwrap();
+        let service = Service::<Vec<u8>, u64>::temporary().unwrap().cancelled_by(&token);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|body, context: Context| match body.len() {
+                0 => context.recv::<u64>().unwrap(),
+                _ => Ok(0),
+            })
+        });
+        let client = Client::<Vec<u8>, u64>::connect(&path).unwrap();
+        let mut call = client.stream::<()>(&vec![]).unwrap();
+        for _ in 0..100 {
+            client.notify(&vec![7; 64 << 10]).unwrap();
+        }
+        call.send(&42_u64).unwrap();
+        assert_eq!(call.finish().unwrap(), 42);
+        token.cancel();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn calls_begin_one_by_one_or_all_at_once_as_the_service_says() {
+    watched(|| {
+        let service = Service::<u32, u32>::temporary().unwrap().in_order().shutdown_after(200);
+        let path = service.path().clone();
+        let running = AtomicUsize::new(0);
+        let serving = thread::spawn(move || {
+            service.serve(|number| {
+                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0);
+                thread::yield_now();
+                running.fetch_sub(1, Ordering::SeqCst);
+                number
+            })
+        });
+        let client = Client::<u32, u32>::connect(path).unwrap();
+        let calls: Vec<_> = (0..200).map(|number| client.start(&number).unwrap()).collect();
+        for (number, call) in (0..).zip(calls) {
+            assert_eq!(call.wait().unwrap(), number);
+        }
+        serving.join().unwrap().unwrap();
+
+        // Three notifications wait for each other, and a call for them.
+        let service = Service::<u32, ()>::temporary().unwrap().unordered().shutdown_after(4);
+        let path = service.path().clone();
+        let meet = std::sync::Barrier::new(4);
+        let serving = thread::spawn(move || service.serve(|_| drop(meet.wait())));
+        let client = Client::<u32, ()>::connect(path).unwrap();
+        (0..3).for_each(|number| client.notify(&number).unwrap());
+        client.call(&3).unwrap();
+        serving.join().unwrap().unwrap();
+    });
+}

@@ -23,8 +23,14 @@ pub(crate) fn node(program: &str, path: &Path, args: &[&str]) -> Option<Child> {
         return None;
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node").join(program);
-    let started =
-        Command::new("node").arg(file).arg(path).args(args).stdout(Stdio::piped()).spawn();
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/node/node_modules");
+    let started = Command::new("node")
+        .env("NODE_PATH", modules)
+        .arg(file)
+        .arg(path)
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn();
     match started {
         Ok(child) => Some(child),
         Err(error) => {

@@ -83,32 +83,45 @@ impl Description {
     }
 
     /// Performs one operation: plainly if nothing else can end the wait, else with `poll`.
+    #[inline]
     pub(super) fn attempt(
         &mut self,
         asked: PollFlags,
         wait: Wait<'_>,
-        mut operation: impl FnMut(BorrowedFd<'_>) -> Result<usize>,
+        operation: impl FnMut(BorrowedFd<'_>) -> Result<usize>,
     ) -> io::Result<usize> {
         let nonblocking = !wait.is_plain();
-        if !*self.shared.get_mut() {
+        if *self.shared.get_mut() {
+            if nonblocking {
+                return self.attempt_shared(asked, wait, operation);
+            }
+        } else if self.nonblocking != nonblocking {
             self.set_nonblocking(nonblocking)?;
-        } else if nonblocking {
-            return match self.anew.open(self.fd.as_fd(), self.way) {
-                Some(anew) => until_done(self.fd.as_fd(), asked, wait, |_| operation(anew)),
-                None => until_done(self.fd.as_fd(), asked, wait, |fd| {
-                    without_waiting(fd, asked, &mut operation)
-                }),
-            };
         }
         // If another process has set the flag, this waits all the same.
         until_done(self.fd.as_fd(), asked, wait, operation)
     }
 
-    fn set_nonblocking(&mut self, nonblocking: bool) -> Result<()> {
-        if self.nonblocking != nonblocking {
-            ioctl_fionbio(&self.fd, nonblocking)?;
-            self.nonblocking = nonblocking;
+    /// Performs an operation that must not wait while others may share the description.
+    #[cold]
+    fn attempt_shared(
+        &mut self,
+        asked: PollFlags,
+        wait: Wait<'_>,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> Result<usize>,
+    ) -> io::Result<usize> {
+        match self.anew.open(self.fd.as_fd(), self.way) {
+            Some(anew) => until_done(self.fd.as_fd(), asked, wait, |_| operation(anew)),
+            None => until_done(self.fd.as_fd(), asked, wait, |fd| {
+                without_waiting(fd, asked, &mut operation)
+            }),
         }
+    }
+
+    #[cold]
+    fn set_nonblocking(&mut self, nonblocking: bool) -> Result<()> {
+        ioctl_fionbio(&self.fd, nonblocking)?;
+        self.nonblocking = nonblocking;
         Ok(())
     }
 }

@@ -453,27 +453,38 @@ impl FifoEnd {
                     self.await_writer(wait)?;
                 }
             }
-            let read = match self.pipe.attempt(PollFlags::IN, wait, &mut read) {
-                Err(error) if is_timeout(&error) => {
-                    self.look_if_due()?;
-                    return Err(error);
+            match self.pipe.attempt(PollFlags::IN, wait, &mut read) {
+                Ok(0) => self.note_end()?,
+                Ok(bytes) => {
+                    self.writers = Writers::Seen;
+                    return Ok(bytes);
                 }
-                read => read?,
-            };
-            if read == 0 && cfg!(target_vendor = "apple") && self.writers == Writers::Awaited {
-                self.writers = Writers::AwaitedStill;
-                continue;
+                Err(error) => return Err(self.not_read(error)),
             }
-            // If this FIFO was replaced, its next owner did so, and wakes those that wait for a writer.
-            if read == 0 && self.writers == Writers::Awaited && self.follow()? {
-                continue;
-            }
-            self.writers = if read == 0 { Writers::Gone } else { Writers::Seen };
-            return Ok(read);
         }
     }
 
+    /// Notes that there was nothing to read: the writers have left, unless there was none and one may still come.
+    #[cold]
+    fn note_end(&mut self) -> io::Result<()> {
+        if cfg!(target_vendor = "apple") && self.writers == Writers::Awaited {
+            self.writers = Writers::AwaitedStill;
+        // If this FIFO was replaced, its next owner did so, and wakes those that wait for a writer.
+        } else if self.writers != Writers::Awaited || !self.follow()? {
+            self.writers = Writers::Gone;
+        }
+        Ok(())
+    }
+
+    /// The error of a read that failed.
+    #[cold]
+    fn not_read(&mut self, error: io::Error) -> io::Error {
+        let looked = if is_timeout(&error) { self.look_if_due() } else { Ok(()) };
+        looked.err().unwrap_or(error)
+    }
+
     /// Waits for bytes or for the end of the writers, as long as a writer can come.
+    #[cold]
     fn await_writer(&mut self, wait: Wait<'_>) -> io::Result<()> {
         loop {
             match ready_or_time(self.pipe.as_fd(), PollFlags::IN, LOOK_AT_NAME, wait) {
@@ -540,20 +551,30 @@ impl FifoEnd {
         wait: Wait<'_>,
         write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
+        let written = match &self.cut {
+            Some(_) => self.put_as_owner(len, wait, write),
+            None => self.pipe.attempt(PollFlags::OUT, wait, write),
+        };
+        if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            self.given_to = None;
+        }
+        written
+    }
+
+    /// Writes, and notes which reader has got a part.
+    fn put_as_owner(
+        &mut self,
+        len: usize,
+        wait: Wait<'_>,
+        write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
         let first = self.part_to.take();
         // Without any reader, the write reports that.
         let now = first.and_then(|_| reader_mark::get(self.pipe.as_fd()));
         if now.is_some() && now != first {
             return Err(reader_left());
         }
-        let written = self.pipe.attempt(PollFlags::OUT, wait, write);
-        if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-            self.given_to = None;
-        }
-        if self.cut.is_none() {
-            return written;
-        }
-        match written {
+        match self.pipe.attempt(PollFlags::OUT, wait, write) {
             Ok(written) => {
                 self.wrote = true;
                 if written < len {
@@ -603,6 +624,7 @@ impl AsFd for FifoEnd {
 }
 
 /// The error of an owner whose reader has left, whether or not another one has come.
+#[cold]
 fn reader_left() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, Obstacle::ReaderLeft)
 }

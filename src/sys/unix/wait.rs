@@ -118,6 +118,7 @@ impl Event {
 }
 
 /// Performs one repeatable operation, and waits until it is possible.
+#[inline]
 pub(super) fn until_done<T>(
     fd: BorrowedFd<'_>,
     asked: PollFlags,
@@ -125,22 +126,40 @@ pub(super) fn until_done<T>(
     mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
 ) -> io::Result<T> {
     if wait.token.is_some() {
-        // The token is checked before an operation that is possible at once, or a busy stream would never be cancelled.
-        match ready(fd, asked, Wait { until: WaitLimit::Now, ..wait }) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => done?,
-        }
+        check_token(fd, asked, wait)?;
     }
     loop {
         match operation(fd) {
             Ok(done) => return Ok(done),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if matches!(wait.until, WaitLimit::Now) => {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Err(Errno::AGAIN) => ready(fd, asked, wait)?,
-            Err(error) => return Err(error.into()),
+            Err(error) => wait_after(error, fd, asked, wait)?,
         }
+    }
+}
+
+/// Checks the token before an operation that is possible at once, or a busy stream would never be cancelled.
+#[cold]
+fn check_token(fd: BorrowedFd<'_>, asked: PollFlags, wait: Wait<'_>) -> io::Result<()> {
+    match ready(fd, asked, Wait { until: WaitLimit::Now, ..wait }) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        done => done,
+    }
+}
+
+/// Waits until an operation that failed so is possible.
+#[cold]
+fn wait_after(
+    error: Errno,
+    fd: BorrowedFd<'_>,
+    asked: PollFlags,
+    wait: Wait<'_>,
+) -> io::Result<()> {
+    match error {
+        Errno::INTR => Ok(()),
+        Errno::AGAIN if matches!(wait.until, WaitLimit::Now) => {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        Errno::AGAIN => ready(fd, asked, wait),
+        error => Err(error.into()),
     }
 }
 

@@ -137,15 +137,6 @@ mod tests {
         assert_eq!(hex(&framed(&mut Lines::default(), b"Hello").unwrap()), "48656c6c6f0a");
     }
 
-    #[cfg(feature = "json")]
-    #[test]
-    fn the_test_vector_of_content_length_is_right() {
-        assert_eq!(
-            hex(&framed(&mut ContentLength::default(), b"[7]").unwrap()),
-            "436f6e74656e742d4c656e6774683a20330d0a0d0a5b375d"
-        );
-    }
-
     #[cfg(feature = "foreign")]
     #[test]
     fn the_test_vectors_of_npipes_are_right() {

@@ -361,7 +361,8 @@ impl ser::SerializeMap for Parts<'_> {
     }
 }
 
-#[cfg(all(test, feature = "json"))]
+#[cfg(test)]
+#[cfg(feature = "json")]
 mod tests {
     use std::collections::BTreeMap;
 
@@ -386,7 +387,7 @@ mod tests {
     #[derive(Serialize)]
     struct Tree {
         name: char,
-        below: Vec<Tree>,
+        below: Vec<Self>,
     }
 
     /// What a reader without the type reads of it.

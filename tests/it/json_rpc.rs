@@ -1,0 +1,639 @@
+//! JSON-RPC: by hand, by this crate on both sides, and by other programs.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use typed_pipe::wire::foreign::{ContentLength, Lines};
+use typed_pipe::wire::{Framing, Json, Wire};
+use typed_pipe::{
+    CancelToken, Client, ClientOptions, Connection, Context, Error, ErrorKind, Listener, PipePath,
+    Service, Summary, service,
+};
+
+use crate::node::node;
+use crate::support::{skipped, until, watched};
+
+#[derive(Debug, Serialize, Deserialize, PartialEq, Clone, Copy)]
+pub(crate) struct Point {
+    x: i64,
+    y: i64,
+}
+
+service! {
+    pub(crate) trait Sums in sums {
+        /// Adds two numbers.
+        #[name = "sum/of"]
+        fn sum(a: i64, b: i64) -> i64;
+        #[name = "point/move"]
+        fn turn(params: Point) -> Point;
+        fn nothing();
+        fn fail(words: String) -> Result<u8, String>;
+        fn panic();
+        fn note(text: String);
+        fn notes() -> Vec<String>;
+        fn half(of: f64) -> f64;
+    }
+}
+
+#[derive(Default)]
+struct Adding(Mutex<Vec<String>>);
+
+impl Sums for Adding {
+    fn sum(&self, a: i64, b: i64) -> i64 {
+        a + b
+    }
+
+    fn turn(&self, params: Point) -> Point {
+        Point { x: params.y, y: params.x }
+    }
+
+    fn nothing(&self) {}
+
+    fn fail(&self, words: String) -> Result<u8, String> {
+        Err(words)
+    }
+
+    fn panic(&self) {
+        panic!("as it was asked to");
+    }
+
+    fn note(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn half(&self, of: f64) -> f64 {
+        of / 2.0
+    }
+}
+
+/// Serves on a wire until the token is cancelled.
+fn serving<F>(framing: F) -> (PipePath, CancelToken, thread::JoinHandle<Summary>)
+where
+    F: Framing + Clone + Send + 'static,
+{
+    let token = CancelToken::new().unwrap();
+    let service = Service::temporary().unwrap().with_wire(Wire::new(framing, Json)).json_rpc();
+    let service = service.cancelled_by(&token);
+    let path = service.path().clone();
+    let serving = thread::spawn(move || sums::serve(service, &Adding::default()).unwrap());
+    (path, token, serving)
+}
+
+/// A program that speaks lines.
+struct ByLines(BufReader<Connection>);
+
+impl ByLines {
+    fn connect(path: &PipePath) -> Self {
+        Self(BufReader::new(Connection::connect(path).unwrap()))
+    }
+
+    fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+        self.0.get_mut().write_all(b"\n").unwrap();
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn ask(&mut self, text: &str) -> Value {
+        self.say(text);
+        self.hear()
+    }
+}
+
+#[test]
+fn requests_are_answered_and_what_is_none_costs_itself_alone() {
+    watched(|| {
+        let (path, token, serving) = serving(Lines::default());
+        let mut client = ByLines::connect(&path);
+        for (asked, answer) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"sum/of","params":{"a":1,"b":2}}"#,
+                json!({"jsonrpc": "2.0", "id": 1, "result": 3}),
+            ),
+            (
+                r#"{"params":[4,5],"method":"sum/of","id":"a text","jsonrpc":"2.0"}"#,
+                json!({"jsonrpc": "2.0", "id": "a text", "result": 9}),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":-7,"method":"nothing"}"#,
+                json!({"jsonrpc": "2.0", "id": -7, "result": null}),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":3,"method":"nothing","params":[]}"#,
+                json!({"jsonrpc": "2.0", "id": 3, "result": null}),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":4,"method":"point\/move","params":{"x":1,"y":2}}"#,
+                json!({"jsonrpc": "2.0", "id": 4, "result": {"x": 2, "y": 1}}),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":5,"method":"fail","params":{"words":"no"}}"#,
+                json!({"jsonrpc": "2.0", "id": 5, "result": {"Err": "no"}}),
+            ),
+        ] {
+            assert_eq!(client.ask(asked), answer, "{asked}");
+        }
+        for (asked, id, code) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"no/such"}"#, json!(1), -32601),
+            (r#"{"jsonrpc":"2.0","id":2,"method":"sum/of","params":[1]}"#, json!(2), -32602),
+            (r#"{"jsonrpc":"2.0","id":3,"method":"sum/of","params":{"a":"x"}}"#, json!(3), -32602),
+            (r#"{"jsonrpc":"2.0","id":4,"method":"sum/of"}"#, json!(4), -32602),
+            (r#"{"jsonrpc":"2.0","id":5,"method":"panic"}"#, json!(5), -32603),
+            (r#"{"jsonrpc":"2.0","id":{"a":1},"method":"nothing"}"#, Value::Null, -32600),
+            (r#"{"jsonrpc":"2.0","id":[],"method":"nothing"}"#, Value::Null, -32600),
+            (r#"{"id":1,"method":"nothing"}"#, Value::Null, -32600),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"nothing"}"#, Value::Null, -32600),
+            (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, Value::Null, -32600),
+            (r#"{"jsonrpc":"2.0"}"#, Value::Null, -32600),
+            (r#"[{"jsonrpc":"2.0","id":1,"method":"nothing"}]"#, Value::Null, -32600),
+            ("[]", Value::Null, -32600),
+            ("7", Value::Null, -32600),
+            ("{", Value::Null, -32700),
+            ("", Value::Null, -32700),
+            (r#"{"jsonrpc":"2.0","method":"nothing","id":1"#, Value::Null, -32700),
+            ("no JSON", Value::Null, -32700),
+        ] {
+            let answer = client.ask(asked);
+            assert_eq!(answer["error"]["code"], code, "{asked}: {answer}");
+            assert_eq!(answer["id"], id, "{asked}: {answer}");
+            assert!(answer["error"]["message"].is_string() && answer.get("result").is_none());
+        }
+        // None of these is answered.
+        client.say(r#"{"jsonrpc":"2.0","method":"note","params":["one"]}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"no/such","params":["one"]}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"note","params":{"text":"two"}}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"note","params":{"other":"two"}}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"panic"}"#);
+        client.say(r#"{"jsonrpc":"2.0","id":99,"result":1}"#);
+        client.say(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"?"}}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"$/progress","params":{"token":1,"value":1}}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"$/other"}"#);
+        let answer = client.ask(r#"{"jsonrpc":"2.0","id":1,"method":"notes"}"#);
+        assert_eq!(answer["result"], json!(["one", "two"]));
+        // JSON has no such number.
+        let answer = client.ask(r#"{"jsonrpc":"2.0","id":1,"method":"half","params":[3]}"#);
+        assert_eq!(answer["result"], 1.5);
+        token.cancel();
+        let mut rest = String::new();
+        client.0.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+        assert_eq!(serving.join().unwrap().lost, 0);
+    });
+}
+
+/// What came first has the seats.
+#[test]
+fn more_requests_than_can_wait_are_refused_alone() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let go_on = Arc::new(AtomicBool::new(false));
+        let goes_on = Arc::clone(&go_on);
+        let serving = thread::spawn(move || {
+            let wire = Wire::new(Lines::default(), Json);
+            let service = Service::<sums::Call, sums::Answer>::over(theirs).with_wire(wire);
+            service.json_rpc().serve(move |call| {
+                until(|| goes_on.load(Ordering::Relaxed));
+                sums::handle(&Adding::default(), call)
+            })
+        });
+        let mut client = ByLines(BufReader::new(ours));
+        for id in 0..1025 {
+            client.say(&json!({"jsonrpc": "2.0", "id": id, "method": "nothing"}).to_string());
+        }
+        client.say(r#"{"jsonrpc":"2.0","id":7,"method":"nothing"}"#);
+        let refused = [client.hear(), client.hear()];
+        assert_eq!(
+            (&refused[0]["id"], &refused[0]["error"]["code"]),
+            (&json!(1024), &json!(-32000))
+        );
+        assert_eq!((&refused[1]["id"], &refused[1]["error"]["code"]), (&json!(7), &json!(-32600)));
+        go_on.store(true, Ordering::Relaxed);
+        let mut answered: Vec<_> =
+            (0..1024).map(|_| client.hear()["id"].as_u64().unwrap()).collect();
+        answered.sort_unstable();
+        assert!(answered.into_iter().eq(0..1024));
+        drop(client);
+        assert_eq!(serving.join().unwrap().unwrap().answered, 1024);
+    });
+}
+
+#[test]
+fn a_request_is_cancelled_and_its_items_are_progress() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let serving = thread::spawn(move || {
+            let wire = Wire::new(ContentLength::default(), Json);
+            let service = Service::<sums::Call, sums::Answer>::over(theirs).with_wire(wire);
+            service.json_rpc().serve_with_context(|call, context: Context<Point, Json>| {
+                context.send(&Point { x: 1, y: 2 }).unwrap();
+                until(|| context.is_cancelled());
+                sums::handle(&Adding::default(), call)
+            })
+        });
+        let mut client = BufReader::new(ours);
+        let mut talk = |message: &str, answers: usize| {
+            let head = format!("Content-Length: {}\r\n\r\n", message.len());
+            client.get_mut().write_all((head + message).as_bytes()).unwrap();
+            let mut hear = || {
+                let (mut head, mut empty) = (String::new(), String::new());
+                client.read_line(&mut head).unwrap();
+                client.read_line(&mut empty).unwrap();
+                assert_eq!(empty, "\r\n");
+                let length = head.trim().strip_prefix("Content-Length: ").unwrap();
+                let mut body = vec![0; length.parse().unwrap()];
+                client.read_exact(&mut body).unwrap();
+                serde_json::from_slice::<Value>(&body).unwrap()
+            };
+            (0..answers).map(|_| hear()).collect::<Vec<_>>()
+        };
+        let progress = talk(r#"{"jsonrpc":"2.0","id":"one","method":"nothing"}"#, 1);
+        let params = json!({"token": "one", "value": {"x": 1, "y": 2}});
+        assert_eq!(
+            progress[0],
+            json!({"jsonrpc": "2.0", "method": "$/progress", "params": params})
+        );
+        let cancel = r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":"one"}}"#;
+        let cancelled = talk(cancel, 1);
+        assert_eq!(
+            (&cancelled[0]["id"], &cancelled[0]["error"]["code"]),
+            (&json!("one"), &json!(-32800))
+        );
+        drop(client);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// Calls all of it by this crate, on a wire.
+fn both_sides_by_this_crate<F>(framing: F)
+where
+    F: Framing + Clone + Send + Sync + 'static,
+{
+    let (path, token, serving) = serving(framing.clone());
+    let options = ClientOptions::new().with_wire(Wire::new(framing, Json)).json_rpc();
+    let client = sums::Client(options.connect(&path).unwrap());
+    assert_eq!(client.sum(2, 3).unwrap(), 5);
+    assert_eq!(client.turn(Point { x: 1, y: 2 }).unwrap(), Point { x: 2, y: 1 });
+    client.nothing().unwrap();
+    assert_eq!(client.fail("no".into()).unwrap(), Err("no".into()));
+    let error = client.panic().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::HandlerPanicked);
+    assert!(error.to_string().contains("as it was asked to"), "{error}");
+    client.0.notify(&sums::Call::note { text: "one".into() }).unwrap();
+    assert_eq!(client.notes().unwrap(), ["one"]);
+    let error = client.half(f64::NAN).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Encode | ErrorKind::HandlerFailed), "{error}");
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let client = &client;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    assert_eq!(client.sum(thread * 1000, n).unwrap(), thread * 1000 + n);
+                }
+            });
+        }
+    });
+    let pending: Vec<_> =
+        (0..1500).map(|n| client.0.start(&sums::Call::sum { a: n, b: n }).unwrap()).collect();
+    for (n, call) in (0..).zip(pending) {
+        assert!(matches!(call.wait().unwrap(), sums::Answer::sum(sum) if sum == 2 * n));
+    }
+    let large = "x".repeat(1 << 20);
+    assert_eq!(client.fail(large.clone()).unwrap(), Err(large));
+    token.cancel();
+    serving.join().unwrap();
+    let late = client.0.call_timeout(&sums::Call::nothing {}, std::time::Duration::ZERO);
+    assert_eq!(late.err().unwrap().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn this_crate_speaks_it_on_both_sides_by_lines() {
+    watched(|| both_sides_by_this_crate(Lines::default()));
+}
+
+#[test]
+fn this_crate_speaks_it_on_both_sides_behind_lengths() {
+    watched(|| both_sides_by_this_crate(ContentLength::default()));
+}
+
+#[test]
+fn this_crate_streams_cancels_and_calls_back() {
+    watched(|| {
+        type Numbers = Client<Ask, Told, ContentLength, Json>;
+        #[derive(Serialize, Deserialize, Debug)]
+        enum Ask {
+            Count(u32),
+            Wait { of: u8 },
+            Back,
+        }
+        #[derive(Serialize, Deserialize, Debug, PartialEq)]
+        enum Told {
+            Count(String),
+            Wait(u8),
+            Back,
+        }
+        let (ours, theirs) = Connection::pair().unwrap();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&cancelled);
+        let over = |connection| {
+            let wire = Wire::new(ContentLength::default(), Json);
+            Service::<Ask, Told>::over(connection).with_wire(wire).json_rpc()
+        };
+        let make = move |back: Numbers| {
+            move |ask, context: Context<u32, Json>| match ask {
+                Ask::Count(to) => {
+                    // Nobody gives credit for them.
+                    for step in 0..to {
+                        context.send(&step)?;
+                    }
+                    Ok(Told::Count("counted".into()))
+                }
+                Ask::Wait { of } => {
+                    until(|| context.is_cancelled());
+                    seen.store(true, Ordering::Relaxed);
+                    Ok(Told::Wait(of))
+                }
+                Ask::Back => back.call(&Ask::Back),
+            }
+        };
+        let there = thread::spawn(move || over(theirs).both_ways_with_context(make).unwrap());
+        let here = over(ours).both_ways(|_: Numbers| |_| Told::Back).unwrap();
+        let (client, _serving) = here;
+        let (_back, _there) = there.join().unwrap();
+        let mut items = client.stream::<u32>(&Ask::Count(100_000)).unwrap();
+        let refused = items.send(&1_u8).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "a caller has no items");
+        let sum: u64 = items.by_ref().map(|item| u64::from(item.unwrap())).sum();
+        assert_eq!(sum, 4_999_950_000);
+        assert_eq!(items.finish().unwrap(), Told::Count("counted".into()));
+        assert_eq!(client.call(&Ask::Back).unwrap(), Told::Back);
+        drop(client.start(&Ask::Wait { of: 1 }).unwrap());
+        until(|| cancelled.load(Ordering::Relaxed));
+        assert_eq!(client.call(&Ask::Back).unwrap(), Told::Back);
+    });
+}
+
+#[derive(Serialize, Deserialize)]
+enum ToNode {
+    #[serde(rename = "node/double")]
+    Double(u64),
+    #[serde(rename = "node/fail")]
+    Fail,
+    #[serde(rename = "node/wait")]
+    Wait,
+    #[serde(rename = "node/tell")]
+    Tell(String),
+    #[serde(rename = "node/told")]
+    Told,
+}
+
+#[derive(Serialize, Deserialize, Debug, PartialEq)]
+enum OfNode {
+    #[serde(rename = "node/double")]
+    Double(u64),
+    #[serde(rename = "node/fail")]
+    Fail,
+    #[serde(rename = "node/wait")]
+    Wait,
+    #[serde(rename = "node/told")]
+    Told(Vec<String>),
+}
+
+/// What Node.js asks for.
+#[derive(Serialize, Deserialize)]
+enum Ask {
+    #[serde(rename = "sum/of")]
+    Sum { a: i64, b: i64 },
+    #[serde(rename = "point/move")]
+    Move { params: Point },
+    #[serde(rename = "nothing")]
+    Nothing,
+    #[serde(rename = "back")]
+    Back(u64),
+    #[serde(rename = "note")]
+    Note(String),
+    #[serde(rename = "notes")]
+    Notes,
+    #[serde(rename = "panic")]
+    Panic,
+    #[serde(rename = "slow")]
+    Slow,
+    #[serde(rename = "cancelled")]
+    Cancelled,
+    #[serde(rename = "count")]
+    Count(u64),
+    #[serde(rename = "done")]
+    Done,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    #[serde(rename = "sum/of")]
+    Sum(i64),
+    #[serde(rename = "point/move")]
+    Move(Point),
+    #[serde(rename = "nothing")]
+    Nothing,
+    #[serde(rename = "back")]
+    Back(u64),
+    #[serde(rename = "note")]
+    Note,
+    #[serde(rename = "notes")]
+    Notes(Vec<String>),
+    #[serde(rename = "slow")]
+    Slow,
+    #[serde(rename = "cancelled")]
+    Cancelled(bool),
+    #[serde(rename = "count")]
+    Count(u64),
+    #[serde(rename = "done")]
+    Done,
+}
+
+/// It is called back and calls at once, with what editors speak.
+#[test]
+fn the_library_of_editors_calls_and_is_called() {
+    type Node = Client<ToNode, OfNode, ContentLength, Json>;
+    watched(|| {
+        let wire = Wire::new(ContentLength::default(), Json);
+        let listener = Listener::temporary().unwrap();
+        let Some(mut peer) = node("rpc.js", listener.path().as_path(), &[]) else { return };
+        let connection = match listener.accept_with(&peer) {
+            Ok(connection) => connection,
+            Err(error) if peer.wait().unwrap().code() == Some(77) => {
+                skipped("`npm install --prefix target/node vscode-jsonrpc` was not run");
+                return drop(error);
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let service = Service::<Ask, Answer>::over(connection).with_wire(wire).json_rpc();
+        let (notes, cancelled) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        let make = |node: Node| {
+            move |ask, context: Context<u64, Json>| {
+                Ok::<_, Error>(match ask {
+                    Ask::Sum { a, b } => Answer::Sum(a + b),
+                    Ask::Move { params: Point { x, y } } => Answer::Move(Point { x: y, y: x }),
+                    Ask::Nothing => Answer::Nothing,
+                    Ask::Back(number) => match node.call(&ToNode::Double(number))? {
+                        OfNode::Double(number) => Answer::Back(number),
+                        other => panic!("{other:?}"),
+                    },
+                    Ask::Note(text) => {
+                        notes.lock().unwrap().push(text);
+                        Answer::Note
+                    }
+                    Ask::Notes => Answer::Notes(notes.lock().unwrap().clone()),
+                    Ask::Panic => panic!("as it was asked to"),
+                    Ask::Slow => {
+                        until(|| context.is_cancelled());
+                        cancelled.store(true, Ordering::Relaxed);
+                        Answer::Slow
+                    }
+                    Ask::Cancelled => {
+                        until(|| cancelled.load(Ordering::Relaxed));
+                        Answer::Cancelled(true)
+                    }
+                    Ask::Count(to) => {
+                        (0..to).try_for_each(|step| context.send(&step))?;
+                        Answer::Count(to)
+                    }
+                    Ask::Done => {
+                        let failed = node.call(&ToNode::Fail).unwrap_err();
+                        assert_eq!(failed.kind(), ErrorKind::HandlerFailed);
+                        let text = failed.to_string();
+                        assert!(text.contains("as it was asked to (code -31000)"), "{text}");
+                        node.notify(&ToNode::Tell("it is over".into()))?;
+                        drop(node.start(&ToNode::Wait)?);
+                        let mut told = Vec::new();
+                        until(|| {
+                            if let Ok(OfNode::Told(more)) = node.call(&ToNode::Told) {
+                                told.extend(more);
+                            }
+                            told.len() == 2
+                        });
+                        assert_eq!(told, ["it is over", "cancelled"]);
+                        Answer::Done
+                    }
+                })
+            }
+        };
+        let (_node, serving) = service.both_ways_with_context(make).unwrap();
+        let mut said = String::new();
+        peer.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        let status = peer.wait().unwrap();
+        assert_eq!(said.trim(), "all is well");
+        assert!(status.success());
+        serving.wait().unwrap();
+    });
+}
+
+/// Nothing but its standard library.
+#[cfg(unix)]
+#[test]
+fn python_calls_by_lines() {
+    const PROGRAM: &str = r#"
+import json, socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+lines = client.makefile("rw", encoding="utf-8", newline="\n")
+def call(number, method, *params):
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    lines.write(json.dumps(message) + "\n")
+    lines.flush()
+    answer = json.loads(lines.readline())
+    assert answer["jsonrpc"] == "2.0" and answer["id"] == number, answer
+    return answer
+for number in range(100):
+    assert call(number, "sum/of", number, 1)["result"] == number + 1
+assert call("a", "nothing")["result"] is None
+assert call("b", "no such")["error"]["code"] == -32601
+lines.write('{"jsonrpc": "2.0", "method": "note", "params": ["\u00e9"]}\n')
+assert call("c", "notes")["result"] == ["\u00e9"]
+print("all is well")
+"#;
+    watched(|| {
+        let (path, token, serving) = serving(Lines::default());
+        let python = Command::new("python3")
+            .args(["-c", PROGRAM])
+            .arg(path.as_path())
+            .stdout(Stdio::piped())
+            .spawn();
+        match python {
+            Ok(python) => {
+                let output = python.wait_with_output().unwrap();
+                assert!(output.status.success());
+                assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "all is well");
+            }
+            Err(error) => skipped(format_args!("there is no Python here: {error}")),
+        }
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn tasks_speak_it_too() {
+    struct Tasks;
+
+    impl sums::Tasks for Tasks {
+        async fn sum(&self, a: i64, b: i64) -> i64 {
+            a + b
+        }
+        async fn turn(&self, params: Point) -> Point {
+            params
+        }
+        async fn nothing(&self) {}
+        async fn fail(&self, words: String) -> Result<u8, String> {
+            Err(words)
+        }
+        async fn panic(&self) {
+            panic!("as it was asked to")
+        }
+        async fn note(&self, _: String) {}
+        async fn notes(&self) -> Vec<String> {
+            Vec::new()
+        }
+        async fn half(&self, of: f64) -> f64 {
+            of / 2.0
+        }
+    }
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let wire = Wire::new(ContentLength::default(), Json);
+            let service = Service::temporary().unwrap().with_wire(wire.clone()).json_rpc();
+            let service = service.shutdown_after(504).into_tokio().unwrap();
+            let path = service.path().clone();
+            let serving = tokio::spawn(sums::serve_tasks(service, Tasks));
+            let options = ClientOptions::new().with_wire(wire).json_rpc().into_tokio();
+            let client = Arc::new(sums::Client(options.connect(path).await.unwrap()));
+            let mut tasks = tokio::task::JoinSet::new();
+            for n in 0..500 {
+                let client = Arc::clone(&client);
+                tasks.spawn(async move { assert_eq!(client.sum(n, 1).await.unwrap(), n + 1) });
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.unwrap();
+            }
+            assert_eq!(client.half(3.0).await.unwrap(), 1.5);
+            assert_eq!(client.panic().await.unwrap_err().kind(), ErrorKind::HandlerPanicked);
+            client.nothing().await.unwrap();
+            assert_eq!(client.fail("no".into()).await.unwrap(), Err("no".into()));
+            serving.await.unwrap().unwrap();
+        });
+    });
+}
