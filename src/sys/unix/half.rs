@@ -15,6 +15,8 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::fifo_end::FifoEnd;
 use super::maker::Maker;
 use super::rights::{self, Batch};
 use super::shared_memory::{RingReader, RingWriter};
@@ -101,6 +103,7 @@ fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
             batches: VecDeque::new(),
             first: 0,
             lets_in: false,
+            most_handles: usize::MAX,
             ended: false,
             ring: None,
         },
@@ -139,6 +142,8 @@ pub(super) struct Receiving {
     /// The number of the first of them, among all that came.
     first: u64,
     lets_in: bool,
+    /// The most of them to keep.
+    most_handles: usize,
     ended: bool,
     /// Where the bytes come from, if not from the socket, which then carries handles alone: each batch beside one byte,
     /// before the message that announces it.
@@ -171,6 +176,27 @@ impl Receiving {
         let bytes = self.receive(buf, wait)?;
         self.forget_batches();
         Ok(bytes)
+    }
+
+    /// Moves bytes that are here into a pipe; 0 where there are none, or where they are not in the socket alone.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn move_to(
+        &self,
+        pipe: &mut FifoEnd,
+        len: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        if self.ended || self.lets_in || self.ring.is_some() || !self.backlog.is_empty() {
+            return Ok(0);
+        }
+        match pipe.take_from(self.side.fd(), len, wait) {
+            // The next read returns it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.side.socket.reset.store(true, Ordering::Release);
+                Ok(0)
+            }
+            moved => moved,
+        }
     }
 
     /// Closes the handles of messages that were taken, since the receiver has taken all whole messages: all but those of
@@ -215,7 +241,8 @@ impl Receiving {
                 received => break received?,
             }
         };
-        self.batches.extend(batch);
+        let room = self.most_handles.saturating_sub(self.batches.iter().map(Batch::count).sum());
+        self.batches.extend(batch.map(|batch| batch.within(room)));
         self.ended = bytes == 0;
         if self.ended { self.end() } else { Ok(bytes) }
     }
@@ -384,6 +411,25 @@ impl Receiving {
             rights::allow(self.side.fd());
             self.lets_in = true;
         }
+    }
+
+    /// Lets handles in, and keeps at most so many of them.
+    #[cfg(feature = "foreign")]
+    pub(super) fn accept_handles(&mut self, most: usize) -> io::Result<()> {
+        if self.ring.is_some() || !self.is_local() {
+            return Err(Obstacle::Unsupported.into());
+        }
+        self.most_handles = most;
+        self.allow_handles();
+        Ok(())
+    }
+
+    /// The handles of the next write that had some.
+    #[cfg(feature = "foreign")]
+    pub(super) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedFd>>> {
+        let Some(batch) = self.batches.pop_front() else { return Ok(None) };
+        self.first += 1;
+        Ok(Some(batch.all()?))
     }
 
     /// Lets none in any more.
@@ -579,6 +625,12 @@ impl Sending {
         }
         self.set_apart(true);
         self.side.end();
+    }
+
+    /// Whether handles go beside its own bytes.
+    #[cfg(feature = "foreign")]
+    pub(super) fn passes_handles(&self) -> bool {
+        self.ring.is_none() && self.is_local()
     }
 
     /// Sends handles with the next write. The message announces them by the number of the write.
