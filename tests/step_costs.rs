@@ -1,17 +1,22 @@
 //! How many instructions a step of a session takes, beside a message of a typed connection; and a message of a sender that
-//! has said what its messages look like, beside one that says nothing; and a message with all that is done to read it.
+//! has said what its messages look like, beside one that says nothing; and a message with all that is done to read it. And
+//! how long it takes to connect.
 //!
 //! It needs valgrind, and a release build:
 //! `cargo test --release --features session --test step_costs -- --ignored --nocapture`
 #![cfg(all(feature = "session", target_os = "linux"))]
 
-use std::process::Command;
+use std::process;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use serde::{Deserialize, Serialize};
 use typed_pipe::session::{Dual, Ends, Protocol, Receives, Sends, Session};
-use typed_pipe::wire::Wire;
-use typed_pipe::{Connection, Pipe, TypedConnection, TypedReceiver, TypedSender, WriteEnd};
+use typed_pipe::wire::{Plain, Wire};
+use typed_pipe::{
+    Anything, Connection, Handshake, Pipe, TypedConnection, TypedReceiver, TypedSender, WriteEnd,
+};
 
 const ROLE: &str = "TYPED_PIPE_TEST_ROLE";
 
@@ -174,11 +179,88 @@ fn a_message_costs_no_more_where_it_was_said_what_it_looks_like() {
     assert!(tells * 100 <= plain * 102, "{tells} are more than 2 % above {plain}");
 }
 
+#[derive(Serialize, Deserialize)]
+struct Reading {
+    sensor: String,
+    celsius: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Command {
+    Start,
+    Set { rate: u32, tag: Option<String> },
+    Many(Vec<Reading>),
+    Stop(u8, u8),
+}
+
+/// Each side of a connection performs its handshake; one of them is in a thread that is there already.
+fn connect<A, B>(
+    rounds: u32,
+    one: impl Fn(Connection) -> A,
+    other: impl Fn(Connection) -> B + Send,
+) -> Duration {
+    let (pass, passed) = channel::<Connection>();
+    thread::scope(|scope| {
+        scope.spawn(move || passed.into_iter().for_each(|side| drop(other(side))));
+        let round = || {
+            let (here, there) = Connection::pair().unwrap();
+            let begun = Instant::now();
+            pass.send(there).unwrap();
+            let made = one(here);
+            let took = begun.elapsed();
+            drop(made);
+            took
+        };
+        let best = (0..rounds).map(|_| round()).min().unwrap();
+        drop(pass);
+        best
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+enum Later {
+    Start,
+    Set { rate: u32, tag: Option<String> },
+    Many(Vec<Reading>),
+    Stop(u8, u8),
+    Pause,
+}
+
+/// `Plain` is a codec of no style: nothing is told of the messages.
+#[test]
+#[ignore = "it only prints figures"]
+fn what_it_costs_to_connect() {
+    let plain = || Handshake::new().with_wire(Wire::default().with_codec(Plain));
+    for _ in 0..3 {
+        let nothing = connect(
+            4000,
+            |side| plain().perform::<String, String>(side).unwrap(),
+            |side| plain().perform::<String, String>(side).unwrap(),
+        );
+        let same = connect(
+            4000,
+            |side| side.into_typed::<Command, Reading>().unwrap(),
+            |side| side.into_typed::<Reading, Command>().unwrap(),
+        );
+        let newer = connect(
+            4000,
+            |side| side.into_typed::<Command, Reading>().unwrap(),
+            |side| side.into_typed::<Reading, Later>().unwrap(),
+        );
+        let anything = connect(
+            4000,
+            |side| side.into_typed::<Anything, Reading>().unwrap(),
+            |side| side.into_typed::<Reading, Command>().unwrap(),
+        );
+        println!("| {nothing:?} | {same:?} | {newer:?} | {anything:?} |");
+    }
+}
+
 /// The instructions in user mode for each message.
 fn instructions(role: &str) -> u64 {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let status = Command::new("valgrind")
+    let status = process::Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=*measured_*"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(env::current_exe().unwrap())
