@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "typed_connection",
             "channel",
             "connection",
+            "handles",
             "path",
             "state",
             "wire",

@@ -85,6 +85,16 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     mode: PhantomData<M>,
 }
 
+/// The shared memory that a client or a service offers, if it does.
+#[cfg(all(feature = "service", feature = "shared-memory"))]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MemoryOffered(pub(crate) Option<SharedMemory>);
+
+/// None is offered without the feature.
+#[cfg(all(feature = "service", not(feature = "shared-memory")))]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MemoryOffered;
+
 /// The time limit of the peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
@@ -365,6 +375,18 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
+    /// Offers what a client or a service was told to offer.
+    #[cfg(feature = "service")]
+    pub(crate) fn offering(self, offered: MemoryOffered) -> Self {
+        #[cfg(feature = "shared-memory")]
+        return Self { memory: offered.0, ..self };
+        #[cfg(not(feature = "shared-memory"))]
+        {
+            let MemoryOffered = offered;
+            self
+        }
+    }
+
     #[cfg(not(feature = "shared-memory"))]
     pub(crate) async fn performing<Out: Outbound + ?Sized, In: Inbound>(
         self,
@@ -402,7 +424,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
     /// Says that memory can be shared, if it is to be.
     #[cfg(feature = "shared-memory")]
-    pub(super) fn offer_memory(&mut self, connection: &mut Connection<M>) -> Result<(), Error> {
+    pub(crate) fn offer_memory(&mut self, connection: &mut Connection<M>) -> Result<(), Error> {
         let Some(memory) = &self.memory else { return Ok(()) };
         memory.ensure_possible()?;
         // Memory is shared on one machine alone.
@@ -418,20 +440,32 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     #[cfg(feature = "shared-memory")]
     pub(super) async fn conclude_with_memory<Out: ?Sized, In: Inbound>(
         mut self,
-        (state, mut reader, mut writer): HandshakeDone<M>,
+        mut done: HandshakeDone<M>,
         until: WaitLimit,
     ) -> Result<(Channels<Out, In, F, C, M>, TransportKind), Error> {
+        let transport = self.share_memory(&mut done, In::WITH_HANDLES, until).await?;
+        let (state, reader, writer) = done;
+        Ok((self.conclude(&state, reader, writer)?, transport))
+    }
+
+    /// Goes on through shared memory, if both sides offer it and the terms match.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) async fn share_memory(
+        &mut self,
+        (state, reader, writer): &mut HandshakeDone<M>,
+        lets_handles_in: bool,
+        until: WaitLimit,
+    ) -> Result<TransportKind, Error> {
         let Some(memory) = self.memory.take() else {
-            let channels = self.conclude(&state, reader, writer)?;
-            return Ok((channels, TransportKind::Socket { reason: None }));
+            return Ok(TransportKind::Socket { reason: None });
         };
         state.conclude().map_err(|error| error.at(reader.shared_path()))?;
-        let taken = memory.exchange(&state, &mut reader, &mut writer, until).await;
+        let taken = memory.exchange(state, reader, writer, until).await;
         let transport = taken.map_err(|error| error.at(reader.shared_path()))?;
-        if !In::WITH_HANDLES {
+        if !lets_handles_in {
             reader.raw_mut().refuse_handles();
         }
-        Ok((self.conclude(&state, reader, writer)?, transport))
+        Ok(transport)
     }
 
     /// Exchanges the terms.

@@ -457,6 +457,15 @@ impl Raw {
         matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
     }
 
+    /// The socket that a write of handles waits for, beside a ring.
+    #[cfg(feature = "tokio")]
+    pub(super) fn full_socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            RawKind::Sending(half) => half.full_socket(),
+            _ => None,
+        }
+    }
+
     /// Says that a task waits for this end; returns whether it need not.
     #[cfg(feature = "tokio")]
     pub(super) fn prepare_wait(&mut self) -> bool {
