@@ -1,5 +1,6 @@
 //! How many instructions a step of a session takes, beside a message of a typed connection; and a message of a sender that
-//! has said what its messages look like, beside one that says nothing. And how long it takes to connect.
+//! has said what its messages look like, beside one that says nothing; and a message with all that is done to read it. And
+//! how long it takes to connect.
 //!
 //! It needs valgrind, and a release build:
 //! `cargo test --release --features session --test step_costs -- --ignored --nocapture`
@@ -13,7 +14,9 @@ use std::{env, fs, thread};
 use serde::{Deserialize, Serialize};
 use typed_pipe::session::{Dual, Ends, Protocol, Receives, Sends, Session};
 use typed_pipe::wire::{Plain, Wire};
-use typed_pipe::{Anything, Connection, Handshake, Pipe, TypedConnection, TypedSender, WriteEnd};
+use typed_pipe::{
+    Anything, Connection, Handshake, Pipe, TypedConnection, TypedReceiver, TypedSender, WriteEnd,
+};
 
 const ROLE: &str = "TYPED_PIPE_TEST_ROLE";
 
@@ -84,12 +87,58 @@ fn play_on_a_pipe(tells: bool) {
     measured_message(sender, || receiver.recv().unwrap());
 }
 
+#[derive(Serialize, Deserialize)]
+struct Quote {
+    id: u64,
+    bid: f64,
+    ask: f64,
+    size: u32,
+}
+
+const QUOTE: Quote = Quote { id: 7, bid: 1.5, ask: 2.5, size: 7 };
+
+#[inline(never)]
+fn measured_sends(sender: &mut TypedSender<Quote>, receiver: &mut TypedReceiver<Quote>) {
+    for _ in 0..MESSAGES {
+        sender.send(&QUOTE).unwrap();
+        assert_eq!(receiver.recv().unwrap().id, 7);
+    }
+}
+
+#[inline(never)]
+fn measured_feeds(sender: &mut TypedSender<Quote>, receiver: &mut TypedReceiver<Quote>) {
+    for _ in 0..MESSAGES {
+        sender.feed(&QUOTE).unwrap();
+    }
+    sender.flush().unwrap();
+    for _ in 0..MESSAGES {
+        assert_eq!(receiver.recv().unwrap().id, 7);
+    }
+}
+
+fn play_over_fifo(measured: fn(&mut TypedSender<Quote>, &mut TypedReceiver<Quote>)) {
+    let pipe = Pipe::temporary().unwrap();
+    let path = pipe.path().clone();
+    let receiving = thread::spawn(|| TypedReceiver::connect(path).unwrap());
+    let mut sender = TypedSender::connect(pipe.path()).unwrap();
+    let mut receiver = receiving.join().unwrap();
+    // The buffers have the size that they need afterwards.
+    sender.send(&QUOTE).unwrap();
+    receiver.recv().unwrap();
+    measured(&mut sender, &mut receiver);
+}
+
 /// Not a test by itself: what is measured.
 #[test]
 fn play() {
     let Ok(role) = env::var(ROLE) else { return };
     if role.starts_with("pipe") {
         return play_on_a_pipe(role == "pipe that tells");
+    }
+    match role.as_str() {
+        "send" => return play_over_fifo(measured_sends),
+        "feed" => return play_over_fifo(measured_feeds),
+        _ => {}
     }
     let (one, other) = Connection::pair().unwrap();
     if role == "session" {
@@ -105,6 +154,13 @@ fn play() {
         other.recv().unwrap();
         measured_connection(one, other);
     }
+}
+
+#[test]
+#[ignore = "it measures"]
+fn a_message_over_a_fifo_costs() {
+    let [sent, fed] = ["send", "feed"].map(instructions);
+    println!("a message sent over a FIFO and received: {sent} instructions; fed: {fed}");
 }
 
 #[test]

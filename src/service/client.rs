@@ -356,6 +356,8 @@ where
 
     /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
     ///
+    /// What items look like is not compared: both sides must mean the same type.
+    ///
     /// ```
     /// use std::thread;
     /// use typed_pipe::{Client, Context, Service};

@@ -177,7 +177,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     }
 
     /// Sends an item before the answer, to a caller that [takes them](super::Client::stream). Waits while the caller has not
-    /// consumed enough of those before.
+    /// consumed enough of those before. What items look like is not compared.
     ///
     /// An example is at [`Context`].
     ///
@@ -222,7 +222,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     }
 
     /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, and when the caller has
-    /// left.
+    /// left. What items look like is not compared.
     ///
     /// ```
     /// use std::thread;

@@ -5,6 +5,7 @@
 
 mod agree;
 mod attempts;
+mod both_ways;
 mod calls;
 mod client;
 mod context;
@@ -31,13 +32,14 @@ mod untyped;
 mod waiting;
 mod watch;
 
+pub use both_ways::Serving;
 pub use calls::Calls;
 pub use client::Client;
 pub use context::Context;
 pub use lifecycle::{ShutdownReason, Summary};
 pub use options::ClientOptions;
 pub use pending::{Items, Pending};
-pub use server::{Response, Serves, Service, Serving};
+pub use server::{Response, Serves, Service};
 #[cfg(feature = "tool")]
 pub use untyped::{AskedService, Came, UntypedCall, UntypedClient};
 

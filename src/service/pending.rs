@@ -294,7 +294,7 @@ where
     }
 
     /// Sends an item to the handler, which [receives](super::Context::recv) it. Waits while the handler has not consumed
-    /// enough of those before.
+    /// enough of those before. What it looks like is not compared.
     ///
     /// # Errors
     ///

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use super::agree::{Layer, agreed, handshake, identifiers, of_both};
 use super::calls::Calls;
-use super::client::Client;
 use super::context::Context;
-use super::failure::{Failure, Lost};
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Kind, Link, Order, Parts};
 use super::mux::Reason;
@@ -27,6 +25,8 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::{Peer, WaitLimit};
 use crate::typed_connection::Handshake;
+#[cfg(feature = "shared-memory")]
+use crate::typed_connection::{MemoryOffered, SharedMemory};
 use crate::wait::CancelToken;
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -479,6 +479,30 @@ where
         self
     }
 
+    /// Offers [shared memory](SharedMemory) to each client, for its calls. They go through it if the client
+    /// [offers](crate::ClientOptions::shared_memory) it too.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service, SharedMemory};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.shared_memory(SharedMemory::offered());
+    /// let service = service.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|word| word.len()));
+    ///
+    /// let client = Client::<String, usize>::connect(path)?; // it offers none, and is served all the same
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[cfg(feature = "shared-memory")]
+    #[doc(alias("shm", "memfd", "mmap"))]
+    pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
+        self.rules.layer.memory = MemoryOffered(Some(memory));
+        self
+    }
+
     /// The path at which clients connect.
     ///
     /// [Over](Self::over) a connection, that of the connection, or an empty one.
@@ -749,160 +773,6 @@ where
     {
         M::run(M::serve(self, WithContext(handler, PhantomData)))
     }
-
-    /// Serves one client, and calls it over the same connection, as it does on its side: for a host and its plugins. At a
-    /// listener, it waits for the first client, and lets in no other one.
-    ///
-    /// `make` gets a client that calls the other side, and returns the handler, which may call back while it handles a
-    /// call. The handler runs in threads or tasks of its own, from now on, so nobody waits for a side that does not serve
-    /// yet. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
-    ///
-    /// Both sides set the same [name](Self::protocol) of the protocol, or none.
-    ///
-    /// ```
-    /// use std::thread;
-    /// use typed_pipe::{Client, Connection, Error, Service};
-    ///
-    /// let (ours, theirs) = Connection::pair()?; // or of a listener at the one side, `Connection::connect` at the other
-    /// let plugin = thread::spawn(move || -> Result<_, Error> {
-    ///     let service = Service::<String, String>::over(theirs);
-    ///     let (_host, serving) = service.both_ways(|host: Client<u32, String>| {
-    ///         move |greeting| Ok::<_, Error>(greeting + &host.call(&7)?) // it calls back
-    ///     })?;
-    ///     serving.wait() // until the host has left
-    /// });
-    ///
-    /// let service = Service::<u32, String>::over(ours);
-    /// let (plugin_client, serving) = service.both_ways(|_: Client<String, String>| {
-    ///     |number| format!("number {number}")
-    /// })?;
-    /// assert_eq!(plugin_client.call(&"hello, ".into())?, "hello, number 7");
-    /// drop(serving); // the connection ends
-    /// assert_eq!(plugin.join().unwrap()?.answered, 1);
-    /// # Ok::<(), typed_pipe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Listener::accept`], and those of [`Client::connect`] once it is connected.
-    #[doc(alias("bidirectional", "duplex", "plugin", "callback", "peer"))]
-    pub fn both_ways<TheirReq, TheirResp, H, A>(
-        self,
-        make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
-    ) -> M::Ret<impl Future<Output = Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>>>
-    where
-        TheirReq: Sendable,
-        TheirResp: Receivable,
-        H: Fn(Req) -> A + Send + Sync + 'static,
-        F: 'static,
-        C: Sync + 'static,
-        Req: 'static,
-        Resp: 'static,
-        M: Serves<Req, Resp, F, C, Plain<H>>,
-    {
-        M::run(self.in_both_ways(|client| Plain(make(client))))
-    }
-
-    /// As [`both_ways`](Self::both_ways), with a handler that is told of its call, as that of
-    /// [`serve_with_context`](Self::serve_with_context).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`both_ways`](Self::both_ways).
-    pub fn both_ways_with_context<TheirReq, TheirResp, Item, H, A>(
-        self,
-        make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
-    ) -> M::Ret<impl Future<Output = Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>>>
-    where
-        TheirReq: Sendable,
-        TheirResp: Receivable,
-        H: Fn(Req, Context<Item, C, M>) -> A + Send + Sync + 'static,
-        F: 'static,
-        C: Sync + 'static,
-        Req: 'static,
-        Resp: 'static,
-        Item: 'static,
-        M: Serves<Req, Resp, F, C, WithContext<H, Item>>,
-    {
-        M::run(self.in_both_ways(|client| WithContext(make(client), PhantomData)))
-    }
-
-    async fn in_both_ways<TheirReq, TheirResp, H>(
-        self,
-        make: impl FnOnce(Client<TheirReq, TheirResp, F, C, M>) -> H,
-    ) -> Result<BothWays<TheirReq, TheirResp, F, C, M>, Error>
-    where
-        TheirReq: Sendable,
-        TheirResp: Receivable,
-        H: Send + Sync + 'static,
-        F: 'static,
-        C: Sync + 'static,
-        Req: 'static,
-        Resp: 'static,
-        M: Serves<Req, Resp, F, C, H>,
-    {
-        let (clients, meeting, wire, lifecycle) = self.open(Kind::Both)?;
-        let Some(client) = clients.next(&lifecycle).await? else {
-            return Err(Failure::Lost(Lost::Cancelled, false).into_error());
-        };
-        drop(clients);
-        let client = client?;
-        let path = client.path().cloned();
-        let parts = meeting.meet(client, Shape::of::<(Option<Req>, Option<TheirResp>)>).await?;
-        let link = Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout());
-        let link = Arc::new(link);
-        let closing = lifecycle.closing().clone();
-        let calling = || Client::served(&link, path.clone(), wire.clone());
-        let handler = make(calling());
-        let client = calling();
-        let codec = wire.codec().clone();
-        let serving = M::serve_beside(link, codec, lifecycle, handler)?;
-        Ok((client, Serving { closing, serving: Some(serving) }))
-    }
-}
-
-/// What calls the other side, and what serves it.
-type BothWays<Req, Resp, F, C, M> = (Client<Req, Resp, F, C, M>, Serving<M>);
-
-/// What serves the other side of a connection that goes [both ways](Service::both_ways), in threads or tasks of its own.
-///
-/// Dropping it ends it, as the [token](Service::cancelled_by) of the service does: what was taken is answered, then the
-/// connection ends.
-///
-/// An example is at [`Service::both_ways`].
-#[must_use = "dropping it ends the connection"]
-pub struct Serving<M: Calls = Blocking> {
-    closing: CancelToken,
-    serving: Option<M::Serving>,
-}
-
-impl<M: Calls> Serving<M> {
-    /// Waits until the other side has left, or the token of the service is cancelled.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::ErrorKind::Disconnected): the runtime of its tasks has ended.
-    pub fn wait(mut self) -> M::Ret<impl Future<Output = Result<Summary, Error>>> {
-        M::run(async move {
-            let summary = match self.serving.take() {
-                Some(serving) => M::served(serving).await,
-                None => None,
-            };
-            summary.ok_or_else(|| Failure::Lost(Lost::Disconnected, false).into_error())
-        })
-    }
-}
-
-impl<M: Calls> Drop for Serving<M> {
-    fn drop(&mut self) {
-        self.closing.cancel();
-    }
-}
-
-impl<M: Calls> fmt::Debug for Serving<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving").finish_non_exhaustive()
-    }
 }
 
 /// A handler of requests alone.
@@ -911,7 +781,7 @@ pub struct Plain<H>(pub(super) H);
 
 /// A handler with a context.
 #[derive(Debug)]
-pub struct WithContext<H, Item>(H, PhantomData<fn(Item)>);
+pub struct WithContext<H, Item>(pub(super) H, pub(super) PhantomData<fn(Item)>);
 
 /// What handles a request.
 pub trait Handles<Req, C, M: Calls> {
