@@ -2,13 +2,14 @@
 //! `cargo run --features service --example plugins`
 //!
 //! The host asks its plugins to change a text, and they ask it for settings while they do. They tell what happens, one of
-//! them crashes and is started again, and one of an older version is refused.
+//! them crashes and is started again, and one of an older version is refused. With `-- host PATH` it is the host of
+//! whoever comes there, one after the other.
 
 use std::error::Error;
 use std::process::{Child, Command, exit};
 use std::{env, thread};
 
-use typed_pipe::{Connection, ErrorKind, Listener, Service, Serving, service};
+use typed_pipe::{Client, Connection, ErrorKind, Listener, Service, Serving, service};
 
 service! {
     /// What a plugin does for its host.
@@ -35,8 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => run(),
+        ["host", path] => host_anyone(path),
         [path, name, version] => plug_in(path, name, version),
-        _ => Err("usage: plugins".into()),
+        _ => Err("usage: plugins [host PATH]".into()),
     }
 }
 
@@ -110,6 +112,23 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     shout.stop()?;
     mirror.stop()
+}
+
+/// Offers the same to whoever comes, until it is ended itself.
+fn host_anyone(path: &str) -> Result<(), Box<dyn Error>> {
+    let listener = Listener::bind(path)?;
+    loop {
+        let service = Service::over(listener.accept()?).protocol(VERSION);
+        let made = host::both_ways(service, |_: Client<plugin::Call, plugin::Answer>| Offer {
+            plugin: "a plugin".into(),
+        });
+        match made {
+            Ok((_plugin, serving)) => {
+                serving.wait()?;
+            }
+            Err(error) => println!("host: one is refused: {error}"),
+        }
+    }
 }
 
 /// What a plugin does.

@@ -64,7 +64,8 @@ use crate::wire::{Codec, Framing, Wire};
 ///
 /// A channel is checked: its wire, and the [shape](crate::wire::shape) of its messages. It arrives with the default
 /// settings of its wire. An owner's end is not carried, since its pipe belongs to this process: let a client open the
-/// path, and carry that.
+/// path, and carry that. A [`TypedConnection`](crate::TypedConnection) is not, since it is what its two sides have agreed on,
+/// the limits and the shapes of both: carry the connection, and let the process that has it in the end perform the handshake.
 ///
 /// ```compile_fail,E0277
 /// use typed_pipe::{Handles, Pipe};
@@ -211,7 +212,7 @@ impl<T: ?Sized> fmt::Debug for Carried<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be carried in a message",
     label = "stays in this process",
-    note = "ends and channels of clients are carried, connections, files, and `&Listener`; for an owner's pipe, carry a client's end of its path"
+    note = "ends and channels of clients are carried, connections, files, and `&Listener`; for an owner's pipe, carry a client's end of its path, and for a typed connection the connection before its handshake"
 )]
 pub trait Carry: half::Carry {
     /// What it arrives as.
@@ -567,6 +568,58 @@ impl half::Claim for Listener {
 
 fn wire<F: Framing + Default, C: Codec + Default>() -> Wire<F, C> {
     Wire::default().with_framing(F::default()).with_codec(C::default())
+}
+
+/// What is a field of a message by itself. No channel, end or connection is: this gives the compiler the words for that.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a field of a message",
+    label = "it goes beside the bytes of a message",
+    note = "make the field a `Carried<...>` of it, by `Handles::carry`, and send the message by `send_with_handles`"
+)]
+pub trait Field {}
+
+/// Nothing is a [`Field`], so this is never called.
+const NO_FIELD: &str = "it cannot be a field of a message";
+
+#[doc(hidden)]
+impl<T: ?Sized, E, F, C> Serialize for TypedSender<T, E, F, C>
+where
+    Self: Field,
+{
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom(NO_FIELD))
+    }
+}
+
+#[doc(hidden)]
+impl<'de, T: ?Sized, E, F, C> Deserialize<'de> for TypedSender<T, E, F, C>
+where
+    Self: Field,
+{
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom(NO_FIELD))
+    }
+}
+
+#[doc(hidden)]
+impl<T, E, F, C> Serialize for TypedReceiver<T, E, F, C>
+where
+    Self: Field,
+{
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom(NO_FIELD))
+    }
+}
+
+#[doc(hidden)]
+impl<'de, T, E, F, C> Deserialize<'de> for TypedReceiver<T, E, F, C>
+where
+    Self: Field,
+{
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom(NO_FIELD))
+    }
 }
 
 /// The private halves of the traits: they seal them, and keep the internal methods inside the crate.

@@ -70,6 +70,7 @@
 //! | whichever of many things comes first | `Select`, with the feature `fanout` |
 //! | one sender and many readers | `Broadcast`, with the feature `fanout` |
 //! | a sender that never blocks, and reconnects | `ReconnectingSender`, with the feature `fanout` |
+//! | a child program and its parent, in one call | `process::spawn` and `process::parent`, with the feature `process` |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
@@ -94,6 +95,7 @@
 //! - `fanout`: many at once: one sender and many readers (`Broadcast`), waiting for many (`Select`), and senders that
 //!   reconnect by themselves (`ReconnectingSender`).
 //! - `foreign`: the wires of single programs (`Base64Datagrams`, `Base64Lines`, `Npipes`), and the module `pipecom`.
+//! - `process`: children that are started with a typed connection to their parent: the module `process`.
 //! - `service`: requests and answers.
 //! - `session`: protocols as types.
 //! - `shared-memory`: memory that both sides see, for large values (`SealedBytes`) and beneath connections
@@ -132,6 +134,8 @@ mod channel;
 mod connection;
 mod end;
 mod error;
+#[cfg(feature = "foreign")]
+mod foreign_handles;
 mod handles;
 mod oneshot;
 mod os_handles;
@@ -141,7 +145,8 @@ mod permits;
 mod pipe;
 #[cfg(feature = "foreign")]
 pub mod pipecom;
-mod process;
+#[cfg(feature = "process")]
+pub mod process;
 #[cfg(feature = "fanout")]
 mod reconnect;
 #[cfg(feature = "shared-memory")]
@@ -166,6 +171,7 @@ pub mod tool;
 mod toy;
 mod typed_connection;
 mod wait;
+mod watching;
 mod whole_streams;
 pub mod wire;
 

@@ -1,316 +1,244 @@
-//! Child programs as the peer of a pipe or a connection: waiting for them, until they exit at most.
+//! Children that are started with a typed connection to their parent.
+//!
+//! [`spawn`] starts a program, and [`parent`] is its side of the connection. No name is made in the file system that others
+//! could find, and the connection is between these two processes alone: programs that the child starts do not have it, nor
+//! do other children of the parent.
+//!
+//! ```no_run
+//! use std::env;
+//! use std::process::Command;
+//! use typed_pipe::process;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! if env::args().nth(1).as_deref() == Some("worker") {
+//!     let mut parent = process::parent::<u64, String>()?; // what it sends, and what it receives
+//!     while let Ok(text) = parent.recv() {
+//!         parent.send(&(text.len() as u64))?;
+//!     }
+//!     return Ok(());
+//! }
+//!
+//! let mut command = Command::new(env::current_exe()?);
+//! let (mut worker, mut child) = process::spawn::<str, u64>(command.arg("worker"))?;
+//! worker.send("hello")?;
+//! assert_eq!(worker.recv()?, 5);
+//! drop(worker); // the worker sees the end of its messages
+//! assert!(child.wait()?.success());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! When the child ends, however it ends, each wait on the connection ends, and so it is for the child when its parent ends.
+//! That a child which is stopped or busy does not answer is what timeouts are for, and [`Child::kill`].
+//!
+//! [`Handshake::spawn`] and [`Handshake::parent`] do the same with terms of their own, and in the mode `Tokio` (feature
+//! `tokio`).
+//!
+//! # Platform-specific behavior
+//!
+//! The variable `TYPED_PIPE_PARENT` of the environment tells the child where its connection is.
+//!
+//! ## Unix
+//!
+//! It has the number of a descriptor from which [`parent`] takes the connection. Until it does, programs that the child
+//! starts inherit that descriptor, so call it before any other program is started. Shells and other programs in between,
+//! such as `sh -c` or `nice`, may start the child, if they leave open descriptors open. A process that the child forks, and
+//! that does not become another program, has a copy of the connection: while it lives, the parent sees no end.
+//!
+//! Only Linux, Android and the BSDs make descriptors that no other child inherits; on macOS a child that another thread
+//! starts at the same moment may get a copy.
+//!
+//! ## Windows
+//!
+//! It has a name that cannot be guessed, of a pipe which takes one client, of this user alone.
 
 use std::future::Future;
-use std::process::Child;
-use std::time::Duration;
+use std::io;
+use std::process::{Child, Command};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use crate::connection::{Connection, Listener};
-use crate::end::{End, PipeRef, Reopen};
-use crate::error::{Error, ErrorKind, Obstacle, TransitionError};
-use crate::state::{Closed, Mode, Open, Read, Write};
-use crate::sys::{Ended, Process, WaitLimit};
+use crate::channel::{Inbound, Outbound};
+use crate::connection::Connection;
+use crate::error::{Error, Obstacle, Operation};
+use crate::state::Mode;
+use crate::sys::{Maker, Passing, Process, Raw, from_parent};
+use crate::typed_connection::{Handshake, TypedConnection};
+use crate::watching::watching;
+use crate::wire::{Codec, Framing};
 
-impl<M: Mode, P: Reopen> End<Write, Closed<M>, P> {
-    /// Opens the end, and waits until a child program reads from the pipe or exits.
-    ///
-    /// This is [`open`](End::open) for a program that was given the path, as a file to read from.
-    ///
-    /// ```no_run
-    /// use std::io::Write;
-    /// use std::process::Command;
-    /// use typed_pipe::Pipe;
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let mut child = Command::new("sha256sum").arg(pipe.path()).spawn()?;
-    /// let mut end = pipe.into_writer().open_with(&child)?;
-    /// end.write_all(b"hello")?;
-    /// drop(end); // the program reads to the end
-    /// assert!(child.wait()?.success());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// The program is only watched: its status stays for the one that waits for it. So two ends may watch the same one:
-    ///
-    /// ```no_run
-    /// use std::process::Command;
-    /// use std::thread;
-    /// use typed_pipe::Pipe;
-    ///
-    /// let (video, audio) = (Pipe::temporary()?, Pipe::temporary()?);
-    /// let mut ffmpeg = Command::new("ffmpeg");
-    /// ffmpeg.arg("-i").arg(video.path()).arg("-i").arg(audio.path()).arg("out.mkv");
-    /// let mut child = ffmpeg.spawn()?;
-    /// thread::scope(|scope| {
-    ///     let pictures = scope.spawn(|| video.into_writer().open_with(&child)?.write(b"..."));
-    ///     let sound = scope.spawn(|| audio.into_writer().open_with(&child)?.write(b"..."));
-    ///     pictures.join().unwrap()?;
-    ///     sound.join().unwrap()
-    /// })?;
-    /// assert!(child.wait()?.success());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`open`](End::open), and [`ChildExited`](ErrorKind::ChildExited): the program has ended, and no process
-    /// reads from the pipe. A process that the program has started may still do so: wait for that with `open`.
-    ///
-    /// Each gives back the closed end.
-    ///
-    /// # Platform-specific behavior
-    ///
-    /// ## Unix
-    ///
-    /// A program that opens its files without waiting (`O_NONBLOCK`), as gzip does, finds the pipe at its end, since no
-    /// writer has it open yet. Give it the pipe as its standard input, by the shell: `gzip -c < PIPE`.
-    #[doc(alias("subprocess", "child", "shell", "spawn", "command", "gzip", "ffmpeg"))]
-    pub fn open_with(
-        self,
-        child: &Child,
-    ) -> M::Ret<
-        impl Future<Output = Result<End<Write, Open<M>, P>, TransitionError<Self>>> + use<M, P>,
-    > {
-        self.open_with_timeout(child, Duration::MAX)
-    }
-
-    /// Opens the end as [`open_with`](Self::open_with), and waits for at most `timeout`.
-    ///
-    /// ```
-    /// # #[cfg(unix)] {
-    /// use std::process::Command;
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe};
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never opens the pipe
-    /// let failed = pipe.into_writer().open_with_timeout(&child, Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(failed.kind(), ErrorKind::TimedOut);
-    /// child.kill()?;
-    /// child.wait()?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`open_with`](Self::open_with), and [`TimedOut`](ErrorKind::TimedOut).
-    pub fn open_with_timeout(
-        self,
-        child: &Child,
-        timeout: Duration,
-    ) -> M::Ret<
-        impl Future<Output = Result<End<Write, Open<M>, P>, TransitionError<Self>>> + use<M, P>,
-    > {
-        let (child, until) = (Process::of(child), M::within(timeout));
-        M::run(async move {
-            let opened =
-                watching::<M, _, _, _>(&child, READ, until, self, |end, until| async move {
-                    end.opening(until).await.map_err(TransitionError::into_parts)
-                });
-            opened.await.map_err(|(end, error)| TransitionError::new(end, error))
-        })
-    }
-}
-
-impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
-    /// Waits until a child program opens the pipe for writing, or exits.
-    ///
-    /// Opening a reading end does not wait for a writer; the first read does, however long that takes. Call this before
-    /// that read, for a program that was given the path as a file to write to. It reads nothing. Afterwards the exit of
-    /// the program is the end of the stream.
-    ///
-    /// Open the reading end before any wait for the program: many a program opens its output first.
-    ///
-    /// ```no_run
-    /// use std::io::Read;
-    /// use std::process::Command;
-    /// use typed_pipe::Pipe;
-    ///
-    /// let pipe = Pipe::temporary()?;
-    /// let mut child = Command::new("sort").arg("names").arg("-o").arg(pipe.path()).spawn()?;
-    /// let mut end = pipe.into_reader().open()?;
-    /// end.wait_for_peer(&child)?;
-    /// let mut sorted = String::new();
-    /// end.read_to_string(&mut sorted)?;
-    /// assert!(child.wait()?.success());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// - [`ChildExited`](ErrorKind::ChildExited): the program has ended, and no writer has come.
-    /// - [`Cancelled`](ErrorKind::Cancelled): see [`cancelled_by`](End::cancelled_by).
-    /// - [`Io`](ErrorKind::Io): any other.
-    ///
-    /// # Platform-specific behavior
-    ///
-    /// ## Unix
-    ///
-    /// Only Linux reports a writer that has written nothing yet; this calls `tee` on the pipe for that. On the other
-    /// systems this waits until there are bytes, on FreeBSD also until a writer has left; on macOS a program that opens
-    /// the pipe and exits with nothing written counts as one that never opened it.
-    ///
-    /// ## Windows
-    ///
-    /// A program of this system opens a pipe like a file only if it is given the whole name, which
-    /// [`PipePath`](crate::PipePath) is. The end of a client has found its owner when it is open, and does not
-    /// wait.
-    #[doc(alias("subprocess", "child", "shell", "spawn", "command", "gzip", "ffmpeg"))]
-    pub fn wait_for_peer<'a>(
-        &'a mut self,
-        child: &Child,
-    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, M, P>> {
-        self.wait_for_peer_timeout(child, Duration::MAX)
-    }
-
-    /// Waits as [`wait_for_peer`](Self::wait_for_peer), for at most `timeout`.
-    ///
-    /// ```
-    /// # #[cfg(unix)] {
-    /// use std::process::Command;
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Pipe};
-    ///
-    /// let mut end = Pipe::temporary()?.into_reader().open()?;
-    /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never opens the pipe
-    /// let error = end.wait_for_peer_timeout(&child, Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // the end is still open, for another try
-    /// child.kill()?;
-    /// child.wait()?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`wait_for_peer`](Self::wait_for_peer), and [`TimedOut`](ErrorKind::TimedOut).
-    pub fn wait_for_peer_timeout<'a>(
-        &'a mut self,
-        child: &Child,
-        timeout: Duration,
-    ) -> M::Ret<impl Future<Output = Result<(), Error>> + use<'a, M, P>> {
-        let (child, until) = (Process::of(child), M::within(timeout));
-        M::run(async move {
-            let waited =
-                watching::<M, _, _, _>(&child, WRITTEN, until, self, |end, until| async move {
-                    end.wait_for_writer_until(until).await.map_err(|error| (end, error))
-                });
-            waited.await.map_err(|(_, error)| error)
-        })
-    }
-}
-
-impl<M: Mode> Listener<M> {
-    /// Accepts the next client, and waits until there is one or a child program exits.
-    ///
-    /// This is [`accept`](Self::accept) for a program that was given the path and is to connect. Any client is accepted.
-    ///
-    /// ```
-    /// # #[cfg(unix)] {
-    /// use std::process::Command;
-    /// use typed_pipe::{ErrorKind, Listener};
-    ///
-    /// let listener = Listener::temporary()?;
-    /// let mut child = Command::new("false").arg(listener.path()).spawn()?; // ends and never connects
-    /// assert_eq!(listener.accept_with(&child).unwrap_err().kind(), ErrorKind::ChildExited);
-    /// child.wait()?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// To watch it during the handshake as well, see [`Handshake::watching`](crate::Handshake::watching).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`accept`](Self::accept), and [`ChildExited`](ErrorKind::ChildExited): the program has ended, and no client
-    /// waits.
-    #[doc(alias("subprocess", "child"))]
-    pub fn accept_with<'a>(
-        &'a self,
-        child: &Child,
-    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>> + use<'a, M>> {
-        self.accept_with_timeout(child, Duration::MAX)
-    }
-
-    /// Accepts the next client as [`accept_with`](Self::accept_with), and waits for at most `timeout`.
-    ///
-    /// ```
-    /// # #[cfg(unix)] {
-    /// use std::process::Command;
-    /// use std::time::Duration;
-    /// use typed_pipe::{ErrorKind, Listener};
-    ///
-    /// let listener = Listener::temporary()?;
-    /// let mut child = Command::new("sleep").arg("60").spawn()?; // it runs, and never connects
-    /// let error = listener.accept_with_timeout(&child, Duration::from_millis(10)).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// child.kill()?;
-    /// child.wait()?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`accept_with`](Self::accept_with), and [`TimedOut`](ErrorKind::TimedOut).
-    pub fn accept_with_timeout<'a>(
-        &'a self,
-        child: &Child,
-        timeout: Duration,
-    ) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>> + use<'a, M>> {
-        let (child, until) = (Process::of(child), M::within(timeout));
-        M::run(async move {
-            let accept =
-                |(), until| async move { self.accepting(until).await.map_err(|error| ((), error)) };
-            let accepted = watching::<M, _, _, _>(&child, "connected", until, (), accept);
-            accepted.await.map_err(|((), error)| error)
-        })
-    }
-}
-
-/// Retries an operation with short timeouts, and checks the program in between.
+/// Starts a child program with a typed connection to it, which it takes with [`parent`].
 ///
-/// After its exit there is one more try, which sees what the program did before.
-pub(crate) async fn watching<M: Mode, S, T, F>(
-    child: &Process,
-    awaited: &'static str,
-    until: WaitLimit,
-    mut state: S,
-    mut attempt: impl FnMut(S, WaitLimit) -> F,
-) -> Result<T, (S, Error)>
-where
-    F: Future<Output = Result<T, (S, Error)>>,
-{
-    loop {
-        let (back, error) = match attempt(state, M::sooner(until, LOOK_AT_CHILD)).await {
-            Err((back, error)) if error.kind() == ErrorKind::TimedOut => (back, error),
-            done => return done,
-        };
-        match child.ended() {
-            Ok(None) if M::over(until).is_some() => return Err((back, error)),
-            Ok(None) => state = back,
-            Ok(Some(Ended(status))) => {
-                // What is there by now is there at once.
-                return attempt(back, WaitLimit::Now).await.map_err(|(back, error)| {
-                    let error = match error.kind() {
-                        ErrorKind::WouldBlock | ErrorKind::NotFound => {
-                            error.because(Obstacle::ChildExited(awaited, status))
-                        }
-                        _ => error,
-                    };
-                    (back, error)
-                });
-            }
-            Err(unknown) => return Err((back, error.because(unknown))),
+/// `Out` is what this process sends, and `In` what it receives. All else is set at the [`Command`], which stays of use: each
+/// call starts a child of its own. An example is at the [module](self).
+///
+/// The child is an ordinary one of `std::process`: wait for it in the end, or kill it. If the connection cannot be made, it
+/// is killed.
+///
+/// # Errors
+///
+/// - [`NotFound`](crate::ErrorKind::NotFound), [`PermissionDenied`](crate::ErrorKind::PermissionDenied): the program does not
+///   start.
+/// - [`ChildExited`](crate::ErrorKind::ChildExited): it has ended before it took its side of the connection.
+/// - [`TimedOut`](crate::ErrorKind::TimedOut): it has not taken it within ten seconds.
+/// - [`Mismatch`](crate::ErrorKind::Mismatch): it has other types or another wire.
+/// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): there are too many open files, or there is no memory for it.
+/// - [`Io`](crate::ErrorKind::Io): any other.
+#[doc(alias("subprocess", "fork", "worker", "supervise"))]
+pub fn spawn<Out: Outbound + ?Sized, In: Inbound>(
+    command: &mut Command,
+) -> Result<(TypedConnection<Out, In>, Child), Error> {
+    Handshake::new().spawn(command)
+}
+
+/// Takes the connection to the process that started this one with [`spawn`].
+///
+/// There is one, which can be taken once, by one process: the variable that tells of it is removed. Call it early, before
+/// this process starts others. An example is at the [module](self).
+///
+/// # Errors
+///
+/// - [`NotFound`](crate::ErrorKind::NotFound): no process has started this one with `spawn`.
+/// - [`InUse`](crate::ErrorKind::InUse): the connection was taken already, by this process or another one.
+/// - [`NotAPipe`](crate::ErrorKind::NotAPipe): there is no such connection any more, as in a program that a child has started
+///   with its own variables, or behind a program that closes what it does not know.
+/// - [`Disconnected`](crate::ErrorKind::Disconnected): the parent has ended.
+/// - [`Mismatch`](crate::ErrorKind::Mismatch), [`TimedOut`](crate::ErrorKind::TimedOut), [`Io`](crate::ErrorKind::Io): those of
+///   [`Handshake::perform`].
+///
+/// ```
+/// use typed_pipe::{ErrorKind, process};
+///
+/// match process::parent::<u64, String>() {
+///     Ok(parent) => drop(parent), // or work for it
+///     Err(error) if error.kind() == ErrorKind::NotFound => println!("started by hand"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok::<(), typed_pipe::Error>(())
+/// ```
+pub fn parent<Out: Outbound + ?Sized, In: Inbound>() -> Result<TypedConnection<Out, In>, Error> {
+    Handshake::new().parent()
+}
+
+impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
+    /// Starts a child program as [`process::spawn`](spawn) does, on these terms.
+    ///
+    /// The [timeout](Self::timeout) is that of the whole: until the child has taken its side, and done its part of the
+    /// handshake.
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    /// use std::time::Duration;
+    /// use typed_pipe::Handshake;
+    ///
+    /// let terms = Handshake::new().protocols(["worker/2"]).timeout(Duration::from_secs(1));
+    /// let (mut worker, mut child) = terms.spawn::<str, u64>(&mut Command::new("worker"))?;
+    /// worker.send("hello")?;
+    /// # drop(child.wait());
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// In the mode `Tokio`, dropping the future kills the child.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`process::spawn`](spawn).
+    #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+    pub fn spawn<'a, Out: Outbound + ?Sized, In: Inbound>(
+        &self,
+        command: &'a mut Command,
+    ) -> M::Ret<
+        impl Future<Output = Result<(TypedConnection<Out, In, F, C, M>, Child), Error>>
+        + use<'a, Out, In, F, C, M>,
+    > {
+        let this = self.clone();
+        M::run(async move {
+            let until = this.time_limit().until::<M>();
+            let started = Passing::spawn(command);
+            let (child, passing) = started.map_err(|error| Error::new(Operation::Spawn, error))?;
+            let child = Started { child: Some(child), maker: Maker::this() };
+            let this = this.by(until).watching(child.get());
+            let accept = |mut passing: Passing, until| async move {
+                let accepted = M::attempt(until, None, |wait| passing.accept(wait)).await;
+                accepted.map_err(|error| (passing, Error::new(Operation::Spawn, error)))
+            };
+            let process = Process::of(child.get());
+            let accepted = watching::<M, _, _, _>(&process, TOOK, until, passing, accept).await;
+            let halves = accepted.map_err(|(_, error)| error)?;
+            let connection = Connection::of(halves, None, None).into_mode()?;
+            Ok((this.performed(connection).await?, child.keep()))
+        })
+    }
+
+    /// Takes the connection to the parent as [`process::parent`](parent) does, on these terms.
+    ///
+    /// ```no_run
+    /// use typed_pipe::Handshake;
+    ///
+    /// let mut parent = Handshake::new().protocols(["worker/2", "worker/1"]).parent::<u64, String>()?;
+    /// let text = parent.recv()?;
+    /// # drop(text);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`process::parent`](parent).
+    #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+    pub fn parent<Out: Outbound + ?Sized, In: Inbound>(
+        &self,
+    ) -> M::Ret<
+        impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
+    > {
+        let this = self.clone();
+        M::run(async move {
+            let taken = take().map_err(|error| Error::new(Operation::TakeParent, error))?;
+            let connection = Connection::of(taken, None, None).into_mode()?;
+            this.performed(connection).await
+        })
+    }
+}
+
+/// What a child is to do.
+const TOOK: &str = "took its side of the connection";
+
+/// Takes the connection to the parent, once.
+fn take() -> io::Result<(Raw, Raw)> {
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if *taken {
+        return Err(Obstacle::ParentTaken.into());
+    }
+    let halves = from_parent()?;
+    *taken = true;
+    Ok(halves)
+}
+
+/// Whether this process has taken the connection to its parent.
+static TAKEN: Mutex<bool> = Mutex::new(false);
+
+/// A child that is killed unless it is kept.
+struct Started {
+    child: Option<Child>,
+    maker: Maker,
+}
+
+impl Started {
+    fn get(&self) -> &Child {
+        self.child.as_ref().unwrap_or_else(|| unreachable!("only `keep` takes it"))
+    }
+
+    fn keep(mut self) -> Child {
+        self.child.take().unwrap_or_else(|| unreachable!("nothing else takes it"))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take().filter(|_| self.maker.is_this()) else { return };
+        let _ = child.kill();
+        if !matches!(child.try_wait(), Ok(Some(_))) {
+            // The system ends it soon. Nothing waits for that but this thread.
+            let _ = thread::Builder::new().spawn(move || child.wait());
         }
     }
 }
-
-/// What the child of a writing end is to do.
-const READ: &str = Obstacle::STARTED_READING;
-
-/// What the child of a reading end is to do.
-const WRITTEN: &str = "opened it for writing";
-
-/// The longest time until the exit of a program is noticed.
-const LOOK_AT_CHILD: Duration = Duration::from_millis(50);

@@ -4,6 +4,25 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::state::{Blocking, Mode};
+use crate::sys::LARGE;
+
+/// The size of a piece of large bytes: a reader takes it while the next one is prepared.
+pub(crate) const PIECE: usize = 64 << 10;
+
+/// Splits off the piece to move next. The last one stays large enough to be worth moving, too.
+pub(crate) fn first_piece(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let last = bytes.len() < PIECE + LARGE;
+    bytes.split_at(if last { bytes.len() } else { PIECE })
+}
+
+/// How far a step of writing all has come; an error, where it cannot go on.
+pub(crate) fn progress(step: io::Result<usize>) -> io::Result<usize> {
+    match step {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        step => step,
+    }
+}
 
 /// The result of a waiting operation of a channel over the source `S`, whose future is `F`.
 ///

@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use crate::end::{End, PipeRef};
 use crate::error::{Error, Operation};
+use crate::source::{PIECE, first_piece, progress};
 use crate::state::{Mode, Open, Read, Write, woken_at};
-use crate::sys::{LARGE, WaitLimit};
+use crate::sys::{LARGE, WaitLimit, ensure_not_cancelled};
 use crate::wait::waiting;
-
-/// The largest piece that is moved at once.
-const PIECE: usize = 64 << 10;
 
 impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     /// Writes all of some bytes, waiting for room as long as it takes.
@@ -114,9 +112,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     async fn sending_all(&mut self, bytes: &[u8], until: WaitLimit) -> Result<(), Error> {
         let mut rest = bytes;
         while M::BLOCKS && rest.len() >= LARGE {
-            // The last piece is large enough to be worth moving, too.
-            let last = rest.len() < PIECE + LARGE;
-            let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
+            let (piece, more) = first_piece(rest);
             if !M::raw_mut(self.io_mut()).lend(0, piece.len(), waiting(WaitLimit::Now, None)) {
                 break;
             }
@@ -133,17 +129,10 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
     fn give_all(&mut self, mut begun: bool, until: WaitLimit) -> Result<(), Error> {
         while !M::raw(self.io()).lent().is_empty() {
             let token = self.token().cloned();
-            let wait = waiting(until, token.as_ref());
-            let error = match M::raw_mut(self.io_mut()).give(wait) {
-                Ok(0) => io::ErrorKind::WriteZero.into(),
-                Ok(_) => {
-                    begun = true;
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error,
-            };
-            return Err(self.failed(Operation::Send, error).half_sent(begun));
+            match progress(M::raw_mut(self.io_mut()).give(waiting(until, token.as_ref()))) {
+                Ok(given) => begun |= given > 0,
+                Err(error) => return Err(self.failed(Operation::Send, error).half_sent(begun)),
+            }
         }
         Ok(())
     }
@@ -155,16 +144,13 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
             // In pieces: a system may not tell how much of a write that failed was read.
             let piece = rest.get(..PIECE).unwrap_or(rest);
             let write = poll_fn(|cx| self.poll_write_until(cx, piece, until));
-            let error = match woken_at::<M, _>(until, write).await {
-                Ok(0) => io::ErrorKind::WriteZero.into(),
-                Ok(written) => {
-                    rest = rest.get(written..).unwrap_or_default();
-                    continue;
+            match progress(woken_at::<M, _>(until, write).await) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) => {
+                    let begun = rest.len() < bytes.len();
+                    return Err((self.failed(Operation::Send, error), begun));
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error,
-            };
-            return Err((self.failed(Operation::Send, error), rest.len() < bytes.len()));
+            }
         }
         Ok(())
     }
@@ -195,8 +181,9 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
     /// As in a pipeline of a shell, it notices that the other end's reader has left when there is something to write.
     /// An end that waits for the [next writer](crate::OnHangup::NextWriter) returns at each hang-up: call it again.
     ///
-    /// The bytes are copied. Moving the pages (`splice`) would hand on those that a writer has
-    /// [lent](crate::TypedSender::loan), and fills again once this pipe is empty.
+    /// On Linux, in the mode that blocks, bytes that a connection brings in faster than they go on move into a FIFO without
+    /// being copied (`splice`). All others are copied: the pages in a FIFO may be those that a writer has
+    /// [lent](crate::TypedSender::loan), and fills again once that FIFO is empty.
     ///
     /// # Errors
     ///
@@ -226,6 +213,28 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
             };
             to.writing_all(bytes, WaitLimit::Done).await.map_err(|(error, _)| error)?;
             count += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            if M::BLOCKS && bytes.len() == PIECE {
+                count += self.move_what_is_here(to)?;
+            }
+        }
+    }
+
+    /// Moves bytes to the other end without copying them, as long as there are some, and that is possible.
+    fn move_what_is_here<Q: PipeRef>(
+        &mut self,
+        to: &mut End<Write, Open<M>, Q>,
+    ) -> Result<u64, Error> {
+        let (token, of_target) = (self.token().cloned(), to.token().cloned());
+        let mut count = 0;
+        loop {
+            ensure_not_cancelled(waiting(WaitLimit::Done, token.as_ref()))
+                .map_err(|cancelled| self.failed(Operation::Receive, cancelled))?;
+            let wait = waiting(WaitLimit::Done, of_target.as_ref());
+            let moved = M::raw_mut(self.io_mut()).move_to(M::raw_mut(to.io_mut()), PIECE, wait);
+            match moved.map_err(|error| to.failed(Operation::Send, error))? {
+                0 => return Ok(count),
+                bytes => count += u64::try_from(bytes).unwrap_or(u64::MAX),
+            }
         }
     }
 }

@@ -225,6 +225,26 @@ fn a_broadcast_reaches_all_readers_but_the_killed_one() {
 }
 
 #[test]
+fn a_supervisor_outlives_its_children() {
+    let supervisor = build("supervisor");
+    watched(move || {
+        let output = Command::new(supervisor).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.len(), 3, "{said}");
+        let killed = "worker: said that 12 times 12 is 144; then it was killed: disconnected";
+        assert_eq!(lines[0], killed);
+        assert_eq!(lines[1], "silent: had no answer in time, and was killed by the host");
+        assert!(
+            lines[2].starts_with("flooding: sent 1000 answers and more; without a host"),
+            "{said}"
+        );
+        assert!(lines[2].ends_with(": 0"), "{said}");
+    });
+}
+
+#[test]
 fn a_host_and_its_plugins_call_each_other_and_a_crash_or_an_old_one_costs_itself() {
     let plugins = build("plugins");
     watched(move || {
@@ -302,7 +322,7 @@ fn build(example: &str) -> PathBuf {
             "--message-format",
             "json",
             "--features",
-            "fanout,service,session",
+            "fanout,process,service,session",
         ])
         .args(["--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -48,6 +48,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("session", &["typed_connection", "connection", "state", "wire", "sys", "error"]),
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     (
+        "process",
+        &["watching", "typed_connection", "channel", "connection", "state", "wire", "sys", "error"],
+    ),
+    (
         "carried",
         &["channel", "connection", "handles", "end", "path", "state", "wire", "sys", "error"],
     ),
@@ -74,11 +78,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oneshot", &["channel", "pipe", "end", "state", "wire", "wait", "error"]),
     ("owner_channels", &["channel", "pipe", "end", "state", "error"]),
     ("text", &["channel", "end", "state", "wire"]),
-    ("whole_streams", &["end", "state", "wait", "sys", "error"]),
+    ("foreign_handles", &["connection", "handles", "state", "sys", "error"]),
+    ("whole_streams", &["end", "source", "state", "wait", "sys", "error"]),
     (
         "typed_connection",
         &[
-            "process",
+            "watching",
             "channel",
             "connection",
             "handles",
@@ -105,7 +110,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
-    ("process", &["connection", "end", "state", "sys", "error"]),
+    ("watching", &["connection", "end", "state", "sys", "error"]),
     ("connection", &["end", "path", "state", "permits", "wait", "sys", "error"]),
     ("sealed_bytes", &["handles", "sys", "error"]),
     ("handles", &["sys", "error"]),

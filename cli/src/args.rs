@@ -25,7 +25,8 @@ const EXIT_CODES: &str = "Exit codes:
   5  `call`: the service answered with an error
   6  `call`: it has no such method, or other arguments: nothing is done
   7  `call`: no service is there: nothing is sent
-  8  `call`: the answer did not come in time";
+  8  `call`: the answer did not come in time
+130  Ctrl-C ended it";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -47,7 +48,7 @@ pub(crate) struct Listen {
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) wire: Wire,
-    /// Makes the pipe, and removes it at the end. Without this, it waits until the pipe is there.
+    /// Makes the pipe, and removes it at the end, also after Ctrl-C. Without this, it waits until the pipe is there.
     #[arg(long)]
     pub(crate) create: bool,
     /// Waits for the next writer when the last one has left.
@@ -82,9 +83,9 @@ pub(crate) struct Send {
     pub(crate) linger: Duration,
 }
 
-/// Tells what a listener speaks: its wire, the names of its protocols, and what its messages look like; of a service, its
-/// methods.
+/// Tells what a listener speaks: its wire, and what its messages look like; of a service, its methods.
 ///
+/// The names of its protocols are shown as well.
 /// It connects, and leaves after the handshake. A program that accepts one client has had it then.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ask {
@@ -101,7 +102,7 @@ pub(crate) struct Ask {
     pub(crate) save_shape: Option<PathBuf>,
 }
 
-/// Calls a service, and prints the items and the answer that come of it, each on a line of JSON.
+/// Calls a service, and prints what comes of it, each item and the answer on a line of JSON.
 ///
 /// The request is an argument of JSON. Where the requests are an enum, as those of `service!` are, it may be given as the
 /// name of a method and its arguments. Ctrl-C gives up the call, and its handler is told.
@@ -123,14 +124,14 @@ pub(crate) struct Call {
     pub(crate) timeout: Duration,
 }
 
-/// Shows who owns, reads and writes a pipe or a listener, and what waits in it. It changes nothing.
+/// Shows who owns, reads and writes a pipe or a listener, and what waits. It changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Who {
     /// The pipe or listener.
     pub(crate) path: PathBuf,
 }
 
-/// Removes what owners that are dead left behind: nothing else, and nothing that a process has open.
+/// Removes what dead owners left behind: nothing else, and nothing that a process has open.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Clean {
     /// The pipes and listeners.

@@ -43,6 +43,8 @@ struct Told {
     writes: Option<Shape>,
     /// The methods of a service, and what each one takes.
     methods: Option<Vec<(String, String)>>,
+    /// Whether it answers calls, if it makes some.
+    serves: bool,
     /// Whether what it sends is told with each message.
     later: bool,
 }
@@ -50,13 +52,14 @@ struct Told {
 impl Told {
     fn by_listener(answer: &Answer) -> Self {
         let (reads, writes) = (answer.reads().cloned(), answer.writes().cloned());
-        Self { reads, writes, methods: None, later: false }
+        Self { reads, writes, methods: None, serves: true, later: false }
     }
 
     fn by_service(service: &AskedService) -> Self {
         let reads = service.requests().cloned();
         let methods = reads.as_ref().and_then(Shape::variants);
-        Self { reads, writes: None, methods, later: service.is_told() }
+        let (serves, later) = (service.serves(), service.serves() && service.is_told());
+        Self { reads, writes: None, methods, serves, later }
     }
 }
 
@@ -93,7 +96,8 @@ fn in_words(said: &Said, told: &Told, screen: &Screen) -> Result<(), Failure> {
         screen.about("memory", "shared, if the client offers it too")?;
     }
     if said.calls {
-        screen.about("speaks", "calls")?;
+        let of_its_own = if told.serves { "" } else { " of its own, and answers none" };
+        screen.about("speaks", &format!("calls{of_its_own}"))?;
     }
     for (way, name, handles, shape) in [
         ("receives", &said.receives, said.takes_handles, &told.reads),

@@ -68,7 +68,12 @@ fn ask(how: &Call, path: &PipePath) -> Result<(Peer, AskedService), Failure> {
         return Err(Failure::Coded(NO_SERVICE, words.to_owned()));
     }
     let peer = Peer::of(&said)?;
-    Ok((peer, AskedService::of(question).map_err(no_service)?))
+    let asked = AskedService::of(question).map_err(no_service)?;
+    if !asked.serves() {
+        let words = "it makes calls, and answers none";
+        return Err(Failure::Coded(NO_SERVICE, words.to_owned()));
+    }
+    Ok((peer, asked))
 }
 
 /// The request that is meant by the name of a method and its arguments.

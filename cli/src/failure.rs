@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use typed_pipe::ErrorKind;
+
 /// The exit code of a failure.
 pub(crate) const FAILED: u8 = 1;
 /// The exit code of a command line that is wrong.
@@ -20,6 +22,8 @@ pub(crate) const NO_SUCH_CALL: u8 = 6;
 pub(crate) const NO_SERVICE: u8 = 7;
 /// The answer did not come in time.
 pub(crate) const LATE: u8 = 8;
+/// The exit code of a program that Ctrl-C has ended.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -37,6 +41,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Coded(code, _) => *code,
+            Self::Pipe(error) if error.kind() == ErrorKind::Cancelled => INTERRUPTED,
             _ => FAILED,
         }
     }

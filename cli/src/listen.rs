@@ -1,17 +1,20 @@
 //! `tpipe listen`
 
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::Value;
 use typed_pipe::state::{Open, Read};
 use typed_pipe::tool::Question;
 use typed_pipe::wire::shape::Shape;
 use typed_pipe::wire::{self, Wire};
 use typed_pipe::{
-    Anything, Connection, End, OnHangup, Pipe, PipePath, PipeRef, ReadEnd, ReceivingHalf,
-    SendingHalf, TypedReceiver,
+    Anything, CancelToken, Connection, End, OnHangup, Pipe, PipePath, PipeRef, ReadEnd,
+    ReceivingHalf, SendingHalf, TypedReceiver,
 };
 
 use crate::args::{Codec, Framing, Listen};
-use crate::failure::Failure;
+use crate::failure::{Failure, INTERRUPTED};
 use crate::framing::OnWire;
 use crate::incoming::Printing;
 use crate::message::{self, Any};
@@ -33,8 +36,10 @@ pub(crate) fn run(how: &Listen, screen: &Screen) -> Result<u8, Failure> {
     }
     let policy = if how.stay { OnHangup::NextWriter } else { OnHangup::EndOfStream };
     if how.create {
-        let end = Pipe::create(&path)?.into_reader().on_hangup(policy).open()?;
-        return over(end, how, &printing);
+        // Else an interrupt would leave the name behind.
+        let token = cancelled_by_an_interrupt()?;
+        let end = Pipe::create(&path)?.into_reader().on_hangup(policy).cancelled_by(&token);
+        return over(end.open()?, how, &printing);
     }
     let end = ReadEnd::at(&path)?.on_hangup(policy);
     let end = match how.timeout {
@@ -42,6 +47,20 @@ pub(crate) fn run(how: &Listen, screen: &Screen) -> Result<u8, Failure> {
         None => end.open()?,
     };
     over(end, how, &printing)
+}
+
+/// A token that Ctrl-C cancels, or another signal that should end the program. A second one ends it at once.
+fn cancelled_by_an_interrupt() -> Result<CancelToken, Failure> {
+    let token = CancelToken::new()?;
+    let (cancelled, is_second) = (token.clone(), AtomicBool::new(false));
+    let handler = move || {
+        if is_second.swap(true, Ordering::Relaxed) {
+            process::exit(INTERRUPTED.into());
+        }
+        cancelled.cancel();
+    };
+    ctrlc::set_handler(handler).map_err(|error| Failure::Words(error.to_string()))?;
+    Ok(token)
 }
 
 /// Prints the messages of a pipe.

@@ -15,6 +15,7 @@ mod screen;
 mod send;
 mod who;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -24,7 +25,10 @@ use failure::Failure;
 use screen::Screen;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
     let screen = Screen::new(args.json);
     let done = match &args.command {
         Command::Listen(how) => listen::run(how, &screen),
@@ -38,9 +42,26 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         // The reader has enough, as `head` does.
         Err(Failure::NobodyReads) => ExitCode::SUCCESS,
+        // Who has ended it knows.
+        Err(failure) if failure.code() == failure::INTERRUPTED => {
+            ExitCode::from(failure::INTERRUPTED)
+        }
         Err(failure) => {
             screen.complain(&failure.to_string());
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// Prints help, or what is wrong with the command line. A name in it may have come from a folder of others.
+fn usage(error: &clap::Error) -> ExitCode {
+    for line in error.render().to_string().lines() {
+        let line = screen::shown(line);
+        // If nobody reads it, there is nobody else to tell.
+        let _ = match error.use_stderr() {
+            true => writeln!(io::stderr(), "{line}"),
+            false => writeln!(io::stdout(), "{line}"),
+        };
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::WRONG_LINE))
 }

@@ -128,7 +128,7 @@ async fn outward(socket: &Socket, far: &Held) -> Result<(), Cut> {
             so_far = far.so_far(), if held > 0 => {
                 let so_far = so_far?;
                 if so_far != (SoFar::Left { all: false }) {
-                    socket.consume(held)?;
+                    socket.consume(held, &mut buf)?;
                     held = 0;
                 }
                 if so_far != SoFar::All {
@@ -150,13 +150,13 @@ async fn outward(socket: &Socket, far: &Held) -> Result<(), Cut> {
                     }
                     Err(error) => return Err(cut(error)),
                 }
-                socket.consume(len - 1)?;
+                socket.consume(len - 1, &mut buf)?;
                 held = 1;
             }
             Piece::End => {
                 // The other program is told at once; this one has long gone on, or waits for what follows.
                 match far.finish().await {
-                    Ok(()) => socket.consume(held)?,
+                    Ok(()) => socket.consume(held, &mut buf)?,
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                     Err(error) => return Err(cut(error)),
                 }
@@ -305,6 +305,7 @@ impl Socket {
             match self.fd.try_io(Interest::READABLE, || self.try_peek(buf, known)) {
                 Ok(piece) => return piece,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Cut::Io(error)),
             }
         }
@@ -336,9 +337,8 @@ impl Socket {
         Ok(fds[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP))
     }
 
-    /// Takes bytes that have been seen.
-    fn consume(&self, mut len: usize) -> Result<(), Cut> {
-        let mut buf = [0; 4096];
+    /// Takes bytes that have been seen. What they are is of no use any more.
+    fn consume(&self, mut len: usize, buf: &mut [u8]) -> Result<(), Cut> {
         while len > 0 {
             let most = len.min(buf.len());
             match recv(&self.fd, &mut buf[..most], RecvFlags::DONTWAIT) {

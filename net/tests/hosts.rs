@@ -260,6 +260,12 @@ impl Setup {
         assert_eq!(self.taker.says(&format!("END {} ", giver.id)), kind);
     }
 
+    /// It ended for the taker by a name that is no finish: within a message, or between two.
+    fn was_cut_off(&mut self, giver: &Giver) {
+        let kind = self.taker.says(&format!("END {} ", giver.id));
+        assert!(["Disconnected", "Truncated"].contains(&&*kind), "{kind}");
+    }
+
     /// It ends by a name, and nothing is said to be taken that was not.
     fn is_cut(&mut self, giver: &mut Giver) {
         let ended = giver.program.says("FINISHED ");
@@ -522,7 +528,7 @@ fn a_link_that_is_cut_for_fifteen_seconds_is_told_on_both_sides() {
         setup.hosts.cable("down");
         let begin = Instant::now();
         setup.is_cut(&mut giver);
-        setup.ended(&giver, "Disconnected");
+        setup.was_cut_off(&giver);
         thread::sleep(Duration::from_secs(15).saturating_sub(begin.elapsed()));
         setup.hosts.cable("up");
         setup.goes_on();
@@ -567,7 +573,7 @@ fn a_process_that_is_stopped_is_waited_for_or_told() {
             By::Net => {
                 giver.program.says("FINISHED Disconnected");
                 setup.taker.signal("-CONT");
-                setup.ended(&giver, "Disconnected");
+                setup.was_cut_off(&giver);
                 assert!(giver.confirmed() <= setup.taken(&giver));
                 setup.goes_on();
             }
@@ -581,7 +587,7 @@ fn a_program_that_gives_is_killed() {
         let mut giver = setup.give(ENDLESS, PACE);
         giver.until(50);
         giver.program.kill();
-        setup.ended(&giver, "Disconnected");
+        setup.was_cut_off(&giver);
         let (confirmed, taken) = (giver.confirmed(), setup.taken(&giver));
         assert!(confirmed <= taken, "{confirmed} confirmed, {taken} taken");
         setup.goes_on();
@@ -609,7 +615,7 @@ fn what_carries_the_paths_is_killed() {
             giver.until(50);
             setup.carriers[side].kill();
             setup.is_cut(&mut giver);
-            setup.ended(&giver, "Disconnected");
+            setup.was_cut_off(&giver);
             setup.carriers[side] =
                 if side == 0 { setup.hosts.offering() } else { setup.hosts.reaching() };
             setup.goes_on();
@@ -654,7 +660,7 @@ fn a_key_that_is_revoked_ends_its_connections_on_both_hosts() {
         giver.until(50);
         std::fs::write(&allowed, "").unwrap();
         setup.is_cut(&mut giver);
-        setup.ended(&giver, "Disconnected");
+        setup.was_cut_off(&giver);
         let hosts = &setup.hosts;
         let settings = [("KEY", &*hosts.path("here.key")), ("AT", &*hosts.address("jobs"))];
         assert_eq!(hosts.role(1, "try", &settings).says("TRIED "), "PermissionDenied");

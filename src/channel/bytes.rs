@@ -7,13 +7,10 @@ use std::ops::{Deref, DerefMut};
 
 use super::sender::TypedSender;
 use crate::error::{Error, Operation};
-use crate::source::{Sink, SinkRet, WriteTimeout};
+use crate::source::{Sink, SinkRet, WriteTimeout, first_piece, progress};
 use crate::state::{Runtime as _, complete_by};
 use crate::sys::{LARGE, WaitLimit};
 use crate::wire::{Codec, Framing, Header, LengthPrefixed, Postcard};
-
-/// The size of a piece, copied before it is written: the reader takes it while the next one is copied.
-const PIECE: usize = 64 << 10;
 
 impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, F, C> {
     /// Sends a message of raw bytes, and everything fed before.
@@ -121,9 +118,7 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
         self.write_out_here(until)?;
         let (mut head, mut rest) = (header.bytes(), bytes);
         while !rest.is_empty() {
-            // Keeps the last piece large enough to be worth moving.
-            let last = rest.len() < PIECE + LARGE;
-            let (piece, more) = rest.split_at(if last { rest.len() } else { PIECE });
+            let (piece, more) = first_piece(rest);
             if !self.io.lend(head.len(), piece.len(), until) {
                 return self.write_from(head, rest, until);
             }
@@ -162,13 +157,11 @@ impl<T: ?Sized, E: Sink + WriteTimeout, F: Framing, C: Codec> TypedSender<T, E, 
     ) -> Result<(), Error> {
         let mut half_sent = begun;
         while !part.left(&self.io).is_empty() {
-            let error = match part.write(&mut self.io, until) {
-                Ok(0) => io::ErrorKind::WriteZero.into(),
-                Ok(_) => {
-                    half_sent = true;
+            let error = match progress(part.write(&mut self.io, until)) {
+                Ok(written) => {
+                    half_sent |= written > 0;
                     continue;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => error,
             };
             if half_sent {

@@ -22,7 +22,7 @@ use crate::wire::BorrowingCodec;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent",
     label = "not a message",
-    note = "add `#[derive(serde::Serialize)]` to `{Self}`; what is `WithHandles` goes by `send_with_handles`, and all that a connection of `Anything` sends by `send_as`"
+    note = "add `#[derive(serde::Serialize)]` to `{Self}`; what is `WithHandles` goes by `send_with_handles` and through no service, and all that a connection of `Anything` sends by `send_as`"
 )]
 pub trait Sendable: Serialize {}
 
@@ -50,7 +50,7 @@ impl<T: Serialize + ?Sized> Sendable for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received",
     label = "not an owned message",
-    note = "add `#[derive(serde::Deserialize)]` to `{Self}`; what is `WithHandles` comes by `recv_with_handles`"
+    note = "add `#[derive(serde::Deserialize)]` to `{Self}`; what is `WithHandles` comes by `recv_with_handles`, and through no service"
 )]
 pub trait Receivable: DeserializeOwned {}
 

@@ -691,7 +691,7 @@ impl<M: Mode> ConnectOptions<M> {
     }
 
     /// Switches the options to another mode.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "service", feature = "tokio"))]
     pub(crate) fn in_mode<N: Mode>(self) -> ConnectOptions<N> {
         let Self { token, any_owner, buffer_size, .. } = self;
         ConnectOptions { token, any_owner, buffer_size, mode: PhantomData }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
+#[cfg(feature = "process")]
+use std::process::Command;
 use std::process::ExitStatus;
 
 use super::{CodecError, ErrorKind, FrameError, Operation};
@@ -174,6 +176,20 @@ pub(crate) enum Obstacle {
     UntrustedLink { who: String },
     #[error("the variable `{0}` of the environment is no number")]
     BadVariable(&'static str),
+    #[error("the program `{}` does not start: {reason}", program.display())]
+    NotStarted { program: PathBuf, reason: String, kind: ErrorKind },
+    #[error("the child has not taken its side of the connection yet")]
+    NoChild,
+    #[error(
+        "no process has started this one with `process::spawn`: there is no variable `TYPED_PIPE_PARENT`"
+    )]
+    NoParent,
+    #[error("it was taken already, by this process or another one; take it once, and pass it on")]
+    ParentTaken,
+    #[error(
+        "what the variable `TYPED_PIPE_PARENT` leads to is gone: it was meant for another process, or a program between closed it"
+    )]
+    StaleParent,
     #[error("this user is no member of group {0}, and so cannot give it a name")]
     NotInGroup(u32),
     #[error("{0}; choose another `Access` on this system")]
@@ -217,16 +233,25 @@ impl Obstacle {
     /// What a child was to do that was given the path of a pipe as a file to read.
     pub(crate) const STARTED_READING: &str = "opened the other side";
 
+    /// Why a program does not start.
+    #[cfg(feature = "process")]
+    pub(crate) fn not_started(command: &Command, error: &io::Error) -> io::Error {
+        let kind = Cause::from(io::Error::from(error.kind())).kind();
+        let program = command.get_program().into();
+        Self::NotStarted { program, reason: error.to_string(), kind }.into()
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::AlreadyExists | Self::NotALock(_) | Self::NothingLeft => ErrorKind::AlreadyExists,
             Self::Astray | Self::BrokenMemory => ErrorKind::Corrupt,
             Self::ChildExited(..) => ErrorKind::ChildExited,
-            Self::HasReader | Self::InUse => ErrorKind::InUse,
-            Self::NameGone => ErrorKind::NotFound,
+            Self::HasReader | Self::InUse | Self::ParentTaken => ErrorKind::InUse,
+            Self::NameGone | Self::NoParent => ErrorKind::NotFound,
             Self::AllSeatsTaken
             | Self::BacklogFull
             | Self::Busy
+            | Self::NoChild
             | Self::NoListener
             | Self::NoReader
             | Self::NoWriter
@@ -235,14 +260,16 @@ impl Obstacle {
             Self::ResourceExhausted(_) | Self::FileLimit => ErrorKind::ResourceExhausted,
             Self::HandlesLost(_) => ErrorKind::MessageLost,
             Self::NoHandle(_) | Self::OtherHalf | Self::OtherHandle(..) => ErrorKind::Mismatch,
-            Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced => ErrorKind::NotAPipe,
+            Self::NotAPipe(_) | Self::NotASocket(_) | Self::Replaced | Self::StaleParent => {
+                ErrorKind::NotAPipe
+            }
             Self::NotTrusted { .. }
             | Self::OtherOwner { .. }
             | Self::OtherUser { .. }
             | Self::OtherNames
             | Self::UntrustedLink { .. }
             | Self::UnsafeFolder { .. } => ErrorKind::NotTrusted,
-            Self::NoPrivateFolder { kind, .. } => *kind,
+            Self::NoPrivateFolder { kind, .. } | Self::NotStarted { kind, .. } => *kind,
             Self::BadAccess(_) | Self::BadVariable(_) => ErrorKind::Io,
             Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::PathTooLong { .. } => ErrorKind::InvalidName,

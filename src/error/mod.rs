@@ -624,6 +624,12 @@ pub enum Operation {
     SealBytes,
     /// Calling a service.
     Call,
+    /// Starting a child program with a connection to it.
+    #[cfg(feature = "process")]
+    Spawn,
+    /// Taking the connection to the parent.
+    #[cfg(feature = "process")]
+    TakeParent,
 }
 
 impl Operation {
@@ -637,6 +643,8 @@ impl Operation {
             | Self::Adopt
             | Self::SealBytes
             | Self::TakeHandle => "",
+            #[cfg(feature = "process")]
+            Self::Spawn | Self::TakeParent => "",
             Self::OpenReader
             | Self::OpenWriter
             | Self::Register
@@ -679,6 +687,10 @@ impl fmt::Display for Operation {
             Self::Call => "call the service at",
             Self::SealBytes => "make sealed bytes",
             Self::TakeHandle => "use a handle that came with the message",
+            #[cfg(feature = "process")]
+            Self::Spawn => "start a child",
+            #[cfg(feature = "process")]
+            Self::TakeParent => "take the connection to the parent",
         })
     }
 }

@@ -8,7 +8,10 @@ use super::link::{Kind, Parts, Reads};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Disagreement, Error, Operation};
 use crate::state::{Blocking, Mode};
-use crate::typed_connection::{Handshake, HandshakeState, Tag, shake_hands};
+use crate::sys::WaitLimit;
+use crate::typed_connection::{
+    Handshake, HandshakeDone, HandshakeState, MemoryOffered, Tag, shake_hands,
+};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, Wire};
 #[cfg(feature = "json")]
@@ -35,14 +38,15 @@ fn part(flags: u8) -> Vec<u8> {
 /// What a side says that has not the types of what it reads.
 #[cfg(feature = "tool")]
 pub(super) fn asking_part() -> Vec<u8> {
-    part(CAN_TELL | ASKS)
+    part(CAN_TELL | ASKS | CALLS)
 }
 
-/// Whether the other side tells what its answers and items look like, if it is asked.
+/// Whether the other side tells what its answers and items look like, if it is asked; and what it reads.
 #[cfg(feature = "tool")]
-pub(super) fn can_tell(state: &HandshakeState) -> bool {
+pub(super) fn asked(state: &HandshakeState) -> (bool, Option<Kind>) {
     let theirs = state.theirs(Tag::Calls).unwrap_or_default();
-    theirs.get(3).is_some_and(|flags| flags & CAN_TELL != 0)
+    let flags = theirs.get(3).copied().unwrap_or_default();
+    (flags & CAN_TELL != 0, kind_in(flags))
 }
 
 /// The handshake of a connection of calls.
@@ -59,6 +63,7 @@ where
     Handshake::new()
         .with_wire(wire)
         .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles))
+        .offering(layer.memory)
 }
 
 /// In the flags: this side handles calls, and this side calls. What it reads are requests, answers, or both.
@@ -100,14 +105,18 @@ where
 {
     #[cfg(feature = "json")]
     if layer.json_rpc {
+        #[cfg(feature = "shared-memory")]
+        if let MemoryOffered(Some(memory)) = layer.memory {
+            memory.without("JSON-RPC has no handshake")?;
+        }
         return Ok(json_rpc(handshake.wire().clone(), connection, reads));
     }
     if layer.handles {
         connection.reader().raw_mut().allow_handles();
     }
     let until = handshake.time_limit().until::<M>();
-    let (state, reader, writer) =
-        shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    let (handshake, done) = shaken(handshake, connection, reads, layer, until).await?;
+    let (state, reader, writer) = done;
     concluded(handshake, &state, reader, writer)
 }
 
@@ -116,6 +125,8 @@ where
 pub(crate) struct Layer {
     /// Whether this side lets handles in.
     pub(super) handles: bool,
+    /// The shared memory that this side offers.
+    pub(super) memory: MemoryOffered,
     /// Whether they speak JSON-RPC, and so without a handshake.
     #[cfg(feature = "json")]
     pub(super) json_rpc: bool,
@@ -205,6 +216,34 @@ where
         most_mine: permits,
         most_theirs: usize::from(CALLS_AT_ONCE),
     })
+}
+
+/// Exchanges the terms, and goes on through shared memory if both sides offer it.
+#[cfg(feature = "shared-memory")]
+async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
+    mut handshake: Handshake<F, C, M>,
+    mut connection: Connection<M>,
+    reads: fn(Style) -> Shape,
+    layer: Layer,
+    until: WaitLimit,
+) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
+    handshake.offer_memory(&mut connection)?;
+    let mut done = shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    handshake.share_memory(&mut done, layer.handles, until).await?;
+    Ok((handshake, done))
+}
+
+/// Exchanges the terms.
+#[cfg(not(feature = "shared-memory"))]
+async fn shaken<F: Framing + Clone, C: Codec + Clone, M: Mode>(
+    handshake: Handshake<F, C, M>,
+    connection: Connection<M>,
+    reads: fn(Style) -> Shape,
+    _: Layer,
+    until: WaitLimit,
+) -> Result<(Handshake<F, C, M>, HandshakeDone<M>), Error> {
+    let done = shake_hands(connection, handshake.begin_reading(reads), until).await?;
+    Ok((handshake, done))
 }
 
 /// The identifiers of what a client and a service of this name send.

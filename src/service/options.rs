@@ -12,6 +12,8 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
+#[cfg(feature = "shared-memory")]
+use crate::typed_connection::{MemoryOffered, SharedMemory};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -250,6 +252,32 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     /// come into this process.
     pub fn with_handles(mut self) -> Self {
         self.layer.handles = true;
+        self
+    }
+
+    /// Offers [shared memory](SharedMemory) for the calls. They go through it if the service offers it too.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use std::thread;
+    /// use typed_pipe::{ClientOptions, Service, SharedMemory};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.shared_memory(SharedMemory::offered());
+    /// let service = service.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|number| number + 1));
+    ///
+    /// let options = ClientOptions::new().shared_memory(SharedMemory::required());
+    /// let client = options.connect::<u32, u32>(path)?; // which fails without
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # serving.join().unwrap()?;
+    /// # }
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[cfg(feature = "shared-memory")]
+    #[doc(alias("shm", "memfd", "mmap"))]
+    pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
+        self.layer.memory = MemoryOffered(Some(memory));
         self
     }
 

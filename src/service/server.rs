@@ -25,6 +25,8 @@ use crate::path::PipePath;
 use crate::state::{Blocking, Mode, Runtime as _};
 use crate::sys::{Peer, WaitLimit};
 use crate::typed_connection::Handshake;
+#[cfg(feature = "shared-memory")]
+use crate::typed_connection::{MemoryOffered, SharedMemory};
 use crate::wait::CancelToken;
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -474,6 +476,30 @@ where
     /// ```
     pub fn handshake_timeout(mut self, time: Duration) -> Self {
         self.rules.handshake_timeout = time;
+        self
+    }
+
+    /// Offers [shared memory](SharedMemory) to each client, for its calls. They go through it if the client
+    /// [offers](crate::ClientOptions::shared_memory) it too.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service, SharedMemory};
+    ///
+    /// let service = Service::<String, usize>::temporary()?.shared_memory(SharedMemory::offered());
+    /// let service = service.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || service.serve(|word| word.len()));
+    ///
+    /// let client = Client::<String, usize>::connect(path)?; // it offers none, and is served all the same
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[cfg(feature = "shared-memory")]
+    #[doc(alias("shm", "memfd", "mmap"))]
+    pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
+        self.rules.layer.memory = MemoryOffered(Some(memory));
         self
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::agree::{Layer, asking_part, can_tell, concluded, handshake};
+use super::agree::{Layer, asked, asking_part, concluded, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
@@ -23,6 +23,8 @@ use crate::wire::{Codec, Framing, Wire};
 #[derive(Debug)]
 pub struct AskedService {
     answer: Answer,
+    requests: Option<Shape>,
+    serves: bool,
     is_told: bool,
 }
 
@@ -64,14 +66,26 @@ impl AskedService {
         let mut parts = Parts::default();
         parts.set(Tag::Calls, asking_part());
         let answer = question.ask_with(parts)?;
-        let is_told = can_tell(answer.state());
-        Ok(Self { answer, is_told })
+        let (is_told, reads) = asked(answer.state());
+        let requests = match reads {
+            // Each value is one half of a pair.
+            Some(Kind::Both) => answer.reads().and_then(Shape::in_first_half),
+            Some(Kind::Answers) => None,
+            Some(Kind::Requests) | None => answer.reads().cloned(),
+        };
+        Ok(Self { answer, requests, serves: reads != Some(Kind::Answers), is_told })
     }
 
     /// What the requests look like, if the service tells.
     #[must_use]
     pub fn requests(&self) -> Option<&Shape> {
-        self.answer.reads()
+        self.requests.as_ref()
+    }
+
+    /// Whether it answers calls; else it makes some, and answers none.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.serves
     }
 
     /// Whether the service says what its answers look like, with each of them.
@@ -167,9 +181,9 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::connection::Connection;
+    use crate::connection::{Connection, Listener};
     use crate::wire::{Json, Postcard};
-    use crate::{CancelToken, Context, ErrorKind, Service};
+    use crate::{CancelToken, Client, ClientOptions, Context, ErrorKind, Service};
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -263,6 +277,32 @@ mod tests {
             assert_eq!(body, [7]);
             drop(call);
         });
+    }
+
+    #[test]
+    fn a_peer_that_serves_and_calls_is_called_and_one_that_only_calls_is_not() {
+        let listener = Listener::temporary().unwrap();
+        let path = listener.path().clone();
+        let peer = thread::spawn(move || {
+            let service = Service::<(u8, String), u32>::over(listener.accept().unwrap());
+            let handler = |(number, _)| u32::from(number) + 1;
+            let (client, serving) = service.both_ways(|_: Client<u8, char>| handler).unwrap();
+            // Without its types nobody can answer.
+            assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::Mismatch);
+            serving.wait().unwrap();
+            ClientOptions::new().over::<u8, char>(listener.accept().unwrap()).map(drop)
+        });
+        let asked = ask(&path);
+        assert!(asked.serves());
+        assert_eq!(asked.requests().unwrap().to_string(), "(u8, text)");
+        let client = asked.into_client(Wire::default(), path.clone()).unwrap();
+        let mut call = client.call(b"\x06\0".to_vec(), Some(TIMEOUT)).unwrap();
+        let Came::Answer(_, body) = call.next().unwrap().unwrap() else { panic!("an item") };
+        assert_eq!(body, [7]);
+        drop((call, client));
+        let asked = ask(&path);
+        assert!(!asked.serves() && asked.requests().is_none());
+        peer.join().unwrap().unwrap();
     }
 
     #[test]

@@ -50,6 +50,8 @@
 //!     &mut [u8]`: what was not given yet; `lent_mut` is empty when a part was given. `give(&mut self, Wait) ->
 //!     io::Result<usize>` puts it into the pipe, as a `write` of `lent` would. A back end may lend nothing.
 //!   - `buffer_size(&self) -> io::Result<usize>`
+//!   - `move_to(&mut self, to: &mut Raw, len: usize, Wait) -> io::Result<usize>`: moves bytes that are here to another end
+//!     without copying them, once that has room; 0 if there are none, or they must be copied. Errors are those of a write.
 //! - `struct Server`: an allocated name at which clients connect. Dropping it is as dropping a `Node`.
 //!   - `bind(&Path, &Settings) -> io::Result<Server>`, `temporary(&Settings) -> io::Result<(PathBuf, Server)>`
 //!   - `accept(&self, Wait) -> io::Result<(Raw, Raw)>`: the next client, as the two halves of a connection.
@@ -81,6 +83,9 @@
 //!   - `peer(&self) -> io::Result<Peer>`, `unread(&self) -> io::Result<usize>` of a reading half,
 //!     `unsent(&self) -> io::Result<usize>` of a writing one
 //!   - `allow_handles(&mut self)`: from now on a reading half lets handles in; before, none comes in.
+//!   - `accept_handles(&mut self, most: usize) -> io::Result<()>`, with the feature `foreign`: the same, for handles of other
+//!     programs, of which at most so many are kept. `next_handles(&mut self) -> io::Result<Option<Vec<Handle>>>`: those
+//!     of the next write. `passes_handles(&self) -> bool`, of a writing half: whether they go beside the bytes themselves.
 //!   - `pass(&mut self, Vec<Handle>) -> Vec<u64>`: they go with the first byte of the next write of a writing half, in
 //!     place of any that have not gone; [`MAX_HANDLES`] at most. The numbers go to the other side in
 //!     band; there may be none.
@@ -114,6 +119,10 @@
 //!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
 //!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
+//! - `struct Passing`, with the feature `process`: a connection that a child program takes.
+//!   - `spawn(&mut Command) -> io::Result<(Child, Passing)>`: starts it. The command is as before, but for [`PARENT`].
+//!   - `accept(&mut self, Wait) -> io::Result<(Raw, Raw)>`: the side of the parent, once.
+//! - `fn from_parent() -> io::Result<(Raw, Raw)>`, with the feature `process`: that of the child.
 //! - `struct Offer`, with the feature `shared-memory`: memory for the bytes of a connection, made for the other side.
 //!   - `const PART: Option<&[u8]>`: says in a handshake that there can be some; `None` where there cannot.
 //!   - `new(ring: usize) -> io::Result<(Offer, Vec<Handle>)>`, `greeting(&self) -> [u8; GREETING]`: goes to the other side
@@ -152,6 +161,8 @@ pub(crate) use unix::{
     ATOMIC_WRITE, Event, Handle, Maker, Node, Process, Raw, Server, ensure_file,
     ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
+#[cfg(all(unix, feature = "process"))]
+pub(crate) use unix::{Passing, from_parent};
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(all(unix, feature = "tool"))]
@@ -161,6 +172,8 @@ pub(crate) use windows::{
     ATOMIC_WRITE, Event, Handle, Maker, Node, Process, Raw, Server, ensure_file,
     ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
+#[cfg(all(windows, feature = "process"))]
+pub(crate) use windows::{Passing, from_parent};
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
 #[cfg(all(windows, feature = "tool"))]
@@ -191,6 +204,10 @@ pub(crate) const MAX_HANDLES: usize = 253;
 
 /// From so many bytes on, giving pages to the system is cheaper than copying.
 pub(crate) const LARGE: usize = 16 << 10;
+
+/// The variable by which a child program finds the connection to its parent.
+#[cfg(feature = "process")]
+const PARENT: &str = "TYPED_PIPE_PARENT";
 
 /// A name that cannot be guessed: 128 random bits as hexadecimal digits.
 pub(crate) fn random_name() -> io::Result<String> {

@@ -63,6 +63,7 @@ fn may_come(error: &io::Error) -> bool {
             obstacle(error),
             Some(
                 Obstacle::Busy
+                    | Obstacle::NoChild
                     | Obstacle::NoListener
                     | Obstacle::NoReader
                     | Obstacle::NoWriter
@@ -79,6 +80,9 @@ pub(crate) fn end_of_wait(ended: io::Error, missing: io::Error) -> io::Error {
         }
         (io::ErrorKind::TimedOut, Some(Obstacle::Busy)) => {
             Obstacle::TimedOut("its owner still serves as many clients as it can").into()
+        }
+        (io::ErrorKind::TimedOut, Some(Obstacle::NoChild)) => {
+            Obstacle::TimedOut("the child has not taken its side of the connection").into()
         }
         (io::ErrorKind::TimedOut, Some(Obstacle::NoListener)) => {
             Obstacle::TimedOut("still no process listens at it").into()

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::halves::{Channels, ReceivingHalf, SendingHalf};
-use super::handshake::Handshake;
+use super::handshake::{Handshake, explained};
 #[cfg(feature = "shared-memory")]
 use super::shared_memory::TransportKind;
 use crate::channel::{Inbound, Outbound, Receivable, Sendable, TypedReceiver, WithHandles};
@@ -219,11 +219,22 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     ) -> M::Ret<
         impl Future<Output = Result<TypedConnection<Out, In, F, C, M>, Error>> + use<Out, In, F, C, M>,
     > {
+        M::run(self.clone().performed(connection))
+    }
+
+    pub(crate) async fn performed<Out: Outbound + ?Sized, In: Inbound>(
+        self,
+        connection: Connection<M>,
+    ) -> Result<TypedConnection<Out, In, F, C, M>, Error> {
+        let child = self.child().cloned();
         #[cfg(not(feature = "shared-memory"))]
-        let making = self.clone().performing(connection);
+        let made = self.performing(connection).await;
         #[cfg(feature = "shared-memory")]
-        let making = self.clone().performing_with_memory(connection);
-        M::run(async move { Ok(TypedConnection::new(making.await?)) })
+        let made = self.performing_with_memory(connection).await;
+        match made {
+            Ok(made) => Ok(TypedConnection::new(made)),
+            Err(error) => Err(explained::<M>(child.as_ref(), error).await),
+        }
     }
 }
 

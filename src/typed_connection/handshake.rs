@@ -15,9 +15,9 @@ use super::shared_memory::{SharedMemory, TransportKind};
 use crate::channel::{Inbound, Outbound};
 use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::error::{Error, Obstacle, Operation};
-use crate::process::watching;
 use crate::state::{Blocking, Mode, woken_at};
-use crate::sys::{Process, WaitLimit};
+use crate::sys::{Ended, Process, WaitLimit};
+use crate::watching::watching;
 #[cfg(feature = "service")]
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire, short_text};
@@ -85,11 +85,21 @@ pub struct Handshake<F = LengthPrefixed, C = Postcard, M: Mode = Blocking> {
     mode: PhantomData<M>,
 }
 
+/// The shared memory that a client or a service offers, if it does.
+#[cfg(all(feature = "service", feature = "shared-memory"))]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MemoryOffered(pub(crate) Option<SharedMemory>);
+
+/// None is offered without the feature.
+#[cfg(all(feature = "service", not(feature = "shared-memory")))]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MemoryOffered;
+
 /// The time limit of the peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
     Time(Duration),
-    #[cfg(any(feature = "service", feature = "session"))]
+    #[cfg(any(feature = "process", feature = "service", feature = "session"))]
     WaitLimit(WaitLimit),
 }
 
@@ -98,7 +108,7 @@ impl TimeLimit {
     pub(crate) fn until<M: Mode>(self) -> WaitLimit {
         match self {
             Self::Time(time) => M::within(time),
-            #[cfg(any(feature = "service", feature = "session"))]
+            #[cfg(any(feature = "process", feature = "service", feature = "session"))]
             Self::WaitLimit(until) => until,
         }
     }
@@ -311,6 +321,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
     /// Ends the handshake early when a child program that is the peer exits.
     ///
+    /// The error is then [`ChildExited`](crate::ErrorKind::ChildExited), with the status of the child.
+    ///
     /// Without this, a dead child is noticed at the [timeout](Self::timeout) if something keeps its side of the connection
     /// open. A [`Command`](std::process::Command) that was given its side of a [`pair`](crate::Connection::pair) does so for
     /// as long as it lives: then drop it before anything is received, or the end of the child never shows.
@@ -337,7 +349,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self
     }
 
-    #[cfg(any(feature = "service", feature = "session"))]
+    #[cfg(any(feature = "process", feature = "service", feature = "session"))]
     /// Sets the deadline of the peer; without one, the timeout holds.
     pub(crate) fn by(mut self, until: WaitLimit) -> Self {
         if let WaitLimit::Deadline(_) | WaitLimit::Now = until {
@@ -361,6 +373,18 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     pub fn shared_memory(mut self, memory: SharedMemory) -> Self {
         self.memory = Some(memory);
         self
+    }
+
+    /// Offers what a client or a service was told to offer.
+    #[cfg(feature = "service")]
+    pub(crate) fn offering(self, offered: MemoryOffered) -> Self {
+        #[cfg(feature = "shared-memory")]
+        return Self { memory: offered.0, ..self };
+        #[cfg(not(feature = "shared-memory"))]
+        {
+            let MemoryOffered = offered;
+            self
+        }
     }
 
     #[cfg(not(feature = "shared-memory"))]
@@ -400,7 +424,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
 
     /// Says that memory can be shared, if it is to be.
     #[cfg(feature = "shared-memory")]
-    pub(super) fn offer_memory(&mut self, connection: &mut Connection<M>) -> Result<(), Error> {
+    pub(crate) fn offer_memory(&mut self, connection: &mut Connection<M>) -> Result<(), Error> {
         let Some(memory) = &self.memory else { return Ok(()) };
         memory.ensure_possible()?;
         // Memory is shared on one machine alone.
@@ -416,20 +440,32 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     #[cfg(feature = "shared-memory")]
     pub(super) async fn conclude_with_memory<Out: ?Sized, In: Inbound>(
         mut self,
-        (state, mut reader, mut writer): HandshakeDone<M>,
+        mut done: HandshakeDone<M>,
         until: WaitLimit,
     ) -> Result<(Channels<Out, In, F, C, M>, TransportKind), Error> {
+        let transport = self.share_memory(&mut done, In::WITH_HANDLES, until).await?;
+        let (state, reader, writer) = done;
+        Ok((self.conclude(&state, reader, writer)?, transport))
+    }
+
+    /// Goes on through shared memory, if both sides offer it and the terms match.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) async fn share_memory(
+        &mut self,
+        (state, reader, writer): &mut HandshakeDone<M>,
+        lets_handles_in: bool,
+        until: WaitLimit,
+    ) -> Result<TransportKind, Error> {
         let Some(memory) = self.memory.take() else {
-            let channels = self.conclude(&state, reader, writer)?;
-            return Ok((channels, TransportKind::Socket { reason: None }));
+            return Ok(TransportKind::Socket { reason: None });
         };
         state.conclude().map_err(|error| error.at(reader.shared_path()))?;
-        let taken = memory.exchange(&state, &mut reader, &mut writer, until).await;
+        let taken = memory.exchange(state, reader, writer, until).await;
         let transport = taken.map_err(|error| error.at(reader.shared_path()))?;
-        if !In::WITH_HANDLES {
+        if !lets_handles_in {
             reader.raw_mut().refuse_handles();
         }
-        Ok((self.conclude(&state, reader, writer)?, transport))
+        Ok(transport)
     }
 
     /// Exchanges the terms.
@@ -490,6 +526,11 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         done.map_err(|(_, error)| error)
     }
 
+    /// The child program that is the peer.
+    pub(super) fn child(&self) -> Option<&Process> {
+        self.child.as_ref()
+    }
+
     /// What is told of the messages.
     pub(super) fn announcement<Out: Outbound + ?Sized, In: Inbound>(&self) -> Option<Announcement> {
         let style = self.wire.codec().style()?;
@@ -536,12 +577,12 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.with_wire(wire)
     }
 
-    #[cfg(feature = "fanout")]
+    #[cfg(any(feature = "fanout", feature = "service"))]
     pub(crate) fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }
 
-    #[cfg(any(feature = "session", feature = "service"))]
+    #[cfg(any(feature = "process", feature = "service", feature = "session"))]
     pub(crate) fn time_limit(&self) -> TimeLimit {
         self.time_limit
     }
@@ -654,6 +695,30 @@ async fn talk<M: Mode>(
         }
     }
 }
+
+/// The error of a connection that has ended, which is the end of the child where the child has ended: that comes after
+/// the end of all that it had open.
+pub(super) async fn explained<M: Mode>(child: Option<&Process>, error: Error) -> Error {
+    let Some(child) = child.filter(|_| error.is_disconnected()) else { return error };
+    let until = M::within(CHILD_EXIT_TIMEOUT);
+    loop {
+        match child.ended() {
+            Ok(Some(Ended(status))) => {
+                return error.because(Obstacle::ChildExited(SHOOK_HANDS, status));
+            }
+            Ok(None) if M::over(until).is_none() => {
+                let moment = M::sooner(until, Duration::from_millis(1));
+                if M::sleep(moment, None).await.is_err() {
+                    return error;
+                }
+            }
+            _ => return error,
+        }
+    }
+}
+
+/// How long a child that has closed its connection may take to end.
+const CHILD_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a child is to do.
 const SHOOK_HANDS: &str = "did its part of the handshake";

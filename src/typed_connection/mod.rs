@@ -17,11 +17,11 @@ pub use connection::TypedConnection;
 pub use halves::{ReceivingHalf, SendingHalf};
 pub use handshake::Handshake;
 #[cfg(feature = "service")]
-pub(crate) use handshake::shake_hands;
+pub(crate) use handshake::{MemoryOffered, shake_hands};
 #[allow(unused_imports, reason = "some features say more than others")]
 pub(crate) use handshake_parts::{Parts, Tag};
 #[cfg(feature = "service")]
-pub(crate) use handshake_state::HandshakeState;
+pub(crate) use handshake_state::{HandshakeDone, HandshakeState};
 pub use negotiated::Negotiated;
 #[cfg(feature = "tool")]
 pub use question::{Answer, Question, Said, Told};

@@ -50,7 +50,7 @@ use crate::sys::{GREETING, Handle, Offer, WaitLimit};
 ///
 /// The connection itself stays open beside the memory. It has three descriptors on each side, in place of one. As an
 /// [`OwnedFd`](std::os::fd::OwnedFd), it is the socket, which carries no messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a handshake offers it with `shared_memory`"]
 #[doc(alias("shm", "memfd", "mmap", "zero-copy", "ring buffer"))]
 pub struct SharedMemory {
@@ -178,7 +178,8 @@ impl SharedMemory {
         }
     }
 
-    fn without(&self, why: &str) -> Result<TransportKind, Error> {
+    /// Goes on without, unless it is required.
+    pub(crate) fn without(&self, why: &str) -> Result<TransportKind, Error> {
         if self.required {
             return Err(Error::new(Operation::Agree, Obstacle::NoSharedMemory(why.to_owned())));
         }

@@ -25,6 +25,8 @@ mod ends;
 mod faults;
 mod fitting;
 mod foreign;
+#[cfg(feature = "foreign")]
+mod foreign_handles;
 mod handles;
 mod hostile;
 #[cfg(feature = "service")]
@@ -73,6 +75,8 @@ mod shared_memory;
 mod signals;
 #[cfg(unix)]
 mod sockets;
+#[cfg(feature = "process")]
+mod supervised;
 mod support;
 #[cfg(feature = "tokio")]
 mod tasks;

@@ -39,9 +39,20 @@ pub(crate) fn start_through(program: &[&str], role: &str, pipe: impl AsRef<Path>
     run(command.args(&program[1..]).arg(env::current_exe().unwrap()), role, pipe.as_ref(), 0)
 }
 
+/// This program in a role, for whoever starts it by other means.
+#[cfg(feature = "process")]
+pub(crate) fn program(role: &str, pipe: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    cast(&mut command, role, pipe.as_ref(), 0).args(PLAY).stdout(Stdio::null());
+    command
+}
+
+/// The arguments by which this program plays its role.
+pub(crate) const PLAY: [&str; 3] = ["--exact", "peer::play", "--nocapture"];
+
 fn run(command: &mut Command, role: &str, pipe: &Path, number: u32) -> Peer {
     let child = cast(command, role, pipe, number)
-        .args(["--exact", "peer::play", "--nocapture"])
+        .args(PLAY)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -179,6 +190,10 @@ fn play() {
         "hear-a-broadcast" => crate::broadcast::hear(Path::new(&pipe)),
         "use-what-is-carried" => crate::carried::play(Path::new(&pipe)),
         "open-in-vain" => open_in_vain(&pipe),
+        #[cfg(all(feature = "fanout", target_os = "linux"))]
+        "select-among-many" => crate::select::among_many(),
+        #[cfg(feature = "process")]
+        role if role.starts_with("child ") => crate::supervised::play(role, Path::new(&pipe)),
         #[cfg(feature = "service")]
         "serve-and-hang" => crate::service::serve_and_hang(Path::new(&pipe)),
         #[cfg(feature = "service")]

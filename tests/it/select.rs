@@ -10,7 +10,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, skipped, watched};
 
 fn channel() -> (SendingHalf<u32>, ReceivingHalf<u32>) {
     let (one, other) = Connection::pair().unwrap();
@@ -132,6 +132,47 @@ fn sources_come_and_go_while_it_is_used() {
         assert!(!select.remove(again), "it was its last event");
         assert_eq!(select.wait().unwrap(), None);
     });
+}
+
+#[test]
+fn a_message_costs_no_more_among_a_thousand_receivers_than_among_ten() {
+    watched(|| peer::start("select-among-many", "").join());
+}
+
+/// In a process of its own, whose processor time is that of this alone, and which may have many files open.
+pub(crate) fn among_many() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limits = getrlimit(Resource::Nofile);
+    limits.current = limits.maximum;
+    setrlimit(Resource::Nofile, limits.clone()).unwrap();
+    if limits.maximum.is_some_and(|most| most < 2500) {
+        return skipped("this process may not have so many files open");
+    }
+    let mut groups = [10, 1000].map(|count| {
+        let mut select = Select::new().unwrap();
+        let senders = (0..count).map(|_| {
+            let (sender, receiver) = channel();
+            select.add_receiver(receiver, |number| number.unwrap()).unwrap();
+            sender
+        });
+        (senders.collect::<Vec<_>>(), select)
+    });
+    let mut least = [Duration::MAX; 2];
+    for round in 0..5 {
+        for ((senders, select), least) in groups.iter_mut().zip(&mut least) {
+            let before = peer::unix::processor_time();
+            for number in 0..2000_u32 {
+                // Neighbours in no order that a cache knows.
+                let place = usize::try_from(number).unwrap() * 619 % senders.len();
+                senders[place].send(&number).unwrap();
+                assert_eq!(select.wait().unwrap(), Some(number), "round {round}");
+            }
+            *least = peer::unix::processor_time().saturating_sub(before).min(*least);
+        }
+    }
+    let [few, many] = least;
+    assert!(many < few * 3, "{many:?} among a thousand, {few:?} among ten");
 }
 
 #[test]

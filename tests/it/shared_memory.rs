@@ -88,6 +88,12 @@ pub(crate) mod linux {
     }
 
     pub(crate) fn play(role: &str, name: &Path) {
+        #[cfg(feature = "service")]
+        match role {
+            "call-in-memory" => return calls::call(name),
+            "serve-in-memory" => return calls::serve(name),
+            _ => {}
+        }
         let connection = Connection::connect(name).unwrap();
         match role {
             "echo-in-memory" => {
@@ -105,6 +111,8 @@ pub(crate) mod linux {
                     side.send(&(number, filling)).unwrap();
                 }
             }
+            #[cfg(feature = "session")]
+            "double-in-memory" => sessions::double(connection),
             "take-in-memory" => {
                 let mut side = required().perform::<(), (u64, String)>(connection).unwrap();
                 let mut next = 0;
@@ -132,6 +140,24 @@ pub(crate) mod linux {
                     let open = count("/proc/self/fd");
                     assert_eq!(*before.get_or_insert(open), open);
                 }
+            }
+            // Sends handles as well, as fast as it can, until it is killed.
+            "hand-in-memory" => {
+                let mut side = required().perform::<Handed, ()>(connection).unwrap();
+                step(READY);
+                for number in 0_u64.. {
+                    let mut handles = Handles::new();
+                    let bytes = SealedBytes::copy_from(&number.to_le_bytes()).unwrap();
+                    let place = handles.add(bytes);
+                    let filling = "x".repeat(usize::try_from(number * 37 % 500).unwrap());
+                    side.send_with_handles(&(number, place, filling), &mut handles).unwrap();
+                }
+            }
+            // Takes the messages, and the handles of none.
+            "take-no-handles" => {
+                let mut side = required().perform::<(), Handed>(connection).unwrap();
+                step(READY);
+                while side.receiver().recv_bytes().is_ok() {}
             }
             "hold-in-memory" => {
                 let mut side = required().perform::<u64, u64>(connection).unwrap();
@@ -371,6 +397,73 @@ pub(crate) mod linux {
     }
 
     #[test]
+    fn handles_that_a_killed_process_has_sent_arrive_with_their_messages() {
+        watched(|| {
+            let mut received = 0;
+            for round in 0..10_u64 {
+                let listener = Listener::temporary().unwrap();
+                let mut peer = peer::start("hand-in-memory", listener.path());
+                let client = listener.accept().unwrap();
+                let mut side = required().perform::<(), Handed>(client).unwrap();
+                peer.await_step(READY);
+                // With the socket full, or before.
+                thread::sleep(Duration::from_millis(round * 3));
+                peer.process().kill().unwrap();
+                for next in 0_u64.. {
+                    match side.recv_with_handles() {
+                        Ok(((number, place, _), mut handles)) => {
+                            assert_eq!(number, next, "one is missing");
+                            let bytes: SealedBytes = handles.take(place).unwrap();
+                            assert_eq!(bytes[..], number.to_le_bytes());
+                            received += 1;
+                        }
+                        Err(error) => {
+                            let kinds = [ErrorKind::Disconnected, ErrorKind::Truncated];
+                            assert!(kinds.contains(&error.kind()), "{error}");
+                            break;
+                        }
+                    }
+                }
+            }
+            assert!(received > 0);
+        });
+    }
+
+    /// Its ring is read on, its socket is full, and the writer waits there.
+    #[test]
+    fn a_reader_that_takes_no_handles_stops_no_writer_and_is_noticed_when_it_is_killed() {
+        watched(|| {
+            let listener = Listener::temporary().unwrap();
+            let mut peer = peer::start("take-no-handles", listener.path());
+            let client = listener.accept().unwrap();
+            let mut side = required().perform::<Handed, ()>(client).unwrap();
+            peer.await_step(READY);
+            let file = file("x");
+            let mut send = || {
+                let mut handles = Handles::new();
+                let place = handles.add(file.try_clone().unwrap());
+                side.send_with_handles(&(1, place, String::new()), &mut handles)
+            };
+            for _ in 0..2000 {
+                send().unwrap();
+            }
+            let pid = Pid::from_raw(i32::try_from(peer.id()).unwrap()).unwrap();
+            let killing = thread::spawn(move || {
+                kill_process(pid, Signal::STOP).unwrap();
+                thread::sleep(Duration::from_millis(50));
+                kill_process(pid, Signal::KILL).unwrap();
+            });
+            let error = loop {
+                if let Err(error) = send() {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
+            killing.join().unwrap();
+        });
+    }
+
+    #[test]
     fn a_reader_that_is_killed_is_noticed_by_who_waits_for_room() {
         watched(|| {
             for round in 0..10_u64 {
@@ -483,6 +576,239 @@ pub(crate) mod linux {
         });
     }
 
+    #[cfg(feature = "service")]
+    mod calls {
+        use std::sync::atomic::{AtomicU64, Ordering};
+
+        use typed_pipe::{CancelToken, Carried, Client, ClientOptions, Context, PipePath, Service};
+
+        use super::*;
+
+        pub(super) fn options() -> ClientOptions {
+            ClientOptions::new().shared_memory(SharedMemory::required())
+        }
+
+        pub(super) fn service(
+            memory: SharedMemory,
+        ) -> (Service<Vec<u8>, u64>, PipePath, CancelToken) {
+            let token = CancelToken::new().unwrap();
+            let service = Service::temporary().unwrap().shared_memory(memory);
+            let path = service.path().clone();
+            (service.cancelled_by(&token), path, token)
+        }
+
+        pub(super) fn sum(bytes: &[u8]) -> u64 {
+            bytes.iter().copied().map(u64::from).sum()
+        }
+
+        /// What a client process does.
+        pub(super) fn call(name: &Path) {
+            let client = options().connect::<Vec<u8>, u64>(name).unwrap();
+            thread::scope(|scope| {
+                for thread in 0..4_u8 {
+                    let client = &client;
+                    scope.spawn(move || {
+                        for len in [0, 1, 100, 10_000, 200_000] {
+                            for _ in 0..3 {
+                                let bytes = vec![thread; len];
+                                assert_eq!(client.call(&bytes).unwrap(), sum(&bytes));
+                            }
+                        }
+                    });
+                }
+            });
+        }
+
+        /// What a service process does, until it is killed.
+        pub(super) fn serve(name: &Path) {
+            let service = Service::<Vec<u8>, u64>::bind(name).unwrap();
+            let service = service.shared_memory(SharedMemory::offered());
+            step(READY);
+            service.serve(|bytes| sum(&bytes)).unwrap();
+        }
+
+        #[test]
+        fn a_service_and_its_clients_share_memory() {
+            watched(|| {
+                let (service, path, token) = service(SharedMemory::offered());
+                let serving = thread::spawn(move || service.serve(|bytes| sum(&bytes)).unwrap());
+                let peers = [(), ()].map(|()| peer::start("call-in-memory", &path));
+                // One that offers none is served beside them.
+                let plain = Client::<Vec<u8>, u64>::connect(&path).unwrap();
+                assert_eq!(plain.call(&vec![7; 1000]).unwrap(), 7000);
+                peers.into_iter().for_each(peer::Peer::join);
+                token.cancel();
+                let summary = serving.join().unwrap();
+                assert_eq!((summary.answered, summary.lost), (121, 0));
+            });
+        }
+
+        #[test]
+        fn a_service_that_requires_memory_serves_no_client_without() {
+            watched(|| {
+                let (service, path, token) = service(SharedMemory::required());
+                let serving = thread::spawn(move || service.serve(|bytes| sum(&bytes)).unwrap());
+                assert!(
+                    Client::<Vec<u8>, u64>::connect(&path)
+                        .and_then(|client| client.call(&vec![1]))
+                        .is_err()
+                );
+                let client = options().connect::<Vec<u8>, u64>(&path).unwrap();
+                assert_eq!(client.call(&vec![1; 9]).unwrap(), 9);
+                token.cancel();
+                assert_eq!(serving.join().unwrap().answered, 1);
+            });
+        }
+
+        #[test]
+        fn a_client_that_requires_memory_calls_no_service_without() {
+            watched(|| {
+                let token = CancelToken::new().unwrap();
+                let service = Service::<Vec<u8>, u64>::temporary().unwrap().cancelled_by(&token);
+                let path = service.path().clone();
+                let serving = thread::spawn(move || service.serve(|bytes| sum(&bytes)).unwrap());
+                let error = options().connect::<Vec<u8>, u64>(path).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                token.cancel();
+                assert_eq!(serving.join().unwrap().answered, 0);
+            });
+        }
+
+        /// Both sides write more than the rings hold at once: requests one way, answers the other way.
+        #[test]
+        fn requests_and_answers_that_fill_both_rings_go_through() {
+            watched(|| {
+                let token = CancelToken::new().unwrap();
+                let service = Service::<Vec<u8>, Vec<u8>>::temporary().unwrap();
+                let service = service.shared_memory(SharedMemory::required()).cancelled_by(&token);
+                let path = service.path().clone();
+                let serving = thread::spawn(move || service.serve(|bytes| bytes).unwrap());
+                let client = options().connect::<Vec<u8>, Vec<u8>>(&path).unwrap();
+                thread::scope(|scope| {
+                    for thread in 0..6 {
+                        let client = &client;
+                        scope.spawn(move || {
+                            for _ in 0..5 {
+                                let bytes = vec![thread; 200_000];
+                                assert!(client.call(&bytes).unwrap() == bytes);
+                            }
+                        });
+                    }
+                });
+                token.cancel();
+                assert_eq!(serving.join().unwrap().answered, 30);
+            });
+        }
+
+        /// More than the socket of the handles has room for, from several threads.
+        #[test]
+        fn calls_over_memory_bring_handles_both_ways() {
+            watched(|| {
+                let token = CancelToken::new().unwrap();
+                let service = Service::<(u64, Carried<File>), Carried<File>>::temporary().unwrap();
+                let service = service.shared_memory(SharedMemory::required()).with_handles();
+                let service = service.cancelled_by(&token);
+                let path = service.path().clone();
+                let serving = thread::spawn(move || {
+                    service.serve_with_context(|(number, file), context: Context| {
+                        let mut came = context.take_handles();
+                        let mut words = String::new();
+                        came.claim(file)?.read_to_string(&mut words)?;
+                        assert_eq!(words, number.to_string());
+                        let mut given = Handles::new();
+                        let answer = given.carry(super::file(&format!("{number} is here")))?;
+                        context.give_handles(given)?;
+                        Ok::<_, Box<dyn std::error::Error>>(answer)
+                    })
+                });
+                let client: Client<(u64, Carried<File>), Carried<File>> =
+                    options().with_handles().connect(&path).unwrap();
+                thread::scope(|scope| {
+                    for thread in 0..4 {
+                        let client = &client;
+                        scope.spawn(move || {
+                            for number in thread * 1000..thread * 1000 + 150 {
+                                let mut handles = Handles::new();
+                                let file = handles.carry(file(&number.to_string())).unwrap();
+                                let (answer, mut handles) = client
+                                    .call_with_handles(&(number, file), &mut handles)
+                                    .unwrap();
+                                let mut words = String::new();
+                                let mut file = handles.claim(answer).unwrap();
+                                file.read_to_string(&mut words).unwrap();
+                                assert_eq!(words, format!("{number} is here"));
+                            }
+                        });
+                    }
+                });
+                token.cancel();
+                assert_eq!(serving.join().unwrap().unwrap().answered, 600);
+            });
+        }
+
+        #[test]
+        fn callers_notice_that_a_service_over_memory_was_killed() {
+            watched(|| {
+                let folder = crate::support::Folder::new();
+                let path = folder.name("service");
+                let mut peer = peer::start("serve-in-memory", &path);
+                peer.await_step(READY);
+                let client = options().connect::<Vec<u8>, u64>(&path).unwrap();
+                assert_eq!(client.call(&vec![1; 5]).unwrap(), 5);
+                let answered = AtomicU64::new(0);
+                thread::scope(|scope| {
+                    for _ in 0..3 {
+                        scope.spawn(|| {
+                            while client.call(&vec![1; 50]).is_ok() {
+                                answered.fetch_add(1, Ordering::Relaxed);
+                            }
+                        });
+                    }
+                    while answered.load(Ordering::Relaxed) < 20 {
+                        thread::yield_now();
+                    }
+                    peer.process().kill().unwrap();
+                });
+            });
+        }
+    }
+
+    #[cfg(feature = "session")]
+    mod sessions {
+        use typed_pipe::session::{Dual, Ends, Receives, Sends};
+
+        use super::*;
+
+        type Doubling = Sends<Vec<u32>, Receives<Vec<u32>, Ends>>;
+
+        /// What the other process does.
+        pub(super) fn double(connection: Connection) {
+            let session = required().session::<Dual<Doubling>>(connection).unwrap();
+            let (numbers, session) = session.recv().unwrap();
+            let doubled = numbers.iter().map(|number| number * 2).collect();
+            session.send(&doubled).unwrap().end().unwrap();
+        }
+
+        #[test]
+        fn a_session_of_two_processes_goes_through_memory() {
+            watched(|| {
+                let listener = Listener::temporary().unwrap();
+                let peer = peer::start("double-in-memory", listener.path());
+                let client = listener.accept().unwrap();
+                let session = required().session::<Doubling>(client).unwrap();
+                // More than a ring holds.
+                let numbers: Vec<u32> = (0..100_000).collect();
+                let (doubled, session) = session.send(&numbers).unwrap().recv().unwrap();
+                assert!(
+                    doubled.iter().zip(&numbers).all(|(doubled, number)| *doubled == number * 2)
+                );
+                assert_eq!(doubled.len(), numbers.len());
+                session.end().unwrap();
+                peer.join();
+            });
+        }
+    }
+
     #[cfg(feature = "tokio")]
     mod tasks {
         use std::time::Duration;
@@ -516,7 +842,7 @@ pub(crate) mod linux {
                     let handshake = required().into_tokio();
                     let mut one = handshake.perform::<Vec<u8>, Vec<u8>>(one).await.unwrap();
                     for len in [0_usize, 1, 100, 5000, 70_000, 1_000_000] {
-                        for _ in 0..20 {
+                        for _ in 0..if len < 1_000_000 { 20 } else { 4 } {
                             let bytes = vec![3; len];
                             one.send(&bytes).await.unwrap();
                             assert!(one.recv().await.unwrap() == bytes);
@@ -606,6 +932,189 @@ pub(crate) mod linux {
                     for side in both {
                         side.await.unwrap();
                     }
+                });
+            });
+        }
+
+        #[cfg(feature = "service")]
+        #[test]
+        fn a_service_of_tasks_and_its_clients_share_memory() {
+            watched(|| {
+                runtime().block_on(async {
+                    let (service, path, token) = calls::service(SharedMemory::required());
+                    let service = service.into_tokio().unwrap();
+                    let serving =
+                        tokio::spawn(service.serve(|bytes| async move { calls::sum(&bytes) }));
+                    let peer = peer::start("call-in-memory", &path);
+                    let options = calls::options().into_tokio();
+                    let client = options.connect::<Vec<u8>, u64>(&path).await.unwrap();
+                    for len in [0, 1000, 200_000, 1] {
+                        let bytes = vec![3; len];
+                        assert_eq!(client.call(&bytes).await.unwrap(), calls::sum(&bytes));
+                    }
+                    // Several at once, of more than a ring holds.
+                    let bytes = vec![1; 150_000];
+                    let (one, two, three) =
+                        tokio::join!(client.call(&bytes), client.call(&bytes), client.call(&bytes));
+                    assert_eq!(
+                        (one.unwrap(), two.unwrap(), three.unwrap()),
+                        (150_000, 150_000, 150_000)
+                    );
+                    tokio::task::spawn_blocking(|| peer.join()).await.unwrap();
+                    token.cancel();
+                    assert_eq!(serving.await.unwrap().unwrap().answered, 60 + 7);
+                });
+            });
+        }
+
+        type Numbered = WithHandles<(u64, Flag)>;
+
+        async fn pour(side: Connection<typed_pipe::Tokio>, messages: u64, decodes: bool) {
+            let handshake = required().into_tokio();
+            let mut side = handshake.perform::<Numbered, ()>(side).await.unwrap();
+            let file = file("x");
+            for number in 0..messages {
+                let mut handles = Handles::new();
+                handles.add(file.try_clone().unwrap());
+                let flag = Flag(if decodes { 1 } else { 9 });
+                side.send_with_handles(&(number, flag), &mut handles).await.unwrap();
+            }
+            side.finish().await.unwrap();
+        }
+
+        async fn catch(side: Connection<typed_pipe::Tokio>, messages: u64, decodes: bool) {
+            let handshake = required().into_tokio();
+            let mut side = handshake.perform::<(), Numbered>(side).await.unwrap();
+            for next in 0..messages {
+                match side.recv_with_handles().await {
+                    Ok(((number, _), mut handles)) => {
+                        assert!(decodes && number == next);
+                        handles.take::<File>(0).unwrap();
+                    }
+                    Err(error) => assert!(!decodes && error.kind() == ErrorKind::Decode, "{error}"),
+                }
+            }
+            assert_eq!(side.recv_with_handles().await.unwrap_err().kind(), ErrorKind::Finished);
+        }
+
+        /// The socket of the handles is full long before the ring is. Nothing goes through the ring then that could wake the
+        /// sender.
+        #[test]
+        fn a_task_whose_handles_find_no_room_goes_on_when_there_is_some() {
+            watched(|| {
+                let alone = Builder::new_current_thread().enable_all().build().unwrap();
+                for (runtime, decodes) in
+                    [(&runtime(), true), (&runtime(), false), (&alone, true), (&alone, false)]
+                {
+                    runtime.block_on(async {
+                        let (one, other) = pair();
+                        let sending = tokio::spawn(pour(one, 1500, decodes));
+                        tokio::spawn(catch(other, 1500, decodes)).await.unwrap();
+                        sending.await.unwrap();
+                    });
+                }
+            });
+        }
+
+        #[test]
+        fn a_task_whose_handles_find_no_room_notices_that_the_reader_left() {
+            watched(|| {
+                runtime().block_on(async {
+                    let (one, other) = pair();
+                    let taking = tokio::spawn(async move {
+                        let handshake = required().into_tokio();
+                        handshake.perform::<(), Numbered>(other).await.unwrap()
+                    });
+                    let handshake = required().into_tokio();
+                    let mut side = handshake.perform::<Numbered, ()>(one).await.unwrap();
+                    let taking = taking.await.unwrap();
+                    let file = file("x");
+                    let mut leaving = Some(tokio::spawn(async move {
+                        // Until the socket is full.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        drop(taking);
+                    }));
+                    let error = loop {
+                        let mut handles = Handles::new();
+                        handles.add(file.try_clone().unwrap());
+                        let sent = side.send_with_handles(&(1, Flag(1)), &mut handles).await;
+                        if let Err(error) = sent {
+                            assert_eq!(handles.len(), 1, "they are given back");
+                            break error;
+                        }
+                    };
+                    assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
+                    leaving.take().unwrap().await.unwrap();
+                });
+            });
+        }
+
+        #[test]
+        fn messages_that_are_taken_in_while_a_task_waits_for_room_keep_their_handles() {
+            watched(|| {
+                runtime().block_on(async {
+                    const MESSAGES: u64 = 60;
+                    let (one, other) = pair();
+                    let asking = tokio::spawn(async move {
+                        let handshake = required().into_tokio();
+                        let mut other = handshake.perform::<Handed, Vec<u8>>(other).await.unwrap();
+                        for number in 0..MESSAGES {
+                            let mut handles = Handles::new();
+                            let place = handles.add(file(&number.to_string()));
+                            let message = (number, place, "y".repeat(2000));
+                            other.send_with_handles(&message, &mut handles).await.unwrap();
+                        }
+                        assert_eq!(other.recv().await.unwrap().len(), 3 << 20);
+                        other
+                    });
+                    let handshake = required().into_tokio();
+                    let mut one = handshake.perform::<Vec<u8>, Handed>(one).await.unwrap();
+                    one.send(&vec![1; 3 << 20]).await.unwrap();
+                    for next in 0..MESSAGES {
+                        let ((number, place, _), mut handles) =
+                            one.recv_with_handles().await.unwrap();
+                        assert_eq!(number, next);
+                        let mut words = String::new();
+                        let mut file: File = handles.take(place).unwrap();
+                        file.read_to_string(&mut words).unwrap();
+                        assert_eq!(words, number.to_string());
+                    }
+                    drop(asking.await.unwrap());
+                });
+            });
+        }
+
+        /// A task that always finds something in the ring is to leave the others their turn.
+        #[test]
+        fn a_task_that_always_finds_a_message_lets_the_others_run() {
+            watched(|| {
+                const MESSAGES: usize = 1500;
+                let (one, other) = Connection::pair().unwrap();
+                let filling = thread::spawn(move || {
+                    let ring = SharedMemory::required().ring(32 << 20);
+                    let handshake = Handshake::new().shared_memory(ring);
+                    let mut other = handshake.perform::<[u8], ()>(other).unwrap();
+                    for _ in 0..MESSAGES {
+                        other.send(&[7; 10_000]).unwrap();
+                    }
+                    other
+                });
+                let alone = Builder::new_current_thread().enable_all().build().unwrap();
+                alone.block_on(async move {
+                    let handshake = required().into_tokio();
+                    let one = one.into_tokio().unwrap();
+                    let mut one = handshake.perform::<(), Vec<u8>>(one).await.unwrap();
+                    let other = filling.join().unwrap();
+                    tokio::spawn(async move {
+                        let neighbour = tokio::spawn(async {});
+                        for _ in 0..MESSAGES {
+                            one.recv().await.unwrap();
+                        }
+                        assert!(neighbour.is_finished(), "it had no turn");
+                    })
+                    .await
+                    .unwrap();
+                    drop(other);
                 });
             });
         }

@@ -126,6 +126,110 @@ fn forward_hands_on_no_pages_that_are_filled_again() {
     });
 }
 
+/// A connection with all that it takes in it, of which the sender has finished; how much that is.
+#[cfg(target_os = "linux")]
+fn full_connection() -> (Connection, Connection, usize) {
+    let (mut one, other) = Connection::pair().unwrap();
+    let mut len = 0;
+    for turn in 0.. {
+        match one.writer().try_write(&bytes_of(turn, 4096)) {
+            Ok(4096) => len += 4096,
+            _ => break,
+        }
+        assert!(turn < 250);
+    }
+    assert!(len > 2 * 65536, "there is room for {len} bytes");
+    (one, other, len)
+}
+
+/// How many bytes this thread has written by calls that copy.
+#[cfg(target_os = "linux")]
+fn copied() -> Option<usize> {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    counts.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn forward_moves_what_a_connection_holds_into_a_pipe() {
+    watched(|| {
+        let (one, other, len) = full_connection();
+        drop(one);
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let mut reader = pipe.into_reader().open().unwrap();
+        let forwarding = thread::spawn(move || {
+            let mut to = WriteEnd::at(path).unwrap().open().unwrap();
+            let before = copied();
+            assert!(other.split().0.forward(&mut to).unwrap() >= u64::try_from(len).unwrap());
+            copied().zip(before).map(|(now, before)| now - before)
+        });
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).unwrap();
+        for (turn, bytes) in (0..).zip(all[..len].chunks(4096)) {
+            assert!(bytes == bytes_of(turn, 4096), "piece {turn}");
+        }
+        match forwarding.join().unwrap() {
+            Some(copied) => assert!(copied <= 65536, "{copied} of {len} bytes were copied"),
+            None => crate::support::skipped("the system does not count what a thread writes"),
+        }
+    });
+}
+
+/// It is no end of the stream, whichever call finds it.
+#[cfg(target_os = "linux")]
+#[test]
+fn forward_tells_of_a_reset_after_all_that_came_before() {
+    watched(|| {
+        let (one, mut other, len) = full_connection();
+        other.writer().write(b"unread").unwrap();
+        drop(one);
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let mut reader = pipe.into_reader().open().unwrap();
+        let forwarding = thread::spawn(move || {
+            let mut to = WriteEnd::at(path).unwrap().open().unwrap();
+            let mut from = other.split().0;
+            [(); 2].map(|()| from.forward(&mut to).unwrap_err())
+        });
+        let mut all = Vec::new();
+        assert!(reader.read_to_end(&mut all).unwrap() >= len);
+        for error in forwarding.join().unwrap() {
+            let told = (error.kind(), error.operation());
+            assert_eq!(told, (ErrorKind::Disconnected, Operation::Receive), "{error}");
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn forward_into_a_full_pipe_ends_with_its_token_or_its_reader() {
+    watched(|| {
+        for by_token in [true, false] {
+            let (_one, other, _) = full_connection();
+            let pipe = Pipe::temporary().unwrap();
+            let path = pipe.path().clone();
+            let reader = pipe.into_reader().open().unwrap();
+            let token = CancelToken::new().unwrap();
+            let to = WriteEnd::at(path).unwrap().cancelled_by(&token);
+            let waiters = Waiters::default();
+            let forwarding = thread::spawn(
+                waiters.with(move || other.split().0.forward(&mut to.open().unwrap()).unwrap_err()),
+            );
+            waiters.asleep();
+            let kind = if by_token {
+                token.cancel();
+                ErrorKind::Cancelled
+            } else {
+                drop(reader);
+                ErrorKind::Disconnected
+            };
+            let error = forwarding.join().unwrap();
+            assert_eq!((error.kind(), error.operation()), (kind, Operation::Send), "{error}");
+        }
+    });
+}
+
 #[test]
 fn forward_says_which_end_failed() {
     watched(|| {

@@ -192,6 +192,11 @@ fn the_service_of_the_example_tasks() {
     golden("tasks");
 }
 
+#[test]
+fn the_host_of_the_example_plugins() {
+    golden("plugins");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn what_a_dead_owner_left() {

@@ -75,7 +75,11 @@ fn tpipe(args: &[&str], path: &Path) -> Command {
 /// Runs it to its end; a minute is too long.
 fn run(args: &[&str], path: &Path, input: &str) -> Output {
     let mut child = tpipe(args, path).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    match child.stdin.take().unwrap().write_all(input.as_bytes()) {
+        // It may have ended without reading it.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        written => written.unwrap(),
+    }
     let id = child.id();
     let (done, wait) = channel();
     thread::spawn(move || done.send(child.wait_with_output()));
@@ -130,6 +134,11 @@ fn hostile_bytes_are_no_control_characters() {
     let _writer = Other::start("hostile", &path);
     let expected = "\"\\u001b[2J\\u001b]0;owned\\u0007\\u009b2J\\u202e\"\n";
     is(&run(&["listen", "--create"], &path, ""), 0, expected);
+    let output = run(&["who", "--more"], &folder.name("\u{1b}[2J"), "");
+    assert_eq!(output.status.code(), Some(2));
+    let output = run(&["who", "other"], &folder.name("\u{1b}[2J"), "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaints(&output).contains("\\u{1b}[2J"), "{}", complaints(&output));
     let output = run(&["who"], &folder.name("\u{1b}[2J"), "");
     assert_eq!(output.status.code(), Some(4));
     assert!(out(&output).contains("/\\u{1b}[2J: nothing\n"), "{}", out(&output));
@@ -328,6 +337,25 @@ fn a_reader_of_the_output_that_has_enough_ends_it() {
     lines.read_line(&mut line).unwrap();
     drop(lines);
     assert!(listening.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_ends_listening_and_leaves_no_pipe() {
+    let folder = Folder::new();
+    let path = folder.name("readings");
+    for name in ["-INT", "-TERM"] {
+        let mut listening = Other(tpipe(&["listen", "--create", "--stay"], &path).spawn().unwrap());
+        until_there(&path);
+        // It has heard, so it handles signals.
+        let mut sent = Other::start("quickstart", &path);
+        assert!(sent.0.wait().unwrap().success());
+        let mut said = [0; 1];
+        std::io::Read::read_exact(listening.0.stdout.as_mut().unwrap(), &mut said).unwrap();
+        let signal = [name, &listening.0.id().to_string()];
+        assert!(Command::new("kill").args(signal).status().unwrap().success());
+        assert_eq!(listening.0.wait().unwrap().code(), Some(130));
+        assert_eq!(folder.0.path().read_dir().unwrap().count(), 0);
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 #[cfg(not(target_vendor = "apple"))]
@@ -27,6 +29,10 @@ pub(super) fn make(folder: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> io::Resu
 #[cfg(target_vendor = "apple")]
 pub(super) use super::apple::make_fifo as make;
 
+/// How often, and how long, the time of the last write is waited for, where a FIFO holds bytes.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// A FIFO that was opened just now.
 pub(super) struct Opened {
     pub(super) fd: OwnedFd,
@@ -40,11 +46,18 @@ impl Opened {
     ///
     /// A writer that has waited for a reader may be quick. So it is 0 if anything was written since.
     pub(super) fn left_over(&self) -> io::Result<usize> {
-        let bytes = ioctl_fionread(&self.fd)?;
-        if bytes == 0 || written(&fstat(&self.fd)?) != written(&self.before) {
-            return Ok(0);
+        let mut looks = 0..LOOKS;
+        loop {
+            let bytes = ioctl_fionread(&self.fd)?;
+            if bytes == 0 || written(&fstat(&self.fd)?) != written(&self.before) {
+                return Ok(0);
+            }
+            if looks.next().is_none() {
+                return Ok(usize::try_from(bytes).unwrap_or(usize::MAX));
+            }
+            // The system sets the time after it has put the bytes in, and may let another thread run in between.
+            thread::sleep(PAUSE);
         }
-        Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 }
 

@@ -61,6 +61,9 @@ pub(super) struct FifoEnd {
     wrote: bool,
     /// The mark of the reader that has got a part of what was to be written. The next reader is not to get the rest.
     part_to: Option<i64>,
+    /// The mark of the reader that got the last bytes that were given, if it has one; nothing before the first, and after
+    /// a reader has left.
+    given_to: Option<Option<i64>>,
     lending: Lending,
 }
 
@@ -102,6 +105,7 @@ impl FifoEnd {
             cut: None,
             wrote: false,
             part_to: None,
+            given_to: None,
             lending: Lending::default(),
         }
     }
@@ -236,6 +240,35 @@ impl FifoEnd {
         self.put(len, wait, |fd| signal::write_quietly(fd, bufs))
     }
 
+    /// Takes up to `len` bytes that a socket has by now, by their pages, once there is room; 0 if it has none, or none that
+    /// can be taken so.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn take_from(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        len: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        use rustix::pipe::{SpliceFlags, splice};
+        /// Stands for nothing, as no `splice` returns it.
+        const NOTHING: Errno = Errno::INPROGRESS;
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let taken = self.put(len, wait, |pipe| {
+            match signal::masked(len, || splice(socket, None, pipe, None, len, flags)) {
+                Ok(0) | Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => Err(NOTHING),
+                // It does not say which of both would have to wait.
+                Err(Errno::AGAIN) if ready(socket, PollFlags::IN, Wait::NOW).is_err() => {
+                    Err(NOTHING)
+                }
+                taken => taken,
+            }
+        });
+        match taken {
+            Err(error) if Errno::from_io_error(&error) == Some(NOTHING) => Ok(0),
+            taken => taken,
+        }
+    }
+
     pub(super) fn lend(&mut self, before: usize, len: usize) -> bool {
         self.lending.lend(self.pipe.as_fd(), before, len)
     }
@@ -251,7 +284,12 @@ impl FifoEnd {
     pub(super) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         let mut lending = mem::take(&mut self.lending);
         let len = lending.lent().len();
-        let given = self.put(len, wait, |fd| lending.give(fd, wait.is_plain()));
+        let reader = reader_mark::get(self.pipe.as_fd());
+        let to_new = self.given_to != Some(reader);
+        let given = self.put(len, wait, |fd| lending.give(fd, wait.is_plain(), to_new));
+        if given.is_ok() {
+            self.given_to = Some(reader);
+        }
         self.lending = lending;
         given
     }
@@ -513,10 +551,14 @@ impl FifoEnd {
         wait: Wait<'_>,
         write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
-        if self.cut.is_some() {
-            return self.put_as_owner(len, wait, write);
+        let written = match &self.cut {
+            Some(_) => self.put_as_owner(len, wait, write),
+            None => self.pipe.attempt(PollFlags::OUT, wait, write),
+        };
+        if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            self.given_to = None;
         }
-        self.pipe.attempt(PollFlags::OUT, wait, write)
+        written
     }
 
     /// Writes, and notes which reader has got a part.
@@ -598,5 +640,55 @@ fn is_both_ways(fd: &OwnedFd, way: Way) -> io::Result<bool> {
         OFlags::RDWR => Ok(true),
         open if open == access => Ok(false),
         _ => Err(Obstacle::WrongDirection(wanted).into()),
+    }
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use rustix::fs::{Mode, open};
+
+    use super::*;
+
+    const NOW: Wait<'static> = Wait::NOW;
+
+    /// Gives so many bytes, of which there is room for some.
+    fn give(writer: &mut FifoEnd, len: usize) -> io::Result<usize> {
+        assert!(writer.lend(0, len));
+        writer.lent_mut().fill(7);
+        let mut given = writer.give(NOW)?;
+        while given < len {
+            given += writer.give(NOW)?;
+        }
+        Ok(given)
+    }
+
+    /// Its writer may be quick: what it gives to a reader that is about to open is not left over from another one.
+    #[test]
+    fn what_is_given_to_a_new_reader_is_not_left_over() {
+        const LEN: usize = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        let made = open(folder.path(), OFlags::RDONLY, Mode::empty()).unwrap();
+        fifo::make(made.as_fd(), "fifo".as_ref(), Mode::RWXU).unwrap();
+        let reader = || fifo::open_at(&path, Way::In, false).unwrap().0;
+        let first = reader();
+        fifo::claim_reading(first.fd.as_fd()).unwrap();
+        let mut writer = FifoEnd::open(&path, Way::Out, false, NOW).unwrap();
+        give(&mut writer, LEN).unwrap();
+        assert_eq!(read(&first.fd, &mut [0; LEN]), Ok(LEN));
+        // The next one comes before the writer has noticed anything, and the third one after that.
+        drop(first);
+        let second = reader();
+        give(&mut writer, LEN).unwrap();
+        assert_eq!(second.left_over().unwrap(), 0);
+        assert_eq!(read(&second.fd, &mut [0; LEN]), Ok(LEN));
+        drop(second);
+        assert_eq!(give(&mut writer, LEN).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let third = reader();
+        give(&mut writer, LEN).unwrap();
+        assert_eq!(third.left_over().unwrap(), 0);
+        // And what this one does not read is.
+        drop(third);
+        assert_eq!(reader().left_over().unwrap(), LEN);
     }
 }

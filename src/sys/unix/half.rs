@@ -15,6 +15,8 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::fifo_end::FifoEnd;
 use super::maker::Maker;
 use super::rights::{self, Batch};
 use super::shared_memory::{RingReader, RingWriter};
@@ -101,10 +103,18 @@ fn halves_of(fd: OwnedFd, local: bool) -> (Receiving, Sending) {
             batches: VecDeque::new(),
             first: 0,
             lets_in: false,
+            most_handles: usize::MAX,
             ended: false,
             ring: None,
         },
-        Sending { side: sending, handles: Vec::new(), gone: 0, finished, ring: None },
+        Sending {
+            side: sending,
+            handles: Vec::new(),
+            gone: 0,
+            finished,
+            ring: None,
+            socket_is_full: false,
+        },
     )
 }
 
@@ -132,6 +142,8 @@ pub(super) struct Receiving {
     /// The number of the first of them, among all that came.
     first: u64,
     lets_in: bool,
+    /// The most of them to keep.
+    most_handles: usize,
     ended: bool,
     /// Where the bytes come from, if not from the socket, which then carries handles alone: each batch beside one byte,
     /// before the message that announces it.
@@ -164,6 +176,27 @@ impl Receiving {
         let bytes = self.receive(buf, wait)?;
         self.forget_batches();
         Ok(bytes)
+    }
+
+    /// Moves bytes that are here into a pipe; 0 where there are none, or where they are not in the socket alone.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn move_to(
+        &self,
+        pipe: &mut FifoEnd,
+        len: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        if self.ended || self.lets_in || self.ring.is_some() || !self.backlog.is_empty() {
+            return Ok(0);
+        }
+        match pipe.take_from(self.side.fd(), len, wait) {
+            // The next read returns it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.side.socket.reset.store(true, Ordering::Release);
+                Ok(0)
+            }
+            moved => moved,
+        }
     }
 
     /// Closes the handles of messages that were taken, since the receiver has taken all whole messages: all but those of
@@ -208,7 +241,8 @@ impl Receiving {
                 received => break received?,
             }
         };
-        self.batches.extend(batch);
+        let room = self.most_handles.saturating_sub(self.batches.iter().map(Batch::count).sum());
+        self.batches.extend(batch.map(|batch| batch.within(room)));
         self.ended = bytes == 0;
         if self.ended { self.end() } else { Ok(bytes) }
     }
@@ -222,17 +256,27 @@ impl Receiving {
     }
 
     /// Where the ring is empty, makes room in the socket for further handles: a writer that waits for it sends no message.
+    ///
+    /// All that are there now are enough: who sends more before a message waits for nothing.
     fn forget_stale_handles(&mut self) {
-        while self.is_ring_empty() {
-            let has_all = self.keep_handles();
-            // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
-            if self.is_ring_empty() {
-                self.forget_batches();
-            }
-            if has_all {
-                break;
-            }
+        if !self.is_ring_empty() {
+            return;
         }
+        self.forget_batches();
+        for _ in 0..self.batches_beside() {
+            let Some(batch) = self.next_batch() else { return };
+            self.batches.push_back(batch);
+            // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
+            if !self.is_ring_empty() {
+                return;
+            }
+            self.forget_batches();
+        }
+    }
+
+    /// How many batches of handles are in the socket beside a ring: each has one byte.
+    fn batches_beside(&self) -> u64 {
+        ioctl_fionread(self.side.fd()).unwrap_or(0)
     }
 
     fn is_ring_empty(&mut self) -> bool {
@@ -303,7 +347,7 @@ impl Receiving {
         if self.ring.is_some() {
             let has_all = !self.lets_in || self.keep_handles();
             // A writer that waits for room for its handles puts nothing into the ring.
-            if !has_all && self.is_ring_empty() && ioctl_fionread(self.side.fd())? > 0 {
+            if !has_all && self.is_ring_empty() && self.batches_beside() > 0 {
                 return Ok(Intake::Full);
             }
             if self.backlog.len() >= limit {
@@ -369,6 +413,25 @@ impl Receiving {
         }
     }
 
+    /// Lets handles in, and keeps at most so many of them.
+    #[cfg(feature = "foreign")]
+    pub(super) fn accept_handles(&mut self, most: usize) -> io::Result<()> {
+        if self.ring.is_some() || !self.is_local() {
+            return Err(Obstacle::Unsupported.into());
+        }
+        self.most_handles = most;
+        self.allow_handles();
+        Ok(())
+    }
+
+    /// The handles of the next write that had some.
+    #[cfg(feature = "foreign")]
+    pub(super) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedFd>>> {
+        let Some(batch) = self.batches.pop_front() else { return Ok(None) };
+        self.first += 1;
+        Ok(Some(batch.all()?))
+    }
+
     /// Lets none in any more.
     #[cfg(feature = "shared-memory")]
     pub(super) fn refuse_handles(&mut self) {
@@ -387,14 +450,16 @@ impl Receiving {
             (1.., &[number]) => number,
             _ => return Err(Obstacle::HandlesLost("the message describes them wrongly").into()),
         };
+        // Beside a ring, they are in the socket still.
+        let mut beside = if self.ring.is_some() { self.batches_beside() } else { 0 };
         loop {
             while self.first < number && self.batches.pop_front().is_some() {
                 self.first += 1;
             }
-            if self.ring.is_none() || !self.batches.is_empty() {
+            if beside == 0 || !self.batches.is_empty() {
                 break;
             }
-            // Beside a ring, they are in the socket still.
+            beside -= 1;
             let Some(batch) = self.next_batch() else { break };
             self.batches.push_back(batch);
         }
@@ -444,6 +509,8 @@ pub(super) struct Sending {
     finished: bool,
     /// Where the bytes go, if not into the socket, which then carries handles alone.
     ring: Option<RingWriter>,
+    /// Whether there was no room in the socket for the handles, beside a ring that has some.
+    socket_is_full: bool,
 }
 
 impl Sending {
@@ -451,16 +518,38 @@ impl Sending {
         if self.finished {
             return Err(Errno::PIPE.into());
         }
+        self.socket_is_full = false;
         let Some(ring) = &mut self.ring else { return self.write_to_socket(bufs, wait) };
         if self.handles.is_empty() {
             return ring.write(bufs, wait);
         }
-        // Nothing of the message may be missing once its handles are gone, so there must be room for some of it first.
-        ring.wait_for_room(1, wait)?;
-        self.write_to_socket(&[IoSlice::new(&[0])], wait)?;
-        match &mut self.ring {
-            Some(ring) => ring.write_some(bufs, wait),
-            None => Ok(0),
+        self.send_handles(wait)?;
+        // Not a wait any more, which could end without it: only this side fills the ring.
+        self.ring.as_mut().map_or(Ok(0), |ring| Ok(ring.write_here(bufs)))
+    }
+
+    /// Sends the handles of a message beside a ring, once there is room for some of the message: nothing of that may be
+    /// missing when they are gone.
+    fn send_handles(&mut self, wait: Wait<'_>) -> io::Result<()> {
+        let once = Wait { until: WaitLimit::Now, ..wait };
+        loop {
+            self.socket_is_full = false;
+            if let Some(ring) = &mut self.ring {
+                ring.wait_for_room(1, wait)?;
+            }
+            match self.write_to_socket(&[IoSlice::new(&[0])], once) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return sent.map(drop),
+            }
+            self.socket_is_full = true;
+            if let Some(ring) = &mut self.ring {
+                // What the reader has taken so far is no news to a wait that follows.
+                ring.look()?;
+            }
+            if matches!(wait.until, WaitLimit::Now) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            ready_or_time(self.side.fd(), PollFlags::OUT, LOOK_AT_READER, wait)?;
         }
     }
 
@@ -520,7 +609,8 @@ impl Sending {
             };
             if let (Some(out), Some(ring)) = (&mut self.ring, &mut incoming.ring) {
                 let waits = asked.contains(PollFlags::IN).then_some(ring);
-                wait_for_either(out, waits, wait)?;
+                let full = self.socket_is_full.then(|| (self.side.fd(), PollFlags::OUT));
+                wait_for_any(out, waits, full, wait)?;
                 continue;
             }
             ready_or_time(self.side.fd(), asked, LOOK_AT_READER, wait)?;
@@ -535,6 +625,12 @@ impl Sending {
         }
         self.set_apart(true);
         self.side.end();
+    }
+
+    /// Whether handles go beside its own bytes.
+    #[cfg(feature = "foreign")]
+    pub(super) fn passes_handles(&self) -> bool {
+        self.ring.is_none() && self.is_local()
     }
 
     /// Sends handles with the next write. The message announces them by the number of the write.
@@ -588,6 +684,12 @@ impl Sending {
     /// The ring, if it may be lent.
     pub(super) fn ring_mut(&mut self) -> Option<&mut RingWriter> {
         self.ring.as_mut().filter(|_| !self.finished && self.handles.is_empty())
+    }
+
+    /// The socket, if it is what a write waits for, beside the ring.
+    #[cfg(feature = "tokio")]
+    pub(super) fn full_socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket_is_full.then(|| self.side.fd())
     }
 
     /// Says that a task waits for room in the ring; returns whether there is some.
@@ -705,10 +807,12 @@ mod queue {
     }
 }
 
-/// Waits until there is room in one ring or something in the other one, or until it is time to look at the handles.
-fn wait_for_either(
+/// Waits until there is room in one ring or something in the other one, or in the socket room for handles; or until it is
+/// time to look at those that came.
+fn wait_for_any(
     out: &mut RingWriter,
     incoming: Option<&mut RingReader>,
+    full: Option<(BorrowedFd<'_>, PollFlags)>,
     wait: Wait<'_>,
 ) -> io::Result<()> {
     let mut incoming = incoming;
@@ -716,8 +820,9 @@ fn wait_for_either(
     let waited = if is_there {
         Ok(())
     } else {
-        let mut fds = vec![out.as_fd()];
-        fds.extend(incoming.as_ref().map(|ring| ring.as_fd()));
+        let mut fds = vec![(out.as_fd(), PollFlags::IN)];
+        fds.extend(incoming.as_ref().map(|ring| (ring.as_fd(), PollFlags::IN)));
+        fds.extend(full);
         any_ready(&fds, LOOK_AT_READER, wait)
     };
     out.end_wait();
@@ -794,6 +899,27 @@ mod tests {
         assert_eq!((from.batches.len(), from.first), (2, u64::try_from(MOST_KEPT + 1).unwrap()));
         writer.write(&[IoSlice::new(b"news")], Wait::NOW).unwrap();
         assert_eq!(from.read(&mut [0; 8], Wait::NOW).unwrap(), 4);
+
+        // Whatever else comes into the socket meanwhile, and whatever the other side says, no wait lasts longer for it.
+        let (mut from, other, _writer) = full();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let one = [file.try_clone().unwrap()];
+                        let bytes = [IoSlice::new(&[0])];
+                        let _ = rights::send(other.as_fd(), &bytes, &one, SendFlags::DONTWAIT);
+                    }
+                });
+            }
+            let soon = std::time::Instant::now() + Duration::from_millis(1);
+            let soon = Wait { until: WaitLimit::Deadline(soon), token: None };
+            let error = from.read(&mut [0; 8], soon).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(from.take_passed(1, &[u64::MAX]).is_err());
+            is_over.store(true, Ordering::Relaxed);
+        });
 
         // While messages wait that were taken in, their handles are kept: there the writer is told apart from a slow one.
         let (mut from, _other, mut writer) = full();

@@ -30,17 +30,27 @@ impl Lending {
         self.arena.as_mut().map_or(&mut [], Arena::rest_mut)
     }
 
-    /// Puts lent bytes into the pipe, as a write would; returns how many.
-    pub(super) fn give(&mut self, fd: BorrowedFd<'_>, wait: bool) -> rustix::io::Result<usize> {
+    /// Puts lent bytes into the pipe, as a write would; returns how many. To a reader that is new, the first of them are
+    /// written: a write sets the time by which that reader tells them from those of another one, and `vmsplice` does not.
+    pub(super) fn give(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        wait: bool,
+        to_new: bool,
+    ) -> rustix::io::Result<usize> {
+        /// Leaves the rest at a page, if it begins at one.
+        const FIRST: usize = 4096;
         let Some(arena) = &mut self.arena else { return Ok(0) };
-        if !self.refused {
+        if !to_new && !self.refused {
             match signal::masked(arena.rest().len(), || arena.give(fd, wait)) {
                 // The bytes are there all the same: they are copied.
                 Err(error) if is_refusal(error) => self.refused = true,
                 done => return done,
             }
         }
-        let written = signal::write_quietly(fd, &[IoSlice::new(arena.rest())])?;
+        let piece = arena.rest();
+        let piece = piece.get(..FIRST).filter(|_| to_new).unwrap_or(piece);
+        let written = signal::write_quietly(fd, &[IoSlice::new(piece)])?;
         arena.advance(written);
         Ok(written)
     }

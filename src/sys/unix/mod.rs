@@ -24,6 +24,8 @@ mod node;
 #[cfg(feature = "tool")]
 mod onlookers;
 mod owned_name;
+#[cfg(feature = "process")]
+mod passing;
 mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
@@ -62,6 +64,8 @@ pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tool")]
 pub(crate) use onlookers::{clean, look};
+#[cfg(feature = "process")]
+pub(crate) use passing::{Passing, from_parent};
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
+use tokio::task::coop::poll_proceed;
 use tokio::time::{Sleep, sleep};
 
 use super::maker::Maker;
@@ -33,6 +34,8 @@ pub(crate) struct Polled {
     look: Option<Pin<Box<Sleep>>>,
     /// Whether the other side of shared memory is to wake the task.
     asleep: bool,
+    /// The socket beside shared memory, while the task waits for room for handles in it.
+    beside: Option<Registration>,
 }
 
 impl Polled {
@@ -41,8 +44,8 @@ impl Polled {
             if raw.is_over_carrier() { Ok(None) } else { register(&raw, way, &runtime).map(Some) };
         match registered {
             Ok(registration) => {
-                let (fresh, look, asleep) = (true, None, false);
-                Ok(Self { registration, fresh, raw, way, runtime, look, asleep })
+                let (fresh, look, asleep, beside) = (true, None, false, None);
+                Ok(Self { registration, fresh, raw, way, runtime, look, asleep, beside })
             }
             Err(error) => Err((raw, error)),
         }
@@ -171,10 +174,14 @@ impl Polled {
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&mut Raw) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        // Where there is always something, other tasks have their turn now and then.
+        let turn = ready!(poll_proceed(cx));
         loop {
             match operation(&mut self.raw) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => {
+                    turn.made_progress();
+                    self.beside = None;
                     if mem::take(&mut self.asleep) {
                         self.raw.end_wait();
                     }
@@ -183,15 +190,31 @@ impl Polled {
             }
             self.asleep = true;
             if !self.raw.prepare_wait() {
-                let registration = match &mut self.registration {
-                    Some(registration) => registration,
-                    none => none.insert(register(&self.raw, Way::In, &self.runtime)?),
-                };
-                ready!(registration.fd.poll_read_ready_mut(cx))?.clear_ready();
+                ready!(self.poll_line_or_socket(cx))?;
             }
             self.asleep = false;
             self.raw.end_wait();
         }
+    }
+
+    /// Waits for the other side of shared memory, or for room in the socket beside it, where handles need that.
+    fn poll_line_or_socket(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(socket) = self.raw.full_socket() {
+            let beside = match &mut self.beside {
+                Some(beside) => beside,
+                none => none.insert(register(&socket, Way::Out, &self.runtime)?),
+            };
+            if let Poll::Ready(room) = beside.fd.poll_write_ready_mut(cx) {
+                room?.clear_ready();
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let registration = match &mut self.registration {
+            Some(registration) => registration,
+            none => none.insert(register(&self.raw, Way::In, &self.runtime)?),
+        };
+        ready!(registration.fd.poll_read_ready_mut(cx))?.clear_ready();
+        Poll::Ready(Ok(()))
     }
 
     /// Registers the FIFO that the end switched to, if it did, before the next wait.

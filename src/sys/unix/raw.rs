@@ -192,6 +192,28 @@ impl Raw {
         }
     }
 
+    /// Moves up to `len` bytes that are here to another end, once that has room, without copying them; 0 if there are none,
+    /// or they must be copied.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn move_to(
+        &mut self,
+        to: &mut Self,
+        len: usize,
+        wait: Wait<'_>,
+    ) -> io::Result<usize> {
+        match (&mut self.0, &mut to.0) {
+            (RawKind::Receiving(half), RawKind::Fifo(pipe)) => half.move_to(pipe, len, wait),
+            // Pages in a FIFO may be those of a writer, which fills them again once they have left it.
+            _ => Ok(0),
+        }
+    }
+
+    /// Everything is copied.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn move_to(&mut self, _: &mut Self, _: usize, _: Wait<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Writes, and while there is no room keeps incoming bytes, up to a limit, for later reads.
     pub(crate) fn write_or_take_in(
         &mut self,
@@ -435,6 +457,15 @@ impl Raw {
         matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
     }
 
+    /// The socket that a write of handles waits for, beside a ring.
+    #[cfg(feature = "tokio")]
+    pub(super) fn full_socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            RawKind::Sending(half) => half.full_socket(),
+            _ => None,
+        }
+    }
+
     /// Says that a task waits for this end; returns whether it need not.
     #[cfg(feature = "tokio")]
     pub(super) fn prepare_wait(&mut self) -> bool {
@@ -468,6 +499,28 @@ impl Raw {
         if let RawKind::Receiving(half) = &mut self.0 {
             half.allow_handles();
         }
+    }
+
+    #[cfg(feature = "foreign")]
+    pub(crate) fn accept_handles(&mut self, most: usize) -> io::Result<()> {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.accept_handles(most),
+            _ => Err(Obstacle::Unsupported.into()),
+        }
+    }
+
+    #[cfg(feature = "foreign")]
+    pub(crate) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedFd>>> {
+        match &mut self.0 {
+            RawKind::Receiving(half) => half.next_handles(),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether handles go beside the bytes of a writing half.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn passes_handles(&self) -> bool {
+        matches!(&self.0, RawKind::Sending(half) if half.passes_handles())
     }
 
     /// Sends handles with the next write, and returns the number by which the message announces them.

@@ -20,14 +20,14 @@ const ROOM: usize = cmsg_space!(ScmRights(MAX_HANDLES));
 #[derive(Debug)]
 pub(super) struct Batch {
     handles: Vec<OwnedFd>,
-    /// Whether there were more, for which the process had no room.
-    cut: bool,
+    /// Why not all of them are here.
+    lost: Option<&'static str>,
 }
 
 impl Batch {
     #[cfg(all(test, feature = "shared-memory"))]
     pub(super) fn of(handles: Vec<OwnedFd>) -> Self {
-        Self { handles, cut: false }
+        Self { handles, lost: None }
     }
 
     /// The size of its room.
@@ -35,10 +35,31 @@ impl Batch {
         self.handles.len().max(1)
     }
 
+    /// Closes them, if they are more than there is room for.
+    pub(super) fn within(mut self, room: usize) -> Self {
+        if self.handles.len() > room {
+            self.handles.clear();
+            self.lost = Some("more came than are to be kept");
+        }
+        self
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// The handles, if all of them arrived.
+    #[cfg(feature = "foreign")]
+    pub(super) fn all(self) -> Result<Vec<OwnedFd>, Obstacle> {
+        let count = self.count();
+        self.expect(count)
+    }
+
     /// The handles, if they are as many as announced, and all of them arrived.
     pub(super) fn expect(self, count: usize) -> Result<Vec<OwnedFd>, Obstacle> {
-        if self.cut {
-            return Err(Obstacle::HandlesLost("this process has too many open files"));
+        if let Some(reason) = self.lost {
+            return Err(Obstacle::HandlesLost(reason));
         }
         if self.handles.len() != count {
             return Err(Obstacle::HandlesLost(
@@ -86,7 +107,8 @@ pub(super) fn receive(
         rustix::io::ioctl_fioclex(handle)?;
     }
     let cut = received.flags.contains(ReturnFlags::CTRUNC);
-    let batch = (cut || !handles.is_empty()).then_some(Batch { handles, cut });
+    let lost = cut.then_some("this process has too many open files");
+    let batch = (cut || !handles.is_empty()).then_some(Batch { handles, lost });
     Ok((received.bytes, batch))
 }
 

@@ -203,8 +203,12 @@ pub(super) fn ready_or_time(
     }
 }
 
-/// Waits until one of several descriptors is readable or hung up, or for this time. A cancelled token wins.
-pub(super) fn any_ready(fds: &[BorrowedFd<'_>], time: Duration, wait: Wait<'_>) -> io::Result<()> {
+/// Waits until one of several descriptors is ready for its events or hung up, or for this time. A cancelled token wins.
+pub(super) fn any_ready(
+    fds: &[(BorrowedFd<'_>, PollFlags)],
+    time: Duration,
+    wait: Wait<'_>,
+) -> io::Result<()> {
     if matches!(wait.until, WaitLimit::Now) {
         return Err(io::ErrorKind::WouldBlock.into());
     }
@@ -215,9 +219,9 @@ pub(super) fn any_ready(fds: &[BorrowedFd<'_>], time: Duration, wait: Wait<'_>) 
     if left.is_zero() {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    let token = wait.token.map(AsFd::as_fd);
+    let token = wait.token.map(|token| (token.as_fd(), PollFlags::IN));
     let all = fds.iter().copied().chain(token);
-    let mut polled: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    let mut polled: Vec<_> = all.map(|(fd, asked)| PollFd::from_borrowed_fd(fd, asked)).collect();
     match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
         Ok(_) | Err(Errno::INTR) => ensure_not_cancelled(wait),
         Err(error) => Err(error.into()),

@@ -17,6 +17,8 @@ mod name;
 mod node;
 mod outgoing;
 mod overlapped;
+#[cfg(feature = "process")]
+mod passing;
 mod peer;
 mod pipe_info;
 #[cfg(feature = "tokio")]
@@ -46,6 +48,8 @@ pub(crate) use event::{Event, ensure_not_cancelled, pause};
 pub(crate) use maker::Maker;
 pub(crate) use name::{private, resolve, temporary_folder};
 pub(crate) use node::Node;
+#[cfg(feature = "process")]
+pub(crate) use passing::{Passing, from_parent};
 pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};

@@ -272,6 +272,12 @@ impl Raw {
         }
     }
 
+    /// Everything is copied.
+    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux pages move")]
+    pub(crate) fn move_to(&mut self, _: &mut Self, _: usize, _: Wait<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Writes, and keeps incoming bytes while there is no room.
     pub(crate) fn write_or_take_in(
         &mut self,
@@ -328,6 +334,25 @@ impl Raw {
         if let RawKind::Incoming(half) = &mut self.0 {
             half.allow_handles();
         }
+    }
+
+    /// No handle goes beside bytes here.
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
+    pub(crate) fn accept_handles(&mut self, _: usize) -> io::Result<()> {
+        Err(Obstacle::Unsupported.into())
+    }
+
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
+    pub(crate) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedHandle>>> {
+        Ok(None)
+    }
+
+    #[cfg(feature = "foreign")]
+    #[expect(clippy::unused_self, reason = "on Unix some do")]
+    pub(crate) fn passes_handles(&self) -> bool {
+        false
     }
 
     /// Keeps handles that go with the first byte of the next write.

@@ -314,6 +314,18 @@ impl Shape {
         words::of_variants(self.style(), self.nodes())
     }
 
+    /// What the first half of a pair of options holds: one that calls and is called reads such pairs.
+    #[cfg(feature = "tool")]
+    pub(crate) fn in_first_half(&self) -> Option<Self> {
+        let nodes = self.nodes();
+        let Some(Node::Tuple(halves)) = nodes.first() else { return None };
+        let Some(Node::Option(of)) = nodes.get(*halves.first()?) else { return None };
+        let mut all = vec![Node::Same(of + 1)];
+        all.extend(nodes.iter().cloned());
+        all.iter_mut().skip(1).for_each(|node| node.change(|id| *id += 1));
+        Some(Self::new(self.style(), graph::smallest(&all, false)))
+    }
+
     /// The shape as bytes, for another process. They are at most 64 KiB: of a larger type, what is farthest from the message
     /// is left out, and may be anything.
     ///

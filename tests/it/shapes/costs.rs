@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::mpsc::channel;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::shape::{Shape, Style, ValueCheck};
-use typed_pipe::wire::{Codec, Plain, Postcard, Wire};
-use typed_pipe::{Anything, Connection, Handshake};
+use typed_pipe::wire::{Codec, Postcard};
 
 /// The best of some rounds: what else runs on the machine only makes it longer.
 fn best(mut round: impl FnMut() -> Duration) -> Duration {
@@ -102,69 +99,6 @@ fn walk<T: Serialize + DeserializeOwned>(name: &str, value: &T) {
     assert!(check.is_done());
     let done = best(|| timed(10_000, || check.check(black_box(value)).unwrap()));
     println!("| {name} | {encode:?} | {open:?} | {done:?} |");
-}
-
-/// Each side of a connection performs its handshake; one of them is in a thread that is there already.
-fn connect<A, B>(
-    rounds: u32,
-    one: impl Fn(Connection) -> A,
-    other: impl Fn(Connection) -> B + Send,
-) -> Duration {
-    let (pass, passed) = channel::<Connection>();
-    thread::scope(|scope| {
-        scope.spawn(move || passed.into_iter().for_each(|side| drop(other(side))));
-        let round = || {
-            let (here, there) = Connection::pair().unwrap();
-            let begun = Instant::now();
-            pass.send(there).unwrap();
-            let made = one(here);
-            let took = begun.elapsed();
-            drop(made);
-            took
-        };
-        let best = (0..rounds).map(|_| round()).min().unwrap();
-        drop(pass);
-        best
-    })
-}
-
-#[derive(Serialize, Deserialize)]
-enum Later {
-    Start,
-    Set { rate: u32, tag: Option<String> },
-    Many(Vec<Reading>),
-    Stop(u8, u8),
-    Pause,
-}
-
-/// `Plain` is a codec of no style: nothing is told of the messages.
-#[test]
-#[ignore = "it only prints figures"]
-fn what_it_costs_to_connect() {
-    let plain = || Handshake::new().with_wire(Wire::default().with_codec(Plain));
-    for _ in 0..3 {
-        let nothing = connect(
-            4000,
-            |side| plain().perform::<String, String>(side).unwrap(),
-            |side| plain().perform::<String, String>(side).unwrap(),
-        );
-        let same = connect(
-            4000,
-            |side| side.into_typed::<Command, Reading>().unwrap(),
-            |side| side.into_typed::<Reading, Command>().unwrap(),
-        );
-        let newer = connect(
-            4000,
-            |side| side.into_typed::<Command, Reading>().unwrap(),
-            |side| side.into_typed::<Reading, Later>().unwrap(),
-        );
-        let anything = connect(
-            4000,
-            |side| side.into_typed::<Anything, Reading>().unwrap(),
-            |side| side.into_typed::<Reading, Command>().unwrap(),
-        );
-        println!("| {nothing:?} | {same:?} | {newer:?} | {anything:?} |");
-    }
 }
 
 #[test]

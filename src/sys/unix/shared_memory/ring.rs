@@ -331,22 +331,17 @@ impl RingWriter {
         let all: usize = bufs.iter().map(|buf| buf.len()).sum();
         // What the ring holds is put in as one, unless that means to let the reader wait; what is larger, in large pieces.
         self.wait_for_room(all.min(self.size() / 4).min(PIECE), wait)?;
-        Ok(self.write_here(bufs, all))
+        Ok(self.write_all_here(bufs, all))
     }
 
-    /// Writes as much as there is room for, which may be a part of a small message.
-    pub(in crate::sys::unix) fn write_some(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-        wait: Wait<'_>,
-    ) -> io::Result<usize> {
+    /// Writes as much as there is known to be room for, which may be a part of a small message.
+    pub(in crate::sys::unix) fn write_here(&mut self, bufs: &[IoSlice<'_>]) -> usize {
         self.lent = 0;
-        self.wait_for_room(1, wait)?;
-        Ok(self.write_here(bufs, bufs.iter().map(|buf| buf.len()).sum()))
+        self.write_all_here(bufs, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     #[inline(always)]
-    fn write_here(&mut self, bufs: &[IoSlice<'_>], all: usize) -> usize {
+    fn write_all_here(&mut self, bufs: &[IoSlice<'_>], all: usize) -> usize {
         let mut written = 0;
         for buf in bufs {
             for piece in buf.chunks(PIECE) {
@@ -402,7 +397,7 @@ impl RingWriter {
     }
 
     /// Looks how much the reader has taken: it lies between what it had taken before and what was put in.
-    fn look(&mut self) -> io::Result<()> {
+    pub(in crate::sys::unix) fn look(&mut self) -> io::Result<()> {
         let tail = acquire(self.sleeper.both.theirs.word(TAIL));
         if self.head.wrapping_sub(tail) > self.head.wrapping_sub(self.tail) {
             return Err(Obstacle::BrokenMemory.into());

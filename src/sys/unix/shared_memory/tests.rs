@@ -1,6 +1,7 @@
 //! Two sides over one memory, honest and not.
 #![allow(unsafe_code, reason = "a hostile side writes to its own memory")]
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -340,7 +341,8 @@ fn memory_that_changes_meanwhile_does_no_harm() {
     let end = Instant::now() + Duration::from_secs(seconds);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut random = 1_u32;
+            let [a, b, c, d, ..] = RandomState::new().hash_one(0).to_le_bytes();
+            let mut random = u32::from_le_bytes([a, b, c, d]) | 1;
             while Instant::now() < end {
                 // SAFETY: nothing else in this test looks at these bytes.
                 unsafe { ours.bytes_mut(random, 3000) }.fill(random.to_le_bytes()[0]);
@@ -469,18 +471,22 @@ fn nobody_else_can_write_to_the_memory() {
     assert!(fcntl_add_seals(file.as_fd(), SealFlags::WRITE).is_err(), "the seals are open");
 }
 
-/// What the default costs: it is to be little.
+/// What the default costs, for both sides together. `TYPED_PIPE_TEST_PATIENCE` times as much is enough where that is set.
 #[test]
 fn a_small_ring_is_made_in_little_time() {
-    let mut times: Vec<_> = (0..20)
-        .map(|_| {
-            let since = Instant::now();
-            let made = sides(SMALLEST);
-            let time = since.elapsed();
-            drop(made);
-            time
-        })
-        .collect();
-    times.sort();
-    assert!(times[0] < Duration::from_millis(5), "{times:?}");
+    let patience =
+        std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |told| told.parse().unwrap());
+    let enough = Duration::from_micros(800) * patience;
+    let mut lowest = Duration::MAX;
+    // On a busy machine, the first ones that nothing interrupts.
+    for _ in 0..500 {
+        let since = Instant::now();
+        let made = sides(SMALLEST);
+        lowest = lowest.min(since.elapsed());
+        drop(made);
+        if lowest < enough / 4 {
+            break;
+        }
+    }
+    assert!(lowest < enough, "{lowest:?}");
 }
