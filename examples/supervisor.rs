@@ -61,10 +61,7 @@ fn lose((mut worker, mut child): Worker) -> Result<String, Box<dyn Error>> {
     worker.send(&Task { number: 12 })?;
     let Answer { number, square } = worker.recv()?;
     child.kill()?; // as the system may do when memory is short
-    let error = match worker.recv() {
-        Ok(_) => return Err("it answered what it was not asked".into()),
-        Err(error) => error,
-    };
+    let Err(error) = worker.recv() else { return Err("it answered what it was not asked".into()) };
     child.wait()?;
     Ok(format!(
         "said that {number} times {number} is {square}; then it was killed: {}",

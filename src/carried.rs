@@ -570,58 +570,6 @@ fn wire<F: Framing + Default, C: Codec + Default>() -> Wire<F, C> {
     Wire::default().with_framing(F::default()).with_codec(C::default())
 }
 
-/// What is a field of a message by itself. No channel, end or connection is: this gives the compiler the words for that.
-#[doc(hidden)]
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a field of a message",
-    label = "it goes beside the bytes of a message",
-    note = "make the field a `Carried<...>` of it, by `Handles::carry`, and send the message by `send_with_handles`"
-)]
-pub trait Field {}
-
-/// Nothing is a [`Field`], so this is never called.
-const NO_FIELD: &str = "it cannot be a field of a message";
-
-#[doc(hidden)]
-impl<T: ?Sized, E, F, C> Serialize for TypedSender<T, E, F, C>
-where
-    Self: Field,
-{
-    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom(NO_FIELD))
-    }
-}
-
-#[doc(hidden)]
-impl<'de, T: ?Sized, E, F, C> Deserialize<'de> for TypedSender<T, E, F, C>
-where
-    Self: Field,
-{
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom(NO_FIELD))
-    }
-}
-
-#[doc(hidden)]
-impl<T, E, F, C> Serialize for TypedReceiver<T, E, F, C>
-where
-    Self: Field,
-{
-    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom(NO_FIELD))
-    }
-}
-
-#[doc(hidden)]
-impl<'de, T, E, F, C> Deserialize<'de> for TypedReceiver<T, E, F, C>
-where
-    Self: Field,
-{
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom(NO_FIELD))
-    }
-}
-
 /// The private halves of the traits: they seal them, and keep the internal methods inside the crate.
 pub(crate) mod half {
     use super::{Made, Said};

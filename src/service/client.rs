@@ -179,7 +179,7 @@ where
         let options = ClientOptions::of(wire);
         let source = Source::Served(Arc::downgrade(link));
         let target = Target::new(path, options, source, Shape::of::<Resp>);
-        Client { target, messages: PhantomData }
+        Self { target, messages: PhantomData }
     }
 
     /// Sends a request, and waits for its answer as long as the client's [options](ClientOptions::reply_timeout) allow.

@@ -304,8 +304,8 @@ pub(crate) struct Writer<M: Mode> {
     pub(super) half: WriteHalf<M>,
     pub(super) outgoing: Box<dyn Outgoing>,
     batch: Vec<Queued>,
-    /// Whether there are items among what is staged: their consumer may take its time.
-    pub(super) has_items: bool,
+    /// The calls of the items among what is staged.
+    items: Vec<(Id, Caller)>,
     /// How many bytes were staged, and how many of them were written.
     staged: u64,
     written: u64,
@@ -441,7 +441,7 @@ impl<M: Mode> Link<M> {
                 half: writer,
                 outgoing,
                 batch: Vec::new(),
-                has_items: false,
+                items: Vec::new(),
                 staged: 0,
                 written: 0,
                 going: VecDeque::new(),
@@ -741,8 +741,11 @@ impl<M: Mode> Link<M> {
             return false;
         }
         state.outbox.take(&mut writer.batch);
-        let is_item = |queued: &Queued| matches!(queued.frame, Frame::Item { .. });
-        writer.has_items = writer.batch.iter().any(is_item);
+        writer.items.clear();
+        writer.items.extend(writer.batch.iter().filter_map(|queued| match queued.frame {
+            Frame::Item { id, caller, .. } => Some((id, caller)),
+            _ => None,
+        }));
         if writer.batch.is_empty() {
             return false;
         }
@@ -751,6 +754,19 @@ impl<M: Mode> Link<M> {
         batch.drain(..).for_each(|queued| self.stage_one(writer, queued));
         writer.batch = batch;
         true
+    }
+
+    /// Whether an item among what is staged has a consumer still, which may take its time.
+    pub(super) fn has_consumer(&self, writer: &Writer<M>) -> bool {
+        if writer.items.is_empty() {
+            return false;
+        }
+        let mut state = self.lock();
+        let waits = |(id, caller): &(Id, Caller)| match caller {
+            Caller::Sender => state.mux.is_awaited(*id),
+            Caller::Receiver => state.mux.handler(*id).is_some_and(|it| !it.is_cancelled()),
+        };
+        writer.items.iter().any(waits)
     }
 
     fn stage_one(&self, writer: &mut Writer<M>, queued: Queued) {

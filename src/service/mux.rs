@@ -305,6 +305,11 @@ impl<W, H> Mux<W, H> {
         self.mine.get_mut(id).is_some_and(|mine| mine.waiter.take().is_some())
     }
 
+    /// Whether something waits for a call of this side.
+    pub(crate) fn is_awaited(&mut self, id: Id) -> bool {
+        self.mine.get_mut(id).is_some_and(|mine| mine.waiter.is_some())
+    }
+
     /// Gives up a call of which nothing was sent.
     pub(crate) fn forget(&mut self, id: Id) -> Option<W> {
         self.mine.remove(id)?.waiter
@@ -447,7 +452,8 @@ impl<W: Clone, H: Clone> Mux<W, H> {
         waiter.map_or(Event::Stale, |waiter| Event::Done { waiter, outcome })
     }
 
-    fn handler(&self, id: Id) -> Option<H> {
+    /// What handles a call of the other side.
+    pub(crate) fn handler(&self, id: Id) -> Option<H> {
         self.theirs.get(&id).and_then(|call| call.handler.clone())
     }
 }

@@ -290,7 +290,7 @@ impl<M: Mode> Drive<M> {
                 }
             }
             Poll::Pending => {
-                if self.link.lock_writer().has_items {
+                if self.link.has_consumer(&self.link.lock_writer()) {
                     self.stuck = None;
                     return;
                 }

@@ -125,7 +125,40 @@ impl Link<Blocking> {
         wakes.wake();
         // After it has left its place: nothing is told to it from here on.
         self.heard(waiter, WaitLimit::Now);
+        if sent {
+            self.take_in();
+        }
         sent
+    }
+
+    /// Reads what is here, unless a thread reads. A producer may wait for room that nobody would make otherwise.
+    fn take_in(&self) {
+        let mut state = self.lock();
+        if state.leading || state.lost.is_some() || self.serves {
+            return;
+        }
+        state.leading = true;
+        drop(state);
+        let leading = Leading(self);
+        let mut lost = None;
+        if let Some(mut reader) = self.try_lock_reader() {
+            // Not for ever: the other side may send without end.
+            for _ in 0..2 * TAKE_IN / READ_SIZE {
+                match self.read(&mut reader, WaitLimit::Now) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(why) => {
+                        lost = Some(why);
+                        break;
+                    }
+                }
+            }
+        }
+        std::mem::forget(leading);
+        match lost {
+            Some(lost) => self.disconnect(lost),
+            None => self.hand_on(self.lock()),
+        }
     }
 
     /// Takes note of news. The last of those that were told writes what the others have queued.
@@ -332,10 +365,15 @@ impl Link<Blocking> {
                 }
                 drop(state);
                 self.stage(&mut writer);
-                limit = if writer.has_items { until } else { self.batch_limit(until) };
+                limit = self.batch_limit(until);
                 continue;
             }
-            match self.write(&mut writer, limit, reader.as_deref_mut()) {
+            let mut now = limit;
+            if self.has_consumer(&writer) {
+                // It may take its time; without it, the time begins.
+                (now, limit) = (until, self.batch_limit(until));
+            }
+            match self.write(&mut writer, now, reader.as_deref_mut()) {
                 Ok(()) => {}
                 Err(error) if is_late(&error) && left(until) > Duration::ZERO => {
                     // The other side takes nothing for too long.

@@ -577,7 +577,7 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         self.with_wire(wire)
     }
 
-    #[cfg(any(feature = "fanout", feature = "service"))]
+    #[cfg(any(feature = "fanout", all(feature = "service", feature = "json")))]
     pub(crate) fn wire(&self) -> &Wire<F, C> {
         &self.wire
     }

@@ -290,6 +290,27 @@ fn items_wait_for_their_consumer_and_end_with_it() {
     });
 }
 
+/// Nobody reads for a client that waits for nothing: an item that finds no room holds its handler up no longer than any
+/// side that takes nothing.
+#[test]
+fn a_producer_of_large_items_ends_without_its_consumer() {
+    watched(|| {
+        let service = Service::<(), ()>::temporary().unwrap().shutdown_after(1);
+        let service = service.handshake_timeout(Duration::from_millis(500));
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context<Vec<u8>>| {
+                while context.send(&vec![7; 4 << 20]).is_ok() {}
+            })
+        });
+        let client = Client::<(), ()>::connect(&path).unwrap();
+        let mut items = client.stream::<Vec<u8>>(&()).unwrap();
+        assert_eq!(items.next().unwrap().unwrap().len(), 4 << 20);
+        drop(items);
+        serving.join().unwrap().unwrap();
+    });
+}
+
 #[test]
 fn items_go_both_ways_in_one_call() {
     watched(|| {

@@ -16,6 +16,7 @@ const told = [];
 connection.onRequest('node/double', (number) => 2 * number);
 connection.onRequest('node/fail', () => { throw new rpc.ResponseError(-31000, 'as it was asked to'); });
 connection.onRequest('node/wait', (...all) => new Promise((_, reject) => {
+  told.push('waiting');
   const token = all[all.length - 1];
   token.onCancellationRequested(() => {
     told.push('cancelled');

@@ -210,6 +210,7 @@ impl Raw {
 
     /// Everything is copied.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux pages move")]
     pub(crate) fn move_to(&mut self, _: &mut Self, _: usize, _: Wait<'_>) -> io::Result<usize> {
         Ok(0)
     }

@@ -30,7 +30,7 @@ impl Passing {
     }
 
     /// Waits until the child has come.
-    #[expect(clippy::needless_pass_by_ref_mut, reason = "on Unix it is taken out")]
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "on Unix it is taken out")]
     pub(crate) fn accept(&mut self, wait: Wait<'_>) -> io::Result<(Raw, Raw)> {
         self.0.accept(wait).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

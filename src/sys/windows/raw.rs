@@ -273,7 +273,7 @@ impl Raw {
     }
 
     /// Everything is copied.
-    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux pages move")]
+    #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux pages move")]
     pub(crate) fn move_to(&mut self, _: &mut Self, _: usize, _: Wait<'_>) -> io::Result<usize> {
         Ok(0)
     }
@@ -338,19 +338,19 @@ impl Raw {
 
     /// No handle goes beside bytes here.
     #[cfg(feature = "foreign")]
-    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
+    #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
     pub(crate) fn accept_handles(&mut self, _: usize) -> io::Result<()> {
         Err(Obstacle::Unsupported.into())
     }
 
     #[cfg(feature = "foreign")]
-    #[expect(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
+    #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Unix some do")]
     pub(crate) fn next_handles(&mut self) -> io::Result<Option<Vec<OwnedHandle>>> {
         Ok(None)
     }
 
     #[cfg(feature = "foreign")]
-    #[expect(clippy::unused_self, reason = "on Unix some do")]
+    #[allow(clippy::unused_self, reason = "on Unix some do")]
     pub(crate) fn passes_handles(&self) -> bool {
         false
     }
