@@ -299,9 +299,11 @@ fn a_producer_of_large_items_ends_without_its_consumer() {
         let service = service.handshake_timeout(Duration::from_millis(500));
         let path = service.path().clone();
         let serving = thread::spawn(move || {
-            service.serve_with_context(|(), context: Context<Vec<u8>>| {
-                while context.send(&vec![7; 4 << 20]).is_ok() {}
-            })
+            service.serve_with_context(
+                |(), context: Context<Vec<u8>>| {
+                    while context.send(&vec![7; 4 << 20]).is_ok() {}
+                },
+            )
         });
         let client = Client::<(), ()>::connect(&path).unwrap();
         let mut items = client.stream::<Vec<u8>>(&()).unwrap();
@@ -527,7 +529,9 @@ fn a_handler_that_ends_while_the_next_one_lasts_leaves_the_reading_alone() {
         let serving = thread::spawn(move || {
             service.serve(move |number| {
                 let before = number.checked_sub(1).and_then(|before| meet.get(before));
-                before.into_iter().chain(meet.get(number)).for_each(|meet| drop(meet.wait()));
+                before.into_iter().chain(meet.get(number)).for_each(|meet| {
+                    meet.wait();
+                });
                 number
             })
         });
@@ -661,7 +665,11 @@ fn calls_begin_one_by_one_or_all_at_once_as_the_service_says() {
         let service = Service::<u32, ()>::temporary().unwrap().unordered().shutdown_after(4);
         let path = service.path().clone();
         let meet = std::sync::Barrier::new(4);
-        let serving = thread::spawn(move || service.serve(|_| drop(meet.wait())));
+        let serving = thread::spawn(move || {
+            service.serve(|_| {
+                meet.wait();
+            })
+        });
         let client = Client::<u32, ()>::connect(path).unwrap();
         (0..3).for_each(|number| client.notify(&number).unwrap());
         client.call(&3).unwrap();

@@ -348,8 +348,8 @@ fn this_crate_streams_cancels_and_calls_back() {
             Back,
         }
         let (ours, theirs) = Connection::pair().unwrap();
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&cancelled);
+        let [begun, cancelled] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let (begins, seen) = (Arc::clone(&begun), Arc::clone(&cancelled));
         let over = |connection| {
             let wire = Wire::new(ContentLength::default(), Json);
             Service::<Ask, Told>::over(connection).with_wire(wire).json_rpc()
@@ -364,6 +364,7 @@ fn this_crate_streams_cancels_and_calls_back() {
                     Ok(Told::Count("counted".into()))
                 }
                 Ask::Wait { of } => {
+                    begins.store(true, Ordering::Relaxed);
                     until(|| context.is_cancelled());
                     seen.store(true, Ordering::Relaxed);
                     Ok(Told::Wait(of))
@@ -382,7 +383,9 @@ fn this_crate_streams_cancels_and_calls_back() {
         assert_eq!(sum, 4_999_950_000);
         assert_eq!(items.finish().unwrap(), Told::Count("counted".into()));
         assert_eq!(client.call(&Ask::Back).unwrap(), Told::Back);
-        drop(client.start(&Ask::Wait { of: 1 }).unwrap());
+        let waiting = client.start(&Ask::Wait { of: 1 }).unwrap();
+        until(|| begun.load(Ordering::Relaxed)); // one that is not sent yet is taken back
+        drop(waiting);
         until(|| cancelled.load(Ordering::Relaxed));
         assert_eq!(client.call(&Ask::Back).unwrap(), Told::Back);
     });

@@ -145,7 +145,7 @@ pub(crate) fn among_many() {
 
     let mut limits = getrlimit(Resource::Nofile);
     limits.current = limits.maximum;
-    setrlimit(Resource::Nofile, limits.clone()).unwrap();
+    setrlimit(Resource::Nofile, limits).unwrap();
     if limits.maximum.is_some_and(|most| most < 2500) {
         return skipped("this process may not have so many files open");
     }
