@@ -1,6 +1,7 @@
 //! JSON-RPC: by hand, by this crate on both sides, and by other programs.
 
 use std::io::{BufRead, BufReader, Read, Write};
+#[cfg(unix)]
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
