@@ -25,7 +25,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    #[cfg(all(test, feature = "shared-memory"))]
+    #[cfg(all(test, feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
     pub(super) fn of(handles: Vec<OwnedFd>) -> Self {
         Self { handles, lost: None }
     }
