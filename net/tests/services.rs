@@ -33,7 +33,7 @@ struct Two {
 impl Two {
     fn new() -> Self {
         let key = Key::generate();
-        let options = NetOptions::new().idle(std::time::Duration::from_millis(1500));
+        let options = NetOptions::new().idle(std::time::Duration::from_secs(15));
         let here = options.open(&Key::generate()).unwrap();
         let here = here.listening("127.0.0.1:0".parse().unwrap()).unwrap();
         let offer = here.offer("sums", &[key.public()]).unwrap();

@@ -172,7 +172,8 @@ pub(crate) fn among_many() {
         }
     }
     let [few, many] = least;
-    assert!(many < few * 3, "{many:?} among a thousand, {few:?} among ten");
+    // What looks at each receiver for each message takes a hundred times as long; a busy machine does not.
+    assert!(many < few * 10, "{many:?} among a thousand, {few:?} among ten");
 }
 
 #[test]
