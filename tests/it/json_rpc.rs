@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 #[cfg(unix)]
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -201,13 +201,14 @@ fn requests_are_answered_and_what_is_none_costs_itself_alone() {
 fn more_requests_than_can_wait_are_refused_alone() {
     watched(|| {
         let (ours, theirs) = Connection::pair().unwrap();
-        let go_on = Arc::new(AtomicBool::new(false));
-        let goes_on = Arc::clone(&go_on);
+        let gate = Arc::new(RwLock::new(()));
+        let closed = gate.write().unwrap();
+        let opens = Arc::clone(&gate);
         let serving = thread::spawn(move || {
             let wire = Wire::new(Lines::default(), Json);
             let service = Service::<sums::Call, sums::Answer>::over(theirs).with_wire(wire);
             service.json_rpc().serve(move |call| {
-                until(|| goes_on.load(Ordering::Relaxed));
+                drop(opens.read());
                 sums::handle(&Adding::default(), call)
             })
         });
@@ -222,7 +223,7 @@ fn more_requests_than_can_wait_are_refused_alone() {
             (&json!(1024), &json!(-32000))
         );
         assert_eq!((&refused[1]["id"], &refused[1]["error"]["code"]), (&json!(7), &json!(-32600)));
-        go_on.store(true, Ordering::Relaxed);
+        drop(closed);
         let mut answered: Vec<_> =
             (0..1024).map(|_| client.hear()["id"].as_u64().unwrap()).collect();
         answered.sort_unstable();
