@@ -422,7 +422,7 @@ where
     ///
     /// let token = CancelToken::new()?;
     /// let service = Service::<u32, u32>::temporary()?.cancelled_by(&token);
-    /// let service = service.admit(|peer| match peer.process_id() {
+    /// let service = service.admit(|peer| match peer.pid() {
     ///     Some(1) => Ok(()),
     ///     _ => Err("only the first process may ask".into()),
     /// });
