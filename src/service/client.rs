@@ -404,7 +404,7 @@ where
     /// use std::fs::File;
     /// use std::io::Read;
     /// use std::thread;
-    /// use typed_pipe::{Carried, Client, ClientOptions, Context, Error, Handles, Service};
+    /// use typed_pipe::{Carried, Client, ClientOptions, Context, Handles, Service};
     ///
     /// let service = Service::<String, Carried<File>>::temporary()?.shutdown_after(1);
     /// let path = service.path().clone();

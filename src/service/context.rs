@@ -135,7 +135,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     /// use std::fs::File;
     /// use std::io::Read;
     /// use std::thread;
-    /// use typed_pipe::{Carried, Client, Context, Error, Handles, Service};
+    /// use typed_pipe::{Carried, Client, Context, Handles, Service};
     ///
     /// let service = Service::<Carried<File>, usize>::temporary()?.with_handles().shutdown_after(1);
     /// let path = service.path().clone();
