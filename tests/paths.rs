@@ -6,16 +6,17 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use typed_pipe::state::{Allocated, Blocking, Closed, Mode, Open};
 use typed_pipe::wire::{BorrowingCodec, Codec, Framing, LengthPrefixed, MultiWriter, Postcard};
 use typed_pipe::{
-    Calls, Client, ConnectOptions, Connection, Context, Delivery, End, Error, Handles, Handshake,
-    Listener, Loan, Negotiated, Pending, Pipe, ReadEnd, ReadHalf, ReadTimeout, Receivable,
-    ReceivingHalf, Sendable, SendingHalf, Service, Sink, Source, Tokio, TransitionError,
-    TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd, WriteHalf, WriteTimeout,
+    Calls, Client, ClientOptions, ConnectOptions, Connection, Context, Delivery, End, Error,
+    Handles, Handshake, Listener, Loan, Negotiated, Pending, Pipe, ReadEnd, ReadHalf, ReadTimeout,
+    Receivable, ReceivingHalf, Sendable, SendingHalf, Service, Sink, Source, Tokio,
+    TransitionError, TypedConnection, TypedReceiver, TypedSender, WithHandles, WriteEnd, WriteHalf,
+    WriteTimeout,
 };
 
 const SOON: Duration = Duration::from_millis(1);
@@ -33,6 +34,7 @@ fn ends<M: Mode>() {
     let _ = |end: &mut ReadEnd<Open<M>>, to: &mut WriteEnd<Open<M>>| drop(End::forward(end, to));
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::send_bytes(end, &[]));
     let _ = |end: &mut WriteEnd<Open<M>>| drop(End::send_bytes_timeout(end, &[], SOON));
+    let _ = |half: &mut WriteHalf<M>, h: &mut Handles| drop(End::write_with_handles(half, &[], h));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::try_finish(half));
     let _ = |half: WriteHalf<M>| drop(WriteHalf::finish_timeout(half, SOON));
@@ -98,6 +100,8 @@ fn typed_connections<F: Framing + Clone, C: Codec + Clone, M: Mode>() {
     let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::perform::<u8, u8>(a, c));
     let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::negotiate(a, c));
     let _ = |a: &Handshake<F, C, M>, c| drop(Handshake::refuse(a, c, ""));
+    let _ = |a: &Handshake<F, C, M>, c: &mut Command| drop(Handshake::spawn::<u8, u8>(a, c));
+    let _ = |a: &Handshake<F, C, M>| drop(Handshake::parent::<u8, u8>(a));
     let _ = |agreed: Negotiated<F, C, M>| drop(Negotiated::perform::<u8, u8>(agreed));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::send(c, &7));
     let _ = |c: &mut Typed<F, C, M>| drop(TypedConnection::flush(c));
@@ -125,6 +129,7 @@ fn calls<M: Calls>() {
     let _ = |c: &Caller<M>| drop(Client::notify_timeout(c, &7, SOON));
     let _ = |c: &Caller<M>| drop(Client::start(c, &7));
     let _ = |c: &Caller<M>| drop(Client::stream::<u8>(c, &7));
+    let _ = |c: &Caller<M>, h: &mut Handles| drop(Client::call_with_handles(c, &7, h));
     let _ = |p: Pending<u8, Postcard, M>| drop(Pending::wait(p));
     let _ = |p: Pending<u8, Postcard, M>| drop(Pending::wait_timeout(p, SOON));
 }
@@ -148,6 +153,12 @@ fn in_iterators() {
     let _ = |all: Vec<Connection>| all.into_iter().map(Connection::finish).count();
     let _ = |all: Vec<Connection>| all.into_iter().map(Connection::into_typed::<u8, u8>).count();
     let _ = |service: Service<u8, u8>| Service::serve(service, |number| number + 1);
+    let _ = |service: Service<u8, u8>| Service::both_ways(service, |_: Client<u8, u8>| |n| n);
+    let _ = |service: Service<u8, u8>| {
+        Service::both_ways_with_context(service, |_: Client<u8, u8>| |n, _: Context| n)
+    };
+    let _ = |o: &ClientOptions, c| ClientOptions::over::<u8, u8>(o, c);
+    let _ = |o: &ClientOptions| ClientOptions::local::<u8, u8, _, _>(o, |number| number);
     let _ = |service: Service<u8, u8>| {
         Service::serve_with_context(service, |number, _: Context| number + 1)
     };
