@@ -13,7 +13,7 @@ const MUTANTS: [(&str, &str, &str); 6] = [
         "bool {",
     ),
     (
-        "sleeper_without_fence",
+        "waiter_without_fence",
         "sleeps.store(sleep, Ordering::Relaxed);\n    fence(Ordering::SeqCst);",
         "sleeps.store(sleep, Ordering::Relaxed);",
     ),

@@ -64,7 +64,7 @@ macro_rules! model {
                 }
             }
 
-            /// As `Sleeper::wait`, without spinning.
+            /// As `Parker::wait`, without spinning.
             fn wait(sleeps: &AtomicU32, has_news: impl Fn() -> bool, line: &Line, looks: bool) {
                 lie_down(sleeps);
                 if !looks || !has_news() {
@@ -143,7 +143,7 @@ macro_rules! model {
 
 model!(as_it_is);
 model!(publisher_without_fence);
-model!(sleeper_without_fence);
+model!(waiter_without_fence);
 model!(load_without_fence);
 model!(relaxed_publication);
 model!(sleep_that_is_not_said);
@@ -160,17 +160,17 @@ fn nor_with_several_messages() {
     as_it_is::within(3, 3, true);
 }
 
-/// What a process of its own tries, as loom ends one that fails: a mutant, or a sleeper that does not look once more.
+/// What a process of its own tries, as loom ends one that fails: a mutant, or a waiter that does not look once more.
 fn try_mutant(name: &str) {
     match name {
         "as_it_is" => as_it_is::within(2, 3, true),
         "publisher_without_fence" => publisher_without_fence::within(2, 3, true),
-        "sleeper_without_fence" => sleeper_without_fence::within(2, 3, true),
+        "waiter_without_fence" => waiter_without_fence::within(2, 3, true),
         "load_without_fence" => load_without_fence::within(2, 3, true),
         "relaxed_publication" => relaxed_publication::within(2, 3, true),
         "sleep_that_is_not_said" => sleep_that_is_not_said::within(2, 3, true),
         "wakes_once_for_all" => wakes_once_for_all::within(2, 3, true),
-        "sleeper_that_does_not_look" => as_it_is::within(2, 3, false),
+        "waiter_that_does_not_look" => as_it_is::within(2, 3, false),
         other => panic!("no mutant {other}"),
     }
 }
@@ -195,12 +195,12 @@ fn each_mutant_is_found() {
     assert!(passes("as_it_is"));
     for mutant in [
         "publisher_without_fence",
-        "sleeper_without_fence",
+        "waiter_without_fence",
         "load_without_fence",
         "relaxed_publication",
         "sleep_that_is_not_said",
         "wakes_once_for_all",
-        "sleeper_that_does_not_look",
+        "waiter_that_does_not_look",
     ] {
         assert!(!passes(mutant), "the mutant `{mutant}` was not found");
         println!("found: {mutant}");

@@ -1,7 +1,7 @@
 //! How one side sleeps until the other one has done something, without a lock and without a wakeup that is missed.
 //!
-//! Each side first writes and then reads: the sleeper writes that it sleeps and reads the other side's count; the other
-//! side writes its count and reads whether there is a sleeper. With a fence between the two on both sides, at least one
+//! Each side first writes and then reads: the waiting side writes that it sleeps and reads the other side's count; the other
+//! side writes its count and reads whether the first one sleeps. With a fence between the two on both sides, at least one
 //! of them sees what the other wrote. `loom/` tries all orders of this very file, and fails without either fence.
 
 use super::atomic::{AtomicU32, Ordering, fence};

@@ -46,7 +46,7 @@ struct Both {
 /// Both halves, each with its line.
 pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) -> Halves {
     let both = Arc::new(Both { ours, theirs, maker: Maker::this() });
-    let sleeper = |line, sleeps, on| Sleeper {
+    let parker = |line, sleeps, on| Parker {
         both: Arc::clone(&both),
         line,
         sleeps,
@@ -56,14 +56,14 @@ pub(super) fn halves(ours: Ours, theirs: Theirs, in_line: Line, out_line: Line) 
         is_gone: false,
     };
     let reader = RingReader {
-        sleeper: sleeper(in_line, READER_SLEEPS, HEAD),
+        parker: parker(in_line, READER_SLEEPS, HEAD),
         head: 0,
         tail: 0,
         told: 0,
         woken: 0,
     };
     let writer = RingWriter {
-        sleeper: sleeper(out_line, WRITER_SLEEPS, TAIL),
+        parker: parker(out_line, WRITER_SLEEPS, TAIL),
         head: 0,
         tail: 0,
         lent: 0,
@@ -76,7 +76,7 @@ type Halves = (RingReader, RingWriter);
 
 /// The waits of one half.
 #[derive(Debug)]
-struct Sleeper {
+struct Parker {
     both: Arc<Both>,
     line: Line,
     /// The word of this side that says that this half sleeps.
@@ -89,7 +89,7 @@ struct Sleeper {
     is_gone: bool,
 }
 
-impl Sleeper {
+impl Parker {
     /// Whether the other side has done something since this count was seen, or will do nothing any more.
     fn has_news(&self, seen: u32) -> bool {
         let theirs = &self.both.theirs;
@@ -177,7 +177,7 @@ fn shares_the_processor(both: &Both, last: &mut u32) -> bool {
 /// The half that is read from.
 #[derive(Debug)]
 pub(in crate::sys::unix) struct RingReader {
-    sleeper: Sleeper,
+    parker: Parker,
     /// How much the writer had put in when it was last looked at, and how much was taken.
     head: u32,
     tail: u32,
@@ -191,7 +191,7 @@ impl RingReader {
     #[cfg(test)]
     pub(super) fn begin_at(&mut self, position: u32) {
         (self.head, self.tail, self.told) = (position, position, position);
-        publish(self.sleeper.both.ours.word(TAIL), position);
+        publish(self.parker.both.ours.word(TAIL), position);
     }
 
     /// Reads what is there; 0 at the end.
@@ -210,7 +210,7 @@ impl RingReader {
             if here > 0 {
                 let n = here.min(buf.len());
                 let to = buf.get_mut(..n).unwrap_or_default();
-                self.sleeper.both.theirs.copy_out(self.tail, to);
+                self.parker.both.theirs.copy_out(self.tail, to);
                 self.take(n);
                 return Ok(n);
             }
@@ -218,7 +218,7 @@ impl RingReader {
                 return Ok(0);
             }
             self.tell();
-            self.sleeper.wait(self.head, wait)?;
+            self.parker.wait(self.head, wait)?;
         }
     }
 
@@ -226,9 +226,9 @@ impl RingReader {
     #[inline(always)]
     pub(in crate::sys::unix) fn available(&mut self) -> io::Result<usize> {
         if self.head == self.tail {
-            let head = acquire(self.sleeper.both.theirs.word(HEAD));
+            let head = acquire(self.parker.both.theirs.word(HEAD));
             let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
-            if here > self.sleeper.both.theirs.ring() {
+            if here > self.parker.both.theirs.ring() {
                 return Err(Obstacle::BrokenMemory.into());
             }
             self.head = head;
@@ -238,7 +238,7 @@ impl RingReader {
 
     /// Whether nothing is there, and nothing will come.
     fn has_ended(&mut self) -> io::Result<bool> {
-        let ended = self.sleeper.is_gone || self.sleeper.is_closed();
+        let ended = self.parker.is_gone || self.parker.is_closed();
         // What was put in before the end is there now.
         fence(Ordering::Acquire);
         Ok(ended && self.available()? == 0)
@@ -248,7 +248,7 @@ impl RingReader {
     fn take(&mut self, bytes: usize) {
         self.tail = self.tail.wrapping_add(u32::try_from(bytes).unwrap_or(0));
         let untold = usize::try_from(self.tail.wrapping_sub(self.told)).unwrap_or(0);
-        if self.tail == self.head || untold >= self.sleeper.both.theirs.ring() / 8 {
+        if self.tail == self.head || untold >= self.parker.both.theirs.ring() / 8 {
             self.tell();
         }
     }
@@ -258,52 +258,52 @@ impl RingReader {
     fn tell(&mut self) {
         if self.told != self.tail {
             self.told = self.tail;
-            publish(self.sleeper.both.ours.word(TAIL), self.tail);
-            self.sleeper.wake(&mut self.woken);
+            publish(self.parker.both.ours.word(TAIL), self.tail);
+            self.parker.wake(&mut self.woken);
         }
     }
 
     /// Says that a task sleeps until the line is readable; returns whether there is something already.
     pub(in crate::sys::unix) fn prepare_wait(&mut self) -> bool {
         self.tell();
-        self.sleeper.prepare(self.head)
+        self.parker.prepare(self.head)
     }
 
     /// After the line was readable, or there was something.
     pub(in crate::sys::unix) fn end_wait(&mut self) {
-        self.sleeper.end();
+        self.parker.end();
     }
 
     /// The bytes that are there and were not read.
     pub(in crate::sys::unix) fn unread(&self) -> usize {
-        let head = acquire(self.sleeper.both.theirs.word(HEAD));
+        let head = acquire(self.parker.both.theirs.word(HEAD));
         let here = usize::try_from(head.wrapping_sub(self.tail)).unwrap_or(usize::MAX);
         here.min(self.size())
     }
 
     pub(in crate::sys::unix) fn size(&self) -> usize {
-        self.sleeper.both.theirs.ring()
+        self.parker.both.theirs.ring()
     }
 }
 
 impl Drop for RingReader {
     fn drop(&mut self) {
-        if self.sleeper.is_of_this_process() {
-            self.sleeper.close(&mut self.woken);
+        if self.parker.is_of_this_process() {
+            self.parker.close(&mut self.woken);
         }
     }
 }
 
 impl AsFd for RingReader {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.sleeper.line.as_fd()
+        self.parker.line.as_fd()
     }
 }
 
 /// The half that is written to.
 #[derive(Debug)]
 pub(in crate::sys::unix) struct RingWriter {
-    sleeper: Sleeper,
+    parker: Parker,
     /// How much was put in, and how much of it the reader had taken when it was last looked at.
     head: u32,
     tail: u32,
@@ -317,7 +317,7 @@ impl RingWriter {
     #[cfg(test)]
     pub(super) fn begin_at(&mut self, position: u32) {
         (self.head, self.tail) = (position, position);
-        publish(self.sleeper.both.ours.word(HEAD), position);
+        publish(self.parker.both.ours.word(HEAD), position);
     }
 
     /// Writes as much as there is room for, and waits for some.
@@ -349,7 +349,7 @@ impl RingWriter {
                 let (piece, _) = piece.split_at(n);
                 // SAFETY: this is the one writer of the ring, and what it has lent is borrowed from it; the halves of a
                 // connection are made once, and neither is cloned.
-                let to = unsafe { self.sleeper.both.ours.bytes_mut(self.head, n) };
+                let to = unsafe { self.parker.both.ours.bytes_mut(self.head, n) };
                 to.copy_from_slice(piece);
                 self.put(n, written + n == all);
                 written += n;
@@ -371,7 +371,7 @@ impl RingWriter {
     ) -> io::Result<()> {
         ensure_not_cancelled(wait)?;
         loop {
-            if self.sleeper.is_gone || self.sleeper.is_closed() {
+            if self.parker.is_gone || self.parker.is_closed() {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             if self.room() >= bytes {
@@ -381,7 +381,7 @@ impl RingWriter {
             if self.room() >= bytes {
                 return Ok(());
             }
-            self.sleeper.wait(self.tail, wait)?;
+            self.parker.wait(self.tail, wait)?;
         }
     }
 
@@ -398,7 +398,7 @@ impl RingWriter {
 
     /// Looks how much the reader has taken: it lies between what it had taken before and what was put in.
     pub(in crate::sys::unix) fn look(&mut self) -> io::Result<()> {
-        let tail = acquire(self.sleeper.both.theirs.word(TAIL));
+        let tail = acquire(self.parker.both.theirs.word(TAIL));
         if self.head.wrapping_sub(tail) > self.head.wrapping_sub(self.tail) {
             return Err(Obstacle::BrokenMemory.into());
         }
@@ -410,9 +410,9 @@ impl RingWriter {
     #[inline(always)]
     fn put(&mut self, bytes: usize, wakes: bool) {
         self.head = self.head.wrapping_add(u32::try_from(bytes).unwrap_or(0));
-        publish(self.sleeper.both.ours.word(HEAD), self.head);
+        publish(self.parker.both.ours.word(HEAD), self.head);
         if wakes || bytes >= PIECE {
-            self.sleeper.wake(&mut self.woken);
+            self.parker.wake(&mut self.woken);
         }
     }
 
@@ -429,18 +429,18 @@ impl RingWriter {
 
     pub(in crate::sys::unix) fn lent(&self) -> &[u8] {
         // SAFETY: this is the one writer of the ring, and is borrowed for as long as the bytes.
-        unsafe { self.sleeper.both.ours.bytes(self.head, self.lent) }
+        unsafe { self.parker.both.ours.bytes(self.head, self.lent) }
     }
 
     pub(in crate::sys::unix) fn lent_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `lent`, and it is borrowed for these bytes alone.
-        unsafe { self.sleeper.both.ours.bytes_mut(self.head, self.lent) }
+        unsafe { self.parker.both.ours.bytes_mut(self.head, self.lent) }
     }
 
     /// Puts in what was lent.
     pub(in crate::sys::unix) fn give(&mut self, wait: Wait<'_>) -> io::Result<usize> {
         ensure_not_cancelled(wait)?;
-        if self.sleeper.is_closed() {
+        if self.parker.is_closed() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let bytes = std::mem::take(&mut self.lent);
@@ -451,9 +451,9 @@ impl RingWriter {
     /// Waits until the reader has taken all.
     pub(in crate::sys::unix) fn wait_until_taken(&self, wait: Wait<'_>) -> io::Result<bool> {
         ensure_not_cancelled(wait)?;
-        let theirs = &self.sleeper.both.theirs;
+        let theirs = &self.parker.both.theirs;
         loop {
-            let was_gone = self.sleeper.is_closed() || self.sleeper.is_gone;
+            let was_gone = self.parker.is_closed() || self.parker.is_gone;
             let tail = acquire(theirs.word(TAIL));
             if tail == self.head {
                 return Ok(true);
@@ -464,7 +464,7 @@ impl RingWriter {
             if matches!(wait.until, WaitLimit::Now) {
                 return Err(Obstacle::NotTaken.into());
             }
-            if self.sleeper.sleep(tail, wait)? == Woken::Gone {
+            if self.parker.sleep(tail, wait)? == Woken::Gone {
                 let all = acquire(theirs.word(TAIL)) == self.head;
                 return if all { Ok(true) } else { Err(io::ErrorKind::BrokenPipe.into()) };
             }
@@ -473,41 +473,41 @@ impl RingWriter {
 
     /// The bytes that the reader has not taken.
     pub(in crate::sys::unix) fn unsent(&self) -> usize {
-        let tail = acquire(self.sleeper.both.theirs.word(TAIL));
+        let tail = acquire(self.parker.both.theirs.word(TAIL));
         let untaken = usize::try_from(self.head.wrapping_sub(tail)).unwrap_or(usize::MAX);
         untaken.min(self.size())
     }
 
     /// The other side reads the end, once it has read what was put in.
     pub(in crate::sys::unix) fn finish(&mut self) {
-        self.sleeper.close(&mut self.woken);
+        self.parker.close(&mut self.woken);
     }
 
     /// Says that a task sleeps until the line is readable; returns whether there is room already.
     pub(in crate::sys::unix) fn prepare_wait(&mut self) -> bool {
-        self.sleeper.prepare(self.tail)
+        self.parker.prepare(self.tail)
     }
 
     /// After the line was readable, or there was room.
     pub(in crate::sys::unix) fn end_wait(&mut self) {
-        self.sleeper.end();
+        self.parker.end();
     }
 
     pub(in crate::sys::unix) fn size(&self) -> usize {
-        self.sleeper.both.ours.ring()
+        self.parker.both.ours.ring()
     }
 }
 
 impl Drop for RingWriter {
     fn drop(&mut self) {
-        if self.sleeper.is_of_this_process() {
-            self.sleeper.close(&mut self.woken);
+        if self.parker.is_of_this_process() {
+            self.parker.close(&mut self.woken);
         }
     }
 }
 
 impl AsFd for RingWriter {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.sleeper.line.as_fd()
+        self.parker.line.as_fd()
     }
 }
