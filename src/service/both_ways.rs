@@ -10,7 +10,7 @@ use super::client::Client;
 use super::context::Context;
 use super::failure::{Failure, Lost};
 use super::lifecycle::Summary;
-use super::link::{Kind, Link};
+use super::link::Kind;
 use super::server::{Plain, Serves, Service, WithContext};
 use crate::channel::{Receivable, Sendable};
 #[cfg(doc)]
@@ -127,9 +127,8 @@ where
         drop(clients);
         let client = client?;
         let path = client.path().cloned();
-        let parts = meeting.meet(client, Shape::of::<(Option<Req>, Option<TheirResp>)>).await?;
-        let link = Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout());
-        let link = Arc::new(link);
+        let reads = Shape::of::<(Option<Req>, Option<TheirResp>)>;
+        let link = Arc::new(meeting.meet(client, reads, &lifecycle).await?);
         let closing = lifecycle.closing().clone();
         let calling = || Client::served(&link, path.clone(), wire.clone());
         let handler = make(calling());
