@@ -741,6 +741,7 @@ impl<M: Mode> Link<M> {
             return false;
         }
         state.outbox.take(&mut writer.batch);
+        drop(state);
         writer.items.clear();
         writer.items.extend(writer.batch.iter().filter_map(|queued| match queued.frame {
             Frame::Item { id, caller, .. } => Some((id, caller)),
@@ -749,7 +750,6 @@ impl<M: Mode> Link<M> {
         if writer.batch.is_empty() {
             return false;
         }
-        drop(state);
         let mut batch = mem::take(&mut writer.batch);
         batch.drain(..).for_each(|queued| self.stage_one(writer, queued));
         writer.batch = batch;
