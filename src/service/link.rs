@@ -56,7 +56,7 @@ pub struct Link<M: Mode> {
     /// How far that is. It is taken while the user's code runs.
     check: Mutex<Option<Box<ValueCheck>>>,
     /// Whether this side handles calls. Then what reads does nothing else: no call of this side does in its place.
-    pub(super) serves: bool,
+    pub(crate) serves: bool,
     /// Whether the other side sent what is no frame, or does not take its answers.
     failed: AtomicBool,
 }
