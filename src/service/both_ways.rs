@@ -33,8 +33,8 @@ where
     /// listener, it waits for the first client, and lets in no other one.
     ///
     /// `make` gets a client that calls the other side, and returns the handler, which may call back while it handles a
-    /// call. The handler runs in threads or tasks of its own, from now on, so nobody waits for a side that does not serve
-    /// yet. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
+    /// call. The handler runs in threads or tasks of its own, from now on, so neither side waits until the other one
+    /// serves. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
     ///
     /// Both sides set the same [name](Self::protocol) of the protocol, or none.
     ///
