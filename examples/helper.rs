@@ -44,15 +44,15 @@ fn options() -> ListenerOptions {
     ListenerOptions::new().access(Access::LocalUsers)
 }
 
-/// Opens files of a folder for whom the rule admits.
+/// Opens files of a folder for clients that the rule admits.
 fn serve(service: Service<Open, Answer>, folder: PathBuf) -> Result<(), Box<dyn Error>> {
     let service = service.admit(|peer| match peer.pid() {
         Some(_) => Ok(()),
         None => Err("only processes of this machine are helped".into()),
     });
     let summary = service.serve_with_context(|open, context: Context| {
-        let who = context.peer().map(|peer| peer.user().to_string()).unwrap_or_default();
-        println!("helper: user {who} asks for {:?}", open.name);
+        let user = context.peer().map(|peer| peer.user().to_string()).unwrap_or_default();
+        println!("helper: user {user} asks for {:?}", open.name);
         hand_over(&folder, &open.name, &context)
     })?;
     println!("helper: {} answers", summary.answered);

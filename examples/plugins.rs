@@ -3,7 +3,7 @@
 //!
 //! The host asks its plugins to change a text, and they ask it for settings while they do. They tell what happens, one of
 //! them crashes and is started again, and one of an older version is refused. With `-- host PATH` it is the host of
-//! whoever comes there, one after the other.
+//! all plugins that come there, one after the other.
 
 use std::error::Error;
 use std::process::{Child, Command, exit};
@@ -114,7 +114,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     mirror.stop()
 }
 
-/// Offers the same to whoever comes, until it is ended itself.
+/// Offers the same to all plugins that come, until it is ended itself.
 fn host_anyone(path: &str) -> Result<(), Box<dyn Error>> {
     let listener = Listener::bind(path)?;
     loop {
@@ -142,7 +142,7 @@ impl Plugin for Changes {
         if text == "crash" {
             exit(3);
         }
-        // It waits for nobody.
+        // It waits for no answer.
         let told = self.host.0.notify(&host::Call::happened { what: format!("I change {text:?}") });
         let mark = self.host.setting("mark".into());
         match (told, mark) {

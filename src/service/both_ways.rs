@@ -10,7 +10,7 @@ use super::client::Client;
 use super::context::Context;
 use super::failure::{Failure, Lost};
 use super::lifecycle::Summary;
-use super::link::{Kind, Link};
+use super::link::Kind;
 use super::server::{Plain, Serves, Service, WithContext};
 use crate::channel::{Receivable, Sendable};
 #[cfg(doc)]
@@ -33,8 +33,8 @@ where
     /// listener, it waits for the first client, and lets in no other one.
     ///
     /// `make` gets a client that calls the other side, and returns the handler, which may call back while it handles a
-    /// call. The handler runs in threads or tasks of its own, from now on, so nobody waits for a side that does not serve
-    /// yet. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
+    /// call. The handler runs in threads or tasks of its own, from now on, so neither side waits until the other one
+    /// serves. What is returned is another such client, and the [serving](Serving), which ends when the other side has left.
     ///
     /// Both sides set the same [name](Self::protocol) of the protocol, or none.
     ///
@@ -127,9 +127,8 @@ where
         drop(clients);
         let client = client?;
         let path = client.path().cloned();
-        let parts = meeting.meet(client, Shape::of::<(Option<Req>, Option<TheirResp>)>).await?;
-        let link = Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout());
-        let link = Arc::new(link);
+        let reads = Shape::of::<(Option<Req>, Option<TheirResp>)>;
+        let link = Arc::new(meeting.meet(client, reads, &lifecycle).await?);
         let closing = lifecycle.closing().clone();
         let calling = || Client::served(&link, path.clone(), wire.clone());
         let handler = make(calling());

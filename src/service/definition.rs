@@ -15,8 +15,8 @@
 ///
 /// Arguments and results are serde values. A result may be a `Result` with an error of your own, which arrives as a value.
 /// New methods are appended: the numbers of those before stay the same. In formats with names, such as JSON and
-/// [JSON-RPC](crate::Service::json_rpc), a method has its own name, or that of `#[name = "…"]` behind its docs. The two programs share the definition, as a
-/// crate or a file: it needs `serde` with the feature `derive`.
+/// [JSON-RPC](crate::Service::json_rpc), a method has its own name, or that of `#[name = "…"]` behind its docs. The two
+/// programs share the definition, as a crate or a file: it needs `serde` with the feature `derive`.
 ///
 /// ```
 /// use std::sync::Mutex;

@@ -252,22 +252,18 @@ fn with_params(method: &str, contents: &Contents, params: Option<&RawValue>) -> 
         let [one]: [_; 1] = list.try_into().ok()?;
         Some(one.get().to_owned())
     };
+    let value = |is_structured: bool| {
+        let given = given.unwrap_or("null");
+        let one = if is_structured { None } else { one(given) };
+        one.map_or(Cow::Borrowed(given), Cow::Owned)
+    };
     match contents {
         Contents::Nothing => serde_json::to_vec(method).unwrap_or_default(),
         Contents::Fields => tagged(method, given.unwrap_or("{}")),
         Contents::Tuple => tagged(method, given.unwrap_or("[]")),
-        Contents::One { is_structured: true } => tagged(method, given.unwrap_or("null")),
-        Contents::One { is_structured: false } => {
-            let given = given.map(|params| one(params).unwrap_or_else(|| params.to_owned()));
-            tagged(method, given.as_deref().unwrap_or("null"))
-        }
+        Contents::One { is_structured } => tagged(method, &value(*is_structured)),
         Contents::Params { is_structured } => {
-            let given = given.map(|params| match is_structured {
-                true => params.to_owned(),
-                false => one(params).unwrap_or_else(|| params.to_owned()),
-            });
-            let params = given.as_deref().unwrap_or("null");
-            tagged(method, &format!("{{\"params\":{params}}}"))
+            tagged(method, &format!("{{\"params\":{}}}", value(*is_structured)))
         }
     }
 }
@@ -315,7 +311,7 @@ fn params_of(contents: Option<Box<RawValue>>) -> Result<Option<Box<RawValue>>, C
     if text.starts_with(['{', '[']) {
         return Ok(Some(contents));
     }
-    RawValue::from_string(format!("[{text}]")).map(Some).map_err(CodecError::format)
+    raw(format!("[{text}]")).map(Some)
 }
 
 fn raw(text: String) -> Result<Box<RawValue>, CodecError> {
@@ -326,10 +322,9 @@ impl Encoding for JsonRpc {
     fn says(&self, frame: &Frame<Vec<u8>>) -> bool {
         match frame {
             Frame::Call(_) | Frame::Notify { .. } | Frame::Reply(_) => true,
-            Frame::Answer { id, .. } | Frame::Error { id, .. } => {
-                self.shared().theirs.contains_key(id)
-            }
-            Frame::Item { id, caller: Caller::Receiver, .. } => {
+            Frame::Answer { id, .. }
+            | Frame::Error { id, .. }
+            | Frame::Item { id, caller: Caller::Receiver, .. } => {
                 self.shared().theirs.contains_key(id)
             }
             Frame::Cancel { id } => self.shared().mine.contains_key(id),

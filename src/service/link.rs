@@ -56,7 +56,7 @@ pub struct Link<M: Mode> {
     /// How far that is. It is taken while the user's code runs.
     check: Mutex<Option<Box<ValueCheck>>>,
     /// Whether this side handles calls. Then what reads does nothing else: no call of this side does in its place.
-    pub(super) serves: bool,
+    pub(crate) serves: bool,
     /// Whether the other side sent what is no frame, or does not take its answers.
     failed: AtomicBool,
 }
@@ -741,6 +741,7 @@ impl<M: Mode> Link<M> {
             return false;
         }
         state.outbox.take(&mut writer.batch);
+        drop(state);
         writer.items.clear();
         writer.items.extend(writer.batch.iter().filter_map(|queued| match queued.frame {
             Frame::Item { id, caller, .. } => Some((id, caller)),
@@ -749,7 +750,6 @@ impl<M: Mode> Link<M> {
         if writer.batch.is_empty() {
             return false;
         }
-        drop(state);
         let mut batch = mem::take(&mut writer.batch);
         batch.drain(..).for_each(|queued| self.stage_one(writer, queued));
         writer.batch = batch;

@@ -50,7 +50,7 @@ mod for_tasks {
     pub(crate) use super::lifecycle::Lifecycle;
     pub(crate) use super::link::{Job, Kind, Link, Listening, Request, State as LinkState};
     pub(crate) use super::panics::{contain, panicked};
-    pub(crate) use super::server::{Clients, Handles, Meeting, answered, decoded};
+    pub(crate) use super::server::{Clients, Handles, answered, decoded};
     pub(crate) use super::tasks::{Drive, Serve, Start};
     pub(crate) use super::waiting::{Handling, Outcome, Reply, Waiter};
 }

@@ -12,7 +12,7 @@ use super::agree::{Layer, agreed, handshake, identifiers, of_both};
 use super::calls::Calls;
 use super::context::Context;
 use super::lifecycle::{Lifecycle, Rules, Summary};
-use super::link::{Job, Kind, Link, Order, Parts};
+use super::link::{Job, Kind, Link, Order};
 use super::mux::Reason;
 use super::serving::{Crew, Handle, Member, Served};
 use super::waiting::Reply;
@@ -676,25 +676,24 @@ impl<M: Mode> Clients<M> {
 }
 
 impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
-    /// Performs the handshake with a client, or refuses it.
+    /// Performs the handshake with a client that is to be served, or refuses it.
     pub(crate) async fn meet(
         self,
         client: Connection<M>,
         reads: fn(Style) -> Shape,
-    ) -> Result<Parts<M>, Error>
+        lifecycle: &Lifecycle,
+    ) -> Result<Link<M>, Error>
     where
         F: Send + 'static,
         C: Send + 'static,
     {
-        let Some(admit) = self.admit else {
-            return agreed(self.handshake, client, reads, self.layer).await;
-        };
-        let admitted = match client.peer() {
-            Ok(peer) => admit(&peer),
-            Err(error) => Err(format!("the system does not tell who the client is: {error}")),
-        };
-        let Err(words) = admitted else {
-            return agreed(self.handshake, client, reads, self.layer).await;
+        let refused = self.admit.and_then(|admit| match client.peer() {
+            Ok(peer) => admit(&peer).err(),
+            Err(error) => Some(format!("the system does not tell who the client is: {error}")),
+        });
+        let Some(words) = refused else {
+            let parts = agreed(self.handshake, client, reads, self.layer).await?;
+            return Ok(Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout()));
         };
         let path = client.path().cloned();
         if self.layer.has_handshake() {
@@ -962,13 +961,8 @@ fn meet<Req, F, C>(
     F: Framing + Clone + Send + 'static,
     C: Codec + Clone + Send + 'static,
 {
-    match Blocking::run(meeting.meet(client, Shape::of::<Req>)) {
-        Ok(parts) => {
-            let stall_timeout = lifecycle.handshake_timeout();
-            let link = Link::serving(parts, lifecycle.tally(), stall_timeout);
-            let served = Served::new(Arc::new(link), member);
-            served.read_on(0);
-        }
+    match Blocking::run(meeting.meet(client, Shape::of::<Req>, lifecycle)) {
+        Ok(link) => Served::new(Arc::new(link), member).read_on(0),
         Err(error) if error.kind() == ErrorKind::Cancelled => {}
         Err(_) => lifecycle.count_lost(),
     }

@@ -101,7 +101,8 @@ const MOST_THREADS: usize = 512;
 /// A handler that takes more microseconds gets a thread of its own.
 const SHORT: u64 = 20;
 
-/// How often a thread that reads for the last handlers looks whether they have ended.
+/// How often a thread that reads looks whether the last handlers have ended, and whether another thread left something to
+/// write.
 const DRAIN: Duration = Duration::from_millis(20);
 
 /// Answers wait for each other up to so many bytes, and so many microseconds.
@@ -148,16 +149,16 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             let state = link.lock();
             let draining = state.serving.ending;
-            let mut soon = within(link.stall_timeout.unwrap_or(Duration::MAX));
-            if draining || state.has_output() {
-                soon = within(DRAIN);
+            let mut longest = link.stall_timeout.unwrap_or(Duration::MAX);
+            // A thread that writes may leave something behind.
+            if draining || state.writing || state.has_output() {
+                longest = DRAIN;
             }
             drop(state);
             if let (Some(limit), false) = (idle_timeout, draining) {
-                soon = within(
-                    limit.saturating_sub(last.elapsed()).min(link.stall_timeout.unwrap_or(limit)),
-                );
+                longest = longest.min(limit.saturating_sub(last.elapsed()));
             }
+            let soon = within(longest);
             if link.wait_while_full() {
                 continue;
             }

@@ -140,24 +140,12 @@ impl Link<Blocking> {
         state.leading = true;
         drop(state);
         let leading = Leading(self);
-        let mut lost = None;
-        if let Some(mut reader) = self.try_lock_reader() {
-            // Not for ever: the other side may send without end.
-            for _ in 0..2 * TAKE_IN / READ_SIZE {
-                match self.read(&mut reader, WaitLimit::Now) {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(why) => {
-                        lost = Some(why);
-                        break;
-                    }
-                }
-            }
-        }
+        let reader = self.try_lock_reader();
+        let read = reader.map_or(Ok(()), |mut reader| self.read_arrived(&mut reader));
         std::mem::forget(leading);
-        match lost {
-            Some(lost) => self.disconnect(lost),
-            None => self.hand_on(self.lock()),
+        match read {
+            Ok(()) => self.hand_on(self.lock()),
+            Err(lost) => self.disconnect(lost),
         }
     }
 
@@ -329,6 +317,16 @@ impl Link<Blocking> {
         Ok(true)
     }
 
+    /// Reads what has arrived. Not for ever: the other side may send without end.
+    fn read_arrived(&self, reader: &mut Reader<Blocking>) -> Result<(), Lost> {
+        for _ in 0..2 * TAKE_IN / READ_SIZE {
+            if !self.read(reader, WaitLimit::Now)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits a moment where too much has come that cannot begin yet. Returns whether that was so.
     pub(super) fn wait_while_full(&self) -> bool {
         let state = self.lock();
@@ -476,16 +474,9 @@ impl Link<Blocking> {
         let written = self.write_by(writer, |writing, cx, bytes| {
             writing.poll_write_or_take_in(half, TAKE_IN, cx, bytes, until)
         });
-        // Not for ever: there is something to write.
-        for _ in 0..2 * TAKE_IN / READ_SIZE {
-            match self.read(reader, WaitLimit::Now) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(lost) => {
-                    self.lose(lost, writer);
-                    return Err(io::ErrorKind::BrokenPipe.into());
-                }
-            }
+        if let Err(lost) = self.read_arrived(reader) {
+            self.lose(lost, writer);
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
         written.or_else(|error| if is_deadlock(&error) { Ok(()) } else { Err(error) })
     }

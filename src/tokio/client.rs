@@ -79,9 +79,9 @@ impl Calls for Tokio {}
 #[derive(Clone, Debug)]
 pub struct Shared(Arc<Keeper>);
 
-/// When it is dropped, the task that reads and writes ends, unless the connection is only lent.
+/// When it is dropped, the task that reads and writes ends, unless that serves the other side as well.
 #[derive(Debug)]
-struct Keeper(Arc<Link<Tokio>>, bool);
+struct Keeper(Arc<Link<Tokio>>);
 
 impl AsRef<Arc<Link<Tokio>>> for Shared {
     fn as_ref(&self) -> &Arc<Link<Tokio>> {
@@ -91,7 +91,7 @@ impl AsRef<Arc<Link<Tokio>>> for Shared {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if !self.1 {
+        if !self.0.serves {
             self.0.abandon();
         }
     }
@@ -182,11 +182,11 @@ impl CallsHalf for Tokio {
         let link = Arc::new(link);
         let mut drive = Drive::new(&link);
         tokio::spawn(poll_fn(move |cx| drive.poll(cx)));
-        Shared(Arc::new(Keeper(link, false)))
+        Shared(Arc::new(Keeper(link)))
     }
 
     fn lent(link: Arc<Link<Self>>) -> Shared {
-        Shared(Arc::new(Keeper(link, true)))
+        Shared(Arc::new(Keeper(link)))
     }
 
     async fn served(serving: Self::Serving) -> Option<Summary> {

@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 
 use super::Tokio;
 use crate::channel::{Receivable, Sendable};
-use crate::connection::{Connection, Listener};
+use crate::connection::Listener;
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{
-    Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Meeting, Reply, Response, Serve, Serves,
-    Service, Start, Summary, answered, contain, decoded, panicked,
+    Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Reply, Response, Serve, Serves, Service,
+    Start, Summary, answered, contain, decoded, panicked,
 };
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
@@ -82,7 +82,7 @@ where
             let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
             clients.spawn(async move {
                 let link = match client {
-                    Ok(client) => meet::<Req, _, _>(&lifecycle, client, meeting).await,
+                    Ok(client) => meeting.meet(client, Shape::of::<Req>, &lifecycle).await,
                     Err(error) => Err(error),
                 };
                 match link {
@@ -115,30 +115,10 @@ where
         }))
     }
 
-    fn detach(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<(), Error>
-    where
-        Req: 'static,
-        Resp: 'static,
-        H: Send + Sync + 'static,
-    {
+    fn detach(service: Service<Req, Resp, F, C, Self>, handler: H) -> Result<(), Error> {
         tokio::spawn(Self::serve(service, handler));
         Ok(())
     }
-}
-
-/// Performs the handshake with a client.
-async fn meet<Req, F, C>(
-    lifecycle: &Lifecycle,
-    client: Connection<Tokio>,
-    meeting: Meeting<F, C, Tokio>,
-) -> Result<Link<Tokio>, Error>
-where
-    Req: Receivable,
-    F: Framing + Clone + Send + 'static,
-    C: Codec + Clone + Send + 'static,
-{
-    let parts = meeting.meet(client, Shape::of::<Req>).await?;
-    Ok(Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout()))
 }
 
 /// Serves a client until it has left, is silent for too long, or the service is to end.

@@ -1,16 +1,18 @@
 //! Calls in both ways over one connection: hosts and their plugins.
 
+use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use typed_pipe::{
     CancelToken, Client, Connection, Context, Error, ErrorKind, Service, Serving, ShutdownReason,
     service,
 };
 
+use crate::by_hand::{ByHand, Received, call};
 use crate::support::{until, watched};
 
 type Numbers = Client<u64, u64>;
@@ -444,6 +446,40 @@ fn a_silent_client_of_a_service_over_its_connection_is_let_go() {
         assert_eq!(serving.join().unwrap().unwrap().reason, ShutdownReason::Idle);
         let error = client.call(&1).unwrap_err();
         assert!(!error.is_delivered(), "{error}");
+    });
+}
+
+/// A call is given up when half of its request is written: the rest is sent as soon as there is room, by the thread that
+/// reads, which has read something since the write began.
+#[test]
+fn the_rest_of_a_request_that_was_given_up_is_sent_by_the_thread_that_reads() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let (given_up, is_given_up) = channel();
+        let there = thread::spawn(move || {
+            let mut hand = ByHand::greet(theirs);
+            let mut length = [0; 4];
+            hand.reader.read_exact(&mut length).unwrap();
+            hand.send(&call(0, &1_u64));
+            is_given_up.recv().unwrap();
+            let began = Instant::now();
+            let mut rest = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+            hand.reader.read_exact(&mut rest).unwrap();
+            assert!(rest.len() > 2 << 20);
+            loop {
+                match hand.recv() {
+                    Received::Answer { id: 0, .. } => return began.elapsed(),
+                    other => assert!(matches!(other, Received::Cancel { .. }), "{other:?}"),
+                }
+            }
+        });
+        let service = Service::<u64, u64>::over(ours).client_idle_timeout(Duration::from_secs(60));
+        let (client, _serving) = service.both_ways(|_: Client<Vec<u8>, u64>| |n| n + 1).unwrap();
+        let late = client.call_timeout(&vec![7; 2 << 20], Duration::from_secs(1)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        given_up.send(()).unwrap();
+        let took = there.join().unwrap();
+        assert!(took < Duration::from_secs(5), "{took:?}");
     });
 }
 

@@ -106,10 +106,10 @@ fn a_limit_ends_the_service_even_if_nobody_takes_the_last_answer() {
 #[test]
 fn what_was_handled_is_never_told_to_be_untaken() {
     watched(|| {
-        let patience = Duration::from_millis(300);
+        let timeout = Duration::from_millis(300);
         let token = CancelToken::new().unwrap();
         let service = Service::<(), Vec<u8>>::temporary().unwrap().cancelled_by(&token);
-        let service = service.handshake_timeout(patience);
+        let service = service.handshake_timeout(timeout);
         let path = service.path().clone();
         let (begun, handled) = mpsc::channel();
         let begun = Mutex::new(begun);
@@ -126,7 +126,7 @@ fn what_was_handled_is_never_told_to_be_untaken() {
                 break;
             }
         }
-        // Until there is no room for the next answer, and no patience any more: then the service hangs up.
+        // Until there is no room for the next answer, and the timeout is over: then the service hangs up.
         until(|| client.writer.try_write(&[0]).is_err_and(|error| error.is_disconnected()));
         let requests = handled.try_iter().count();
         let mut answers = 0;

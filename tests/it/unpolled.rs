@@ -89,7 +89,7 @@ fn a_call_beside_another_in_one_task_gets_its_answer() {
     });
 }
 
-/// Whoever would be the next to read is not polled either.
+/// The call that would be the next to read is not polled either.
 #[test]
 fn calls_that_nobody_polls_hold_up_no_other_task() {
     in_runtime(|| async {

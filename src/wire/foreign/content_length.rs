@@ -7,7 +7,7 @@ use crate::wire::{Framing, Scan, Step};
 /// five bytes.
 ///
 /// Names in the head are read in any case, and others, such as `Content-Type`, are skipped. Lines end with CR LF; LF alone
-/// is read as well.
+/// is read as well. A head has at most 4096 bytes.
 ///
 /// ```
 /// use typed_pipe::wire::foreign::ContentLength;
@@ -22,6 +22,7 @@ use crate::wire::{Framing, Scan, Step};
 /// assert_eq!(receiver.recv()?, [1, 2]);
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 #[derive(Clone, Debug)]
 #[doc(alias("lsp", "language server", "dap"))]
 pub struct ContentLength {
@@ -66,7 +67,8 @@ impl Framing for ContentLength {
     }
 
     fn scan(&mut self, bytes: &mut [u8], scan: Scan) -> Result<Step, FrameError> {
-        let Some(head) = end_of_head(bytes, scan.from) else {
+        let end = end_of_head(bytes, scan.from).filter(|end| *end <= HEAD);
+        let Some(head) = end else {
             // The end of the head may have arrived in part.
             let scanned = bytes.len().saturating_sub(3);
             return if bytes.len() > HEAD { Err(bad(bytes)) } else { Ok(Step::NoEnd { scanned }) };
@@ -173,6 +175,14 @@ mod tests {
         let large = scan(b"Content-Length: 9999999999\r\n\r\n");
         assert!(matches!(large, Err(FrameError::TooLarge { len: 9_999_999_999, .. })));
         assert!(matches!(scan(&[b'x'; HEAD + 1]), Err(FrameError::Header { .. })));
+        // However it arrives.
+        let whole = |spaces| format!("Content-Length:{}2\r\n\r\n{{}}", " ".repeat(spaces));
+        let longest = HEAD - whole(0).len() + "{}".len();
+        let payload = HEAD..HEAD + 2;
+        let message = Step::Message { payload, frame: HEAD + 2 };
+        assert_eq!(scan(whole(longest).as_bytes()), Ok(message));
+        let longer = scan(whole(longest + 1).as_bytes());
+        assert!(matches!(longer, Err(FrameError::Header { .. })), "{longer:?}");
     }
 
     proptest! {
