@@ -62,7 +62,7 @@ use crate::channel::{Inbound, Outbound};
 use crate::connection::Connection;
 use crate::error::{Error, Obstacle, Operation};
 use crate::state::Mode;
-use crate::sys::{Maker, Passing, Process, Raw, from_parent};
+use crate::sys::{ChildConnection, Maker, Process, Raw, from_parent};
 use crate::typed_connection::{Handshake, TypedConnection};
 use crate::watching::watching;
 use crate::wire::{Codec, Framing};
@@ -154,16 +154,16 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         let this = self.clone();
         M::run(async move {
             let until = this.time_limit().until::<M>();
-            let started = Passing::spawn(command);
-            let (child, passing) = started.map_err(|error| Error::new(Operation::Spawn, error))?;
+            let started = ChildConnection::spawn(command);
+            let (child, ours) = started.map_err(|error| Error::new(Operation::Spawn, error))?;
             let child = Started { child: Some(child), maker: Maker::this() };
             let this = this.by(until).watching(child.get());
-            let accept = |mut passing: Passing, until| async move {
-                let accepted = M::attempt(until, None, |wait| passing.accept(wait)).await;
-                accepted.map_err(|error| (passing, Error::new(Operation::Spawn, error)))
+            let accept = |mut ours: ChildConnection, until| async move {
+                let accepted = M::attempt(until, None, |wait| ours.accept(wait)).await;
+                accepted.map_err(|error| (ours, Error::new(Operation::Spawn, error)))
             };
             let process = Process::of(child.get());
-            let accepted = watching::<M, _, _, _>(&process, TOOK, until, passing, accept).await;
+            let accepted = watching::<M, _, _, _>(&process, TOOK, until, ours, accept).await;
             let halves = accepted.map_err(|(_, error)| error)?;
             let connection = Connection::of(halves, None, None).into_mode()?;
             Ok((this.performed(connection).await?, child.keep()))

@@ -119,8 +119,9 @@
 //!   - `bytes(&self) -> &[u8]`
 //! - `struct Process`, cloned cheaply: a child process that is watched, whether or not anything waits for it.
 //!   - `of(&Child) -> Process`, `ended(&self) -> io::Result<Option<Ended>>`
-//! - `struct Passing`, with the feature `process`: a connection that a child program takes.
-//!   - `spawn(&mut Command) -> io::Result<(Child, Passing)>`: starts it. The command is as before, but for [`PARENT`].
+//! - `struct ChildConnection`, with the feature `process`: a connection that a child program takes.
+//!   - `spawn(&mut Command) -> io::Result<(Child, ChildConnection)>`: starts it. The command is as before, but for
+//!     [`PARENT`].
 //!   - `accept(&mut self, Wait) -> io::Result<(Raw, Raw)>`: the side of the parent, once.
 //! - `fn from_parent() -> io::Result<(Raw, Raw)>`, with the feature `process`: that of the child.
 //! - `struct Offer`, with the feature `shared-memory`: memory for the bytes of a connection, made for the other side.
@@ -162,7 +163,7 @@ pub(crate) use unix::{
     ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(unix, feature = "process"))]
-pub(crate) use unix::{Passing, from_parent};
+pub(crate) use unix::{ChildConnection, from_parent};
 #[cfg(all(unix, feature = "tokio"))]
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(all(unix, feature = "tool"))]
@@ -173,7 +174,7 @@ pub(crate) use windows::{
     ensure_not_cancelled, inherited, pause, private, resolve, sleeps, temporary_folder,
 };
 #[cfg(all(windows, feature = "process"))]
-pub(crate) use windows::{Passing, from_parent};
+pub(crate) use windows::{ChildConnection, from_parent};
 #[cfg(all(windows, feature = "tokio"))]
 pub(crate) use windows::{Polled, PolledServer};
 #[cfg(all(windows, feature = "tool"))]

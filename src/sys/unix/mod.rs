@@ -7,6 +7,8 @@ mod arena;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "no_arena.rs"]
 mod arena;
+#[cfg(feature = "process")]
+mod child_connection;
 mod description;
 mod fifo;
 mod fifo_end;
@@ -24,8 +26,6 @@ mod node;
 #[cfg(feature = "tool")]
 mod onlookers;
 mod owned_name;
-#[cfg(feature = "process")]
-mod passing;
 mod peer;
 #[cfg(feature = "tokio")]
 mod polled;
@@ -57,6 +57,8 @@ mod wait;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
+#[cfg(feature = "process")]
+pub(crate) use child_connection::{ChildConnection, from_parent};
 pub(crate) use file::ensure_file;
 pub(crate) use inherited::inherited;
 pub(crate) use maker::Maker;
@@ -64,8 +66,6 @@ pub(crate) use name::{private, resolve, temporary_place as temporary_folder};
 pub(crate) use node::Node;
 #[cfg(feature = "tool")]
 pub(crate) use onlookers::{clean, look};
-#[cfg(feature = "process")]
-pub(crate) use passing::{Passing, from_parent};
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;

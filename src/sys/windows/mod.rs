@@ -3,6 +3,8 @@
 //! All handles opened here are overlapped, because the system serializes the operations on others, and none is
 //! inheritable. An adopted handle may not be overlapped: it supports only calls without a deadline.
 
+#[cfg(feature = "process")]
+mod child_connection;
 mod client;
 mod connection;
 mod event;
@@ -17,8 +19,6 @@ mod name;
 mod node;
 mod outgoing;
 mod overlapped;
-#[cfg(feature = "process")]
-mod passing;
 mod peer;
 mod pipe_info;
 #[cfg(feature = "tokio")]
@@ -44,12 +44,12 @@ use std::io;
 use std::os::windows::ffi::OsStrExt;
 pub(crate) use std::os::windows::io::OwnedHandle as Handle;
 
+#[cfg(feature = "process")]
+pub(crate) use child_connection::{ChildConnection, from_parent};
 pub(crate) use event::{Event, ensure_not_cancelled, pause};
 pub(crate) use maker::Maker;
 pub(crate) use name::{private, resolve, temporary_folder};
 pub(crate) use node::Node;
-#[cfg(feature = "process")]
-pub(crate) use passing::{Passing, from_parent};
 pub(crate) use pipe_info::ensure_file;
 #[cfg(feature = "tokio")]
 pub(crate) use polled::{Polled, PolledServer};

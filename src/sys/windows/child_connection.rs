@@ -16,9 +16,9 @@ use crate::sys::{PARENT, Settings, Wait, obstacle};
 
 /// A name for one client.
 #[derive(Debug)]
-pub(crate) struct Passing(Server);
+pub(crate) struct ChildConnection(Server);
 
-impl Passing {
+impl ChildConnection {
     /// Starts a program that finds the name.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
         let (path, server) = Server::temporary(&Settings { backlog: 1, ..Settings::default() })?;
@@ -45,7 +45,7 @@ impl Passing {
 pub(crate) fn from_parent() -> io::Result<(Raw, Raw)> {
     let told = env::var_os(PARENT).ok_or(Obstacle::NoParent)?;
     let path = resolve(Path::new(&told)).map_err(|_| Obstacle::StaleParent)?;
-    // The name was there before this process, for one client: nobody needs to wait for it.
+    // The name was there before this process, for one client: it needs no wait.
     let connected = Raw::connect(&path, false, Wait::NOW).map_err(|error| {
         match (error.kind(), obstacle(&error)) {
             (_, Some(Obstacle::Busy)) => Obstacle::ParentTaken.into(),

@@ -28,7 +28,7 @@ use crate::sys::{PARENT, Wait};
 
 /// The side of the parent, until it is taken.
 #[derive(Debug)]
-pub(crate) struct Passing(Option<(Raw, Raw)>);
+pub(crate) struct ChildConnection(Option<(Raw, Raw)>);
 
 /// No number of a descriptor.
 const NONE: libc::c_int = -1;
@@ -37,7 +37,7 @@ const NONE: libc::c_int = -1;
 /// ones that a program sets for its child.
 const FIRST: libc::c_int = 64;
 
-impl Passing {
+impl ChildConnection {
     /// Starts a program that inherits its side of a connection.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
         let (ours, line) = prepare().map_err(resource_errors::told)?;
