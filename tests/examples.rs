@@ -114,9 +114,7 @@ fn clients_that_do_not_read_hold_up_nobody_in_a_chat() {
 fn an_old_and_a_new_version_refuse_each_other_go_on_or_speak_the_older_one() {
     let versions = build("versions");
     watched(move || {
-        let output = Command::new(versions).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&versions);
         let lines: Vec<&str> = said.lines().collect();
         let (mut refused, mut rest) = (lines[1..3].to_vec(), lines[3..].to_vec());
         // The two processes print when they like.
@@ -144,16 +142,14 @@ fn an_old_and_a_new_version_refuse_each_other_go_on_or_speak_the_older_one() {
 fn what_is_handed_over_is_used() {
     let handover = build("handover");
     watched(move || {
-        let output = Command::new(handover).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&handover);
         let served = if cfg!(unix) { 1 } else { 0 };
         let mut want =
             format!("server: the client has read \"welcome\" and served {served} over TCP\n");
         if cfg!(unix) {
             want.push_str("server: a guest on that port was told \"welcome\"\n");
         }
-        assert_eq!(said.replace("\r\n", "\n"), want);
+        assert_eq!(said, want);
     });
 }
 
@@ -177,9 +173,7 @@ fn a_server_that_hands_over_tells_of_a_client_that_leaves() {
 fn a_login_admits_locks_out_and_names_the_step_in_which_a_client_gave_up() {
     let login = build("login");
     watched(move || {
-        let output = Command::new(login).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&login);
         let of_server: Vec<_> = said.lines().filter(|line| line.starts_with("server: ")).collect();
         let [admitted, locked, left] = of_server[..] else { panic!("{said}") };
         assert_eq!(admitted, "server: ada is logged in");
@@ -196,9 +190,7 @@ fn a_login_admits_locks_out_and_names_the_step_in_which_a_client_gave_up() {
 fn a_transfer_goes_on_after_a_kill_and_after_a_deadline() {
     let resume = build("resume");
     watched(move || {
-        let output = Command::new(resume).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&resume);
         let lines: Vec<_> = said.lines().collect();
         let [first, killed, second, late, third, whole] = lines[..] else { panic!("{said}") };
         let has = |line: &str| -> u64 { line.split(' ').nth(2).unwrap().parse().unwrap() };
@@ -215,9 +207,7 @@ fn a_transfer_goes_on_after_a_kill_and_after_a_deadline() {
 fn a_broadcast_reaches_all_readers_but_the_killed_one() {
     let broadcast = build("broadcast");
     watched(move || {
-        let output = Command::new(broadcast).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&broadcast);
         assert!(said.contains("publisher: reader 3 has left"), "{said}");
         assert!(said.contains("publisher: reader 1 was slow, and got the latest"), "{said}");
         assert_eq!(said.matches("reader: price 499 was the last, 599 cents").count(), 3, "{said}");
@@ -228,9 +218,7 @@ fn a_broadcast_reaches_all_readers_but_the_killed_one() {
 fn a_supervisor_outlives_its_children() {
     let supervisor = build("supervisor");
     watched(move || {
-        let output = Command::new(supervisor).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&supervisor);
         let lines: Vec<_> = said.lines().collect();
         assert_eq!(lines.len(), 3, "{said}");
         let killed = "worker: said that 12 times 12 is 144; then it was killed: disconnected";
@@ -248,9 +236,7 @@ fn a_supervisor_outlives_its_children() {
 fn a_host_and_its_plugins_call_each_other_and_a_crash_or_an_old_one_costs_itself() {
     let plugins = build("plugins");
     watched(move || {
-        let output = Command::new(plugins).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&plugins);
         for line in [
             "host: HELLO!",
             "host: olleh",
@@ -276,9 +262,7 @@ fn a_host_and_its_plugins_call_each_other_and_a_crash_or_an_old_one_costs_itself
 fn a_helper_hands_over_a_file_and_keeps_another() {
     let helper = build("helper");
     watched(move || {
-        let output = Command::new(helper).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&helper);
         for line in [
             "client: notes says \"remember the milk\"",
             "client: \"secret\" is not for you",
@@ -294,9 +278,7 @@ fn a_helper_hands_over_a_file_and_keeps_another() {
 fn builds_of_several_clients_go_on_when_one_is_interrupted() {
     let build_daemon = build("build");
     watched(move || {
-        let output = Command::new(build_daemon).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let said = run(&build_daemon);
         for line in [
             "library: 1 of 5",
             "library: 5 of 5",
@@ -335,6 +317,14 @@ fn build(example: &str) -> PathBuf {
         Some(message["executable"].as_str().filter(|_| is_example)?.into())
     };
     String::from_utf8_lossy(&output.stdout).lines().find_map(executable).unwrap()
+}
+
+/// Runs a program that needs nothing from outside to its end: what it prints.
+fn run(program: &Path) -> String {
+    let output = Command::new(program).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
 }
 
 /// A program that is talked to. It is killed when the test is done with it, whatever comes.

@@ -148,7 +148,7 @@ fn every_program_of_the_pages_is_tested() {
         if text.contains("```rust") {
             let page = page.display().to_string().replace('\\', "/");
             let included = docs.contains(&format!("include_str!(\"../{page}\")"));
-            assert!(included, "nobody compiles the programs of {page}");
+            assert!(included, "the programs of {page} are not compiled");
             tested += 1;
         }
     }

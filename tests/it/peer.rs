@@ -39,7 +39,7 @@ pub(crate) fn start_through(program: &[&str], role: &str, pipe: impl AsRef<Path>
     run(command.args(&program[1..]).arg(env::current_exe().unwrap()), role, pipe.as_ref(), 0)
 }
 
-/// This program in a role, for whoever starts it by other means.
+/// This program in a role, as a command that the test starts itself.
 #[cfg(feature = "process")]
 pub(crate) fn program(role: &str, pipe: impl AsRef<Path>) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());

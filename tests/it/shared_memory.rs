@@ -578,7 +578,10 @@ pub(crate) mod linux {
 
     #[cfg(feature = "service")]
     mod calls {
-        use typed_pipe::{CancelToken, Carried, Client, ClientOptions, Context, PipePath, Service};
+        use typed_pipe::{
+            CancelToken, Carried, Client, ClientOptions, Context, PipePath, Receivable, Sendable,
+            Service,
+        };
 
         use super::*;
 
@@ -586,9 +589,9 @@ pub(crate) mod linux {
             ClientOptions::new().shared_memory(SharedMemory::required())
         }
 
-        pub(super) fn service(
+        pub(super) fn service<Req: Receivable, Resp: Sendable>(
             memory: SharedMemory,
-        ) -> (Service<Vec<u8>, u64>, PipePath, CancelToken) {
+        ) -> (Service<Req, Resp>, PipePath, CancelToken) {
             let token = CancelToken::new().unwrap();
             let service = Service::temporary().unwrap().shared_memory(memory);
             let path = service.path().clone();
@@ -635,7 +638,7 @@ pub(crate) mod linux {
         #[test]
         fn a_service_and_its_clients_share_memory() {
             watched(|| {
-                let (service, path, token) = service(SharedMemory::offered());
+                let (service, path, token) = service::<Vec<u8>, _>(SharedMemory::offered());
                 let serving = thread::spawn(move || service.serve(|bytes| sum(&bytes)).unwrap());
                 let peers = [(), ()].map(|()| peer::start("call-in-memory", &path));
                 // One that offers none is served beside them.
@@ -651,7 +654,7 @@ pub(crate) mod linux {
         #[test]
         fn a_service_that_requires_memory_serves_no_client_without() {
             watched(|| {
-                let (service, path, token) = service(SharedMemory::required());
+                let (service, path, token) = service::<Vec<u8>, _>(SharedMemory::required());
                 let serving = thread::spawn(move || service.serve(|bytes| sum(&bytes)).unwrap());
                 assert!(
                     Client::<Vec<u8>, u64>::connect(&path)
@@ -683,10 +686,7 @@ pub(crate) mod linux {
         #[test]
         fn requests_and_answers_that_fill_both_rings_go_through() {
             watched(|| {
-                let token = CancelToken::new().unwrap();
-                let service = Service::<Vec<u8>, Vec<u8>>::temporary().unwrap();
-                let service = service.shared_memory(SharedMemory::required()).cancelled_by(&token);
-                let path = service.path().clone();
+                let (service, path, token) = service::<Vec<u8>, _>(SharedMemory::required());
                 let serving = thread::spawn(move || service.serve(|bytes| bytes).unwrap());
                 let client = options().connect::<Vec<u8>, Vec<u8>>(&path).unwrap();
                 thread::scope(|scope| {
@@ -709,11 +709,9 @@ pub(crate) mod linux {
         #[test]
         fn calls_over_memory_bring_handles_both_ways() {
             watched(|| {
-                let token = CancelToken::new().unwrap();
-                let service = Service::<(u64, Carried<File>), Carried<File>>::temporary().unwrap();
-                let service = service.shared_memory(SharedMemory::required()).with_handles();
-                let service = service.cancelled_by(&token);
-                let path = service.path().clone();
+                let (service, path, token) =
+                    service::<(u64, Carried<File>), Carried<File>>(SharedMemory::required());
+                let service = service.with_handles();
                 let serving = thread::spawn(move || {
                     service.serve_with_context(|(number, file), context: Context| {
                         let mut came = context.take_handles();
@@ -945,7 +943,8 @@ pub(crate) mod linux {
         fn a_service_of_tasks_and_its_clients_share_memory() {
             watched(|| {
                 runtime().block_on(async {
-                    let (service, path, token) = calls::service(SharedMemory::required());
+                    let (service, path, token) =
+                        calls::service::<Vec<u8>, _>(SharedMemory::required());
                     let service = service.into_tokio().unwrap();
                     let serving =
                         tokio::spawn(service.serve(|bytes| async move { calls::sum(&bytes) }));
