@@ -178,6 +178,8 @@ impl fmt::Debug for UntypedCall {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::{Arc, Barrier};
     use std::thread;
 
     use super::*;
@@ -239,27 +241,29 @@ mod tests {
         serving.join().unwrap().unwrap();
     }
 
-    /// Serves a handler that sends an item, and ends when nobody waits for it any more.
-    fn endless(test: impl FnOnce(UntypedClient)) {
+    /// Serves a handler that sends an item, ends when its call is given up, and says so.
+    fn endless(test: impl FnOnce(&UntypedClient, &Receiver<()>)) {
         let token = CancelToken::new().unwrap();
         let service = Service::<(), ()>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
+        let (tell, told) = channel();
         let serving = thread::spawn(move || {
-            service.serve_with_context(|(), context: Context<u8>| {
+            service.serve_with_context(move |(), context: Context<u8>| {
                 let _ = context.send(&7);
                 while !context.is_cancelled() {
                     thread::yield_now();
                 }
+                let _ = tell.send(());
             })
         });
-        test(ask(&path).into_client(Wire::default(), path).unwrap());
+        test(&ask(&path).into_client(Wire::default(), path).unwrap(), &told);
         token.cancel();
         serving.join().unwrap().unwrap();
     }
 
     #[test]
     fn a_call_that_is_not_answered_ends_at_its_deadline() {
-        endless(|client| {
+        endless(|client, _| {
             let call = client.call(Vec::new(), Some(Duration::from_millis(1)));
             let late = match call {
                 Ok(call) => call.last().unwrap().unwrap_err(),
@@ -271,11 +275,13 @@ mod tests {
 
     #[test]
     fn the_handler_of_a_call_that_is_dropped_is_told() {
-        endless(|client| {
+        endless(|client, told| {
             let mut call = client.call(Vec::new(), None).unwrap();
             let Came::Item(_, body) = call.next().unwrap().unwrap() else { panic!("no item") };
             assert_eq!(body, [7]);
             drop(call);
+            // By the call alone: its client is still there.
+            told.recv_timeout(TIMEOUT).unwrap();
         });
     }
 
@@ -285,10 +291,17 @@ mod tests {
         let path = listener.path().clone();
         let peer = thread::spawn(move || {
             let service = Service::<(u8, String), u32>::over(listener.accept().unwrap());
-            let handler = |(number, _)| u32::from(number) + 1;
+            let refused = Arc::new(Barrier::new(2));
+            let first = refused.clone();
+            let handler = move |(number, _)| {
+                // The other side stays until it is answered.
+                first.wait();
+                u32::from(number) + 1
+            };
             let (client, serving) = service.both_ways(|_: Client<u8, char>| handler).unwrap();
             // Without its types nobody can answer.
             assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::Mismatch);
+            refused.wait();
             serving.wait().unwrap();
             ClientOptions::new().over::<u8, char>(listener.accept().unwrap()).map(drop)
         });
