@@ -138,12 +138,14 @@ impl<T: Receivable + Send + 'static> Collector<T> {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Collected<T>>> {
+        let mut over = None;
         while let Poll::Ready(next) = self.coming.as_mut().poll(cx) {
             self.coming = Box::pin(self.offer.next_within(None));
             let stream = match next {
                 Ok(stream) => stream,
                 // Those that it ended have their last words first.
-                Err(error) if error.kind() == io::ErrorKind::NotConnected && !self.is_empty() => {
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    over = Some(error);
                     break;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
@@ -157,15 +159,13 @@ impl<T: Receivable + Send + 'static> Collector<T> {
                 Err(error) => return Poll::Ready(Ok(Collected { from, message: Err(error) })),
             }
         }
-        match ready!(Pin::new(&mut self.senders).poll_next(cx)) {
-            Some(collected) => Poll::Ready(Ok(collected)),
-            // Nobody is here. Whoever comes wakes this.
-            None => Poll::Pending,
+        match (ready!(Pin::new(&mut self.senders).poll_next(cx)), over) {
+            (Some(collected), _) => Poll::Ready(Ok(collected)),
+            // No sender is left, and none is about to be one.
+            (None, Some(end)) if self.agreeing.is_empty() => Poll::Ready(Err(end)),
+            // The next sender wakes this.
+            (None, _) => Poll::Pending,
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.senders.is_empty() && self.agreeing.is_empty()
     }
 }
 

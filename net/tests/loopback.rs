@@ -607,6 +607,29 @@ fn a_machine_that_sends_something_else_costs_a_collector_only_itself() {
 }
 
 #[test]
+fn a_collector_ends_with_its_net_after_the_last_words() {
+    watched(|| {
+        let two = two();
+        let mut collector: Collector<u32> = two.offer.collect();
+        let at = collector.offer().address().to_owned();
+        let (here, there) = (two.here, two.there);
+        let sending = thread::spawn(move || {
+            let mut typed: TypedConnection<u32, ()> =
+                there.connect(&at).unwrap().into_typed().unwrap();
+            typed.send(&7).unwrap();
+            (typed, there)
+        });
+        assert_eq!(collector.recv().unwrap().message.unwrap(), 7);
+        // Its error tells of the connection that is open.
+        let _ = here.close(SOON);
+        let last = collector.next().unwrap().unwrap();
+        assert_eq!(last.message.unwrap_err().kind(), ErrorKind::Disconnected);
+        assert!(collector.next().is_none());
+        drop(sending.join().unwrap());
+    });
+}
+
+#[test]
 fn tasks_collect() {
     watched(|| {
         let two = two();
