@@ -30,21 +30,20 @@ impl Shape {
     pub(crate) fn methods(&self) -> Methods {
         let nodes = self.nodes();
         let mut at = 0;
-        loop {
+        // One that holds itself ends, too.
+        for _ in 0..nodes.len() {
             at = match nodes.get(at) {
-                Some(Node::Tuple(ids)) if !ids.is_empty() => ids.first().copied().unwrap_or(0),
+                Some(Node::Tuple(ids)) => ids.first().copied().unwrap_or(nodes.len()),
                 Some(Node::Option(id)) => *id,
                 Some(Node::Enum(of)) => {
                     let contents = |id: &Id| contents(nodes, *id);
                     let variants = of.variants.iter();
                     return variants.map(|(name, id)| (name.to_string(), contents(id))).collect();
                 }
-                _ => return Methods::new(),
+                _ => break,
             };
-            if at == 0 {
-                return Methods::new();
-            }
         }
+        Methods::new()
     }
 }
 
@@ -110,6 +109,10 @@ mod tests {
         Many(Vec<u8>),
     }
 
+    /// It holds no enum, however far one looks.
+    #[derive(Serialize, Deserialize)]
+    struct Nest(Option<Box<Self>>);
+
     #[test]
     fn variants_are_methods() {
         let named = [
@@ -127,5 +130,6 @@ mod tests {
         assert_eq!(Shape::of::<Call>(Style::Named).methods(), want);
         assert_eq!(Shape::of::<(Option<Call>, Option<u8>)>(Style::Named).methods(), want);
         assert_eq!(Shape::of::<u8>(Style::Named).methods(), Methods::new());
+        assert_eq!(Shape::of::<(Option<Nest>, u8)>(Style::Named).methods(), Methods::new());
     }
 }
