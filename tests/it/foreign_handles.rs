@@ -34,7 +34,7 @@ mod unix {
     use std::path::Path;
     use std::process::{Command, Stdio};
 
-    use typed_pipe::{TypedConnection, WithHandles};
+    use typed_pipe::{Handshake, WithHandles};
 
     use super::*;
     use crate::support::skipped;
@@ -82,26 +82,37 @@ mod unix {
 
     #[test]
     fn the_limit_of_a_connection_holds_for_its_messages() {
-        watched(|| {
-            let (one, mut other) = Connection::pair().unwrap();
-            other.reader().accept_handles(1).unwrap();
-            let sending = std::thread::spawn(|| {
-                let mut one = one.into_typed::<WithHandles<u32>, ()>().unwrap();
-                for count in [1, 2, 1] {
+        watched(|| the_limit_holds(&Handshake::new()));
+    }
+
+    #[cfg(all(feature = "shared-memory", target_os = "linux"))]
+    #[test]
+    fn the_limit_of_a_connection_holds_for_its_messages_through_shared_memory() {
+        let memory = typed_pipe::SharedMemory::required();
+        watched(move || the_limit_holds(&Handshake::new().shared_memory(memory)));
+    }
+
+    fn the_limit_holds(terms: &Handshake) {
+        let (one, mut other) = Connection::pair().unwrap();
+        other.reader().accept_handles(3).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut one = terms.perform::<WithHandles<u32>, ()>(one).unwrap();
+                for count in [3, 4, 3] {
                     one.send_with_handles(&7, &mut files(count)).unwrap();
                 }
                 one.finish().unwrap();
             });
-            let mut other: TypedConnection<(), WithHandles<u32>> = other.into_typed().unwrap();
-            assert_eq!(other.recv_with_handles().unwrap().1.len(), 1);
+            let mut other = terms.perform::<(), WithHandles<u32>>(other).unwrap();
+            assert_eq!(other.recv_with_handles().unwrap().1.len(), 3);
             let error = other.recv_with_handles().unwrap_err();
             assert_eq!(
                 (error.kind(), error.is_fatal()),
                 (ErrorKind::MessageLost, false),
                 "{error}"
             );
-            assert_eq!(other.recv_with_handles().unwrap().1.len(), 1);
-            sending.join().unwrap();
+            assert_eq!(other.recv_with_handles().unwrap().1.len(), 3);
+            assert!(other.recv_with_handles().unwrap_err().is_finished());
         });
     }
 

@@ -241,8 +241,9 @@ impl Receiving {
                 received => break received?,
             }
         };
-        let room = self.most_handles.saturating_sub(self.batches.iter().map(Batch::count).sum());
-        self.batches.extend(batch.map(|batch| batch.within(room)));
+        if let Some(batch) = batch {
+            self.keep(batch);
+        }
         self.ended = bytes == 0;
         if self.ended { self.end() } else { Ok(bytes) }
     }
@@ -265,7 +266,7 @@ impl Receiving {
         self.forget_batches();
         for _ in 0..self.batches_beside() {
             let Some(batch) = self.next_batch() else { return };
-            self.batches.push_back(batch);
+            self.keep(batch);
             // Handles come before their message: if there is none still, none of these is of a message that came meanwhile.
             if !self.is_ring_empty() {
                 return;
@@ -290,12 +291,18 @@ impl Receiving {
         while kept < MOST_KEPT {
             let Some(batch) = self.next_batch() else { return true };
             kept += batch.len();
-            self.batches.push_back(batch);
+            self.keep(batch);
         }
         false
     }
 
-    /// How many handles are kept.
+    /// Keeps handles that came, as long as there are no more than may be kept.
+    fn keep(&mut self, batch: Batch) {
+        let kept = self.batches.iter().map(Batch::count).sum();
+        self.batches.push_back(batch.within(self.most_handles.saturating_sub(kept)));
+    }
+
+    /// How much room the kept handles take.
     fn kept(&self) -> usize {
         self.batches.iter().map(Batch::len).sum()
     }
@@ -461,7 +468,7 @@ impl Receiving {
             }
             beside -= 1;
             let Some(batch) = self.next_batch() else { break };
-            self.batches.push_back(batch);
+            self.keep(batch);
         }
         if self.first != number {
             return Err(Obstacle::HandlesLost("none came with the message").into());
