@@ -137,8 +137,9 @@ impl FifoEnd {
             if way == Way::Out {
                 return Ok((opened.fd, 0));
             }
-            let left_over = opened.left_over()?;
+            // First: while another reader takes them, bytes are not left over.
             fifo::claim_reading(opened.fd.as_fd())?;
+            let left_over = opened.left_over()?;
             Ok((opened.fd, left_over))
         })?;
         let mut end = Self::new(Description::opened(fd, way), way);
