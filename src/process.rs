@@ -157,12 +157,12 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
             let started = ChildConnection::spawn(command);
             let (child, ours) = started.map_err(|error| Error::new(Operation::Spawn, error))?;
             let child = Started { child: Some(child), maker: Maker::this() };
-            let this = this.by(until).watching(child.get());
+            let process = Process::of(child.get());
+            let this = this.by(until).watching_process(process.clone());
             let accept = |mut ours: ChildConnection, until| async move {
                 let accepted = M::attempt(until, None, |wait| ours.accept(wait)).await;
                 accepted.map_err(|error| (ours, Error::new(Operation::Spawn, error)))
             };
-            let process = Process::of(child.get());
             let accepted = watching::<M, _, _, _>(&process, TOOK, until, ours, accept).await;
             let halves = accepted.map_err(|(_, error)| error)?;
             let connection = Connection::of(halves, None, None).into_mode()?;

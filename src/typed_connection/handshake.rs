@@ -344,8 +344,13 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias("subprocess", "child"))]
-    pub fn watching(mut self, child: &Child) -> Self {
-        self.child = Some(Process::of(child));
+    pub fn watching(self, child: &Child) -> Self {
+        self.watching_process(Process::of(child))
+    }
+
+    /// Watches a child as [`watching`](Self::watching) does.
+    pub(crate) fn watching_process(mut self, child: Process) -> Self {
+        self.child = Some(child);
         self
     }
 
