@@ -132,6 +132,24 @@ fn the_death_of_a_child_ends_each_wait() {
 }
 
 #[test]
+fn the_death_of_a_parent_ends_each_wait() {
+    // It comes after the child took the connection, or before that.
+    let late = if cfg!(unix) { "Disconnected" } else { "NotAPipe" };
+    for (role, kind) in [("child heir", "Disconnected"), ("child late-heir", late)] {
+        watched(move || {
+            let listener = Listener::temporary().unwrap();
+            let parent = peer::start(&format!("child parent of {role}"), listener.path());
+            let child = listener.accept().unwrap();
+            let mut child = child.into_typed::<(), String>().unwrap();
+            assert_eq!(child.recv().unwrap(), "waits");
+            parent.kill();
+            child.send(&()).unwrap();
+            assert_eq!(child.recv().unwrap(), kind, "{role}");
+        });
+    }
+}
+
+#[test]
 fn a_grandchild_holds_no_connection_open() {
     // It is started before the child takes the connection, or after that.
     for (role, kind) in [("child early-grandchild", "InUse"), ("child late-grandchild", "NotFound")]
@@ -309,6 +327,16 @@ pub(crate) fn play(role: &str, name: &Path) {
             parent.send(&format!("{before} {after}")).unwrap();
             let _ = parent.recv();
         }
+        "heir" | "late-heir" => {
+            let parent = (role == "heir").then(take);
+            let mut test = TypedConnection::<String, ()>::connect(name).unwrap();
+            test.send(&"waits".into()).unwrap();
+            let kind = match parent {
+                Some(mut parent) => parent.recv().unwrap_err().kind(),
+                None => test.recv().map(|()| kind_of_another()).unwrap(),
+            };
+            test.send(&format!("{kind:?}")).unwrap();
+        }
         "early-grandchild" => {
             let mut grandchild = start_grandchild(name, Stdio::piped());
             let mut parent = take();
@@ -343,7 +371,13 @@ pub(crate) fn play(role: &str, name: &Path) {
             let children = || std::fs::read_to_string("/proc/thread-self/children").unwrap();
             until(|| children().is_empty());
         }
-        other => panic!("no role {other}"),
+        other => {
+            let child = other.strip_prefix("parent of ").expect("a role");
+            let _child = process::spawn::<String, String>(&mut peer::program(child, name));
+            loop {
+                thread::park();
+            }
+        }
     }
 }
 
