@@ -54,7 +54,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What the other side has handled: of each life, the highest number, and a bit for each of the 64 before it.
+/// What the other side has handled: of each life, the highest number, and a bit for it and for each of the 63 before it.
 #[derive(Default)]
 pub(crate) struct Handled(Mutex<HashMap<(u64, u64), (u64, u64)>>);
 
@@ -68,27 +68,28 @@ impl Handled {
         let mut seen = lock(&self.0);
         let ledger = book.ledger();
         if near {
-            let (highest, before) = seen.entry(caller).or_default();
+            // The lowest bit is that of the highest number.
+            let (highest, bits) = seen.entry(caller).or_default();
             if number > *highest {
-                // The bit of the highest one moves to its place.
-                let moved = number - *highest;
-                let shifted = |bits: u64, by: u64| bits.checked_shl(by as u32).unwrap_or(0);
-                *before = shifted(*before, moved) | shifted(1, moved - 1);
+                *bits = shifted(*bits, number - *highest) | 1;
                 *highest = number;
             } else {
-                let back = *highest - number;
-                let bit =
-                    if back == 0 { 0 } else { 1_u64.checked_shl(back as u32 - 1).unwrap_or(0) };
-                if bit == 0 || *before & bit != 0 {
+                let bit = shifted(1, *highest - number);
+                if bit == 0 || *bits & bit != 0 {
                     return false;
                 }
-                *before |= bit;
+                *bits |= bit;
             }
         }
         let handled = ledger.note(actor, life, Note::Handled);
         ledger.set_note(actor, life, Note::Handled, handled + 1);
         true
     }
+}
+
+/// The bits, so many places higher.
+fn shifted(bits: u64, places: u64) -> u64 {
+    u32::try_from(places).ok().and_then(|places| bits.checked_shl(places)).unwrap_or(0)
 }
 
 /// All callers are gone: what they have noted, and what was handled, is the same. How many were handled.
