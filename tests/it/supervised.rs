@@ -331,10 +331,9 @@ pub(crate) fn play(role: &str, name: &Path) {
             let parent = (role == "heir").then(take);
             let mut test = TypedConnection::<String, ()>::connect(name).unwrap();
             test.send(&"waits".into()).unwrap();
-            let kind = match parent {
-                Some(mut parent) => parent.recv().unwrap_err().kind(),
-                None => test.recv().map(|()| kind_of_another()).unwrap(),
-            };
+            let waited = parent.map(|mut parent| parent.recv().unwrap_err().kind());
+            test.recv().unwrap(); // its parent is dead
+            let kind = waited.unwrap_or_else(kind_of_another);
             test.send(&format!("{kind:?}")).unwrap();
         }
         "early-grandchild" => {
