@@ -75,6 +75,8 @@ mod shared_memory;
 mod signals;
 #[cfg(unix)]
 mod sockets;
+#[cfg(feature = "service")]
+mod streams;
 #[cfg(feature = "process")]
 mod supervised;
 mod support;
