@@ -113,6 +113,8 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
+//!   - `prepare(&mut self, Option<&Handle>) -> io::Result<()>`, with the feature `shared-memory`: after the next `renew`,
+//!     the end is woken by that
 //! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
 //!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `copy(&[u8]) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
 //!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
@@ -130,6 +132,7 @@
 //!     with the handles; `none() -> [u8; GREETING]` alone, where none could be made.
 //!   - `handles_of(&[u8; GREETING]) -> usize`: how many come with one
 //!   - `take(self, &[u8; GREETING], Vec<Handle>) -> io::Result<Taken>`: what came from the other side;
+//!     `Taken::lines(&self) -> [&Handle; 2]`: what wakes the reader and the writer of it, for `Polled::prepare`;
 //!     `Taken::install(self, reader: &mut Raw, writer: &mut Raw)`: from then on the bytes go through it.
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
 //!   report it.

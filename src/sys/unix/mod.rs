@@ -20,6 +20,7 @@ mod inherited;
 mod lending;
 mod links;
 mod lock;
+mod machine;
 mod maker;
 mod name;
 mod node;
