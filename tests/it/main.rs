@@ -62,7 +62,7 @@ mod resets;
 mod roles;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
-#[cfg(all(feature = "fanout", target_os = "linux"))]
+#[cfg(feature = "fanout")]
 mod select;
 #[cfg(feature = "service")]
 mod service;
