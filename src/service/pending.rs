@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calls::Calls;
-use super::failure::{Failure, garbled};
+use super::failure::{Failure, undecodable};
 use super::framed::encoded;
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
@@ -94,7 +94,7 @@ impl<C, M: Calls> InFlight<C, M> {
     async fn outcome(&mut self, until: WaitLimit) -> Outcome {
         let outcome = self.news(until, |waiter| waiter.inbox().outcome.take()).await;
         self.over = true;
-        match outcome {
+        let outcome = match outcome {
             Some(outcome) => outcome,
             None => {
                 let sent = M::leave(self.link.as_ref(), self.id, &self.waiter);
@@ -102,7 +102,9 @@ impl<C, M: Calls> InFlight<C, M> {
                 let outcome = self.waiter.inbox().outcome.take();
                 outcome.unwrap_or(Err(Failure::TimedOut(sent)))
             }
-        }
+        };
+        self.waiter.came_to(Some(self.id), &outcome);
+        outcome
     }
 
     /// Waits for what comes next; `None` where the time is over. Nothing comes after the answer.
@@ -120,7 +122,10 @@ impl<C, M: Calls> InFlight<C, M> {
                 state.consumed(self.id, Caller::Sender, cost(body));
                 M::write(link, state, WaitLimit::Done);
             }
-            Some(Next::Answer(_)) => self.over = true,
+            Some(Next::Answer(outcome)) => {
+                self.over = true;
+                self.waiter.came_to(Some(self.id), outcome);
+            }
             None => {}
         }
         next
@@ -154,7 +159,7 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
 
     /// The value in its bytes. It is the user's code that runs here.
     fn decode<T: Receivable>(&self, body: &[u8]) -> Result<T, Error> {
-        self.codec.decode(body).map_err(|_| garbled(self.at()))
+        self.codec.decode(body).map_err(|error| undecodable(error, self.at()))
     }
 }
 
