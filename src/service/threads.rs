@@ -20,7 +20,7 @@ use super::waiting::{
 use crate::error::Obstacle;
 use crate::state::{Blocking, complete};
 use crate::sys::WaitLimit;
-use crate::wait::{left, sooner, within};
+use crate::wait::{left, sooner};
 
 /// How long a thread waits for room before it looks whether another one still reads.
 const LOOK_AT_READERS: Duration = Duration::from_millis(20);
@@ -428,10 +428,10 @@ impl Link<Blocking> {
     /// The deadline of one batch of bytes.
     fn batch_limit(&self, writer: &Writer<Blocking>, until: WaitLimit) -> WaitLimit {
         match (self.stall_timeout, until) {
-            (Some(stall_timeout), WaitLimit::Done) => {
-                within(stall_timeout.saturating_sub(writer.since.elapsed()))
+            (_, WaitLimit::Now) | (None, _) => until,
+            (Some(stall_timeout), until) => {
+                sooner(until, stall_timeout.saturating_sub(writer.since.elapsed()))
             }
-            (_, until) => until,
         }
     }
 
