@@ -1045,7 +1045,7 @@ pub(crate) fn answered<Resp: Sendable, M: Mode>(
     link: &Link<M>,
 ) -> Reply {
     let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
-    let body = link.check(&answer, Kind::Answers).and_then(|()| link.body(codec, &answer));
+    let body = link.check(&answer, Kind::Answers).and_then(|()| link.room().body(codec, &answer));
     body.map_err(|error| {
         let text = format!("its answer cannot be sent: {error}");
         (Reason::Failed, text.into_bytes())
