@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::time::Duration;
 
+use super::Event;
 use super::wakeup::Wakeup;
-use super::{Event, Raw};
 use crate::error::Obstacle;
 use crate::sys::{Wait, WaitLimit, Watched, Way};
 
@@ -79,7 +79,7 @@ impl Readiness {
         clippy::needless_pass_by_ref_mut,
         reason = "Unix has more to do"
     )]
-    pub(crate) fn follow(&mut self, _: &mut Raw, _: u64) -> io::Result<()> {
+    pub(crate) fn follow(&mut self, _: &mut Watched<'_>, _: u64) -> io::Result<()> {
         Ok(())
     }
 
