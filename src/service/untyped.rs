@@ -7,7 +7,7 @@ use super::agree::{Layer, asked, asking_part, concluded, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
-use super::failure::{Failure, garbled};
+use super::failure::garbled;
 use super::framed::{untold, within};
 use super::link::{Kind, Link, Request};
 use super::pending::{InFlight, Next};
@@ -40,7 +40,6 @@ pub struct UntypedClient {
 pub struct UntypedCall {
     call: InFlight<(), Blocking>,
     path: PipePath,
-    until: WaitLimit,
     is_told: bool,
     over: bool,
 }
@@ -122,12 +121,13 @@ impl UntypedClient {
         let until = timeout.map_or(WaitLimit::Done, Blocking::within);
         let (link, path) = (self.link.clone(), self.path.clone());
         let body = within(request, link.as_ref().limit())?;
-        let mut request = Request { method: 0, deadline: millis(until), body, handles: Vec::new() };
+        let (name, deadline, handles) = (None, millis(until), Vec::new());
+        let mut request = Request { method: 0, name, deadline, body, handles };
         let entered = Blocking::run(Blocking::enter(link.as_ref(), &mut request, until, false));
         let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
         let call = InFlight::new(link, entered, (), Some(path.clone()), until);
         call.end();
-        Ok(UntypedCall { call, path, until, is_told: self.is_told, over: false })
+        Ok(UntypedCall { call, path, is_told: self.is_told, over: false })
     }
 }
 
@@ -142,8 +142,7 @@ impl UntypedCall {
     }
 
     fn come(&mut self) -> Result<Came, Error> {
-        let late = || Next::Answer(Err(Failure::TimedOut(true)));
-        match Blocking::run(self.call.next(self.until)).unwrap_or_else(late) {
+        match Blocking::run(self.call.next()) {
             Next::Item(body) => {
                 let (shape, body) = self.read(body)?;
                 Ok(Came::Item(shape, body))

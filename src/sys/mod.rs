@@ -113,6 +113,8 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
+//!   - `prepare(&mut self, Option<&Handle>) -> io::Result<()>`, with the feature `shared-memory`: after the next `renew`,
+//!     the end is woken by that
 //! - `struct Readiness`, with the feature `fanout`: which of many are ready.
 //!   - `new() -> io::Result<Readiness>`, `add(&mut self, &mut Watched, key: u64) -> io::Result<()>`,
 //!     `remove(&mut self, &Watched, key: u64)`: before it is dropped.
@@ -138,6 +140,7 @@
 //!     with the handles; `none() -> [u8; GREETING]` alone, where none could be made.
 //!   - `handles_of(&[u8; GREETING]) -> usize`: how many come with one
 //!   - `take(self, &[u8; GREETING], Vec<Handle>) -> io::Result<Taken>`: what came from the other side;
+//!     `Taken::lines(&self) -> [&Handle; 2]`: what wakes the reader and the writer of it, for `Polled::prepare`;
 //!     `Taken::install(self, reader: &mut Raw, writer: &mut Raw)`: from then on the bytes go through it.
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
 //!   report it.

@@ -9,6 +9,10 @@ mod broadcast;
 mod by_hand;
 mod bytes;
 #[cfg(feature = "service")]
+mod call_cases;
+#[cfg(feature = "service")]
+mod call_counts;
+#[cfg(feature = "service")]
 mod call_handles;
 #[cfg(feature = "service")]
 mod calls;
@@ -75,6 +79,8 @@ mod shared_memory;
 mod signals;
 #[cfg(unix)]
 mod sockets;
+#[cfg(feature = "service")]
+mod streams;
 #[cfg(feature = "process")]
 mod supervised;
 mod support;

@@ -89,7 +89,9 @@ pub(crate) fn play(role: &str, name: &Path) {
         #[cfg(all(target_os = "linux", feature = "shared-memory"))]
         "echo-in-memory" | "pour-in-memory" | "take-in-memory" | "come-and-go"
         | "hold-in-memory" | "hand-in-memory" | "take-no-handles" | "double-in-memory"
-        | "call-in-memory" | "serve-in-memory" => crate::shared_memory::linux::play(role, name),
+        | "offer-in-want" | "call-in-memory" | "serve-in-memory" => {
+            crate::shared_memory::linux::play(role, name)
+        }
         #[cfg(feature = "session")]
         role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]

@@ -20,6 +20,7 @@ mod inherited;
 mod lending;
 mod links;
 mod lock;
+mod machine;
 mod maker;
 mod name;
 // Where it is not needed, it is tested all the same.

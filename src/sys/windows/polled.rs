@@ -177,6 +177,18 @@ impl Polled {
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         self.raw.renew()
     }
+
+    /// Memory is not shared here.
+    #[cfg(feature = "shared-memory")]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        clippy::unnecessary_wraps,
+        reason = "Unix has more to do"
+    )]
+    pub(crate) fn prepare(&mut self, _: Option<&crate::sys::Handle>) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Wakes the task that waits for a client of a server.
