@@ -46,6 +46,8 @@ struct Held {
     identity: Identity,
     /// `None` in a folder of its own, whose lock is enough.
     lock: Option<Lock>,
+    /// Whether the owner has removed the name, or left it to others.
+    released: bool,
 }
 
 impl Place {
@@ -90,7 +92,7 @@ impl Place {
     ) -> io::Result<Option<T>> {
         let (folder, name) = self.parts();
         let mut held = self.held();
-        if held.identity.has(folder, name)? {
+        if held.released || held.identity.has(folder, name)? {
             return Ok(None);
         }
         // The lock may be lost as well.
@@ -161,9 +163,10 @@ impl OwnedName {
         let (left, beside) = (lock.left(), Some(&lock));
         let site = Site { folder: folder.as_fd(), path, name: &name, left, lock: beside };
         match claim_and_occupy(&lock, site, occupy) {
-            Ok(Occupied { identity, what, .. }) => {
-                Ok((Self::new(folder, path, name, Held { identity, lock: Some(lock) }), what))
-            }
+            Ok(Occupied { identity, what, .. }) => Ok((
+                Self::new(folder, path, name, Held { identity, lock: Some(lock), released: false }),
+                what,
+            )),
             Err(error) => {
                 // An existing lock file stays: it describes the file beside it, or is another program's.
                 if lock.was_made() {
@@ -186,7 +189,7 @@ impl OwnedName {
         let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
         match occupy(site) {
             Ok(Occupied { identity, what, .. }) => {
-                let held = Held { identity, lock: None };
+                let held = Held { identity, lock: None, released: false };
                 let mut owned_name = Self::new(folder, &path, name, held);
                 owned_name.temporary = Some(temporary);
                 Ok((path, owned_name, what))
@@ -274,7 +277,11 @@ impl OwnedName {
     fn leave(&mut self) {
         self.kept = true;
         let folder = self.place.folder.as_fd();
-        if let Some(lock) = self.place.held().lock.take() {
+        let mut held = self.place.held();
+        held.released = true;
+        let lock = held.lock.take();
+        drop(held);
+        if let Some(lock) = lock {
             lock.remove(folder);
         }
         if let Some(temporary) = self.temporary.take() {
