@@ -335,7 +335,9 @@ impl PolledServer {
     /// Registers the socket that took the lost name again, if there is one.
     fn follow(&mut self, server: &Server) -> io::Result<()> {
         if server.take_renewed() {
-            self.registration = register(server, Way::In, &self.runtime)?;
+            // If it cannot be registered now, the next call tries again.
+            let registered = register(server, Way::In, &self.runtime);
+            self.registration = registered.inspect_err(|_| server.set_renewed())?;
         }
         Ok(())
     }

@@ -163,11 +163,15 @@ impl Server {
         if let Some(socket) = taken.map_err(resource_errors::told)? {
             // A client that came by now waits in the new one, whose number is the old one: so whoever knows that goes on.
             put_in_place(&socket, &self.socket)?;
-            self.renewed.store(true, Ordering::Release);
+            self.set_renewed();
             return Ok(true);
         }
         // Another thread may have been faster.
         Ok(name.ensure_ours().is_ok())
+    }
+
+    pub(super) fn set_renewed(&self) {
+        self.renewed.store(true, Ordering::Release);
     }
 
     /// Whether its descriptor is that of another socket than when this was asked before.
