@@ -540,15 +540,9 @@ impl<M: Mode> Link<M> {
         handles.drain()
     }
 
-    /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
-    /// that runs here.
-    pub(super) fn body<T: Sendable + ?Sized>(
-        &self,
-        codec: &impl Codec,
-        value: &T,
-    ) -> Result<Vec<u8>, Error> {
-        let body = encoded(codec, value, self.limit)?;
-        if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
+    /// What an answer or an item may take.
+    pub(super) fn room(&self) -> Room {
+        Room { limit: self.limit, tells: self.tells }
     }
 
     /// Counts the calls of this side there.
@@ -1038,6 +1032,26 @@ impl<M: Mode> Link<M> {
         let mut wakes = Wakes::default();
         self.lock().mux.handlers().for_each(|handler| wakes.cancel(handler));
         wakes.wake();
+    }
+}
+
+/// What an answer or an item may take, and whether the other side asks what it looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    limit: u64,
+    tells: bool,
+}
+
+impl Room {
+    /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
+    /// that runs here.
+    pub(super) fn body<T: Sendable + ?Sized>(
+        self,
+        codec: &impl Codec,
+        value: &T,
+    ) -> Result<Vec<u8>, Error> {
+        let body = encoded(codec, value, self.limit)?;
+        if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
     }
 }
 
