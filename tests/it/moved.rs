@@ -14,7 +14,7 @@ use typed_pipe::{
     ReadEnd, TypedReceiver, WriteEnd,
 };
 
-use crate::support::{Folder, short, watched};
+use crate::support::{Folder, keep_private, short, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -313,6 +313,7 @@ fn a_name_that_another_process_has_by_now_is_not_taken_again() {
         // And a folder that is gone is gone.
         let deep = folder.name("deep");
         fs::create_dir(&deep).unwrap();
+        keep_private(&deep);
         let options = ListenerOptions::new().if_exists(IfExists::TakeAgain);
         let listener = options.bind(deep.join("door")).unwrap();
         fs::remove_dir_all(&deep).unwrap();

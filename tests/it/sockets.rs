@@ -18,7 +18,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, Waiters, short, skipped, until, watched};
+use crate::support::{Folder, Waiters, keep_private, short, skipped, until, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -39,6 +39,7 @@ fn path_of(len: usize, folder: &Path) -> PathBuf {
         }
         path.push("d".repeat(left.min(201) - 1));
         fs::create_dir_all(&path).unwrap();
+        keep_private(&path);
     }
 }
 
