@@ -17,7 +17,7 @@ use crate::error::{Error, Obstacle, Operation};
 use crate::path::PipePath;
 use crate::state::{Blocking, Mode};
 use crate::sys::WaitLimit;
-use crate::wait::until_changed;
+use crate::wait::{left, until_changed};
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing};
 
@@ -111,11 +111,12 @@ pub(crate) mod half {
             listening.get_or_insert_with(|| link.listen());
         }
 
-        /// Looks whenever something has come for a handler.
+        /// Looks whenever something has come for a handler; `None` where the time is over.
         fn handler_news<T>(
             handling: &Handling,
+            until: WaitLimit,
             look: impl FnMut() -> Option<T>,
-        ) -> impl Future<Output = T>;
+        ) -> impl Future<Output = Option<T>>;
     }
 }
 
@@ -340,13 +341,21 @@ impl half::Calls for Blocking {
         }
     }
 
-    async fn handler_news<T>(handling: &Handling, mut look: impl FnMut() -> Option<T>) -> T {
+    async fn handler_news<T>(
+        handling: &Handling,
+        until: WaitLimit,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
         handling.wake_by(&this_thread());
         loop {
             if let Some(found) = look() {
-                return found;
+                return Some(found);
             }
-            thread::park();
+            match until {
+                WaitLimit::Done => thread::park(),
+                until if left(until).is_zero() => return None,
+                until => thread::park_timeout(left(until)),
+            }
         }
     }
 }

@@ -541,11 +541,14 @@ enum Wanted {
     Nothing,
 }
 
-/// How many milliseconds are left; 0 for as long as it takes.
+/// How many milliseconds are left, the last one begun; 0 for as long as it takes. The other side waits no shorter than this
+/// one.
 pub(super) fn millis(until: WaitLimit) -> u64 {
     match until {
         WaitLimit::Done => 0,
-        until => u64::try_from(left(until).as_millis()).unwrap_or(u64::MAX).max(1),
+        until => {
+            u64::try_from(left(until).as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
+        }
     }
 }
 

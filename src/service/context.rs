@@ -11,12 +11,13 @@ use super::calls::Calls;
 use super::failure::{Failure, Lost};
 use super::link::{Job, Link};
 use super::mux::{Caller, Frame, Id, Room, cost};
+use super::pending::UNCONSUMED;
 use super::waiting::Handling;
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Cause, Error, Operation};
+use crate::error::{Cause, Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::Blocking;
-use crate::sys::Peer;
+use crate::sys::{Peer, WaitLimit};
 use crate::wait::CancelToken;
 use crate::wire::{Codec, Postcard};
 
@@ -185,6 +186,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     ///
     /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): it was not sent.
     /// [`Cancelled`](crate::ErrorKind::Cancelled): nothing waits for it any more.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut): the [deadline](Self::deadline) passed before there was room for it.
     #[doc(alias("progress", "yield"))]
     pub fn send(&self, item: &Item) -> M::Ret<impl Future<Output = Result<(), Error>>>
     where
@@ -197,7 +199,8 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
         let mut body = Some(body?);
         let Some(id) = self.id else { return Err(gone()) };
         let mut listening = None;
-        let sent = M::handler_news(&self.handling, || {
+        let until = self.until();
+        let sent = M::handler_news(&self.handling, until, || {
             if self.is_cancelled() {
                 return Some(false);
             }
@@ -207,7 +210,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
                 Room::Taken => {
                     let body = body.take().unwrap_or_default();
                     state.outbox.push(Frame::Item { id, caller: Caller::Receiver, body });
-                    M::write(&self.link, state, crate::sys::WaitLimit::Done);
+                    M::write(&self.link, state, until);
                     Some(true)
                 }
                 Room::None => {
@@ -218,7 +221,16 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
                 Room::Over => Some(false),
             }
         });
-        if sent.await { Ok(()) } else { Err(gone()) }
+        match sent.await {
+            Some(true) => Ok(()),
+            Some(false) => Err(gone()),
+            None => Err(Error::new(Operation::Send, Obstacle::TimedOut(UNCONSUMED))),
+        }
+    }
+
+    /// Nothing waits for the answer after the deadline of the caller.
+    fn until(&self) -> WaitLimit {
+        self.deadline.map_or(WaitLimit::Done, WaitLimit::Deadline)
     }
 
     /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, and when the caller has
@@ -254,6 +266,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     /// # Errors
     ///
     /// [`Decode`](crate::ErrorKind::Decode): the item cannot be decoded; the next one may be.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the [deadline](Self::deadline) has passed.
     pub fn recv<T: Receivable>(&self) -> M::Ret<impl Future<Output = Option<Result<T, Error>>>> {
         M::run(self.recv_item())
     }
@@ -261,7 +274,8 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     async fn recv_item<T: Receivable>(&self) -> Option<Result<T, Error>> {
         let id = self.id?;
         let mut listening = None;
-        let body = M::handler_news(&self.handling, || {
+        let until = self.until();
+        let body = M::handler_news(&self.handling, until, || {
             let mut inbox = self.handling.inbox();
             match inbox.items.pop_front() {
                 Some(body) => Some(Some(body)),
@@ -273,11 +287,16 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
                 }
             }
         });
-        let body = body.await?;
+        let Some(body) = body.await else {
+            self.handling.inbox().ended = true;
+            let late = Obstacle::TimedOut("the deadline of the caller has passed");
+            return Some(Err(Error::new(Operation::Receive, late)));
+        };
+        let body = body?;
         drop(listening);
         let mut state = self.link.lock();
         state.consumed(id, Caller::Receiver, cost(&body));
-        M::write(&self.link, state, crate::sys::WaitLimit::Done);
+        M::write(&self.link, state, until);
         let decoded = self.codec.decode(&body);
         Some(decoded.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error))))
     }

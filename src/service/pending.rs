@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calls::Calls;
-use super::failure::{Failure, garbled};
+use super::failure::{Failure, Lost, garbled};
 use super::framed::encoded;
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
 use crate::channel::{Receivable, Sendable};
-use crate::error::Error;
+use crate::error::{Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
@@ -92,38 +92,58 @@ impl<C, M: Calls> InFlight<C, M> {
 
     /// Waits for the answer.
     async fn outcome(&mut self, until: WaitLimit) -> Outcome {
-        let outcome = self.news(until, |waiter| waiter.inbox().outcome.take()).await;
-        self.over = true;
-        match outcome {
-            Some(outcome) => outcome,
-            None => {
-                let sent = M::leave(self.link.as_ref(), self.id, &self.waiter);
-                // It may have come this very moment.
-                let outcome = self.waiter.inbox().outcome.take();
-                outcome.unwrap_or(Err(Failure::TimedOut(sent)))
+        loop {
+            let outcome = self.news(until, |waiter| waiter.inbox().outcome.take()).await;
+            if let Some(outcome) = outcome {
+                self.over = true;
+                return outcome;
             }
+            self.give_up();
         }
     }
 
-    /// Waits for what comes next; `None` where the time is over. Nothing comes after the answer.
-    pub(super) async fn next(&mut self, until: WaitLimit) -> Option<Next> {
-        let next = self.news(until, |waiter| {
-            let mut inbox = waiter.inbox();
-            let item = inbox.items.pop_front().map(Next::Item);
-            item.or_else(|| inbox.outcome.take().map(Next::Answer))
-        });
-        let next = next.await;
-        match &next {
-            Some(Next::Item(body)) => {
-                let link = self.link.as_ref();
-                let mut state = link.lock();
-                state.consumed(self.id, Caller::Sender, cost(body));
-                M::write(link, state, WaitLimit::Done);
-            }
-            Some(Next::Answer(_)) => self.over = true,
-            None => {}
+    /// Gives up the call, whose time is over. Its outcome is that, unless another one has come this very moment.
+    fn give_up(&mut self) {
+        self.over = true;
+        let sent = M::leave(self.link.as_ref(), self.id, &self.waiter);
+        self.waiter.inbox().outcome.get_or_insert(Err(Failure::TimedOut(sent)));
+    }
+
+    fn is_late(&self) -> bool {
+        match self.until {
+            WaitLimit::Done => false,
+            WaitLimit::Deadline(end) => M::now() >= end,
+            WaitLimit::Now => true,
         }
-        next
+    }
+
+    /// Waits for what comes next, until the deadline of the call. Nothing comes after the answer.
+    pub(super) async fn next(&mut self) -> Next {
+        loop {
+            // What has come until now is still given; nothing more is asked for.
+            if self.is_late() && !self.over {
+                self.give_up();
+            }
+            let next = self.news(self.until, |waiter| {
+                let mut inbox = waiter.inbox();
+                let item = inbox.items.pop_front().map(Next::Item);
+                item.or_else(|| inbox.outcome.take().map(Next::Answer))
+            });
+            match next.await {
+                Some(Next::Item(body)) => {
+                    let link = self.link.as_ref();
+                    let mut state = link.lock();
+                    state.consumed(self.id, Caller::Sender, cost(&body));
+                    M::write(link, state, self.until);
+                    return Next::Item(body);
+                }
+                Some(answer) => {
+                    self.over = true;
+                    return answer;
+                }
+                None => self.give_up(),
+            }
+        }
     }
 
     /// Tells the handler that no further items come.
@@ -133,7 +153,7 @@ impl<C, M: Calls> InFlight<C, M> {
         if state.lost.is_none() {
             state.outbox.push(Frame::End { id: self.id });
         }
-        M::write(link, state, WaitLimit::Done);
+        M::write(link, state, self.until);
     }
 }
 
@@ -252,14 +272,16 @@ where
         Self { call, answer: None, types: PhantomData }
     }
 
-    /// Waits for the next item; `None` after the last one, when the [answer](Self::finish) is there.
+    /// Waits for the next item, as long as the [options](super::ClientOptions::reply_timeout) of the client allow for the
+    /// whole call; `None` after the last one, when the [answer](Self::finish) is there.
     ///
     /// In the mode that blocks, the stream is an iterator as well.
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](crate::ErrorKind::Corrupt): the item cannot be decoded; the next one may be. What ends the call is told by
-    /// [`finish`](Self::finish).
+    /// [`Corrupt`](crate::ErrorKind::Corrupt): the item cannot be decoded; the next one may be.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the time of the call is over. It is given up, and the
+    /// items that had come before were returned. What else ends the call is told by [`finish`](Self::finish).
     pub fn recv(&mut self) -> M::Ret<impl Future<Output = Option<Result<Item, Error>>>> {
         M::run(self.next_item())
     }
@@ -268,13 +290,16 @@ where
         if self.answer.is_some() {
             return None;
         }
-        match self.call.next(WaitLimit::Done).await {
-            Some(Next::Item(body)) => Some(self.call.decode(&body)),
-            Some(Next::Answer(outcome)) => {
+        match self.call.next().await {
+            Next::Item(body) => Some(self.call.decode(&body)),
+            Next::Answer(outcome) => {
+                let late = match &outcome {
+                    Err(Failure::TimedOut(sent)) => Some(Failure::TimedOut(*sent)),
+                    _ => None,
+                };
                 self.answer = Some(outcome);
-                None
+                late.map(|late| Err(self.call.failed(late)))
             }
-            None => None,
         }
     }
 
@@ -299,6 +324,7 @@ where
     /// # Errors
     ///
     /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): it was not sent.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut): it was not sent, and the call is given up: its time is over.
     /// [`Disconnected`](crate::ErrorKind::Disconnected): the call is over; [`finish`](Self::finish) tells why.
     pub fn send<Up: Sendable + ?Sized>(
         &mut self,
@@ -308,29 +334,43 @@ where
         M::run(self.send_item(body))
     }
 
-    async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
+    async fn send_item(&mut self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
         let mut body = Some(body?);
-        let link = self.call.link.as_ref();
-        link.ensure_items()?;
-        let id = self.call.id;
-        let sent = self.call.news(WaitLimit::Done, |_| {
-            let mut state = link.lock();
-            let bytes = body.as_ref().map_or(0, |body| cost(body));
-            match state.mux.send_item(id, Caller::Sender, bytes) {
-                Room::Taken => {
-                    let body = body.take().unwrap_or_default();
-                    state.outbox.push(Frame::Item { id, caller: Caller::Sender, body });
-                    M::write(link, state, WaitLimit::Done);
-                    Some(true)
-                }
-                Room::None => None,
-                Room::Over => Some(false),
+        let call = &mut self.call;
+        call.link.as_ref().ensure_items()?;
+        let (id, until) = (call.id, call.until);
+        let sent = match call.is_late() {
+            true => None,
+            false => {
+                let link = call.link.as_ref();
+                let sent = call.news(until, |_| {
+                    let mut state = link.lock();
+                    let bytes = body.as_ref().map_or(0, |body| cost(body));
+                    match state.mux.send_item(id, Caller::Sender, bytes) {
+                        Room::Taken => {
+                            let body = body.take().unwrap_or_default();
+                            state.outbox.push(Frame::Item { id, caller: Caller::Sender, body });
+                            M::write(link, state, until);
+                            Some(true)
+                        }
+                        Room::None => None,
+                        Room::Over => Some(false),
+                    }
+                });
+                sent.await
             }
-        });
-        if sent.await == Some(true) {
-            return Ok(());
+        };
+        match sent {
+            Some(true) => Ok(()),
+            Some(false) => Err(call.failed(Failure::Lost(Lost::Disconnected, false))),
+            None => {
+                if !call.over {
+                    call.give_up();
+                }
+                let late = Error::new(Operation::Send, Obstacle::TimedOut(UNCONSUMED));
+                Err(late.at(call.at()))
+            }
         }
-        Err(self.call.failed(Failure::Lost(super::failure::Lost::Disconnected, false)))
     }
 
     /// Tells the handler that no further items come.
@@ -338,6 +378,9 @@ where
         self.call.end();
     }
 }
+
+/// Why an item was not sent in time.
+pub(super) const UNCONSUMED: &str = "the other side has not consumed enough of the items before";
 
 impl<Item, Resp, C> Iterator for Items<Item, Resp, C>
 where

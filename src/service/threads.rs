@@ -20,7 +20,7 @@ use super::waiting::{
 use crate::error::Obstacle;
 use crate::state::{Blocking, complete};
 use crate::sys::WaitLimit;
-use crate::wait::{left, sooner, within};
+use crate::wait::{left, sooner};
 
 /// How long a thread waits for room before it looks whether another one still reads.
 const LOOK_AT_READERS: Duration = Duration::from_millis(20);
@@ -405,8 +405,8 @@ impl Link<Blocking> {
     /// The deadline of one batch of bytes.
     fn batch_limit(&self, until: WaitLimit) -> WaitLimit {
         match (self.stall_timeout, until) {
-            (Some(stall_timeout), WaitLimit::Done) => within(stall_timeout),
-            (_, until) => until,
+            (_, WaitLimit::Now) | (None, _) => until,
+            (Some(stall_timeout), until) => sooner(until, stall_timeout),
         }
     }
 

@@ -7,7 +7,7 @@ use super::agree::{Layer, asked, asking_part, concluded, handshake};
 use super::calls::Shared;
 use super::calls::half::Calls as _;
 use super::client::millis;
-use super::failure::{Failure, garbled};
+use super::failure::garbled;
 use super::framed::{untold, within};
 use super::link::{Kind, Link, Request};
 use super::pending::{InFlight, Next};
@@ -40,7 +40,6 @@ pub struct UntypedClient {
 pub struct UntypedCall {
     call: InFlight<(), Blocking>,
     path: PipePath,
-    until: WaitLimit,
     is_told: bool,
     over: bool,
 }
@@ -127,7 +126,7 @@ impl UntypedClient {
         let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
         let call = InFlight::new(link, entered, (), Some(path.clone()), until);
         call.end();
-        Ok(UntypedCall { call, path, until, is_told: self.is_told, over: false })
+        Ok(UntypedCall { call, path, is_told: self.is_told, over: false })
     }
 }
 
@@ -142,8 +141,7 @@ impl UntypedCall {
     }
 
     fn come(&mut self) -> Result<Came, Error> {
-        let late = || Next::Answer(Err(Failure::TimedOut(true)));
-        match Blocking::run(self.call.next(self.until)).unwrap_or_else(late) {
+        match Blocking::run(self.call.next()) {
             Next::Item(body) => {
                 let (shape, body) = self.read(body)?;
                 Ok(Came::Item(shape, body))

@@ -288,12 +288,16 @@ impl CallsHalf for Tokio {
         }
     }
 
-    async fn handler_news<T>(handling: &Handling, mut look: impl FnMut() -> Option<T>) -> T {
-        poll_fn(|cx| {
+    async fn handler_news<T>(
+        handling: &Handling,
+        until: WaitLimit,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let found = poll_fn(|cx| {
             handling.wake_by(cx.waker());
             look().map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
+        });
+        before(until, found).await
     }
 }
 

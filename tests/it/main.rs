@@ -62,7 +62,7 @@ mod resets;
 mod roles;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
-#[cfg(all(feature = "fanout", target_os = "linux"))]
+#[cfg(feature = "fanout")]
 mod select;
 #[cfg(feature = "service")]
 mod service;
@@ -75,6 +75,8 @@ mod shared_memory;
 mod signals;
 #[cfg(unix)]
 mod sockets;
+#[cfg(feature = "service")]
+mod streams;
 #[cfg(feature = "process")]
 mod supervised;
 mod support;

@@ -129,6 +129,9 @@ impl Trial {
                 self.left_alone.insert(call.number);
                 continue;
             };
+            if call.allocates {
+                continue;
+            }
             if call.number == libc::SYS_write && name.ends_with("tasks") {
                 // The runtime wakes itself by that, and panics where it cannot.
                 continue;
@@ -299,9 +302,12 @@ fn judge(scenario: &str, call: Call, fault: Fault, told: &str) -> Option<String>
     let (error, harm) = told.split_once('|').unwrap_or((told, ""));
     let kind = error.split(':').next().unwrap_or_default();
     let known = match fault {
-        Fault::Instead(libc::EAGAIN) => {
-            ["well", "InUse", "WouldBlock", "TimedOut", "Io"].as_slice()
+        _ if scenario == "required shared memory" && table::makes_memory(call.number) => {
+            ["well", "Unsupported"].as_slice()
         }
+        // Without memory, the messages go through the socket.
+        _ if scenario.starts_with("shared memory") && table::makes_memory(call.number) => &["well"],
+        Fault::Instead(libc::EAGAIN) => &["well", "InUse", "WouldBlock", "TimedOut", "Io"],
         // `fcntl` makes no descriptor here.
         Fault::Instead(libc::EMFILE | libc::ENFILE) if call.number != libc::SYS_fcntl => {
             &["well", "ResourceExhausted"]

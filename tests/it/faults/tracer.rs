@@ -26,6 +26,8 @@ pub(super) enum Held {
 pub(super) struct Call {
     pub(super) number: c_long,
     pub(super) arguments: [u64; 3],
+    /// Whether it maps memory that the allocator may have asked for: a fault there ends the process.
+    pub(super) allocates: bool,
 }
 
 /// What is to happen in place of a call.
@@ -80,7 +82,10 @@ impl Tracer {
     pub(super) fn call(&self) -> io::Result<Call> {
         let registers = self.registers()?;
         let number = c_long::try_from(registers.orig_rax).unwrap_or(-1);
-        Ok(Call { number, arguments: [registers.rdi, registers.rsi, registers.rdx] })
+        let (access, file) = (registers.rdx, registers.r8 as c_int);
+        let allocates = number == libc::SYS_mmap && file < 0 && access != libc::PROT_NONE as u64;
+        let arguments = [registers.rdi, registers.rsi, registers.rdx];
+        Ok(Call { number, arguments, allocates })
     }
 
     /// Does a fault in place of the call at whose entry the thread is held.

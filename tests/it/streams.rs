@@ -1,0 +1,199 @@
+//! Calls with items: their deadlines.
+
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use typed_pipe::{
+    CancelToken, Client, ClientOptions, Connection, Context, ErrorKind, PipePath, Service, Summary,
+};
+
+use crate::by_hand::{ByHand, frame};
+use crate::support::watched;
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// A service whose handler stands still once it has sent an item, until nothing waits for it.
+fn standing_still() -> (PipePath, CancelToken, thread::JoinHandle<Summary>) {
+    let token = CancelToken::new().unwrap();
+    let service = Service::<(), ()>::temporary().unwrap().cancelled_by(&token);
+    let path = service.path().clone();
+    let serving = thread::spawn(move || {
+        let handler = |(), context: Context<u32>| {
+            let _ = context.send(&1);
+            while !context.is_cancelled() {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        };
+        service.serve_with_context(handler).unwrap()
+    });
+    (path, token, serving)
+}
+
+#[test]
+fn a_stream_whose_producer_stands_still_times_out_by_name() {
+    watched(|| {
+        let (path, token, serving) = standing_still();
+        let client: Client<(), ()> =
+            ClientOptions::new().reply_timeout(SHORT).connect(path).unwrap();
+        let mut items = client.stream::<u32>(&()).unwrap();
+        let late = items.find_map(Result::err).unwrap();
+        assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true), "{late}");
+        assert!(items.recv().is_none(), "the end is told once");
+        let late = items.finish().unwrap_err();
+        assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true), "{late}");
+        // What finishes at once waits no longer.
+        let late = client.stream::<u32>(&()).unwrap().finish().unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn an_endless_stream_ends_at_the_deadline_of_its_call() {
+    watched(|| {
+        let service = Service::<(), u64>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context<u64>| {
+                (0..).find(|number| context.send(number).is_err()).unwrap()
+            })
+        });
+        let client: Client<(), u64> =
+            ClientOptions::new().reply_timeout(SHORT).connect(path).unwrap();
+        let mut items = client.stream::<u64>(&()).unwrap();
+        let late = items.find_map(Result::err).unwrap();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        assert!(items.recv().is_none());
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn an_item_that_is_not_consumed_times_out_at_its_sender() {
+    watched(|| {
+        let (path, token, serving) = standing_still();
+        let client: Client<(), ()> =
+            ClientOptions::new().reply_timeout(SHORT).connect(path).unwrap();
+        let mut items = client.stream::<u32>(&()).unwrap();
+        let late = (0..).find_map(|_| items.send(&vec![7_u8; 50_000]).err()).unwrap();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        assert_eq!(items.send(&1).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(items.finish().unwrap_err().kind(), ErrorKind::TimedOut);
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+/// The caller of these gives no credit, sends nothing, and does not say that it gave up.
+#[test]
+fn a_handler_waits_for_its_caller_no_longer_than_the_caller_for_it() {
+    watched(|| {
+        let service = Service::<bool, ()>::temporary().unwrap().shutdown_after(2);
+        let path = service.path().clone();
+        let (tell, told) = mpsc::channel();
+        let tell = Mutex::new(tell);
+        let serving = thread::spawn(move || {
+            service.serve_with_context(move |sends, context: Context<Vec<u8>>| {
+                let late = if sends {
+                    (0..).find_map(|_| context.send(&vec![7; 50_000]).err()).unwrap()
+                } else {
+                    let late = context.recv::<u8>().unwrap().unwrap_err();
+                    assert!(context.recv::<u8>().is_none());
+                    late
+                };
+                tell.lock().unwrap().send((sends, late.kind())).unwrap();
+            })
+        });
+        let mut client = ByHand::greet(Connection::connect(path).unwrap());
+        for sends in [false, true] {
+            // The deadline is 100 milliseconds.
+            client.send(&frame(&[1, u8::from(sends), 0, 100], &sends));
+            assert_eq!(told.recv().unwrap(), (sends, ErrorKind::TimedOut));
+        }
+        drop(client);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[cfg(feature = "tokio")]
+mod tasks {
+    use typed_pipe::Tokio;
+    use typed_pipe::wire::Postcard;
+
+    use super::*;
+
+    fn in_runtime<F: Future<Output = ()>>(body: impl FnOnce() -> F + Send + 'static) {
+        watched(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(body());
+        });
+    }
+
+    #[test]
+    fn streams_of_tasks_time_out_by_name() {
+        in_runtime(|| async {
+            let (path, token, serving) = standing_still();
+            let options = ClientOptions::new().reply_timeout(SHORT).into_tokio();
+            let client = options.connect::<(), ()>(path).await.unwrap();
+            let mut items = client.stream::<u32>(&()).await.unwrap();
+            let late = loop {
+                match items.recv().await.unwrap() {
+                    Ok(item) => assert_eq!(item, 1),
+                    Err(late) => break late,
+                }
+            };
+            assert_eq!((late.kind(), late.is_delivered()), (ErrorKind::TimedOut, true), "{late}");
+            assert!(items.recv().await.is_none());
+            assert_eq!(items.finish().await.unwrap_err().kind(), ErrorKind::TimedOut);
+            let items = client.stream::<u32>(&()).await.unwrap();
+            assert_eq!(items.finish().await.unwrap_err().kind(), ErrorKind::TimedOut);
+            let mut items = client.stream::<u32>(&()).await.unwrap();
+            let late = loop {
+                if let Err(late) = items.send(&vec![7_u8; 50_000]).await {
+                    break late;
+                }
+            };
+            assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+            token.cancel();
+            tokio::task::spawn_blocking(|| serving.join().unwrap()).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_handler_of_a_task_waits_for_its_caller_no_longer_than_the_caller_for_it() {
+        in_runtime(|| async {
+            let service = Service::<bool, ()>::temporary().unwrap().shutdown_after(2);
+            let path = service.path().clone();
+            let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let handler = move |sends, context: Context<Vec<u8>, Postcard, Tokio>| {
+                let tell = tell.clone();
+                async move {
+                    let late = if sends {
+                        loop {
+                            if let Err(late) = context.send(&vec![7; 50_000]).await {
+                                break late;
+                            }
+                        }
+                    } else {
+                        let late = context.recv::<u8>().await.unwrap().unwrap_err();
+                        assert!(context.recv::<u8>().await.is_none());
+                        late
+                    };
+                    tell.send((sends, late.kind())).unwrap();
+                }
+            };
+            let service = service.into_tokio().unwrap();
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let connecting = move || ByHand::greet(Connection::connect(path).unwrap());
+            let mut client = tokio::task::spawn_blocking(connecting).await.unwrap();
+            for sends in [false, true] {
+                client.send(&frame(&[1, u8::from(sends), 0, 100], &sends));
+                assert_eq!(told.recv().await.unwrap(), (sends, ErrorKind::TimedOut));
+            }
+            drop(client);
+            serving.await.unwrap().unwrap();
+        });
+    }
+}
