@@ -42,7 +42,8 @@ fn take(data: &[u8]) {
     if how & 4 != 0 {
         let _ = (&woken).write_all(rest);
     }
-    let leaves = how & 8 != 0;
+    // Whether it takes what is offered to it, and whether it leaves then.
+    let (answer, leaves) = (u8::from(how & 64 == 0), how & 8 != 0);
     let offering = thread::spawn(move || {
         // Handles are let in once the other side waits for them.
         while let Err(error) = writer.write_with_handles(&greeting, &mut handles) {
@@ -51,6 +52,7 @@ fn take(data: &[u8]) {
             }
             thread::yield_now();
         }
+        let _ = writer.write_all(&[answer]);
         // A side that leaves, or one that stays and says nothing.
         (!leaves).then_some((reader, writer, woken))
     });
