@@ -37,7 +37,8 @@ fn take(data: &[u8]) {
     if how & 2 == 0 {
         handles.add(line);
     }
-    let (reader, mut writer) = theirs.split();
+    let (mut reader, mut writer) = theirs.split();
+    reader.accept_handles(2).expect("it is a socket"); // else the system lets none through to it
     writer.write_all(TERMS).expect("room");
     if how & 4 != 0 {
         let _ = (&woken).write_all(rest);
