@@ -11,11 +11,13 @@ use static_assertions::assert_impl_all;
 
 use super::agree::agreed;
 use super::calls::{Calls, Source, Target};
+use super::context::Context;
+use super::counts::CallCounts;
 use super::failure::garbled;
 use super::link::{Link, Request};
 use super::options::ClientOptions;
 use super::pending::{InFlight, Items, Pending};
-use super::server::{Clients, Plain, Response, Serves, Service};
+use super::server::{Clients, Plain, Response, Serves, Service, WithContext};
 use crate::channel::{Receivable, Sendable};
 use crate::connection::Connection;
 use crate::error::Error;
@@ -174,11 +176,21 @@ where
         self.target.path.as_ref()
     }
 
+    /// What became of the calls and the notifications of this client. A further [attempt](ClientOptions::max_attempts) is
+    /// a call of its own.
+    ///
+    /// An example is at [`CallCounts`].
+    #[doc(alias("metrics", "statistics"))]
+    pub fn counts(&self) -> CallCounts {
+        self.target.counters.counts()
+    }
+
     /// A client over a connection that something else keeps.
     pub(super) fn served(link: &Arc<Link<M>>, path: Option<PipePath>, wire: Wire<F, C>) -> Self {
         let options = ClientOptions::of(wire);
         let source = Source::Served(Arc::downgrade(link));
-        let target = Target::new(path, options, source, Shape::of::<Resp>);
+        let counters = Arc::clone(&link.calls);
+        let target = Target::new(path, options, source, Shape::of::<Resp>, counters);
         Self { target, messages: PhantomData }
     }
 
@@ -391,7 +403,7 @@ where
     ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
         M::run(async {
             let call = self.begin(request, &mut Handles::new(), false).await?;
-            Ok(Items::new(call))
+            Ok(Items::<Item, Resp, C, M>::new(call))
         })
     }
 
@@ -464,6 +476,50 @@ where
         })
     }
 
+    /// Sends a notification, and waits for no answer: for the methods of `service!`.
+    #[doc(hidden)]
+    pub fn notify_for(&self, request: Req) -> M::Ret<impl Future<Output = Result<(), Error>>>
+    where
+        Req: Sized,
+    {
+        M::run(async move { self.notifying(&request, self.target.options.until()).await })
+    }
+
+    /// As [`call_with_handles`](Self::call_with_handles), for the methods of `service!`.
+    #[doc(hidden)]
+    pub fn call_with_handles_for<T>(
+        &self,
+        request: Req,
+        handles: &mut Handles,
+        found: impl Fn(Resp) -> Option<T>,
+    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>>
+    where
+        Req: Sized,
+    {
+        M::run(async move {
+            let call = self.begin(&request, handles, false).await?;
+            let (answer, handles) = call.answer_with_handles().await?;
+            let answer = found(answer).ok_or_else(|| garbled(self.target.at()))?;
+            Ok((answer, handles))
+        })
+    }
+
+    /// As [`stream`](Self::stream), for the methods of `service!`.
+    #[doc(hidden)]
+    pub fn stream_for<Item: Receivable, Up, T: Receivable + 'static>(
+        &self,
+        request: Req,
+        found: impl Fn(Resp) -> Option<T> + Send + Sync + 'static,
+    ) -> M::Ret<impl Future<Output = Result<Items<Item, T, C, M, Up>, Error>>>
+    where
+        Req: Sized,
+    {
+        M::run(async move {
+            let call = self.begin(&request, &mut Handles::new(), false).await?;
+            Ok(Items::of(call, found))
+        })
+    }
+
     async fn begin(
         &self,
         request: &Req,
@@ -476,7 +532,9 @@ where
         let link = handle.as_ref();
         let body = self.target.encode(request, link)?;
         let handles = link.passed(handles).map_err(|error| error.at(self.target.at()))?;
-        let mut request = Request { method: 0, deadline: millis(until), body, handles };
+        let name = link.method(options.codec(), &body);
+        let deadline = millis(until);
+        let mut request = Request { method: 0, name, deadline, body, handles };
         let entered = M::enter(link, &mut request, until, later).await;
         let entered = entered.map_err(|failure| failure.into_error().at(self.target.at()))?;
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
@@ -511,14 +569,12 @@ where
                 Ok(handle) => {
                     let link = handle.as_ref();
                     let body = self.target.encode(request, link)?;
+                    let (name, handles) = (link.method(options.codec(), &body), Vec::new());
+                    let deadline = millis(until);
+                    let mut request = Request { method: 0, name, deadline, body, handles };
                     let outcome = match wanted {
-                        Wanted::Answer => {
-                            let deadline = millis(until);
-                            let handles = Vec::new();
-                            let mut request = Request { method: 0, deadline, body, handles };
-                            M::call(link, &mut request, until).await
-                        }
-                        Wanted::Nothing => M::notify(link, 0, body, until).await,
+                        Wanted::Answer => M::call(link, &mut request, until).await,
+                        Wanted::Nothing => M::notify(link, request, until).await,
                     };
                     match outcome {
                         Ok(body) => return Ok(body),
@@ -623,8 +679,9 @@ where
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = path?;
         let link = self.link(path.clone(), until, Shape::of::<Resp>).await?;
+        let counters = Arc::clone(&link.calls);
         let source = Source::Path(Mutex::new(Some(M::handle(link))));
-        let target = Target::new(Some(path), self, source, Shape::of::<Resp>);
+        let target = Target::new(Some(path), self, source, Shape::of::<Resp>, counters);
         Ok(Client { target, messages: PhantomData })
     }
 
@@ -663,8 +720,10 @@ where
         let connection = connection.into_mode()?;
         let handshake = self.handshake(WaitLimit::Done);
         let parts = agreed(handshake, connection, Shape::of::<Resp>, self.layer).await?;
-        let source = Source::Given(M::handle(Link::calling(parts)));
-        let target = Target::new(path, self, source, Shape::of::<Resp>);
+        let link = Link::calling(parts);
+        let counters = Arc::clone(&link.calls);
+        let source = Source::Given(M::handle(link));
+        let target = Target::new(path, self, source, Shape::of::<Resp>, counters);
         Ok(Client { target, messages: PhantomData })
     }
 
@@ -695,13 +754,52 @@ where
         H: Fn(Req) -> A + Send + Sync + 'static,
         M: Serves<Req, Resp, F, C, Plain<H>>,
     {
-        let options = self.clone();
-        M::run(async move {
-            let (ours, theirs) = Connection::pair()?;
-            let (wire, name) = (options.wire().clone(), options.name().to_owned());
-            let service = Service::of(Clients::one(theirs), wire, name);
-            M::detach(service, Plain(handler))?;
-            options.connected(ours).await
-        })
+        M::run(self.clone().locally(Plain(handler)))
+    }
+
+    /// A client in this process, as [`local`](Self::local), of a handler that is told of its call.
+    ///
+    /// ```
+    /// use typed_pipe::{Client, ClientOptions, Context};
+    ///
+    /// let steps = |steps, context: Context<u32>| (0..steps).try_for_each(|step| context.send(&step));
+    /// let client: Client<u32, ()> = ClientOptions::new().local_with_context(steps)?;
+    /// let progress = client.stream::<u32>(&3)?;
+    /// assert_eq!(progress.collect::<Result<Vec<_>, _>>()?, [0, 1, 2]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`local`](Self::local).
+    pub fn local_with_context<Req, Resp, Item, H, A>(
+        &self,
+        handler: H,
+    ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>>
+    where
+        Req: Sendable + Receivable + 'static,
+        Resp: Sendable + Receivable + 'static,
+        Item: 'static,
+        H: Fn(Req, Context<Item, C, M>) -> A + Send + Sync + 'static,
+        M: Serves<Req, Resp, F, C, WithContext<H, Item>>,
+    {
+        M::run(self.clone().locally(WithContext(handler, PhantomData)))
+    }
+
+    async fn locally<Req, Resp, H>(self, handler: H) -> Result<Client<Req, Resp, F, C, M>, Error>
+    where
+        Req: Sendable + Receivable + 'static,
+        Resp: Sendable + Receivable + 'static,
+        H: Send + Sync + 'static,
+        M: Serves<Req, Resp, F, C, H>,
+    {
+        let (ours, theirs) = Connection::pair()?;
+        let (wire, name) = (self.wire().clone(), self.name().to_owned());
+        let mut service = Service::of(Clients::one(theirs), wire, name);
+        if self.layer.handles {
+            service = service.with_handles();
+        }
+        M::detach(service, handler)?;
+        self.connected(ours).await
     }
 }

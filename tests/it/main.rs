@@ -9,6 +9,10 @@ mod broadcast;
 mod by_hand;
 mod bytes;
 #[cfg(feature = "service")]
+mod call_cases;
+#[cfg(feature = "service")]
+mod call_counts;
+#[cfg(feature = "service")]
 mod call_handles;
 #[cfg(feature = "service")]
 mod calls;
@@ -32,6 +36,8 @@ mod hostile;
 #[cfg(feature = "service")]
 mod in_flight;
 mod inherited;
+#[cfg(feature = "service")]
+mod interrupted;
 #[cfg(all(feature = "json", feature = "service"))]
 mod json_rpc;
 #[cfg(target_os = "linux")]
