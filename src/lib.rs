@@ -103,7 +103,9 @@
 //! - `json`: the codec `wire::Json`.
 //! - `bincode`: the codec `wire::Bincode`, for peers that speak it.
 //! - `tokio`: all of it for tasks, in the mode `Tokio`.
-//! - `tracing`: an event for each message that a dropped sender loses.
+//! - `tracing`: an event for each message that a dropped sender loses, and a span for each call: `call` at a
+//!   client, `handle` around the handler of a service, with `id`, `method` (the variant, of a request that is an enum),
+//!   `peer` (its process), `outcome` and `duration`.
 //! - `full`: all of these.
 #![warn(missing_docs)]
 #![warn(
@@ -211,8 +213,8 @@ pub use sealed_bytes::SealedBytes;
 pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
-    Caller, Calls, Client, ClientOptions, Context, Items, Pending, Response, Serves, Service,
-    Serving, ShutdownReason, Summary,
+    CallCounter, CallCounts, Caller, Calls, Client, ClientOptions, Context, Items, Pending,
+    Response, Serves, Service, Serving, ShutdownReason, Summary,
 };
 #[cfg(feature = "service")]
 #[doc(hidden)] // The code of `service!` names them.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-#[cfg(any(test, feature = "tokio"))]
+#[cfg(any(test, feature = "fanout", feature = "tokio"))]
 use std::task::{Context, Poll};
 
 use crate::error::Obstacle;
@@ -99,8 +99,14 @@ impl Permits {
         Ok(Permit::new(&self.shared))
     }
 
+    /// Whether there is none to take now.
+    #[cfg(feature = "fanout")]
+    pub(crate) fn are_all_taken(&self) -> bool {
+        self.shared.places().taken >= self.most
+    }
+
     /// Takes a permit, or wakes the task when there is one. One task waits at a time.
-    #[cfg(any(test, feature = "tokio"))]
+    #[cfg(any(test, feature = "fanout", feature = "tokio"))]
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Permit> {
         let mut places = self.shared.places();
         if places.taken >= self.most {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::task::Wake;
 use std::time::{Duration, Instant};
 
 use static_assertions::assert_impl_all;
@@ -12,7 +14,7 @@ use crate::connection::{Connection, Listener};
 use crate::end::{End, PipeRef};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::state::{Open, Read};
-use crate::sys::{Readiness, WaitLimit};
+use crate::sys::{Event, Readiness, WaitLimit, Watched};
 use crate::wait::{CancelToken, left, within};
 use crate::wire::{Codec, Framing};
 
@@ -23,13 +25,11 @@ use crate::wire::{Codec, Framing};
 /// often an enum. The sources take turns, so one that is always ready delays no other by more than one event each. A
 /// source that has ended says so by its last event, and is gone.
 ///
-/// What a message costs does not grow with the number of sources: the system names those that are ready. One descriptor is
-/// open for all of them, and one for each token; there is no thread.
+/// What a message costs does not grow with the number of sources, where the system names those that are ready: see below.
 ///
 /// In tasks, `tokio::select!` does this.
 ///
 /// ```
-/// # #[cfg(target_os = "linux")] {
 /// use std::time::{Duration, Instant};
 /// use typed_pipe::{Connection, Error, Listener, Pipe, Select, TypedSender};
 ///
@@ -57,13 +57,23 @@ use crate::wire::{Codec, Framing};
 ///     Some(Event::Late) => println!("nothing has come for a minute"),
 ///     None => println!("nothing is left to wait for"),
 /// }
-/// # }
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 ///
 /// # Platform-specific behavior
 ///
-/// On Linux and Android alone; elsewhere [`new`](Self::new) is `Unsupported`: use a thread for each source, or tasks.
+/// ## Linux and Android
+///
+/// One descriptor is open for all sources (`epoll`), and one for each token. There is no thread.
+///
+/// ## Other Unix
+///
+/// Each wait looks at all sources (`poll`), so its cost grows with their number.
+///
+/// ## Windows
+///
+/// Threads that all values of this type share wait for the sources, one for each 63 of them. They end a second after the
+/// last source. A receiver reads ahead, up to 64 KiB.
 #[doc(alias("epoll", "poll", "IpcReceiverSet", "router", "multiplex"))]
 pub struct Select<'a, E> {
     readiness: Readiness,
@@ -73,13 +83,14 @@ pub struct Select<'a, E> {
     ready: VecDeque<u64>,
     /// How many turns there are until the system is asked again, for those that are not among them.
     turns: usize,
+    /// When the sources are tried that the system says nothing of.
+    look: Option<Instant>,
     keys: u64,
 }
 
 /// A source of a [`Select`], to remove it.
 ///
 /// ```
-/// # #[cfg(target_os = "linux")] {
 /// use typed_pipe::{CancelToken, Select};
 ///
 /// let token = CancelToken::new()?;
@@ -87,7 +98,6 @@ pub struct Select<'a, E> {
 /// let key = select.add_token(&token, "cancelled")?;
 /// assert!(select.remove(key));
 /// assert!(!select.remove(key)); // it is gone already
-/// # }
 /// # Ok::<(), typed_pipe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,19 +107,16 @@ impl<'a, E> Select<'a, E> {
     /// Waits for nothing yet.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use typed_pipe::Select;
     ///
     /// let mut select = Select::<u32>::new()?;
     /// assert_eq!(select.wait()?, None); // without a source it does not wait
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
-    /// - [`Unsupported`](crate::ErrorKind::Unsupported): see above.
+    /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the process has too many open files.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
             readiness: Readiness::new().map_err(failed)?,
@@ -117,6 +124,7 @@ impl<'a, E> Select<'a, E> {
             deadlines: BTreeMap::new(),
             ready: VecDeque::new(),
             turns: 0,
+            look: None,
             keys: 0,
         })
     }
@@ -125,7 +133,6 @@ impl<'a, E> Select<'a, E> {
     /// loop would end: that of the [end](Error::is_end) of its stream, or one that is not of a message alone.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use typed_pipe::{Pipe, Select, TypedSender};
     ///
     /// let pipe = Pipe::temporary()?;
@@ -136,7 +143,6 @@ impl<'a, E> Select<'a, E> {
     /// assert_eq!(select.wait()?, Some(Some(7)));
     /// assert_eq!(select.wait()?, Some(None)); // the writer has left
     /// assert_eq!(select.wait()?, None);
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -144,8 +150,8 @@ impl<'a, E> Select<'a, E> {
     ///
     /// The receiver is dropped.
     ///
-    /// - [`Unsupported`](crate::ErrorKind::Unsupported): a receiver over shared memory or another transport, or one that
-    ///   awaits the [next writer](crate::OnHangup::NextWriter).
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): a receiver over shared memory or another transport, one that awaits
+    ///   the [next writer](crate::OnHangup::NextWriter), or on Windows that of a handle which is not overlapped.
     /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted): the system watches no more descriptors.
     pub fn add_receiver<T, P, F, C>(
         &mut self,
@@ -161,16 +167,13 @@ impl<'a, E> Select<'a, E> {
         if receiver.get_ref().next_writer() {
             return Err(failed(Obstacle::Unsupported));
         }
-        let key = self.add(Box::new(Receiving { receiver, event }))?;
-        // It may hold messages of which the system knows nothing any more.
-        self.enqueue(key.0);
-        Ok(key)
+        let token = receiver.get_ref().token().cloned();
+        self.add_watched(Box::new(Receiving { receiver, event }), token)
     }
 
     /// Adds a listener: each client is an event.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use typed_pipe::{Connection, Listener, Select};
     ///
     /// let listener = Listener::temporary()?;
@@ -179,7 +182,6 @@ impl<'a, E> Select<'a, E> {
     /// select.add_listener(listener, |client| client)?;
     /// let server = select.wait()?.unwrap()?;
     /// # drop((client, server));
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -191,13 +193,13 @@ impl<'a, E> Select<'a, E> {
         listener: Listener,
         event: impl FnMut(Result<Connection, Error>) -> E + Send + 'a,
     ) -> Result<SelectKey, Error> {
-        self.add(Box::new(Listening { listener, event }))
+        let token = listener.token().cloned();
+        self.add_watched(Box::new(Listening { listener, event, full: None }), token)
     }
 
     /// Adds a token: its cancellation is one event.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use std::thread;
     /// use typed_pipe::{CancelToken, Select};
     ///
@@ -206,7 +208,6 @@ impl<'a, E> Select<'a, E> {
     /// select.add_token(&token, "stop")?;
     /// thread::spawn(move || token.cancel());
     /// assert_eq!(select.wait()?, Some("stop"));
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -225,7 +226,6 @@ impl<'a, E> Select<'a, E> {
     /// Adds a moment, which is one event once it has come.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use std::time::{Duration, Instant};
     /// use typed_pipe::Select;
     ///
@@ -234,7 +234,6 @@ impl<'a, E> Select<'a, E> {
     /// select.add_deadline(Instant::now(), "now");
     /// assert_eq!(select.wait()?, Some("now"));
     /// assert_eq!(select.wait()?, Some("later"));
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     #[doc(alias("timer", "after"))]
@@ -247,14 +246,12 @@ impl<'a, E> Select<'a, E> {
     /// Removes a source, and drops it; returns whether it was there.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use typed_pipe::{Pipe, Select};
     ///
     /// let mut select = Select::new()?;
     /// let jobs = select.add_receiver(Pipe::temporary()?.receiver::<u32>()?, |job| job.ok())?;
     /// assert!(select.remove(jobs)); // and with it its end, and the pipe
     /// assert_eq!(select.wait()?, None);
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn remove(&mut self, key: SelectKey) -> bool {
@@ -266,7 +263,6 @@ impl<'a, E> Select<'a, E> {
     /// Waits for the next event; `None` when no source is left.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use std::thread;
     /// use typed_pipe::{Pipe, Select, TypedSender};
     ///
@@ -285,7 +281,6 @@ impl<'a, E> Select<'a, E> {
     ///     }
     /// }
     /// assert_eq!(sum, 12);
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -299,7 +294,6 @@ impl<'a, E> Select<'a, E> {
     /// Waits for the next event for at most `timeout`.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")] {
     /// use std::time::Duration;
     /// use typed_pipe::{ErrorKind, Pipe, Select};
     ///
@@ -307,7 +301,6 @@ impl<'a, E> Select<'a, E> {
     /// select.add_receiver(Pipe::temporary()?.receiver::<u32>()?, |number| number.ok())?;
     /// let error = select.wait_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # }
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     ///
@@ -319,6 +312,8 @@ impl<'a, E> Select<'a, E> {
     }
 
     fn wait_until(&mut self, until: WaitLimit) -> Result<Option<E>, Error> {
+        // Whether the time was over when the system was asked: what it names has its turn, and then it is too late.
+        let mut late = false;
         loop {
             if let Some(due) = self.due() {
                 return Ok(Some(due));
@@ -327,18 +322,17 @@ impl<'a, E> Select<'a, E> {
                 if self.sources.is_empty() && self.deadlines.is_empty() {
                     return Ok(None);
                 }
-                let late = self.ready.is_empty() && left(until).is_zero();
-                self.ask(until)?;
-                if late && self.ready.is_empty() {
-                    let late = Obstacle::TimedOut("nothing has come");
-                    return Err(failed(late));
+                if late {
+                    return Err(failed(Obstacle::TimedOut("nothing has come")));
                 }
+                late = left(until).is_zero();
+                self.ask(until)?;
             }
             self.turns = self.turns.saturating_sub(1);
             let Some(key) = self.ready.pop_front() else { continue };
             // One that was removed may still have its turn.
             let Some(entry) = self.sources.get_mut(&key) else { continue };
-            match entry.source.take(&self.readiness, key) {
+            match entry.source.take(&mut self.readiness, key) {
                 Taken::Nothing => entry.queued = false,
                 Taken::One(event) => {
                     self.ready.push_back(key);
@@ -347,6 +341,10 @@ impl<'a, E> Select<'a, E> {
                 Taken::Last(event) => {
                     self.forget(key);
                     return Ok(Some(event));
+                }
+                Taken::Wakes(other) => {
+                    self.forget(key);
+                    self.enqueue(other);
                 }
             }
         }
@@ -362,42 +360,86 @@ impl<'a, E> Select<'a, E> {
     fn ask(&mut self, until: WaitLimit) -> Result<(), Error> {
         let until = match self.deadlines.first_key_value() {
             _ if !self.ready.is_empty() => WaitLimit::Now,
-            Some(((moment, _), _)) => match until {
-                WaitLimit::Deadline(end) => WaitLimit::Deadline(end.min(*moment)),
-                WaitLimit::Done => WaitLimit::Deadline(*moment),
-                WaitLimit::Now => WaitLimit::Now,
-            },
+            Some(((moment, _), _)) => sooner_of(until, *moment),
             None => until,
         };
-        let (sources, ready) = (&mut self.sources, &mut self.ready);
-        let asked = self.readiness.wait(until, |key| {
-            if let Some(entry) = sources.get_mut(&key).filter(|entry| !entry.queued) {
-                entry.queued = true;
-                ready.push_back(key);
-            }
-        });
+        let until = self.look.map_or(until, |look| sooner_of(until, look));
+        let all = self.sources.iter_mut().map(|(key, entry)| (*key, entry.source.watched()));
+        let asked = self.readiness.wait(until, all).map_err(failed);
+        self.look_around();
+        for key in asked? {
+            self.enqueue(key);
+        }
         self.turns = self.ready.len();
-        asked.map_err(failed)
+        Ok(())
     }
 
-    fn add(&mut self, source: Box<dyn Source<E> + Send + 'a>) -> Result<SelectKey, Error> {
+    /// Tries now and then what the system does not report, such as that a listener has lost its name.
+    fn look_around(&mut self) {
+        let now = Instant::now();
+        if self.look.is_none_or(|look| look > now) {
+            return;
+        }
+        let mut intervals = Vec::new();
+        for (key, entry) in &mut self.sources {
+            if let Some(interval) = entry.source.watched().look_interval() {
+                intervals.push(interval);
+                entry.enqueue(*key, &mut self.ready);
+            }
+        }
+        self.look = intervals.into_iter().min().map(|interval| now + interval);
+    }
+
+    /// Adds a source whose waits a token may cancel.
+    fn add_watched(
+        &mut self,
+        source: Box<dyn Source<E> + Send + 'a>,
+        token: Option<CancelToken>,
+    ) -> Result<SelectKey, Error> {
+        let key = self.add(source)?;
+        if let Some(token) = token {
+            let alarm = token
+                .child_token()
+                .and_then(|token| self.add(Box::new(Alarm { token, of: key.0 })));
+            match (alarm, self.sources.get_mut(&key.0)) {
+                (Ok(alarm), Some(entry)) => entry.alarm = Some(alarm.0),
+                (Err(error), _) => {
+                    self.forget(key.0);
+                    return Err(error);
+                }
+                (Ok(_), None) => {}
+            }
+        }
+        // It may hold messages or clients of which the system knows nothing any more.
+        self.enqueue(key.0);
+        Ok(key)
+    }
+
+    fn add(&mut self, mut source: Box<dyn Source<E> + Send + 'a>) -> Result<SelectKey, Error> {
         let key = self.next_key();
-        source.register(&self.readiness, key).map_err(failed)?;
-        self.sources.insert(key, Entry { source, queued: false });
+        let mut watched = source.watched();
+        self.readiness.add(&mut watched, key).map_err(failed)?;
+        if let Some(interval) = watched.look_interval() {
+            let look = Instant::now() + interval;
+            self.look = Some(self.look.map_or(look, |before| before.min(look)));
+        }
+        self.sources.insert(key, Entry { source, queued: false, alarm: None });
         Ok(SelectKey(key))
     }
 
     fn enqueue(&mut self, key: u64) {
         if let Some(entry) = self.sources.get_mut(&key) {
-            entry.queued = true;
-            self.ready.push_back(key);
+            entry.enqueue(key, &mut self.ready);
         }
     }
 
     fn forget(&mut self, key: u64) -> bool {
-        let Some(entry) = self.sources.remove(&key) else { return false };
+        let Some(mut entry) = self.sources.remove(&key) else { return false };
         // Not by closing alone: another process may have a copy of the descriptor.
-        entry.source.deregister(&self.readiness);
+        self.readiness.remove(&entry.source.watched(), key);
+        if let Some(alarm) = entry.alarm {
+            self.forget(alarm);
+        }
         true
     }
 
@@ -409,8 +451,9 @@ impl<'a, E> Select<'a, E> {
 
 impl<E> fmt::Debug for Select<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alarms = self.sources.values().filter(|entry| entry.alarm.is_some()).count();
         f.debug_struct("Select")
-            .field("sources", &(self.sources.len() + self.deadlines.len()))
+            .field("sources", &(self.sources.len() - alarms + self.deadlines.len()))
             .finish_non_exhaustive()
     }
 }
@@ -419,6 +462,18 @@ struct Entry<'a, E> {
     source: Box<dyn Source<E> + Send + 'a>,
     /// Whether its turn will come.
     queued: bool,
+    /// What watches the token that cancels its waits.
+    alarm: Option<u64>,
+}
+
+impl<E> Entry<'_, E> {
+    /// Gives it a turn, unless it has one.
+    fn enqueue(&mut self, key: u64, ready: &mut VecDeque<u64>) {
+        if !self.queued {
+            self.queued = true;
+            ready.push_back(key);
+        }
+    }
 }
 
 enum Taken<E> {
@@ -426,13 +481,14 @@ enum Taken<E> {
     One(E),
     /// And there will be no other.
     Last(E),
+    /// Nothing more of this one: another one has something.
+    Wakes(u64),
 }
 
 trait Source<E> {
-    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()>;
-    fn deregister(&self, readiness: &Readiness);
+    fn watched(&mut self) -> Watched<'_>;
     /// Takes what is there, without a wait.
-    fn take(&mut self, readiness: &Readiness, key: u64) -> Taken<E>;
+    fn take(&mut self, readiness: &mut Readiness, key: u64) -> Taken<E>;
 }
 
 struct Receiving<R, H> {
@@ -448,15 +504,11 @@ where
     C: Codec,
     H: FnMut(Result<T, Error>) -> E,
 {
-    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
-        readiness.add_end(self.receiver.get_ref().raw(), key)
+    fn watched(&mut self) -> Watched<'_> {
+        Watched::End(self.receiver.io_mut().raw_mut())
     }
 
-    fn deregister(&self, readiness: &Readiness) {
-        readiness.remove_end(self.receiver.get_ref().raw());
-    }
-
-    fn take(&mut self, readiness: &Readiness, key: u64) -> Taken<E> {
+    fn take(&mut self, readiness: &mut Readiness, key: u64) -> Taken<E> {
         let received = self.receiver.try_recv();
         let followed = readiness.follow(self.receiver.io_mut().raw_mut(), key);
         match received {
@@ -474,24 +526,63 @@ where
 struct Listening<H> {
     listener: Listener,
     event: H,
+    /// While as many clients are connected as may be: what a client that leaves sets.
+    full: Option<Arc<Place>>,
+}
+
+/// Room for one more client of a listener.
+struct Place(Event);
+
+impl Wake for Place {
+    fn wake(self: Arc<Self>) {
+        self.0.set();
+    }
+}
+
+impl<H> Listening<H> {
+    /// Watches for clients; for room instead, if there is none. Returns whether there is some.
+    fn watch_for_clients(&mut self, readiness: &mut Readiness, key: u64) -> io::Result<bool> {
+        let full = match self.listener.is_full() {
+            false => None,
+            true => {
+                let place = Arc::new(Place(Event::new()?));
+                let waker = Arc::clone(&place).into();
+                (!self.listener.has_room_or_wakes(&waker)).then_some(place)
+            }
+        };
+        let has_room = full.is_none();
+        if self.full.is_some() || full.is_some() {
+            readiness.remove(&Self::watched(self), key);
+            self.full = full;
+            readiness.add(&mut Self::watched(self), key)?;
+        }
+        Ok(has_room)
+    }
+
+    fn watched(&self) -> Watched<'_> {
+        match &self.full {
+            Some(place) => Watched::Event(&place.0),
+            None => Watched::Server(self.listener.server()),
+        }
+    }
 }
 
 impl<E, H: FnMut(Result<Connection, Error>) -> E> Source<E> for Listening<H> {
-    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
-        readiness.add_server(self.listener.server(), key)
+    fn watched(&mut self) -> Watched<'_> {
+        Self::watched(self)
     }
 
-    fn deregister(&self, readiness: &Readiness) {
-        readiness.remove_server(self.listener.server());
-    }
-
-    fn take(&mut self, _: &Readiness, _: u64) -> Taken<E> {
+    fn take(&mut self, readiness: &mut Readiness, key: u64) -> Taken<E> {
+        match self.watch_for_clients(readiness, key) {
+            Ok(true) => {}
+            Ok(false) => return Taken::Nothing,
+            Err(error) => return Taken::Last((self.event)(Err(failed(error)))),
+        }
         match self.listener.try_accept() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Taken::Nothing,
-            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
-                Taken::One((self.event)(Err(error)))
+            Err(error) if error.kind() != ErrorKind::ResourceExhausted => {
+                Taken::Last((self.event)(Err(error)))
             }
-            Err(error) => Taken::Last((self.event)(Err(error))),
             client => Taken::One((self.event)(client)),
         }
     }
@@ -503,16 +594,28 @@ struct Watching<E> {
 }
 
 impl<E> Source<E> for Watching<E> {
-    fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
-        readiness.add_event(self.token.event(), key)
+    fn watched(&mut self) -> Watched<'_> {
+        Watched::Event(self.token.event())
     }
 
-    fn deregister(&self, readiness: &Readiness) {
-        readiness.remove_event(self.token.event());
-    }
-
-    fn take(&mut self, _: &Readiness, _: u64) -> Taken<E> {
+    fn take(&mut self, _: &mut Readiness, _: u64) -> Taken<E> {
         self.event.take().map_or(Taken::Nothing, Taken::Last)
+    }
+}
+
+/// The token that cancels the waits of another source.
+struct Alarm {
+    token: CancelToken,
+    of: u64,
+}
+
+impl<E> Source<E> for Alarm {
+    fn watched(&mut self) -> Watched<'_> {
+        Watched::Event(self.token.event())
+    }
+
+    fn take(&mut self, _: &mut Readiness, _: u64) -> Taken<E> {
+        Taken::Wakes(self.of)
     }
 }
 
@@ -521,6 +624,15 @@ fn is_of_a_message(error: &Error) -> bool {
     use ErrorKind::{Corrupt, Decode, MessageLost, Mismatch, TooLarge};
     matches!(error.kind(), Corrupt | Decode | MessageLost | Mismatch | TooLarge)
         && !error.is_fatal()
+}
+
+/// The end of a wait that ends at this moment at the latest.
+fn sooner_of(until: WaitLimit, moment: Instant) -> WaitLimit {
+    match until {
+        WaitLimit::Deadline(end) => WaitLimit::Deadline(end.min(moment)),
+        WaitLimit::Done => WaitLimit::Deadline(moment),
+        WaitLimit::Now => WaitLimit::Now,
+    }
 }
 
 fn failed(cause: impl Into<crate::error::Cause>) -> Error {

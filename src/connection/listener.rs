@@ -7,6 +7,8 @@ use std::iter::{self, FusedIterator};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "fanout")]
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
@@ -425,6 +427,18 @@ impl<M: Mode> Listener<M> {
 
     pub(crate) fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// Whether as many clients are connected as may be.
+    #[cfg(feature = "fanout")]
+    pub(crate) fn is_full(&self) -> bool {
+        self.permits.are_all_taken()
+    }
+
+    /// Whether there is room for another client; else this wakes when there is.
+    #[cfg(feature = "fanout")]
+    pub(crate) fn has_room_or_wakes(&self, waker: &Waker) -> bool {
+        self.permits.poll_take(&Context::from_waker(waker)).is_ready()
     }
 
     #[cfg(any(feature = "fanout", feature = "service"))]

@@ -414,6 +414,11 @@ pub(crate) enum Cause {
         "its answer cannot be read; use the same types and the same wire for the service and its clients"
     )]
     Garbled,
+    #[error(
+        "its answer cannot be read: {}; use the same types and the same wire for the service and its clients",
+        reason(.0)
+    )]
+    UndecodableAnswer(#[source] CodecError),
     #[error("the service ended before it took the request; the request was not handled")]
     NeverTaken,
     #[error("the other side has no such method: {0}")]
@@ -501,7 +506,7 @@ impl Cause {
             Self::Encode(_) => ErrorKind::Encode,
             Self::HandlerFailed(_) => ErrorKind::HandlerFailed,
             Self::Finished | Self::NeverTaken => ErrorKind::Finished,
-            Self::Garbled | Self::Stray(_) => ErrorKind::Corrupt,
+            Self::Garbled | Self::UndecodableAnswer(_) | Self::Stray(_) => ErrorKind::Corrupt,
             Self::HandlerPanicked(_) => ErrorKind::HandlerPanicked,
             Self::PeerPanicked(_) => ErrorKind::PeerPanicked,
             Self::Unanswered => ErrorKind::Disconnected,

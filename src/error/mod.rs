@@ -210,7 +210,9 @@ impl Error {
     /// ```
     pub fn codec_error(&self) -> Option<&CodecError> {
         match &self.0.cause {
-            Cause::Decode(error) | Cause::Encode(error) => Some(error),
+            Cause::Decode(error) | Cause::Encode(error) | Cause::UndecodableAnswer(error) => {
+                Some(error)
+            }
             _ => None,
         }
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
-use super::failure::{Failure, Lost, garbled};
+use super::counts::Counters;
+use super::failure::{Failure, Lost, undecodable};
 use super::framed::encoded;
 use super::lifecycle::Summary;
 use super::link::{Kind, Link, Listening, Request, State};
@@ -79,8 +80,7 @@ pub(crate) mod half {
         /// Sends a notification.
         fn notify(
             link: &Arc<Link<Self>>,
-            method: u64,
-            body: Vec<u8>,
+            request: Request,
             until: WaitLimit,
         ) -> impl Future<Output = Outcome>;
 
@@ -128,6 +128,8 @@ pub struct Target<F, C, M: Calls> {
     pub(crate) connecting: M::Connecting,
     /// What this side reads.
     pub(crate) reads: fn(Style) -> Shape,
+    /// What becomes of the calls, over all connections.
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// Where the connection comes from.
@@ -152,8 +154,9 @@ impl<F, C, M: Calls> Target<F, C, M> {
         options: ClientOptions<F, C, M>,
         link: Source<M>,
         reads: fn(Style) -> Shape,
+        counters: Arc<Counters>,
     ) -> Self {
-        Self { path, options, link, connecting: M::Connecting::default(), reads }
+        Self { path, options, link, connecting: M::Connecting::default(), reads, counters }
     }
 
     /// The path, for errors.
@@ -206,7 +209,7 @@ impl<F, C: Codec, M: Calls> Target<F, C, M> {
 
     /// The answer in its bytes. It is the user's code that runs here.
     pub(super) fn decode<Resp: Receivable>(&self, body: &[u8]) -> Result<Resp, Error> {
-        self.options.codec().decode(body).map_err(|_| garbled(self.at()))
+        self.options.codec().decode(body).map_err(|error| undecodable(error, self.at()))
     }
 }
 
@@ -288,6 +291,7 @@ impl half::Calls for Blocking {
         }
         // No thread waits for this longer than its own deadline.
         let link = target.options.link(path.clone(), until, target.reads).await?;
+        let link = link.counting_in(&target.counters);
         let link = target.go_on_with(Self::handle(link));
         drop(turn);
         Ok(link)
@@ -297,13 +301,8 @@ impl half::Calls for Blocking {
         link.call(request, until)
     }
 
-    async fn notify(
-        link: &Arc<Link<Self>>,
-        method: u64,
-        body: Vec<u8>,
-        until: WaitLimit,
-    ) -> Outcome {
-        link.notify(method, body, until)
+    async fn notify(link: &Arc<Link<Self>>, request: Request, until: WaitLimit) -> Outcome {
+        link.notify(request, until)
     }
 
     async fn enter(
@@ -312,7 +311,7 @@ impl half::Calls for Blocking {
         until: WaitLimit,
         later: bool,
     ) -> Result<(u64, Arc<Waiter>), Failure> {
-        let waiter = Arc::<Waiter>::default();
+        let waiter = link.waiter(request.name.as_deref());
         let id = link.start(&waiter, request, until, later)?;
         Ok((id, waiter))
     }

@@ -12,6 +12,7 @@ use static_assertions::assert_impl_all;
 use super::agree::agreed;
 use super::calls::{Calls, Source, Target};
 use super::context::Context;
+use super::counts::CallCounts;
 use super::failure::garbled;
 use super::link::{Link, Request};
 use super::options::ClientOptions;
@@ -175,11 +176,21 @@ where
         self.target.path.as_ref()
     }
 
+    /// What became of the calls and the notifications of this client. A further [attempt](ClientOptions::max_attempts) is
+    /// a call of its own.
+    ///
+    /// An example is at [`CallCounts`].
+    #[doc(alias("metrics", "statistics"))]
+    pub fn counts(&self) -> CallCounts {
+        self.target.counters.counts()
+    }
+
     /// A client over a connection that something else keeps.
     pub(super) fn served(link: &Arc<Link<M>>, path: Option<PipePath>, wire: Wire<F, C>) -> Self {
         let options = ClientOptions::of(wire);
         let source = Source::Served(Arc::downgrade(link));
-        let target = Target::new(path, options, source, Shape::of::<Resp>);
+        let counters = Arc::clone(&link.calls);
+        let target = Target::new(path, options, source, Shape::of::<Resp>, counters);
         Self { target, messages: PhantomData }
     }
 
@@ -570,7 +581,9 @@ where
         let link = handle.as_ref();
         let body = self.target.encode(request, link)?;
         let handles = link.passed(handles).map_err(|error| error.at(self.target.at()))?;
-        let mut request = Request { method: 0, deadline: millis(until), body, handles };
+        let name = link.method(options.codec(), &body);
+        let deadline = millis(until);
+        let mut request = Request { method: 0, name, deadline, body, handles };
         let entered = M::enter(link, &mut request, until, later).await;
         let entered = entered.map_err(|failure| failure.into_error().at(self.target.at()))?;
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
@@ -605,14 +618,12 @@ where
                 Ok(handle) => {
                     let link = handle.as_ref();
                     let body = self.target.encode(request, link)?;
+                    let (name, handles) = (link.method(options.codec(), &body), Vec::new());
+                    let deadline = millis(until);
+                    let mut request = Request { method: 0, name, deadline, body, handles };
                     let outcome = match wanted {
-                        Wanted::Answer => {
-                            let deadline = millis(until);
-                            let handles = Vec::new();
-                            let mut request = Request { method: 0, deadline, body, handles };
-                            M::call(link, &mut request, until).await
-                        }
-                        Wanted::Nothing => M::notify(link, 0, body, until).await,
+                        Wanted::Answer => M::call(link, &mut request, until).await,
+                        Wanted::Nothing => M::notify(link, request, until).await,
                     };
                     match outcome {
                         Ok(body) => return Ok(body),
@@ -717,8 +728,9 @@ where
     ) -> Result<Client<Req, Resp, F, C, M>, Error> {
         let path = path?;
         let link = self.link(path.clone(), until, Shape::of::<Resp>).await?;
+        let counters = Arc::clone(&link.calls);
         let source = Source::Path(Mutex::new(Some(M::handle(link))));
-        let target = Target::new(Some(path), self, source, Shape::of::<Resp>);
+        let target = Target::new(Some(path), self, source, Shape::of::<Resp>, counters);
         Ok(Client { target, messages: PhantomData })
     }
 
@@ -757,8 +769,10 @@ where
         let connection = connection.into_mode()?;
         let handshake = self.handshake(WaitLimit::Done);
         let parts = agreed(handshake, connection, Shape::of::<Resp>, self.layer).await?;
-        let source = Source::Given(M::handle(Link::calling(parts)));
-        let target = Target::new(path, self, source, Shape::of::<Resp>);
+        let link = Link::calling(parts);
+        let counters = Arc::clone(&link.calls);
+        let source = Source::Given(M::handle(link));
+        let target = Target::new(path, self, source, Shape::of::<Resp>, counters);
         Ok(Client { target, messages: PhantomData })
     }
 

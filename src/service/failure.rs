@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::mux::Reason;
-use crate::error::{Cause, Error, Obstacle, Operation};
+use crate::error::{Cause, CodecError, Error, Obstacle, Operation};
 
 /// Why no answer comes any more to any call of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,12 @@ pub enum Failure {
     TimedOut(bool),
 }
 
-/// An answer has come that cannot be decoded.
+/// An answer has come that cannot be decoded, for this reason.
+pub(super) fn undecodable(error: CodecError, path: Option<&Arc<Path>>) -> Error {
+    Error::new(Operation::Call, Cause::UndecodableAnswer(error)).delivered().at(path)
+}
+
+/// An answer has come that is none to this call.
 pub(super) fn garbled(path: Option<&Arc<Path>>) -> Error {
     Error::new(Operation::Call, Cause::Garbled).delivered().at(path)
 }

@@ -146,7 +146,11 @@ struct Activity {
 }
 
 impl Lifecycle {
-    pub(super) fn open(rules: Rules, tokens: Vec<CancelToken>) -> Result<Self, Error> {
+    pub(super) fn open(
+        rules: Rules,
+        tokens: Vec<CancelToken>,
+        tally: Arc<Tally>,
+    ) -> Result<Self, Error> {
         let closing = CancelToken::new()?;
         tokens.iter().for_each(|token| token.adopt(&closing));
         let lifecycle = Self {
@@ -154,7 +158,7 @@ impl Lifecycle {
             tokens,
             closing,
             counts: Counts::default(),
-            tally: Arc::default(),
+            tally,
             activity: Mutex::default(),
             idle: AtomicBool::new(false),
         };

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::counts::{Counted, Counters, End};
 use super::encoding::Beside;
 use super::failure::{Failure, Lost};
 use super::framed::{Garbled, Incoming, Outgoing, body_limit, encoded, told};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
-use super::waiting::{COUNTED, Handling, NEWS, Outcome, Waiter, Wakes};
+use super::spans::CallSpan;
+use super::waiting::{COUNTED, Handling, NEWS, Outcome, Reply, Waiter, Wakes};
 use crate::channel::Sendable;
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
@@ -38,6 +40,8 @@ pub struct Link<M: Mode> {
     /// The most bytes of a payload that the other side takes.
     pub(super) limit: u64,
     pub(super) tally: Arc<Tally>,
+    /// What becomes of the calls of this side.
+    pub(super) calls: Arc<Counters>,
     /// Since when a handler runs in the thread that reads, in microseconds; 0 for none.
     pub(super) busy_since: AtomicU64,
     /// The longest time for one batch of bytes to be taken, if there is one.
@@ -121,6 +125,8 @@ pub struct Job {
     /// When the caller waits no longer.
     pub(crate) deadline: Option<Instant>,
     pub(crate) body: Vec<u8>,
+    /// It, in the numbers of the service.
+    counted: Counted,
 }
 
 /// What of a connection begins beside what.
@@ -184,6 +190,13 @@ impl Backlog {
 }
 
 impl Job {
+    /// What it has come to, with this outcome of its handler.
+    pub(crate) fn end(&self, outcome: &Reply) -> End {
+        let call = self.call.as_ref();
+        let is_cancelled = call.is_some_and(|(_, handling)| handling.is_cancelled());
+        if is_cancelled { End::Cancelled } else { End::of_reply(outcome) }
+    }
+
     /// What it takes, about.
     fn size(&self) -> usize {
         self.body.len() + 128
@@ -319,6 +332,8 @@ pub(crate) struct Writer<M: Mode> {
     batch: Vec<Queued>,
     /// The calls of the items among what is staged.
     items: Vec<(Id, Caller)>,
+    /// Since when what is staged waits to be written.
+    pub(super) since: Instant,
     /// How many bytes were staged, and how many of them were written.
     staged: u64,
     written: u64,
@@ -340,6 +355,8 @@ enum Going {
 /// How many requests of the other side were answered, and how many of them in vain.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    /// What becomes of each of them.
+    pub(super) counters: Arc<Counters>,
     pub(super) answered: AtomicU64,
     pub(super) failed: AtomicU64,
 }
@@ -461,6 +478,7 @@ impl<M: Mode> Link<M> {
                 outgoing,
                 batch: Vec::new(),
                 items: Vec::new(),
+                since: M::now(),
                 staged: 0,
                 written: 0,
                 going: VecDeque::new(),
@@ -469,6 +487,7 @@ impl<M: Mode> Link<M> {
             rung: AtomicUsize::new(0),
             limit,
             tally,
+            calls: Arc::default(),
             busy_since: AtomicU64::new(0),
             stall_timeout,
             request_timeout,
@@ -509,6 +528,15 @@ impl<M: Mode> Link<M> {
         checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
     }
 
+    /// The name of the method of a request of this side, where its span is listened to.
+    pub(super) fn method(&self, codec: &impl Codec, body: &[u8]) -> Option<String> {
+        if !CallSpan::is_listened_to() {
+            return None;
+        }
+        let Reads { shape, of } = self.reads.as_ref()?;
+        shape.variant_in(codec, body, *of == Kind::Both)
+    }
+
     /// Fails where a caller sends no items.
     pub(super) fn ensure_items(&self) -> Result<(), Error> {
         if self.has_credit {
@@ -535,6 +563,17 @@ impl<M: Mode> Link<M> {
     /// What an answer or an item may take.
     pub(super) fn room(&self) -> Room {
         Room { limit: self.limit, tells: self.tells }
+    }
+
+    /// Counts the calls of this side there.
+    pub(crate) fn counting_in(mut self, counters: &Arc<Counters>) -> Self {
+        self.calls = Arc::clone(counters);
+        self
+    }
+
+    /// What waits for a call of this side.
+    pub(crate) fn waiter(&self, method: Option<&str>) -> Arc<Waiter> {
+        Waiter::new(&self.calls, CallSpan::made(method, self.peer()))
     }
 
     /// Who is on the other side, if the system tells.
@@ -632,7 +671,8 @@ impl<M: Mode> Link<M> {
         match event {
             Event::Call(call) => self.take_call(state, call, handles),
             Event::Notify { body, .. } if self.serves => {
-                state.jobs.push(Job { call: None, deadline: None, body: body.to_vec() });
+                let counted = Counted::came(&self.tally.counters);
+                state.jobs.push(Job { call: None, deadline: None, body: body.to_vec(), counted });
             }
             Event::Done { waiter, outcome } => {
                 let outcome = match outcome {
@@ -683,13 +723,16 @@ impl<M: Mode> Link<M> {
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));
         let call = Some((id, handling));
-        state.jobs.push(Job { call, deadline, body: body.to_vec() });
+        let counted = Counted::came(&self.tally.counters);
+        state.jobs.push(Job { call, deadline, body: body.to_vec(), counted });
     }
 
     /// A call that was cancelled before its handler began is answered without one.
     fn cancel_queued(&self, state: &mut State, handling: &Arc<Handling>) {
         let is_it = |job: &Job| job.call.as_ref().is_some_and(|(_, of)| Arc::ptr_eq(of, handling));
-        if let Some((id, _)) = state.jobs.remove(is_it).and_then(|job| job.call) {
+        let Some(job) = state.jobs.remove(is_it) else { return };
+        job.counted.end(End::Cancelled);
+        if let Some((id, _)) = job.call {
             self.answer(state, id, Err((Reason::Cancelled, Vec::new())), Vec::new());
         }
     }
@@ -748,11 +791,12 @@ impl<M: Mode> Link<M> {
         state.serving.running -= 1;
         state.serving.barrier = false;
         self.goes_on.notify_all();
+        let end = job.end(&outcome);
+        let is_cancelled = end == End::Cancelled;
+        job.counted.end(end);
         match &job.call {
             // Nothing waits for it: it need not be sent.
-            Some((id, handling))
-                if handling.is_cancelled() && !state.serving.ended && state.lost.is_none() =>
-            {
+            Some((id, _)) if is_cancelled && !state.serving.ended && state.lost.is_none() => {
                 self.tally.count(outcome.is_ok());
                 self.answer(state, *id, Err((Reason::Cancelled, Vec::new())), Vec::new());
             }
@@ -781,6 +825,7 @@ impl<M: Mode> Link<M> {
         if writer.batch.is_empty() {
             return false;
         }
+        writer.since = M::now();
         let mut batch = mem::take(&mut writer.batch);
         batch.drain(..).for_each(|queued| self.stage_one(writer, queued));
         writer.batch = batch;
@@ -798,6 +843,25 @@ impl<M: Mode> Link<M> {
             Caller::Receiver => state.mux.handler(*id).is_some_and(|it| !it.is_cancelled()),
         };
         writer.items.iter().any(waits)
+    }
+
+    /// Whether something waits here for the other side to take what is staged or queued, for as long as its own deadline
+    /// allows: then the other side may be full, and may take its time.
+    pub(super) fn is_waited_for(&self, writer: &Writer<M>) -> bool {
+        // One that waits no longer has dropped its share.
+        let waits = |waiter: &Arc<Waiter>| Arc::strong_count(waiter) > 1;
+        let mut guard = self.lock();
+        let State { mux, outbox, serving, .. } = &mut *guard;
+        if serving.ending {
+            return false;
+        }
+        let mut going = writer.going.iter();
+        let staged = going.any(|(_, going)| match going {
+            Going::Call(id) => mux.is_awaited(*id),
+            Going::Notification(waiter) => waits(waiter),
+            Going::Item(..) | Going::Answered | Going::Failed => false,
+        });
+        staged || outbox.frames.iter().any(|queued| queued.waiter.as_ref().is_some_and(waits))
     }
 
     fn stage_one(&self, writer: &mut Writer<M>, queued: Queued) {
@@ -1052,14 +1116,15 @@ impl State {
     pub(super) fn may_begin(&self, order: Order) -> bool {
         let Some(next) = self.jobs.front() else { return false };
         let alone = order.is_alone(next);
-        !self.serving.barrier
-            && self.outbox.bytes() <= MOST_ANSWERS
-            && (!alone || self.serving.running == 0)
+        // A notification has no answer: where both sides send much, it must not wait for the other side to read.
+        let has_room = next.call.is_none() || self.outbox.bytes() <= MOST_ANSWERS;
+        !self.serving.barrier && has_room && (!alone || self.serving.running == 0)
     }
 
     /// The next request, in order, if it may begin.
     pub(super) fn next_job(&mut self, order: Order) -> Option<Job> {
         let job = if self.may_begin(order) { self.jobs.pop()? } else { return None };
+        job.counted.begin();
         self.serving.running += 1;
         self.serving.barrier = order.is_alone(&job);
         Some(job)
@@ -1093,7 +1158,7 @@ impl State {
     /// Queues the request of a call; `None` if all places are taken.
     pub(super) fn enter(&mut self, waiter: &Arc<Waiter>, request: &mut Request) -> Option<Id> {
         let id = self.mux.call(Arc::clone(waiter))?;
-        let Request { method, deadline, body, handles } = request;
+        let Request { method, deadline, body, handles, .. } = request;
         let (body, handles) = (mem::take(body), mem::take(handles));
         let (method, deadline) = (*method, *deadline);
         self.outbox.push_with(Frame::Call(Call { id, method, deadline, body }), handles);
@@ -1124,6 +1189,8 @@ impl State {
 #[derive(Debug)]
 pub struct Request {
     pub(crate) method: u64,
+    /// The name of the method, for its span.
+    pub(crate) name: Option<String>,
     /// The milliseconds that the caller waits; 0 for as long as it takes.
     pub(crate) deadline: u64,
     pub(crate) body: Vec<u8>,

@@ -9,6 +9,7 @@ mod both_ways;
 mod calls;
 mod client;
 mod context;
+mod counts;
 mod definition;
 mod encoding;
 mod failure;
@@ -24,6 +25,7 @@ mod pending;
 mod pool;
 mod server;
 mod serving;
+mod spans;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod threads;
@@ -36,6 +38,7 @@ pub use both_ways::Serving;
 pub use calls::Calls;
 pub use client::Client;
 pub use context::{Caller, Context};
+pub use counts::{CallCounter, CallCounts};
 #[doc(hidden)]
 pub use definition::{IsCarried, NotCarried};
 pub use lifecycle::{ShutdownReason, Summary};
@@ -52,7 +55,8 @@ mod for_tasks {
     pub(crate) use super::lifecycle::Lifecycle;
     pub(crate) use super::link::{Job, Kind, Link, Listening, Request, State as LinkState};
     pub(crate) use super::panics::{contain, panicked};
-    pub(crate) use super::server::{Clients, Handles, answered, decoded};
+    pub(crate) use super::server::{Clients, Handles, answered, decoded, span_of};
+    pub(crate) use super::spans::CallSpan;
     pub(crate) use super::tasks::{Drive, Serve, Start};
     pub(crate) use super::waiting::{Handling, Outcome, Reply, Waiter};
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calls::Calls;
-use super::failure::{Failure, Lost, garbled};
+use super::failure::{Failure, Lost, garbled, undecodable};
 use super::framed::encoded;
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
@@ -96,6 +96,7 @@ impl<C, M: Calls> InFlight<C, M> {
             let outcome = self.news(until, |waiter| waiter.inbox().outcome.take()).await;
             if let Some(outcome) = outcome {
                 self.over = true;
+                self.waiter.came_to(Some(self.id), &outcome);
                 return outcome;
             }
             self.give_up();
@@ -137,9 +138,10 @@ impl<C, M: Calls> InFlight<C, M> {
                     M::write(link, state, self.until);
                     return Next::Item(body);
                 }
-                Some(answer) => {
+                Some(Next::Answer(outcome)) => {
                     self.over = true;
-                    return answer;
+                    self.waiter.came_to(Some(self.id), &outcome);
+                    return Next::Answer(outcome);
                 }
                 None => self.give_up(),
             }
@@ -174,7 +176,7 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
 
     /// The value in its bytes. It is the user's code that runs here.
     fn decode<T: Receivable>(&self, body: &[u8]) -> Result<T, Error> {
-        self.codec.decode(body).map_err(|_| garbled(self.at()))
+        self.codec.decode(body).map_err(|error| undecodable(error, self.at()))
     }
 }
 

@@ -11,10 +11,12 @@ use std::time::Duration;
 use super::agree::{Layer, agreed, handshake, identifiers, of_both};
 use super::calls::Calls;
 use super::context::Context;
+use super::counts::CallCounter;
 use super::lifecycle::{Lifecycle, Rules, Summary};
-use super::link::{Job, Kind, Link, Order};
+use super::link::{Job, Kind, Link, Order, Tally};
 use super::mux::Reason;
 use super::serving::{Crew, Handle, Member, Served};
+use super::spans::CallSpan;
 use super::waiting::Reply;
 use crate::channel::{Receivable, Sendable};
 use crate::connection::{Connection, Listener};
@@ -80,6 +82,7 @@ pub struct Service<Req, Resp, F = LengthPrefixed, C = Postcard, M: Mode = Blocki
     token: Option<CancelToken>,
     rules: Rules,
     admit: Option<Admit>,
+    tally: Arc<Tally>,
     messages: PhantomData<fn(Req) -> Resp>,
 }
 
@@ -193,8 +196,16 @@ impl<Req: Receivable, Resp: Sendable> Service<Req, Resp> {
 
 impl<Req, Resp, F, C, M: Mode> Service<Req, Resp, F, C, M> {
     pub(super) fn of(clients: Clients<M>, wire: Wire<F, C>, name: String) -> Self {
-        let rules = Rules::default();
-        Self { clients, wire, name, token: None, rules, admit: None, messages: PhantomData }
+        Self {
+            clients,
+            wire,
+            name,
+            token: None,
+            rules: Rules::default(),
+            admit: None,
+            tally: Arc::default(),
+            messages: PhantomData,
+        }
     }
 }
 
@@ -235,6 +246,7 @@ where
             token: self.token,
             rules: self.rules,
             admit: self.admit,
+            tally: self.tally,
             messages: PhantomData,
         }
     }
@@ -571,6 +583,14 @@ where
         self
     }
 
+    /// What tells what becomes of the requests, while the service serves and afterwards.
+    ///
+    /// An example is at [`CallCounts`](super::CallCounts).
+    #[doc(alias("metrics", "statistics"))]
+    pub fn counter(&self) -> CallCounter {
+        CallCounter(Arc::clone(&self.tally.counters))
+    }
+
     /// The path at which clients connect.
     ///
     /// [Over](Self::over) a connection, that of the connection, or an empty one.
@@ -595,17 +615,19 @@ where
         self,
         change: impl FnOnce(Listener<M>) -> Result<Listener<N>, TransitionError<Listener<M>>>,
     ) -> Result<Service<Req, Resp, F, C, N>, TransitionError<Self>> {
-        let Self { clients, wire, name, token, rules, admit, messages } = self;
+        let Self { clients, wire, name, token, rules, admit, tally, messages } = self;
         let clients = match clients {
             Clients::Listener(listener) => change(listener).map(Clients::Listener),
             Clients::One { path, connection } => Ok(Clients::One { path, connection }),
         };
         match clients {
-            Ok(clients) => Ok(Service { clients, wire, name, token, rules, admit, messages }),
+            Ok(clients) => {
+                Ok(Service { clients, wire, name, token, rules, admit, tally, messages })
+            }
             Err(failed) => {
                 let (listener, error) = failed.into_parts();
                 let clients = Clients::Listener(listener);
-                let back = Self { clients, wire, name, token, rules, admit, messages };
+                let back = Self { clients, wire, name, token, rules, admit, tally, messages };
                 Err(TransitionError::new(back, error))
             }
         }
@@ -613,7 +635,7 @@ where
 
     /// Splits the service into its clients, how they are met, and the state that they share.
     pub(crate) fn open(self, reads: Kind) -> Result<Opened<F, C, M>, Error> {
-        let Self { clients, wire, name, token, mut rules, admit, .. } = self;
+        let Self { clients, wire, name, token, mut rules, admit, tally, .. } = self;
         let mut tokens: Vec<_> = token.into_iter().collect();
         match &clients {
             Clients::Listener(listener) => tokens.extend(listener.token().cloned()),
@@ -622,7 +644,7 @@ where
         if reads == Kind::Both {
             rules.one_client();
         }
-        let lifecycle = Lifecycle::open(rules, tokens)?;
+        let lifecycle = Lifecycle::open(rules, tokens, tally)?;
         let (receives, sends) = match reads {
             Kind::Both => (of_both(&name), of_both(&name)),
             _ => identifiers(&name),
@@ -1056,10 +1078,29 @@ where
     H: Handles<Req, C, Blocking, Answer: Response<Resp>> + Sync,
 {
     fn handle(&self, link: &Arc<Link<Blocking>>, job: &Job) -> Reply {
-        let request = decoded(&self.codec, &job.body)?;
-        let answer = self.handler.run(request, link, job, &self.codec);
-        answered(&self.codec, answer.into_result(), link)
+        let mut span = span_of::<Req, _>(&self.codec, link, job);
+        // A panic is told as one: it is caught outside of this.
+        let reply = span.within(|| {
+            let request = decoded(&self.codec, &job.body)?;
+            let answer = self.handler.run(request, link, job, &self.codec);
+            answered(&self.codec, answer.into_result(), link)
+        });
+        span.end(job.end(&reply));
+        reply
     }
+}
+
+/// The span of a request. Its method is the variant that it is.
+pub(crate) fn span_of<Req: Receivable, M: Mode>(
+    codec: &impl Codec,
+    link: &Link<M>,
+    job: &Job,
+) -> CallSpan {
+    let listened = CallSpan::is_listened_to();
+    let shape = codec.style().filter(|_| listened).map(Shape::of::<Req>);
+    let method = shape.and_then(|shape| shape.variant_in(codec, &job.body, false));
+    let id = job.call.as_ref().map(|(id, _)| *id);
+    CallSpan::came(id, method.as_deref(), link.peer())
 }
 
 /// The request in its bytes.

@@ -70,6 +70,7 @@ impl<M: Mode> Link<M> {
         }
         self.schedule(state);
         wakes.wake();
+        waiter.give_up(id);
         sent && id.is_some()
     }
 
@@ -306,6 +307,10 @@ impl<M: Mode> Drive<M> {
                 let too_long =
                     |stall_timeout| M::now().saturating_duration_since(since) >= stall_timeout;
                 if self.link.stall_timeout.is_some_and(too_long) {
+                    if self.link.is_waited_for(&self.link.lock_writer()) {
+                        self.stuck = Some(M::now());
+                        return;
+                    }
                     self.link.cannot_write(&mut self.link.lock_writer(), Lost::Disconnected);
                     self.link.end(Lost::Disconnected);
                 }

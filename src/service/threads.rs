@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Lost};
 use super::link::{Link, Reader, Request, State, Writer, lost_at_end, lost_by, lost_reading};
@@ -37,20 +37,25 @@ const ROUNDS: usize = 8;
 impl Link<Blocking> {
     /// Sends a request, and waits for its answer.
     pub(crate) fn call(&self, request: &mut Request, until: WaitLimit) -> Outcome {
-        let waiter = Arc::new(Waiter::default());
+        let waiter = self.waiter(request.name.as_deref());
         let id = self.start(&waiter, request, until, false)?;
-        self.answer_of(id, &waiter, until)
+        let outcome = self.answer_of(id, &waiter, until);
+        waiter.came_to(Some(id), &outcome);
+        outcome
     }
 
     /// Sends a notification, and waits until it is written.
-    pub(crate) fn notify(&self, method: u64, body: Vec<u8>, until: WaitLimit) -> Outcome {
-        let waiter = Arc::new(Waiter::default());
+    pub(crate) fn notify(&self, request: Request, until: WaitLimit) -> Outcome {
+        let waiter = self.waiter(request.name.as_deref());
+        let Request { method, body, .. } = request;
         let mut state = self.lock();
         state.ensure_open()?;
         state.outbox.push_and_tell(Frame::Notify { method, body }, &waiter);
         self.flush(state, until, None);
         while self.wait(&waiter, until) {
-            if let Some(outcome) = waiter.inbox().outcome.take() {
+            let outcome = waiter.inbox().outcome.take();
+            if let Some(outcome) = outcome {
+                waiter.came_to(None, &outcome);
                 return outcome;
             }
         }
@@ -98,6 +103,7 @@ impl Link<Blocking> {
         drop(state);
         wakes.wake();
         self.heard(waiter, WaitLimit::Now);
+        waiter.give_up(None);
     }
 
     /// Waits for the answer of a call.
@@ -125,6 +131,7 @@ impl Link<Blocking> {
         wakes.wake();
         // After it has left its place: nothing is told to it from here on.
         self.heard(waiter, WaitLimit::Now);
+        waiter.give_up(Some(id));
         if sent {
             self.take_in();
         }
@@ -205,8 +212,9 @@ impl Link<Blocking> {
             }
             let left = left(until);
             if left.is_zero() {
-                let state = self.lock();
+                let mut state = self.lock();
                 waiter.parked.store(0, Ordering::SeqCst);
+                state.parked.retain(|(_, other)| !Arc::ptr_eq(other, waiter));
                 let signals = waiter.signals.fetch_and(!(LEAD | LOOK), Ordering::SeqCst);
                 if signals & LEAD != 0 {
                     self.hand_on(state);
@@ -351,7 +359,7 @@ impl Link<Blocking> {
         drop(state);
         let mut writer = self.lock_writer();
         let mut rounds = 0;
-        let mut limit = self.batch_limit(until);
+        let mut limit = self.batch_limit(&writer, until);
         loop {
             if writer.outgoing.pending().is_empty() {
                 rounds += 1;
@@ -363,16 +371,31 @@ impl Link<Blocking> {
                 }
                 drop(state);
                 self.stage(&mut writer);
-                limit = self.batch_limit(until);
+                limit = self.batch_limit(&writer, until);
                 continue;
             }
             let mut now = limit;
             if self.has_consumer(&writer) {
                 // It may take its time; without it, the time begins.
-                (now, limit) = (until, self.batch_limit(until));
+                writer.since = Instant::now();
+                (now, limit) = (until, self.batch_limit(&writer, until));
             }
             match self.write(&mut writer, now, reader.as_deref_mut()) {
+                Ok(()) if matches!(until, WaitLimit::Done) && self.lock().is_full() => {
+                    // What makes room here must begin first, and may be up to this very thread.
+                    let mut state = self.lock();
+                    (state.writing, state.unwritten) = (false, true);
+                    return;
+                }
                 Ok(()) => {}
+                Err(error)
+                    if is_late(&error)
+                        && left(until) > Duration::ZERO
+                        && self.is_waited_for(&writer) =>
+                {
+                    writer.since = Instant::now();
+                    limit = self.batch_limit(&writer, until);
+                }
                 Err(error) if is_late(&error) && left(until) > Duration::ZERO => {
                     // The other side takes nothing for too long.
                     let mut state = self.lock();
@@ -403,10 +426,12 @@ impl Link<Blocking> {
     }
 
     /// The deadline of one batch of bytes.
-    fn batch_limit(&self, until: WaitLimit) -> WaitLimit {
+    fn batch_limit(&self, writer: &Writer<Blocking>, until: WaitLimit) -> WaitLimit {
         match (self.stall_timeout, until) {
             (_, WaitLimit::Now) | (None, _) => until,
-            (Some(stall_timeout), until) => sooner(until, stall_timeout),
+            (Some(stall_timeout), until) => {
+                sooner(until, stall_timeout.saturating_sub(writer.since.elapsed()))
+            }
         }
     }
 
@@ -442,7 +467,8 @@ impl Link<Blocking> {
                 if state.lost.is_some() {
                     return Err(io::ErrorKind::BrokenPipe.into());
                 }
-                let leads = !std::mem::replace(&mut state.leading, true);
+                // Nothing further is taken in then, nor while another one reads.
+                let leads = !state.is_full() && !std::mem::replace(&mut state.leading, true);
                 drop(state);
                 // A thread that is about to read has it already.
                 let reader = if leads { self.try_lock_reader() } else { None };

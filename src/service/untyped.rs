@@ -121,7 +121,8 @@ impl UntypedClient {
         let until = timeout.map_or(WaitLimit::Done, Blocking::within);
         let (link, path) = (self.link.clone(), self.path.clone());
         let body = within(request, link.as_ref().limit())?;
-        let mut request = Request { method: 0, deadline: millis(until), body, handles: Vec::new() };
+        let (name, deadline, handles) = (None, millis(until), Vec::new());
+        let mut request = Request { method: 0, name, deadline, body, handles };
         let entered = Blocking::run(Blocking::enter(link.as_ref(), &mut request, until, false));
         let entered = entered.map_err(|failure| failure.into_error().at(Some(path.shared())))?;
         let call = InFlight::new(link, entered, (), Some(path.clone()), until);

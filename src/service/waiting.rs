@@ -10,8 +10,10 @@ use std::task::Poll;
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 
+use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
-use super::mux::Reason;
+use super::mux::{Id, Reason};
+use super::spans::CallSpan;
 use crate::sys::Handle;
 use crate::wait::CancelToken;
 
@@ -31,8 +33,12 @@ pub(super) const COUNTED: u32 = 4;
 pub(super) const LOOK: u32 = 8;
 
 /// A thread or a task that waits for one call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Waiter {
+    /// The call, in the numbers of its side.
+    counted: Counted,
+    /// Its span, until it is over for who waits. Taken and dropped under no lock.
+    span: Mutex<Option<CallSpan>>,
     /// What a thread was told. Set under the lock of the connection.
     pub(super) signals: AtomicU32,
     /// Where it is among those that wait and do nothing else; 0 for nowhere. Changed under the lock of the connection.
@@ -66,6 +72,37 @@ pub(super) fn store(slot: &mut Option<Waker>, waker: &Waker) {
 }
 
 impl Waiter {
+    pub(super) fn new(counters: &Arc<Counters>, span: Option<CallSpan>) -> Arc<Self> {
+        Arc::new(Self {
+            counted: Counted::made(counters),
+            span: Mutex::new(span),
+            signals: AtomicU32::new(0),
+            parked: AtomicU64::new(0),
+            inbox: Mutex::default(),
+        })
+    }
+
+    /// Nothing waits for the call any more. To be called under no lock.
+    pub(super) fn give_up(&self, id: Option<Id>) {
+        // Its outcome may have come this very moment.
+        if self.counted.end(End::Cancelled) {
+            self.is_over(id, End::Cancelled);
+        }
+    }
+
+    /// What waited has its outcome: tells the span. To be called under no lock.
+    pub(crate) fn came_to(&self, id: Option<Id>, outcome: &Outcome) {
+        self.is_over(id, End::of_outcome(outcome));
+    }
+
+    fn is_over(&self, id: Option<Id>, end: End) {
+        let span = self.span.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut span) = span {
+            span.id(id);
+            span.end(end);
+        }
+    }
+
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,6 +118,9 @@ impl Waiter {
     pub(super) fn put(&self, change: impl FnOnce(&mut Inbox)) -> Option<Waker> {
         let mut inbox = self.inbox();
         change(&mut inbox);
+        if let Some(outcome) = &inbox.outcome {
+            self.counted.end(End::of_outcome(outcome));
+        }
         inbox.waker.clone()
     }
 

@@ -173,6 +173,12 @@ pub trait Runtime: Sized {
     /// Lets a reader whose writers have hung up wait for the next one.
     fn renew(io: &mut Self::Io) -> io::Result<()>;
 
+    /// Gets ready to be woken by something else from the next [renewal](Self::renew) on, so that this cannot fail then.
+    #[cfg(feature = "shared-memory")]
+    fn prepare(_: &mut Self::Io, _: Option<&crate::sys::Handle>) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Forgets the cancel token that it was [adopted](Self::adopt) with.
     fn forget_token(_: &mut Self::Io) {}
 

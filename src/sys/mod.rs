@@ -113,6 +113,16 @@
 //!   - `give_up_write(&mut self) -> io::Result<usize>`: abandons a pending write; returns how many of its bytes were
 //!     written.
 //!   - `renew(&mut self) -> io::Result<()>`
+//!   - `prepare(&mut self, Option<&Handle>) -> io::Result<()>`, with the feature `shared-memory`: after the next `renew`,
+//!     the end is woken by that
+//! - `struct Readiness`, with the feature `fanout`: which of many are ready.
+//!   - `new() -> io::Result<Readiness>`, `add(&mut self, &mut Watched, key: u64) -> io::Result<()>`,
+//!     `remove(&mut self, &Watched, key: u64)`: before it is dropped.
+//!   - `wait(&mut self, WaitLimit, impl Iterator<Item = (u64, Watched)>) -> io::Result<Vec<u64>>`: the keys of some on which
+//!     something has happened; none after the limit, or before it now and then. It is given all that were added. What
+//!     happened before one was added, or before it was last tried, may not be reported.
+//!   - `follow(&mut self, &mut Raw, key: u64) -> io::Result<()>`: after a read that found nothing.
+//!   - `Watched::look_interval(&self) -> Option<Duration>`: how often it is to be tried unasked.
 //! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
 //!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `copy(&[u8]) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
 //!   - `adopt(Handle, limit: usize) -> Result<Sealed, (Handle, io::Error)>`: of another process, if it is all of that
@@ -130,6 +140,7 @@
 //!     with the handles; `none() -> [u8; GREETING]` alone, where none could be made.
 //!   - `handles_of(&[u8; GREETING]) -> usize`: how many come with one
 //!   - `take(self, &[u8; GREETING], Vec<Handle>) -> io::Result<Taken>`: what came from the other side;
+//!     `Taken::lines(&self) -> [&Handle; 2]`: what wakes the reader and the writer of it, for `Polled::prepare`;
 //!     `Taken::install(self, reader: &mut Raw, writer: &mut Raw)`: from then on the bytes go through it.
 //! - `fn sleeps() -> Option<usize>`: how often this thread has waited in the kernel; `None` if the system does not
 //!   report it.
@@ -146,8 +157,6 @@ use crate::error::Obstacle;
 mod carrier;
 #[cfg(feature = "tool")]
 pub(crate) mod found;
-#[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
-mod no_readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 mod no_shared_memory;
 mod retry;
@@ -168,6 +177,8 @@ pub(crate) use unix::{ChildConnection, from_parent};
 pub(crate) use unix::{Polled, PolledServer};
 #[cfg(all(unix, feature = "tool"))]
 pub(crate) use unix::{clean, look};
+#[cfg(all(windows, feature = "fanout"))]
+pub(crate) use windows::Readiness;
 #[cfg(windows)]
 pub(crate) use windows::{
     ATOMIC_WRITE, Event, Handle, Maker, Node, Process, Raw, Server, ensure_file,
@@ -182,11 +193,9 @@ pub(crate) use windows::{clean, look};
 
 pub use carrier::Carrier;
 pub(crate) use carrier::Threads;
-#[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
-pub(crate) use no_readiness::Readiness;
 #[cfg(all(feature = "shared-memory", not(any(target_os = "linux", target_os = "android"))))]
 pub(crate) use no_shared_memory::{GREETING, Offer, Sealed};
-#[cfg(all(feature = "fanout", any(target_os = "linux", target_os = "android")))]
+#[cfg(all(unix, feature = "fanout"))]
 pub(crate) use unix::Readiness;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 pub(crate) use unix::{GREETING, Offer, Sealed};
@@ -223,6 +232,16 @@ fn random() -> io::Result<u64> {
 /// The reason of this crate's own inside an error, if there is one.
 fn obstacle(error: &io::Error) -> Option<&Obstacle> {
     error.get_ref()?.downcast_ref()
+}
+
+/// What is watched beside many others.
+#[cfg(feature = "fanout")]
+#[derive(Debug)]
+pub(crate) enum Watched<'a> {
+    /// A reading end.
+    End(&'a mut Raw),
+    Server(&'a Server),
+    Event(&'a Event),
 }
 
 /// The direction of the bytes of an end, seen from its process.

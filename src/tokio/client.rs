@@ -205,8 +205,11 @@ impl CallsHalf for Tokio {
             let path = target.again()?;
             let attempt = target.connecting.join(|| {
                 let (options, path) = (target.options.clone(), path.clone());
-                let reads = target.reads;
-                async move { options.link(path, WaitLimit::Done, reads).await.map(Self::handle) }
+                let (reads, counters) = (target.reads, Arc::clone(&target.counters));
+                async move {
+                    let link = options.link(path, WaitLimit::Done, reads).await?;
+                    Ok(Self::handle(link.counting_in(&counters)))
+                }
             });
             if before(until, attempt.result.ended()).await.is_none() {
                 return Err(still_connecting(target));
@@ -224,24 +227,21 @@ impl CallsHalf for Tokio {
     }
 
     async fn call(link: &Arc<Link<Self>>, request: &mut Request, until: WaitLimit) -> Outcome {
-        let mut begun = Begun { link, waiter: Arc::default(), id: None, over: false };
+        let waiter = link.waiter(request.name.as_deref());
+        let mut begun = Begun { link, waiter, id: None, over: false };
         let outcome = before(until, begun.outcome(request)).await;
-        match outcome {
-            Some(outcome) => outcome,
-            None => begun.abandon(),
-        }
+        let outcome = outcome.unwrap_or_else(|| begun.abandon());
+        begun.waiter.came_to(begun.id, &outcome);
+        outcome
     }
 
-    async fn notify(
-        link: &Arc<Link<Self>>,
-        method: u64,
-        body: Vec<u8>,
-        until: WaitLimit,
-    ) -> Outcome {
-        let waiter = Arc::<Waiter>::default();
-        link.send_notification(method, body, &waiter)?;
+    async fn notify(link: &Arc<Link<Self>>, request: Request, until: WaitLimit) -> Outcome {
+        let waiter = link.waiter(request.name.as_deref());
+        link.send_notification(request.method, request.body, &waiter)?;
         let sent = before(until, poll_fn(|cx| waiter.poll_outcome(cx))).await;
-        sent.unwrap_or(Err(Failure::TimedOut(true)))
+        let sent = sent.unwrap_or(Err(Failure::TimedOut(true)));
+        waiter.came_to(None, &sent);
+        sent
     }
 
     async fn enter(
@@ -250,7 +250,8 @@ impl CallsHalf for Tokio {
         until: WaitLimit,
         _: bool,
     ) -> Result<(u64, Arc<Waiter>), Failure> {
-        let mut begun = Begun { link, waiter: Arc::default(), id: None, over: false };
+        let waiter = link.waiter(request.name.as_deref());
+        let mut begun = Begun { link, waiter, id: None, over: false };
         match before(until, begun.enter(request)).await {
             Some(entered) => {
                 begun.over = true;

@@ -298,6 +298,11 @@ impl Runtime for Tokio {
         io.polled.renew()
     }
 
+    #[cfg(feature = "shared-memory")]
+    fn prepare(io: &mut Driven, line: Option<&crate::sys::Handle>) -> io::Result<()> {
+        io.polled.prepare(line)
+    }
+
     async fn attempt<T>(
         until: WaitLimit,
         token: Option<&CancelToken>,

@@ -14,8 +14,8 @@ use crate::channel::{Receivable, Sendable};
 use crate::connection::Listener;
 use crate::error::{Error, ErrorKind, TransitionError};
 use crate::service::{
-    Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Reply, Response, Serve, Serves, Service,
-    Start, Summary, answered, contain, decoded, panicked,
+    CallSpan, Clients, Drive, Handles, Job, Kind, Lifecycle, Link, Reply, Response, Serve, Serves,
+    Service, Start, Summary, answered, contain, decoded, panicked, span_of,
 };
 use crate::wire::shape::Shape;
 use crate::wire::{Codec, Framing};
@@ -170,12 +170,14 @@ where
         let (lifecycle, link) = (Arc::clone(&self.lifecycle), Arc::clone(link));
         let mut handling = Box::pin(async move {
             // A panic of the caller's code, such as its `Deserialize`, ends this call alone.
-            let reply = caught(async {
+            let mut span = span_of::<Req, _>(&codec, &link, &job);
+            let reply = caught(&span, async {
                 let request = decoded::<Req>(&codec, &job.body)?;
                 let handled = handler.run(request, &link, &job, &codec).await.into_result();
                 answered(&codec, handled, &link)
             });
             let reply = reply.await;
+            span.end(job.end(&reply));
             lifecycle.done();
             link.reply(&job, reply);
         });
@@ -196,18 +198,18 @@ where
 }
 
 /// What the user's code comes to, or its panic.
-async fn caught(future: impl Future<Output = Reply>) -> Reply {
+async fn caught(span: &CallSpan, future: impl Future<Output = Reply>) -> Reply {
     let mut future = pin!(Some(future));
     poll_fn(|cx| {
         let Some(running) = future.as_mut().as_pin_mut() else { return Poll::Pending };
-        let polled = catch_unwind(AssertUnwindSafe(|| running.poll(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| span.within(|| running.poll(cx))));
         let reply = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(reply)) => reply,
             Err(panic) => panicked(panic),
         };
         // What is left of it is the user's too.
-        contain(|| future.set(None));
+        contain(|| span.within(|| future.set(None)));
         Poll::Ready(reply)
     })
     .await

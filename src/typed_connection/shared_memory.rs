@@ -45,8 +45,9 @@ use crate::sys::{GREETING, Handle, Offer, WaitLimit};
 ///
 /// # Platform-specific behavior
 ///
-/// It exists on Linux, from 5.1 on. Elsewhere, and where a side has no memory or no descriptors left, the socket or pipe
-/// stays in use, and [`transport`](crate::TypedConnection::transport) has the reason.
+/// It exists on Linux, from 5.1 on. Elsewhere, and wherever a side cannot make it, send it or take it, the socket or pipe
+/// stays in use, and [`transport`](crate::TypedConnection::transport) has the reason: no memory, addresses or descriptors
+/// are left, a sandbox forbids a call, or a socket lets no handles through.
 ///
 /// The connection itself stays open beside the memory. It has three descriptors on each side, in place of one. As an
 /// [`OwnedFd`](std::os::fd::OwnedFd), it is the socket, which carries no messages.
@@ -155,27 +156,41 @@ impl SharedMemory {
             }
             Err(error) => (Err(error), Offer::none()),
         };
-        write_all(writer, &greeting, until).await?;
+        let offer = match write_all(writer, &greeting, until).await {
+            Ok(()) => offer,
+            Err(error) => {
+                // Nothing of it has gone if the handles have not: where the system lets none through, the socket goes on.
+                if writer.raw_mut().take_back().is_empty() {
+                    return Err(error);
+                }
+                write_all(writer, &Offer::none(), until).await?;
+                Err(error)
+            }
+        };
         let mut theirs = [0; GREETING];
         read_all(reader, &mut theirs, until).await?;
         let count = Offer::handles_of(&theirs);
         let numbers: &[u64] = if count > 0 { &[0] } else { &[] };
         let handles: io::Result<Vec<Handle>> = reader.raw_mut().take_passed(count, numbers);
-        let taken = offer.and_then(|offer| offer.take(&theirs, handles?));
+        let taken = offer.and_then(|offer| offer.take(&theirs, handles?)).and_then(|taken| {
+            prepare::<M>(reader, writer, taken.lines().map(Some)).map(|()| taken)
+        });
         write_all(writer, &[u8::from(taken.is_ok())], until).await?;
         let mut is_taken = [0];
         read_all(reader, &mut is_taken, until).await?;
-        match taken {
-            Err(error) => Ok(Err(in_words(error))),
-            Ok(_) if is_taken != [1] => Ok(Err("the other side could not take it".to_owned())),
+        let why = match taken {
+            Err(error) => in_words(error),
+            Ok(_) if is_taken != [1] => "the other side could not take it".to_owned(),
             Ok(taken) => {
                 taken.install(reader.raw_mut(), writer.raw_mut());
                 // They are woken by other descriptors now.
                 M::renew(reader.io_mut())?;
                 M::renew(writer.io_mut())?;
-                Ok(Ok(()))
+                return Ok(Ok(()));
             }
-        }
+        };
+        prepare::<M>(reader, writer, [None, None])?;
+        Ok(Err(why))
     }
 
     /// Goes on without, unless it is required.
@@ -223,6 +238,16 @@ fn in_words(error: io::Error) -> String {
         Cause::Io(_, error) => error.to_string(),
         cause => cause.to_string(),
     }
+}
+
+/// Makes the mode ready for what wakes the halves of a connection.
+fn prepare<M: Mode>(
+    reader: &mut ReadHalf<M>,
+    writer: &mut WriteHalf<M>,
+    [of_reader, of_writer]: [Option<&Handle>; 2],
+) -> io::Result<()> {
+    M::prepare(reader.io_mut(), of_reader)?;
+    M::prepare(writer.io_mut(), of_writer)
 }
 
 async fn write_all<M: Mode>(

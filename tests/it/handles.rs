@@ -345,7 +345,7 @@ mod unix {
     use typed_pipe::{End, FromHandle, Pipe, Unnamed, WriteEnd};
 
     use super::*;
-    use crate::support::Folder;
+    use crate::support::{Folder, short};
 
     type Reader = End<Reading, Open, Unnamed>;
     type Writer = End<Writing, Open, Unnamed>;
@@ -360,7 +360,7 @@ mod unix {
 
     /// A client that sends as many descriptors as it can, and no word.
     pub(crate) fn flood(path: impl AsRef<std::path::Path>) -> Connection {
-        let socket = UnixStream::connect(path).unwrap();
+        let socket = UnixStream::connect(short(path)).unwrap();
         let null = File::open("/dev/null").unwrap();
         for _ in 0..100 {
             if slip(&socket, b"x", &[null.as_fd(); 253]).is_err() {
@@ -430,9 +430,9 @@ mod unix {
             give(datagrams.into());
             assert_eq!(next::<UdpSocket>(&mut taker).local_addr().unwrap(), address);
 
-            let listener = UnixListener::bind(folder.name("other")).unwrap();
+            let listener = UnixListener::bind(short(folder.name("other"))).unwrap();
             give(listener.into());
-            let dialled = UnixStream::connect(folder.name("other")).unwrap();
+            let dialled = UnixStream::connect(short(folder.name("other"))).unwrap();
             give(dialled.into());
             let listener = next::<UnixListener>(&mut taker);
             let dialled = next::<UnixStream>(&mut taker);
@@ -464,7 +464,7 @@ mod unix {
             let tcp_listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let dialled = TcpStream::connect(tcp_listener.local_addr().unwrap()).unwrap();
             let (tcp_listener, tcp) = (handles.add(tcp_listener), handles.add(dialled));
-            let unix_listener = UnixListener::bind(folder.name("socket")).unwrap();
+            let unix_listener = UnixListener::bind(short(folder.name("socket"))).unwrap();
             let unix_listener = handles.add(unix_listener);
             let unix = handles.add(UnixStream::pair().unwrap().0);
             let datagrams = handles.add(UnixDatagram::pair().unwrap().0);
@@ -706,7 +706,7 @@ mod unix {
             let listener = Listener::bind(name).unwrap();
             for round in 0..20 {
                 let before = count("/proc/self/fd");
-                let client = UnixStream::connect(name).unwrap();
+                let client = UnixStream::connect(short(name)).unwrap();
                 let server = (round % 2 == 0).then(|| listener.accept().unwrap());
                 let null = File::open("/dev/null").unwrap();
                 let let_in = slip(&client, b"x", &[null.as_fd(); 100]);

@@ -299,7 +299,7 @@ mod unix {
         let folder = Folder::new();
         let names = ["theirs", "door"].map(|name| folder.name(name));
         let pipe = Pipe::new(&names[0]).unwrap().mkfifo().unwrap();
-        drop(std::os::unix::net::UnixListener::bind(&names[1]).unwrap());
+        drop(std::os::unix::net::UnixListener::bind(crate::support::short(&names[1])).unwrap());
         for name in &names {
             chown(name, Some(65534), None).unwrap();
         }

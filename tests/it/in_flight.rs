@@ -1,6 +1,5 @@
 //! Many calls of one connection: beside each other, in order, given up, and with items.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
@@ -13,7 +12,7 @@ use typed_pipe::{
 };
 
 use crate::by_hand::{ByHand, Received, answer, call, framed};
-use crate::support::watched;
+use crate::support::{watched, watched_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -365,44 +364,93 @@ fn items_go_both_ways_in_one_call() {
 /// From this number on, a handler waits at a gate. Others are below it.
 const HELD: u64 = 1 << 40;
 
-/// Calls are cancelled and dropped at random while others are checked: nothing is crossed, answered twice or leaked.
+/// How many calls are given up while others are checked.
+fn cancels(unless_set: usize) -> usize {
+    std::env::var("TYPED_PIPE_TEST_CANCELS").map_or(unless_set, |count| count.parse().unwrap())
+}
+
+fn time_for_cancels() -> Duration {
+    SECOND * (60 + u32::try_from(cancels(0) / 100).unwrap())
+}
+
+/// What happens next, at random.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 >> 33
+    }
+}
+
+/// Calls and streams are cancelled and dropped at random while others are checked: nothing is crossed, answered twice or
+/// leaked.
 #[test]
 fn calls_that_are_given_up_at_random_cross_no_other() {
-    watched(|| {
+    watched_for(time_for_cancels(), || {
         let gate = Arc::new(RwLock::new(()));
         let closed = Arc::clone(&gate);
-        let (path, token, serving) = serving(move |number: u64| {
-            if number >= HELD {
-                drop(closed.read().unwrap());
-            }
-            number + 1
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u64, u64>::temporary().unwrap().cancelled_by(&token);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(move |number, context: Context<u64>| {
+                if number >= HELD {
+                    drop(closed.read().unwrap());
+                } else if number % 3 == 0 {
+                    // Whoever calls waits for no items, or for these.
+                    let _ = (0..number % 7).try_for_each(|item| context.send(&(number + item)));
+                }
+                number + 1
+            })
         });
         let client = Client::<u64, u64>::connect(&path).unwrap();
+        let share = cancels(6000) / 4;
         thread::scope(|scope| {
-            for thread in 0..4_u64 {
+            for thread in 0..4 {
                 let client = &client;
                 scope.spawn(move || {
-                    let dice = Cell::new(thread + 1);
-                    let roll = || {
-                        dice.set(
-                            dice.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1),
-                        );
-                        dice.get() >> 33
-                    };
-                    for number in 0..2000 {
-                        match roll() % 4 {
-                            0 => drop(client.start(&number).unwrap()),
+                    let mut dice = Dice(thread + 1);
+                    let (mut number, mut given_up) = (thread, 0);
+                    while given_up < share {
+                        // Each thread has numbers of its own: an answer of another one is seen.
+                        number += 4;
+                        match dice.roll() % 6 {
+                            0 => {
+                                drop(client.start(&number).unwrap());
+                                given_up += 1;
+                            }
                             1 => {
-                                let time = Duration::from_micros(roll() % 50);
-                                if let Ok(answer) = client.call_timeout(&number, time) {
-                                    assert_eq!(answer, number + 1);
+                                let time = Duration::from_micros(dice.roll() % 50);
+                                match client.call_timeout(&number, time) {
+                                    Ok(answer) => assert_eq!(answer, number + 1),
+                                    Err(error) => {
+                                        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+                                        given_up += 1;
+                                    }
                                 }
                             }
                             2 => {
-                                let calls = [1, 2, 3].map(|more| client.start(&(number + more)));
+                                let calls = [4, 8, 12].map(|more| client.start(&(number + more)));
                                 let [one, two, _three] = calls.map(Result::unwrap);
-                                assert_eq!(two.wait().unwrap(), number + 3);
-                                assert_eq!(one.wait().unwrap(), number + 2);
+                                assert_eq!(two.wait().unwrap(), number + 9);
+                                assert_eq!(one.wait().unwrap(), number + 5);
+                                number += 12;
+                                given_up += 1;
+                            }
+                            3 => {
+                                let mut items = client.stream::<u64>(&number).unwrap();
+                                let first = items.next().map(Result::unwrap);
+                                let some = number % 3 == 0 && number % 7 > 0;
+                                assert_eq!(first, some.then_some(number));
+                                given_up += usize::from(first.is_some());
+                            }
+                            4 => {
+                                let mut items = client.stream::<u64>(&number).unwrap();
+                                let came = items.by_ref().map(Result::unwrap).collect::<Vec<_>>();
+                                let some = if number % 3 == 0 { number % 7 } else { 0 };
+                                assert!(came.into_iter().eq(number..number + some));
+                                assert_eq!(items.finish().unwrap(), number + 1);
                             }
                             _ => assert_eq!(client.call(&number).unwrap(), number + 1),
                         }
@@ -419,7 +467,7 @@ fn calls_that_are_given_up_at_random_cross_no_other() {
             assert_eq!(call.wait_timeout(30 * SECOND).unwrap(), number + 1);
         }
         token.cancel();
-        assert_eq!(serving.join().unwrap().lost, 0);
+        assert_eq!(serving.join().unwrap().unwrap().lost, 0);
     });
 }
 
@@ -427,6 +475,7 @@ fn calls_that_are_given_up_at_random_cross_no_other() {
 mod tasks {
     use std::future::Future;
     use std::sync::atomic::AtomicBool;
+    use std::task::Poll;
 
     use tokio::runtime::Builder;
     use typed_pipe::Tokio;
@@ -524,33 +573,112 @@ mod tasks {
         });
     }
 
+    /// The tasks of one thread: each future is dropped unpolled, half done, or when it is done.
     #[test]
     fn calls_of_tasks_that_are_dropped_at_random_cross_no_other() {
-        in_runtime(|| async {
+        /// Polls it so often, if it is not done before.
+        async fn polled<T>(times: u64, future: impl Future<Output = T>) -> Option<T> {
+            let mut future = std::pin::pin!(future);
+            for _ in 0..times {
+                let poll = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx)));
+                if let Poll::Ready(done) = poll.await {
+                    return Some(done);
+                }
+                tokio::task::yield_now().await;
+            }
+            None
+        }
+
+        let test = || async {
+            let gate = Arc::new(tokio::sync::Semaphore::new(0));
+            let closed = Arc::clone(&gate);
             let token = CancelToken::new().unwrap();
             let service = Service::<u64, u64>::temporary().unwrap().cancelled_by(&token);
             let path = service.path().clone();
             let service = service.into_tokio().unwrap();
-            let serving = tokio::spawn(service.serve(|number| async move {
-                if number % 3 == 0 {
-                    tokio::task::yield_now().await;
+            let handler = move |number: u64, context: Context<u64, Postcard, Tokio>| {
+                let closed = Arc::clone(&closed);
+                async move {
+                    if number >= HELD {
+                        let _ = closed.acquire().await;
+                    } else if number % 3 == 0 {
+                        for item in 0..number % 7 {
+                            let _ = context.send(&(number + item)).await;
+                        }
+                    } else if number % 5 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    number + 1
                 }
-                number + 1
-            }));
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
             let client = ClientOptions::new().into_tokio().connect::<u64, u64>(path).await.unwrap();
-            for number in 0..3000 {
-                let start = client.start(&number);
-                if number % 2 == 0 {
-                    drop(start); // not even sent
-                } else {
-                    drop(start.await.unwrap());
-                }
-                let other = number + 7;
-                let (one, two) = tokio::join!(client.call(&number), client.call(&other));
-                assert_eq!((one.unwrap(), two.unwrap()), (number + 1, number + 8));
+            let client = Arc::new(client);
+            let share = cancels(6000) / 4;
+            let mut callers = tokio::task::JoinSet::new();
+            for task in 0..4 {
+                let client = Arc::clone(&client);
+                callers.spawn(async move {
+                    let mut dice = Dice(task + 1);
+                    let (mut number, mut given_up) = (task, 0);
+                    while given_up < share {
+                        number += 4;
+                        match dice.roll() % 5 {
+                            0 => {
+                                let times = dice.roll() % 4;
+                                let call = polled(times, client.call(&number)).await;
+                                given_up += usize::from(call.is_none());
+                                assert!(call.is_none_or(|call| call.unwrap() == number + 1));
+                            }
+                            1 => {
+                                drop(client.start(&number).await.unwrap());
+                                given_up += 1;
+                            }
+                            2 => {
+                                let mut items = client.stream::<u64>(&number).await.unwrap();
+                                let some = number % 3 == 0 && number % 7 > 0;
+                                let first = polled(dice.roll() % 4, items.recv()).await;
+                                let first = first.map(|first| first.map(Result::unwrap));
+                                given_up += usize::from(first != Some(None));
+                                assert!(first.is_none_or(|it| it == some.then_some(number)));
+                            }
+                            3 => {
+                                let mut items = client.stream::<u64>(&number).await.unwrap();
+                                let some = if number % 3 == 0 { number % 7 } else { 0 };
+                                for item in number..number + some {
+                                    assert_eq!(items.recv().await.unwrap().unwrap(), item);
+                                }
+                                assert!(items.recv().await.is_none());
+                                assert_eq!(items.finish().await.unwrap(), number + 1);
+                            }
+                            _ => {
+                                let other = number + 4;
+                                let calls = tokio::join!(client.call(&number), client.call(&other));
+                                let answers = (calls.0.unwrap(), calls.1.unwrap());
+                                assert_eq!(answers, (number + 1, number + 5));
+                                number = other;
+                            }
+                        }
+                    }
+                });
+            }
+            while let Some(done) = callers.join_next().await {
+                done.unwrap();
+            }
+            // All places are free again.
+            let mut calls = Vec::new();
+            for number in HELD..HELD + 1024 {
+                calls.push(client.start(&number).await.unwrap());
+            }
+            gate.close();
+            for (number, call) in (HELD..).zip(calls) {
+                assert_eq!(call.wait_timeout(30 * SECOND).await.unwrap(), number + 1);
             }
             token.cancel();
             assert_eq!(serving.await.unwrap().unwrap().lost, 0);
+        };
+        watched_for(time_for_cancels(), move || {
+            Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
         });
     }
 }

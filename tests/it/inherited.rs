@@ -76,7 +76,7 @@ mod unix {
     #[test]
     fn a_listening_socket_of_others_is_a_listener() {
         watched(|| {
-            let folder = Folder::new();
+            let folder = Folder::of_short_names();
             let socket = socket(&folder);
             let copy = socket.try_clone().unwrap();
             let options = ListenerOptions::new().max_clients(2).admit(|peer| peer.is_same_user());
@@ -106,7 +106,7 @@ mod unix {
     #[test]
     fn a_listening_socket_of_others_is_a_listener_of_tasks() {
         watched(|| {
-            let folder = Folder::new();
+            let folder = Folder::of_short_names();
             let socket = socket(&folder);
             let copy = socket.try_clone().unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -125,7 +125,7 @@ mod unix {
 
     #[test]
     fn what_is_no_listening_socket_is_given_back() {
-        let folder = Folder::new();
+        let folder = Folder::of_short_names();
         let (one, _other) = UnixStream::pair().unwrap();
         let internet = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let file = File::create(folder.name("file")).unwrap();
@@ -153,7 +153,7 @@ mod unix {
     #[test]
     fn a_service_is_started_with_its_socket_and_its_pipe() {
         watched(|| {
-            let folder = Folder::new();
+            let folder = Folder::of_short_names();
             let socket = socket(&folder);
             let jobs = folder.name("jobs");
             assert!(Command::new("mkfifo").arg(&jobs).status().unwrap().success());

@@ -580,7 +580,7 @@ print("all is well")
         let (path, token, serving) = serving(Lines::default());
         let python = Command::new("python3")
             .args(["-c", PROGRAM])
-            .arg(path.as_path())
+            .arg(crate::support::short(&path))
             .stdout(Stdio::piped())
             .spawn();
         match python {

@@ -9,6 +9,10 @@ mod broadcast;
 mod by_hand;
 mod bytes;
 #[cfg(feature = "service")]
+mod call_cases;
+#[cfg(feature = "service")]
+mod call_counts;
+#[cfg(feature = "service")]
 mod call_handles;
 #[cfg(feature = "service")]
 mod calls;
@@ -64,7 +68,7 @@ mod resets;
 mod roles;
 #[cfg(feature = "shared-memory")]
 mod sealed_bytes;
-#[cfg(all(feature = "fanout", target_os = "linux"))]
+#[cfg(feature = "fanout")]
 mod select;
 #[cfg(feature = "service")]
 mod service;

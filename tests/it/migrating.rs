@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use typed_pipe::{Connection, ErrorKind, Handshake, Listener, ListenerOptions, Pipe};
 
+#[cfg(unix)]
+use crate::support::short;
 use crate::support::{Folder, skipped, watched};
 
 const PAGE: &str = include_str!("../../docs/MIGRATING.md");
@@ -235,7 +237,7 @@ fn calls_in_place_of_pipecom_end_when_nobody_is_there() {
 /// A program of Node.js, which has libuv in it.
 #[cfg(unix)]
 fn node(script: &str, path: &Path) -> Option<Killed> {
-    start(Command::new("node").args(["-e", script]).arg(path).stdout(Stdio::piped()))
+    start(Command::new("node").args(["-e", script]).arg(short(path)).stdout(Stdio::piped()))
 }
 
 #[cfg(unix)]
@@ -374,7 +376,7 @@ fn sockets_and_pipes_of_tokio_speak_to_those_of_the_crate() {
         let folder = Folder::new();
         // A listener of tokio, and a client of the crate.
         let name = folder.name("theirs");
-        let theirs = UnixListener::bind(&name).unwrap();
+        let theirs = UnixListener::bind(short(&name)).unwrap();
         let client = ConnectOptions::new().into_tokio().connect(&name).await.unwrap();
         let (server, _) = theirs.accept().await.unwrap();
         assert_eq!(
@@ -385,7 +387,7 @@ fn sockets_and_pipes_of_tokio_speak_to_those_of_the_crate() {
 
         // The other way round.
         let ours = Listener::bind(folder.name("ours")).unwrap().into_tokio().unwrap();
-        let client = UnixStream::connect(ours.path().as_path()).await.unwrap();
+        let client = UnixStream::connect(short(ours.path())).await.unwrap();
         let server = ours.accept().await.unwrap();
         tokio::join!(greet(client), greet(server));
 

@@ -12,7 +12,7 @@ use typed_pipe::{
     Connection, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd, TypedReceiver, WriteEnd,
 };
 
-use crate::support::{Folder, watched};
+use crate::support::{Folder, short, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -161,7 +161,7 @@ fn a_listener_is_told_that_it_has_lost_its_name() {
             drop((accept(&listener).unwrap(), early));
             let error = accept(&listener).unwrap_err();
             assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotFound, true), "{error}");
-            let _other = UnixListener::bind(&name).unwrap();
+            let _other = UnixListener::bind(short(&name)).unwrap();
             let error = accept(&listener).unwrap_err();
             assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::NotAPipe, true), "{error}");
             // It leaves the other one's name alone, and may be made again elsewhere.
@@ -278,7 +278,7 @@ mod tasks {
                 let error = accept(&mut listener).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
                 assert!(error.is_fatal());
-                let _other = UnixListener::bind(&name).unwrap();
+                let _other = UnixListener::bind(short(&name)).unwrap();
                 let error = accept(&mut listener).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::NotAPipe, "{error}");
             }

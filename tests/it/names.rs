@@ -230,7 +230,7 @@ mod unix {
                 skipped("no process can be started without /proc");
                 return;
             }
-            let folder = Folder::new();
+            let folder = Folder::of_short_names();
             peer::start_through(&WAY, "names without proc", folder.name("")).join();
             assert!(folder.entries().is_empty(), "{:?}", folder.entries());
         });

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde::{Deserialize, Serialize};
 use typed_pipe::{Connection, Listener};
 
-use crate::support::{Folder, skipped, watched};
+use crate::support::{Folder, short, skipped, watched};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,7 +27,7 @@ pub(crate) fn node(program: &str, path: &Path, args: &[&str]) -> Option<Child> {
     let started = Command::new("node")
         .env("NODE_PATH", modules)
         .arg(file)
-        .arg(path)
+        .arg(short(path))
         .args(args)
         .stdout(Stdio::piped())
         .spawn();

@@ -12,13 +12,13 @@ use typed_pipe::{
 
 use crate::node::node;
 use crate::peer;
-use crate::support::{Folder, watched};
+use crate::support::{Folder, short, watched};
 
 /// The two sides of a connection, of which the other one is the standard library's.
 fn with_std() -> (Connection, UnixStream) {
     let folder = Folder::new();
     let name = folder.name("door");
-    let listener = UnixListener::bind(&name).unwrap();
+    let listener = UnixListener::bind(short(&name)).unwrap();
     let client = Connection::connect(&name).unwrap();
     (client, listener.accept().unwrap().0)
 }

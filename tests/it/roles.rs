@@ -89,7 +89,9 @@ pub(crate) fn play(role: &str, name: &Path) {
         #[cfg(all(target_os = "linux", feature = "shared-memory"))]
         "echo-in-memory" | "pour-in-memory" | "take-in-memory" | "come-and-go"
         | "hold-in-memory" | "hand-in-memory" | "take-no-handles" | "double-in-memory"
-        | "call-in-memory" | "serve-in-memory" => crate::shared_memory::linux::play(role, name),
+        | "offer-in-want" | "call-in-memory" | "serve-in-memory" => {
+            crate::shared_memory::linux::play(role, name)
+        }
         #[cfg(feature = "session")]
         role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]
@@ -580,7 +582,7 @@ mod unix {
     /// Waits for bytes while one came out of band, without using the processor.
     fn idle_reader(name: &Path) {
         let listener = Listener::bind(name).unwrap();
-        let client = std::os::unix::net::UnixStream::connect(name).unwrap();
+        let client = std::os::unix::net::UnixStream::connect(crate::support::short(name)).unwrap();
         let mut server = listener.accept().unwrap();
         for round in 0..2 {
             if round == 1 && rustix::net::send(&client, b"!", rustix::net::SendFlags::OOB).is_err()

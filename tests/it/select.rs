@@ -5,12 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use typed_pipe::{
-    CancelToken, Connection, End, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd,
-    ReceivingHalf, Select, SendingHalf, TypedSender,
+    CancelToken, Connection, End, Error, ErrorKind, Listener, ListenerOptions, OnHangup, Pipe,
+    ReadEnd, ReceivingHalf, Select, SendingHalf, TypedSender,
 };
 
 use crate::peer;
-use crate::support::{Folder, skipped, watched};
+use crate::support::{Folder, watched};
 
 fn channel() -> (SendingHalf<u32>, ReceivingHalf<u32>) {
     let (one, other) = Connection::pair().unwrap();
@@ -134,12 +134,14 @@ fn sources_come_and_go_while_it_is_used() {
     });
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_message_costs_no_more_among_a_thousand_receivers_than_among_ten() {
     watched(|| peer::start("select-among-many", "").join());
 }
 
 /// In a process of its own, whose processor time is that of this alone, and which may have many files open.
+#[cfg(target_os = "linux")]
 pub(crate) fn among_many() {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -147,7 +149,7 @@ pub(crate) fn among_many() {
     limits.current = limits.maximum;
     setrlimit(Resource::Nofile, limits).unwrap();
     if limits.maximum.is_some_and(|most| most < 2500) {
-        return skipped("this process may not have so many files open");
+        return crate::support::skipped("this process may not have so many files open");
     }
     let mut groups = [10, 1000].map(|count| {
         let mut select = Select::new().unwrap();
@@ -174,6 +176,161 @@ pub(crate) fn among_many() {
     let [few, many] = least;
     // What looks at each receiver for each message takes a hundred times as long; a busy machine does not.
     assert!(many < few * 10, "{many:?} among a thousand, {few:?} among ten");
+}
+
+/// Between two waits, another thread may have it, as a pool may move it.
+#[test]
+fn it_goes_from_thread_to_thread() {
+    watched(|| {
+        let mut select = Select::new().unwrap();
+        let (mut sender, receiver) = channel();
+        select.add_receiver(receiver, |it: Result<u32, Error>| it.ok()).unwrap();
+        let pipe = Pipe::temporary().unwrap();
+        let path = pipe.path().clone();
+        let receiver = pipe.receiver::<u32>().unwrap();
+        select.add_receiver(receiver, |it| it.ok().map(|it| it + 1000)).unwrap();
+        let mut owner_sender = TypedSender::<u32>::connect(path).unwrap();
+        for number in 0..20 {
+            select = thread::spawn(move || {
+                // The thread that began to read ends before anything has come.
+                let late = select.wait_timeout(Duration::ZERO).unwrap_err();
+                assert_eq!(late.kind(), ErrorKind::TimedOut);
+                select
+            })
+            .join()
+            .unwrap();
+            sender.send(&number).unwrap();
+            assert_eq!(select.wait().unwrap(), Some(Some(number)));
+            owner_sender.send(&number).unwrap();
+            assert_eq!(select.wait().unwrap(), Some(Some(number + 1000)));
+        }
+        drop((sender, owner_sender));
+        assert_eq!(select.wait().unwrap(), Some(None));
+        assert_eq!(select.wait().unwrap(), Some(None));
+        assert_eq!(select.wait().unwrap(), None);
+    });
+}
+
+/// What has happened before, and between two waits: nothing wakes it for that again.
+#[test]
+fn what_was_there_before_it_was_added_is_an_event() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let early = [(); 3].map(|()| Connection::connect(listener.path()).unwrap());
+        // With a wait that has consumed the news of it.
+        drop(listener.accept().unwrap());
+        let (mut sender, mut receiver) = channel();
+        sender.send_all(0..3).unwrap();
+        assert_eq!(receiver.recv().unwrap(), 0);
+        let token = CancelToken::new().unwrap();
+        token.cancel();
+        let mut select = Select::new().unwrap();
+        select.add_listener(listener, |client| client.map(|_| "client").unwrap()).unwrap();
+        select.add_receiver(receiver, |it| it.map(|_| "number").unwrap()).unwrap();
+        select.add_token(&token, "cancelled").unwrap();
+        let mut count = BTreeMap::new();
+        for _ in 0..5 {
+            let what = select.wait_timeout(Duration::from_secs(50)).unwrap().unwrap();
+            *count.entry(what).or_insert(0) += 1;
+        }
+        assert_eq!(count, BTreeMap::from([("cancelled", 1), ("client", 2), ("number", 2)]));
+        let late = select.wait_timeout(Duration::from_millis(5)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        drop(early);
+    });
+}
+
+/// The other side neither writes nor says farewell: it is killed.
+#[test]
+fn a_killed_process_ends_its_receiver() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let child = peer::start("connect", listener.path().as_path());
+        let (reader, _writer) = listener.accept().unwrap().split();
+        let mut select = Select::new().unwrap();
+        select.add_receiver(reader.into_receiver::<u32>(), |it| it.unwrap_err().kind()).unwrap();
+        let late = select.wait_timeout(Duration::from_millis(5)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        child.kill();
+        assert_eq!(select.wait().unwrap(), Some(ErrorKind::Disconnected));
+    });
+}
+
+/// The token of an end or of a listener, which nothing else reports.
+#[test]
+fn the_token_of_a_source_ends_its_wait() {
+    watched(|| {
+        let tokens = [(); 3].map(|()| CancelToken::new().unwrap());
+        let (_sender, receiver) = channel();
+        let half = receiver.into_inner().cancelled_by(&tokens[0]);
+        let door = ListenerOptions::new().cancelled_by(&tokens[1]).temporary().unwrap();
+        let end = Pipe::temporary().unwrap().into_reader().cancelled_by(&tokens[2]).open().unwrap();
+        let mut select = Select::new().unwrap();
+        let kind = |it: Result<u32, Error>| it.unwrap_err().kind();
+        select.add_receiver(half.into_receiver(), move |it| (0, kind(it))).unwrap();
+        select.add_listener(door, |client| (1, client.unwrap_err().kind())).unwrap();
+        let last = select.add_receiver(end.into_receiver(), move |it| (2, kind(it))).unwrap();
+        assert_eq!(format!("{select:?}"), "Select { sources: 3, .. }");
+        for (number, token) in (0..2).zip(&tokens) {
+            let late = select.wait_timeout(Duration::from_millis(5)).unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut);
+            let token = token.clone();
+            let cancelling = thread::spawn(move || token.cancel());
+            assert_eq!(select.wait().unwrap(), Some((number, ErrorKind::Cancelled)));
+            cancelling.join().unwrap();
+        }
+        assert!(select.remove(last));
+        tokens[2].cancel();
+        assert_eq!(select.wait().unwrap(), None, "with the source, its token is gone");
+    });
+}
+
+/// A client waits that is not let in yet: the wait neither spins nor outlasts its time, and the place is told.
+#[test]
+fn a_listener_with_as_many_clients_as_may_be_waits_until_one_leaves() {
+    watched(|| {
+        let listener = ListenerOptions::new().max_clients(1).temporary().unwrap();
+        let path = listener.path().clone();
+        let mut select = Select::new().unwrap();
+        select.add_listener(listener, Result::unwrap).unwrap();
+        let clients = [(); 3].map(|()| Connection::connect(&path).unwrap());
+        let mut served = select.wait().unwrap().unwrap();
+        for _ in 0..2 {
+            let late = select.wait_timeout(Duration::from_millis(5)).unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut);
+            let leaving = thread::spawn(move || drop(served));
+            served = select.wait_timeout(Duration::from_secs(50)).unwrap().unwrap();
+            leaving.join().unwrap();
+        }
+        drop(served);
+        let late = select.wait_timeout(Duration::from_millis(5)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        drop(clients);
+        let _next = Connection::connect(&path).unwrap();
+        drop(select.wait().unwrap().unwrap());
+    });
+}
+
+/// The processes that would come cannot, and no news comes of that.
+#[cfg(unix)]
+#[test]
+fn a_source_that_has_lost_its_name_says_so() {
+    watched(|| {
+        let folder = Folder::new();
+        let door = Listener::bind(folder.name("door")).unwrap();
+        let jobs = Pipe::new(folder.name("jobs")).unwrap().mkfifo().unwrap();
+        let mut select = Select::new().unwrap();
+        select.add_listener(door, |client| ("door", client.unwrap_err().kind())).unwrap();
+        let jobs = jobs.receiver::<u32>().unwrap();
+        select.add_receiver(jobs, |it| ("jobs", it.unwrap_err().kind())).unwrap();
+        for name in ["door", "jobs"] {
+            std::fs::remove_file(folder.name(name)).unwrap();
+        }
+        let mut lost = [select.wait().unwrap().unwrap(), select.wait().unwrap().unwrap()];
+        lost.sort_by_key(|(name, _)| *name);
+        assert_eq!(lost, [("door", ErrorKind::NotFound), ("jobs", ErrorKind::NotFound)]);
+        assert_eq!(select.wait().unwrap(), None);
+    });
 }
 
 #[test]

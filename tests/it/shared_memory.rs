@@ -74,7 +74,7 @@ pub(crate) mod linux {
     use std::path::Path;
     use std::time::{Duration, Instant};
 
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use typed_pipe::{Handles, Hangup, Listener, ReceivingHalf, SealedBytes, WithHandles};
 
@@ -166,8 +166,69 @@ pub(crate) mod linux {
                 await_go();
                 let _ = side.recv();
             }
+            "offer-in-want" => offer_in_want(connection),
             other => panic!("no role {other}"),
         }
+    }
+
+    /// A process with so few descriptors left, or with no addresses: what it does without is the memory.
+    fn offer_in_want(connection: Connection) {
+        let (mut kept, left) = (Vec::new(), number());
+        let ring = if left == NO_ADDRESSES {
+            let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+            limit(Resource::As, pages * 4096 + (48 << 20));
+            64 << 20
+        } else {
+            limit(Resource::Nofile, 64);
+            kept.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+            kept.truncate(kept.len() - left);
+            64 << 10
+        };
+        let offered = Handshake::new().shared_memory(SharedMemory::offered().ring(ring));
+        let mut side = offered.perform::<u64, String>(connection).unwrap();
+        let told = side.transport().to_string();
+        let expected = match left {
+            NO_ADDRESSES => "Cannot allocate memory",
+            0..ENOUGH => "too many open files",
+            _ => "shared memory",
+        };
+        assert!(told.contains(expected), "{left}: {told}");
+        for number in 0..10 {
+            side.send(&number).unwrap();
+            assert_eq!(side.recv().unwrap(), number.to_string());
+        }
+    }
+
+    fn limit(resource: Resource, most: u64) {
+        let Rlimit { maximum, .. } = getrlimit(resource);
+        setrlimit(resource, Rlimit { current: Some(most), maximum }).unwrap();
+    }
+
+    /// The descriptors that a side needs for memory: its file, and a line.
+    const ENOUGH: usize = 3;
+    const NO_ADDRESSES: usize = 100;
+
+    #[test]
+    fn a_process_that_has_no_room_for_memory_goes_on_with_the_socket() {
+        watched(|| {
+            for left in [0, 1, 2, ENOUGH, NO_ADDRESSES] {
+                let listener = Listener::temporary().unwrap();
+                let left = u32::try_from(left).unwrap();
+                let peer = peer::start_with("offer-in-want", listener.path(), left);
+                let mut side = offered()
+                    .perform::<String, u64>(listener.accept().unwrap())
+                    .unwrap_or_else(|error| panic!("{left}: {error}"));
+                let told = side.transport().to_string();
+                let in_memory = usize::try_from(left).unwrap() == ENOUGH;
+                let expected = if in_memory { "shared memory" } else { "could make none" };
+                assert!(told.contains(expected), "{left}: {told}");
+                while let Ok(number) = side.recv() {
+                    side.send(&number.to_string()).unwrap();
+                }
+                peer.join();
+            }
+        });
     }
 
     #[test]
@@ -515,6 +576,43 @@ pub(crate) mod linux {
                 assert!(!name.to_string_lossy().contains("typed-pipe"), "{name:?} is left");
             }
         });
+    }
+
+    /// What memory costs a connection when it is made: both sides, in one process. Count the system calls with
+    /// `strace --follow-forks --summary-only` and one size in `TYPED_PIPE_TEST_RING`.
+    #[test]
+    #[ignore = "prints what docs/COSTS.md has"]
+    fn costs_of_a_connection() {
+        let only = std::env::var("TYPED_PIPE_TEST_RING").map(|size| size.parse().unwrap());
+        for ring in [0, 64 << 10, 1 << 20, 16 << 20] {
+            if only.as_ref().is_ok_and(|only: &usize| *only != ring) {
+                continue;
+            }
+            let handshake = || match ring {
+                0 => Handshake::new(),
+                _ => required().shared_memory(SharedMemory::required().ring(ring)),
+            };
+            let (mut least, mut faults) = (Duration::MAX, i64::MAX);
+            for _ in 0..500 {
+                let (client, server) = Connection::pair().unwrap();
+                let (before, since) = (page_faults(), Instant::now());
+                let (one, other) = thread::scope(|scope| {
+                    let other = scope.spawn(|| handshake().perform::<u64, u64>(server).unwrap());
+                    (handshake().perform::<u64, u64>(client).unwrap(), other.join().unwrap())
+                });
+                least = least.min(since.elapsed());
+                faults = faults.min(page_faults() - before);
+                drop((one, other));
+            }
+            println!("a ring of {ring}: {least:?}, {faults} page faults");
+        }
+    }
+
+    /// The page faults of this process that took no disk.
+    fn page_faults() -> i64 {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields = stat.rsplit(')').next().unwrap();
+        fields.split_whitespace().nth(7).unwrap().parse().unwrap()
     }
 
     #[test]

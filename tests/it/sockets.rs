@@ -18,7 +18,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, Waiters, skipped, until, watched};
+use crate::support::{Folder, Waiters, short, skipped, until, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -94,7 +94,7 @@ fn b2_what_no_owner_left_behind_is_replaced_where_that_is_wanted() {
         let bind = |policy| ListenerOptions::new().if_exists(policy).bind(&name);
 
         // A socket of another program, at which nobody listens any more.
-        drop(UnixListener::bind(&name).unwrap());
+        drop(UnixListener::bind(short(&name)).unwrap());
         await_silence(&name);
         for policy in [IfExists::Fail, IfExists::TakeOver] {
             let failed = bind(policy).unwrap_err();
@@ -105,7 +105,7 @@ fn b2_what_no_owner_left_behind_is_replaced_where_that_is_wanted() {
         assert!(folder.entries().is_empty());
 
         // One at which somebody does.
-        let living = UnixListener::bind(&name).unwrap();
+        let living = UnixListener::bind(short(&name)).unwrap();
         for policy in [IfExists::TakeOver, IfExists::Reuse] {
             let failed = bind(policy).unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::InUse, "{failed}");
@@ -125,7 +125,7 @@ fn b2_what_no_owner_left_behind_is_replaced_where_that_is_wanted() {
 
 /// Waits until nobody listens: a child that another test is about to start has a copy for a moment.
 fn await_silence(name: &Path) {
-    while UnixStream::connect(name).is_ok() {}
+    while UnixStream::connect(short(name)).is_ok() {}
 }
 
 /// Such a path is no address of a socket, and such a name not even in its own folder.
@@ -222,7 +222,7 @@ fn b2_other_files_are_no_sockets() {
         drop(pipe);
         // And a name to which datagrams are sent.
         let name = folder.name("datagrams");
-        let _socket = UnixDatagram::bind(&name).unwrap();
+        let _socket = UnixDatagram::bind(short(&name)).unwrap();
         let failed = Connection::connect(&name).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::NotAPipe, "{failed}");
         let options = ListenerOptions::new().if_exists(IfExists::Reuse);
@@ -239,7 +239,7 @@ fn b3_the_name_of_another_listener_is_left_alone() {
         let first = Listener::bind(&name).unwrap();
         fs::remove_file(&name).unwrap();
         assert!(first.is_unlinked());
-        let _other = UnixListener::bind(&name).unwrap();
+        let _other = UnixListener::bind(short(&name)).unwrap();
         assert!(first.is_unlinked());
         drop(first);
         assert_eq!(folder.entries(), ["door"]);
@@ -538,7 +538,7 @@ fn b24_a_byte_out_of_band_does_not_hold_up_the_reader() {
     watched(|| {
         for cancelled in [false, true] {
             let listener = Listener::temporary().unwrap();
-            let hostile = UnixStream::connect(listener.path()).unwrap();
+            let hostile = UnixStream::connect(short(listener.path())).unwrap();
             let mut server = listener.accept().unwrap();
             if cancelled {
                 server = server.cancelled_by(&typed_pipe::CancelToken::new().unwrap());
@@ -632,7 +632,7 @@ fn a_connection_is_made_of_nothing_else() {
         let others: Vec<OwnedFd> = vec![
             fs::File::open("/dev/null").unwrap().into(),
             rustix::pipe::pipe().unwrap().0,
-            UnixListener::bind(folder.name("listener")).unwrap().into(),
+            UnixListener::bind(short(folder.name("listener"))).unwrap().into(),
             UnixDatagram::pair().unwrap().0.into(),
             tcp.into(),
             dialled.into(),

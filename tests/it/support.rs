@@ -155,12 +155,37 @@ pub(crate) fn wine_lets_a_name_have_two_owners() -> bool {
     is_wine
 }
 
+/// The path of a socket as other programs can take it: an address has no more than 108 bytes, whatever the folder for
+/// temporary files is. It leads there as long as this process lives.
+pub(crate) fn short(path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
+    #[cfg(target_os = "linux")]
+    if path.as_os_str().len() >= 108 {
+        use std::os::fd::IntoRawFd;
+        let folder = std::fs::File::open(path.parent().unwrap()).unwrap().into_raw_fd();
+        let place = format!("/proc/{}/fd/{folder}", std::process::id());
+        return Path::new(&place).join(path.file_name().unwrap());
+    }
+    path.to_owned()
+}
+
 /// A private place for the names of one test. On Windows, where pipes lie in no folder, it makes the
 /// names unique.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
+        Self::inside(&std::env::temp_dir())
+    }
+
+    /// One whose names others can bind a socket to, whatever the folder for temporary files is.
+    #[cfg(unix)]
+    pub(crate) fn of_short_names() -> Self {
+        let place = std::env::temp_dir();
+        Self::inside(if place.as_os_str().len() > 60 { Path::new("/tmp") } else { &place })
+    }
+
+    fn inside(place: &Path) -> Self {
         #[cfg_attr(windows, allow(unused_mut, reason = "there a folder has no mode"))]
         let mut folder = tempfile::Builder::new();
         #[cfg(unix)]
@@ -169,7 +194,7 @@ impl Folder {
             // Whatever the umask: a folder that others may write to is refused.
             folder.permissions(std::fs::Permissions::from_mode(0o700));
         }
-        Self(folder.tempdir().unwrap())
+        Self(folder.tempdir_in(place).unwrap())
     }
 
     pub(crate) fn name(&self, name: &str) -> PathBuf {

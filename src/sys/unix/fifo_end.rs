@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 use std::time::Duration;
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ use crate::sys::retry::try_until;
 use crate::sys::{Wait, Way};
 
 /// The interval at which a task checks whether the writers have left, on systems where nothing wakes it.
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 const LOOK_AT_WRITERS: Duration = Duration::from_millis(20);
 
 /// An open end.
@@ -419,7 +419,7 @@ impl FifoEnd {
     }
 
     /// How long a reader may wait before it [looks](Self::look) by itself; `None` if it is always woken.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn look_interval(&self) -> Option<Duration> {
         match self.writers {
             // Only `select` reports the end of the writers there, and no task can wait for that.

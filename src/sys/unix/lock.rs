@@ -16,9 +16,9 @@ use rustix::fs::{
     openat, unlinkat,
 };
 use rustix::io::{Errno, pread, retry_on_intr};
-use rustix::process::{Resource, getrlimit};
 
 use super::file::{is_same, look};
+use super::machine::file_size_limit;
 use super::trust;
 use crate::error::Obstacle;
 use crate::sys::obstacle;
@@ -208,8 +208,7 @@ impl Lock {
     /// Notes in the file what is under the name, for the next owner to take over when this one has died.
     pub(super) fn tell(&self, what: Left) -> io::Result<()> {
         // A file that would grow beyond the limit ends the process, by a signal.
-        let limit = getrlimit(Resource::Fsize).current;
-        if limit.is_some_and(|limit| limit < u64::from(what.length())) {
+        if file_size_limit().is_some_and(|limit| limit < u64::from(what.length())) {
             return Err(Obstacle::FileLimit.into());
         }
         Ok(retry_on_intr(|| ftruncate(&self.file, what.length().into()))?)

@@ -20,8 +20,12 @@ mod inherited;
 mod lending;
 mod links;
 mod lock;
+mod machine;
 mod maker;
 mod name;
+// Where it is not needed, it is tested all the same.
+#[cfg(all(test, feature = "fanout", any(target_os = "linux", target_os = "android")))]
+mod no_epoll;
 mod node;
 #[cfg(feature = "tool")]
 mod onlookers;
@@ -40,6 +44,9 @@ mod reader_mark;
 mod reader_mark;
 #[cfg(all(feature = "fanout", any(target_os = "linux", target_os = "android")))]
 mod readiness;
+#[cfg(all(feature = "fanout", not(any(target_os = "linux", target_os = "android"))))]
+#[path = "no_epoll.rs"]
+mod readiness;
 mod resource_errors;
 mod rights;
 mod server;
@@ -54,6 +61,8 @@ mod socket;
 mod temporary;
 mod trust;
 mod wait;
+#[cfg(feature = "fanout")]
+mod watched;
 
 pub(crate) use std::os::fd::OwnedFd as Handle;
 
@@ -70,7 +79,7 @@ pub(crate) use onlookers::{clean, look};
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;
 pub(crate) use raw::Raw;
-#[cfg(all(feature = "fanout", any(target_os = "linux", target_os = "android")))]
+#[cfg(feature = "fanout")]
 pub(crate) use readiness::Readiness;
 pub(crate) use server::Server;
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]

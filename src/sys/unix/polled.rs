@@ -25,6 +25,8 @@ use crate::sys::{Wait, Way};
 pub(crate) struct Polled {
     /// `None` until the next wait, if the last registration has to be dropped.
     registration: Option<Registration>,
+    /// What it is woken by from the next renewal on, where that is known before.
+    prepared: Option<Registration>,
     /// Whether no operation was tried since it was registered.
     fresh: bool,
     raw: Raw,
@@ -45,7 +47,8 @@ impl Polled {
         match registered {
             Ok(registration) => {
                 let (fresh, look, asleep, beside) = (true, None, false, None);
-                Ok(Self { registration, fresh, raw, way, runtime, look, asleep, beside })
+                let prepared = None;
+                Ok(Self { registration, prepared, fresh, raw, way, runtime, look, asleep, beside })
             }
             Err(error) => Err((raw, error)),
         }
@@ -135,8 +138,15 @@ impl Polled {
 
     /// After the last writer left: the next read waits for the next writer.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
-        self.registration = None;
+        self.registration = self.prepared.take();
         self.raw.renew()
+    }
+
+    /// Registers what the end is woken by from the next renewal on: whether the runtime has room for it is known then.
+    #[cfg(feature = "shared-memory")]
+    pub(crate) fn prepare(&mut self, line: Option<&OwnedFd>) -> io::Result<()> {
+        self.prepared = line.map(|line| register(line, Way::In, &self.runtime)).transpose()?;
+        Ok(())
     }
 
     /// Performs an operation when the runtime reports it as ready, and now and then by itself if the runtime may not.

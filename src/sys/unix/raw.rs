@@ -4,11 +4,11 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 use std::time::Duration;
 
 use super::fifo_end::FifoEnd;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 use super::half::LOOK_AT_READER;
 use super::half::{Receiving, Sending, halves, internet_halves, into_fd};
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
@@ -317,7 +317,7 @@ impl Raw {
     }
 
     /// How long an end may wait before it [looks](Self::look) by itself; `None` if it is always woken.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn look_interval(&self, way: Way) -> Option<Duration> {
         match &self.0 {
             RawKind::Fifo(end) if way == Way::In => end.look_interval(),

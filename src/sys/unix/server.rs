@@ -248,6 +248,7 @@ mod tests {
     use rustix::fs::Mode;
 
     use super::super::lock::{Left, Lock};
+    use super::super::proc;
     use super::*;
 
     /// What a listener leaves that is killed between its short name and its long one.
@@ -255,9 +256,10 @@ mod tests {
         let fd = rustix::fs::open(folder, rustix::fs::OFlags::RDONLY, Mode::empty()).unwrap();
         let lock = Lock::take(fd.as_fd(), name.as_ref()).unwrap();
         lock.tell(Left::OwnAndSpare).unwrap();
-        let short = folder.join(format!(".{:x}.next", lock.number().unwrap()));
-        drop(UnixListener::bind(&short).unwrap());
-        short
+        let name = format!(".{:x}.next", lock.number().unwrap());
+        // However long the path of the temporary folder is.
+        drop(UnixListener::bind(format!("{}/{name}", proc::path_of(fd.as_fd()))).unwrap());
+        folder.join(name)
     }
 
     #[test]

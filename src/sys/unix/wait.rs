@@ -311,6 +311,15 @@ fn remaining(until: WaitLimit) -> io::Result<Option<Timespec>> {
     Timespec::try_from(left.min(LONGEST)).map(Some).map_err(io::Error::other)
 }
 
+/// The timeout in whole milliseconds, as every kernel takes them, and never too early.
+#[cfg(feature = "fanout")]
+pub(super) fn whole_milliseconds(until: WaitLimit) -> io::Result<Option<Timespec>> {
+    let Some(left) = remaining(until)? else { return Ok(None) };
+    let left = Duration::try_from(left).map_err(io::Error::other)?;
+    let whole = u64::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    Timespec::try_from(Duration::from_millis(whole)).map(Some).map_err(io::Error::other)
+}
+
 fn is_over(until: WaitLimit) -> bool {
     match until {
         WaitLimit::Now => true,

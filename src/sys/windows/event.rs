@@ -54,6 +54,12 @@ impl Event {
         unsafe { ResetEvent(self.as_raw()) };
     }
 
+    /// Another handle of the same event.
+    #[cfg(feature = "fanout")]
+    pub(super) fn share(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self).map_err(resource_errors::told)
+    }
+
     /// The handle, which is open as long as `self` lives.
     pub(super) fn as_raw(&self) -> HANDLE {
         self.0.as_raw_handle()

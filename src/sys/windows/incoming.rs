@@ -11,7 +11,7 @@ use super::handle_transfer::Source;
 use super::overlapped::{Outcome, Overlapped};
 use super::read_ahead::AHEAD;
 use super::stream::MAX_TRANSFER;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 use crate::error::Obstacle;
 use crate::sys::Wait;
 
@@ -176,6 +176,17 @@ impl Incoming {
         Source::take_passed(self.source.as_ref(), count, numbers)
     }
 
+    /// Prepares for a wait beside others; returns the event that is set when it should be tried again.
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
+    pub(super) fn attend(&mut self) -> io::Result<Arc<Event>> {
+        if !self.connection().is_overlapped() {
+            return Err(Obstacle::NotOverlapped.into());
+        }
+        self.pipe.give_buffer(AHEAD);
+        self.reads_ahead = true;
+        Ok(Arc::clone(self.pipe.event()))
+    }
+
     /// Whether a read found the end: the message without bytes, or that the other side has left.
     fn is_end(&mut self, outcome: Outcome) -> io::Result<bool> {
         if !outcome.is_end() {
@@ -192,16 +203,6 @@ impl Incoming {
 
 #[cfg(feature = "tokio")]
 impl Incoming {
-    /// Prepares for a task; returns the event that is set when it should poll again.
-    pub(super) fn attend(&mut self) -> io::Result<Arc<Event>> {
-        if !self.connection().is_overlapped() {
-            return Err(Obstacle::NotOverlapped.into());
-        }
-        self.pipe.give_buffer(AHEAD);
-        self.reads_ahead = true;
-        Ok(Arc::clone(self.pipe.event()))
-    }
-
     /// Keeps incoming bytes, up to a limit, for later reads; returns how many, which is 0 at the end.
     pub(super) fn take_in_now(&mut self, limit: usize) -> io::Result<usize> {
         let before = self.backlog.len();

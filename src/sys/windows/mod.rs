@@ -26,6 +26,8 @@ mod polled;
 mod process;
 mod raw;
 mod read_ahead;
+#[cfg(feature = "fanout")]
+mod readiness;
 mod resource_errors;
 mod security;
 mod server;
@@ -33,7 +35,7 @@ mod stream;
 mod tcp;
 #[cfg(test)]
 mod testing;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 mod wakeup;
 #[cfg(feature = "tokio")]
 mod write_behind;
@@ -55,6 +57,8 @@ pub(crate) use pipe_info::ensure_file;
 pub(crate) use polled::{Polled, PolledServer};
 pub(crate) use process::Process;
 pub(crate) use raw::Raw;
+#[cfg(feature = "fanout")]
+pub(crate) use readiness::Readiness;
 pub(crate) use server::Server;
 
 /// What the system puts into a pipe by one `WriteFile` stays whole, whatever its size: this is the size that

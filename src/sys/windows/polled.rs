@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::coop::poll_proceed;
@@ -13,10 +12,6 @@ use tokio::time::{Sleep, sleep};
 use super::wakeup::Wakeup;
 use super::{Raw, Server};
 use crate::sys::{Pauses, Wait, Way};
-
-/// The interval at which a task that reads from a connection checks whether the other side has left: under Wine, a side
-/// that closes without a farewell sets no event.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// An open end, and the wakeup of the task that waits for it.
 #[derive(Debug)]
@@ -80,10 +75,10 @@ impl Polled {
                 }
             };
             if error.kind() == io::ErrorKind::WouldBlock {
-                if self.raw.is_half() {
+                if let Some(interval) = self.raw.look_interval() {
                     let look = self.look.get_or_insert_with(|| {
                         let _inside = self.runtime.enter();
-                        Box::pin(sleep(LOOK))
+                        Box::pin(sleep(interval))
                     });
                     ready!(look.as_mut().poll(cx));
                     self.look = None;
@@ -181,6 +176,18 @@ impl Polled {
     /// After the last writer left: the next read waits for the next writer.
     pub(crate) fn renew(&mut self) -> io::Result<()> {
         self.raw.renew()
+    }
+
+    /// Memory is not shared here.
+    #[cfg(feature = "shared-memory")]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        clippy::unnecessary_wraps,
+        reason = "Unix has more to do"
+    )]
+    pub(crate) fn prepare(&mut self, _: Option<&crate::sys::Handle>) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -5,8 +5,10 @@ use std::net::TcpStream;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(any(feature = "fanout", feature = "tokio"))]
+use std::time::Duration;
 
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "fanout", feature = "tokio"))]
 use super::Event;
 use super::connection::Connection;
 use super::halves;
@@ -18,6 +20,11 @@ use super::{resource_errors, tcp};
 use crate::error::Obstacle;
 use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter, Threads};
 use crate::sys::{Peer, Wait, Way};
+
+/// The interval at which a wait for a connection checks whether the other side has left: under Wine, a side that closes
+/// without a farewell sets no event.
+#[cfg(any(feature = "fanout", feature = "tokio"))]
+const LOOK: Duration = Duration::from_millis(50);
 
 /// An open end, or a half.
 #[derive(Debug)]
@@ -232,7 +239,7 @@ impl Raw {
         !self.is_over_carrier()
     }
 
-    fn is_over_carrier(&self) -> bool {
+    pub(super) fn is_over_carrier(&self) -> bool {
         matches!(&self.0, RawKind::CarrierReader(_) | RawKind::CarrierWriter(_))
     }
 
@@ -400,10 +407,27 @@ impl Raw {
         }
     }
 
-    /// Whether it is one half of a connection.
-    #[cfg(feature = "tokio")]
-    pub(super) fn is_half(&self) -> bool {
-        matches!(self.0, RawKind::Incoming(_) | RawKind::Outgoing(_))
+    /// How long a reading end may wait before it is tried unasked; `None` if its event is always set.
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
+    pub(super) fn look_interval(&self) -> Option<Duration> {
+        matches!(self.0, RawKind::Incoming(_)).then_some(LOOK)
+    }
+
+    /// Prepares for a wait beside others; returns the event that is set when it should be tried again.
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
+    pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
+        match &mut self.0 {
+            RawKind::Stream(stream) => stream.attend(way),
+            RawKind::Writers(writers) => Ok(writers.event()),
+            RawKind::Incoming(half) => half.attend(),
+            #[cfg(feature = "tokio")]
+            RawKind::Outgoing(half) => half.attend(),
+            #[cfg(not(feature = "tokio"))]
+            RawKind::Outgoing(_) => Err(Obstacle::WrongDirection("reading").into()),
+            // A carrier wakes the task by itself.
+            RawKind::CarrierReader(half) => Ok(Arc::clone(half.event())),
+            RawKind::CarrierWriter(half) => Ok(Arc::clone(half.event())),
+        }
     }
 
     fn connection(&self) -> io::Result<&Arc<Connection>> {
@@ -417,19 +441,6 @@ impl Raw {
 
 #[cfg(feature = "tokio")]
 impl Raw {
-    /// Prepares for a task; returns the event that is set when it should poll again.
-    pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
-        match &mut self.0 {
-            RawKind::Stream(stream) => stream.attend(way),
-            RawKind::Writers(writers) => Ok(writers.event()),
-            RawKind::Incoming(half) => half.attend(),
-            RawKind::Outgoing(half) => half.attend(),
-            // A carrier wakes the task by itself.
-            RawKind::CarrierReader(half) => Ok(Arc::clone(half.event())),
-            RawKind::CarrierWriter(half) => Ok(Arc::clone(half.event())),
-        }
-    }
-
     /// Ends the wait of tasks. A pending write is abandoned.
     pub(super) fn leave(&mut self) {
         match &mut self.0 {

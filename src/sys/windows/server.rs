@@ -74,7 +74,7 @@ impl Server {
     }
 
     /// What is set when a client comes.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn event(&self) -> Arc<Event> {
         Arc::clone(&self.event)
     }

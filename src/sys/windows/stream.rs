@@ -230,17 +230,8 @@ impl Stream {
         quota(&self.pipe)
     }
 
-    fn ensure_able(&self, wait: Wait<'_>) -> io::Result<()> {
-        if self.plain_only && !wait.is_plain() {
-            return Err(Obstacle::NotOverlapped.into());
-        }
-        Ok(())
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl Stream {
-    /// Prepares for a task; returns the event that is set when it should poll again.
+    /// Prepares for a wait beside others; returns the event that is set when it should be tried again.
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn attend(&mut self, way: Way) -> io::Result<Arc<Event>> {
         if self.plain_only {
             return Err(Obstacle::NotOverlapped.into());
@@ -253,6 +244,16 @@ impl Stream {
         Ok(Arc::clone(self.pipe.event()))
     }
 
+    fn ensure_able(&self, wait: Wait<'_>) -> io::Result<()> {
+        if self.plain_only && !wait.is_plain() {
+            return Err(Obstacle::NotOverlapped.into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Stream {
     pub(super) fn awaits_next(&self) -> bool {
         self.link == Link::Awaited
     }
@@ -263,6 +264,10 @@ impl Stream {
     }
 
     pub(super) fn give_up_write(&mut self) -> io::Result<usize> {
+        // What is in flight may be a read: a later one takes its bytes, or its end.
+        if self.ahead.is_some() {
+            return Ok(0);
+        }
         self.behind.give_up(&mut self.pipe)
     }
 }
@@ -343,6 +348,28 @@ mod tests {
         let from = thread::spawn(move || reader(&path));
         let to = node.open(Way::Out, within(10_000)).unwrap();
         (node, from.join().unwrap(), to)
+    }
+
+    /// A task has begun to read, and a thread goes on.
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_read_in_flight_outlives_the_wait_of_its_task() {
+        timely(|| {
+            let (_node, mut from, mut to) = both_ends(false);
+            from.attend(Way::In).unwrap();
+            assert_eq!(from.read(&mut [0; 8], NOW).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            from.leave();
+            to.write(b"late", PLAIN).unwrap();
+            assert_eq!(read_bytes(&mut from, 4), b"late");
+            // Once more, when it has bytes already.
+            from.attend(Way::In).unwrap();
+            to.write(b"more", PLAIN).unwrap();
+            from.leave();
+            assert_eq!(read_bytes(&mut from, 4), b"more");
+            from.leave();
+            drop(to);
+            assert_eq!(from.read(&mut [0; 8], within(10_000)).unwrap(), 0);
+        });
     }
 
     /// Deadlines race with the data: no byte is lost, and none comes twice.

@@ -42,13 +42,25 @@ pub(super) struct Wakeup {
 }
 
 impl Wakeup {
+    #[cfg(feature = "tokio")]
     pub(super) fn new(event: Arc<Event>) -> io::Result<Self> {
-        let post = Arc::new(Post { event, waiter: Mutex::new(Waiter::Nobody) });
+        Self::watching(event, false, Waiter::Nobody)
+    }
+
+    /// Wakes this task from the beginning; only once if the event stays set.
+    #[cfg(feature = "fanout")]
+    pub(super) fn of(waker: Waker, event: Arc<Event>, stays_set: bool) -> io::Result<Self> {
+        Self::watching(event, stays_set, Waiter::Task(waker))
+    }
+
+    fn watching(event: Arc<Event>, once: bool, waiter: Waiter) -> io::Result<Self> {
+        let post = Arc::new(Post { event, once, waiter: Mutex::new(waiter) });
         let watch = Watch::of(&post)?;
         Ok(Self { post, watch })
     }
 
     /// Wakes this task from now on, and no other.
+    #[cfg(feature = "tokio")]
     pub(super) fn wakes(&self, waker: &Waker) {
         let mut waiter = locked(&self.post.waiter);
         if !matches!(&*waiter, Waiter::Task(known) if known.will_wake(waker)) {
@@ -78,11 +90,14 @@ impl fmt::Debug for Wakeup {
 struct Post {
     /// Open as long as either of them lives.
     event: Arc<Event>,
+    /// Whether it is watched until it was set once.
+    once: bool,
     waiter: Mutex<Waiter>,
 }
 
 /// The waker of a wakeup.
 enum Waiter {
+    #[cfg(feature = "tokio")]
     Nobody,
     Task(Waker),
     /// The wakeup was dropped.
@@ -90,9 +105,10 @@ enum Waiter {
 }
 
 impl Post {
-    /// Wakes the task, after a wait has unset the event; returns whether the wakeup still lives.
+    /// Wakes the task, after a wait has unset the event; returns whether it is watched further.
     fn ring(&self) -> bool {
         let waker = match &*locked(&self.waiter) {
+            #[cfg(feature = "tokio")]
             Waiter::Nobody => None,
             Waiter::Task(waker) => Some(waker.clone()),
             Waiter::Gone => {
@@ -105,7 +121,7 @@ impl Post {
             // A waker that panics must affect no other task.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
-        true
+        !self.once
     }
 
     fn is_gone(&self) -> bool {
@@ -214,6 +230,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "tokio")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Barrier, mpsc};
@@ -440,7 +457,8 @@ mod tests {
 
     #[test]
     fn a_wakeup_that_is_dropped_before_its_thread_looks_takes_no_place() {
-        let post = |waiter| Arc::new(Post { event: event(), waiter: Mutex::new(waiter) });
+        let post =
+            |waiter| Arc::new(Post { event: event(), once: false, waiter: Mutex::new(waiter) });
         let fresh = vec![post(Waiter::Gone), post(Waiter::Nobody)];
         let roll = Mutex::new(Roll { fresh, watched: 0 });
         let watch = Watch { changed: Event::automatic().unwrap(), roll };

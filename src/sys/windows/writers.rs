@@ -86,7 +86,7 @@ impl Writers {
     }
 
     /// The event that is set when there is something to read.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
     pub(super) fn event(&self) -> Arc<Event> {
         Arc::clone(&self.event)
     }

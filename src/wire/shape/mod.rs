@@ -84,6 +84,8 @@ mod probe;
 mod survey;
 mod testing;
 mod value_check;
+#[cfg(feature = "service")]
+mod variant;
 mod walk;
 mod words;
 

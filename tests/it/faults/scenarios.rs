@@ -21,7 +21,7 @@ use typed_pipe::{
 #[cfg(feature = "service")]
 use typed_pipe::{Client, Service};
 #[cfg(feature = "shared-memory")]
-use typed_pipe::{SealedBytes, SharedMemory};
+use typed_pipe::{SealedBytes, SharedMemory, TransportKind};
 
 use super::quietly;
 
@@ -163,6 +163,10 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("sealed bytes", sealed_bytes),
     #[cfg(feature = "shared-memory")]
     ("shared memory", shared_memory),
+    #[cfg(feature = "shared-memory")]
+    ("required shared memory", required_shared_memory),
+    #[cfg(all(feature = "shared-memory", feature = "tokio"))]
+    ("shared memory in tasks", shared_memory_in_tasks),
     #[cfg(feature = "service")]
     ("call a service", call),
     #[cfg(feature = "service")]
@@ -566,20 +570,12 @@ fn sealed_bytes(run: &mut Run) {
 /// Without memory, the messages go through the socket: a call that fails is no reason for a failure.
 #[cfg(feature = "shared-memory")]
 fn shared_memory(run: &mut Run) {
-    let offered = || Handshake::new().timeout(LONG).shared_memory(SharedMemory::offered());
     let (one, other) = quietly(|| Connection::pair().unwrap());
-    let helper = quietly(|| {
-        thread::spawn(move || {
-            let mut side: TypedConnection<String, u32> = offered().perform(other)?;
-            while let Ok(number) = side.recv() {
-                side.send(&number.to_string())?;
-            }
-            Ok::<(), Error>(())
-        })
-    });
-    match offered().perform::<u32, String>(one) {
+    let helper = quietly(|| thread::spawn(move || echo_in_memory(other)));
+    match with_memory(SharedMemory::offered()).perform::<u32, String>(one) {
         Err(error) => run.note(error),
         Ok(mut side) => {
+            expect_told(side.transport());
             for number in 0..3 {
                 run.send(|half| if half { side.sender().flush() } else { side.send(&number) });
                 assert_eq!(run.again(|| side.recv()), number.to_string());
@@ -587,6 +583,75 @@ fn shared_memory(run: &mut Run) {
         }
     }
     let _ = quietly(|| helper.join().unwrap());
+}
+
+/// With memory or not at all, and the other side, which can do without it, is told nothing wrong.
+#[cfg(feature = "shared-memory")]
+fn required_shared_memory(run: &mut Run) {
+    let (one, other) = quietly(|| Connection::pair().unwrap());
+    let helper = quietly(|| thread::spawn(move || echo_in_memory(other)));
+    match with_memory(SharedMemory::required()).perform::<u32, String>(one) {
+        Err(error) => run.note(error),
+        Ok(mut side) => {
+            assert_eq!(*side.transport(), TransportKind::SharedMemory);
+            run.send(|half| if half { side.sender().flush() } else { side.send(&7) });
+            assert_eq!(run.again(|| side.recv()), "7");
+        }
+    }
+    let _ = quietly(|| helper.join().unwrap());
+}
+
+#[cfg(all(feature = "shared-memory", feature = "tokio"))]
+fn shared_memory_in_tasks(run: &mut Run) {
+    let runtime = runtime();
+    let (one, other) = quietly(|| Connection::pair().unwrap());
+    let helper = quietly(|| thread::spawn(move || echo_in_memory(other)));
+    let one = quietly(|| {
+        let _inside = runtime.enter();
+        one.into_tokio().unwrap()
+    });
+    let handshake = with_memory(SharedMemory::offered()).into_tokio();
+    match runtime.block_on(handshake.perform::<u32, String>(one)) {
+        Err(error) => run.note(error),
+        Ok(mut side) => {
+            expect_told(side.transport());
+            for number in 0..3 {
+                run.send(|half| {
+                    runtime.block_on(async {
+                        if half { side.sender().flush().await } else { side.send(&number).await }
+                    })
+                });
+                assert_eq!(run.again(|| runtime.block_on(side.recv())), number.to_string());
+            }
+        }
+    }
+    let _ = quietly(|| helper.join().unwrap());
+    quietly(|| drop(runtime));
+}
+
+#[cfg(feature = "shared-memory")]
+fn with_memory(memory: SharedMemory) -> Handshake {
+    Handshake::new().timeout(LONG).shared_memory(memory)
+}
+
+/// The other side, which goes on with or without memory.
+#[cfg(feature = "shared-memory")]
+fn echo_in_memory(connection: Connection) -> Result<(), Error> {
+    let mut side: TypedConnection<String, u32> =
+        with_memory(SharedMemory::offered()).perform(connection)?;
+    expect_told(side.transport());
+    while let Ok(number) = side.recv() {
+        side.send(&number.to_string())?;
+    }
+    Ok(())
+}
+
+/// Where messages do not go through memory, the reason is told.
+#[cfg(feature = "shared-memory")]
+fn expect_told(transport: &TransportKind) {
+    if let TransportKind::Socket { reason, .. } = transport {
+        assert!(reason.as_ref().is_some_and(|why| !why.is_empty()), "{transport}");
+    }
 }
 
 #[cfg(feature = "service")]

@@ -27,6 +27,8 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         // That somebody else has the lock is no fault, and what is there then is theirs.
         SYS_flock => ("flock", &[EINTR, ENOLCK, ENOMEM, EIO]),
         SYS_fstat => ("fstat", &[ENOMEM, EIO]),
+        // Whether the system takes advice or not makes no difference.
+        SYS_madvise => ("madvise", &[EINVAL, EPERM]),
         SYS_ftruncate => ("ftruncate", &[EINTR, ENOSPC, EPERM, EIO]),
         SYS_getpeername => ("getpeername", &[ENOBUFS]),
         SYS_getrandom => ("getrandom", &[EINTR, EAGAIN, EIO]),
@@ -37,12 +39,17 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
         SYS_memfd_create => ("memfd_create", &[EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM]),
         SYS_mkdir | SYS_mkdirat => ("mkdirat", &[EINTR, ENOMEM, ENOSPC, EPERM, EIO]),
         SYS_mknodat => ("mknodat", &[EINTR, ENOMEM, ENOSPC, EPERM, EIO]),
+        // Of a file, or of addresses alone: the allocator's are left out.
+        SYS_mmap => ("mmap", &[EAGAIN, EACCES, ENOMEM, EPERM]),
         SYS_newfstatat => ("newfstatat", &[EINTR, ENOMEM, EIO]),
         SYS_open | SYS_openat => {
             ("openat", &[EINTR, EACCES, EMFILE, ENFILE, ENOMEM, ENOSPC, EPERM, EIO])
         }
         SYS_pidfd_open => ("pidfd_open", &[EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM]),
         SYS_pipe2 => ("pipe2", &[EMFILE, ENFILE]),
+        // A sandbox refuses them.
+        SYS_prlimit64 => ("prlimit64", &[ENOSYS, EPERM]),
+        SYS_sysinfo => ("sysinfo", &[ENOSYS, EPERM]),
         SYS_poll | SYS_ppoll => ("ppoll", &[EINTR, ENOMEM]),
         SYS_pwritev2 => ("pwritev2", &[EINTR, EAGAIN, ENOMEM, EPERM, EIO]),
         SYS_read => ("read", &[EINTR, EAGAIN, ENOMEM, EIO]),
@@ -70,6 +77,28 @@ pub(super) fn faults(number: c_long) -> Option<(&'static str, &'static [c_int])>
 /// Whether a call that fails has done its work all the same: the system lets go of a descriptor first.
 pub(super) fn is_done_first(number: c_long) -> bool {
     number == libc::SYS_close
+}
+
+/// Whether a call is one by which shared memory is made and taken: where it fails, the socket is enough.
+pub(super) fn makes_memory(number: c_long) -> bool {
+    matches!(
+        number,
+        libc::SYS_epoll_ctl
+            | libc::SYS_fallocate
+            | libc::SYS_fcntl
+            | libc::SYS_fstat
+            | libc::SYS_ftruncate
+            | libc::SYS_getpeername
+            | libc::SYS_getsockname
+            | libc::SYS_getsockopt
+            | libc::SYS_madvise
+            | libc::SYS_memfd_create
+            | libc::SYS_mmap
+            | libc::SYS_prlimit64
+            | libc::SYS_sendmsg
+            | libc::SYS_socketpair
+            | libc::SYS_sysinfo
+    )
 }
 
 /// Whether a name may stay because of this call: it takes one away, or looks whether it is still the same that is taken

@@ -5,9 +5,9 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Stat, fallocate, ftruncate, memfd_create};
 use rustix::io::{Errno, pwrite, retry_on_intr};
-use rustix::process::{Resource, getrlimit};
 
 use crate::error::Obstacle;
+use crate::sys::unix::machine::{file_size_limit, memory};
 use crate::sys::unix::resource_errors;
 
 /// Makes a file of this size in memory, which has all of its pages: no process is killed for one that is not there.
@@ -38,23 +38,15 @@ pub(super) fn with(bytes: &[u8]) -> io::Result<OwnedFd> {
 fn empty(len: usize) -> io::Result<OwnedFd> {
     let size = u64::try_from(len).unwrap_or(u64::MAX);
     // The system would end processes before it says that there is not so much.
-    if size > memory_of_the_machine() {
+    if memory().is_some_and(|all| size > all) {
         return Err(Obstacle::ResourceExhausted(NO_MEMORY).into());
     }
     // Above this limit the system would raise a signal.
-    if getrlimit(Resource::Fsize).current.is_some_and(|limit| size > limit) {
+    if file_size_limit().is_some_and(|limit| size > limit) {
         let small = "the limit of this process for the size of files (`ulimit -f`) is smaller";
         return Err(Obstacle::ResourceExhausted(small).into());
     }
     unnamed()
-}
-
-fn memory_of_the_machine() -> u64 {
-    let told = rustix::system::sysinfo();
-    // The numbers have other types on other processors.
-    #[allow(clippy::useless_conversion, trivial_numeric_casts, reason = "they are `u64` on some")]
-    let [ram, swap] = [u64::from(told.totalram), u64::from(told.totalswap)];
-    ram.saturating_add(swap).saturating_mul(u64::from(told.mem_unit))
 }
 
 const NO_MEMORY: &str = "this machine has no memory for it";

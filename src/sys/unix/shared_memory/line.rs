@@ -89,6 +89,10 @@ impl Line {
         }
     }
 
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.0
+    }
+
     pub(super) fn into_fd(self) -> OwnedFd {
         self.0
     }

@@ -84,6 +84,11 @@ impl Taken {
         (self.0, self.1)
     }
 
+    /// What wakes each of the two halves.
+    pub(crate) fn lines(&self) -> [&OwnedFd; 2] {
+        [self.0.line(), self.1.line()]
+    }
+
     /// From now on, the bytes of the two halves go through the memory.
     pub(crate) fn install(self, reader: &mut Raw, writer: &mut Raw) {
         reader.read_from(self.0);

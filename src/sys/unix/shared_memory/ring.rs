@@ -9,7 +9,7 @@
 )]
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::line::{Line, Woken};
 use super::memory::{Ours, Theirs};
 use super::protocol::{acquire, get_up, lie_down, must_wake, publish};
 use crate::error::Obstacle;
+use crate::sys::unix::machine::processor;
 use crate::sys::unix::maker::Maker;
 use crate::sys::unix::wait::ensure_not_cancelled;
 use crate::sys::{Spinner, Wait, WaitLimit};
@@ -166,7 +167,8 @@ impl Parker {
 
 /// Whether the other side was on this processor when it last waited: then it cannot run while this one spins.
 fn shares_the_processor(both: &Both, last: &mut u32) -> bool {
-    let here = u32::try_from(rustix::thread::sched_getcpu()).unwrap_or(0).wrapping_add(1);
+    let Some(here) = processor() else { return false };
+    let here = here.wrapping_add(1);
     if here != *last {
         *last = here;
         both.ours.word(PROCESSOR).store(here, Ordering::Relaxed);
@@ -291,6 +293,12 @@ impl Drop for RingReader {
         if self.parker.is_of_this_process() {
             self.parker.close(&mut self.woken);
         }
+    }
+}
+
+impl RingReader {
+    pub(super) fn line(&self) -> &OwnedFd {
+        self.parker.line.fd()
     }
 }
 
@@ -503,6 +511,12 @@ impl Drop for RingWriter {
         if self.parker.is_of_this_process() {
             self.parker.close(&mut self.woken);
         }
+    }
+}
+
+impl RingWriter {
+    pub(super) fn line(&self) -> &OwnedFd {
+        self.parker.line.fd()
     }
 }
 

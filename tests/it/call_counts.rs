@@ -1,0 +1,153 @@
+//! What becomes of calls, in numbers, in both modes.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use typed_pipe::{CallCounts, CancelToken, Client, Connection, Context, ErrorKind, Service};
+
+use crate::support::{until, watched};
+
+/// In the order of the fields.
+fn numbers(counts: CallCounts) -> [u64; 5] {
+    let CallCounts { answered, failed, cancelled, refused, in_flight, .. } = counts;
+    [answered, failed, cancelled, refused, in_flight]
+}
+
+const SHORT: Duration = Duration::from_millis(20);
+
+#[test]
+fn each_call_is_in_one_of_the_numbers_of_both_sides() {
+    watched(|| {
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
+        let (path, counter) = (service.path().clone(), service.counter());
+        assert_eq!(numbers(counter.counts()), [0; 5]);
+        let (begun, is_begun) = mpsc::channel();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(move |number, context: Context| match number {
+                0 => Err("there is nothing before 0"),
+                1 => panic!("no"),
+                2 => {
+                    begun.send(()).unwrap();
+                    until(|| context.is_cancelled());
+                    Ok(2)
+                }
+                number => Ok(number - 1),
+            })
+        });
+        let client = Client::<u32, u32>::connect(&path).unwrap();
+        client.call(&7).unwrap();
+        client.notify(&7).unwrap();
+        client.call(&0).unwrap_err();
+        client.call(&1).unwrap_err();
+        assert_eq!(numbers(client.counts()), [2, 2, 0, 0, 0]);
+        assert_eq!(numbers(counter.counts()), [2, 2, 0, 0, 0]);
+        let waits = client.start(&2).unwrap();
+        is_begun.recv().unwrap();
+        assert_eq!(numbers(client.counts()), [2, 2, 0, 0, 1]);
+        assert_eq!(numbers(counter.counts()), [2, 2, 0, 0, 1]);
+        drop(waits);
+        assert_eq!(numbers(client.counts()), [2, 2, 1, 0, 0]);
+        let late = client.call_timeout(&2, SHORT).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        assert_eq!(numbers(client.counts()), [2, 2, 2, 0, 0]);
+        until(|| numbers(counter.counts()) == [2, 2, 2, 0, 0]);
+        // One that cannot be sent is no call.
+        let other = Client::<String, u32>::connect(&path).unwrap();
+        assert_eq!(other.call(&"7".into()).unwrap_err().kind(), ErrorKind::Mismatch);
+        assert_eq!(numbers(other.counts()), [0; 5]);
+        token.cancel();
+        serving.join().unwrap().unwrap();
+        // The service has ended, and none takes its place.
+        client.call_timeout(&7, SHORT).unwrap_err();
+        assert_eq!(numbers(counter.counts()), [2, 2, 2, 0, 0]);
+    });
+}
+
+#[test]
+fn what_a_service_never_took_is_refused_and_what_it_lost_has_failed() {
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let service = Service::<u32, u32>::over(theirs).in_order().shutdown_after(1);
+        let counter = service.counter();
+        let (go, gone) = mpsc::channel();
+        let gone = std::sync::Mutex::new(gone);
+        let serving = thread::spawn(move || {
+            service.serve(|number| {
+                gone.lock().unwrap().recv().unwrap();
+                number
+            })
+        });
+        let client = Client::<u32, u32>::over(ours).unwrap();
+        let calls = [1, 2, 3].map(|number| client.start(&number).unwrap());
+        until(|| counter.counts().in_flight == 3);
+        go.send(()).unwrap();
+        let [one, two, three] = calls.map(|call| call.wait().map_err(|error| error.kind()));
+        assert_eq!((one, two, three), (Ok(1), Err(ErrorKind::Finished), Err(ErrorKind::Finished)));
+        serving.join().unwrap().unwrap();
+        assert_eq!(numbers(client.counts()), [1, 0, 0, 2, 0]);
+        assert_eq!(numbers(counter.counts()), [1, 0, 0, 2, 0]);
+    });
+}
+
+#[cfg(feature = "tokio")]
+mod tasks {
+    use std::sync::Arc;
+
+    use typed_pipe::wire::Postcard;
+    use typed_pipe::{ClientOptions, Tokio};
+
+    use super::*;
+
+    /// What a task waits for.
+    async fn comes(so: impl Fn() -> bool) {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(1)).await; // between two looks
+        }
+    }
+
+    #[test]
+    fn each_call_of_tasks_is_in_one_of_the_numbers_of_both_sides() {
+        let test = async {
+            let token = CancelToken::new().unwrap();
+            let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
+            let service = service.into_tokio().unwrap();
+            let (path, counter) = (service.path().clone(), service.counter());
+            let handler = |number, _: Context<(), Postcard, Tokio>| async move {
+                match number {
+                    0 => Err("there is nothing before 0"),
+                    1 => panic!("no"),
+                    2 => std::future::pending().await,
+                    number => Ok(number - 1),
+                }
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let options = ClientOptions::new().into_tokio();
+            let client = Arc::new(options.connect::<u32, u32>(path).await.unwrap());
+            client.call(&7).await.unwrap();
+            client.notify(&7).await.unwrap();
+            client.call(&0).await.unwrap_err();
+            client.call(&1).await.unwrap_err();
+            assert_eq!(numbers(client.counts()), [2, 2, 0, 0, 0]);
+            assert_eq!(numbers(counter.counts()), [2, 2, 0, 0, 0]);
+            let waits = client.start(&2).await.unwrap();
+            comes(|| counter.counts().in_flight == 1).await;
+            assert_eq!(numbers(client.counts()), [2, 2, 0, 0, 1]);
+            drop(waits);
+            let late = client.call_timeout(&2, SHORT).await.unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut);
+            assert_eq!(numbers(client.counts()), [2, 2, 2, 0, 0]);
+            // Their futures never end: they are dropped with their client.
+            assert_eq!(numbers(counter.counts()), [2, 2, 0, 0, 2]);
+            drop(client);
+            comes(|| numbers(counter.counts()) == [2, 2, 2, 0, 0]).await;
+            token.cancel();
+            serving.await.unwrap().unwrap();
+        };
+        watched(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            { runtime }.enable_all().build().unwrap().block_on(test);
+        });
+    }
+}
