@@ -83,16 +83,28 @@ impl Waiter {
     }
 
     /// Nothing waits for the call any more. To be called under no lock.
-    pub(super) fn give_up(&self, id: Option<Id>) {
-        // Its outcome may have come this very moment.
-        if self.counted.end(End::Cancelled) {
-            self.is_over(id, End::Cancelled);
+    pub(crate) fn give_up(&self, id: Option<Id>) {
+        let mut end = End::Cancelled;
+        if !self.counted.end(end) {
+            // Its outcome has come this very moment, or was not asked for.
+            end = self.inbox().outcome.as_ref().map_or(end, End::of_outcome);
         }
+        self.is_over(id, end);
     }
 
-    /// What waited has its outcome: tells the span. To be called under no lock.
+    /// What waited has its outcome. To be called under no lock.
     pub(crate) fn came_to(&self, id: Option<Id>, outcome: &Outcome) {
-        self.is_over(id, End::of_outcome(outcome));
+        let end = End::of_outcome(outcome);
+        self.counted.end(end);
+        self.is_over(id, end);
+    }
+
+    /// The call was not begun. To be called under no lock.
+    pub(crate) fn failed(&self, failure: Failure) -> Failure {
+        let end = End::of_failure(&failure);
+        self.counted.end(end);
+        self.is_over(None, end);
+        failure
     }
 
     fn is_over(&self, id: Option<Id>, end: End) {
