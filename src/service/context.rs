@@ -4,7 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::calls::Calls;
@@ -19,6 +20,7 @@ use crate::handles::Handles;
 use crate::state::Blocking;
 use crate::sys::{Peer, WaitLimit};
 use crate::wait::CancelToken;
+use crate::wire::shape::{Shape, ValueCheck};
 use crate::wire::{Codec, Postcard};
 
 /// What a handler is told of its call: who calls, how long it waits, whether it still does; and the way back for items before
@@ -52,6 +54,9 @@ pub struct Context<Item = (), C = Postcard, M: Calls = Blocking> {
     handling: Arc<Handling>,
     deadline: Option<Instant>,
     codec: C,
+    /// Whether not all of the items that the caller reads was seen, and how far that is.
+    unchecked: AtomicBool,
+    check: Mutex<Option<Box<ValueCheck>>>,
     items: PhantomData<fn(&Item)>,
 }
 
@@ -61,8 +66,16 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
             Some((id, handling)) => (Some(*id), Arc::clone(handling)),
             None => (None, Arc::default()),
         };
-        let deadline = job.deadline;
-        Self { link: Arc::clone(link), id, handling, deadline, codec, items: PhantomData }
+        Self {
+            link: Arc::clone(link),
+            id,
+            unchecked: AtomicBool::new(!handling.items.is_empty()),
+            handling,
+            deadline: job.deadline,
+            codec,
+            check: Mutex::default(),
+            items: PhantomData,
+        }
     }
 
     /// The process and the user that call; `None` if the system does not tell.
@@ -178,12 +191,13 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     }
 
     /// Sends an item before the answer, to a caller that [takes them](super::Client::stream). Waits while the caller has not
-    /// consumed enough of those before. What items look like is not compared.
+    /// consumed enough of those before.
     ///
     /// An example is at [`Context`].
     ///
     /// # Errors
     ///
+    /// [`Mismatch`](crate::ErrorKind::Mismatch): the caller reads items of another type; it was not sent.
     /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): it was not sent.
     /// [`Cancelled`](crate::ErrorKind::Cancelled): nothing waits for it any more.
     /// [`TimedOut`](crate::ErrorKind::TimedOut): the [deadline](Self::deadline) passed before there was room for it.
@@ -192,7 +206,27 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     where
         Item: Sendable,
     {
-        M::run(self.send_item(self.link.body(&self.codec, item)))
+        let body = self.check(item).and_then(|()| self.link.body(&self.codec, item));
+        M::run(self.send_item(body))
+    }
+
+    /// Holds an item against what the caller reads, until all of that was seen. It is the user's code that runs here.
+    fn check(&self, item: &Item) -> Result<(), Error>
+    where
+        Item: Sendable,
+    {
+        if !self.unchecked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = slot().take();
+        let begun = || Shape::from_description(&self.handling.items).map(|it| ValueCheck::new(&it));
+        // A description that says nothing is nothing to compare with.
+        let Some(mut check) = taken.or_else(|| begun().ok().map(Box::new)) else { return Ok(()) };
+        let checked = check.check(item);
+        self.unchecked.store(!check.is_done(), Ordering::Relaxed);
+        *slot() = Some(check);
+        checked.map_err(|at| Error::new(Operation::Send, Cause::Unfit(at.to_sender())))
     }
 
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
@@ -234,7 +268,7 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     }
 
     /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, and when the caller has
-    /// left. What items look like is not compared.
+    /// left. What these items look like is not compared: both sides must mean the same type.
     ///
     /// ```
     /// use std::thread;

@@ -133,8 +133,7 @@ pub(super) fn encoded<T: Sendable + ?Sized>(
     within(body, limit)
 }
 
-/// A body of bytes behind what the value looks like, for a side that does not have its type: four bytes with the length of
-/// the description, big-endian, and the description. It is empty where the codec's bytes describe themselves, and where
+/// A body of bytes behind what the value looks like, for a side that does not have its type. The description is empty where the codec's bytes describe themselves, and where
 /// both together are more than the other side takes. It is the user's code that runs here.
 pub(super) fn told<T: Sendable + ?Sized>(
     codec: &impl Codec,
@@ -144,20 +143,26 @@ pub(super) fn told<T: Sendable + ?Sized>(
 ) -> Result<Vec<u8>, Error> {
     let describe = |style| Shape::of_value(value, style).description().to_vec();
     let positional = codec.style().filter(|style| *style == Style::Positional);
-    let joined = |description: &[u8]| {
-        let len = u32::try_from(description.len()).unwrap_or(0);
-        [&len.to_be_bytes(), description, body].concat()
-    };
-    let whole = joined(&positional.map(describe).unwrap_or_default());
-    within(whole, limit).or_else(|_| within(joined(&[]), limit))
+    let whole = joined(&positional.map(describe).unwrap_or_default(), body);
+    within(whole, limit).or_else(|_| within(joined(&[], body), limit))
+}
+
+/// A body behind a description: four bytes with the length of it, big-endian, it, and the body.
+pub(super) fn joined(description: &[u8], body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(description.len()).unwrap_or(0);
+    [&len.to_be_bytes(), description, body].concat()
+}
+
+/// What [`joined`] has joined.
+pub(super) fn split_told(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)
 }
 
 /// What [`told`] has told, and the body.
 #[cfg(feature = "tool")]
 pub(super) fn untold(bytes: &[u8]) -> Result<(Option<Shape>, &[u8]), Malformed> {
-    let (len, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| Malformed)?;
-    match rest.split_at_checked(len).ok_or(Malformed)? {
+    match split_told(bytes).ok_or(Malformed)? {
         ([], body) => Ok((None, body)),
         (description, body) => {
             let shape = Shape::from_description(description).map_err(|_| Malformed)?;

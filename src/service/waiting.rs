@@ -158,6 +158,8 @@ impl Waiter {
 pub struct Handling {
     cancelled: AtomicBool,
     token: OnceLock<CancelToken>,
+    /// The description of the items that the caller reads; empty where it is not told.
+    pub(super) items: Box<[u8]>,
     state: Mutex<HandlerInbox>,
 }
 
@@ -179,8 +181,8 @@ impl HandlerInbox {
 }
 
 impl Handling {
-    pub(super) fn with(handles: Vec<Handle>) -> Self {
-        let handling = Self::default();
+    pub(super) fn with(handles: Vec<Handle>, items: Box<[u8]>) -> Self {
+        let handling = Self { items, ..Self::default() };
         handling.inbox().handles = handles;
         handling
     }

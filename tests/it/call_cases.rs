@@ -260,6 +260,65 @@ fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
     });
 }
 
+/// What a handler sends, and what its callers read: the first variant is the same.
+mod progress {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize, PartialEq)]
+    pub(super) enum Sent {
+        Step(u32),
+        Done(u32),
+    }
+
+    #[derive(Debug, Serialize, Deserialize, PartialEq)]
+    pub(super) enum Read {
+        Step(u32),
+        Done(String),
+    }
+}
+use progress::{Read, Sent};
+
+/// The words of a handler whose item its caller does not read as it is meant.
+#[track_caller]
+fn is_refused<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
+    assert!(error.to_string().contains("Done"), "{error}");
+    assert!(error.to_string().contains("u32 here, text there"), "{error}");
+}
+
+#[test]
+fn an_item_of_another_type_is_refused_where_it_is_made() {
+    watched(|| {
+        let service = Service::<u32, ()>::temporary().unwrap().shutdown_after(4);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|steps, context: Context<Sent>| {
+                (0..steps).try_for_each(|step| context.send(&Sent::Step(step)))?;
+                fits_or_not(context.send(&Sent::Done(7)))
+            })
+        });
+        let client = Client::<u32, ()>::connect(path).unwrap();
+        for _ in 0..2 {
+            let mut unfit = client.stream::<Read>(&2).unwrap();
+            let came = unfit.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+            assert_eq!(came, [Read::Step(0), Read::Step(1)]);
+            is_refused(unfit.finish());
+            let mut fit = client.stream::<Sent>(&1).unwrap();
+            let came = fit.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+            assert_eq!(came, [Sent::Step(0), Sent::Done(7)]);
+            fit.finish().unwrap();
+        }
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// What a handler is told of an item that fits or not.
+#[track_caller]
+fn fits_or_not(sent: Result<(), Error>) -> Result<(), Error> {
+    sent.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}"))
+}
+
 type Noted = (Client<Vec<u8>, u64>, Serving);
 
 /// No handler waits for anything: what both sides have still to send is in the way of nothing that comes.
@@ -438,6 +497,31 @@ mod tasks {
             call.send(&Chain::new(DEEPEST)).await.unwrap();
             assert_eq!(call.finish().await.unwrap(), DEEPEST);
             assert_eq!(serving.await.unwrap().unwrap().answered, 1);
+        });
+    }
+
+    #[test]
+    fn an_item_of_another_type_is_refused_where_it_is_made() {
+        in_runtime(|| async {
+            let service = Service::<u32, ()>::temporary().unwrap().shutdown_after(2);
+            let service = service.into_tokio().unwrap();
+            let path = service.path().clone();
+            let handler = |steps, context: Context<Sent, Postcard, Tokio>| async move {
+                for step in 0..steps {
+                    context.send(&Sent::Step(step)).await?;
+                }
+                fits_or_not(context.send(&Sent::Done(7)).await)
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let client = caller::<u32, ()>(&path).await;
+            let mut unfit = client.stream::<Read>(&1).await.unwrap();
+            assert_eq!(unfit.recv().await.unwrap().unwrap(), Read::Step(0));
+            assert!(unfit.recv().await.is_none());
+            is_refused(unfit.finish().await);
+            let mut fit = client.stream::<Sent>(&0).await.unwrap();
+            assert_eq!(fit.recv().await.unwrap().unwrap(), Sent::Done(7));
+            fit.finish().await.unwrap();
+            serving.await.unwrap().unwrap();
         });
     }
 
