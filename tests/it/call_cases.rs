@@ -2,7 +2,7 @@
 //! they call, and both sides full.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ use typed_pipe::{
 
 use crate::support::watched;
 
-const LONG: Duration = Duration::from_secs(30);
+/// More than any test takes: the watchdog ends it before.
+const LONG: Duration = Duration::from_secs(600);
 
 /// A value as deep as there are links in it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -191,7 +192,7 @@ const MUCH: usize = 64 << 10;
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A side that takes nothing for so long is given up, unless something waits for it with a deadline of its own.
-const STALL: Duration = Duration::from_secs(2);
+const STALL: Duration = Duration::from_secs(4);
 
 /// Each of them is more than a socket has room for.
 const MORE: u64 = 30;
@@ -200,11 +201,11 @@ const MORE: u64 = 30;
 /// for longer goes on when there is room.
 #[test]
 fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
-    type Full = (Client<Vec<u8>, u64>, Serving);
+    type Full = (Client<String, u64>, Serving);
 
     fn side(connection: Connection, gate: &Arc<Gate>) -> Full {
         let (gate, handled) = (Arc::clone(gate), Mutex::new(0));
-        let service = Service::<Vec<u8>, u64>::over(connection).in_order();
+        let service = Service::<String, u64>::over(connection).in_order();
         let made = service.handshake_timeout(STALL).both_ways(|_| {
             move |_| {
                 gate.pass();
@@ -217,10 +218,10 @@ fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
     }
 
     /// How many were taken, and perhaps one of which a part was.
-    fn fill(client: &Client<Vec<u8>, u64>) -> u64 {
+    fn fill(client: &Client<String, u64>) -> u64 {
         for sent in 0..1000 {
             let begun = Instant::now();
-            let Err(late) = client.notify_timeout(&vec![7; MUCH], SHORT) else { continue };
+            let Err(late) = client.notify_timeout(&"x".repeat(MUCH), SHORT) else { continue };
             assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
             assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
             return sent;
@@ -234,19 +235,20 @@ fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
         let there = Arc::clone(&gate);
         let other = thread::spawn(move || side(theirs, &there));
         let (here, there) = (side(ours, &gate), other.join().unwrap());
-        let filled = Barrier::new(3);
+        let (full, is_full) = mpsc::channel();
         thread::scope(|scope| {
             let calls = [&here.0, &there.0].map(|client| {
-                scope.spawn(|| {
+                let full = full.clone();
+                scope.spawn(move || {
                     let sent = fill(client);
-                    filled.wait();
+                    full.send(()).unwrap();
                     for _ in 0..MORE {
-                        client.notify_timeout(&vec![7; MUCH], LONG).unwrap();
+                        client.notify_timeout(&"x".repeat(MUCH), LONG).unwrap();
                     }
-                    (sent + MORE, client.call_timeout(&vec![7; MUCH], LONG).unwrap())
+                    (sent + MORE, client.call_timeout(&"x".repeat(MUCH), LONG).unwrap())
                 })
             });
-            filled.wait();
+            is_full.iter().take(2).for_each(drop);
             thread::sleep(STALL + SHORT); // the time is what is tested
             gate.open();
             for call in calls {
@@ -319,14 +321,14 @@ fn fits_or_not(sent: Result<(), Error>) -> Result<(), Error> {
     sent.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}"))
 }
 
-type Noted = (Client<Vec<u8>, u64>, Serving);
+type Noted = (Client<String, u64>, Serving);
 
 /// No handler waits for anything: what both sides have still to send is in the way of nothing that comes.
 #[test]
 fn both_sides_notify_much_more_than_there_is_room_for_at_once() {
     fn side(connection: Connection) -> Noted {
         let handled = AtomicU64::new(0);
-        let service = Service::<Vec<u8>, u64>::over(connection);
+        let service = Service::<String, u64>::over(connection);
         let made = service.both_ways(|_| move |_| handled.fetch_add(1, Ordering::SeqCst));
         made.unwrap()
     }
@@ -335,21 +337,21 @@ fn both_sides_notify_much_more_than_there_is_room_for_at_once() {
         let (ours, theirs) = Connection::pair().unwrap();
         let other = thread::spawn(move || side(theirs));
         let (here, there) = (side(ours), other.join().unwrap());
-        let begin = Barrier::new(60);
+        let begin = Barrier::new(40);
         thread::scope(|scope| {
             for client in [&here.0, &there.0] {
-                for _ in 0..30 {
+                for _ in 0..20 {
                     scope.spawn(|| {
                         begin.wait();
                         for _ in 0..3 {
-                            client.notify_timeout(&vec![7; MUCH], LONG).unwrap();
+                            client.notify_timeout(&"x".repeat(MUCH), LONG).unwrap();
                         }
                     });
                 }
             }
         });
         for client in [&here.0, &there.0] {
-            assert_eq!(client.call_timeout(&vec![7], LONG).unwrap(), 90);
+            assert_eq!(client.call_timeout(&String::new(), LONG).unwrap(), 60);
         }
     });
 }
@@ -361,7 +363,7 @@ mod tasks {
 
     use serde::Serializer;
     use tokio::runtime::{Builder, Handle};
-    use tokio::sync::{Barrier, watch};
+    use tokio::sync::{Semaphore, watch};
     use tokio::task::{JoinHandle, JoinSet, block_in_place};
     use typed_pipe::wire::Codec;
     use typed_pipe::{CancelToken, Listener, PipePath, Receivable, Sendable, Tokio};
@@ -677,11 +679,11 @@ mod tasks {
 
     /// How many were taken, and perhaps one of which a part was.
     async fn fill<C: Codec + Clone + Send + Sync + 'static>(
-        client: &Caller<Vec<u8>, u64, C>,
+        client: &Caller<String, u64, C>,
     ) -> u64 {
         for sent in 0..1000 {
             let begun = Instant::now();
-            let sending = client.notify_timeout(&vec![7; MUCH], SHORT).await;
+            let sending = client.notify_timeout(&"x".repeat(MUCH), SHORT).await;
             let Err(late) = sending else { continue };
             assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
             assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
@@ -695,9 +697,9 @@ mod tasks {
         async fn side(
             connection: Connection,
             gate: watch::Receiver<bool>,
-        ) -> (Caller<Vec<u8>, u64>, Serving<Tokio>) {
+        ) -> (Caller<String, u64>, Serving<Tokio>) {
             let handled = Arc::new(Mutex::new(0));
-            let service = Service::<Vec<u8>, u64>::over(connection).in_order();
+            let service = Service::<String, u64>::over(connection).in_order();
             let made = service.handshake_timeout(STALL).into_tokio().unwrap().both_ways(|_| {
                 move |_| {
                     let (mut gate, handled) = (gate.clone(), Arc::clone(&handled));
@@ -716,17 +718,17 @@ mod tasks {
             let (gate, closed) = watch::channel(false);
             let (ours, theirs) = Connection::pair().unwrap();
             let (here, there) = tokio::join!(side(ours, closed.clone()), side(theirs, closed));
-            let filled = Barrier::new(3);
-            let call = async |client: &Caller<Vec<u8>, u64>| {
+            let full = Semaphore::new(0);
+            let call = async |client: &Caller<String, u64>| {
                 let sent = fill(client).await;
-                filled.wait().await;
+                full.add_permits(1);
                 for _ in 0..MORE {
-                    client.notify_timeout(&vec![7; MUCH], LONG).await.unwrap();
+                    client.notify_timeout(&"x".repeat(MUCH), LONG).await.unwrap();
                 }
-                (sent + MORE, client.call_timeout(&vec![7; MUCH], LONG).await.unwrap())
+                (sent + MORE, client.call_timeout(&"x".repeat(MUCH), LONG).await.unwrap())
             };
             let open = async {
-                filled.wait().await;
+                let _ = full.acquire_many(2).await.unwrap();
                 tokio::time::sleep(STALL + SHORT).await; // the time is what is tested
                 gate.send(true).unwrap();
             };
@@ -742,9 +744,9 @@ mod tasks {
 
     #[test]
     fn both_sides_notify_much_more_than_there_is_room_for_at_once() {
-        async fn side(connection: Connection) -> (Arc<Caller<Vec<u8>, u64>>, Serving<Tokio>) {
+        async fn side(connection: Connection) -> (Arc<Caller<String, u64>>, Serving<Tokio>) {
             let handled = Arc::new(AtomicU64::new(0));
-            let service = Service::<Vec<u8>, u64>::over(connection).into_tokio().unwrap();
+            let service = Service::<String, u64>::over(connection).into_tokio().unwrap();
             let made = service.both_ways(|_| {
                 move |_| {
                     let handled = Arc::clone(&handled);
@@ -760,16 +762,16 @@ mod tasks {
             let (here, there) = tokio::join!(side(ours), side(theirs));
             let mut sending = JoinSet::new();
             for client in [&here.0, &there.0] {
-                for _ in 0..90 {
+                for _ in 0..60 {
                     let client = Arc::clone(client);
                     sending.spawn(async move {
-                        client.notify_timeout(&vec![7; MUCH], LONG).await.unwrap();
+                        client.notify_timeout(&"x".repeat(MUCH), LONG).await.unwrap();
                     });
                 }
             }
             sending.join_all().await;
             for client in [&here.0, &there.0] {
-                assert_eq!(client.call_timeout(&vec![7], LONG).await.unwrap(), 90);
+                assert_eq!(client.call_timeout(&String::new(), LONG).await.unwrap(), 60);
             }
         });
     }
