@@ -12,25 +12,25 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::{CancelToken, Client, Context, Service};
+use typed_pipe::{Caller, CancelToken, Service, service};
 
-/// A target to build, in so many steps.
-#[derive(Debug, Serialize, Deserialize)]
-struct Target {
-    name: String,
-    steps: u32,
+service! {
+    trait Builder in builder {
+        /// Builds a target in so many steps, and tells each of them.
+        fn build(target: String, steps: u32) -> Outcome where yields: Progress;
+    }
 }
 
 /// What the client sees while it waits.
 #[derive(Debug, Serialize, Deserialize)]
-struct Progress {
+pub struct Progress {
     step: u32,
     of: u32,
 }
 
 /// How a build ended.
 #[derive(Debug, Serialize, Deserialize)]
-enum Outcome {
+pub enum Outcome {
     Built,
     Cancelled { after: u32 },
 }
@@ -48,10 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Builds for all clients, beside each other.
 fn serve() -> Result<(), Box<dyn Error>> {
     let token = CancelToken::new()?;
-    let service = Service::<Target, Outcome>::temporary()?.cancelled_by(&token);
+    let service = Service::temporary()?.cancelled_by(&token);
     let path = service.path().clone();
     println!("building at {}", path.as_path().display());
-    let serving = thread::spawn(move || service.serve_with_context(build));
+    let serving = thread::spawn(move || builder::serve(service, &Daemon));
 
     let start = |target: &str, steps: &str| {
         let mut client = Command::new(env::current_exe()?);
@@ -75,23 +75,26 @@ fn serve() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Builds a target, as long as anybody waits for it.
-fn build(target: Target, context: Context<Progress>) -> Outcome {
-    for step in 1..=target.steps {
-        thread::sleep(Duration::from_millis(10)); // the work
-        let told = context.send(&Progress { step, of: target.steps });
-        if told.is_err() || context.is_cancelled() {
-            println!("{}: cancelled", target.name);
-            return Outcome::Cancelled { after: step };
+struct Daemon;
+
+impl Builder for Daemon {
+    fn build(&self, target: String, steps: u32, caller: Caller<Progress>) -> Outcome {
+        for step in 1..=steps {
+            thread::sleep(Duration::from_millis(10)); // the work
+            let told = caller.send(&Progress { step, of: steps });
+            if told.is_err() || caller.is_cancelled() {
+                println!("{target}: cancelled");
+                return Outcome::Cancelled { after: step };
+            }
         }
+        Outcome::Built
     }
-    Outcome::Built
 }
 
 /// Asks for a target, and prints the progress.
 fn ask(path: &str, name: &str, steps: u32) -> Result<(), Box<dyn Error>> {
-    let client = Client::<Target, Outcome>::connect(path)?;
-    let mut progress = client.stream::<Progress>(&Target { name: name.into(), steps })?;
+    let client = builder::Client::connect(path)?;
+    let mut progress = client.build(name.into(), steps)?;
     for step in &mut progress {
         let Progress { step, of } = step?;
         println!("{name}: {step} of {of}");

@@ -25,7 +25,7 @@ service! {
         /// A setting of the user's.
         fn setting(name: String) -> Option<String>;
         /// Something has happened.
-        fn happened(what: String);
+        fn happened(what: String) where notify;
     }
 }
 
@@ -142,8 +142,7 @@ impl Plugin for Changes {
         if text == "crash" {
             exit(3);
         }
-        // It waits for no answer.
-        let told = self.host.0.notify(&host::Call::happened { what: format!("I change {text:?}") });
+        let told = self.host.happened(format!("I change {text:?}"));
         let mark = self.host.setting("mark".into());
         match (told, mark) {
             (Ok(()), Ok(mark)) if self.name == "shout" => {

@@ -213,9 +213,12 @@ pub use sealed_bytes::SealedBytes;
 pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
-    CallCounter, CallCounts, Calls, Client, ClientOptions, Context, Items, Pending, Response,
-    Serves, Service, Serving, ShutdownReason, Summary,
+    CallCounter, CallCounts, Caller, Calls, Client, ClientOptions, Context, Items, Pending,
+    Response, Serves, Service, Serving, ShutdownReason, Summary,
 };
+#[cfg(feature = "service")]
+#[doc(hidden)] // The code of `service!` names them.
+pub use service::{IsCarried, NotCarried, Only};
 pub use source::{ReadTimeout, Ret, Sink, SinkRet, Source, WriteTimeout};
 pub use sys::{Access, Carrier, IfExists, Peer, User};
 pub use typed_connection::{Handshake, Negotiated, ReceivingHalf, SendingHalf, TypedConnection};

@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "service",
         &[
+            "carried",
             "typed_connection",
             "channel",
             "connection",

@@ -134,6 +134,10 @@ fn no_link_of_the_pages_leads_nowhere() {
             let lost = broken(&page, target);
             assert!(!lost, "the link to {target} in {} leads nowhere", page.display());
         }
+        for label in shortcuts(&text) {
+            let defined = text.contains(&format!("\n[`{label}`]: "));
+            assert!(defined, "[`{label}`] in {} leads nowhere", page.display());
+        }
     }
     assert!(links > 50, "links are not found any more");
 }
@@ -173,11 +177,22 @@ fn pages() -> Vec<PathBuf> {
     docs.chain(others).collect()
 }
 
-/// What the links and pictures of a page lead to.
-fn targets(text: &str) -> impl Iterator<Item = &str> {
+/// What the links and pictures of a page lead to, in the line or by a definition.
+fn targets(text: &str) -> Vec<&str> {
+    let outside = text.split("```").step_by(2).collect::<Vec<_>>();
+    let after = outside.iter().flat_map(|part| part.split("](").skip(1));
+    let inline = after.filter_map(|rest| Some(rest.split_once(')')?.0));
+    let lines = outside.iter().flat_map(|part| part.lines());
+    let defined = lines.filter_map(|line| Some(line.strip_prefix('[')?.split_once("]: ")?.1));
+    inline.chain(defined).collect()
+}
+
+/// The words in code that a page links to by their definition.
+fn shortcuts(text: &str) -> impl Iterator<Item = &str> {
     let outside = text.split("```").step_by(2);
-    let after = outside.flat_map(|part| part.split("](").skip(1));
-    after.filter_map(|rest| Some(rest.split_once(')')?.0))
+    let labels = outside.flat_map(|part| part.split("[`").skip(1));
+    let labels = labels.filter_map(|rest| rest.split_once("`]"));
+    labels.filter(|(_, after)| !after.starts_with(['(', '['])).map(|(label, _)| label)
 }
 
 fn broken(page: &Path, target: &str) -> bool {
@@ -186,8 +201,11 @@ fn broken(page: &Path, target: &str) -> bool {
         let item = item.strip_prefix("/latest/typed_pipe/");
         return !target.ends_with(DOCS) && item.is_none_or(|item| !is_documented(item));
     }
-    if target.contains("://") || target.starts_with("crate::") {
-        return false; // not ours to know, or rustdoc's
+    if target.contains("://") {
+        return false; // not ours to know
+    }
+    if target.starts_with("crate::") {
+        return true; // rustdoc alone knows it
     }
     let (file, section) = target.split_once('#').unwrap_or((target, ""));
     let file = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
@@ -195,19 +213,22 @@ fn broken(page: &Path, target: &str) -> bool {
 }
 
 /// Whether a page has a heading of this anchor.
-fn has_section(page: &Path, anchor: &str) -> bool {
+fn has_section(page: &Path, section: &str) -> bool {
     let text = || fs::read_to_string(root().join(page)).unwrap();
-    let heading = |line: &str| {
-        let words = line.strip_prefix('#')?.trim_start_matches('#').trim().to_lowercase();
-        let kept = words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-        Some(kept.collect::<String>().replace(' ', "-"))
-    };
-    anchor.is_empty() || text().lines().filter_map(heading).any(|heading| heading == anchor)
+    let heading = |line: &str| Some(anchor(line.strip_prefix('#')?.trim_start_matches('#')));
+    section.is_empty() || text().lines().filter_map(heading).any(|heading| heading == section)
+}
+
+/// The anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim().to_lowercase();
+    let kept = words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().replace(' ', "-")
 }
 
 /// Whether the crate has an item of which this would be the page: `struct.End.html#method.open`.
 fn is_documented(page: &str) -> bool {
-    let (page, method) = page.split_once("#method.").unwrap_or((page, ""));
+    let (page, part) = page.split_once('#').unwrap_or((page, ""));
     let (modules, page) = page.rsplit_once('/').unwrap_or(("", page));
     let sources = tests();
     let declared = |kind: &str, name: &str| {
@@ -223,9 +244,21 @@ fn is_documented(page: &str) -> bool {
         Some((kind, name)) => declared(kind, name.trim_end_matches(".html")),
         None => false,
     };
+    let is_part = match part.split_once('.') {
+        None if part.is_empty() => true,
+        None => {
+            let mut lines = sources.lines().filter_map(|line| line.trim().strip_prefix("/// # "));
+            lines.any(|heading| anchor(heading) == part)
+        }
+        Some(("method", name)) => declared("fn", name),
+        Some(("variant", name)) => {
+            sources.lines().any(|line| line.trim().trim_end_matches([',', ' ', '{']) == name)
+        }
+        Some(_) => false,
+    };
     let are_modules = modules.split('/').filter(|module| !module.is_empty());
     let mut are_modules = are_modules.map(|module| declared("mod", module));
-    is_item && are_modules.all(|module| module) && (method.is_empty() || declared("fn", method))
+    is_item && is_part && are_modules.all(|module| module)
 }
 
 /// What the first block of this kind has in it.

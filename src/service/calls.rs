@@ -42,7 +42,7 @@ impl Calls for Blocking {}
 pub(crate) mod half {
     use super::*;
 
-    pub trait Calls: Mode {
+    pub trait Calls: Mode + 'static {
         /// What keeps a connection.
         type Handle: AsRef<Arc<Link<Self>>> + Clone + Send;
 

@@ -11,12 +11,13 @@ use static_assertions::assert_impl_all;
 
 use super::agree::agreed;
 use super::calls::{Calls, Source, Target};
+use super::context::Context;
 use super::counts::CallCounts;
 use super::failure::garbled;
 use super::link::{Link, Request};
 use super::options::ClientOptions;
 use super::pending::{InFlight, Items, Pending};
-use super::server::{Clients, Plain, Response, Serves, Service};
+use super::server::{Clients, Plain, Response, Serves, Service, WithContext};
 use crate::channel::{Receivable, Sendable};
 use crate::connection::Connection;
 use crate::error::Error;
@@ -406,7 +407,7 @@ where
         M::run(async {
             let tell = Some(Self::tell_items::<Item> as TellItems<C, M>);
             let call = self.begin(request, &mut Handles::new(), false, tell).await?;
-            Ok(Items::new(call))
+            Ok(Items::<Item, Resp, C, M>::new(call))
         })
     }
 
@@ -481,6 +482,51 @@ where
 
     fn tell_items<Item: Receivable>(link: &Link<M>, codec: &C, body: &mut Vec<u8>) -> u64 {
         link.tell_items::<Item>(codec, body)
+    }
+
+    /// Sends a notification, and waits for no answer: for the methods of `service!`.
+    #[doc(hidden)]
+    pub fn notify_for(&self, request: Req) -> M::Ret<impl Future<Output = Result<(), Error>>>
+    where
+        Req: Sized,
+    {
+        M::run(async move { self.notifying(&request, self.target.options.until()).await })
+    }
+
+    /// As [`call_with_handles`](Self::call_with_handles), for the methods of `service!`.
+    #[doc(hidden)]
+    pub fn call_with_handles_for<T>(
+        &self,
+        request: Req,
+        handles: &mut Handles,
+        found: impl Fn(Resp) -> Option<T>,
+    ) -> M::Ret<impl Future<Output = Result<(T, Handles), Error>>>
+    where
+        Req: Sized,
+    {
+        M::run(async move {
+            let call = self.begin(&request, handles, false, None).await?;
+            let (answer, handles) = call.answer_with_handles().await?;
+            let answer = found(answer).ok_or_else(|| garbled(self.target.at()))?;
+            Ok((answer, handles))
+        })
+    }
+
+    /// As [`stream`](Self::stream), for the methods of `service!`.
+    #[doc(hidden)]
+    pub fn stream_for<Item: Receivable, Up, T: Receivable + 'static>(
+        &self,
+        request: Req,
+        found: impl Fn(Resp) -> Option<T> + Send + Sync + 'static,
+    ) -> M::Ret<impl Future<Output = Result<Items<Item, T, C, M, Up>, Error>>>
+    where
+        Req: Sized,
+    {
+        M::run(async move {
+            let tell = Some(Self::tell_items::<Item> as TellItems<C, M>);
+            let call = self.begin(&request, &mut Handles::new(), false, tell).await?;
+            Ok(Items::of(call, found))
+        })
     }
 
     async fn begin(
@@ -722,13 +768,52 @@ where
         H: Fn(Req) -> A + Send + Sync + 'static,
         M: Serves<Req, Resp, F, C, Plain<H>>,
     {
-        let options = self.clone();
-        M::run(async move {
-            let (ours, theirs) = Connection::pair()?;
-            let (wire, name) = (options.wire().clone(), options.name().to_owned());
-            let service = Service::of(Clients::one(theirs), wire, name);
-            M::detach(service, Plain(handler))?;
-            options.connected(ours).await
-        })
+        M::run(self.clone().locally(Plain(handler)))
+    }
+
+    /// A client in this process, as [`local`](Self::local), of a handler that is told of its call.
+    ///
+    /// ```
+    /// use typed_pipe::{Client, ClientOptions, Context};
+    ///
+    /// let steps = |steps, context: Context<u32>| (0..steps).try_for_each(|step| context.send(&step));
+    /// let client: Client<u32, ()> = ClientOptions::new().local_with_context(steps)?;
+    /// let progress = client.stream::<u32>(&3)?;
+    /// assert_eq!(progress.collect::<Result<Vec<_>, _>>()?, [0, 1, 2]);
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`local`](Self::local).
+    pub fn local_with_context<Req, Resp, Item, H, A>(
+        &self,
+        handler: H,
+    ) -> M::Ret<impl Future<Output = Result<Client<Req, Resp, F, C, M>, Error>>>
+    where
+        Req: Sendable + Receivable + 'static,
+        Resp: Sendable + Receivable + 'static,
+        Item: 'static,
+        H: Fn(Req, Context<Item, C, M>) -> A + Send + Sync + 'static,
+        M: Serves<Req, Resp, F, C, WithContext<H, Item>>,
+    {
+        M::run(self.clone().locally(WithContext(handler, PhantomData)))
+    }
+
+    async fn locally<Req, Resp, H>(self, handler: H) -> Result<Client<Req, Resp, F, C, M>, Error>
+    where
+        Req: Sendable + Receivable + 'static,
+        Resp: Sendable + Receivable + 'static,
+        H: Send + Sync + 'static,
+        M: Serves<Req, Resp, F, C, H>,
+    {
+        let (ours, theirs) = Connection::pair()?;
+        let (wire, name) = (self.wire().clone(), self.name().to_owned());
+        let mut service = Service::of(Clients::one(theirs), wire, name);
+        if self.layer.handles {
+            service = service.with_handles();
+        }
+        M::detach(service, handler)?;
+        self.connected(ours).await
     }
 }

@@ -4,23 +4,21 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::calls::Calls;
 use super::failure::{Failure, Lost};
-use super::link::{Job, Link};
-use super::mux::{Caller, Frame, Id, Room, cost};
+use super::link::{Job, Link, Room};
+use super::mux::{Caller as Side, Frame, Id, Room as Credit, cost};
 use super::pending::UNCONSUMED;
 use super::waiting::Handling;
 use crate::channel::{Receivable, Sendable};
-use crate::error::{Cause, Error, Obstacle, Operation};
+use crate::error::{Cause, CodecError, Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::Blocking;
 use crate::sys::{Peer, WaitLimit};
 use crate::wait::CancelToken;
-use crate::wire::shape::{Shape, ValueCheck};
 use crate::wire::{Codec, Postcard};
 
 /// What a handler is told of its call: who calls, how long it waits, whether it still does; and the way back for items before
@@ -54,28 +52,135 @@ pub struct Context<Item = (), C = Postcard, M: Calls = Blocking> {
     handling: Arc<Handling>,
     deadline: Option<Instant>,
     codec: C,
-    /// Whether not all of the items that the caller reads was seen, and how far that is.
-    unchecked: AtomicBool,
-    check: Mutex<Option<Box<ValueCheck>>>,
     items: PhantomData<fn(&Item)>,
 }
 
-impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
+/// The caller of a method of [`service!`](crate::service) that says so behind `where`: the [`Context`] of its call, whose items
+/// are those of the method in both ways, whatever the wire.
+///
+/// `Yields` is what the method sends, and `Takes` what it receives; either is `()` where it does not.
+///
+/// ```
+/// use typed_pipe::{Caller, service};
+///
+/// service! {
+///     pub trait Words in words {
+///         /// Counts the words that come, and sends each of them back.
+///         fn count() -> u64 where takes: String, yields: String;
+///     }
+/// }
+///
+/// struct Counting;
+/// impl Words for Counting {
+///     fn count(&self, caller: Caller<String, String>) -> u64 {
+///         let mut words = 0;
+///         while let Some(Ok(word)) = caller.recv() {
+///             words += 1;
+///             if caller.send(&word).is_err() {
+///                 break; // it waits no longer
+///             }
+///         }
+///         words
+///     }
+/// }
+///
+/// # fn main() -> Result<(), typed_pipe::Error> {
+/// let client = words::local(Counting)?;
+/// let mut call = client.count()?;
+/// call.send(&"one".to_owned())?;
+/// assert_eq!(call.recv().unwrap()?, "one");
+/// call.end();
+/// assert_eq!(call.finish()?, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub type Caller<Yields = (), Takes = (), M = Blocking> =
+    Context<Yields, AnyCodec<Yields, Takes>, M>;
+
+/// The codec of the items of one method, whatever it is.
+pub struct AnyCodec<Yields, Takes> {
+    write: Arc<dyn Fn(&Yields, Room<'_>) -> Result<Vec<u8>, Error> + Send + Sync>,
+    read: Arc<dyn Fn(&[u8]) -> Result<Takes, CodecError> + Send + Sync>,
+}
+
+impl<Yields, Takes> fmt::Debug for AnyCodec<Yields, Takes> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyCodec").finish_non_exhaustive()
+    }
+}
+
+/// What writes items.
+#[diagnostic::on_unimplemented(
+    message = "the items of this call are no `{T}`",
+    label = "not what the method sends"
+)]
+pub trait WritesItems<T: ?Sized> {
+    /// The bytes of an item.
+    #[doc(hidden)]
+    fn write(&self, item: &T, room: Room<'_>) -> Result<Vec<u8>, Error>;
+}
+
+/// What reads items.
+#[diagnostic::on_unimplemented(
+    message = "the items of this call are no `{T}`",
+    label = "not what the method receives"
+)]
+pub trait ReadsItems<T> {
+    /// The item in its bytes.
+    #[doc(hidden)]
+    fn read(&self, body: &[u8]) -> Result<T, CodecError>;
+}
+
+impl<C: Codec, T: Sendable + ?Sized> WritesItems<T> for C {
+    fn write(&self, item: &T, room: Room<'_>) -> Result<Vec<u8>, Error> {
+        room.body(self, item)
+    }
+}
+
+impl<C: Codec, T: Receivable> ReadsItems<T> for C {
+    fn read(&self, body: &[u8]) -> Result<T, CodecError> {
+        self.decode(body)
+    }
+}
+
+impl<Yields, Takes> WritesItems<Yields> for AnyCodec<Yields, Takes> {
+    fn write(&self, item: &Yields, room: Room<'_>) -> Result<Vec<u8>, Error> {
+        (self.write)(item, room)
+    }
+}
+
+impl<Yields, Takes> ReadsItems<Takes> for AnyCodec<Yields, Takes> {
+    fn read(&self, body: &[u8]) -> Result<Takes, CodecError> {
+        (self.read)(body)
+    }
+}
+
+impl<C: Codec + Clone + Send + Sync + 'static, M: Calls> Context<(), C, M> {
+    /// The same, for a method of `service!`.
+    #[doc(hidden)]
+    pub fn into_caller<Yields, Takes>(self) -> Caller<Yields, Takes, M>
+    where
+        Yields: Sendable + 'static,
+        Takes: Receivable + 'static,
+    {
+        let Self { link, id, handling, deadline, codec, .. } = self;
+        let (writing, reading) = (codec.clone(), codec);
+        let codec = AnyCodec {
+            write: Arc::new(move |item: &Yields, room: Room<'_>| room.body(&writing, item)),
+            read: Arc::new(move |body: &[u8]| reading.decode(body)),
+        };
+        Context { link, id, handling, deadline, codec, items: PhantomData }
+    }
+}
+
+impl<Item, C, M: Calls> Context<Item, C, M> {
     pub(crate) fn new(link: &Arc<Link<M>>, job: &Job, codec: C) -> Self {
         let (id, handling) = match &job.call {
             Some((id, handling)) => (Some(*id), Arc::clone(handling)),
             None => (None, Arc::default()),
         };
-        Self {
-            link: Arc::clone(link),
-            id,
-            unchecked: AtomicBool::new(!handling.items.is_empty()),
-            handling,
-            deadline: job.deadline,
-            codec,
-            check: Mutex::default(),
-            items: PhantomData,
-        }
+        let deadline = job.deadline;
+        Self { link: Arc::clone(link), id, handling, deadline, codec, items: PhantomData }
     }
 
     /// The process and the user that call; `None` if the system does not tell.
@@ -204,29 +309,10 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     #[doc(alias("progress", "yield"))]
     pub fn send(&self, item: &Item) -> M::Ret<impl Future<Output = Result<(), Error>>>
     where
-        Item: Sendable,
+        C: WritesItems<Item>,
     {
-        let body = self.check(item).and_then(|()| self.link.body(&self.codec, item));
-        M::run(self.send_item(body))
-    }
-
-    /// Holds an item against what the caller reads, until all of that was seen. It is the user's code that runs here.
-    fn check(&self, item: &Item) -> Result<(), Error>
-    where
-        Item: Sendable,
-    {
-        if !self.unchecked.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = slot().take();
-        let begun = || Shape::from_description(&self.handling.items).map(|it| ValueCheck::new(&it));
-        // A description that says nothing is nothing to compare with.
-        let Some(mut check) = taken.or_else(|| begun().ok().map(Box::new)) else { return Ok(()) };
-        let checked = check.check(item);
-        self.unchecked.store(!check.is_done(), Ordering::Relaxed);
-        *slot() = Some(check);
-        checked.map_err(|at| Error::new(Operation::Send, Cause::Unfit(at.to_sender())))
+        let room = self.link.room().for_items(&self.handling.items);
+        M::run(self.send_item(self.codec.write(item, room)))
     }
 
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
@@ -240,19 +326,19 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
             }
             let mut state = self.link.lock();
             let bytes = body.as_ref().map_or(0, |body| cost(body));
-            match state.mux.send_item(id, Caller::Receiver, bytes) {
-                Room::Taken => {
+            match state.mux.send_item(id, Side::Receiver, bytes) {
+                Credit::Taken => {
                     let body = body.take().unwrap_or_default();
-                    state.outbox.push(Frame::Item { id, caller: Caller::Receiver, body });
+                    state.outbox.push(Frame::Item { id, caller: Side::Receiver, body });
                     M::write(&self.link, state, until);
                     Some(true)
                 }
-                Room::None => {
+                Credit::None => {
                     drop(state);
                     M::listen(&self.link, &mut listening);
                     None
                 }
-                Room::Over => Some(false),
+                Credit::Over => Some(false),
             }
         });
         match sent.await {
@@ -301,11 +387,17 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
     ///
     /// [`Decode`](crate::ErrorKind::Decode): the item cannot be decoded; the next one may be.
     /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the [deadline](Self::deadline) has passed.
-    pub fn recv<T: Receivable>(&self) -> M::Ret<impl Future<Output = Option<Result<T, Error>>>> {
+    pub fn recv<T>(&self) -> M::Ret<impl Future<Output = Option<Result<T, Error>>>>
+    where
+        C: ReadsItems<T>,
+    {
         M::run(self.recv_item())
     }
 
-    async fn recv_item<T: Receivable>(&self) -> Option<Result<T, Error>> {
+    async fn recv_item<T>(&self) -> Option<Result<T, Error>>
+    where
+        C: ReadsItems<T>,
+    {
         let id = self.id?;
         let mut listening = None;
         let until = self.until();
@@ -329,9 +421,9 @@ impl<Item, C: Codec, M: Calls> Context<Item, C, M> {
         let body = body?;
         drop(listening);
         let mut state = self.link.lock();
-        state.consumed(id, Caller::Receiver, cost(&body));
+        state.consumed(id, Side::Receiver, cost(&body));
         M::write(&self.link, state, until);
-        let decoded = self.codec.decode(&body);
+        let decoded = self.codec.read(&body);
         Some(decoded.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error))))
     }
 }

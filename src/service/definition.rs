@@ -1,5 +1,7 @@
 //! `service!`: a service as a trait.
 
+use crate::carried::Carried;
+
 /// Makes a trait a service: what implements it can be served, and a client calls its methods.
 ///
 /// `service! { pub trait Name in module { … } }` defines the trait, whose methods take `&self`, written or not, and a module
@@ -7,11 +9,24 @@
 ///
 /// - `serve`, which serves an implementation of the trait with threads,
 /// - `both_ways`, which serves one client and [calls it](crate::Service::both_ways) over the same connection,
-/// - `local`, a client in this process, for tests,
+/// - `local` and `local_tasks`, a client in this process, for tests,
 /// - `Client`, whose methods are those of the trait, in both modes,
 /// - with the feature `tokio`, the trait `Tasks`, which has the same methods as `async fn`s, `serve_tasks` and
 ///   `both_ways_tasks`,
 /// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`.
+///
+/// Behind `where` stands how else a method is called. What its handler gets is one argument more, its
+/// [`Caller`](crate::Caller), which tells as well who calls and whether it still waits.
+///
+/// | behind the method | the client's method | the handler |
+/// |---|---|---|
+/// | nothing | waits for the result | gets the arguments |
+/// | `where notify` | waits for no answer: a [notification](crate::Client::notify); a method that returns nothing is one that is acknowledged | gets the arguments |
+/// | `where yields: Item` | returns the [items](crate::Items), whose end has the result | [sends](crate::Context::send) by its `Caller<Item>` |
+/// | `where takes: Item` | [sends](crate::Items::send) items | [receives](crate::Context::recv) by its `Caller<(), Item>` |
+/// | `where takes: In, yields: Out` | does both | does both by its `Caller<Out, In>` |
+/// | `where handles` | takes and returns [`Handles`](crate::Handles), for [`Carried`](crate::Carried) among the arguments and in the result | takes and gives them by its `Caller` |
+/// | `where caller` | waits for the result | gets its `Caller` |
 ///
 /// Arguments and results are serde values. A result may be a `Result` with an error of your own, which arrives as a value.
 /// New methods are appended: the numbers of those before stay the same. In formats with names, such as JSON and
@@ -69,6 +84,58 @@
 /// }
 /// ```
 ///
+/// A build daemon, whose clients see the progress, and a file that is handed out:
+///
+/// ```
+/// use std::fs::File;
+/// use typed_pipe::{Caller, Carried, Handles, service};
+///
+/// service! {
+///     pub trait Builder in builder {
+///         fn build(target: String) -> Result<u32, String> where yields: u32;
+///         fn log(target: String) -> Option<Carried<File>> where handles;
+///         fn seen(what: String) where notify;
+///     }
+/// }
+///
+/// struct Daemon;
+/// impl Builder for Daemon {
+///     fn build(&self, target: String, caller: Caller<u32>) -> Result<u32, String> {
+///         for step in 1..=3 {
+///             caller.send(&step).map_err(|_| format!("{target}: nothing waits for it"))?;
+///         }
+///         Ok(3)
+///     }
+///
+///     fn log(&self, _: String, caller: Caller) -> Option<Carried<File>> {
+/// #       let log = || tempfile::tempfile();
+///         let mut handles = Handles::new();
+///         let log = handles.carry(log().ok()?).ok()?;
+///         caller.give_handles(handles).ok()?;
+///         Some(log)
+///     }
+///
+///     fn seen(&self, what: String) {
+///         println!("{what}");
+///     }
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let client = builder::local(Daemon)?;
+///     let mut progress = client.build("library".into())?;
+///     assert_eq!(progress.by_ref().collect::<Result<Vec<_>, _>>()?, [1, 2, 3]);
+///     assert_eq!(progress.finish()?, Ok(3));
+///     let (log, mut handles) = client.log("library".into(), &mut Handles::new())?;
+///     let log: File = handles.claim(log.unwrap())?;
+///     client.seen("all of it".into())?;
+///     # drop(log);
+///     Ok(())
+/// }
+/// ```
+///
+/// For handles, the service [lets them in](crate::Service::with_handles), and so does the
+/// [client](crate::ClientOptions::with_handles), each for what comes to it.
+///
 /// A method that is missing, and a call with other arguments, do not compile:
 ///
 /// ```compile_fail,E0046
@@ -87,44 +154,64 @@
 /// fn call(client: &counter::Client) { let _ = client.add(); }
 /// # fn main() {}
 /// ```
+///
+/// Nor do items of another type, and a handle that has no way:
+///
+/// ```compile_fail,E0277
+/// # use typed_pipe::service;
+/// service! { pub trait Sums in sums { fn sum() -> u64 where takes: u64; } }
+/// fn call(client: &sums::Client) { let _ = client.sum().unwrap().send("a word"); }
+/// # fn main() {}
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use typed_pipe::{Carried, service};
+/// service! { pub trait Files in files { fn open(name: String) -> Carried<std::fs::File>; } }
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! service {
     ($(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
         $(
             $(#[doc = $method_doc:expr])*
             $(#[name = $wire:literal])?
-            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;
+            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?
+            $(where $($way:ident $(: $item:ty)?),+)?;
         )+
     }) => {
         $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
             $({ $(#[doc = $method_doc])* } { $(#[serde(rename = $wire)])? }
-            fn $method($($arg: $type),*) $(-> $answer)?;)+
+            [$($($way $(: $item)?),+)?] fn $method($($arg: $type),*) $(-> $answer)?;)+
         } }
     };
     ($(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
         $(
             $(#[$method_doc:meta])*
-            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?;
+            fn $method:ident($(&self $(,)?)? $($arg:ident: $type:ty),* $(,)?) $(-> $answer:ty)?
+            $(where $($way:ident $(: $item:ty)?),+)?;
         )+
     }) => {
         $crate::service! { @make $(#[$doc])* $vis trait $name in $module {
             $({ $(#[$method_doc])* } {}
-            fn $method($($arg: $type),*) $(-> $answer)?;)+
+            [$($($way $(: $item)?),+)?] fn $method($($arg: $type),*) $(-> $answer)?;)+
         } }
     };
     (@make $(#[$doc:meta])* $vis:vis trait $name:ident in $module:ident {
         $(
             { $(#[$method_doc:meta])* } { $(#[$serde:meta])* }
-            fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
+            [$($way:ident $(: $item:ty)?),*] fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
         )+
     }) => {
         $(#[$doc])*
         $vis trait $name: Sync {
-            $($(#[$method_doc])* fn $method(&self, $($arg: $type),*) $(-> $answer)?;)+
+            $($crate::service! {
+                @method [$($way $(: $item)?),*] $(#[$method_doc])*
+                fn $method($($arg: $type),*) $(-> $answer)?;
+            })+
         }
 
         #[doc = concat!("The service [`", stringify!($name), "`]: its messages, its clients, and how it is served.")]
-        #[allow(non_camel_case_types, unused_imports, unused_parens, missing_docs, clippy::all)]
+        #[allow(non_camel_case_types, unused_imports, unused_parens, unused_variables, missing_docs, clippy::all)]
         $vis mod $module {
             use super::*;
 
@@ -136,12 +223,28 @@ macro_rules! service {
             #[derive(::serde::Serialize, ::serde::Deserialize)]
             pub enum Answer { $($(#[$serde])* $method($crate::service!(@answer $($answer)?))),+ }
 
-            /// Handles one call.
-            pub fn handle(service: &(impl $name + ?Sized), call: Call) -> Answer {
+            $crate::service! { @handle [$($($way)*)+] $name
+                $([$method] [$($arg),*])+
+            }
+
+            /// Handles one call, with what is to be told of it.
+            pub fn handle_with_context<C>(
+                service: &(impl $name + ?Sized),
+                call: Call,
+                context: $crate::Context<(), C>,
+            ) -> Answer
+            where
+                C: $crate::wire::Codec + Clone + Send + Sync + 'static,
+            {
                 match call {
-                    $(Call::$method { $($arg),* } => Answer::$method(service.$method($($arg),*))),+
+                    $(Call::$method { $($arg),* } => Answer::$method(
+                        $crate::service!(@run [$($way),*] service context $method [$($arg),*])
+                    )),+
                 }
             }
+
+            // What stands for handles needs a way for them.
+            $($crate::service! { @check [$($way),*] $method [$($type),*] [$($answer)?] })+
 
             /// Serves, until the service ends.
             ///
@@ -156,7 +259,9 @@ macro_rules! service {
                 F: $crate::wire::Framing + Clone + Send + 'static,
                 C: $crate::wire::Codec + Clone + Send + Sync + 'static,
             {
-                service.serve(|call| handle(with, call))
+                service.serve_with_context(|call, context: $crate::Context<(), C>| {
+                    handle_with_context(with, call, context)
+                })
             }
 
             /// Serves one client, and calls it over the same connection, for which the other side does the same.
@@ -178,19 +283,25 @@ macro_rules! service {
                 C: $crate::wire::Codec + Clone + Send + Sync + 'static,
                 With: $name + Send + 'static,
             {
-                service.both_ways(|client| {
+                service.both_ways_with_context(|client| {
                     let with = make(client);
-                    move |call| handle(&with, call)
+                    move |call, context: $crate::Context<(), C>| {
+                        handle_with_context(&with, call, context)
+                    }
                 })
             }
 
-            /// A client in this process, for tests. See [`Client::local`](typed_pipe::Client::local).
+            /// A client in this process, for tests. See [`Client::local`](typed_pipe::Client::local). It carries handles too.
             ///
             /// # Errors
             ///
             /// Those of [`Client::local`](typed_pipe::Client::local).
             pub fn local(with: impl $name + Send + 'static) -> Result<Client, $crate::Error> {
-                $crate::Client::local(move |call| handle(&with, call)).map(Client)
+                let options = $crate::ClientOptions::new().with_handles();
+                let handler = move |call, context: $crate::Context| {
+                    handle_with_context(&with, call, context)
+                };
+                options.local_with_context(handler).map(Client)
             }
 
             /// Calls the methods, from any number of threads or tasks.
@@ -218,33 +329,19 @@ macro_rules! service {
                 C: $crate::wire::Codec + Clone + Send + Sync + 'static,
                 M: $crate::Calls,
             {
-                $($(#[$method_doc])*
-                ///
-                /// # Errors
-                ///
-                /// Those of [`Client::call`](typed_pipe::Client::call).
-                pub fn $method(
-                    &self,
-                    $($arg: $type),*
-                ) -> M::Ret<impl ::std::future::Future<
-                    Output = Result<$crate::service!(@answer $($answer)?), $crate::Error>,
-                >> {
-                    self.0.call_for(Call::$method { $($arg),* }, |answer| match answer {
-                        Answer::$method(answer) => Some(answer),
-                        #[allow(unreachable_patterns)]
-                        _ => None,
-                    })
+                $($crate::service! {
+                    @client [$($way $(: $item)?),*] M C Answer Call $(#[$method_doc])*
+                    fn $method($($arg: $type),*) $(-> $answer)?;
                 })+
             }
 
             $crate::__for_tasks! {
                 /// The same methods for tasks: implement it with `async fn`.
                 pub trait Tasks: Send + Sync + 'static {
-                    $($(#[$method_doc])*
-                    fn $method(
-                        &self,
-                        $($arg: $type),*
-                    ) -> impl ::std::future::Future<Output = $crate::service!(@answer $($answer)?)> + Send;)+
+                    $($crate::service! {
+                        @task [$($way $(: $item)?),*] $(#[$method_doc])*
+                        fn $method($($arg: $type),*) $(-> $answer)?;
+                    })+
                 }
 
                 /// Serves with tasks, until the service ends.
@@ -261,14 +358,45 @@ macro_rules! service {
                     C: $crate::wire::Codec + Clone + Send + Sync + 'static,
                 {
                     let with = ::std::sync::Arc::new(with);
-                    service.serve(move |call| handle_task(::std::sync::Arc::clone(&with), call)).await
+                    service
+                        .serve_with_context(move |call, context: $crate::Context<(), C, $crate::Tokio>| {
+                            handle_task(::std::sync::Arc::clone(&with), call, context)
+                        })
+                        .await
                 }
 
-                async fn handle_task(with: ::std::sync::Arc<impl Tasks>, call: Call) -> Answer {
+                /// As `local`, with tasks.
+                ///
+                /// # Errors
+                ///
+                /// Those of [`Client::local`](typed_pipe::Client::local).
+                pub async fn local_tasks(
+                    with: impl Tasks,
+                ) -> Result<
+                    Client<$crate::wire::LengthPrefixed, $crate::wire::Postcard, $crate::Tokio>,
+                    $crate::Error,
+                > {
+                    type Given = $crate::Context<(), $crate::wire::Postcard, $crate::Tokio>;
+                    let with = ::std::sync::Arc::new(with);
+                    let handler = move |call, context: Given| {
+                        handle_task(::std::sync::Arc::clone(&with), call, context)
+                    };
+                    let options = $crate::ClientOptions::new().with_handles().into_tokio();
+                    options.local_with_context(handler).await.map(Client)
+                }
+
+                async fn handle_task<C>(
+                    with: ::std::sync::Arc<impl Tasks>,
+                    call: Call,
+                    context: $crate::Context<(), C, $crate::Tokio>,
+                ) -> Answer
+                where
+                    C: $crate::wire::Codec + Clone + Send + Sync + 'static,
+                {
                     match call {
-                        $(Call::$method { $($arg),* } => {
-                            Answer::$method(with.$method($($arg),*).await)
-                        })+
+                        $(Call::$method { $($arg),* } => Answer::$method(
+                            $crate::service!(@run [$($way),*] with context $method [$($arg),*]).await
+                        )),+
                     }
                 }
 
@@ -295,9 +423,11 @@ macro_rules! service {
                     With: Tasks,
                 {
                     service
-                        .both_ways(|client| {
+                        .both_ways_with_context(|client| {
                             let with = ::std::sync::Arc::new(make(client));
-                            move |call| handle_task(::std::sync::Arc::clone(&with), call)
+                            move |call, context: $crate::Context<(), C, $crate::Tokio>| {
+                                handle_task(::std::sync::Arc::clone(&with), call, context)
+                            }
                         })
                         .await
                 }
@@ -306,6 +436,188 @@ macro_rules! service {
     };
     (@answer) => { () };
     (@answer $answer:ty) => { $answer };
+
+    // The way of a method: what its caller and its handler have beside the arguments.
+    (@caller [$(caller)?] $mode:ty) => { $crate::Caller<(), (), $mode> };
+    (@caller [handles] $mode:ty) => { $crate::Caller<(), (), $mode> };
+    (@caller [takes: $takes:ty] $mode:ty) => { $crate::Caller<(), $takes, $mode> };
+    (@caller [yields: $yields:ty] $mode:ty) => { $crate::Caller<$yields, (), $mode> };
+    (@caller [takes: $takes:ty, yields: $yields:ty] $mode:ty) => {
+        $crate::Caller<$yields, $takes, $mode>
+    };
+    (@caller [$($way:tt)*] $mode:ty) => {
+        ::core::compile_error!(
+            "behind `where` stand `notify`, `caller`, `handles`, `takes: Item`, `yields: Item`, or `takes: Item, yields: Item`"
+        )
+    };
+
+    (@method [] $(#[$doc:meta])* fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;) => {
+        $(#[$doc])* fn $method(&self, $($arg: $type),*) $(-> $answer)?;
+    };
+    (@method [notify] $(#[$doc:meta])* fn $method:ident($($arg:ident: $type:ty),*);) => {
+        $(#[$doc])* fn $method(&self, $($arg: $type),*);
+    };
+    (@method [notify] $(#[$doc:meta])* fn $method:ident($($arg:tt)*) -> $answer:ty;) => {
+        ::core::compile_error!(::core::concat!(
+            "`", ::core::stringify!($method), "` is a notification, which has no answer: remove the type, or `where notify`",
+        ));
+    };
+    (@method [$($way:tt)+] $(#[$doc:meta])* fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;) => {
+        $(#[$doc])*
+        fn $method(
+            &self,
+            $($arg: $type,)*
+            caller: $crate::service!(@caller [$($way)+] $crate::state::Blocking),
+        ) $(-> $answer)?;
+    };
+
+    (@task [$(notify)?] $(#[$doc:meta])* fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;) => {
+        $(#[$doc])*
+        fn $method(
+            &self,
+            $($arg: $type),*
+        ) -> impl ::std::future::Future<Output = $crate::service!(@answer $($answer)?)> + Send;
+    };
+    (@task [$($way:tt)+] $(#[$doc:meta])* fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;) => {
+        $(#[$doc])*
+        fn $method(
+            &self,
+            $($arg: $type,)*
+            caller: $crate::service!(@caller [$($way)+] $crate::Tokio),
+        ) -> impl ::std::future::Future<Output = $crate::service!(@answer $($answer)?)> + Send;
+    };
+
+    (@run [$(notify)?] $service:ident $context:ident $method:ident [$($arg:ident),*]) => {
+        $service.$method($($arg),*)
+    };
+    (@run [$($way:tt)+] $service:ident $context:ident $method:ident [$($arg:ident),*]) => {
+        $service.$method($($arg,)* $context.into_caller())
+    };
+
+    // Without a context, where no method asks for one.
+    (@handle [$(notify)*] $name:ident $([$method:ident] [$($arg:ident),*])+) => {
+        /// Handles one call.
+        pub fn handle(service: &(impl $name + ?Sized), call: Call) -> Answer {
+            match call {
+                $(Call::$method { $($arg),* } => Answer::$method(service.$method($($arg),*))),+
+            }
+        }
+    };
+    (@handle [$($way:tt)+] $($rest:tt)*) => {};
+
+    (@check [handles] $($rest:tt)*) => {};
+    (@check [$($way:tt)*] $method:ident [$($type:ty),*] [$($answer:ty)?]) => {
+        $($crate::service! { @check_one $method $type })*
+        $($crate::service! { @check_one $method $answer })?
+    };
+    (@check_one $method:ident $type:ty) => {
+        const _: () = {
+            #[allow(unused_imports)]
+            use $crate::NotCarried as _;
+            ::core::assert!(
+                <$crate::IsCarried<$type>>::NO,
+                ::core::concat!(
+                    "`", ::core::stringify!($method), "` has a `Carried`, and no way for the handle: write `where handles` \
+                     behind the method, whose client is then called with `Handles`",
+                ),
+            );
+        };
+    };
+
+    (@client [$(caller)?] $mode:ident $codec:ident $all:ident $call:ident $(#[$doc:meta])*
+        fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Client::call`](typed_pipe::Client::call).
+        pub fn $method(
+            &self,
+            $($arg: $type),*
+        ) -> $mode::Ret<impl ::std::future::Future<
+            Output = Result<$crate::service!(@answer $($answer)?), $crate::Error>,
+        >> {
+            self.0.call_for($call::$method { $($arg),* }, $crate::service!(@found $all $method))
+        }
+    };
+    (@client [notify] $mode:ident $codec:ident $all:ident $call:ident $(#[$doc:meta])*
+        fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
+    ) => {
+        $(#[$doc])*
+        ///
+        /// It waits for no answer: see [`Client::notify`](typed_pipe::Client::notify).
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Client::notify`](typed_pipe::Client::notify).
+        pub fn $method(
+            &self,
+            $($arg: $type),*
+        ) -> $mode::Ret<impl ::std::future::Future<Output = Result<(), $crate::Error>>> {
+            self.0.notify_for($call::$method { $($arg),* })
+        }
+    };
+    (@client [handles] $mode:ident $codec:ident $all:ident $call:ident $(#[$doc:meta])*
+        fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
+    ) => {
+        $(#[$doc])*
+        ///
+        /// With handles beside the arguments and the result: see
+        /// [`Client::call_with_handles`](typed_pipe::Client::call_with_handles).
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Client::call_with_handles`](typed_pipe::Client::call_with_handles).
+        pub fn $method(
+            &self,
+            $($arg: $type,)*
+            handles: &mut $crate::Handles,
+        ) -> $mode::Ret<impl ::std::future::Future<
+            Output = Result<($crate::service!(@answer $($answer)?), $crate::Handles), $crate::Error>,
+        >> {
+            let found = $crate::service!(@found $all $method);
+            self.0.call_with_handles_for($call::$method { $($arg),* }, handles, found)
+        }
+    };
+    (@client [$($way:tt)+] $mode:ident $codec:ident $all:ident $call:ident $(#[$doc:meta])*
+        fn $method:ident($($arg:ident: $type:ty),*) $(-> $answer:ty)?;
+    ) => {
+        $(#[$doc])*
+        ///
+        /// It returns the [items](typed_pipe::Items) of the call, whose end has the result.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Client::stream`](typed_pipe::Client::stream).
+        pub fn $method(
+            &self,
+            $($arg: $type),*
+        ) -> $mode::Ret<impl ::std::future::Future<Output = Result<
+            $crate::service!(@items [$($way)+] ($crate::service!(@answer $($answer)?)), $codec, $mode),
+            $crate::Error,
+        >>> {
+            let found = $crate::service!(@found $all $method);
+            self.0.stream_for($call::$method { $($arg),* }, found)
+        }
+    };
+    (@items [takes: $takes:ty] $answer:ty, $codec:ident, $mode:ident) => {
+        $crate::Items<(), $answer, $codec, $mode, $crate::Only<$takes>>
+    };
+    (@items [yields: $yields:ty] $answer:ty, $codec:ident, $mode:ident) => {
+        $crate::Items<$yields, $answer, $codec, $mode, $crate::Only<::core::convert::Infallible>>
+    };
+    (@items [takes: $takes:ty, yields: $yields:ty] $answer:ty, $codec:ident, $mode:ident) => {
+        $crate::Items<$yields, $answer, $codec, $mode, $crate::Only<$takes>>
+    };
+    (@items [$($way:tt)*] $answer:ty, $codec:ident, $mode:ident) => { () };
+    (@found $all:ident $method:ident) => {
+        |answer| match answer {
+            $all::$method(answer) => Some(answer),
+            #[allow(unreachable_patterns)]
+            _ => None,
+        }
+    };
     ($(#[$doc:meta])* $vis:vis trait $name:ident { $($methods:tt)* }) => {
         ::core::compile_error!(::core::concat!(
             "name the module for what is made of it: `trait ",
@@ -313,6 +625,39 @@ macro_rules! service {
             " in module { … }`",
         ));
     };
+}
+
+/// Whether a type stands for a handle, for the checks of [`service!`](crate::service): the constant of the trait is that of all
+/// types, unless there is one of the type itself.
+#[derive(Debug)]
+pub struct IsCarried<T: ?Sized>(std::marker::PhantomData<T>);
+
+/// See [`IsCarried`].
+pub trait NotCarried {
+    /// Whether it is none.
+    const NO: bool = true;
+}
+
+impl<T: ?Sized> NotCarried for IsCarried<T> {}
+
+impl<T: ?Sized> IsCarried<Carried<T>> {
+    /// It is one.
+    pub const NO: bool = false;
+}
+
+impl<T: ?Sized> IsCarried<Option<Carried<T>>> {
+    /// It is one.
+    pub const NO: bool = false;
+}
+
+impl<T: ?Sized, E> IsCarried<Result<Carried<T>, E>> {
+    /// It is one.
+    pub const NO: bool = false;
+}
+
+impl<T: ?Sized> IsCarried<Vec<Carried<T>>> {
+    /// It is one.
+    pub const NO: bool = false;
 }
 
 /// Defines items where the crate has the feature `tokio`.

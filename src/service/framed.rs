@@ -1,11 +1,14 @@
 //! The two directions of a connection of calls: frames to bytes, and bytes to frames. Behind these traits stands no type of
 //! the user's, so that all below is compiled once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use super::encoding::{Beside, Encoding, Malformed};
 use super::mux::Frame;
 use crate::channel::Sendable;
 use crate::error::{Cause, Error, ErrorKind, Operation};
-use crate::wire::shape::{Shape, Style};
+use crate::wire::shape::{Shape, Style, ValueCheck};
 use crate::wire::{Codec, Decoder, Encoder, Framing};
 
 /// Frames that leave.
@@ -145,6 +148,40 @@ pub(super) fn told<T: Sendable + ?Sized>(
     let positional = codec.style().filter(|style| *style == Style::Positional);
     let whole = joined(&positional.map(describe).unwrap_or_default(), body);
     within(whole, limit).or_else(|_| within(joined(&[], body), limit))
+}
+
+/// What the items look like that a caller reads, and how far those of its handler were held against it.
+#[derive(Debug, Default)]
+pub(super) struct ItemCheck {
+    description: Box<[u8]>,
+    /// Whether not all of it was seen.
+    unchecked: AtomicBool,
+    /// How far that is. It is taken while the user's code runs.
+    check: Mutex<Option<Box<ValueCheck>>>,
+}
+
+impl ItemCheck {
+    /// It is empty where the caller does not tell.
+    pub(super) fn new(description: &[u8]) -> Self {
+        let unchecked = AtomicBool::new(!description.is_empty());
+        Self { description: description.into(), unchecked, check: Mutex::default() }
+    }
+
+    /// Holds an item against it, until all of it was seen. It is the user's code that runs here.
+    pub(super) fn check<T: Sendable + ?Sized>(&self, item: &T) -> Result<(), Error> {
+        if !self.unchecked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = slot().take();
+        let begun = || Shape::from_description(&self.description).map(|it| ValueCheck::new(&it));
+        // A description that says nothing is nothing to compare with.
+        let Some(mut check) = taken.or_else(|| begun().ok().map(Box::new)) else { return Ok(()) };
+        let checked = check.check(item);
+        self.unchecked.store(!check.is_done(), Ordering::Relaxed);
+        *slot() = Some(check);
+        checked.map_err(|at| Error::new(Operation::Send, Cause::Unfit(at.to_sender())))
+    }
 }
 
 /// A body behind a description: four bytes with the length of it, big-endian, it, and the body.

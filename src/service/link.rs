@@ -13,7 +13,7 @@ use super::counts::{Counted, Counters, End};
 use super::encoding::Beside;
 use super::failure::{Failure, Lost};
 use super::framed::{
-    Garbled, Incoming, Outgoing, body_limit, encoded, joined, split_told, told, within,
+    Garbled, Incoming, ItemCheck, Outgoing, body_limit, encoded, joined, split_told, told, within,
 };
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::spans::CallSpan;
@@ -562,15 +562,9 @@ impl<M: Mode> Link<M> {
         handles.drain()
     }
 
-    /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
-    /// that runs here.
-    pub(super) fn body<T: Sendable + ?Sized>(
-        &self,
-        codec: &impl Codec,
-        value: &T,
-    ) -> Result<Vec<u8>, Error> {
-        let body = encoded(codec, value, self.limit)?;
-        if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
+    /// What an answer or an item may take.
+    pub(super) fn room(&self) -> Room<'_> {
+        Room { limit: self.limit, tells: self.tells, items: None }
     }
 
     /// Counts the calls of this side there.
@@ -716,7 +710,7 @@ impl<M: Mode> Link<M> {
             self.answer(state, id, Err((Reason::Undecodable, text)), Vec::new());
             return;
         };
-        let handling = Arc::new(Handling::with(handles, items.into()));
+        let handling = Arc::new(Handling::with(handles, ItemCheck::new(items)));
         state.mux.handled_by(id, Arc::clone(&handling));
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));
@@ -1067,6 +1061,34 @@ impl<M: Mode> Link<M> {
         let mut wakes = Wakes::default();
         self.lock().mux.handlers().for_each(|handler| wakes.cancel(handler));
         wakes.wake();
+    }
+}
+
+/// What an answer or an item may take, and whether the other side asks what it looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    limit: u64,
+    tells: bool,
+    /// What an item must look like.
+    items: Option<&'a ItemCheck>,
+}
+
+impl<'a> Room<'a> {
+    /// The same for an item of a call.
+    pub(super) fn for_items(self, items: &'a ItemCheck) -> Self {
+        Self { items: Some(items), ..self }
+    }
+
+    /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
+    /// that runs here.
+    pub(super) fn body<T: Sendable + ?Sized>(
+        self,
+        codec: &impl Codec,
+        value: &T,
+    ) -> Result<Vec<u8>, Error> {
+        self.items.map_or(Ok(()), |items| items.check(value))?;
+        let body = encoded(codec, value, self.limit)?;
+        if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
     }
 }
 

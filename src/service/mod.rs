@@ -37,11 +37,13 @@ mod watch;
 pub use both_ways::Serving;
 pub use calls::Calls;
 pub use client::Client;
-pub use context::Context;
+pub use context::{Caller, Context};
 pub use counts::{CallCounter, CallCounts};
+#[doc(hidden)]
+pub use definition::{IsCarried, NotCarried};
 pub use lifecycle::{ShutdownReason, Summary};
 pub use options::ClientOptions;
-pub use pending::{Items, Pending};
+pub use pending::{Items, Only, Pending};
 pub use server::{Response, Serves, Service};
 #[cfg(feature = "tool")]
 pub use untyped::{AskedService, Came, UntypedCall, UntypedClient};

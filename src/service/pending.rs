@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calls::Calls;
-use super::failure::{Failure, Lost, undecodable};
+use super::failure::{Failure, Lost, garbled, undecodable};
 use super::framed::encoded;
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
@@ -249,13 +249,38 @@ impl<Resp, C, M: Calls> fmt::Debug for Pending<Resp, C, M> {
 ///
 /// What is not consumed yet takes at most 256 KiB and one item: then the handler waits. Dropping the stream gives up the
 /// call, and the handler learns it.
+///
+/// `Up` is what can be [sent](Self::send): anything, or the one type of a method of [`service!`](crate::service).
 #[must_use = "dropping it gives up the call"]
-pub struct Items<Item, Resp, C = Postcard, M: Calls = Blocking> {
+pub struct Items<Item, Resp, C = Postcard, M: Calls = Blocking, Up = AnyItem> {
     call: InFlight<C, M>,
     /// The answer, when it has come.
     answer: Option<Outcome>,
-    types: PhantomData<fn() -> (Item, Resp)>,
+    /// What finds the answer among others, for a method of `service!`.
+    found: Option<Found<Resp, C, M>>,
+    types: PhantomData<fn(Up) -> Item>,
 }
+
+/// What finds the answer of one method in the bytes of an answer.
+type Found<Resp, C, M> = Box<dyn Fn(&InFlight<C, M>, &[u8]) -> Result<Resp, Error> + Send + Sync>;
+
+/// Items of any type.
+#[derive(Debug)]
+pub struct AnyItem(());
+
+/// Items of one type.
+#[derive(Debug)]
+pub struct Only<T>(PhantomData<fn(T)>);
+
+/// What items can be sent.
+#[diagnostic::on_unimplemented(
+    message = "the items of this call are no `{T}`",
+    label = "not what the method takes"
+)]
+pub trait Takes<T: ?Sized> {}
+
+impl<T: ?Sized> Takes<T> for AnyItem {}
+impl<T> Takes<T> for Only<T> {}
 
 /// What comes next of a call.
 pub(super) enum Next {
@@ -263,7 +288,7 @@ pub(super) enum Next {
     Answer(Outcome),
 }
 
-impl<Item, Resp, C, M> Items<Item, Resp, C, M>
+impl<Item, Resp, C, M, Up> Items<Item, Resp, C, M, Up>
 where
     Item: Receivable,
     Resp: Receivable,
@@ -271,7 +296,23 @@ where
     M: Calls,
 {
     pub(super) fn new(call: InFlight<C, M>) -> Self {
-        Self { call, answer: None, types: PhantomData }
+        Self { call, answer: None, found: None, types: PhantomData }
+    }
+
+    /// Of a call whose answer is one of many kinds.
+    pub(super) fn of<Answer: Receivable>(
+        call: InFlight<C, M>,
+        found: impl Fn(Answer) -> Option<Resp> + Send + Sync + 'static,
+    ) -> Self
+    where
+        Resp: 'static,
+        C: 'static,
+    {
+        let found: Found<Resp, C, M> = Box::new(move |call, body| {
+            let answer = call.decode::<Answer>(body)?;
+            found(answer).ok_or_else(|| garbled(call.at()))
+        });
+        Self { call, answer: None, found: Some(found), types: PhantomData }
     }
 
     /// Waits for the next item, as long as the [options](super::ClientOptions::reply_timeout) of the client allow for the
@@ -316,7 +357,10 @@ where
             let lost = || Err(Failure::TimedOut(true));
             let outcome = self.answer.take().unwrap_or_else(lost);
             let body = outcome.map_err(|failure| self.call.failed(failure))?;
-            self.call.decode(&body)
+            match &self.found {
+                Some(found) => found(&self.call, &body),
+                None => self.call.decode(&body),
+            }
         })
     }
 
@@ -328,10 +372,11 @@ where
     /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): it was not sent.
     /// [`TimedOut`](crate::ErrorKind::TimedOut): it was not sent, and the call is given up: its time is over.
     /// [`Disconnected`](crate::ErrorKind::Disconnected): the call is over; [`finish`](Self::finish) tells why.
-    pub fn send<Up: Sendable + ?Sized>(
-        &mut self,
-        item: &Up,
-    ) -> M::Ret<impl Future<Output = Result<(), Error>>> {
+    pub fn send<T>(&mut self, item: &T) -> M::Ret<impl Future<Output = Result<(), Error>>>
+    where
+        T: Sendable + ?Sized,
+        Up: Takes<T>,
+    {
         let body = encoded(&self.call.codec, item, self.call.link.as_ref().limit());
         M::run(self.send_item(body))
     }
@@ -384,7 +429,7 @@ where
 /// Why an item was not sent in time.
 pub(super) const UNCONSUMED: &str = "the other side has not consumed enough of the items before";
 
-impl<Item, Resp, C> Iterator for Items<Item, Resp, C>
+impl<Item, Resp, C, Up> Iterator for Items<Item, Resp, C, Blocking, Up>
 where
     Item: Receivable,
     Resp: Receivable,
@@ -397,7 +442,7 @@ where
     }
 }
 
-impl<Item, Resp, C, M: Calls> fmt::Debug for Items<Item, Resp, C, M> {
+impl<Item, Resp, C, M: Calls, Up> fmt::Debug for Items<Item, Resp, C, M, Up> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Items").field("path", &self.call.path).finish_non_exhaustive()
     }

@@ -658,7 +658,7 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias("lsp", "language server"))]
+    #[doc(alias("JSON-RPC", "lsp", "language server"))]
     pub fn json_rpc(mut self) -> Self {
         self.rules.layer.json_rpc = true;
         self
@@ -836,6 +836,11 @@ where
 }
 
 /// The return type of a handler: the response, or a result of it.
+#[diagnostic::on_unimplemented(
+    message = "a handler of this service returns `{Resp}` or a `Result` of it, and not `{Self}`",
+    label = "returns `{Self}`",
+    note = "an `async` handler is for a service of tasks: `service.into_tokio()?`"
+)]
 pub trait Response<Resp> {
     /// The response, or the message of the failure.
     ///
@@ -1045,7 +1050,7 @@ pub(crate) fn answered<Resp: Sendable, M: Mode>(
     link: &Link<M>,
 ) -> Reply {
     let answer = handled.map_err(|text| (Reason::Failed, text.into_bytes()))?;
-    let body = link.check(&answer, Kind::Answers).and_then(|()| link.body(codec, &answer));
+    let body = link.check(&answer, Kind::Answers).and_then(|()| link.room().body(codec, &answer));
     body.map_err(|error| {
         let text = format!("its answer cannot be sent: {error}");
         (Reason::Failed, text.into_bytes())

@@ -12,6 +12,7 @@ use std::thread::{self, Thread};
 
 use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
+use super::framed::ItemCheck;
 use super::mux::{Id, Reason};
 use super::spans::CallSpan;
 use crate::sys::Handle;
@@ -158,8 +159,8 @@ impl Waiter {
 pub struct Handling {
     cancelled: AtomicBool,
     token: OnceLock<CancelToken>,
-    /// The description of the items that the caller reads; empty where it is not told.
-    pub(super) items: Box<[u8]>,
+    /// What the items look like that the caller reads.
+    pub(super) items: ItemCheck,
     state: Mutex<HandlerInbox>,
 }
 
@@ -181,7 +182,7 @@ impl HandlerInbox {
 }
 
 impl Handling {
-    pub(super) fn with(handles: Vec<Handle>, items: Box<[u8]>) -> Self {
+    pub(super) fn with(handles: Vec<Handle>, items: ItemCheck) -> Self {
         let handling = Self { items, ..Self::default() };
         handling.inbox().handles = handles;
         handling

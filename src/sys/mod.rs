@@ -457,7 +457,7 @@ impl fmt::Display for User {
 /// It has no effect: no name outlives its owner, and a name with an owner is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[doc(alias("stale", "orphan", "left over"))]
+#[doc(alias("stale", "orphan", "left over", "overwrite", "reclaim"))]
 pub enum IfExists {
     /// Fail, whatever has the name.
     Fail,

@@ -113,3 +113,283 @@ fn methods_are_called_by_tasks_and_handled_by_tasks() {
         });
     });
 }
+
+mod ways {
+    use std::fs::File;
+    use std::io::{Read, Seek, Write};
+    use std::sync::mpsc;
+
+    use typed_pipe::{Caller, Carried, ClientOptions, Connection, Handles};
+
+    use super::*;
+
+    service! {
+        /// All ways in which a method is called.
+        pub(crate) trait Ways in ways {
+            /// Sends each number below one back.
+            fn count(to: u64) -> Result<u64, Refused> where yields: u64;
+            fn sum() -> u64 where takes: u64;
+            fn double(by: u64) -> u64 where takes: u64, yields: u64;
+            fn note(what: String) where notify;
+            /// It is acknowledged.
+            fn noted() -> Vec<String>;
+            fn turn(file: Carried<File>) -> Option<Carried<File>> where handles;
+            fn is_mine() -> bool where caller;
+            fn bare() where yields: u8;
+        }
+    }
+
+    #[derive(Default)]
+    pub(super) struct All(Mutex<Vec<String>>);
+
+    fn turned(file: Carried<File>, mut came: Handles) -> (Carried<File>, Handles) {
+        let mut file = came.claim(file).unwrap();
+        file.write_all(b" and back").unwrap();
+        let mut handles = Handles::new();
+        let file = handles.carry(file).unwrap();
+        (file, handles)
+    }
+
+    impl Ways for All {
+        fn count(&self, to: u64, caller: Caller<u64>) -> Result<u64, Refused> {
+            if to > 100 {
+                return Err(Refused::TooMuch { limit: 100 });
+            }
+            (0..to).for_each(|number| caller.send(&number).unwrap());
+            Ok(to)
+        }
+
+        fn sum(&self, caller: Caller<(), u64>) -> u64 {
+            std::iter::from_fn(|| caller.recv()).map(Result::unwrap).sum()
+        }
+
+        fn double(&self, by: u64, caller: Caller<u64, u64>) -> u64 {
+            let mut items = 0;
+            while let Some(item) = caller.recv() {
+                caller.send(&(by * item.unwrap())).unwrap();
+                items += 1;
+            }
+            items
+        }
+
+        fn note(&self, what: String) {
+            self.0.lock().unwrap().push(what);
+        }
+
+        fn noted(&self) -> Vec<String> {
+            self.0.lock().unwrap().clone()
+        }
+
+        fn turn(&self, file: Carried<File>, caller: Caller) -> Option<Carried<File>> {
+            let (file, handles) = turned(file, caller.take_handles());
+            caller.give_handles(handles).unwrap();
+            Some(file)
+        }
+
+        fn is_mine(&self, caller: Caller) -> bool {
+            caller.peer().is_some_and(typed_pipe::Peer::is_same_user)
+        }
+
+        fn bare(&self, caller: Caller<u8>) {
+            caller.send(&7).unwrap();
+        }
+    }
+
+    fn a_file() -> (Handles, Carried<File>) {
+        let mut handles = Handles::new();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"there").unwrap();
+        let file = handles.carry(file).unwrap();
+        (handles, file)
+    }
+
+    fn assert_turned(file: Option<Carried<File>>, mut handles: Handles) {
+        let mut file = handles.claim(file.unwrap()).unwrap();
+        let mut words = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut words).unwrap();
+        assert_eq!(words, "there and back");
+    }
+
+    #[test]
+    fn methods_stream_notify_and_carry_handles() {
+        fn check(client: &ways::Client) {
+            let mut counted = client.count(3).unwrap();
+            assert!(counted.by_ref().map(Result::unwrap).eq(0..3));
+            assert_eq!(counted.finish().unwrap(), Ok(3));
+            let refused = client.count(200).unwrap().finish().unwrap();
+            assert_eq!(refused, Err(Refused::TooMuch { limit: 100 }), "its own error is a value");
+
+            let mut sum = client.sum().unwrap();
+            (1..=100).for_each(|number| sum.send(&number).unwrap());
+            sum.end();
+            assert_eq!(sum.finish().unwrap(), 5050);
+
+            let mut double = client.double(2).unwrap();
+            for number in 0..10 {
+                double.send(&number).unwrap();
+                assert_eq!(double.recv().unwrap().unwrap(), 2 * number);
+            }
+            double.end();
+            assert!(double.recv().is_none());
+            assert_eq!(double.finish().unwrap(), 10);
+
+            client.note("one".into()).unwrap();
+            client.note("two".into()).unwrap();
+            assert_eq!(client.noted().unwrap(), ["one", "two"]);
+
+            let (mut handles, file) = a_file();
+            let (file, handles) = client.turn(file, &mut handles).unwrap();
+            assert_turned(file, handles);
+            assert!(client.is_mine().unwrap());
+            let mut bare = client.bare().unwrap();
+            assert_eq!(bare.recv().unwrap().unwrap(), 7);
+            bare.finish().unwrap();
+        }
+
+        watched(|| {
+            check(&ways::local(All::default()).unwrap());
+            let service = Service::temporary().unwrap().with_handles().shutdown_after(10);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || ways::serve(service, &All::default()));
+            let client = ClientOptions::new().with_handles().connect(path).unwrap();
+            check(&ways::Client(client));
+            serving.join().unwrap().unwrap();
+        });
+    }
+
+    /// Both sides have the same methods.
+    #[test]
+    fn methods_stream_both_ways_over_one_connection() {
+        watched(|| {
+            let (ours, theirs) = Connection::pair().unwrap();
+            let (done, is_done) = mpsc::channel();
+            let other = thread::spawn(move || {
+                let service = Service::over(theirs);
+                let (client, serving) =
+                    ways::both_ways(service, |_: typed_pipe::Client<ways::Call, ways::Answer>| {
+                        All::default()
+                    })
+                    .unwrap();
+                let client = ways::Client(client);
+                assert_eq!(client.count(5).unwrap().finish().unwrap(), Ok(5));
+                done.send(()).unwrap();
+                serving.wait().unwrap();
+            });
+            let service = Service::over(ours);
+            let (client, serving) =
+                ways::both_ways(service, |_: typed_pipe::Client<ways::Call, ways::Answer>| {
+                    All::default()
+                })
+                .unwrap();
+            let client = ways::Client(client);
+            let mut double = client.double(3).unwrap();
+            double.send(&2).unwrap();
+            assert_eq!(double.recv().unwrap().unwrap(), 6);
+            double.end();
+            assert_eq!(double.finish().unwrap(), 1);
+            is_done.recv().unwrap();
+            drop(serving);
+            other.join().unwrap();
+        });
+    }
+
+    #[cfg(feature = "tokio")]
+    mod tasks {
+        use typed_pipe::Tokio;
+
+        use super::*;
+
+        #[derive(Default)]
+        struct Of(All);
+
+        impl ways::Tasks for Of {
+            async fn count(&self, to: u64, caller: Caller<u64, (), Tokio>) -> Result<u64, Refused> {
+                for number in 0..to {
+                    caller.send(&number).await.unwrap();
+                }
+                Ok(to)
+            }
+
+            async fn sum(&self, caller: Caller<(), u64, Tokio>) -> u64 {
+                let mut sum = 0;
+                while let Some(item) = caller.recv().await {
+                    sum += item.unwrap();
+                }
+                sum
+            }
+
+            async fn double(&self, by: u64, caller: Caller<u64, u64, Tokio>) -> u64 {
+                let mut items = 0;
+                while let Some(item) = caller.recv().await {
+                    caller.send(&(by * item.unwrap())).await.unwrap();
+                    items += 1;
+                }
+                items
+            }
+
+            async fn note(&self, what: String) {
+                self.0.note(what);
+            }
+
+            async fn noted(&self) -> Vec<String> {
+                self.0.noted()
+            }
+
+            async fn turn(
+                &self,
+                file: Carried<File>,
+                caller: Caller<(), (), Tokio>,
+            ) -> Option<Carried<File>> {
+                let (file, handles) = turned(file, caller.take_handles());
+                caller.give_handles(handles).unwrap();
+                Some(file)
+            }
+
+            async fn is_mine(&self, caller: Caller<(), (), Tokio>) -> bool {
+                caller.peer().is_some_and(typed_pipe::Peer::is_same_user)
+            }
+
+            async fn bare(&self, caller: Caller<u8, (), Tokio>) {
+                caller.send(&7).await.unwrap();
+            }
+        }
+
+        #[test]
+        fn methods_of_tasks_stream_notify_and_carry_handles() {
+            watched(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let client = ways::local_tasks(Of::default()).await.unwrap();
+                    let mut counted = client.count(3).await.unwrap();
+                    for number in 0..3 {
+                        assert_eq!(counted.recv().await.unwrap().unwrap(), number);
+                    }
+                    assert!(counted.recv().await.is_none());
+                    assert_eq!(counted.finish().await.unwrap(), Ok(3));
+
+                    let mut sum = client.sum().await.unwrap();
+                    for number in 1..=100 {
+                        sum.send(&number).await.unwrap();
+                    }
+                    sum.end();
+                    assert_eq!(sum.finish().await.unwrap(), 5050);
+
+                    let mut double = client.double(2).await.unwrap();
+                    double.send(&4).await.unwrap();
+                    assert_eq!(double.recv().await.unwrap().unwrap(), 8);
+                    double.end();
+                    assert_eq!(double.finish().await.unwrap(), 1);
+
+                    client.note("one".into()).await.unwrap();
+                    assert_eq!(client.noted().await.unwrap(), ["one"]);
+                    let (mut handles, file) = a_file();
+                    let (file, handles) = client.turn(file, &mut handles).await.unwrap();
+                    assert_turned(file, handles);
+                    assert!(client.is_mine().await.unwrap());
+                    client.bare().await.unwrap().finish().await.unwrap();
+                });
+            });
+        }
+    }
+}

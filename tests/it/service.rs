@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, Serializer};
+use serde_bytes::ByteBuf;
 use typed_pipe::wire::{Checked, LengthPrefixed, Wire};
 use typed_pipe::{
     CancelToken, Client, ClientOptions, ConnectOptions, Connection, ErrorKind, Handshake, Listener,
@@ -460,14 +461,14 @@ fn what_cannot_be_written_is_told() {
 #[test]
 fn large_requests_and_answers_do_not_hold_each_other_up() {
     watched(|| {
-        let (path, token, serving) = serving(|bytes: Vec<u8>| bytes);
-        let client = Client::<Vec<u8>, Vec<u8>>::connect(&path).unwrap();
+        let (path, token, serving) = serving(|bytes: ByteBuf| bytes);
+        let client = Client::<ByteBuf, ByteBuf>::connect(&path).unwrap();
         thread::scope(|scope| {
             for thread in 0..4_u8 {
                 let client = &client;
                 scope.spawn(move || {
                     for _ in 0..4 {
-                        let bytes = vec![thread; 3 << 20];
+                        let bytes = ByteBuf::from(vec![thread; 3 << 20]);
                         assert!(client.call(&bytes).unwrap() == bytes);
                     }
                 });

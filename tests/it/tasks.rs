@@ -30,6 +30,7 @@ use crate::support::{Folder, pending, watched, watched_for};
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Job {
     id: u64,
+    #[serde(with = "serde_bytes")]
     payload: Vec<u8>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_bytes::ByteBuf;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -88,10 +89,10 @@ fn d18_both_send_much() {
             tokio::spawn(async move {
                 let connection = connection.into_tokio().unwrap();
                 let (mut sender, mut receiver) =
-                    connection.into_typed::<Vec<u8>, Vec<u8>>().await.unwrap().split();
+                    connection.into_typed::<ByteBuf, ByteBuf>().await.unwrap().split();
                 let sending = tokio::spawn(async move {
                     for _ in 0..10 {
-                        sender.send(&vec![7; 1 << 20]).await.unwrap();
+                        sender.send(&ByteBuf::from(vec![7; 1 << 20])).await.unwrap();
                     }
                     sender.finish().await.unwrap();
                 });
@@ -252,17 +253,17 @@ fn d19_calls_are_dropped() {
 fn d18_large_calls_do_not_hold_each_other_up() {
     in_runtime(|| async {
         let token = CancelToken::new().unwrap();
-        let service = Service::<Vec<u8>, Vec<u8>>::temporary().unwrap().cancelled_by(&token);
+        let service = Service::<ByteBuf, ByteBuf>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let service = service.into_tokio().unwrap();
-        let serving = tokio::spawn(service.serve(|bytes: Vec<u8>| async move { bytes }));
+        let serving = tokio::spawn(service.serve(|bytes: ByteBuf| async move { bytes }));
         let client = ClientOptions::new().into_tokio();
-        let client = client.connect::<Vec<u8>, Vec<u8>>(&path).await.unwrap();
+        let client = client.connect::<ByteBuf, ByteBuf>(&path).await.unwrap();
         for size in [1 << 20, 3 << 20] {
-            let first = vec![1; size];
+            let first = ByteBuf::from(vec![1; size]);
             assert!(crate::tasks::poll_some(client.call(&first), 1).await.is_none());
             // The answer of the call that was dropped comes while this one is sent.
-            let second = vec![2; 2 << 20];
+            let second = ByteBuf::from(vec![2; 2 << 20]);
             assert_eq!(client.call(&second).await.unwrap(), second);
         }
         token.cancel();

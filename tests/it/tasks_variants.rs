@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
+use serde_bytes::ByteBuf;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
@@ -209,9 +210,9 @@ fn a_finish_that_is_dropped_is_a_sender_that_is_dropped() {
 
 #[test]
 fn d18_both_sides_of_tasks_may_send_ten_megabytes_first() {
-    async fn exchange(mut side: Typed<Vec<u8>, Vec<u8>>) {
+    async fn exchange(mut side: Typed<ByteBuf, ByteBuf>) {
         for number in 0..10 {
-            side.send(&vec![number; 1 << 20]).await.unwrap();
+            side.send(&ByteBuf::from(vec![number; 1 << 20])).await.unwrap();
         }
         side.flush().await.unwrap();
         for number in 0..10 {

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use serde_bytes::ByteBuf;
 use typed_pipe::wire::{Checked, Framing, LengthPrefixed, Scan, Step, Wire};
 use typed_pipe::{
     CancelToken, Connection, Delivery, Error, ErrorKind, FrameError, Handles, Handshake, Listener,
@@ -63,11 +64,11 @@ fn two_processes_talk() {
 #[test]
 fn d18_both_sides_may_send_ten_megabytes_first() {
     watched(|| {
-        let (one, other) = typed::<Vec<u8>, Vec<u8>>();
+        let (one, other) = typed::<ByteBuf, ByteBuf>();
         let sides = [(one, 1), (other, 2)].map(|(mut side, seed): (_, u8)| {
             thread::spawn(move || {
                 for number in 0..10 {
-                    side.send(&vec![seed ^ number; 1 << 20]).unwrap();
+                    side.send(&ByteBuf::from(vec![seed ^ number; 1 << 20])).unwrap();
                 }
                 for number in 0..10 {
                     assert!(side.recv().unwrap() == vec![(3 - seed) ^ number; 1 << 20]);

@@ -272,9 +272,8 @@ fn a22_a_thousand_writers_are_killed_and_the_receiver_goes_on() {
                 })) {
                     Ok((from, number, filling)) => {
                         assert_eq!((from, number), (round, next));
-                        assert!(
-                            filling.bytes().all(|byte| byte == b'a' + number.to_le_bytes()[0] % 26)
-                        );
+                        let letter = char::from(b'a' + number.to_le_bytes()[0] % 26);
+                        assert!(filling == letter.to_string().repeat(filling.len()));
                         next += 1;
                         received += 1;
                         if next > until {

@@ -86,7 +86,7 @@ mod tests {
             readiness.follow(end, 3).unwrap();
             keys
         };
-        assert!(ready(&mut reader, &mut end, WaitLimit::Now).is_empty());
+        assert_eq!(ready(&mut reader, &mut end, WaitLimit::Now), [0_u64; 0]);
         writer.write(b"x", plain).unwrap();
         assert_eq!(ready(&mut reader, &mut end, WaitLimit::Done), [1]);
         let client = Raw::connect(&path, false, plain).unwrap();

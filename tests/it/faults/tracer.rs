@@ -17,6 +17,8 @@ pub(super) enum Held {
     Entry,
     /// After it has done it, or not.
     Exit,
+    /// Behind a trap of its own.
+    Mark,
 }
 
 /// A system call, as the thread asked for it.
@@ -52,21 +54,31 @@ impl Tracer {
         Ok(tracer)
     }
 
-    /// Lets the thread run up to the next system call, or out of it.
+    /// Lets the thread run up to the next system call, out of it, or up to the next trap.
     pub(super) fn next(&self) -> io::Result<Held> {
+        self.resume(libc::PTRACE_SYSCALL)
+    }
+
+    /// Lets the thread run up to the next trap.
+    pub(super) fn next_mark(&self) -> io::Result<Held> {
+        self.resume(libc::PTRACE_CONT)
+    }
+
+    fn resume(&self, request: libc::c_uint) -> io::Result<Held> {
         let mut signal = 0;
         loop {
-            // SAFETY: the request takes the number of a signal, which is given to the thread.
-            done(unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.0, 0, c_long::from(signal)) })?;
+            // SAFETY: both requests take the number of a signal, which is given to the thread.
+            done(unsafe { libc::ptrace(request, self.0, 0, c_long::from(signal)) })?;
             match self.wait()? {
-                cancelled if cancelled == libc::SIGTRAP | 0x80 => return self.held(),
-                libc::SIGTRAP => signal = 0,
-                other => signal = other,
+                CALL => return self.held(),
+                libc::SIGTRAP => return Ok(Held::Mark),
+                // What stands above a signal is an event of the tracing.
+                other => signal = if other > 0xFF { 0 } else { other },
             }
         }
     }
 
-    /// The call that the thread is held at.
+    /// The call that the thread is held at, or the same registers at a trap.
     pub(super) fn call(&self) -> io::Result<Call> {
         let registers = self.registers()?;
         let number = c_long::try_from(registers.orig_rax).unwrap_or(-1);
@@ -94,7 +106,7 @@ impl Tracer {
         }
     }
 
-    /// Says what the call returns at whose exit the thread is held.
+    /// Says what the call returns at whose exit the thread is held, or the trap.
     pub(super) fn answer(&self, value: i64) -> io::Result<()> {
         let registers = self.registers()?;
         self.set_registers(&Registers { rax: u64::from_ne_bytes(value.to_ne_bytes()), ..registers })
@@ -231,18 +243,21 @@ impl Tracer {
         while self.wait().is_ok() {}
     }
 
-    /// Waits until the thread is held: the signal that tells why.
+    /// Waits until the thread is held: the signal that tells why, and an event above it.
     fn wait(&self) -> io::Result<c_int> {
         let mut status = 0;
         // SAFETY: the status is written to a place of the right type.
         let waited = unsafe { libc::waitpid(self.0, &raw mut status, libc::__WALL) };
         done(waited.into())?;
         if libc::WIFSTOPPED(status) {
-            return Ok(libc::WSTOPSIG(status));
+            return Ok(status >> 8);
         }
         Err(io::Error::other("the thread has ended"))
     }
 }
+
+/// The thread is held at a system call.
+const CALL: c_int = libc::SIGTRAP | 0x80;
 
 fn done(result: c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
