@@ -25,6 +25,7 @@ struct Log {
 }
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "it is; not seen on some systems")]
     static ENTERED: std::cell::RefCell<Vec<u64>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 

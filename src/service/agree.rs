@@ -60,9 +60,10 @@ where
     C: Codec + Clone,
 {
     let handles = if layer.handles { HANDLES } else { 0 };
+    let flags = CAN_TELL | COMPARES_ITEMS | flags_of(reads) | handles;
     Handshake::new()
         .with_wire(wire)
-        .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles, layer.max_requests()))
+        .with_part(Tag::Calls, part(flags, layer.max_requests()))
         .offering(layer.memory)
 }
 
@@ -72,6 +73,9 @@ const CALLS: u8 = 8;
 
 /// In the flags: this side lets handles in.
 const HANDLES: u8 = 16;
+
+/// In the flags: this side calls with what the items that it reads look like, and holds its own against what it was told.
+const COMPARES_ITEMS: u8 = 32;
 
 fn flags_of(kind: Kind) -> u8 {
     match kind {
@@ -174,6 +178,7 @@ where
         has_credit: false,
         reads: None,
         tells: false,
+        compares_items: false,
         reader,
         incoming: Box::new(Framed::new(decoder, read)),
         writer,
@@ -218,6 +223,7 @@ where
         has_credit: true,
         reads,
         tells: flags & ASKS != 0,
+        compares_items: flags & COMPARES_ITEMS != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,

@@ -312,7 +312,7 @@ impl half::Calls for Blocking {
         later: bool,
     ) -> Result<(u64, Arc<Waiter>), Failure> {
         let waiter = link.waiter(request.name.as_deref());
-        let id = link.start(&waiter, request, until, later)?;
+        let id = link.start(&waiter, request, until, later).map_err(|why| waiter.failed(why))?;
         Ok((id, waiter))
     }
 

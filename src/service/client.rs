@@ -412,12 +412,15 @@ where
         &self,
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Pending<Resp, C, M>, Error>>> {
-        M::run(async { self.begin(request, &mut Handles::new(), true).await.map(Pending::new) })
+        M::run(async {
+            self.begin(request, &mut Handles::new(), true, None).await.map(Pending::new)
+        })
     }
 
     /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
     ///
-    /// What items look like is not compared: both sides must mean the same type.
+    /// The handler sends no item that is not of a type which fits `Item`: what it tries to send is an error
+    /// [there](super::Context::send). What items [sent to it](Items::send) look like is not compared.
     ///
     /// ```
     /// use std::thread;
@@ -451,7 +454,8 @@ where
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
         M::run(async {
-            let call = self.begin(request, &mut Handles::new(), false).await?;
+            let tell = Some(Self::tell_items::<Item> as TellItems<C, M>);
+            let call = self.begin(request, &mut Handles::new(), false, tell).await?;
             Ok(Items::<Item, Resp, C, M>::new(call))
         })
     }
@@ -504,7 +508,7 @@ where
         handles: &mut Handles,
     ) -> M::Ret<impl Future<Output = Result<(Resp, Handles), Error>>> {
         M::run(async {
-            let call = self.begin(request, handles, false).await?;
+            let call = self.begin(request, handles, false, None).await?;
             call.answer_with_handles().await
         })
     }
@@ -523,6 +527,10 @@ where
             let answer = self.answer(&request, self.target.options.until(), false).await?;
             found(answer).ok_or_else(|| garbled(self.target.at()))
         })
+    }
+
+    fn tell_items<Item: Receivable>(link: &Link<M>, codec: &C, body: &mut Vec<u8>) -> u64 {
+        link.tell_items::<Item>(codec, body)
     }
 
     /// Sends a notification, and waits for no answer: for the methods of `service!`.
@@ -546,7 +554,7 @@ where
         Req: Sized,
     {
         M::run(async move {
-            let call = self.begin(&request, handles, false).await?;
+            let call = self.begin(&request, handles, false, None).await?;
             let (answer, handles) = call.answer_with_handles().await?;
             let answer = found(answer).ok_or_else(|| garbled(self.target.at()))?;
             Ok((answer, handles))
@@ -564,7 +572,8 @@ where
         Req: Sized,
     {
         M::run(async move {
-            let call = self.begin(&request, &mut Handles::new(), false).await?;
+            let tell = Some(Self::tell_items::<Item> as TellItems<C, M>);
+            let call = self.begin(&request, &mut Handles::new(), false, tell).await?;
             Ok(Items::of(call, found))
         })
     }
@@ -574,16 +583,18 @@ where
         request: &Req,
         handles: &mut Handles,
         later: bool,
+        tell_items: Option<TellItems<C, M>>,
     ) -> Result<InFlight<C, M>, Error> {
         let Target { path, options, .. } = &self.target;
         let until = options.until();
         let handle = M::find(&self.target, until).await?;
         let link = handle.as_ref();
-        let body = self.target.encode(request, link)?;
+        let mut body = self.target.encode(request, link)?;
         let handles = link.passed(handles).map_err(|error| error.at(self.target.at()))?;
         let name = link.method(options.codec(), &body);
+        let method = tell_items.map_or(0, |tell| tell(link, options.codec(), &mut body));
         let deadline = millis(until);
-        let mut request = Request { method: 0, name, deadline, body, handles };
+        let mut request = Request { method, name, deadline, body, handles };
         let entered = M::enter(link, &mut request, until, later).await;
         let entered = entered.map_err(|failure| failure.into_error().at(self.target.at()))?;
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
@@ -638,6 +649,9 @@ where
         }
     }
 }
+
+/// Says with a call what the items look like that this side reads. Returns the number of the method.
+type TellItems<C, M> = fn(&Link<M>, &C, &mut Vec<u8>) -> u64;
 
 /// What a request is sent for.
 #[derive(Clone, Copy, Debug)]

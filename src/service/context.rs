@@ -99,7 +99,7 @@ pub type Caller<Yields = (), Takes = (), M = Blocking> =
 
 /// The codec of the items of one method, whatever it is.
 pub struct AnyCodec<Yields, Takes> {
-    write: Arc<dyn Fn(&Yields, Room) -> Result<Vec<u8>, Error> + Send + Sync>,
+    write: Arc<dyn Fn(&Yields, Room<'_>) -> Result<Vec<u8>, Error> + Send + Sync>,
     read: Arc<dyn Fn(&[u8]) -> Result<Takes, CodecError> + Send + Sync>,
 }
 
@@ -117,7 +117,7 @@ impl<Yields, Takes> fmt::Debug for AnyCodec<Yields, Takes> {
 pub trait WritesItems<T: ?Sized> {
     /// The bytes of an item.
     #[doc(hidden)]
-    fn write(&self, item: &T, room: Room) -> Result<Vec<u8>, Error>;
+    fn write(&self, item: &T, room: Room<'_>) -> Result<Vec<u8>, Error>;
 }
 
 /// What reads items.
@@ -132,7 +132,7 @@ pub trait ReadsItems<T> {
 }
 
 impl<C: Codec, T: Sendable + ?Sized> WritesItems<T> for C {
-    fn write(&self, item: &T, room: Room) -> Result<Vec<u8>, Error> {
+    fn write(&self, item: &T, room: Room<'_>) -> Result<Vec<u8>, Error> {
         room.body(self, item)
     }
 }
@@ -144,7 +144,7 @@ impl<C: Codec, T: Receivable> ReadsItems<T> for C {
 }
 
 impl<Yields, Takes> WritesItems<Yields> for AnyCodec<Yields, Takes> {
-    fn write(&self, item: &Yields, room: Room) -> Result<Vec<u8>, Error> {
+    fn write(&self, item: &Yields, room: Room<'_>) -> Result<Vec<u8>, Error> {
         (self.write)(item, room)
     }
 }
@@ -166,7 +166,7 @@ impl<C: Codec + Clone + Send + Sync + 'static, M: Calls> Context<(), C, M> {
         let Self { link, id, handling, deadline, codec, .. } = self;
         let (writing, reading) = (codec.clone(), codec);
         let codec = AnyCodec {
-            write: Arc::new(move |item: &Yields, room| room.body(&writing, item)),
+            write: Arc::new(move |item: &Yields, room: Room<'_>| room.body(&writing, item)),
             read: Arc::new(move |body: &[u8]| reading.decode(body)),
         };
         Context { link, id, handling, deadline, codec, items: PhantomData }
@@ -296,12 +296,13 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     }
 
     /// Sends an item before the answer, to a caller that [takes them](super::Client::stream). Waits while the caller has not
-    /// consumed enough of those before. What items look like is not compared.
+    /// consumed enough of those before.
     ///
     /// An example is at [`Context`].
     ///
     /// # Errors
     ///
+    /// [`Mismatch`](crate::ErrorKind::Mismatch): the caller reads items of another type; it was not sent.
     /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): it was not sent.
     /// [`Cancelled`](crate::ErrorKind::Cancelled): nothing waits for it any more.
     /// [`TimedOut`](crate::ErrorKind::TimedOut): the [deadline](Self::deadline) passed before there was room for it.
@@ -310,7 +311,8 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     where
         C: WritesItems<Item>,
     {
-        M::run(self.send_item(self.codec.write(item, self.link.room())))
+        let room = self.link.room().for_items(&self.handling.items);
+        M::run(self.send_item(self.codec.write(item, room)))
     }
 
     async fn send_item(&self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
@@ -352,7 +354,7 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     }
 
     /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, and when the caller has
-    /// left. What items look like is not compared.
+    /// left. What these items look like is not compared: both sides must mean the same type.
     ///
     /// ```
     /// use std::thread;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::failure::{Failure, Lost};
 use super::mux::Reason;
-use super::waiting::{Outcome, Reply};
 
 /// What became of the calls and the notifications of a [`Client`](super::Client), or of those that a
 /// [`Service`](super::Service) got: each is in exactly one of these numbers.
@@ -100,19 +99,25 @@ pub(crate) enum End {
 
 impl End {
     /// What a call of this side comes to.
-    pub(super) fn of_outcome(outcome: &Outcome) -> Self {
+    pub(super) fn of_outcome<T>(outcome: &Result<T, Failure>) -> Self {
         match outcome {
             Ok(_) => Self::Answered,
-            Err(Failure::Answered(reason, _)) => Self::of_reason(*reason),
-            Err(Failure::TimedOut(_) | Failure::Lost(Lost::Cancelled, _)) => Self::Cancelled,
-            Err(Failure::Lost(Lost::Finished, _) | Failure::Lost(_, false)) => Self::Refused,
-            Err(Failure::Unsent(_)) => Self::Refused,
-            Err(Failure::Lost(_, true)) => Self::Failed,
+            Err(failure) => Self::of_failure(failure),
+        }
+    }
+
+    pub(super) fn of_failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::Answered(reason, _) => Self::of_reason(*reason),
+            Failure::TimedOut(_) | Failure::Lost(Lost::Cancelled, _) => Self::Cancelled,
+            Failure::Lost(Lost::Finished, _) | Failure::Lost(_, false) => Self::Refused,
+            Failure::Unsent(_) => Self::Refused,
+            Failure::Lost(_, true) => Self::Failed,
         }
     }
 
     /// What a call of the other side comes to.
-    pub(super) fn of_reply(reply: &Reply) -> Self {
+    pub(super) fn of_reply<T, U>(reply: &Result<T, (Reason, U)>) -> Self {
         match reply {
             Ok(_) => Self::Answered,
             Err((reason, _)) => Self::of_reason(*reason),

@@ -1,11 +1,14 @@
 //! The two directions of a connection of calls: frames to bytes, and bytes to frames. Behind these traits stands no type of
 //! the user's, so that all below is compiled once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use super::encoding::{Beside, Encoding, Malformed};
 use super::mux::Frame;
 use crate::channel::Sendable;
 use crate::error::{Cause, Error, ErrorKind, Operation};
-use crate::wire::shape::{Shape, Style};
+use crate::wire::shape::{Shape, Style, ValueCheck};
 use crate::wire::{Codec, Decoder, Encoder, Framing};
 
 /// Frames that leave.
@@ -140,8 +143,7 @@ pub(super) fn encoded<T: Sendable + ?Sized>(
     within(body, limit)
 }
 
-/// A body of bytes behind what the value looks like, for a side that does not have its type: four bytes with the length of
-/// the description, big-endian, and the description. It is empty where the codec's bytes describe themselves, and where
+/// A body of bytes behind what the value looks like, for a side that does not have its type. The description is empty where the codec's bytes describe themselves, and where
 /// both together are more than the other side takes. It is the user's code that runs here.
 pub(super) fn told<T: Sendable + ?Sized>(
     codec: &impl Codec,
@@ -151,20 +153,60 @@ pub(super) fn told<T: Sendable + ?Sized>(
 ) -> Result<Vec<u8>, Error> {
     let describe = |style| Shape::of_value(value, style).description().to_vec();
     let positional = codec.style().filter(|style| *style == Style::Positional);
-    let joined = |description: &[u8]| {
-        let len = u32::try_from(description.len()).unwrap_or(0);
-        [&len.to_be_bytes(), description, body].concat()
-    };
-    let whole = joined(&positional.map(describe).unwrap_or_default());
-    within(whole, limit).or_else(|_| within(joined(&[]), limit))
+    let whole = joined(&positional.map(describe).unwrap_or_default(), body);
+    within(whole, limit).or_else(|_| within(joined(&[], body), limit))
+}
+
+/// What the items look like that a caller reads, and how far those of its handler were held against it.
+#[derive(Debug, Default)]
+pub(super) struct ItemCheck {
+    description: Box<[u8]>,
+    /// Whether not all of it was seen.
+    unchecked: AtomicBool,
+    /// How far that is. It is taken while the user's code runs.
+    check: Mutex<Option<Box<ValueCheck>>>,
+}
+
+impl ItemCheck {
+    /// It is empty where the caller does not tell.
+    pub(super) fn new(description: &[u8]) -> Self {
+        let unchecked = AtomicBool::new(!description.is_empty());
+        Self { description: description.into(), unchecked, check: Mutex::default() }
+    }
+
+    /// Holds an item against it, until all of it was seen. It is the user's code that runs here.
+    pub(super) fn check<T: Sendable + ?Sized>(&self, item: &T) -> Result<(), Error> {
+        if !self.unchecked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = slot().take();
+        let begun = || Shape::from_description(&self.description).map(|it| ValueCheck::new(&it));
+        // A description that says nothing is nothing to compare with.
+        let Some(mut check) = taken.or_else(|| begun().ok().map(Box::new)) else { return Ok(()) };
+        let checked = check.check(item);
+        self.unchecked.store(!check.is_done(), Ordering::Relaxed);
+        *slot() = Some(check);
+        checked.map_err(|at| Error::new(Operation::Send, Cause::Unfit(at.to_sender())))
+    }
+}
+
+/// A body behind a description: four bytes with the length of it, big-endian, it, and the body.
+pub(super) fn joined(description: &[u8], body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(description.len()).unwrap_or(0);
+    [&len.to_be_bytes(), description, body].concat()
+}
+
+/// What [`joined`] has joined.
+pub(super) fn split_told(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)
 }
 
 /// What [`told`] has told, and the body.
 #[cfg(feature = "tool")]
 pub(super) fn untold(bytes: &[u8]) -> Result<(Option<Shape>, &[u8]), Malformed> {
-    let (len, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| Malformed)?;
-    match rest.split_at_checked(len).ok_or(Malformed)? {
+    match split_told(bytes).ok_or(Malformed)? {
         ([], body) => Ok((None, body)),
         (description, body) => {
             let shape = Shape::from_description(description).map_err(|_| Malformed)?;

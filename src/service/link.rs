@@ -12,11 +12,13 @@ use serde::Serialize;
 use super::counts::{Counted, Counters, End};
 use super::encoding::Beside;
 use super::failure::{Failure, Lost};
-use super::framed::{Garbled, Incoming, Outgoing, body_limit, encoded, told};
+use super::framed::{
+    Garbled, Incoming, ItemCheck, Outgoing, body_limit, encoded, joined, split_told, told, within,
+};
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::spans::CallSpan;
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Reply, Waiter, Wakes};
-use crate::channel::Sendable;
+use crate::channel::{Receivable, Sendable};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::handles::Handles;
@@ -57,6 +59,8 @@ pub struct Link<M: Mode> {
     reads: Option<Reads>,
     /// Whether the other side asks what the answers and items look like.
     tells: bool,
+    /// Whether both sides say with a call what the items look like that its caller reads.
+    compares_items: bool,
     /// Whether not all of it was held against what this side writes.
     unchecked: AtomicBool,
     /// How far that is. It is taken while the user's code runs.
@@ -393,6 +397,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) reads: Option<Reads>,
     /// Whether the other side asks what the answers and items look like.
     pub(crate) tells: bool,
+    /// Whether both sides say with a call what the items look like that its caller reads.
+    pub(crate) compares_items: bool,
 }
 
 /// What the other side reads.
@@ -449,6 +455,7 @@ impl<M: Mode> Link<M> {
             has_credit,
             reads,
             tells,
+            compares_items,
         } = parts;
         let mut mux = Mux::new(most_mine, most_theirs);
         if !has_credit {
@@ -495,6 +502,7 @@ impl<M: Mode> Link<M> {
             takes_handles,
             has_credit,
             tells,
+            compares_items,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
             reads,
@@ -537,6 +545,20 @@ impl<M: Mode> Link<M> {
         shape.variant_in(codec, body, *of == Kind::Both)
     }
 
+    /// Puts what items of this type look like before the body of a call that reads them. Returns the number of its method.
+    pub(super) fn tell_items<T: Receivable>(&self, codec: &impl Codec, body: &mut Vec<u8>) -> u64 {
+        let Some(style) = codec.style().filter(|_| self.compares_items) else { return 0 };
+        let told = joined(Shape::of::<T>(style).description(), body);
+        match within(told, self.limit) {
+            Ok(told) => {
+                *body = told;
+                WITH_ITEMS
+            }
+            // There is no room for it: nothing is compared.
+            Err(_) => 0,
+        }
+    }
+
     /// Fails where a caller sends no items.
     pub(super) fn ensure_items(&self) -> Result<(), Error> {
         if self.has_credit {
@@ -561,8 +583,8 @@ impl<M: Mode> Link<M> {
     }
 
     /// What an answer or an item may take.
-    pub(super) fn room(&self) -> Room {
-        Room { limit: self.limit, tells: self.tells }
+    pub(super) fn room(&self) -> Room<'_> {
+        Room { limit: self.limit, tells: self.tells, items: None }
     }
 
     /// Counts the calls of this side there.
@@ -712,13 +734,20 @@ impl<M: Mode> Link<M> {
     }
 
     fn take_call(&self, state: &mut State, call: Call<&[u8]>, handles: Vec<Handle>) {
-        let Call { id, deadline, body, .. } = call;
+        let Call { id, method, deadline, body } = call;
         if !self.serves {
             let text = b"this side of the connection answers no calls".to_vec();
             self.answer(state, id, Err((Reason::NoSuchMethod, text)), Vec::new());
             return;
         }
-        let handling = Arc::new(Handling::with(handles));
+        let tells_items = self.compares_items && method == WITH_ITEMS;
+        let told = if tells_items { split_told(body) } else { Some((&[][..], body)) };
+        let Some((items, body)) = told else {
+            let text = b"what its items look like cannot be read".to_vec();
+            self.answer(state, id, Err((Reason::Undecodable, text)), Vec::new());
+            return;
+        };
+        let handling = Arc::new(Handling::with(handles, ItemCheck::new(items)));
         state.mux.handled_by(id, Arc::clone(&handling));
         let within = Some(deadline).filter(|millis| *millis > 0).map(Duration::from_millis);
         let deadline = within.and_then(|within| M::now().checked_add(within));
@@ -1074,12 +1103,19 @@ impl<M: Mode> Link<M> {
 
 /// What an answer or an item may take, and whether the other side asks what it looks like.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct Room<'a> {
     limit: u64,
     tells: bool,
+    /// What an item must look like.
+    items: Option<&'a ItemCheck>,
 }
 
-impl Room {
+impl<'a> Room<'a> {
+    /// The same for an item of a call.
+    pub(super) fn for_items(self, items: &'a ItemCheck) -> Self {
+        Self { items: Some(items), ..self }
+    }
+
     /// The bytes of an answer or an item, for a side that has its type or asks what it looks like. It is the user's code
     /// that runs here.
     pub(super) fn body<T: Sendable + ?Sized>(
@@ -1087,6 +1123,7 @@ impl Room {
         codec: &impl Codec,
         value: &T,
     ) -> Result<Vec<u8>, Error> {
+        self.items.map_or(Ok(()), |items| items.check(value))?;
         let body = encoded(codec, value, self.limit)?;
         if self.tells { told(codec, value, &body, self.limit) } else { Ok(body) }
     }
@@ -1184,6 +1221,9 @@ impl State {
         }
     }
 }
+
+/// The method of a call whose body is behind what the items look like that its caller reads. All others are 0.
+const WITH_ITEMS: u64 = 1;
 
 /// A request that is to be sent.
 #[derive(Debug)]

@@ -38,7 +38,7 @@ impl Link<Blocking> {
     /// Sends a request, and waits for its answer.
     pub(crate) fn call(&self, request: &mut Request, until: WaitLimit) -> Outcome {
         let waiter = self.waiter(request.name.as_deref());
-        let id = self.start(&waiter, request, until, false)?;
+        let id = self.start(&waiter, request, until, false).map_err(|why| waiter.failed(why))?;
         let outcome = self.answer_of(id, &waiter, until);
         waiter.came_to(Some(id), &outcome);
         outcome
@@ -49,7 +49,10 @@ impl Link<Blocking> {
         let waiter = self.waiter(request.name.as_deref());
         let Request { method, body, .. } = request;
         let mut state = self.lock();
-        state.ensure_open()?;
+        if let Err(failure) = state.ensure_open() {
+            drop(state);
+            return Err(waiter.failed(failure));
+        }
         state.outbox.push_and_tell(Frame::Notify { method, body }, &waiter);
         self.flush(state, until, None);
         while self.wait(&waiter, until) {
@@ -59,7 +62,7 @@ impl Link<Blocking> {
                 return outcome;
             }
         }
-        Err(Failure::TimedOut(true))
+        Err(waiter.failed(Failure::TimedOut(true)))
     }
 
     /// Begins a call. It is sent at once, or `later`: with the next wait.

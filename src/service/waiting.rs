@@ -12,6 +12,7 @@ use std::thread::{self, Thread};
 
 use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
+use super::framed::ItemCheck;
 use super::mux::{Id, Reason};
 use super::spans::CallSpan;
 use crate::sys::Handle;
@@ -83,16 +84,28 @@ impl Waiter {
     }
 
     /// Nothing waits for the call any more. To be called under no lock.
-    pub(super) fn give_up(&self, id: Option<Id>) {
-        // Its outcome may have come this very moment.
-        if self.counted.end(End::Cancelled) {
-            self.is_over(id, End::Cancelled);
+    pub(crate) fn give_up(&self, id: Option<Id>) {
+        let mut end = End::Cancelled;
+        if !self.counted.end(end) {
+            // Its outcome has come this very moment, or was not asked for.
+            end = self.inbox().outcome.as_ref().map_or(end, End::of_outcome);
         }
+        self.is_over(id, end);
     }
 
-    /// What waited has its outcome: tells the span. To be called under no lock.
+    /// What waited has its outcome. To be called under no lock.
     pub(crate) fn came_to(&self, id: Option<Id>, outcome: &Outcome) {
-        self.is_over(id, End::of_outcome(outcome));
+        let end = End::of_outcome(outcome);
+        self.counted.end(end);
+        self.is_over(id, end);
+    }
+
+    /// The call was not begun. To be called under no lock.
+    pub(crate) fn failed(&self, failure: Failure) -> Failure {
+        let end = End::of_failure(&failure);
+        self.counted.end(end);
+        self.is_over(None, end);
+        failure
     }
 
     fn is_over(&self, id: Option<Id>, end: End) {
@@ -146,6 +159,8 @@ impl Waiter {
 pub struct Handling {
     cancelled: AtomicBool,
     token: OnceLock<CancelToken>,
+    /// What the items look like that the caller reads.
+    pub(super) items: ItemCheck,
     state: Mutex<HandlerInbox>,
 }
 
@@ -167,8 +182,8 @@ impl HandlerInbox {
 }
 
 impl Handling {
-    pub(super) fn with(handles: Vec<Handle>) -> Self {
-        let handling = Self::default();
+    pub(super) fn with(handles: Vec<Handle>, items: ItemCheck) -> Self {
+        let handling = Self { items, ..Self::default() };
         handling.inbox().handles = handles;
         handling
     }

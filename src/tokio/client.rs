@@ -237,8 +237,12 @@ impl CallsHalf for Tokio {
 
     async fn notify(link: &Arc<Link<Self>>, request: Request, until: WaitLimit) -> Outcome {
         let waiter = link.waiter(request.name.as_deref());
-        link.send_notification(request.method, request.body, &waiter)?;
-        let sent = before(until, poll_fn(|cx| waiter.poll_outcome(cx))).await;
+        let waiter = Notifying(waiter);
+        let Notifying(waiter) = &waiter;
+        let sent = match link.send_notification(request.method, request.body, waiter) {
+            Ok(()) => before(until, poll_fn(|cx| waiter.poll_outcome(cx))).await,
+            Err(failure) => Some(Err(failure)),
+        };
         let sent = sent.unwrap_or(Err(Failure::TimedOut(true)));
         waiter.came_to(None, &sent);
         sent
@@ -255,7 +259,8 @@ impl CallsHalf for Tokio {
         match before(until, begun.enter(request)).await {
             Some(entered) => {
                 begun.over = true;
-                Ok((entered?, Arc::clone(&begun.waiter)))
+                let id = entered.map_err(|failure| begun.waiter.failed(failure))?;
+                Ok((id, Arc::clone(&begun.waiter)))
             }
             None => Err(Failure::TimedOut(false)),
         }
@@ -343,6 +348,15 @@ impl Drop for Begun<'_> {
         if !self.over {
             self.link.leave(self.id, &self.waiter);
         }
+    }
+}
+
+/// A notification that is being sent. When this is dropped, it may still be sent, and nothing waits for it.
+struct Notifying(Arc<Waiter>);
+
+impl Drop for Notifying {
+    fn drop(&mut self) {
+        self.0.give_up(None);
     }
 }
 

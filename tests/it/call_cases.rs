@@ -2,7 +2,7 @@
 //! they call, and both sides full.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ use typed_pipe::{
 
 use crate::support::watched;
 
-const LONG: Duration = Duration::from_secs(30);
+/// More than any test takes: the watchdog ends it before.
+const LONG: Duration = Duration::from_secs(600);
 
 /// A value as deep as there are links in it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -191,7 +192,7 @@ const MUCH: usize = 64 << 10;
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A side that takes nothing for so long is given up, unless something waits for it with a deadline of its own.
-const STALL: Duration = Duration::from_secs(2);
+const STALL: Duration = Duration::from_secs(4);
 
 /// Each of them is more than a socket has room for.
 const MORE: u64 = 30;
@@ -200,11 +201,11 @@ const MORE: u64 = 30;
 /// for longer goes on when there is room.
 #[test]
 fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
-    type Full = (Client<Vec<u8>, u64>, Serving);
+    type Full = (Client<String, u64>, Serving);
 
     fn side(connection: Connection, gate: &Arc<Gate>) -> Full {
         let (gate, handled) = (Arc::clone(gate), Mutex::new(0));
-        let service = Service::<Vec<u8>, u64>::over(connection).in_order();
+        let service = Service::<String, u64>::over(connection).in_order();
         let made = service.handshake_timeout(STALL).both_ways(|_| {
             move |_| {
                 gate.pass();
@@ -217,10 +218,10 @@ fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
     }
 
     /// How many were taken, and perhaps one of which a part was.
-    fn fill(client: &Client<Vec<u8>, u64>) -> u64 {
+    fn fill(client: &Client<String, u64>) -> u64 {
         for sent in 0..1000 {
             let begun = Instant::now();
-            let Err(late) = client.notify_timeout(&vec![7; MUCH], SHORT) else { continue };
+            let Err(late) = client.notify_timeout(&"x".repeat(MUCH), SHORT) else { continue };
             assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
             assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
             return sent;
@@ -234,19 +235,20 @@ fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
         let there = Arc::clone(&gate);
         let other = thread::spawn(move || side(theirs, &there));
         let (here, there) = (side(ours, &gate), other.join().unwrap());
-        let filled = Barrier::new(3);
+        let (full, is_full) = mpsc::channel();
         thread::scope(|scope| {
             let calls = [&here.0, &there.0].map(|client| {
-                scope.spawn(|| {
+                let full = full.clone();
+                scope.spawn(move || {
                     let sent = fill(client);
-                    filled.wait();
+                    full.send(()).unwrap();
                     for _ in 0..MORE {
-                        client.notify_timeout(&vec![7; MUCH], LONG).unwrap();
+                        client.notify_timeout(&"x".repeat(MUCH), LONG).unwrap();
                     }
-                    (sent + MORE, client.call_timeout(&vec![7; MUCH], LONG).unwrap())
+                    (sent + MORE, client.call_timeout(&"x".repeat(MUCH), LONG).unwrap())
                 })
             });
-            filled.wait();
+            is_full.iter().take(2).for_each(drop);
             thread::sleep(STALL + SHORT); // the time is what is tested
             gate.open();
             for call in calls {
@@ -260,14 +262,73 @@ fn both_sides_are_full_and_only_the_end_of_the_time_is_an_error() {
     });
 }
 
-type Noted = (Client<Vec<u8>, u64>, Serving);
+/// What a handler sends, and what its callers read: the first variant is the same.
+mod progress {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize, PartialEq)]
+    pub(super) enum Sent {
+        Step(u32),
+        Done(u32),
+    }
+
+    #[derive(Debug, Serialize, Deserialize, PartialEq)]
+    pub(super) enum Read {
+        Step(u32),
+        Done(String),
+    }
+}
+use progress::{Read, Sent};
+
+/// The words of a handler whose item its caller does not read as it is meant.
+#[track_caller]
+fn is_refused<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::HandlerFailed, "{error}");
+    assert!(error.to_string().contains("Done"), "{error}");
+    assert!(error.to_string().contains("u32 here, text there"), "{error}");
+}
+
+#[test]
+fn an_item_of_another_type_is_refused_where_it_is_made() {
+    watched(|| {
+        let service = Service::<u32, ()>::temporary().unwrap().shutdown_after(4);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|steps, context: Context<Sent>| {
+                (0..steps).try_for_each(|step| context.send(&Sent::Step(step)))?;
+                fits_or_not(context.send(&Sent::Done(7)))
+            })
+        });
+        let client = Client::<u32, ()>::connect(path).unwrap();
+        for _ in 0..2 {
+            let mut unfit = client.stream::<Read>(&2).unwrap();
+            let came = unfit.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+            assert_eq!(came, [Read::Step(0), Read::Step(1)]);
+            is_refused(unfit.finish());
+            let mut fit = client.stream::<Sent>(&1).unwrap();
+            let came = fit.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+            assert_eq!(came, [Sent::Step(0), Sent::Done(7)]);
+            fit.finish().unwrap();
+        }
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// What a handler is told of an item that fits or not.
+#[track_caller]
+fn fits_or_not(sent: Result<(), Error>) -> Result<(), Error> {
+    sent.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}"))
+}
+
+type Noted = (Client<String, u64>, Serving);
 
 /// No handler waits for anything: what both sides have still to send is in the way of nothing that comes.
 #[test]
 fn both_sides_notify_much_more_than_there_is_room_for_at_once() {
     fn side(connection: Connection) -> Noted {
         let handled = AtomicU64::new(0);
-        let service = Service::<Vec<u8>, u64>::over(connection);
+        let service = Service::<String, u64>::over(connection);
         let made = service.both_ways(|_| move |_| handled.fetch_add(1, Ordering::SeqCst));
         made.unwrap()
     }
@@ -276,21 +337,21 @@ fn both_sides_notify_much_more_than_there_is_room_for_at_once() {
         let (ours, theirs) = Connection::pair().unwrap();
         let other = thread::spawn(move || side(theirs));
         let (here, there) = (side(ours), other.join().unwrap());
-        let begin = Barrier::new(60);
+        let begin = Barrier::new(40);
         thread::scope(|scope| {
             for client in [&here.0, &there.0] {
-                for _ in 0..30 {
+                for _ in 0..20 {
                     scope.spawn(|| {
                         begin.wait();
                         for _ in 0..3 {
-                            client.notify_timeout(&vec![7; MUCH], LONG).unwrap();
+                            client.notify_timeout(&"x".repeat(MUCH), LONG).unwrap();
                         }
                     });
                 }
             }
         });
         for client in [&here.0, &there.0] {
-            assert_eq!(client.call_timeout(&vec![7], LONG).unwrap(), 90);
+            assert_eq!(client.call_timeout(&String::new(), LONG).unwrap(), 60);
         }
     });
 }
@@ -302,7 +363,7 @@ mod tasks {
 
     use serde::Serializer;
     use tokio::runtime::{Builder, Handle};
-    use tokio::sync::{Barrier, watch};
+    use tokio::sync::{Semaphore, watch};
     use tokio::task::{JoinHandle, JoinSet, block_in_place};
     use typed_pipe::wire::Codec;
     use typed_pipe::{CancelToken, Listener, PipePath, Receivable, Sendable, Tokio};
@@ -438,6 +499,31 @@ mod tasks {
             call.send(&Chain::new(DEEPEST)).await.unwrap();
             assert_eq!(call.finish().await.unwrap(), DEEPEST);
             assert_eq!(serving.await.unwrap().unwrap().answered, 1);
+        });
+    }
+
+    #[test]
+    fn an_item_of_another_type_is_refused_where_it_is_made() {
+        in_runtime(|| async {
+            let service = Service::<u32, ()>::temporary().unwrap().shutdown_after(2);
+            let service = service.into_tokio().unwrap();
+            let path = service.path().clone();
+            let handler = |steps, context: Context<Sent, Postcard, Tokio>| async move {
+                for step in 0..steps {
+                    context.send(&Sent::Step(step)).await?;
+                }
+                fits_or_not(context.send(&Sent::Done(7)).await)
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let client = caller::<u32, ()>(&path).await;
+            let mut unfit = client.stream::<Read>(&1).await.unwrap();
+            assert_eq!(unfit.recv().await.unwrap().unwrap(), Read::Step(0));
+            assert!(unfit.recv().await.is_none());
+            is_refused(unfit.finish().await);
+            let mut fit = client.stream::<Sent>(&0).await.unwrap();
+            assert_eq!(fit.recv().await.unwrap().unwrap(), Sent::Done(7));
+            fit.finish().await.unwrap();
+            serving.await.unwrap().unwrap();
         });
     }
 
@@ -593,11 +679,11 @@ mod tasks {
 
     /// How many were taken, and perhaps one of which a part was.
     async fn fill<C: Codec + Clone + Send + Sync + 'static>(
-        client: &Caller<Vec<u8>, u64, C>,
+        client: &Caller<String, u64, C>,
     ) -> u64 {
         for sent in 0..1000 {
             let begun = Instant::now();
-            let sending = client.notify_timeout(&vec![7; MUCH], SHORT).await;
+            let sending = client.notify_timeout(&"x".repeat(MUCH), SHORT).await;
             let Err(late) = sending else { continue };
             assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
             assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
@@ -611,9 +697,9 @@ mod tasks {
         async fn side(
             connection: Connection,
             gate: watch::Receiver<bool>,
-        ) -> (Caller<Vec<u8>, u64>, Serving<Tokio>) {
+        ) -> (Caller<String, u64>, Serving<Tokio>) {
             let handled = Arc::new(Mutex::new(0));
-            let service = Service::<Vec<u8>, u64>::over(connection).in_order();
+            let service = Service::<String, u64>::over(connection).in_order();
             let made = service.handshake_timeout(STALL).into_tokio().unwrap().both_ways(|_| {
                 move |_| {
                     let (mut gate, handled) = (gate.clone(), Arc::clone(&handled));
@@ -632,17 +718,17 @@ mod tasks {
             let (gate, closed) = watch::channel(false);
             let (ours, theirs) = Connection::pair().unwrap();
             let (here, there) = tokio::join!(side(ours, closed.clone()), side(theirs, closed));
-            let filled = Barrier::new(3);
-            let call = async |client: &Caller<Vec<u8>, u64>| {
+            let full = Semaphore::new(0);
+            let call = async |client: &Caller<String, u64>| {
                 let sent = fill(client).await;
-                filled.wait().await;
+                full.add_permits(1);
                 for _ in 0..MORE {
-                    client.notify_timeout(&vec![7; MUCH], LONG).await.unwrap();
+                    client.notify_timeout(&"x".repeat(MUCH), LONG).await.unwrap();
                 }
-                (sent + MORE, client.call_timeout(&vec![7; MUCH], LONG).await.unwrap())
+                (sent + MORE, client.call_timeout(&"x".repeat(MUCH), LONG).await.unwrap())
             };
             let open = async {
-                filled.wait().await;
+                let _ = full.acquire_many(2).await.unwrap();
                 tokio::time::sleep(STALL + SHORT).await; // the time is what is tested
                 gate.send(true).unwrap();
             };
@@ -658,9 +744,9 @@ mod tasks {
 
     #[test]
     fn both_sides_notify_much_more_than_there_is_room_for_at_once() {
-        async fn side(connection: Connection) -> (Arc<Caller<Vec<u8>, u64>>, Serving<Tokio>) {
+        async fn side(connection: Connection) -> (Arc<Caller<String, u64>>, Serving<Tokio>) {
             let handled = Arc::new(AtomicU64::new(0));
-            let service = Service::<Vec<u8>, u64>::over(connection).into_tokio().unwrap();
+            let service = Service::<String, u64>::over(connection).into_tokio().unwrap();
             let made = service.both_ways(|_| {
                 move |_| {
                     let handled = Arc::clone(&handled);
@@ -676,16 +762,16 @@ mod tasks {
             let (here, there) = tokio::join!(side(ours), side(theirs));
             let mut sending = JoinSet::new();
             for client in [&here.0, &there.0] {
-                for _ in 0..90 {
+                for _ in 0..60 {
                     let client = Arc::clone(client);
                     sending.spawn(async move {
-                        client.notify_timeout(&vec![7; MUCH], LONG).await.unwrap();
+                        client.notify_timeout(&"x".repeat(MUCH), LONG).await.unwrap();
                     });
                 }
             }
             sending.join_all().await;
             for client in [&here.0, &there.0] {
-                assert_eq!(client.call_timeout(&vec![7], LONG).await.unwrap(), 90);
+                assert_eq!(client.call_timeout(&String::new(), LONG).await.unwrap(), 60);
             }
         });
     }

@@ -69,7 +69,8 @@ fn each_call_is_in_one_of_the_numbers_of_both_sides() {
 fn what_a_service_never_took_is_refused_and_what_it_lost_has_failed() {
     watched(|| {
         let (ours, theirs) = Connection::pair().unwrap();
-        let service = Service::<u32, u32>::over(theirs).in_order().shutdown_after(1);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<u32, u32>::over(theirs).in_order().cancelled_by(&token);
         let counter = service.counter();
         let (go, gone) = mpsc::channel();
         let gone = std::sync::Mutex::new(gone);
@@ -80,11 +81,17 @@ fn what_a_service_never_took_is_refused_and_what_it_lost_has_failed() {
             })
         });
         let client = Client::<u32, u32>::over(ours).unwrap();
-        let calls = [1, 2, 3].map(|number| client.start(&number).unwrap());
+        let [one, two, three] = [1, 2, 3].map(|number| client.start(&number).unwrap());
+        // A wait sends what was started.
+        let one = thread::spawn(move || one.wait());
         until(|| counter.counts().in_flight == 3);
+        token.cancel();
+        until(|| counter.counts().refused == 2);
         go.send(()).unwrap();
-        let [one, two, three] = calls.map(|call| call.wait().map_err(|error| error.kind()));
-        assert_eq!((one, two, three), (Ok(1), Err(ErrorKind::Finished), Err(ErrorKind::Finished)));
+        assert_eq!(one.join().unwrap().unwrap(), 1);
+        for call in [two, three] {
+            assert_eq!(call.wait().unwrap_err().kind(), ErrorKind::Finished);
+        }
         serving.join().unwrap().unwrap();
         assert_eq!(numbers(client.counts()), [1, 0, 0, 2, 0]);
         assert_eq!(numbers(counter.counts()), [1, 0, 0, 2, 0]);
@@ -114,11 +121,14 @@ mod tasks {
             let service = Service::<u32, u32>::temporary().unwrap().cancelled_by(&token);
             let service = service.into_tokio().unwrap();
             let (path, counter) = (service.path().clone(), service.counter());
-            let handler = |number, _: Context<(), Postcard, Tokio>| async move {
+            let handler = |number, context: Context<(), Postcard, Tokio>| async move {
                 match number {
                     0 => Err("there is nothing before 0"),
                     1 => panic!("no"),
-                    2 => std::future::pending().await,
+                    2 => {
+                        comes(|| context.is_cancelled()).await;
+                        Ok(2)
+                    }
                     number => Ok(number - 1),
                 }
             };
@@ -138,9 +148,6 @@ mod tasks {
             let late = client.call_timeout(&2, SHORT).await.unwrap_err();
             assert_eq!(late.kind(), ErrorKind::TimedOut);
             assert_eq!(numbers(client.counts()), [2, 2, 2, 0, 0]);
-            // Their futures never end: they are dropped with their client.
-            assert_eq!(numbers(counter.counts()), [2, 2, 0, 0, 2]);
-            drop(client);
             comes(|| numbers(counter.counts()) == [2, 2, 2, 0, 0]).await;
             token.cancel();
             serving.await.unwrap().unwrap();
