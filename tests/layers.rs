@@ -50,7 +50,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pipecom", &["channel", "pipe", "end", "path", "state", "wire", "wait", "sys", "error"]),
     (
         "process",
-        &["watching", "typed_connection", "channel", "connection", "state", "wire", "sys", "error"],
+        &[
+            "watching",
+            "typed_connection",
+            "channel",
+            "connection",
+            "state",
+            "wire",
+            "wait",
+            "sys",
+            "error",
+        ],
     ),
     (
         "carried",
