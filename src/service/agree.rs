@@ -30,15 +30,15 @@ const CAN_TELL: u8 = 1;
 const ASKS: u8 = 2;
 
 /// What a side says of its calls: the version, how many it takes at once, and its flags.
-fn part(flags: u8) -> Vec<u8> {
-    let [high, low] = CALLS_AT_ONCE.to_be_bytes();
+fn part(flags: u8, most: u16) -> Vec<u8> {
+    let [high, low] = most.to_be_bytes();
     vec![VERSION, high, low, flags]
 }
 
 /// What a side says that has not the types of what it reads.
 #[cfg(feature = "tool")]
 pub(super) fn asking_part() -> Vec<u8> {
-    part(CAN_TELL | ASKS | CALLS)
+    part(CAN_TELL | ASKS | CALLS, CALLS_AT_ONCE)
 }
 
 /// Whether the other side tells what its answers and items look like, if it is asked; and what it reads.
@@ -62,7 +62,7 @@ where
     let handles = if layer.handles { HANDLES } else { 0 };
     Handshake::new()
         .with_wire(wire)
-        .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles))
+        .with_part(Tag::Calls, part(CAN_TELL | flags_of(reads) | handles, layer.max_requests()))
         .offering(layer.memory)
 }
 
@@ -109,7 +109,7 @@ where
         if let MemoryOffered(Some(memory)) = layer.memory {
             memory.without("JSON-RPC has no handshake")?;
         }
-        return Ok(json_rpc(handshake.wire().clone(), connection, reads));
+        return Ok(json_rpc(handshake.wire().clone(), connection, reads, layer.max_requests()));
     }
     if layer.handles {
         connection.reader().raw_mut().allow_handles();
@@ -117,7 +117,9 @@ where
     let until = handshake.time_limit().until::<M>();
     let (handshake, done) = shaken(handshake, connection, reads, layer, until).await?;
     let (state, reader, writer) = done;
-    concluded(handshake, &state, reader, writer)
+    let mut parts = concluded(handshake, &state, reader, writer)?;
+    parts.most_theirs = layer.max_requests().into();
+    Ok(parts)
 }
 
 /// How the two sides talk.
@@ -127,12 +129,18 @@ pub(crate) struct Layer {
     pub(super) handles: bool,
     /// The shared memory that this side offers.
     pub(super) memory: MemoryOffered,
+    /// How many calls of the other side this one takes at once, where it says so.
+    pub(super) max_requests: Option<u16>,
     /// Whether they speak JSON-RPC, and so without a handshake.
     #[cfg(feature = "json")]
     pub(super) json_rpc: bool,
 }
 
 impl Layer {
+    fn max_requests(self) -> u16 {
+        self.max_requests.unwrap_or(CALLS_AT_ONCE)
+    }
+
     /// Whether the two sides agree before they talk.
     pub(super) fn has_handshake(self) -> bool {
         #[cfg(feature = "json")]
@@ -148,6 +156,7 @@ fn json_rpc<F, C, M>(
     wire: Wire<F, C>,
     connection: Connection<M>,
     reads: fn(Style) -> Shape,
+    max_requests: u16,
 ) -> Parts<M>
 where
     F: Framing + Clone + Send + 'static,
@@ -155,7 +164,8 @@ where
     M: Mode,
 {
     let limit = wire.framing().max_payload();
-    let (read, written) = JsonRpc::pair(reads(Style::Named).methods());
+    let most = usize::from(max_requests);
+    let (read, written) = JsonRpc::pair(reads(Style::Named).methods(), most);
     let (encoder, decoder) = (Encoder::new(wire.clone()), Decoder::new(wire));
     let (reader, writer) = connection.into_halves();
     Parts {
@@ -170,7 +180,7 @@ where
         outgoing: Box::new(Framed::new(encoder, written)),
         limit,
         most_mine: json_rpc::CALLS_AT_ONCE,
-        most_theirs: json_rpc::CALLS_AT_ONCE,
+        most_theirs: most,
     }
 }
 

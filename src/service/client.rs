@@ -262,6 +262,55 @@ where
         M::run(self.answer(request, M::within(timeout), false))
     }
 
+    /// Sends a request in another form, such as one that borrows, and waits for its answer. Its bytes must be those of the
+    /// request: in postcard, a `&str` is written as a `String` is, and a struct as one with the same fields.
+    ///
+    /// The compiler does not see that the two forms are alike. What the service reads is known from the handshake, if its codec
+    /// has a [style](crate::wire::Codec::style): a value that does not fit it is not sent. [`same_encoding`](crate::same_encoding)
+    /// compares the two forms of a [`Message`](crate::Message) in a test.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use std::thread;
+    /// use typed_pipe::{Client, ErrorKind, Service};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Search {
+    ///     words: Vec<String>,
+    ///     text: String,
+    /// }
+    ///
+    /// #[derive(Serialize)]
+    /// struct SearchRef<'a> {
+    ///     words: &'a [&'a str],
+    ///     text: &'a str,
+    /// }
+    ///
+    /// let service = Service::<Search, usize>::temporary()?.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve(|Search { words, text }| words.iter().filter(|&w| text.contains(w)).count())
+    /// });
+    ///
+    /// let client = Client::<Search, usize>::connect(path)?;
+    /// let text = "a long text that stays where it is";
+    /// assert_eq!(client.call_ref(&SearchRef { words: &["long", "short"], text })?, 1);
+    /// assert_eq!(client.call_ref(&7).unwrap_err().kind(), ErrorKind::Mismatch); // not sent
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call), and [`Mismatch`](crate::ErrorKind::Mismatch): the service reads something else.
+    #[doc(alias("borrowed", "zero-copy"))]
+    pub fn call_ref<R: Sendable + ?Sized>(
+        &self,
+        request: &R,
+    ) -> M::Ret<impl Future<Output = Result<Resp, Error>>> {
+        M::run(self.answer(request, self.target.options.until(), false))
+    }
+
     /// Sends a request that may be handled twice, and waits for its answer.
     ///
     /// With [attempts](ClientOptions::max_attempts), the client retries it even if the service may have handled it and
@@ -540,9 +589,9 @@ where
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
     }
 
-    async fn answer(
+    async fn answer<R: Sendable + ?Sized>(
         &self,
-        request: &Req,
+        request: &R,
         until: WaitLimit,
         repeatable: bool,
     ) -> Result<Resp, Error> {
@@ -555,10 +604,10 @@ where
     }
 
     /// Makes a call, as often as the options say.
-    async fn attempt(
+    async fn attempt<R: Sendable + ?Sized>(
         &self,
         wanted: Wanted,
-        request: &Req,
+        request: &R,
         until: WaitLimit,
         repeatable: bool,
     ) -> Result<Vec<u8>, Error> {

@@ -10,7 +10,8 @@ use crate::carried::Carried;
 /// - `serve`, which serves an implementation of the trait with threads,
 /// - `both_ways`, which serves one client and [calls it](crate::Service::both_ways) over the same connection,
 /// - `local` and `local_tasks`, a client in this process, for tests,
-/// - `Client`, whose methods are those of the trait, in both modes,
+/// - `Client`, whose methods are those of the trait, in both modes: a tuple around a [`Client`](crate::Client), so one with
+///   [options](crate::ClientOptions), in the mode `Tokio`, or as `both_ways` lends it, is `counter::Client(client)`,
 /// - with the feature `tokio`, the trait `Tasks`, which has the same methods as `async fn`s, `serve_tasks` and
 ///   `both_ways_tasks`,
 /// - `Call` and `Answer`, the messages, for `Service<Call, Answer>` and `Client<Call, Answer>`.

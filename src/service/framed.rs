@@ -34,6 +34,9 @@ pub(crate) trait Incoming: Send {
     /// The next whole frame.
     fn next(&mut self) -> Result<Option<(Frame<&[u8]>, Beside)>, Garbled>;
 
+    /// Whether a part of a frame has arrived.
+    fn has_part(&self) -> bool;
+
     /// How the stream ended.
     fn end(&mut self) -> ErrorKind;
 
@@ -110,6 +113,10 @@ where
         }
         let bytes = self.wire.bytes().map_err(|_| Garbled)?;
         Ok(Some(self.encoding.read(bytes)?))
+    }
+
+    fn has_part(&self) -> bool {
+        !self.wire.buffered().is_empty()
     }
 
     fn end(&mut self) -> ErrorKind {

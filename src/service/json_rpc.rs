@@ -25,6 +25,8 @@ pub(crate) struct JsonRpc {
     methods: Arc<Methods>,
     /// The body of the frame that was read last.
     body: Vec<u8>,
+    /// How many calls of the other side are taken at once.
+    most: usize,
 }
 
 /// What both directions know of the calls in flight.
@@ -53,12 +55,13 @@ pub(super) const CALLS_AT_ONCE: usize = 1024;
 
 impl JsonRpc {
     /// Those of both directions of one connection, of a side that handles such methods.
-    pub(super) fn pair(methods: Methods) -> (Self, Self) {
+    pub(super) fn pair(methods: Methods, most: usize) -> (Self, Self) {
         let (shared, methods) = (Arc::<Mutex<Shared>>::default(), Arc::new(methods));
         let one = || Self {
             shared: Arc::clone(&shared),
             methods: Arc::clone(&methods),
             body: Vec::new(),
+            most,
         };
         (one(), one())
     }
@@ -112,7 +115,7 @@ impl JsonRpc {
             drop(shared);
             return refused(INVALID_REQUEST, "a request with this id is not answered yet");
         }
-        if shared.theirs.len() >= CALLS_AT_ONCE {
+        if shared.theirs.len() >= self.most {
             drop(shared);
             return refused(code_of(Reason::Failed), "too many requests are not answered yet");
         }
@@ -511,7 +514,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_calls() {
-        let (mut one, _) = JsonRpc::pair(methods());
+        let (mut one, _) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
         for (body, text) in [
             (r#"{"a/b":{"x":1}}"#, r#","method":"a/b","params":{"x":1}}"#),
             (r#"{"own":{"params":{"x":1}}}"#, r#","method":"own","params":{"x":1}}"#),
@@ -536,7 +539,7 @@ mod tests {
 
     #[test]
     fn an_answer_goes_to_the_number_of_its_request_once() {
-        let (mut one, mut other) = JsonRpc::pair(methods());
+        let (mut one, mut other) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
         let asked = br#"{"jsonrpc":"2.0","id":"x","method":"a/b","params":{"x":1}}"#;
         let (frame, _) = one.read(asked).unwrap();
         let Frame::Call(Call { id, body, .. }) = frame else { panic!("{frame:?}") };
@@ -552,7 +555,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_variant_of_its_method() {
-        let (mut one, mut other) = JsonRpc::pair(Methods::new());
+        let (mut one, mut other) = JsonRpc::pair(Methods::new(), CALLS_AT_ONCE);
         written(&mut one, &call(3, r#"{"a/b":{}}"#));
         written(&mut one, &call(4, r#""c""#));
         let (frame, _) = other.read(br#"{"jsonrpc":"2.0","id":3,"result":null}"#).unwrap();
@@ -570,7 +573,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let (mut one, _) = JsonRpc::pair(methods());
+            let (mut one, _) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
             prop_assert!(one.read(&bytes).is_ok());
         }
 
@@ -581,7 +584,7 @@ mod tests {
             params in prop_oneof![Just("null"), Just("[]"), Just("[1]"), Just("{\"id\":1}"), Just("{\"token\":1,\"value\":2}"), Just("7")],
             kind in 0..4_u8,
         ) {
-            let (mut one, mut other) = JsonRpc::pair(methods());
+            let (mut one, mut other) = JsonRpc::pair(methods(), CALLS_AT_ONCE);
             written(&mut other, &call(1, r#"{"a/b":{}}"#));
             let text = match kind {
                 0 => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#),

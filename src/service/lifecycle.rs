@@ -18,6 +18,7 @@ pub(super) struct Rules {
     pub(super) same_user: bool,
     pub(super) client_idle_timeout: Option<Duration>,
     pub(super) handshake_timeout: Duration,
+    pub(super) request_timeout: Duration,
     pub(super) layer: Layer,
     pub(super) order: Order,
     /// Whether there is one client alone, with which the service ends.
@@ -42,6 +43,7 @@ impl Default for Rules {
             same_user: false,
             client_idle_timeout: None,
             handshake_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
             layer: Layer::default(),
             order: Order::default(),
             one_client: false,
@@ -171,6 +173,11 @@ impl Lifecycle {
 
     pub(crate) fn handshake_timeout(&self) -> Duration {
         self.rules.handshake_timeout
+    }
+
+    /// How long a request may take to arrive.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.rules.request_timeout
     }
 
     /// What of a client begins beside what.

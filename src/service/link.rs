@@ -46,6 +46,8 @@ pub struct Link<M: Mode> {
     pub(super) busy_since: AtomicU64,
     /// The longest time for one batch of bytes to be taken, if there is one.
     pub(super) stall_timeout: Option<Duration>,
+    /// The longest time in which a frame arrives, if there is one.
+    request_timeout: Option<Duration>,
     peer: Option<Peer>,
     /// Whether handles can go to the other side.
     takes_handles: bool,
@@ -310,6 +312,17 @@ fn size(frame: &Frame<Vec<u8>>) -> usize {
 pub(crate) struct Reader<M: Mode> {
     pub(super) half: ReadHalf<M>,
     pub(super) incoming: Box<dyn Incoming>,
+    /// Since when the first part of a frame is here, and not the last one; only where its time is limited.
+    part_since: Option<Instant>,
+}
+
+impl<M: Mode> Reader<M> {
+    /// This side did not read meanwhile.
+    pub(super) fn forgive(&mut self) {
+        if self.part_since.is_some() {
+            self.part_since = Some(M::now());
+        }
+    }
 }
 
 /// The bytes that go out.
@@ -403,12 +416,17 @@ pub(crate) enum Kind {
 impl<M: Mode> Link<M> {
     /// A connection whose side calls, and handles nothing.
     pub(crate) fn calling(parts: Parts<M>) -> Self {
-        Self::new(parts, false, Arc::default(), None)
+        Self::new(parts, false, Arc::default(), None, None)
     }
 
     /// A connection whose side handles requests as well.
-    pub(crate) fn serving(parts: Parts<M>, tally: Arc<Tally>, stall_timeout: Duration) -> Self {
-        Self::new(parts, true, tally, Some(stall_timeout))
+    pub(crate) fn serving(
+        parts: Parts<M>,
+        tally: Arc<Tally>,
+        stall_timeout: Duration,
+        request_timeout: Duration,
+    ) -> Self {
+        Self::new(parts, true, tally, Some(stall_timeout), Some(request_timeout))
     }
 
     fn new(
@@ -416,6 +434,7 @@ impl<M: Mode> Link<M> {
         serves: bool,
         tally: Arc<Tally>,
         stall_timeout: Option<Duration>,
+        request_timeout: Option<Duration>,
     ) -> Self {
         let Parts {
             reader,
@@ -453,7 +472,7 @@ impl<M: Mode> Link<M> {
                 scheduled: false,
                 abandoned: false,
             }),
-            reader: Mutex::new(Reader { half: reader, incoming }),
+            reader: Mutex::new(Reader { half: reader, incoming, part_since: None }),
             writer: Mutex::new(Writer {
                 half: writer,
                 outgoing,
@@ -471,6 +490,7 @@ impl<M: Mode> Link<M> {
             calls: Arc::default(),
             busy_since: AtomicU64::new(0),
             stall_timeout,
+            request_timeout,
             peer,
             takes_handles,
             has_credit,
@@ -596,15 +616,28 @@ impl<M: Mode> Link<M> {
         self.lock().shut
     }
 
+    /// How long the rest of a frame may still take, if a part of it is here.
+    pub(super) fn time_of_part(&self, reader: &Reader<M>) -> Option<Duration> {
+        let (since, limit) = (reader.part_since?, self.request_timeout?);
+        Some(limit.saturating_sub(M::now().saturating_duration_since(since)))
+    }
+
+    /// The other side sends so slowly that it is given up.
+    pub(super) fn note_too_slow(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
     /// Hands what has come to what waits for it.
     pub(super) fn dispatch(&self, reader: &mut Reader<M>) -> Result<(), Lost> {
-        let Reader { half, incoming } = reader;
+        let Reader { half, incoming, part_since } = reader;
+        let mut begun = *part_since;
         let mut wakes = Wakes::default();
         let mut guard = self.lock();
         let state = &mut *guard;
         let dispatched = loop {
             match incoming.next() {
                 Ok(Some((frame, beside))) => {
+                    begun = None;
                     let handles = taken(half, &beside);
                     match state.mux.receive(frame) {
                         // It does not take what it is told.
@@ -620,6 +653,10 @@ impl<M: Mode> Link<M> {
             }
         };
         drop(guard);
+        *part_since = match self.request_timeout {
+            Some(_) if incoming.has_part() => begun.or_else(|| Some(M::now())),
+            _ => None,
+        };
         wakes.wake();
         dispatched
     }

@@ -320,8 +320,8 @@ where
         self
     }
 
-    /// Disconnects a client that has sent no request for `time`, to make room for another one. An incoming request,
-    /// however slow, does not time out.
+    /// Disconnects a client that has sent no request for `time`, to make room for another one. For an incoming request, see
+    /// [`request_timeout`](Self::request_timeout).
     ///
     /// Its later requests are not taken, and its call connects anew if it has a further
     /// [attempt](crate::ClientOptions::max_attempts). The time that its request is being handled does not count.
@@ -488,6 +488,74 @@ where
     /// ```
     pub fn handshake_timeout(mut self, time: Duration) -> Self {
         self.rules.handshake_timeout = time;
+        self
+    }
+
+    /// Sets the timeout of a request, from its first byte to its last one; 30 seconds unless set. So no client holds its place
+    /// by sending slowly.
+    ///
+    /// It is disconnected, and counts as [lost](Summary::lost). A request larger than what arrives in this time, over a slow
+    /// network, needs a longer one. The time that its service leaves it waiting does not count.
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use std::io::{Read, Write};
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use typed_pipe::wire::foreign::Lines;
+    /// use typed_pipe::wire::{Json, Wire};
+    /// use typed_pipe::{Connection, Service};
+    ///
+    /// let (mut slow, theirs) = Connection::pair()?;
+    /// let service = Service::<(), ()>::over(theirs).with_wire(Wire::new(Lines::default(), Json));
+    /// let service = service.json_rpc().request_timeout(Duration::from_millis(10));
+    /// let serving = thread::spawn(move || service.serve(|()| ()));
+    /// slow.write_all(b"{")?; // and no more
+    /// assert_eq!(slow.read(&mut [0; 64]).unwrap_or(0), 0); // the service ends the connection
+    /// assert_eq!(serving.join().unwrap()?.lost, 1);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias("slowloris"))]
+    pub fn request_timeout(mut self, time: Duration) -> Self {
+        self.rules.request_timeout = time;
+        self
+    }
+
+    /// Sets how many requests of one client are in the service at once; 1,024 unless set. The client keeps further ones back
+    /// until one of these is answered, and so its calls wait, but none of another client.
+    ///
+    /// Notifications are not counted. At least one request is taken. A client that speaks [JSON-RPC](Self::json_rpc) is not
+    /// told of the limit: what it sends beyond is answered with an error.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use std::thread;
+    /// use typed_pipe::{Client, Service};
+    ///
+    /// let service = Service::<(), u32>::temporary()?.max_requests(1).shutdown_after(100);
+    /// let path = service.path().clone();
+    /// let serving = thread::spawn(move || {
+    ///     let at_work = AtomicU32::new(0);
+    ///     service.serve(|()| {
+    ///         let beside = at_work.fetch_add(1, Ordering::SeqCst);
+    ///         at_work.fetch_sub(1, Ordering::SeqCst);
+    ///         beside
+    ///     })
+    /// });
+    ///
+    /// let client = Client::<(), u32>::connect(path)?;
+    /// let calls = (0..100).map(|_| client.start(&())).collect::<Result<Vec<_>, _>>()?;
+    /// for call in calls {
+    ///     assert_eq!(call.wait()?, 0);
+    /// }
+    /// # serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("concurrency", "calls at once", "limit"))]
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        let most = u16::try_from(requests).unwrap_or(u16::MAX).max(1);
+        self.rules.layer.max_requests = Some(most);
         self
     }
 
@@ -715,7 +783,12 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Meeting<F, C, M> {
         });
         let Some(words) = refused else {
             let parts = agreed(self.handshake, client, reads, self.layer).await?;
-            return Ok(Link::serving(parts, lifecycle.tally(), lifecycle.handshake_timeout()));
+            return Ok(Link::serving(
+                parts,
+                lifecycle.tally(),
+                lifecycle.handshake_timeout(),
+                lifecycle.request_timeout(),
+            ));
         };
         let path = client.path().cloned();
         if self.layer.has_handshake() {

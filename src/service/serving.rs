@@ -15,7 +15,7 @@ use super::waiting::Reply;
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
-use crate::wait::within;
+use crate::wait::{sooner, within};
 
 /// The handlers of a service of threads.
 pub(super) trait Handle: Sync {
@@ -160,9 +160,12 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             let soon = within(longest);
             if link.wait_while_full() {
+                link.lock_reader().forgive();
                 continue;
             }
             let mut reader = link.lock_reader();
+            let left = link.time_of_part(&reader);
+            let soon = left.map_or(soon, |left| sooner(soon, left));
             let mut state = link.lock();
             if state.may_begin(self.crew.order) {
                 // A thread that wrote has taken it in.
@@ -171,11 +174,23 @@ impl<'scope, 'env> Served<'scope, 'env> {
             state.leading = true;
             drop(state);
             let read = link.read(&mut reader, soon);
+            let left = link.time_of_part(&reader);
             drop(reader);
             let mut state = link.lock();
             state.leading = false;
             match read {
-                Ok(true) => last = Instant::now(),
+                // Nothing more of it was here just now.
+                Ok(false) if left.is_some_and(|left| left.is_zero()) => {
+                    drop(state);
+                    link.note_too_slow();
+                    link.disconnect(Lost::Disconnected);
+                    state = link.lock();
+                }
+                Ok(true) => {
+                    if left.is_some() || state.is_active() {
+                        last = Instant::now();
+                    }
+                }
                 Ok(false) => {
                     if state.is_active() {
                         last = Instant::now();

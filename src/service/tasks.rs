@@ -135,7 +135,7 @@ impl<M: Mode> Link<M> {
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let mut reader = self.lock_reader();
         let reader = &mut *reader;
-        let Reader { half, incoming } = reader;
+        let Reader { half, incoming, .. } = reader;
         let incoming = incoming.as_mut();
         let read =
             read_buffer(|buf| match ready!(half.poll_read_until(cx, buf, WaitLimit::Done)) {
@@ -247,13 +247,21 @@ impl<M: Mode> Drive<M> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.link.lock();
-        if state.serving.ended || state.is_full() {
+        if state.serving.ended {
+            return Poll::Pending;
+        }
+        if state.is_full() {
+            drop(state);
+            self.link.lock_reader().forgive();
             return Poll::Pending;
         }
         drop(state);
         let lost = match ready!(self.link.poll_read(cx)) {
             Ok(()) => {
-                self.last = M::now();
+                let has_part = self.part_left().is_some();
+                if has_part || self.link.lock().is_active() {
+                    self.last = M::now();
+                }
                 return Poll::Ready(());
             }
             Err(lost) => lost,
@@ -323,6 +331,11 @@ impl<M: Mode> Drive<M> {
         }
     }
 
+    /// How long the rest of a frame may still take, if a part of it is here.
+    fn part_left(&self) -> Option<Duration> {
+        self.link.time_of_part(&self.link.lock_reader())
+    }
+
     /// A caller that waits for an answer learns that its request was not taken. After an error that may not be true.
     fn say_goodbye(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.link.lock();
@@ -379,6 +392,15 @@ impl<M: Mode> Drive<M> {
                 if left.is_zero() {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
+                }
+                soon = Some(soon.map_or(left, |soon| soon.min(left)));
+            }
+            // Nothing more of it was here just now.
+            if let Some(left) = self.part_left() {
+                if left.is_zero() {
+                    self.link.note_too_slow();
+                    self.link.end(Lost::Disconnected);
+                    return Poll::Ready(());
                 }
                 soon = Some(soon.map_or(left, |soon| soon.min(left)));
             }

@@ -302,7 +302,7 @@ impl Link<Blocking> {
         reader: &mut Reader<Blocking>,
         until: WaitLimit,
     ) -> Result<bool, Lost> {
-        let Reader { half, incoming } = reader;
+        let Reader { half, incoming, .. } = reader;
         let bytes = read_buffer(|buf| {
             let Poll::Ready(read) = half.poll_read_until(&mut no_task(), buf, until) else {
                 return Ok(None);

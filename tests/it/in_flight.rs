@@ -65,6 +65,27 @@ fn a_request_or_an_answer_of_another_type_is_refused_where_it_is_made() {
     });
 }
 
+/// What is borrowed is written as what is owned, and held against what the service reads.
+#[test]
+fn a_request_may_be_borrowed_and_is_compared_all_the_same() {
+    #[derive(Serialize)]
+    struct Borrowed<'a>(&'a str, &'a [&'a str]);
+
+    watched(|| {
+        let (path, token, serving) =
+            serving(|(text, words): (String, Vec<String>)| words.contains(&text));
+        let client = Client::<(String, Vec<String>), bool>::connect(&path).unwrap();
+        let words = ["one", "two"];
+        assert!(client.call_ref(&Borrowed("two", &words)).unwrap());
+        assert!(!client.call_ref(&("three", words.as_slice())).unwrap());
+        let unfit = client.call_ref(&("two", 2)).unwrap_err();
+        assert_eq!((unfit.kind(), unfit.is_delivered()), (ErrorKind::Mismatch, false), "{unfit}");
+        assert!(!client.call(&("three".into(), vec!["one".into()])).unwrap());
+        token.cancel();
+        assert_eq!(serving.join().unwrap().lost, 0);
+    });
+}
+
 #[test]
 fn an_answer_that_cannot_be_decoded_ends_its_own_call_alone() {
     watched(|| {
@@ -488,6 +509,21 @@ mod tasks {
             }
             client.call(&10_000).await.unwrap();
             assert!(seen.lock().unwrap().iter().copied().eq(0..=10_000));
+            serving.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_task_calls_with_what_it_borrows() {
+        in_runtime(|| async {
+            let service = Service::<String, usize>::temporary().unwrap().shutdown_after(1);
+            let path = service.path().clone();
+            let service = service.into_tokio().unwrap();
+            let serving = tokio::spawn(service.serve(|text| async move { text.len() }));
+            let options = ClientOptions::new().into_tokio();
+            let client = options.connect::<String, usize>(path).await.unwrap();
+            assert_eq!(client.call_ref(&[0_u8; 3]).await.unwrap_err().kind(), ErrorKind::Mismatch);
+            assert_eq!(client.call_ref("four").await.unwrap(), 4);
             serving.await.unwrap().unwrap();
         });
     }

@@ -43,6 +43,8 @@ mod json_rpc;
 #[cfg(target_os = "linux")]
 mod leftovers;
 mod lifecycle;
+#[cfg(feature = "service")]
+mod limits;
 #[cfg(unix)]
 mod links;
 mod migrating;

@@ -103,19 +103,6 @@ impl Theirs {
         self.0.ring
     }
 
-    /// Looks at one byte of each cache line, where it lies.
-    #[cfg(test)]
-    pub(super) fn look_in_place(&self, position: u32, len: usize) -> u64 {
-        let first = self.0.at(position);
-        let look = |place| {
-            // SAFETY: `len.min(ring)` bytes from `at` on are mapped.
-            let byte = unsafe { first.add(place) };
-            // SAFETY: it is readable, and read as it is at this moment.
-            u64::from(unsafe { byte.read_volatile() })
-        };
-        (0..len.min(self.0.ring)).step_by(64).map(look).sum()
-    }
-
     /// Copies bytes out, from a position of the ring on. They may be torn, where the other side writes meanwhile.
     #[inline(always)]
     pub(super) fn copy_out(&self, position: u32, to: &mut [u8]) {

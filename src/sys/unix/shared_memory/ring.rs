@@ -190,19 +190,6 @@ pub(in crate::sys::unix) struct RingReader {
 }
 
 impl RingReader {
-    /// Waits for so many bytes, looks at them where they lie, and takes them.
-    #[cfg(test)]
-    pub(super) fn look_in_place(&mut self, len: usize) -> u64 {
-        while self.unread() < len {
-            std::hint::spin_loop();
-        }
-        fence(Ordering::Acquire);
-        let sum = self.parker.both.theirs.look_in_place(self.tail, len);
-        self.head = acquire(self.parker.both.theirs.word(HEAD));
-        self.take(len);
-        sum
-    }
-
     #[cfg(test)]
     pub(super) fn begin_at(&mut self, position: u32) {
         (self.head, self.tail, self.told) = (position, position, position);

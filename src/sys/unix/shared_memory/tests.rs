@@ -471,59 +471,6 @@ fn nobody_else_can_write_to_the_memory() {
     assert!(fcntl_add_seals(file.as_fd(), SealFlags::WRITE).is_err(), "the seals are open");
 }
 
-/// What a reader would gain that looks at a message where it lies, and what a larger ring costs: each message is made in
-/// place by another thread.
-#[test]
-#[ignore = "prints what docs/SHARED-MEMORY.md has"]
-fn what_a_copy_costs() {
-    for len in [64 << 10, 1 << 20, 16 << 20] {
-        // In place; copied; copied, in a ring of two and of sixteen messages.
-        let ways = [(false, 4), (true, 4), (true, 2), (true, 16)];
-        let mut least = [Duration::MAX; 4];
-        for _ in 0..15 {
-            for (least, (copies, room)) in least.iter_mut().zip(ways) {
-                *least = pass_on(len, room * len, copies).min(*least);
-            }
-        }
-        let [in_place, copied, small, large] = least.map(|time| time.as_secs_f64());
-        println!(
-            "{len} bytes: in place {:.2} of the time of a copy; in a ring of 2 {:.2}, of 16 {:.2}",
-            in_place / copied,
-            small / copied,
-            large / copied
-        );
-    }
-}
-
-/// The time for 64 MiB of messages of this size, of which the reader looks at each cache line.
-fn pass_on(len: usize, ring: usize, copies: bool) -> Duration {
-    let rounds = u8::try_from(((64 << 20) / len).min(200)).unwrap();
-    let [(_, mut to), (mut from, _)] = sides(ring);
-    let writing = thread::spawn(move || {
-        for round in 0..rounds {
-            assert!(to.lend(0, len, DONE));
-            to.lent_mut().fill(round);
-            to.give(DONE).unwrap();
-        }
-        assert!(to.wait_until_taken(DONE).unwrap());
-    });
-    let mut room = vec![0; len];
-    let since = Instant::now();
-    for round in 0..rounds {
-        let sum = if copies {
-            read_exact(&mut from, &mut room);
-            room.iter().step_by(64).map(|&byte| u64::from(byte)).sum::<u64>()
-        } else {
-            from.look_in_place(len)
-        };
-        assert_eq!(sum, u64::from(round) * u64::try_from(len / 64).unwrap());
-    }
-    let time = since.elapsed();
-    drop(from);
-    writing.join().unwrap();
-    time
-}
-
 /// What the default costs, for both sides together. `TYPED_PIPE_TEST_PATIENCE` times as much is enough where that is set.
 #[test]
 fn a_small_ring_is_made_in_little_time() {

@@ -1,0 +1,157 @@
+//! The limits of a service: how slowly a request may come, how long a client may ask for nothing, and how many requests are
+//! taken at once. Each by threads and by tasks.
+
+use std::io::Write;
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use typed_pipe::{
+    CancelToken, Client, Connection, ListenerOptions, PipePath, Service, ShutdownReason, Summary,
+};
+
+use crate::by_hand::{ByHand, framed};
+use crate::support::watched;
+
+const SHORT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(60);
+
+/// A service of numbers, in one of the modes.
+type Serve = fn(Service<u32, u32>) -> JoinHandle<Summary>;
+
+/// Tests services of both modes.
+fn in_each_mode(test: fn(Serve)) {
+    watched(move || test(|service| thread::spawn(|| service.serve(|n| n + 1).unwrap())));
+    #[cfg(feature = "tokio")]
+    watched(move || {
+        test(|service| {
+            thread::spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let service = service.into_tokio().unwrap();
+                    service.serve(|n| async move { n + 1 }).await.unwrap()
+                })
+            })
+        });
+    });
+}
+
+/// A client that sends the same bytes again and again, until the service ends the connection.
+fn dripping(path: &PipePath, head: &[u8], bytes: &'static [u8]) -> JoinHandle<()> {
+    let mut client = ByHand::greet(Connection::connect(path).unwrap());
+    client.send(head);
+    thread::spawn(move || {
+        while client.writer.write_all(bytes).is_ok() {
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    })
+}
+
+#[test]
+fn requests_that_come_too_slowly_hold_no_seat() {
+    in_each_mode(|serve| {
+        let token = CancelToken::new().unwrap();
+        let listener = ListenerOptions::new().max_clients(5).temporary().unwrap();
+        let service = Service::new(listener).cancelled_by(&token).request_timeout(SHORT);
+        let path = service.path().clone();
+        let serving = serve(service);
+        // The first frame of each has a megabyte.
+        let head = [0, 16, 0, 0, 1];
+        let slow: Vec<_> = (0..5).map(|_| dripping(&path, &head, &[0])).collect();
+        let client = Client::<u32, u32>::connect_timeout(&path, LONG).unwrap();
+        assert_eq!(client.call_timeout(&1, LONG).unwrap(), 2);
+        slow.into_iter().for_each(|slow| slow.join().unwrap());
+        // That one has no part of a request on its way, however long it waits.
+        assert_eq!(client.call_timeout(&2, LONG).unwrap(), 3);
+        token.cancel();
+        let summary = serving.join().unwrap();
+        assert_eq!((summary.answered, summary.lost), (2, 5));
+    });
+}
+
+#[test]
+fn a_part_of_a_request_and_no_more_ends_its_connection() {
+    in_each_mode(|serve| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let serving = serve(Service::over(theirs).request_timeout(SHORT));
+        let mut client = ByHand::greet(ours);
+        client.send(&[0, 0]);
+        assert!(client.reader.read(&mut [0]).map_or(true, |read| read == 0));
+        let summary = serving.join().unwrap();
+        assert_eq!((summary.lost, summary.reason), (1, ShutdownReason::ClientLeft));
+    });
+}
+
+/// What it sends has a meaning, but asks for nothing.
+#[test]
+fn a_client_that_asks_for_nothing_is_idle_whatever_it_sends() {
+    in_each_mode(|serve| {
+        let token = CancelToken::new().unwrap();
+        let service = Service::temporary().unwrap().cancelled_by(&token);
+        let service = service.client_idle_timeout(SHORT);
+        let path = service.path().clone();
+        let serving = serve(service);
+        // Credit for a call that is not there.
+        assert_eq!(framed(&[6, 0, 1]), [0, 0, 0, 3, 6, 0, 1]);
+        dripping(&path, &[], &[0, 0, 0, 3, 6, 0, 1]).join().unwrap();
+        token.cancel();
+        serving.join().unwrap();
+    });
+}
+
+/// Each waits for a second one at work, and no third one may be there.
+#[test]
+fn no_more_requests_of_a_client_are_at_work_than_the_service_takes() {
+    watched(|| {
+        let service = Service::<(), ()>::temporary().unwrap().max_requests(2).shutdown_after(40);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            let (pair, at_work) = (Barrier::new(2), AtomicUsize::new(0));
+            service.serve(|()| {
+                assert!(at_work.fetch_add(1, Ordering::SeqCst) < 2);
+                pair.wait();
+                at_work.fetch_sub(1, Ordering::SeqCst);
+            })
+        });
+        let client = Client::<(), ()>::connect(path).unwrap();
+        let calls: Vec<_> = (0..40).map(|_| client.start(&()).unwrap()).collect();
+        calls.into_iter().for_each(|call| call.wait().unwrap());
+        assert_eq!(serving.join().unwrap().unwrap().answered, 40);
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn no_more_requests_of_a_client_are_at_work_than_a_service_of_tasks_takes() {
+    watched(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let service = Service::<(), ()>::temporary().unwrap().max_requests(2);
+            let service = service.shutdown_after(40).into_tokio().unwrap();
+            let path = service.path().clone();
+            let shared = Arc::new((tokio::sync::Barrier::new(2), AtomicUsize::new(0)));
+            let serving = tokio::spawn(service.serve(move |()| {
+                let shared = Arc::clone(&shared);
+                async move {
+                    let (pair, at_work) = &*shared;
+                    assert!(at_work.fetch_add(1, Ordering::SeqCst) < 2);
+                    pair.wait().await;
+                    at_work.fetch_sub(1, Ordering::SeqCst);
+                }
+            }));
+            let options = typed_pipe::ClientOptions::new().into_tokio();
+            let client = Arc::new(options.connect::<(), ()>(path).await.unwrap());
+            let calls = (0..40).map(|_| {
+                let client = Arc::clone(&client);
+                tokio::spawn(async move { client.call(&()).await })
+            });
+            for call in calls.collect::<Vec<_>>() {
+                call.await.unwrap().unwrap();
+            }
+            assert_eq!(serving.await.unwrap().unwrap().answered, 40);
+        });
+    });
+}
