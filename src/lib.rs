@@ -66,11 +66,12 @@
 //! | files, sockets and pipes beside a message | [`WithHandles`], [`Handles`] |
 //! | large values without a copy, messages without the kernel | `SealedBytes`, `SharedMemory`, with the feature `shared-memory` |
 //! | requests and answers | `Service` and `Client`, and `service!` that makes both of a trait, with the feature `service` |
+//! | JSON-RPC, as language servers and debuggers speak it | `Service::json_rpc`, with the features `service` and `json` |
 //! | a whole conversation, of which the compiler knows both sides | `session`, with the feature of this name |
 //! | whichever of many things comes first | `Select`, with the feature `fanout` |
 //! | one sender and many readers | `Broadcast`, with the feature `fanout` |
 //! | a sender that never blocks, and reconnects | `ReconnectingSender`, with the feature `fanout` |
-//! | a child program and its parent, in one call | `process::spawn` and `process::parent`, with the feature `process` |
+//! | a child program and its parent, in one call | `process::spawn` and `process::parent`, and `ConnectOptions::spawn` for a plugin that is called, with the feature `process` |
 //! | one value, in one call | [`send`], [`receive`] |
 //! | gzip, sort and the like as the peer | [`End::open_with`], [`End::wait_for_peer`] |
 //! | lines of text | [`End::into_text`] |
