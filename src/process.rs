@@ -32,7 +32,8 @@
 //! That a child which is stopped or busy does not answer is what timeouts are for, and [`Child::kill`].
 //!
 //! [`Handshake::spawn`] and [`Handshake::parent`] do the same with terms of their own, and in the mode `Tokio` (feature
-//! `tokio`).
+//! `tokio`). For calls, as between a host and its plugins, for sessions, and for bytes, [`ConnectOptions::spawn`] and
+//! [`ConnectOptions::parent`] give the connection itself.
 //!
 //! # Platform-specific behavior
 //!
@@ -57,13 +58,15 @@ use std::io;
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::channel::{Inbound, Outbound};
-use crate::connection::Connection;
+use crate::connection::{ConnectOptions, Connection};
 use crate::error::{Error, Obstacle, Operation};
 use crate::state::Mode;
-use crate::sys::{ChildConnection, Maker, Process, Raw, from_parent};
+use crate::sys::{ChildConnection, Maker, Process, Raw, WaitLimit, from_parent};
 use crate::typed_connection::{Handshake, TypedConnection};
+use crate::wait::CancelToken;
 use crate::watching::watching;
 use crate::wire::{Codec, Framing};
 
@@ -154,17 +157,8 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
         let this = self.clone();
         M::run(async move {
             let until = this.time_limit().until::<M>();
-            let started = ChildConnection::spawn(command);
-            let (child, ours) = started.map_err(|error| Error::new(Operation::Spawn, error))?;
-            let child = Started { child: Some(child), maker: Maker::this() };
-            let process = Process::of(child.get());
-            let this = this.by(until).watching_process(process.clone());
-            let accept = |mut ours: ChildConnection, until| async move {
-                let accepted = M::attempt(until, None, |wait| ours.accept(wait)).await;
-                accepted.map_err(|error| (ours, Error::new(Operation::Spawn, error)))
-            };
-            let accepted = watching::<M, _, _, _>(&process, TOOK, until, ours, accept).await;
-            let halves = accepted.map_err(|(_, error)| error)?;
+            let (halves, child, process) = started::<M>(command, None, until).await?;
+            let this = this.by(until).watching_process(process);
             let connection = Connection::of(halves, None, None).into_mode()?;
             Ok((this.performed(connection).await?, child.keep()))
         })
@@ -192,23 +186,122 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> Handshake<F, C, M> {
     > {
         let this = self.clone();
         M::run(async move {
-            let taken = take().map_err(|error| Error::new(Operation::TakeParent, error))?;
-            let connection = Connection::of(taken, None, None).into_mode()?;
+            let connection = Connection::of(take()?, None, None).into_mode()?;
             this.performed(connection).await
         })
     }
+}
+
+impl<M: Mode> ConnectOptions<M> {
+    /// Starts a child program with a connection to it, which it takes with [`parent`](Self::parent): for bytes, for calls, and
+    /// for sessions.
+    ///
+    /// It is [`process::spawn`](spawn) without a handshake, which waits for nothing: that the child has ended, and never took
+    /// its side, is what the first read or call says. Here the child is a plugin, which is called:
+    ///
+    /// ```no_run
+    /// use std::env;
+    /// use std::process::Command;
+    /// use typed_pipe::{Client, ConnectOptions, Service};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// if env::args().nth(1).as_deref() == Some("plugin") {
+    ///     let host = ConnectOptions::new().parent()?;
+    ///     Service::<String, usize>::over(host).serve(|word| word.len())?; // until the host has left
+    ///     return Ok(());
+    /// }
+    ///
+    /// let mut command = Command::new(env::current_exe()?);
+    /// let (plugin, mut child) = ConnectOptions::new().spawn(command.arg("plugin"))?;
+    /// let client = Client::<String, usize>::over(plugin)?;
+    /// assert_eq!(client.call(&"hello".into())?, 5);
+    /// drop(client); // the plugin sees the end
+    /// assert!(child.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// For calls both ways, give the connection to [`Service::over`](crate::Service::over) on both sides, and then call
+    /// [`both_ways`](crate::Service::both_ways). In the mode `Tokio`, dropping the future kills the child.
+    ///
+    /// # Errors
+    ///
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`PermissionDenied`](crate::ErrorKind::PermissionDenied): the program does
+    ///   not start.
+    /// - [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted), [`Io`](crate::ErrorKind::Io): as in
+    ///   [`process::spawn`](spawn).
+    ///
+    /// # Platform-specific behavior
+    ///
+    /// ## Windows
+    ///
+    /// It waits until the child has taken its side, for ten seconds at most, with the errors
+    /// [`ChildExited`](crate::ErrorKind::ChildExited), [`TimedOut`](crate::ErrorKind::TimedOut) and
+    /// [`Cancelled`](crate::ErrorKind::Cancelled).
+    #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+    #[doc(alias("subprocess", "plugin", "worker"))]
+    pub fn spawn<'a>(
+        &self,
+        command: &'a mut Command,
+    ) -> M::Ret<impl Future<Output = Result<(Connection<M>, Child), Error>> + use<'a, M>> {
+        let this = self.clone();
+        M::run(async move {
+            let until = M::within(SPAWN_TIMEOUT);
+            let (halves, child, _) = started::<M>(command, this.token(), until).await?;
+            Ok((this.connected(halves, None).into_mode()?, child.keep()))
+        })
+    }
+
+    /// Takes the connection to the process that started this one with [`spawn`](Self::spawn).
+    ///
+    /// ```
+    /// use typed_pipe::{ConnectOptions, ErrorKind};
+    ///
+    /// let error = ConnectOptions::new().parent().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound); // started by hand
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`process::parent`](parent) before a handshake.
+    #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+    pub fn parent(&self) -> Result<Connection<M>, Error> {
+        Ok(self.connected(take()?, None).into_mode()?)
+    }
+}
+
+/// How long a child has to take its side, where nothing else is said.
+const SPAWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts a child, and waits until it has taken its side.
+async fn started<M: Mode>(
+    command: &mut Command,
+    token: Option<&CancelToken>,
+    until: WaitLimit,
+) -> Result<((Raw, Raw), Started, Process), Error> {
+    let started = ChildConnection::spawn(command);
+    let (child, ours) = started.map_err(|error| Error::new(Operation::Spawn, error))?;
+    let child = Started { child: Some(child), maker: Maker::this() };
+    let process = Process::of(child.get());
+    let accept = |mut ours: ChildConnection, until| async move {
+        let accepted = M::attempt(until, token, |wait| ours.accept(wait)).await;
+        accepted.map_err(|error| (ours, Error::new(Operation::Spawn, error)))
+    };
+    let accepted = watching::<M, _, _, _>(&process, TOOK, until, ours, accept).await;
+    Ok((accepted.map_err(|(_, error)| error)?, child, process))
 }
 
 /// What a child is to do.
 const TOOK: &str = "took its side of the connection";
 
 /// Takes the connection to the parent, once.
-fn take() -> io::Result<(Raw, Raw)> {
+fn take() -> Result<(Raw, Raw), Error> {
+    let failed = |error: io::Error| Error::new(Operation::TakeParent, error);
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if *taken {
-        return Err(Obstacle::ParentTaken.into());
+        return Err(failed(Obstacle::ParentTaken.into()));
     }
-    let halves = from_parent()?;
+    let halves = from_parent().map_err(failed)?;
     *taken = true;
     Ok(halves)
 }

@@ -510,7 +510,7 @@ where
 
     fn take(&mut self, readiness: &mut Readiness, key: u64) -> Taken<E> {
         let received = self.receiver.try_recv();
-        let followed = readiness.follow(self.receiver.io_mut().raw_mut(), key);
+        let followed = readiness.follow(&mut Source::<E>::watched(self), key);
         match received {
             Err(error) if error.kind() == ErrorKind::WouldBlock => match followed {
                 Ok(()) => Taken::Nothing,
@@ -579,7 +579,12 @@ impl<E, H: FnMut(Result<Connection, Error>) -> E> Source<E> for Listening<H> {
             Err(error) => return Taken::Last((self.event)(Err(failed(error)))),
         }
         match self.listener.try_accept() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Taken::Nothing,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                match readiness.follow(&mut Self::watched(self), key) {
+                    Ok(()) => Taken::Nothing,
+                    Err(error) => Taken::Last((self.event)(Err(failed(error)))),
+                }
+            }
             Err(error) if error.kind() != ErrorKind::ResourceExhausted => {
                 Taken::Last((self.event)(Err(error)))
             }

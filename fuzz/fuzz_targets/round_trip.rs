@@ -38,6 +38,8 @@ impl OnWire for RoundTrip<'_> {
     fn run<F: Framing + Clone, C: Codec + Clone>(self, wire: Wire<F, C>) {
         let plain = wire.codec().name() == Plain.name();
         let blank = wire.framing().name() == "lines";
+        // Blank lines, and what is not ASCII.
+        let refuses = blank || wire.framing().name().starts_with("npipes");
         let mut encoder = Encoder::new(wire.clone());
         encoder.atomic_write(self.0.atomic_write.into());
         let mut decoder = Decoder::new(wire);
@@ -49,11 +51,11 @@ impl OnWire for RoundTrip<'_> {
                 Step::Stage(value) if plain => {
                     let text = format!("{value:?}");
                     let staged = encoder.stage(&text);
-                    note(&mut sent, Value::Text(text), staged, blank);
+                    note(&mut sent, Value::Text(text), staged, refuses);
                 }
                 Step::Stage(value) => {
                     let staged = encoder.stage(value);
-                    note(&mut sent, value.clone(), staged, blank);
+                    note(&mut sent, value.clone(), staged, refuses);
                 }
                 Step::Long(letter, length) => {
                     let letter = char::from(b' ' + letter % 90);
@@ -66,7 +68,7 @@ impl OnWire for RoundTrip<'_> {
                     } else {
                         encoder.stage(&Value::Text(text.clone()))
                     };
-                    note(&mut sent, Value::Text(text), staged, blank);
+                    note(&mut sent, Value::Text(text), staged, refuses);
                 }
                 Step::Withdraw => {
                     if encoder.withdraw() {

@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 use typed_pipe::wire::foreign::{
-    Base64Datagrams, Base64Lines, ConcatenatedJson, Lines, Npipes,
+    Base64Datagrams, Base64Lines, ConcatenatedJson, ContentLength, Lines, Npipes,
 };
 use typed_pipe::wire::{
-    Bincode, Checked, Codec, Decoder, DepthLimit, Framing, Json, LengthPrefixed, Plain, Postcard,
-    MultiWriter, Wire,
+    Bincode, Checked, Codec, Decoder, DepthLimit, Framing, Json, LengthPrefixed, MultiWriter,
+    Plain, Postcard, Wire,
 };
 
 /// Something that is done on any wire.
@@ -18,6 +18,9 @@ pub trait OnWire {
 
 /// Does it on the wire of this number: each framing with each codec has some.
 pub fn on_wire(number: u8, limit: u32, it: impl OnWire) {
+    if number >= 248 {
+        return on_codec(number - 248, ContentLength::default().limit(limit), it);
+    }
     if number >= 240 {
         return on_codec(number - 240, ConcatenatedJson::default().limit(limit), it);
     }

@@ -8,48 +8,16 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{SOON, watched};
+use common::{SOON, Two, listening, options, watched};
 
-use typed_pipe::{
-    CancelToken, Connection, Delivery, ErrorKind, TypedConnection, User, WithHandles,
-};
-use typed_pipe_net::{Collector, Key, Net, NetOptions, Offer, PublicKey, is_cancelled};
+use typed_pipe::{CancelToken, Delivery, ErrorKind, TypedConnection, User, WithHandles};
+use typed_pipe_net::{Collector, Key, Net, PublicKey, is_cancelled};
 
-/// A machine that works slowly is not taken for one that has gone.
-fn options() -> NetOptions {
-    NetOptions::new().idle(Duration::from_secs(15)).timeout(SOON)
-}
-
-fn listening(key: &Key) -> Net {
-    options().open(key).unwrap().listening("127.0.0.1:0".parse().unwrap()).unwrap()
-}
-
-/// Two machines, of which one offers `jobs` to the other.
-struct Two {
-    here: Net,
-    there: Net,
-    offer: Offer,
-}
-
-fn two() -> Two {
-    let key = Key::generate();
-    let here = listening(&Key::generate());
-    let offer = here.offer("jobs", &[key.public()]).unwrap();
-    Two { here, there: options().open(&key).unwrap(), offer }
-}
-
-impl Two {
-    /// A connection, from both sides.
-    fn connected(&self) -> (Connection, Connection) {
-        let there = self.there.connect(self.offer.address()).unwrap();
-        (self.offer.accept_timeout(SOON).unwrap(), there)
-    }
-
-    fn typed(&self) -> (Typed, Typed) {
-        let (here, there) = self.connected();
-        let there = thread::spawn(move || there.into_typed().unwrap());
-        (here.into_typed().unwrap(), there.join().unwrap())
-    }
+/// A typed connection, from both sides.
+fn typed(two: &Two) -> (Typed, Typed) {
+    let (here, there) = two.connected();
+    let there = thread::spawn(move || there.into_typed().unwrap());
+    (here.into_typed().unwrap(), there.join().unwrap())
 }
 
 type Typed = TypedConnection<str, String>;
@@ -62,8 +30,8 @@ fn address(name: &str, key: PublicKey, net: &Net) -> String {
 #[test]
 fn a_typed_connection_is_unchanged_between_machines() {
     watched(|| {
-        let two = two();
-        let (mut here, there) = two.typed();
+        let two = Two::new();
+        let (mut here, there) = typed(&two);
         for (side, key) in [(&here, two.there.key()), (&there, two.here.key())] {
             let peer = side.peer().unwrap();
             assert_eq!(peer.user(), &User::Remote(key.to_string()));
@@ -91,8 +59,8 @@ fn a_typed_connection_is_unchanged_between_machines() {
 #[test]
 fn finish_waits_until_the_other_program_has_taken_all() {
     watched(|| {
-        let two = two();
-        let (mut here, there) = two.typed();
+        let two = Two::new();
+        let (mut here, there) = typed(&two);
         let (mut sender, _rest) = there.split();
         sender.send("one").unwrap();
         // It has long arrived at the other machine, but nobody has read it.
@@ -112,8 +80,8 @@ fn finish_waits_until_the_other_program_has_taken_all() {
 #[test]
 fn finish_fails_if_the_other_program_leaves_something_unread() {
     watched(|| {
-        let two = two();
-        let (here, there) = two.typed();
+        let two = Two::new();
+        let (here, there) = typed(&two);
         let (mut sender, _rest) = there.split();
         sender.send("one").unwrap();
         let failed = sender.finish_timeout(Duration::from_millis(300)).unwrap_err();
@@ -126,7 +94,7 @@ fn finish_fails_if_the_other_program_leaves_something_unread() {
 #[test]
 fn a_side_that_leaves_bytes_unread_is_told_from_one_that_ends() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         for (unread, order) in [(true, true), (false, true), (false, false)] {
             let (here, mut there) = two.connected();
             there.write_all(b"hello").unwrap();
@@ -169,7 +137,7 @@ fn a_key_that_is_not_in_the_list_is_refused() {
 #[test]
 fn a_name_that_is_not_offered_is_not_told_from_one_for_others() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let _others = two.here.offer("others", &[Key::generate().public()]).unwrap();
         let errors = ["others", "absent"].map(|name| {
             let error = two.there.connect(&address(name, two.here.key(), &two.here)).unwrap_err();
@@ -178,14 +146,14 @@ fn a_name_that_is_not_offered_is_not_told_from_one_for_others() {
         });
         assert_eq!(errors[0], errors[1]);
         // Its own name works over the same link.
-        drop(two.typed());
+        drop(typed(&two));
     });
 }
 
 #[test]
 fn a_machine_with_another_key_than_expected_is_refused() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let other = Key::generate().public();
         let error = two.there.connect(&address("jobs", other, &two.here)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
@@ -196,7 +164,7 @@ fn a_machine_with_another_key_than_expected_is_refused() {
 #[test]
 fn a_machine_is_reached_although_its_key_was_looked_for_elsewhere() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let elsewhere = listening(&Key::generate());
         let error = two.there.connect(&address("jobs", two.here.key(), &elsewhere)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
@@ -243,7 +211,7 @@ fn who_does_not_listen_offers_nothing_and_lets_nobody_in() {
 #[test]
 fn a_name_is_offered_once_until_its_offer_is_dropped() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let error = two.here.offer("jobs", &[]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         let at = two.offer.address().to_owned();
@@ -259,7 +227,7 @@ fn a_name_is_offered_once_until_its_offer_is_dropped() {
 fn handles_are_refused_in_the_handshake() {
     watched(|| {
         type With = WithHandles<u32>;
-        let (here, there) = two().connected();
+        let (here, there) = Two::new().connected();
         let there = thread::spawn(move || there.into_typed::<With, ()>().unwrap_err());
         let here = here.into_typed::<(), With>().unwrap_err();
         for error in [here, there.join().unwrap()] {
@@ -271,8 +239,8 @@ fn handles_are_refused_in_the_handshake() {
 #[test]
 fn a_stopped_reader_holds_up_its_own_writer_and_no_other() {
     watched(|| {
-        let two = two();
-        let (mut stopped, full) = two.typed();
+        let two = Two::new();
+        let (mut stopped, full) = typed(&two);
         let (mut sender, _rest) = full.split();
         let text = "x".repeat(100_000);
         let mut sent = 0;
@@ -284,7 +252,7 @@ fn a_stopped_reader_holds_up_its_own_writer_and_no_other() {
             assert!(sent < 1000, "there is no back-pressure");
         };
         assert_eq!(late.kind(), ErrorKind::TimedOut);
-        let (mut here, mut there) = two.typed();
+        let (mut here, mut there) = typed(&two);
         there.send("beside it").unwrap();
         assert_eq!(here.recv().unwrap(), "beside it");
         // Nothing of what was sent is lost.
@@ -302,7 +270,7 @@ fn a_stopped_reader_holds_up_its_own_writer_and_no_other() {
 #[test]
 fn closing_waits_for_what_is_on_its_way() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let (here, mut there) = two.connected();
         let sent = vec![7; 5_000_000];
         let reading = thread::spawn(move || {
@@ -321,7 +289,7 @@ fn closing_waits_for_what_is_on_its_way() {
 #[test]
 fn what_arrived_is_read_after_the_other_machine_has_closed() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let (mut here, mut there) = two.connected();
         there.write_all(&[7; 50_000]).unwrap();
         drop(there);
@@ -335,7 +303,7 @@ fn what_arrived_is_read_after_the_other_machine_has_closed() {
 #[test]
 fn closing_tells_of_connections_that_are_still_open() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let (mut here, _there) = two.connected();
         let error = two.there.close(Duration::from_millis(100)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
@@ -347,8 +315,8 @@ fn closing_tells_of_connections_that_are_still_open() {
 #[test]
 fn a_key_that_is_taken_from_the_list_ends_its_connections() {
     watched(|| {
-        let two = two();
-        let (mut here, mut there) = two.typed();
+        let two = Two::new();
+        let (mut here, mut there) = typed(&two);
         there.send("before").unwrap();
         assert_eq!(here.recv().unwrap(), "before");
         two.offer.set_allowed(&[]);
@@ -357,14 +325,14 @@ fn a_key_that_is_taken_from_the_list_ends_its_connections() {
         let error = two.there.connect(two.offer.address()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
         two.offer.set_allowed(&[two.there.key()]);
-        drop(two.typed());
+        drop(typed(&two));
     });
 }
 
 #[test]
 fn a_key_that_is_taken_from_one_list_keeps_what_others_offer() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let other = two.here.offer("other", &[two.there.key()]).unwrap();
         let mut stays = two.there.connect(other.address()).unwrap();
         let mut stays_here = other.accept_timeout(SOON).unwrap();
@@ -413,7 +381,7 @@ fn a_machine_that_comes_back_is_connected_to_again() {
 #[test]
 fn tasks_connect_and_accept() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let there = two.there.connect_async(two.offer.address());
@@ -484,7 +452,7 @@ fn a_token_ends_the_wait_for_a_machine() {
 #[test]
 fn connections_come_one_after_the_other_until_the_net_is_closed() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         thread::scope(|threads| {
             let (here, offer) = (two.here, &two.offer);
@@ -554,7 +522,7 @@ fn many_machines_send_to_one_receiver() {
 #[test]
 fn what_a_collector_has_not_received_is_not_told_to_be_taken() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let mut collector: Collector<u32> = two.offer.collect();
         let at = collector.offer().address().to_owned();
         let net = two.there;
@@ -579,7 +547,7 @@ fn what_a_collector_has_not_received_is_not_told_to_be_taken() {
 #[test]
 fn a_machine_that_sends_something_else_costs_a_collector_only_itself() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let mut collector: Collector<u32> = two.offer.collect();
         let at = collector.offer().address().to_owned();
         let net = two.there;
@@ -609,7 +577,7 @@ fn a_machine_that_sends_something_else_costs_a_collector_only_itself() {
 #[test]
 fn a_collector_ends_with_its_net_after_the_last_words() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let mut collector: Collector<u32> = two.offer.collect();
         let at = collector.offer().address().to_owned();
         let (here, there) = (two.here, two.there);
@@ -632,7 +600,7 @@ fn a_collector_ends_with_its_net_after_the_last_words() {
 #[test]
 fn tasks_collect() {
     watched(|| {
-        let two = two();
+        let two = Two::new();
         let mut collector: Collector<u32> = two.offer.collect();
         let connecting = two.there.connect_async(collector.offer().address());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -5,13 +5,11 @@ mod common;
 use std::sync::mpsc;
 use std::thread;
 
-use common::{SOON, watched};
+use common::{SOON, Two, watched};
 use serde::{Deserialize, Serialize};
 use typed_pipe::{
-    CancelToken, Client, ClientOptions, Connection, Context, Error, ErrorKind, Service,
-    ShutdownReason, Tokio,
+    CancelToken, Client, ClientOptions, Context, Error, ErrorKind, Service, ShutdownReason, Tokio,
 };
-use typed_pipe_net::{Key, Net, NetOptions, Offer};
 
 #[derive(Serialize, Deserialize)]
 enum Ask {
@@ -22,29 +20,6 @@ enum Ask {
     Sum,
     /// Never answered.
     Wait,
-}
-
-struct Two {
-    there: Net,
-    _here: Net,
-    offer: Offer,
-}
-
-impl Two {
-    fn new() -> Self {
-        let key = Key::generate();
-        let options = NetOptions::new().idle(std::time::Duration::from_secs(15));
-        let here = options.open(&Key::generate()).unwrap();
-        let here = here.listening("127.0.0.1:0".parse().unwrap()).unwrap();
-        let offer = here.offer("sums", &[key.public()]).unwrap();
-        Self { there: options.open(&key).unwrap(), _here: here, offer }
-    }
-
-    /// Of who serves, and of who calls.
-    fn connected(&self) -> (Connection, Connection) {
-        let calling = self.there.connect(self.offer.address()).unwrap();
-        (self.offer.accept_timeout(SOON).unwrap(), calling)
-    }
 }
 
 /// What became of a handler that waits.

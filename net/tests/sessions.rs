@@ -3,38 +3,13 @@
 mod common;
 
 use std::thread;
-use std::time::Duration;
 
-use common::{SOON, watched};
+use common::{Two, watched};
+use typed_pipe::ErrorKind;
 use typed_pipe::session::{Dual, Ends, Receives, Sends, Session};
-use typed_pipe::{Connection, ErrorKind};
-use typed_pipe_net::{Key, Net, NetOptions, Offer};
 
 /// What a caller says and hears.
 type Double = Sends<u64, Receives<u64, Ends>>;
-
-struct Two {
-    there: Net,
-    _here: Net,
-    offer: Offer,
-}
-
-impl Two {
-    fn new() -> Self {
-        let key = Key::generate();
-        let options = NetOptions::new().idle(Duration::from_secs(15));
-        let here = options.open(&Key::generate()).unwrap();
-        let here = here.listening("127.0.0.1:0".parse().unwrap()).unwrap();
-        let offer = here.offer("double", &[key.public()]).unwrap();
-        Self { there: options.open(&key).unwrap(), _here: here, offer }
-    }
-
-    /// Of who answers, and of who asks.
-    fn connected(&self) -> (Connection, Connection) {
-        let asking = self.there.connect(self.offer.address()).unwrap();
-        (self.offer.accept_timeout(SOON).unwrap(), asking)
-    }
-}
 
 #[test]
 fn threads_follow_a_protocol_between_machines() {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::{Folder, Program, SOON, free_port, until, watched};
 use typed_pipe::{
     Client, Connection, Delivery, ErrorKind, Handles, Handshake, Listener, Service, SharedMemory,
-    TypedConnection, WithHandles,
+    TransportKind, TypedConnection, WithHandles,
 };
 use typed_pipe_net::{Key, NetOptions};
 
@@ -307,17 +307,32 @@ fn handles_are_not_lost_silently() {
 }
 
 #[test]
-fn shared_memory_between_two_machines_is_refused_by_name() {
+fn shared_memory_between_two_machines_is_left_out_or_refused_where_it_is_required() {
     watched(|| {
         let two = Two::new();
-        let (here, there) = two.connections();
-        let offered = || Handshake::new().shared_memory(SharedMemory::offered());
-        let there = thread::spawn(move || offered().perform::<str, String>(there).unwrap_err());
-        let here = offered().perform::<str, String>(here).unwrap_err();
-        // By the system, or by what carries it.
-        for error in [here, there.join().unwrap()] {
-            let kinds = [ErrorKind::PermissionDenied, ErrorKind::Disconnected];
-            assert!(kinds.contains(&error.kind()), "{error}");
+        let made = |memory: SharedMemory| {
+            let (here, there) = two.connections();
+            let handshake = move || Handshake::new().shared_memory(memory);
+            let there = thread::spawn(move || handshake().perform::<str, String>(there));
+            (handshake().perform::<str, String>(here), there.join().unwrap())
+        };
+        let refused =
+            [ErrorKind::Unsupported, ErrorKind::PermissionDenied, ErrorKind::Disconnected];
+        match made(SharedMemory::offered()) {
+            (Ok(mut here), Ok(mut there)) => {
+                assert!(matches!(here.transport(), TransportKind::Socket { reason: Some(_), .. }));
+                here.send("through the net").unwrap();
+                assert_eq!(there.recv().unwrap(), "through the net");
+            }
+            // Where the system lets handles through, what is in between ends such a connection.
+            (here, there) => {
+                let error = here.err().or(there.err()).unwrap();
+                assert!(refused.contains(&error.kind()), "{error}");
+            }
+        }
+        let (here, there) = made(SharedMemory::required());
+        for error in [here.unwrap_err(), there.unwrap_err()] {
+            assert!(refused.contains(&error.kind()), "{error}");
         }
     });
 }

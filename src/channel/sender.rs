@@ -86,7 +86,8 @@ impl<T: ?Sized> TypedSender<T> {
     /// ```
     ///
     /// It blocks its thread, and with it all tasks of the thread. In a task, open `WriteEnd::at(path)?.into_tokio()`,
-    /// and call [`into_sender`](crate::End::into_sender).
+    /// and call [`into_sender`](crate::End::into_sender). Where the receiver is in the same thread, open that first: it waits
+    /// for nothing.
     ///
     /// # Errors
     ///

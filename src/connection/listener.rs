@@ -200,7 +200,7 @@ impl<M: Mode> Listener<M> {
     ///   spin.
     /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe), on Unix: the name was
     ///   removed or moved away, or leads to something else, so no further client comes. Noticing that takes up to a
-    ///   second. Bind again to take the name again.
+    ///   second. Bind again to take the name again, or let [`IfExists::TakeAgain`] do that.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): see [`ListenerOptions::cancelled_by`].
     /// - [`Io`](crate::ErrorKind::Io): any other.
     pub fn accept(&self) -> M::Ret<impl Future<Output = Result<Connection<M>, Error>>> {

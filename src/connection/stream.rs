@@ -697,17 +697,17 @@ impl<M: Mode> ConnectOptions<M> {
         ConnectOptions { token, any_owner, buffer_size, mode: PhantomData }
     }
 
-    #[cfg(any(feature = "fanout", feature = "service"))]
+    #[cfg(any(feature = "fanout", feature = "process", feature = "service"))]
     pub(crate) fn token(&self) -> Option<&CancelToken> {
         self.token.as_ref()
     }
 
     /// Makes the connection from its two halves.
-    pub(crate) fn connected(&self, halves: (Raw, Raw), path: PipePath) -> Connection {
+    pub(crate) fn connected(&self, halves: (Raw, Raw), path: Option<PipePath>) -> Connection {
         if let Some(bytes) = self.buffer_size {
             halves.1.ask_for_buffer(bytes);
         }
-        let connection = Connection::of(halves, Some(path), None);
+        let connection = Connection::of(halves, path, None);
         match &self.token {
             Some(token) => connection.cancelled_by(token),
             None => connection,
@@ -815,7 +815,7 @@ impl<M: Mode> ConnectOptions<M> {
         let connected =
             M::attempt(until, self.token.as_ref(), |wait| Raw::connect(at, any_owner, wait));
         match connected.await {
-            Ok(halves) => Ok(self.connected(halves, path).into_mode()?),
+            Ok(halves) => Ok(self.connected(halves, Some(path)).into_mode()?),
             Err(error) => Err(Error::new(Operation::Connect, error).at(Some(path.shared()))),
         }
     }

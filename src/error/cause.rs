@@ -132,7 +132,7 @@ pub(crate) enum Obstacle {
     NotALock(&'static str),
     #[error(
         "it is {0}, not a pipe{advice}",
-        advice = if *.0 == Obstacle::SOCKET { "; connect to a socket with `Connection`" } else { "" }
+        advice = pipe_advice(.0)
     )]
     NotAPipe(&'static str),
     #[error(
@@ -228,6 +228,8 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     /// The words for what is no pipe, and has an operation of its own.
     pub(crate) const SOCKET: &str = "a socket";
+    /// The same for a file.
+    pub(crate) const FILE: &str = "a regular file";
     /// The same for what is no connection.
     pub(crate) const FIFO: &str = "a FIFO";
     /// What a child was to do that was given the path of a pipe as a file to read.
@@ -294,6 +296,15 @@ impl Obstacle {
 
 /// The words of an error of which the system alone knows the reason; they are followed by it.
 const REFUSED: &str = "the system refused";
+
+/// What to do with what is no pipe.
+fn pipe_advice(found: &str) -> &'static str {
+    match found {
+        Obstacle::SOCKET => "; connect to a socket with `Connection`",
+        Obstacle::FILE => "; open it with `std::fs::File`, over which channels work as well",
+        _ => "",
+    }
+}
 
 /// What to do about a message that does not decode.
 fn decode_advice(error: &CodecError) -> &'static str {

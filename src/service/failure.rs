@@ -65,11 +65,11 @@ impl Failure {
                 call(Cause::Unanswered).delivered()
             }
             Self::Lost(Lost::Refused(code), false) => {
-                Error::new(Operation::Send, io::Error::from_raw_os_error(code))
+                call(io::Error::from_raw_os_error(code).into())
             }
             Self::Lost(Lost::Garbled, true) => call(Cause::Garbled).delivered(),
             Self::Lost(Lost::Disconnected | Lost::Garbled, false) => {
-                Error::new(Operation::Send, io::Error::from(io::ErrorKind::BrokenPipe))
+                call(io::Error::from(io::ErrorKind::BrokenPipe).into())
             }
             Self::Unsent(error) => error,
             Self::TimedOut(true) => {

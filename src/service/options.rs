@@ -14,6 +14,7 @@ use crate::sys::WaitLimit;
 use crate::typed_connection::Handshake;
 #[cfg(feature = "shared-memory")]
 use crate::typed_connection::{MemoryOffered, SharedMemory};
+use crate::wait::CancelToken;
 use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
 
@@ -146,19 +147,56 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
 
     /// Sets the options of connecting.
     ///
-    /// ```
-    /// use typed_pipe::{CancelToken, ClientOptions, ConnectOptions, ErrorKind, Service};
+    /// A token there cancels all calls of the client as well: [`cancelled_by`](Self::cancelled_by) sets it alone.
     ///
-    /// let service = Service::<u32, u32>::temporary()?; // not serving yet
-    /// let token = CancelToken::new()?;
-    /// let options = ClientOptions::new().connecting(ConnectOptions::new().cancelled_by(&token));
-    /// token.cancel(); // at a Ctrl-C
-    /// let cancelled = options.connect::<u32, u32>(service.path()); // without a wait
-    /// assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
+    /// ```
+    /// use typed_pipe::{ClientOptions, ConnectOptions, Service};
+    ///
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1); // perhaps of another user
+    /// # let path = service.path().clone();
+    /// # let serving = std::thread::spawn(move || service.serve(|number| number + 1));
+    /// let options = ClientOptions::new().connecting(ConnectOptions::new().trust_any_owner());
+    /// let client = options.connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&1)?, 2);
+    /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
     pub fn connecting(mut self, options: ConnectOptions<M>) -> Self {
         self.connect = options;
+        self
+    }
+
+    /// Lets a token cancel the waits of the client: connecting and every call, as at a Ctrl-C.
+    ///
+    /// The handler of a call that was cancelled [learns of it](crate::Context::is_cancelled). After it, the client is of no
+    /// more use.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use typed_pipe::{CancelToken, ClientOptions, Context, ErrorKind, Service};
+    ///
+    /// let token = CancelToken::new()?;
+    /// let service = Service::<u32, u32>::temporary()?.shutdown_after(1);
+    /// let path = service.path().clone();
+    /// let ctrl_c = token.clone();
+    /// let serving = thread::spawn(move || {
+    ///     service.serve_with_context(move |number, context: Context| {
+    ///         ctrl_c.cancel(); // in the process of the client
+    ///         while !context.is_cancelled() {
+    ///             thread::yield_now(); // works on it
+    ///         }
+    ///         number
+    ///     })
+    /// });
+    ///
+    /// let client = ClientOptions::new().cancelled_by(&token).connect::<u32, u32>(path)?;
+    /// assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::Cancelled);
+    /// serving.join().unwrap()?;
+    /// # Ok::<(), typed_pipe::Error>(())
+    /// ```
+    #[doc(alias("ctrl-c", "interrupt", "abort"))]
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.connect = self.connect.cancelled_by(token);
         self
     }
 
@@ -351,7 +389,7 @@ impl<F, M: Mode> ClientOptions<F, crate::wire::Json, M> {
     /// # drop(text);
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
-    #[doc(alias("lsp", "language server"))]
+    #[doc(alias("JSON-RPC", "lsp", "language server"))]
     pub fn json_rpc(mut self) -> Self {
         self.layer.json_rpc = true;
         self

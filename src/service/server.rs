@@ -726,7 +726,7 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias("lsp", "language server"))]
+    #[doc(alias("JSON-RPC", "lsp", "language server"))]
     pub fn json_rpc(mut self) -> Self {
         self.rules.layer.json_rpc = true;
         self
@@ -909,6 +909,11 @@ where
 }
 
 /// The return type of a handler: the response, or a result of it.
+#[diagnostic::on_unimplemented(
+    message = "a handler of this service returns `{Resp}` or a `Result` of it, and not `{Self}`",
+    label = "returns `{Self}`",
+    note = "an `async` handler is for a service of tasks: `service.into_tokio()?`"
+)]
 pub trait Response<Resp> {
     /// The response, or the message of the failure.
     ///

@@ -121,7 +121,7 @@
 //!   - `wait(&mut self, WaitLimit, impl Iterator<Item = (u64, Watched)>) -> io::Result<Vec<u64>>`: the keys of some on which
 //!     something has happened; none after the limit, or before it now and then. It is given all that were added. What
 //!     happened before one was added, or before it was last tried, may not be reported.
-//!   - `follow(&mut self, &mut Raw, key: u64) -> io::Result<()>`: after a read that found nothing.
+//!   - `follow(&mut self, &mut Watched, key: u64) -> io::Result<()>`: after it was tried and had nothing.
 //!   - `Watched::look_interval(&self) -> Option<Duration>`: how often it is to be tried unasked.
 //! - `struct Sealed`, with the feature `shared-memory`: bytes in memory that no process can change any more.
 //!   - `fill(len: usize, FnOnce(&mut [u8])) -> io::Result<Sealed>`, `copy(&[u8]) -> io::Result<Sealed>`, `try_clone(&self) -> io::Result<Sealed>`, `Into<Handle>`
@@ -454,10 +454,10 @@ impl fmt::Display for User {
 ///
 /// ## Windows
 ///
-/// It has no effect: no name outlives its owner, and a name with an owner is refused.
+/// It has no effect: no name outlives its owner, no owner loses it, and a name with an owner is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[doc(alias("stale", "orphan", "left over"))]
+#[doc(alias("stale", "orphan", "left over", "overwrite", "reclaim"))]
 pub enum IfExists {
     /// Fail, whatever has the name.
     Fail,
@@ -477,6 +477,29 @@ pub enum IfExists {
     /// [finish](crate::TypedSender::finish).
     #[default]
     TakeOver,
+    /// As [`TakeOver`](Self::TakeOver), and take the name again whenever it is lost: removed, or moved away.
+    ///
+    /// A reading end, a listener or a service looks at its name while nothing comes, which takes up to two seconds, and makes
+    /// a new pipe or socket there. Processes that still have the old one open are served first. What another process has
+    /// put under the name stays, and so does a folder that is gone: then the owner gets the error that it would get without
+    /// this.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use std::fs;
+    /// use typed_pipe::{Connection, IfExists, ListenerOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let name = folder.path().join("door");
+    /// let listener = ListenerOptions::new().if_exists(IfExists::TakeAgain).bind(&name)?;
+    /// fs::remove_file(&name)?; // as a program may that tidies the folder up
+    /// let client = std::thread::spawn(move || Connection::connect(name)); // which waits for the name
+    /// listener.accept()?;
+    /// # client.join().unwrap()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    TakeAgain,
     /// Use an existing pipe of this user, such as one made by the program `mkfifo`.
     ///
     /// The new owner removes the name at the end, like one that it made.

@@ -213,6 +213,7 @@ mod unix {
             let folder = Folder::new();
             fs::set_permissions(folder.name(""), fs::Permissions::from_mode(0o755)).unwrap();
             fs::create_dir(folder.name("own")).unwrap();
+            crate::support::keep_private(folder.name("own"));
             std::os::unix::fs::chown(folder.name("own"), Some(NOBODY), None).unwrap();
             let all = [
                 ("owner", Access::Owner),

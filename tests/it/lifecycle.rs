@@ -468,6 +468,7 @@ mod unix {
         // Those that are as long as a lock of this crate, too.
         for theirs in ["pid 1234\n", "7", "7\n", "42\n"] {
             fs::write(&lock, theirs).unwrap();
+            crate::support::keep_private(&lock);
             for failed in [
                 Pipe::new(&name).unwrap().mkfifo().unwrap_err().into_parts().1,
                 typed_pipe::Listener::bind(&name).unwrap_err(),

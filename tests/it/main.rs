@@ -36,6 +36,8 @@ mod hostile;
 #[cfg(feature = "service")]
 mod in_flight;
 mod inherited;
+#[cfg(feature = "service")]
+mod interrupted;
 #[cfg(all(feature = "json", feature = "service"))]
 mod json_rpc;
 #[cfg(target_os = "linux")]

@@ -1,18 +1,20 @@
 //! A name that is moved or removed under a reader, a listener or a service: the other processes cannot come any more.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use typed_pipe::state::{Allocated, Open};
 use typed_pipe::{
-    Connection, Error, ErrorKind, Listener, OnHangup, Pipe, ReadEnd, TypedReceiver, WriteEnd,
+    Connection, Error, ErrorKind, IfExists, Listener, ListenerOptions, OnHangup, Pipe, PipeOptions,
+    ReadEnd, TypedReceiver, WriteEnd,
 };
 
-use crate::support::{Folder, short, watched};
+use crate::support::{Folder, keep_private, short, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -171,6 +173,181 @@ fn a_listener_is_told_that_it_has_lost_its_name() {
     });
 }
 
+/// How a name is lost.
+const LOSES: [fn(&Path); 3] = [
+    |name| fs::remove_file(name).unwrap(),
+    |name| fs::rename(name, name.with_extension("1")).unwrap(),
+    |name| {
+        // The whole folder is tidied up, with the lock.
+        fs::remove_file(name).unwrap();
+        fs::remove_file(format!("{}.lock", name.display())).unwrap();
+    },
+];
+
+fn mode(name: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(name).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn an_owner_takes_the_lost_name_of_its_fifo_again() {
+    watched(|| {
+        type Reads = fn(&mut ReadEnd<Open, Pipe<Allocated>>, &mut [u8]) -> Result<usize, Error>;
+        let reads: [Reads; 3] = [
+            |end, buf| end.read(buf),
+            |end, buf| repeat(|| end.read_timeout(buf, SHORT)),
+            |end, buf| repeat(|| end.try_read(buf)),
+        ];
+        for (read, lose) in reads.into_iter().zip(LOSES) {
+            let folder = Folder::new();
+            let name = folder.name("jobs");
+            let options = PipeOptions::new().if_exists(IfExists::TakeAgain).mode(0o660);
+            let pipe = options.at(&name).unwrap().mkfifo().unwrap();
+            let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
+            let mut end = end.open().unwrap();
+            for round in ["one", "two"] {
+                lose(&name);
+                let saying = say(&name, round);
+                let mut buf = [0; 3];
+                while read(&mut end, &mut buf).unwrap() == 0 {}
+                assert_eq!((&buf, mode(&name)), (round.as_bytes().try_into().unwrap(), 0o660));
+                saying.join().unwrap();
+            }
+            assert!(!end.is_unlinked());
+            let busy = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
+            assert_eq!(busy.kind(), ErrorKind::InUse);
+            drop(end);
+            let _ = fs::remove_file(name.with_extension("1"));
+            assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+        }
+    });
+}
+
+#[test]
+fn an_owner_takes_the_lost_name_of_its_fifo_again_when_it_opens_an_end() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("jobs");
+        let options = PipeOptions::new().if_exists(IfExists::TakeAgain);
+        let mut pipe = options.at(&name).unwrap().mkfifo().unwrap();
+        fs::remove_file(&name).unwrap();
+        let reading = {
+            let name = name.clone();
+            thread::spawn(move || {
+                let mut text = String::new();
+                ReadEnd::at(name).unwrap().open().unwrap().read_to_string(&mut text).unwrap();
+                text
+            })
+        };
+        pipe.open_writer().unwrap().write_all(b"hello").unwrap();
+        assert_eq!(reading.join().unwrap(), "hello");
+        fs::remove_file(&name).unwrap();
+        let mut end = pipe.reader().open().unwrap();
+        let saying = say(&name, "one");
+        assert_eq!(end.read(&mut [0; 8]).unwrap(), 3);
+        saying.join().unwrap();
+    });
+}
+
+#[test]
+fn a_listener_takes_its_lost_name_again() {
+    watched(|| {
+        type Accepts = fn(&Listener) -> Result<Connection, Error>;
+        let accepts: [Accepts; 3] = [
+            |listener| listener.accept(),
+            |listener| repeat(|| listener.accept_timeout(SHORT)),
+            |listener| repeat(|| listener.try_accept()),
+        ];
+        for (accept, lose) in accepts.into_iter().zip(LOSES) {
+            let folder = Folder::new();
+            let name = folder.name("door");
+            let options = ListenerOptions::new().if_exists(IfExists::TakeAgain);
+            let listener = options.mode(0o666).bind(&name).unwrap();
+            for _ in 0..2 {
+                let early = Connection::connect(&name).unwrap();
+                lose(&name);
+                let coming = {
+                    let name = name.clone();
+                    thread::spawn(move || Connection::connect(name).unwrap())
+                };
+                // The one that came before the loss, and the one that waits for the name.
+                let served = [(); 2].map(|()| accept(&listener).unwrap());
+                drop((served, early, coming.join().unwrap()));
+                assert_eq!(mode(&name), 0o666);
+            }
+            assert!(!listener.is_unlinked());
+            assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::InUse);
+            drop(listener);
+            let _ = fs::remove_file(name.with_extension("1"));
+            assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+        }
+    });
+}
+
+#[test]
+fn a_name_that_another_process_has_by_now_is_not_taken_again() {
+    watched(|| {
+        let folder = Folder::new();
+        let [door, jobs, other] = ["door", "jobs", "other"].map(|name| folder.name(name));
+        let listener = ListenerOptions::new().if_exists(IfExists::TakeAgain).bind(&door).unwrap();
+        let options = PipeOptions::new().if_exists(IfExists::TakeAgain);
+        let pipe = options.at(&jobs).unwrap().mkfifo().unwrap();
+        let mut end = pipe.into_reader().open().unwrap();
+        for name in [&door, &jobs] {
+            fs::remove_file(name).unwrap();
+            fs::write(name, "a file").unwrap();
+        }
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::NotAPipe);
+        assert_eq!(end.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::NotAPipe);
+        // One that another owner of this crate has.
+        let mut late = options.at(&other).unwrap().mkfifo().unwrap();
+        fs::remove_file(&other).unwrap();
+        fs::remove_file(folder.name("other.lock")).unwrap();
+        let theirs = Pipe::new(&other).unwrap().mkfifo().unwrap();
+        assert_eq!(late.reader().open().unwrap_err().kind(), ErrorKind::NotAPipe);
+        drop((listener, end, late));
+        for name in [&door, &jobs] {
+            assert_eq!(fs::read_to_string(name).unwrap(), "a file");
+        }
+        assert!(!theirs.is_unlinked());
+        // And a folder that is gone is gone.
+        let deep = folder.name("deep");
+        fs::create_dir(&deep).unwrap();
+        keep_private(&deep);
+        let options = ListenerOptions::new().if_exists(IfExists::TakeAgain);
+        let listener = options.bind(deep.join("door")).unwrap();
+        fs::remove_dir_all(&deep).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[cfg(feature = "fanout")]
+#[test]
+fn what_waits_for_many_goes_on_by_a_name_that_was_taken_again() {
+    use typed_pipe::{Select, TypedSender};
+    watched(|| {
+        let folder = Folder::new();
+        let [door, jobs] = ["door", "jobs"].map(|name| folder.name(name));
+        let mut select = Select::new().unwrap();
+        let listener = ListenerOptions::new().if_exists(IfExists::TakeAgain).bind(&door).unwrap();
+        select.add_listener(listener, |client| client.map(|_| 0)).unwrap();
+        let options = PipeOptions::new().if_exists(IfExists::TakeAgain);
+        let pipe = options.at(&jobs).unwrap().mkfifo().unwrap();
+        select.add_receiver(pipe.receiver::<u32>().unwrap(), |number| number).unwrap();
+        for name in [&door, &jobs] {
+            fs::remove_file(name).unwrap();
+        }
+        let coming = thread::spawn(move || {
+            drop(Connection::connect(door).unwrap());
+            TypedSender::<u32>::connect(jobs).unwrap().send(&7).unwrap();
+        });
+        let mut came = [(); 2].map(|()| select.wait().unwrap().unwrap().unwrap());
+        came.sort_unstable();
+        assert_eq!(came, [0, 7]);
+        coming.join().unwrap();
+    });
+}
+
 #[cfg(feature = "service")]
 #[test]
 fn a_service_ends_when_a_second_one_binds_beside_it() {
@@ -281,6 +458,34 @@ mod tasks {
                 let _other = UnixListener::bind(short(&name)).unwrap();
                 let error = accept(&mut listener).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::NotAPipe, "{error}");
+            }
+        });
+    }
+
+    #[test]
+    fn tasks_go_on_by_a_name_that_was_taken_again() {
+        in_runtime(async || {
+            let folder = Folder::new();
+            let name = folder.name("door");
+            let listener = ListenerOptions::new().if_exists(IfExists::TakeAgain).bind(&name);
+            let listener = listener.unwrap().into_tokio().unwrap();
+            for _ in 0..2 {
+                fs::remove_file(&name).unwrap();
+                let path = name.clone();
+                let coming = thread::spawn(move || Connection::connect(path).unwrap());
+                let served = listener.accept().await.unwrap();
+                drop((coming.join().unwrap(), served));
+            }
+            let name = folder.name("jobs");
+            let options = PipeOptions::new().if_exists(IfExists::TakeAgain);
+            let pipe = options.at(&name).unwrap().mkfifo().unwrap();
+            let end = pipe.into_reader().on_hangup(OnHangup::NextWriter);
+            let mut end = end.into_tokio().open().await.unwrap();
+            for _ in 0..2 {
+                fs::remove_file(&name).unwrap();
+                let saying = say(&name, "one");
+                while end.read(&mut [0; 8]).await.unwrap() == 0 {}
+                saying.join().unwrap();
             }
         });
     }

@@ -34,7 +34,7 @@ mod unix {
 
     use super::*;
     use crate::peer;
-    use crate::support::{Folder, skipped, watched};
+    use crate::support::{Folder, keep_private, skipped, watched};
 
     /// What the other process does.
     pub(crate) fn play(role: &str, folder: &Path) {
@@ -143,6 +143,7 @@ mod unix {
         }
         env::set_current_dir(folder).unwrap();
         fs::create_dir("work").unwrap();
+        keep_private("work");
         fs::File::create("file").unwrap();
         for make in [pipe, listener] {
             peer::set_variable("TMPDIR", "work");
@@ -180,6 +181,7 @@ mod unix {
             }
             let folder = Folder::new();
             fs::create_dir(folder.name("theirs")).unwrap();
+            keep_private(folder.name("theirs"));
             std::os::unix::fs::chown(folder.name("theirs"), Some(65534), None).unwrap();
             peer::start("names of others", folder.name("")).join();
         });

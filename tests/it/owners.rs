@@ -222,6 +222,7 @@ mod unix {
     use typed_pipe::{IfExists, PipeOptions, WriteEnd};
 
     use super::*;
+    use crate::support::keep_private;
 
     /// What is sent: its number, the sum of what is in it, and bytes or numbers in which the frames of others stand.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -313,6 +314,7 @@ mod unix {
             mkfifo(&name);
             mkfifo(&spare);
             fs::write(&lock, [0, 0]).unwrap();
+            keep_private(&lock);
             if !is_there {
                 fs::remove_file(&name).unwrap();
             }
@@ -324,6 +326,7 @@ mod unix {
         mkfifo(&name);
         let theirs = Pipe::new(&spare).unwrap().mkfifo().unwrap();
         fs::write(&lock, [0]).unwrap();
+        keep_private(&lock);
         let old = inode(&name);
         let keep = File::options().read(true).write(true).open(&name).unwrap();
         let pipe = Pipe::new(&name).unwrap().mkfifo().unwrap();

@@ -76,6 +76,7 @@ pub(crate) mod linux {
 
     use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use typed_pipe::wire::{LengthPrefixed, Wire};
     use typed_pipe::{Handles, Hangup, Listener, ReceivingHalf, SealedBytes, WithHandles};
 
     use super::*;
@@ -289,6 +290,49 @@ pub(crate) mod linux {
             }
             client.finish().unwrap();
             peer.join();
+        });
+    }
+
+    /// With rings that the largest messages fill many times over, and with larger ones.
+    pub(super) const RINGS: [usize; 3] = [64 << 10, 1 << 20, 32 << 20];
+    pub(super) const LARGE: [usize; 2] = [1 << 20, 16 << 20];
+
+    pub(super) fn for_large(ring: usize) -> Handshake {
+        let wire = Wire::default().with_framing(LengthPrefixed::default().limit(64 << 20));
+        Handshake::new().with_wire(wire).shared_memory(SharedMemory::required().ring(ring))
+    }
+
+    /// Bytes of which each page has its own: a page that is lost, doubled or moved is seen.
+    pub(super) fn paged(len: usize, seed: u64) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        for (page, bytes) in (seed..).zip(bytes.chunks_exact_mut(1024)) {
+            bytes[..8].copy_from_slice(&page.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+            bytes[1023] = page.to_le_bytes()[0];
+        }
+        bytes
+    }
+
+    #[test]
+    fn messages_larger_and_smaller_than_their_rings_go_through_whole() {
+        watched(|| {
+            for ring in RINGS {
+                let (client, server) = Connection::pair().unwrap();
+                let taking = thread::spawn(move || {
+                    let mut side = for_large(ring).perform::<(), Vec<u8>>(server).unwrap();
+                    for (len, seed) in (LARGE.into_iter().chain([LARGE[0]])).zip(7..) {
+                        let came = side.receiver().recv_bytes().unwrap();
+                        assert!(came == paged(len, seed), "{len} bytes, a ring of {ring}");
+                    }
+                });
+                let mut side = for_large(ring).perform::<Vec<u8>, ()>(client).unwrap();
+                for (len, seed) in LARGE.into_iter().zip(7..) {
+                    side.sender().send_bytes(&paged(len, seed)).unwrap();
+                }
+                let mut loan = side.sender().loan(LARGE[0]).unwrap();
+                loan.copy_from_slice(&paged(LARGE[0], 9));
+                loan.send().unwrap();
+                taking.join().unwrap();
+            }
         });
     }
 
@@ -950,6 +994,31 @@ pub(crate) mod linux {
                     }
                     drop(one);
                     echo.await.unwrap();
+                });
+            });
+        }
+
+        #[test]
+        fn messages_larger_and_smaller_than_the_rings_of_tasks_go_through_whole() {
+            watched(|| {
+                runtime().block_on(async {
+                    for ring in RINGS {
+                        let (one, other) = pair();
+                        let taking = tokio::spawn(async move {
+                            let handshake = for_large(ring).into_tokio();
+                            let mut side = handshake.perform::<(), Vec<u8>>(other).await.unwrap();
+                            for len in LARGE {
+                                let came = side.receiver().recv_bytes().await.unwrap();
+                                assert!(came == paged(len, 9), "{len} bytes, a ring of {ring}");
+                            }
+                        });
+                        let handshake = for_large(ring).into_tokio();
+                        let mut side = handshake.perform::<Vec<u8>, ()>(one).await.unwrap();
+                        for len in LARGE {
+                            side.sender().send_bytes(&paged(len, 9)).await.unwrap();
+                        }
+                        taking.await.unwrap();
+                    }
                 });
             });
         }

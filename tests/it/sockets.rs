@@ -18,7 +18,7 @@ use typed_pipe::{
 };
 
 use crate::peer;
-use crate::support::{Folder, Waiters, short, skipped, until, watched};
+use crate::support::{Folder, Waiters, keep_private, short, skipped, until, watched};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -39,13 +39,14 @@ fn path_of(len: usize, folder: &Path) -> PathBuf {
         }
         path.push("d".repeat(left.min(201) - 1));
         fs::create_dir_all(&path).unwrap();
+        keep_private(&path);
     }
 }
 
 #[test]
 fn b1_paths_of_any_length_work_or_fail_by_name() {
     watched(|| {
-        let folder = Folder::new();
+        let folder = Folder::of_short_names();
         for len in [100, 103, 104, 107, 108, 200, 1000, 4000] {
             let name = path_of(len, &folder.name(""));
             assert_eq!(name.as_os_str().len(), len);
@@ -133,7 +134,7 @@ fn await_silence(name: &Path) {
 #[test]
 fn b2_what_a_killed_listener_left_at_a_long_path_is_taken_over() {
     watched(|| {
-        let folder = Folder::new();
+        let folder = Folder::of_short_names();
         let long = folder.name(&"n".repeat(250));
         let names = [108, 109, 200, 1000, 4000].map(|len| path_of(len, &folder.name("")));
         for name in names.iter().chain([&long]) {

@@ -1,12 +1,16 @@
 //! Children that are started with a typed connection to their parent.
 
 use std::env;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use typed_pipe::{Connection, ErrorKind, Handshake, Listener, TypedConnection, process};
+use typed_pipe::{
+    CancelToken, ConnectOptions, Connection, ErrorKind, Handshake, Listener, TypedConnection,
+    process,
+};
 
 use crate::peer;
 use crate::support::{until, watched};
@@ -63,6 +67,83 @@ fn two_commands_at_once_have_children_of_their_own() {
         for mut child in [(one, first), (two, second)].map(|(side, child)| (drop(side), child).1) {
             assert!(child.wait().unwrap().success());
         }
+    });
+}
+
+#[cfg(feature = "service")]
+#[test]
+fn a_host_and_the_plugin_that_it_starts_call_each_other() {
+    use typed_pipe::{Client, Service};
+
+    watched(|| {
+        let mut command = peer::program("child plugin", "");
+        let (plugin, mut child) = ConnectOptions::new().spawn(&mut command).unwrap();
+        assert!(told(&command).is_empty());
+        let host = Service::<u32, String>::over(plugin);
+        let (plugin, serving) = host
+            .both_ways(|_: Client<String, String>| |number| format!("number {number}"))
+            .unwrap();
+        assert_eq!(plugin.call(&"hello, ".into()).unwrap(), "hello, number 7");
+
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let error = plugin.call(&"hello, ".into()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Disconnected);
+        assert!(error.to_string().starts_with("cannot call the service"), "{error}");
+        serving.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_connection_to_a_child_is_one_of_bytes() {
+    watched(|| {
+        let options = ConnectOptions::new().buffer_size(1 << 16);
+        let (mut worker, mut child) =
+            options.spawn(&mut peer::program("child echo-bytes", "")).unwrap();
+        worker.writer().write_all(b"bytes").unwrap();
+        let mut back = [0; 5];
+        worker.reader().read_exact(&mut back).unwrap();
+        assert_eq!(&back, b"bytes");
+        drop(worker);
+        assert!(child.wait().unwrap().success());
+
+        let error = options.spawn(&mut Command::new("/no/program")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    });
+}
+
+#[test]
+fn a_child_that_never_takes_its_side_ends_the_first_wait() {
+    watched(|| {
+        let mut command = peer::program("child leave", "");
+        match ConnectOptions::new().spawn(&mut command) {
+            Ok((mut worker, mut child)) if cfg!(unix) => {
+                assert_eq!(worker.reader().read(&mut [0]).unwrap(), 0);
+                assert_eq!(child.wait().unwrap().code(), Some(7));
+            }
+            other => assert_eq!(other.unwrap_err().kind(), ErrorKind::ChildExited),
+        }
+    });
+}
+
+#[test]
+fn a_token_ends_the_waits_for_a_child() {
+    watched(|| {
+        let listener = Listener::temporary().unwrap();
+        let token = CancelToken::new().unwrap();
+        let options = ConnectOptions::new().cancelled_by(&token);
+        let mut command = peer::program("child silent", listener.path());
+        let waiting = thread::spawn(move || {
+            let (mut worker, child) = options.spawn(&mut command)?;
+            let read = worker.reader().read(&mut [0]);
+            end(child);
+            read
+        });
+        let mut child = listener.accept().unwrap(); // it never takes its side
+        token.cancel();
+        let error = waiting.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+        assert_eq!(child.reader().read(&mut [0]).unwrap(), 0); // it is dead
     });
 }
 
@@ -233,6 +314,7 @@ fn a_shell_in_between_hands_the_connection_on() {
 
 #[cfg(feature = "tokio")]
 mod tasks {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::runtime::{Builder, Runtime};
 
     use super::*;
@@ -259,6 +341,23 @@ mod tasks {
                 let terms = terms.timeout(Duration::MAX);
                 let error = terms.spawn::<String, String>(&mut command).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::ChildExited, "{error}");
+            });
+        });
+    }
+
+    #[test]
+    fn tasks_have_children_by_a_connection_of_bytes() {
+        watched(|| {
+            runtime().block_on(async {
+                let options = ConnectOptions::new().into_tokio();
+                let mut command = peer::program("child echo-bytes", "");
+                let (mut worker, mut child) = options.spawn(&mut command).await.unwrap();
+                worker.writer().write_all(b"bytes").await.unwrap();
+                let mut back = [0; 5];
+                worker.reader().read_exact(&mut back).await.unwrap();
+                assert_eq!(&back, b"bytes");
+                drop(worker);
+                assert!(child.wait().unwrap().success());
             });
         });
     }
@@ -294,6 +393,27 @@ pub(crate) fn play(role: &str, name: &Path) {
                 }
                 parent.send(&format!("{word}!")).unwrap();
             }
+        }
+        "echo-bytes" => {
+            let mut parent = ConnectOptions::new().parent().unwrap();
+            let error = ConnectOptions::new().parent().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InUse);
+            let mut bytes = [0; 5];
+            while parent.reader().read_exact(&mut bytes).is_ok() {
+                parent.writer().write_all(&bytes).unwrap();
+            }
+        }
+        #[cfg(feature = "service")]
+        "plugin" => {
+            use typed_pipe::{Client, Error, Service};
+
+            let parent = ConnectOptions::new().parent().unwrap();
+            let (_, serving) = Service::<String, String>::over(parent)
+                .both_ways(|host: Client<u32, String>| {
+                    move |greeting| Ok::<_, Error>(greeting + &host.call(&7)?)
+                })
+                .unwrap();
+            serving.wait().unwrap();
         }
         #[cfg(feature = "tokio")]
         "echo-in-a-task" => tasks::runtime().block_on(async {

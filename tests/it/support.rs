@@ -169,6 +169,14 @@ pub(crate) fn short(path: impl AsRef<Path>) -> PathBuf {
     path.to_owned()
 }
 
+/// Lets no other user write to a file or a folder that was made just now, whatever the umask.
+#[cfg(unix)]
+pub(crate) fn keep_private(path: impl AsRef<Path>) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o755;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// A private place for the names of one test. On Windows, where pipes lie in no folder, it makes the
 /// names unique.
 pub(crate) struct Folder(tempfile::TempDir);

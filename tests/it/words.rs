@@ -160,6 +160,29 @@ fn a_fifo_in_the_place_of_a_connection_is_told_where_it_belongs() {
 
 #[cfg(unix)]
 #[test]
+fn a_file_in_the_place_of_a_pipe_is_told_how_it_is_read() {
+    use typed_pipe::wire::foreign::Lines;
+    use typed_pipe::wire::{Plain, Wire};
+    use typed_pipe::{ReadEnd, TypedReceiver, WriteEnd};
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "one\ntwo").unwrap();
+    let read = ReadEnd::at(file.path()).unwrap().open().unwrap_err();
+    let written = WriteEnd::at(file.path()).unwrap().open().unwrap_err();
+    for failed in [read.error(), written.error()] {
+        assert_eq!(failed.kind(), ErrorKind::NotAPipe);
+        says(failed, &["a regular file", "`std::fs::File`"], &[]);
+    }
+    // And so it is.
+    let file = std::fs::File::open(&file).unwrap();
+    let wire = Wire::new(Lines::default(), Plain);
+    let lines = TypedReceiver::<String, _, _, _>::with_wire(file, wire);
+    let lines: Result<Vec<String>, _> = lines.collect();
+    assert_eq!(lines.unwrap(), ["one", "two"]);
+}
+
+#[cfg(unix)]
+#[test]
 fn taking_over_what_was_left_by_persist_leads_to_reuse() {
     use typed_pipe::{IfExists, Pipe, PipeOptions};
 

@@ -21,7 +21,8 @@ pub(crate) struct Figures {
     /// The largest one.
     pub(crate) max: f64,
     pub(crate) unit: &'static str,
-    #[serde(skip)]
+    /// What ours is, and what the best of the other sides.
+    pub(crate) side: &'static str,
     pub(crate) against: &'static str,
     /// Whether less is better.
     #[serde(skip)]
@@ -30,8 +31,13 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Runs ours and the other sides in turn, so that what disturbs the machine disturbs both.
-    pub(crate) fn measure(scenario: &Scenario, pairs: usize, time: Duration) -> Done<Self> {
-        let run = |side: &Side| -> Done<f64> { Ok(scenario.unit.of(side.run(time)?)) };
+    pub(crate) fn measure(
+        scenario: &Scenario,
+        pairs: usize,
+        time: Duration,
+        pinned: bool,
+    ) -> Done<Self> {
+        let run = |side: &Side| -> Done<f64> { Ok(scenario.unit.of(side.run(time, pinned)?)) };
         let mut ours = Vec::new();
         let mut others = vec![Vec::new(); scenario.others.len()];
         for pair in 0..pairs {
@@ -61,6 +67,7 @@ impl Figures {
             min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
             max: ratios.iter().copied().fold(0.0, f64::max),
             unit: scenario.unit.name,
+            side: scenario.ours.name,
             against: side.name,
             is_time: scenario.unit.is_time,
         })

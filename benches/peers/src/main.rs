@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use figures::Figures;
-use round::{Done, MEASURE, Side, WORK};
+use round::{BUSY, Done, MEASURE, Side, WORK};
 use scenario::{SCENARIOS, Scenario};
 
 fn main() -> ExitCode {
@@ -44,6 +44,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Done {
     match arguments {
         [role, side, time] if role == MEASURE => known(side)?.measure(time),
+        [role] if role == BUSY => round::take_a_processor(),
         [role, side, told @ ..] if role == WORK => match known(side)?.work(told)? {},
         _ => compare(&Options::parse(arguments)?),
     }
@@ -54,29 +55,34 @@ fn known(side: &str) -> Done<&'static Side> {
 }
 
 fn compare(options: &Options) -> Done {
-    println!("{:<26}{:>8}{:>8}{:>8}  ours and the other", "scenario", "ratio", "min", "max");
+    let busy = round::busy(options.busy)?;
+    println!("{}", options.in_words());
+    println!("{:<28}{:>8}{:>8}{:>8}  ours and the other", "scenario", "ratio", "min", "max");
     let mut results = Vec::new();
     for scenario in options.chosen()? {
         if let Some(module) = scenario.missing() {
-            println!("{:<26} not here: there is no python3 that has {module}", scenario.name);
+            println!("{:<28} not here: there is no python3 that has {module}", scenario.name);
             continue;
         }
-        let figures = Figures::measure(scenario, options.pairs, options.time)?;
-        let Figures { ours, other, ratio, min, max, unit, against, .. } = &figures;
+        let figures = Figures::measure(scenario, options.pairs, options.time, options.pinned)?;
+        let Figures { ours, other, ratio, min, max, unit, side, against, .. } = &figures;
         let digits = if *ours < 1000.0 { 2 } else { 0 };
         println!(
-            "{:<26}{ratio:>8.2}{min:>8.2}{max:>8.2}  {ours:.digits$} and {other:.digits$} {unit} ({against})",
+            "{:<28}{ratio:>8.2}{min:>8.2}{max:>8.2}  {ours:.digits$} and {other:.digits$} {unit} ({side}; {against})",
             scenario.name
         );
         results.push((scenario.name, figures));
     }
+    drop(busy);
     if let Some(file) = &options.svg {
-        let rows = results.iter().filter(|(_, figures)| !figures.is_time).map(|(name, Figures { ratio, min, max, .. })| chart::Row {
-            name: (*name).to_owned(),
-            ratio: *ratio,
-            min: *min,
-            max: *max,
-        });
+        let rows = results.iter().filter(|(_, figures)| !figures.is_time).map(
+            |(name, Figures { ratio, min, max, .. })| chart::Row {
+                name: (*name).to_owned(),
+                ratio: *ratio,
+                min: *min,
+                max: *max,
+            },
+        );
         fs::write(file, chart::picture(&rows.collect::<Vec<_>>()))?;
     }
     if let Some(file) = &options.json {
@@ -92,6 +98,10 @@ fn compare(options: &Options) -> Done {
 struct Options {
     pairs: usize,
     time: Duration,
+    /// Whether each side has a processor of its own, also where it is no round trip.
+    pinned: bool,
+    /// So many processes do nothing but take a processor meanwhile.
+    busy: usize,
     only: Vec<String>,
     json: Option<String>,
     svg: Option<String>,
@@ -102,6 +112,8 @@ impl Options {
         let mut options = Self {
             pairs: 5,
             time: Duration::from_millis(500),
+            pinned: false,
+            busy: 0,
             only: Vec::new(),
             json: None,
             svg: None,
@@ -112,6 +124,8 @@ impl Options {
             match option.as_str() {
                 "--quick" => (options.pairs, options.time) = (3, Duration::from_millis(100)),
                 "--pairs" => options.pairs = value()?.parse::<usize>()?.max(1),
+                "--pinned" => options.pinned = true,
+                "--busy" => options.busy = value()?.parse()?,
                 "--only" => options.only.push(value()?.clone()),
                 "--json" => options.json = Some(value()?.clone()),
                 "--svg" => options.svg = Some(value()?.clone()),
@@ -119,6 +133,15 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// What else is done on the machine, and where the sides run.
+    fn in_words(&self) -> String {
+        let pinned = if self.pinned { "pinned" } else { "unpinned" };
+        match self.busy {
+            0 => format!("{pinned}, nothing else is started"),
+            busy => format!("{pinned}, beside {busy} busy processes"),
+        }
     }
 
     /// The scenarios that are asked for: all, if none is named.

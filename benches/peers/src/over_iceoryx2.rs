@@ -12,6 +12,7 @@ use std::path::Path;
 use std::thread;
 
 use iceoryx2::prelude::*;
+use iceoryx2::service::builder::event::Builder as EventBuilder;
 use iceoryx2::service::builder::publish_subscribe::Builder;
 
 use crate::message::{Quote, touch};
@@ -159,6 +160,65 @@ pub(crate) fn answer(told: &[String]) -> Done<Infallible> {
     }
 }
 
+/// The same, and sleeps until an event says that a quote has come.
+pub(crate) fn ask_asleep(round: &Round) -> Done<f64> {
+    let folders = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let (there, back) = (node(folders.0.path())?, node(folders.1.path())?);
+    let publisher =
+        service::<PlainQuote>(&there, MANY)?.open_or_create()?.publisher_builder().create()?;
+    let subscriber =
+        service::<PlainQuote>(&back, MANY)?.open_or_create()?.subscriber_builder().create()?;
+    let notifier = events(&there)?.open_or_create()?.notifier_builder().create()?;
+    let listener = events(&back)?.open_or_create()?.listener_builder().create()?;
+    let mut pace = round.start_apart(16, &[text(folders.0.path())?, text(folders.1.path())?])?;
+    // The first one is lost while the other side is not there.
+    let mut quote = PlainQuote::sample();
+    let mut answer = None;
+    while answer.is_none() {
+        publisher.loan_uninit()?.write_payload(quote).send()?;
+        let _ = notifier.notify();
+        thread::sleep(std::time::Duration::from_millis(20));
+        while let Some(sample) = subscriber.receive()? {
+            answer = Some(*sample);
+        }
+    }
+    while pace.goes_on() {
+        publisher.loan_uninit()?.write_payload(black_box(quote)).send()?;
+        notifier.notify()?;
+        quote = *next_asleep(|| subscriber.receive(), || listener.blocking_wait(|_| {}))?;
+    }
+    Ok(pace.rate())
+}
+
+/// Sends each quote back, with an event.
+pub(crate) fn answer_asleep(told: &[String]) -> Done<Infallible> {
+    let (there, back) = (node(path(told)?)?, node(path(told.get(1..).unwrap_or_default())?)?);
+    let subscriber =
+        service::<PlainQuote>(&there, MANY)?.open_or_create()?.subscriber_builder().create()?;
+    let publisher =
+        service::<PlainQuote>(&back, MANY)?.open_or_create()?.publisher_builder().create()?;
+    let listener = events(&there)?.open_or_create()?.listener_builder().create()?;
+    let notifier = events(&back)?.open_or_create()?.notifier_builder().create()?;
+    loop {
+        let quote = *next_asleep(|| subscriber.receive(), || listener.blocking_wait(|_| {}))?;
+        publisher.loan_uninit()?.write_payload(quote).send()?;
+        notifier.notify()?;
+    }
+}
+
+/// The next sample, for which a thread sleeps.
+fn next_asleep<T, E: Error + 'static, W, F: Error + 'static>(
+    receive: impl Fn() -> Result<Option<T>, E>,
+    sleep: impl Fn() -> Result<W, F>,
+) -> Done<T> {
+    loop {
+        if let Some(sample) = receive()? {
+            return Ok(sample);
+        }
+        sleep()?;
+    }
+}
+
 /// The next sample: a processor is free for each side.
 #[inline]
 fn next_at_once<T, E: Error + 'static>(receive: impl Fn() -> Result<Option<T>, E>) -> Done<T> {
@@ -205,6 +265,11 @@ fn service<P: Debug + IceoryxSend + ZeroCopySend + ?Sized>(
     let service = node.service_builder(&"quotes".try_into()?).publish_subscribe::<P>();
     let service = service.max_publishers(1).max_subscribers(1).enable_safe_overflow(false);
     Ok(service.subscriber_max_buffer_size(queue))
+}
+
+/// What wakes the other side.
+fn events(node: &Node<ipc::Service>) -> Done<EventBuilder<ipc::Service>> {
+    Ok(node.service_builder(&"wakeups".try_into()?).event())
 }
 
 /// With files of its own, in `folder`: what else uses iceoryx2 here is left alone, and so are its settings. It is the

@@ -4,13 +4,19 @@ use std::convert::Infallible;
 use std::hint::black_box;
 
 use typed_pipe::wire::{LengthPrefixed, Wire};
-use typed_pipe::{Connection, Handshake, Inbound, Listener, Outbound, SharedMemory, TypedConnection};
+use typed_pipe::{
+    Connection, Handshake, Inbound, Listener, Outbound, SharedMemory, TypedConnection,
+};
 
 use crate::message::{Quote, touch};
+use crate::over_tokio::runtime;
 use crate::round::{Done, Round};
 
 /// The ring for small messages.
 const RING: usize = 256 << 10;
+
+/// The ring of a connection that goes through its socket.
+pub(crate) const SOCKET: usize = 0;
 
 /// Receives quotes, from [`send`] or [`batch`].
 pub(crate) fn receive(round: &Round) -> Done<f64> {
@@ -74,6 +80,86 @@ pub(crate) fn receive_payloads(round: &Round) -> Done<f64> {
     Ok(pace.rate())
 }
 
+/// The same, and looks at none of it.
+pub(crate) fn take_payloads(round: &Round) -> Done<f64> {
+    let listener = Listener::temporary()?;
+    let mut pace = round.start(16, &[text(&listener)?])?;
+    let mut side = over::<(), Vec<u8>>(listener.accept()?, RING)?;
+    while pace.goes_on() {
+        black_box(side.receiver().recv_bytes()?);
+    }
+    Ok(pace.rate())
+}
+
+/// One `send_bytes` a payload of `LEN` bytes, through a ring of `RING` bytes.
+pub(crate) fn send_payloads<const LEN: usize, const RING: usize>(
+    told: &[String],
+) -> Done<Infallible> {
+    let mut side = connect::<Vec<u8>, ()>(told, RING)?;
+    let payload = vec![7; LEN];
+    loop {
+        side.sender().send_bytes(black_box(&payload))?;
+    }
+}
+
+/// Receives payloads of any size, from a side whose ring has `RING` bytes.
+pub(crate) fn receive_sent<const RING: usize>(round: &Round) -> Done<f64> {
+    let listener = Listener::temporary()?;
+    let mut pace = round.start(4, &[text(&listener)?])?;
+    let mut side = over::<(), Vec<u8>>(listener.accept()?, RING)?;
+    while pace.goes_on() {
+        black_box(touch(side.receiver().recv_bytes()?));
+    }
+    Ok(pace.rate())
+}
+
+/// The same in tasks of tokio, on both sides.
+pub(crate) fn send_in_tasks<const LEN: usize, const RING: usize>(
+    told: &[String],
+) -> Done<Infallible> {
+    runtime()?.block_on(async {
+        let path = told.first().ok_or("no path")?;
+        let connection = Connection::connect(path)?.into_tokio()?;
+        let handshake = handshake(RING).into_tokio();
+        let mut side = handshake.perform::<Vec<u8>, ()>(connection).await?;
+        let payload = vec![7; LEN];
+        loop {
+            side.sender().send_bytes(black_box(&payload)).await?;
+        }
+    })
+}
+
+pub(crate) fn receive_in_tasks<const RING: usize>(round: &Round) -> Done<f64> {
+    let listener = Listener::temporary()?;
+    let mut pace = round.start(4, &[text(&listener)?])?;
+    runtime()?.block_on(async {
+        let connection = listener.accept()?.into_tokio()?;
+        let handshake = handshake(RING).into_tokio();
+        let mut side = handshake.perform::<(), Vec<u8>>(connection).await?;
+        while pace.goes_on() {
+            black_box(touch(side.receiver().recv_bytes().await?));
+        }
+        Ok(pace.rate())
+    })
+}
+
+/// Accepts connections with rings of `RING` bytes, one after the other.
+pub(crate) fn accept<const RING: usize>(round: &Round) -> Done<f64> {
+    let listener = Listener::temporary()?;
+    let mut pace = round.start(16, &[text(&listener)?])?;
+    while pace.goes_on() {
+        black_box(over::<(), Quote>(listener.accept()?, RING)?.recv()?);
+    }
+    Ok(pace.rate())
+}
+
+/// Connects, and sends one quote, again and again.
+pub(crate) fn come_and_go<const RING: usize>(told: &[String]) -> Done<Infallible> {
+    loop {
+        connect::<Quote, ()>(told, RING)?.send(&Quote::sample())?;
+    }
+}
+
 /// One `loan` a payload of `LEN` bytes, made in place, in a ring for four of them.
 pub(crate) fn loan_payloads<const LEN: usize>(told: &[String]) -> Done<Infallible> {
     let mut side = connect::<Vec<u8>, ()>(told, 4 * LEN)?;
@@ -89,9 +175,17 @@ fn over<Out: Outbound, In: Inbound>(
     connection: Connection,
     ring: usize,
 ) -> Done<TypedConnection<Out, In>> {
-    let memory = SharedMemory::required().ring(ring);
+    Ok(handshake(ring).perform(connection)?)
+}
+
+/// With a ring of so many bytes, or with the socket.
+fn handshake(ring: usize) -> Handshake {
     let wire = Wire::default().with_framing(LengthPrefixed::default().limit(64 << 20));
-    Ok(Handshake::new().with_wire(wire).shared_memory(memory).perform(connection)?)
+    let handshake = Handshake::new().with_wire(wire);
+    if ring == SOCKET {
+        return handshake;
+    }
+    handshake.shared_memory(SharedMemory::required().ring(ring))
 }
 
 fn connect<Out: Outbound, In: Inbound>(

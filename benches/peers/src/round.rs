@@ -27,9 +27,10 @@ pub(crate) struct Side {
 
 impl Side {
     /// Runs a round, and tells the messages a second.
-    pub(crate) fn run(&self, time: Duration) -> Done<f64> {
+    pub(crate) fn run(&self, time: Duration, pinned: bool) -> Done<f64> {
         let mut measuring = Command::new(env::current_exe()?)
             .args([MEASURE, self.name, &time.as_micros().to_string()])
+            .envs(pinned.then_some((PINNED, "1")))
             .stdout(Stdio::piped())
             .spawn()?;
         let since = Instant::now();
@@ -49,7 +50,8 @@ impl Side {
     /// What the program does where it was started by [`run`](Self::run).
     pub(crate) fn measure(&self, time: &str) -> Done {
         dies_with_its_parent()?;
-        let round = Round { side: self.name, time: Duration::from_micros(time.parse()?) };
+        let pinned = env::var_os(PINNED).is_some();
+        let round = Round { side: self.name, time: Duration::from_micros(time.parse()?), pinned };
         println!("{}", (self.measure)(&round)?);
         Ok(())
     }
@@ -67,6 +69,26 @@ pub(crate) const MEASURE: &str = "--measure";
 /// The first argument of a worker; the name of a side and what it is told follow.
 pub(crate) const WORK: &str = "--work";
 
+/// The argument of a process that takes a processor.
+pub(crate) const BUSY: &str = "--take-a-processor";
+
+/// Set where each side is to have a processor of its own.
+const PINNED: &str = "PEERS_PINNED";
+
+/// Starts processes that do nothing but take a processor each, until they are dropped.
+pub(crate) fn busy(count: usize) -> Done<Vec<Worker>> {
+    let start = || Ok(Worker(Command::new(env::current_exe()?).arg(BUSY).spawn()?));
+    iter::repeat_with(start).take(count).collect()
+}
+
+/// What such a process does.
+pub(crate) fn take_a_processor() -> Done {
+    dies_with_its_parent()?;
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
 /// A round that takes so much longer than it should hangs, and is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,12 +100,17 @@ fn dies_with_its_parent() -> Done {
 pub(crate) struct Round {
     side: &'static str,
     time: Duration,
+    pinned: bool,
 }
 
 impl Round {
     /// Starts a worker, tells it all that it must know, and gives the pace of its messages.
     pub(crate) fn start(&self, step: u32, told: &[&str]) -> Done<Pace> {
-        self.start_many(1, step, told)
+        let pace = self.start_many(1, step, told)?;
+        if self.pinned {
+            pace.set_apart()?;
+        }
+        Ok(pace)
     }
 
     /// Starts a worker as [`start`](Self::start) does, and gives it and this process a processor each.
@@ -91,16 +118,8 @@ impl Round {
     /// Left alone, the scheduler puts the two sides of a round trip on one processor or on two, as it happens, and one
     /// is up to thirty times as fast as the other: that would be all that is measured.
     pub(crate) fn start_apart(&self, step: u32, told: &[&str]) -> Done<Pace> {
-        let pace = self.start(step, told)?;
-        let ours = sched_getaffinity(None)?;
-        let mut there = (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu));
-        if let (Some(one), Some(other)) = (there.next(), there.next()) {
-            for worker in &pace.workers {
-                let worker = Pid::from_child(&worker.0);
-                sched_setaffinity(Some(worker), &alone(other))?;
-            }
-            sched_setaffinity(None, &alone(one))?;
-        }
+        let pace = self.start_many(1, step, told)?;
+        pace.set_apart()?;
         Ok(pace)
     }
 
@@ -134,7 +153,7 @@ fn alone(cpu: usize) -> CpuSet {
 }
 
 /// The other process.
-struct Worker(Child);
+pub(crate) struct Worker(Child);
 
 impl Drop for Worker {
     fn drop(&mut self) {
@@ -168,6 +187,20 @@ impl Pace {
             return true;
         }
         self.look_at_the_clock()
+    }
+
+    /// Gives the workers one processor, and this process another one.
+    fn set_apart(&self) -> Done {
+        let ours = sched_getaffinity(None)?;
+        let mut there = (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu));
+        if let (Some(one), Some(other)) = (there.next(), there.next()) {
+            for worker in &self.workers {
+                let worker = Pid::from_child(&worker.0);
+                sched_setaffinity(Some(worker), &alone(other))?;
+            }
+            sched_setaffinity(None, &alone(one))?;
+        }
+        Ok(())
     }
 
     /// How many messages a second there were.
@@ -206,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_pace_leaves_the_warm_up_out() {
-        let round = Round { side: "", time: Duration::from_millis(50) };
+        let round = Round { side: "", time: Duration::from_millis(50), pinned: false };
         let mut pace = round.start_many(0, 2, &[]).unwrap();
         let mut messages = 0;
         while pace.goes_on() {

@@ -4,6 +4,7 @@ use typed_pipe::wire::LengthPrefixed;
 use typed_pipe::wire::foreign::{Base64Datagrams, Base64Lines, Lines};
 
 use crate::delimited::{self, OfOnesOwn};
+use crate::over_memory::SOCKET;
 use crate::round::Side;
 use crate::{
     ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_memory, over_python,
@@ -44,6 +45,7 @@ const ROUND_TRIPS: Unit = Unit::rate("round trips/s", 1.0);
 const GB_OF_64K: Unit = Unit::rate("GB/s", 65_536.0 / 1e9);
 const GB_OF_1M: Unit = Unit::rate("GB/s", 1_048_576.0 / 1e9);
 const GB_OF_16M: Unit = Unit::rate("GB/s", 16_777_216.0 / 1e9);
+const CONNECTIONS: Unit = Unit { name: "µs a connection", a_message: 1e6, is_time: true };
 const MILLISECONDS: Unit = Unit { name: "ms a message", a_message: 1e3, is_time: true };
 
 const K64: usize = 64 << 10;
@@ -154,6 +156,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         others: &[&ICEORYX2_RTT],
     },
     Scenario {
+        name: "shm_rtt_vs_iceoryx2",
+        unit: ROUND_TRIPS,
+        ours: &MEMORY_RTT,
+        others: &[&ICEORYX2_RTT_ASLEEP],
+    },
+    Scenario {
+        name: "shm_1m_unread_vs_iceoryx2",
+        unit: GB_OF_1M,
+        ours: &MEMORY_1M_UNREAD,
+        others: &[&ICEORYX2_LOAN_1M],
+    },
+    Scenario {
         name: "shm_64k_safe_vs_iceoryx2",
         unit: GB_OF_64K,
         ours: &MEMORY_64K,
@@ -170,6 +184,48 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         unit: GB_OF_16M,
         ours: &MEMORY_16M,
         others: &[&ICEORYX2_16M],
+    },
+    Scenario {
+        name: "shm_1m_vs_socket",
+        unit: GB_OF_1M,
+        ours: &MEMORY_SENT_1M,
+        others: &[&SOCKET_SENT_1M],
+    },
+    Scenario {
+        name: "shm_1m_small_ring_vs_socket",
+        unit: GB_OF_1M,
+        ours: &MEMORY_SENT_1M_SMALL,
+        others: &[&SOCKET_SENT_1M],
+    },
+    Scenario {
+        name: "shm_16m_vs_socket",
+        unit: GB_OF_16M,
+        ours: &MEMORY_SENT_16M,
+        others: &[&SOCKET_SENT_16M],
+    },
+    Scenario {
+        name: "shm_16m_small_ring_vs_socket",
+        unit: GB_OF_16M,
+        ours: &MEMORY_SENT_16M_SMALL,
+        others: &[&SOCKET_SENT_16M],
+    },
+    Scenario {
+        name: "shm_connect_vs_socket",
+        unit: CONNECTIONS,
+        ours: &MEMORY_CONNECT,
+        others: &[&SOCKET_CONNECT],
+    },
+    Scenario {
+        name: "shm_async_1m_vs_socket",
+        unit: GB_OF_1M,
+        ours: &MEMORY_TASKS_1M,
+        others: &[&SOCKET_TASKS_1M],
+    },
+    Scenario {
+        name: "shm_async_16m_vs_socket",
+        unit: GB_OF_16M,
+        ours: &MEMORY_TASKS_16M,
+        others: &[&SOCKET_TASKS_16M],
     },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
@@ -389,6 +445,11 @@ static ICEORYX2_RTT: Side = Side {
     measure: over_iceoryx2::ask,
     work: over_iceoryx2::answer,
 };
+static ICEORYX2_RTT_ASLEEP: Side = Side {
+    name: "iceoryx2, round trip, asleep until an event",
+    measure: over_iceoryx2::ask_asleep,
+    work: over_iceoryx2::answer_asleep,
+};
 static ICEORYX2_64K: Side = Side {
     name: "iceoryx2, a loan of 64 KiB, read",
     measure: over_iceoryx2::read_payloads,
@@ -406,35 +467,81 @@ static ICEORYX2_16M: Side = Side {
 };
 
 static MEMORY_SEND: Side = Side {
-    name: "typed-pipe, send over memory",
+    name: "typed-pipe, send over memory, a ring of 256 KiB",
     measure: over_memory::receive,
     work: over_memory::send,
 };
 static MEMORY_BATCH: Side = Side {
-    name: "typed-pipe, feed over memory",
+    name: "typed-pipe, feed over memory, a ring of 256 KiB",
     measure: over_memory::receive,
     work: over_memory::batch,
 };
 static MEMORY_RTT: Side = Side {
-    name: "typed-pipe, round trip over memory",
+    name: "typed-pipe, round trip over memory, rings of 256 KiB",
     measure: over_memory::ask,
     work: over_memory::answer,
 };
 static MEMORY_64K: Side = Side {
-    name: "typed-pipe, a loan of 64 KiB over memory",
+    name: "typed-pipe, a loan of 64 KiB over memory, a ring of 256 KiB",
     measure: over_memory::receive_payloads,
     work: over_memory::loan_payloads::<K64>,
 };
 static MEMORY_1M: Side = Side {
-    name: "typed-pipe, a loan of 1 MiB over memory",
+    name: "typed-pipe, a loan of 1 MiB over memory, a ring of 4 MiB",
     measure: over_memory::receive_payloads,
     work: over_memory::loan_payloads::<M1>,
 };
 static MEMORY_16M: Side = Side {
-    name: "typed-pipe, a loan of 16 MiB over memory",
+    name: "typed-pipe, a loan of 16 MiB over memory, a ring of 64 MiB",
     measure: over_memory::receive_payloads,
     work: over_memory::loan_payloads::<M16>,
 };
+
+static MEMORY_1M_UNREAD: Side = Side {
+    name: "typed-pipe, a loan of 1 MiB over memory that is copied out, a ring of 4 MiB",
+    measure: over_memory::take_payloads,
+    work: over_memory::loan_payloads::<M1>,
+};
+
+static MEMORY_SENT_1M: Side = sent::<M1, { 4 * M1 }>("typed-pipe, 1 MiB, a ring of 4 MiB");
+static MEMORY_SENT_1M_SMALL: Side = sent::<M1, K64>("typed-pipe, 1 MiB, a ring of 64 KiB");
+static SOCKET_SENT_1M: Side = sent::<M1, SOCKET>("typed-pipe, 1 MiB, the socket");
+static MEMORY_SENT_16M: Side = sent::<M16, { 4 * M16 }>("typed-pipe, 16 MiB, a ring of 64 MiB");
+static MEMORY_SENT_16M_SMALL: Side = sent::<M16, K64>("typed-pipe, 16 MiB, a ring of 64 KiB");
+static SOCKET_SENT_16M: Side = sent::<M16, SOCKET>("typed-pipe, 16 MiB, the socket");
+static MEMORY_TASKS_1M: Side = tasks::<M1, K64>("typed-pipe, 1 MiB in tasks, a ring of 64 KiB");
+static SOCKET_TASKS_1M: Side = tasks::<M1, SOCKET>("typed-pipe, 1 MiB in tasks, the socket");
+static MEMORY_TASKS_16M: Side = tasks::<M16, K64>("typed-pipe, 16 MiB in tasks, a ring of 64 KiB");
+static SOCKET_TASKS_16M: Side = tasks::<M16, SOCKET>("typed-pipe, 16 MiB in tasks, the socket");
+
+static MEMORY_CONNECT: Side = Side {
+    name: "typed-pipe, a connection with rings of 64 KiB, and a quote",
+    measure: over_memory::accept::<K64>,
+    work: over_memory::come_and_go::<K64>,
+};
+static SOCKET_CONNECT: Side = Side {
+    name: "typed-pipe, a connection with its socket, and a quote",
+    measure: over_memory::accept::<SOCKET>,
+    work: over_memory::come_and_go::<SOCKET>,
+};
+
+/// Payloads of `LEN` bytes through a ring of `RING` bytes, or through the socket.
+const fn sent<const LEN: usize, const RING: usize>(name: &'static str) -> Side {
+    Side {
+        name,
+        measure: over_memory::receive_sent::<RING>,
+        work: over_memory::send_payloads::<LEN, RING>,
+    }
+}
+
+/// The same in tasks.
+const fn tasks<const LEN: usize, const RING: usize>(name: &'static str) -> Side {
+    Side {
+        name,
+        measure: over_memory::receive_in_tasks::<RING>,
+        work: over_memory::send_in_tasks::<LEN, RING>,
+    }
+}
 
 static PYTHON_SEND: Side = Side {
     name: "multiprocessing.connection",

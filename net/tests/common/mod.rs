@@ -8,6 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use typed_pipe::Connection;
+use typed_pipe_net::{Key, Net, NetOptions, Offer};
+
 /// How long a test may last that hangs.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -41,6 +44,37 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(begin.elapsed() < SOON, "{what}: not in time");
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A machine that works slowly is not taken for one that has gone.
+pub fn options() -> NetOptions {
+    NetOptions::new().idle(Duration::from_secs(15)).timeout(SOON)
+}
+
+pub fn listening(key: &Key) -> Net {
+    options().open(key).unwrap().listening("127.0.0.1:0".parse().unwrap()).unwrap()
+}
+
+/// Two machines, of which one offers `jobs` to the other.
+pub struct Two {
+    pub here: Net,
+    pub there: Net,
+    pub offer: Offer,
+}
+
+impl Two {
+    pub fn new() -> Self {
+        let key = Key::generate();
+        let here = listening(&Key::generate());
+        let offer = here.offer("jobs", &[key.public()]).unwrap();
+        Self { here, there: options().open(&key).unwrap(), offer }
+    }
+
+    /// A connection: the side that accepted it, and the side that connected.
+    pub fn connected(&self) -> (Connection, Connection) {
+        let there = self.there.connect(self.offer.address()).unwrap();
+        (self.offer.accept_timeout(SOON).unwrap(), there)
     }
 }
 

@@ -1,5 +1,6 @@
 //! An open end of a FIFO.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -45,6 +46,8 @@ pub(super) struct FifoEnd {
     origin: Option<Origin>,
     /// The name of an owner's end, by which its writers come.
     place: Option<Place>,
+    /// How an owner's end takes its lost name again.
+    again: Option<Again>,
     /// When the name was looked at, as long as no writer has come.
     looked: Option<Instant>,
     /// Whether the name was missing then. Another FIFO may be about to take it.
@@ -65,6 +68,23 @@ pub(super) struct FifoEnd {
     /// a reader has left.
     given_to: Option<Option<i64>>,
     lending: Lending,
+}
+
+/// Takes a lost name again with a new FIFO, and opens that; `None` if the name is not to be had.
+pub(super) struct Again(Box<dyn Fn() -> io::Result<Option<FifoEnd>> + Send + Sync>);
+
+impl Again {
+    pub(super) fn new(
+        take: impl Fn() -> io::Result<Option<FifoEnd>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(take))
+    }
+}
+
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Again").finish_non_exhaustive()
+    }
 }
 
 /// How a client's reading end was opened.
@@ -99,6 +119,7 @@ impl FifoEnd {
             astray: false,
             origin: None,
             place: None,
+            again: None,
             looked: None,
             missed: false,
             switched: false,
@@ -155,6 +176,11 @@ impl FifoEnd {
     /// Lets the end of an owner notice that no writer comes by its name any more.
     pub(super) fn keep_looking_at(&mut self, place: Place) {
         self.place = Some(place);
+    }
+
+    /// Lets the end of an owner take its lost name again.
+    pub(super) fn takes_again(&mut self, again: Option<Again>) {
+        self.again = again;
     }
 
     /// Whether it has another descriptor than before.
@@ -529,11 +555,27 @@ impl FifoEnd {
         if fifo::has_writer(self.pipe.as_fd()) != Some(false) || self.follow()? {
             return Ok(());
         }
+        if matches!(gone, Obstacle::NameGone) && self.take_name_again()? {
+            return Ok(());
+        }
         // For a client, the next owner may be about to make it.
         if self.origin.is_some() && matches!(gone, Obstacle::NameGone) && !missed {
             return Ok(());
         }
         Err(gone.into())
+    }
+
+    /// Goes on with a new FIFO under the lost name, if its owner wants that; returns whether it does.
+    fn take_name_again(&mut self) -> io::Result<bool> {
+        let Some(again) = self.again.take() else { return Ok(false) };
+        let taken = (again.0)();
+        if let Ok(Some(mut end)) = taken {
+            (end.again, end.switched) = (Some(again), true);
+            *self = end;
+            return Ok(true);
+        }
+        self.again = Some(again);
+        taken.map(|_| false)
     }
 
     /// What its name leads to, if it has one.

@@ -67,7 +67,7 @@ pub(crate) fn ensure_file(fd: &OwnedFd) -> io::Result<()> {
 pub(super) fn in_words(file: FileType) -> &'static str {
     match file {
         FileType::Fifo => Obstacle::FIFO,
-        FileType::RegularFile => "a regular file",
+        FileType::RegularFile => Obstacle::FILE,
         FileType::Directory => "a folder",
         FileType::Symlink => "a symbolic link",
         FileType::Socket => Obstacle::SOCKET,

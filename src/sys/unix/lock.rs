@@ -219,6 +219,11 @@ impl Lock {
         matches!(leads_to(folder, &self.name, &self.file), Ok(Some(false)))
     }
 
+    /// Whether the file still has its name.
+    pub(super) fn is_there(&self, folder: BorrowedFd<'_>) -> bool {
+        matches!(leads_to(folder, &self.name, &self.file), Ok(Some(true)))
+    }
+
     /// What a dead owner left under this name.
     pub(super) fn left(&self) -> Left {
         self.left

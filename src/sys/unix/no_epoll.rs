@@ -5,7 +5,6 @@ use std::io;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::Raw;
 use super::wait::whole_milliseconds;
 use crate::sys::{WaitLimit, Watched};
 
@@ -28,8 +27,8 @@ impl Readiness {
     pub(crate) fn remove(&mut self, _: &Watched<'_>, _: u64) {}
 
     #[expect(clippy::unnecessary_wraps, reason = "on Linux it may fail")]
-    pub(crate) fn follow(&mut self, end: &mut Raw, _: u64) -> io::Result<()> {
-        end.take_switched();
+    pub(crate) fn follow(&mut self, watched: &mut Watched<'_>, _: u64) -> io::Result<()> {
+        watched.take_switched();
         Ok(())
     }
 
@@ -57,7 +56,7 @@ impl Readiness {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Event, Node, Server};
+    use super::super::{Event, Node, Raw, Server};
     use super::*;
     use crate::sys::{Settings, Wait, Way};
 
@@ -83,7 +82,7 @@ mod tests {
             }
             let keys = readiness.wait(until, all.into_iter()).unwrap();
             readiness.remove(&Watched::End(reader), 1);
-            readiness.follow(end, 3).unwrap();
+            readiness.follow(&mut Watched::End(end), 3).unwrap();
             keys
         };
         assert_eq!(ready(&mut reader, &mut end, WaitLimit::Now), [0_u64; 0]);

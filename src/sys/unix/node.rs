@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::fstat;
 
-use super::fifo;
-use super::fifo_end::FifoEnd;
+use super::fifo::{self, Opened};
+use super::fifo_end::{Again, FifoEnd};
 use super::file::ensure_fifo;
 use super::identity::{Identity, let_go};
 use super::lock::Left;
-use super::owned_name::{Occupied, OwnedName, Site, clear, mode, set_rights};
+use super::owned_name::{Occupied, OwnedName, Place, Site, clear, mode, set_rights};
 use super::raw::Raw;
 use super::resource_errors;
 use crate::error::Obstacle;
-use crate::sys::{Settings, Wait, Way, obstacle};
+use crate::sys::{IfExists, Settings, Wait, Way, obstacle};
 
 /// An allocated name. Dropping it removes the name if it is still its own.
 ///
@@ -81,7 +81,8 @@ impl Node {
         };
         let mut end = opened?;
         if way == Way::In {
-            end.keep_looking_at(self.owned_name.place());
+            end.keep_looking_at(self.owned_name.place().clone());
+            end.takes_again(self.again());
         }
         if way == Way::In && self.cut.swap(false, Ordering::Relaxed) {
             end.forget_left_over()?;
@@ -93,22 +94,41 @@ impl Node {
     }
 
     fn open_end(&self, way: Way, wait: Wait<'_>) -> io::Result<FifoEnd> {
-        FifoEnd::wait_to_open(way, wait, || {
-            match fifo::open(self.owned_name.folder(), self.owned_name.name(), way, false) {
-                Ok(opened) if self.owned_name.identity().is(&fstat(&opened.fd)?) => Ok(opened),
-                Ok(_) => Err(Obstacle::Replaced.into()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Err(Obstacle::NameGone.into())
-                }
-                Err(error) => Err(error),
+        let place = self.owned_name.place();
+        FifoEnd::wait_to_open(way, wait, || match open_at_place(place, way) {
+            Err(error) if is_name_gone(&error) && take_again(place, &self.settings)? => {
+                open_at_place(place, way)
             }
+            opened => opened,
+        })
+    }
+
+    /// How a reading end takes a lost name again, with a new FIFO, if the owner wants that.
+    fn again(&self) -> Option<Again> {
+        let settings = self.settings.clone();
+        (settings.if_exists == IfExists::TakeAgain).then(|| {
+            let (place, cut) = (self.owned_name.place().clone(), Arc::clone(&self.cut));
+            Again::new(move || {
+                if !take_again(&place, &settings)? {
+                    return Ok(None);
+                }
+                let open = || open_at_place(&place, Way::In);
+                let mut end = FifoEnd::wait_to_open(Way::In, Wait::NOW, open)?;
+                end.keep_looking_at(place.clone());
+                end.tell_of_cut(&cut);
+                if let Some(bytes) = settings.buffer_size {
+                    end.ask_for_buffer(bytes);
+                }
+                Ok(Some(end))
+            })
         })
     }
 
     /// Whether a process that is no reader keeps readers out: any process that may write to the FIFO can lock it.
     fn is_held_by_no_reader(&self, error: &io::Error) -> io::Result<bool> {
         let held = matches!(obstacle(error), Some(Obstacle::HasReader));
-        Ok(held && !self.found && !fifo::is_read(self.owned_name.folder(), self.owned_name.name())?)
+        let (folder, name) = self.owned_name.place().parts();
+        Ok(held && !self.found && !fifo::is_read(folder, name)?)
     }
 
     /// Replaces the FIFO by a new one. Processes that have the old one open see that no process is there any more.
@@ -133,6 +153,27 @@ impl Node {
     pub(crate) fn is_unlinked(&self) -> bool {
         self.owned_name.is_unlinked()
     }
+}
+
+/// Opens an end of the FIFO that was put there.
+fn open_at_place(place: &Place, way: Way) -> io::Result<Opened> {
+    let (folder, name) = place.parts();
+    match fifo::open(folder, name, way, false) {
+        Ok(opened) if place.is(&fstat(&opened.fd)?) => Ok(opened),
+        Ok(_) => Err(Obstacle::Replaced.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Obstacle::NameGone.into()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_name_gone(error: &io::Error) -> bool {
+    matches!(obstacle(error), Some(Obstacle::NameGone))
+}
+
+/// Takes a lost name again with a new FIFO, if the owner wants that; returns whether it did.
+fn take_again(place: &Place, settings: &Settings) -> io::Result<bool> {
+    let wanted = settings.if_exists == IfExists::TakeAgain;
+    Ok(wanted && place.take_again(|site| allocate(site, settings))?.is_some())
 }
 
 /// Makes the FIFO. One that an owner left behind is replaced, and one of another program is used, if the settings allow

@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, Mode, Stat, fstat, renameat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
@@ -24,23 +24,30 @@ use crate::sys::{Access, IfExists, Settings, obstacle};
 /// A name that is owned. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
 pub(super) struct OwnedName {
-    folder: Arc<OwnedFd>,
-    name: OsString,
-    identity: Identity,
-    /// `None` in a folder of its own, whose lock is enough.
-    lock: Option<Lock>,
+    place: Place,
     /// The folder of its own.
     temporary: Option<TemporaryFolder>,
-    /// The process that may remove the name: not a forked child.
-    maker: Maker,
     kept: bool,
 }
 
-/// Where a name is.
+/// Where a name is, and what its owner has of it.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     folder: Arc<OwnedFd>,
+    path: Arc<Path>,
     name: OsString,
+    held: Arc<Mutex<Held>>,
+    /// The process that may remove the name: not a forked child.
+    maker: Maker,
+}
+
+#[derive(Debug)]
+struct Held {
+    identity: Identity,
+    /// `None` in a folder of its own, whose lock is enough.
+    lock: Option<Lock>,
+    /// Whether the owner has removed the name, or left it to others.
+    released: bool,
 }
 
 impl Place {
@@ -52,6 +59,68 @@ impl Place {
     pub(super) fn look(&self) -> io::Result<Stat> {
         look(self.folder.as_fd(), &self.name)
     }
+
+    /// Whether this is the file that was put under the name.
+    pub(super) fn is(&self, stat: &Stat) -> bool {
+        self.held().identity.is(stat)
+    }
+
+    /// What is held, even after a panic: it is right between any two lines.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the name again that was removed or moved away, with what `occupy` puts there; `None` if it is not lost any
+    /// more, or another process has it.
+    pub(super) fn take_again<T>(
+        &self,
+        occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
+    ) -> io::Result<Option<T>> {
+        if !self.maker.is_this() {
+            return Ok(None);
+        }
+        let taken = self.try_to_take_again(occupy);
+        match taken {
+            Err(error) if is_lost_for_good(&error) => Ok(None),
+            taken => taken,
+        }
+    }
+
+    fn try_to_take_again<T>(
+        &self,
+        occupy: impl FnOnce(Site<'_>) -> io::Result<Occupied<T>>,
+    ) -> io::Result<Option<T>> {
+        let (folder, name) = self.parts();
+        let mut held = self.held();
+        if held.released || held.identity.has(folder, name)? {
+            return Ok(None);
+        }
+        // The lock may be lost as well.
+        if held.lock.as_ref().is_some_and(|lock| !lock.is_there(folder)) {
+            held.lock = Some(Lock::take(folder, name)?);
+        }
+        let lock = held.lock.as_ref();
+        lock.map_or(Ok(()), |lock| lock.tell(Left::Own))?;
+        let site = Site { folder, path: &self.path, name, left: Left::Nothing, lock };
+        let Occupied { identity, what, .. } = occupy(site)?;
+        held.identity = identity;
+        Ok(Some(what))
+    }
+}
+
+/// Whether a name cannot be taken again because another process has it, or because its folder is gone.
+fn is_lost_for_good(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound)
+        || matches!(
+            obstacle(error),
+            Some(
+                Obstacle::InUse
+                    | Obstacle::AlreadyExists
+                    | Obstacle::NothingLeft
+                    | Obstacle::NotAPipe(_)
+                    | Obstacle::NotASocket(_)
+            )
+        )
 }
 
 /// A name that this process is about to take, with its lock held.
@@ -94,9 +163,10 @@ impl OwnedName {
         let (left, beside) = (lock.left(), Some(&lock));
         let site = Site { folder: folder.as_fd(), path, name: &name, left, lock: beside };
         match claim_and_occupy(&lock, site, occupy) {
-            Ok(Occupied { identity, what, .. }) => {
-                Ok((Self::new(folder, name, identity, Some(lock)), what))
-            }
+            Ok(Occupied { identity, what, .. }) => Ok((
+                Self::new(folder, path, name, Held { identity, lock: Some(lock), released: false }),
+                what,
+            )),
             Err(error) => {
                 // An existing lock file stays: it describes the file beside it, or is another program's.
                 if lock.was_made() {
@@ -119,7 +189,8 @@ impl OwnedName {
         let site = Site { folder: folder.as_fd(), path: &path, name: &name, left, lock: None };
         match occupy(site) {
             Ok(Occupied { identity, what, .. }) => {
-                let mut owned_name = Self::new(folder, name, identity, None);
+                let held = Held { identity, lock: None, released: false };
+                let mut owned_name = Self::new(folder, &path, name, held);
                 owned_name.temporary = Some(temporary);
                 Ok((path, owned_name, what))
             }
@@ -130,51 +201,44 @@ impl OwnedName {
         }
     }
 
-    fn new(folder: OwnedFd, name: OsString, identity: Identity, lock: Option<Lock>) -> Self {
-        let maker = Maker::this();
-        let folder = Arc::new(folder);
-        Self { folder, name, identity, lock, temporary: None, maker, kept: false }
-    }
-
-    pub(super) fn folder(&self) -> BorrowedFd<'_> {
-        self.folder.as_fd()
-    }
-
-    pub(super) fn name(&self) -> &OsStr {
-        &self.name
-    }
-
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
+    fn new(folder: OwnedFd, path: &Path, name: OsString, held: Held) -> Self {
+        let (folder, held) = (Arc::new(folder), Arc::new(Mutex::new(held)));
+        let place = Place { folder, path: path.into(), name, held, maker: Maker::this() };
+        Self { place, temporary: None, kept: false }
     }
 
     /// Replaces the file under the name, and returns the old one; `None` if the name is no
     /// longer ours, or this is not the process that made it.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "one thread at a time replaces it")]
     pub(super) fn replace(
         &mut self,
         make: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<Identity>,
     ) -> io::Result<Option<Identity>> {
-        if !self.maker.is_this() || !self.is_ours()? {
+        if !self.place.maker.is_this() || !self.is_ours()? {
             return Ok(None);
         }
-        let new = supersede(self.folder.as_fd(), &self.name, self.lock.as_ref(), make)?;
-        Ok(Some(mem::replace(&mut self.identity, new)))
+        let (folder, name) = self.place.parts();
+        let mut held = self.place.held();
+        let new = supersede(folder, name, held.lock.as_ref(), make)?;
+        Ok(Some(mem::replace(&mut held.identity, new)))
     }
 
     /// Whether the name leads to the file that was put there, and this is its owner.
     fn is_ours(&self) -> io::Result<bool> {
-        let folder = self.folder.as_fd();
-        let superseded = self.lock.as_ref().is_some_and(|lock| lock.is_superseded(folder));
-        Ok(!superseded && self.identity.has(folder, &self.name)?)
+        let (folder, name) = self.place.parts();
+        let held = self.place.held();
+        let superseded = held.lock.as_ref().is_some_and(|lock| lock.is_superseded(folder));
+        Ok(!superseded && held.identity.has(folder, name)?)
     }
 
     /// Removes the name, if it is still ours and this is the process that made it.
     pub(super) fn remove(&mut self) -> io::Result<()> {
-        if self.kept || !self.maker.is_this() {
+        if self.kept || !self.place.maker.is_this() {
             return Ok(());
         }
         if self.is_ours()? {
-            match retry_on_intr(|| unlinkat(&*self.folder, &self.name, AtFlags::empty())) {
+            let (folder, name) = self.place.parts();
+            match retry_on_intr(|| unlinkat(folder, name, AtFlags::empty())) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -185,23 +249,23 @@ impl OwnedName {
 
     /// Leaves the name where it is, without an owner.
     pub(super) fn persist(mut self) {
-        if self.maker.is_this() {
+        if self.place.maker.is_this() {
             if let Some(temporary) = self.temporary.take() {
-                temporary.keep(self.folder.as_fd());
+                temporary.keep(self.place.folder.as_fd());
             }
             self.leave();
         }
     }
 
-    /// The place of the name, for an end that outlives a borrow of this.
-    pub(super) fn place(&self) -> Place {
-        Place { folder: Arc::clone(&self.folder), name: self.name.clone() }
+    /// The place of the name. An end has a copy, which outlives a borrow of this.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Fails if the name is gone, or leads to something else: then no process comes by it any more.
     pub(super) fn ensure_ours(&self) -> io::Result<()> {
-        let there = look(self.folder.as_fd(), &self.name);
-        lost(&there, |there| self.identity.is(there)).map_or(Ok(()), |why| Err(why.into()))
+        let there = self.place.look();
+        lost(&there, |there| self.place.is(there)).map_or(Ok(()), |why| Err(why.into()))
     }
 
     /// Whether the name is gone, or leads to something else.
@@ -212,11 +276,16 @@ impl OwnedName {
     /// Releases the files beside the name.
     fn leave(&mut self) {
         self.kept = true;
-        if let Some(lock) = self.lock.take() {
-            lock.remove(self.folder.as_fd());
+        let folder = self.place.folder.as_fd();
+        let mut held = self.place.held();
+        held.released = true;
+        let lock = held.lock.take();
+        drop(held);
+        if let Some(lock) = lock {
+            lock.remove(folder);
         }
         if let Some(temporary) = self.temporary.take() {
-            temporary.remove(self.folder.as_fd());
+            temporary.remove(folder);
         }
     }
 }
@@ -232,12 +301,12 @@ impl Site<'_> {
     pub(super) fn may_take(&self, stat: &Stat, settings: &Settings) -> Result<(), Obstacle> {
         let allowed = match settings.if_exists {
             IfExists::Fail => false,
-            IfExists::TakeOver => self.left != Left::Nothing,
+            IfExists::TakeOver | IfExists::TakeAgain => self.left != Left::Nothing,
             IfExists::Reuse => true,
         };
         if !allowed {
             return Err(match settings.if_exists {
-                IfExists::TakeOver => Obstacle::NothingLeft,
+                IfExists::TakeOver | IfExists::TakeAgain => Obstacle::NothingLeft,
                 _ => Obstacle::AlreadyExists,
             });
         }

@@ -308,7 +308,10 @@ impl PolledServer {
         loop {
             if let Poll::Ready(guard) = self.registration.fd.poll_read_ready_mut(cx) {
                 match server.accept(Wait::NOW) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard?.clear_ready(),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        guard?.clear_ready();
+                        self.follow(server)?;
+                    }
                     done => {
                         self.look = None;
                         return Poll::Ready(done);
@@ -323,10 +326,20 @@ impl PolledServer {
             ready!(look.as_mut().poll(cx));
             self.look = None;
             match server.accept(Wait::NOW) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.follow(server)?,
                 done => return Poll::Ready(done),
             }
         }
+    }
+
+    /// Registers the socket that took the lost name again, if there is one.
+    fn follow(&mut self, server: &Server) -> io::Result<()> {
+        if server.take_renewed() {
+            // If it cannot be registered now, the next call tries again.
+            let registered = register(server, Way::In, &self.runtime);
+            self.registration = registered.inspect_err(|_| server.set_renewed())?;
+        }
+        Ok(())
     }
 }
 

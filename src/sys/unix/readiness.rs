@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use super::resource_errors;
 use super::wait::whole_milliseconds;
-use super::{Raw, resource_errors};
 use crate::sys::{WaitLimit, Watched};
 
 /// Descriptors, each with a key of its own.
@@ -43,10 +43,10 @@ impl Readiness {
         }
     }
 
-    /// Goes on with the FIFO to which the end has switched, if it has.
-    pub(crate) fn follow(&mut self, end: &mut Raw, key: u64) -> io::Result<()> {
-        // The descriptor of the last one is closed, and so no longer here.
-        if end.take_switched() { self.add(&mut Watched::End(end), key) } else { Ok(()) }
+    /// Goes on with another FIFO or socket, if it has switched to one.
+    pub(crate) fn follow(&mut self, watched: &mut Watched<'_>, key: u64) -> io::Result<()> {
+        // The last one is closed, and so no longer here.
+        if watched.take_switched() { self.add(watched, key) } else { Ok(()) }
     }
 
     /// Waits until one of them is readable or hung up, or the wait ends; returns the keys of some that are.

@@ -1,9 +1,15 @@
 //! A name at which clients connect: a socket that listens.
+#![allow(
+    unsafe_code,
+    reason = "a descriptor that keeps its number has no safe way to another file"
+)]
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::PollFlags;
 use rustix::fs::CWD;
@@ -20,7 +26,7 @@ use super::socket::{self, Socket, ask_for_buffer, bind, ensure_socket_of, is_lis
 use super::wait::{LOOK_AT_NAME, is_timeout, part_of, until_done};
 use super::{resource_errors, rights};
 use crate::error::Obstacle;
-use crate::sys::{Settings, Wait};
+use crate::sys::{IfExists, Settings, Wait};
 
 /// A socket that listens. Dropping it removes the name if it is still its own.
 #[derive(Debug)]
@@ -29,6 +35,10 @@ pub struct Server {
     name: Name,
     socket: OwnedFd,
     buffer_size: Option<usize>,
+    /// With these settings a lost name is taken again.
+    again: Option<Settings>,
+    /// Whether the descriptor is that of another socket than a moment ago.
+    renewed: AtomicBool,
 }
 
 /// The name of a socket that listens.
@@ -64,11 +74,18 @@ impl Server {
     pub(crate) fn bind(path: &Path, settings: &Settings) -> io::Result<Self> {
         let (owned_name, socket) = OwnedName::take(path, settings, |site| occupy(site, settings))
             .map_err(resource_errors::told)?;
-        Ok(Self {
-            name: Name::Owned(Box::new(owned_name)),
+        Ok(Self::new(Name::Owned(Box::new(owned_name)), socket, settings))
+    }
+
+    fn new(name: Name, socket: OwnedFd, settings: &Settings) -> Self {
+        let again = (settings.if_exists == IfExists::TakeAgain).then(|| settings.clone());
+        Self {
+            name,
             socket,
             buffer_size: settings.buffer_size,
-        })
+            again,
+            renewed: AtomicBool::new(false),
+        }
     }
 
     /// Why another process cannot listen at the same socket.
@@ -85,9 +102,7 @@ impl Server {
     pub(crate) fn shared(path: &Path, socket: OwnedFd) -> Result<Self, (OwnedFd, io::Error)> {
         let kind = Socket { internet: false, stream: true, listens: true };
         match ensure_socket_of(&socket, kind) {
-            Ok(()) => {
-                Ok(Self { name: Name::Elsewhere(path.to_owned()), socket, buffer_size: None })
-            }
+            Ok(()) => Ok(Self::new(Name::Elsewhere(path.to_owned()), socket, &Settings::default())),
             Err(error) => Err((socket, error)),
         }
     }
@@ -112,8 +127,7 @@ impl Server {
         let (path, owned_name, socket) =
             OwnedName::temporary(settings, |site| occupy(site, settings))
                 .map_err(resource_errors::told)?;
-        let name = Name::Owned(Box::new(owned_name));
-        Ok((path, Self { name, socket, buffer_size: settings.buffer_size }))
+        Ok((path, Self::new(Name::Owned(Box::new(owned_name)), socket, settings)))
     }
 
     /// While there is no client, it looks now and then whether any can come.
@@ -122,7 +136,11 @@ impl Server {
             let (once, is_all) = part_of(wait, LOOK_AT_NAME);
             match self.accept_once(once) {
                 Err(error) if is_timeout(&error) => {
-                    self.name.ensure_there()?;
+                    if let Err(lost) = self.name.ensure_there() {
+                        if !self.take_again()? {
+                            return Err(lost);
+                        }
+                    }
                     if is_all {
                         return Err(error);
                     }
@@ -134,6 +152,32 @@ impl Server {
             ask_for_buffer(client.as_fd(), bytes);
         }
         Ok(Raw::both(halves(client)))
+    }
+
+    /// Takes its lost name again with a new socket, if its owner wants that; returns whether it has it.
+    fn take_again(&self) -> io::Result<bool> {
+        let (Name::Owned(name), Some(settings)) = (&self.name, &self.again) else {
+            return Ok(false);
+        };
+        let taken = name.place().take_again(|site| occupy(site, settings));
+        if let Some(socket) = taken.map_err(resource_errors::told)? {
+            // A client that came by now waits in the new one, whose number is the old one: so whoever knows that goes on.
+            put_in_place(&socket, &self.socket)?;
+            self.set_renewed();
+            return Ok(true);
+        }
+        // Another thread may have been faster.
+        Ok(name.ensure_ours().is_ok())
+    }
+
+    pub(super) fn set_renewed(&self) {
+        self.renewed.store(true, Ordering::Release);
+    }
+
+    /// Whether its descriptor is that of another socket than when this was asked before.
+    #[cfg(any(feature = "fanout", feature = "tokio"))]
+    pub(super) fn take_renewed(&self) -> bool {
+        self.renewed.swap(false, Ordering::Acquire)
     }
 
     fn accept_once(&self, wait: Wait<'_>) -> io::Result<OwnedFd> {
@@ -169,6 +213,20 @@ impl AsFd for Server {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Lets the number of one descriptor be that of another one, whose file it closes.
+fn put_in_place(new: &OwnedFd, old: &OwnedFd) -> io::Result<()> {
+    // SAFETY: `old` is open, and stays so with the same number; this second owner of it is never dropped.
+    let mut old = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(old.as_raw_fd()) });
+    #[cfg(not(target_vendor = "apple"))]
+    retry_on_intr(|| rustix::io::dup3(new, &mut old, rustix::io::DupFlags::CLOEXEC))?;
+    #[cfg(target_vendor = "apple")]
+    {
+        retry_on_intr(|| rustix::io::dup2(new, &mut old))?;
+        rustix::io::ioctl_fioclex(&*old)?;
+    }
+    Ok(())
 }
 
 /// Makes the socket, listens, and names it.

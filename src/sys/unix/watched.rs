@@ -21,6 +21,15 @@ impl Watched<'_> {
         }
     }
 
+    /// Whether it has another descriptor than when this was asked before.
+    pub(super) fn take_switched(&mut self) -> bool {
+        match self {
+            Self::End(end) => end.take_switched(),
+            Self::Server(server) => server.take_renewed(),
+            Self::Event(_) => false,
+        }
+    }
+
     /// How often it is to be tried although nothing is reported; `None` where all is.
     pub(crate) fn look_interval(&self) -> Option<Duration> {
         match self {
