@@ -293,9 +293,9 @@ where
     /// });
     ///
     /// let client = Client::<Search, usize>::connect(path)?;
+    /// assert_eq!(client.call_ref(&7).unwrap_err().kind(), ErrorKind::Mismatch); // not sent
     /// let text = "a long text that stays where it is";
     /// assert_eq!(client.call_ref(&SearchRef { words: &["long", "short"], text })?, 1);
-    /// assert_eq!(client.call_ref(&7).unwrap_err().kind(), ErrorKind::Mismatch); // not sent
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
