@@ -266,7 +266,7 @@ where
     /// request: in postcard, a `&str` is written as a `String` is, and a struct as one with the same fields.
     ///
     /// The compiler does not see that the two forms are alike. What the service reads is known from the handshake, if its codec
-    /// has a [style](crate::wire::Codec::style): a value that does not fit it is not sent. [`same_encoding`](crate::same_encoding)
+    /// has a [style](crate::wire::Codec::style): each value is compared with it, and one that does not fit is not sent. [`same_encoding`](crate::same_encoding)
     /// compares the two forms of a [`Message`](crate::Message) in a test.
     ///
     /// ```
@@ -293,9 +293,9 @@ where
     /// });
     ///
     /// let client = Client::<Search, usize>::connect(path)?;
+    /// assert_eq!(client.call_ref(&7).unwrap_err().kind(), ErrorKind::Mismatch); // not sent
     /// let text = "a long text that stays where it is";
     /// assert_eq!(client.call_ref(&SearchRef { words: &["long", "short"], text })?, 1);
-    /// assert_eq!(client.call_ref(&7).unwrap_err().kind(), ErrorKind::Mismatch); // not sent
     /// # serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```
@@ -308,7 +308,11 @@ where
         &self,
         request: &R,
     ) -> M::Ret<impl Future<Output = Result<Resp, Error>>> {
-        M::run(self.answer(request, self.target.options.until(), false))
+        let until = self.target.options.until();
+        M::run(async move {
+            let body = self.attempt(Wanted::AnswerToOther, request, until, false).await?;
+            self.target.decode(&body)
+        })
     }
 
     /// Sends a request that may be handled twice, and waits for its answer.
@@ -600,9 +604,9 @@ where
         Ok(InFlight::new(handle, entered, options.codec().clone(), path.clone(), until))
     }
 
-    async fn answer<R: Sendable + ?Sized>(
+    async fn answer(
         &self,
-        request: &R,
+        request: &Req,
         until: WaitLimit,
         repeatable: bool,
     ) -> Result<Resp, Error> {
@@ -628,12 +632,18 @@ where
             let error = match M::find(&self.target, until).await {
                 Ok(handle) => {
                     let link = handle.as_ref();
+                    if let Wanted::AnswerToOther = wanted {
+                        let checked = link.check_other(request);
+                        checked.map_err(|error| error.at(self.target.at()))?;
+                    }
                     let body = self.target.encode(request, link)?;
                     let (name, handles) = (link.method(options.codec(), &body), Vec::new());
                     let deadline = millis(until);
                     let mut request = Request { method: 0, name, deadline, body, handles };
                     let outcome = match wanted {
-                        Wanted::Answer => M::call(link, &mut request, until).await,
+                        Wanted::Answer | Wanted::AnswerToOther => {
+                            M::call(link, &mut request, until).await
+                        }
                         Wanted::Nothing => M::notify(link, request, until).await,
                     };
                     match outcome {
@@ -657,6 +667,8 @@ type TellItems<C, M> = fn(&Link<M>, &C, &mut Vec<u8>) -> u64;
 #[derive(Clone, Copy, Debug)]
 enum Wanted {
     Answer,
+    /// The request is of another type than those of the client.
+    AnswerToOther,
     Nothing,
 }
 

@@ -524,16 +524,22 @@ impl<M: Mode> Link<M> {
         let taken = slot().take();
         let mut check = taken.unwrap_or_else(|| Box::new(ValueCheck::new(shape)));
         // The user's code runs here, and may call again: other values are held against a check of their own.
-        let checked = match (of, kind) {
-            (Kind::Both, Kind::Requests) => check.check(&(Some(value), None::<()>)),
-            (Kind::Both, _) => check.check(&(None::<()>, Some(value))),
-            _ => check.check(value),
-        };
+        let checked = checked(&mut check, *of, value, kind);
         if check.is_done() {
             self.unchecked.store(false, Ordering::Relaxed);
         }
         *slot() = Some(check);
-        checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
+        checked
+    }
+
+    /// The same for a request of another type than those before, whatever was seen of them.
+    pub(super) fn check_other(&self, request: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        match &self.reads {
+            Some(Reads { shape, of }) if *of != Kind::Answers => {
+                checked(&mut ValueCheck::new(shape), *of, request, Kind::Requests)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The name of the method of a request of this side, where its span is listened to.
@@ -1235,6 +1241,21 @@ pub struct Request {
     pub(crate) deadline: u64,
     pub(crate) body: Vec<u8>,
     pub(crate) handles: Vec<Handle>,
+}
+
+/// Holds a value against what a side reads that reads such values. It is the user's code that runs here.
+fn checked(
+    check: &mut ValueCheck,
+    of: Kind,
+    value: &(impl Serialize + ?Sized),
+    kind: Kind,
+) -> Result<(), Error> {
+    let checked = match (of, kind) {
+        (Kind::Both, Kind::Requests) => check.check(&(Some(value), None::<()>)),
+        (Kind::Both, _) => check.check(&(None::<()>, Some(value))),
+        _ => check.check(value),
+    };
+    checked.map_err(|at| Error::new(Operation::Encode, Cause::Unfit(at.to_sender())))
 }
 
 /// The handles that came beside a frame. Those that were lost are missed where they are taken.

@@ -202,10 +202,8 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 }
                 // Nothing more is taken. What was taken is answered, and its items still come.
                 Err(Lost::Cancelled) => {
-                    state.jobs.clear();
-                    state.serving.ending = true;
                     drop(state);
-                    link.lock_reader().half.forget_token();
+                    link.close_reading(&mut link.lock_reader());
                     state = link.lock();
                 }
                 // It may still take answers.

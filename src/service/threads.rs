@@ -503,11 +503,30 @@ impl Link<Blocking> {
         let written = self.write_by(writer, |writing, cx, bytes| {
             writing.poll_write_or_take_in(half, TAKE_IN, cx, bytes, until)
         });
-        if let Err(lost) = self.read_arrived(reader) {
-            self.lose(lost, writer);
-            return Err(io::ErrorKind::BrokenPipe.into());
+        let cancelled = |error: &io::Error| self.serves && is_cancelled(error);
+        match self.read_arrived(reader) {
+            Ok(()) if !written.as_ref().is_err_and(cancelled) => {}
+            // The service is to end: nothing more is taken, and what was taken is still answered.
+            Ok(()) | Err(Lost::Cancelled) if self.serves => {
+                self.close_reading(reader);
+                return Ok(());
+            }
+            Ok(()) => {}
+            Err(lost) => {
+                self.lose(lost, writer);
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
         }
         written.or_else(|error| if is_deadlock(&error) { Ok(()) } else { Err(error) })
+    }
+
+    /// The service is to end: requests that have not begun are not taken, and the reading goes on for those that have.
+    pub(super) fn close_reading(&self, reader: &mut Reader<Blocking>) {
+        let mut state = self.lock();
+        state.jobs.clear();
+        state.serving.ending = true;
+        drop(state);
+        reader.half.forget_token();
     }
 
     /// Writes all that is staged.
@@ -578,6 +597,12 @@ fn heir(state: &mut State) -> Option<Arc<Waiter>> {
 fn is_deadlock(error: &io::Error) -> bool {
     let obstacle = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>());
     matches!(obstacle, Some(Obstacle::Deadlock))
+}
+
+/// Whether a cancel token ended it.
+fn is_cancelled(error: &io::Error) -> bool {
+    let obstacle = error.get_ref().and_then(|inner| inner.downcast_ref::<Obstacle>());
+    matches!(obstacle, Some(Obstacle::Cancelled))
 }
 
 fn is_late(error: &io::Error) -> bool {

@@ -53,7 +53,8 @@ fn a_stream_whose_producer_stands_still_times_out_by_name() {
 #[test]
 fn an_endless_stream_ends_at_the_deadline_of_its_call() {
     watched(|| {
-        let service = Service::<(), u64>::temporary().unwrap().shutdown_after(1);
+        let token = CancelToken::new().unwrap();
+        let service = Service::<(), u64>::temporary().unwrap().cancelled_by(&token);
         let path = service.path().clone();
         let serving = thread::spawn(move || {
             service.serve_with_context(|(), context: Context<u64>| {
@@ -70,6 +71,26 @@ fn an_endless_stream_ends_at_the_deadline_of_its_call() {
         let late = items.find_map(Result::err).unwrap();
         assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
         assert!(items.recv().is_none());
+        token.cancel();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// The writer of the items finds no room, and meets the end of the service before the thread that reads does.
+#[test]
+fn a_service_that_ends_sends_all_items_of_its_last_call() {
+    watched(|| {
+        let service = Service::<(), u64>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context<Vec<u8>>| {
+                (0..500).try_for_each(|_| context.send(&vec![7; 10_000])).map(|()| 500)
+            })
+        });
+        let client = Client::<(), u64>::connect(path).unwrap();
+        let mut items = client.stream::<Vec<u8>>(&()).unwrap();
+        assert_eq!(items.by_ref().map(|item| item.unwrap().len()).sum::<usize>(), 5_000_000);
+        assert_eq!(items.finish().unwrap(), 500);
         serving.join().unwrap().unwrap();
     });
 }
