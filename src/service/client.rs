@@ -458,7 +458,7 @@ where
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
         M::run(async {
-            let tell = Some(Self::tell_items::<Item> as TellItems<C, M>);
+            let tell: Option<TellItems<C, M>> = Some(Self::tell_items::<Item>);
             let call = self.begin(request, &mut Handles::new(), false, tell).await?;
             Ok(Items::<Item, Resp, C, M>::new(call))
         })
@@ -576,7 +576,7 @@ where
         Req: Sized,
     {
         M::run(async move {
-            let tell = Some(Self::tell_items::<Item> as TellItems<C, M>);
+            let tell: Option<TellItems<C, M>> = Some(Self::tell_items::<Item>);
             let call = self.begin(&request, &mut Handles::new(), false, tell).await?;
             Ok(Items::of(call, found))
         })
