@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use typed_pipe::{CancelToken, Client, Error, ErrorKind, Service, Summary};
+use typed_pipe::{CallCounts, CancelToken, Client, Error, ErrorKind, Service, Summary};
 
 use crate::content::{Dice, Parcel};
 use crate::crowd::Crowd;
@@ -64,7 +64,7 @@ pub(crate) fn play(role: &str, player: &mut Player) {
 fn serve(player: &mut Player) {
     let token = CancelToken::new().unwrap();
     let service = Service::<Ask, Parcel>::bind(player.name(LOAD)).unwrap().cancelled_by(&token);
-    let (player, handled) = (&*player, Handled::default());
+    let (player, handled, counter) = (&*player, Handled::default(), service.counter());
     thread::scope(|scope| {
         let serving = scope.spawn(|| {
             service.serve(|ask| {
@@ -80,7 +80,8 @@ fn serve(player: &mut Player) {
             thread::sleep(Duration::from_millis(20));
         }
         token.cancel();
-        close(&player.book, CLIENTS, serving.join().unwrap().unwrap());
+        let summary = serving.join().unwrap().unwrap();
+        close(&player.book, CLIENTS, summary, counter.counts());
     });
 }
 
@@ -108,10 +109,18 @@ pub(crate) fn answer(ask: &Ask) -> Result<Parcel, &'static str> {
 }
 
 /// All clients are gone.
-pub(crate) fn close(book: &Book, callers: impl IntoIterator<Item = u64>, summary: Summary) {
+pub(crate) fn close(
+    book: &Book,
+    callers: impl IntoIterator<Item = u64>,
+    summary: Summary,
+    counts: CallCounts,
+) {
     let handled = settle(book, callers);
+    // The summary leaves out the calls of the clients that were lost: one in flight, and those that it had given up.
     let told = summary.answered + summary.failed;
-    assert!(told <= handled && handled <= told + summary.lost, "{handled} handled, {summary:?}");
+    let begun = counts.answered + counts.failed + counts.cancelled;
+    assert!(told <= handled && handled <= begun, "{handled} handled, {summary:?}, {counts:?}");
+    assert_eq!(counts.in_flight, 0, "{counts:?}");
     book.add(Count::Connections, summary.clients);
 }
 

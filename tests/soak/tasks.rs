@@ -70,6 +70,7 @@ async fn host(player: &mut Player) {
     let token = CancelToken::new().unwrap();
     let service = Service::<Ask, Parcel>::bind(service_name(player)).unwrap().cancelled_by(&token);
     let service = service.into_tokio().unwrap();
+    let counter = service.counter();
     let (book, handled) = (Arc::clone(&player.book), Arc::new(Handled::default()));
     let serving = tokio::spawn(service.serve(move |ask| {
         let (book, handled) = (Arc::clone(&book), Arc::clone(&handled));
@@ -85,7 +86,7 @@ async fn host(player: &mut Player) {
     token.cancel();
     let summary = serving.await.unwrap().unwrap();
     let callers = (STEADY.start..STEADY_SENDERS).chain(MORTAL.start..MORTAL_SENDERS);
-    calls::close(&player.book, callers, summary);
+    calls::close(&player.book, callers, summary, counter.counts());
 }
 
 async fn receive(player: &mut Player) {
