@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::Write;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
@@ -82,6 +83,36 @@ pub(crate) fn ask(round: &Round) -> Done<f64> {
 pub(crate) fn answer(told: &[String]) -> Done<Infallible> {
     let mut there = Frames::small(File::open(told.first().ok_or("no path")?)?);
     let mut back = writer(told.get(1))?;
+    let mut room = [0; 64];
+    loop {
+        let quote = there.next_quote()?;
+        let len = by_hand::frame(&quote, &mut room)?;
+        back.write_all(&room[..len])?;
+    }
+}
+
+/// Sends a quote over a socket and waits until it is back.
+pub(crate) fn ask_on_a_socket(round: &Round) -> Done<f64> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path)?;
+    let mut pace = round.start_apart(16, &[text(&path)?])?;
+    let (mut there, _) = listener.accept()?;
+    let mut back = Frames::small(there.try_clone()?);
+    let mut quote = Quote::sample();
+    let mut room = [0; 64];
+    while pace.goes_on() {
+        let len = by_hand::frame(&quote, &mut room)?;
+        there.write_all(&room[..len])?;
+        quote = back.next_quote()?;
+    }
+    Ok(pace.rate())
+}
+
+/// Sends each quote back: one `read` and one `write`.
+pub(crate) fn answer_on_a_socket(told: &[String]) -> Done<Infallible> {
+    let mut back = UnixStream::connect(told.first().ok_or("no path")?)?;
+    let mut there = Frames::small(back.try_clone()?);
     let mut room = [0; 64];
     loop {
         let quote = there.next_quote()?;

@@ -7,8 +7,8 @@ use crate::delimited::{self, OfOnesOwn};
 use crate::over_memory::SOCKET;
 use crate::round::Side;
 use crate::{
-    ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_memory, over_python,
-    over_tokio, raw,
+    our_calls, ours, ours_async, over_iceoryx2, over_interprocess, over_ipc_channel, over_memory,
+    over_python, over_tarpc, over_tokio, raw,
 };
 
 /// Ours against another side.
@@ -42,6 +42,7 @@ impl Unit {
 
 const MESSAGES: Unit = Unit::rate("messages/s", 1.0);
 const ROUND_TRIPS: Unit = Unit::rate("round trips/s", 1.0);
+const CALLS: Unit = Unit::rate("calls/s", 1.0);
 const GB_OF_64K: Unit = Unit::rate("GB/s", 65_536.0 / 1e9);
 const GB_OF_1M: Unit = Unit::rate("GB/s", 1_048_576.0 / 1e9);
 const GB_OF_16M: Unit = Unit::rate("GB/s", 16_777_216.0 / 1e9);
@@ -227,6 +228,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ours: &MEMORY_TASKS_16M,
         others: &[&SOCKET_TASKS_16M],
     },
+    Scenario { name: "call_vs_raw", unit: CALLS, ours: &CALL, others: &[&RAW_CALL] },
+    Scenario { name: "calls_100_vs_tarpc", unit: CALLS, ours: &CALLS_100, others: TARPC_100 },
+    Scenario {
+        name: "started_calls_100_vs_tarpc",
+        unit: CALLS,
+        ours: &STARTED_CALLS_100,
+        others: TARPC_100,
+    },
+    Scenario {
+        name: "async_calls_100_vs_tarpc",
+        unit: CALLS,
+        ours: &ASYNC_CALLS_100,
+        others: TARPC_100,
+    },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
     Scenario { name: "async_vs_tokio", unit: MESSAGES, ours: &ASYNC, others: &[&TOKIO_BATCH] },
@@ -311,6 +326,24 @@ static BORROWED: Side = Side {
 static OWNED: Side =
     Side { name: "typed-pipe, recv", measure: ours::receive_owned, work: ours::batch_articles };
 
+static CALL: Side =
+    Side { name: "typed-pipe, call", measure: our_calls::call, work: our_calls::answer };
+static CALLS_100: Side = Side {
+    name: "typed-pipe, calls of 100 threads",
+    measure: our_calls::call_in_threads,
+    work: our_calls::answer,
+};
+static STARTED_CALLS_100: Side = Side {
+    name: "typed-pipe, 100 started calls",
+    measure: our_calls::start,
+    work: our_calls::answer,
+};
+static ASYNC_CALLS_100: Side = Side {
+    name: "typed-pipe, 100 calls of a task",
+    measure: our_calls::call_in_tasks,
+    work: our_calls::answer_in_tasks,
+};
+
 static ASYNC: Side = Side {
     name: "typed-pipe, feed in a task",
     measure: ours_async::receive,
@@ -369,6 +402,11 @@ static RAW_SEND: Side =
     Side { name: "raw, a write a message", measure: raw::receive, work: raw::send };
 static RAW_BATCH: Side = Side { name: "raw, batches", measure: raw::receive, work: raw::batch };
 static RAW_RTT: Side = Side { name: "raw, round trip", measure: raw::ask, work: raw::answer };
+static RAW_CALL: Side = Side {
+    name: "raw, round trip on a socket",
+    measure: raw::ask_on_a_socket,
+    work: raw::answer_on_a_socket,
+};
 static RAW_BYTES_64K: Side = Side {
     name: "raw, 64 KiB, pipe of 64 KiB",
     measure: raw::receive_payloads::<K64, K64>,
@@ -402,6 +440,13 @@ static RAW_MADE_1M_WIDE: Side = Side {
 
 static TOKIO_BATCH: Side =
     Side { name: "tokio, feed", measure: over_tokio::receive, work: over_tokio::batch };
+
+const TARPC_100: &[&Side] = &[&TARPC];
+static TARPC: Side = Side {
+    name: "tarpc, 100 calls of a task",
+    measure: over_tarpc::call_in_tasks,
+    work: over_tarpc::answer,
+};
 
 static IPC_SEND: Side = Side {
     name: "ipc-channel, send",
