@@ -119,6 +119,8 @@ pub(super) struct Serving {
     pub(super) ended: bool,
     /// Whether all was said, and the goodbye.
     pub(super) over: bool,
+    /// Whether a thread waits until there is room for what it would read.
+    pub(super) full: bool,
 }
 
 /// A request of the other side.
@@ -573,10 +575,19 @@ impl<M: Mode> Link<M> {
         Err(Error::new(Operation::Send, Obstacle::Unsupported))
     }
 
+    /// Lets the thread go on that reads no more for now, if there is one: else it would be a call of the system for nothing.
+    fn let_read(&self, state: &State) {
+        if state.serving.full {
+            self.goes_on.notify_all();
+        }
+    }
+
     /// Notes that a handler waits for what is still to be read.
     pub(crate) fn listen(self: &Arc<Self>) -> Listening<M> {
-        self.lock().serving.listening += 1;
-        self.goes_on.notify_all();
+        let mut state = self.lock();
+        state.serving.listening += 1;
+        self.let_read(&state);
+        drop(state);
         Listening(Arc::clone(self))
     }
 
@@ -825,7 +836,7 @@ impl<M: Mode> Link<M> {
     ) {
         state.serving.running -= 1;
         state.serving.barrier = false;
-        self.goes_on.notify_all();
+        self.let_read(state);
         let end = job.end(&outcome);
         let is_cancelled = end == End::Cancelled;
         job.counted.end(end);

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -340,10 +340,13 @@ impl Link<Blocking> {
 
     /// Waits a moment where too much has come that cannot begin yet. Returns whether that was so.
     pub(super) fn wait_while_full(&self) -> bool {
-        let state = self.lock();
+        let mut state = self.lock();
         let full = state.is_full();
         if full {
-            drop(self.goes_on.wait_timeout(state, LOOK_AT_READERS));
+            state.serving.full = true;
+            let waited = self.goes_on.wait_timeout(state, LOOK_AT_READERS);
+            let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            state.serving.full = false;
         }
         full
     }
