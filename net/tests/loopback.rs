@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{SOON, Two, listening, options, watched};
+use common::{SOON, Two, Typed, echo, finishes_truly, listening, options, watched};
 
 use typed_pipe::{CancelToken, Delivery, ErrorKind, TypedConnection, User, WithHandles};
 use typed_pipe_net::{Collector, Key, Net, PublicKey, is_cancelled};
@@ -20,8 +20,6 @@ fn typed(two: &Two) -> (Typed, Typed) {
     (here.into_typed().unwrap(), there.join().unwrap())
 }
 
-type Typed = TypedConnection<str, String>;
-
 /// The address of a name that is offered elsewhere than an `Offer` says.
 fn address(name: &str, key: PublicKey, net: &Net) -> String {
     format!("{name}@{key}/{}", net.local_addr().unwrap())
@@ -31,28 +29,13 @@ fn address(name: &str, key: PublicKey, net: &Net) -> String {
 fn a_typed_connection_is_unchanged_between_machines() {
     watched(|| {
         let two = Two::new();
-        let (mut here, there) = typed(&two);
+        let (here, there) = typed(&two);
         for (side, key) in [(&here, two.there.key()), (&there, two.here.key())] {
             let peer = side.peer().unwrap();
             assert_eq!(peer.user(), &User::Remote(key.to_string()));
             assert!(!peer.is_same_user());
         }
-        let echo = thread::spawn(move || {
-            let (mut sender, receiver) = there.split();
-            for text in receiver {
-                sender.send(&text.unwrap()).unwrap();
-            }
-            sender.finish().unwrap()
-        });
-        for len in [0, 1, 100_000, 3_000_000] {
-            let text = "x".repeat(len);
-            here.send(&text).unwrap();
-            assert_eq!(here.recv().unwrap(), text);
-        }
-        let mut rest = here.finish().unwrap();
-        assert_eq!(rest.recv().unwrap_err().kind(), ErrorKind::Finished);
-        drop(rest);
-        assert_eq!(echo.join().unwrap(), Delivery::Drained);
+        echo(here, there);
     });
 }
 
@@ -60,20 +43,8 @@ fn a_typed_connection_is_unchanged_between_machines() {
 fn finish_waits_until_the_other_program_has_taken_all() {
     watched(|| {
         let two = Two::new();
-        let (mut here, there) = typed(&two);
-        let (mut sender, _rest) = there.split();
-        sender.send("one").unwrap();
-        // It has long arrived at the other machine, but nobody has read it.
-        let failed = sender.finish_timeout(Duration::from_millis(300)).unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::TimedOut);
-        let sender = failed.into_state();
-        let reading = thread::spawn(move || {
-            assert_eq!(here.recv().unwrap(), "one");
-            assert_eq!(here.recv().unwrap_err().kind(), ErrorKind::Finished);
-            here
-        });
-        assert_eq!(sender.finish().unwrap(), Delivery::Drained);
-        drop(reading.join().unwrap());
+        let (here, there) = typed(&two);
+        finishes_truly(there, here);
     });
 }
 

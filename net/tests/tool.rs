@@ -12,10 +12,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Folder, Program, SOON, free_port, until, watched};
+use common::{Folder, Program, SOON, Typed, echo, finishes_truly, free_port, until, watched};
 use typed_pipe::{
-    Client, Connection, Delivery, ErrorKind, Handles, Handshake, Listener, Service, SharedMemory,
-    TransportKind, TypedConnection, WithHandles,
+    Client, Connection, ErrorKind, Handles, Handshake, Listener, Service, SharedMemory,
+    TransportKind, WithHandles,
 };
 use typed_pipe_net::{Key, NetOptions};
 
@@ -92,8 +92,6 @@ fn typed(here: Connection, there: Connection) -> (Typed, Typed) {
     (agree().perform(here).unwrap(), there.join().unwrap())
 }
 
-type Typed = TypedConnection<str, String>;
-
 fn offering(folder: &Folder, port: u16, allow: &[&str]) -> Program {
     let mut command = tool();
     command.arg("offer").arg("jobs").arg(folder.path("there")).arg("--key");
@@ -149,23 +147,8 @@ fn bytes_and_the_end_of_each_direction_are_carried() {
 fn a_typed_connection_is_unchanged() {
     watched(|| {
         let two = Two::new();
-        let (mut here, there) = two.typed();
-        let echo = thread::spawn(move || {
-            let (mut sender, receiver) = there.split();
-            for text in receiver {
-                sender.send(&text.unwrap()).unwrap();
-            }
-            sender.finish().unwrap()
-        });
-        for len in [0, 1, 100_000, 3_000_000] {
-            let text = "x".repeat(len);
-            here.send(&text).unwrap();
-            assert_eq!(here.recv().unwrap(), text);
-        }
-        let mut rest = here.finish().unwrap();
-        assert_eq!(rest.recv().unwrap_err().kind(), ErrorKind::Finished);
-        drop(rest);
-        assert_eq!(echo.join().unwrap(), Delivery::Drained);
+        let (here, there) = two.typed();
+        echo(here, there);
     });
 }
 
@@ -175,20 +158,7 @@ fn finish_waits_until_the_program_of_the_other_machine_has_taken_all() {
         let two = Two::new();
         for from_here in [true, false] {
             let (here, there) = two.typed();
-            let (mut from, mut to) = if from_here { (here, there) } else { (there, here) };
-            from.send("one").unwrap();
-            let (mut sender, _rest) = from.split();
-            // What carries it has long read it.
-            let failed = sender.finish_timeout(Duration::from_millis(700)).unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::TimedOut);
-            sender = failed.into_state();
-            let reading = thread::spawn(move || {
-                assert_eq!(to.recv().unwrap(), "one");
-                assert_eq!(to.recv().unwrap_err().kind(), ErrorKind::Finished);
-                to
-            });
-            assert_eq!(sender.finish().unwrap(), Delivery::Drained);
-            drop(reading.join().unwrap());
+            if from_here { finishes_truly(here, there) } else { finishes_truly(there, here) }
         }
     });
 }
@@ -505,22 +475,6 @@ fn wrong_words_are_told_at_once() {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(said.contains(why), "{said}");
     }
-}
-
-/// What is carried on one side alone: `finish` tells the truth there, too.
-fn finishes_truly(mut from: Typed, mut to: Typed) {
-    from.send("one").unwrap();
-    let (mut sender, rest) = from.split();
-    let failed = sender.finish_timeout(Duration::from_millis(700)).unwrap_err();
-    assert_eq!(failed.kind(), ErrorKind::TimedOut);
-    sender = failed.into_state();
-    let reading = thread::spawn(move || {
-        assert_eq!(to.recv().unwrap(), "one");
-        assert_eq!(to.recv().unwrap_err().kind(), ErrorKind::Finished);
-        to
-    });
-    assert_eq!(sender.finish().unwrap(), Delivery::Drained);
-    drop((reading.join().unwrap(), rest));
 }
 
 #[test]

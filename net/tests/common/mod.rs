@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use typed_pipe::Connection;
+use typed_pipe::{Connection, Delivery, ErrorKind, TypedConnection};
 use typed_pipe_net::{Key, Net, NetOptions, Offer};
 
 /// How long a test may last that hangs.
@@ -207,4 +207,42 @@ impl Folder {
 pub fn free_port() -> u16 {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("there is a port");
     socket.local_addr().expect("it has an address").port()
+}
+
+pub type Typed = TypedConnection<str, String>;
+
+/// Texts of all sizes come back, and both sides finish.
+pub fn echo(mut here: Typed, there: Typed) {
+    let echo = thread::spawn(move || {
+        let (mut sender, receiver) = there.split();
+        for text in receiver {
+            sender.send(&text.unwrap()).unwrap();
+        }
+        sender.finish().unwrap()
+    });
+    for len in [0, 1, 100_000, 3_000_000] {
+        let text = "x".repeat(len);
+        here.send(&text).unwrap();
+        assert_eq!(here.recv().unwrap(), text);
+    }
+    let mut rest = here.finish().unwrap();
+    assert_eq!(rest.recv().unwrap_err().kind(), ErrorKind::Finished);
+    drop(rest);
+    assert_eq!(echo.join().unwrap(), Delivery::Drained);
+}
+
+/// `finish` waits until the other program has taken all: what carries it has long read it.
+pub fn finishes_truly(mut from: Typed, mut to: Typed) {
+    from.send("one").unwrap();
+    let (mut sender, rest) = from.split();
+    let failed = sender.finish_timeout(Duration::from_millis(700)).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::TimedOut);
+    sender = failed.into_state();
+    let reading = thread::spawn(move || {
+        assert_eq!(to.recv().unwrap(), "one");
+        assert_eq!(to.recv().unwrap_err().kind(), ErrorKind::Finished);
+        to
+    });
+    assert_eq!(sender.finish().unwrap(), Delivery::Drained);
+    drop((reading.join().unwrap(), rest));
 }
