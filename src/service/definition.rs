@@ -161,7 +161,7 @@ use crate::carried::Carried;
 /// ```compile_fail,E0277
 /// # use typed_pipe::service;
 /// service! { pub trait Sums in sums { fn sum() -> u64 where takes: u64; } }
-/// fn call(client: &sums::Client) { let _ = client.sum().unwrap().send("a word"); }
+/// fn call(client: &sums::Client) { let _ = client.sum().unwrap().send::<str>("a word"); }
 /// # fn main() {}
 /// ```
 ///
