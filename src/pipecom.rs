@@ -65,7 +65,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::channel::TypedReceiver;
+use crate::channel::{TypedReceiver, TypedSender};
 use crate::end::{End, OnHangup, ReadEnd, Unnamed, WriteEnd};
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
@@ -657,7 +657,29 @@ impl Listener {
     /// Those of [`answer`](Self::answer), and [`TimedOut`](ErrorKind::TimedOut).
     pub fn answer_timeout(&mut self, text: &str, timeout: Duration) -> Result<(), Error> {
         let until = within(timeout);
-        self.wait_for_last(until)?;
+        loop {
+            self.wait_for_last(until)?;
+            let mut sender = self.answering(until)?;
+            match sender.send_until(text, until) {
+                Ok(()) => {
+                    self.last = Some(sender.into_inner());
+                    return Ok(());
+                }
+                // The sender before this one had its answer, and closed the pipe only now.
+                Err(error) if error.kind() == ErrorKind::Disconnected && !error.is_half_sent() => {}
+                Err(error) => {
+                    if error.is_half_sent() {
+                        // Its sender reads the end of the stream, not the next answer as the rest of this one.
+                        self.last = None;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Opens the pipe for answers, when a sender has come for one.
+    fn answering(&mut self, until: WaitLimit) -> Result<Answering, Error> {
         let mut end = self.answers.writer();
         if let Some(token) = &self.token {
             end = end.cancelled_by(token);
@@ -667,18 +689,8 @@ impl Listener {
         if let Some(token) = &self.token {
             end = end.cancelled_by(token);
         }
-        let mut sender = end
-            .into_sender_with::<str, _, _>(wire())
-            .named(Some(self.answers.path().shared().clone()));
-        if let Err(error) = sender.send_until(text, until) {
-            if error.is_half_sent() {
-                // Its sender reads the end of the stream, not the next answer as the rest of this one.
-                self.last = None;
-            }
-            return Err(error);
-        }
-        self.last = Some(sender.into_inner());
-        Ok(())
+        let sender = end.into_sender_with::<str, _, _>(wire());
+        Ok(sender.named(Some(self.answers.path().shared().clone())))
     }
 
     /// Waits until the last answer is fetched: a sender that reads two answers at once keeps both.
@@ -715,6 +727,9 @@ impl Listener {
         &self.path
     }
 }
+
+/// What an answer is sent by.
+type Answering = TypedSender<str, WriteEnd<Open, Unnamed>, Base64Lines, Plain>;
 
 /// The wire of both sides.
 fn wire() -> Wire<Base64Lines, Plain> {
