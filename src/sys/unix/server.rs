@@ -299,8 +299,9 @@ fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use std::fs::read_dir;
+    use std::fs::{Permissions, read_dir, set_permissions};
     use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 
     use rustix::fs::Mode;
@@ -323,6 +324,8 @@ mod tests {
     #[test]
     fn the_next_owner_of_a_long_name_removes_the_short_one_that_a_killed_owner_left() {
         let folder = tempfile::tempdir().unwrap();
+        // Whatever the umask is.
+        set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
         let [ours, theirs] = ["n", "m"].map(|letter| letter.repeat(200));
         let (left, used) = (begin(folder.path(), &ours), begin(folder.path(), &theirs));
         let server = Server::bind(&folder.path().join(&ours), &Settings::default()).unwrap();
