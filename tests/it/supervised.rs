@@ -161,9 +161,9 @@ fn a_child_that_dies_before_its_handshake_is_not_waited_for() {
 
 #[test]
 fn a_program_that_is_not_there_is_named() {
-    let error = process::spawn::<u32, u32>(&mut Command::new("no-such-program")).unwrap_err();
+    let error = process::spawn::<u32, u32>(&mut Command::new("./no-such-program")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-    assert!(error.to_string().starts_with("cannot start a child: the program `no-such-program`"));
+    assert!(error.to_string().starts_with("cannot start a child: the program `./no-such-program`"));
 }
 
 #[test]
