@@ -327,6 +327,7 @@ impl<M: Mode> Drive<M> {
                 return state.take_no_more();
             }
             drop(state);
+            job.begin();
             serve.start.start(&self.link, job, cx);
         }
     }
