@@ -196,6 +196,11 @@ impl Backlog {
 }
 
 impl Job {
+    /// It is taken: its handler begins.
+    pub(super) fn begin(&self) {
+        self.counted.begin();
+    }
+
     /// What it has come to, with this outcome of its handler.
     pub(crate) fn end(&self, outcome: &Reply) -> End {
         let call = self.call.as_ref();
@@ -1178,7 +1183,6 @@ impl State {
     /// The next request, in order, if it may begin.
     pub(super) fn next_job(&mut self, order: Order) -> Option<Job> {
         let job = if self.may_begin(order) { self.jobs.pop()? } else { return None };
-        job.counted.begin();
         self.serving.running += 1;
         self.serving.barrier = order.is_alone(&job);
         Some(job)

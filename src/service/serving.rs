@@ -254,6 +254,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 state.take_no_more();
                 continue;
             }
+            job.begin();
             if job.call.is_some() && !crew.is_short() {
                 let this = Arc::clone(self);
                 crew.pool.submit(move || this.run_apart(job));
@@ -309,6 +310,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
         while let Some(job) = state.next_job(crew.order) {
             drop(state);
             if crew.lifecycle.take() {
+                job.begin();
                 let this = Arc::clone(self);
                 crew.pool.submit(move || this.run_apart(job));
                 state = link.lock();

@@ -218,7 +218,10 @@ impl<M: Mode> Drive<M> {
         for _ in 0..ROUNDS {
             let mut read = self.read(cx);
             let was_full = self.link.lock().is_full();
-            self.start_jobs(cx);
+            if self.start_jobs(cx) {
+                // Handlers have run here, and nothing was read meanwhile.
+                self.link.lock_reader().forgive();
+            }
             self.write(cx);
             if was_full && !self.link.lock().is_full() {
                 // What was not read may be read now.
@@ -299,11 +302,15 @@ impl<M: Mode> Drive<M> {
                 }
             }
             Poll::Pending => {
-                if self.link.has_consumer(&self.link.lock_writer()) {
+                let writer = self.link.lock_writer();
+                if self.link.has_consumer(&writer) {
                     self.stuck = None;
                     return;
                 }
-                let since = *self.stuck.get_or_insert_with(M::now);
+                // Each batch has its own time: a client that takes one after the other is slow, not stuck.
+                let since = self.stuck.map_or_else(M::now, |since| since.max(writer.since));
+                self.stuck = Some(since);
+                drop(writer);
                 let too_long =
                     |stall_timeout| M::now().saturating_duration_since(since) >= stall_timeout;
                 if self.link.stall_timeout.is_some_and(too_long) {
@@ -318,15 +325,20 @@ impl<M: Mode> Drive<M> {
         }
     }
 
-    fn start_jobs(&mut self, cx: &mut Context<'_>) {
-        let Some(serve) = &mut self.serve else { return };
+    /// Begins what may begin. Returns whether that was anything.
+    fn start_jobs(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(serve) = &mut self.serve else { return false };
+        let mut begun = false;
         loop {
             let mut state = self.link.lock();
-            let Some(job) = state.next_job(serve.order) else { return };
+            let Some(job) = state.next_job(serve.order) else { return begun };
             if !serve.start.take() {
-                return state.take_no_more();
+                state.take_no_more();
+                return begun;
             }
+            begun = true;
             drop(state);
+            job.begin();
             serve.start.start(&self.link, job, cx);
         }
     }

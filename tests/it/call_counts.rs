@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use typed_pipe::{CallCounts, CancelToken, Client, Connection, Context, ErrorKind, Service};
 
+use crate::by_hand::{ByHand, call};
 use crate::support::{until, watched};
 
 /// In the order of the fields.
@@ -73,9 +74,11 @@ fn what_a_service_never_took_is_refused_and_what_it_lost_has_failed() {
         let service = Service::<u32, u32>::over(theirs).in_order().cancelled_by(&token);
         let counter = service.counter();
         let (go, gone) = mpsc::channel();
+        let (begun, is_begun) = mpsc::channel();
         let gone = std::sync::Mutex::new(gone);
         let serving = thread::spawn(move || {
-            service.serve(|number| {
+            service.serve(move |number| {
+                begun.send(()).unwrap();
                 gone.lock().unwrap().recv().unwrap();
                 number
             })
@@ -84,6 +87,7 @@ fn what_a_service_never_took_is_refused_and_what_it_lost_has_failed() {
         let [one, two, three] = [1, 2, 3].map(|number| client.start(&number).unwrap());
         // A wait sends what was started.
         let one = thread::spawn(move || one.wait());
+        is_begun.recv().unwrap();
         until(|| counter.counts().in_flight == 3);
         token.cancel();
         until(|| counter.counts().refused == 2);
@@ -95,6 +99,32 @@ fn what_a_service_never_took_is_refused_and_what_it_lost_has_failed() {
         serving.join().unwrap().unwrap();
         assert_eq!(numbers(client.counts()), [1, 0, 0, 2, 0]);
         assert_eq!(numbers(counter.counts()), [1, 0, 0, 2, 0]);
+    });
+}
+
+/// They come in one piece, and the service takes one of them.
+#[test]
+fn what_comes_behind_the_last_request_of_a_service_is_refused() {
+    let counted = |serve: fn(Service<u32, u32>)| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let service = Service::<u32, u32>::over(theirs).shutdown_after(1);
+        let counter = service.counter();
+        let serving = thread::spawn(move || serve(service));
+        let mut client = ByHand::greet(ours);
+        client.send(&[1, 2, 3].map(|id| call(id, &7_u32)).concat());
+        serving.join().unwrap();
+        assert_eq!(numbers(counter.counts()), [1, 0, 0, 2, 0]);
+    };
+    watched(move || {
+        counted(|service| assert_eq!(service.serve(|number| number).unwrap().answered, 1));
+        #[cfg(feature = "tokio")]
+        counted(|service| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let service = service.into_tokio().unwrap();
+                service.serve(|number| async move { number }).await.unwrap();
+            });
+        });
     });
 }
 

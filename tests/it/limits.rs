@@ -2,10 +2,10 @@
 //! taken at once. Each by threads and by tasks.
 
 use std::io::Write;
-#[cfg(feature = "tokio")]
-use std::sync::Arc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(feature = "tokio")]
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use typed_pipe::{
 };
 
 use crate::by_hand::{ByHand, framed};
+#[cfg(feature = "tokio")]
+use crate::by_hand::{call, recv_from};
 use crate::support::watched;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -82,6 +84,89 @@ fn a_part_of_a_request_and_no_more_ends_its_connection() {
         assert!(client.reader.read(&mut [0]).map_or(true, |read| read == 0));
         let summary = serving.join().unwrap();
         assert_eq!((summary.lost, summary.reason), (1, ShutdownReason::ClientLeft));
+    });
+}
+
+/// A handler that blocks its thread keeps the task from reading, which is not the fault of the client.
+#[cfg(feature = "tokio")]
+#[test]
+fn the_time_of_a_handler_is_not_that_of_a_request_on_its_way() {
+    const LIMIT: Duration = Duration::from_secs(2);
+
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let service = Service::<String, usize>::over(theirs).request_timeout(LIMIT);
+        let service = service.shutdown_after(2);
+        let (begin, begun) = mpsc::channel();
+        let (go, gone) = mpsc::channel();
+        let gone = Arc::new(Mutex::new(gone));
+        let serving = thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let handler = move |text: String| {
+                    let (begin, gone) = (begin.clone(), Arc::clone(&gone));
+                    async move {
+                        begin.send(()).unwrap();
+                        gone.lock().unwrap().recv().unwrap();
+                        text.len()
+                    }
+                };
+                service.into_tokio().unwrap().serve(handler).await.unwrap()
+            })
+        });
+        let mut client = ByHand::greet(ours);
+        // More than there is room for.
+        let second = call(2, &"x".repeat(1 << 20));
+        let (head, rest) = second.split_at(5);
+        client.send(&[&call(1, "one"), head].concat());
+        begun.recv().unwrap();
+        let ByHand { mut writer, mut reader } = client;
+        let rest = rest.to_vec();
+        let sending = thread::spawn(move || {
+            writer.write_all(&rest).unwrap();
+            writer
+        });
+        thread::sleep(LIMIT + SHORT); // the time is what is tested
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        for answer in [(1, 3), (2, 1 << 20)] {
+            assert_eq!(recv_from(&mut reader).unwrap().answer::<usize>(), answer);
+        }
+        let summary = serving.join().unwrap();
+        assert_eq!((summary.answered, summary.lost), (2, 0));
+        drop(sending.join().unwrap());
+    });
+}
+
+/// Each answer is taken in time, and so are all of them, however long there is something left to send.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_slow_reader_of_many_answers_is_not_one_that_takes_none() {
+    const STALL: Duration = Duration::from_secs(2);
+    const CALLS: u64 = 40;
+
+    watched(|| {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let service = Service::<usize, String>::over(theirs).handshake_timeout(STALL);
+        let service = service.shutdown_after(CALLS);
+        let serving = thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let handler = |size| async move { "x".repeat(size) };
+                service.into_tokio().unwrap().serve(handler).await.unwrap()
+            })
+        });
+        let mut client = ByHand::greet(ours);
+        // Each is more than there is room for.
+        let size = 600_000_usize;
+        client.send(&(0..CALLS).map(|id| call(id, &size)).collect::<Vec<_>>().concat());
+        for id in 0..CALLS {
+            thread::sleep(2 * STALL / u32::try_from(CALLS).unwrap()); // the time is what is tested
+            let (of, text) = client.recv().answer::<String>();
+            assert_eq!((of, text.len()), (id, size));
+        }
+        let summary = serving.join().unwrap();
+        assert_eq!((summary.answered, summary.lost), (CALLS, 0));
     });
 }
 
