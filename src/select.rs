@@ -333,7 +333,14 @@ impl<'a, E> Select<'a, E> {
             // One that was removed may still have its turn.
             let Some(entry) = self.sources.get_mut(&key) else { continue };
             match entry.source.take(&mut self.readiness, key) {
-                Taken::Nothing => entry.queued = false,
+                Taken::Nothing => {
+                    entry.queued = false;
+                    // It may be watched for something else now.
+                    if self.look.is_none() {
+                        let interval = entry.source.watched().look_interval();
+                        self.look = interval.map(|interval| Instant::now() + interval);
+                    }
+                }
                 Taken::One(event) => {
                     self.ready.push_back(key);
                     return Ok(Some(event));
@@ -542,7 +549,9 @@ impl Wake for Place {
 impl<H> Listening<H> {
     /// Watches for clients; for room instead, if there is none. Returns whether there is some.
     fn watch_for_clients(&mut self, readiness: &mut Readiness, key: u64) -> io::Result<bool> {
-        let full = match self.listener.is_full() {
+        // One that is cancelled says so, even while it is full.
+        let cancelled = self.listener.token().is_some_and(CancelToken::is_cancelled);
+        let full = match self.listener.is_full() && !cancelled {
             false => None,
             true => {
                 let place = Arc::new(Place(Event::new()?));

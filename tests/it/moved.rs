@@ -285,6 +285,35 @@ fn a_listener_takes_its_lost_name_again() {
 }
 
 #[test]
+fn a_client_that_comes_just_before_the_name_is_lost_is_let_in() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("door");
+        let options = ListenerOptions::new().if_exists(IfExists::TakeAgain);
+        let listener = options.bind(&name).unwrap();
+        let rounds = 100;
+        let serving = thread::spawn(move || {
+            // It looks at its name all the time.
+            for _ in 0..rounds {
+                let accepted = loop {
+                    match listener.try_accept() {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        accepted => break accepted,
+                    }
+                };
+                accepted.unwrap().writer().write_all(b"x").unwrap();
+            }
+        });
+        for round in 0..rounds {
+            let mut client = Connection::connect(&name).unwrap();
+            fs::remove_file(&name).unwrap();
+            assert_eq!(client.reader().read(&mut [0]).unwrap(), 1, "{round}");
+        }
+        serving.join().unwrap();
+    });
+}
+
+#[test]
 fn a_name_that_another_process_has_by_now_is_not_taken_again() {
     watched(|| {
         let folder = Folder::new();

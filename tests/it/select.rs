@@ -311,6 +311,47 @@ fn a_listener_with_as_many_clients_as_may_be_waits_until_one_leaves() {
     });
 }
 
+#[test]
+fn a_listener_with_as_many_clients_as_may_be_is_cancelled_like_any_other() {
+    watched(|| {
+        let token = CancelToken::new().unwrap();
+        let options = ListenerOptions::new().max_clients(1).cancelled_by(&token);
+        let listener = options.temporary().unwrap();
+        let _client = Connection::connect(listener.path()).unwrap();
+        let mut select = Select::new().unwrap();
+        select.add_listener(listener, |client| client).unwrap();
+        let _served = select.wait().unwrap().unwrap().unwrap();
+        let late = select.wait_timeout(Duration::from_millis(5)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        token.cancel();
+        let error = select.wait().unwrap().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+        assert!(select.wait().unwrap().is_none());
+    });
+}
+
+/// While it is full, nobody looks at its name.
+#[cfg(unix)]
+#[test]
+fn a_listener_that_was_full_says_that_it_has_lost_its_name() {
+    watched(|| {
+        let folder = Folder::new();
+        let name = folder.name("door");
+        let door = ListenerOptions::new().max_clients(1).bind(&name).unwrap();
+        let client = Connection::connect(&name).unwrap();
+        let mut select = Select::new().unwrap();
+        select.add_listener(door, |client| client).unwrap();
+        let served = select.wait().unwrap().unwrap().unwrap();
+        // For longer than from one look to the next.
+        let late = select.wait_timeout(Duration::from_millis(1200)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        drop((served, client));
+        std::fs::remove_file(name).unwrap();
+        let error = select.wait().unwrap().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    });
+}
+
 /// The processes that would come cannot, and no news comes of that.
 #[cfg(unix)]
 #[test]

@@ -552,10 +552,16 @@ impl FifoEnd {
         };
         let missed = mem::replace(&mut self.missed, matches!(gone, Some(Obstacle::NameGone)));
         let Some(gone) = gone else { return Ok(()) };
-        if fifo::has_writer(self.pipe.as_fd()) != Some(false) || self.follow()? {
+        if fifo::has_writer(self.pipe.as_fd()) != Some(false) {
             return Ok(());
         }
-        if matches!(gone, Obstacle::NameGone) && self.take_name_again()? {
+        // What the last writer has left is read first.
+        if rustix::io::ioctl_fionread(&self.pipe)? > 0 || self.follow()? {
+            return Ok(());
+        }
+        // It may have been taken again already, and could not be opened then.
+        let ours = self.place.as_ref().is_some_and(Place::is_there);
+        if (ours || matches!(gone, Obstacle::NameGone)) && self.take_name_again()? {
             return Ok(());
         }
         // For a client, the next owner may be about to make it.
@@ -735,5 +741,44 @@ mod tests {
         // And what this one does not read is.
         drop(third);
         assert_eq!(reader().left_over().unwrap(), LEN);
+    }
+
+    #[test]
+    fn what_the_last_writer_left_is_read_although_the_name_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        let made = open(folder.path(), OFlags::RDONLY, Mode::empty()).unwrap();
+        fifo::make(made.as_fd(), "fifo".as_ref(), Mode::RWXU).unwrap();
+        let mut reader = FifoEnd::open(&path, Way::In, false, NOW).unwrap();
+        let mut writer = FifoEnd::open(&path, Way::Out, false, NOW).unwrap();
+        assert_eq!(writer.write(b"last", NOW).unwrap(), 4);
+        drop(writer);
+        std::fs::remove_file(&path).unwrap();
+        // A client is patient once.
+        for _ in 0..2 {
+            reader.ensure_name().unwrap();
+        }
+        assert_eq!(reader.read(&mut [0; 8], NOW).unwrap(), 4);
+        reader.ensure_name().unwrap_err();
+    }
+
+    #[test]
+    fn a_reader_goes_on_by_a_name_that_its_owner_has_taken_again_before() {
+        use super::super::{Node, Raw};
+        use crate::sys::{IfExists, Settings, WaitLimit};
+        let settings = Settings { if_exists: IfExists::TakeAgain, ..Settings::default() };
+        let (path, mut node) = Node::temporary(&settings).unwrap();
+        let mut reader = node.open(Way::In, NOW).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        // There is no reader yet of what it puts there.
+        node.open(Way::Out, NOW).unwrap_err();
+        assert!(path.exists());
+        let plain = Wait { until: WaitLimit::Done, token: None };
+        let writing = std::thread::spawn(move || {
+            let mut writer = Raw::open(&path, Way::Out, false, plain).unwrap();
+            writer.write(b"news", plain).unwrap()
+        });
+        assert_eq!(reader.read(&mut [0; 8], plain).unwrap(), 4);
+        assert_eq!(writing.join().unwrap(), 4);
     }
 }

@@ -109,7 +109,7 @@ impl Node {
         (settings.if_exists == IfExists::TakeAgain).then(|| {
             let (place, cut) = (self.owned_name.place().clone(), Arc::clone(&self.cut));
             Again::new(move || {
-                if !take_again(&place, &settings)? {
+                if !take_again(&place, &settings)? && !place.is_there() {
                     return Ok(None);
                 }
                 let open = || open_at_place(&place, Way::In);

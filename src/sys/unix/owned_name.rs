@@ -65,6 +65,11 @@ impl Place {
         self.held().identity.is(stat)
     }
 
+    /// Whether the name leads to that file.
+    pub(super) fn is_there(&self) -> bool {
+        self.look().is_ok_and(|there| self.is(&there))
+    }
+
     /// What is held, even after a panic: it is right between any two lines.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

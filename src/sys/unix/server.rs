@@ -137,6 +137,11 @@ impl Server {
             match self.accept_once(once) {
                 Err(error) if is_timeout(&error) => {
                     if let Err(lost) = self.name.ensure_there() {
+                        // Before its name was lost, a client may have come; the new socket would not have it.
+                        match self.accept_once(Wait::NOW) {
+                            Err(error) if is_timeout(&error) => {}
+                            accepted => break accepted.map_err(resource_errors::told)?,
+                        }
                         if !self.take_again()? {
                             return Err(lost);
                         }
