@@ -124,6 +124,7 @@ fn calls<M: Calls>() {
     type Caller<M> = Client<u8, u8, LengthPrefixed, Postcard, M>;
     let _ = |c: &Caller<M>| drop(Client::call(c, &7));
     let _ = |c: &Caller<M>| drop(Client::call_timeout(c, &7, SOON));
+    let _ = |c: &Caller<M>| drop(Client::call_ref(c, &7));
     let _ = |c: &Caller<M>| drop(Client::call_idempotent(c, &7));
     let _ = |c: &Caller<M>| drop(Client::notify(c, &7));
     let _ = |c: &Caller<M>| drop(Client::notify_timeout(c, &7, SOON));
@@ -159,6 +160,9 @@ fn in_iterators() {
     };
     let _ = |o: &ClientOptions, c| ClientOptions::over::<u8, u8>(o, c);
     let _ = |o: &ClientOptions| ClientOptions::local::<u8, u8, _, _>(o, |number| number);
+    let _ = |o: &ClientOptions| {
+        ClientOptions::local_with_context::<u8, u8, u8, _, _>(o, |number, _: Context<u8>| number)
+    };
     let _ = |service: Service<u8, u8>| {
         Service::serve_with_context(service, |number, _: Context| number + 1)
     };
