@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::by_hand::{self, Frames};
 use crate::message::{Quote, payload};
-use crate::round::{Done, Round};
+use crate::round::{Done, Pace, Round};
 
 /// Receives quotes, from [`send`] or [`batch`]: each read takes all that is in the pipe.
 pub(crate) fn receive(round: &Round) -> Done<f64> {
@@ -66,29 +66,15 @@ pub(crate) fn ask(round: &Round) -> Done<f64> {
     let folder = tempfile::tempdir()?;
     let there = fifo(&folder, "there")?;
     let back = fifo(&folder, "back")?;
-    let mut pace = round.start_apart(16, &[text(&there)?, text(&back)?])?;
-    let mut there = OpenOptions::new().write(true).open(there)?;
-    let mut back = Frames::small(File::open(back)?);
-    let mut quote = Quote::sample();
-    let mut room = [0; 64];
-    while pace.goes_on() {
-        let len = by_hand::frame(&quote, &mut room)?;
-        there.write_all(&room[..len])?;
-        quote = back.next_quote()?;
-    }
-    Ok(pace.rate())
+    let pace = round.start_apart(16, &[text(&there)?, text(&back)?])?;
+    let there = OpenOptions::new().write(true).open(there)?;
+    asked(pace, there, File::open(back)?)
 }
 
 /// Sends each quote back: one `read` and one `write`.
 pub(crate) fn answer(told: &[String]) -> Done<Infallible> {
-    let mut there = Frames::small(File::open(told.first().ok_or("no path")?)?);
-    let mut back = writer(told.get(1))?;
-    let mut room = [0; 64];
-    loop {
-        let quote = there.next_quote()?;
-        let len = by_hand::frame(&quote, &mut room)?;
-        back.write_all(&room[..len])?;
-    }
+    let there = File::open(told.first().ok_or("no path")?)?;
+    answered(there, writer(told.get(1))?)
 }
 
 /// Sends a quote over a socket and waits until it is back.
@@ -96,9 +82,20 @@ pub(crate) fn ask_on_a_socket(round: &Round) -> Done<f64> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path)?;
-    let mut pace = round.start_apart(16, &[text(&path)?])?;
-    let (mut there, _) = listener.accept()?;
-    let mut back = Frames::small(there.try_clone()?);
+    let pace = round.start_apart(16, &[text(&path)?])?;
+    let (socket, _) = listener.accept()?;
+    asked(pace, &socket, &socket)
+}
+
+/// Sends each quote back: one `read` and one `write`.
+pub(crate) fn answer_on_a_socket(told: &[String]) -> Done<Infallible> {
+    let socket = UnixStream::connect(told.first().ok_or("no path")?)?;
+    answered(&socket, &socket)
+}
+
+/// One quote after the other: one `write` and one `read`.
+fn asked(mut pace: Pace, mut there: impl Write, back: impl Read) -> Done<f64> {
+    let mut back = Frames::small(back);
     let mut quote = Quote::sample();
     let mut room = [0; 64];
     while pace.goes_on() {
@@ -109,10 +106,9 @@ pub(crate) fn ask_on_a_socket(round: &Round) -> Done<f64> {
     Ok(pace.rate())
 }
 
-/// Sends each quote back: one `read` and one `write`.
-pub(crate) fn answer_on_a_socket(told: &[String]) -> Done<Infallible> {
-    let mut back = UnixStream::connect(told.first().ok_or("no path")?)?;
-    let mut there = Frames::small(back.try_clone()?);
+/// The other side of that.
+fn answered(there: impl Read, mut back: impl Write) -> Done<Infallible> {
+    let mut there = Frames::small(there);
     let mut room = [0; 64];
     loop {
         let quote = there.next_quote()?;
