@@ -458,8 +458,8 @@ where
         request: &Req,
     ) -> M::Ret<impl Future<Output = Result<Items<Item, Resp, C, M>, Error>>> {
         M::run(async {
-            let tell: Option<TellItems<C, M>> = Some(Self::tell_items::<Item>);
-            let call = self.begin(request, &mut Handles::new(), false, tell).await?;
+            let tell = Link::tell_items::<Item, C>;
+            let call = self.begin(request, &mut Handles::new(), false, Some(tell)).await?;
             Ok(Items::<Item, Resp, C, M>::new(call))
         })
     }
@@ -533,10 +533,6 @@ where
         })
     }
 
-    fn tell_items<Item: Receivable>(link: &Link<M>, codec: &C, body: &mut Vec<u8>) -> u64 {
-        link.tell_items::<Item>(codec, body)
-    }
-
     /// Sends a notification, and waits for no answer: for the methods of `service!`.
     #[doc(hidden)]
     pub fn notify_for(&self, request: Req) -> M::Ret<impl Future<Output = Result<(), Error>>>
@@ -576,8 +572,8 @@ where
         Req: Sized,
     {
         M::run(async move {
-            let tell: Option<TellItems<C, M>> = Some(Self::tell_items::<Item>);
-            let call = self.begin(&request, &mut Handles::new(), false, tell).await?;
+            let tell = Link::tell_items::<Item, C>;
+            let call = self.begin(&request, &mut Handles::new(), false, Some(tell)).await?;
             Ok(Items::of(call, found))
         })
     }

@@ -559,7 +559,7 @@ impl<M: Mode> Link<M> {
     }
 
     /// Puts what items of this type look like before the body of a call that reads them. Returns the number of its method.
-    pub(super) fn tell_items<T: Receivable>(&self, codec: &impl Codec, body: &mut Vec<u8>) -> u64 {
+    pub(super) fn tell_items<T: Receivable, C: Codec>(&self, codec: &C, body: &mut Vec<u8>) -> u64 {
         let Some(style) = codec.style().filter(|_| self.compares_items) else { return 0 };
         let told = joined(Shape::of::<T>(style).description(), body);
         match within(told, self.limit) {
