@@ -49,6 +49,13 @@ fn repeat<T>(mut operation: impl FnMut() -> Result<T, Error>) -> Result<T, Error
     }
 }
 
+/// How a client is accepted.
+const ACCEPTS: [fn(&Listener) -> Result<Connection, Error>; 3] = [
+    |listener| listener.accept(),
+    |listener| repeat(|| listener.accept_timeout(SHORT)),
+    |listener| repeat(|| listener.try_accept()),
+];
+
 fn fifo(folder: &Folder) -> PathBuf {
     let name = folder.name("log");
     mkfifo(&name);
@@ -147,13 +154,7 @@ fn an_owner_is_told_that_its_fifo_has_lost_its_name() {
 #[test]
 fn a_listener_is_told_that_it_has_lost_its_name() {
     watched(|| {
-        type Accepts = fn(&Listener) -> Result<Connection, Error>;
-        let accepts: [Accepts; 3] = [
-            |listener| listener.accept(),
-            |listener| repeat(|| listener.accept_timeout(SHORT)),
-            |listener| repeat(|| listener.try_accept()),
-        ];
-        for accept in accepts {
+        for accept in ACCEPTS {
             let folder = Folder::new();
             let name = folder.name("door");
             let listener = Listener::bind(&name).unwrap();
@@ -183,6 +184,12 @@ const LOSES: [fn(&Path); 3] = [
         fs::remove_file(format!("{}.lock", name.display())).unwrap();
     },
 ];
+
+/// Of a name that was lost in one of these ways.
+fn nothing_is_left(folder: &Folder, name: &Path) {
+    let _ = fs::remove_file(name.with_extension("1"));
+    assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+}
 
 fn mode(name: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
@@ -217,8 +224,7 @@ fn an_owner_takes_the_lost_name_of_its_fifo_again() {
             let busy = Pipe::new(&name).unwrap().mkfifo().unwrap_err();
             assert_eq!(busy.kind(), ErrorKind::InUse);
             drop(end);
-            let _ = fs::remove_file(name.with_extension("1"));
-            assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+            nothing_is_left(&folder, &name);
         }
     });
 }
@@ -252,13 +258,7 @@ fn an_owner_takes_the_lost_name_of_its_fifo_again_when_it_opens_an_end() {
 #[test]
 fn a_listener_takes_its_lost_name_again() {
     watched(|| {
-        type Accepts = fn(&Listener) -> Result<Connection, Error>;
-        let accepts: [Accepts; 3] = [
-            |listener| listener.accept(),
-            |listener| repeat(|| listener.accept_timeout(SHORT)),
-            |listener| repeat(|| listener.try_accept()),
-        ];
-        for (accept, lose) in accepts.into_iter().zip(LOSES) {
+        for (accept, lose) in ACCEPTS.into_iter().zip(LOSES) {
             let folder = Folder::new();
             let name = folder.name("door");
             let options = ListenerOptions::new().if_exists(IfExists::TakeAgain);
@@ -278,8 +278,7 @@ fn a_listener_takes_its_lost_name_again() {
             assert!(!listener.is_unlinked());
             assert_eq!(Listener::bind(&name).unwrap_err().kind(), ErrorKind::InUse);
             drop(listener);
-            let _ = fs::remove_file(name.with_extension("1"));
-            assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+            nothing_is_left(&folder, &name);
         }
     });
 }
