@@ -19,7 +19,7 @@ const TERMS: &[u8] = b"\xff\xff\xff\x02tpip\x01\x00\x00\x23\x00\x00\x00\x00\x00\
 /// The first byte chooses who hears the rest, and whether a true handshake comes before it.
 fn say(data: &[u8]) {
     let [how, said @ ..] = data else { return };
-    // There is room for so much, whoever reads.
+    // There is room for so much, whether it is read or not.
     let said = &said[..said.len().min(20_000)];
     let said = if how & 1 == 0 { [TERMS, said].concat() } else { said.to_vec() };
     if how & 2 == 0 { to_a_broadcast(&said) } else { to_a_sender(&said) }

@@ -398,7 +398,7 @@ fn calls_that_are_given_up_at_random_cross_no_other() {
                 if number >= HELD {
                     drop(closed.read().unwrap());
                 } else if number % 3 == 0 {
-                    // Whoever calls waits for no items, or for these.
+                    // The caller waits for no items, or for these.
                     let _ = (0..number % 7).try_for_each(|item| context.send(&(number + item)));
                 }
                 number + 1

@@ -330,7 +330,7 @@ fn a_listener_with_as_many_clients_as_may_be_is_cancelled_like_any_other() {
     });
 }
 
-/// While it is full, nobody looks at its name.
+/// While it is full, its name is not looked at.
 #[cfg(unix)]
 #[test]
 fn a_listener_that_was_full_says_that_it_has_lost_its_name() {

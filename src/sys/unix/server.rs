@@ -166,7 +166,7 @@ impl Server {
         };
         let taken = name.place().take_again(|site| occupy(site, settings));
         if let Some(socket) = taken.map_err(resource_errors::told)? {
-            // A client that came by now waits in the new one, whose number is the old one: so whoever knows that goes on.
+            // A client that came by now waits in the new one, whose number is the old one: what waits by that number goes on.
             put_in_place(&socket, &self.socket)?;
             self.set_renewed();
             return Ok(true);

@@ -474,9 +474,8 @@ fn nobody_else_can_write_to_the_memory() {
 /// What the default costs, for both sides together. `TYPED_PIPE_TEST_PATIENCE` times as much is enough where that is set.
 #[test]
 fn a_small_ring_is_made_in_little_time() {
-    let patience =
-        std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |told| told.parse().unwrap());
-    let enough = Duration::from_micros(800) * patience;
+    let factor = std::env::var("TYPED_PIPE_TEST_PATIENCE").map_or(1, |told| told.parse().unwrap());
+    let enough = Duration::from_micros(800) * factor;
     let mut lowest = Duration::MAX;
     // On a busy machine, the first ones that nothing interrupts.
     for _ in 0..500 {
