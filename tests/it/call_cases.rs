@@ -663,7 +663,7 @@ mod tasks {
     fn large_answers_that_were_given_up_are_in_the_way_of_no_large_request() {
         in_runtime(|| async {
             let (path, token, serving) = serving(|bytes: Vec<u8>| async move {
-                if bytes.len() < 10 { vec![7; 4 << 20] } else { Vec::new() }
+                if bytes.len() < 10 { vec![7_u8; 4 << 20] } else { Vec::new() }
             });
             let client = caller::<Vec<u8>, Vec<u8>>(&path).await;
             for _ in 0..5 {

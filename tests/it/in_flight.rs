@@ -192,7 +192,9 @@ fn one_thread_has_thousands_of_calls_in_flight() {
 fn large_answers_that_were_given_up_are_in_the_way_of_no_large_request() {
     watched(|| {
         let (path, token, serving) =
-            serving(|bytes: Vec<u8>| if bytes.len() < 10 { vec![7; 4 << 20] } else { Vec::new() });
+            serving(
+                |bytes: Vec<u8>| if bytes.len() < 10 { vec![7_u8; 4 << 20] } else { Vec::new() },
+            );
         let client = Client::<Vec<u8>, Vec<u8>>::connect(&path).unwrap();
         for _ in 0..5 {
             drop(client.start(&vec![1]).unwrap());
@@ -321,7 +323,7 @@ fn a_producer_of_large_items_ends_without_its_consumer() {
         let serving = thread::spawn(move || {
             service.serve_with_context(
                 |(), context: Context<Vec<u8>>| {
-                    while context.send(&vec![7; 4 << 20]).is_ok() {}
+                    while context.send(&vec![7_u8; 4 << 20]).is_ok() {}
                 },
             )
         });
