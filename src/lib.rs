@@ -214,8 +214,8 @@ pub use sealed_bytes::SealedBytes;
 pub use select::{Select, SelectKey};
 #[cfg(feature = "service")]
 pub use service::{
-    CallCounter, CallCounts, Caller, Calls, Client, ClientOptions, Context, Items, Pending,
-    Response, Serves, Service, Serving, ShutdownReason, Summary,
+    CallCounter, CallCounts, Caller, CallerItems, Calls, Client, ClientOptions, Context, Items,
+    Pending, Response, Serves, Service, Serving, ShutdownReason, Summary,
 };
 #[cfg(feature = "service")]
 #[doc(hidden)] // The code of `service!` names them.

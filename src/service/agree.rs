@@ -60,7 +60,7 @@ where
     C: Codec + Clone,
 {
     let handles = if layer.handles { HANDLES } else { 0 };
-    let flags = CAN_TELL | COMPARES_ITEMS | flags_of(reads) | handles;
+    let flags = CAN_TELL | COMPARES_ITEMS | TAKES_SHAPES | flags_of(reads) | handles;
     Handshake::new()
         .with_wire(wire)
         .with_part(Tag::Calls, part(flags, layer.max_requests()))
@@ -76,6 +76,9 @@ const HANDLES: u8 = 16;
 
 /// In the flags: this side calls with what the items that it reads look like, and holds its own against what it was told.
 const COMPARES_ITEMS: u8 = 32;
+
+/// In the flags: this side takes what the items of a caller look like, before the first of them.
+const TAKES_SHAPES: u8 = 64;
 
 fn flags_of(kind: Kind) -> u8 {
     match kind {
@@ -179,6 +182,7 @@ where
         reads: None,
         tells: false,
         compares_items: false,
+        takes_shapes: false,
         reader,
         incoming: Box::new(Framed::new(decoder, read)),
         writer,
@@ -224,6 +228,7 @@ where
         reads,
         tells: flags & ASKS != 0,
         compares_items: flags & COMPARES_ITEMS != 0,
+        takes_shapes: flags & TAKES_SHAPES != 0,
         reader,
         incoming: Box::new(Framed::new(decoder, Binary)),
         writer,

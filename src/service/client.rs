@@ -424,7 +424,7 @@ where
     /// Sends a request whose handler [sends items](super::Context::send) before its answer, or receives them.
     ///
     /// The handler sends no item that is not of a type which fits `Item`: what it tries to send is an error
-    /// [there](super::Context::send). What items [sent to it](Items::send) look like is not compared.
+    /// [there](super::Context::send). Nor does it read items [sent to it](Items::send) as what they are not.
     ///
     /// ```
     /// use std::thread;

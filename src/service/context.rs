@@ -4,21 +4,29 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
+#[cfg(feature = "tokio")]
+use std::pin::pin;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{self, Poll};
 use std::time::Instant;
 
 use super::calls::Calls;
 use super::failure::{Failure, Lost};
-use super::link::{Job, Link, Room};
+use super::framed::ShapeOf;
+use super::link::{Job, Link, Listening, Room};
 use super::mux::{Caller as Side, Frame, Id, Room as Credit, cost};
 use super::pending::UNCONSUMED;
-use super::waiting::Handling;
+use super::waiting::{CallerItem, Handling};
 use crate::channel::{Receivable, Sendable};
 use crate::error::{Cause, CodecError, Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::Blocking;
+#[cfg(feature = "tokio")]
+use crate::state::poll_again_at;
 use crate::sys::{Peer, WaitLimit};
 use crate::wait::CancelToken;
+use crate::wire::shape::{Shape, Style};
 use crate::wire::{Codec, Postcard};
 
 /// What a handler is told of its call: who calls, how long it waits, whether it still does; and the way back for items before
@@ -101,6 +109,7 @@ pub type Caller<Yields = (), Takes = (), M = Blocking> =
 pub struct AnyCodec<Yields, Takes> {
     write: Arc<dyn Fn(&Yields, Room<'_>) -> Result<Vec<u8>, Error> + Send + Sync>,
     read: Arc<dyn Fn(&[u8]) -> Result<Takes, CodecError> + Send + Sync>,
+    style: Option<Style>,
 }
 
 impl<Yields, Takes> fmt::Debug for AnyCodec<Yields, Takes> {
@@ -129,6 +138,10 @@ pub trait ReadsItems<T> {
     /// The item in its bytes.
     #[doc(hidden)]
     fn read(&self, body: &[u8]) -> Result<T, CodecError>;
+
+    /// How what is read looks, if that can be compared.
+    #[doc(hidden)]
+    fn reads(&self) -> Option<(Style, ShapeOf)>;
 }
 
 impl<C: Codec, T: Sendable + ?Sized> WritesItems<T> for C {
@@ -141,6 +154,10 @@ impl<C: Codec, T: Receivable> ReadsItems<T> for C {
     fn read(&self, body: &[u8]) -> Result<T, CodecError> {
         self.decode(body)
     }
+
+    fn reads(&self) -> Option<(Style, ShapeOf)> {
+        Some((self.style()?, Shape::of::<T>))
+    }
 }
 
 impl<Yields, Takes> WritesItems<Yields> for AnyCodec<Yields, Takes> {
@@ -149,9 +166,13 @@ impl<Yields, Takes> WritesItems<Yields> for AnyCodec<Yields, Takes> {
     }
 }
 
-impl<Yields, Takes> ReadsItems<Takes> for AnyCodec<Yields, Takes> {
+impl<Yields, Takes: Receivable> ReadsItems<Takes> for AnyCodec<Yields, Takes> {
     fn read(&self, body: &[u8]) -> Result<Takes, CodecError> {
         (self.read)(body)
+    }
+
+    fn reads(&self) -> Option<(Style, ShapeOf)> {
+        Some((self.style?, Shape::of::<Takes>))
     }
 }
 
@@ -164,8 +185,9 @@ impl<C: Codec + Clone + Send + Sync + 'static, M: Calls> Context<(), C, M> {
         Takes: Receivable + 'static,
     {
         let Self { link, id, handling, deadline, codec, .. } = self;
-        let (writing, reading) = (codec.clone(), codec);
+        let (style, writing, reading) = (codec.style(), codec.clone(), codec);
         let codec = AnyCodec {
+            style,
             write: Arc::new(move |item: &Yields, room: Room<'_>| room.body(&writing, item)),
             read: Arc::new(move |body: &[u8]| reading.decode(body)),
         };
@@ -329,7 +351,8 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
             match state.mux.send_item(id, Side::Receiver, bytes) {
                 Credit::Taken => {
                     let body = body.take().unwrap_or_default();
-                    state.outbox.push(Frame::Item { id, caller: Side::Receiver, body });
+                    let caller = Side::Receiver;
+                    state.outbox.push(Frame::Item { id, caller, told: false, body });
                     M::write(&self.link, state, until);
                     Some(true)
                 }
@@ -354,7 +377,7 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     }
 
     /// Waits for the next item that the caller [sends](super::Items::send); `None` after the last one, and when the caller has
-    /// left. What these items look like is not compared: both sides must mean the same type.
+    /// left. What the caller says that its items look like is compared with `T`, and no item of another type is read as one.
     ///
     /// ```
     /// use std::thread;
@@ -385,46 +408,126 @@ impl<Item, C, M: Calls> Context<Item, C, M> {
     ///
     /// # Errors
     ///
+    /// [`Mismatch`](crate::ErrorKind::Mismatch): the caller sends items of another type; the next one may be of this type.
     /// [`Decode`](crate::ErrorKind::Decode): the item cannot be decoded; the next one may be.
     /// [`TimedOut`](crate::ErrorKind::TimedOut), once, and then `None`: the [deadline](Self::deadline) has passed.
     pub fn recv<T>(&self) -> M::Ret<impl Future<Output = Option<Result<T, Error>>>>
     where
         C: ReadsItems<T>,
     {
-        M::run(self.recv_item())
+        M::run(async { self.recv_item(&mut None).await })
     }
 
-    async fn recv_item<T>(&self) -> Option<Result<T, Error>>
+    /// The items that the caller [sends](super::Items::send), until the last one: an iterator, and in the mode `Tokio` a stream.
+    /// Each is what [`recv`](Self::recv) returns.
+    ///
+    /// ```
+    /// use typed_pipe::{Client, ClientOptions, Context, Error};
+    ///
+    /// let sum = |(), context: Context| context.items::<u64>().sum::<Result<u64, Error>>();
+    /// let client: Client<(), u64> = ClientOptions::new().local_with_context(sum)?;
+    /// let mut call = client.stream::<()>(&())?;
+    /// call.send(&1_u64)?;
+    /// call.send(&2_u64)?;
+    /// call.end();
+    /// assert_eq!(call.finish()?, 3);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn items<T>(&self) -> CallerItems<'_, T, Item, C, M>
+    where
+        C: ReadsItems<T>,
+    {
+        CallerItems { context: self, listening: None, timer: None, types: PhantomData }
+    }
+
+    async fn recv_item<T>(&self, listening: &mut Option<Listening<M>>) -> Option<Result<T, Error>>
     where
         C: ReadsItems<T>,
     {
         let id = self.id?;
-        let mut listening = None;
         let until = self.until();
-        let body = M::handler_news(&self.handling, until, || {
+        let item = M::handler_news(&self.handling, until, || {
             let mut inbox = self.handling.inbox();
             match inbox.items.pop_front() {
-                Some(body) => Some(Some(body)),
+                Some(item) => Some(Some(item)),
                 None if inbox.ended || self.is_cancelled() => Some(None),
                 None => {
                     drop(inbox);
-                    M::listen(&self.link, &mut listening);
+                    M::listen(&self.link, listening);
                     None
                 }
             }
         });
-        let Some(body) = body.await else {
+        let item = item.await;
+        *listening = None;
+        let Some(item) = item else {
             self.handling.inbox().ended = true;
             let late = Obstacle::TimedOut("the deadline of the caller has passed");
             return Some(Err(Error::new(Operation::Receive, late)));
         };
-        let body = body?;
-        drop(listening);
+        let item = item?;
         let mut state = self.link.lock();
-        state.consumed(id, Side::Receiver, cost(&body));
+        state.consumed(id, Side::Receiver, item.cost);
         M::write(&self.link, state, until);
-        let decoded = self.codec.read(&body);
-        Some(decoded.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error))))
+        Some(self.read_item(&item))
+    }
+
+    /// The value of an item. It is the user's code that runs here.
+    fn read_item<T>(&self, item: &CallerItem) -> Result<T, Error>
+    where
+        C: ReadsItems<T>,
+    {
+        if let (Some(told), Some((style, reads))) = (&item.told, self.codec.reads()) {
+            told.ensure_read_by(style, reads)?;
+        }
+        let decoded = self.codec.read(&item.body);
+        decoded.map_err(|error| Error::new(Operation::Receive, Cause::Decode(error)))
+    }
+}
+
+/// The items that a caller sends: see [`Context::items`].
+#[must_use = "it reads nothing by itself"]
+pub struct CallerItems<'a, T, Item, C = Postcard, M: Calls = Blocking> {
+    context: &'a Context<Item, C, M>,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "of tasks"))]
+    listening: Option<Listening<M>>,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "of tasks"))]
+    timer: Option<M::Timer>,
+    types: PhantomData<fn() -> T>,
+}
+
+impl<T, Item, C: ReadsItems<T>> Iterator for CallerItems<'_, T, Item, C> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.context.recv()
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<T, Item, C: ReadsItems<T>, M: Calls> CallerItems<'_, T, Item, C, M> {
+    /// The next one.
+    pub(crate) fn poll_recv(
+        &mut self,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<T, Error>>> {
+        let Self { context, listening, timer, .. } = self;
+        let next = poll_again_at::<M, _>(context.until(), timer, cx, |cx| {
+            pin!(context.recv_item(listening)).poll(cx)
+        });
+        if next.is_ready() {
+            *timer = None;
+        }
+        next
+    }
+}
+
+// Nothing in it is pinned.
+impl<T, Item, C, M: Calls> Unpin for CallerItems<'_, T, Item, C, M> {}
+
+impl<T, Item, C, M: Calls> fmt::Debug for CallerItems<'_, T, Item, C, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallerItems").field("context", self.context).finish_non_exhaustive()
     }
 }
 

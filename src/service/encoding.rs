@@ -15,6 +15,7 @@
 //! | 7 | cancel | |
 //! | 8 | closing; the number is 0 | |
 //! | 9 | notification; the number is that of the method | the body |
+//! | 10 | item of the caller | four bytes with a length, as long a description of it and of those after it, the body |
 //!
 //! Where handles go beside a frame, the second highest bit of its kind is set, and behind its first number stand how many they
 //! are, how many numbers follow, and the numbers by which the system knows them.
@@ -102,8 +103,8 @@ impl Encoding for Binary {
                 out.push(to_byte(*reason));
                 text
             }
-            Frame::Item { id, caller, body } => {
-                head(out, 4, *caller, *id);
+            Frame::Item { id, caller, told, body } => {
+                head(out, if *told { 10 } else { 4 }, *caller, *id);
                 body
             }
             Frame::End { id } => {
@@ -159,12 +160,13 @@ impl Encoding for Binary {
                 let reason = from_byte(read_byte(&mut rest)?)?;
                 Frame::Error { id, reason, text: rest }
             }
-            (4, _) => Frame::Item { id, caller, body: rest },
+            (4, _) => Frame::Item { id, caller, told: false, body: rest },
             (5, Caller::Sender) => Frame::End { id },
             (6, _) => Frame::Credit { id, caller, bytes: read_number(&mut rest)? },
             (7, Caller::Sender) => Frame::Cancel { id },
             (8, Caller::Sender) => Frame::Closing,
             (9, Caller::Sender) => Frame::Notify { method: id, body: rest },
+            (10, Caller::Sender) => Frame::Item { id, caller, told: true, body: rest },
             _ => return Err(Malformed),
         };
         Ok((frame, beside))
@@ -248,7 +250,12 @@ mod tests {
         assert_eq!(bytes(&Frame::Answer { id: 300, body: body.clone() }), b"\x82\xAC\x02hi");
         let error = Frame::Error { id: 1, reason: Reason::Undecodable, text: body.clone() };
         assert_eq!(bytes(&error), b"\x83\x01\x03hi");
-        assert_eq!(bytes(&Frame::Notify { method: 2, body }), b"\x09\x02hi");
+        assert_eq!(bytes(&Frame::Notify { method: 2, body: body.clone() }), b"\x09\x02hi");
+        let item = |told| {
+            let (caller, body) = (Caller::Sender, body.clone());
+            bytes(&Frame::Item { id: 1, caller, told, body })
+        };
+        assert_eq!((item(false), item(true)), (b"\x04\x01hi".to_vec(), b"\x0A\x01hi".to_vec()));
         assert_eq!(bytes(&Frame::Cancel { id: 1 }), b"\x07\x01");
         assert_eq!(bytes(&Frame::Closing), b"\x08\x00");
     }
@@ -262,7 +269,10 @@ mod tests {
                 1 => Frame::Notify { method, body },
                 2 => Frame::Answer { id, body },
                 3 => Frame::Error { id, reason: Reason::NotTaken, text: body },
-                4 => Frame::Item { id, caller, body },
+                4 => {
+                    let told = caller == Caller::Sender && method & 2 != 0;
+                    Frame::Item { id, caller, told, body }
+                }
                 5 => Frame::End { id },
                 6 => Frame::Credit { id, caller, bytes: method },
                 7 => Frame::Cancel { id },
@@ -279,7 +289,9 @@ mod tests {
             Frame::Notify { method, body } => Frame::Notify { method: *method, body },
             Frame::Answer { id, body } => Frame::Answer { id: *id, body },
             Frame::Error { id, reason, text } => Frame::Error { id: *id, reason: *reason, text },
-            Frame::Item { id, caller, body } => Frame::Item { id: *id, caller: *caller, body },
+            Frame::Item { id, caller, told, body } => {
+                Frame::Item { id: *id, caller: *caller, told: *told, body }
+            }
             Frame::End { id } => Frame::End { id: *id },
             Frame::Credit { id, caller, bytes } => {
                 Frame::Credit { id: *id, caller: *caller, bytes: *bytes }

@@ -1,14 +1,15 @@
 //! The two directions of a connection of calls: frames to bytes, and bytes to frames. Behind these traits stands no type of
 //! the user's, so that all below is compiled once.
 
+use std::ptr::fn_addr_eq;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::encoding::{Beside, Encoding, Malformed};
 use super::mux::Frame;
 use crate::channel::Sendable;
-use crate::error::{Cause, Error, ErrorKind, Operation};
-use crate::wire::shape::{Shape, Style, ValueCheck};
+use crate::error::{Cause, Disagreement, Error, ErrorKind, Operation};
+use crate::wire::shape::{Difference, Shape, Style, ValueCheck};
 use crate::wire::{Codec, Decoder, Encoder, Framing};
 
 /// Frames that leave.
@@ -182,12 +183,45 @@ impl ItemCheck {
         let slot = || self.check.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = slot().take();
         let begun = || Shape::from_description(&self.description).map(|it| ValueCheck::new(&it));
-        // A description that says nothing is nothing to compare with.
-        let Some(mut check) = taken.or_else(|| begun().ok().map(Box::new)) else { return Ok(()) };
+        let Some(mut check) = taken.or_else(|| begun().ok().map(Box::new)) else {
+            // A description that says nothing is nothing to compare with.
+            self.unchecked.store(false, Ordering::Relaxed);
+            return Ok(());
+        };
         let checked = check.check(item);
         self.unchecked.store(!check.is_done(), Ordering::Relaxed);
         *slot() = Some(check);
         checked.map_err(|at| Error::new(Operation::Send, Cause::Unfit(at.to_sender())))
+    }
+}
+
+/// What a type looks like to a codec of a style.
+pub(crate) type ShapeOf = fn(Style) -> Shape;
+
+/// What the items of a caller look like, as it has told, and whether the type that was read last reads them.
+#[derive(Debug, Default)]
+pub(super) struct ToldItems {
+    description: Box<[u8]>,
+    verdict: Mutex<Option<(ShapeOf, Result<(), Difference>)>>,
+}
+
+impl ToldItems {
+    pub(super) fn new(description: &[u8]) -> Self {
+        Self { description: description.into(), verdict: Mutex::default() }
+    }
+
+    /// Fails where a type does not read these items. It is the user's code that runs here.
+    pub(super) fn ensure_read_by(&self, style: Style, reads: ShapeOf) -> Result<(), Error> {
+        let slot = || self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = slot().as_ref().filter(|(of, _)| fn_addr_eq(*of, reads)).map(|it| it.1.clone());
+        let verdict = known.unwrap_or_else(|| {
+            // A description that says nothing is nothing to compare with.
+            let written = Shape::from_description(&self.description);
+            let verdict = written.map_or(Ok(()), |written| written.read_by(&reads(style)));
+            *slot() = Some((reads, verdict.clone()));
+            verdict
+        });
+        verdict.map_err(|at| Error::new(Operation::Receive, Disagreement::Shapes(at.to_receiver())))
     }
 }
 

@@ -425,7 +425,7 @@ impl Encoding for JsonRpc {
             Read::Notification => Frame::Notify { method: 0, body },
             Read::Answer(id) => Frame::Answer { id, body },
             Read::Error(id, reason) => Frame::Error { id, reason, text: body },
-            Read::Item(id) => Frame::Item { id, caller: Caller::Receiver, body },
+            Read::Item(id) => Frame::Item { id, caller: Caller::Receiver, told: false, body },
             Read::Cancel(id) => Frame::Cancel { id },
             Read::Refused(_) | Read::Nothing => Frame::Cancel { id: Id::MAX },
         };

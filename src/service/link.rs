@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::ptr::fn_addr_eq;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
@@ -13,12 +14,13 @@ use super::counts::{Counted, Counters, End};
 use super::encoding::Beside;
 use super::failure::{Failure, Lost};
 use super::framed::{
-    Garbled, Incoming, ItemCheck, Outgoing, body_limit, encoded, joined, split_told, told, within,
+    Garbled, Incoming, ItemCheck, Outgoing, ShapeOf, body_limit, encoded, joined, split_told, told,
+    within,
 };
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::spans::CallSpan;
 use super::waiting::{COUNTED, Handling, NEWS, Outcome, Reply, Waiter, Wakes};
-use crate::channel::{Receivable, Sendable};
+use crate::channel::{Described, Receivable, Sendable};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::handles::Handles;
@@ -61,6 +63,8 @@ pub struct Link<M: Mode> {
     tells: bool,
     /// Whether both sides say with a call what the items look like that its caller reads.
     compares_items: bool,
+    /// Whether the other side takes what the items of a caller look like.
+    takes_shapes: bool,
     /// Whether not all of it was held against what this side writes.
     unchecked: AtomicBool,
     /// How far that is. It is taken while the user's code runs.
@@ -406,6 +410,8 @@ pub(crate) struct Parts<M: Mode> {
     pub(crate) tells: bool,
     /// Whether both sides say with a call what the items look like that its caller reads.
     pub(crate) compares_items: bool,
+    /// Whether the other side takes what the items of a caller look like.
+    pub(crate) takes_shapes: bool,
 }
 
 /// What the other side reads.
@@ -463,6 +469,7 @@ impl<M: Mode> Link<M> {
             reads,
             tells,
             compares_items,
+            takes_shapes,
         } = parts;
         let mut mux = Mux::new(most_mine, most_theirs);
         if !has_credit {
@@ -510,6 +517,7 @@ impl<M: Mode> Link<M> {
             has_credit,
             tells,
             compares_items,
+            takes_shapes,
             unchecked: AtomicBool::new(reads.is_some()),
             check: Mutex::default(),
             reads,
@@ -569,6 +577,28 @@ impl<M: Mode> Link<M> {
             }
             // There is no room for it: nothing is compared.
             Err(_) => 0,
+        }
+    }
+
+    /// An item of a caller: its bytes, behind what it looks like where the one before looked like something else. Returns
+    /// whether it is. It is the user's code that runs here.
+    pub(super) fn told_item<T: Described + ?Sized>(
+        &self,
+        codec: &impl Codec,
+        item: &T,
+        told: Option<ShapeOf>,
+    ) -> Result<(bool, Vec<u8>), Error> {
+        let body = encoded(codec, item, self.limit)?;
+        let is_told = told.is_some_and(|told| fn_addr_eq(told, T::shape as ShapeOf));
+        let Some(style) = codec.style().filter(|_| self.takes_shapes && !is_told) else {
+            return Ok((false, body));
+        };
+        let whole = within(joined(T::shape(style).description(), &body), self.limit);
+        match (whole, told) {
+            (Ok(whole), _) => Ok((true, whole)),
+            // There is no room for it: nothing is compared.
+            (Err(_), None) => Ok((false, body)),
+            (Err(_), Some(_)) => within(joined(&[], &body), self.limit).map(|whole| (true, whole)),
         }
     }
 
@@ -738,8 +768,8 @@ impl<M: Mode> Link<M> {
             Event::MaySend { waiter } => {
                 self.tell(state, &waiter, wakes, |_| ());
             }
-            Event::RequestItem { handler, body } => {
-                wakes.add(handler.put(|inbox| inbox.items.push_back(body.to_vec())));
+            Event::RequestItem { handler, told, body } => {
+                wakes.add(handler.put(|inbox| inbox.push_item(told, body)));
             }
             Event::RequestEnd { handler } => wakes.add(handler.put(|inbox| inbox.ended = true)),
             Event::HandlerMaySend { handler } => wakes.add(handler.put(|_| ())),

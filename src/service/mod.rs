@@ -37,7 +37,7 @@ mod watch;
 pub use both_ways::Serving;
 pub use calls::Calls;
 pub use client::Client;
-pub use context::{Caller, Context};
+pub use context::{Caller, CallerItems, Context};
 pub use counts::{CallCounter, CallCounts};
 #[doc(hidden)]
 pub use definition::{IsCarried, NotCarried};
@@ -51,6 +51,7 @@ pub use untyped::{AskedService, Came, UntypedCall, UntypedClient};
 #[cfg(feature = "tokio")]
 mod for_tasks {
     pub(crate) use super::calls::{Target, half::Calls as CallsHalf, still_connecting};
+    pub(crate) use super::context::ReadsItems;
     pub(crate) use super::failure::Failure;
     pub(crate) use super::lifecycle::Lifecycle;
     pub(crate) use super::link::{Job, Kind, Link, Listening, Request, State as LinkState};

@@ -68,6 +68,8 @@ pub(crate) enum Frame<B> {
     Item {
         id: Id,
         caller: Caller,
+        /// Whether the body is behind what it looks like, as those after it do. Items of a handler never are.
+        told: bool,
         body: B,
     },
     /// The caller sends no further items.
@@ -118,9 +120,10 @@ pub(crate) enum Event<B, W, H> {
     MaySend {
         waiter: W,
     },
-    /// An item of the request.
+    /// An item of the request; its body may be behind what it looks like.
     RequestItem {
         handler: H,
+        told: bool,
         body: B,
     },
     /// There are no further items of the request.
@@ -407,20 +410,22 @@ impl<W: Clone, H: Clone> Mux<W, H> {
             Frame::Notify { method, body } => Event::Notify { method, body },
             Frame::Answer { id, body } => self.done(id, Ok(body)),
             Frame::Error { id, reason, text } => self.done(id, Err((reason, text))),
-            Frame::Item { id, caller: Caller::Receiver, body } => match self.mine.get_mut(id) {
+            Frame::Item { id, caller: Caller::Receiver, body, .. } => match self.mine.get_mut(id) {
                 Some(Mine { waiter: Some(waiter), flow }) => {
                     flow.arrive(cost(body.as_ref()), window)?;
                     Event::Item { waiter: waiter.clone(), body }
                 }
                 _ => Event::Stale,
             },
-            Frame::Item { id, caller: Caller::Sender, body } => match self.theirs.get_mut(&id) {
-                Some(Theirs { handler: Some(handler), flow }) => {
-                    flow.arrive(cost(body.as_ref()), window)?;
-                    Event::RequestItem { handler: handler.clone(), body }
+            Frame::Item { id, caller: Caller::Sender, told, body } => {
+                match self.theirs.get_mut(&id) {
+                    Some(Theirs { handler: Some(handler), flow }) => {
+                        flow.arrive(cost(body.as_ref()), window)?;
+                        Event::RequestItem { handler: handler.clone(), told, body }
+                    }
+                    _ => Event::Stale,
                 }
-                _ => Event::Stale,
-            },
+            }
             Frame::Credit { id, caller: Caller::Receiver, bytes } => match self.mine.get_mut(id) {
                 Some(Mine { waiter: Some(waiter), flow }) => {
                     flow.credit(bytes);
@@ -516,7 +521,8 @@ mod tests {
         handler.handled_by(id, 9);
         let item = vec![0; 100 << 10];
         let cost = cost(&item);
-        let frame = || Frame::Item { id, caller: Caller::Receiver, body: item.as_slice() };
+        let body = item.as_slice();
+        let frame = || Frame::Item { id, caller: Caller::Receiver, told: false, body };
         let mut sent = 0;
         while handler.send_item(id, Caller::Receiver, cost) == Room::Taken {
             caller.receive(frame()).unwrap();
@@ -620,7 +626,7 @@ mod tests {
                     1 => Frame::Notify { method: number, body },
                     2 => Frame::Answer { id, body },
                     3 => Frame::Error { id, reason: Reason::Failed, text: body },
-                    4 => Frame::Item { id, caller, body },
+                    4 => Frame::Item { id, caller, told: number & 2 != 0, body },
                     5 => Frame::End { id },
                     6 => Frame::Credit { id, caller, bytes: number },
                     7 => Frame::Cancel { id },

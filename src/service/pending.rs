@@ -5,19 +5,25 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
 use std::path::Path;
+#[cfg(feature = "tokio")]
+use std::pin::pin;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::calls::Calls;
 use super::failure::{Failure, Lost, garbled, undecodable};
-use super::framed::encoded;
+use super::framed::ShapeOf;
 use super::mux::{Caller, Frame, Id, Room, cost};
 use super::waiting::{Outcome, Waiter};
-use crate::channel::{Receivable, Sendable};
+use crate::channel::{Described, Receivable};
 use crate::error::{Error, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::path::PipePath;
 use crate::state::Blocking;
+#[cfg(feature = "tokio")]
+use crate::state::poll_again_at;
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Postcard};
 
@@ -258,6 +264,11 @@ pub struct Items<Item, Resp, C = Postcard, M: Calls = Blocking, Up = AnyItem> {
     answer: Option<Outcome>,
     /// What finds the answer among others, for a method of `service!`.
     found: Option<Found<Resp, C, M>>,
+    /// What the handler was told last that the items look like which are sent.
+    told: Option<ShapeOf>,
+    /// That of the poll of a stream.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "of tasks"))]
+    timer: Option<M::Timer>,
     types: PhantomData<fn(Up) -> Item>,
 }
 
@@ -296,7 +307,7 @@ where
     M: Calls,
 {
     pub(super) fn new(call: InFlight<C, M>) -> Self {
-        Self { call, answer: None, found: None, types: PhantomData }
+        Self { call, answer: None, found: None, told: None, timer: None, types: PhantomData }
     }
 
     /// Of a call whose answer is one of many kinds.
@@ -312,13 +323,13 @@ where
             let answer = call.decode::<Answer>(body)?;
             found(answer).ok_or_else(|| garbled(call.at()))
         });
-        Self { call, answer: None, found: Some(found), types: PhantomData }
+        Self { found: Some(found), ..Self::new(call) }
     }
 
     /// Waits for the next item, as long as the [options](super::ClientOptions::reply_timeout) of the client allow for the
     /// whole call; `None` after the last one, when the [answer](Self::finish) is there.
     ///
-    /// In the mode that blocks, the stream is an iterator as well.
+    /// In the mode that blocks, the stream is an iterator as well, and in the mode `Tokio` a `Stream`.
     ///
     /// # Errors
     ///
@@ -346,6 +357,18 @@ where
         }
     }
 
+    /// The next one, for a stream.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
+        let (until, mut timer) = (self.call.until, self.timer.take());
+        let next =
+            poll_again_at::<M, _>(until, &mut timer, cx, |cx| pin!(self.next_item()).poll(cx));
+        if next.is_pending() {
+            self.timer = timer;
+        }
+        next
+    }
+
     /// Drops the items that are left, and waits for the answer.
     ///
     /// # Errors
@@ -365,7 +388,10 @@ where
     }
 
     /// Sends an item to the handler, which [receives](super::Context::recv) it. Waits while the handler has not consumed
-    /// enough of those before. What it looks like is not compared.
+    /// enough of those before. What it looks like is told before the first item, and wherever the type is another one than
+    /// before: a handler that reads another type gets [`Mismatch`](crate::ErrorKind::Mismatch), and no item of this one.
+    ///
+    /// Of a type that borrows, the owned one is sent, or what is [`Described`](crate::Described): `str` and slices are.
     ///
     /// # Errors
     ///
@@ -374,15 +400,20 @@ where
     /// [`Disconnected`](crate::ErrorKind::Disconnected): the call is over; [`finish`](Self::finish) tells why.
     pub fn send<T>(&mut self, item: &T) -> M::Ret<impl Future<Output = Result<(), Error>>>
     where
-        T: Sendable + ?Sized,
+        T: Described + ?Sized,
         Up: Takes<T>,
     {
-        let body = encoded(&self.call.codec, item, self.call.link.as_ref().limit());
-        M::run(self.send_item(body))
+        let item = self.call.link.as_ref().told_item(&self.call.codec, item, self.told);
+        M::run(self.send_item(item, T::shape))
     }
 
-    async fn send_item(&mut self, body: Result<Vec<u8>, Error>) -> Result<(), Error> {
-        let mut body = Some(body?);
+    async fn send_item(
+        &mut self,
+        item: Result<(bool, Vec<u8>), Error>,
+        shape: ShapeOf,
+    ) -> Result<(), Error> {
+        let (is_told, body) = item?;
+        let mut body = Some(body);
         let call = &mut self.call;
         call.link.as_ref().ensure_items()?;
         let (id, until) = (call.id, call.until);
@@ -396,7 +427,8 @@ where
                     match state.mux.send_item(id, Caller::Sender, bytes) {
                         Room::Taken => {
                             let body = body.take().unwrap_or_default();
-                            state.outbox.push(Frame::Item { id, caller: Caller::Sender, body });
+                            let (caller, told) = (Caller::Sender, is_told);
+                            state.outbox.push(Frame::Item { id, caller, told, body });
                             M::write(link, state, until);
                             Some(true)
                         }
@@ -408,7 +440,12 @@ where
             }
         };
         match sent {
-            Some(true) => Ok(()),
+            Some(true) => {
+                if is_told {
+                    self.told = Some(shape);
+                }
+                Ok(())
+            }
             Some(false) => Err(call.failed(Failure::Lost(Lost::Disconnected, false))),
             None => {
                 if !call.over {
@@ -425,6 +462,9 @@ where
         self.call.end();
     }
 }
+
+// Nothing in it is pinned.
+impl<Item, Resp, C, M: Calls, Up> Unpin for Items<Item, Resp, C, M, Up> {}
 
 /// Why an item was not sent in time.
 pub(super) const UNCONSUMED: &str = "the other side has not consumed enough of the items before";

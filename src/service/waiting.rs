@@ -12,8 +12,8 @@ use std::thread::{self, Thread};
 
 use super::counts::{Counted, Counters, End};
 use super::failure::Failure;
-use super::framed::ItemCheck;
-use super::mux::{Id, Reason};
+use super::framed::{ItemCheck, ToldItems, split_told};
+use super::mux::{Id, Reason, cost};
 use super::spans::CallSpan;
 use crate::sys::Handle;
 use crate::wait::CancelToken;
@@ -167,7 +167,9 @@ pub struct Handling {
 /// What has come for a handler.
 #[derive(Debug, Default)]
 pub(super) struct HandlerInbox {
-    pub(super) items: VecDeque<Vec<u8>>,
+    pub(super) items: VecDeque<CallerItem>,
+    /// What the next ones look like, if the caller tells.
+    told: Option<Arc<ToldItems>>,
     pub(super) ended: bool,
     /// What came beside the request, and what goes beside the answer.
     pub(super) handles: Vec<Handle>,
@@ -175,7 +177,29 @@ pub(super) struct HandlerInbox {
     waker: Option<Waker>,
 }
 
+/// An item of a caller.
+#[derive(Debug)]
+pub(super) struct CallerItem {
+    pub(super) body: Vec<u8>,
+    /// What it takes of the window.
+    pub(super) cost: i64,
+    pub(super) told: Option<Arc<ToldItems>>,
+}
+
 impl HandlerInbox {
+    /// An item has come; what it looks like may be before its body.
+    pub(super) fn push_item(&mut self, is_told: bool, bytes: &[u8]) {
+        let mut body = bytes;
+        if is_told {
+            // What is no description says nothing.
+            let (description, behind) = split_told(bytes).unwrap_or((&[], bytes));
+            self.told = Some(Arc::new(ToldItems::new(description)));
+            body = behind;
+        }
+        let (body, cost, told) = (body.to_vec(), cost(bytes), self.told.clone());
+        self.items.push_back(CallerItem { body, cost, told });
+    }
+
     pub(super) fn take_given(&mut self) -> Vec<Handle> {
         mem::take(&mut self.given)
     }

@@ -27,6 +27,8 @@ use crate::sys::{Node, Raw, Way};
 pub(crate) use mode::Advancing;
 #[cfg(any(test, feature = "tokio"))]
 pub(crate) use mode::Waiting;
+#[cfg(all(feature = "service", feature = "tokio"))]
+pub(crate) use mode::poll_again_at;
 pub use mode::{Blocking, Mode};
 pub(crate) use mode::{Runtime, complete, complete_by, woken_at};
 

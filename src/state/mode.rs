@@ -264,7 +264,8 @@ pub(crate) async fn woken_at<M: Runtime, F: Future>(until: WaitLimit, body: F) -
     poll_fn(|cx| poll_again_at::<M, _>(until, &mut timer, cx, |cx| body.as_mut().poll(cx))).await
 }
 
-fn poll_again_at<M: Runtime, T>(
+/// The same for a poll function, whose timer is kept from poll to poll.
+pub(crate) fn poll_again_at<M: Runtime, T>(
     until: WaitLimit,
     timer: &mut Option<M::Timer>,
     cx: &mut Context<'_>,

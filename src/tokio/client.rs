@@ -1,21 +1,23 @@
 //! Calling a service: a task of its own reads and writes for each connection.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_core::Stream;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{timeout, timeout_at};
 
 use super::Tokio;
+use crate::channel::Receivable;
 use crate::error::{Error, ErrorKind};
 use crate::service::{
-    Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Link, LinkState, Listening, Outcome,
-    Request, Summary, Target, Waiter, still_connecting,
+    CallerItems, Calls, CallsHalf, ClientOptions, Drive, Failure, Handling, Items, Link, LinkState,
+    Listening, Outcome, ReadsItems, Request, Summary, Target, Waiter, still_connecting,
 };
 use crate::sys::WaitLimit;
 use crate::wire::{Codec, Framing};
@@ -74,6 +76,60 @@ impl<F: Framing + Clone, C: Codec + Clone> ClientOptions<F, C, Tokio> {
 }
 
 impl Calls for Tokio {}
+
+/// Yields the items of a call, as [`recv`](Items::recv) does, until the answer has come, which
+/// [`finish`](Items::finish) returns.
+///
+/// ```
+/// use std::future::poll_fn;
+/// use std::pin::Pin;
+/// use futures_core::Stream;
+/// use typed_pipe::wire::{LengthPrefixed, Postcard};
+/// use typed_pipe::{Client, ClientOptions, Context, Error, Tokio};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let count = |to: u32, context: Context<u32, Postcard, Tokio>| async move {
+///     for number in 0..to {
+///         context.send(&number).await?;
+///     }
+///     Ok::<_, Error>(())
+/// };
+/// let options = ClientOptions::new().into_tokio();
+/// let client: Client<u32, (), LengthPrefixed, Postcard, Tokio> =
+///     options.local_with_context(count).await?;
+/// let mut numbers = client.stream::<u32>(&3).await?;
+/// let mut sum = 0;
+/// // `next` of the crate `futures` or `tokio-stream` does this:
+/// while let Some(number) = poll_fn(|cx| Pin::new(&mut numbers).poll_next(cx)).await {
+///     sum += number?;
+/// }
+/// numbers.finish().await?;
+/// assert_eq!(sum, 3);
+/// # Ok(())
+/// # }
+/// ```
+impl<Item, Resp, C, Up> Stream for Items<Item, Resp, C, Tokio, Up>
+where
+    Item: Receivable,
+    Resp: Receivable,
+    C: Codec,
+{
+    type Item = Result<Item, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx)
+    }
+}
+
+/// Yields the items of a caller, as [`recv`](crate::Context::recv) does.
+impl<T, Item, C: ReadsItems<T>> Stream for CallerItems<'_, T, Item, C, Tokio> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx)
+    }
+}
 
 /// A connection that tasks share.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ use typed_pipe::{
     Client, ClientOptions, Connection, Context, Error, ErrorKind, Service, Serving, Summary,
 };
 
+use crate::by_hand::{ByHand, call, framed};
 use crate::support::watched;
 
 /// More than any test takes: the watchdog ends it before.
@@ -321,6 +322,106 @@ fn fits_or_not(sent: Result<(), Error>) -> Result<(), Error> {
     sent.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}"))
 }
 
+/// An item that is not read, and what of it is told.
+#[track_caller]
+fn is_unread<T: std::fmt::Debug>(came: Option<Result<T, Error>>, place: &str, words: &str) {
+    let error = came.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+    for words in [place, words] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+/// Items of several types in one call, each read as what it is, and never as another type whose bytes are alike.
+#[test]
+fn an_item_of_a_caller_is_read_as_no_other_type() {
+    watched(|| {
+        let service = Service::<(), ()>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context| {
+                is_unread(context.recv::<Read>(), "Done", "text here, u32 there");
+                assert_eq!(context.recv::<Sent>().unwrap()?, Sent::Step(1));
+                is_unread(context.recv::<Read>(), "Done", "text here, u32 there");
+                is_unread(context.recv::<u64>(), "message", "u64 here, text there");
+                assert_eq!(context.recv::<String>().unwrap()?, "a text");
+                is_unread(context.recv::<i64>(), "message", "i64 here, u64 there");
+                assert_eq!(context.items().collect::<Result<Vec<u64>, _>>()?, [6, 7]);
+                Ok::<_, Error>(())
+            })
+        });
+        let client = Client::<(), ()>::connect(path).unwrap();
+        let mut call = client.stream::<()>(&()).unwrap();
+        (0..3).for_each(|step| call.send(&Sent::Step(step)).unwrap());
+        call.send("no number").unwrap();
+        call.send(&"a text".to_owned()).unwrap();
+        (5..8_u64).for_each(|number| call.send(&number).unwrap());
+        call.end();
+        call.finish().unwrap();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// A caller that tells nothing is believed, and so is one that says nothing in many bytes.
+#[test]
+fn items_of_a_caller_that_tells_nothing_are_read_as_they_come() {
+    watched(|| {
+        let service = Service::<(), ()>::temporary().unwrap().shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context| {
+                assert_eq!(context.recv::<u8>().unwrap()?, 7);
+                let garbled = context.recv::<u8>().unwrap().unwrap_err();
+                assert_eq!(garbled.kind(), ErrorKind::Decode);
+                assert_eq!(context.recv::<u8>().unwrap()?, 8);
+                Ok::<_, Error>(())
+            })
+        });
+        let mut client = ByHand::greet(Connection::connect(path).unwrap());
+        client.send(&call(0, &()));
+        client.send(&framed(&[4, 0, 7]));
+        // Items behind descriptions: of more bytes than there are, and of two that describe nothing.
+        client.send(&framed(&[10, 0, 0xFF, 0xFF, 0xFF, 0xFF, 9]));
+        client.send(&framed(&[10, 0, 0, 0, 0, 2, b'n', b'o', 8]));
+        client.recv().answer::<()>();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn an_item_of_a_caller_is_compared_by_names_in_json() {
+    #[derive(Serialize, Deserialize)]
+    struct Newer {
+        id: u8,
+        more: bool,
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Older {
+        id: u8,
+    }
+
+    watched(|| {
+        let wire = || Wire::default().with_codec(typed_pipe::wire::Json);
+        let service = Service::<(), ()>::temporary().unwrap().with_wire(wire()).shutdown_after(1);
+        let path = service.path().clone();
+        let serving = thread::spawn(move || {
+            service.serve_with_context(|(), context: Context<(), _>| {
+                assert_eq!(context.recv::<Older>().unwrap()?.id, 1);
+                is_unread(context.recv::<(u8, bool)>(), "message", "Newer");
+                Ok::<_, Error>(())
+            })
+        });
+        let options = ClientOptions::new().with_wire(wire());
+        let client: Client<(), (), _, _> = options.connect(path).unwrap();
+        let mut call = client.stream::<()>(&()).unwrap();
+        (1..3).for_each(|id| call.send(&Newer { id, more: true }).unwrap());
+        call.finish().unwrap();
+        serving.join().unwrap().unwrap();
+    });
+}
+
 type Noted = (Client<String, u64>, Serving);
 
 /// No handler waits for anything: what both sides have still to send is in the way of nothing that comes.
@@ -358,9 +459,11 @@ fn both_sides_notify_much_more_than_there_is_room_for_at_once() {
 
 #[cfg(feature = "tokio")]
 mod tasks {
-    use std::future::Future;
+    use std::future::{Future, poll_fn};
+    use std::pin::Pin;
     use std::sync::OnceLock;
 
+    use futures_core::Stream;
     use serde::Serializer;
     use tokio::runtime::{Builder, Handle};
     use tokio::sync::{Semaphore, watch};
@@ -370,7 +473,7 @@ mod tasks {
 
     use super::*;
     use crate::by_hand::tasks::ByHand;
-    use crate::by_hand::{Received, answer, call, framed};
+    use crate::by_hand::{Received, answer};
     use crate::support::pending;
 
     type Caller<Req, Resp, C = Postcard> = Client<Req, Resp, LengthPrefixed, C, Tokio>;
@@ -523,6 +626,128 @@ mod tasks {
             let mut fit = client.stream::<Sent>(&0).await.unwrap();
             assert_eq!(fit.recv().await.unwrap().unwrap(), Sent::Done(7));
             fit.finish().await.unwrap();
+            serving.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn an_item_of_a_caller_is_read_as_no_other_type() {
+        in_runtime(|| async {
+            let service = Service::<(), ()>::temporary().unwrap().shutdown_after(1);
+            let service = service.into_tokio().unwrap();
+            let path = service.path().clone();
+            let handler = |(), context: Context<(), Postcard, Tokio>| async move {
+                is_unread(context.recv::<Read>().await, "Done", "text here, u32 there");
+                assert_eq!(context.recv::<Sent>().await.unwrap()?, Sent::Step(1));
+                is_unread(context.recv::<Read>().await, "Done", "text here, u32 there");
+                is_unread(context.recv::<u64>().await, "message", "u64 here, text there");
+                assert_eq!(context.recv::<String>().await.unwrap()?, "a text");
+                is_unread(context.recv::<i64>().await, "message", "i64 here, u64 there");
+                assert_eq!(all(&mut context.items::<u64>()).await?, [6, 7]);
+                Ok::<_, Error>(())
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let client = caller::<(), ()>(&path).await;
+            let mut call = client.stream::<()>(&()).await.unwrap();
+            for step in 0..3 {
+                call.send(&Sent::Step(step)).await.unwrap();
+            }
+            call.send("no number").await.unwrap();
+            call.send(&"a text".to_owned()).await.unwrap();
+            for number in 5..8_u64 {
+                call.send(&number).await.unwrap();
+            }
+            call.end();
+            call.finish().await.unwrap();
+            serving.await.unwrap().unwrap();
+        });
+    }
+
+    /// All that a stream yields.
+    async fn all<T, S>(stream: &mut S) -> Result<Vec<T>, Error>
+    where
+        S: Stream<Item = Result<T, Error>> + Unpin,
+    {
+        let mut all = Vec::new();
+        while let Some(item) = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await {
+            all.push(item?);
+        }
+        Ok(all)
+    }
+
+    /// With nothing to read for a while, in both directions: each poll of a stream is woken again.
+    #[test]
+    fn both_sides_of_a_call_read_its_items_as_streams() {
+        in_runtime(|| async {
+            let service = Service::<(), usize>::temporary().unwrap().shutdown_after(1);
+            let service = service.into_tokio().unwrap();
+            let path = service.path().clone();
+            let handler = |(), context: Context<u64, Postcard, Tokio>| async move {
+                let mut came = 0;
+                let mut numbers = context.items::<u64>();
+                while let Some(number) = poll_fn(|cx| Pin::new(&mut numbers).poll_next(cx)).await {
+                    context.send(&(number? * 2)).await?;
+                    came += 1;
+                }
+                Ok::<_, Error>(came)
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let client = caller::<(), usize>(&path).await;
+            let mut call = client.stream::<u64>(&()).await.unwrap();
+            for number in 0..100_u64 {
+                call.send(&number).await.unwrap();
+                let doubled = poll_fn(|cx| Pin::new(&mut call).poll_next(cx)).await;
+                assert_eq!(doubled.unwrap().unwrap(), number * 2);
+            }
+            call.end();
+            assert!(all(&mut call).await.unwrap().is_empty());
+            assert_eq!(call.finish().await.unwrap(), 100);
+            serving.await.unwrap().unwrap();
+        });
+    }
+
+    /// A poll that nothing else wakes is woken by the deadline.
+    #[test]
+    fn a_stream_of_items_ends_at_the_deadline_of_its_call() {
+        in_runtime(|| async {
+            let token = CancelToken::new().unwrap();
+            let service = Service::<(), ()>::temporary().unwrap().cancelled_by(&token);
+            let service = service.into_tokio().unwrap();
+            let path = service.path().clone();
+            let handler = |(), context: Context<u8, Postcard, Tokio>| async move {
+                // Until its caller has given up.
+                assert!(context.recv::<u8>().await.is_none_or(|late| late.is_err()));
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let options = ClientOptions::new().reply_timeout(Duration::from_millis(50));
+            let client: Caller<(), ()> = options.into_tokio().connect(&path).await.unwrap();
+            let mut call = client.stream::<u8>(&()).await.unwrap();
+            let late = poll_fn(|cx| Pin::new(&mut call).poll_next(cx)).await;
+            assert_eq!(late.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+            assert!(poll_fn(|cx| Pin::new(&mut call).poll_next(cx)).await.is_none());
+            token.cancel();
+            serving.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_stream_of_the_items_of_a_caller_ends_at_its_deadline() {
+        in_runtime(|| async {
+            let service = Service::<(), bool>::temporary().unwrap().shutdown_after(1);
+            let service = service.into_tokio().unwrap();
+            let path = service.path().clone();
+            let handler = |(), context: Context<(), Postcard, Tokio>| async move {
+                let mut items = context.items::<u8>();
+                let late = poll_fn(|cx| Pin::new(&mut items).poll_next(cx)).await;
+                assert_eq!(late.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+                poll_fn(|cx| Pin::new(&mut items).poll_next(cx)).await.is_none()
+            };
+            let serving = tokio::spawn(service.serve_with_context(handler));
+            let connecting = typed_pipe::ConnectOptions::new().into_tokio();
+            let mut client = ByHand::greet(connecting.connect(&path).await.unwrap()).await;
+            // It waits for 50 ms, and says nothing when they are over.
+            client.send(&framed(&[1, 0, 0, 50])).await;
+            assert_eq!(client.recv().await.answer::<bool>(), (0, true));
             serving.await.unwrap().unwrap();
         });
     }

@@ -160,7 +160,7 @@ mod ways {
         }
 
         fn sum(&self, caller: Caller<(), u64>) -> u64 {
-            std::iter::from_fn(|| caller.recv()).map(Result::unwrap).sum()
+            caller.items().map(Result::unwrap).sum()
         }
 
         fn double(&self, by: u64, caller: Caller<u64, u64>) -> u64 {
@@ -254,6 +254,54 @@ mod ways {
             let serving = thread::spawn(move || ways::serve(service, &All::default()));
             let client = ClientOptions::new().with_handles().connect(path).unwrap();
             check(&ways::Client(client));
+            serving.join().unwrap().unwrap();
+        });
+    }
+
+    service! {
+        /// `Totals`, as an older program has it.
+        pub(crate) trait OlderTotals in older_totals {
+            fn total() -> Result<u64, String> where takes: u32;
+        }
+    }
+
+    service! {
+        pub(crate) trait Totals in totals {
+            fn total() -> Result<u64, String> where takes: u64;
+        }
+    }
+
+    struct Total;
+
+    impl Totals for Total {
+        fn total(&self, caller: Caller<(), u64>) -> Result<u64, String> {
+            caller.items().sum::<Result<u64, _>>().map_err(|error| error.to_string())
+        }
+    }
+
+    /// What the handler says of items that it does not take.
+    #[track_caller]
+    fn is_refused(total: &Result<u64, String>) {
+        let words = total.as_ref().unwrap_err();
+        assert!(words.contains("`message`: u64 here, u32 there"), "{words}");
+    }
+
+    /// The calls of both are alike: the items alone differ.
+    #[test]
+    fn a_method_takes_no_items_of_an_older_definition() {
+        watched(|| {
+            let service = Service::temporary().unwrap().shutdown_after(2);
+            let path = service.path().clone();
+            let serving = thread::spawn(move || totals::serve(service, &Total));
+            let older = older_totals::Client::connect(&path).unwrap();
+            let mut total = older.total().unwrap();
+            total.send(&7).unwrap();
+            total.end();
+            is_refused(&total.finish().unwrap());
+            let mut total = totals::Client::connect(path).unwrap().total().unwrap();
+            total.send(&7).unwrap();
+            total.end();
+            assert_eq!(total.finish().unwrap(), Ok(7));
             serving.join().unwrap().unwrap();
         });
     }
@@ -353,6 +401,41 @@ mod ways {
             async fn bare(&self, caller: Caller<u8, (), Tokio>) {
                 caller.send(&7).await.unwrap();
             }
+        }
+
+        impl totals::Tasks for Total {
+            async fn total(&self, caller: Caller<(), u64, Tokio>) -> Result<u64, String> {
+                let mut total = 0;
+                while let Some(item) = caller.recv().await {
+                    total += item.map_err(|error| error.to_string())?;
+                }
+                Ok(total)
+            }
+        }
+
+        #[test]
+        fn a_method_of_tasks_takes_no_items_of_an_older_definition() {
+            watched(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let service = Service::temporary().unwrap().shutdown_after(2);
+                    let path = service.path().clone();
+                    let service = service.into_tokio().unwrap();
+                    let serving = tokio::spawn(totals::serve_tasks(service, Total));
+                    let options = ClientOptions::new().into_tokio();
+                    let older = older_totals::Client(options.connect(&path).await.unwrap());
+                    let mut total = older.total().await.unwrap();
+                    total.send(&7).await.unwrap();
+                    total.end();
+                    is_refused(&total.finish().await.unwrap());
+                    let client = totals::Client(options.connect(path).await.unwrap());
+                    let mut total = client.total().await.unwrap();
+                    total.send(&7).await.unwrap();
+                    total.end();
+                    assert_eq!(total.finish().await.unwrap(), Ok(7));
+                    serving.await.unwrap().unwrap();
+                });
+            });
         }
 
         #[test]
