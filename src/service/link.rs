@@ -19,13 +19,13 @@ use super::framed::{
 };
 use super::mux::{Call, Caller, Event, Frame, Id, Mux, Reason, cost};
 use super::spans::CallSpan;
-use super::waiting::{COUNTED, Handling, NEWS, Outcome, Reply, Waiter, Wakes};
+use super::waiting::{COUNTED, Handling, NEWS, Outcome, Reply, Waiter, Wakes, no_task};
 use crate::channel::{Described, Receivable, Sendable};
 use crate::connection::{ReadHalf, WriteHalf};
 use crate::error::{Cause, Error, ErrorKind, Obstacle, Operation};
 use crate::handles::Handles;
 use crate::state::Mode;
-use crate::sys::{Handle, Peer};
+use crate::sys::{Handle, Peer, WaitLimit};
 use crate::wire::Codec;
 use crate::wire::shape::{Shape, ValueCheck};
 
@@ -329,6 +329,8 @@ pub(crate) struct Reader<M: Mode> {
     pub(super) incoming: Box<dyn Incoming>,
     /// Since when the first part of a frame is here, and not the last one; only where its time is limited.
     part_since: Option<Instant>,
+    /// Whether much came with the last read of a thread.
+    pub(super) wide: bool,
 }
 
 impl<M: Mode> Reader<M> {
@@ -354,6 +356,15 @@ pub(crate) struct Writer<M: Mode> {
     written: u64,
     /// What is to be known of when it is written.
     going: VecDeque<(u64, Going)>,
+}
+
+impl<M: Mode> Writer<M> {
+    /// Tells the other side at once that nothing more comes. Where there is no room for that, it learns it when this side is
+    /// dropped.
+    fn hang_up(&mut self) {
+        self.half.forget_token();
+        let _ = self.half.poll_finish_until(&mut no_task(), WaitLimit::Now);
+    }
 }
 
 /// What is on its way, up to some byte.
@@ -493,7 +504,7 @@ impl<M: Mode> Link<M> {
                 scheduled: false,
                 abandoned: false,
             }),
-            reader: Mutex::new(Reader { half: reader, incoming, part_since: None }),
+            reader: Mutex::new(Reader { half: reader, incoming, part_since: None, wide: false }),
             writer: Mutex::new(Writer {
                 half: writer,
                 outgoing,
@@ -703,7 +714,7 @@ impl<M: Mode> Link<M> {
 
     /// Hands what has come to what waits for it.
     pub(super) fn dispatch(&self, reader: &mut Reader<M>) -> Result<(), Lost> {
-        let Reader { half, incoming, part_since } = reader;
+        let Reader { half, incoming, part_since, .. } = reader;
         let mut begun = *part_since;
         let mut wakes = Wakes::default();
         let mut guard = self.lock();
@@ -1086,7 +1097,7 @@ impl<M: Mode> Link<M> {
     }
 
     /// Nothing comes any more. Tells all that wait; those whose request was not wholly sent, that it was not.
-    pub(super) fn lose(&self, lost: Lost, writer: &Writer<M>) {
+    pub(super) fn lose(&self, lost: Lost, writer: &mut Writer<M>) {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
         state.shut = true;
@@ -1122,6 +1133,9 @@ impl<M: Mode> Link<M> {
         });
         wakes.add(state.task.take());
         drop(state);
+        if lost == Lost::Cancelled {
+            writer.hang_up();
+        }
         wakes.wake();
     }
 

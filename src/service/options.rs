@@ -168,8 +168,9 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
 
     /// Lets a token cancel the waits of the client: connecting and every call, as at a Ctrl-C.
     ///
-    /// After it, the client is of no more use. Dropping it tells the handler of a call that was cancelled, which
-    /// [learns of it](crate::Context::is_cancelled).
+    /// After it, the client is of no more use. The handler of a call that was cancelled [learns of
+    /// it](crate::Context::is_cancelled) at once; that of a call which was only [started](crate::Client::start), at its next
+    /// wait, or when the client is dropped.
     ///
     /// ```
     /// use std::thread;
@@ -191,7 +192,6 @@ impl<F: Framing + Clone, C: Codec + Clone, M: Mode> ClientOptions<F, C, M> {
     ///
     /// let client = ClientOptions::new().cancelled_by(&token).connect::<u32, u32>(path)?;
     /// assert_eq!(client.call(&1).unwrap_err().kind(), ErrorKind::Cancelled);
-    /// drop(client);
     /// serving.join().unwrap()?;
     /// # Ok::<(), typed_pipe::Error>(())
     /// ```

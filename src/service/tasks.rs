@@ -154,8 +154,7 @@ impl<M: Mode> Link<M> {
 
     /// Ends the connection for all.
     fn end(&self, lost: Lost) {
-        let writer = self.lock_writer();
-        self.lose(lost, &writer);
+        self.lose(lost, &mut self.lock_writer());
     }
 
     /// A handler has ended.

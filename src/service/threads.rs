@@ -28,6 +28,9 @@ const LOOK_AT_READERS: Duration = Duration::from_millis(20);
 /// The most that is taken in before it is handed on, while there is no room to write.
 const TAKE_IN: usize = 1 << 20;
 
+/// So much is read at once by a thread that waits. Where as much comes, more is read at once.
+const NARROW: usize = 4 << 10;
+
 /// What is queued waits for the next flush up to so many bytes.
 const EAGER: usize = 16 << 10;
 
@@ -293,9 +296,7 @@ impl Link<Blocking> {
         state.shut = true;
         state.lost.get_or_insert(lost);
         drop(state);
-        let writer = self.lock_writer();
-        self.lose(lost, &writer);
-        drop(writer);
+        self.lose(lost, &mut self.lock_writer());
         self.lock().leading = false;
     }
 
@@ -305,8 +306,8 @@ impl Link<Blocking> {
         reader: &mut Reader<Blocking>,
         until: WaitLimit,
     ) -> Result<bool, Lost> {
-        let Reader { half, incoming, .. } = reader;
-        let bytes = read_buffer(|buf| {
+        let Reader { half, incoming, wide, .. } = reader;
+        let mut read = |buf: &mut [u8], until| {
             let Poll::Ready(read) = half.poll_read_until(&mut no_task(), buf, until) else {
                 return Ok(None);
             };
@@ -319,7 +320,16 @@ impl Link<Blocking> {
                 Err(error) if is_late(&error) => Ok(None),
                 Err(error) => Err(lost_reading(error, incoming.as_mut())),
             }
-        })?;
+        };
+        let mut bytes = None;
+        if *wide {
+            bytes = read_buffer(|buf| read(buf, WaitLimit::Now))?;
+        }
+        // A thread that waits keeps little memory: a service has one for each client.
+        if bytes.is_none() {
+            bytes = read(&mut [0; NARROW], until)?;
+        }
+        *wide = bytes.is_some_and(|bytes| bytes >= NARROW);
         if bytes.is_none() {
             return Ok(false);
         }
@@ -408,7 +418,7 @@ impl Link<Blocking> {
                     (state.writing, state.unwritten) = (false, false);
                     drop(state);
                     self.cannot_write(&mut writer, Lost::Disconnected);
-                    self.lose(Lost::Disconnected, &writer);
+                    self.lose(Lost::Disconnected, &mut writer);
                     return;
                 }
                 Err(error) if is_late(&error) => {
@@ -422,7 +432,7 @@ impl Link<Blocking> {
                     (state.writing, state.unwritten) = (false, false);
                     drop(state);
                     match lost_by(error) {
-                        Lost::Cancelled => self.lose(Lost::Cancelled, &writer),
+                        Lost::Cancelled => self.lose(Lost::Cancelled, &mut writer),
                         lost => self.cannot_write(&mut writer, lost),
                     }
                     return;

@@ -6,6 +6,7 @@ mod by_hand;
 mod chart;
 mod delimited;
 mod figures;
+mod idle_clients;
 mod message;
 mod our_calls;
 mod ours;
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Done {
     match arguments {
         [role, side, time] if role == MEASURE => known(side)?.measure(time),
+        [role, mode, told @ ..] if role == idle_clients::SERVE => {
+            match idle_clients::serve(mode, told)? {}
+        }
+        [option, count] if option == "--idle-clients" => idle_clients::measure(count.parse()?),
         [role] if role == BUSY => round::take_a_processor(),
         [role, side, told @ ..] if role == WORK => match known(side)?.work(told)? {},
         _ => compare(&Options::parse(arguments)?),

@@ -15,7 +15,7 @@ use typed_pipe::{Client, ClientOptions, Service};
 
 use crate::message::Quote;
 use crate::over_tokio::runtime;
-use crate::round::{Done, Round};
+use crate::round::{Done, Pace, Round};
 
 /// So many calls in flight.
 pub(crate) const MANY: usize = 100;
@@ -50,12 +50,21 @@ pub(crate) fn call(round: &Round) -> Done<f64> {
 
 /// Many threads, each with a call in flight.
 pub(crate) fn call_in_threads(round: &Round) -> Done<f64> {
+    Ok(in_threads(round, MANY)?.rate())
+}
+
+/// So many threads; the rate is that of a second of processor time.
+pub(crate) fn processor_of_threads<const COUNT: usize>(round: &Round) -> Done<f64> {
+    in_threads(round, COUNT)?.processor_rate()
+}
+
+fn in_threads(round: &Round, count: usize) -> Done<Pace> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("service");
     let mut pace = round.start_apart(64, &[text(&path)?])?;
     let client = Arc::new(Client::<Quote, Quote>::connect(&path)?);
     let answered = Arc::new(AtomicU64::new(0));
-    for _ in 0..MANY {
+    for _ in 0..count {
         let (client, answered) = (Arc::clone(&client), Arc::clone(&answered));
         // Each ends with the service, or with this process.
         thread::spawn(move || {
@@ -72,7 +81,7 @@ pub(crate) fn call_in_threads(round: &Round) -> Done<f64> {
         }
         counted += 1;
     }
-    Ok(pace.rate())
+    Ok(pace)
 }
 
 /// One thread, with many calls in flight.
@@ -96,6 +105,15 @@ pub(crate) fn start(round: &Round) -> Done<f64> {
 
 /// One task, with many calls in flight.
 pub(crate) fn call_in_tasks(round: &Round) -> Done<f64> {
+    Ok(in_a_task(round, MANY)?.rate())
+}
+
+/// So many calls of one task; the rate is that of a second of processor time.
+pub(crate) fn processor_of_tasks<const COUNT: usize>(round: &Round) -> Done<f64> {
+    in_a_task(round, COUNT)?.processor_rate()
+}
+
+fn in_a_task(round: &Round, count: usize) -> Done<Pace> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("service");
     let mut pace = round.start_apart(64, &[text(&path)?])?;
@@ -105,12 +123,12 @@ pub(crate) fn call_in_tasks(round: &Round) -> Done<f64> {
         let quote = Quote::sample();
         let mut calls = FuturesUnordered::new();
         while pace.goes_on() {
-            while calls.len() < MANY {
+            while calls.len() < count {
                 calls.push(client.call(black_box(&quote)));
             }
             black_box(calls.next().await.ok_or("no call")??);
         }
-        Ok(pace.rate())
+        Ok(pace)
     })
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::env;
 use std::error::Error;
+use std::fs;
 use std::iter;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
 
 pub(crate) type Done<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -92,7 +94,7 @@ pub(crate) fn take_a_processor() -> Done {
 /// A round that takes so much longer than it should hangs, and is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn dies_with_its_parent() -> Done {
+pub(crate) fn dies_with_its_parent() -> Done {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
@@ -142,6 +144,8 @@ impl Round {
             since: None,
             messages: 0.0,
             rate: 0.0,
+            processor: Duration::ZERO,
+            processor_rate: None,
         })
     }
 }
@@ -154,6 +158,16 @@ fn alone(cpu: usize) -> CpuSet {
 
 /// The other process.
 pub(crate) struct Worker(Child);
+
+impl Worker {
+    pub(crate) fn new(child: Child) -> Self {
+        Self(child)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Worker {
     fn drop(&mut self) {
@@ -176,6 +190,9 @@ pub(crate) struct Pace {
     since: Option<Instant>,
     messages: f64,
     rate: f64,
+    /// The processor time of all processes until what is measured began.
+    processor: Duration,
+    processor_rate: Option<f64>,
 }
 
 impl Pace {
@@ -203,6 +220,25 @@ impl Pace {
         Ok(())
     }
 
+    /// How many messages there were in a second of processor time, that of all processes together.
+    pub(crate) fn processor_rate(&self) -> Done<f64> {
+        self.processor_rate.ok_or_else(|| "the system does not tell the processor time".into())
+    }
+
+    /// The processor time of this process and of its workers.
+    fn processor(&self) -> Done<Duration> {
+        let ours = clock_gettime(ClockId::ProcessCPUTime);
+        let mut all = Duration::new(ours.tv_sec.try_into()?, ours.tv_nsec.try_into()?);
+        for worker in &self.workers {
+            for thread in fs::read_dir(format!("/proc/{}/task", worker.id()))? {
+                let told = fs::read_to_string(thread?.path().join("schedstat"))?;
+                let nanos = told.split(' ').next().ok_or("no time")?.parse()?;
+                all += Duration::from_nanos(nanos);
+            }
+        }
+        Ok(all)
+    }
+
     /// How many messages a second there were.
     pub(crate) fn rate(&self) -> f64 {
         self.rate
@@ -222,6 +258,10 @@ impl Pace {
             return true;
         }
         self.rate = self.messages / elapsed.as_secs_f64();
+        let processor = self.processor();
+        let took = processor.as_ref().map(|now| now.saturating_sub(self.processor).as_secs_f64());
+        self.processor_rate = took.ok().map(|took| self.messages / took);
+        self.processor = processor.unwrap_or_default();
         (self.since, self.messages) = (Some(now), 0.0);
         let warming_up = !self.warm_up.is_zero();
         self.warm_up = Duration::ZERO;

@@ -47,6 +47,7 @@ const GB_OF_64K: Unit = Unit::rate("GB/s", 65_536.0 / 1e9);
 const GB_OF_1M: Unit = Unit::rate("GB/s", 1_048_576.0 / 1e9);
 const GB_OF_16M: Unit = Unit::rate("GB/s", 16_777_216.0 / 1e9);
 const CONNECTIONS: Unit = Unit { name: "µs a connection", a_message: 1e6, is_time: true };
+const PROCESSOR: Unit = Unit { name: "µs of processor a call", a_message: 1e6, is_time: true };
 const MILLISECONDS: Unit = Unit { name: "ms a message", a_message: 1e3, is_time: true };
 
 const K64: usize = 64 << 10;
@@ -242,6 +243,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ours: &ASYNC_CALLS_100,
         others: TARPC_100,
     },
+    Scenario {
+        name: "calls_1000_vs_10",
+        unit: PROCESSOR,
+        ours: &PROCESSOR_1000,
+        others: &[&PROCESSOR_10],
+    },
+    Scenario {
+        name: "async_calls_1000_vs_10",
+        unit: PROCESSOR,
+        ours: &ASYNC_PROCESSOR_1000,
+        others: &[&ASYNC_PROCESSOR_10],
+    },
     Scenario { name: "shared_vs_send", unit: MESSAGES, ours: &SHARED, others: &[&SEND] },
     Scenario { name: "borrowed_vs_owned", unit: MESSAGES, ours: &BORROWED, others: &[&OWNED] },
     Scenario { name: "async_vs_tokio", unit: MESSAGES, ours: &ASYNC, others: &[&TOKIO_BATCH] },
@@ -343,6 +356,20 @@ static ASYNC_CALLS_100: Side = Side {
     measure: our_calls::call_in_tasks,
     work: our_calls::answer_in_tasks,
 };
+static PROCESSOR_1000: Side = in_threads::<1000>("typed-pipe, calls of 1,000 threads");
+static PROCESSOR_10: Side = in_threads::<10>("typed-pipe, calls of 10 threads");
+static ASYNC_PROCESSOR_1000: Side = in_a_task::<1000>("typed-pipe, 1,000 calls of a task");
+static ASYNC_PROCESSOR_10: Side = in_a_task::<10>("typed-pipe, 10 calls of a task");
+
+/// The processor time of calls, so many in flight.
+const fn in_threads<const COUNT: usize>(name: &'static str) -> Side {
+    Side { name, measure: our_calls::processor_of_threads::<COUNT>, work: our_calls::answer }
+}
+
+/// The same for calls of tasks.
+const fn in_a_task<const COUNT: usize>(name: &'static str) -> Side {
+    Side { name, measure: our_calls::processor_of_tasks::<COUNT>, work: our_calls::answer_in_tasks }
+}
 
 static ASYNC: Side = Side {
     name: "typed-pipe, feed in a task",
