@@ -92,6 +92,8 @@ pub(crate) fn play(role: &str, name: &Path) {
         | "offer-in-want" | "call-in-memory" | "serve-in-memory" => {
             crate::shared_memory::linux::play(role, name)
         }
+        #[cfg(feature = "shared-memory")]
+        role if role.starts_with("view-") => crate::views::play(role, name),
         #[cfg(feature = "session")]
         role if role.starts_with("session-") => crate::sessions::play(role, name),
         #[cfg(unix)]
