@@ -267,6 +267,8 @@ fn a_writer_waits_until_a_view_is_dropped_and_is_woken_then() {
     });
 }
 
+/// Elsewhere there is no room for both messages before one is read.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_view_outlives_the_process_that_sent_it() {
     watched(|| {
@@ -349,6 +351,8 @@ fn half_a_message_stays_for_the_next_view() {
     });
 }
 
+/// Elsewhere a view has nothing to give back.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_view_that_is_forgotten_is_received_once() {
     watched(|| {
@@ -475,7 +479,7 @@ mod tasks {
                 let handshake = with(0).into_tokio();
                 let mut side = handshake.perform::<(), Vec<u8>>(one).await.unwrap();
                 let mut to = making.join().unwrap();
-                to.sender().send_bytes(payload(0, LARGE)).unwrap();
+                to.sender().send_bytes(payload(0, 100)).unwrap();
                 token.cancel();
                 let error = side.receiver().recv_view().await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Cancelled);
