@@ -182,7 +182,7 @@ impl<C: Codec, M: Calls> InFlight<C, M> {
 
 impl<C, M: Calls> Drop for InFlight<C, M> {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.over && !self.link.as_ref().is_forked() {
             M::leave(self.link.as_ref(), self.id, &self.waiter);
         }
     }

@@ -466,6 +466,12 @@ fn b8_a_forked_child_that_drops_its_copies_leaves_the_names_of_its_killed_parent
     });
 }
 
+#[cfg(feature = "service")]
+#[test]
+fn b8_a_forked_child_gives_up_no_call_and_ends_no_service_of_its_parent() {
+    watched(|| peer::start("fork-calls", Folder::new().name("door")).join());
+}
+
 #[cfg(feature = "tokio")]
 #[test]
 fn b8_a_forked_child_takes_nothing_from_the_tasks_of_its_parent() {
