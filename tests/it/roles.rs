@@ -170,6 +170,8 @@ mod unix {
             #[cfg(feature = "tokio")]
             "exhausted-tasks" => out_of_resources_tasks(name),
             "exhausted-receiver" => out_of_resources_receiver(name),
+            #[cfg(feature = "service")]
+            "exhausted-local-client" => out_of_resources_local_client(),
             "idle-reader" => idle_reader(name),
             "temporary" => {
                 let _names = (Pipe::temporary().unwrap(), Listener::temporary().unwrap());
@@ -593,6 +595,21 @@ mod unix {
             files.push(file);
         }
         files
+    }
+
+    /// Whatever is lacking, the call that makes the client says so.
+    #[cfg(feature = "service")]
+    fn out_of_resources_local_client() {
+        let mut hoard = hoard(128);
+        let client = loop {
+            match typed_pipe::Client::<u32, u32>::local(|number| number + 1) {
+                Ok(client) => break client,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}"),
+            }
+            // What has failed may be closed by another thread.
+            drop(hoard.pop().unwrap());
+        };
+        assert_eq!(client.call(&1).unwrap(), 2);
     }
 
     /// Has no room for all the handles of a message, and then has.

@@ -380,6 +380,12 @@ fn b10_clients_of_tasks_without_descriptors_are_kept() {
     }
 }
 
+#[cfg(feature = "service")]
+#[test]
+fn b10_a_client_in_this_process_says_that_it_has_no_descriptors() {
+    watched(|| peer::start("exhausted-local-client", Folder::new().name("door")).join());
+}
+
 #[test]
 fn b18_the_user_of_a_dead_client_is_still_known() {
     watched(|| {
