@@ -214,9 +214,9 @@ impl<'scope, 'env> Served<'scope, 'env> {
                     link.end_calls(lost);
                     state = link.lock();
                 }
-                Err(Lost::Garbled) => {
+                Err(lost @ (Lost::Flooded | Lost::Garbled)) => {
                     drop(state);
-                    link.disconnect(Lost::Garbled);
+                    link.disconnect(lost);
                     state = link.lock();
                 }
             }
