@@ -15,6 +15,7 @@ use super::counts::CallCounter;
 use super::lifecycle::{Lifecycle, Rules, Summary};
 use super::link::{Job, Kind, Link, Order, Tally};
 use super::mux::Reason;
+use super::pool::Duty;
 use super::serving::{Crew, Handle, Member, Served};
 use super::spans::CallSpan;
 use super::waiting::Reply;
@@ -998,7 +999,7 @@ where
                 };
                 let (member, meeting) = (crew.join(), meeting.clone());
                 let lifecycle = &lifecycle;
-                let begun = crew.pool.submit_first(move || match client {
+                let begun = crew.pool.submit(Duty::Read, move || match client {
                     Ok(client) => meet::<Req, _, _>(lifecycle, member, client, meeting),
                     Err(_) => lifecycle.count_lost(),
                 });
