@@ -28,9 +28,10 @@ impl Threads {
     {
         let carrier = Self { incoming: Arc::default(), outgoing: Arc::default(), peer: None };
         let (incoming, outgoing) = (Arc::clone(&carrier.incoming), Arc::clone(&carrier.outgoing));
-        // If one of them cannot start, dropping `carrier` ends the other one.
-        start("typed-pipe-read", move || read_in(reader, &incoming))?;
+        // If the second one cannot start, dropping `carrier` ends the first one: one that reads would take bytes, and end after
+        // that.
         start("typed-pipe-write", move || write_out(writer, &outgoing))?;
+        start("typed-pipe-read", move || read_in(reader, &incoming))?;
         Ok(carrier)
     }
 
