@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Wakeup, encoded};
+use crate::backlog::{Backlog, Wakeup, contained, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
-use crate::error::{Error, ErrorKind, Obstacle, Operation};
+use crate::error::{Error, ErrorKind, FrameError, Obstacle, Operation};
 use crate::sys::{Maker, WaitLimit};
 use crate::typed_connection::{Handshake, TypedConnection};
 use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed, within};
@@ -673,10 +673,14 @@ where
     let serving = {
         let shared = Arc::clone(shared);
         move || {
-            let served = handshake
-                .perform::<T, ()>(connection)
-                .and_then(|connection| serve(&shared, number, &wakeup, connection));
-            shared.remove(number, served);
+            let served = contained(|| {
+                handshake
+                    .perform::<T, ()>(connection)
+                    .and_then(|connection| serve(&shared, number, &wakeup, connection))
+            });
+            // The program's framing has panicked: what would come next means nothing.
+            let panicked = || Err(Error::new(Operation::Send, FrameError::Poisoned));
+            shared.remove(number, served.unwrap_or_else(panicked));
         }
     };
     let spawned = thread::Builder::new().name("typed-pipe reader".into()).spawn(serving);

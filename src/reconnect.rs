@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Wakeup, encoded};
+use crate::backlog::{Backlog, Wakeup, contained, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
@@ -534,7 +534,8 @@ impl Shared {
 
     fn tell(&self, connected: bool) {
         if let Some(Change(told)) = &self.change {
-            told(connected);
+            // One that panics is told of the next change as well.
+            contained(|| told(connected));
         }
     }
 }
@@ -660,7 +661,14 @@ fn keep_sending<T, F, C>(
                 state.connections += 1;
             }
             shared.tell(true);
-            let confirmed = send_over(shared, connection);
+            // The program's framing may panic: the message goes nowhere, and those after it do.
+            let confirmed = contained(|| send_over(shared, connection)).unwrap_or_else(|| {
+                let mut state = shared.lock();
+                if state.in_flight.take().is_some() {
+                    state.backlog.count_dropped();
+                }
+                0
+            });
             {
                 let mut state = shared.lock();
                 state.lose();
