@@ -13,7 +13,7 @@ use crate::backlog::{Backlog, Wakeup, contained, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
 use crate::error::{Error, ErrorKind, FrameError, Obstacle, Operation};
-use crate::sys::{Maker, WaitLimit};
+use crate::sys::{Maker, WaitLimit, start_thread};
 use crate::typed_connection::{Handshake, TypedConnection};
 use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -446,7 +446,7 @@ where
             let handshake = self.handshake;
             move || accept_readers::<T, F, C>(&shared, &listener, &handshake)
         };
-        let spawned = thread::Builder::new().name("typed-pipe broadcast".into()).spawn(accepting);
+        let spawned = start_thread("typed-pipe broadcast", accepting);
         spawned.map_err(|error| {
             Error::new(Operation::Listen, error).at(Some(listener.path().shared()))
         })?;
@@ -683,7 +683,7 @@ where
             shared.remove(number, served.unwrap_or_else(panicked));
         }
     };
-    let spawned = thread::Builder::new().name("typed-pipe reader".into()).spawn(serving);
+    let spawned = start_thread("typed-pipe reader", serving);
     spawned.map(drop).map_err(|error| {
         shared.lock().readers.remove(&number);
         shared.changed.notify_all();

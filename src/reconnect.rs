@@ -4,7 +4,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use static_assertions::assert_impl_all;
@@ -14,7 +13,7 @@ use crate::channel::{Outbound, Sendable};
 use crate::connection::ConnectOptions;
 use crate::error::{Error, ErrorKind, Obstacle, Operation};
 use crate::path::PipePath;
-use crate::sys::{Maker, WaitLimit, pause};
+use crate::sys::{Maker, WaitLimit, pause, start_thread};
 use crate::typed_connection::{Handshake, ReceivingHalf, TypedConnection};
 use crate::wait::{CancelToken, left, until_changed, waiting, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -507,7 +506,7 @@ where
             let (handshake, connecting) = (self.handshake, self.connecting.cancelled_by(&stop));
             move || keep_sending::<T, F, C>(&shared, &path, &handshake, &connecting)
         };
-        let spawned = thread::Builder::new().name("typed-pipe sender".into()).spawn(sending);
+        let spawned = start_thread("typed-pipe sender", sending);
         spawned.map_err(|error| Error::new(Operation::Connect, error).at(Some(path.shared())))?;
         Ok(ReconnectingSender { shared, wire, path, message: PhantomData })
     }

@@ -1047,8 +1047,8 @@ where
 fn spawn<T: Send + 'static>(
     run: impl FnOnce() -> T + Send + 'static,
 ) -> Result<thread::JoinHandle<T>, Error> {
-    let thread = thread::Builder::new().name("typed-pipe service".into());
-    thread.spawn(run).map_err(|error| Error::new(Operation::Accept, error))
+    let thread = crate::sys::start_thread("typed-pipe service", run);
+    thread.map_err(|error| Error::new(Operation::Accept, error))
 }
 
 /// Performs the handshake with a client, and serves it.
