@@ -11,7 +11,7 @@ use super::lifecycle::Lifecycle;
 use super::link::{Job, Link, Order};
 use super::panics::panicked;
 use super::pool::Pool;
-use super::waiting::Reply;
+use super::waiting::{Reply, forget_read_buffer};
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -192,6 +192,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                     }
                 }
                 Ok(false) => {
+                    forget_read_buffer();
                     if state.is_active() {
                         last = Instant::now();
                     }
