@@ -12,7 +12,7 @@ use super::link::{Job, Link, Order, State};
 use super::mux::Reason;
 use super::panics::panicked;
 use super::pool::{Duty, Pool};
-use super::waiting::Reply;
+use super::waiting::{Reply, forget_read_buffer};
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
 use crate::sys::WaitLimit;
@@ -216,6 +216,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 return state;
             }
             Ok(false) => {
+                forget_read_buffer();
                 if state.is_active() {
                     *last = Instant::now();
                 }

@@ -29,7 +29,7 @@ const LOOK_AT_READERS: Duration = Duration::from_millis(20);
 const TAKE_IN: usize = 1 << 20;
 
 /// So much is read at once by a thread that waits. Where as much comes, more is read at once.
-const NARROW: usize = 4 << 10;
+const NARROW: usize = 1 << 10;
 
 /// What is queued waits for the next flush up to so many bytes.
 const EAGER: usize = 16 << 10;

@@ -272,6 +272,11 @@ pub(super) fn read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     })
 }
 
+/// Frees that memory: nothing has come for long.
+pub(super) fn forget_read_buffer() {
+    READ.with_borrow_mut(|buf| *buf = Vec::new());
+}
+
 /// Wakes a thread.
 struct Parked(Thread);
 

@@ -120,7 +120,8 @@ where
         let starter = Starter::<_, _, fn(Req) -> Resp>::new(&handler, wire.codec(), &lifecycle);
         clients.spawn(async move {
             let link = match client {
-                Ok(client) => meeting.meet(client, Shape::of::<Req>, &lifecycle).await,
+                // Its memory is free when it is over: the task lasts as long as the client.
+                Ok(client) => Box::pin(meeting.meet(client, Shape::of::<Req>, &lifecycle)).await,
                 Err(error) => Err(error),
             };
             match link {

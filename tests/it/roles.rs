@@ -136,8 +136,7 @@ mod unix {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     #[cfg(feature = "tokio")]
     use tokio::runtime::Builder;
-    #[cfg(feature = "tokio")]
-    #[cfg(all(feature = "service", feature = "tokio"))]
+    #[cfg(feature = "service")]
     use typed_pipe::Service;
     use typed_pipe::{ErrorKind, Handles, IfExists, ListenerOptions, Pipe};
 
@@ -189,6 +188,19 @@ mod unix {
                     drop(Pipe::temporary().unwrap());
                 }
                 step(READY);
+            }
+            #[cfg(feature = "service")]
+            "echo" => {
+                let echo = Service::<u32, u32>::bind(name).unwrap();
+                echo.serve(|number| number).unwrap();
+            }
+            #[cfg(all(feature = "service", feature = "tokio"))]
+            "echo-in-tasks" => {
+                let runtime = Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let echo = Service::<u32, u32>::bind(name).unwrap();
+                    echo.into_tokio().unwrap().serve(|number| async move { number }).await.unwrap();
+                });
             }
             "no-files" => crate::signals::no_files(name),
             "deadly-writes" => crate::signals::deadly_writes(),

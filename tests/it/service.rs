@@ -36,6 +36,39 @@ where
     (path, token, serving)
 }
 
+/// A client that was answered, and does nothing, has one descriptor in the process of its service.
+#[cfg(target_os = "linux")]
+fn an_idle_client_takes_one_descriptor_of(role: &'static str) {
+    watched(move || {
+        let folder = Folder::of_short_names();
+        let path = folder.name("echo");
+        let service = peer::start(role, &path);
+        let idle = || {
+            let client = Client::<u32, u32>::connect(&path).unwrap();
+            assert_eq!(client.call(&7).unwrap(), 7);
+            client
+        };
+        let open = || peer::count(&format!("/proc/{}/fd", service.id()));
+        let first = (idle(), open());
+        let clients = [(); 20].map(|()| idle());
+        assert_eq!(open() - first.1, clients.len());
+        drop((clients, first));
+        service.kill();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_idle_client_takes_one_descriptor_of_a_service_of_threads() {
+    an_idle_client_takes_one_descriptor_of("echo");
+}
+
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+#[test]
+fn an_idle_client_takes_one_descriptor_of_a_service_of_tasks() {
+    an_idle_client_takes_one_descriptor_of("echo-in-tasks");
+}
+
 #[test]
 fn threads_share_a_connection_and_get_their_own_answers() {
     watched(|| {

@@ -53,6 +53,18 @@ struct Socket {
     reset: AtomicBool,
 }
 
+/// A socket that stays open as long as this is there.
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+pub(super) struct SharedSocket(Arc<Socket>);
+
+#[cfg(feature = "tokio")]
+impl AsFd for SharedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+}
+
 /// One direction. Dropping it ends it, if the other one goes on.
 #[derive(Debug)]
 struct Side {
@@ -155,6 +167,12 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
+    /// The socket, if bytes come from it. What keeps it is to be dropped before this half.
+    #[cfg(feature = "tokio")]
+    pub(super) fn shared_socket(&self) -> Option<SharedSocket> {
+        self.ring.is_none().then(|| SharedSocket(Arc::clone(&self.side.socket)))
+    }
+
     pub(super) fn read(&mut self, buf: &mut [u8], wait: Wait<'_>) -> io::Result<usize> {
         if !self.backlog.is_empty() {
             ensure_not_cancelled(wait)?;

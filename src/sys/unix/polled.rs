@@ -4,8 +4,9 @@
 use std::future::Future;
 use std::io;
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
+use std::ptr;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Sleep, sleep};
 
+use super::half::SharedSocket;
 use super::maker::Maker;
 use super::wait::LOOK_AT_NAME;
 use super::{Raw, Server, resource_errors};
@@ -44,8 +46,9 @@ pub(crate) struct Polled {
 
 impl Polled {
     pub(crate) fn new(raw: Raw, way: Way, runtime: Handle) -> Result<Self, (Raw, io::Error)> {
-        let registered =
-            if raw.is_over_carrier() { Ok(None) } else { register(&raw, way, &runtime).map(Some) };
+        // A socket has room for most writes: what waits for room is registered then.
+        let later = raw.is_over_carrier() || raw.writes_to_socket();
+        let registered = if later { Ok(None) } else { register_end(&raw, way, &runtime).map(Some) };
         match registered {
             Ok(registration) => {
                 let (fresh, look, asleep, beside) = (true, None, false, None);
@@ -258,12 +261,23 @@ impl Polled {
         if self.raw.waits_by_itself() {
             return self.poll_beside_memory(cx, operation);
         }
+        if self.registration.is_none() && self.raw.writes_to_socket() {
+            // Where there is always room, other tasks have their turn now and then.
+            let turn = ready!(poll_proceed(cx));
+            match operation(&mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => {
+                    turn.made_progress();
+                    return Poll::Ready(done);
+                }
+            }
+        }
         loop {
             let registration = match &mut self.registration {
                 Some(registration) => registration,
                 none => {
                     self.fresh = true;
-                    none.insert(register(&self.raw, self.way, &self.runtime)?)
+                    none.insert(register_end(&self.raw, self.way, &self.runtime)?)
                 }
             };
             if mem::take(&mut self.fresh) {
@@ -358,8 +372,26 @@ impl PolledServer {
 /// A descriptor that the runtime watches.
 #[derive(Debug)]
 struct Registration {
-    fd: ManuallyDrop<AsyncFd<OwnedFd>>,
+    fd: ManuallyDrop<AsyncFd<Descriptor>>,
     maker: Maker,
+}
+
+/// What keeps a descriptor open while it is watched.
+#[derive(Debug)]
+enum Descriptor {
+    /// A copy.
+    Copy(OwnedFd),
+    /// The socket of a connection, whose reading half alone registers it itself: it cannot be registered twice.
+    Socket(SharedSocket),
+}
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Copy(fd) => fd.as_raw_fd(),
+            Self::Socket(socket) => socket.as_fd().as_raw_fd(),
+        }
+    }
 }
 
 /// A forked child shares the runtime's list of watched files: it takes nothing from that of its parent.
@@ -369,16 +401,28 @@ impl Drop for Registration {
             // SAFETY: this is the one place that drops it, and nothing uses it afterwards.
             unsafe { ManuallyDrop::drop(&mut self.fd) };
         } else {
-            // SAFETY: the registration, which owns the descriptor, is never dropped in this process, so this is its last use.
-            drop(unsafe { OwnedFd::from_raw_fd(self.fd.as_raw_fd()) });
+            // SAFETY: the registration, which owns it, is never dropped in this process, so this is its last use.
+            drop(unsafe { ptr::read(self.fd.get_ref()) });
         }
     }
 }
 
-/// Registers a copy of the descriptor with the runtime: halves of a connection have the same one.
+/// Registers an end with the runtime.
+fn register_end(raw: &Raw, way: Way, runtime: &Handle) -> io::Result<Registration> {
+    match raw.read_socket() {
+        Some(socket) => register_owned(Descriptor::Socket(socket), way, runtime),
+        None => register(raw, way, runtime),
+    }
+}
+
+/// Registers a copy of the descriptor with the runtime.
 fn register(open: &impl AsFd, way: Way, runtime: &Handle) -> io::Result<Registration> {
-    let _inside = runtime.enter();
     let fd = open.as_fd().try_clone_to_owned().map_err(resource_errors::told)?;
+    register_owned(Descriptor::Copy(fd), way, runtime)
+}
+
+fn register_owned(fd: Descriptor, way: Way, runtime: &Handle) -> io::Result<Registration> {
+    let _inside = runtime.enter();
     let interest = match way {
         Way::In => Interest::READABLE,
         Way::Out => Interest::WRITABLE,

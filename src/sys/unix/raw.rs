@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::fifo_end::FifoEnd;
 #[cfg(any(feature = "fanout", feature = "tokio"))]
 use super::half::LOOK_AT_READER;
+#[cfg(feature = "tokio")]
+use super::half::SharedSocket;
 use super::half::{Receiving, Sending, halves, internet_halves, into_fd};
 #[cfg(all(feature = "shared-memory", any(target_os = "linux", target_os = "android")))]
 use super::shared_memory::RingReader;
@@ -618,6 +620,19 @@ impl AsFd for Raw {
 
 #[cfg(feature = "tokio")]
 impl Raw {
+    /// The socket from which a reading half of a connection gets its bytes.
+    pub(super) fn read_socket(&self) -> Option<SharedSocket> {
+        match &self.0 {
+            RawKind::Receiving(half) => half.shared_socket(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the writing half of a connection, and the bytes go to its socket.
+    pub(super) fn writes_to_socket(&self) -> bool {
+        matches!(&self.0, RawKind::Sending(half) if half.ring().is_none())
+    }
+
     /// The reading half over a carrier, which wakes a task by itself.
     pub(super) fn carrier_reader(&mut self) -> Option<&mut CarrierReader> {
         match &mut self.0 {
