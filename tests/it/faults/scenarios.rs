@@ -642,6 +642,7 @@ fn shared_memory_in_tasks(run: &mut Run) {
 }
 
 /// What comes of one of many.
+#[allow(clippy::large_enum_variant, reason = "there are four of them")]
 enum Come {
     Number(Result<u32, Error>),
     Client(Result<Connection, Error>),
