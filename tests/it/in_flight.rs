@@ -192,16 +192,15 @@ fn one_thread_has_thousands_of_calls_in_flight() {
 fn large_answers_that_were_given_up_are_in_the_way_of_no_large_request() {
     watched(|| {
         let (path, token, serving) =
-            serving(
-                |bytes: Vec<u8>| if bytes.len() < 10 { vec![7_u8; 4 << 20] } else { Vec::new() },
-            );
-        let client = Client::<Vec<u8>, Vec<u8>>::connect(&path).unwrap();
+            serving(|text: String| if text.len() < 10 { "x".repeat(4 << 20) } else { text });
+        let client = Client::<String, String>::connect(&path).unwrap();
+        let (short, large) = ("short".to_owned(), "y".repeat(4 << 20));
         for _ in 0..5 {
-            drop(client.start(&vec![1]).unwrap());
-            let late = client.call_timeout(&vec![1], Duration::from_millis(1));
+            drop(client.start(&short).unwrap());
+            let late = client.call_timeout(&short, Duration::from_millis(1));
             assert!(late.is_ok() || late.is_err_and(|error| error.kind() == ErrorKind::TimedOut));
         }
-        assert!(client.call(&vec![2; 4 << 20]).unwrap().is_empty());
+        assert!(client.call(&large).unwrap() == large);
         drop(client);
         token.cancel();
         serving.join().unwrap();

@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -344,9 +345,10 @@ fn play() {
     let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else { return };
     let names = folder.join("names");
     let temporary = folder.join("temporary");
-    for folder in [&names, &temporary] {
-        fs::create_dir(folder).unwrap();
-    }
+    // Private, whatever the umask of the run.
+    let make = |folder: &Path| fs::DirBuilder::new().mode(0o700).create(folder).unwrap();
+    make(&names);
+    make(&temporary);
     let thread = fs::read_link("/proc/thread-self").unwrap();
     fs::write(folder.join("thread"), thread.file_name().unwrap().as_encoded_bytes()).unwrap();
     std::panic::set_hook(Box::new(|_| {}));
@@ -370,7 +372,7 @@ fn play() {
         }
         for folder in [&names, &temporary] {
             fs::remove_dir_all(folder).unwrap();
-            fs::create_dir(folder).unwrap();
+            make(folder);
         }
         mark(TELL, told.as_bytes());
     }
