@@ -926,7 +926,7 @@ impl<M: Mode, P: PipeRef> End<Read, Open<M>, P> {
             *bytes = read.map_err(|error| end.failed(Operation::Receive, error))?;
             Poll::Ready(Ok(()))
         };
-        M::wait(Ok(()), until, (self, buf, 0), poll, |(_, _, bytes)| Ok(bytes))
+        M::wait(Ok(()), until, (self, buf, 0), poll, |(_, _, bytes), read| read.map(|()| bytes))
     }
 
     #[inline]
@@ -1109,7 +1109,7 @@ impl<M: Mode, P: PipeRef> End<Write, Open<M>, P> {
             *count = written.map_err(|error| end.failed(Operation::Send, error))?;
             Poll::Ready(Ok(()))
         };
-        M::wait(Ok(()), until, (self, 0), poll, |(_, count)| Ok(count))
+        M::wait(Ok(()), until, (self, 0), poll, |(_, count), written| written.map(|()| count))
     }
 
     #[inline]
