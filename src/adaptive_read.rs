@@ -163,7 +163,7 @@ impl Spinning {
             WaitLimit::Done => self.time,
         };
         let mut done = None;
-        self.spinner.spin(time, 1, || match read(WaitLimit::Now) {
+        self.spinner.spin(time, time, 1, || match read(WaitLimit::Now) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             result => {
                 done = Some(result);
