@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use static_assertions::assert_impl_all;
 
-use crate::backlog::{Backlog, Wakeup, encoded};
+use crate::backlog::{Backlog, Wakeup, contained, encoded};
 use crate::channel::{Outbound, Sendable};
 use crate::connection::{Connection, Listener};
-use crate::error::{Error, ErrorKind, Obstacle, Operation};
-use crate::sys::{Maker, WaitLimit};
+use crate::error::{Error, ErrorKind, FrameError, Obstacle, Operation};
+use crate::sys::{Maker, WaitLimit, start_thread};
 use crate::typed_connection::{Handshake, TypedConnection};
 use crate::wait::{CANCEL_CHECK, CancelToken, left, sooner, until_changed, within};
 use crate::wire::{Codec, Framing, LengthPrefixed, Postcard, Wire};
@@ -99,11 +99,14 @@ impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> Broadcast<T, F, C> {
     ///
     /// # Errors
     ///
-    /// After each, no reader gets the value.
+    /// After each but the last, no reader gets the value.
     ///
     /// - [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge): the codec cannot write the
     ///   value, or it is larger than the limit of the wire.
     /// - [`Cancelled`](crate::ErrorKind::Cancelled): the token of the listener was cancelled during the wait.
+    /// - [`NotFound`](crate::ErrorKind::NotFound), [`NotAPipe`](crate::ErrorKind::NotAPipe): the listener has lost its
+    ///   name: see [`Listener::accept`]. The connected readers get the value and all that follow; no further reader can
+    ///   connect. It is said once.
     pub fn send(&self, value: &T) -> Result<(), Error> {
         self.send_until(value, WaitLimit::Done)
     }
@@ -156,7 +159,7 @@ impl<T: Sendable + ?Sized, F: Framing, C: Codec + Clone> Broadcast<T, F, C> {
         for reader in state.readers.values_mut() {
             reader.take(&payload, self.shared.slow);
         }
-        Ok(())
+        state.lost.take().map_or(Ok(()), Err)
     }
 }
 
@@ -446,7 +449,7 @@ where
             let handshake = self.handshake;
             move || accept_readers::<T, F, C>(&shared, &listener, &handshake)
         };
-        let spawned = thread::Builder::new().name("typed-pipe broadcast".into()).spawn(accepting);
+        let spawned = start_thread("typed-pipe broadcast", accepting);
         spawned.map_err(|error| {
             Error::new(Operation::Listen, error).at(Some(listener.path().shared()))
         })?;
@@ -561,6 +564,8 @@ struct State {
     finished: Vec<BroadcastReader>,
     /// Whether the broadcast was dropped.
     over: bool,
+    /// Why no further reader can connect, until the sender is told.
+    lost: Option<Error>,
 }
 
 /// What is known of a reader.
@@ -637,7 +642,11 @@ where
             // Without room for a thread or a descriptor, the reader is turned away.
             Ok(connection) => drop(begin::<T, F, C>(shared, connection, handshake.clone())),
             Err(error) => match error.kind() {
-                ErrorKind::Cancelled | ErrorKind::NotFound | ErrorKind::NotAPipe => return,
+                ErrorKind::Cancelled => return,
+                ErrorKind::NotFound | ErrorKind::NotAPipe => {
+                    shared.lock().lost = Some(error);
+                    return;
+                }
                 ErrorKind::ResourceExhausted => {} // the listener has rested
                 _ => thread::sleep(CANCEL_CHECK),
             },
@@ -673,13 +682,17 @@ where
     let serving = {
         let shared = Arc::clone(shared);
         move || {
-            let served = handshake
-                .perform::<T, ()>(connection)
-                .and_then(|connection| serve(&shared, number, &wakeup, connection));
-            shared.remove(number, served);
+            let served = contained(|| {
+                handshake
+                    .perform::<T, ()>(connection)
+                    .and_then(|connection| serve(&shared, number, &wakeup, connection))
+            });
+            // The program's framing has panicked: what would come next means nothing.
+            let panicked = || Err(Error::new(Operation::Send, FrameError::Poisoned));
+            shared.remove(number, served.unwrap_or_else(panicked));
         }
     };
-    let spawned = thread::Builder::new().name("typed-pipe reader".into()).spawn(serving);
+    let spawned = start_thread("typed-pipe reader", serving);
     spawned.map(drop).map_err(|error| {
         shared.lock().readers.remove(&number);
         shared.changed.notify_all();

@@ -34,7 +34,7 @@ pub(crate) enum Disagreement {
     #[error("the other side does not tell what its messages look like, and that is required here")]
     NoShape,
     /// The words of the other side.
-    #[error("the other side refuses the connection: {}", .0.escape_debug())]
+    #[error("the other side refuses the connection: {0}")]
     Refused(String),
     /// The place, in the words for this side.
     #[error("{0}; the types of the two sides must fit")]
@@ -342,7 +342,6 @@ fn encode_advice(error: &CodecError) -> &'static str {
     }
 }
 
-/// The status of a process behind a sentence, if it is known.
 /// The status of a child that did not do what was awaited, and what to do where it saw nothing wrong.
 fn after_exit(awaited: &str, status: Option<ExitStatus>) -> String {
     let Some(status) = status else { return String::new() };
@@ -461,23 +460,15 @@ pub(crate) enum Cause {
     Obstacle(#[from] Obstacle),
 }
 
-/// The reason of a codec. It may repeat what the other side has sent: what a terminal would act on is escaped, and what is
-/// long is cut.
+/// The reason of a codec. It may repeat what the other side has sent: what is long is cut.
 fn reason(error: &CodecError) -> String {
     const MOST: usize = 300;
-    let text = error.to_string();
-    let mut told = String::new();
-    for (at, letter) in text.chars().enumerate() {
-        match letter {
-            _ if at == MOST => {
-                told.push('…');
-                break;
-            }
-            letter if letter.is_control() => told.extend(letter.escape_debug()),
-            letter => told.push(letter),
-        }
+    let mut text = error.to_string();
+    if let Some((end, _)) = text.char_indices().nth(MOST) {
+        text.truncate(end);
+        text.push('…');
     }
-    told
+    text
 }
 
 impl Cause {
@@ -582,12 +573,19 @@ impl From<io::Error> for Cause {
             io::ErrorKind::ConnectionReset => {
                 "the other side left with bytes unread; whether it had sent all is not known"
             }
+            io::ErrorKind::NotADirectory => "a part of the path before its last one is no folder",
             io::ErrorKind::NotFound => {
                 "there is no pipe of this name; its owner must make it first"
             }
             io::ErrorKind::OutOfMemory => "there is no memory left; try again later",
             io::ErrorKind::PermissionDenied => {
                 "the system denies it; check the owner and the mode of the pipe and its folder"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "the file system is read-only; choose a folder of another one"
+            }
+            io::ErrorKind::StorageFull => {
+                "the file system is full; make room, or choose another one"
             }
             io::ErrorKind::TimedOut => "the deadline passed",
             io::ErrorKind::WouldBlock => "it would have to wait",

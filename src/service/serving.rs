@@ -1,16 +1,17 @@
 //! The service of threads: a thread reads for each client, and runs short handlers itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use super::failure::Lost;
 use super::lifecycle::Lifecycle;
-use super::link::{Job, Link, Order};
+use super::link::{Job, Link, Order, State};
+use super::mux::Reason;
 use super::panics::panicked;
-use super::pool::Pool;
+use super::pool::{Duty, Pool};
 use super::waiting::Reply;
 use super::watch::{LONG, Watch, Watched};
 use crate::state::Blocking;
@@ -178,48 +179,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             drop(reader);
             let mut state = link.lock();
             state.leading = false;
-            match read {
-                // Nothing more of it was here just now.
-                Ok(false) if left.is_some_and(|left| left.is_zero()) => {
-                    drop(state);
-                    link.note_too_slow();
-                    link.disconnect(Lost::Disconnected);
-                    state = link.lock();
-                }
-                Ok(true) => {
-                    if left.is_some() || state.is_active() {
-                        last = Instant::now();
-                    }
-                }
-                Ok(false) => {
-                    if state.is_active() {
-                        last = Instant::now();
-                    }
-                    if idle_timeout.is_some_and(|limit| last.elapsed() >= limit) {
-                        state.serving.ending = true;
-                        self.crew.lifecycle.note_idle();
-                    }
-                }
-                // Nothing more is taken. What was taken is answered, and its items still come.
-                Err(Lost::Cancelled) => {
-                    drop(state);
-                    link.close_reading(&mut link.lock_reader());
-                    state = link.lock();
-                }
-                // It may still take answers.
-                Err(lost @ (Lost::Disconnected | Lost::Finished | Lost::Refused(_))) => {
-                    (state.serving.ending, state.serving.ended) = (true, true);
-                    drop(state);
-                    link.cancel_handlers();
-                    link.end_calls(lost);
-                    state = link.lock();
-                }
-                Err(Lost::Garbled) => {
-                    drop(state);
-                    link.disconnect(Lost::Garbled);
-                    state = link.lock();
-                }
-            }
+            let state = self.note_read(state, read, left, &mut last);
             let serving = &state.serving;
             let done = serving.ending && (serving.running == 0 || serving.ended);
             if state.lost.is_some() || done {
@@ -230,6 +190,59 @@ impl<'scope, 'env> Served<'scope, 'env> {
                 return;
             }
         }
+    }
+
+    /// Draws the consequences of a read: `left` is the time for the rest of a frame, and `last` that of the last sign of the
+    /// client.
+    fn note_read<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        read: Result<bool, Lost>,
+        left: Option<Duration>,
+        last: &mut Instant,
+    ) -> MutexGuard<'a, State> {
+        let (link, lifecycle) = (&self.link, &self.crew.lifecycle);
+        match read {
+            // Nothing more of it was here just now.
+            Ok(false) if left.is_some_and(|left| left.is_zero()) => {
+                drop(state);
+                link.note_too_slow();
+                link.disconnect(Lost::Disconnected);
+            }
+            Ok(true) => {
+                if left.is_some() || state.is_active() {
+                    *last = Instant::now();
+                }
+                return state;
+            }
+            Ok(false) => {
+                if state.is_active() {
+                    *last = Instant::now();
+                }
+                if lifecycle.client_idle_timeout().is_some_and(|limit| last.elapsed() >= limit) {
+                    state.serving.ending = true;
+                    lifecycle.note_idle();
+                }
+                return state;
+            }
+            // Nothing more is taken. What was taken is answered, and its items still come.
+            Err(Lost::Cancelled) => {
+                drop(state);
+                link.close_reading(&mut link.lock_reader());
+            }
+            // It may still take answers.
+            Err(lost @ (Lost::Disconnected | Lost::Finished | Lost::Refused(_))) => {
+                (state.serving.ending, state.serving.ended) = (true, true);
+                drop(state);
+                link.cancel_handlers();
+                link.end_calls(lost);
+            }
+            Err(lost @ (Lost::Flooded | Lost::Garbled)) => {
+                drop(state);
+                link.disconnect(lost);
+            }
+        }
+        link.lock()
     }
 
     /// Runs what has come. `false` if another thread reads by now.
@@ -256,8 +269,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             }
             job.begin();
             if job.call.is_some() && !crew.is_short() {
-                let this = Arc::clone(self);
-                crew.pool.submit(move || this.run_apart(job));
+                crew.pool.submit(Duty::Work, self.apart(job));
                 state = link.lock();
                 continue;
             }
@@ -291,7 +303,16 @@ impl<'scope, 'env> Served<'scope, 'env> {
         }
     }
 
-    /// Runs one handler in a thread of the pool.
+    /// What runs one handler in a thread of the pool. Where there is none for it, its caller is told.
+    fn apart(self: &Arc<Self>, job: Job) -> impl FnOnce() + Send + use<'scope, 'env> {
+        let mut apart = Apart { served: Arc::clone(self), job: Some(job) };
+        move || {
+            if let Some(job) = apart.job.take() {
+                apart.served.run_apart(job);
+            }
+        }
+    }
+
     fn run_apart(self: &Arc<Self>, job: Job) {
         let begun = self.crew.micros();
         let reply = self.handle(&job);
@@ -311,8 +332,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
             drop(state);
             if crew.lifecycle.take() {
                 job.begin();
-                let this = Arc::clone(self);
-                crew.pool.submit(move || this.run_apart(job));
+                crew.pool.submit(Duty::Work, self.apart(job));
                 state = link.lock();
             } else {
                 state = link.lock();
@@ -340,7 +360,7 @@ impl<'scope, 'env> Served<'scope, 'env> {
     }
 
     /// Writes, and counts a client that takes no answers.
-    fn flush(&self, state: std::sync::MutexGuard<'_, super::link::State>) {
+    fn flush(&self, state: MutexGuard<'_, State>) {
         self.link.flush(state, WaitLimit::Done, None);
         self.count_lost();
     }
@@ -356,6 +376,23 @@ impl<'scope, 'env> Served<'scope, 'env> {
         let handled = catch_unwind(AssertUnwindSafe(|| self.crew.handler.handle(&self.link, job)));
         self.crew.lifecycle.done();
         handled.unwrap_or_else(panicked)
+    }
+}
+
+/// A request whose handler is to run in a thread of its own.
+struct Apart<'scope, 'env> {
+    served: Arc<Served<'scope, 'env>>,
+    job: Option<Job>,
+}
+
+impl Drop for Apart<'_, '_> {
+    fn drop(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        let link = &self.served.link;
+        let why = b"it was not handled: the system starts no thread for it".to_vec();
+        self.served.crew.lifecycle.done();
+        link.finish_job(&mut link.lock(), &job, Err((Reason::Failed, why)));
+        self.served.flush(link.lock());
     }
 }
 
@@ -377,7 +414,8 @@ impl Watched for Served<'_, '_> {
             let term = state.serving.term;
             drop(state);
             let this = Arc::clone(&self);
-            crew.pool.submit_first(move || this.read_on(term));
+            // Where there is no thread for it, the one whose handler lasts reads on after it.
+            crew.pool.submit(Duty::ReadOn, move || this.read_on(term));
         }
         true
     }

@@ -19,6 +19,8 @@ use super::writers::Writers;
 use super::{resource_errors, tcp};
 use crate::error::Obstacle;
 use crate::sys::carrier::{self, Carrier, CarrierReader, CarrierWriter, Threads};
+#[cfg(feature = "shared-memory")]
+use crate::sys::{Measure, SharedView};
 use crate::sys::{Peer, Wait, Way};
 
 /// The interval at which a wait for a connection checks whether the other side has left: under Wine, a side that closes
@@ -213,12 +215,19 @@ impl Raw {
     pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<(Self, Self)> {
         let (reader, writer) = tcp::halves(stream)?;
         let peer = writer.peer()?;
-        Self::over(Threads::new(reader, writer)?.of_peer(peer))
+        Self::over_started(|| Ok(Threads::new(reader, writer)?.of_peer(peer)))
     }
 
     /// Both halves of a connection over a carrier.
     pub(crate) fn over(carrier: impl Carrier) -> io::Result<(Self, Self)> {
-        let (reader, writer) = carrier::halves(carrier)?;
+        Self::over_started(|| Ok(carrier))
+    }
+
+    /// The same over one that begins to work when nothing else can fail any more.
+    pub(crate) fn over_started<C: Carrier>(
+        start: impl FnOnce() -> io::Result<C>,
+    ) -> io::Result<(Self, Self)> {
+        let (reader, writer) = carrier::halves(start)?;
         Ok((
             Self(RawKind::CarrierReader(Box::new(reader))),
             Self(RawKind::CarrierWriter(Box::new(writer))),
@@ -329,6 +338,29 @@ impl Raw {
     /// The system does not report it: it counts the room that a waiting reader has asked for as if it were full.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         Err(Obstacle::Unsupported.into())
+    }
+
+    /// No bytes come through memory here.
+    #[cfg(feature = "shared-memory")]
+    #[allow(clippy::unused_self, reason = "on Linux they may")]
+    pub(crate) fn shares_memory(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "shared-memory")]
+    #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_self, reason = "on Linux it waits")]
+    pub(crate) fn frame(&mut self, _: &Measure<'_>, _: Wait<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    #[allow(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "on Linux it takes one"
+    )]
+    pub(crate) fn view(&mut self, _: usize) -> SharedView<'_> {
+        SharedView::of(&[])
     }
 
     /// Does nothing: only shared memory lets handles in for a while, which this system has not.
