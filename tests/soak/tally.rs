@@ -34,18 +34,18 @@ impl<'a> Tally<'a> {
         self.book.note(Note::Done, self.done);
     }
 
-    /// The other side never had the last one.
-    pub(crate) fn undelivered(&mut self) {
-        self.undelivered += 1;
+    /// The other side never had so many more.
+    pub(crate) fn undelivered(&mut self, more: u64) {
+        self.undelivered += more;
         self.book.note(Note::Undelivered, self.undelivered);
-        self.book.add(Count::GivenUp, 1);
+        self.book.add(Count::GivenUp, more);
     }
 
-    /// The other side may have had the last one.
-    pub(crate) fn unsure(&mut self) {
-        self.unsure += 1;
+    /// The other side may have had so many more.
+    pub(crate) fn unsure(&mut self, more: u64) {
+        self.unsure += more;
         self.book.note(Note::Unsure, self.unsure);
-        self.book.add(Count::GivenUp, 1);
+        self.book.add(Count::GivenUp, more);
     }
 
     /// This life comes to its own end.
