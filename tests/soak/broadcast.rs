@@ -71,7 +71,7 @@ fn send(player: &Player, book: Book, mut dice: Dice) {
     let broadcast: Broadcast<Parcel> = BroadcastOptions::new(slow)
         .backlog(20)
         .on_departure(move |reader, why| {
-            let ways = [ErrorKind::Disconnected, ErrorKind::Truncated];
+            let ways = [ErrorKind::Disconnected, ErrorKind::Truncated, ErrorKind::Io];
             assert!(ways.contains(&why.kind()), "{reader:?}: {why}");
             check(&noted, &reader);
             noted.add(Count::Connections, 1);
@@ -102,7 +102,7 @@ fn send(player: &Player, book: Book, mut dice: Dice) {
             dice.rest(0..5);
         }
     }
-    let readers = broadcast.finish_timeout(Duration::from_secs(60));
+    let readers = broadcast.finish_timeout(Duration::from_secs(30));
     // One that has left by itself may be among them.
     for reader in readers.iter().filter(|reader| reader.finished) {
         // Its process has got all, which it may not have looked at yet.
@@ -134,24 +134,26 @@ fn check(book: &Book, reader: &BroadcastReader) -> (u64, u64, u64) {
     (received, begun, first)
 }
 
-/// The reader of this process, and its life.
+/// The reader of this process, and its life: the last one, since the number of a process comes again.
 fn who(book: &Book, process: u32) -> (u64, u64) {
     let ledger: &Ledger = book.ledger();
     let hears = READERS.filter(|reader| waits(*reader) == waits(book.actor));
-    let mut lives = hears.flat_map(|reader| {
-        (1..=ledger.count(reader, Count::Life)).rev().map(move |life| (reader, life))
+    let lives = hears.flat_map(|reader| {
+        let last = ledger.count(reader, Count::Life);
+        (last.saturating_sub(20)..=last).map(move |life| (reader, life))
     });
-    let is = |(reader, life): &(u64, u64)| {
-        ledger.note(*reader, *life, Note::Process) == u64::from(process)
-    };
-    lives.find(is).unwrap_or_else(|| panic!("process {process} is no reader of {}", book.actor))
+    let noted = |(reader, life): (u64, u64), note| ledger.note(reader, life, note);
+    lives
+        .filter(|life| noted(*life, Note::Process) == u64::from(process))
+        .max_by_key(|life| noted(*life, Note::Begun))
+        .unwrap_or_else(|| panic!("process {process} is no reader of {}", book.actor))
 }
 
 /// Reads until it is killed, or has enough; one that lasts, until all is said.
 fn read(book: &Book, name: &Path, mut dice: Dice, lasts: bool) {
     let sender = if waits(book.actor) { SENDERS.start + 1 } else { SENDERS.start };
-    book.note(Note::Process, std::process::id().into());
     book.note(Note::Begun, book.ledger().note(sender, 1, Note::Done));
+    book.note(Note::Process, std::process::id().into());
     let mut news = TypedConnection::<(), Parcel>::connect(name).unwrap();
     let (mut received, mut next) = (0, 0);
     while lasts || !(book.ledger().is_over() || dice.once_in(5000)) {

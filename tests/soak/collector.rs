@@ -21,7 +21,7 @@ const COLLECTOR: u64 = 80;
 /// The threads of a process, each with a sender after the other: each sender is a life.
 const WRITERS: std::ops::Range<u64> = 81..85;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(30);
 /// So often the pulse of the process comes at most while a value is queued: a patience is three of them. The collector is
 /// away for longer now and then.
 const HELD_UP: u64 = 300;
