@@ -83,7 +83,8 @@ fn a_mixed_load_loses_nothing_and_stays_flat() {
         };
         let loads: Vec<_> = LOADS.iter().filter(|(name, ..)| is_wanted(name)).map(start).collect();
         let begun = Instant::now();
-        let (mut watch, mut measured) = (Watch::default(), begun);
+        let times = number("TYPED_PIPE_TEST_PATIENCE").map_or(1, |times| times.try_into().unwrap());
+        let (mut watch, mut measured) = (Watch::new(times), begun);
         while !loads.iter().all(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(100));
             if begun.elapsed() > time || site.has_failed() {
